@@ -1,0 +1,1 @@
+"""The SDK for payers and agents; stands alone."""

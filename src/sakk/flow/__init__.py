@@ -1,0 +1,1 @@
+"""The stages and the commands that the doors call."""

@@ -1,0 +1,1 @@
+"""EVM chains, any of them by configuration."""

@@ -1,0 +1,1 @@
+"""The only place that touches keys; runs as its own process."""
