@@ -1,0 +1,155 @@
+"""The chart of accounts: every ledger account by name, and the codes of transfers.
+
+An account is a path and a unit; its full name is ``path#unit``. The unit is a currency (money owed)
+or an asset in atomic units (coins held). Test money has units of its own, ``test/usdc``, so that it
+can never meet live money. Accounts of coins held are debit-normal, accounts of money owed
+credit-normal.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+Custody = Literal["hot", "cold", "deposit"]
+MerchantBalance = Literal["incoming", "available", "reserved"]
+
+
+class AccountCode(IntEnum):
+    """What kind of account it is; on the wire and in the journal, never renumbered."""
+
+    custody = 10
+    dust = 11
+    suspense = 12
+    quarantine = 13
+    gas = 14
+    conversion = 15
+    merchant_incoming = 20
+    merchant_available = 21
+    merchant_reserved = 22
+    receivable = 23
+    payout_in_flight = 30
+    fee_revenue = 40
+    fee_network = 41
+    equity_operator = 50
+    loss = 51
+
+
+class TransferCode(IntEnum):
+    """Why money moved; on the wire and in the journal, never renumbered."""
+
+    payin = 100
+    payin_quarantined = 101
+    payin_released = 102
+    payin_reversed = 103
+    payin_suspense = 104
+    payin_dust = 105
+    treasury_funded = 110
+    payout_hold = 200
+    payout = 201
+    payout_void = 202
+    sweep = 300
+    sweep_loss = 301
+    topup = 310
+    gas = 320
+    outflow = 400
+    outflow_reversed = 401
+    book_transfer = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAccount:
+    """One account of the chart. ``owner`` is the merchant whose money it is, if any."""
+
+    path: str
+    unit: str
+    code: AccountCode
+    debits_must_not_exceed_credits: bool = False
+    owner: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}#{self.unit}"
+
+
+def currency_unit(currency: str, *, livemode: bool) -> str:
+    """The ledger's unit of a currency in the given mode."""
+    return currency if livemode else f"test/{currency}"
+
+
+def currency_of_unit(unit: str) -> tuple[str, bool]:
+    """The currency and mode of a unit that ``currency_unit`` made."""
+    return (unit[len("test/") :], False) if unit.startswith("test/") else (unit, True)
+
+
+def custody(asset: str, place: Custody) -> LedgerAccount:
+    """Coins that we hold on chain, in atomic units."""
+    return LedgerAccount(f"custody:{asset}:{place}", asset, AccountCode.custody)
+
+
+def dust(asset: str) -> LedgerAccount:
+    """Atomic units too small for the currency's scale."""
+    return LedgerAccount(f"dust:{asset}", asset, AccountCode.dust)
+
+
+def suspense(asset: str) -> LedgerAccount:
+    """Coins whose owner a person must decide."""
+    return LedgerAccount(f"suspense:{asset}", asset, AccountCode.suspense)
+
+
+def quarantine(asset: str) -> LedgerAccount:
+    """Coins that screening holds back."""
+    return LedgerAccount(f"quarantine:{asset}", asset, AccountCode.quarantine)
+
+
+def gas(network: str, native: str) -> LedgerAccount:
+    """What the network took for our transactions, in the native coin's atomic units."""
+    return LedgerAccount(f"gas:{network}", native, AccountCode.gas)
+
+
+def conversion_asset(asset: str) -> LedgerAccount:
+    """The asset side of the bridge between coins held and money owed."""
+    return LedgerAccount(f"conversion:{asset}", asset, AccountCode.conversion)
+
+
+def conversion_currency(asset: str, unit: str) -> LedgerAccount:
+    """The currency side of the same bridge."""
+    return LedgerAccount(f"conversion:{asset}", unit, AccountCode.conversion)
+
+
+def merchant(account_id: str, balance: MerchantBalance, unit: str) -> LedgerAccount:
+    """Money that we owe a merchant; it can not be overdrawn."""
+    code = {
+        "incoming": AccountCode.merchant_incoming,
+        "available": AccountCode.merchant_available,
+        "reserved": AccountCode.merchant_reserved,
+    }[balance]
+    return LedgerAccount(
+        f"merchant:{account_id}:{balance}",
+        unit,
+        code,
+        debits_must_not_exceed_credits=True,
+        owner=account_id,
+    )
+
+
+def receivable(account_id: str, unit: str) -> LedgerAccount:
+    """What a reversal could not take back from the merchant's balance."""
+    return LedgerAccount(f"receivable:{account_id}", unit, AccountCode.receivable, owner=account_id)
+
+
+def payout_in_flight(unit: str) -> LedgerAccount:
+    """Money that left a merchant's balance and has not left the chain yet."""
+    return LedgerAccount("payout:in_flight", unit, AccountCode.payout_in_flight)
+
+
+def fee_revenue(unit: str) -> LedgerAccount:
+    return LedgerAccount("fee:revenue", unit, AccountCode.fee_revenue)
+
+
+def equity_operator(unit: str) -> LedgerAccount:
+    """The operator's own money: the treasury's opening balance and gas."""
+    return LedgerAccount("equity:operator", unit, AccountCode.equity_operator)
+
+
+def loss(kind: str, unit: str) -> LedgerAccount:
+    return LedgerAccount(f"loss:{kind}", unit, AccountCode.loss)

@@ -1,0 +1,152 @@
+"""Networks, assets and currencies: what money may arrive in, and when it is final."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sakk.core.money import Rate
+
+
+class CurrencyKind(StrEnum):
+    fiat = "fiat"
+    coin = "coin"
+
+
+class Quirk(StrEnum):
+    """How a token departs from ERC-20 (EIP-20)."""
+
+    no_return_value = "no_return_value"
+    fee_on_transfer = "fee_on_transfer"
+    pausable = "pausable"
+    deny_listed = "deny_listed"
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """A unit of account. ``usd_numerator/usd_denominator``: USD for one whole unit, if known."""
+
+    currency: str
+    name: str
+    kind: str
+    decimals: int
+    usd_numerator: int | None
+    usd_denominator: int | None
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A chain by CAIP-2. Final when the head is at least a block's number + confirmations."""
+
+    network: str
+    name: str
+    family: str
+    livemode: bool
+    enabled: bool
+    rpc_urls: list[str]
+    confirmations: int
+    block_seconds: int
+    poll_milliseconds: int
+    start_block: int | None
+    native_asset: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A token on a network by CAIP-19, listed by the operator. A symbol is never an identity."""
+
+    asset: str
+    network: str
+    contract: str | None
+    currency: str
+    symbol: str
+    decimals: int
+    quirks: list[str]
+    payin_enabled: bool
+    payout_enabled: bool
+    sweep_minimum: int
+    eip712_name: str | None
+    eip712_version: str | None
+    created: datetime
+
+    @property
+    def is_native(self) -> bool:
+        return self.contract is None
+
+
+def unit_rate(source: Currency, target: Currency) -> Rate | None:
+    """Smallest units of ``target`` for one smallest unit of ``source``; None without a price."""
+    if source.currency == target.currency:
+        return Rate(1, 1)
+    if (
+        source.usd_numerator is None
+        or source.usd_denominator is None
+        or target.usd_numerator is None
+        or target.usd_denominator is None
+    ):
+        return None
+    return Rate(
+        source.usd_numerator * target.usd_denominator * 10**target.decimals,
+        source.usd_denominator * target.usd_numerator * 10**source.decimals,
+    )
+
+
+def is_final(*, block_number: int, head_number: int, confirmations: int) -> bool:
+    """Has the chain built enough on this block for money to be moved?"""
+    return head_number >= block_number + confirmations
+
+
+def public_currency(currency: Currency, assets: list[Asset]) -> dict[str, Any]:
+    """The API's object ``currency``."""
+    return {
+        "id": currency.currency,
+        "object": "currency",
+        "name": currency.name,
+        "kind": currency.kind,
+        "decimals": currency.decimals,
+        "usd_rate": None
+        if currency.usd_numerator is None
+        else {
+            "numerator": str(currency.usd_numerator),
+            "denominator": str(currency.usd_denominator),
+        },
+        "assets": [asset.asset for asset in assets if asset.currency == currency.currency],
+        "created": int(currency.updated.timestamp()),
+        "metadata": {},
+    }
+
+
+def public_network(
+    network: Network, assets: list[Asset], *, head_number: int | None
+) -> dict[str, Any]:
+    """The API's object ``network``. RPC addresses are the operator's and not shown."""
+    return {
+        "id": network.network,
+        "object": "network",
+        "network": network.network,
+        "name": network.name,
+        "family": network.family,
+        "livemode": network.livemode,
+        "enabled": network.enabled,
+        "confirmations": network.confirmations,
+        "block_seconds": network.block_seconds,
+        "head_block_number": head_number,
+        "native_asset": network.native_asset,
+        "tokens": [
+            {
+                "asset": asset.asset,
+                "currency": asset.currency,
+                "symbol": asset.symbol,
+                "contract": asset.contract,
+                "decimals": asset.decimals,
+                "payin_enabled": asset.payin_enabled,
+                "payout_enabled": asset.payout_enabled,
+            }
+            for asset in assets
+            if asset.network == network.network and asset.contract is not None
+        ],
+        "created": int(network.created.timestamp()),
+        "metadata": {},
+    }
