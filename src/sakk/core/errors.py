@@ -7,11 +7,17 @@ SakkError
 │   ├── ParameterInvalid      400
 │   ├── BalanceInsufficient   400  (409 would be retried by the clients)
 │   ├── UnexpectedState       400  the object is not in a state that allows this
-│   └── ResourceMissing       404
+│   ├── ResourceMissing       404
+│   ├── RouteUnknown          404  no such URL
+│   ├── MethodNotAllowed      405
+│   ├── BodyTooLarge          413
+│   └── MediaTypeUnsupported  415
 ├── IdempotencyMismatch       400
 ├── IdempotencyInProgress     409
 ├── AuthenticationFailed      401
+│   └── ApiKeyExpired         401
 ├── PermissionDenied          403
+│   └── AccountInvalid        403  no such account, or not one that this key may act for
 ├── RateLimited               429
 ├── Unavailable               503  a part that we need is away; the same request may succeed later
 └── Misconfigured             500  the operator must mend it
@@ -68,6 +74,26 @@ class ResourceMissing(InvalidRequest):
     status = 404
 
 
+class RouteUnknown(InvalidRequest):
+    code = "url_unknown"
+    status = 404
+
+
+class MethodNotAllowed(InvalidRequest):
+    code = "method_not_allowed"
+    status = 405
+
+
+class BodyTooLarge(InvalidRequest):
+    code = "body_too_large"
+    status = 413
+
+
+class MediaTypeUnsupported(InvalidRequest):
+    code = "media_type_unsupported"
+    status = 415
+
+
 class IdempotencyMismatch(SakkError):
     type = "idempotency_error"
     code = "idempotency_key_reused"
@@ -87,10 +113,18 @@ class AuthenticationFailed(SakkError):
     status = 401
 
 
+class ApiKeyExpired(AuthenticationFailed):
+    code = "api_key_expired"
+
+
 class PermissionDenied(SakkError):
     type = "permission_error"
     code = "permission_denied"
     status = 403
+
+
+class AccountInvalid(PermissionDenied):
+    code = "account_invalid"
 
 
 class RateLimited(SakkError):
