@@ -1,0 +1,273 @@
+"""What can happen: the registry of event types, who may see each, and who asked to be told.
+
+An event is written in the transaction that changes a status. It is the webhook, the timeline in
+the console and the audit log. Types whose audience is the operator would tip a suspect off, or
+are about the house itself: they never reach a merchant's list or endpoint.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+from sakk.core.errors import ParameterInvalid
+
+API_VERSION: Final = "2026-11-01"
+EVERYTHING: Final = "*"
+ENABLED_EVENTS_MAX: Final = 100
+
+Audience = Literal["merchant", "operator"]
+
+
+class EventType(NamedTuple):
+    """One line of the registry; ``noun`` is the kind of object that ``data.object`` holds."""
+
+    description: str
+    audience: Audience
+    noun: str
+
+
+EVENT_TYPES: dict[str, EventType] = {}
+
+
+def _register(noun: str, verb: str, description: str, audience: Audience = "merchant") -> str:
+    name = f"{noun}.{verb}"
+    if name in EVENT_TYPES:
+        raise ValueError(f"event type registered twice: {name}")
+    EVENT_TYPES[name] = EventType(description, audience, noun)
+    return name
+
+
+ACCOUNT_CREATED: Final = _register("account", "created", "An account was opened.")
+ACCOUNT_UPDATED: Final = _register("account", "updated", "An account's details or policy changed.")
+
+CUSTOMER_CREATED: Final = _register("customer", "created", "A customer was created.")
+CUSTOMER_UPDATED: Final = _register("customer", "updated", "A customer's details changed.")
+CUSTOMER_DELETED: Final = _register("customer", "deleted", "A customer was deleted.")
+
+PAYMENT_INTENT_CREATED: Final = _register(
+    "payment_intent", "created", "A payment was requested; its deposit addresses are ready."
+)
+PAYMENT_INTENT_UPDATED: Final = _register(
+    "payment_intent", "updated", "A payment intent's metadata or description changed."
+)
+PAYMENT_INTENT_PROCESSING: Final = _register(
+    "payment_intent", "processing", "Enough was seen on the chain; it is not final yet."
+)
+PAYMENT_INTENT_PARTIALLY_FUNDED: Final = _register(
+    "payment_intent", "partially_funded", "Less than asked for arrived; the rest may follow."
+)
+PAYMENT_INTENT_AMOUNT_CHANGED: Final = _register(
+    "payment_intent", "amount_changed", "The amount received changed after the payment was made."
+)
+PAYMENT_INTENT_SUCCEEDED: Final = _register(
+    "payment_intent", "succeeded", "The payment is final and credited to the balance."
+)
+PAYMENT_INTENT_CANCELED: Final = _register(
+    "payment_intent", "canceled", "The payment intent was canceled."
+)
+PAYMENT_INTENT_EXPIRED: Final = _register(
+    "payment_intent", "expired", "The payment intent's time ran out before enough arrived."
+)
+PAYMENT_INTENT_REVERSED: Final = _register(
+    "payment_intent", "reversed", "A payment that had succeeded was undone by the chain."
+)
+
+PAYIN_SEEN: Final = _register("payin", "seen", "A transfer to one of the addresses was seen.")
+PAYIN_CONFIRMED: Final = _register("payin", "confirmed", "The transfer is final on its network.")
+PAYIN_POSTED: Final = _register("payin", "posted", "The transfer is credited in the ledger.")
+PAYIN_ORPHANED: Final = _register(
+    "payin", "orphaned", "The transfer's block left the chain before it was credited."
+)
+PAYIN_REVERSED: Final = _register(
+    "payin", "reversed", "A credited transfer left the chain; new ledger transfers took it back."
+)
+PAYIN_UNDER_REVIEW: Final = _register(
+    "payin", "under_review", "The transfer arrived and is being looked at before it is credited."
+)
+PAYIN_SCREENED: Final = _register(
+    "payin", "screened", "The transfer passed its screening.", "operator"
+)
+PAYIN_HELD: Final = _register(
+    "payin", "held", "The transfer is held; a person must decide.", "operator"
+)
+PAYIN_RELEASED: Final = _register(
+    "payin", "released", "A held transfer was released to the account.", "operator"
+)
+PAYIN_RETURNED: Final = _register(
+    "payin", "returned", "A held transfer was sent back to its sender.", "operator"
+)
+PAYIN_SEIZED: Final = _register(
+    "payin", "seized", "A held transfer was handed to an authority.", "operator"
+)
+PAYIN_SUSPENSE: Final = _register(
+    "payin", "suspense", "A transfer stands in suspense until a person decides.", "operator"
+)
+
+PAYOUT_CREATED: Final = _register("payout", "created", "A payout was requested.")
+PAYOUT_APPROVED: Final = _register("payout", "approved", "The payout may be signed.")
+PAYOUT_SIGNED: Final = _register("payout", "signed", "The payout's transaction is signed.")
+PAYOUT_BROADCAST: Final = _register("payout", "broadcast", "The transaction was sent to a node.")
+PAYOUT_CONFIRMED: Final = _register("payout", "confirmed", "The transaction is final.")
+PAYOUT_POSTED: Final = _register("payout", "posted", "The payout is settled in the ledger.")
+PAYOUT_FAILED: Final = _register(
+    "payout", "failed", "The chain proves that the payout did not happen; the hold is released."
+)
+PAYOUT_CANCELED: Final = _register("payout", "canceled", "The payout was canceled before signing.")
+PAYOUT_REJECTED: Final = _register("payout", "rejected", "The payout was not approved.")
+PAYOUT_SCREENED: Final = _register(
+    "payout", "screened", "The payout's destination was screened.", "operator"
+)
+PAYOUT_UNKNOWN: Final = _register(
+    "payout", "unknown", "The outcome is not known; only the same bytes are sent again.", "operator"
+)
+
+REFUND_CREATED: Final = _register("refund", "created", "A refund was requested.")
+REFUND_UPDATED: Final = _register("refund", "updated", "A refund's status changed.")
+REFUND_FAILED: Final = _register("refund", "failed", "A refund failed; the hold is released.")
+
+TRANSFER_CREATED: Final = _register(
+    "transfer", "created", "Money was moved between two accounts in the ledger."
+)
+BALANCE_AVAILABLE: Final = _register(
+    "balance", "available", "Money became available on the account's balance."
+)
+
+WEBHOOK_ENDPOINT_CREATED: Final = _register(
+    "webhook_endpoint", "created", "A webhook endpoint was created."
+)
+WEBHOOK_ENDPOINT_UPDATED: Final = _register(
+    "webhook_endpoint", "updated", "A webhook endpoint or its secret changed."
+)
+WEBHOOK_ENDPOINT_DELETED: Final = _register(
+    "webhook_endpoint", "deleted", "A webhook endpoint was deleted."
+)
+WEBHOOK_ENDPOINT_DISABLED: Final = _register(
+    "webhook_endpoint", "disabled", "A webhook endpoint answered 410 or failed for days."
+)
+WEBHOOK_ENDPOINT_FAILING: Final = _register(
+    "webhook_endpoint", "failing", "Sakk stopped sending to a merchant's endpoint.", "operator"
+)
+
+SWEEP_CREATED: Final = _register("sweep", "created", "A collection is due.", "operator")
+SWEEP_SIGNED: Final = _register("sweep", "signed", "A collection is signed.", "operator")
+SWEEP_BROADCAST: Final = _register("sweep", "broadcast", "A collection was sent.", "operator")
+SWEEP_CONFIRMED: Final = _register("sweep", "confirmed", "A collection is final.", "operator")
+SWEEP_POSTED: Final = _register("sweep", "posted", "A collection is in the ledger.", "operator")
+SWEEP_FAILED: Final = _register("sweep", "failed", "A collection failed on chain.", "operator")
+SWEEP_CANCELED: Final = _register("sweep", "canceled", "A collection was called off.", "operator")
+SWEEP_UNKNOWN: Final = _register(
+    "sweep", "unknown", "A collection's outcome is not known.", "operator"
+)
+
+OUTFLOW_SEEN: Final = _register(
+    "outflow", "seen", "Money left one of our addresses on the chain.", "operator"
+)
+OUTFLOW_POSTED: Final = _register(
+    "outflow", "posted", "Money that left our addresses is in the ledger.", "operator"
+)
+OUTFLOW_ORPHANED: Final = _register(
+    "outflow", "orphaned", "A transfer from our addresses left the chain.", "operator"
+)
+
+SCREENING_CREATED: Final = _register("screening", "created", "A transfer was judged.", "operator")
+SCREENING_UPDATED: Final = _register("screening", "updated", "A verdict changed.", "operator")
+CASE_CREATED: Final = _register("case", "created", "A compliance case was opened.", "operator")
+CASE_UPDATED: Final = _register("case", "updated", "A compliance case changed.", "operator")
+CASE_CLOSED: Final = _register("case", "closed", "A compliance case was closed.", "operator")
+LIST_IMPORTED: Final = _register("list", "imported", "A screening list was imported.", "operator")
+
+LEDGER_REFUSED: Final = _register(
+    "ledger", "refused", "The ledger refused a posting; a person must look.", "operator"
+)
+LEDGER_LAGGING: Final = _register(
+    "ledger", "lagging", "The projection is far behind the journal.", "operator"
+)
+LEDGER_BROKEN: Final = _register(
+    "ledger", "broken", "An invariant of the ledger does not hold.", "operator"
+)
+RECONCILIATION_BROKEN: Final = _register(
+    "reconciliation", "broken", "The ledger and a chain disagree.", "operator"
+)
+NETWORK_LAGGING: Final = _register(
+    "network", "lagging", "A network's node is silent or behind.", "operator"
+)
+NETWORK_RECOVERED: Final = _register(
+    "network", "recovered", "A network's node answers and is at the head again.", "operator"
+)
+NETWORK_REORGANIZED: Final = _register(
+    "network", "reorganized", "A network replaced blocks that had been followed.", "operator"
+)
+
+
+def event_type(name: str) -> EventType:
+    """Look a type up; ValueError if nobody registered it."""
+    found = EVENT_TYPES.get(name)
+    if found is None:
+        raise ValueError(f"unknown event type {name!r}: register it in sakk.core.event")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something that happened, as a stage or command says it.
+
+    ``account_id`` None: about the house, the operator's alone. ``object`` is the object's public
+    JSON as it stands after the change; ``previous_attributes`` the fields that changed.
+    """
+
+    account_id: str | None
+    livemode: bool
+    type: str
+    object_id: str
+    object: dict[str, Any]
+    previous_attributes: dict[str, Any] | None = None
+    request_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if event_type(self.type).audience == "merchant" and self.account_id is None:
+            raise ValueError(f"{self.type} is for a merchant and needs an account_id")
+
+    @property
+    def audience(self) -> Audience:
+        return EVENT_TYPES[self.type].audience
+
+
+def patterns_for(type: str) -> tuple[str, str, str]:
+    """The entries of ``enabled_events`` that ask for this type."""
+    return EVERYTHING, f"{type.partition('.')[0]}.*", type
+
+
+def wants(enabled_events: Iterable[str], type: str) -> bool:
+    """Whether an endpoint with these ``enabled_events`` is told of this type."""
+    if event_type(type).audience != "merchant":
+        return False
+    patterns = patterns_for(type)
+    return any(entry in patterns for entry in enabled_events)
+
+
+def check_enabled_events(entries: Iterable[str]) -> list[str]:
+    """Validate ``enabled_events``: ``*``, ``noun.*`` or a type that merchants may see.
+
+    Returns them without duplicates, in order; ParameterInvalid names the entry that is wrong.
+    """
+    merchant = [name for name, kind in EVENT_TYPES.items() if kind.audience == "merchant"]
+    nouns = {f"{EVENT_TYPES[name].noun}.*" for name in merchant}
+    known = {EVERYTHING, *nouns, *merchant}
+    chosen = list(dict.fromkeys(entries))
+    if not chosen:
+        raise ParameterInvalid(
+            'enabled_events is empty; name at least one event type, or "*" for all of them',
+            param="enabled_events",
+        )
+    if len(chosen) > ENABLED_EVENTS_MAX:
+        raise ParameterInvalid(
+            f'enabled_events has more than {ENABLED_EVENTS_MAX} entries; use "*" instead',
+            param="enabled_events",
+        )
+    for index, entry in enumerate(chosen):
+        if entry not in known:
+            raise ParameterInvalid(
+                f"{entry!r} is not an event type; see the reference of events for the list",
+                param=f"enabled_events[{index}]",
+            )
+    return chosen

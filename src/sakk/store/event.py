@@ -1,0 +1,311 @@
+"""Events: appended with the change they tell of, and the outbox of webhook deliveries with them.
+
+The whole envelope is encoded once, at append, and kept as the exact text (``json``, not
+``jsonb``): every delivery and redelivery carries the same bytes, and a string that ``jsonb``
+would refuse (a NUL in a token's name) cannot fail the transaction that records money.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Table,
+    Text,
+    cast,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+from sakk.core import ids
+from sakk.core.event import API_VERSION, NewEvent, wants
+from sakk.store.database import fetch_all, fetch_one
+from sakk.store.schema import Identifier, Timestamp, metadata
+from sakk.store.webhook import webhook_deliveries, webhook_endpoints
+
+NOTIFY_CHANNEL: Final = "sakk"
+NOTIFY_WEBHOOK_DELIVERY: Final = "webhook_delivery"
+BATCH_EVENTS_MAX: Final = 10_000
+PAGE_EVENTS_MAX: Final = 100
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("account_id", Identifier),
+    Column("livemode", Boolean, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("object_id", Identifier, nullable=False),
+    Column("request_id", Text),
+    Column("body", JSON(none_as_null=True), nullable=False),
+    Column("created", Timestamp, nullable=False),
+    Index(None, "account_id", "livemode", "id"),
+    Index(None, "object_id", "id"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row: ``body`` is the envelope's exact text; ``pending_webhooks`` is counted now."""
+
+    id: str
+    account_id: str | None
+    livemode: bool
+    type: str
+    audience: str
+    object_id: str
+    request_id: str | None
+    body: str
+    created: datetime
+    pending_webhooks: int
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The object as it stood after the change."""
+        return dict(json.loads(self.body)["data"]["object"])
+
+
+_INSERT_EVENTS: Final = text(
+    """
+    INSERT INTO events
+        (id, account_id, livemode, type, audience, object_id, request_id, body, created)
+    SELECT id, account_id, livemode, type, audience, object_id, request_id, body::json, :created
+    FROM unnest(
+        CAST(:ids AS text[]), CAST(:account_ids AS text[]), CAST(:livemodes AS boolean[]),
+        CAST(:types AS text[]), CAST(:audiences AS text[]), CAST(:object_ids AS text[]),
+        CAST(:request_ids AS text[]), CAST(:bodies AS text[])
+    ) AS new(id, account_id, livemode, type, audience, object_id, request_id, body)
+    """
+)
+
+# pg_notify runs once, and only when the transaction commits does anybody hear it.
+_INSERT_DELIVERIES: Final = text(
+    """
+    WITH inserted AS (
+        INSERT INTO webhook_deliveries
+            (id, event_id, endpoint_id, account_id, status, next_attempt_at, created)
+        SELECT id, event_id, endpoint_id, account_id, 'pending', :now, :now
+        FROM unnest(
+            CAST(:ids AS text[]), CAST(:event_ids AS text[]),
+            CAST(:endpoint_ids AS text[]), CAST(:account_ids AS text[])
+        ) AS new(id, event_id, endpoint_id, account_id)
+    )
+    SELECT pg_notify(:channel, :payload)
+    """
+)
+
+
+def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime) -> list[str]:
+    """Write events, and a due delivery for every endpoint that wants one; their ids, in order.
+
+    At most three statements, whatever the number of events. The notifier is woken at commit.
+    """
+    if not events:
+        return []
+    if len(events) > BATCH_EVENTS_MAX:
+        raise ValueError(f"at most {BATCH_EVENTS_MAX} events in one batch, not {len(events)}")
+    identifiers = _consecutive_ids("evt", len(events), now=now)
+    deliveries = _deliveries(connection, identifiers, events)
+    told: dict[str, int] = {}
+    for event_id, _, _ in deliveries:
+        told[event_id] = told.get(event_id, 0) + 1
+    created = int(now.timestamp())
+    connection.execute(
+        _INSERT_EVENTS,
+        {
+            "ids": identifiers,
+            "account_ids": [event.account_id for event in events],
+            "livemodes": [event.livemode for event in events],
+            "types": [event.type for event in events],
+            "audiences": [event.audience for event in events],
+            "object_ids": [event.object_id for event in events],
+            "request_ids": [event.request_id for event in events],
+            "bodies": [
+                encode(identifier, event, created=created, pending=told.get(identifier, 0))
+                for identifier, event in zip(identifiers, events, strict=True)
+            ],
+            "created": now,
+        },
+    )
+    if deliveries:
+        connection.execute(
+            _INSERT_DELIVERIES,
+            {
+                "ids": _consecutive_ids("whd", len(deliveries), now=now),
+                "event_ids": [event_id for event_id, _, _ in deliveries],
+                "endpoint_ids": [endpoint_id for _, endpoint_id, _ in deliveries],
+                "account_ids": [account_id for _, _, account_id in deliveries],
+                "now": now,
+                "channel": NOTIFY_CHANNEL,
+                "payload": NOTIFY_WEBHOOK_DELIVERY,
+            },
+        )
+    return identifiers
+
+
+def encode(identifier: str, event: NewEvent, *, created: int, pending: int) -> str:
+    """The envelope as it is kept, signed and sent: plain ASCII JSON."""
+    data: dict[str, Any] = {"object": event.object}
+    if event.previous_attributes is not None:
+        data["previous_attributes"] = event.previous_attributes
+    envelope = {
+        "id": identifier,
+        "object": "event",
+        "api_version": API_VERSION,
+        "account": event.account_id,
+        "created": created,
+        "livemode": event.livemode,
+        "pending_webhooks": pending,
+        "request": {"id": event.request_id, "idempotency_key": None},
+        "type": event.type,
+        "data": data,
+    }
+    return json.dumps(envelope, separators=(",", ":"), allow_nan=False)
+
+
+def to_public(event: Event) -> dict[str, Any]:
+    """The Event in Stripe's envelope, with the deliveries that are still pending now."""
+    public: dict[str, Any] = json.loads(event.body)
+    public["pending_webhooks"] = event.pending_webhooks
+    return public
+
+
+def get(
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+) -> Event | None:
+    """One event. A merchant (``account_id``) sees its own; the operator (None) sees all."""
+    return fetch_one(
+        connection,
+        _SELECT.where(events.c.id == identifier, *_visible(account_id, livemode=livemode)),
+        Event,
+    )
+
+
+def page(
+    connection: Connection,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    limit: int = 10,
+    starting_after: str | None = None,
+    ending_before: str | None = None,
+    types: Sequence[str] | None = None,
+    object_id: str | None = None,
+    created_gte: datetime | None = None,
+    created_gt: datetime | None = None,
+    created_lte: datetime | None = None,
+    created_lt: datetime | None = None,
+) -> tuple[list[Event], bool]:
+    """A page of events, newest first, and whether more follow in the direction asked for.
+
+    ``account_id`` None is the operator: every account and every audience. ``types`` may hold
+    ``noun.*``.
+    """
+    if not 1 <= limit <= PAGE_EVENTS_MAX:
+        raise ValueError(f"limit must be 1 to {PAGE_EVENTS_MAX}")
+    statement = _SELECT.where(*_visible(account_id, livemode=livemode))
+    if types is not None:
+        exact = [name for name in types if not name.endswith(".*")]
+        nouns = [name.removesuffix(".*") for name in types if name.endswith(".*")]
+        statement = statement.where(
+            events.c.type.in_(exact) | func.split_part(events.c.type, ".", 1).in_(nouns)
+        )
+    if object_id is not None:
+        statement = statement.where(events.c.object_id == object_id)
+    if created_gte is not None:
+        statement = statement.where(events.c.created >= created_gte)
+    if created_gt is not None:
+        statement = statement.where(events.c.created > created_gt)
+    if created_lte is not None:
+        statement = statement.where(events.c.created <= created_lte)
+    if created_lt is not None:
+        statement = statement.where(events.c.created < created_lt)
+    if starting_after is not None:
+        statement = statement.where(events.c.id < starting_after)
+    if ending_before is not None:
+        statement = statement.where(events.c.id > ending_before).order_by(events.c.id)
+    else:
+        statement = statement.order_by(events.c.id.desc())
+    rows = fetch_all(connection, statement.limit(limit + 1), Event)
+    found = rows[:limit]
+    return (found[::-1] if ending_before is not None else found), len(rows) > limit
+
+
+_SELECT: Final = select(
+    events.c.id,
+    events.c.account_id,
+    events.c.livemode,
+    events.c.type,
+    events.c.audience,
+    events.c.object_id,
+    events.c.request_id,
+    cast(events.c.body, Text).label("body"),
+    events.c.created,
+    select(func.count())
+    .where(webhook_deliveries.c.event_id == events.c.id, webhook_deliveries.c.status == "pending")
+    .scalar_subquery()
+    .label("pending_webhooks"),
+)
+
+
+def _visible(account_id: str | None, *, livemode: bool) -> list[ColumnElement[bool]]:
+    conditions = [events.c.livemode == livemode]
+    if account_id is not None:
+        conditions += [events.c.account_id == account_id, events.c.audience == "merchant"]
+    return conditions
+
+
+def _deliveries(
+    connection: Connection, identifiers: Sequence[str], events: Sequence[NewEvent]
+) -> list[tuple[str, str, str]]:
+    """(event, endpoint, account) for every enabled endpoint that wants an event."""
+    accounts = {event.account_id for event in events if event.audience == "merchant"}
+    if not accounts:
+        return []
+    rows = connection.execute(
+        select(
+            webhook_endpoints.c.id,
+            webhook_endpoints.c.account_id,
+            webhook_endpoints.c.livemode,
+            webhook_endpoints.c.enabled_events,
+        )
+        .where(
+            webhook_endpoints.c.account_id.in_(sorted(account for account in accounts if account)),
+            webhook_endpoints.c.status == "enabled",
+        )
+        .order_by(webhook_endpoints.c.id)
+    )
+    endpoints: dict[tuple[str | None, bool], list[tuple[str, list[str]]]] = {}
+    for row in rows:
+        endpoints.setdefault((row.account_id, row.livemode), []).append(
+            (row.id, row.enabled_events)
+        )
+    return [
+        (identifier, endpoint_id, event.account_id)
+        for identifier, event in zip(identifiers, events, strict=True)
+        if event.account_id is not None
+        for endpoint_id, enabled_events in endpoints.get((event.account_id, event.livemode), [])
+        if wants(enabled_events, event.type)
+    ]
+
+
+def _consecutive_ids(prefix: str, count: int, *, now: datetime) -> list[str]:
+    """Fresh ids that sort in the order given: one random start, then one more each.
+
+    The top bit of the random tail is clear, so that counting up never reaches the UUID's variant.
+    """
+    random = bytearray(os.urandom(ids.RANDOM_BYTES))
+    random[2] &= 0xDF
+    first = ids.uuid7(now_ms=int(now.timestamp() * 1000), random=bytes(random))
+    return [ids.encode(prefix, first + offset) for offset in range(count)]
