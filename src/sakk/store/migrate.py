@@ -1,0 +1,106 @@
+"""The schema's versions: forward only, safe when many processes start at once.
+
+``upgrade`` takes an advisory lock, so the first process migrates and the others find it done.
+Every statement waits at most ``LOCK_TIMEOUT_MS`` for a table: a migration gives up rather than
+hold up the payments behind it.
+"""
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import URL, Connection, MetaData, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+import sakk.store
+from sakk.core.errors import Unavailable
+from sakk.store.schema import metadata
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+ADVISORY_LOCK = 0x5A4B4B  # any constant of ours
+LOCK_TIMEOUT_MS = 5_000
+WAIT_FOR_OTHERS_MS_MAX = 120_000
+COMPARE = {"compare_type": True, "compare_server_default": True}
+_NOT_TABLES = frozenset({"sakk.store.migrations"})
+
+
+def all_tables() -> MetaData:
+    """The metadata with every noun's tables in it: imports each file of the store."""
+    for module in pkgutil.iter_modules(sakk.store.__path__, "sakk.store."):
+        if module.name not in _NOT_TABLES:
+            importlib.import_module(module.name)
+    return metadata
+
+
+def expected_revision() -> str | None:
+    """The revision that this code needs; None while no migration exists."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def current_revision(url: str) -> str | None:
+    """The revision that the database has; None for one that was never migrated."""
+    engine = create_engine(_psycopg(url), poolclass=NullPool)
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(url: str) -> None:
+    """Bring the database to the revision of this code. Repeats safely; never goes back.
+
+    All of it is one transaction: a crash between two migrations leaves none of them. Raises
+    Unavailable when another process is at it for too long, or a table stays locked.
+    """
+    engine = create_engine(_psycopg(url), poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            _set_lock_timeout(connection, WAIT_FOR_OTHERS_MS_MAX)
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            _set_lock_timeout(connection, LOCK_TIMEOUT_MS)
+            command.upgrade(_config(connection), "head")
+    except OperationalError as error:
+        raise Unavailable(f"the database could not be migrated, try again: {error}") from error
+
+
+def generate(url: str, message: str) -> Path:
+    """Write the migration from the database's schema to the tables in the code.
+
+    The database must be at the latest revision. Read what it wrote before you commit it.
+    """
+    script = ScriptDirectory.from_config(_config())
+    number = len(list(script.walk_revisions())) + 1
+    engine = create_engine(_psycopg(url), poolclass=NullPool)
+    with engine.connect() as connection:
+        made = command.revision(
+            _config(connection), message=message, autogenerate=True, rev_id=f"{number:04d}"
+        )
+    if not isinstance(made, Script):
+        raise TypeError("autogenerate made other than one revision")
+    return Path(made.path)
+
+
+def differences(connection: Connection) -> list[object]:
+    """What the database's schema lacks or has beyond the tables in the code; empty when equal."""
+    context = MigrationContext.configure(connection, opts=COMPARE)
+    return list(compare_metadata(context, all_tables()))
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _psycopg(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _set_lock_timeout(connection: Connection, milliseconds: int) -> None:
+    connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds:d}"))

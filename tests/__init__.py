@@ -1,0 +1,1 @@
+"""Tests mirror the source; the parts under them are real."""
