@@ -1,0 +1,115 @@
+"""Accounts: the tenants, and what each wants done with money that does not fit."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, get_args
+
+from sakk.core.errors import ParameterInvalid
+
+PREFIX = "acct"
+BASIS_POINTS = 10_000
+
+Late = Literal["accept", "credit", "refund_due", "suspense"]
+Over = Literal["accept", "credit", "refund_due"]
+WrongAsset = Literal["credit", "refund_due", "suspense"]
+Finished = Literal["credit", "refund_due", "suspense"]
+
+
+class AccountKind(StrEnum):
+    """The operator runs this Sakk and acts for merchants; a merchant sees only itself."""
+
+    operator = "operator"
+    merchant = "merchant"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPolicy:
+    """What becomes of a payment that departs from its intent.
+
+    ``late``: after the expiry. ``over``: the part above the amount. ``wrong_asset``: a listed token
+    that was not asked for. ``finished``: to the address of an intent that is over. A payment may
+    fall short by ``tolerance_under_units`` (the intent's smallest units) or
+    ``tolerance_percent_bps`` (hundredths of a percent), whichever is more, and still be exact.
+    """
+
+    late: Late = "accept"
+    over: Over = "accept"
+    wrong_asset: WrongAsset = "credit"
+    finished: Finished = "credit"
+    tolerance_under_units: int = 0
+    tolerance_percent_bps: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """The policy as it is stored and shown."""
+        return asdict(self)
+
+    def tolerance_units(self, amount_units: int) -> int:
+        """How many units below ``amount_units`` still count as exact, rounded down."""
+        share = amount_units * self.tolerance_percent_bps // BASIS_POINTS
+        return min(amount_units, max(self.tolerance_under_units, share))
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "late": get_args(Late),
+    "over": get_args(Over),
+    "wrong_asset": get_args(WrongAsset),
+    "finished": get_args(Finished),
+}
+_NAMES = frozenset(field.name for field in fields(PaymentPolicy))
+
+
+def read_policy(document: Mapping[str, Any]) -> PaymentPolicy:
+    """The policy in a stored document; what it does not name has the default."""
+    return change_policy(PaymentPolicy(), document)
+
+
+def change_policy(policy: PaymentPolicy, changes: Mapping[str, Any]) -> PaymentPolicy:
+    """Apply named changes; ParameterInvalid for a name or value that does not exist."""
+    for name, value in changes.items():
+        param = f"settings[payments][{name}]"
+        if name not in _NAMES:
+            raise ParameterInvalid(f"There is no payment policy {name!r}.", param=param)
+        choices = _CHOICES.get(name)
+        if choices is not None and value not in choices:
+            raise ParameterInvalid(f"{param} is one of {', '.join(choices)}.", param=param)
+        if choices is None and (type(value) is not int or value < 0):
+            raise ParameterInvalid(f"{param} is a whole number of 0 or more.", param=param)
+    changed = replace(policy, **changes)
+    if changed.tolerance_percent_bps > BASIS_POINTS:
+        raise ParameterInvalid(
+            f"A tolerance is at most {BASIS_POINTS} basis points.",
+            param="settings[payments][tolerance_percent_bps]",
+        )
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A tenant of this Sakk."""
+
+    id: str
+    kind: str
+    name: str | None
+    email: str | None
+    country: str | None
+    policy: dict[str, Any]
+    metadata: dict[str, str]
+    created: datetime
+
+
+def public_account(account: Account, *, livemode: bool) -> dict[str, Any]:
+    """The API's object ``account``. One account serves both modes; ``livemode`` is the key's."""
+    return {
+        "id": account.id,
+        "object": "account",
+        "kind": account.kind,
+        "business_profile": {"name": account.name},
+        "email": account.email,
+        "country": account.country,
+        "settings": {"payments": read_policy(account.policy).document()},
+        "metadata": account.metadata,
+        "created": int(account.created.timestamp()),
+        "livemode": livemode,
+    }

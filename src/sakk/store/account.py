@@ -1,0 +1,70 @@
+"""Accounts: rows, and the payment policies that the flow asks for."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, Text, select, update
+
+from sakk.core.account import Account, AccountKind, PaymentPolicy, read_policy
+from sakk.store.database import fetch_one
+from sakk.store.page import PageRequest, fetch_page
+from sakk.store.schema import Document, Timestamp, metadata
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text),
+    Column("email", Text),
+    Column("country", Text),
+    Column("policy", Document, nullable=False),
+    Column("metadata", Document, nullable=False),
+    Column("created", Timestamp, nullable=False),
+)
+
+
+def insert_account(connection: Connection, account: Account) -> None:
+    connection.execute(
+        accounts.insert(), {name: getattr(account, name) for name in Account.__slots__}
+    )
+
+
+def find_account(connection: Connection, account_id: str) -> Account | None:
+    return fetch_one(connection, select(accounts).where(accounts.c.id == account_id), Account)
+
+
+def lock_account(connection: Connection, account_id: str) -> Account | None:
+    """Read an account for a change; others wait until this transaction ends."""
+    statement = select(accounts).where(accounts.c.id == account_id).with_for_update()
+    return fetch_one(connection, statement, Account)
+
+
+def find_operator(connection: Connection) -> Account | None:
+    """The operator's own account: the first one of that kind."""
+    statement = (
+        select(accounts)
+        .where(accounts.c.kind == AccountKind.operator.value)
+        .order_by(accounts.c.id)
+        .limit(1)
+    )
+    return fetch_one(connection, statement, Account)
+
+
+def update_account(connection: Connection, account_id: str, values: Mapping[str, Any]) -> None:
+    if values:
+        connection.execute(
+            update(accounts).where(accounts.c.id == account_id).values(dict(values))
+        )
+
+
+def list_accounts(connection: Connection, page: PageRequest) -> tuple[list[Account], bool]:
+    return fetch_page(connection, accounts, Account, account_id=None, livemode=None, page=page)
+
+
+def policy(connection: Connection, account_ids: Iterable[str]) -> dict[str, PaymentPolicy]:
+    """The payment policies of accounts; an account that does not exist is left out."""
+    rows = connection.execute(
+        select(accounts.c.id, accounts.c.policy).where(accounts.c.id.in_(sorted(set(account_ids))))
+    )
+    return {row.id: read_policy(row.policy) for row in rows}

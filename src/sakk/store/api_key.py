@@ -1,0 +1,94 @@
+"""API keys: found by the hash of the token, never by the token."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ARRAY, Boolean, Column, Connection, Index, Table, Text, select, update
+
+from sakk.core.api_key import ApiKey
+from sakk.store.account import accounts
+from sakk.store.database import fetch_one
+from sakk.store.page import PageRequest, fetch_page
+from sakk.store.schema import Bytes, Timestamp, metadata
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text),
+    Column("token_hash", Bytes, nullable=False, unique=True),
+    Column("prefix", Text, nullable=False),
+    Column("last4", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("allowed_addresses", ARRAY(Text), nullable=False),
+    Column("expires_at", Timestamp),
+    Column("revoked_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_api_keys_account_id_livemode_id", "account_id", "livemode", "id"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a token stands for: the key, and what kind of account it belongs to."""
+
+    key: ApiKey
+    account_kind: str
+
+
+def insert_api_key(connection: Connection, key: ApiKey) -> None:
+    connection.execute(api_keys.insert(), {name: getattr(key, name) for name in ApiKey.__slots__})
+
+
+def find_principal(connection: Connection, token_hash: bytes) -> Principal | None:
+    """The key with this hash, revoked and expired ones too, and its account's kind."""
+    row = (
+        connection.execute(
+            select(api_keys, accounts.c.kind.label("account_kind"))
+            .join(accounts, accounts.c.id == api_keys.c.account_id)
+            .where(api_keys.c.token_hash == token_hash)
+        )
+        .mappings()
+        .first()
+    )
+    if row is None:
+        return None
+    values = dict(row)
+    account_kind = values.pop("account_kind")
+    values["token_hash"] = bytes(values["token_hash"])
+    return Principal(key=ApiKey(**values), account_kind=account_kind)
+
+
+def find_api_key(
+    connection: Connection, key_id: str, *, account_id: str, livemode: bool
+) -> ApiKey | None:
+    statement = select(api_keys).where(
+        api_keys.c.id == key_id,
+        api_keys.c.account_id == account_id,
+        api_keys.c.livemode == livemode,
+    )
+    return fetch_one(connection, statement, ApiKey)
+
+
+def list_api_keys(
+    connection: Connection, page: PageRequest, *, account_id: str, livemode: bool
+) -> tuple[list[ApiKey], bool]:
+    return fetch_page(
+        connection, api_keys, ApiKey, account_id=account_id, livemode=livemode, page=page
+    )
+
+
+def revoke(connection: Connection, key_id: str, *, account_id: str, now: datetime) -> None:
+    """Mark a key revoked; the time of the first revocation stays."""
+    connection.execute(
+        update(api_keys)
+        .where(
+            api_keys.c.id == key_id,
+            api_keys.c.account_id == account_id,
+            api_keys.c.revoked_at.is_(None),
+        )
+        .values(revoked_at=now)
+    )

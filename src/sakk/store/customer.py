@@ -1,0 +1,94 @@
+"""Customers: rows of an account in one mode."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, false, select, update
+
+from sakk.core.customer import Customer
+from sakk.store.database import fetch_all, fetch_one
+from sakk.store.page import PageRequest, fetch_page
+from sakk.store.schema import Document, Timestamp, metadata
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("name", Text),
+    Column("email", Text),
+    Column("description", Text),
+    Column("metadata", Document, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_customers_account_id_livemode_id", "account_id", "livemode", "id"),
+)
+
+
+def insert_customer(connection: Connection, customer: Customer) -> None:
+    connection.execute(
+        customers.insert(), {name: getattr(customer, name) for name in Customer.__slots__}
+    )
+
+
+def find_customers(
+    connection: Connection, customer_ids: Sequence[str], *, account_id: str, livemode: bool
+) -> list[Customer]:
+    """Those of the named customers that belong to the account, deleted ones too."""
+    statement = select(customers).where(
+        customers.c.id.in_(list(customer_ids)),
+        customers.c.account_id == account_id,
+        customers.c.livemode == livemode,
+    )
+    return fetch_all(connection, statement, Customer)
+
+
+def find_customer(
+    connection: Connection,
+    customer_id: str,
+    *,
+    account_id: str,
+    livemode: bool,
+    for_update: bool = False,
+) -> Customer | None:
+    """A customer, deleted ones too; ``for_update`` makes others wait until the transaction ends."""
+    statement = select(customers).where(
+        customers.c.id == customer_id,
+        customers.c.account_id == account_id,
+        customers.c.livemode == livemode,
+    )
+    return fetch_one(connection, statement.with_for_update() if for_update else statement, Customer)
+
+
+def update_customer(
+    connection: Connection, customer_id: str, values: Mapping[str, Any], *, account_id: str
+) -> None:
+    if values:
+        connection.execute(
+            update(customers)
+            .where(customers.c.id == customer_id, customers.c.account_id == account_id)
+            .values(dict(values))
+        )
+
+
+def list_customers(
+    connection: Connection,
+    page: PageRequest,
+    *,
+    account_id: str,
+    livemode: bool,
+    email: str | None = None,
+) -> tuple[list[Customer], bool]:
+    filters = [customers.c.deleted == false()]
+    if email is not None:
+        filters.append(customers.c.email == email)
+    return fetch_page(
+        connection,
+        customers,
+        Customer,
+        account_id=account_id,
+        livemode=livemode,
+        page=page,
+        filters=filters,
+    )

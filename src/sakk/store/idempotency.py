@@ -1,0 +1,201 @@
+"""Idempotency keys: at most two statements on the way of a request that goes well."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    SmallInteger,
+    Table,
+    Text,
+    delete,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from sakk.core import ids
+from sakk.core.idempotency import Record, State
+from sakk.store.schema import Bytes, Timestamp, Units, metadata
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("livemode", Boolean, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Bytes, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("seed", Units, nullable=False),
+    Column("lease_until", Timestamp),
+    Column("request_id", Text, nullable=False),
+    Column("status", SmallInteger),
+    Column("body", Bytes),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_idempotency_keys_created", "created"),
+)
+
+PURGE_ROWS_MAX = 10_000
+
+_LOOK = text(
+    "SELECT pg_try_advisory_xact_lock(:lock) AS locked, k.fingerprint, k.state, k.seed,"
+    " k.lease_until, k.request_id, k.status, k.body"
+    " FROM (SELECT 1) AS one LEFT JOIN idempotency_keys AS k"
+    " ON k.account_id = :account_id AND k.livemode = :livemode AND k.key = :key"
+)
+# A started row whose lease is over is taken over; a row that stays as it is returns nothing.
+_CLAIM = text(
+    "INSERT INTO idempotency_keys AS k (account_id, livemode, key, fingerprint, state, seed,"
+    " lease_until, request_id, created) VALUES (:account_id, :livemode, :key, :fingerprint,"
+    " 'started', :seed, :lease_until, :request_id, :now)"
+    " ON CONFLICT (account_id, livemode, key) DO UPDATE SET lease_until = excluded.lease_until"
+    " WHERE k.state = 'started' AND k.fingerprint = excluded.fingerprint"
+    " AND k.lease_until <= :now"
+    " RETURNING k.seed, (k.request_id <> :request_id) AS resumed"
+)
+
+
+def look(
+    connection: Connection, *, account_id: str, livemode: bool, key: str
+) -> tuple[bool, Record | None]:
+    """Take the key's lock until the transaction ends, and read what is stored under it.
+
+    The lock makes a concurrent request step aside; the primary key is what makes it safe.
+    """
+    lock = ids.digest128("idempotency", account_id, int(livemode), key) >> 65
+    row: Any = connection.execute(
+        _LOOK, {"lock": lock, "account_id": account_id, "livemode": livemode, "key": key}
+    ).one()
+    if row.state is None:
+        return row.locked, None
+    return row.locked, _record(row)
+
+
+def find(connection: Connection, *, account_id: str, livemode: bool, key: str) -> Record | None:
+    """What is stored under a key, without its lock."""
+    row = connection.execute(
+        select(idempotency_keys).where(*_this(account_id, livemode, key))
+    ).first()
+    return None if row is None else _record(row)
+
+
+def insert_finished(
+    connection: Connection,
+    record: Record,
+    *,
+    account_id: str,
+    livemode: bool,
+    key: str,
+    now: datetime,
+) -> bool:
+    """Store an answer; False when another request stored its own first."""
+    statement = insert(idempotency_keys).on_conflict_do_nothing()
+    result = connection.execute(
+        statement,
+        {
+            "account_id": account_id,
+            "livemode": livemode,
+            "key": key,
+            "fingerprint": record.fingerprint,
+            "state": State.finished.value,
+            "seed": record.seed,
+            "request_id": record.request_id,
+            "status": record.status,
+            "body": record.body,
+            "created": now,
+        },
+    )
+    return result.rowcount == 1
+
+
+def claim(
+    connection: Connection,
+    record: Record,
+    *,
+    account_id: str,
+    livemode: bool,
+    key: str,
+    now: datetime,
+) -> tuple[int, bool] | None:
+    """Begin or resume under a key: the seed of its ids and whether it was begun before.
+
+    None when the key is finished, leased by another request, or stands for another request.
+    """
+    row: Any = connection.execute(
+        _CLAIM,
+        {
+            "account_id": account_id,
+            "livemode": livemode,
+            "key": key,
+            "fingerprint": record.fingerprint,
+            "seed": record.seed,
+            "lease_until": record.lease_until,
+            "request_id": record.request_id,
+            "now": now,
+        },
+    ).first()
+    return None if row is None else (int(row.seed), row.resumed)
+
+
+def finish(
+    connection: Connection, *, account_id: str, livemode: bool, key: str, status: int, body: bytes
+) -> bool:
+    """Store the answer of a request that was begun; False when it has one already."""
+    result = connection.execute(
+        update(idempotency_keys)
+        .where(*_this(account_id, livemode, key), idempotency_keys.c.state == State.started.value)
+        .values(state=State.finished.value, status=status, body=body, lease_until=None)
+    )
+    return result.rowcount == 1
+
+
+def release(
+    connection: Connection, *, account_id: str, livemode: bool, key: str, now: datetime
+) -> None:
+    """End a lease early, so that a repeated request resumes at once."""
+    connection.execute(
+        update(idempotency_keys)
+        .where(*_this(account_id, livemode, key), idempotency_keys.c.state == State.started.value)
+        .values(lease_until=now)
+    )
+
+
+def purge(connection: Connection, *, before: datetime) -> int:
+    """Forget answers made before a time, a bounded number at once; returns how many."""
+    old = (
+        select(
+            idempotency_keys.c.account_id, idempotency_keys.c.livemode, idempotency_keys.c.key
+        )
+        .where(idempotency_keys.c.created < before)
+        .limit(PURGE_ROWS_MAX)
+        .with_for_update(skip_locked=True)
+        .cte("old")
+    )
+    return connection.execute(
+        delete(idempotency_keys).where(
+            idempotency_keys.c.account_id == old.c.account_id,
+            idempotency_keys.c.livemode == old.c.livemode,
+            idempotency_keys.c.key == old.c.key,
+        )
+    ).rowcount
+
+
+def _this(account_id: str, livemode: bool, key: str) -> tuple[Any, ...]:
+    columns = idempotency_keys.c
+    return (columns.account_id == account_id, columns.livemode == livemode, columns.key == key)
+
+
+def _record(row: Any) -> Record:
+    return Record(
+        fingerprint=bytes(row.fingerprint),
+        state=row.state,
+        seed=int(row.seed),
+        lease_until=row.lease_until,
+        request_id=row.request_id,
+        status=row.status,
+        body=None if row.body is None else bytes(row.body),
+    )

@@ -1,0 +1,101 @@
+"""Lists by keyset: newest first, by id, one page at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Table, select
+
+from sakk.core.errors import ResourceMissing
+from sakk.store.database import fetch_all
+
+LIMIT_MAX = 100
+LIMIT_DEFAULT = 10
+
+T = TypeVar("T")
+
+
+class CursorMissing(ResourceMissing):
+    """A cursor names no row of this list: the caller's parameter is wrong, so 400 and not 404."""
+
+    status = 400
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page: at most one of the two cursors, and bounds of the time of creation."""
+
+    limit: int = LIMIT_DEFAULT
+    starting_after: str | None = None
+    ending_before: str | None = None
+    created_gt: datetime | None = None
+    created_gte: datetime | None = None
+    created_lt: datetime | None = None
+    created_lte: datetime | None = None
+
+
+def fetch_page(
+    connection: Connection,
+    table: Table,
+    kind: type[T],
+    *,
+    account_id: str | None,
+    livemode: bool | None,
+    page: PageRequest,
+    filters: Sequence[ColumnElement[bool]] = (),
+) -> tuple[list[T], bool]:
+    """One page of a table with columns ``id`` and ``created``: rows newest first, and is there more?
+
+    ``account_id`` and ``livemode`` are None only for tables that do not have the column. Raises
+    CursorMissing (400) for a cursor that names no row of this account.
+    """
+    conditions: list[ColumnElement[bool]] = list(filters)
+    if account_id is not None:
+        conditions.append(table.c.account_id == account_id)
+    if livemode is not None:
+        conditions.append(table.c.livemode == livemode)
+    for param in ("starting_after", "ending_before"):
+        cursor = getattr(page, param)
+        if cursor is not None:
+            _check_cursor(connection, table, cursor, conditions, param)
+    conditions.extend(_created(table, page))
+    statement = select(table).limit(page.limit + 1)
+    if page.ending_before is not None:
+        statement = statement.where(*conditions, table.c.id > page.ending_before)
+        rows = fetch_all(connection, statement.order_by(table.c.id.asc()), kind)
+        return rows[: page.limit][::-1], len(rows) > page.limit
+    if page.starting_after is not None:
+        conditions.append(table.c.id < page.starting_after)
+    rows = fetch_all(
+        connection, statement.where(*conditions).order_by(table.c.id.desc()), kind
+    )
+    return rows[: page.limit], len(rows) > page.limit
+
+
+def _check_cursor(
+    connection: Connection,
+    table: Table,
+    cursor: str,
+    conditions: Sequence[ColumnElement[bool]],
+    param: str,
+) -> None:
+    found = connection.execute(select(table.c.id).where(*conditions, table.c.id == cursor)).first()
+    if found is None:
+        raise CursorMissing(
+            f"No such object in this list: {cursor!r}. Use an id that the list returned.",
+            param=param,
+        )
+
+
+def _created(table: Table, page: PageRequest) -> list[ColumnElement[bool]]:
+    bounds = []
+    if page.created_gt is not None:
+        bounds.append(table.c.created > page.created_gt)
+    if page.created_gte is not None:
+        bounds.append(table.c.created >= page.created_gte)
+    if page.created_lt is not None:
+        bounds.append(table.c.created < page.created_lt)
+    if page.created_lte is not None:
+        bounds.append(table.c.created <= page.created_lte)
+    return bounds
