@@ -1,0 +1,308 @@
+"""The screening engine: labels in memory, judged by the core's rules, fresh at every decision.
+
+One engine lives in each process that decides. Each call reads the lists version first (one row by
+its key) and catches up with what changed since, so a decision that begins after an import has
+committed always uses it, in every process, without a restart. If the lists cannot be read, nothing
+is passed: the call raises `Unavailable` and what was to be judged waits.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from sakk.core.errors import Unavailable
+from sakk.core.label import EVM, family_of_network, normalise_address
+from sakk.core.screening import (
+    DEFAULT_RULES,
+    Hit,
+    Reason,
+    RuleSet,
+    Screening,
+    ScreeningRequest,
+    Side,
+    Verdict,
+    decide,
+    gravest,
+    input_hash,
+    request_of,
+    unreadable,
+)
+from sakk.store import label as label_store
+from sakk.store.database import Database
+from sakk.store.identity import new_id
+from sakk.store.identity import now as clock
+
+# Beyond this many changed labels, loading anew is cheaper than catching up.
+CHANGES_MAX = 200_000
+
+
+class Mark(NamedTuple):
+    """What a label says, without whom: equal marks are one object for a million addresses."""
+
+    list_id: str
+    category: str
+    confidence: int
+    entity: str | None
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+
+Key = bytes | str
+# One mark stands alone; only addresses with several carry a list.
+Entry = Mark | list[Mark]
+
+
+class Engine:
+    """Judges transfers by the lists in the database. Safe to share between threads."""
+
+    def __init__(self, database: Database, *, rules: RuleSet = DEFAULT_RULES) -> None:
+        self._database = database
+        self._rules = rules
+        self._lock = threading.Lock()
+        self._version: int | None = None
+        self._index: dict[Key, Entry] = {}
+        self._lists: dict[str, tuple[str, int]] = {}
+        self._marks: dict[Mark, Mark] = {}
+
+    @property
+    def version(self) -> int | None:
+        """The lists version in memory; None before the first load."""
+        return self._version
+
+    def __len__(self) -> int:
+        """How many addresses carry a label."""
+        return len(self._index)
+
+    def refresh(self) -> int:
+        """Catch up with the lists, or load them at first; returns their version.
+
+        Raises `Unavailable` if they cannot be read.
+        """
+        with _reading(), self._database.begin() as connection:
+            version = label_store.lists_version(connection)
+            with self._lock:
+                return self._refresh(connection, version)
+
+    def screen(
+        self, batch: Sequence[ScreeningRequest], *, connection: Connection | None = None
+    ) -> list[Screening]:
+        """Judge each transfer, in order; nothing is written.
+
+        With ``connection`` the lists are held as they are until the caller's transaction ends, so
+        that no import can come between the verdict and what the caller does with it.
+        Raises `Unavailable` if the lists cannot be read.
+        """
+        if not batch:
+            return []
+        if connection is not None:
+            return self._screen(batch, connection, hold=True)
+        with _reading(), self._database.begin() as own:
+            return self._screen(batch, own, hold=False)
+
+    def _screen(
+        self, batch: Sequence[ScreeningRequest], connection: Connection, *, hold: bool
+    ) -> list[Screening]:
+        with _reading():
+            # Before the thread lock: this may wait for an import, which may wait for a caller
+            # whose next step needs the thread lock.
+            version = label_store.lists_version(connection, lock=hold)
+            with self._lock:
+                version = self._refresh(connection, version)
+                at = clock()
+                return [self._judge(request, version=version, at=at) for request in batch]
+
+    def replay(self, screening: Screening) -> tuple[Verdict, tuple[Reason, ...]]:
+        """Reach an old decision again from the labels in force at its lists version.
+
+        Raises `Unavailable` if the lists cannot be read, and ValueError if the rules in use are
+        not those of the decision.
+        """
+        if screening.rules_version != self._rules.version:
+            raise ValueError(
+                f"{screening.id} was decided under rules {screening.rules_version!r};"
+                f" this engine has {self._rules.version!r}"
+            )
+        request = request_of(screening)
+        family = family_of_network(request.network)
+        wanted = [
+            (family, address)
+            for _, text in _parties(request)
+            if (address := _readable(family, text)) is not None
+        ]
+        version = screening.lists_version
+        with _reading(), self._database.begin() as connection:
+            lists = label_store.list_versions_at(connection, version=version)
+            found = label_store.labels_at(connection, version=version, addresses=wanted)
+        index: dict[Key, Entry] = {}
+        for row in found:
+            _add(index, _key(row.family, row.address), _mark_of(row))
+        return _decide(request, index, lists, self._rules, at=screening.created)
+
+    def _judge(self, request: ScreeningRequest, *, version: int, at: datetime) -> Screening:
+        verdict, reasons = _decide(request, self._index, self._lists, self._rules, at=at)
+        return Screening(
+            id=new_id("scr"),
+            account_id=request.account_id,
+            livemode=request.livemode,
+            subject=request.subject,
+            network=request.network,
+            asset=request.asset,
+            direction=request.direction,
+            sender=request.sender,
+            receiver=request.receiver,
+            token_units=request.token_units,
+            verdict=verdict,
+            reasons=reasons,
+            lists_version=version,
+            rules_version=self._rules.version,
+            input_hash=input_hash(request),
+            created=at,
+        )
+
+    def _refresh(self, connection: Connection, version: int) -> int:
+        """Bring the memory to ``version`` or later; the caller holds the thread lock."""
+        known = self._version
+        if known is not None and version < known:
+            # Another thread was faster; or the database was set back, and the memory is wrong.
+            version = label_store.lists_version(connection)
+        if version == known:
+            return version
+        # Until all is applied the memory is of no version: a failure here loads anew next time.
+        self._version = None
+        if known is None or version < known or self._is_far(connection, after=known):
+            self._load(connection, version)
+        else:
+            self._apply_changes(connection, after=known, version=version)
+        self._lists = label_store.list_versions_at(connection, version=version)
+        self._version = version
+        return version
+
+    def _is_far(self, connection: Connection, *, after: int) -> bool:
+        return label_store.count_changes(connection, after=after) > CHANGES_MAX
+
+    def _load(self, connection: Connection, version: int) -> None:
+        self._index = {}
+        self._marks = {}
+        index: dict[Key, Entry] = {}
+        for row in label_store.scan_labels(connection, version=version):
+            _add(index, _key(row.family, row.address), self._mark(row))
+        self._index = index
+
+    def _apply_changes(self, connection: Connection, *, after: int, version: int) -> None:
+        closed, opened = label_store.scan_changes(connection, after=after, version=version)
+        for row in closed:
+            _remove(self._index, _key(row.family, row.address), self._mark(row))
+        for row in opened:
+            _add(self._index, _key(row.family, row.address), self._mark(row))
+
+    def _mark(self, row: Any) -> Mark:
+        mark = _mark_of(row)
+        return self._marks.setdefault(mark, mark)
+
+
+def _decide(
+    request: ScreeningRequest,
+    index: dict[Key, Entry],
+    lists: dict[str, tuple[str, int]],
+    rules: RuleSet,
+    *,
+    at: datetime,
+) -> tuple[Verdict, tuple[Reason, ...]]:
+    family = family_of_network(request.network)
+    hits: list[Hit] = []
+    waiting: list[Reason] = []
+    for side, text in _parties(request):
+        address = _readable(family, text)
+        if address is None:
+            waiting.append(unreadable(side, text))
+            continue
+        entry = index.get(_key(family, address))
+        if entry is not None:
+            hits.extend(_hits(side, address, entry, lists, at=at))
+    if not hits and not waiting:
+        return Verdict.clear, ()
+    verdict, reasons = decide(hits, rules)
+    return gravest([verdict, *(reason.verdict for reason in waiting)]), (*reasons, *waiting)
+
+
+def _hits(
+    side: Side,
+    address: str,
+    entry: Entry,
+    lists: dict[str, tuple[str, int]],
+    *,
+    at: datetime,
+) -> Iterable[Hit]:
+    for mark in entry if isinstance(entry, list) else (entry,):
+        if (mark.valid_from is not None and at < mark.valid_from) or (
+            mark.valid_to is not None and at >= mark.valid_to
+        ):
+            continue
+        name, version = lists[mark.list_id]
+        yield Hit(
+            side=side,
+            address=address,
+            category=mark.category,
+            list_name=name,
+            list_version=version,
+            confidence=mark.confidence,
+            entity=mark.entity,
+            path=(address,),
+        )
+
+
+def _parties(request: ScreeningRequest) -> tuple[tuple[Side, str], tuple[Side, str]]:
+    return (Side.sender, request.sender), (Side.receiver, request.receiver)
+
+
+def _readable(family: str, text: str) -> str | None:
+    try:
+        return normalise_address(family, text)
+    except ValueError:
+        return None
+
+
+def _key(family: str, address: str) -> Key:
+    """Twenty bytes for an EVM address; a million of them weigh half of what their texts do."""
+    return bytes.fromhex(address[2:]) if family == EVM else f"{family}:{address}"
+
+
+def _mark_of(row: Any) -> Mark:
+    return Mark(row.list_id, row.category, row.confidence, row.entity, row.valid_from, row.valid_to)
+
+
+def _add(index: dict[Key, Entry], key: Key, mark: Mark) -> None:
+    entry = index.get(key)
+    if entry is None:
+        index[key] = mark
+    elif isinstance(entry, list):
+        entry.append(mark)
+    else:
+        index[key] = [entry, mark]
+
+
+def _remove(index: dict[Key, Entry], key: Key, mark: Mark) -> None:
+    entry = index[key]
+    if isinstance(entry, list):
+        entry.remove(mark)
+        if len(entry) == 1:
+            index[key] = entry[0]
+    else:
+        del index[key]
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Fail closed: whatever keeps the lists from being read is `Unavailable`."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise Unavailable(
+            "The screening lists cannot be read, so nothing is passed"
+            f" ({type(error).__name__}). Is the database up?"
+        ) from error
