@@ -1,0 +1,278 @@
+"""What the signer and its clients say to each other: length-prefixed MessagePack over a unix socket.
+
+A frame is four bytes of big-endian length and one message. A connection carries one request and its
+response at a time. There is no request that takes a hash: a signature is asked for by the unsigned
+transaction itself and by what the caller says it does, and the signer reads the bytes for itself.
+
+SakkError
+└── SignerRefused          400  the signer read the request and said no; ``reason`` is stable
+    └── SignerRefusedNow   400  the same request may pass later (velocity, freeze, time lock)
+Unavailable
+└── SignerUnavailable      503  no answer: whether it signed is not known; ask again, same intent
+"""
+
+import hashlib
+import re
+import socket
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from sakk.core.errors import SakkError, Unavailable
+
+FRAME_BYTES_MAX: Final = 64 * 1024
+LENGTH_BYTES: Final = 4
+INTENT_ID = re.compile(r"[A-Za-z0-9_:.#/-]{1,128}")
+REASON_CHARACTERS_MAX: Final = 200
+APPROVALS_MAX: Final = 16
+
+
+class Purpose(StrEnum):
+    """Why a transaction is signed; each purpose has its own shape and its own limits."""
+
+    payout = "payout"
+    refund = "refund"
+    sweep = "sweep"
+    topup = "topup"
+    # Fills a nonce whose transaction was refused: nothing to itself.
+    filler = "filler"
+
+
+class Branch(StrEnum):
+    """Deposit keys stand at ``m/44'/60'/0'/0/i``, treasury keys at ``m/44'/60'/1'/0/i``."""
+
+    deposit = "deposit"
+    treasury = "treasury"
+
+
+class Reason(StrEnum):
+    """Why the signer refuses. Wire contract: never renamed."""
+
+    malformed = "malformed"
+    frozen = "frozen"
+    policy_invalid = "policy_invalid"
+    intent_conflict = "intent_conflict"
+    network_not_allowed = "network_not_allowed"
+    asset_not_allowed = "asset_not_allowed"
+    chain_mismatch = "chain_mismatch"
+    contract_creation = "contract_creation"
+    access_list = "access_list"
+    call_not_allowed = "call_not_allowed"
+    claim_mismatch = "claim_mismatch"
+    key_not_allowed = "key_not_allowed"
+    destination_not_allowed = "destination_not_allowed"
+    destination_time_locked = "destination_time_locked"
+    gas_limit_above_cap = "gas_limit_above_cap"
+    fee_above_cap = "fee_above_cap"
+    over_limit = "over_limit"
+    over_velocity = "over_velocity"
+    approvals_required = "approvals_required"
+    approval_invalid = "approval_invalid"
+    too_many_refusals = "too_many_refusals"
+
+
+TRANSIENT_REASONS: Final = frozenset(
+    {
+        Reason.frozen,
+        Reason.policy_invalid,
+        Reason.destination_time_locked,
+        Reason.over_velocity,
+        Reason.too_many_refusals,
+    }
+)
+
+
+class SignerRefused(SakkError):
+    """The signer refused. ``reason`` says which rule; the message says what was seen."""
+
+    code = "signer_refused"
+    status = 400
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SignerRefusedNow(SignerRefused):
+    """Refused for now: the same request may pass later, or after an operator has acted."""
+
+    transient = True
+
+
+class SignerUnavailable(Unavailable):
+    """No answer from the signer. Asking again under the same intent gives the same bytes."""
+
+    code = "signer_unavailable"
+
+
+def refusal(reason: Reason, message: str) -> SignerRefused:
+    """The exception for a reason: transient or not."""
+    kind = SignerRefusedNow if reason in TRANSIENT_REASONS else SignerRefused
+    return kind(reason, message)
+
+
+class KeyReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which of the signer's keys: a branch and an index from 0."""
+
+    branch: Branch
+    index: int
+
+
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An approver's Ed25519 public key (32 bytes), and its signature over `approval_message`."""
+
+    public_key: bytes
+    signature: bytes
+
+
+class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sign"):
+    """An unsigned transaction, and what the caller says it does.
+
+    ``intent_id`` is the payout's, refund's or sweep's own id. An intent is signed once: the same
+    request gives the same bytes for ever. A higher ``attempt`` of it replaces the one before: the
+    same key, nonce, asset, destination and amount with other fees, so that at most one is mined.
+    ``token_amount`` is in atomic units, written as decimal digits (MessagePack's integers end at 64
+    bits). ``destination_index`` names the deposit address that a top-up goes to.
+    """
+
+    intent_id: str
+    purpose: Purpose
+    network: str
+    key: KeyReference
+    unsigned: bytes
+    asset: str
+    destination: str
+    token_amount: str
+    attempt: int = 0
+    destination_index: int | None = None
+    approvals: tuple[Approval, ...] = ()
+
+
+class PublicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="public"):
+    """Ask for what may be known by everyone."""
+
+
+class StatusRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
+    """Ask how the signer is."""
+
+
+class FreezeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="freeze"):
+    """Stop all signing. No request undoes it: that is done at the signer's own files."""
+
+    reason: str
+
+
+class Signed(msgspec.Struct, frozen=True, tag="signed"):
+    """Signed bytes for ``eth_sendRawTransaction``, their hash, and what they do in words."""
+
+    raw: bytes
+    hash: str
+    explanation: str
+
+
+class Public(msgspec.Struct, frozen=True, tag="public"):
+    """The deposit account's xpub (``m/44'/60'/0'``) and the treasury's addresses, by index."""
+
+    xpub: str
+    treasury_addresses: dict[int, str]
+
+
+class Status(msgspec.Struct, frozen=True, tag="status"):
+    """How the signer is. ``log_head`` is worth keeping elsewhere: it pins the whole log.
+
+    ``same_uid``: the caller runs under the signer's own user id, so files do not part them.
+    ``spent`` is what each asset (and ``<network>/fees``) used of its last 24 hours.
+    """
+
+    frozen: bool
+    frozen_reason: str | None
+    policy_error: str | None
+    policy_digest: str
+    log_sequence: int
+    log_head: str
+    signed_total: int
+    refused_total: int
+    uid: int
+    same_uid: bool
+    spent: dict[str, str]
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The signer's no."""
+
+    reason: Reason
+    message: str
+
+
+Request = SignRequest | PublicRequest | StatusRequest | FreezeRequest
+Response = Signed | Public | Status | Refused
+
+_request_decoder = msgspec.msgpack.Decoder(Request)
+_response_decoder = msgspec.msgpack.Decoder(Response)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Request | Response) -> bytes:
+    """One frame. ValueError if the message is larger than a frame may be."""
+    body = _encoder.encode(message)
+    if len(body) > FRAME_BYTES_MAX:
+        raise ValueError(f"a frame has at most {FRAME_BYTES_MAX} bytes, this one {len(body)}")
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def decode_request(body: bytes) -> Request:
+    """Read a request strictly; ValueError says where it is malformed."""
+    request: Request = _request_decoder.decode(body)
+    return request
+
+
+def decode_response(body: bytes) -> Response:
+    """Read a response; ValueError if it is malformed."""
+    response: Response = _response_decoder.decode(body)
+    return response
+
+
+def read_frame(connection: socket.socket) -> bytes | None:
+    """Read one frame's body; None at a clean end; ValueError if cut off or too long."""
+    head = _read_exactly(connection, LENGTH_BYTES)
+    if not head:
+        return None
+    length = int.from_bytes(head, "big")
+    if len(head) < LENGTH_BYTES or length > FRAME_BYTES_MAX:
+        raise ValueError(f"not a frame of at most {FRAME_BYTES_MAX} bytes")
+    body = _read_exactly(connection, length)
+    if len(body) < length:
+        raise ValueError("the frame is cut off")
+    return body
+
+
+def request_digest(request: SignRequest) -> str:
+    """What makes two requests for one intent the same: all of it except the approvals."""
+    bare = msgspec.structs.replace(request, approvals=())
+    return hashlib.sha256(_encoder.encode(bare)).hexdigest()
+
+
+def approval_message(request: SignRequest) -> bytes:
+    """What an approver signs: who gets how much of what, for which intent. Not the fees."""
+    parts = (
+        "sakk approval v1",
+        request.intent_id,
+        request.purpose.value,
+        request.network,
+        request.asset,
+        request.destination.lower(),
+        request.token_amount,
+    )
+    return "\n".join(parts).encode()
+
+
+def _read_exactly(connection: socket.socket, length: int) -> bytes:
+    """Up to ``length`` bytes: fewer only when the other side has closed."""
+    data = bytearray()
+    while len(data) < length:
+        part = connection.recv(length - len(data))
+        if not part:
+            break
+        data += part
+    return bytes(data)
