@@ -31,10 +31,13 @@ from sakk.core import ids
 from sakk.core.event import API_VERSION, NewEvent, wants
 from sakk.store.database import fetch_all, fetch_one
 from sakk.store.schema import Identifier, Timestamp, metadata
-from sakk.store.webhook import webhook_deliveries, webhook_endpoints
+from sakk.store.webhook import (
+    NOTIFY_CHANNEL,
+    NOTIFY_WEBHOOK_DELIVERY,
+    webhook_deliveries,
+    webhook_endpoints,
+)
 
-NOTIFY_CHANNEL: Final = "sakk"
-NOTIFY_WEBHOOK_DELIVERY: Final = "webhook_delivery"
 BATCH_EVENTS_MAX: Final = 10_000
 PAGE_EVENTS_MAX: Final = 100
 
@@ -115,7 +118,7 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
         return []
     if len(events) > BATCH_EVENTS_MAX:
         raise ValueError(f"at most {BATCH_EVENTS_MAX} events in one batch, not {len(events)}")
-    identifiers = _consecutive_ids("evt", len(events), now=now)
+    identifiers = consecutive_ids("evt", len(events), now=now)
     deliveries = _deliveries(connection, identifiers, events)
     told: dict[str, int] = {}
     for event_id, _, _ in deliveries:
@@ -142,7 +145,7 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
         connection.execute(
             _INSERT_DELIVERIES,
             {
-                "ids": _consecutive_ids("whd", len(deliveries), now=now),
+                "ids": consecutive_ids("whd", len(deliveries), now=now),
                 "event_ids": [event_id for event_id, _, _ in deliveries],
                 "endpoint_ids": [endpoint_id for _, endpoint_id, _ in deliveries],
                 "account_ids": [account_id for _, _, account_id in deliveries],
@@ -300,7 +303,7 @@ def _deliveries(
     ]
 
 
-def _consecutive_ids(prefix: str, count: int, *, now: datetime) -> list[str]:
+def consecutive_ids(prefix: str, count: int, *, now: datetime) -> list[str]:
     """Fresh ids that sort in the order given: one random start, then one more each.
 
     The top bit of the random tail is clear, so that counting up never reaches the UUID's variant.
