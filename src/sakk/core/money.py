@@ -62,4 +62,5 @@ def rescale(units: int, *, from_decimals: int, to_decimals: int) -> tuple[int, i
     """Move units between scales: the result rounded down, and the remainder in the old scale."""
     if to_decimals >= from_decimals:
         return units * 10 ** (to_decimals - from_decimals), 0
-    return divmod(units, 10 ** (from_decimals - to_decimals))
+    scale: int = 10 ** (from_decimals - to_decimals)
+    return divmod(units, scale)

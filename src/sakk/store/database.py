@@ -1,11 +1,20 @@
 """The one database: an engine, short transactions, and rows as frozen dataclasses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, create_engine, make_url
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Table,
+    bindparam,
+    create_engine,
+    make_url,
+    update,
+)
 
 POOL_SIZE = 10
 POOL_OVERFLOW_MAX = 30
@@ -41,7 +50,8 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE) -> Database:
         pool_pre_ping=True,
         query_cache_size=2000,
         connect_args={
-            "options": f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+            "options": f"-c lock_timeout={LOCK_TIMEOUT_MS}"
+            f" -c statement_timeout={STATEMENT_TIMEOUT_MS}"
             " -c timezone=UTC -c synchronous_commit=on",
         },
     )
@@ -58,3 +68,40 @@ def fetch_one(connection: Connection, statement: Executable, kind: type[T]) -> T
     """The first row as a dataclass, or None."""
     row: Any = connection.execute(statement).mappings().first()
     return None if row is None else kind(**row)
+
+
+def row_of(record: Any) -> dict[str, Any]:
+    """A slotted dataclass as a row: the fields' names are the columns."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def insert_records(connection: Connection, table: Table, records: Sequence[Any]) -> None:
+    """Insert dataclasses whose fields are the table's columns."""
+    if records:
+        connection.execute(table.insert(), [row_of(record) for record in records])
+
+
+def update_records(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *guards: str
+) -> int:
+    """Set fields of many rows by ``id``; every row has the same keys.
+
+    ``guards`` name keys that must still hold what the row says (a lease's token, a status) for the
+    row to change. Returns how many rows changed.
+    """
+    if not rows:
+        return 0
+    matched = ("id", *guards)
+    statement = (
+        update(table)
+        .where(*(table.c[name] == bindparam(f"match_{name}") for name in matched))
+        .values({name: bindparam(f"set_{name}") for name in rows[0] if name not in matched})
+    )
+    parameters = [
+        {
+            f"match_{name}" if name in matched else f"set_{name}": value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+    return connection.execute(statement, parameters).rowcount

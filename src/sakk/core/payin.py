@@ -1,0 +1,297 @@
+"""Pay-ins: one transfer seen on a rail, what it pays, and the postings that follow.
+
+``seen → confirmed → screened → posted``, or ``held → released``, or ``orphaned`` by a
+reorganisation before its money was posted, ``reversed`` by new transfers after.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sakk.core import chart, money
+from sakk.core.account import PaymentPolicy
+from sakk.core.chart import TransferCode
+from sakk.core.evm import checksum_address
+from sakk.core.payment import PaymentIntent, PaymentStatus, Quote, is_open, value_of
+from sakk.core.posting import Posting
+
+
+class PayInStatus(StrEnum):
+    seen = "seen"
+    confirmed = "confirmed"
+    screened = "screened"
+    posted = "posted"
+    held = "held"
+    released = "released"
+    returned = "returned"
+    seized = "seized"
+    orphaned = "orphaned"
+    reversed = "reversed"
+
+
+class PayInRole(StrEnum):
+    """What a pay-in is to us, decided when it is matched."""
+
+    payment = "payment"  # counts towards its payment intent
+    late = "late"  # after expiry, and the account does not accept late payments
+    finished = "finished"  # to the address of a succeeded or cancelled intent
+    wrong_asset = "wrong_asset"  # listed, but not what the intent asked for
+    customer = "customer"  # to a customer's permanent address
+    treasury = "treasury"  # the operator funds the treasury
+    unlisted = "unlisted"  # a token that is on no list of ours
+    excessive = "excessive"  # more units than a ledger account can hold
+
+
+@dataclass(frozen=True, slots=True)
+class PayIn:
+    """One transfer to an address of ours. ``token_amount`` in atomic units, ``amount`` in currency.
+
+    ``credit_units`` and ``suspense_units`` say how the token amount is posted, once decided.
+    """
+
+    id: str
+    account_id: str | None
+    livemode: bool
+    network: str
+    asset: str
+    contract: str | None
+    currency: str | None
+    decimals: int | None
+    token_amount: int
+    amount: int | None
+    address: str
+    sender: str
+    tx_hash: str
+    log_index: int
+    block_number: int
+    block_hash: str
+    block_timestamp: int
+    status: str
+    role: str | None
+    counts: bool
+    reason: str | None
+    payment_intent: str | None
+    customer: str | None
+    screening: str | None
+    credit_units: int | None
+    suspense_units: int | None
+    quarantined: bool
+    orphaned: bool
+    attempt: int
+    matched_at: datetime | None
+    confirmed_at: datetime | None
+    screened_at: datetime | None
+    posted_at: datetime | None
+    retry_at: datetime | None
+    failures: int
+    lease_token: str | None
+    lease_until: datetime | None
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How a pay-in is understood: its role, whether it counts, and why not if it does not."""
+
+    role: PayInRole
+    counts: bool
+    reason: str | None
+
+
+def match_payment(
+    *,
+    asset: str,
+    block_timestamp: int,
+    intent: PaymentIntent,
+    quotes: Sequence[Quote],
+    policy: PaymentPolicy,
+    counted_before: bool,
+) -> Match:
+    """Decide what a transfer to an intent's address is.
+
+    ``counted_before``: the same transaction counted towards this intent until a reorganisation
+    took it off the chain; mined again, it counts again.
+    """
+    if all(quote.asset != asset for quote in quotes):
+        return Match(PayInRole.wrong_asset, False, "wrong_asset")
+    late = block_timestamp > int(intent.expires_at.timestamp())
+    if counted_before:
+        return Match(PayInRole.payment, True, "late" if late else None)
+    if not is_open(intent.status) and intent.status != PaymentStatus.expired:
+        return Match(PayInRole.finished, False, "finished")
+    if not late:
+        return Match(PayInRole.payment, True, None)
+    if policy.late == "accept":
+        return Match(PayInRole.payment, True, "late")
+    return Match(PayInRole.late, False, "late")
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Where a pay-in's atomic units go: to the merchant, and to suspense for a person."""
+
+    credit_units: int
+    suspense_units: int
+    reason: str | None
+
+
+def allocate(
+    payin: PayIn,
+    *,
+    policy: PaymentPolicy,
+    intent: PaymentIntent | None,
+    quotes: Sequence[Quote],
+    paid_before: Sequence[tuple[str, int]],
+) -> Allocation:
+    """Split a pay-in by the account's policy.
+
+    ``paid_before``: (asset, atomic units) of the pay-ins that count and were allocated earlier.
+    """
+    role = PayInRole(payin.role or PayInRole.unlisted)
+    match role:
+        case PayInRole.customer | PayInRole.treasury:
+            return Allocation(payin.token_amount, 0, None)
+        case PayInRole.late:
+            return _by_policy(payin, policy.late, "late")
+        case PayInRole.finished:
+            return _by_policy(payin, policy.finished, "finished")
+        case PayInRole.wrong_asset:
+            return _by_policy(payin, policy.wrong_asset, "wrong_asset")
+        case PayInRole.unlisted | PayInRole.excessive:
+            return Allocation(0, payin.token_amount, role.value)
+        case PayInRole.payment:
+            pass
+    assert intent is not None
+    excess = _excess_units(payin, intent, quotes, paid_before)
+    if excess and policy.over == "refund_due":
+        return Allocation(payin.token_amount - excess, excess, "over_refund_due")
+    return Allocation(payin.token_amount, 0, "over" if excess else payin.reason)
+
+
+def _by_policy(payin: PayIn, choice: str, reason: str) -> Allocation:
+    if choice in ("accept", "credit"):
+        return Allocation(payin.token_amount, 0, reason)
+    if choice == "refund_due":
+        return Allocation(0, payin.token_amount, f"{reason}_refund_due")
+    return Allocation(0, payin.token_amount, reason)
+
+
+def _excess_units(
+    payin: PayIn,
+    intent: PaymentIntent,
+    quotes: Sequence[Quote],
+    paid_before: Sequence[tuple[str, int]],
+) -> int:
+    """Atomic units of this pay-in beyond what the intent still asked for."""
+    quote = next(quote for quote in quotes if quote.asset == payin.asset)
+    if not paid_before:
+        return max(0, payin.token_amount - quote.token_amount)
+    before = value_of(quotes, paid_before, amount=intent.amount)
+    if all(asset == payin.asset for asset, _ in paid_before):
+        asked = quote.token_amount - sum(units for _, units in paid_before)
+        return max(0, payin.token_amount - max(0, asked))
+    asked = money.convert_up(max(0, intent.amount - before), quote.rate)
+    return max(0, payin.token_amount - asked)
+
+
+def credited_amount(units: int, *, asset_decimals: int, currency_decimals: int) -> tuple[int, int]:
+    """A token amount in the currency's unit, rounded down, and the atomic units left as dust."""
+    return money.rescale(units, from_decimals=asset_decimals, to_decimals=currency_decimals)
+
+
+def postings(
+    payin: PayIn, *, asset_decimals: int, currency_decimals: int, source: str = "custody"
+) -> list[Posting]:
+    """The linked set that books a screened pay-in; ``source`` is custody or quarantine."""
+    custody = chart.custody(payin.asset, "hot" if payin.role == PayInRole.treasury else "deposit")
+    debit = custody if source == "custody" else chart.quarantine(payin.asset)
+    credit_units, suspense_units = payin.credit_units or 0, payin.suspense_units or 0
+    if payin.role == PayInRole.treasury:
+        equity = chart.equity_operator(payin.asset)
+        return [Posting(debit, equity, payin.token_amount, TransferCode.treasury_funded)]
+    code = TransferCode.payin if source == "custody" else TransferCode.payin_released
+    result: list[Posting] = []
+    amount, dust_units = credited_amount(
+        credit_units, asset_decimals=asset_decimals, currency_decimals=currency_decimals
+    )
+    if credit_units - dust_units:
+        bridge = chart.conversion_asset(payin.asset)
+        result.append(Posting(debit, bridge, credit_units - dust_units, code))
+    if amount:
+        assert payin.account_id is not None
+        assert payin.currency is not None
+        unit = chart.currency_unit(payin.currency, livemode=payin.livemode)
+        owed = chart.merchant(payin.account_id, "available", unit)
+        bridge = chart.conversion_currency(payin.asset, unit)
+        result.append(Posting(bridge, owed, amount, code))
+    if dust_units:
+        result.append(Posting(debit, chart.dust(payin.asset), dust_units, TransferCode.payin_dust))
+    if suspense_units:
+        waiting = chart.suspense(payin.asset)
+        result.append(Posting(debit, waiting, suspense_units, TransferCode.payin_suspense))
+    return result
+
+
+def quarantine_postings(payin: PayIn) -> list[Posting]:
+    """Book a held pay-in: the coins are ours to keep safe, nobody's to spend."""
+    return [
+        Posting(
+            chart.custody(payin.asset, "deposit"),
+            chart.quarantine(payin.asset),
+            payin.token_amount,
+            TransferCode.payin_quarantined,
+        )
+    ]
+
+
+def is_pending(status: str) -> bool:
+    """Is the money on its way, from the merchant's point of view?"""
+    match PayInStatus(status):
+        case PayInStatus.seen | PayInStatus.confirmed | PayInStatus.screened | PayInStatus.held:
+            return True
+        case (
+            PayInStatus.posted
+            | PayInStatus.released
+            | PayInStatus.returned
+            | PayInStatus.seized
+            | PayInStatus.orphaned
+            | PayInStatus.reversed
+        ):
+            return False
+
+
+def public(payin: PayIn, *, operator: bool) -> dict[str, Any]:
+    """The API's object ``payin``; a merchant sees a held one as ``under_review``, no reason."""
+    held = payin.status == PayInStatus.held
+    return {
+        "id": payin.id,
+        "object": "payin",
+        "account": payin.account_id,
+        "address": checksum_address(payin.address),
+        "amount": payin.amount,
+        "amount_decimal": None
+        if payin.amount is None or payin.decimals is None
+        else money.format_decimal(payin.amount, payin.decimals),
+        "asset": payin.asset,
+        "block_hash": payin.block_hash,
+        "block_number": payin.block_number,
+        "block_timestamp": payin.block_timestamp,
+        "created": int(payin.created.timestamp()),
+        "currency": payin.currency,
+        "customer": payin.customer,
+        "livemode": payin.livemode,
+        "log_index": payin.log_index,
+        "metadata": {},
+        "network": payin.network,
+        "payment_intent": payin.payment_intent,
+        "reason": payin.reason if operator or not held else None,
+        "role": payin.role,
+        "screening": payin.screening if operator else None,
+        "sender": checksum_address(payin.sender),
+        "status": "under_review" if held and not operator else payin.status,
+        "suspense_units": None if payin.suspense_units is None else str(payin.suspense_units),
+        "token_amount": str(payin.token_amount),
+        "tx_hash": payin.tx_hash,
+    }

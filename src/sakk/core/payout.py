@@ -1,0 +1,172 @@
+"""Payouts: a merchant's money sent out to an address.
+
+``requested → screened → approved → signed → broadcast → confirmed → posted``, or
+``rejected | canceled | failed``, or ``unknown`` while the outcome is not known.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sakk.core import chart, money
+from sakk.core.chart import TransferCode
+from sakk.core.evm import checksum_address
+from sakk.core.posting import Posting
+
+
+class PayoutStatus(StrEnum):
+    requested = "requested"
+    screened = "screened"
+    approved = "approved"
+    signed = "signed"
+    broadcast = "broadcast"
+    unknown = "unknown"
+    confirmed = "confirmed"
+    posted = "posted"
+    rejected = "rejected"
+    canceled = "canceled"
+    failed = "failed"
+
+
+class HoldStatus(StrEnum):
+    """What became of the ledger's pending transfer that reserves the money."""
+
+    none = "none"
+    held = "held"
+    refused = "refused"
+    voided = "voided"
+    posted = "posted"
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """One payout. ``amount`` and ``fee`` in the currency's unit, ``token_amount`` atomic units.
+
+    With ``fee_mode`` sender the beneficiary receives exactly ``amount`` and the account is debited
+    ``amount + fee``; with receiver it receives ``amount - fee``.
+    """
+
+    id: str
+    account_id: str
+    livemode: bool
+    amount: int
+    fee: int
+    currency: str
+    decimals: int
+    network: str
+    asset: str
+    token_amount: int
+    destination: str
+    fee_mode: str
+    status: str
+    hold: str
+    screening: str | None
+    under_review: bool
+    transaction: str | None
+    tx_hash: str | None
+    failure_code: str | None
+    failure_message: str | None
+    description: str | None
+    metadata: dict[str, str]
+    attempt: int
+    canceled_at: datetime | None
+    confirmed_at: datetime | None
+    posted_at: datetime | None
+    retry_at: datetime | None
+    failures: int
+    lease_token: str | None
+    lease_until: datetime | None
+    created: datetime
+
+
+def debited(payout: Payout) -> int:
+    """What the payout takes from the account's balance, in the currency's unit."""
+    return payout.amount + payout.fee if payout.fee_mode == "sender" else payout.amount
+
+
+def delivered(payout: Payout) -> int:
+    """What the beneficiary receives, in the currency's unit."""
+    return payout.amount if payout.fee_mode == "sender" else payout.amount - payout.fee
+
+
+def hold_posting(payout: Payout) -> Posting:
+    """The reservation: pending from the merchant's available balance."""
+    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
+    return Posting(
+        chart.merchant(payout.account_id, "available", unit),
+        chart.payout_in_flight(unit),
+        debited(payout),
+        TransferCode.payout_hold,
+    )
+
+
+def settlement_postings(payout: Payout) -> list[Posting]:
+    """After the hold is posted: money in flight becomes coins that left custody, and the fee."""
+    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
+    in_flight = chart.payout_in_flight(unit)
+    result = [
+        Posting(
+            in_flight,
+            chart.conversion_currency(payout.asset, unit),
+            delivered(payout),
+            TransferCode.payout,
+        ),
+        Posting(
+            chart.conversion_asset(payout.asset),
+            chart.custody(payout.asset, "hot"),
+            payout.token_amount,
+            TransferCode.payout,
+        ),
+    ]
+    if payout.fee:
+        result.append(Posting(in_flight, chart.fee_revenue(unit), payout.fee, TransferCode.payout))
+    return result
+
+
+def is_cancelable(payout: Payout) -> bool:
+    """A payout may be called off until a transaction carries its nonce."""
+    match PayoutStatus(payout.status):
+        case PayoutStatus.requested | PayoutStatus.screened | PayoutStatus.approved:
+            return payout.transaction is None
+        case (
+            PayoutStatus.signed
+            | PayoutStatus.broadcast
+            | PayoutStatus.unknown
+            | PayoutStatus.confirmed
+            | PayoutStatus.posted
+            | PayoutStatus.rejected
+            | PayoutStatus.canceled
+            | PayoutStatus.failed
+        ):
+            return False
+
+
+def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
+    """The API's object ``payout``, in Stripe's shape where Stripe has the field."""
+    return {
+        "id": payout.id,
+        "object": "payout",
+        "amount": payout.amount,
+        "amount_decimal": money.format_decimal(payout.amount, payout.decimals),
+        "asset": payout.asset,
+        "created": int(payout.created.timestamp()),
+        "currency": payout.currency,
+        "description": payout.description,
+        "destination": {
+            "network": payout.network,
+            "address": checksum_address(payout.destination),
+        },
+        "failure_code": payout.failure_code,
+        "failure_message": payout.failure_message,
+        "fee": payout.fee,
+        "fee_mode": payout.fee_mode,
+        "livemode": payout.livemode,
+        "metadata": payout.metadata,
+        "network": payout.network,
+        "screening": payout.screening if operator else None,
+        "status": payout.status,
+        "token_amount": str(payout.token_amount),
+        "tx_hash": payout.tx_hash,
+        "under_review": payout.under_review,
+    }

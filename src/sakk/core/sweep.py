@@ -1,0 +1,78 @@
+"""Sweeps: coins on deposit addresses are collected to the treasury.
+
+The same statuses as a payout. Credit never waits for a sweep, and held money is never swept:
+an address with a held pay-in of any asset stays untouched.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sakk.core import chart
+from sakk.core.chart import TransferCode
+from sakk.core.evm import checksum_address
+from sakk.core.payout import PayoutStatus as SweepStatus
+from sakk.core.posting import Posting
+
+__all__ = ["Sweep", "SweepStatus", "postings", "public"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One collection of ``token_amount`` atomic units from a deposit address."""
+
+    id: str
+    livemode: bool
+    network: str
+    asset: str
+    address: str
+    key_index: int
+    destination: str
+    token_amount: int
+    status: str
+    topup: str | None
+    transaction: str | None
+    tx_hash: str | None
+    failure_code: str | None
+    attempt: int
+    posted_at: datetime | None
+    retry_at: datetime | None
+    failures: int
+    lease_token: str | None
+    lease_until: datetime | None
+    created: datetime
+
+
+def postings(sweep: Sweep, *, arrived_units: int) -> list[Posting]:
+    """Custody moves from deposit to hot; what a token kept for itself on the way is a loss."""
+    source = chart.custody(sweep.asset, "deposit")
+    result: list[Posting] = []
+    arrived = min(arrived_units, sweep.token_amount)
+    if arrived:
+        result.append(
+            Posting(chart.custody(sweep.asset, "hot"), source, arrived, TransferCode.sweep)
+        )
+    if sweep.token_amount > arrived:
+        lost = chart.loss("transfer_fee", sweep.asset)
+        missing = sweep.token_amount - arrived
+        result.append(Posting(lost, source, missing, TransferCode.sweep_loss))
+    return result
+
+
+def public(sweep: Sweep) -> dict[str, Any]:
+    """The operator's object ``sweep``."""
+    return {
+        "id": sweep.id,
+        "object": "sweep",
+        "address": checksum_address(sweep.address),
+        "asset": sweep.asset,
+        "created": int(sweep.created.timestamp()),
+        "destination": checksum_address(sweep.destination),
+        "failure_code": sweep.failure_code,
+        "livemode": sweep.livemode,
+        "metadata": {},
+        "network": sweep.network,
+        "status": sweep.status,
+        "token_amount": str(sweep.token_amount),
+        "tx_hash": sweep.tx_hash,
+    }

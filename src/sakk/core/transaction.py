@@ -1,0 +1,134 @@
+"""Chain transactions of ours: the one shape that payouts, refunds, sweeps and top-ups are sent in.
+
+``built → signed → broadcast → confirmed → posted``, or ``refused`` by the signer, ``failed`` when
+the chain proves that it reverted, ``unknown`` while nobody can say: then only the same signed bytes
+may be sent again. Nonce, signed bytes and hash are committed before the first broadcast.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sakk.core import chart
+from sakk.core.chart import TransferCode
+from sakk.core.posting import Posting
+
+REBROADCAST_AFTER = timedelta(seconds=5)
+REBROADCAST_AFTER_MAX = timedelta(minutes=5)
+
+
+class TransactionStatus(StrEnum):
+    built = "built"
+    signed = "signed"
+    broadcast = "broadcast"
+    unknown = "unknown"
+    confirmed = "confirmed"
+    posted = "posted"
+    failed = "failed"
+    refused = "refused"
+
+
+class Purpose(StrEnum):
+    payout = "payout"
+    refund = "refund"
+    sweep = "sweep"
+    topup = "topup"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTransaction:
+    """One transaction from a key of ours. Amounts in atomic units, gas cost in the native coin's.
+
+    ``subject``: the payout, refund or sweep that it carries out. ``succeeded`` is what the receipt
+    says, None before. ``arrived_units``: what the receipt's logs say reached the destination.
+    """
+
+    id: str
+    livemode: bool
+    network: str
+    purpose: str
+    subject: str
+    account_id: str | None
+    sender: str
+    key_branch: str
+    key_index: int
+    nonce: int
+    asset: str
+    destination: str
+    destination_index: int | None
+    token_amount: int
+    gas_limit: int
+    max_fee_per_gas: int
+    max_priority_fee_per_gas: int
+    unsigned: bytes
+    raw: bytes | None
+    hash: str | None
+    status: str
+    block_number: int | None
+    block_hash: str | None
+    succeeded: bool | None
+    gas_cost: int | None
+    arrived_units: int | None
+    error: str | None
+    broadcasts: int
+    attempt: int
+    signed_at: datetime | None
+    broadcast_at: datetime | None
+    confirmed_at: datetime | None
+    posted_at: datetime | None
+    retry_at: datetime | None
+    failures: int
+    lease_token: str | None
+    lease_until: datetime | None
+    created: datetime
+
+
+def custody_place(key_branch: str) -> chart.Custody:
+    """Which custody account a key's address belongs to."""
+    return "deposit" if key_branch == "deposit" else "hot"
+
+
+def rebroadcast_delay(broadcasts: int) -> timedelta:
+    """How long to wait for a block before the same bytes are sent again; doubles to a limit."""
+    doubled: timedelta = REBROADCAST_AFTER * (2 ** min(broadcasts, 10))
+    return min(doubled, REBROADCAST_AFTER_MAX)
+
+
+def gas_postings(transaction: ChainTransaction, *, native_asset: str) -> list[Posting]:
+    """What the network took, from the custody that paid it; owed whether or not it reverted."""
+    if not transaction.gas_cost:
+        return []
+    return [
+        Posting(
+            chart.gas(transaction.network, native_asset),
+            chart.custody(native_asset, custody_place(transaction.key_branch)),
+            transaction.gas_cost,
+            TransferCode.gas,
+        )
+    ]
+
+
+def topup_postings(transaction: ChainTransaction, *, native_asset: str) -> list[Posting]:
+    """Native coin for gas moves from the treasury to a deposit address of ours."""
+    return [
+        Posting(
+            chart.custody(native_asset, "deposit"),
+            chart.custody(native_asset, "hot"),
+            transaction.token_amount,
+            TransferCode.topup,
+        )
+    ]
+
+
+def public(transaction: ChainTransaction) -> dict[str, Any]:
+    """The part of the API's payout and sweep objects that speaks of the chain."""
+    return {
+        "id": transaction.id,
+        "hash": transaction.hash,
+        "nonce": transaction.nonce,
+        "network": transaction.network,
+        "block_number": transaction.block_number,
+        "status": transaction.status,
+        "gas_cost": None if transaction.gas_cost is None else str(transaction.gas_cost),
+    }

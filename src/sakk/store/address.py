@@ -1,0 +1,237 @@
+"""The address book: every address ever issued or held, watched for ever.
+
+Deposit addresses are derived watch-only from the wallet's extended public key, one index each. The
+index comes from a sequence, so that two processes never share one; a gap costs nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Sequence,
+    Table,
+    Text,
+    cast,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from sakk.core.errors import Misconfigured
+from sakk.core.hd import deposit_address
+from sakk.store.database import fetch_all, fetch_one
+from sakk.store.identity import new_id
+from sakk.store.schema import Timestamp, Units, metadata
+
+FAMILY_EVM = "eip155"
+
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("family", Text, primary_key=True),
+    Column("xpub", Text, nullable=False),
+    Column("created", Timestamp, nullable=False),
+)
+
+address_index = Sequence("address_index", start=0, minvalue=0, metadata=metadata)
+
+addresses = Table(
+    "addresses",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("family", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("key_index", BigInteger, nullable=False),
+    Column("account_id", Text),
+    Column("livemode", Boolean, nullable=False),
+    Column("payment_intent", Text),
+    Column("customer", Text),
+    Column("created", Timestamp, nullable=False),
+    # The inserting transaction's number lets the watcher read what is new without a gap: rows
+    # become visible in commit order, not in the order of their ids.
+    Column("inserted_by", BigInteger, nullable=False, server_default=text("txid_current()")),
+    Index("uq_addresses_address", "family", "address", unique=True),
+    Index(
+        "uq_addresses_key",
+        "family",
+        "purpose",
+        "key_index",
+        unique=True,
+        postgresql_where=text("purpose = 'treasury'"),
+    ),
+    Index("ix_addresses_inserted_by", "inserted_by"),
+    Index("ix_addresses_customer", "customer"),
+)
+
+deposits = Table(
+    "deposits",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("asset", Text, primary_key=True),
+    Column("units", Units, nullable=False),
+    Column("retry_at", Timestamp),
+    Index("ix_deposits_units", "asset", postgresql_where=text("units > 0")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address of ours. ``purpose``: payment, customer or treasury."""
+
+    id: str
+    family: str
+    address: str
+    purpose: str
+    key_index: int
+    account_id: str | None
+    livemode: bool
+    payment_intent: str | None
+    customer: str | None
+    created: datetime
+    inserted_by: int
+
+
+def put_wallet(connection: Connection, xpub: str, *, now: datetime) -> None:
+    """Record the extended public key of the signer's deposit branch; it never changes silently."""
+    statement = insert(wallets).values(family=FAMILY_EVM, xpub=xpub, created=now)
+    connection.execute(statement.on_conflict_do_nothing())
+    held = connection.execute(
+        select(wallets.c.xpub).where(wallets.c.family == FAMILY_EVM)
+    ).scalar_one()
+    if held != xpub:
+        raise Misconfigured(
+            "The signer's extended public key is not the one that addresses were issued from. "
+            "Restore the keystore that belongs to this database."
+        )
+
+
+def find_xpub(connection: Connection) -> str:
+    xpub = connection.execute(
+        select(wallets.c.xpub).where(wallets.c.family == FAMILY_EVM)
+    ).scalar_one_or_none()
+    if xpub is None:
+        raise Misconfigured("No wallet yet: start the signer once so that addresses can be issued.")
+    return str(xpub)
+
+
+def issue(
+    connection: Connection,
+    *,
+    xpub: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+    payment_intent: str | None = None,
+    customer: str | None = None,
+) -> str:
+    """Issue a fresh deposit address: the same one on every EVM network, lower-case hex."""
+    index = connection.execute(select(address_index.next_value())).scalar_one()
+    address = deposit_address(xpub, index)
+    connection.execute(
+        addresses.insert().values(
+            id=new_id("addr"),
+            family=FAMILY_EVM,
+            address=address,
+            purpose="customer" if customer and not payment_intent else "payment",
+            key_index=index,
+            account_id=account_id,
+            livemode=livemode,
+            payment_intent=payment_intent,
+            customer=customer,
+            created=now,
+        )
+    )
+    return address
+
+
+def put_treasury(
+    connection: Connection, treasury: list[str], *, livemode: bool, now: datetime
+) -> None:
+    """Watch the signer's treasury addresses; their order is their key index."""
+    for index, address in enumerate(treasury):
+        statement = insert(addresses).values(
+            id=new_id("addr"),
+            family=FAMILY_EVM,
+            address=address,
+            purpose="treasury",
+            key_index=index,
+            livemode=livemode,
+            created=now,
+        )
+        connection.execute(statement.on_conflict_do_nothing())
+
+
+def list_treasury(connection: Connection) -> list[Address]:
+    statement = (
+        select(addresses).where(addresses.c.purpose == "treasury").order_by(addresses.c.key_index)
+    )
+    return fetch_all(connection, statement, Address)
+
+
+def find_customer_address(connection: Connection, customer: str) -> str | None:
+    return connection.execute(
+        select(addresses.c.address)
+        .where(addresses.c.customer == customer, addresses.c.purpose == "customer")
+        .order_by(addresses.c.id)
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def find_addresses(connection: Connection, wanted: list[str]) -> dict[str, Address]:
+    """Those of the given addresses that are ours."""
+    statement = select(addresses).where(
+        addresses.c.family == FAMILY_EVM, addresses.c.address.in_(wanted)
+    )
+    return {row.address: row for row in fetch_all(connection, statement, Address)}
+
+
+def find_address(connection: Connection, address: str) -> Address | None:
+    return fetch_one(
+        connection,
+        select(addresses).where(addresses.c.family == FAMILY_EVM, addresses.c.address == address),
+        Address,
+    )
+
+
+def issued_since(connection: Connection, *, horizon: int) -> tuple[list[str], int]:
+    """Addresses inserted by transactions from ``horizon`` on, and the next call's horizon.
+
+    The horizon is the oldest transaction that may still commit, so nothing can slip in behind it;
+    a few addresses come twice. Start with 0 for all.
+    """
+    following = connection.execute(
+        select(func.txid_snapshot_xmin(func.txid_current_snapshot()))
+    ).scalar_one()
+    rows = connection.execute(
+        select(addresses.c.address).where(
+            addresses.c.family == FAMILY_EVM, addresses.c.inserted_by >= cast(horizon, BigInteger)
+        )
+    )
+    return list(rows.scalars()), int(following)
+
+
+def add_deposits(connection: Connection, rows: list[tuple[str, str, int]]) -> None:
+    """Add (address, asset, units) to what stands on deposit addresses; units may be negative."""
+    totals: dict[tuple[str, str], int] = {}
+    for address, asset, units in rows:
+        totals[address, asset] = totals.get((address, asset), 0) + units
+    if not totals:
+        return
+    statement = insert(deposits)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["address", "asset"],
+            set_={"units": deposits.c.units + statement.excluded.units},
+        ),
+        [
+            {"address": address, "asset": asset, "units": units}
+            for (address, asset), units in sorted(totals.items())
+        ],
+    )

@@ -1,0 +1,95 @@
+"""Leases: a stage that acts outside the database takes its rows by a token and commits first.
+
+A row whose lease ran out is free again; the outcome is recorded only where the token still matches,
+so a worker that was away too long changes nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Table, Text, select, update
+
+from sakk.store.database import fetch_all, update_records
+from sakk.store.schema import Timestamp
+
+LEASE = timedelta(seconds=30)
+RETRY_FIRST = timedelta(milliseconds=500)
+RETRY_MAX = timedelta(minutes=5)
+CLAIM_MAX = 500
+
+T = TypeVar("T")
+
+
+def lease_columns() -> list[Column[Any]]:
+    """The columns that every leased row has."""
+    return [
+        Column("attempt", Integer, nullable=False, server_default="0"),
+        Column("failures", Integer, nullable=False, server_default="0"),
+        Column("retry_at", Timestamp),
+        Column("lease_token", Text),
+        Column("lease_until", Timestamp),
+    ]
+
+
+def is_free(table: Table, now: datetime) -> list[ColumnElement[bool]]:
+    """Neither leased nor waiting for a retry."""
+    columns = table.c
+    return [
+        columns.lease_until.is_(None) | (columns.lease_until < now),
+        columns.retry_at.is_(None) | (columns.retry_at <= now),
+    ]
+
+
+def claim(
+    connection: Connection,
+    table: Table,
+    kind: type[T],
+    *conditions: ColumnElement[bool],
+    token: str,
+    now: datetime,
+    limit: int = CLAIM_MAX,
+) -> list[T]:
+    """Lease due rows, oldest first, leaving alone what another worker has locked."""
+    due = (
+        select(table.c.id)
+        .where(*conditions, *is_free(table, now))
+        .order_by(table.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(table)
+        .where(table.c.id.in_(due))
+        .values(lease_token=token, lease_until=now + LEASE)
+        .returning(table)
+    )
+    rows = fetch_all(connection, statement, kind)
+    return sorted(rows, key=lambda row: str(row.id))  # type: ignore[attr-defined]
+
+
+def settle(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, token: str
+) -> int:
+    """Record outcomes and give the leases back, where the token still matches."""
+    return update_records(
+        connection,
+        table,
+        [
+            {
+                **row,
+                "lease_token": token,
+                "lease_until": None,
+                "retry_at": row.get("retry_at"),
+                "failures": row.get("failures", 0),
+            }
+            for row in rows
+        ],
+        "lease_token",
+    )
+
+
+def retry_delay(failures: int) -> timedelta:
+    """Half a second, doubled with every failure up to five minutes."""
+    doubled: timedelta = RETRY_FIRST * (2 ** min(failures, 12))
+    return min(doubled, RETRY_MAX)

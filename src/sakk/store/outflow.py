@@ -1,0 +1,75 @@
+"""Outflows: rows and queries."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from sakk.core.outflow import Outflow
+from sakk.store.database import row_of
+from sakk.store.lease import lease_columns
+from sakk.store.schema import Timestamp, Units, metadata
+
+outflows = Table(
+    "outflows",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("livemode", Boolean, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("token_amount", Units, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("tx_hash", Text, nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("orphaned", Boolean, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    *lease_columns(),
+    Index(
+        "uq_outflows_log",
+        "network",
+        "block_hash",
+        "tx_hash",
+        "log_index",
+        unique=True,
+        postgresql_where=text("status not in ('orphaned', 'reversed')"),
+    ),
+    Index("ix_outflows_work", "status", "network", postgresql_where=text("status = 'seen'")),
+    Index("ix_outflows_orphaned", "status", postgresql_where=text("orphaned")),
+)
+
+
+def insert_seen(connection: Connection, rows: Sequence[Outflow]) -> None:
+    """Record outflows; one that is recorded already is left alone."""
+    if rows:
+        statement = insert(outflows).on_conflict_do_nothing(
+            index_elements=["network", "block_hash", "tx_hash", "log_index"],
+            index_where=text("status not in ('orphaned', 'reversed')"),
+        )
+        connection.execute(statement, [row_of(row) for row in rows])
+
+
+def mark_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:
+    """Flag the outflows of blocks that left the chain."""
+    if not hashes:
+        return 0
+    return connection.execute(
+        update(outflows)
+        .where(outflows.c.network == network, outflows.c.block_hash.in_(hashes))
+        .values(orphaned=True)
+    ).rowcount

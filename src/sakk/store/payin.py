@@ -1,0 +1,200 @@
+"""Pay-ins: rows and queries."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from sakk.core.payin import PayIn, PayInStatus
+from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.lease import lease_columns
+from sakk.store.schema import Timestamp, Units, metadata
+
+payins = Table(
+    "payins",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text),
+    Column("livemode", Boolean, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("contract", Text),
+    Column("currency", Text),
+    Column("decimals", Integer),
+    Column("token_amount", Units, nullable=False),
+    Column("amount", Units),
+    Column("address", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("tx_hash", Text, nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("block_timestamp", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("role", Text),
+    Column("counts", Boolean, nullable=False),
+    Column("reason", Text),
+    Column("payment_intent", Text),
+    Column("customer", Text),
+    Column("screening", Text),
+    Column("credit_units", Units),
+    Column("suspense_units", Units),
+    Column("quarantined", Boolean, nullable=False),
+    Column("orphaned", Boolean, nullable=False),
+    Column("matched_at", Timestamp),
+    Column("confirmed_at", Timestamp),
+    Column("screened_at", Timestamp),
+    Column("posted_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    *lease_columns(),
+    Index("uq_payins_log", "network", "block_hash", "tx_hash", "log_index", "address", unique=True),
+    Index("ix_payins_account", "account_id", "livemode", "id"),
+    Index("ix_payins_payment_intent", "payment_intent", "id"),
+    Index("ix_payins_tx_hash", "tx_hash"),
+    Index("ix_payins_address", "address"),
+    Index(
+        "ix_payins_work",
+        "status",
+        "network",
+        "block_number",
+        postgresql_where=text("status in ('seen', 'confirmed', 'screened', 'held')"),
+    ),
+    Index("ix_payins_block", "network", "block_number"),
+    Index("ix_payins_orphaned", "status", postgresql_where=text("orphaned")),
+)
+
+_COUNTED = [
+    PayInStatus.seen.value,
+    PayInStatus.confirmed.value,
+    PayInStatus.screened.value,
+    PayInStatus.held.value,
+    PayInStatus.posted.value,
+    PayInStatus.released.value,
+]
+
+
+def insert_seen(connection: Connection, rows: Sequence[PayIn]) -> int:
+    """Record transfers as seen; one that is recorded already is left alone."""
+    if not rows:
+        return 0
+    statement = insert(payins).on_conflict_do_nothing(
+        index_elements=["network", "block_hash", "tx_hash", "log_index", "address"],
+        index_where=text("status not in ('orphaned', 'reversed')"),
+    )
+    return connection.execute(statement, [row_of(row) for row in rows]).rowcount
+
+
+def find(
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+) -> PayIn | None:
+    """One pay-in of an account, or of any account for the operator (``account_id`` None)."""
+    statement = select(payins).where(payins.c.id == identifier, payins.c.livemode == livemode)
+    if account_id is not None:
+        statement = statement.where(payins.c.account_id == account_id)
+    return fetch_one(connection, statement, PayIn)
+
+
+def lock_status(
+    connection: Connection, status: PayInStatus, *conditions: Any, limit: int
+) -> list[PayIn]:
+    """Rows that stand in a status, oldest first, skipping what another worker has."""
+    statement = (
+        select(payins)
+        .where(payins.c.status == status.value, *conditions)
+        .order_by(payins.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return fetch_all(connection, statement, PayIn)
+
+
+def list_counted(connection: Connection, intents: Iterable[str]) -> dict[str, list[PayIn]]:
+    """Per intent, the pay-ins that count towards it and are on the chain, oldest first."""
+    statement = (
+        select(payins)
+        .where(
+            payins.c.payment_intent.in_(list(intents)),
+            payins.c.counts,
+            ~payins.c.orphaned,
+            payins.c.status.in_(_COUNTED),
+        )
+        .order_by(payins.c.id)
+    )
+    result: dict[str, list[PayIn]] = {}
+    for row in fetch_all(connection, statement, PayIn):
+        assert row.payment_intent is not None
+        result.setdefault(row.payment_intent, []).append(row)
+    return result
+
+
+def counted_hashes(connection: Connection, intents: Iterable[str]) -> set[tuple[str, str]]:
+    """(intent, transaction hash) of pay-ins that counted until a reorganisation took them away."""
+    rows = connection.execute(
+        select(payins.c.payment_intent, payins.c.tx_hash).where(
+            payins.c.payment_intent.in_(list(intents)), payins.c.counts, payins.c.orphaned
+        )
+    )
+    return {(row.payment_intent, row.tx_hash) for row in rows}
+
+
+def mark_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:
+    """Flag the pay-ins of blocks that left the chain; stages then take them back."""
+    if not hashes:
+        return 0
+    return connection.execute(
+        update(payins)
+        .where(payins.c.network == network, payins.c.block_hash.in_(hashes), ~payins.c.orphaned)
+        .values(orphaned=True)
+    ).rowcount
+
+
+def revive(connection: Connection, network: str, hashes: Sequence[str]) -> None:
+    """A block came back before its pay-ins were taken back: they stand again."""
+    if hashes:
+        connection.execute(
+            update(payins)
+            .where(
+                payins.c.network == network,
+                payins.c.block_hash.in_(hashes),
+                payins.c.orphaned,
+                payins.c.status.not_in([PayInStatus.orphaned.value, PayInStatus.reversed.value]),
+            )
+            .values(orphaned=False)
+        )
+
+
+def pending_totals(connection: Connection, *, account_id: str, livemode: bool) -> dict[str, int]:
+    """Per currency, what is on its way to an account and not credited yet."""
+    rows = connection.execute(
+        select(payins.c.currency, func.sum(payins.c.amount).label("total"))
+        .where(
+            payins.c.account_id == account_id,
+            payins.c.livemode == livemode,
+            payins.c.status.in_(
+                [
+                    PayInStatus.seen.value,
+                    PayInStatus.confirmed.value,
+                    PayInStatus.screened.value,
+                    PayInStatus.held.value,
+                ]
+            ),
+            ~payins.c.orphaned,
+            payins.c.currency.is_not(None),
+        )
+        .group_by(payins.c.currency)
+    )
+    return {row.currency: int(row.total) for row in rows}

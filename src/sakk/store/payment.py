@@ -1,0 +1,98 @@
+"""Payment intents: rows and queries."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    select,
+    text,
+)
+
+from sakk.core.payment import PaymentIntent, PaymentStatus
+from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.schema import Document, Timestamp, Units, metadata
+
+payment_intents = Table(
+    "payment_intents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("amount", Units, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("amount_received", Units, nullable=False),
+    Column("amount_status", Text),
+    Column("timing", Text),
+    Column("quotes", Document, nullable=False),
+    Column("networks", ARRAY(Text), nullable=False),
+    Column("address", Text, nullable=False),
+    Column("customer", Text),
+    Column("description", Text),
+    Column("metadata", Document, nullable=False),
+    Column("cancellation_reason", Text),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("canceled_at", Timestamp),
+    Column("succeeded_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_payment_intents_account", "account_id", "livemode", "id"),
+    Index("ix_payment_intents_customer", "customer", "id"),
+    Index(
+        "ix_payment_intents_expiring",
+        "expires_at",
+        postgresql_where=text("status in ('requires_action', 'processing')"),
+    ),
+)
+
+
+def insert(connection: Connection, intent: PaymentIntent) -> None:
+    insert_records(connection, payment_intents, [intent])
+
+
+def find(
+    connection: Connection, identifier: str, *, account_id: str, livemode: bool, lock: bool = False
+) -> PaymentIntent | None:
+    """One intent of an account, locked for a change if asked."""
+    statement = select(payment_intents).where(
+        payment_intents.c.id == identifier,
+        payment_intents.c.account_id == account_id,
+        payment_intents.c.livemode == livemode,
+    )
+    if lock:
+        statement = statement.with_for_update()
+    return fetch_one(connection, statement, PaymentIntent)
+
+
+def lock_many(connection: Connection, identifiers: Iterable[str]) -> dict[str, PaymentIntent]:
+    """Lock intents in the order of their ids, so that two workers can not block each other."""
+    statement = (
+        select(payment_intents)
+        .where(payment_intents.c.id.in_(sorted(set(identifiers))))
+        .order_by(payment_intents.c.id)
+        .with_for_update()
+    )
+    return {row.id: row for row in fetch_all(connection, statement, PaymentIntent)}
+
+
+def lock_expired(connection: Connection, *, now: datetime, limit: int) -> list[PaymentIntent]:
+    """Open intents whose time has run out."""
+    statement = (
+        select(payment_intents)
+        .where(
+            payment_intents.c.status == PaymentStatus.requires_action.value,
+            payment_intents.c.expires_at <= now,
+        )
+        .order_by(payment_intents.c.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return fetch_all(connection, statement, PaymentIntent)

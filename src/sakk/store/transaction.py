@@ -1,0 +1,198 @@
+"""Chain transactions of ours, and the nonce of every sending address."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from sakk.core.transaction import ChainTransaction, TransactionStatus
+from sakk.store.database import fetch_all, fetch_one
+from sakk.store.lease import lease_columns
+from sakk.store.schema import Timestamp, Units, metadata
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("livemode", Boolean, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("account_id", Text),
+    Column("sender", Text, nullable=False),
+    Column("key_branch", Text, nullable=False),
+    Column("key_index", BigInteger, nullable=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("destination_index", BigInteger),
+    Column("token_amount", Units, nullable=False),
+    Column("gas_limit", BigInteger, nullable=False),
+    Column("max_fee_per_gas", Units, nullable=False),
+    Column("max_priority_fee_per_gas", Units, nullable=False),
+    Column("unsigned", LargeBinary, nullable=False),
+    Column("raw", LargeBinary),
+    Column("hash", Text),
+    Column("status", Text, nullable=False),
+    Column("block_number", BigInteger),
+    Column("block_hash", Text),
+    Column("succeeded", Boolean),
+    Column("gas_cost", Units),
+    Column("arrived_units", Units),
+    Column("error", Text),
+    Column("broadcasts", Integer, nullable=False),
+    Column("signed_at", Timestamp),
+    Column("broadcast_at", Timestamp),
+    Column("confirmed_at", Timestamp),
+    Column("posted_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    *lease_columns(),
+    # A refused transaction never left the house: its nonce is free for the next one.
+    Index(
+        "uq_transactions_nonce",
+        "network",
+        "sender",
+        "nonce",
+        unique=True,
+        postgresql_where=text("status <> 'refused'"),
+    ),
+    Index("uq_transactions_hash", "network", "hash", unique=True),
+    Index("ix_transactions_subject", "subject"),
+    Index(
+        "ix_transactions_work",
+        "status",
+        "network",
+        postgresql_where=text("status in ('built', 'signed', 'broadcast', 'unknown', 'confirmed')"),
+    ),
+    Index("ix_transactions_block", "network", "block_hash"),
+)
+
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("network", Text, primary_key=True),
+    Column("sender", Text, primary_key=True),
+    Column("base", BigInteger, nullable=False),
+)
+
+
+def lock_nonce(connection: Connection, network: str, sender: str, *, base: int) -> int:
+    """Lock a sender and give its next nonce: one above the highest used, from ``base`` on.
+
+    ``base`` is what the chain said when the sender was first used. The lock lasts until the end
+    of the transaction, so two workers never take the same nonce.
+    """
+    connection.execute(
+        insert(nonces).values(network=network, sender=sender, base=base).on_conflict_do_nothing()
+    )
+    held = connection.execute(
+        select(nonces.c.base)
+        .where(nonces.c.network == network, nonces.c.sender == sender)
+        .with_for_update()
+    ).scalar_one()
+    last = connection.execute(
+        select(transactions.c.nonce)
+        .where(
+            transactions.c.network == network,
+            transactions.c.sender == sender,
+            transactions.c.status != TransactionStatus.refused.value,
+        )
+        .order_by(transactions.c.nonce.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return int(held) if last is None else max(int(held), int(last) + 1)
+
+
+def has_nonce_base(connection: Connection, network: str, sender: str) -> bool:
+    """Was this sender used before? If not, the chain has to be asked for its nonce."""
+    return (
+        connection.execute(
+            select(nonces.c.base).where(nonces.c.network == network, nonces.c.sender == sender)
+        ).scalar_one_or_none()
+        is not None
+    )
+
+
+def find(connection: Connection, identifier: str) -> ChainTransaction | None:
+    return fetch_one(
+        connection, select(transactions).where(transactions.c.id == identifier), ChainTransaction
+    )
+
+
+def unsigned_of(connection: Connection, network: str, sender: str) -> ChainTransaction | None:
+    """The transaction of a sender that has a nonce and no signature yet, if any."""
+    return fetch_one(
+        connection,
+        select(transactions).where(
+            transactions.c.network == network,
+            transactions.c.sender == sender,
+            transactions.c.status == TransactionStatus.built.value,
+        ),
+        ChainTransaction,
+    )
+
+
+def known_hashes(connection: Connection, network: str, hashes: Sequence[str]) -> set[str]:
+    """Those of the given transaction hashes that are our own."""
+    if not hashes:
+        return set()
+    return set(
+        connection.execute(
+            select(transactions.c.hash).where(
+                transactions.c.network == network, transactions.c.hash.in_(list(hashes))
+            )
+        ).scalars()
+    )
+
+
+def reopen_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:
+    """Transactions in blocks that left the chain are looked up, and sent, again.
+
+    Only those not yet posted; a posted one is compared by ``reconcile`` and its bytes are re-sent.
+    """
+    if not hashes:
+        return 0
+    return connection.execute(
+        update(transactions)
+        .where(
+            transactions.c.network == network,
+            transactions.c.block_hash.in_(list(hashes)),
+            transactions.c.status.in_(
+                [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
+            ),
+        )
+        .values(block_hash=None, block_number=None)
+    ).rowcount
+
+
+def list_in_flight(connection: Connection, network: str) -> list[ChainTransaction]:
+    """Everything signed or sent whose cost and effect the ledger does not show yet."""
+    statement = (
+        select(transactions)
+        .where(
+            transactions.c.network == network,
+            transactions.c.status.in_(
+                [
+                    TransactionStatus.signed.value,
+                    TransactionStatus.broadcast.value,
+                    TransactionStatus.unknown.value,
+                    TransactionStatus.confirmed.value,
+                ]
+            ),
+        )
+        .order_by(transactions.c.id)
+    )
+    return fetch_all(connection, statement, ChainTransaction)
