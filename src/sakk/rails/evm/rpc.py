@@ -90,7 +90,7 @@ class RpcError(msgspec.Struct, frozen=True):
 
 class Response(msgspec.Struct, Generic[Result]):
     id: int | None
-    result: Result | msgspec.UnsetType = msgspec.UNSET
+    result: Result | msgspec.UnsetType | None = msgspec.UNSET
     error: RpcError | None = None
 
 
@@ -178,44 +178,80 @@ class Rpc:
         """The providers by host and port, fit to be shown."""
         return tuple(provider.shown for provider in self._providers)
 
-    def call(self, method: str, params: Sequence[Any], result: type[Result] | Any) -> Result:
+    def call(self, method: str, params: Sequence[Any], result: type[Result]) -> Result:
         """Read one thing. Retried and failed over: for idempotent methods only.
 
         RpcRefused when the node states an error, RpcUnavailable when none gave an answer.
         """
-        answer: Result = self.batch([Call(method, params)], result)[0]
-        return answer
+        return self.batch([Call(method, params)], result)[0]
 
-    def batch(self, calls: Sequence[Call], result: type[Result] | Any) -> list[Result]:
-        """Read many things of one type, from one provider per request; see ``call``."""
+    def find(self, method: str, params: Sequence[Any], result: type[Result]) -> Result | None:
+        """Read one thing that may not be there (a JSON null); see ``call``."""
+        return self.find_many([Call(method, params)], result)[0]
+
+    def batch(self, calls: Sequence[Call], result: type[Result]) -> list[Result]:
+        """Read many things of one type. One refused call refuses the batch; see ``call``."""
         answers: list[Result] = []
+        for call, answer in zip(calls, self.find_many(calls, result), strict=True):
+            if answer is None:
+                raise RpcInconsistent(f"the node answered {call.method} with nothing")
+            answers.append(answer)
+        return answers
+
+    def find_many(self, calls: Sequence[Call], result: type[Result]) -> list[Result | None]:
+        """Read many things of one type that may not be there."""
+        answers: list[Result | None] = []
+        for answer in self.batch_each(calls, result):
+            if isinstance(answer, RpcRefused):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def batch_each(
+        self, calls: Sequence[Call], result: type[Result]
+    ) -> list[Result | RpcRefused | None]:
+        """Read many things of one type: for each call its answer or the node's refusal of it."""
+        answers: list[Result | RpcRefused | None] = []
         for start in range(0, len(calls), BATCH_MAX):
             answers.extend(self._retried(calls[start : start + BATCH_MAX], result))
         return answers
 
-    def compare(self, method: str, params: Sequence[Any], result: type[Result] | Any) -> Result:
+    def compare(self, method: str, params: Sequence[Any], result: type[Result]) -> Result | None:
         """Read one thing from two providers; RpcDisagreement unless both say the same."""
         if len(self._providers) < 2:
             raise Misconfigured(
                 "comparing needs two RPC URLs of different providers", param="rpc_urls"
             )
-        first, second = (self._once(place, [Call(method, params)], result)[0] for place in (0, 1))
+        first, second = (
+            _unless_refused(self._once(place, [Call(method, params)], result)[0])
+            for place in (0, 1)
+        )
         if first != second:
             shown = " and ".join(self.providers[:2])
             raise RpcDisagreement(f"{shown} answer {method} differently")
-        answer: Result = first
+        answer: Result | None = first
         return answer
 
     def each(
-        self, method: str, params: Sequence[Any], result: type[Result] | Any
-    ) -> list[Result | SakkError]:
-        """Ask every provider once; an answer or an error for each, in their order."""
-        answers: list[Result | SakkError] = []
+        self,
+        method: str,
+        params: Sequence[Any],
+        result: type[Result],
+        *,
+        enough: Callable[[Result | SakkError | None], bool] = lambda _: False,
+    ) -> list[Result | SakkError | None]:
+        """Ask every provider once; an answer or an error for each, in their order.
+
+        Stops after an answer that is ``enough``. Nothing is retried, so writes may go this way.
+        """
+        answers: list[Result | SakkError | None] = []
         for place in range(len(self._providers)):
             try:
                 answers.append(self._once(place, [Call(method, params)], result)[0])
             except SakkError as error:
                 answers.append(error)
+            if enough(answers[-1]):
+                break
         return answers
 
     def _retried(self, calls: Sequence[Call], result: Any) -> list[Any]:
@@ -239,7 +275,7 @@ class Rpc:
         raise failure
 
     def _once(self, place: int, calls: Sequence[Call], result: Any) -> list[Any]:
-        """One HTTP request to one provider; answers in the order of the calls."""
+        """One HTTP request to one provider; answers or refusals in the order of the calls."""
         provider = self._providers[place]
         requests = [Request(next(self._ids), call.method, call.params) for call in calls]
         single = len(requests) == 1
@@ -255,7 +291,7 @@ class Rpc:
                 f"{provider.shown} answered {calls[0].method} with something unreadable: {error}"
             ) from None
         if single and responses[0].error is not None:
-            _raise_error(calls[0].method, responses[0].error)
+            return [_refusal(calls[0].method, responses[0].error)]
         by_id = {response.id: response for response in responses}
         if len(by_id) != len(requests) or len(responses) != len(requests):
             raise RpcInconsistent(f"{provider.shown} answered {len(responses)} of {len(requests)}")
@@ -304,20 +340,27 @@ def _raise_if_batch_refused(body: bytes, method: str) -> None:
     except msgspec.DecodeError:
         return
     if response.error is not None:
-        _raise_error(method, response.error)
+        raise _refusal(method, response.error)
 
 
 def _answer(provider: _Provider, request: Request, response: Response[Any] | None) -> Any:
     if response is None:
         raise RpcInconsistent(f"{provider.shown} left {request.method} without an answer")
     if response.error is not None:
-        _raise_error(request.method, response.error)
+        return _refusal(request.method, response.error)
     if response.result is msgspec.UNSET:
         raise RpcInconsistent(f"{provider.shown} answered {request.method} with nothing")
     return response.result
 
 
-def _raise_error(method: str, error: RpcError) -> None:
+def _refusal(method: str, error: RpcError) -> RpcRefused:
+    """The node's refusal; one that only means "later" is raised as RpcUnavailable."""
     if error.code in CODES_LATER:
         raise RpcUnavailable(f"the node asks for {method} to be repeated later: {error.message}")
-    raise RpcRefused(method, error.code, error.message, error.data)
+    return RpcRefused(method, error.code, error.message, error.data)
+
+
+def _unless_refused(answer: Any) -> Any:
+    if isinstance(answer, RpcRefused):
+        raise answer
+    return answer

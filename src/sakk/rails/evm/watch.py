@@ -259,9 +259,7 @@ class EvmWatcher:
         RpcDisagreement when they differ or when the receipt does not hold the transfer.
         """
         params = [transfer.tx_hash]
-        receipt: RawReceipt | None = self.rpc.compare(
-            "eth_getTransactionReceipt", params, RawReceipt | None
-        )
+        receipt = self.rpc.compare("eth_getTransactionReceipt", params, RawReceipt)
         where = f"transfer {transfer.tx_hash}:{transfer.log_index}"
         if receipt is None or receipt.block_hash != transfer.block_hash:
             raise RpcDisagreement(f"{where} is not in block {transfer.block_hash}")
@@ -287,9 +285,7 @@ class EvmWatcher:
 
     def _header(self, block: int | str) -> BlockRef | None:
         name = hex(block) if isinstance(block, int) else block
-        raw: RawHeader | None = self.rpc.call(
-            "eth_getBlockByNumber", [name, False], RawHeader | None
-        )
+        raw = self.rpc.find("eth_getBlockByNumber", [name, False], RawHeader)
         return None if raw is None else _block_ref(raw)
 
     def _stand_still(self, cursor: BlockRef, until: int, known_hash: KnownHash) -> Follow:
@@ -309,8 +305,11 @@ class EvmWatcher:
     ) -> list[tuple[BlockRef, RawBlock]] | None:
         """The blocks of these numbers as far as they link up; None if not to the cursor at all."""
         calls = [Call("eth_getBlockByNumber", [hex(number), self._native]) for number in numbers]
-        kind = (RawBlock if self._native else RawHeader) | None
-        answers: list[RawBlock | RawHeader | None] = self.rpc.batch(calls, kind)
+        answers: Sequence[RawHeader | None] = (
+            self.rpc.find_many(calls, RawBlock)
+            if self._native
+            else self.rpc.find_many(calls, RawHeader)
+        )
         linked: list[tuple[BlockRef, RawBlock]] = []
         previous = cursor
         for number, raw in zip(numbers, answers, strict=True):
@@ -354,7 +353,7 @@ class EvmWatcher:
         while number >= 0:
             numbers = range(number, max(number - _HEADERS_PER_REQUEST, -1), -1)
             calls = [Call("eth_getBlockByNumber", [hex(each), False]) for each in numbers]
-            headers: list[RawHeader | None] = self.rpc.batch(calls, RawHeader | None)
+            headers = self.rpc.find_many(calls, RawHeader)
             for each, header in zip(numbers, headers, strict=True):
                 ours = cursor.hash if each == cursor.number else known_hash(each)
                 if ours is None:
@@ -376,7 +375,7 @@ class EvmWatcher:
         topics = {} if everything else {"topics": [TRANSFER_TOPIC]}
         calls = [Call("eth_getLogs", [{"blockHash": ref.hash, **topics}]) for ref in refs]
         try:
-            answers: list[list[RawLog]] = self.rpc.batch(calls, list[RawLog])
+            answers = self.rpc.batch(calls, list[RawLog])
         except RpcRefused as error:
             # The block may have left the chain since it was read: the next call will see that.
             raise RpcInconsistent(f"logs of blocks up to {refs[-1].number}: {error}") from error
@@ -489,7 +488,7 @@ class EvmWatcher:
         if not hits:
             return []
         calls = [Call("eth_getTransactionReceipt", [hit.hash]) for hit in hits]
-        receipts: list[RawReceipt | None] = self.rpc.batch(calls, RawReceipt | None)
+        receipts = self.rpc.find_many(calls, RawReceipt)
         seen = []
         for transaction, receipt in zip(hits, receipts, strict=True):
             if receipt is None or receipt.block_hash != ref.hash or receipt.status is None:

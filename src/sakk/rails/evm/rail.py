@@ -1,0 +1,99 @@
+"""One EVM network as a rail: the parts of this folder behind the rails' protocol."""
+
+from dataclasses import dataclass
+
+from sakk.core import caip, evm, hd
+from sakk.rails.evm import send
+from sakk.rails.evm.rpc import Rpc
+from sakk.rails.evm.send import FEE_CAP_WEI, Broadcast
+from sakk.rails.evm.status import TransactionStatus, status
+from sakk.rails.evm.watch import EvmWatcher
+from sakk.rails.rail import BlockRef, Follow, KnownHash
+
+
+@dataclass(frozen=True, slots=True)
+class TransferIntent:
+    """One transfer to be built. ``asset`` is CAIP-19; fees in wei per gas."""
+
+    sender: str
+    receiver: str
+    asset: str
+    units: int
+    nonce: int
+    max_fee_cap: int = FEE_CAP_WEI
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReference:
+    """A transaction that was signed; see ``status.status``."""
+
+    tx_hash: str
+    sender: str
+    nonce: int
+    since_block: int
+    confirmations: int
+
+
+class EvmRail:
+    """A network's watcher and sender over one ``Rpc``; implements ``Rail``."""
+
+    def __init__(self, network: str, rpc: Rpc, watcher: EvmWatcher) -> None:
+        self.network = network
+        self.rpc = rpc
+        self.watcher = watcher
+
+    def head(self) -> BlockRef:
+        """The newest block that the node knows."""
+        return self.watcher.head()
+
+    def watch(
+        self,
+        cursor: BlockRef | None,
+        *,
+        until: int,
+        blocks_max: int,
+        known_hash: KnownHash,
+        start: int | None = None,
+    ) -> Follow:
+        """Blocks after the cursor, or a reorg; see ``EvmWatcher.next``."""
+        return self.watcher.next(
+            cursor, until=until, blocks_max=blocks_max, known_hash=known_hash, start=start
+        )
+
+    def address(self, xpub: str, index: int) -> str:
+        """The deposit address at an index, the same on every EVM network."""
+        return hd.deposit_address(xpub, index)
+
+    def build(self, intent: TransferIntent) -> evm.Transaction:
+        """Price a transfer and give its unsigned fields. TransferWouldFail, FeesAboveCap."""
+        contract = caip.erc20_contract(intent.asset)
+        return send.build_transfer(
+            chain_id=caip.chain_id(self.network),
+            nonce=intent.nonce,
+            fees=send.fees(self.rpc, max_fee_cap=intent.max_fee_cap),
+            gas_limit=send.estimate_transfer(
+                self.rpc,
+                sender=intent.sender,
+                receiver=intent.receiver,
+                contract=contract,
+                units=intent.units,
+            ),
+            receiver=intent.receiver,
+            contract=contract,
+            units=intent.units,
+        )
+
+    def broadcast(self, signed: bytes) -> Broadcast:
+        """Hand signed bytes to the network."""
+        return send.broadcast(self.rpc, signed)
+
+    def status(self, reference: TransactionReference) -> TransactionStatus:
+        """What became of a signed transaction."""
+        return status(
+            self.rpc,
+            reference.tx_hash,
+            sender=reference.sender,
+            nonce=reference.nonce,
+            since_block=reference.since_block,
+            confirmations=reference.confirmations,
+        )
