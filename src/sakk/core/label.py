@@ -19,6 +19,7 @@ OTHER_PREFIX = "other:"
 
 ADDRESS_LENGTH_MAX = 256
 CONFIDENCE_MAX = 100
+SANCTIONS_AGE_SECONDS_MAX = 24 * 3600
 
 _EVM_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _BECH32_ADDRESS = re.compile(r"(bc|tb|bcrt|ltc|tltc)1[ac-hj-np-z02-9]{6,87}")
@@ -83,6 +84,14 @@ class LabelList:
     def age_seconds(self, now: datetime) -> int:
         """Seconds since the list was last imported."""
         return int((now - self.imported_at).total_seconds())
+
+    def is_stale(self, now: datetime) -> bool:
+        """Is this a sanctions list in use that nobody refreshed for a day?"""
+        return (
+            self.kind == ListKind.sanctions
+            and self.retired_at is None
+            and self.age_seconds(now) > SANCTIONS_AGE_SECONDS_MAX
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,9 +216,7 @@ def apply_staged(connection: Connection, list_id: str, *, now: datetime) -> Chan
     parameters = {"list_id": list_id, "version": version, "now": now}
     closed = connection.execute(_CLOSE_MISSING, parameters).rowcount
     opened = connection.execute(_OPEN_NEW, parameters).rowcount
-    total = connection.execute(
-        select(func.count()).select_from(labels).where(*_open_rows(list_id))
-    ).scalar_one()
+    total = count_open(connection, list_id)
     if opened or closed:
         _raise_version(connection, version)
     else:
@@ -280,6 +278,13 @@ def close_label(connection: Connection, list_id: str, row: LabelRow, *, now: dat
         return False
     _raise_version(connection, version)
     return True
+
+
+def count_open(connection: Connection, list_id: str) -> int:
+    """How many labels a list has now."""
+    return connection.execute(
+        select(func.count()).select_from(labels).where(*_open_rows(list_id))
+    ).scalar_one()
 
 
 def labels_of(connection: Connection, family: str, address: str) -> list[Label]:

@@ -1,0 +1,363 @@
+"""The formats of label lists: each is a function from a source to a stream of statements.
+
+- ``ofac``: one address a line, the coin in the file's name (``sanctioned_addresses_ETH.txt``)
+- ``tagpack``: GraphSense TagPack YAML (``screening/tagpack.py``)
+- ``forta``: the CSV files of Forta's labelled datasets
+- ``csv``: a header and rows, `address,category,…`, by comma, semicolon or tab
+- ``json``: an array of objects, or an object a line, with the same names
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sakk.core.label import CONFIDENCE_MAX, ListKind
+from sakk.screening.source import Source
+
+COLUMNS_MAX = 256
+JSON_BYTES_MAX = 64 << 20
+CONFIDENCE_STATE = 100
+CONFIDENCE_CRAWLED = 20
+CONFIDENCE_UNSAID = 50
+
+# The levels of GraphSense's confidence taxonomy (graphsense-tagpack-tool, confidence.csv).
+CONFIDENCE_WORDS = {
+    "override": 100,
+    "ownership": 100,
+    "ledger_immanent": 100,
+    "manual_transaction": 90,
+    "service_api": 70,
+    "authority_data": 60,
+    "trusted_provider": 50,
+    "service_data": 50,
+    "forensic": 50,
+    "untrusted_transaction": 40,
+    "web_crawl": 20,
+    "heuristic": 10,
+    "unknown": 5,
+}
+
+
+class ListFormat(StrEnum):
+    ofac = "ofac"
+    tagpack = "tagpack"
+    forta = "forta"
+    csv = "csv"
+    json = "json"
+
+
+# A public pack is nobody's here to mend, so a malformed address in it is skipped and reported;
+# a sanctions file or the operator's own is refused, because a skipped row there is a hole.
+LENIENT = frozenset({ListFormat.tagpack, ListFormat.forta})
+KINDS = {
+    ListFormat.ofac: ListKind.sanctions,
+    ListFormat.tagpack: ListKind.labels,
+    ListFormat.forta: ListKind.labels,
+    ListFormat.csv: ListKind.labels,
+    ListFormat.json: ListKind.labels,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one row of a file says, in its own words."""
+
+    line: int
+    address: str
+    ticker: str | None
+    words: tuple[str, ...]
+    confidence: int
+    entity: str | None = None
+    actor: str | None = None
+    source: str | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a format did not use, for the report."""
+
+    ignored_columns: tuple[str, ...] = field(default=())
+
+
+Parser = Callable[[Source, Notes], Iterator[Statement]]
+
+_OFAC_NAME = re.compile(r"sanctioned_addresses_([A-Za-z0-9]{2,10})\.txt")
+_FORTA_ADDRESS = ("banned_address", "contract_address", "address")
+_FORTA_HEADERS = (
+    {"banned_address", "wallet_tag", "data_source"},
+    {"contract_address", "contract_tag"},
+    {"address", "etherscan_tag", "etherscan_labels"},
+)
+
+# Names that operators give their columns, and ours.
+_COLUMN_NAMES = {
+    "address": "address",
+    "wallet": "address",
+    "category": "category",
+    "type": "category",
+    "network": "network",
+    "chain": "network",
+    "currency": "network",
+    "ticker": "network",
+    "asset": "network",
+    "entity": "entity",
+    "label": "entity",
+    "name": "entity",
+    "reason": "entity",
+    "actor": "actor",
+    "confidence": "confidence",
+    "source": "source",
+    "url": "source",
+    "valid_from": "valid_from",
+    "valid_to": "valid_to",
+    "expires": "valid_to",
+}
+
+
+def detect_format(source: Source) -> ListFormat:
+    """Tell a file's format by its name and its beginning; an error says how to name it."""
+    name, head = source.path.name.lower(), source.head()
+    if _OFAC_NAME.fullmatch(source.path.name):
+        return ListFormat.ofac
+    if name.endswith((".yaml", ".yml")):
+        return ListFormat.tagpack
+    if name.endswith((".json", ".jsonl", ".ndjson")) or head.lstrip()[:1] in ("[", "{"):
+        return ListFormat.json
+    header = set(_header_names(head.partition("\n")[0]))
+    if any(columns <= header for columns in _FORTA_HEADERS):
+        return ListFormat.forta
+    if "address" in {_COLUMN_NAMES.get(column) for column in header}:
+        return ListFormat.csv
+    known = ", ".join(ListFormat)
+    raise source.refusal(f"cannot tell the format; name it with --format ({known})")
+
+
+def parse_ofac(source: Source, notes: Notes) -> Iterator[Statement]:
+    """One address a line; empty lines and lines from ``#`` on say nothing."""
+    match = _OFAC_NAME.fullmatch(source.path.name)
+    ticker = match[1] if match else None
+    for text in source.lines():
+        address = text.partition("#")[0].strip()
+        if address:
+            yield Statement(
+                source.line, address, ticker, ("sanctions",), CONFIDENCE_STATE, source="OFAC SDN"
+            )
+
+
+def parse_forta(source: Source, notes: Notes) -> Iterator[Statement]:
+    """Forta's three CSV shapes; all are Ethereum addresses from Etherscan's labels."""
+    rows = _csv_rows(source)
+    header = next(rows, None)
+    if header is None or not any(columns <= set(header[1]) for columns in _FORTA_HEADERS):
+        raise source.refusal("has none of the headers of Forta's labelled datasets", line=1)
+    address_column = next(name for name in _FORTA_ADDRESS if name in header[1])
+    for line, values in rows:
+        row = _row(source, line, header[1], values)
+        words = [
+            row.get(name) or ""
+            for name in ("data_source", "etherscan_labels", "contract_creator_etherscan_label")
+        ]
+        yield Statement(
+            line=line,
+            address=row[address_column],
+            ticker="eth",
+            # The malicious contracts that Etherscan does not label further are still on the list.
+            words=tuple(filter(None, words)) or ("exploit",),
+            confidence=CONFIDENCE_CRAWLED,
+            entity=row.get("wallet_tag") or row.get("contract_tag") or row.get("etherscan_tag"),
+            source=row.get("source") or "Forta labelled datasets",
+        )
+
+
+def parse_csv(source: Source, notes: Notes) -> Iterator[Statement]:
+    """A header with at least an address column; names as in `_COLUMN_NAMES`."""
+    rows = _csv_rows(source)
+    _, names = next(rows, (0, []))
+    columns = [_COLUMN_NAMES.get(name, "") for name in names]
+    if "address" not in columns:
+        raise source.refusal("the header has no column 'address'", line=1)
+    used = [column for column in columns if column]
+    if len(used) != len(set(used)):
+        raise source.refusal("two columns of the header mean the same", line=1)
+    notes.ignored_columns = tuple(
+        name for name, column in zip(names, columns, strict=True) if not column
+    )
+    for line, values in rows:
+        row = _row(source, line, columns, values)
+        row.pop("", None)
+        yield _statement(source, line, dict(row))
+
+
+def parse_json(source: Source, notes: Notes) -> Iterator[Statement]:
+    """An array of objects, or one object a line."""
+    if source.head().lstrip()[:1] == "[":
+        source.limit(JSON_BYTES_MAX)
+        objects = _json_array(source)
+    else:
+        objects = _json_lines(source)
+    ignored: set[str] = set()
+    for line, item in objects:
+        if not isinstance(item, dict):
+            raise source.refusal("expected an object with 'address' and 'category'", line=line)
+        row: dict[str, Any] = {}
+        for name, value in item.items():
+            column = _COLUMN_NAMES.get(name.lower())
+            if column is None:
+                ignored.add(name[:80])
+            elif column in row:
+                raise source.refusal(f"two names mean {column!r}", line=line)
+            else:
+                row[column] = value
+        if len(ignored) > COLUMNS_MAX:
+            raise source.refusal(f"more than {COLUMNS_MAX} names are unknown", line=line)
+        notes.ignored_columns = tuple(sorted(ignored))
+        yield _statement(source, line, row)
+
+
+def parse_confidence(text: str) -> int | None:
+    """A whole number from 0 to 100, or a word of GraphSense's taxonomy; None if neither."""
+    word = text.strip().lower()
+    if word in CONFIDENCE_WORDS:
+        return CONFIDENCE_WORDS[word]
+    if word.isascii() and word.isdigit() and len(word) <= 3 and int(word) <= CONFIDENCE_MAX:
+        return int(word)
+    return None
+
+
+def _statement(source: Source, line: int, row: dict[str, Any]) -> Statement:
+    def text(name: str) -> str | None:
+        value = row.get(name)
+        if value is None or value == "":
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise source.refusal(f"{name!r} must be text", line=line)
+        return str(value).strip() or None
+
+    def moment(name: str) -> datetime | None:
+        value = text(name)
+        if value is None:
+            return None
+        try:
+            parsed = datetime.fromisoformat(value)
+        except ValueError:
+            raise source.refusal(
+                f"{name!r} is not a date or time of ISO 8601: {value[:40]!r}", line=line
+            ) from None
+        return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+    address = text("address")
+    if address is None:
+        raise source.refusal("the row has no address", line=line)
+    confidence = text("confidence")
+    level = CONFIDENCE_UNSAID if confidence is None else parse_confidence(confidence)
+    if level is None:
+        raise source.refusal(
+            f"'confidence' is a whole number from 0 to {CONFIDENCE_MAX}", line=line
+        )
+    valid_from, valid_to = moment("valid_from"), moment("valid_to")
+    if valid_from and valid_to and valid_to <= valid_from:
+        raise source.refusal("'valid_to' is not after 'valid_from'", line=line)
+    category = text("category")
+    return Statement(
+        line=line,
+        address=address,
+        ticker=text("network"),
+        words=(category,) if category else (),
+        confidence=level,
+        entity=text("entity"),
+        actor=text("actor"),
+        source=text("source"),
+        valid_from=valid_from,
+        valid_to=valid_to,
+    )
+
+
+def _header_names(line: str) -> list[str]:
+    delimiter = max(",;\t", key=line.count)
+    return [name.strip().strip('"').lower() for name in line.split(delimiter)]
+
+
+def _csv_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the line on which each begins, the header first and in lower case."""
+    lines = source.lines()
+    first = next(lines, "")
+    delimiter = max(",;\t", key=first.count)
+
+    def all_lines() -> Iterator[str]:
+        yield first
+        yield from lines
+
+    reader = csv.reader(all_lines(), delimiter=delimiter, strict=True)
+    begins = 1
+    header = True
+    while True:
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise source.refusal(f"not CSV: {error}", line=begins) from error
+        if len(values) > COLUMNS_MAX:
+            raise source.refusal(f"more than {COLUMNS_MAX} columns", line=begins)
+        if values:
+            yield begins, [value.strip().lower() for value in values] if header else values
+            header = False
+        begins = source.line + 1
+
+
+def _row(source: Source, line: int, names: Sequence[str], values: list[str]) -> dict[str, str]:
+    if len(values) != len(names):
+        raise source.refusal(
+            f"has {len(values)} columns where the header has {len(names)}", line=line
+        )
+    return dict(zip(names, values, strict=True))
+
+
+def _json_lines(source: Source) -> Iterator[tuple[int, Any]]:
+    for text in source.lines():
+        if text.strip():
+            try:
+                yield source.line, json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise source.refusal(f"not JSON: {error}", line=source.line) from error
+
+
+def _json_array(source: Source) -> Iterator[tuple[int, Any]]:
+    """The items of an array one by one, each with the line on which it begins."""
+    text = "".join(source.lines())
+    decoder = json.JSONDecoder()
+    space = re.compile(r"\s*")
+
+    def skip(position: int) -> int:
+        match = space.match(text, position)
+        return match.end() if match else position
+
+    position, line, counted = skip(skip(0) + 1), 1, 0
+    if text.startswith("]", position):
+        return
+    while True:
+        line += text.count("\n", counted, position)
+        counted = position
+        try:
+            item, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError) as error:
+            at = error.lineno if isinstance(error, json.JSONDecodeError) else line
+            problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise source.refusal(f"not JSON: {problem}", line=at) from error
+        yield line, item
+        position = skip(position)
+        separator = text[position : position + 1]
+        if separator == "]":
+            if skip(position + 1) != len(text):
+                raise source.refusal("not JSON: text after the array", line=line)
+            return
+        if separator != ",":
+            raise source.refusal("not JSON: expected ',' or ']'", line=line)
+        position = skip(position + 1)

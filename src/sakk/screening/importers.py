@@ -1,0 +1,357 @@
+"""Importing a list: a file becomes the list's labels in one transaction, or nothing changes.
+
+A second import of the same name is a difference: what the file no longer says is closed, what it
+newly says is opened, and the rest is left alone. Once it has committed, every process decides by
+it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.label import (
+    KNOWN_TOKENS,
+    Category,
+    LabelList,
+    ListKind,
+    category_of,
+    is_reserved,
+    locate_address,
+    worst,
+)
+from sakk.screening.formats import (
+    KINDS,
+    LENIENT,
+    ListFormat,
+    Notes,
+    Parser,
+    Statement,
+    detect_format,
+    parse_csv,
+    parse_forta,
+    parse_json,
+    parse_ofac,
+)
+from sakk.screening.override import OVERRIDES
+from sakk.screening.source import Source
+from sakk.screening.tagpack import parse_tagpack
+from sakk.store import label as label_store
+from sakk.store.database import Database
+from sakk.store.identity import new_id
+from sakk.store.label import Change, LabelRow
+from sakk.store.network import list_assets
+
+ROWS_MAX = 5_000_000
+NAME_LENGTH_MAX = 100
+TEXT_LENGTH_MAX = 1_000
+EXAMPLES_MAX = 20
+# A sanctions list that loses more than half of at least this many rows is a cut-off download.
+SHRINK_ROWS_MIN = 100
+IMPORT_TIMEOUT_SECONDS = 600
+
+_PARSERS: dict[ListFormat, Parser] = {
+    ListFormat.ofac: parse_ofac,
+    ListFormat.tagpack: parse_tagpack,
+    ListFormat.forta: parse_forta,
+    ListFormat.csv: parse_csv,
+    ListFormat.json: parse_json,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A row that did not become a label, and why: ``reserved``, ``token``, ``malformed``."""
+
+    line: int
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did. ``lists_version`` is the version at which it is in force."""
+
+    list: LabelList
+    lists_version: int
+    rows: int
+    opened: int
+    closed: int
+    unchanged: int
+    duplicates: int
+    skipped: dict[str, int]
+    examples: tuple[Skipped, ...]
+    unknown_categories: dict[str, int]
+    ignored_columns: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is counted while the rows stream by."""
+
+    rows: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    examples: list[Skipped] = field(default_factory=list)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def skip(self, statement: Statement, reason: str) -> None:
+        self.skipped[reason] += 1
+        if len(self.examples) < EXAMPLES_MAX:
+            self.examples.append(Skipped(statement.line, statement.address[:128], reason))
+
+
+def import_list(
+    database: Database,
+    path: str | Path,
+    *,
+    name: str | None = None,
+    format: str | None = None,
+    kind: str | None = None,
+    category: str | None = None,
+    allow_shrink: bool = False,
+    now: datetime,
+) -> ImportReport:
+    """Import a file as the list ``name`` (default: the file's name without its ending).
+
+    ``category`` overrides what the file says of every row. Raises `ParameterInvalid` with file and
+    line; then nothing has changed.
+    """
+    with Source(Path(path)) as source:
+        chosen = detect_format(source) if format is None else _format(format)
+        list_kind = KINDS[chosen] if kind is None else _kind(kind)
+        list_name = _name(source.path.stem if name is None else name)
+        forced = None if category is None else _category(category)
+        tally, notes = _Tally(), Notes()
+        reader = _Reader(source, chosen, list_kind, forced, tally)
+        with database.begin() as connection:
+            _allow_time(connection)
+            reader.tokens = _token_contracts(connection)
+            label_store.stage_rows(connection, reader.rows(_PARSERS[chosen](source, notes)))
+            sha256 = source.sha256()
+            _check_yield(source, tally)
+            label_store.lock_lists(connection)
+            before = label_store.find_list(connection, list_name)
+            list_id = new_id("lst") if before is None else before.id
+            change = label_store.apply_staged(connection, list_id, now=now)
+            _check_shrink(source, list_kind, change, allow=allow_shrink)
+            current = LabelList(
+                id=list_id,
+                name=list_name,
+                source=str(source.path.name),
+                kind=list_kind,
+                format=chosen,
+                version=_list_version(before, change),
+                row_count=change.opened + change.unchanged,
+                sha256=sha256,
+                imported_at=now,
+                retired_at=None,
+            )
+            label_store.put_list(connection, current, change)
+    return ImportReport(
+        list=current,
+        lists_version=change.version,
+        rows=tally.rows,
+        opened=change.opened,
+        closed=change.closed,
+        unchanged=change.unchanged,
+        duplicates=change.duplicates,
+        skipped=dict(tally.skipped),
+        examples=tuple(tally.examples),
+        unknown_categories=dict(tally.unknown.most_common(EXAMPLES_MAX)),
+        ignored_columns=notes.ignored_columns,
+    )
+
+
+def lists(connection: Connection) -> list[LabelList]:
+    """Every list with its kind, version, size and date; `LabelList.age_seconds` tells its age."""
+    return label_store.list_lists(connection)
+
+
+def retire_list(database: Database, name: str, *, now: datetime) -> LabelList:
+    """Close every label of a list; its history stays. Raises `ResourceMissing`."""
+    with database.begin() as connection:
+        _allow_time(connection)
+        label_store.lock_lists(connection)
+        before = label_store.find_list(connection, name)
+        if before is None:
+            raise ResourceMissing(f"no list is called {name!r}; see `sakk lists`", param="name")
+        label_store.stage_rows(connection, ())
+        change = label_store.apply_staged(connection, before.id, now=now)
+        retired = replace(
+            before,
+            version=_list_version(before, change),
+            row_count=0,
+            imported_at=now,
+            retired_at=now,
+        )
+        label_store.put_list(connection, retired, change)
+    return retired
+
+
+class _Reader:
+    """Turns a file's statements into labels in our words, and counts what it leaves out."""
+
+    def __init__(
+        self,
+        source: Source,
+        format: ListFormat,
+        kind: ListKind,
+        category: Category | None,
+        tally: _Tally,
+    ) -> None:
+        self.tokens: frozenset[str] = KNOWN_TOKENS
+        self._source = source
+        self._lenient = format in LENIENT
+        self._kind = kind
+        self._category = category
+        self._tally = tally
+
+    def rows(self, statements: Iterable[Statement]) -> Iterator[LabelRow]:
+        for statement in statements:
+            self._tally.rows += 1
+            if self._tally.rows > ROWS_MAX:
+                raise self._refusal(statement, f"more than {ROWS_MAX} rows")
+            row = self._row(statement)
+            if row is not None:
+                yield row
+
+    def _row(self, statement: Statement) -> LabelRow | None:
+        try:
+            family, address = locate_address(statement.ticker, statement.address)
+        except ValueError as error:
+            if not self._lenient:
+                raise self._refusal(statement, f"{error}") from error
+            self._tally.skip(statement, "malformed")
+            return None
+        if is_reserved(family, address):
+            self._tally.skip(statement, "reserved")
+            return None
+        if address in self.tokens:
+            self._tally.skip(statement, "token")
+            return None
+        return LabelRow(
+            family=family,
+            address=address,
+            category=self._category or self._read_category(statement),
+            confidence=statement.confidence,
+            entity=_clean(statement.entity),
+            actor=_clean(statement.actor),
+            source=_clean(statement.source),
+            valid_from=statement.valid_from,
+            valid_to=statement.valid_to,
+        )
+
+    def _read_category(self, statement: Statement) -> Category:
+        found = []
+        for word in statement.words:
+            category = category_of(word)
+            if category is not None:
+                found.append(category)
+            elif self._lenient:
+                self._tally.unknown[word[:80]] += 1
+            else:
+                # A mistyped category that became "other" would let the address pass.
+                known = ", ".join(Category)
+                raise self._refusal(statement, f"unknown category {word[:80]!r}; known are {known}")
+        if not found and not self._lenient:
+            raise self._refusal(statement, "the row has no category")
+        category = worst(found) if found else Category.other
+        if category is Category.known_good and self._kind is not ListKind.operator:
+            raise self._refusal(
+                statement, "only the operator's own list (--kind operator) can say 'known_good'"
+            )
+        return category
+
+    def _refusal(self, statement: Statement, problem: str) -> ParameterInvalid:
+        return self._source.refusal(problem, line=statement.line)
+
+
+def _clean(text: str | None) -> str | None:
+    """Text fit to store and show: printable and bounded."""
+    if not text:
+        return None
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable.strip()[:TEXT_LENGTH_MAX] or None
+
+
+def _token_contracts(connection: Connection) -> frozenset[str]:
+    """Contracts that hold every payment in a token: a label on one would hold them all."""
+    listed = {asset.contract for asset in list_assets(connection) if asset.contract}
+    return KNOWN_TOKENS | {contract.lower() for contract in listed}
+
+
+def _check_yield(source: Source, tally: _Tally) -> None:
+    """Refuse a file that gave nothing: as a difference it would close the whole list."""
+    if tally.rows - sum(tally.skipped.values()) <= 0:
+        raise source.refusal("has no label in it; to close a list, retire it")
+    if 2 * tally.skipped["malformed"] > tally.rows:
+        first = next(one for one in tally.examples if one.reason == "malformed")
+        raise source.refusal(
+            "more than half of the rows have no readable address; is the format right?",
+            line=first.line,
+        )
+
+
+def _check_shrink(source: Source, kind: ListKind, change: Change, *, allow: bool) -> None:
+    """Refuse a sanctions list that lost most of its rows, unless the operator says it is so."""
+    before = change.closed + change.unchanged
+    lost = before - change.opened - change.unchanged
+    is_cut = before >= SHRINK_ROWS_MIN and 2 * lost > before
+    if kind is ListKind.sanctions and is_cut and not allow:
+        raise source.refusal(
+            f"would leave {before - lost} of {before} sanctioned addresses;"
+            " if that is true, import it with --allow-shrink"
+        )
+
+
+def _list_version(before: LabelList | None, change: Change) -> int:
+    if before is None or change.opened or change.closed:
+        return change.version
+    return before.version
+
+
+def _allow_time(connection: Connection) -> None:
+    """A million rows may take longer than a request may."""
+    connection.execute(text(f"SET LOCAL statement_timeout = '{IMPORT_TIMEOUT_SECONDS}s'"))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{IMPORT_TIMEOUT_SECONDS}s'"))
+
+
+def _name(given: str) -> str:
+    name = given.strip()
+    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise ParameterInvalid(
+            f"A list's name has 1 to {NAME_LENGTH_MAX} printable characters.", param="name"
+        )
+    if name == OVERRIDES:
+        raise ParameterInvalid(f"The name {OVERRIDES!r} is taken; choose another.", param="name")
+    return name
+
+
+def _format(text: str) -> ListFormat:
+    try:
+        return ListFormat(text)
+    except ValueError:
+        known = ", ".join(ListFormat)
+        raise ParameterInvalid(
+            f"Unknown format {text!r}; known are {known}.", param="format"
+        ) from None
+
+
+def _kind(text: str) -> ListKind:
+    try:
+        return ListKind(text)
+    except ValueError:
+        known = ", ".join(ListKind)
+        raise ParameterInvalid(f"Unknown kind {text!r}; known are {known}.", param="kind") from None
+
+
+def _category(text: str) -> Category:
+    category = category_of(text)
+    if category is None:
+        known = ", ".join(Category)
+        raise ParameterInvalid(f"Unknown category {text!r}; known are {known}.", param="category")
+    return category

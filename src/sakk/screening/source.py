@@ -1,0 +1,113 @@
+"""A list file, read in a stream within limits; what is wrong is said with file and line.
+
+List files come from strangers. Nothing here holds a whole file, follows a reference, or believes a
+length: a line, a file and a row have a maximum, text is UTF-8 without NUL, and the file is regular.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from sakk.core.errors import ParameterInvalid
+
+FILE_BYTES_MAX = 1 << 30
+LINE_BYTES_MAX = 1 << 16
+HEAD_BYTES = 4096
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Source:
+    """An open list file. Use as a context; read it once, by `lines` or by `read`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.line = 0
+        self._file: BinaryIO | None = None
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._bytes_max = FILE_BYTES_MAX
+
+    def __enter__(self) -> Self:
+        try:
+            # Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise ParameterInvalid(
+                f"{self.path}: cannot be opened: {error.strerror}", param="file"
+            ) from error
+        self._file = os.fdopen(descriptor, "rb")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            self._file.close()
+            raise self.refusal("is not a regular file")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def refusal(self, problem: str, *, line: int | None = None) -> ParameterInvalid:
+        """The error for a problem in this file, at a line if there is one."""
+        where = f"{self.path}:{line}" if line else f"{self.path}"
+        return ParameterInvalid(f"{where}: {problem}", param="file")
+
+    def head(self) -> str:
+        """The beginning of the file, to tell its format by; nothing counts as read."""
+        start = self._open().read(HEAD_BYTES)
+        self._open().seek(0)
+        return start.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
+
+    def limit(self, bytes_max: int) -> None:
+        """Set a lower limit on the file's size: for formats that cannot be cut into lines."""
+        self._bytes_max = min(self._bytes_max, bytes_max)
+
+    def lines(self) -> Iterator[str]:
+        """The lines, each with its end; ``line`` is the number of the last one, from 1."""
+        file = self._open()
+        while raw := file.readline(LINE_BYTES_MAX + 1):
+            self.line += 1
+            if len(raw) > LINE_BYTES_MAX:
+                raise self.refusal(f"line is longer than {LINE_BYTES_MAX} bytes", line=self.line)
+            yield self._decode(raw)
+
+    def read(self, size: int = -1) -> str:
+        """Like a text file's `read`, a line at a time, whatever ``size`` is; empty at the end."""
+        return next(self.lines(), "")
+
+    def sha256(self) -> str:
+        """The digest of the whole file, in hex; reads what is left of it."""
+        for _ in self.lines():
+            pass
+        return self._hash.hexdigest()
+
+    def _decode(self, raw: bytes) -> str:
+        self._hash.update(raw)
+        self._size += len(raw)
+        if self._size > self._bytes_max:
+            raise self.refusal(f"file is larger than {self._bytes_max} bytes", line=self.line)
+        if self.line == 1:
+            if raw.startswith(_WIDE_MARKS):
+                raise self.refusal("is UTF-16; save it as UTF-8", line=1)
+            raw = raw.removeprefix(_BYTE_ORDER_MARK)
+        if b"\0" in raw:
+            raise self.refusal("contains a NUL byte; this is not a text list", line=self.line)
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.refusal(
+                f"is not UTF-8 at byte {error.start + 1}; save it as UTF-8", line=self.line
+            ) from error
+
+    def _open(self) -> BinaryIO:
+        assert self._file is not None, "use the source as a context"
+        return self._file
