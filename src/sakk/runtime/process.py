@@ -5,6 +5,7 @@ The kernel sends the death signal when the *thread* that forked the child ends, 
 process does; any thread may call ``spawn``.
 """
 
+import ctypes
 import json
 import os
 import queue
@@ -21,6 +22,9 @@ from typing import IO, Any
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 END_SECONDS_MAX = 20.0
+PR_SET_PDEATHSIG = 1
+READY_VARIABLE = "SAKK_READY_FD"
+READY = b"ready\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,24 @@ class Process:
             if pipe is not None:
                 pipe.close()
         return code
+
+
+def die_with_parent(death_signal: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel to end this process with its parent: for workers that a library forked.
+
+    Does nothing where the kernel cannot (prctl is Linux's).
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+
+
+def report_ready() -> None:
+    """Tell the supervisor that this role answers; nothing when nobody asked."""
+    number = os.environ.pop(READY_VARIABLE, None)
+    if number is not None:
+        fd = int(number)
+        os.write(fd, READY)
+        os.close(fd)
 
 
 def spawn(command: Command) -> Process:

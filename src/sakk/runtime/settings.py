@@ -1,0 +1,199 @@
+"""What an operator may set, and nothing else: each by one environment variable.
+
+Networks, assets and policies are rows in the database, not settings. The reference in the
+documents is generated from here.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sakk.core.errors import Misconfigured
+
+PREFIX = "SAKK_"
+PORT_DEFAULT = 8402
+# Read by the processes themselves or set by the supervisor for its children; not for operators.
+INTERNAL_NAMES = frozenset(
+    {"SAKK_READY_FD", "SAKK_RESTARTS", "SAKK_FAILPOINTS", "SAKK_FAILPOINT_DIR"}
+)
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+def _data_dir_default() -> Path:
+    root = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(root).expanduser() / "sakk"
+
+
+class Settings(BaseSettings):
+    """All settings of a Sakk process, checked once at its start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="Address of a PostgreSQL server (15 or newer), `postgresql://user:password@"
+        "host/database`. Without it Sakk runs its own in the data directory.",
+    )
+    data_dir: Path = Field(
+        default_factory=_data_dir_default,
+        description="Folder of everything that is not in the database: the embedded PostgreSQL, "
+        "the keystore, the signer's log.",
+    )
+    socket_dir: Path | None = Field(
+        default=None,
+        description="Folder of the unix sockets by which the processes speak. A short temporary "
+        "one by default; name one when roles are started apart on one machine.",
+    )
+    postgres_bin: Path | None = Field(
+        default=None,
+        description="Folder of PostgreSQL's programs for the embedded server. The system's newest "
+        "by default, else those that came with Sakk.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address on which the API listens.")
+    port: Port = Field(
+        default=PORT_DEFAULT, description="Port of the API, console and checkout; 0 takes any."
+    )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
+        description="Address by which payers and merchants reach this server, for links. "
+        "`http://host:port` by default.",
+    )
+    api_workers: int = Field(default=1, ge=1, le=64, description="Worker processes of the API.")
+    api_rate_limit_per_second: int = Field(
+        default=1_000,
+        ge=0,
+        description="Requests a second that one API key may make before 429; 0 for no limit.",
+    )
+    ledger_address: str | None = Field(
+        default=None,
+        pattern=r"^(unix:/[^\s]+|tcp://[^\s:]+:\d{1,5})$",
+        description="Where the ledger's process answers, `unix:/path` or `tcp://host:port`. "
+        "A socket in the socket folder by default.",
+    )
+    signer_address: str | None = Field(
+        default=None,
+        pattern=r"^unix:/[^\s]+$",
+        description="Where the signer answers, `unix:/path`. A socket in the socket folder by "
+        "default.",
+    )
+    signer_user: str | None = Field(
+        default=None,
+        pattern=r"^[a-z_][a-z0-9_-]*$",
+        description="System user of the signer when Sakk is started as root.",
+    )
+    keystore_path: Path | None = Field(
+        default=None,
+        description="The signer's encrypted keystore. `signer/keystore.json` in the data "
+        "directory by default.",
+    )
+    keystore_passphrase_file: Path | None = Field(
+        default=None,
+        description="File with the keystore's passphrase, readable by the signer alone.",
+    )
+    webhook_timeout_seconds: int = Field(
+        default=10, ge=1, le=60, description="How long a webhook's receiver may take to answer."
+    )
+    webhook_concurrency_max: int = Field(
+        default=100, ge=1, le=1_000, description="Webhook requests that are under way at once."
+    )
+    webhook_allow_loopback: bool = Field(
+        default=False,
+        description="Let webhooks go to this machine. For the sandbox and tests alone.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least important level that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="`json` for one object a line, `console` for people; `auto` is `console` at "
+        "a terminal.",
+    )
+    sandbox: bool = Field(
+        default=False, description="Set by `sakk sandbox`: test money only, state thrown away."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        url = self.database_url.get_secret_value() if self.database_url else "postgresql://"
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("DATABASE_URL must begin with postgresql://")
+        if self.webhook_allow_loopback and not self.sandbox:
+            raise ValueError("SAKK_WEBHOOK_ALLOW_LOOPBACK is for the sandbox alone: unset it")
+        return self
+
+    @property
+    def keystore(self) -> Path:
+        return self.keystore_path or self.data_dir / "signer" / "keystore.json"
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the supervisor writes the process ids of its roles."""
+        return self.data_dir / "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the reference."""
+
+    variable: str
+    default: str
+    description: str
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings from the environment; ``overrides`` (a command's options) come first.
+
+    Raises Misconfigured, naming the variable and what it may be, never its value.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # checked by pydantic itself
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors(include_url=False, include_input=False):
+            name = str(detail["loc"][0]) if detail["loc"] else ""
+            message = detail["msg"].removeprefix("Value error, ")
+            problems.append(f"{variable_of(name)}: {message}" if name else message)
+        first = error.errors()[0]["loc"]
+        raise Misconfigured(
+            "; ".join(problems), param=variable_of(str(first[0])) if first else None
+        ) from None
+
+
+def variable_of(field_name: str) -> str:
+    """The environment variable of a field."""
+    return field_name if field_name.isupper() else _variables().get(field_name, field_name)
+
+
+def reference() -> list[Setting]:
+    """Every setting, for the documents and ``sakk doctor``."""
+    lines = []
+    for name, info in Settings.model_fields.items():
+        default = "~/.local/share/sakk" if name == "data_dir" else info.default
+        shown = str(default).lower() if isinstance(default, bool) else str(default or "")
+        lines.append(Setting(_variables()[name], shown, info.description or ""))
+    return lines
+
+
+def unknown_variables() -> list[str]:
+    """Variables that look like ours and are not: most likely misspelt."""
+    known = {*_variables().values(), *INTERNAL_NAMES}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _variables() -> dict[str, str]:
+    special = {"database_url": "DATABASE_URL"}
+    return {name: special.get(name, f"{PREFIX}{name.upper()}") for name in Settings.model_fields}

@@ -1,0 +1,188 @@
+"""The supervisor with real processes, real signals and events that are awaited."""
+
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sakk.core.errors import Unavailable
+from sakk.runtime.postgres import start_postgres
+from sakk.runtime.supervisor import EXIT_MISCONFIGURED, Change, Role, Supervisor
+
+AWAIT_SECONDS_MAX = 30
+
+READY_THEN_WAIT = """
+import signal, sys
+from sakk.runtime.process import report_ready
+report_ready()
+signal.sigwait({signal.SIGTERM})
+"""
+STUBBORN = """
+import signal
+from sakk.runtime.process import report_ready
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+report_ready()
+while True:
+    signal.pause()
+"""
+WITH_A_CHILD = """
+import os, signal, sys
+from sakk.runtime.process import report_ready
+child = os.fork()
+if child == 0:
+    signal.pause()
+with open(sys.argv[1] + ".new", "w") as file:
+    file.write(str(child))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+report_ready()
+signal.pause()
+"""
+PARENT = f"""
+import sys
+from pathlib import Path
+from sakk.runtime.supervisor import Role, Supervisor
+code = {READY_THEN_WAIT!r}
+roles = [Role(name, [sys.executable, "-c", code]) for name in ("one", "two")]
+supervisor = Supervisor(roles, run_dir=Path(sys.argv[1]))
+sys.exit(supervisor.run(lambda: print("ready", flush=True)))
+"""
+
+
+class Watched:
+    """Changes of a supervisor, awaited one by one."""
+
+    def __init__(self) -> None:
+        self.changes: queue.Queue[Change] = queue.Queue()
+
+    def await_change(self, role: str, kind: str) -> Change:
+        while True:
+            change = self.changes.get(timeout=AWAIT_SECONDS_MAX)
+            if (change.role, change.kind) == (role, kind):
+                return change
+
+
+def _role(name: str, code: str, *args: str) -> Role:
+    return Role(name, [sys.executable, "-c", code, *args])
+
+
+def _is_gone(pid: int) -> bool:
+    """No such process, or one that waits for its adopter to read its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A supervisor in a process of its own, ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_killed_role_is_started_again(tmp_path: Path, watched: Watched) -> None:
+    roles = [_role("one", READY_THEN_WAIT), _role("two", READY_THEN_WAIT)]
+    with Supervisor(roles, run_dir=tmp_path, on_change=watched.changes.put) as supervisor:
+        supervisor.await_ready()
+        first = int((tmp_path / "one.pid").read_text())
+        other = int((tmp_path / "two.pid").read_text())
+        os.kill(first, signal.SIGKILL)
+        assert watched.await_change("one", "ended").code == -signal.SIGKILL
+        again = watched.await_change("one", "ready").pid
+        assert again != first
+        assert int((tmp_path / "one.ready").read_text()) == again
+        assert supervisor.pid("one") == again
+        assert supervisor.pid("two") == other
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_ends_all_with_code_0(parent: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    pids = [int((tmp_path / f"{name}.pid").read_text()) for name in ("one", "two")]
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(AWAIT_SECONDS_MAX) == 0
+    assert all(_is_gone(pid) for pid in pids)
+
+
+def test_kill_of_the_supervisor_kills_the_roles(
+    parent: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    roles = [os.pidfd_open(int((tmp_path / f"{name}.pid").read_text())) for name in ("one", "two")]
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    for role in roles:
+        poll = select.poll()
+        poll.register(role)
+        assert poll.poll(AWAIT_SECONDS_MAX * 1000), "a role outlived its supervisor"
+        os.close(role)
+
+
+def test_a_role_that_ignores_sigterm_is_killed(
+    tmp_path: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sakk.runtime.supervisor.ROLES_STOP_SECONDS_MAX", 0.2)
+    supervisor = Supervisor(
+        [_role("one", STUBBORN)], run_dir=tmp_path, on_change=watched.changes.put
+    ).start()
+    supervisor.await_ready()
+    supervisor.stop()
+    assert watched.await_change("one", "ended").code == -signal.SIGKILL
+
+
+def test_what_a_killed_role_had_forked_ends_with_it(tmp_path: Path, watched: Watched) -> None:
+    run_dir, note = tmp_path / "run", tmp_path / "child"
+    role = _role("one", WITH_A_CHILD, str(note))
+    with Supervisor([role], run_dir=run_dir, on_change=watched.changes.put):
+        pid = watched.await_change("one", "ready").pid
+        child = int(note.read_text())
+        os.kill(pid, signal.SIGKILL)
+        watched.await_change("one", "ended")
+        watched.await_change("one", "ready")
+        assert _is_gone(child)
+
+
+def test_a_misconfigured_role_ends_the_run_with_its_code(tmp_path: Path) -> None:
+    roles = [_role("one", f"raise SystemExit({EXIT_MISCONFIGURED})"), _role("two", READY_THEN_WAIT)]
+    supervisor = Supervisor(roles, run_dir=tmp_path).start()
+    try:
+        with pytest.raises(Unavailable, match="one"):
+            supervisor.await_ready()
+    finally:
+        supervisor.stop()
+    assert supervisor.exit_code == EXIT_MISCONFIGURED
+
+
+def test_a_killed_postgres_is_started_again_under_the_roles(
+    tmp_path: Path, watched: Watched
+) -> None:
+    postgres = start_postgres(ephemeral=True)
+    role = _role("one", READY_THEN_WAIT)
+    with Supervisor(
+        [role], run_dir=tmp_path, postgres=postgres, on_change=watched.changes.put
+    ) as supervisor:
+        supervisor.await_ready()
+        os.kill(int((tmp_path / "postgres.pid").read_text()), signal.SIGKILL)
+        watched.await_change("postgres", "ended")
+        pid = watched.await_change("postgres", "ready").pid
+        assert int((tmp_path / "postgres.pid").read_text()) == pid
+        with psycopg.connect(postgres.url()) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert not postgres.is_alive()
