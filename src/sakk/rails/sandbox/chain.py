@@ -186,7 +186,8 @@ def mine_until(wallet: Wallet, transaction_hash: str) -> Receipt:
 
 def derive_private_key(index: int) -> str:
     """The key of the sandbox mnemonic's account, m/44'/60'/0'/0/index: 0x-hex."""
-    return "0x" + _root().get_privkey_from_path(f"m/44'/60'/0'/0/{index}").hex()
+    key: bytes = _root().get_privkey_from_path(f"m/44'/60'/0'/0/{index}")
+    return "0x" + key.hex()
 
 
 @cache
