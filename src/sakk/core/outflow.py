@@ -22,7 +22,7 @@ class OutflowStatus(StrEnum):
     reversed = "reversed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outflow:
     """One transfer out of an address of ours; ``place`` is the custody that it left."""
 
@@ -39,12 +39,12 @@ class Outflow:
     block_number: int
     block_hash: str
     status: str
-    orphaned: bool
-    attempt: int
-    retry_at: datetime | None
-    failures: int
-    lease_token: str | None
-    lease_until: datetime | None
+    orphaned: bool = False
+    attempt: int = 0
+    retry_at: datetime | None = None
+    failures: int = 0
+    lease_token: str | None = None
+    lease_until: datetime | None = None
     created: datetime
 
 

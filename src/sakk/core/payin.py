@@ -44,23 +44,25 @@ class PayInRole(StrEnum):
     excessive = "excessive"  # more units than a ledger account can hold
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PayIn:
     """One transfer to an address of ours. ``token_amount`` in atomic units, ``amount`` in currency.
 
     ``credit_units`` and ``suspense_units`` say how the token amount is posted, once decided.
+    ``reviewed``: it was held, so its end is ``released``. ``quarantined``: the ledger holds it in
+    quarantine. ``orphaned``: its block left the chain and the row has yet to follow.
     """
 
     id: str
-    account_id: str | None
+    account_id: str | None = None
     livemode: bool
     network: str
     asset: str
-    contract: str | None
-    currency: str | None
-    decimals: int | None
+    contract: str | None = None
+    currency: str | None = None
+    decimals: int | None = None
     token_amount: int
-    amount: int | None
+    amount: int | None = None
     address: str
     sender: str
     tx_hash: str
@@ -69,25 +71,26 @@ class PayIn:
     block_hash: str
     block_timestamp: int
     status: str
-    role: str | None
-    counts: bool
-    reason: str | None
-    payment_intent: str | None
-    customer: str | None
-    screening: str | None
-    credit_units: int | None
-    suspense_units: int | None
-    quarantined: bool
-    orphaned: bool
-    attempt: int
-    matched_at: datetime | None
-    confirmed_at: datetime | None
-    screened_at: datetime | None
-    posted_at: datetime | None
-    retry_at: datetime | None
-    failures: int
-    lease_token: str | None
-    lease_until: datetime | None
+    role: str | None = None
+    counts: bool = False
+    reason: str | None = None
+    payment_intent: str | None = None
+    customer: str | None = None
+    screening: str | None = None
+    credit_units: int | None = None
+    suspense_units: int | None = None
+    quarantined: bool = False
+    reviewed: bool = False
+    orphaned: bool = False
+    attempt: int = 0
+    matched_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    screened_at: datetime | None = None
+    posted_at: datetime | None = None
+    retry_at: datetime | None = None
+    failures: int = 0
+    lease_token: str | None = None
+    lease_until: datetime | None = None
     created: datetime
 
 

@@ -39,7 +39,7 @@ class HoldStatus(StrEnum):
     posted = "posted"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
     """One payout. ``amount`` and ``fee`` in the currency's unit, ``token_amount`` atomic units.
 
@@ -61,22 +61,22 @@ class Payout:
     fee_mode: str
     status: str
     hold: str
-    screening: str | None
-    under_review: bool
-    transaction: str | None
-    tx_hash: str | None
-    failure_code: str | None
-    failure_message: str | None
-    description: str | None
+    screening: str | None = None
+    under_review: bool = False
+    transaction: str | None = None
+    tx_hash: str | None = None
+    failure_code: str | None = None
+    failure_message: str | None = None
+    description: str | None = None
     metadata: dict[str, str]
-    attempt: int
-    canceled_at: datetime | None
-    confirmed_at: datetime | None
-    posted_at: datetime | None
-    retry_at: datetime | None
-    failures: int
-    lease_token: str | None
-    lease_until: datetime | None
+    attempt: int = 0
+    canceled_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    posted_at: datetime | None = None
+    retry_at: datetime | None = None
+    failures: int = 0
+    lease_token: str | None = None
+    lease_until: datetime | None = None
     created: datetime
 
 

@@ -17,7 +17,7 @@ from sakk.core.posting import Posting
 __all__ = ["Sweep", "SweepStatus", "postings", "public"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """One collection of ``token_amount`` atomic units from a deposit address."""
 
@@ -30,16 +30,16 @@ class Sweep:
     destination: str
     token_amount: int
     status: str
-    topup: str | None
-    transaction: str | None
-    tx_hash: str | None
-    failure_code: str | None
-    attempt: int
-    posted_at: datetime | None
-    retry_at: datetime | None
-    failures: int
-    lease_token: str | None
-    lease_until: datetime | None
+    topup: str | None = None
+    transaction: str | None = None
+    tx_hash: str | None = None
+    failure_code: str | None = None
+    attempt: int = 0
+    posted_at: datetime | None = None
+    retry_at: datetime | None = None
+    failures: int = 0
+    lease_token: str | None = None
+    lease_until: datetime | None = None
     created: datetime
 
 

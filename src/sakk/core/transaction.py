@@ -36,7 +36,7 @@ class Purpose(StrEnum):
     topup = "topup"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChainTransaction:
     """One transaction from a key of ours. Amounts in atomic units, gas cost in the native coin's.
 
@@ -49,38 +49,38 @@ class ChainTransaction:
     network: str
     purpose: str
     subject: str
-    account_id: str | None
+    account_id: str | None = None
     sender: str
     key_branch: str
     key_index: int
     nonce: int
     asset: str
     destination: str
-    destination_index: int | None
+    destination_index: int | None = None
     token_amount: int
     gas_limit: int
     max_fee_per_gas: int
     max_priority_fee_per_gas: int
     unsigned: bytes
-    raw: bytes | None
-    hash: str | None
+    raw: bytes | None = None
+    hash: str | None = None
     status: str
-    block_number: int | None
-    block_hash: str | None
-    succeeded: bool | None
-    gas_cost: int | None
-    arrived_units: int | None
-    error: str | None
-    broadcasts: int
-    attempt: int
-    signed_at: datetime | None
-    broadcast_at: datetime | None
-    confirmed_at: datetime | None
-    posted_at: datetime | None
-    retry_at: datetime | None
-    failures: int
-    lease_token: str | None
-    lease_until: datetime | None
+    block_number: int | None = None
+    block_hash: str | None = None
+    succeeded: bool | None = None
+    gas_cost: int | None = None
+    arrived_units: int | None = None
+    error: str | None = None
+    broadcasts: int = 0
+    attempt: int = 0
+    signed_at: datetime | None = None
+    broadcast_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    posted_at: datetime | None = None
+    retry_at: datetime | None = None
+    failures: int = 0
+    lease_token: str | None = None
+    lease_until: datetime | None = None
     created: datetime
 
 

@@ -54,6 +54,7 @@ payins = Table(
     Column("credit_units", Units),
     Column("suspense_units", Units),
     Column("quarantined", Boolean, nullable=False),
+    Column("reviewed", Boolean, nullable=False),
     Column("orphaned", Boolean, nullable=False),
     Column("matched_at", Timestamp),
     Column("confirmed_at", Timestamp),

@@ -1,0 +1,207 @@
+"""The books: postings of the pure rules become linked ledger transfers with ids of their own.
+
+A transfer's id is a hash of (row, step, leg, attempt): posting twice is posting once. ``attempt``
+rises only after a journalled refusal, never after an outcome that is not known.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sakk.core import ids
+from sakk.core.chart import LedgerAccount
+from sakk.core.errors import Misconfigured
+from sakk.core.ledger import account_id, unit_id
+from sakk.core.posting import Posting
+from sakk.ledger.types import (
+    BATCH_MAX,
+    Account,
+    AccountFlags,
+    CreateTransferStatus,
+    Ledger,
+    Transfer,
+    TransferFlags,
+)
+from sakk.store.database import Database
+from sakk.store.ledger import AccountName, remember_accounts
+
+AMOUNT_WHOLE = (1 << 128) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PostingSet:
+    """Movements that happen together or not at all, for one step of one row."""
+
+    row_id: str
+    step: str
+    attempt: int
+    postings: Sequence[Posting]
+    flags: TransferFlags = TransferFlags.none
+
+    def transfer_id(self, leg: int) -> int:
+        return ids.digest128("ledger-transfer", self.row_id, self.step, leg, self.attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the ledger said of a set. ``refusal`` is the first leg's own reason, None if booked."""
+
+    refusal: CreateTransferStatus | None
+
+    @property
+    def booked(self) -> bool:
+        return self.refusal is None
+
+    @property
+    def transient(self) -> bool:
+        return self.refusal is not None and self.refusal.transient
+
+
+class Books:
+    """Posts to the ledger by the chart's names; opens an account the first time it is named."""
+
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._open: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._ledger
+
+    def post(self, sets: Sequence[PostingSet]) -> list[Outcome]:
+        """Book many sets, each all or none, durable when this returns; one outcome a set.
+
+        Raises ``OutcomeUnknown`` or ``Unavailable`` when the ledger could not be asked: the same
+        sets are then posted again, under the same ids.
+        """
+        self._ensure_open(
+            account for each in sets for leg in each.postings for account in (leg.debit, leg.credit)
+        )
+        outcomes: list[Outcome] = []
+        batch: list[Transfer] = []
+        members: list[PostingSet] = []
+        for each in sets:
+            legs = _transfers(each)
+            if batch and len(batch) + len(legs) > BATCH_MAX:
+                outcomes += self._submit(members, batch)
+                batch, members = [], []
+            batch += legs
+            members.append(each)
+        return outcomes + self._submit(members, batch)
+
+    def settle_hold(self, hold: PostingSet, *, step: str, attempt: int, void: bool) -> Outcome:
+        """Post the whole of a pending set's first leg, or void it."""
+        flag = TransferFlags.void_pending if void else TransferFlags.post_pending
+        row = ids.decode(hold.row_id)[1]
+        result = self._ledger.create_transfers(
+            [
+                Transfer(
+                    id=ids.digest128("ledger-transfer", hold.row_id, step, 0, attempt),
+                    debit_account_id=0,
+                    credit_account_id=0,
+                    amount=0 if void else AMOUNT_WHOLE,
+                    unit=0,
+                    code=0,
+                    flags=flag,
+                    pending_id=hold.transfer_id(0),
+                    user_data=row,
+                )
+            ]
+        )[0]
+        return Outcome(None if result.status.accepted else result.status)
+
+    def amount_moved(self, transfer_id: int) -> int:
+        """What a balancing transfer really moved; 0 if it does not exist."""
+        found = self._ledger.lookup_transfers([transfer_id])[0]
+        return 0 if found is None else found.amount
+
+    def balances(self, accounts: Sequence[LedgerAccount]) -> list[int]:
+        """Credits less debits of each account: what is owed, holds already taken off."""
+        found = self._ledger.lookup_accounts([account_id(each.name) for each in accounts])
+        return [
+            0
+            if account is None
+            else account.credits_posted - account.debits_posted - account.debits_pending
+            for account in found
+        ]
+
+    def _submit(self, members: list[PostingSet], batch: list[Transfer]) -> list[Outcome]:
+        if not batch:
+            return [Outcome(None) for _ in members]
+        results = self._ledger.create_transfers(batch)
+        outcomes: list[Outcome] = []
+        position = 0
+        for each in members:
+            statuses = [
+                result.status for result in results[position : position + len(each.postings)]
+            ]
+            position += len(each.postings)
+            outcomes.append(Outcome(_refusal(statuses)))
+        return outcomes
+
+    def _ensure_open(self, accounts: Iterable[LedgerAccount]) -> None:
+        missing = {account.name: account for account in accounts if account.name not in self._open}
+        if not missing:
+            return
+        with self._lock, self._database.begin() as connection:
+            remember_accounts(connection, [_account_name(account) for account in missing.values()])
+        results = self._ledger.create_accounts([_account(each) for each in missing.values()])
+        for account, result in zip(missing.values(), results, strict=True):
+            if not result.status.accepted:
+                raise Misconfigured(
+                    f"The ledger refuses to open {account.name}: {result.status.name}. "
+                    "Its flags or unit differ from what the chart says now."
+                )
+        self._open.update(missing)
+
+
+def _transfers(each: PostingSet) -> list[Transfer]:
+    row = ids.decode(each.row_id)[1]
+    last = len(each.postings) - 1
+    return [
+        Transfer(
+            id=each.transfer_id(leg),
+            debit_account_id=account_id(posting.debit.name),
+            credit_account_id=account_id(posting.credit.name),
+            amount=posting.amount,
+            unit=unit_id(posting.debit.unit),
+            code=int(posting.code),
+            flags=each.flags | (TransferFlags.linked if leg < last else TransferFlags.none),
+            user_data=row,
+        )
+        for leg, posting in enumerate(each.postings)
+    ]
+
+
+def _refusal(statuses: list[CreateTransferStatus]) -> CreateTransferStatus | None:
+    """The reason of the leg that broke the chain, not that of the legs which fell with it."""
+    refused = [status for status in statuses if not status.accepted]
+    if not refused:
+        return None
+    own = [each for each in refused if each is not CreateTransferStatus.linked_event_failed]
+    return own[0] if own else refused[0]
+
+
+def _account(account: LedgerAccount) -> Account:
+    flags = AccountFlags.none
+    if account.debits_must_not_exceed_credits:
+        flags |= AccountFlags.debits_must_not_exceed_credits
+    return Account(
+        id=account_id(account.name),
+        unit=unit_id(account.unit),
+        code=int(account.code),
+        flags=flags,
+    )
+
+
+def _account_name(account: LedgerAccount) -> AccountName:
+    return AccountName(
+        id=account_id(account.name),
+        name=account.name,
+        unit=account.unit,
+        unit_id=unit_id(account.unit),
+        code=int(account.code),
+        owner=account.owner,
+    )

@@ -1,0 +1,37 @@
+"""What a stage or a command is given: the database, the ledger's books, and what it may ask."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sakk.core.network import Network
+from sakk.flow.book import Books
+from sakk.rails.evm.rail import EvmRail
+from sakk.screening.engine import Engine
+from sakk.signing.client import SignerClient
+from sakk.store.database import Database
+from sakk.store.identity import now as wall_clock
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The wired parts of a process. A role that does not need a part is given None for it."""
+
+    database: Database
+    books: Books
+    screening: Engine | None = None
+    signer: SignerClient | None = None
+    rail: Callable[[Network], EvmRail] | None = None
+    clock: Callable[[], datetime] = field(default=wall_clock)
+
+    def screening_engine(self) -> Engine:
+        assert self.screening is not None, "this role was wired without screening"
+        return self.screening
+
+    def signer_client(self) -> SignerClient:
+        assert self.signer is not None, "this role was wired without a signer"
+        return self.signer
+
+    def rail_of(self, network: Network) -> EvmRail:
+        assert self.rail is not None, "this role was wired without rails"
+        return self.rail(network)

@@ -1,0 +1,69 @@
+"""Finality: a pay-in is confirmed once the chain has built enough on its block.
+
+The height is that of the chain as we have followed it by parent hash, not what a node claims.
+"""
+
+from dataclasses import replace
+
+from sqlalchemy import select
+
+from sakk.core import event
+from sakk.core.payin import PayInStatus
+from sakk.flow.context import Parts
+from sakk.flow.match import payin_event
+from sakk.flow.stage import Stage, wake
+from sakk.store import event as events
+from sakk.store import payin as store
+from sakk.store.database import update_records
+from sakk.store.network import cursors, networks
+
+BATCH_MAX = 500
+
+
+def finality_stage(parts: Parts) -> Stage:
+    """The stage that confirms matched pay-ins whose blocks are deep enough."""
+    final_height = (
+        select(cursors.c.block_number - networks.c.confirmations)
+        .where(
+            cursors.c.network == store.payins.c.network,
+            networks.c.network == cursors.c.network,
+        )
+        .scalar_subquery()
+    )
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = store.lock_status(
+                connection,
+                PayInStatus.seen,
+                store.payins.c.matched_at.is_not(None),
+                ~store.payins.c.orphaned,
+                store.payins.c.block_number <= final_height,
+                limit=BATCH_MAX,
+            )
+            confirmed = [
+                replace(row, status=PayInStatus.confirmed.value, confirmed_at=now) for row in rows
+            ]
+            update_records(
+                connection,
+                store.payins,
+                [
+                    {"id": row.id, "status": row.status, "confirmed_at": row.confirmed_at}
+                    for row in confirmed
+                ],
+            )
+            events.append(
+                connection,
+                [
+                    payin_event(row, event.PAYIN_CONFIRMED)
+                    for row in confirmed
+                    if row.account_id is not None
+                ],
+                now=now,
+            )
+            if rows:
+                wake(connection, "payin.screen")
+            return len(rows)
+
+    return Stage("payin.finality", run)

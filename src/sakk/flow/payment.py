@@ -1,0 +1,437 @@
+"""Payment intents: create, change, cancel, expire, and follow what arrives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sakk.core import event, payment
+from sakk.core.account import PaymentPolicy
+from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.event import NewEvent
+from sakk.core.network import Asset, Currency, Network
+from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.payment import Contribution, PaymentIntent, PaymentStatus, Quote
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage
+from sakk.store import account as accounts
+from sakk.store import address, network
+from sakk.store import customer as customers
+from sakk.store import event as events
+from sakk.store import payment as payments
+from sakk.store.database import update_records
+
+EXPIRY_DEFAULT = timedelta(hours=1)
+EXPIRY_MIN = timedelta(seconds=1)
+EXPIRY_MAX = timedelta(days=366)
+# How long an expiry waits for a watcher that is behind: a payment in a block that nobody has read
+# yet may have been in time.
+EXPIRY_GRACE = timedelta(minutes=10)
+EXPIRE_BATCH_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """What a merchant asks for; None means every enabled network or coin."""
+
+    amount: int
+    currency: str
+    networks: Sequence[str] | None = None
+    currencies: Sequence[str] | None = None
+    customer: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The configuration that a quote needs, read together; small, and cached by the doors."""
+
+    xpub: str
+    currencies: dict[str, Currency]
+    networks: dict[str, Network]
+    assets: list[Asset]
+
+
+def read_catalogue(connection: Connection) -> Catalogue:
+    """Read currencies, networks, assets and the wallet's extended public key."""
+    return Catalogue(
+        xpub=address.find_xpub(connection),
+        currencies={each.currency: each for each in network.list_currencies(connection)},
+        networks={each.network: each for each in network.list_networks(connection)},
+        assets=network.list_assets(connection),
+    )
+
+
+def create(
+    connection: Connection,
+    catalogue: Catalogue,
+    request: PaymentRequest,
+    *,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+    request_id: str | None = None,
+) -> PaymentIntent:
+    """Create an intent with a fresh deposit address and a locked quote for every way to pay."""
+    priced_in = catalogue.currencies.get(request.currency)
+    if priced_in is None:
+        raise ParameterInvalid(
+            f"There is no currency {request.currency!r}. GET /v1/currencies lists them.",
+            param="currency",
+        )
+    offered = _offered(catalogue, request, livemode=livemode)
+    if request.customer is not None:
+        _require_customer(connection, request.customer, account_id=account_id, livemode=livemode)
+    deposit = address.issue(
+        connection,
+        xpub=catalogue.xpub,
+        account_id=account_id,
+        livemode=livemode,
+        now=now,
+        payment_intent=identifier,
+        customer=request.customer,
+    )
+    quotes = _quotes(catalogue, offered, priced_in, amount=request.amount, deposit=deposit)
+    intent = PaymentIntent(
+        id=identifier,
+        account_id=account_id,
+        livemode=livemode,
+        amount=request.amount,
+        currency=priced_in.currency,
+        decimals=priced_in.decimals,
+        status=PaymentStatus.requires_action.value,
+        amount_received=0,
+        amount_status=None,
+        timing=None,
+        quotes=[quote.to_document() for quote in quotes],
+        networks=sorted({quote.network for quote in quotes}),
+        address=deposit,
+        customer=request.customer,
+        description=request.description,
+        metadata=request.metadata or {},
+        cancellation_reason=None,
+        expires_at=_expiry(request.expires_at, now),
+        canceled_at=None,
+        succeeded_at=None,
+        created=now,
+    )
+    payments.insert(connection, intent)
+    events.append(connection, [_event(intent, event.PAYMENT_INTENT_CREATED, request_id)], now=now)
+    return intent
+
+
+def cancel(
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str,
+    livemode: bool,
+    reason: str | None,
+    now: datetime,
+    request_id: str | None = None,
+) -> PaymentIntent:
+    """Cancel an intent that nobody has begun to pay. Its address stays watched."""
+    intent = _locked(connection, identifier, account_id=account_id, livemode=livemode)
+    if intent.status != PaymentStatus.requires_action or intent.amount_received:
+        raise UnexpectedState(
+            f"This payment intent is {intent.status} and can not be canceled: only one with status "
+            "requires_action and nothing received can.",
+        )
+    canceled = replace(
+        intent,
+        status=PaymentStatus.canceled.value,
+        canceled_at=now,
+        cancellation_reason=reason,
+    )
+    _write(connection, [canceled])
+    events.append(
+        connection, [_event(canceled, event.PAYMENT_INTENT_CANCELED, request_id)], now=now
+    )
+    return canceled
+
+
+def change(
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str,
+    livemode: bool,
+    description: str | None,
+    metadata: dict[str, str] | None,
+    now: datetime,
+    request_id: str | None = None,
+) -> PaymentIntent:
+    """Change what is only the merchant's note: description and metadata (None leaves alone)."""
+    intent = _locked(connection, identifier, account_id=account_id, livemode=livemode)
+    changed = replace(
+        intent,
+        description=intent.description if description is None else description,
+        metadata=intent.metadata if metadata is None else metadata,
+    )
+    update_records(
+        connection,
+        payments.payment_intents,
+        [{"id": changed.id, "description": changed.description, "metadata": changed.metadata}],
+    )
+    events.append(connection, [_event(changed, event.PAYMENT_INTENT_UPDATED, request_id)], now=now)
+    return changed
+
+
+def follow(
+    connection: Connection,
+    intents: dict[str, PaymentIntent],
+    contributions: dict[str, list[PayIn]],
+    *,
+    now: datetime,
+) -> list[NewEvent]:
+    """Bring locked intents in line with the pay-ins that count; returns the events to append."""
+    policies = accounts.policy(connection, {intent.account_id for intent in intents.values()})
+    changed: list[PaymentIntent] = []
+    happened: list[NewEvent] = []
+    for intent in intents.values():
+        after = _followed(
+            intent,
+            contributions.get(intent.id, []),
+            policy=policies.get(intent.account_id, PaymentPolicy()),
+            now=now,
+        )
+        if after != intent:
+            changed.append(after)
+            happened += [_event(after, name, None, intent) for name in _news(intent, after)]
+    _write(connection, changed)
+    return happened
+
+
+def expire_stage(parts: Parts) -> Stage:
+    """Expire intents whose time is over, once the watchers have read the chains past it."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            due = payments.lock_expired(connection, now=now, limit=EXPIRE_BATCH_MAX)
+            if not due:
+                return 0
+            looked = network.followed_past(
+                connection, {name for intent in due for name in intent.networks}
+            )
+            expired = [
+                replace(intent, status=PaymentStatus.expired.value)
+                for intent in due
+                if now >= intent.expires_at + EXPIRY_GRACE
+                or all(
+                    name in looked and looked[name] >= intent.expires_at for name in intent.networks
+                )
+            ]
+            _write(connection, expired)
+            events.append(
+                connection,
+                [_event(intent, event.PAYMENT_INTENT_EXPIRED, None) for intent in expired],
+                now=now,
+            )
+            return len(expired)
+
+    return Stage("payment.expire", run)
+
+
+def _followed(
+    intent: PaymentIntent, arrived: list[PayIn], *, policy: PaymentPolicy, now: datetime
+) -> PaymentIntent:
+    assessment = payment.assess(
+        intent,
+        [
+            Contribution(
+                asset=payin.asset,
+                token_amount=payin.token_amount,
+                posted=payin.status in (PayInStatus.posted, PayInStatus.released),
+                block_timestamp=payin.block_timestamp,
+            )
+            for payin in arrived
+        ],
+        policy=policy,
+    )
+    succeeded_now = (
+        assessment.status is PaymentStatus.succeeded and intent.status != PaymentStatus.succeeded
+    )
+    return replace(
+        intent,
+        status=assessment.status.value,
+        amount_received=assessment.amount_received,
+        amount_status=None if assessment.amount_status is None else assessment.amount_status.value,
+        timing=None if assessment.timing is None else assessment.timing.value,
+        succeeded_at=now if succeeded_now else intent.succeeded_at,
+    )
+
+
+def _news(before: PaymentIntent, after: PaymentIntent) -> list[str]:
+    """Which events tell of the difference."""
+    received_changed = after.amount_received != before.amount_received
+    if after.status != before.status:
+        match PaymentStatus(after.status):
+            case PaymentStatus.succeeded:
+                return [event.PAYMENT_INTENT_SUCCEEDED]
+            case PaymentStatus.processing:
+                return [event.PAYMENT_INTENT_PROCESSING]
+            case PaymentStatus.requires_action:
+                return [event.PAYMENT_INTENT_AMOUNT_CHANGED]
+            case PaymentStatus.canceled | PaymentStatus.expired:
+                return []
+    if not received_changed:
+        return []
+    if after.status == PaymentStatus.succeeded:
+        undone = after.amount_received < before.amount_received
+        return [event.PAYMENT_INTENT_REVERSED if undone else event.PAYMENT_INTENT_AMOUNT_CHANGED]
+    if after.amount_received > before.amount_received:
+        return [event.PAYMENT_INTENT_PARTIALLY_FUNDED]
+    return [event.PAYMENT_INTENT_AMOUNT_CHANGED]
+
+
+def _offered(catalogue: Catalogue, request: PaymentRequest, *, livemode: bool) -> list[Asset]:
+    """The assets that may pay, or the error that names what is not offered."""
+    _check_names(
+        request.networks,
+        {
+            name
+            for name, each in catalogue.networks.items()
+            if each.enabled and each.livemode == livemode
+        },
+        param="payment_method_options[crypto][networks]",
+        listing="/v1/networks",
+    )
+    _check_names(
+        request.currencies,
+        {asset.currency for asset in catalogue.assets if asset.contract is not None},
+        param="payment_method_options[crypto][currencies]",
+        listing="/v1/currencies",
+    )
+    offered = [
+        asset
+        for asset in catalogue.assets
+        if asset.payin_enabled
+        and asset.contract is not None
+        and (found := catalogue.networks.get(asset.network)) is not None
+        and found.enabled
+        and found.livemode == livemode
+        and (request.networks is None or asset.network in request.networks)
+        and (request.currencies is None or asset.currency in request.currencies)
+    ]
+    if not offered:
+        raise ParameterInvalid(
+            "No enabled token fits these networks and currencies. "
+            "GET /v1/networks lists the tokens of each network.",
+            param="payment_method_options[crypto]",
+        )
+    return offered
+
+
+def _check_names(
+    wanted: Sequence[str] | None, known: set[str], *, param: str, listing: str
+) -> None:
+    for position, name in enumerate(wanted or ()):
+        if name not in known:
+            raise ParameterInvalid(
+                f"{name!r} is not offered. GET {listing} lists what is.",
+                param=f"{param}[{position}]",
+            )
+
+
+def _quotes(
+    catalogue: Catalogue, offered: list[Asset], priced_in: Currency, *, amount: int, deposit: str
+) -> list[Quote]:
+    quotes = [
+        quote
+        for asset in offered
+        if (
+            quote := payment.make_quote(
+                asset,
+                coin=catalogue.currencies[asset.currency],
+                priced_in=priced_in,
+                amount=amount,
+                address=deposit,
+            )
+        )
+        is not None
+    ]
+    if not quotes:
+        raise ParameterInvalid(
+            f"There is no rate between {priced_in.currency} and the coins offered, or the amount "
+            "is more than a ledger account can hold. Set the currency's rate, or choose another.",
+            param="currency",
+        )
+    return quotes
+
+
+def _expiry(wanted: datetime | None, now: datetime) -> datetime:
+    if wanted is None:
+        return now + EXPIRY_DEFAULT
+    if not now + EXPIRY_MIN <= wanted <= now + EXPIRY_MAX:
+        raise ParameterInvalid(
+            "expires_at is a Unix time from 1 second to 366 days from now.", param="expires_at"
+        )
+    return wanted
+
+
+def _require_customer(
+    connection: Connection, customer: str, *, account_id: str, livemode: bool
+) -> None:
+    found = customers.find_customer(connection, customer, account_id=account_id, livemode=livemode)
+    if found is None or found.deleted:
+        raise ResourceMissing(f"No such customer: {customer!r}.", param="customer")
+
+
+def _locked(
+    connection: Connection, identifier: str, *, account_id: str, livemode: bool
+) -> PaymentIntent:
+    intent = payments.find(
+        connection, identifier, account_id=account_id, livemode=livemode, lock=True
+    )
+    if intent is None:
+        raise ResourceMissing(f"No such payment_intent: {identifier!r}.", param="id")
+    return intent
+
+
+def _write(connection: Connection, intents: list[PaymentIntent]) -> None:
+    """Write what a status change may touch, and nothing else."""
+    fields = (
+        "id",
+        "status",
+        "amount_received",
+        "amount_status",
+        "timing",
+        "succeeded_at",
+        "canceled_at",
+        "cancellation_reason",
+    )
+    update_records(
+        connection,
+        payments.payment_intents,
+        [{name: getattr(intent, name) for name in fields} for intent in intents],
+    )
+
+
+def _event(
+    intent: PaymentIntent,
+    name: str,
+    request_id: str | None,
+    before: PaymentIntent | None = None,
+) -> NewEvent:
+    after = payment.public(intent)
+    previous: dict[str, Any] | None = None
+    if before is not None:
+        old = payment.public(before)
+        previous = {
+            key: old[key] for key in ("status", "amount_received") if old[key] != after[key]
+        }
+    return NewEvent(
+        account_id=intent.account_id,
+        livemode=intent.livemode,
+        type=name,
+        object_id=intent.id,
+        object=after,
+        previous_attributes=previous,
+        request_id=request_id,
+    )

@@ -1,0 +1,213 @@
+"""Reverse: take back what a reorganisation took off the chain.
+
+Before its money was posted a pay-in is ``orphaned``, nothing more. After, it is ``reversed`` by new
+transfers that name it: what the merchant still has is taken back, the rest is owed to us as a
+receivable, and no limit of the merchant's account can stop it. ``screened`` is the point of no
+return: a post may be under way, so such a row is posted first and reversed then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, or_
+
+from sakk.core import chart, event
+from sakk.core import payin as rules
+from sakk.core.chart import TransferCode
+from sakk.core.network import Asset, Currency
+from sakk.core.payin import PayIn, PayInRole, PayInStatus
+from sakk.core.posting import Posting, reversed_postings
+from sakk.flow import payment as payment_flow
+from sakk.flow.book import Books, PostingSet
+from sakk.flow.context import Parts
+from sakk.flow.match import payin_event
+from sakk.flow.post import UNBOOKABLE
+from sakk.flow.stage import Stage
+from sakk.ledger.types import TransferFlags
+from sakk.store import address, network
+from sakk.store import event as events
+from sakk.store import payin as store
+from sakk.store import payment as payments
+from sakk.store.database import update_records
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, retry_delay, settle
+
+BATCH_MAX = 500
+
+
+def orphan_stage(parts: Parts) -> Stage:
+    """The stage that closes pay-ins which left the chain before anything was booked."""
+    unposted = or_(
+        store.payins.c.status.in_([PayInStatus.seen.value, PayInStatus.confirmed.value]),
+        and_(
+            store.payins.c.status == PayInStatus.held.value,
+            store.payins.c.role.in_(UNBOOKABLE),
+        ),
+    )
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = _lock_orphans(connection, unposted)
+            if not rows:
+                return 0
+            closed = [replace(row, status=PayInStatus.orphaned.value) for row in rows]
+            update_records(
+                connection,
+                store.payins,
+                [{"id": row.id, "status": row.status} for row in closed],
+            )
+            happened = [
+                payin_event(row, event.PAYIN_ORPHANED)
+                for row in closed
+                if row.account_id is not None
+            ]
+            happened += _follow_intents(connection, closed, now)
+            events.append(connection, happened, now=now)
+            return len(rows)
+
+    return Stage("payin.orphan", run)
+
+
+def reverse_stage(parts: Parts) -> Stage:
+    """The stage that undoes in the ledger what the chain has undone."""
+    due = and_(
+        store.payins.c.orphaned,
+        or_(
+            store.payins.c.status.in_([PayInStatus.posted.value, PayInStatus.released.value]),
+            and_(store.payins.c.status == PayInStatus.held.value, store.payins.c.quarantined),
+        ),
+    )
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection, store.payins, PayIn, due, token=token, now=parts.clock(), limit=100
+            )
+            assets = {each.asset: each for each in network.list_assets(connection)}
+            currencies = {each.currency: each for each in network.list_currencies(connection)}
+        if not rows:
+            return 0
+        failpoint("payin.reverse.before")
+        undone = [reverse_in_ledger(parts.books, row, assets, currencies) for row in rows]
+        failpoint("payin.reverse.after")
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            _record(connection, rows, undone, token=token, now=now)
+        return len(rows)
+
+    return Stage("payin.reverse", run)
+
+
+def reverse_in_ledger(
+    books: Books, row: PayIn, assets: dict[str, Asset], currencies: dict[str, Currency]
+) -> bool:
+    """Book the reversal; False if the ledger refused. Safe to repeat under the same attempt."""
+    if row.status == PayInStatus.held:
+        undo = reversed_postings(rules.quarantine_postings(row), TransferCode.payin_reversed)
+        return books.post([PostingSet(row.id, "reverse", row.attempt, undo)])[0].booked
+    asset = assets[row.asset]
+    booked = rules.postings(
+        row,
+        asset_decimals=asset.decimals,
+        currency_decimals=currencies[asset.currency].decimals,
+    )
+    undo = reversed_postings(booked, TransferCode.payin_reversed)
+    owed = [posting for posting in undo if posting.debit.owner is not None]
+    rest = [posting for posting in undo if posting.debit.owner is None]
+    for posting in owed:
+        # As much as the balance gives; the ledger decides how much that is, once, for this id.
+        take = PostingSet(
+            row.id, "reverse.take", row.attempt, [posting], TransferFlags.balancing_debit
+        )
+        booked_take = books.post([take])[0].booked
+        taken = books.amount_moved(take.transfer_id(0)) if booked_take else 0
+        if taken < posting.amount:
+            assert row.account_id is not None
+            rest.append(
+                Posting(
+                    chart.receivable(row.account_id, posting.debit.unit),
+                    posting.credit,
+                    posting.amount - taken,
+                    TransferCode.payin_reversed,
+                )
+            )
+    return books.post([PostingSet(row.id, "reverse", row.attempt, rest)])[0].booked
+
+
+def _record(
+    connection: Connection,
+    rows: Sequence[PayIn],
+    undone: Sequence[bool],
+    *,
+    token: str,
+    now: datetime,
+) -> None:
+    closed = [
+        replace(row, status=PayInStatus.reversed.value)
+        for row, done in zip(rows, undone, strict=True)
+        if done
+    ]
+    waiting = [
+        {
+            "id": row.id,
+            "status": row.status,
+            "failures": row.failures + 1,
+            "retry_at": now + retry_delay(row.failures),
+        }
+        for row, done in zip(rows, undone, strict=True)
+        if not done
+    ]
+    _lock_intents(connection, closed)
+    settled = settle(
+        connection,
+        store.payins,
+        [{"id": row.id, "status": row.status} for row in closed],
+        token=token,
+    )
+    settle(connection, store.payins, waiting, token=token)
+    if settled != len(closed):
+        raise RuntimeError("a lease was lost between reversal and record; it is repeated")
+    address.add_deposits(
+        connection,
+        [
+            (row.address, row.asset, -row.token_amount)
+            for row in closed
+            if row.role != PayInRole.treasury
+        ],
+    )
+    happened = [
+        payin_event(row, event.PAYIN_REVERSED) for row in closed if row.account_id is not None
+    ]
+    happened += _follow_intents(connection, closed, now)
+    events.append(connection, happened, now=now)
+
+
+def _lock_orphans(connection: Connection, condition: object) -> list[PayIn]:
+    statement_rows: list[PayIn] = []
+    for status in (PayInStatus.seen, PayInStatus.confirmed, PayInStatus.held):
+        statement_rows += store.lock_status(
+            connection, status, store.payins.c.orphaned, condition, limit=BATCH_MAX
+        )
+    return statement_rows
+
+
+def _lock_intents(connection: Connection, rows: Sequence[PayIn]) -> dict[str, object]:
+    return dict(
+        payments.lock_many(
+            connection, {row.payment_intent for row in rows if row.counts and row.payment_intent}
+        )
+    )
+
+
+def _follow_intents(
+    connection: Connection, rows: Sequence[PayIn], now: datetime
+) -> list[event.NewEvent]:
+    intents = payments.lock_many(
+        connection, {row.payment_intent for row in rows if row.counts and row.payment_intent}
+    )
+    counted = store.list_counted(connection, intents)
+    return payment_flow.follow(connection, intents, counted, now=now)

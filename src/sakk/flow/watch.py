@@ -1,0 +1,349 @@
+"""Watch: follow every network block by block and record what touches an address of ours.
+
+One transaction writes blocks, transfers and the cursor, so a crash repeats a step and never loses
+or doubles one. The address set is read after the head: an address that was issued before its payer
+could know it is in the set before any block that may hold the payment.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+from prometheus_client import Gauge
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core.errors import SakkError
+from sakk.core.event import NewEvent
+from sakk.core.network import Network, Quirk
+from sakk.core.outflow import Outflow, OutflowStatus
+from sakk.core.payin import PayIn, PayInStatus
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage, wake
+from sakk.rails.evm.balances import balances
+from sakk.rails.evm.rail import EvmRail
+from sakk.rails.evm.watch import AddressSet
+from sakk.rails.rail import BlockRef, BlockSeen, Reorg, TransferSeen
+from sakk.store import address, network, outflow, payin, transaction
+from sakk.store import event as events
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.network import Block, Cursor
+
+LEASE = timedelta(seconds=15)
+BLOCKS_PER_STEP_MAX = 64
+BLOCKS_KEPT = 50_000
+PRUNE_EVERY = 1_000
+
+log = structlog.get_logger(__name__)
+
+head_number = Gauge("sakk_network_head_block", "The node's newest block.", ["network"])
+cursor_number = Gauge("sakk_network_cursor_block", "The newest block followed.", ["network"])
+
+
+@dataclass(slots=True)
+class Follower:
+    """One network being followed; holds the address set and nothing that can not be read again."""
+
+    parts: Parts
+    name: str
+    addresses: AddressSet
+    rail: EvmRail
+    token: str = field(default_factory=lambda: new_id("lease"))
+    horizon: int = 0
+
+    def step(self) -> int:
+        """Read on from the cursor; returns how many blocks were taken or taken back."""
+        head = self.rail.head()
+        head_number.labels(self.name).set(head.number)
+        cursor = self._lease()
+        if cursor is None:
+            return 0
+        if cursor.block_hash == head.hash:
+            self._write_idle(cursor, head)
+            return 0
+        self._refresh_addresses()
+        follow = self.rail.watch(
+            _block_ref(cursor),
+            until=head.number,
+            blocks_max=BLOCKS_PER_STEP_MAX,
+            known_hash=self._known_hash,
+            start=self._start_block(),
+        )
+        failpoint("watch.record.before")
+        if follow.reorg is not None:
+            self._write_reorg(cursor, follow.reorg, head)
+            return len(follow.reorg.orphaned)
+        if not follow.blocks:
+            self._write_idle(cursor, head)
+            return 0
+        self._write_blocks(cursor, follow.blocks, head)
+        failpoint("watch.record.after")
+        return len(follow.blocks)
+
+    def _lease(self) -> Cursor | None:
+        now = self.parts.clock()
+        with self.parts.database.begin() as connection:
+            return network.lease_cursor(
+                connection, self.name, token=self.token, now=now, until=now + LEASE
+            )
+
+    def _start_block(self) -> int | None:
+        with self.parts.database.begin() as connection:
+            found = network.find_network(connection, self.name)
+        return None if found is None else found.start_block
+
+    def _known_hash(self, number: int) -> str | None:
+        with self.parts.database.begin() as connection:
+            return network.known_hash(connection, self.name, number)
+
+    def _refresh_addresses(self) -> None:
+        with self.parts.database.begin() as connection:
+            fresh, self.horizon = address.issued_since(connection, horizon=self.horizon)
+        self.addresses.extend(fresh)
+
+    def _write_idle(self, cursor: Cursor, head: BlockRef) -> None:
+        """Nothing new: say that the head was looked at, for expiries and for the lag alarm."""
+        with self.parts.database.begin() as connection:
+            network.advance_cursor(
+                connection,
+                replace(
+                    cursor,
+                    head_number=head.number,
+                    head_timestamp=head.timestamp,
+                    checked=self.parts.clock(),
+                ),
+                token=self.token,
+            )
+
+    def _write_blocks(self, cursor: Cursor, blocks: tuple[BlockSeen, ...], head: BlockRef) -> None:
+        transfers = [transfer for block in blocks for transfer in block.transfers]
+        times = {block.ref.hash: block.ref.timestamp for block in blocks}
+        last = blocks[-1].ref
+        with self.parts.database.begin() as connection:
+            # The cursor first: whoever lost the lease writes nothing at all.
+            if not network.advance_cursor(
+                connection, self._at(cursor, last, head), token=self.token
+            ):
+                raise LeaseLost(self.name)
+            hashes = [block.ref.hash for block in blocks]
+            network.insert_blocks(connection, [_block(self.name, block.ref) for block in blocks])
+            payin.revive(connection, self.name, hashes)
+            self._record(connection, transfers, times)
+            if last.number // PRUNE_EVERY != (cursor.block_number or 0) // PRUNE_EVERY:
+                network.prune_blocks(connection, self.name, below=last.number - BLOCKS_KEPT)
+            wake(connection, "payin.match", "payin.finality", "transaction.confirm")
+        cursor_number.labels(self.name).set(last.number)
+
+    def _write_reorg(self, cursor: Cursor, reorg: Reorg, head: BlockRef) -> None:
+        now = self.parts.clock()
+        back_to = reorg.orphaned[0] - 1
+        log.warning("watch.reorg", network=self.name, back_to=back_to, depth=len(reorg.orphaned))
+        with self.parts.database.begin() as connection:
+            ancestor = reorg.ancestor
+            if not network.advance_cursor(
+                connection, self._at(cursor, ancestor, head), token=self.token
+            ):
+                raise LeaseLost(self.name)
+            hashes = network.orphan_blocks(connection, self.name, above=back_to)
+            payin.mark_orphaned(connection, self.name, hashes)
+            outflow.mark_orphaned(connection, self.name, hashes)
+            transaction.reopen_orphaned(connection, self.name, hashes)
+            if ancestor is not None:
+                network.insert_blocks(connection, [_block(self.name, ancestor)])
+            found = network.find_network(connection, self.name)
+            assert found is not None
+            events.append(
+                connection,
+                [_reorganized(found, back_to=back_to, depth=len(reorg.orphaned))],
+                now=now,
+            )
+            wake(connection, "payin.orphan", "payin.reverse", "transaction.confirm")
+
+    def _at(self, cursor: Cursor, ref: BlockRef | None, head: BlockRef) -> Cursor:
+        return replace(
+            cursor,
+            block_number=None if ref is None else ref.number,
+            block_hash=None if ref is None else ref.hash,
+            parent_hash=None if ref is None else ref.parent_hash,
+            block_timestamp=None if ref is None else ref.timestamp,
+            head_number=head.number,
+            head_timestamp=head.timestamp,
+            checked=self.parts.clock(),
+        )
+
+    def _record(
+        self, connection: Connection, transfers: list[TransferSeen], times: dict[str, int]
+    ) -> None:
+        if not transfers:
+            return
+        own = transaction.known_hashes(
+            connection, self.name, list({each.tx_hash for each in transfers})
+        )
+        foreign = [each for each in transfers if each.tx_hash not in own]
+        if not foreign:
+            return
+        found = network.find_network(connection, self.name)
+        assert found is not None
+        arrived = self._arrived(connection, [each for each in foreign if each.direction != "out"])
+        now = self.parts.clock()
+        payin.insert_seen(
+            connection,
+            [
+                _payin(found, each, units=units, block_timestamp=times[each.block_hash], now=now)
+                for each, units in arrived
+                if units
+            ],
+        )
+        self._record_outflows(connection, found, foreign)
+
+    def _record_outflows(
+        self, connection: Connection, found: Network, foreign: list[TransferSeen]
+    ) -> None:
+        leaving = [each for each in foreign if each.direction != "in"]
+        if not leaving:
+            return
+        ours = address.find_addresses(connection, [each.sender for each in leaving])
+        listed = {each.asset for each in network.list_assets(connection, network=self.name)}
+        now = self.parts.clock()
+        rows = [
+            _outflow(found, each, treasury=ours[each.sender].purpose == "treasury", now=now)
+            for each in leaving
+            if each.sender in ours and each.asset in listed
+        ]
+        outflow.insert_seen(connection, rows)
+        if rows:
+            log.error("watch.outflow", network=self.name, transactions=[r.tx_hash for r in rows])
+            wake(connection, "outflow.post")
+
+    def _arrived(
+        self, connection: Connection, incoming: list[TransferSeen]
+    ) -> list[tuple[TransferSeen, int]]:
+        """What really arrived: a token that takes a fee may log more than it credits.
+
+        For such a token the difference of balances around the block is what came, given to its
+        transfers in order.
+        """
+        taking = {
+            each.asset
+            for each in network.list_assets(connection, network=self.name)
+            if Quirk.fee_on_transfer in each.quirks
+        }
+        result = [(each, each.units) for each in incoming if each.asset not in taking]
+        groups: dict[tuple[str, str, int, str], list[TransferSeen]] = {}
+        for each in incoming:
+            if each.asset in taking:
+                key = (each.receiver, each.asset, each.block_number, each.block_hash)
+                groups.setdefault(key, []).append(each)
+        for (receiver, asset, number, block_hash), members in groups.items():
+            holding = (receiver, asset)
+            after = balances(self.rail.rpc, [holding], block_hash)[holding]
+            before = balances(self.rail.rpc, [holding], number - 1)[holding]
+            left = max(0, after - before)
+            for each in members:
+                units = min(each.units, left)
+                left -= units
+                result.append((each, units))
+        return result
+
+
+class LeaseLost(SakkError):
+    """Another watcher has taken this network over; this one steps back."""
+
+    code = "lease_lost"
+    transient = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"another watcher follows {name} now")
+
+
+def watch_stage(parts: Parts, found: Network) -> Stage:
+    """The stage that follows one network; asleep for its poll interval at the head."""
+    rail = parts.rail_of(found)
+    follower = Follower(
+        parts=parts, name=found.network, addresses=rail.watcher.addresses, rail=rail
+    )
+    return Stage(
+        f"watch.{found.network}", follower.step, idle_seconds=found.poll_milliseconds / 1000
+    )
+
+
+def _block_ref(cursor: Cursor) -> BlockRef | None:
+    if cursor.block_number is None:
+        return None
+    assert cursor.block_hash is not None
+    assert cursor.parent_hash is not None
+    return BlockRef(
+        number=cursor.block_number,
+        hash=cursor.block_hash,
+        parent_hash=cursor.parent_hash,
+        timestamp=cursor.block_timestamp or 0,
+    )
+
+
+def _block(name: str, ref: BlockRef) -> Block:
+    return Block(
+        network=name,
+        hash=ref.hash,
+        number=ref.number,
+        parent_hash=ref.parent_hash,
+        timestamp=ref.timestamp,
+        canonical=True,
+    )
+
+
+def _payin(
+    found: Network, seen: TransferSeen, *, units: int, block_timestamp: int, now: datetime
+) -> PayIn:
+    return PayIn(
+        id=new_id("pin"),
+        livemode=found.livemode,
+        network=seen.network,
+        asset=seen.asset,
+        contract=seen.contract or None,
+        token_amount=units,
+        address=seen.receiver,
+        sender=seen.sender,
+        tx_hash=seen.tx_hash,
+        log_index=seen.log_index,
+        block_number=seen.block_number,
+        block_hash=seen.block_hash,
+        block_timestamp=block_timestamp,
+        status=PayInStatus.seen.value,
+        created=now,
+    )
+
+
+def _outflow(found: Network, seen: TransferSeen, *, treasury: bool, now: datetime) -> Outflow:
+    return Outflow(
+        id=new_id("out"),
+        livemode=found.livemode,
+        network=seen.network,
+        asset=seen.asset,
+        token_amount=seen.units,
+        address=seen.sender,
+        place="hot" if treasury else "deposit",
+        receiver=seen.receiver,
+        tx_hash=seen.tx_hash,
+        log_index=seen.log_index,
+        block_number=seen.block_number,
+        block_hash=seen.block_hash,
+        status=OutflowStatus.seen.value,
+        orphaned=False,
+        created=now,
+    )
+
+
+def _reorganized(found: Network, *, back_to: int, depth: int) -> NewEvent:
+    return NewEvent(
+        account_id=None,
+        livemode=found.livemode,
+        type=event.NETWORK_REORGANIZED,
+        object_id=found.network,
+        object={
+            "id": found.network,
+            "object": "network",
+            "block_number": back_to,
+            "orphaned_blocks": depth,
+        },
+    )
