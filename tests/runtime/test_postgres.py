@@ -133,6 +133,7 @@ def test_kill_of_the_parent_ends_it_and_the_next_start_recovers(private_dir: Pat
         with start_postgres(private_dir) as again, psycopg.connect(again.url()) as fresh:
             assert fresh.execute("SELECT number FROM kept").fetchone() == (7,)
             assert again.pid != int(pid)
+            assert not Path(url.partition("host=")[2]).exists(), "the old socket folder is left"
             ended = select.poll()
             ended.register(postmaster)
             assert ended.poll(0), "the old postmaster is still there"

@@ -1,6 +1,7 @@
 """Our own PostgreSQL: an unprivileged process on a unix socket that dies with us.
 
-``data_dir`` holds ``cluster/`` (PostgreSQL's own files), ``password``, ``lock`` and ``start.log``.
+``data_dir`` holds ``cluster/`` (PostgreSQL's own files), ``password``, ``lock``, ``made``,
+``socket`` (where the unix socket is) and ``start.log``.
 Nothing listens on a network. Passwords are scram, pages carry checksums, fsync is always on: also
 a throw-away cluster is measured and crashed like a real one.
 
@@ -41,6 +42,7 @@ PREDECESSOR_SECONDS_MAX = 15.0
 POLL_SECONDS = 0.01
 LOG_TAIL_CHARACTERS = 2_000
 SOCKET_FOLDER_CHARACTERS_MAX = 80  # sun_path is 108 bytes, less ".s.PGSQL.5432.lock"
+SOCKET_PREFIX = "sakk-"
 
 COMMON_SETTINGS = {
     "listen_addresses": "",
@@ -252,6 +254,7 @@ def start_postgres(
     folder = Path(tempfile.mkdtemp(prefix="sakk-pg-")) if data_dir is None else data_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock_fd = _lock(folder)
+    _forget_socket_folder(folder)
     user = _owner(folder / "cluster") or unprivileged_user()
     postgres = Postgres(
         data_dir=folder,
@@ -259,7 +262,7 @@ def start_postgres(
         binaries=readable_by(user, binaries or find_binaries(major=_major(folder / "cluster"))),
         user=user,
         password=_password(folder / "password"),
-        socket_dir=_socket_folder(user),
+        socket_dir=_socket_folder(folder, user),
         _lock_fd=lock_fd,
         _discard=(lambda: shutil.rmtree(folder, ignore_errors=True)) if ephemeral else None,
     )
@@ -323,15 +326,25 @@ def _password(path: Path) -> str:
     return path.read_text()
 
 
-def _socket_folder(user: User | None) -> Path:
+def _socket_folder(data_dir: Path, user: User | None) -> Path:
     """A new folder with a short name; who may enter still needs the password."""
     parent = tempfile.gettempdir()
     if len(parent) > SOCKET_FOLDER_CHARACTERS_MAX or user is not None:
         parent = "/tmp"  # noqa: S108 (mkdtemp below makes a name nobody can guess)
-    folder = Path(tempfile.mkdtemp(prefix="sakk-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX, dir=parent))
+    (data_dir / "socket").write_text(str(folder))
     _give(folder, user)
     folder.chmod(0o711)
     return folder
+
+
+def _forget_socket_folder(data_dir: Path) -> None:
+    """Remove the folder that a killed predecessor left. We hold the lock, so it is not in use."""
+    with suppress(FileNotFoundError):
+        _await_predecessor(data_dir / "cluster")
+        folder = Path((data_dir / "socket").read_text())
+        if folder.name.startswith(SOCKET_PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _give(path: Path, user: User | None) -> None:

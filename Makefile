@@ -1,0 +1,44 @@
+# setup · demo · test · check · fmt · bench: on a fresh machine each installs what it needs.
+SHELL := /bin/bash
+BIN := .venv/bin
+PYTHON_SOURCES := src tests bench
+
+.PHONY: setup demo test check fmt bench lock migration docs pytest
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@$(BIN)/sakk demo
+
+test: check pytest
+
+pytest: setup
+	@$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup $(ARGS)
+
+check: setup
+	@$(BIN)/ruff format --check --quiet $(PYTHON_SOURCES) || { echo "make fmt mends the layout"; exit 1; }
+	@$(BIN)/ruff check --quiet $(PYTHON_SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/tidy
+
+fmt: setup
+	@$(BIN)/ruff check --fix --quiet $(PYTHON_SOURCES); $(BIN)/ruff format $(PYTHON_SOURCES)
+
+# make bench NAME=ledger
+bench: setup
+	@$(BIN)/sakk bench $(or $(NAME),ledger) --json
+
+# Hash-pinned and without addresses; needs uv.
+lock:
+	@env -u PIP_EXTRA_INDEX_URL uv pip compile pyproject.toml --all-extras --universal \
+	  --generate-hashes --no-header --python-version 3.11 --quiet -o requirements.lock
+
+# make migration MESSAGE="payouts know their batch"
+migration: setup
+	@$(BIN)/python scripts/migration.py "$(or $(MESSAGE),initial schema)"
+	@$(BIN)/ruff check --fix --quiet src/sakk/store/migrations; $(BIN)/ruff format --quiet src/sakk/store/migrations
+
+docs: setup
+	@$(BIN)/sakk docs
