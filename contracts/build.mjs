@@ -164,8 +164,8 @@ function parseInterface(name, contract) {
 /** anvil's Tempo chain is born with Multicall3: ask it, and check what it says. */
 async function multicall3() {
   const name = "@foundry-rs/anvil";
-  const binary = join("node_modules", `${name}-${platform()}`, "bin", executable());
-  const node = spawn(join(here, binary), ["-n", "tempo", "--port", "0"], {
+  const binary = join(here, "node_modules", `${name}-${platform()}`, "bin", executable());
+  const node = spawn(binary, ["-n", "tempo", "--port", "0"], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   try {
@@ -185,7 +185,7 @@ async function multicall3() {
       throw new Error("Multicall3: the code is not the one that stands on Ethereum");
     }
     return {
-      origin: `npm ${name} ${packageVersion(name)}, genesis of anvil -n tempo`,
+      origin: `npm ${name} ${packageVersion(`${name}-${platform()}`)}, genesis of anvil -n tempo`,
       abi: [aggregate3],
       runtime,
     };

@@ -18,6 +18,9 @@ from sakk.rails.sandbox.rpc import LocalRpc, LocalRpcRefused
 
 # Twelve words made for this sandbox alone, from SHA-256("sakk sandbox"): everyone knows the keys.
 MNEMONIC = "pear fence panda extend wing maximum wing close inject zebra spring know"
+# package.json's; its lock file holds the binary of one platform.
+ANVIL_VERSION = "1.7.1"
+LOCKED_PLATFORM = "linux-amd64"
 ACCOUNTS = 10
 NATIVE_COINS_EACH = 1_000_000_000
 # EIP-7825, EIP-7702 and the rest of what Ethereum runs since December 2025.
@@ -140,9 +143,15 @@ def find_anvil() -> Path:
     if on_path is not None:
         return Path(on_path)
     raise Misconfigured(
-        f"the local chain needs anvil: run `npm ci` in {_REPOSITORY}, "
+        f"the local chain needs anvil: run `{_install_command()}` in {_REPOSITORY}, "
         "or put anvil on PATH, or name its binary in SAKK_ANVIL"
     )
+
+
+def _install_command() -> str:
+    if _platform() == LOCKED_PLATFORM:
+        return "npm ci"
+    return f"npm install --no-save @foundry-rs/anvil-{_platform()}@{ANVIL_VERSION}"
 
 
 def _platform() -> str:
