@@ -1,0 +1,118 @@
+"""The ledger's interface over bytes: five operations that a writer, a socket or a test can carry.
+
+Requests of ``create_…`` are 128-byte records, answers ``encode_results``. Requests of
+``lookup_…`` are 16-byte ids; answers hold one 128-byte record for each id (zeros where there is
+none), or, for ``lookup_results``, ``encode_results`` with status 255 for an id never seen.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from sakk.core.errors import ParameterInvalid
+from sakk.ledger.record import (
+    ID_SIZE,
+    RECORD_SIZE,
+    account_results,
+    check_count,
+    decode_account,
+    decode_results,
+    decode_transfer,
+    encode_accounts,
+    encode_ids,
+    encode_transfers,
+    split,
+    transfer_results,
+)
+from sakk.ledger.types import (
+    Account,
+    AccountResult,
+    CreateTransferStatus,
+    Transfer,
+    TransferResult,
+)
+
+NEVER_SEEN = 255
+NO_RECORD = bytes(RECORD_SIZE)
+
+
+class Op(IntEnum):
+    """What is asked; the number stands on the wire."""
+
+    create_accounts = 1
+    create_transfers = 2
+    lookup_accounts = 3
+    lookup_transfers = 4
+    lookup_results = 5
+
+    @property
+    def writes(self) -> bool:
+        return self <= Op.create_transfers
+
+    @property
+    def event_size(self) -> int:
+        """Bytes of one event of the request."""
+        return RECORD_SIZE if self.writes else ID_SIZE
+
+
+class Calls(Protocol):
+    """Something that answers operations; raises the errors of ``sakk.ledger.types``."""
+
+    stopped: threading.Event
+
+    def call(self, op: Op, body: bytes) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+def count_events(op: Op, body: bytes) -> int:
+    """How many events a request holds; ParameterInvalid if it is not whole, or too long."""
+    count, rest = divmod(len(body), op.event_size)
+    if rest:
+        raise ParameterInvalid(f"a request is a whole number of {op.event_size} bytes an event")
+    check_count(count)
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLedger:
+    """``sakk.ledger.types.Ledger`` over any ``Calls``."""
+
+    calls: Calls
+
+    @property
+    def stopped(self) -> threading.Event:
+        """Set when the ledger answers no more: closed, fenced off, or failed."""
+        return self.calls.stopped
+
+    def create_accounts(self, accounts: Sequence[Account]) -> list[AccountResult]:
+        return account_results(self._call(Op.create_accounts, encode_accounts(accounts)))
+
+    def create_transfers(self, transfers: Sequence[Transfer]) -> list[TransferResult]:
+        return transfer_results(self._call(Op.create_transfers, encode_transfers(transfers)))
+
+    def lookup_accounts(self, ids: Sequence[int]) -> list[Account | None]:
+        records = split(self._call(Op.lookup_accounts, encode_ids(ids)))
+        return [None if record == NO_RECORD else decode_account(record) for record in records]
+
+    def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer | None]:
+        records = split(self._call(Op.lookup_transfers, encode_ids(ids)))
+        return [None if record == NO_RECORD else decode_transfer(record) for record in records]
+
+    def lookup_results(self, ids: Sequence[int]) -> list[TransferResult | None]:
+        answer = self._call(Op.lookup_results, encode_ids(ids))
+        timestamps, statuses = decode_results(answer)
+        return [
+            None
+            if status == NEVER_SEEN
+            else TransferResult(CreateTransferStatus(status), timestamp)
+            for status, timestamp in zip(statuses, timestamps, strict=True)
+        ]
+
+    def close(self) -> None:
+        self.calls.close()
+
+    def _call(self, op: Op, body: bytes) -> bytes:
+        return self.calls.call(op, body) if body else b""

@@ -1,0 +1,126 @@
+"""From the journal back to the machine: the newest good snapshot, then every row after it."""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+
+from sakk.core.errors import SakkError
+from sakk.ledger.journal import decode_group, row_hash
+from sakk.ledger.machine import Machine
+from sakk.ledger.snapshot import dump, load
+from sakk.store import ledger as store
+from sakk.store.ledger import JournalRow, SnapshotRow
+
+
+class JournalBroken(SakkError):
+    """The journal, or the machine, is not what it was: stop, and run ``sakk ledger verify``."""
+
+    code = "journal_broken"
+
+
+def genesis(shard: int) -> JournalRow:
+    """What stands before a shard's first row."""
+    return JournalRow(shard, 0, 0, 0, 0, store.GENESIS, store.GENESIS, b"")
+
+
+def restore(
+    connection: psycopg.Connection[Any],
+    shard: int,
+    *,
+    from_zero: bool = False,
+    on_row: Callable[[JournalRow], None] | None = None,
+) -> tuple[Machine, JournalRow]:
+    """The machine after the journal's last row, and that row; JournalBroken if it cannot be.
+
+    A snapshot that is damaged or does not belong to this journal is passed over: the journal
+    holds everything.
+    """
+    machine, head = Machine(), genesis(shard)
+    for snapshot in () if from_zero else store.snapshots(connection, shard):
+        row = store.journal_row(connection, shard, snapshot.sequence)
+        if row is None or row.hash != snapshot.journal_hash:
+            continue
+        loaded = read_snapshot(connection, snapshot)
+        if loaded is not None:
+            machine, head = loaded, row
+            break
+    for row in store.read_journal(connection, shard, after=head.sequence):
+        for broken in (check_link(head, row), apply_row(machine, row)):
+            if broken is not None:
+                raise JournalBroken(
+                    f"journal row {row.sequence} of shard {shard}: {broken};"
+                    " run `sakk ledger verify`"
+                )
+        head = row
+        if on_row is not None:
+            on_row(row)
+    return machine, head
+
+
+def check_link(previous: JournalRow, row: JournalRow) -> str | None:
+    """What is wrong between two neighbouring rows, or None."""
+    if row.sequence != previous.sequence + 1:
+        return f"follows row {previous.sequence}, rows between them are missing"
+    if row.previous_hash != previous.hash:
+        return "does not name the hash of the row before it"
+    if row.epoch < previous.epoch:
+        return f"has epoch {row.epoch} after epoch {previous.epoch}"
+    if row.hash != row_hash(row):
+        return "its hash is not the hash of its columns"
+    return None
+
+
+def apply_row(machine: Machine, row: JournalRow) -> str | None:
+    """Apply a row's requests; what differs from the results it holds, or None."""
+    try:
+        group = decode_group(row.payload)
+        outcome = machine.apply(group.requests, row.timestamp_ns)
+    except ValueError as error:
+        return str(error)
+    if row.count != sum(request.count for request in group.requests):
+        return f"says that it holds {row.count} events, its payload holds another number"
+    if outcome.expired != b"".join(group.expired):
+        return "the machine releases other holds than the row names"
+    if outcome.outcomes != group.outcomes:
+        return "the machine gives other results than the row holds"
+    return None
+
+
+def read_snapshot(connection: psycopg.Connection[Any], snapshot: SnapshotRow) -> Machine | None:
+    """The machine in a snapshot, or None where its bytes are not what its hash says."""
+    try:
+        parts = store.snapshot_parts(connection, snapshot.shard, snapshot.sequence)
+        state = b"".join([zlib.decompress(part) for part in parts])
+        if hashlib.sha256(state).digest() != snapshot.state_hash:
+            return None
+        return load(state)
+    except (zlib.error, ValueError):
+        return None
+
+
+def write_snapshot(url: str, head: JournalRow, state: list[bytes]) -> SnapshotRow:
+    """Compress and store a dumped state on a connection of its own; slow, for another thread."""
+    digest = hashlib.sha256()
+    for part in state:
+        digest.update(part)
+    size = sum(len(part) for part in state)
+    row = SnapshotRow(head.shard, head.sequence, head.hash, digest.digest(), size)
+    with store.connect(url) as connection:
+        store.save_snapshot(connection, row, _compressed(state))
+    return row
+
+
+def take_snapshot(url: str, *, shard: int = 0) -> SnapshotRow:
+    """Replay the journal beside its writer, and store a snapshot of what it holds."""
+    with store.connect(url) as connection:
+        machine, head = restore(connection, shard)
+    return write_snapshot(url, head, dump(machine))
+
+
+def _compressed(state: list[bytes]) -> Iterator[bytes]:
+    for part in state:
+        for start in range(0, len(part), store.SNAPSHOT_PART_BYTES):
+            yield zlib.compress(part[start : start + store.SNAPSHOT_PART_BYTES], level=1)
