@@ -77,16 +77,16 @@ class Receiver:
 
     def wait(self, path: str, count: int) -> list[Received]:
         """Wait until at least ``count`` requests arrived at a path."""
-        return self.wait_until(
-            lambda: len([found for found in self.received if found.path == path]) >= count,
+        self.wait_until(
+            lambda: sum(found.path == path for found in self.received) >= count,
             f"{count} requests at {path}",
-        ) and self.at(path)
+        )
+        return self.at(path)
 
-    def wait_until(self, is_true: Callable[[], bool], what: str) -> bool:
+    def wait_until(self, is_true: Callable[[], bool], what: str) -> None:
         with self._changed:
             if not self._changed.wait_for(is_true, WAIT_SECONDS_MAX):
                 raise AssertionError(f"waited {WAIT_SECONDS_MAX} s for {what}: {self.received}")
-        return True
 
     def release(self, path: str) -> None:
         """Let the requests that a path holds go on, and hold no more."""
@@ -118,7 +118,7 @@ class Receiver:
 
     async def _handle(self, request: web.Request) -> web.Response:
         body = await request.read()
-        headers = {name: value for name, value in request.headers.items()}
+        headers = dict(request.headers.items())
         with self._changed:
             self.received.append(Received(request.path, headers, body))
             self._changed.notify_all()

@@ -99,5 +99,5 @@ def _timestamp(value: str) -> int:
 
 def _values(entries: Iterable[tuple[str, str, str]]) -> list[bytes]:
     """The signatures of version 1, a bounded number of them."""
-    values = [value.encode() for version, _, value in entries if version == "v1"]
+    values = [value.encode(errors="replace") for version, _, value in entries if version == "v1"]
     return values[:_SIGNATURES_MAX]
