@@ -31,7 +31,7 @@ class PaymentPolicy:
     ``late``: after the expiry. ``over``: the part above the amount. ``wrong_asset``: a listed token
     that was not asked for. ``finished``: to the address of an intent that is over. A payment may
     fall short by ``tolerance_under_units`` (the intent's smallest units) or
-    ``tolerance_percent_bps`` (hundredths of a percent), whichever is more, and still be exact.
+    ``tolerance_percent_bps`` (hundredths of a percent), whichever is more, and still be enough.
     """
 
     late: Late = "accept"
@@ -44,11 +44,6 @@ class PaymentPolicy:
     def document(self) -> dict[str, Any]:
         """The policy as it is stored and shown."""
         return asdict(self)
-
-    def tolerance_units(self, amount_units: int) -> int:
-        """How many units below ``amount_units`` still count as exact, rounded down."""
-        share = amount_units * self.tolerance_percent_bps // BASIS_POINTS
-        return min(amount_units, max(self.tolerance_under_units, share))
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

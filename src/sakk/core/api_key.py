@@ -24,7 +24,7 @@ SHOWN_CHARACTERS = 4
 
 
 class KeyKind(StrEnum):
-    secret = "secret"
+    secret = "secret"  # noqa: S105 - the name of a kind
     restricted = "restricted"
 
 

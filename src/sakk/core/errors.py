@@ -8,6 +8,7 @@ SakkError
 │   ├── BalanceInsufficient   400  (409 would be retried by the clients)
 │   ├── UnexpectedState       400  the object is not in a state that allows this
 │   ├── ResourceMissing       404
+│   │   └── CursorMissing     400  a list's cursor names none of its rows
 │   ├── RouteUnknown          404  no such URL
 │   ├── MethodNotAllowed      405
 │   ├── BodyTooLarge          413
@@ -72,6 +73,10 @@ class UnexpectedState(InvalidRequest):
 class ResourceMissing(InvalidRequest):
     code = "resource_missing"
     status = 404
+
+
+class CursorMissing(ResourceMissing):
+    status = 400
 
 
 class RouteUnknown(InvalidRequest):

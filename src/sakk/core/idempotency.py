@@ -33,6 +33,15 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """What the caller sent as ``Idempotency-Key``, within its account and mode."""
+
+    account_id: str
+    livemode: bool
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What is kept of a request under a key. ``seed`` makes the ids of what it creates."""
 

@@ -53,9 +53,7 @@ def find_operator(connection: Connection) -> Account | None:
 
 def update_account(connection: Connection, account_id: str, values: Mapping[str, Any]) -> None:
     if values:
-        connection.execute(
-            update(accounts).where(accounts.c.id == account_id).values(dict(values))
-        )
+        connection.execute(update(accounts).where(accounts.c.id == account_id).values(dict(values)))
 
 
 def list_accounts(connection: Connection, page: PageRequest) -> tuple[list[Account], bool]:

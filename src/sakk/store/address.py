@@ -184,6 +184,16 @@ def find_customer_address(connection: Connection, customer: str) -> str | None:
     ).scalar_one_or_none()
 
 
+def find_customer_addresses(connection: Connection, customers: list[str]) -> dict[str, str]:
+    """The permanent address of each customer."""
+    rows = connection.execute(
+        select(addresses.c.customer, addresses.c.address)
+        .where(addresses.c.customer.in_(customers), addresses.c.purpose == "customer")
+        .order_by(addresses.c.id.desc())
+    )
+    return {row.customer: row.address for row in rows}
+
+
 def find_addresses(connection: Connection, wanted: list[str]) -> dict[str, Address]:
     """Those of the given addresses that are ours."""
     statement = select(addresses).where(

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     SmallInteger,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core import ids
-from sakk.core.idempotency import Record, State
+from sakk.core.idempotency import Key, Record, State
 from sakk.store.schema import Bytes, Timestamp, Units, metadata
 
 idempotency_keys = Table(
@@ -59,47 +60,31 @@ _CLAIM = text(
 )
 
 
-def look(
-    connection: Connection, *, account_id: str, livemode: bool, key: str
-) -> tuple[bool, Record | None]:
+def look(connection: Connection, key: Key) -> tuple[bool, Record | None]:
     """Take the key's lock until the transaction ends, and read what is stored under it.
 
     The lock makes a concurrent request step aside; the primary key is what makes it safe.
     """
-    lock = ids.digest128("idempotency", account_id, int(livemode), key) >> 65
-    row: Any = connection.execute(
-        _LOOK, {"lock": lock, "account_id": account_id, "livemode": livemode, "key": key}
-    ).one()
+    lock = ids.digest128("idempotency", key.account_id, int(key.livemode), key.key) >> 65
+    row: Any = connection.execute(_LOOK, {"lock": lock, **_columns(key)}).one()
     if row.state is None:
         return row.locked, None
     return row.locked, _record(row)
 
 
-def find(connection: Connection, *, account_id: str, livemode: bool, key: str) -> Record | None:
+def find(connection: Connection, key: Key) -> Record | None:
     """What is stored under a key, without its lock."""
-    row = connection.execute(
-        select(idempotency_keys).where(*_this(account_id, livemode, key))
-    ).first()
+    row = connection.execute(select(idempotency_keys).where(*_this(key))).first()
     return None if row is None else _record(row)
 
 
-def insert_finished(
-    connection: Connection,
-    record: Record,
-    *,
-    account_id: str,
-    livemode: bool,
-    key: str,
-    now: datetime,
-) -> bool:
+def insert_finished(connection: Connection, key: Key, record: Record, *, now: datetime) -> bool:
     """Store an answer; False when another request stored its own first."""
     statement = insert(idempotency_keys).on_conflict_do_nothing()
     result = connection.execute(
         statement,
         {
-            "account_id": account_id,
-            "livemode": livemode,
-            "key": key,
+            **_columns(key),
             "fingerprint": record.fingerprint,
             "state": State.finished.value,
             "seed": record.seed,
@@ -113,13 +98,7 @@ def insert_finished(
 
 
 def claim(
-    connection: Connection,
-    record: Record,
-    *,
-    account_id: str,
-    livemode: bool,
-    key: str,
-    now: datetime,
+    connection: Connection, key: Key, record: Record, *, now: datetime
 ) -> tuple[int, bool] | None:
     """Begin or resume under a key: the seed of its ids and whether it was begun before.
 
@@ -128,9 +107,7 @@ def claim(
     row: Any = connection.execute(
         _CLAIM,
         {
-            "account_id": account_id,
-            "livemode": livemode,
-            "key": key,
+            **_columns(key),
             "fingerprint": record.fingerprint,
             "seed": record.seed,
             "lease_until": record.lease_until,
@@ -141,25 +118,21 @@ def claim(
     return None if row is None else (int(row.seed), row.resumed)
 
 
-def finish(
-    connection: Connection, *, account_id: str, livemode: bool, key: str, status: int, body: bytes
-) -> bool:
+def finish(connection: Connection, key: Key, *, status: int, body: bytes) -> bool:
     """Store the answer of a request that was begun; False when it has one already."""
     result = connection.execute(
         update(idempotency_keys)
-        .where(*_this(account_id, livemode, key), idempotency_keys.c.state == State.started.value)
+        .where(*_this(key), idempotency_keys.c.state == State.started.value)
         .values(state=State.finished.value, status=status, body=body, lease_until=None)
     )
     return result.rowcount == 1
 
 
-def release(
-    connection: Connection, *, account_id: str, livemode: bool, key: str, now: datetime
-) -> None:
+def release(connection: Connection, key: Key, *, now: datetime) -> None:
     """End a lease early, so that a repeated request resumes at once."""
     connection.execute(
         update(idempotency_keys)
-        .where(*_this(account_id, livemode, key), idempotency_keys.c.state == State.started.value)
+        .where(*_this(key), idempotency_keys.c.state == State.started.value)
         .values(lease_until=now)
     )
 
@@ -167,9 +140,7 @@ def release(
 def purge(connection: Connection, *, before: datetime) -> int:
     """Forget answers made before a time, a bounded number at once; returns how many."""
     old = (
-        select(
-            idempotency_keys.c.account_id, idempotency_keys.c.livemode, idempotency_keys.c.key
-        )
+        select(idempotency_keys.c.account_id, idempotency_keys.c.livemode, idempotency_keys.c.key)
         .where(idempotency_keys.c.created < before)
         .limit(PURGE_ROWS_MAX)
         .with_for_update(skip_locked=True)
@@ -184,9 +155,12 @@ def purge(connection: Connection, *, before: datetime) -> int:
     ).rowcount
 
 
-def _this(account_id: str, livemode: bool, key: str) -> tuple[Any, ...]:
-    columns = idempotency_keys.c
-    return (columns.account_id == account_id, columns.livemode == livemode, columns.key == key)
+def _columns(key: Key) -> dict[str, Any]:
+    return {"account_id": key.account_id, "livemode": key.livemode, "key": key.key}
+
+
+def _this(key: Key) -> tuple[ColumnElement[bool], ...]:
+    return tuple(idempotency_keys.c[name] == value for name, value in _columns(key).items())
 
 
 def _record(row: Any) -> Record:

@@ -2,24 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, select
 
-from sakk.core.errors import ResourceMissing
+from sakk.core.errors import CursorMissing
 from sakk.store.database import fetch_all
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 10
 
 T = TypeVar("T")
-
-
-class CursorMissing(ResourceMissing):
-    """A cursor names no row of this list: the caller's parameter is wrong, so 400 and not 404."""
-
-    status = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,7 @@ def fetch_page(
     page: PageRequest,
     filters: Sequence[ColumnElement[bool]] = (),
 ) -> tuple[list[T], bool]:
-    """One page of a table with columns ``id`` and ``created``: rows newest first, and is there more?
+    """One page of a table with ``id`` and ``created``: rows newest first, and is there more?
 
     ``account_id`` and ``livemode`` are None only for tables that do not have the column. Raises
     CursorMissing (400) for a cursor that names no row of this account.
@@ -67,10 +61,43 @@ def fetch_page(
         return rows[: page.limit][::-1], len(rows) > page.limit
     if page.starting_after is not None:
         conditions.append(table.c.id < page.starting_after)
-    rows = fetch_all(
-        connection, statement.where(*conditions).order_by(table.c.id.desc()), kind
-    )
+    rows = fetch_all(connection, statement.where(*conditions).order_by(table.c.id.desc()), kind)
     return rows[: page.limit], len(rows) > page.limit
+
+
+def page_of(
+    documents: Sequence[dict[str, Any]], page: PageRequest
+) -> tuple[list[dict[str, Any]], bool]:
+    """One page of a short list that is configuration, in the order given, by its ``id``s."""
+    kept = [document for document in documents if _is_created_within(document["created"], page)]
+    ids = [document["id"] for document in documents]
+    for param in ("starting_after", "ending_before"):
+        cursor = getattr(page, param)
+        if cursor is not None and cursor not in ids:
+            raise _no_cursor(cursor, param)
+    if page.ending_before is not None:
+        before = [each for each in kept if ids.index(each["id"]) < ids.index(page.ending_before)]
+        return before[-page.limit :], len(before) > page.limit
+    if page.starting_after is not None:
+        kept = [each for each in kept if ids.index(each["id"]) > ids.index(page.starting_after)]
+    return kept[: page.limit], len(kept) > page.limit
+
+
+def _is_created_within(created: int, page: PageRequest) -> bool:
+    moment = datetime.fromtimestamp(created, UTC)
+    return (
+        (page.created_gt is None or moment > page.created_gt)
+        and (page.created_gte is None or moment >= page.created_gte)
+        and (page.created_lt is None or moment < page.created_lt)
+        and (page.created_lte is None or moment <= page.created_lte)
+    )
+
+
+def _no_cursor(cursor: str, param: str) -> CursorMissing:
+    return CursorMissing(
+        f"No such object in this list: {cursor!r}. Use an id that the list returned.",
+        param=param,
+    )
 
 
 def _check_cursor(
@@ -82,10 +109,7 @@ def _check_cursor(
 ) -> None:
     found = connection.execute(select(table.c.id).where(*conditions, table.c.id == cursor)).first()
     if found is None:
-        raise CursorMissing(
-            f"No such object in this list: {cursor!r}. Use an id that the list returned.",
-            param=param,
-        )
+        raise _no_cursor(cursor, param)
 
 
 def _created(table: Table, page: PageRequest) -> list[ColumnElement[bool]]:

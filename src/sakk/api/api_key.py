@@ -1,0 +1,137 @@
+"""API keys: an account makes keys for itself; the operator for any account."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sakk.api.context import Context, Document, Listing, ShownOnce
+from sakk.api.parameters import (
+    Identifier,
+    ListParameters,
+    Parameters,
+    ShortText,
+    Timestamp,
+    moment,
+)
+from sakk.api.route import Resource
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core.api_key import PREFIX, KeyKind, public_api_key, read_scopes
+from sakk.core.errors import ParameterInvalid, ParameterMissing, ResourceMissing
+from sakk.flow import api_key as flow
+from sakk.store import api_key as store
+
+resource = Resource("api_keys")
+
+SCOPES_MAX = 200
+
+
+class ApiKeyCreate(Parameters):
+    """A new key. A restricted one needs ``scopes``; a secret one may do everything."""
+
+    kind: Literal["secret", "restricted"] = "restricted"
+    name: ShortText | None = None
+    scopes: Annotated[list[Identifier], Field(max_length=SCOPES_MAX)] | None = None
+    allowed_addresses: Annotated[list[Identifier], Field(max_length=50)] | None = None
+    expires_at: Timestamp | None = None
+
+
+class ApiKeyShape(Shape):
+    """A key. ``secret`` is the token, in the answer to its creation only."""
+
+    id: str
+    object: Literal["api_key"]
+    account: str
+    kind: Literal["secret", "restricted"]
+    name: str | None
+    prefix: str
+    last4: str
+    secret: str | None
+    scopes: list[str]
+    allowed_addresses: list[str]
+    expires_at: int | None
+    revoked_at: int | None
+    metadata: ObjectMetadata
+    created: Created
+    livemode: Livemode
+
+
+@resource.post(
+    "/v1/api_keys", returns=ApiKeyShape, operation="create_api_key", secret_key_only=True
+)
+def create(context: Context, body: ApiKeyCreate) -> ShownOnce:
+    """Make a key for the account, in the mode of the key that asks.
+
+    The token is in this answer and nowhere else; a replay under the same Idempotency-Key does not
+    show it again. Restricted keys make no keys.
+    """
+    kind = KeyKind(body.kind)
+    scopes = _scopes(context, kind, body.scopes)
+    key, token = flow.create(
+        context.connection,
+        key_id=context.object_id(PREFIX),
+        account_id=context.account_id,
+        livemode=context.livemode,
+        now=context.now,
+        kind=kind,
+        name=body.name,
+        scopes=scopes,
+        allowed_addresses=body.allowed_addresses or (),
+        expires_at=moment(body.expires_at),
+    )
+    return ShownOnce(document=public_api_key(key, secret=token), stored=public_api_key(key))
+
+
+@resource.get("/v1/api_keys", returns=Page[ApiKeyShape], operation="list_api_keys")
+def list_api_keys(context: Context, query: ListParameters) -> Listing:
+    """List the account's keys, revoked ones too."""
+    rows, has_more = store.list_api_keys(
+        context.connection,
+        query.page(),
+        account_id=context.account_id,
+        livemode=context.livemode,
+    )
+    return Listing(data=[public_api_key(row) for row in rows], has_more=has_more)
+
+
+@resource.get("/v1/api_keys/{api_key}", returns=ApiKeyShape, operation="retrieve_api_key")
+def retrieve(context: Context, api_key: str) -> Document:
+    """Retrieve a key, without its token."""
+    found = store.find_api_key(
+        context.connection, api_key, account_id=context.account_id, livemode=context.livemode
+    )
+    if found is None:
+        raise ResourceMissing(f"No such API key: {api_key!r}", param="api_key")
+    return public_api_key(found)
+
+
+@resource.post("/v1/api_keys/{api_key}/revoke", returns=ApiKeyShape, operation="revoke_api_key")
+def revoke(context: Context, api_key: str) -> Document:
+    """Revoke a key for ever. Every process refuses it within two seconds."""
+    return public_api_key(
+        flow.revoke(
+            context.connection,
+            api_key,
+            account_id=context.account_id,
+            livemode=context.livemode,
+            now=context.now,
+        )
+    )
+
+
+def _scopes(context: Context, kind: KeyKind, wanted: list[str] | None) -> list[str]:
+    match kind:
+        case KeyKind.secret:
+            if wanted:
+                raise ParameterInvalid(
+                    "A secret key has every scope. Leave scopes out, or set kind to restricted.",
+                    param="scopes",
+                )
+            return []
+        case KeyKind.restricted:
+            if not wanted:
+                raise ParameterMissing(
+                    "Missing required parameter: scopes. Name what the key may do, like"
+                    " 'payment_intents:write'.",
+                    param="scopes",
+                )
+            return read_scopes(wanted, context.scopes)

@@ -1,0 +1,256 @@
+"""The HTTP door: an ASGI application, its routes in one table, and what stands on every answer."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi import Request as HttpRequest
+from fastapi import Response as HttpResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sakk.api import account, api_key, currency, customer, network
+from sakk.api.answer import headers as answer_headers
+from sakk.api.answer import refusal
+from sakk.api.dependencies import REQUESTS_WAITING_MAX, Dependencies
+from sakk.api.health import health_routes
+from sakk.api.limit import Limits
+from sakk.api.openapi import openapi_document
+from sakk.api.pipeline import Pipeline, Request
+from sakk.api.route import Resource, Route, scopes
+from sakk.core.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    RouteUnknown,
+    SakkError,
+    Unavailable,
+)
+from sakk.flow.idempotency import Answer
+from sakk.store.identity import new_id
+
+log = structlog.get_logger("sakk.api")
+
+BODY_SECONDS_MAX = 30.0
+
+RESOURCES: tuple[Resource, ...] = (
+    account.resource,
+    api_key.resource,
+    customer.resource,
+    currency.resource,
+    network.resource,
+)
+ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)
+
+# Pages of the console and the checkout set their own; these are for JSON that no page embeds.
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> ASGIApp:
+    """The application for one process. It owns its threads and ends them at shutdown."""
+    settings = dependencies.settings
+    executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="api")
+    limits = Limits(
+        requests_per_second=settings.rate_limit_per_second,
+        failures_per_minute=settings.authentication_failures_per_minute,
+        processes=settings.processes,
+    )
+    pipeline = Pipeline(dependencies, limits, scopes(routes))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        executor.shutdown(wait=True)
+
+    app = FastAPI(
+        title="Sakk",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    gate = Gate(dependencies, executor)
+    for route in routes:
+        app.add_api_route(
+            route.path,
+            _endpoint(gate, pipeline, route),
+            methods=[route.method],
+            operation_id=route.operation,
+            response_model=None,
+        )
+    for path, endpoint in health_routes(dependencies, lambda: openapi_document(routes)).items():
+        app.add_api_route(path, _plain(gate, endpoint), methods=["GET"], response_model=None)
+    app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
+    return Envelope(app, dependencies)
+
+
+class Gate:
+    """Runs synchronous work in the door's own threads; turns requests away when too many wait."""
+
+    def __init__(self, dependencies: Dependencies, executor: ThreadPoolExecutor) -> None:
+        self._dependencies = dependencies
+        self.executor = executor
+        self._inside = 0
+
+    async def run(self, request: HttpRequest, work: Callable[[], Answer]) -> Answer:
+        """Do the work in a thread. The count is the event loop's alone, so it needs no lock."""
+        if self._inside >= self._dependencies.settings.threads + REQUESTS_WAITING_MAX:
+            return refusal(
+                Unavailable("Too many requests are waiting. Send the request again in a second."),
+                request_id=request_id(request),
+            )
+        self._inside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.executor, work)
+        finally:
+            self._inside -= 1
+
+
+def _endpoint(
+    gate: Gate, pipeline: Pipeline, route: Route
+) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
+    settings = pipeline.dependencies.settings
+    observe = pipeline.dependencies.observe
+
+    async def endpoint(request: HttpRequest) -> HttpResponse:
+        began = time.perf_counter()
+        try:
+            body = await read_whole(request, settings.body_bytes_max)
+        except SakkError as error:
+            answer = refusal(error, request_id=request_id(request), public_url=settings.public_url)
+        else:
+            arrived = Request(
+                request_id=request_id(request),
+                method=route.method,
+                path=request.scope["path"],
+                path_parameters=request.path_params,
+                query=request.scope["query_string"],
+                headers={
+                    name.decode("latin-1"): value.decode("latin-1")
+                    for name, value in request.scope["headers"]
+                },
+                body=body,
+                peer=request.client.host if request.client else None,
+            )
+            answer = await gate.run(request, lambda: pipeline.answer(route, arrived))
+        if observe is not None:
+            observe(route.path, route.method, answer.status, time.perf_counter() - began)
+        return _response(answer)
+
+    return endpoint
+
+
+def _plain(
+    gate: Gate, respond: Callable[[], HttpResponse]
+) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
+    async def endpoint(request: HttpRequest) -> HttpResponse:
+        return await asyncio.get_running_loop().run_in_executor(gate.executor, respond)
+
+    return endpoint
+
+
+async def read_whole(request: HttpRequest, bytes_max: int) -> bytes:
+    """The body, up to a size and a time; BodyTooLarge, InvalidRequest."""
+    length = request.headers.get("content-length")
+    if length is not None and (not length.isdigit() or int(length) > bytes_max):
+        raise _too_large(bytes_max)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > bytes_max:
+                    raise _too_large(bytes_max)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise InvalidRequest("The body took too long to arrive. Send it again.") from None
+    return b"".join(chunks)
+
+
+def request_id(request: HttpRequest) -> str:
+    """The id that the envelope gave this request."""
+    return str(request.scope["sakk.request_id"])
+
+
+class Envelope:
+    """What stands on every answer, errors included: the request's id and the security headers."""
+
+    def __init__(self, app: ASGIApp, dependencies: Dependencies) -> None:
+        self._app = app
+        self._public_url = dependencies.settings.public_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identifier = new_id("req")
+        scope["sakk.request_id"] = identifier
+        started = False
+
+        async def dressed(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = _dressed(message.get("headers", ()), identifier)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, dressed)
+        except Exception as error:
+            if started:
+                raise
+            answer = refusal(error, request_id=identifier, public_url=self._public_url)
+            await _response(answer)(scope, receive, dressed)
+
+
+def _dressed(given: Sequence[tuple[bytes, bytes]], identifier: str) -> list[tuple[bytes, bytes]]:
+    names = {name.lower() for name, _ in given}
+    return [
+        *given,
+        (b"request-id", identifier.encode()),
+        *(pair for pair in SECURITY_HEADERS if pair[0] not in names),
+    ]
+
+
+def _response(answer: Answer) -> HttpResponse:
+    response = HttpResponse(answer.body, status_code=answer.status)
+    response.raw_headers = answer_headers(answer)
+    return response
+
+
+def _unrouted(public_url: str) -> Callable[[HttpRequest, Any], Awaitable[HttpResponse]]:
+    async def handle(request: HttpRequest, error: Any) -> HttpResponse:
+        where = f"{request.method} {request.url.path}"
+        told: SakkError
+        match error.status_code:
+            case 404:
+                told = RouteUnknown(f"Unrecognized request URL ({where}). See /openapi.json.")
+            case 405:
+                told = MethodNotAllowed(f"There is no {where}. See /openapi.json.")
+            case _:
+                told = InvalidRequest(str(error.detail))
+        answer = refusal(told, request_id=request_id(request), public_url=public_url)
+        response = _response(answer)
+        if error.headers:
+            response.headers.update(error.headers)
+        return response
+
+    return handle
+
+
+def _too_large(bytes_max: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {bytes_max} bytes. Send less at once.")

@@ -1,0 +1,153 @@
+"""Authentication: from the headers of a request to a key and the account that it acts for."""
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sakk.api.context import Caller
+from sakk.api.limit import Limits
+from sakk.core.account import AccountKind
+from sakk.core.api_key import check_usable, is_token, token_hash
+from sakk.core.errors import AccountInvalid, AuthenticationFailed
+from sakk.store import account as account_store
+from sakk.store import api_key as api_key_store
+from sakk.store.api_key import Principal
+from sakk.store.database import Database
+
+# A revocation is seen by every process within this time.
+CACHE_SECONDS = 2.0
+CACHE_ENTRIES_MAX = 10_000
+ACCOUNT_LENGTH_MAX = 64
+
+
+class Authenticator:
+    """Looks keys and accounts up by the database, and remembers them for a moment."""
+
+    def __init__(
+        self, database: Database, limits: Limits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database = database
+        self._limits = limits
+        self._clock = clock
+        self._principals: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._accounts: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def caller(
+        self,
+        *,
+        authorization: str | None,
+        stripe_account: str | None,
+        address: str | None,
+        now: datetime,
+    ) -> Caller:
+        """Who asks; raises AuthenticationFailed, AccountInvalid, RateLimited."""
+        principal = self._principal(read_token(authorization), address)
+        check_usable(principal.key, now=now, address=address)
+        account_id = principal.key.account_id
+        if stripe_account is not None and stripe_account != account_id:
+            self._check_may_act(principal, stripe_account)
+            account_id = stripe_account
+        return Caller(
+            key=principal.key, account_id=account_id, key_account_kind=principal.account_kind
+        )
+
+    def _principal(self, token: str, address: str | None) -> Principal:
+        hashed = token_hash(token)
+        with self._lock:
+            until, principal = self._principals.get(hashed, (0.0, None))
+        if principal is not None and until > self._clock():
+            return principal
+        self._limits.check_failures(address)
+        with self._database.begin() as connection:
+            principal = api_key_store.find_principal(connection, hashed)
+        if principal is None or not hmac.compare_digest(principal.key.token_hash, hashed):
+            self._limits.count_failure(address)
+            raise AuthenticationFailed(
+                f"Invalid API key provided: {token[:8]}…{token[-4:]}. Check that you copied all of"
+                " it and that it belongs to this server."
+            )
+        with self._lock:
+            self._principals[hashed] = (self._clock() + CACHE_SECONDS, principal)
+            if len(self._principals) > CACHE_ENTRIES_MAX:
+                self._principals.popitem(last=False)
+        return principal
+
+    def _check_may_act(self, principal: Principal, account_id: str) -> None:
+        if principal.account_kind == AccountKind.operator and self._exists(account_id):
+            return
+        raise AccountInvalid(
+            f"The API key does not have access to account {account_id[:ACCOUNT_LENGTH_MAX]!r}, or"
+            " that account does not exist. Only a key of the operator acts for other accounts."
+        )
+
+    def _exists(self, account_id: str) -> bool:
+        if len(account_id) > ACCOUNT_LENGTH_MAX or "\x00" in account_id:
+            return False
+        with self._lock:
+            if self._accounts.get(account_id, 0.0) > self._clock():
+                return True
+        with self._database.begin() as connection:
+            found = account_store.find_account(connection, account_id) is not None
+        if found:
+            with self._lock:
+                self._accounts[account_id] = self._clock() + CACHE_SECONDS
+                if len(self._accounts) > CACHE_ENTRIES_MAX:
+                    self._accounts.popitem(last=False)
+        return found
+
+
+def read_token(authorization: str | None) -> str:
+    """The token in ``Authorization``: Bearer (RFC 6750), or Basic with the key as the user."""
+    if not authorization:
+        raise AuthenticationFailed(
+            "You did not provide an API key. Send it as 'Authorization: Bearer sk_test_…'."
+        )
+    scheme, _, credentials = authorization.partition(" ")
+    token = ""
+    match scheme.lower():
+        case "bearer":
+            token = credentials.strip()
+        case "basic":
+            token = _basic_user(credentials.strip())
+    if not is_token(token):
+        raise AuthenticationFailed(
+            "That is not an API key of this server. Keys begin with sk_test_, sk_live_, rk_test_"
+            " or rk_live_; send one as 'Authorization: Bearer sk_test_…'."
+        )
+    return token
+
+
+def client_address(
+    peer: str | None, forwarded_for: str | None, trusted_proxies: Sequence[str]
+) -> str | None:
+    """The caller's IP address: the last hop that is not one of our proxies."""
+    if not forwarded_for or not trusted_proxies or not _is_in(peer, trusted_proxies):
+        return peer
+    for hop in reversed(forwarded_for.split(",")):
+        candidate = hop.strip()
+        if not _is_in(candidate, trusted_proxies):
+            return candidate
+    return peer
+
+
+def _basic_user(credentials: str) -> str:
+    try:
+        decoded = base64.b64decode(credentials, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return ""
+    return decoded.partition(":")[0]
+
+
+def _is_in(address: str | None, networks: Sequence[str]) -> bool:
+    try:
+        candidate = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    return any(candidate in ipaddress.ip_network(network) for network in networks)

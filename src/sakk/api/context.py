@@ -1,0 +1,100 @@
+"""Who asks, in which mode, and what a handler may use to answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sakk.api.dependencies import ApiSettings, Dependencies
+from sakk.core.account import AccountKind
+from sakk.core.api_key import ApiKey
+from sakk.core.idempotency import object_id
+from sakk.flow.context import Parts
+from sakk.store.database import Database
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The key that was shown, and the account that it acts for."""
+
+    key: ApiKey
+    account_id: str
+    key_account_kind: str
+
+    @property
+    def is_operator(self) -> bool:
+        """Does the key belong to the operator's account, whichever account it acts for?"""
+        return self.key_account_kind == AccountKind.operator
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request, as a handler sees it. ``scopes`` are all that a restricted key may have."""
+
+    dependencies: Dependencies
+    caller: Caller
+    now: datetime
+    request_id: str
+    seed: int
+    scopes: Sequence[str] = ()
+    resumed: bool = False
+    transaction: Connection | None = None
+
+    @property
+    def account_id(self) -> str:
+        """The tenant: the key's account, or the one named by ``Stripe-Account``."""
+        return self.caller.account_id
+
+    @property
+    def livemode(self) -> bool:
+        return self.caller.key.livemode
+
+    @property
+    def is_operator(self) -> bool:
+        return self.caller.is_operator
+
+    @property
+    def connection(self) -> Connection:
+        """The transaction that also holds the idempotency key's row; not there in two steps."""
+        if self.transaction is None:
+            raise RuntimeError("a command in two steps opens its own transactions")
+        return self.transaction
+
+    @property
+    def database(self) -> Database:
+        return self.dependencies.database
+
+    @property
+    def parts(self) -> Parts:
+        return self.dependencies.parts
+
+    @property
+    def settings(self) -> ApiSettings:
+        return self.dependencies.settings
+
+    def object_id(self, prefix: str, index: int = 0) -> str:
+        """The id of the ``index``-th object of a kind that this request creates.
+
+        The same for every attempt under one idempotency key, whatever crashed in between.
+        """
+        return object_id(self.seed, prefix, index)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a list, as a handler returns it; the door adds the envelope."""
+
+    data: list[Document]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOnce:
+    """An answer with a secret: ``document`` goes out now, ``stored`` is what a replay shows."""
+
+    document: Document
+    stored: Document

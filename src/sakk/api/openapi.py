@@ -1,0 +1,277 @@
+"""The description of the door, OpenAPI 3.1, made from the table of routes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from sakk import __version__
+from sakk.api.body import FORM, JSON
+from sakk.api.parameters import Parameters
+from sakk.api.route import Route, scopes
+from sakk.api.shapes import Error
+from sakk.core.idempotency import KEY_LENGTH_MAX
+
+REF = "#/components/schemas/{model}"
+Schema = dict[str, Any]
+Model = tuple[type[BaseModel], JsonSchemaMode]
+
+STATUSES = {
+    400: "The request is wrong; `param` names the parameter.",
+    401: "No API key, or one that is not valid.",
+    403: "The key may not do this, or not for that account.",
+    404: "There is no such object in this account and mode.",
+    405: "The path exists, but not with this method.",
+    409: "A request with the same Idempotency-Key is being executed.",
+    413: "The body is too large.",
+    415: "The body is neither JSON nor a form.",
+    429: "Too many requests; wait as long as `Retry-After` says.",
+    500: "A fault of the server's.",
+    503: "A part is away; the same request may succeed later.",
+}
+ON_POST_ONLY = {409, 413, 415}
+REQUEST_ID = {
+    "Request-Id": {
+        "description": "The request's id, also in the logs.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^req_[0-9a-z]{26}$"},
+    }
+}
+RETRY_HEADERS = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "Stripe-Should-Retry": {
+        "description": "Whether the same request is worth sending again.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    },
+}
+REPLAY_HEADERS = {
+    "Idempotent-Replayed": {
+        "description": "Set when this is the stored answer to an earlier request.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Original-Request": {
+        "description": "The id of the request that was executed.",
+        "schema": {"type": "string"},
+    },
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes the request safe to send again: one key, one execution, one answer."
+    " Kept for at least 24 hours.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": KEY_LENGTH_MAX,
+        "pattern": "^[ -~]+$",
+    },
+}
+STRIPE_ACCOUNT = {
+    "name": "Stripe-Account",
+    "in": "header",
+    "required": False,
+    "description": "Act for this account; keys of the operator only.",
+    "schema": {"type": "string", "pattern": "^acct_[0-9a-z]{26}$"},
+}
+
+
+def openapi_document(routes: Sequence[Route]) -> dict[str, Any]:
+    """Describe every route: parameters, both kinds of bodies, answers, errors, headers."""
+    references, components = _schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(
+            route, references, components
+        )
+    for path, operation in _keyless().items():
+        paths[path] = {"get": operation}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sakk",
+            "version": __version__,
+            "description": "Stablecoin payments in Stripe's conventions.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}, {"basic": []}],
+        "tags": [{"name": name} for name in sorted({route.resource for route in routes})],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key. Scopes of restricted keys: "
+                    + ", ".join(scopes(routes))
+                    + ".",
+                },
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The API key as the user name, no password.",
+                },
+            },
+        },
+    }
+
+
+def _schemas(
+    routes: Sequence[Route],
+) -> tuple[dict[Model, Schema], dict[str, Schema]]:
+    models: list[Model] = [(Error, "serialization")]
+    for route in routes:
+        models.append((route.parameters, "validation"))
+        models.append((route.returns, "serialization"))
+    unique = list(dict.fromkeys(models))
+    found, definitions = models_json_schema(unique, ref_template=REF)
+    references: dict[Model, Schema] = {model: found[model] for model in unique}
+    components: dict[str, Schema] = definitions["$defs"]
+    return references, components
+
+
+def _operation(
+    route: Route,
+    references: dict[Model, Schema],
+    components: dict[str, Schema],
+) -> dict[str, Any]:
+    summary, _, description = (route.handler.__doc__ or route.operation).strip().partition("\n")
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }
+        for name in route.path_parameters
+    ]
+    parameters.append(STRIPE_ACCOUNT)
+    operation: dict[str, Any] = {
+        "operationId": route.operation,
+        "summary": summary.rstrip("."),
+        "tags": [route.resource],
+        "x-scope": route.scope,
+        "parameters": parameters,
+        "responses": _responses(route, references),
+    }
+    if description.strip():
+        operation["description"] = " ".join(description.split())
+    if route.method != "GET":
+        parameters.append(IDEMPOTENCY_KEY)
+    if route.method == "POST":
+        operation["requestBody"] = _request_body(
+            route.parameters, references[route.parameters, "validation"], components
+        )
+    else:
+        parameters.extend(_query_parameters(route.parameters, components))
+    return operation
+
+
+def _request_body(
+    model: type[Parameters], reference: Schema, components: dict[str, Schema]
+) -> dict[str, Any]:
+    schema = _resolved(reference, components)
+    nested = {
+        name: {"style": "deepObject", "explode": True}
+        for name, field in schema.get("properties", {}).items()
+        if _is_nested(field, components)
+    }
+    form: dict[str, Any] = {"schema": reference}
+    if nested:
+        form["encoding"] = nested
+    return {
+        "required": bool(schema.get("required")),
+        "content": {JSON: {"schema": reference}, FORM: form},
+    }
+
+
+def _query_parameters(
+    model: type[Parameters], components: dict[str, Schema]
+) -> list[dict[str, Any]]:
+    schema = components[model.__name__]
+    parameters = []
+    for name, field in schema.get("properties", {}).items():
+        field = _without_null(field)
+        parameter: dict[str, Any] = {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": field,
+        }
+        if field.get("type") == "array":
+            parameter |= {"name": f"{name}[]", "style": "form", "explode": True}
+        elif _is_nested(field, components):
+            parameter |= {"style": "deepObject", "explode": True}
+        parameters.append(parameter)
+    return parameters
+
+
+def _responses(route: Route, references: dict[Model, Schema]) -> dict[str, Any]:
+    error = {JSON: {"schema": references[Error, "serialization"]}}
+    answered = route.method != "GET"
+    responses: dict[str, Any] = {
+        "200": {
+            "description": "Done.",
+            "headers": REQUEST_ID | (REPLAY_HEADERS if answered else {}),
+            "content": {JSON: {"schema": references[route.returns, "serialization"]}},
+        }
+    }
+    for status, meaning in STATUSES.items():
+        if status in ON_POST_ONLY and not answered:
+            continue
+        headers = REQUEST_ID | (RETRY_HEADERS if status in (409, 429, 500, 503) else {})
+        if answered:
+            headers |= REPLAY_HEADERS
+        responses[str(status)] = {"description": meaning, "headers": headers, "content": error}
+    return responses
+
+
+def _keyless() -> dict[str, dict[str, Any]]:
+    def operation(name: str, summary: str, media_type: str, **others: str) -> dict[str, Any]:
+        content = {media_type: {"schema": {"type": "object"} if media_type == JSON else {}}}
+        return {
+            "operationId": name,
+            "summary": summary,
+            "tags": ["health"],
+            "security": [],
+            "responses": {
+                "200": {"description": "Yes.", "headers": REQUEST_ID, "content": content},
+                **{
+                    status: {"description": meaning, "headers": REQUEST_ID, "content": content}
+                    for status, meaning in others.items()
+                },
+            },
+        }
+
+    unready = {"503": "Not ready; `failing` says why."}
+    return {
+        "/healthz": operation("healthz", "Is the process alive", JSON),
+        "/readyz": operation("readyz", "Can the process serve", JSON, **unready),
+        "/metrics": operation("metrics", "Metrics in Prometheus' text format", "text/plain"),
+        "/openapi.json": operation("openapi", "This description", JSON),
+        "/docs/errors": operation("errors", "What the error codes mean", "text/html"),
+    }
+
+
+def _resolved(schema: Schema, components: dict[str, Schema]) -> Schema:
+    reference: str | None = schema.get("$ref")
+    return components[reference.rpartition("/")[2]] if reference else schema
+
+
+def _without_null(schema: Schema) -> Schema:
+    """A query string has no null: what is not given is left out."""
+    options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
+    if len(options) != 1:
+        return schema
+    rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    return rest | options[0]
+
+
+def _is_nested(schema: Schema, components: dict[str, Schema]) -> bool:
+    options = schema.get("anyOf", [schema])
+    return any(
+        _resolved(option, components).get("type") in ("object", "array") for option in options
+    )

@@ -1,0 +1,204 @@
+"""From the bytes of a request to the bytes of its answer, in one thread and one call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sakk.api.answer import encode, refusal
+from sakk.api.authentication import Authenticator, client_address
+from sakk.api.body import Tree, canonical, read_body, read_form
+from sakk.api.context import Caller, Context, Document, Listing, ShownOnce
+from sakk.api.dependencies import Dependencies
+from sakk.api.expand import check, expand
+from sakk.api.limit import Limits
+from sakk.api.parameters import Parameters, validate
+from sakk.api.route import Kind, Route
+from sakk.core.api_key import KeyKind, allows
+from sakk.core.errors import ParameterInvalid, ParameterUnknown, PermissionDenied
+from sakk.core.idempotency import Key, check_key, fingerprint
+from sakk.flow.idempotency import (
+    Answer,
+    Attempt,
+    Keyed,
+    new_seed,
+    run_in_one_transaction,
+    run_in_two_steps,
+)
+from sakk.store.identity import now as wall_clock
+
+PATH_PARAMETER_LENGTH_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What arrived. Header names are in lower case."""
+
+    request_id: str
+    method: str
+    path: str
+    path_parameters: Mapping[str, str]
+    query: bytes
+    headers: Mapping[str, str]
+    body: bytes
+    peer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that may be executed: allowed, and its parameters valid."""
+
+    caller: Caller
+    parameters: Parameters
+    tree: Tree
+    now: datetime
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Answers requests of any route; safe to call from many threads."""
+
+    dependencies: Dependencies
+    limits: Limits
+    scopes: Sequence[str]
+    authenticator: Authenticator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.authenticator = Authenticator(self.dependencies.database, self.limits)
+
+    def answer(self, route: Route, request: Request) -> Answer:
+        """Answer a request; every error becomes an answer too."""
+        try:
+            prepared = self._prepare(route, request)
+            if route.kind is Kind.query:
+                return self._query(route, request, prepared)
+            return self._command(route, request, prepared)
+        except Exception as error:
+            return self._refusal(request, error)
+
+    def _refusal(self, request: Request, error: Exception) -> Answer:
+        public_url = self.dependencies.settings.public_url
+        return refusal(error, request_id=request.request_id, public_url=public_url)
+
+    def _prepare(self, route: Route, request: Request) -> Prepared:
+        now = wall_clock()
+        headers = request.headers
+        caller = self.authenticator.caller(
+            authorization=headers.get("authorization"),
+            stripe_account=headers.get("stripe-account"),
+            address=client_address(
+                request.peer,
+                headers.get("x-forwarded-for"),
+                self.dependencies.settings.trusted_proxies,
+            ),
+            now=now,
+        )
+        self.limits.count_request(caller.key.id)
+        _check_permitted(route, caller)
+        _check_path(request.path_parameters)
+        tree, typed = _tree(route, request)
+        parameters = validate(route.parameters, tree, strict=typed)
+        if parameters.expand:
+            check(route, parameters.expand)
+        return Prepared(caller=caller, parameters=parameters, tree=tree, now=now)
+
+    def _query(self, route: Route, request: Request, prepared: Prepared) -> Answer:
+        with self.dependencies.database.begin() as connection:
+            context = self._context(request, prepared, Attempt(new_seed(), connection=connection))
+            return self._handled(route, request, prepared, context)
+
+    def _command(self, route: Route, request: Request, prepared: Prepared) -> Answer:
+        def work(attempt: Attempt) -> Answer:
+            context = self._context(request, prepared, attempt)
+            return self._handled(route, request, prepared, context)
+
+        def failed(error: Exception) -> Answer:
+            return self._refusal(request, error)
+
+        sent = request.headers.get("idempotency-key")
+        keyed = Keyed(
+            key=None
+            if sent is None
+            else Key(prepared.caller.account_id, prepared.caller.key.livemode, check_key(sent)),
+            fingerprint=fingerprint(request.method, request.path, canonical(prepared.tree)),
+            request_id=request.request_id,
+            now=prepared.now,
+        )
+        run = run_in_two_steps if route.kind is Kind.two_steps else run_in_one_transaction
+        return run(self.dependencies.database, keyed, work, failed)
+
+    def _context(self, request: Request, prepared: Prepared, attempt: Attempt) -> Context:
+        return Context(
+            dependencies=self.dependencies,
+            caller=prepared.caller,
+            now=prepared.now,
+            request_id=request.request_id,
+            seed=attempt.seed,
+            scopes=self.scopes,
+            resumed=attempt.resumed,
+            transaction=attempt.connection,
+        )
+
+    def _handled(
+        self, route: Route, request: Request, prepared: Prepared, context: Context
+    ) -> Answer:
+        arguments: dict[str, Any] = dict(request.path_parameters)
+        if route.takes_parameters:
+            arguments["body" if route.method == "POST" else "query"] = prepared.parameters
+        result = route.handler(context, **arguments)
+        stored: bytes | None = None
+        document: Document
+        if isinstance(result, Listing):
+            document = {
+                "object": "list",
+                "url": request.path,
+                "has_more": result.has_more,
+                "data": result.data,
+            }
+        elif isinstance(result, ShownOnce):
+            document, stored = result.document, encode(result.stored)
+        else:
+            document = result
+        if prepared.parameters.expand:
+            self._expand(route, context, document, prepared.parameters.expand)
+        return Answer(status=200, body=encode(document), stored_body=stored)
+
+    def _expand(
+        self, route: Route, context: Context, document: Document, paths: Sequence[str]
+    ) -> None:
+        if context.transaction is not None:
+            expand(route, context, document, paths)
+            return
+        with self.dependencies.database.begin() as connection:
+            expand(route, replace(context, transaction=connection), document, paths)
+
+
+def _check_permitted(route: Route, caller: Caller) -> None:
+    if not allows(caller.key, route.scope):
+        raise PermissionDenied(
+            f"This restricted API key does not have the scope {route.scope!r}. Add it to the key's"
+            " scopes, or use another key."
+        )
+    if route.secret_key_only and caller.key.kind == KeyKind.restricted:
+        raise PermissionDenied("A restricted key may not do this. Use a secret key.")
+    if route.operator_only and not caller.is_operator:
+        raise PermissionDenied("Only a key of the operator's account may do this.")
+
+
+def _check_path(parameters: Mapping[str, str]) -> None:
+    for name, value in parameters.items():
+        if len(value) > PATH_PARAMETER_LENGTH_MAX or not value.isprintable():
+            raise ParameterInvalid("That is not an id.", param=name)
+
+
+def _tree(route: Route, request: Request) -> tuple[Tree, bool]:
+    """The parameters from where they belong: the body of a POST, else the query string."""
+    if route.method != "POST":
+        return (read_form(request.query), False) if request.query else ({}, True)
+    if request.query:
+        name = next(iter(read_form(request.query)), "")
+        raise ParameterUnknown(
+            f"Received unknown parameter: {name}. Send the parameters of a POST in its body.",
+            param=name,
+        )
+    return read_body(request.body, request.headers.get("content-type"))

@@ -1,0 +1,161 @@
+"""Routes: one table from which routing, scopes, documentation and sweeping tests are made.
+
+A module of the door makes one ``Resource`` and puts its handlers on it::
+
+    resource = Resource("customers")
+
+    @resource.post("/v1/customers", returns=Customer, operation="create_customer")
+    def create(context: Context, body: CustomerCreate) -> Document: ...
+
+A handler takes the context, the path's parameters by name, and ``body`` (POST) or ``query``
+(GET, DELETE) of a model of ``sakk.api.parameters``. It returns a document, a Listing or a
+ShownOnce, or raises from ``sakk.core.errors``. Its docstring is the endpoint's description.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from pydantic import BaseModel
+
+from sakk.api.context import Context, Document, Listing, ShownOnce
+from sakk.api.parameters import ListParameters, NoParameters, Parameters
+
+Result = Document | Listing | ShownOnce
+Handler = Callable[..., Result]
+# Ids to documents, for one field of an object: {"customer": find_customers}.
+Expander = Callable[[Context, Sequence[str]], Mapping[str, Document]]
+H = TypeVar("H", bound=Handler)
+
+Method = Literal["GET", "POST", "DELETE"]
+Access = Literal["read", "write"]
+
+
+class Kind(StrEnum):
+    """How a handler meets the database (see ``sakk.flow.idempotency``)."""
+
+    query = "query"
+    command = "command"
+    two_steps = "two_steps"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint."""
+
+    method: Method
+    path: str
+    handler: Handler
+    resource: str
+    access: Access
+    kind: Kind
+    operation: str
+    parameters: type[Parameters]
+    takes_parameters: bool
+    path_parameters: tuple[str, ...]
+    returns: type[BaseModel]
+    is_list: bool
+    operator_only: bool
+    secret_key_only: bool
+    expands: Mapping[str, Expander] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> str:
+        """What a restricted key needs: ``customers:write``."""
+        return f"{self.resource}:{self.access}"
+
+
+class Resource:
+    """The routes of one noun. ``expands`` are fields of its objects that ``expand[]`` may name."""
+
+    def __init__(self, name: str, *, expands: Mapping[str, Expander] | None = None) -> None:
+        self.name = name
+        self.routes: list[Route] = []
+        self._expands = dict(expands or {})
+
+    def get(
+        self, path: str, *, returns: type[BaseModel], operation: str, operator_only: bool = False
+    ) -> Callable[[H], H]:
+        """A query: one transaction, nothing written."""
+        return self._register("GET", path, returns, operation, Kind.query, operator_only)
+
+    def post(
+        self,
+        path: str,
+        *,
+        returns: type[BaseModel],
+        operation: str,
+        operator_only: bool = False,
+        secret_key_only: bool = False,
+        two_steps: bool = False,
+    ) -> Callable[[H], H]:
+        """A command: one transaction with its idempotency key, or two steps around the outside."""
+        kind = Kind.two_steps if two_steps else Kind.command
+        return self._register(
+            "POST", path, returns, operation, kind, operator_only, secret_key_only
+        )
+
+    def delete(
+        self, path: str, *, returns: type[BaseModel], operation: str, operator_only: bool = False
+    ) -> Callable[[H], H]:
+        """A command that removes; its parameters stand in the query string."""
+        return self._register("DELETE", path, returns, operation, Kind.command, operator_only)
+
+    def _register(
+        self,
+        method: Method,
+        path: str,
+        returns: type[BaseModel],
+        operation: str,
+        kind: Kind,
+        operator_only: bool,
+        secret_key_only: bool = False,
+    ) -> Callable[[H], H]:
+        def register(handler: H) -> H:
+            parameters, takes_parameters = _parameters(handler, method, path)
+            self.routes.append(
+                Route(
+                    method=method,
+                    path=path,
+                    handler=handler,
+                    resource=self.name,
+                    access="read" if method == "GET" else "write",
+                    kind=kind,
+                    operation=operation,
+                    parameters=parameters,
+                    takes_parameters=takes_parameters,
+                    path_parameters=tuple(re.findall(r"{(\w+)}", path)),
+                    returns=returns,
+                    is_list=issubclass(parameters, ListParameters),
+                    operator_only=operator_only,
+                    secret_key_only=secret_key_only,
+                    expands=self._expands,
+                )
+            )
+            return handler
+
+        return register
+
+
+def scopes(routes: Sequence[Route]) -> list[str]:
+    """Every scope that a restricted key may have, from the routes that there are."""
+    return sorted({route.scope for route in routes})
+
+
+def _parameters(handler: Handler, method: Method, path: str) -> tuple[type[Parameters], bool]:
+    """The model of ``body`` or ``query``, and whether the handler asks for it."""
+    signature = inspect.signature(handler)
+    place = "body" if method == "POST" else "query"
+    expected = {"context", *re.findall(r"{(\w+)}", path)}
+    unexpected = set(signature.parameters) - expected - {place}
+    if unexpected or not expected <= set(signature.parameters):
+        raise TypeError(f"the handler of {method} {path} takes {sorted(expected)} and {place}")
+    if place not in signature.parameters:
+        return NoParameters, False
+    model: Any = get_type_hints(handler)[place]
+    if not (isinstance(model, type) and issubclass(model, Parameters)):
+        raise TypeError(f"{place} of {method} {path} must be Parameters")
+    return model, True

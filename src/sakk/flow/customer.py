@@ -1,0 +1,183 @@
+"""Customers: each with a deposit address of its own for ever."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sakk.core import event as events
+from sakk.core.customer import Customer, public_customer
+from sakk.core.errors import ResourceMissing
+from sakk.core.event import NewEvent
+from sakk.core.evm import checksum_address
+from sakk.core.metadata import merge
+from sakk.store import address as address_store
+from sakk.store import customer as store
+from sakk.store import event as event_store
+from sakk.store import network as network_store
+
+DETAILS = ("name", "email", "description")
+
+
+def create(
+    connection: Connection,
+    *,
+    customer_id: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+    request_id: str | None = None,
+    details: Mapping[str, str | None] | None = None,
+    metadata: Mapping[str, str | None] | None = None,
+) -> dict[str, Any]:
+    """Create a customer and issue its address; returns the API's object."""
+    given = details or {}
+    customer = Customer(
+        id=customer_id,
+        account_id=account_id,
+        livemode=livemode,
+        name=given.get("name"),
+        email=given.get("email"),
+        description=given.get("description"),
+        metadata=merge({}, metadata),
+        deleted=False,
+        created=now,
+    )
+    store.insert_customer(connection, customer)
+    address_store.issue(
+        connection,
+        xpub=address_store.find_xpub(connection),
+        account_id=account_id,
+        livemode=livemode,
+        now=now,
+        customer=customer_id,
+    )
+    [shown] = show(connection, [customer])
+    _tell(connection, events.CUSTOMER_CREATED, customer, shown, now, request_id)
+    return shown
+
+
+def update(
+    connection: Connection,
+    customer_id: str,
+    changes: Mapping[str, Any],
+    *,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+    request_id: str | None = None,
+) -> dict[str, Any]:
+    """Change what is named: ``name``, ``email``, ``description``, ``metadata``."""
+    customer = store.find_customer(
+        connection, customer_id, account_id=account_id, livemode=livemode, for_update=True
+    )
+    if customer is None or customer.deleted:
+        raise missing(customer_id)
+    values: dict[str, Any] = {name: changes[name] for name in DETAILS if name in changes}
+    if "metadata" in changes:
+        values["metadata"] = merge(customer.metadata, changes["metadata"])
+    values = {name: value for name, value in values.items() if getattr(customer, name) != value}
+    if not values:
+        return show(connection, [customer])[0]
+    store.update_customer(connection, customer_id, values, account_id=account_id)
+    after = store.find_customer(connection, customer_id, account_id=account_id, livemode=livemode)
+    assert after is not None
+    [shown] = show(connection, [after])
+    before = {name: getattr(customer, name) for name in values}
+    _tell(connection, events.CUSTOMER_UPDATED, after, shown, now, request_id, before)
+    return shown
+
+
+def delete(
+    connection: Connection,
+    customer_id: str,
+    *,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+    request_id: str | None = None,
+) -> dict[str, Any]:
+    """Delete a customer: its details go, its address is watched for ever all the same."""
+    customer = store.find_customer(
+        connection, customer_id, account_id=account_id, livemode=livemode, for_update=True
+    )
+    if customer is None or customer.deleted:
+        raise missing(customer_id)
+    [before] = show(connection, [customer])
+    forgotten: dict[str, Any] = dict.fromkeys(DETAILS)
+    store.update_customer(
+        connection,
+        customer_id,
+        {**forgotten, "metadata": {}, "deleted": True},
+        account_id=account_id,
+    )
+    _tell(connection, events.CUSTOMER_DELETED, customer, before, now, request_id)
+    return {"id": customer_id, "object": "customer", "deleted": True}
+
+
+def show(connection: Connection, customers: Sequence[Customer]) -> list[dict[str, Any]]:
+    """The API's objects, each with its address on every enabled network of its mode."""
+    living = [customer for customer in customers if not customer.deleted]
+    if not living:
+        return [public_customer(customer, {}) for customer in customers]
+    tokens = _tokens(connection, livemode=living[0].livemode)
+    held = address_store.find_customer_addresses(connection, [customer.id for customer in living])
+    return [
+        public_customer(
+            customer,
+            {
+                network: {"address": checksum_address(held[customer.id]), "supported_tokens": list_}
+                for network, list_ in tokens.items()
+            }
+            if customer.id in held
+            else {},
+        )
+        for customer in customers
+    ]
+
+
+def missing(customer_id: str) -> ResourceMissing:
+    return ResourceMissing(f"No such customer: {customer_id!r}", param="id")
+
+
+def _tokens(connection: Connection, *, livemode: bool) -> dict[str, list[dict[str, Any]]]:
+    """Per enabled network, the tokens that may be paid in, in Stripe's words."""
+    assets = network_store.list_assets(connection)
+    return {
+        network.network: [
+            {
+                "token_currency": asset.currency,
+                "token_contract_address": checksum_address(asset.contract),
+                "asset": asset.asset,
+                "decimals": asset.decimals,
+            }
+            for asset in assets
+            if asset.network == network.network
+            and asset.payin_enabled
+            and asset.contract is not None
+        ]
+        for network in network_store.list_networks(connection, livemode=livemode)
+        if network.enabled
+    }
+
+
+def _tell(
+    connection: Connection,
+    type: str,
+    customer: Customer,
+    shown: dict[str, Any],
+    now: datetime,
+    request_id: str | None,
+    previous_attributes: dict[str, Any] | None = None,
+) -> None:
+    event = NewEvent(
+        account_id=customer.account_id,
+        livemode=customer.livemode,
+        type=type,
+        object_id=customer.id,
+        object=shown,
+        previous_attributes=previous_attributes,
+        request_id=request_id,
+    )
+    event_store.append(connection, [event], now=now)
