@@ -7,7 +7,9 @@ from typing import TypeVar
 
 from sakk.signing.protocol import (
     REASON_CHARACTERS_MAX,
+    FindRequest,
     FreezeRequest,
+    NotSigned,
     Public,
     PublicRequest,
     Refused,
@@ -61,6 +63,11 @@ class SignerClient:
         """Signed bytes for a transaction; SignerRefused says which rule forbids it."""
         return self._expect(request, Signed)
 
+    def find(self, intent_id: str, *, attempt: int = 0) -> Signed | None:
+        """What was signed for an intent, or None; SignerRefused while frozen."""
+        found = self._expect(FindRequest(intent_id=intent_id, attempt=attempt), (Signed, NotSigned))
+        return found if isinstance(found, Signed) else None
+
     def freeze(self, reason: str) -> Status:
         """Stop all signing at once; only a command at the signer's files undoes it."""
         return self._expect(FreezeRequest(reason=reason[:REASON_CHARACTERS_MAX]), Status)
@@ -73,7 +80,7 @@ class SignerClient:
         for connection in idle:
             connection.close()
 
-    def _expect(self, request: Request, kind: type[T]) -> T:
+    def _expect(self, request: Request, kind: type[T] | tuple[type[T], ...]) -> T:
         response = self._call(encode(request))
         if isinstance(response, Refused):
             raise refusal(response.reason, response.message)

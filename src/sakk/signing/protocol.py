@@ -1,4 +1,4 @@
-"""What the signer and its clients say to each other: length-prefixed MessagePack over a unix socket.
+"""What the signer and its clients say: length-prefixed MessagePack over a unix socket.
 
 A frame is four bytes of big-endian length and one message. A connection carries one request and its
 response at a time. There is no request that takes a hash: a signature is asked for by the unsigned
@@ -157,6 +157,13 @@ class StatusRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     """Ask how the signer is."""
 
 
+class FindRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="find"):
+    """Ask for what was signed for an intent: for a caller that died before it wrote that down."""
+
+    intent_id: str
+    attempt: int = 0
+
+
 class FreezeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="freeze"):
     """Stop all signing. No request undoes it: that is done at the signer's own files."""
 
@@ -169,6 +176,10 @@ class Signed(msgspec.Struct, frozen=True, tag="signed"):
     raw: bytes
     hash: str
     explanation: str
+
+
+class NotSigned(msgspec.Struct, frozen=True, tag="not_signed"):
+    """Nothing was signed for that intent and attempt."""
 
 
 class Public(msgspec.Struct, frozen=True, tag="public"):
@@ -205,8 +216,8 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     message: str
 
 
-Request = SignRequest | PublicRequest | StatusRequest | FreezeRequest
-Response = Signed | Public | Status | Refused
+Request = SignRequest | FindRequest | PublicRequest | StatusRequest | FreezeRequest
+Response = Signed | NotSigned | Public | Status | Refused
 
 _request_decoder = msgspec.msgpack.Decoder(Request)
 _response_decoder = msgspec.msgpack.Decoder(Response)
@@ -223,13 +234,19 @@ def encode(message: Request | Response) -> bytes:
 
 def decode_request(body: bytes) -> Request:
     """Read a request strictly; ValueError says where it is malformed."""
-    request: Request = _request_decoder.decode(body)
+    try:
+        request: Request = _request_decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a request: {error}") from error
     return request
 
 
 def decode_response(body: bytes) -> Response:
     """Read a response; ValueError if it is malformed."""
-    response: Response = _response_decoder.decode(body)
+    try:
+        response: Response = _response_decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a response: {error}") from error
     return response
 
 

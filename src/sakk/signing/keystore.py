@@ -1,0 +1,268 @@
+"""The keystore: one seed in an encrypted file, and the keys that are derived from it.
+
+The file is JSON: scrypt (RFC 7914) makes a key of the passphrase, AES-256-GCM holds the seed, and
+everything else in the file is authenticated with it. Keys are BIP-32 children at BIP-44 paths:
+deposits ``m/44'/60'/0'/0/i``, treasury ``m/44'/60'/1'/0/i``. Only the deposit account's public half
+leaves the signer.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NoReturn
+
+import coincurve
+import msgspec
+from bip32 import BIP32
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from sakk.core import evm, hd
+from sakk.core.errors import Misconfigured
+from sakk.signing.files import check_private, write_private
+from sakk.signing.protocol import Branch
+
+VERSION: Final = 1
+SEED_BYTES: Final = 32
+# BIP-32 asks for 128 to 512 bits; a BIP-39 mnemonic gives 512.
+SEED_BYTES_RANGE: Final = range(16, 65)
+SALT_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+PASSPHRASE_CHARACTERS_MIN: Final = 12
+# RFC 7914: 128 * n * r bytes of memory; 2^17 is 128 MiB and about half a second.
+SCRYPT_N: Final = 1 << 17
+SCRYPT_N_MIN: Final = 1 << 14
+SCRYPT_N_MAX: Final = 1 << 20
+SCRYPT_R: Final = 8
+SCRYPT_P: Final = 1
+ACCOUNT_PATHS: Final = {Branch.deposit: "m/44'/60'/0'", Branch.treasury: "m/44'/60'/1'"}
+KEYS_CACHED_MAX: Final = 4096
+
+
+class Secret:
+    """Bytes that never show themselves: not in a repr, a log, a traceback or a pickle."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
+
+
+class Keystore:
+    """An opened keystore: it signs digests for the signer's own rules, and shows no key."""
+
+    __slots__ = ("_accounts", "_key", "address", "path", "xpub")
+
+    address: Callable[[Branch, int], str]
+
+    def __init__(self, path: Path, seed: Secret) -> None:
+        root = BIP32.from_seed(seed.reveal())
+        self.path = path
+        self.xpub: str = root.get_xpub_from_path(ACCOUNT_PATHS[Branch.deposit])
+        self._accounts = {
+            branch: BIP32.from_xpriv(root.get_xpriv_from_path(f"{account}/0"))
+            for branch, account in ACCOUNT_PATHS.items()
+        }
+        self._key = lru_cache(maxsize=KEYS_CACHED_MAX)(self._derive)
+        self.address = lru_cache(maxsize=KEYS_CACHED_MAX)(self._address)
+
+    def __repr__(self) -> str:
+        return f"Keystore({str(self.path)!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a keystore is not pickled")
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the keystore in the log, so that one's log is not continued under another."""
+        return evm.keccak256(self.xpub.encode()).hex()[:32]
+
+    def sign_transaction(self, transaction: evm.Transaction, branch: Branch, index: int) -> bytes:
+        """Sign an EIP-1559 transaction (RFC 6979, low s): the same fields give the same bytes."""
+        key = self._key(branch, index)
+        compact = key.sign_recoverable(evm.signing_hash(transaction), hasher=None)
+        signed = evm.SignedTransaction(transaction, evm.parse_signature(compact))
+        raw = evm.encode_signed(signed)
+        # Read back what leaves: a fault in memory or in a library must not become a payment.
+        assert evm.decode_signed(raw) == signed
+        assert evm.recover_sender(signed) == self.address(branch, index)
+        return raw
+
+    def _derive(self, branch: Branch, index: int) -> coincurve.PrivateKey:
+        if not 0 <= index <= hd.INDEX_MAX:
+            raise ValueError(f"a derivation index is 0 to {hd.INDEX_MAX}, not {index}")
+        return coincurve.PrivateKey(self._accounts[branch].get_privkey_from_path([index]))
+
+    def _address(self, branch: Branch, index: int) -> str:
+        """The address of a key, in lower-case hex; ValueError for an index out of range."""
+        return evm.public_key_address(self._key(branch, index).public_key.format())
+
+
+class _Kdf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    n: int
+    r: int
+    p: int
+    salt: str
+
+
+class _Cipher(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    nonce: str
+    ciphertext: str
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file as it stands on disk; hexadecimal for bytes."""
+
+    version: int
+    created_at: str
+    entropy_source: str
+    xpub: str
+    kdf: _Kdf
+    cipher: _Cipher
+
+
+def create_keystore(
+    path: Path,
+    passphrase: str,
+    *,
+    now: datetime,
+    seed: bytes | None = None,
+    mnemonic: str | None = None,
+    scrypt_n: int = SCRYPT_N,
+) -> Keystore:
+    """Write a new keystore and open it; FileExistsError rather than overwrite one.
+
+    Without ``seed`` (16 to 64 bytes) or ``mnemonic`` (BIP-39) the seed is 32 bytes of the kernel's
+    random generator. Where it came from is recorded in the file.
+    """
+    if len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
+        raise Misconfigured(
+            f"the keystore's passphrase needs {PASSPHRASE_CHARACTERS_MIN} characters or more"
+        )
+    source, value = _seed(seed, mnemonic)
+    keystore = Keystore(path, Secret(value))
+    kdf = _Kdf("scrypt", scrypt_n, SCRYPT_R, SCRYPT_P, os.urandom(SALT_BYTES).hex())
+    nonce = os.urandom(NONCE_BYTES)
+    file = _File(
+        version=VERSION,
+        created_at=now.isoformat(),
+        entropy_source=source,
+        xpub=keystore.xpub,
+        kdf=kdf,
+        cipher=_Cipher("aes-256-gcm", nonce.hex(), ""),
+    )
+    ciphertext = AESGCM(_stretch(passphrase, kdf)).encrypt(nonce, value, _header(file))
+    sealed = msgspec.structs.replace(
+        file, cipher=msgspec.structs.replace(file.cipher, ciphertext=ciphertext.hex())
+    )
+    write_private(path, msgspec.json.format(msgspec.json.encode(sealed)) + b"\n", replace=False)
+    return keystore
+
+
+def open_keystore(path: Path, passphrase: str) -> Keystore:
+    """Decrypt a keystore; Misconfigured for a wrong passphrase, a changed file, or open modes."""
+    check_private(path)
+    try:
+        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        nonce, ciphertext = bytes.fromhex(file.cipher.nonce), bytes.fromhex(file.cipher.ciphertext)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Misconfigured(f"{path} is not a keystore: {error}") from None
+    if (file.version, file.kdf.name, file.cipher.name) != (VERSION, "scrypt", "aes-256-gcm"):
+        raise Misconfigured(f"{path} is a keystore of a kind that this version does not read")
+    try:
+        seed = AESGCM(_stretch(passphrase, file.kdf)).decrypt(nonce, ciphertext, _header(file))
+    except InvalidTag:
+        raise Misconfigured(
+            f"{path} does not open: the passphrase is wrong or the file was changed"
+        ) from None
+    keystore = Keystore(path, Secret(seed))
+    if keystore.xpub != file.xpub:
+        raise Misconfigured(f"{path} names another public key than its seed has")
+    return keystore
+
+
+def verify_keystore(path: Path, passphrase: str, *, xpub: str) -> Keystore:
+    """The restore drill: a copy opens, has the expected xpub, and its keys sign.
+
+    Misconfigured says what failed. Every branch signs a transaction that no chain accepts (the
+    largest chain id, to itself, of no value), and watch-only derivation agrees with it.
+    """
+    keystore = open_keystore(path, passphrase)
+    if keystore.xpub != xpub:
+        raise Misconfigured(f"{path} opens, but is not the keystore of the expected xpub")
+    for branch in Branch:
+        address = keystore.address(branch, 0)
+        drill = evm.Transaction(
+            chain_id=evm.CHAIN_ID_MAX,
+            nonce=0,
+            max_priority_fee_per_gas=0,
+            max_fee_per_gas=0,
+            gas_limit=0,
+            to=address,
+            value=0,
+            data=b"",
+        )
+        signed = evm.decode_signed(keystore.sign_transaction(drill, branch, 0))
+        if evm.recover_sender(signed) != address:
+            raise Misconfigured(f"{path}: the {branch} key does not sign for its address")
+    if hd.deposit_address(xpub, 0) != keystore.address(Branch.deposit, 0):
+        raise Misconfigured(f"{path}: watch-only derivation disagrees with the keys")
+    return keystore
+
+
+def _seed(seed: bytes | None, mnemonic: str | None) -> tuple[str, bytes]:
+    """Where the seed comes from, and the seed."""
+    if seed is not None and mnemonic is not None:
+        raise Misconfigured("give a seed or a mnemonic, not both")
+    if seed is not None:
+        if len(seed) not in SEED_BYTES_RANGE:
+            raise Misconfigured("a seed has 16 to 64 bytes")
+        return "imported seed", seed
+    if mnemonic is not None:
+        return "imported BIP-39 mnemonic", _seed_of_mnemonic(mnemonic.split())
+    return "kernel random generator (getrandom)", os.getrandom(SEED_BYTES)
+
+
+def _seed_of_mnemonic(words: Sequence[str]) -> bytes:
+    # Slow to import, and only an import needs it.
+    from eth_account.hdaccount.mnemonic import Mnemonic
+
+    phrase = " ".join(words)
+    if not Mnemonic().is_mnemonic_valid(phrase):
+        raise Misconfigured("the mnemonic is not a BIP-39 phrase (a word or the checksum is wrong)")
+    return bytes(Mnemonic.to_seed(phrase))
+
+
+def _header(file: _File) -> bytes:
+    """What AES-GCM authenticates beside the seed: the whole file except the ciphertext."""
+    cipher = msgspec.structs.replace(file.cipher, ciphertext="")
+    return msgspec.json.encode(msgspec.structs.replace(file, cipher=cipher))
+
+
+def _stretch(passphrase: str, kdf: _Kdf) -> bytes:
+    """Make the file's key of the passphrase; bounded, for the file itself names the cost."""
+    power_of_two = kdf.n > 0 and kdf.n & (kdf.n - 1) == 0
+    if not power_of_two or not SCRYPT_N_MIN <= kdf.n <= SCRYPT_N_MAX:
+        raise Misconfigured(f"scrypt n is a power of two, {SCRYPT_N_MIN} to {SCRYPT_N_MAX}")
+    if (kdf.r, kdf.p) != (SCRYPT_R, SCRYPT_P):
+        raise Misconfigured(f"scrypt r and p are {SCRYPT_R} and {SCRYPT_P}")
+    try:
+        salt = bytes.fromhex(kdf.salt)
+    except ValueError:
+        raise Misconfigured("scrypt salt is not hexadecimal") from None
+    kdf_function = Scrypt(salt=salt, length=32, n=kdf.n, r=kdf.r, p=kdf.p)
+    return kdf_function.derive(passphrase.encode())

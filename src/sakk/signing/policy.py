@@ -1,0 +1,272 @@
+"""The signer's own policy: a TOML file beside its keystore, which no other process writes.
+
+Amounts are strings of decimal digits in atomic units (wei for fees and top-ups): TOML's integers
+end at 64 bits. What the file does not name is not allowed. The signer reads the file again when it
+changes, and signs nothing while it is unreadable.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from sakk.core import caip, evm, hd
+from sakk.core.errors import Misconfigured
+from sakk.signing.files import check_private, write_private
+
+VERSION: Final = 1
+FILE_BYTES_MAX: Final = 1024 * 1024
+GWEI: Final = 10**9
+ETHER: Final = 10**18
+PUBLIC_KEY_BYTES: Final = 32
+DIGITS_MAX: Final = 78
+
+
+class NetworkRule(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """What one network may cost. Fees are in wei; a day is the last 24 hours.
+
+    ``fee_per_day_max`` counts the most that signed transactions can cost, gas limit times price.
+    ``cold_treasury_addresses`` are sweep destinations whose keys are elsewhere.
+    """
+
+    network: str
+    gas_limit_max: int
+    max_fee_per_gas_max: str
+    fee_per_day_max: str
+    topup_per_transaction_max: str
+    topup_per_day_max: str
+    cold_treasury_addresses: tuple[str, ...] = ()
+
+
+class AssetRule(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """How much of one asset may leave by payouts and refunds, in atomic units.
+
+    Above ``approvals_above`` a payout needs `Policy.approvals_min` approvals. Without
+    ``per_day_max`` no day limits it. With ``destinations``, no other address may be paid.
+    """
+
+    asset: str
+    per_transaction_max: str
+    per_day_max: str | None = None
+    approvals_above: str | None = None
+    destinations: tuple[str, ...] | None = None
+
+
+class Policy(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """The whole file.
+
+    A destination that was never paid waits ``destination_time_lock_seconds`` from the first request
+    that names it. ``approvers`` are Ed25519 public keys in hexadecimal.
+    """
+
+    version: int
+    frozen: bool = False
+    destination_time_lock_seconds: int
+    treasury_indexes: tuple[int, ...] = (0,)
+    approvals_min: int = 2
+    approvers: tuple[str, ...] = ()
+    networks: tuple[NetworkRule, ...]
+    assets: tuple[AssetRule, ...]
+
+    def network(self, network: str) -> NetworkRule | None:
+        """The rule of a network, or None: it is not allowed."""
+        return next((rule for rule in self.networks if rule.network == network), None)
+
+    def asset(self, asset: str) -> AssetRule | None:
+        """The rule of an asset, or None: it is not allowed."""
+        return next((rule for rule in self.assets if rule.asset == asset), None)
+
+
+def load_policy(path: Path) -> tuple[Policy, str]:
+    """Read and check a policy file; return it and its digest (SHA-256, hexadecimal).
+
+    Misconfigured names the field that is wrong.
+    """
+    check_private(path)
+    with path.open("rb") as file:
+        content = file.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise Misconfigured(f"{path} is larger than {FILE_BYTES_MAX} bytes")
+    try:
+        policy = msgspec.toml.decode(content, type=Policy)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path}: {error}") from None
+    try:
+        check_policy(policy)
+    except ValueError as error:
+        raise Misconfigured(f"{path}: {error}") from None
+    return policy, hashlib.sha256(content).hexdigest()
+
+
+def write_policy(path: Path, policy: Policy) -> None:
+    """Check a policy and write it, mode 0600, in one step."""
+    check_policy(policy)
+    write_private(path, render_policy(policy).encode(), replace=True)
+
+
+def check_policy(policy: Policy) -> None:
+    """Check what types cannot say; ValueError names the field."""
+    if policy.version != VERSION:
+        raise ValueError(f"version is {policy.version}, this signer reads {VERSION}")
+    if policy.destination_time_lock_seconds < 0:
+        raise ValueError("destination_time_lock_seconds is negative")
+    if not policy.treasury_indexes:
+        raise ValueError("treasury_indexes is empty")
+    if any(not 0 <= index <= hd.INDEX_MAX for index in policy.treasury_indexes):
+        raise ValueError(f"treasury_indexes are 0 to {hd.INDEX_MAX}")
+    _check_approvers(policy)
+    for place, network in enumerate(policy.networks):
+        _check_network(network, f"networks[{place}]")
+    for place, asset in enumerate(policy.assets):
+        _check_asset(asset, policy, f"assets[{place}]")
+    _check_unique([rule.network for rule in policy.networks], "networks")
+    _check_unique([rule.asset for rule in policy.assets], "assets")
+
+
+def sandbox_policy(networks: Sequence[str], assets: Mapping[str, int]) -> Policy:
+    """Generous limits for test money: 10,000 whole units a payout, no time lock, no velocity.
+
+    ``assets`` maps CAIP-19 assets to their decimals.
+    """
+    return Policy(
+        version=VERSION,
+        destination_time_lock_seconds=0,
+        networks=tuple(
+            NetworkRule(
+                network=network,
+                gas_limit_max=1_000_000,
+                max_fee_per_gas_max=str(10_000 * GWEI),
+                fee_per_day_max=str(1_000_000 * ETHER),
+                topup_per_transaction_max=str(ETHER),
+                topup_per_day_max=str(1_000_000 * ETHER),
+            )
+            for network in networks
+        ),
+        assets=tuple(
+            AssetRule(asset=asset, per_transaction_max=str(10_000 * 10**decimals))
+            for asset, decimals in assets.items()
+        ),
+    )
+
+
+def production_policy(networks: Sequence[str], assets: Mapping[str, int]) -> Policy:
+    """Strict limits to begin with; an operator raises them by editing the file.
+
+    Per asset 1,000 whole units a payout and 10,000 a day; a new destination waits a day; the native
+    coin tops up 0.01 at once and 1 a day; fees are capped at 200 gwei and 1 coin a day.
+    """
+    return Policy(
+        version=VERSION,
+        destination_time_lock_seconds=86_400,
+        networks=tuple(
+            NetworkRule(
+                network=network,
+                gas_limit_max=300_000,
+                max_fee_per_gas_max=str(200 * GWEI),
+                fee_per_day_max=str(ETHER),
+                topup_per_transaction_max=str(ETHER // 100),
+                topup_per_day_max=str(ETHER),
+            )
+            for network in networks
+        ),
+        assets=tuple(
+            AssetRule(
+                asset=asset,
+                per_transaction_max=str(1_000 * 10**decimals),
+                per_day_max=str(10_000 * 10**decimals),
+            )
+            for asset, decimals in assets.items()
+        ),
+    )
+
+
+def render_policy(policy: Policy) -> str:
+    """Write a policy as TOML."""
+    document = msgspec.to_builtins(policy)
+    tables = {name: document.pop(name) for name in ("networks", "assets")}
+    lines = ["# The signer's policy. Amounts are atomic units (wei for fees), as strings."]
+    lines += [f"{key} = {_render(value)}" for key, value in document.items()]
+    for name, rows in tables.items():
+        if not rows:
+            lines.insert(1, f"{name} = []")
+        for row in rows:
+            lines += ["", f"[[{name}]]"]
+            lines += [f"{key} = {_render(value)}" for key, value in row.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _render(value: object) -> str:
+    # A JSON string, number, boolean or list of those is the same text in TOML.
+    return msgspec.json.encode(value).decode()
+
+
+def _check_approvers(policy: Policy) -> None:
+    for key in policy.approvers:
+        try:
+            length = len(bytes.fromhex(key))
+        except ValueError:
+            length = 0
+        if length != PUBLIC_KEY_BYTES or key != key.lower():
+            raise ValueError(f"approvers holds {key!r}, not 64 lower-case hexadecimal digits")
+    _check_unique(policy.approvers, "approvers")
+    if policy.approvals_min < 1:
+        raise ValueError("approvals_min is below 1")
+    if policy.approvers and len(policy.approvers) < policy.approvals_min:
+        raise ValueError("approvals_min is more than there are approvers")
+
+
+def _check_network(rule: NetworkRule, name: str) -> None:
+    try:
+        caip.chain_id(rule.network)
+        for address in rule.cold_treasury_addresses:
+            evm.parse_address(address)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if rule.gas_limit_max < 21_000:
+        raise ValueError(f"{name}.gas_limit_max is below 21,000, the least that a transfer costs")
+    for field in (
+        "max_fee_per_gas_max",
+        "fee_per_day_max",
+        "topup_per_transaction_max",
+        "topup_per_day_max",
+    ):
+        _check_units(getattr(rule, field), f"{name}.{field}")
+
+
+def _check_asset(rule: AssetRule, policy: Policy, name: str) -> None:
+    try:
+        canonical = str(caip.parse_asset(rule.asset))
+        caip.erc20_contract(rule.asset)
+        for address in rule.destinations or ():
+            evm.parse_address(address)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if rule.asset != canonical:
+        raise ValueError(f"{name}.asset is not in its canonical form {canonical!r}")
+    if policy.network(caip.asset_network(rule.asset)) is None:
+        raise ValueError(f"{name}.asset is on a network that networks does not name")
+    _check_units(rule.per_transaction_max, f"{name}.per_transaction_max")
+    if rule.per_day_max is not None:
+        _check_units(rule.per_day_max, f"{name}.per_day_max")
+    if rule.approvals_above is not None:
+        _check_units(rule.approvals_above, f"{name}.approvals_above")
+        if not policy.approvers:
+            raise ValueError(f"{name}.approvals_above is set, but approvers is empty")
+
+
+def _check_units(text: str, name: str) -> None:
+    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
+        raise ValueError(f'{name} is {text!r}, not atomic units in digits such as "1000000"')
+
+
+def _check_unique(values: Sequence[str], name: str) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{name} names something twice")

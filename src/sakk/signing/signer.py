@@ -1,0 +1,472 @@
+"""The signer itself: the rules, what has happened so far, and one answer at a time.
+
+An answer follows from the request, the policy file, the log and the clock. The order of refusals:
+the policy must be readable and the signer not frozen; then the intent must be new or the same as
+signed before; then `rules.decode`; then approvals, the time lock, and velocity.
+"""
+
+import os
+import threading
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple, assert_never
+
+from sakk.core import evm
+from sakk.core.errors import Misconfigured
+from sakk.signing import log as journal
+from sakk.signing.files import check_private, sync_directory, write_private
+from sakk.signing.keystore import Keystore
+from sakk.signing.policy import Policy, load_policy
+from sakk.signing.protocol import (
+    REASON_CHARACTERS_MAX,
+    Branch,
+    FindRequest,
+    FreezeRequest,
+    NotSigned,
+    Public,
+    PublicRequest,
+    Purpose,
+    Reason,
+    Refused,
+    Request,
+    Response,
+    Signed,
+    SignerRefused,
+    SignRequest,
+    Status,
+    StatusRequest,
+    refusal,
+    request_digest,
+)
+from sakk.signing.rules import Decoded, approved_by, decode
+
+DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+# A caller cannot fill the disk: beyond this, refusals are counted but not written.
+REFUSALS_LOGGED_PER_HOUR_MAX: Final = 3_600
+REFUSALS_REMEMBERED_MAX: Final = 10_000
+UNFREEZE_NAME: Final = "unfreeze"
+PAYING: Final = frozenset({Purpose.payout, Purpose.refund})
+
+
+class Spent:
+    """What a budget used in a rolling window; amounts in the budget's own units."""
+
+    def __init__(self, window_ms: int) -> None:
+        self._window_ms = window_ms
+        self._entries: deque[tuple[int, int]] = deque()
+        self._total = 0
+
+    def add(self, at: int, amount: int) -> None:
+        self._entries.append((at, amount))
+        self._total += amount
+
+    def total(self, now: int) -> int:
+        """What counts at ``now``. A clock that went back keeps counting what it had counted."""
+        while self._entries and self._entries[0][0] <= now - self._window_ms:
+            self._total -= self._entries.popleft()[1]
+        return self._total
+
+
+class Written(NamedTuple):
+    """A signed intent: what it was asked with, and where the log holds its bytes."""
+
+    digest: str
+    place: journal.Place
+
+
+class Signer:
+    """One keystore, one policy file, one log; safe to call from several threads."""
+
+    def __init__(
+        self,
+        *,
+        keystore: Keystore,
+        policy_path: Path,
+        log_path: Path,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Open the log and replay it. Misconfigured if log, policy or keystore do not fit."""
+        self._keystore = keystore
+        self._policy_path = policy_path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._signed: dict[tuple[str, int], Written] = {}
+        self._attempts: dict[str, int] = {}
+        self._spent: defaultdict[str, Spent] = defaultdict(lambda: Spent(DAY_MS))
+        self._destinations: dict[tuple[str, str], int] = {}
+        self._paid: set[tuple[str, str]] = set()
+        self._refused: OrderedDict[str, Reason] = OrderedDict()
+        self._refusals = Spent(HOUR_MS)
+        self._signed_total = self._refused_total = 0
+        self._frozen_reason: str | None = None
+        self._logged_policy = ""
+        self._policy: Policy | None = None
+        self._policy_stamp: tuple[int, ...] | None = None
+        self._policy_error: str | None = None
+        self._log = journal.SignerLog(log_path)
+        try:
+            self._open()
+        except BaseException:
+            self._log.close()
+            raise
+
+    @property
+    def broken(self) -> bool:
+        """The log failed to write: only opening it again tells what it holds."""
+        return self._log.broken
+
+    def close(self) -> None:
+        """Close the log; a request under way ends first."""
+        with self._lock:
+            self._log.close()
+
+    def answer(self, request: Request, *, peer_uid: int) -> Response:
+        """Answer one request; refusals are answers. Other errors leave the outcome unknown."""
+        with self._lock:
+            try:
+                return self._answer(request, peer_uid)
+            except SignerRefused as refused:
+                return Refused(reason=refused.reason, message=refused.message)
+
+    def _answer(self, request: Request, peer_uid: int) -> Response:
+        match request:
+            case SignRequest():
+                return self._sign(request)
+            case FindRequest():
+                return self._find(request)
+            case PublicRequest():
+                return self._public()
+            case StatusRequest():
+                return self._status(peer_uid)
+            case FreezeRequest():
+                self._freeze(request.reason[:REASON_CHARACTERS_MAX])
+                return self._status(peer_uid)
+            case _:
+                assert_never(request)
+
+    def _sign(self, request: SignRequest) -> Signed:
+        now = self._now()
+        digest = request_digest(request)
+        try:
+            policy = self._policy_in_force(now)
+            self._check_frozen(policy, now)
+            before = self._same_as_before(request, digest)
+            if before is not None:
+                return before
+            decoded = decode(request, policy, self._keystore.address)
+            self._check_replaces(decoded)
+            self._check_approvals(decoded, policy)
+            self._check_time_lock(decoded, policy, now)
+            self._check_velocity(decoded, now)
+        except SignerRefused as refused:
+            self._note_refusal(request, digest, refused, now)
+            raise
+        key = request.key
+        raw = self._keystore.sign_transaction(decoded.transaction, key.branch, key.index)
+        return self._write(decoded, digest, raw, now)
+
+    def _same_as_before(self, request: SignRequest, digest: str) -> Signed | None:
+        """What was signed for this intent and attempt; a refusal if it was something else."""
+        written = self._signed.get((request.intent_id, request.attempt))
+        if written is None:
+            return None
+        if written.digest != digest:
+            raise refusal(
+                Reason.intent_conflict,
+                f"{request.intent_id} attempt {request.attempt} was signed with other content",
+            )
+        return self._read(written)
+
+    def _find(self, request: FindRequest) -> Signed | NotSigned:
+        now = self._now()
+        self._check_frozen(self._policy_in_force(now), now)
+        written = self._signed.get((request.intent_id, request.attempt))
+        return NotSigned() if written is None else self._read(written)
+
+    def _read(self, written: Written) -> Signed:
+        entry = self._log.read(written.place)
+        assert isinstance(entry, journal.SignedEntry)
+        return Signed(raw=bytes.fromhex(entry.raw), hash=entry.hash, explanation=entry.explanation)
+
+    def _check_replaces(self, decoded: Decoded) -> None:
+        """A later attempt may change fees only: it takes the nonce, so one of them is mined."""
+        request = decoded.request
+        latest = self._attempts.get(request.intent_id)
+        if latest is None:
+            return
+        if request.attempt < latest:
+            raise refusal(
+                Reason.intent_conflict,
+                f"{request.intent_id} attempt {latest} was signed, {request.attempt} is older",
+            )
+        entry = self._log.read(self._signed[(request.intent_id, latest)].place)
+        assert isinstance(entry, journal.SignedEntry)
+        before = (entry.purpose, entry.network, entry.source, entry.nonce)
+        before_moved = (entry.asset, entry.destination, entry.amount)
+        nonce = decoded.transaction.nonce
+        if before != (request.purpose, request.network, decoded.source, nonce) or (
+            before_moved != (request.asset, decoded.destination, str(decoded.amount))
+        ):
+            raise refusal(
+                Reason.intent_conflict,
+                f"{request.intent_id} attempt {request.attempt} is another transaction"
+                f" than attempt {latest}, not the same one with other fees",
+            )
+
+    def _check_approvals(self, decoded: Decoded, policy: Policy) -> None:
+        rule = decoded.asset_rule
+        if decoded.request.purpose not in PAYING or rule is None or rule.approvals_above is None:
+            return
+        if decoded.amount <= int(rule.approvals_above):
+            return
+        found = len(approved_by(decoded.request, policy))
+        if found < policy.approvals_min:
+            raise refusal(
+                Reason.approvals_required,
+                f"{decoded.amount} units are above {rule.approvals_above}: {policy.approvals_min}"
+                f" approvals are needed, {found} given",
+            )
+
+    def _check_time_lock(self, decoded: Decoded, policy: Policy, now: int) -> None:
+        """A destination that was never paid waits from the first request that names it."""
+        rule = decoded.asset_rule
+        if decoded.request.purpose not in PAYING or not policy.destination_time_lock_seconds:
+            return
+        name = (decoded.request.network, decoded.destination)
+        if name in self._paid or (rule is not None and rule.destinations is not None):
+            return
+        since = self._destinations.get(name)
+        if since is None:
+            if self._refusals.total(now) >= REFUSALS_LOGGED_PER_HOUR_MAX:
+                raise refusal(Reason.too_many_refusals, "too many new destinations in an hour")
+            self._log.append(journal.DestinationEntry(*name), at=now)
+            self._destinations[name] = since = now
+        until = since + policy.destination_time_lock_seconds * 1000
+        if now < until:
+            seconds = (until - now + 999) // 1000
+            raise refusal(
+                Reason.destination_time_locked,
+                f"{decoded.destination} is new: it can be paid in {seconds} seconds",
+            )
+
+    def _check_velocity(self, decoded: Decoded, now: int) -> None:
+        """Hold what the last 24 hours used, and this, against the day's limits."""
+        replaces = decoded.request.intent_id in self._attempts
+        rule = decoded.network_rule
+        limits = {_fees(rule.network): (decoded.fee_max, rule.fee_per_day_max)}
+        budget = _budget(decoded.request.purpose, decoded.request.network, decoded.request.asset)
+        if decoded.request.purpose is Purpose.topup:
+            limits[budget] = (decoded.amount, rule.topup_per_day_max)
+        elif decoded.request.purpose in PAYING:
+            day_max = decoded.asset_rule and decoded.asset_rule.per_day_max
+            if day_max is not None:
+                limits[budget] = (decoded.amount, day_max)
+        for name, (amount, limit) in limits.items():
+            # A replacement moves the money of the transaction that it replaces.
+            if replaces and name == budget:
+                continue
+            spent = self._spent[name].total(now)
+            if spent + amount > int(limit):
+                raise refusal(
+                    Reason.over_velocity,
+                    f"{amount} after {spent} in 24 hours is above {limit} of {name}",
+                )
+
+    def _write(self, decoded: Decoded, digest: str, raw: bytes, now: int) -> Signed:
+        """Make the signature durable in the log; only then may it leave."""
+        request = decoded.request
+        signed = Signed(
+            raw=raw,
+            hash=evm.transaction_hash(raw),
+            explanation=decoded.explanation,
+        )
+        entry = journal.SignedEntry(
+            intent_id=request.intent_id,
+            attempt=request.attempt,
+            digest=digest,
+            purpose=request.purpose,
+            network=request.network,
+            source=decoded.source,
+            nonce=decoded.transaction.nonce,
+            asset=request.asset,
+            destination=decoded.destination,
+            amount=str(decoded.amount),
+            fee_max=str(decoded.fee_max),
+            raw=raw.hex(),
+            hash=signed.hash,
+            explanation=signed.explanation,
+        )
+        place = self._log.append(entry, at=now)
+        self._take_signed(entry, place, now)
+        return signed
+
+    def _take_signed(self, entry: journal.SignedEntry, place: journal.Place, at: int) -> None:
+        """What a signature changes in memory: the same now and at replay."""
+        replaces = entry.intent_id in self._attempts
+        self._signed[(entry.intent_id, entry.attempt)] = Written(entry.digest, place)
+        self._attempts[entry.intent_id] = entry.attempt
+        purpose = Purpose(entry.purpose)
+        if not replaces and purpose in PAYING | {Purpose.topup}:
+            budget = _budget(purpose, entry.network, entry.asset)
+            self._spent[budget].add(at, int(entry.amount))
+        self._spent[_fees(entry.network)].add(at, int(entry.fee_max))
+        if purpose in PAYING:
+            self._paid.add((entry.network, entry.destination))
+        self._signed_total += 1
+
+    def _note_refusal(
+        self, request: SignRequest, digest: str, refused: SignerRefused, now: int
+    ) -> None:
+        """Write a refusal once: a caller that asks again and again adds nothing."""
+        self._refused_total += 1
+        if self._refused.get(digest) is refused.reason:
+            return
+        self._refused[digest] = refused.reason
+        if len(self._refused) > REFUSALS_REMEMBERED_MAX:
+            self._refused.popitem(last=False)
+        if self._refusals.total(now) >= REFUSALS_LOGGED_PER_HOUR_MAX:
+            return
+        self._refusals.add(now, 1)
+        entry = journal.RefusedEntry(
+            intent_id=request.intent_id[:128],
+            attempt=request.attempt,
+            digest=digest,
+            reason=refused.reason,
+            message=refused.message[:1000],
+        )
+        self._log.append(entry, at=now)
+
+    def _check_frozen(self, policy: Policy, now: int) -> None:
+        self._take_unfreeze(now)
+        if policy.frozen:
+            raise refusal(Reason.frozen, "the signer is frozen by its policy file")
+        if self._frozen_reason is not None:
+            raise refusal(Reason.frozen, f"the signer is frozen: {self._frozen_reason}")
+
+    def _freeze(self, reason: str) -> None:
+        # An unfreeze that was left from an earlier time must not undo this freeze.
+        unfreeze = self._log.path.with_name(UNFREEZE_NAME)
+        unfreeze.unlink(missing_ok=True)
+        if self._frozen_reason is None:
+            self._log.append(journal.FrozenEntry(reason), at=self._now())
+            self._frozen_reason = reason
+
+    def _take_unfreeze(self, now: int) -> None:
+        """Obey the file that `request_unfreeze` leaves where only the signer's owner writes."""
+        path = self._log.path.with_name(UNFREEZE_NAME)
+        if self._frozen_reason is None or not path.exists():
+            return
+        try:
+            check_private(path)
+        except Misconfigured as error:
+            raise refusal(Reason.frozen, f"the signer stays frozen: {error.message}") from None
+        reason = path.read_text(errors="replace")[:REASON_CHARACTERS_MAX]
+        # Unlink first: a crash in between leaves it frozen, never unfrozen by a stale file.
+        path.unlink()
+        sync_directory(path.parent)
+        self._log.append(journal.UnfrozenEntry(reason), at=now)
+        self._frozen_reason = None
+
+    def _policy_in_force(self, now: int) -> Policy:
+        """The policy file as it stands now; a refusal while it cannot be read."""
+        try:
+            found = self._policy_path.stat()
+            stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if stamp != self._policy_stamp or self._policy is None:
+                policy, digest = load_policy(self._policy_path)
+                if digest != self._logged_policy:
+                    self._log.append(journal.PolicyEntry(digest), at=now)
+                    self._logged_policy = digest
+                self._policy, self._policy_stamp = policy, stamp
+        except (Misconfigured, OSError) as error:
+            self._policy, self._policy_error = None, str(error)
+            raise refusal(Reason.policy_invalid, f"the policy is not readable: {error}") from None
+        self._policy_error = None
+        return self._policy
+
+    def _public(self) -> Public:
+        policy = self._policy_in_force(self._now())
+        return Public(
+            xpub=self._keystore.xpub,
+            treasury_addresses={
+                index: self._keystore.address(Branch.treasury, index)
+                for index in policy.treasury_indexes
+            },
+        )
+
+    def _status(self, peer_uid: int) -> Status:
+        now = self._now()
+        reason = self._frozen_reason
+        try:
+            self._check_frozen(self._policy_in_force(now), now)
+            reason = None
+        except SignerRefused as refused:
+            if refused.reason is Reason.frozen:
+                reason = refused.message
+        return Status(
+            frozen=reason is not None,
+            frozen_reason=reason,
+            policy_error=self._policy_error,
+            policy_digest=self._logged_policy,
+            log_sequence=self._log.sequence,
+            log_head=self._log.head,
+            signed_total=self._signed_total,
+            refused_total=self._refused_total,
+            uid=os.geteuid(),
+            same_uid=peer_uid == os.geteuid(),
+            spent={name: str(spent.total(now)) for name, spent in self._spent.items()},
+        )
+
+    def _open(self) -> None:
+        """Replay the log, begin a new one, and check that it is this keystore's."""
+        for place, at, entry in self._log.replay():
+            self._take(place, at, entry)
+        if self._log.sequence == 0:
+            opened = journal.OpenedEntry(self._keystore.fingerprint)
+            self._log.append(opened, at=self._now())
+        load_policy(self._policy_path)
+
+    def _take(self, place: journal.Place, at: int, entry: journal.Entry) -> None:
+        match entry:
+            case journal.OpenedEntry():
+                if entry.fingerprint != self._keystore.fingerprint:
+                    raise Misconfigured(f"{self._log.path} is the log of another keystore")
+            case journal.SignedEntry():
+                self._take_signed(entry, place, at)
+            case journal.RefusedEntry():
+                self._refused_total += 1
+                self._refusals.add(at, 1)
+            case journal.DestinationEntry():
+                self._destinations[(entry.network, entry.destination)] = at
+            case journal.FrozenEntry():
+                self._frozen_reason = entry.reason
+            case journal.UnfrozenEntry():
+                self._frozen_reason = None
+            case journal.PolicyEntry():
+                self._logged_policy = entry.digest
+            case _:
+                assert_never(entry)
+
+    def _now(self) -> int:
+        """Milliseconds since 1970, by the clock that was passed in."""
+        return int(self._clock().timestamp() * 1000)
+
+
+def request_unfreeze(directory: Path, reason: str) -> None:
+    """Let the signer of this data directory sign again: it takes this up at its next request."""
+    path = directory / UNFREEZE_NAME
+    write_private(path, reason[:REASON_CHARACTERS_MAX].encode(), replace=True)
+    owner = directory.stat()
+    if os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _budget(purpose: Purpose, network: str, asset: str) -> str:
+    return f"{network}/topup" if purpose is Purpose.topup else asset
+
+
+def _fees(network: str) -> str:
+    return f"{network}/fees"
