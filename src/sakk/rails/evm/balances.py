@@ -14,6 +14,7 @@ from eth_abi.exceptions import DecodingError
 from sakk.core import abi, caip
 from sakk.core.errors import Misconfigured, Unavailable
 from sakk.rails.evm.rpc import Call, Rpc, RpcRefused, parse_data, parse_quantity
+from sakk.rails.rail import BlockRef
 
 MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11"
 # A balanceOf through a proxy costs up to 35k gas; nodes cap eth_call at 50M.
@@ -60,6 +61,16 @@ def balances(rpc: Rpc, holdings: Iterable[Holding], block: int | str) -> dict[Ho
         # One token that eats all gas fails a whole multicall; alone it fails only itself.
         found.update(zip(chunk, values or _one_by_one(rpc, chunk, at), strict=True))
     return found
+
+
+def net_changes(rpc: Rpc, holdings: Sequence[Holding], block: BlockRef) -> dict[Holding, int]:
+    """By how many units each holding changed in one block: what really arrived, less what left.
+
+    For tokens whose Transfer event says more than they credit (a fee on transfer).
+    """
+    before = balances(rpc, holdings, block.parent_hash)
+    after = balances(rpc, holdings, block.hash)
+    return {holding: after[holding] - before[holding] for holding in after}
 
 
 def canonical(block_hash: str) -> dict[str, object]:

@@ -194,6 +194,7 @@ def simulate(
     rpc: Rpc, *, sender: str, receiver: str, contract: str | None, units: int
 ) -> Simulation:
     """Try a transfer on the newest state, and read what each side's balance would become."""
+    sender, receiver = sender.lower(), receiver.lower()
     target = _target(receiver, contract, units)
     try:
         return _simulate_exactly(rpc, sender, receiver, contract, target)
@@ -430,6 +431,6 @@ def _approvals(logs: Sequence[SimulatedLog], sender: str) -> tuple[str, ...]:
         for log in logs
         if len(log.topics) == 3
         and log.topics[0].lower() == APPROVAL_TOPIC
-        and "0x" + log.topics[1][26:].lower() == sender.lower()
+        and "0x" + log.topics[1][26:].lower() == sender
         and any(parse_data(log.data))
     )

@@ -98,6 +98,7 @@ def status(
     ``since_block``: the head's number when it was signed, where the search for a replacement
     begins. ``confirmations``: how deep the replacement must lie to be believed.
     """
+    sender = sender.lower()
     mined = _mined(rpc, tx_hash)
     if mined is not None:
         return mined
