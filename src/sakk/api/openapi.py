@@ -266,8 +266,11 @@ def _without_null(schema: Schema) -> Schema:
     options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
     if len(options) != 1:
         return schema
-    rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
-    return rest | options[0]
+    rest: Schema = {
+        name: value for name, value in schema.items() if name not in ("anyOf", "default")
+    }
+    rest.update(options[0])
+    return rest
 
 
 def _is_nested(schema: Schema, components: dict[str, Schema]) -> bool:

@@ -29,6 +29,7 @@ from sakk.core.idempotency import (
 )
 from sakk.store import idempotency as store
 from sakk.store.database import Database
+from sakk.store.failpoint import failpoint
 
 CONFLICTS_MAX = 3
 
@@ -113,8 +114,10 @@ def run_in_two_steps(database: Database, request: Keyed, work: Work, failed: Fai
             record = store.find(connection, key)
     if claimed is None:
         return _settled(record, request)
+    failpoint("idempotency.claimed")
     seed, resumed = claimed
     answer = _guarded(work, Attempt(seed=seed, resumed=resumed), failed)
+    failpoint("idempotency.executed")
     with database.begin() as connection:
         if not is_stored(answer.status):
             store.release(connection, key, now=request.now)

@@ -17,7 +17,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core import ids
 from sakk.core.idempotency import Key, Record, State
@@ -47,6 +46,12 @@ _LOOK = text(
     " k.lease_until, k.request_id, k.status, k.body"
     " FROM (SELECT 1) AS one LEFT JOIN idempotency_keys AS k"
     " ON k.account_id = :account_id AND k.livemode = :livemode AND k.key = :key"
+)
+_INSERT_FINISHED = text(
+    "INSERT INTO idempotency_keys (account_id, livemode, key, fingerprint, state, seed, request_id,"
+    " status, body, created) VALUES (:account_id, :livemode, :key, :fingerprint, 'finished', :seed,"
+    " :request_id, :status, :body, :now)"
+    " ON CONFLICT (account_id, livemode, key) DO NOTHING RETURNING true"
 )
 # A started row whose lease is over is taken over; a row that stays as it is returns nothing.
 _CLAIM = text(
@@ -80,21 +85,19 @@ def find(connection: Connection, key: Key) -> Record | None:
 
 def insert_finished(connection: Connection, key: Key, record: Record, *, now: datetime) -> bool:
     """Store an answer; False when another request stored its own first."""
-    statement = insert(idempotency_keys).on_conflict_do_nothing()
-    result = connection.execute(
-        statement,
+    row = connection.execute(
+        _INSERT_FINISHED,
         {
             **_columns(key),
             "fingerprint": record.fingerprint,
-            "state": State.finished.value,
             "seed": record.seed,
             "request_id": record.request_id,
             "status": record.status,
             "body": record.body,
-            "created": now,
+            "now": now,
         },
-    )
-    return result.rowcount == 1
+    ).first()
+    return row is not None
 
 
 def claim(

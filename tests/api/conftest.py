@@ -1,0 +1,28 @@
+"""One server for the API's tests, and a fresh one for those that break it."""
+
+import os
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from sakk.store.database import open_database
+from tests.api.world import Api, create_world, serving
+from tests.conftest import sibling
+
+
+@pytest.fixture(scope="session")
+def api(postgres_url: str, _template: str) -> Iterator[Api]:
+    """The server that most tests share; none may rely on being alone on it."""
+    name = f"test_api_{os.getpid()}"
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {_template}")
+    database = open_database(sibling(postgres_url, name))
+    try:
+        world = create_world(database)
+        with serving(database.url) as (url, _):
+            yield Api(url=url, world=world, database=database)
+    finally:
+        database.close()
+        with psycopg.connect(postgres_url, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,102 @@
+"""The application as the tests run it: every route, and probes that fail, wait and die.
+
+Run by granian in a process of its own; ``DATABASE_URL`` names the test's database.
+"""
+
+import os
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field
+from sqlalchemy import text
+from starlette.types import ASGIApp
+
+from sakk.api.app import ROUTES, create_app
+from sakk.api.context import Context, Document
+from sakk.api.dependencies import ApiSettings, Dependencies
+from sakk.api.parameters import Amount, Metadata, Parameters, ShortText, Strict
+from sakk.api.route import Resource
+from sakk.api.shapes import Shape
+from sakk.core.errors import BalanceInsufficient, Unavailable
+from sakk.flow.context import Parts
+from sakk.store.database import open_database
+
+PROBE_LOCK = 77
+probe = Resource("probes")
+
+
+class Place(Strict):
+    """Where to."""
+
+    network: ShortText
+    address: ShortText
+
+
+class ProbeParameters(Parameters):
+    """One of every shape."""
+
+    mode: Literal["echo", "refuse", "crash", "wait", "unavailable"] = "echo"
+    amount: Amount | None = None
+    flag: bool | None = None
+    words: Annotated[list[ShortText], Field(max_length=5)] | None = None
+    destination: Place | None = None
+    places: list[Place] | None = None
+    metadata: Metadata | None = None
+
+
+class ProbeShape(Shape):
+    """What the handler was given."""
+
+    id: str
+    seen: dict[str, Any]
+
+
+def _run(context: Context, body: ProbeParameters, object_id: str) -> Document:
+    """Count the execution in a transaction of its own, then do as asked."""
+    with context.database.begin() as connection:
+        connection.execute(text("INSERT INTO probe_runs VALUES (:id)"), {"id": object_id})
+    match body.mode:
+        case "refuse":
+            raise BalanceInsufficient("Not enough.", param="amount")
+        case "crash":
+            raise RuntimeError("a fault of ours")
+        case "unavailable":
+            raise Unavailable("Away.")
+        case "wait":
+            with context.database.begin() as connection:
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({PROBE_LOCK})"))
+        case "echo":
+            pass
+    seen = body.model_dump(exclude_unset=True, mode="json")
+    return {"id": object_id, "seen": seen}
+
+
+@probe.post("/v1/probes", returns=ProbeShape, operation="create_probe")
+def create(context: Context, body: ProbeParameters) -> Document:
+    """Run in one transaction."""
+    object_id = context.object_id("prb")
+    context.connection.execute(text("INSERT INTO probes VALUES (:id)"), {"id": object_id})
+    return _run(context, body, object_id)
+
+
+@probe.post("/v1/probes/outside", returns=ProbeShape, operation="probe_outside", two_steps=True)
+def create_outside(context: Context, body: ProbeParameters) -> Document:
+    """Run in two steps; the row of the object is written once, whatever comes."""
+    object_id = context.object_id("prb")
+    with context.database.begin() as connection:
+        connection.execute(
+            text("INSERT INTO probes VALUES (:id) ON CONFLICT DO NOTHING"), {"id": object_id}
+        )
+    return _run(context, body, object_id)
+
+
+def make() -> ASGIApp:
+    """The application; limits from the environment."""
+    limit = os.environ.get("PROBE_RATE_LIMIT")
+    failures = os.environ.get("PROBE_FAILURE_LIMIT")
+    settings = ApiSettings(
+        rate_limit_per_second=None if limit is None else int(limit),
+        authentication_failures_per_minute=None if failures is None else int(failures),
+        webhook_allow_loopback=True,
+    )
+    parts = Parts(database=open_database(os.environ["DATABASE_URL"]), books=cast(Any, None))
+    return create_app(Dependencies(parts=parts, settings=settings), (*ROUTES, *probe.routes))
