@@ -15,27 +15,7 @@ FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 PRINT_ALLOWED = ("src/sakk/cli/", "src/sakk/bench/", "bench/", "scripts/", "tests/", "docs/")
 GENERATED = ("src/sakk/store/migrations/versions/",)
-TEXT_ENDINGS = {
-    "",
-    *[
-        ".py",
-        ".md",
-        ".toml",
-        ".lock",
-        ".json",
-        ".yml",
-        ".yaml",
-        ".sh",
-        ".mjs",
-        ".js",
-        ".html",
-        ".css",
-        ".sol",
-        ".txt",
-        ".cfg",
-        ".mako",
-    ],
-}
+BINARY_ENDINGS = {".png", ".ico", ".woff2", ".gz", ".zip", ".bin", ".pdf"}
 # Written so that this file does not find itself.
 REGISTRY_ADDRESS = re.compile(
     r"https?://(?!(?:www\.)?(?:pypi\.org/project|npmjs\.com/package))[^\s\"'<>)]*"
@@ -102,7 +82,7 @@ def test_no_address_of_a_registry_and_no_path_of_a_machine() -> None:
     found = [
         f"{name}:{number}"
         for name in _tracked()
-        if Path(name).suffix in TEXT_ENDINGS and "/data/" not in name
+        if Path(name).suffix not in BINARY_ENDINGS and "/data/" not in name
         for number, line in enumerate(_text(name).splitlines(), 1)
         if REGISTRY_ADDRESS.search(line) or INDEX_OPTION.search(line) or MACHINE_PATH.search(line)
     ]

@@ -30,7 +30,10 @@ _PATTERNS = (
     (re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+(@)"), rf"\1{HIDDEN}\2"),
     (re.compile(r"\b([xyzt]prv)[1-9A-HJ-NP-Za-km-z]{80,}"), rf"\1{HIDDEN}"),
     (
-        re.compile(r"(?i)(private[ _]?key\W{1,4}(?:0x)?|pass(?:word|phrase)\W{1,4})[^\s,;)\]}]+"),
+        re.compile(
+            r"(?i)((?:private[ _]?key|pass(?:word|phrase)|mnemonic)[\"']?\s?[=:]\s?[\"']?)"
+            r"[^\s,;)\]}\"']+"
+        ),
         rf"\1{HIDDEN}",
     ),
     (re.compile(r"(?i)\b(bearer )\S+"), rf"\1{HIDDEN}"),
