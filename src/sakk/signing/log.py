@@ -152,8 +152,12 @@ class SignerLog:
             raise Misconfigured(f"{path} is in use by another signer") from None
 
     def close(self) -> None:
-        """Close the file and let go of its lock."""
-        os.close(self._file)
+        """Close the file and let go of its lock; nothing can be written afterwards."""
+        if self._file < 0:
+            return
+        # The number may soon be another file's: it must not be written to by mistake.
+        descriptor, self._file, self.broken = self._file, -1, True
+        os.close(descriptor)
 
     def replay(self) -> Iterator[Replayed]:
         """Read and verify every line, and cut off a torn last one; Misconfigured if broken."""

@@ -67,22 +67,30 @@ def main(
     stop: threading.Event,
     clock: Callable[[], datetime],
     user: str | None = None,
-    allowed_uids: frozenset[int] | None = None,
+    client_uid: int | None = None,
+    on_ready: Callable[[], None] | None = None,
 ) -> None:
     """The role ``signer``: harden, become its own user if started as root, open, and serve.
 
-    With ``user``, the files and the directory must belong to that user. The socket is bound before
-    the change of user, so it belongs to who started the signer.
+    With ``user``, the files and their directory must belong to that user. The socket is bound
+    before the change of user; it belongs to ``client_uid`` (whom the other roles run as), or else
+    to who started the signer. ``on_ready`` is called when clients can connect.
     """
     harden_process()
-    allowed = allowed_uids or frozenset({os.geteuid(), 0})
+    starter = os.geteuid()
+    allowed = frozenset({starter, 0} if client_uid is None else {client_uid, 0})
     with contextlib.closing(bind(socket_path)) as listener:
-        if user is not None and os.geteuid() == 0:
+        if client_uid is not None and client_uid != starter:
+            os.chown(socket_path, client_uid, -1)
+        if user is not None and starter == 0:
             drop_privileges(user)
-            # A change of user makes a process dumpable again.
+            # A change of user resets what prctl(2) set.
             harden_process()
         keystore = open_keystore(files.keystore, passphrase)
-        serve_on(listener, keystore, files.policy, files.log, stop, clock=clock, allowed=allowed)
+        with contextlib.closing(
+            Signer(keystore=keystore, policy_path=files.policy, log_path=files.log, clock=clock)
+        ) as signer:
+            serve_on(listener, signer, stop, allowed=allowed, on_ready=on_ready)
     with contextlib.suppress(OSError):
         socket_path.unlink(missing_ok=True)
 
@@ -96,12 +104,16 @@ def serve(
     *,
     clock: Callable[[], datetime],
     allowed_uids: frozenset[int] | None = None,
+    on_ready: Callable[[], None] | None = None,
 ) -> None:
     """Bind and answer until ``stop`` is set. Misconfigured if log, policy or socket do not fit."""
     allowed = allowed_uids or frozenset({os.geteuid(), 0})
-    with contextlib.closing(bind(socket_path)) as listener:
-        serve_on(listener, keystore, policy_path, log_path, stop, clock=clock, allowed=allowed)
-    socket_path.unlink(missing_ok=True)
+    with contextlib.closing(
+        Signer(keystore=keystore, policy_path=policy_path, log_path=log_path, clock=clock)
+    ) as signer:
+        with contextlib.closing(bind(socket_path)) as listener:
+            serve_on(listener, signer, stop, allowed=allowed, on_ready=on_ready)
+        socket_path.unlink(missing_ok=True)
 
 
 def bind(socket_path: Path) -> socket.socket:
@@ -124,20 +136,19 @@ def bind(socket_path: Path) -> socket.socket:
 
 def serve_on(
     listener: socket.socket,
-    keystore: Keystore,
-    policy_path: Path,
-    log_path: Path,
+    signer: Signer,
     stop: threading.Event,
     *,
-    clock: Callable[[], datetime],
     allowed: frozenset[int],
+    on_ready: Callable[[], None] | None = None,
 ) -> None:
-    """Open the signer, then listen: whoever can connect finds it ready."""
-    signer = Signer(keystore=keystore, policy_path=policy_path, log_path=log_path, clock=clock)
+    """Listen and answer until ``stop`` is set, or Unavailable when the log fails to write."""
     connections = _Connections(signer, allowed)
     try:
         listener.listen(BACKLOG)
         logger.info("signer ready", uid=os.geteuid())
+        if on_ready is not None:
+            on_ready()
         while not stop.is_set():
             if signer.broken:
                 raise Unavailable("the signer's log failed to write: it is read again at a restart")
@@ -146,7 +157,6 @@ def serve_on(
                 connections.start(connection)
     finally:
         connections.close()
-        signer.close()
 
 
 class _Connections:

@@ -41,6 +41,7 @@ from sakk.signing.protocol import (
     request_digest,
 )
 from sakk.signing.rules import Decoded, approved_by, decode
+from sakk.store.failpoint import failpoint
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
@@ -261,7 +262,7 @@ class Signer:
         if decoded.request.purpose is Purpose.topup:
             limits[budget] = (decoded.amount, rule.topup_per_day_max)
         elif decoded.request.purpose in PAYING:
-            day_max = decoded.asset_rule and decoded.asset_rule.per_day_max
+            day_max = None if decoded.asset_rule is None else decoded.asset_rule.per_day_max
             if day_max is not None:
                 limits[budget] = (decoded.amount, day_max)
         for name, (amount, limit) in limits.items():
@@ -299,7 +300,9 @@ class Signer:
             hash=signed.hash,
             explanation=signed.explanation,
         )
+        failpoint("signer.log.before")
         place = self._log.append(entry, at=now)
+        failpoint("signer.log.after")
         self._take_signed(entry, place, now)
         return signed
 
