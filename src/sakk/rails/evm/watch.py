@@ -15,8 +15,10 @@ some; ``none`` is for chains whose headers carry no true bloom.
 import gc
 import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Literal
 
 import msgspec
@@ -31,6 +33,7 @@ from sakk.rails.evm.rpc import (
     RpcDisagreement,
     RpcInconsistent,
     RpcRefused,
+    RpcUnavailable,
     parse_data,
     parse_quantity,
 )
@@ -60,7 +63,10 @@ __all__ = [
 BloomMode = Literal["exact", "suspicious", "none"]
 
 # Full blocks of the largest chains are 1 to 2 MB of JSON.
-BLOCKS_PER_REQUEST = 16
+BLOCKS_PER_REQUEST = 8
+# Requests under way while the one before them is searched: the node and we work at once.
+REQUESTS_AHEAD = 2
+BLOCKS_PER_STEP_MAX = 64
 # A Transfer log costs at least 1,756 gas, so this bounds one answer to about 100,000 logs.
 LOGS_GAS_PER_REQUEST = 180_000_000
 REORG_DEPTH_MAX = 4_096
@@ -109,6 +115,9 @@ class RawReceipt(msgspec.Struct, rename="camel"):
     status: str | None = None
     contract_address: str | None = None
     logs: list[RawLog] = []
+
+
+ReadBlock = tuple[BlockRef, RawHeader, list[RawLog]]
 
 
 class AddressSet:
@@ -246,12 +255,24 @@ class EvmWatcher:
         if cursor is not None and until <= cursor.number:
             return self._stand_still(cursor, until, known_hash)
         first = cursor.number + 1 if cursor else (until if start is None else start)
-        last = min(until, first + min(blocks_max, BLOCKS_PER_REQUEST) - 1)
-        blocks = self._linked_blocks(cursor, range(first, last + 1))
-        if blocks is None:
-            assert cursor is not None
-            return Follow(reorg=self._find_reorg(cursor, known_hash))
-        return Follow(blocks=tuple(self._read_transfers(blocks)))
+        last = min(until, first + min(blocks_max, BLOCKS_PER_STEP_MAX) - 1)
+        seen: list[BlockSeen] = []
+        previous = cursor
+        with closing(self._read_ahead(range(first, last + 1))) as blocks:
+            try:
+                for ref, raw, logs in blocks:
+                    if previous is not None and ref.parent_hash != previous.hash:
+                        if seen:
+                            # The chain moved between two answers: the next step will see how.
+                            break
+                        return Follow(reorg=self._find_reorg(previous, known_hash))
+                    seen.append(BlockSeen(ref, self._transfers(ref, raw, logs)))
+                    previous = ref
+            except RpcUnavailable:
+                # What was read before holds; if the failure lasts, the next step meets it first.
+                if not seen:
+                    raise
+        return Follow(blocks=tuple(seen))
 
     def confirm(self, transfer: TransferSeen) -> None:
         """Read a transfer's receipt from two providers: for amounts above the operator's limit.
@@ -300,34 +321,46 @@ class EvmWatcher:
             return Follow()
         return Follow(reorg=self._find_reorg(cursor, known_hash))
 
-    def _linked_blocks(
-        self, cursor: BlockRef | None, numbers: Sequence[int]
-    ) -> list[tuple[BlockRef, RawBlock]] | None:
-        """The blocks of these numbers as far as they link up; None if not to the cursor at all."""
+    def _read_ahead(self, numbers: Sequence[int]) -> Generator[ReadBlock, None, None]:
+        """Blocks of these numbers with their logs, in order, until one is not there yet."""
+        runs = [
+            numbers[place : place + BLOCKS_PER_REQUEST]
+            for place in range(0, len(numbers), BLOCKS_PER_REQUEST)
+        ]
+        if len(runs) == 1:
+            yield from self._read_blocks(runs[0])
+            return
+        with ThreadPoolExecutor(REQUESTS_AHEAD, "evm-read-ahead") as pool:
+            waiting: deque[Future[list[ReadBlock]]] = deque()
+            for place, run in enumerate(runs):
+                while len(waiting) <= REQUESTS_AHEAD and place + len(waiting) < len(runs):
+                    waiting.append(pool.submit(self._read_blocks, runs[place + len(waiting)]))
+                blocks = waiting.popleft().result()
+                yield from blocks
+                if len(blocks) < len(run):
+                    return
+
+    def _read_blocks(self, numbers: Sequence[int]) -> list[ReadBlock]:
+        """Blocks by number, then their logs by hash; fewer when the node has fewer."""
         calls = [Call("eth_getBlockByNumber", [hex(number), self._native]) for number in numbers]
         answers: Sequence[RawHeader | None] = (
             self.rpc.find_many(calls, RawBlock)
             if self._native
             else self.rpc.find_many(calls, RawHeader)
         )
-        linked: list[tuple[BlockRef, RawBlock]] = []
-        previous = cursor
+        blocks: list[tuple[BlockRef, RawHeader]] = []
         for number, raw in zip(numbers, answers, strict=True):
             if raw is None:
                 break
             ref = _block_ref(raw)
             if ref.number != number:
                 raise RpcInconsistent(f"asked for block {number}, the node sent {ref.number}")
-            if previous is not None and ref.parent_hash != previous.hash:
-                # Below the first block the chain moved under the cursor; further up it moved
-                # between two answers of this batch, and the next call will see how.
-                if not linked:
-                    return None
-                break
-            block = raw if isinstance(raw, RawBlock) else _without_transactions(raw)
-            linked.append((ref, block))
-            previous = ref
-        return linked
+            blocks.append((ref, raw))
+        read: list[ReadBlock] = []
+        for group in _grouped_by_gas(blocks):
+            all_logs = self._logs([ref for ref, _ in group], everything=self._bloom == "exact")
+            read.extend((ref, raw, logs) for (ref, raw), logs in zip(group, all_logs, strict=True))
+        return read
 
     def _find_reorg(self, cursor: BlockRef, known_hash: KnownHash) -> Reorg:
         """Walk back until the chain and our stored hashes agree."""
@@ -361,14 +394,14 @@ class EvmWatcher:
                 yield (None if header is None else _block_ref(header)), ours
             number = numbers[-1] - 1
 
-    def _read_transfers(self, blocks: list[tuple[BlockRef, RawBlock]]) -> Iterator[BlockSeen]:
-        for group in _grouped_by_gas(blocks):
-            all_logs = self._logs([ref for ref, _ in group], everything=self._bloom == "exact")
-            for (ref, raw), logs in zip(group, all_logs, strict=True):
-                hits = self._match_logs(ref, logs)
-                self._prove(ref, raw, logs, hits)
-                native = self._native_transfers(ref, raw) if self._native else []
-                yield BlockSeen(ref=ref, transfers=(*native, *hits))
+    def _transfers(
+        self, ref: BlockRef, raw: RawHeader, logs: list[RawLog]
+    ) -> tuple[TransferSeen, ...]:
+        """A block's transfers that touch us: native coins by transaction, then tokens by log."""
+        hits = self._match_logs(ref, logs)
+        self._prove(ref, raw, logs, hits)
+        native = self._native_transfers(ref, raw) if isinstance(raw, RawBlock) else []
+        return (*native, *hits)
 
     def _logs(self, refs: Sequence[BlockRef], *, everything: bool) -> list[list[RawLog]]:
         """The logs of blocks by their hashes: all of them, or those with the Transfer topic."""
@@ -394,7 +427,11 @@ class EvmWatcher:
                 if topics and topics[0].lower() == TRANSFER_TOPIC:
                     raise RpcInconsistent("the node writes topics in upper case, not as specified")
                 continue
-            if any(topic in ours for topic in topics[1:]):
+            if (
+                topics[1] in ours or topics[2] in ours
+                if len(topics) == 3
+                else any(topic in ours for topic in topics)
+            ):
                 hit = self._transfer(ref, log)
                 if hit is not None:
                     hits.append(hit)
@@ -533,22 +570,11 @@ def _block_ref(raw: RawHeader) -> BlockRef:
     )
 
 
-def _without_transactions(raw: RawHeader) -> RawBlock:
-    return RawBlock(
-        number=raw.number,
-        hash=raw.hash,
-        parent_hash=raw.parent_hash,
-        timestamp=raw.timestamp,
-        gas_used=raw.gas_used,
-        logs_bloom=raw.logs_bloom,
-    )
-
-
 def _grouped_by_gas(
-    blocks: list[tuple[BlockRef, RawBlock]],
-) -> Iterator[list[tuple[BlockRef, RawBlock]]]:
+    blocks: list[tuple[BlockRef, RawHeader]],
+) -> Iterator[list[tuple[BlockRef, RawHeader]]]:
     """Cut blocks into runs whose logs fit one answer."""
-    group: list[tuple[BlockRef, RawBlock]] = []
+    group: list[tuple[BlockRef, RawHeader]] = []
     gas = 0
     for block in blocks:
         used = parse_quantity(block[1].gas_used)
