@@ -142,6 +142,22 @@ def test_unsigned_round_trip(transaction: evm.Transaction) -> None:
     assert evm.decode_unsigned(evm.encode_unsigned(transaction)) == transaction
 
 
+@given(transactions(), st.data())
+def test_altered_bytes_are_refused_or_read_as_what_they_are(
+    transaction: evm.Transaction, data: st.DataObject
+) -> None:
+    """No two byte strings are read as the same transaction."""
+    altered = bytearray(evm.encode_unsigned(transaction))
+    place = data.draw(st.integers(min_value=0, max_value=len(altered) - 1))
+    altered[place] ^= data.draw(st.integers(min_value=1, max_value=255))
+    try:
+        decoded = evm.decode_unsigned(bytes(altered))
+    except ValueError:
+        return
+    assert decoded != transaction
+    assert evm.encode_unsigned(decoded) == bytes(altered)
+
+
 def eth_account_fields(transaction: evm.Transaction) -> dict[str, Any]:
     return {
         "type": 2,

@@ -304,47 +304,6 @@ class TestTopup:
         assert refused(check, self.request(make_request, keystore, **changes))[0] == reason
 
 
-class TestFiller:
-    def request(
-        self, make_request: MakeRequest, keystore: Keystore, branch: Branch, **changes: Any
-    ) -> SignRequest:
-        defaults: dict[str, Any] = {
-            "purpose": Purpose.filler,
-            "asset": NATIVE,
-            "amount": 0,
-            "branch": branch,
-            "destination": keystore.address(branch, 0),
-        }
-        return make_request(**(defaults | changes))
-
-    @pytest.mark.parametrize("branch", list(Branch))
-    def test_sends_nothing_to_itself(
-        self, check: Decode, make_request: MakeRequest, keystore: Keystore, branch: Branch
-    ) -> None:
-        decoded = check(self.request(make_request, keystore, branch))
-        assert (decoded.destination, decoded.amount) == (decoded.source, 0)
-
-    @pytest.mark.parametrize(
-        ("changes", "reason"),
-        [
-            ({"amount": 1}, "destination_not_allowed"),
-            ({"destination": ATTACKER}, "destination_not_allowed"),
-            ({"asset": USDC}, "asset_not_allowed"),
-            ({"index": 5}, "key_not_allowed"),
-        ],
-    )
-    def test_anything_else_is_refused(
-        self,
-        check: Decode,
-        make_request: MakeRequest,
-        keystore: Keystore,
-        changes: dict[str, Any],
-        reason: str,
-    ) -> None:
-        request = self.request(make_request, keystore, Branch.treasury, **changes)
-        assert refused(check, request)[0] == reason
-
-
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(evm.Transaction)])
 def test_every_field_of_the_transaction_is_bound(
     check: Decode, make_request: MakeRequest, name: str

@@ -35,8 +35,6 @@ class Purpose(StrEnum):
     refund = "refund"
     sweep = "sweep"
     topup = "topup"
-    # Fills a nonce whose transaction was refused: nothing to itself.
-    filler = "filler"
 
 
 class Branch(StrEnum):

@@ -194,8 +194,6 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
         case Purpose.topup:
             _check_treasury_key(decoded, policy)
             _check_topup(decoded, address)
-        case Purpose.filler:
-            _check_filler(decoded, policy)
         case _:
             assert_never(decoded.request.purpose)
 
@@ -276,16 +274,6 @@ def _check_topup(decoded: Decoded, address: Address) -> None:
             f"{decoded.amount} wei are above {decoded.network_rule.topup_per_transaction_max}"
             " per top-up",
         )
-
-
-def _check_filler(decoded: Decoded, policy: Policy) -> None:
-    request = decoded.request
-    if request.key.branch is Branch.treasury:
-        _check_treasury_key(decoded, policy)
-    if request.asset != caip.native_asset(request.network):
-        raise refusal(Reason.asset_not_allowed, "a filler moves nothing, of the native coin")
-    if decoded.destination != decoded.source or decoded.amount:
-        raise refusal(Reason.destination_not_allowed, "a filler sends nothing, to its own address")
 
 
 def _explain(request: SignRequest, transaction: evm.Transaction, source: str) -> str:
