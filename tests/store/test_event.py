@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import event as hooks
 
-from sakk.core.event import NewEvent
+from sakk.core.event import API_VERSION, NewEvent
 from sakk.core.webhook import DeliveryStatus
 from sakk.store import event, identity
 from sakk.store import webhook as webhook_store
@@ -86,7 +86,7 @@ def test_the_envelope_is_stripes(database: Database) -> None:
     assert event.to_public(found) == {
         "id": identifier,
         "object": "event",
-        "api_version": event.API_VERSION,
+        "api_version": API_VERSION,
         "account": "acct_a",
         "created": int(NOW.timestamp()),
         "livemode": False,
@@ -237,3 +237,10 @@ def test_a_payload_that_jsonb_would_refuse_does_not_fail_the_payment(database: D
     assert json.loads(found.body.encode("ascii"))["id"] == identifier
     with pytest.raises(ValueError, match="JSON compliant"):
         append(database, happened(rate=float("nan")))
+
+
+def test_events_of_one_instant_are_listed_as_they_happened(database: Database) -> None:
+    with database.begin() as connection:
+        written = [event.append(connection, [happened()] * 3, now=NOW) for _ in range(20)]
+        page, _ = event.page(connection, account_id="acct_a", livemode=False, limit=100)
+    assert [found.id for found in page[::-1]] == [one for batch in written for one in batch]

@@ -6,9 +6,11 @@ are not followed, and an answer's body is read only a little.
 """
 
 import asyncio
+import os
 import queue
 import socket
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -272,7 +274,10 @@ class Sender:
             return result(None, error=_describe(error))
         except Exception as error:
             # One delivery that cannot be sent must not stop the others.
-            log.exception("webhook.send_failed", delivery=claim.id, event_id=claim.event_id)
+            # A plain trace: a pretty one shows local variables, and here they are secrets.
+            log.error(
+                "webhook.send_failed", delivery=claim.id, trace=traceback.format_exc(limit=-5)
+            )
             return result(None, error=f"internal error ({type(error).__name__})")
         return result(status, retry_after=retry_after, excerpt=excerpt)
 
@@ -341,5 +346,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name does not resolve"
     if isinstance(cause, OSError):
-        return f"the connection failed ({cause.strerror or type(cause).__name__})"
+        # Not its own text, which names the address that was tried.
+        reason = os.strerror(cause.errno) if cause.errno else type(cause).__name__
+        return f"the connection failed ({reason})"
     return f"the answer was not valid HTTP ({type(error).__name__})"

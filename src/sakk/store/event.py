@@ -7,6 +7,7 @@ would refuse (a NUL in a token's name) cannot fail the transaction that records 
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -304,11 +305,27 @@ def _deliveries(
 
 
 def consecutive_ids(prefix: str, count: int, *, now: datetime) -> list[str]:
-    """Fresh ids that sort in the order given: one random start, then one more each.
+    """Fresh ids that sort in the order in which this process asked for them.
 
-    The top bit of the random tail is clear, so that counting up never reaches the UUID's variant.
+    Within a millisecond they count up from one random start (RFC 9562 section 6.2, method 2), so
+    that events of one transaction, or of one instant, are listed as they happened.
     """
-    random = bytearray(os.urandom(ids.RANDOM_BYTES))
-    random[2] &= 0xDF
-    first = ids.uuid7(now_ms=int(now.timestamp() * 1000), random=bytes(random))
+    milliseconds = int(now.timestamp() * 1000)
+    with _counting:
+        last = _last_ids.get(prefix)
+        if last is not None and last >> _UUID_TIME_SHIFT == milliseconds:
+            first = last + 1
+        else:
+            random = bytearray(os.urandom(ids.RANDOM_BYTES))
+            # A clear top bit in the tail: counting up never reaches the UUID's variant.
+            random[2] &= 0xDF
+            first = ids.uuid7(now_ms=milliseconds, random=bytes(random))
+        _last_ids[prefix] = first + count - 1
     return [ids.encode(prefix, first + offset) for offset in range(count)]
+
+
+_UUID_TIME_SHIFT: Final = 80
+_counting = threading.Lock()
+_last_ids: dict[str, int] = {}
+# A forked child that counted on from the same id would give the same ids.
+os.register_at_fork(after_in_child=_last_ids.clear)
