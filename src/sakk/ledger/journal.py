@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 
 from sakk.ledger.machine import RESOLVED, GroupOutcome, Kind, Outcome, Request
 from sakk.ledger.record import ID_SIZE, RECORD_SIZE, split
-from sakk.store.ledger import JournalRow
+from sakk.store.journal import JournalRow
 
 MAGIC = b"SKJ1"
 GROUP = struct.Struct("<4sII")

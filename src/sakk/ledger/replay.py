@@ -11,8 +11,8 @@ from sakk.core.errors import SakkError
 from sakk.ledger.journal import decode_group, row_hash
 from sakk.ledger.machine import Machine
 from sakk.ledger.snapshot import dump, load
-from sakk.store import ledger as store
-from sakk.store.ledger import JournalRow, SnapshotRow
+from sakk.store import journal as store
+from sakk.store.journal import JournalRow, SnapshotRow
 
 
 class JournalBroken(SakkError):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+import structlog
 
 from sakk.core.errors import RateLimited, SakkError, Unavailable
 from sakk.ledger.calls import NEVER_SEEN, NO_RECORD, Op, OpenLedger, count_events
@@ -28,9 +29,11 @@ from sakk.ledger.record import ID_SIZE, encode_results, split
 from sakk.ledger.replay import restore, write_snapshot
 from sakk.ledger.snapshot import dump
 from sakk.ledger.types import OutcomeUnknown
-from sakk.store import ledger as store
+from sakk.store import journal as store
 from sakk.store.failpoint import failpoint
-from sakk.store.ledger import JournalRow
+from sakk.store.journal import JournalRow
+
+log = structlog.get_logger(__name__)
 
 GROUP_EVENTS_MAX = 8_192
 QUEUE_EVENTS_MAX = 131_072
@@ -127,7 +130,9 @@ class Writer:
             self._snapshot_at_close()
         except SakkError as error:
             failure = error
+            log.warning("ledger_writer_stopped", shard=self._shard, reason=error.message)
         except Exception as error:
+            log.exception("ledger_writer_stopped", shard=self._shard)
             failure = Unavailable(f"the ledger's writer stopped: {error!r}; start it again")
         finally:
             self._stop(group, failure)
@@ -327,4 +332,4 @@ def _try_snapshot(url: str, head: JournalRow, state: list[bytes]) -> None:
     try:
         write_snapshot(url, head, state)
     except (psycopg.Error, OSError):
-        return
+        log.exception("ledger_snapshot_failed", shard=head.shard, sequence=head.sequence)
