@@ -40,8 +40,9 @@ class Purpose(StrEnum):
 class ChainTransaction:
     """One transaction from a key of ours. Amounts in atomic units, gas cost in the native coin's.
 
-    ``subject``: the payout, refund or sweep that it carries out. ``succeeded`` is what the receipt
-    says, None before. ``arrived_units``: what the receipt's logs say reached the destination.
+    ``subject``: the payout, refund or sweep that it carries out. ``since_block``: the head's number
+    when the nonce was taken. ``succeeded``: what the receipt says, None before. ``arrived_units``:
+    what the receipt's logs say reached the destination.
     """
 
     id: str
@@ -62,6 +63,7 @@ class ChainTransaction:
     max_fee_per_gas: int
     max_priority_fee_per_gas: int
     unsigned: bytes
+    since_block: int
     raw: bytes | None = None
     hash: str | None = None
     status: str

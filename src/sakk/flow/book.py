@@ -203,5 +203,5 @@ def _account_name(account: LedgerAccount) -> AccountName:
         unit=account.unit,
         unit_id=unit_id(account.unit),
         code=int(account.code),
-        owner=account.owner,
+        account=account.owner,
     )

@@ -44,13 +44,14 @@ def match_stage(parts: Parts) -> Stage:
                 limit=BATCH_MAX,
             )
             if rows:
-                _match(connection, rows, now=parts.clock())
+                match_rows(connection, rows, now=parts.clock())
             return len(rows)
 
     return Stage("payin.match", run)
 
 
-def _match(connection: Connection, rows: list[PayIn], *, now: datetime) -> None:
+def match_rows(connection: Connection, rows: list[PayIn], *, now: datetime) -> list[PayIn]:
+    """Match pay-ins, bring their intents in line, and write and tell all of it."""
     ours = address.find_addresses(connection, list({row.address for row in rows}))
     assets = {each.asset: each for each in network.list_assets(connection)}
     currencies = {each.currency: each for each in network.list_currencies(connection)}
@@ -72,7 +73,11 @@ def _match(connection: Connection, rows: list[PayIn], *, now: datetime) -> None:
         for row in rows
     ]
     write_matches(connection, matched)
-    happened = [payin_event(row, event.PAYIN_SEEN) for row in matched if row.account_id is not None]
+    happened = [
+        payin_event(row, event.PAYIN_SEEN)
+        for row in matched
+        if row.account_id is not None and row.status == PayInStatus.seen
+    ]
     touched = {
         row.payment_intent: intents[row.payment_intent]
         for row in matched
@@ -82,6 +87,7 @@ def _match(connection: Connection, rows: list[PayIn], *, now: datetime) -> None:
     happened += payment_flow.follow(connection, touched, contributions, now=now)
     events.append(connection, happened, now=now)
     wake(connection, "payin.finality")
+    return matched
 
 
 def write_matches(connection: Connection, rows: Iterable[PayIn]) -> None:

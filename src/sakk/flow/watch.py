@@ -18,6 +18,7 @@ from sakk.core.event import NewEvent
 from sakk.core.network import Network, Quirk
 from sakk.core.outflow import Outflow, OutflowStatus
 from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.transaction import Purpose
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
 from sakk.rails.evm.balances import balances
@@ -177,15 +178,23 @@ class Follower:
     ) -> None:
         if not transfers:
             return
-        own = transaction.known_hashes(
+        own = transaction.known_purposes(
             connection, self.name, list({each.tx_hash for each in transfers})
         )
+        # A payout of ours to a deposit address of ours is a pay-in for whoever that address is;
+        # a sweep or a top-up only moves our own coins about.
+        internal = {
+            name for name, purpose in own.items() if purpose in (Purpose.sweep, Purpose.topup)
+        }
+        arriving = [
+            each for each in transfers if each.direction != "out" and each.tx_hash not in internal
+        ]
         foreign = [each for each in transfers if each.tx_hash not in own]
-        if not foreign:
+        if not arriving and not foreign:
             return
         found = network.find_network(connection, self.name)
         assert found is not None
-        arrived = self._arrived(connection, [each for each in foreign if each.direction != "out"])
+        arrived = self._arrived(connection, arriving)
         now = self.parts.clock()
         payin.insert_seen(
             connection,

@@ -32,13 +32,14 @@ def lease_columns() -> list[Column[Any]]:
     ]
 
 
-def is_free(table: Table, now: datetime) -> list[ColumnElement[bool]]:
-    """Neither leased nor waiting for a retry."""
-    columns = table.c
-    return [
-        columns.lease_until.is_(None) | (columns.lease_until < now),
-        columns.retry_at.is_(None) | (columns.retry_at <= now),
-    ]
+def is_free(table: Table, now: datetime) -> ColumnElement[bool]:
+    """No other worker has it."""
+    return table.c.lease_until.is_(None) | (table.c.lease_until < now)
+
+
+def is_due(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Not waiting for a retry."""
+    return table.c.retry_at.is_(None) | (table.c.retry_at <= now)
 
 
 def claim(
@@ -49,11 +50,16 @@ def claim(
     token: str,
     now: datetime,
     limit: int = CLAIM_MAX,
+    early: bool = False,
 ) -> list[T]:
-    """Lease due rows, oldest first, leaving alone what another worker has locked."""
+    """Lease due rows, oldest first, leaving alone what another worker has locked.
+
+    ``early``: rows that wait for a retry too.
+    """
+    timely = [] if early else [is_due(table, now)]
     due = (
         select(table.c.id)
-        .where(*conditions, *is_free(table, now))
+        .where(*conditions, is_free(table, now), *timely)
         .order_by(table.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -87,6 +93,16 @@ def settle(
         ],
         "lease_token",
     )
+
+
+def give_back(connection: Connection, table: Table, ids: Sequence[str], *, token: str) -> None:
+    """End leases without an outcome: nothing was learned."""
+    if ids:
+        connection.execute(
+            update(table)
+            .where(table.c.id.in_(list(ids)), table.c.lease_token == token)
+            .values(lease_until=None)
+        )
 
 
 def retry_delay(failures: int) -> timedelta:

@@ -100,12 +100,19 @@ def insert_seen(connection: Connection, rows: Sequence[PayIn]) -> int:
 
 
 def find(
-    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    lock: bool = False,
 ) -> PayIn | None:
     """One pay-in of an account, or of any account for the operator (``account_id`` None)."""
     statement = select(payins).where(payins.c.id == identifier, payins.c.livemode == livemode)
     if account_id is not None:
         statement = statement.where(payins.c.account_id == account_id)
+    if lock:
+        statement = statement.with_for_update()
     return fetch_one(connection, statement, PayIn)
 
 

@@ -12,14 +12,15 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    func,
     select,
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.transaction import ChainTransaction, TransactionStatus
-from sakk.store.database import fetch_all, fetch_one
+from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -44,6 +45,7 @@ transactions = Table(
     Column("max_fee_per_gas", Units, nullable=False),
     Column("max_priority_fee_per_gas", Units, nullable=False),
     Column("unsigned", LargeBinary, nullable=False),
+    Column("since_block", BigInteger, nullable=False),
     Column("raw", LargeBinary),
     Column("hash", Text),
     Column("status", Text, nullable=False),
@@ -96,7 +98,7 @@ def lock_nonce(connection: Connection, network: str, sender: str, *, base: int) 
     of the transaction, so two workers never take the same nonce.
     """
     connection.execute(
-        insert(nonces).values(network=network, sender=sender, base=base).on_conflict_do_nothing()
+        upsert(nonces).values(network=network, sender=sender, base=base).on_conflict_do_nothing()
     )
     held = connection.execute(
         select(nonces.c.base)
@@ -126,10 +128,35 @@ def has_nonce_base(connection: Connection, network: str, sender: str) -> bool:
     )
 
 
+def insert(connection: Connection, row: ChainTransaction) -> None:
+    insert_records(connection, transactions, [row])
+
+
 def find(connection: Connection, identifier: str) -> ChainTransaction | None:
     return fetch_one(
         connection, select(transactions).where(transactions.c.id == identifier), ChainTransaction
     )
+
+
+def unmined_units(connection: Connection, *, network: str, sender: str, asset: str) -> int:
+    """Atomic units that our own transactions are about to take from a sender."""
+    total = connection.execute(
+        select(func.coalesce(func.sum(transactions.c.token_amount), 0)).where(
+            transactions.c.network == network,
+            transactions.c.sender == sender,
+            transactions.c.asset == asset,
+            transactions.c.block_hash.is_(None),
+            transactions.c.status.in_(
+                [
+                    TransactionStatus.built.value,
+                    TransactionStatus.signed.value,
+                    TransactionStatus.broadcast.value,
+                    TransactionStatus.unknown.value,
+                ]
+            ),
+        )
+    ).scalar_one()
+    return int(total)
 
 
 def unsigned_of(connection: Connection, network: str, sender: str) -> ChainTransaction | None:
@@ -145,17 +172,16 @@ def unsigned_of(connection: Connection, network: str, sender: str) -> ChainTrans
     )
 
 
-def known_hashes(connection: Connection, network: str, hashes: Sequence[str]) -> set[str]:
-    """Those of the given transaction hashes that are our own."""
+def known_purposes(connection: Connection, network: str, hashes: Sequence[str]) -> dict[str, str]:
+    """Those of the given transaction hashes that are our own, with what they are for."""
     if not hashes:
-        return set()
-    return set(
-        connection.execute(
-            select(transactions.c.hash).where(
-                transactions.c.network == network, transactions.c.hash.in_(list(hashes))
-            )
-        ).scalars()
+        return {}
+    rows = connection.execute(
+        select(transactions.c.hash, transactions.c.purpose).where(
+            transactions.c.network == network, transactions.c.hash.in_(list(hashes))
+        )
     )
+    return {row.hash: row.purpose for row in rows}
 
 
 def reopen_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:

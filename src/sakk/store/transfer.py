@@ -1,9 +1,22 @@
 """Book transfers: rows and queries."""
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, select
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    select,
+    text,
+    update,
+)
 
 from sakk.core.transfer import BookTransfer
-from sakk.store.database import fetch_one, insert_records
+from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 transfers = Table(
@@ -22,7 +35,12 @@ transfers = Table(
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
     Index("ix_transfers_account", "account_id", "livemode", "id"),
+    Index("ix_transfers_requested", "created", postgresql_where=text("status = 'requested'")),
 )
+
+
+# A request moves its own transfer; only what is older was left behind by a crash.
+LEFT_TO_REQUEST = timedelta(seconds=5)
 
 
 def insert(connection: Connection, transfer: BookTransfer) -> None:
@@ -41,3 +59,24 @@ def find(
         ),
         BookTransfer,
     )
+
+
+def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[BookTransfer]:
+    """Transfers that were committed and never heard of again."""
+    statement = (
+        select(transfers)
+        .where(transfers.c.status == "requested", transfers.c.created < now - LEFT_TO_REQUEST)
+        .order_by(transfers.c.created)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, BookTransfer)
+
+
+def finish(connection: Connection, transfer: BookTransfer) -> bool:
+    """Record how a requested transfer ended; False if another process did so before."""
+    result = connection.execute(
+        update(transfers)
+        .where(transfers.c.id == transfer.id, transfers.c.status == "requested")
+        .values(status=transfer.status, failure_code=transfer.failure_code)
+    )
+    return result.rowcount == 1

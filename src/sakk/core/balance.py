@@ -1,0 +1,133 @@
+"""Balances and their statement: what an account may use, and the line for every movement of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sakk.core import ids, money
+from sakk.core.chart import TransferCode
+
+PREFIX = "txn"
+_SEQUENCE_BITS = 62
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceTransaction:
+    """One line: the signed amount, and the balance after it, in the currency's unit."""
+
+    sequence: int
+    timestamp: datetime
+    currency: str
+    decimals: int
+    amount: int
+    balance_after: int
+    code: int
+    source: str | None
+    livemode: bool
+
+    @property
+    def id(self) -> str:
+        """A UUIDv7 of the ledger's time that carries the entry's sequence: no id is stored."""
+        now_ms = int(self.timestamp.timestamp() * 1000)
+        random = self.sequence.to_bytes(ids.RANDOM_BYTES, "big")
+        return ids.encode(PREFIX, ids.uuid7(now_ms=now_ms, random=random))
+
+
+def sequence_of(identifier: str) -> int:
+    """The entry's sequence in a ``txn_`` id; ValueError if it is none."""
+    prefix, value = ids.decode(identifier)
+    if prefix != PREFIX:
+        raise ValueError(f"not a balance transaction: {identifier!r}")
+    return value & ((1 << _SEQUENCE_BITS) - 1)
+
+
+def source_prefix(code: int) -> str | None:
+    """The kind of object that a movement's user data names."""
+    match TransferCode(code):
+        case (
+            TransferCode.payin
+            | TransferCode.payin_quarantined
+            | TransferCode.payin_released
+            | TransferCode.payin_reversed
+            | TransferCode.payin_suspense
+            | TransferCode.payin_dust
+            | TransferCode.treasury_funded
+        ):
+            return "pin"
+        case TransferCode.payout_hold | TransferCode.payout | TransferCode.payout_void:
+            return "po"
+        case TransferCode.sweep | TransferCode.sweep_loss:
+            return "sw"
+        case TransferCode.topup | TransferCode.gas:
+            return "tx"
+        case TransferCode.outflow | TransferCode.outflow_reversed:
+            return "out"
+        case TransferCode.book_transfer:
+            return "tr"
+
+
+def kind_of(code: int, amount: int) -> str:
+    """Stripe's ``type`` of a balance transaction."""
+    match source_prefix(code):
+        case "pin":
+            return "payment" if amount > 0 else "payment_reversal"
+        case "po":
+            return "payout"
+        case "tr":
+            return "transfer"
+        case _:
+            return "adjustment"
+
+
+def public_transaction(line: BalanceTransaction) -> dict[str, Any]:
+    """The API's object ``balance_transaction``, in Stripe's shape."""
+    created = int(line.timestamp.timestamp())
+    return {
+        "id": line.id,
+        "object": "balance_transaction",
+        "amount": line.amount,
+        "amount_decimal": money.format_decimal(line.amount, line.decimals),
+        "available_on": created,
+        "balance_after": line.balance_after,
+        "created": created,
+        "currency": line.currency,
+        "description": None,
+        "exchange_rate": None,
+        "fee": 0,
+        "fee_details": [],
+        "livemode": line.livemode,
+        "metadata": {},
+        "net": line.amount,
+        "reporting_category": kind_of(line.code, line.amount),
+        "source": line.source,
+        "status": "available",
+        "type": kind_of(line.code, line.amount),
+    }
+
+
+def public_balance(
+    available: Mapping[str, int],
+    pending: Mapping[str, int],
+    decimals: Mapping[str, int],
+    *,
+    livemode: bool,
+) -> dict[str, Any]:
+    """The API's object ``balance``: by currency, what may be used and what is on its way."""
+
+    def amounts(of: Mapping[str, int]) -> list[dict[str, Any]]:
+        return [
+            {
+                "amount": units,
+                "amount_decimal": money.format_decimal(units, decimals[currency]),
+                "currency": currency,
+            }
+            for currency, units in sorted(of.items())
+        ]
+
+    return {
+        "object": "balance",
+        "available": amounts(available),
+        "livemode": livemode,
+        "pending": amounts(pending),
+    }

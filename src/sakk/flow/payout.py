@@ -1,0 +1,491 @@
+"""Payouts: request, hold, screen, approve, cancel, and what becomes of the hold.
+
+The row is committed first, then the ledger reserves the money under an id that is a hash of the
+row, so a request that is repeated after a crash reserves once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sakk.core import event, money
+from sakk.core import payout as rules
+from sakk.core.errors import (
+    BalanceInsufficient,
+    ParameterInvalid,
+    ResourceMissing,
+    UnexpectedState,
+)
+from sakk.core.event import NewEvent
+from sakk.core.evm import parse_address
+from sakk.core.network import Asset, Currency
+from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.screening import Direction, ScreeningRequest, Verdict
+from sakk.flow.book import PostingSet
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage, wake
+from sakk.ledger.types import TransferFlags
+from sakk.store import address, network
+from sakk.store import event as events
+from sakk.store import payout as store
+from sakk.store.database import update_records
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.screening import insert_screenings
+
+BATCH_MAX = 200
+FEE_MODES = ("sender", "receiver")
+# A request makes its own hold; only what is older was left behind by a crash.
+HOLD_LEFT_TO_REQUEST = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutRequest:
+    """What a merchant asks to be sent; ``amount`` in the currency's smallest unit."""
+
+    amount: int
+    currency: str
+    network: str
+    address: str
+    fee_mode: str = "sender"
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+def create(
+    parts: Parts,
+    request: PayoutRequest,
+    *,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    request_id: str | None = None,
+) -> Payout:
+    """Commit the request, reserve its money, and give the row; repeat under the same identifier.
+
+    Raises ParameterInvalid, BalanceInsufficient (nothing is reserved then), or Unavailable when
+    the ledger could not be asked: the row stays, and the same call goes on from there.
+    """
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        payout = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+        if payout is None:
+            fresh = _new_payout(
+                connection,
+                request,
+                identifier=identifier,
+                account_id=account_id,
+                livemode=livemode,
+                now=now,
+            )
+    if payout is None:
+        _require_balance(parts, fresh)
+        with parts.database.begin() as connection:
+            store.insert(connection, fresh)
+            events.append(
+                connection, [payout_event(fresh, event.PAYOUT_CREATED, request_id)], now=now
+            )
+        payout = fresh
+    if payout.hold == HoldStatus.none and payout.status == PayoutStatus.requested:
+        failpoint("payout.hold.before")
+        payout = _hold(parts, payout)
+    if payout.hold == HoldStatus.refused:
+        raise _insufficient(payout)
+    return payout
+
+
+def cancel(
+    parts: Parts,
+    identifier: str,
+    *,
+    account_id: str,
+    livemode: bool,
+    request_id: str | None = None,
+) -> Payout:
+    """Call a payout off before a transaction carries it; its hold is released at once after."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        payout = store.find(
+            connection, identifier, account_id=account_id, livemode=livemode, lock=True
+        )
+        if payout is None:
+            raise ResourceMissing(f"No such payout: {identifier!r}.", param="id")
+        leased = payout.lease_until is not None and payout.lease_until > now
+        if not rules.is_cancelable(payout) or leased:
+            raise UnexpectedState(
+                f"This payout is {payout.status} and can not be canceled any more: its transaction "
+                "is being prepared or is on its way."
+            )
+        canceled = replace(payout, status=PayoutStatus.canceled.value, canceled_at=now)
+        _write_status(connection, [canceled])
+        events.append(
+            connection, [payout_event(canceled, event.PAYOUT_CANCELED, request_id)], now=now
+        )
+        wake(connection, "payout.release")
+    return canceled
+
+
+def decide(
+    parts: Parts, identifier: str, *, livemode: bool, approve: bool, reason: str | None
+) -> Payout:
+    """The operator's word on a payout under review."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        payout = store.find(connection, identifier, account_id=None, livemode=livemode, lock=True)
+        if payout is None:
+            raise ResourceMissing(f"No such payout: {identifier!r}.", param="id")
+        if not payout.under_review or payout.status != PayoutStatus.requested:
+            raise UnexpectedState("This payout is not under review: nothing is to be decided.")
+        if approve:
+            decided = replace(payout, status=PayoutStatus.approved.value, under_review=False)
+            name = event.PAYOUT_APPROVED
+        else:
+            decided = replace(
+                payout,
+                status=PayoutStatus.rejected.value,
+                under_review=False,
+                failure_code="rejected",
+                failure_message=reason or "The payout was not approved.",
+            )
+            name = event.PAYOUT_REJECTED
+        _write_status(connection, [decided])
+        events.append(connection, [payout_event(decided, name, None)], now=now)
+        wake(connection, "payout.build", "payout.release")
+    return decided
+
+
+def hold_stage(parts: Parts) -> Stage:
+    """The stage that finishes what a request began and did not live to see: the hold."""
+    table = store.payouts
+
+    def run() -> int:
+        token = new_id("lease")
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                Payout,
+                table.c.status == PayoutStatus.requested.value,
+                table.c.hold == HoldStatus.none.value,
+                table.c.created < now - HOLD_LEFT_TO_REQUEST,
+                token=token,
+                now=now,
+                limit=BATCH_MAX,
+            )
+        for row in rows:
+            _hold(parts, row)
+        return len(rows)
+
+    return Stage("payout.hold", run)
+
+
+def screen_stage(parts: Parts) -> Stage:
+    """The stage that screens held payouts; one that is not clear waits for a person."""
+    engine = parts.screening_engine()
+    table = store.payouts
+
+    def run() -> int:
+        now = parts.clock()
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                Payout,
+                table.c.status == PayoutStatus.requested.value,
+                table.c.hold == HoldStatus.held.value,
+                ~table.c.under_review,
+                token=token,
+                now=now,
+                limit=BATCH_MAX,
+            )
+            if not rows:
+                return 0
+            treasury = address.list_treasury(connection)
+            sender = treasury[0].address if treasury else rows[0].destination
+            verdicts = engine.screen(
+                [_screening_request(row, sender) for row in rows], connection=connection
+            )
+            insert_screenings(connection, verdicts)
+            happened: list[NewEvent] = []
+            judged: list[Payout] = []
+            for row, screening in zip(rows, verdicts, strict=True):
+                after = _judged(row, screening.id, screening.verdict)
+                judged.append(after)
+                if not after.under_review:
+                    screened = replace(after, status=PayoutStatus.screened.value)
+                    happened.append(payout_event(screened, event.PAYOUT_SCREENED, None))
+                    happened.append(payout_event(after, event.PAYOUT_APPROVED, None))
+            settle(
+                connection,
+                table,
+                [
+                    {
+                        "id": row.id,
+                        "status": row.status,
+                        "screening": row.screening,
+                        "under_review": row.under_review,
+                    }
+                    for row in judged
+                ],
+                token=token,
+            )
+            events.append(connection, happened, now=now)
+            wake(connection, "payout.build")
+            return len(rows)
+
+    return Stage("payout.screen", run)
+
+
+def release_stage(parts: Parts) -> Stage:
+    """The stage that gives back the money of payouts that will not happen."""
+    table = store.payouts
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                Payout,
+                table.c.hold == HoldStatus.held.value,
+                table.c.status.in_(
+                    [
+                        PayoutStatus.rejected.value,
+                        PayoutStatus.canceled.value,
+                        PayoutStatus.failed.value,
+                    ]
+                ),
+                token=token,
+                now=parts.clock(),
+                limit=BATCH_MAX,
+            )
+        for row in rows:
+            failpoint("payout.release.before")
+            outcome = parts.books.settle_hold(
+                hold_set(row), step="release", attempt=row.attempt, void=True
+            )
+            failpoint("payout.release.after")
+            now = parts.clock()
+            change: dict[str, Any] = {"id": row.id, "hold": HoldStatus.voided.value}
+            if not outcome.booked:
+                change = {
+                    "id": row.id,
+                    "hold": row.hold,
+                    "attempt": row.attempt + 1,
+                    "failures": row.failures + 1,
+                    "retry_at": now + retry_delay(row.failures),
+                }
+            with parts.database.begin() as connection:
+                settle(connection, table, [change], token=token)
+        return len(rows)
+
+    return Stage("payout.release", run)
+
+
+def hold_set(payout: Payout) -> PostingSet:
+    """The pending transfer that reserves a payout's money; its id never changes."""
+    return PostingSet(
+        payout.id, "hold", 0, [rules.hold_posting(payout)], flags=TransferFlags.pending
+    )
+
+
+def payout_event(payout: Payout, name: str, request_id: str | None = None) -> NewEvent:
+    """An event about a payout, as its audience may see it."""
+    operator = event.event_type(name).audience == "operator"
+    return NewEvent(
+        account_id=payout.account_id,
+        livemode=payout.livemode,
+        type=name,
+        object_id=payout.id,
+        object=rules.public(payout, operator=operator),
+        request_id=request_id,
+    )
+
+
+def check_destination(
+    text: str, *, network_name: str, assets: Sequence[Asset], treasury: Sequence[str]
+) -> str:
+    """A destination's address in lower case, or the error that says what is wrong with it."""
+    param = "destination[address]"
+    try:
+        parsed = parse_address(text)
+    except ValueError as error:
+        raise ParameterInvalid(
+            f"{error}. Give the address as its owner shows it on {network_name}.", param=param
+        ) from error
+    if any(parsed == asset.contract for asset in assets):
+        raise ParameterInvalid(
+            "This is a token's own contract: money sent there is lost. "
+            "Give the beneficiary's address.",
+            param=param,
+        )
+    if parsed in treasury:
+        raise ParameterInvalid(
+            "This is this Sakk's own treasury. To pay another account here, use /v1/transfers.",
+            param=param,
+        )
+    return parsed
+
+
+def _new_payout(
+    connection: Connection,
+    request: PayoutRequest,
+    *,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+) -> Payout:
+    found = network.find_network(connection, request.network)
+    if found is None or not found.enabled or found.livemode != livemode:
+        raise ParameterInvalid(
+            f"{request.network!r} is not an enabled network. GET /v1/networks lists them.",
+            param="destination[network]",
+        )
+    assets = network.list_assets(connection, network=request.network)
+    treasury = [each.address for each in address.list_treasury(connection)]
+    destination = check_destination(
+        request.address, network_name=found.name, assets=assets, treasury=treasury
+    )
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    asset, currency = _payable(request, assets, currencies)
+    payout = Payout(
+        id=identifier,
+        account_id=account_id,
+        livemode=livemode,
+        amount=request.amount,
+        fee=0,
+        currency=currency.currency,
+        decimals=currency.decimals,
+        network=found.network,
+        asset=asset.asset,
+        token_amount=0,
+        destination=destination,
+        fee_mode=request.fee_mode,
+        status=PayoutStatus.requested.value,
+        hold=HoldStatus.none.value,
+        description=request.description,
+        metadata=request.metadata or {},
+        created=now,
+    )
+    return replace(payout, token_amount=_token_amount(payout, asset))
+
+
+def _payable(
+    request: PayoutRequest, assets: list[Asset], currencies: dict[str, Currency]
+) -> tuple[Asset, Currency]:
+    for asset in assets:
+        if asset.currency == request.currency and asset.payout_enabled and asset.contract:
+            return asset, currencies[asset.currency]
+    offered = sorted(
+        {asset.currency for asset in assets if asset.payout_enabled and asset.contract}
+    )
+    raise ParameterInvalid(
+        f"{request.currency!r} can not be paid out on {request.network}. "
+        f"It offers: {', '.join(offered) or 'nothing'}.",
+        param="currency",
+    )
+
+
+def _token_amount(payout: Payout, asset: Asset) -> int:
+    """Atomic units for exactly the amount; a token too coarse for it is refused."""
+    units, remainder = money.rescale(
+        rules.delivered(payout), from_decimals=payout.decimals, to_decimals=asset.decimals
+    )
+    if remainder or units <= 0 or units > money.UNITS_MAX:
+        raise ParameterInvalid(
+            f"This amount can not be sent exactly in {asset.symbol}, which has {asset.decimals} "
+            "decimal places.",
+            param="amount",
+        )
+    return units
+
+
+def _require_balance(parts: Parts, payout: Payout) -> None:
+    posting = rules.hold_posting(payout)
+    [available] = parts.books.balances([posting.debit])
+    if available < posting.amount:
+        raise _insufficient(payout, available)
+
+
+def _insufficient(payout: Payout, available: int | None = None) -> BalanceInsufficient:
+    needed = money.format_decimal(rules.debited(payout), payout.decimals)
+    has = (
+        ""
+        if available is None
+        else f" and {money.format_decimal(max(0, available), payout.decimals)} is available"
+    )
+    return BalanceInsufficient(
+        f"This payout needs {needed} {payout.currency}{has}. "
+        "Wait for pending payments or send less.",
+        param="amount",
+    )
+
+
+def _hold(parts: Parts, payout: Payout) -> Payout:
+    """Reserve the money and record what the ledger said; repeated, it changes nothing more."""
+    outcome = parts.books.post([hold_set(payout)])[0]
+    failpoint("payout.hold.after")
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        current = store.lock_one(connection, payout.id)
+        assert current is not None
+        if current.hold != HoldStatus.none:
+            return current
+        if outcome.booked:
+            held = replace(current, hold=HoldStatus.held.value)
+            update_records(connection, store.payouts, [_hold_fields(held)])
+            wake(connection, "payout.screen", "payout.release")
+            return held
+        refused = replace(
+            current,
+            hold=HoldStatus.refused.value,
+            status=PayoutStatus.rejected.value,
+            failure_code="balance_insufficient",
+            failure_message="The balance did not cover the payout.",
+        )
+        update_records(connection, store.payouts, [_hold_fields(refused)])
+        events.append(connection, [payout_event(refused, event.PAYOUT_REJECTED)], now=now)
+        return refused
+
+
+def _hold_fields(payout: Payout) -> dict[str, Any]:
+    fields = ("id", "hold", "status", "failure_code", "failure_message")
+    return {**{name: getattr(payout, name) for name in fields}, "lease_until": None}
+
+
+def _write_status(connection: Connection, payouts: Sequence[Payout]) -> None:
+    fields = ("id", "status", "under_review", "failure_code", "failure_message", "canceled_at")
+    update_records(
+        connection,
+        store.payouts,
+        [{name: getattr(payout, name) for name in fields} for payout in payouts],
+    )
+
+
+def _screening_request(row: Payout, sender: str) -> ScreeningRequest:
+    return ScreeningRequest(
+        subject=row.id,
+        account_id=row.account_id,
+        livemode=row.livemode,
+        network=row.network,
+        asset=row.asset,
+        direction=Direction.outgoing,
+        sender=sender,
+        receiver=row.destination,
+        token_units=row.token_amount,
+    )
+
+
+def _judged(row: Payout, screening: str, verdict: str) -> Payout:
+    match Verdict(verdict):
+        case Verdict.clear:
+            return replace(row, screening=screening, status=PayoutStatus.approved.value)
+        case Verdict.review | Verdict.block:
+            return replace(row, screening=screening, under_review=True)

@@ -1,0 +1,241 @@
+"""Sign: the signer reads the bytes for itself and signs, or says why not.
+
+The same intent gives the same bytes, so a crash after the signer's answer changes nothing.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core.event import NewEvent
+from sakk.core.payout import PayoutStatus
+from sakk.core.sweep import SweepStatus
+from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.flow.context import Parts
+from sakk.flow.payout import payout_event
+from sakk.flow.stage import Stage, wake
+from sakk.flow.sweep import sweep_event
+from sakk.signing.protocol import (
+    Branch,
+    KeyReference,
+    Signed,
+    SignerRefused,
+    SignRequest,
+)
+from sakk.signing.protocol import Purpose as SigningPurpose
+from sakk.store import address
+from sakk.store import event as events
+from sakk.store import payout as payouts
+from sakk.store import sweep as sweeps
+from sakk.store import transaction as store
+from sakk.store.database import update_records
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, retry_delay, settle
+
+BATCH_MAX = 50
+
+log = structlog.get_logger(__name__)
+
+
+def sign_stage(parts: Parts) -> Stage:
+    """The stage that has built transactions signed."""
+    table = store.transactions
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                ChainTransaction,
+                table.c.status == TransactionStatus.built.value,
+                token=token,
+                now=parts.clock(),
+                limit=BATCH_MAX,
+            )
+        for row in rows:
+            _sign(parts, row, token=token)
+        return len(rows)
+
+    return Stage("transaction.sign", run)
+
+
+def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
+    failpoint("transaction.sign.before")
+    now = parts.clock()
+    try:
+        signed = parts.signer_client().sign(_request(row))
+    except SignerRefused as refusal:
+        log.error("sign.refused", transaction=row.id, reason=refusal.reason.value)
+        with parts.database.begin() as connection:
+            if refusal.transient:
+                _wait(connection, row, refusal.message, token=token, now=now)
+            else:
+                _refuse(connection, row, refusal, token=token, now=now)
+        return
+    failpoint("transaction.sign.after")
+    with parts.database.begin() as connection:
+        _record(connection, row, signed, token=token, now=parts.clock())
+
+
+def _request(row: ChainTransaction) -> SignRequest:
+    # A payout or sweep is signed once for ever; a sweep may need gas more than once.
+    intent = row.id if row.purpose == Purpose.topup else row.subject
+    return SignRequest(
+        intent_id=intent,
+        purpose=SigningPurpose(row.purpose),
+        network=row.network,
+        key=KeyReference(branch=Branch(row.key_branch), index=row.key_index),
+        unsigned=row.unsigned,
+        asset=row.asset,
+        destination=row.destination,
+        token_amount=str(row.token_amount),
+        destination_index=row.destination_index,
+    )
+
+
+def _record(
+    connection: Connection, row: ChainTransaction, signed: Signed, *, token: str, now: datetime
+) -> None:
+    settled = settle(
+        connection,
+        store.transactions,
+        [
+            {
+                "id": row.id,
+                "status": TransactionStatus.signed.value,
+                "raw": signed.raw,
+                "hash": signed.hash,
+                "signed_at": now,
+            }
+        ],
+        token=token,
+    )
+    if settled:
+        _advance_subject(connection, row, signed.hash, now=now)
+        wake(connection, "transaction.broadcast", "payout.build", "sweep.build")
+
+
+def _advance_subject(
+    connection: Connection, row: ChainTransaction, tx_hash: str, *, now: datetime
+) -> None:
+    happened: list[NewEvent] = []
+    match Purpose(row.purpose):
+        case Purpose.payout | Purpose.refund:
+            payout = payouts.lock_one(connection, row.subject)
+            assert payout is not None
+            signed = replace(payout, status=PayoutStatus.signed.value, tx_hash=tx_hash)
+            update_records(
+                connection,
+                payouts.payouts,
+                [{"id": signed.id, "status": signed.status, "tx_hash": tx_hash}],
+            )
+            happened.append(payout_event(signed, event.PAYOUT_SIGNED))
+        case Purpose.sweep:
+            sweep = sweeps.lock_one(connection, row.subject)
+            assert sweep is not None
+            collected = replace(sweep, status=SweepStatus.signed.value, tx_hash=tx_hash)
+            update_records(
+                connection,
+                sweeps.sweeps,
+                [{"id": collected.id, "status": collected.status, "tx_hash": tx_hash}],
+            )
+            happened.append(sweep_event(collected, event.SWEEP_SIGNED))
+        case Purpose.topup:
+            pass
+    events.append(connection, happened, now=now)
+
+
+def _wait(
+    connection: Connection, row: ChainTransaction, reason: str, *, token: str, now: datetime
+) -> None:
+    settle(
+        connection,
+        store.transactions,
+        [
+            {
+                "id": row.id,
+                "error": reason,
+                "failures": row.failures + 1,
+                "retry_at": now + retry_delay(row.failures),
+            }
+        ],
+        token=token,
+    )
+
+
+def _refuse(
+    connection: Connection,
+    row: ChainTransaction,
+    refusal: SignerRefused,
+    *,
+    token: str,
+    now: datetime,
+) -> None:
+    """Nothing was signed: the nonce is free again, and whatever it was for ends here."""
+    settled = settle(
+        connection,
+        store.transactions,
+        [
+            {
+                "id": row.id,
+                "status": TransactionStatus.refused.value,
+                "error": f"{refusal.reason.value}: {refusal.message}",
+            }
+        ],
+        token=token,
+    )
+    if not settled:
+        return
+    match Purpose(row.purpose):
+        case Purpose.payout | Purpose.refund:
+            payout = payouts.lock_one(connection, row.subject)
+            assert payout is not None
+            rejected = replace(
+                payout,
+                status=PayoutStatus.rejected.value,
+                failure_code=f"signer_{refusal.reason.value}",
+                failure_message=refusal.message,
+            )
+            update_records(
+                connection,
+                payouts.payouts,
+                [
+                    {
+                        "id": rejected.id,
+                        "status": rejected.status,
+                        "failure_code": rejected.failure_code,
+                        "failure_message": rejected.failure_message,
+                    }
+                ],
+            )
+            events.append(connection, [payout_event(rejected, event.PAYOUT_REJECTED)], now=now)
+            wake(connection, "payout.release", "payout.build")
+        case Purpose.sweep:
+            _abandon_sweep(connection, row, refusal, now=now)
+        case Purpose.topup:
+            pass
+
+
+def _abandon_sweep(
+    connection: Connection, row: ChainTransaction, refusal: SignerRefused, *, now: datetime
+) -> None:
+    sweep = sweeps.lock_one(connection, row.subject)
+    assert sweep is not None
+    failed = replace(
+        sweep, status=SweepStatus.failed.value, failure_code=f"signer_{refusal.reason.value}"
+    )
+    update_records(
+        connection,
+        sweeps.sweeps,
+        [{"id": failed.id, "status": failed.status, "failure_code": failed.failure_code}],
+    )
+    address.add_deposits(connection, [(sweep.address, sweep.asset, sweep.token_amount)])
+    sweeps.postpone(
+        connection, address=sweep.address, asset=sweep.asset, until=now + retry_delay(20)
+    )
+    events.append(connection, [sweep_event(failed, event.SWEEP_FAILED)], now=now)
