@@ -68,7 +68,7 @@ set_up_node() {
   mark=$folder/node_modules/.made-from-lock
   wanted=$(hash_of "$folder/package-lock.json")
   [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ] || return 0
-  node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' >/dev/null 2>&1 &&
+  node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' >/dev/null 2>&1 &&
     command -v npm >/dev/null 2>&1 ||
     fail "Node.js 20 or newer with npm is missing: install it (needed for the local chain only)"
   echo "setup: Node packages of $folder" >&2

@@ -81,7 +81,10 @@ def generate(url: str, message: str) -> Path:
         )
     if not isinstance(made, Script):
         raise TypeError("autogenerate made other than one revision")
-    return Path(made.path)
+    path = Path(made.path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "# ###" not in line))
+    return path
 
 
 def differences(connection: Connection) -> list[object]:
