@@ -115,7 +115,7 @@ def _change(
                 "status": TransactionStatus.confirmed.value,
                 "succeeded": chain.succeeded,
                 "gas_cost": chain.fee_wei,
-                "arrived_units": _arrived(row, chain.logs) if chain.succeeded else 0,
+                "arrived_units": arrived_units(row, chain.logs) if chain.succeeded else 0,
                 "confirmed_at": now,
                 "retry_at": None,
                 "failures": 0,
@@ -143,7 +143,7 @@ def _change(
             return None
 
 
-def _arrived(row: ChainTransaction, logs: tuple[ReceiptLog, ...]) -> int:
+def arrived_units(row: ChainTransaction, logs: tuple[ReceiptLog, ...]) -> int:
     """What the receipt says reached the destination, in atomic units (EIP-20 Transfer logs)."""
     contract = erc20_contract(row.asset)
     if contract is None:
