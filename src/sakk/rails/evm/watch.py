@@ -81,7 +81,7 @@ _TOPIC_PADDING = "0x" + "0" * 24
 
 class RawLog(msgspec.Struct, rename="camel", gc=False):
     address: str
-    topics: list[str]
+    topics: tuple[str, ...]
     data: str
     block_hash: str
     transaction_hash: str
