@@ -18,6 +18,7 @@ from sakk.api.route import Resource
 from sakk.api.shapes import Shape
 from sakk.core.errors import BalanceInsufficient, Unavailable
 from sakk.flow.context import Parts
+from sakk.runtime.logging import configure_logging
 from sakk.store.database import open_database
 
 PROBE_LOCK = 77
@@ -91,6 +92,7 @@ def create_outside(context: Context, body: ProbeParameters) -> Document:
 
 def make() -> ASGIApp:
     """The application; limits from the environment."""
+    configure_logging(level="warning", form="json", role="api")
     limit = os.environ.get("PROBE_RATE_LIMIT")
     failures = os.environ.get("PROBE_FAILURE_LIMIT")
     settings = ApiSettings(

@@ -24,6 +24,8 @@ Tree = dict[str, Any]
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART = re.compile(r"\[([^\[\]]*)\]")
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -58,17 +60,16 @@ def read_json(body: bytes) -> Tree:
         raise InvalidRequest("The body is not valid UTF-8.") from None
     if text.startswith("\ufeff"):
         raise InvalidRequest("The body begins with a byte order mark. Send plain UTF-8.")
+    _check_depth(text)
     try:
         tree = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecursionError:
-        raise _too_deep() from None
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(tree, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    # A JSON text holds NULs and lone surrogates only as escapes, and depth only by brackets.
-    if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:
-        _check(tree, (), 0)
+    # A JSON text holds NULs and lone surrogates only as escapes.
+    if "\\u" in text:
+        _check_text(tree, ())
     return tree
 
 
@@ -82,8 +83,8 @@ def read_form(body: bytes) -> Tree:
         if not pair:
             continue
         raw_name, _, raw_value = pair.partition(b"=")
-        name, value = _decoded(raw_name), _decoded(raw_value)
-        _place(root, name, value or None)
+        name = _decoded(raw_name, "")
+        _place(root, name, _decoded(raw_value, name) or None)
     return {key: _finished(value) for key, value in root.items()}
 
 
@@ -151,13 +152,13 @@ def _finished(value: Any) -> Any:
     return value
 
 
-def _decoded(raw: bytes) -> str:
+def _decoded(raw: bytes, param: str) -> str:
     try:
         text = unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidRequest("The parameters are not valid UTF-8.") from None
     if "\x00" in text:
-        raise ParameterInvalid("A parameter holds a NUL character.", param=text.split("\x00")[0])
+        raise ParameterInvalid("A parameter holds a NUL character.", param=param)
     return text
 
 
@@ -174,10 +175,19 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _check(value: Any, path: tuple[str | int, ...], depth: int) -> None:
-    """Refuse what is too deep, and text that UTF-8 or PostgreSQL cannot hold."""
-    if depth > DEPTH_MAX:
-        raise _too_deep()
+def _check_depth(text: str) -> None:
+    """Refuse deep nesting before it is parsed: a parser that recurses could overflow its stack."""
+    if text.count("{") + text.count("[") <= DEPTH_MAX:
+        return
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "{[" else -1
+        if depth > DEPTH_MAX:
+            raise _too_deep()
+
+
+def _check_text(value: Any, path: tuple[str | int, ...]) -> None:
+    """Refuse text that UTF-8 or PostgreSQL cannot hold."""
     if isinstance(value, str):
         if "\x00" in value or _SURROGATE.search(value):
             raise ParameterInvalid(
@@ -186,11 +196,11 @@ def _check(value: Any, path: tuple[str | int, ...], depth: int) -> None:
             )
     elif isinstance(value, dict):
         for key, child in value.items():
-            _check(key, (*path, key), depth)
-            _check(child, (*path, key), depth + 1)
+            _check_text(key, (*path, key))
+            _check_text(child, (*path, key))
     elif isinstance(value, list):
         for index, child in enumerate(value):
-            _check(child, (*path, index), depth + 1)
+            _check_text(child, (*path, index))
 
 
 def _printable(path: tuple[str | int, ...]) -> str:

@@ -74,12 +74,10 @@ def token_hash(token: str) -> bytes:
 
 def is_token(text: str) -> bool:
     """Could this be one of our tokens? Says nothing about whether it exists."""
-    return (
-        len(text) <= TOKEN_LENGTH_MAX
-        and text.startswith(TOKEN_PREFIXES)
-        and text.isascii()
-        and text.replace("_", "").isalnum()
-    )
+    if len(text) > TOKEN_LENGTH_MAX or not text.startswith(TOKEN_PREFIXES):
+        return False
+    body = text.rpartition("_")[2]
+    return body.isascii() and body.isalnum()
 
 
 def masked(prefix: str, last4: str) -> str:
