@@ -79,6 +79,7 @@ webhook_deliveries = Table(
         "ix_webhook_deliveries_due",
         "endpoint_id",
         "next_attempt_at",
+        "id",
         postgresql_where=text("status = 'pending'"),
     ),
     Index(None, "event_id", "endpoint_id", unique=True),
