@@ -128,6 +128,10 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
     for event_id, _, _ in deliveries:
         told[event_id] = told.get(event_id, 0) + 1
     created = int(now.timestamp())
+    bodies = [
+        encode(identifier, event, created=created, pending=told.get(identifier, 0))
+        for identifier, event in zip(identifiers, events, strict=True)
+    ]
     connection.execute(
         _INSERT_EVENTS,
         {
@@ -138,11 +142,7 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
             "audiences": [event.audience for event in events],
             "object_ids": [event.object_id for event in events],
             "request_ids": [event.request_id for event in events],
-            "bodies": "[%s]"
-            % ",".join(
-                encode(identifier, event, created=created, pending=told.get(identifier, 0))
-                for identifier, event in zip(identifiers, events, strict=True)
-            ),
+            "bodies": f"[{','.join(bodies)}]",
             "created": now,
         },
     )
