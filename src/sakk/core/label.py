@@ -284,7 +284,7 @@ def locate_address(ticker: str | None, text: str) -> tuple[str, str]:
         return EVM, text.lower()
     if _is_tron(text):
         return TRON, text
-    family = _family_of_ticker(word)
+    family = EVM if not word and text.startswith("0x") else _family_of_ticker(word)
     return family, normalise_address(family, text)
 
 

@@ -17,10 +17,10 @@ from enum import StrEnum
 from typing import Any
 
 from sakk.core.label import CONFIDENCE_MAX, ListKind
-from sakk.screening.source import Source
+from sakk.screening.source import LINE_BYTES_MAX, Source
 
 COLUMNS_MAX = 256
-JSON_BYTES_MAX = 64 << 20
+JSON_BRACKETS_MAX = 64
 CONFIDENCE_STATE = 100
 CONFIDENCE_CRAWLED = 20
 CONFIDENCE_UNSAID = 50
@@ -89,6 +89,7 @@ class Notes:
 Parser = Callable[[Source, Notes], Iterator[Statement]]
 
 _OFAC_NAME = re.compile(r"sanctioned_addresses_([A-Za-z0-9]{2,10})\.txt")
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]')
 _FORTA_ADDRESS = ("banned_address", "contract_address", "address")
 _FORTA_HEADERS = (
     {"banned_address", "wallet_tag", "data_source"},
@@ -197,11 +198,8 @@ def parse_csv(source: Source, notes: Notes) -> Iterator[Statement]:
 
 def parse_json(source: Source, notes: Notes) -> Iterator[Statement]:
     """An array of objects, or one object a line."""
-    if source.head().lstrip()[:1] == "[":
-        source.limit(JSON_BYTES_MAX)
-        objects = _json_array(source)
-    else:
-        objects = _json_lines(source)
+    is_array = source.head().lstrip()[:1] == "["
+    objects = _json_array(source) if is_array else _json_lines(source)
     ignored: set[str] = set()
     for line, item in objects:
         if not isinstance(item, dict):
@@ -323,41 +321,65 @@ def _row(source: Source, line: int, names: Sequence[str], values: list[str]) -> 
 def _json_lines(source: Source) -> Iterator[tuple[int, Any]]:
     for text in source.lines():
         if text.strip():
-            try:
-                yield source.line, json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise source.refusal(f"not JSON: {error}", line=source.line) from error
+            yield source.line, _json_object(source, source.line, text)
 
 
 def _json_array(source: Source) -> Iterator[tuple[int, Any]]:
-    """The items of an array one by one, each with the line on which it begins."""
-    text = "".join(source.lines())
-    decoder = json.JSONDecoder()
-    space = re.compile(r"\s*")
+    """The objects of an array one by one, each with the line on which it begins.
 
-    def skip(position: int) -> int:
-        match = space.match(text, position)
-        return match.end() if match else position
+    A JSON string holds no line break, so the file is cut line by line at the braces outside
+    strings, and no more than one object is held. What stands between objects is checked here, what
+    stands in them by the parser.
+    """
+    item, between, expected = "", "", "["
+    depth = begins = 0
+    for text in source.lines():
+        start = 0
+        for match in _JSON_TOKEN.finditer(text):
+            brace = match[0]
+            if brace == "{":
+                if depth == 0:
+                    between += text[start : match.start()]
+                    _expect(source, between, expected)
+                    start, begins = match.start(), source.line
+                depth += 1
+            elif brace == "}" and depth > 0:
+                depth -= 1
+                if depth == 0:
+                    item += text[start : match.end()]
+                    yield begins, _json_object(source, begins, item)
+                    item, between, expected, start = "", "", ",", match.end()
+        if depth:
+            item += text[start:]
+        else:
+            between += text[start:].strip()
+        if len(item) + len(between) > LINE_BYTES_MAX:
+            raise source.refusal(
+                f"an object is longer than {LINE_BYTES_MAX} bytes", line=source.line
+            )
+    if depth:
+        raise source.refusal("not JSON: the file ends within an object", line=begins)
+    _expect(source, between, "[]" if expected == "[" else "]")
 
-    position, line, counted = skip(skip(0) + 1), 1, 0
-    if text.startswith("]", position):
-        return
-    while True:
-        line += text.count("\n", counted, position)
-        counted = position
-        try:
-            item, position = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError) as error:
-            at = error.lineno if isinstance(error, json.JSONDecodeError) else line
-            problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise source.refusal(f"not JSON: {problem}", line=at) from error
-        yield line, item
-        position = skip(position)
-        separator = text[position : position + 1]
-        if separator == "]":
-            if skip(position + 1) != len(text):
-                raise source.refusal("not JSON: text after the array", line=line)
-            return
-        if separator != ",":
-            raise source.refusal("not JSON: expected ',' or ']'", line=line)
-        position = skip(position + 1)
+
+def _expect(source: Source, between: str, expected: str) -> None:
+    """What stands between the objects of an array must be its brackets and commas."""
+    found = "".join(between.split())
+    if found != expected:
+        raise source.refusal(
+            f"not JSON, or not an array of objects: expected {expected!r}, found {found[:40]!r}",
+            line=source.line,
+        )
+
+
+def _json_object(source: Source, line: int, text: str) -> Any:
+    # The parser recurses in C, and how deep it may is not ours to say: a hostile file must not
+    # take the process with it.
+    if text.count("{") + text.count("[") > JSON_BRACKETS_MAX:
+        raise source.refusal(f"more than {JSON_BRACKETS_MAX} brackets in an object", line=line)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        inner = error.lineno - 1 if isinstance(error, json.JSONDecodeError) else 0
+        raise source.refusal(f"not JSON: {problem}", line=line + inner) from error

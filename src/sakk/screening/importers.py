@@ -286,14 +286,14 @@ def _token_contracts(connection: Connection) -> frozenset[str]:
 
 def _check_yield(source: Source, tally: _Tally) -> None:
     """Refuse a file that gave nothing: as a difference it would close the whole list."""
-    if tally.rows - sum(tally.skipped.values()) <= 0:
-        raise source.refusal("has no label in it; to close a list, retire it")
     if 2 * tally.skipped["malformed"] > tally.rows:
         first = next(one for one in tally.examples if one.reason == "malformed")
         raise source.refusal(
             "more than half of the rows have no readable address; is the format right?",
             line=first.line,
         )
+    if tally.rows - sum(tally.skipped.values()) <= 0:
+        raise source.refusal("has no label in it; to close a list, retire it")
 
 
 def _check_shrink(source: Source, kind: ListKind, change: Change, *, allow: bool) -> None:

@@ -41,10 +41,10 @@ class Source:
             raise ParameterInvalid(
                 f"{self.path}: cannot be opened: {error.strerror}", param="file"
             ) from error
-        self._file = os.fdopen(descriptor, "rb")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            self._file.close()
+            os.close(descriptor)
             raise self.refusal("is not a regular file")
+        self._file = os.fdopen(descriptor, "rb")
         return self
 
     def __exit__(
@@ -65,6 +65,8 @@ class Source:
         """The beginning of the file, to tell its format by; nothing counts as read."""
         start = self._open().read(HEAD_BYTES)
         self._open().seek(0)
+        if start.startswith(_WIDE_MARKS):
+            raise self.refusal("is UTF-16; save it as UTF-8", line=1)
         return start.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
 
     def limit(self, bytes_max: int) -> None:
@@ -96,8 +98,6 @@ class Source:
         if self._size > self._bytes_max:
             raise self.refusal(f"file is larger than {self._bytes_max} bytes", line=self.line)
         if self.line == 1:
-            if raw.startswith(_WIDE_MARKS):
-                raise self.refusal("is UTF-16; save it as UTF-8", line=1)
             raw = raw.removeprefix(_BYTE_ORDER_MARK)
         if b"\0" in raw:
             raise self.refusal("contains a NUL byte; this is not a text list", line=self.line)
