@@ -190,6 +190,29 @@ def test_an_ephemeral_one_leaves_nothing() -> None:
     assert not socket_dir.exists()
 
 
+def test_one_that_a_killed_process_left_is_thrown_away_and_a_held_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, started: list[Postgres], private_dir: Path
+) -> None:
+    monkeypatch.setattr("sakk.runtime.postgres.ABANDONED_SECONDS_MIN", 0.0)
+    monkeypatch.setattr(tempfile, "tempdir", str(private_dir.parent))
+    monkeypatch.setenv("TMPDIR", str(private_dir.parent))
+    code = "from sakk.runtime.postgres import start_postgres as start; import os, signal;"
+    code += (
+        "print(start(ephemeral=True).data_dir, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False
+    )
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    started.append(start_postgres(ephemeral=True))
+    started.append(start_postgres(ephemeral=True))
+    assert not left.exists()
+    assert all(cluster.data_dir.is_dir() for cluster in started)
+    while started:
+        started.pop().stop()
+
+
 def test_a_half_made_cluster_is_made_again(private_dir: Path) -> None:
     (private_dir / "cluster").mkdir(parents=True)
     (private_dir / "cluster" / "PG_VERSION").write_text("15\n")

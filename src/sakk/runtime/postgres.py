@@ -43,6 +43,8 @@ POLL_SECONDS = 0.01
 LOG_TAIL_CHARACTERS = 2_000
 SOCKET_FOLDER_CHARACTERS_MAX = 80  # sun_path is 108 bytes, less ".s.PGSQL.5432.lock"
 SOCKET_PREFIX = "sakk-"
+EPHEMERAL_PREFIX = "sakk-pg-"
+ABANDONED_SECONDS_MIN = 60.0
 
 COMMON_SETTINGS = {
     "listen_addresses": "",
@@ -251,7 +253,10 @@ def start_postgres(
     """
     if data_dir is None and not ephemeral:
         raise ValueError("only an ephemeral cluster may go without a data_dir")
-    folder = Path(tempfile.mkdtemp(prefix="sakk-pg-")) if data_dir is None else data_dir.absolute()
+    if data_dir is None:
+        _sweep_abandoned()
+        data_dir = Path(tempfile.mkdtemp(prefix=EPHEMERAL_PREFIX))
+    folder = data_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock_fd = _lock(folder)
     _forget_socket_folder(folder)
@@ -345,6 +350,19 @@ def _forget_socket_folder(data_dir: Path) -> None:
         folder = Path((data_dir / "socket").read_text())
         if folder.name.startswith(SOCKET_PREFIX):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep_abandoned() -> None:
+    """Throw away ephemeral clusters whose owner was killed: their lock is free."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{EPHEMERAL_PREFIX}*"):
+        with suppress(OSError, Misconfigured):
+            # A young one may be about to take its lock.
+            if time.time() - (folder / "lock").stat().st_mtime < ABANDONED_SECONDS_MIN:
+                continue
+            lock_fd = _lock(folder)
+            _forget_socket_folder(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock_fd)
 
 
 def _give(path: Path, user: User | None) -> None:
