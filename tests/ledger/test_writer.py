@@ -1,6 +1,5 @@
 """The writer: durable before it answers, the same after every restart, alone on its shard."""
 
-
 from sakk.ledger.types import (
     Account,
     CreateTransferStatus,

@@ -45,6 +45,7 @@ from sakk.ledger.rules import (
     chains,
     difference,
     exclusive,
+    exhausted_status,
     limits_status,
     malformed_status,
     same,
@@ -136,7 +137,7 @@ class Machine:
     def apply(self, requests: Sequence[Request], timestamp: int) -> GroupOutcome:
         """Apply a group at a journal time later than every time before it."""
         first = timestamp - sum(request.count for request in requests) + 1
-        if first <= self.timestamp or timestamp > TIMESTAMP_MAX:
+        if not self.timestamp < min(first, timestamp) <= timestamp <= TIMESTAMP_MAX:
             raise ValueError("the journal's time must advance by at least one tick an event")
         expired = self._expire(first - 1)
         outcomes = []
@@ -412,7 +413,9 @@ class Machine:
         if not status and expires_at > TIMESTAMP_MAX:
             status = S.overflows_timeout
         if not status:
-            status = limits_status(debit, credit, amount, exhausted=amount < 1 <= wanted)
+            status = limits_status(debit, credit, amount)
+        if not status and amount < wanted and not amount:
+            status = exhausted_status(debit, flags)
         if status:
             return status, ID_ZERO
         self._undo[fields[0]] = _Undo(None, (totals_of(debit), totals_of(credit)))

@@ -145,19 +145,23 @@ def totals_status(
     return S.created
 
 
-def limits_status(
-    debit: AccountState, credit: AccountState, amount: int, *, exhausted: bool
-) -> CreateTransferStatus:
-    """No account beyond its limit; holds count. ``exhausted``: nothing is left to balance."""
-    debits = debit.debits_pending + debit.debits_posted
-    credits = credit.credits_pending + credit.credits_posted
-    if debit.flags & DEBIT_LIMIT and debits + amount > debit.credits_posted:
+def limits_status(debit: AccountState, credit: AccountState, amount: int) -> CreateTransferStatus:
+    """No account beyond its limit; holds count."""
+    debits = debit.debits_pending + debit.debits_posted + amount
+    credits = credit.credits_pending + credit.credits_posted + amount
+    if debit.flags & DEBIT_LIMIT and debits > debit.credits_posted:
         return S.exceeds_credits
-    if credit.flags & CREDIT_LIMIT and credits + amount > credit.debits_posted:
+    if credit.flags & CREDIT_LIMIT and credits > credit.debits_posted:
         return S.exceeds_debits
-    if exhausted:
-        return S.exceeds_credits if debits >= debit.credits_posted else S.exceeds_debits
     return S.created
+
+
+def exhausted_status(debit: AccountState, flags: int) -> CreateTransferStatus:
+    """Which side of a balancing transfer has nothing left: a transfer of nothing is refused."""
+    debits = debit.debits_pending + debit.debits_posted
+    if flags & BALANCING_DEBIT and debits >= debit.credits_posted:
+        return S.exceeds_credits
+    return S.exceeds_debits
 
 
 def totals_of(account: AccountState) -> tuple[AccountState, int, int, int, int, int]:
