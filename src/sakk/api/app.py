@@ -14,7 +14,21 @@ from fastapi import Response as HttpResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sakk.api import account, api_key, currency, customer, network
+from sakk.api import (
+    account,
+    api_key,
+    balance,
+    currency,
+    customer,
+    event,
+    network,
+    payin,
+    payment,
+    payout,
+    screening,
+    transfer,
+    webhook,
+)
 from sakk.api.answer import headers as answer_headers
 from sakk.api.answer import refusal
 from sakk.api.dependencies import REQUESTS_WAITING_MAX, Dependencies
@@ -44,6 +58,15 @@ RESOURCES: tuple[Resource, ...] = (
     customer.resource,
     currency.resource,
     network.resource,
+    payment.resource,
+    payin.resource,
+    payout.resource,
+    transfer.resource,
+    balance.resource,
+    balance.transactions,
+    event.resource,
+    webhook.resource,
+    screening.resource,
 )
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from sakk.api.catalogue import CatalogueCache
 from sakk.api.dependencies import ApiSettings, Dependencies
 from sakk.core.account import AccountKind
 from sakk.core.api_key import ApiKey
 from sakk.core.idempotency import object_id
 from sakk.flow.context import Parts
+from sakk.flow.payment import Catalogue
 from sakk.store.database import Database
 
 Document = dict[str, Any]
@@ -40,7 +42,8 @@ class Context:
     now: datetime
     request_id: str
     seed: int
-    scopes: Sequence[str] = ()
+    scopes: Sequence[str]
+    catalogues: CatalogueCache
     resumed: bool = False
     transaction: Connection | None = None
 
@@ -56,6 +59,22 @@ class Context:
     @property
     def is_operator(self) -> bool:
         return self.caller.is_operator
+
+    @property
+    def visible_account_id(self) -> str | None:
+        """Whose rows the caller sees in what the operator oversees: None is everybody's.
+
+        The operator sees all accounts' payins, payouts and events with its own key alone, and one
+        account's when it names one.
+        """
+        if self.is_operator and self.account_id == self.caller.key.account_id:
+            return None
+        return self.account_id
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Currencies, networks and assets, at most a second old."""
+        return self.catalogues.read(self.connection)
 
     @property
     def connection(self) -> Connection:

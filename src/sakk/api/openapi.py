@@ -1,6 +1,6 @@
 """The description of the door, OpenAPI 3.1, made from the table of routes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,6 +31,7 @@ STATUSES = {
     503: "A part is away; the same request may succeed later.",
 }
 ON_POST_ONLY = {409, 413, 415}
+RETRIED = {409, 429, 500, 503}
 REQUEST_ID = {
     "Request-Id": {
         "description": "The request's id, also in the logs.",
@@ -101,6 +102,12 @@ def openapi_document(routes: Sequence[Route]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
+            "headers": REQUEST_ID | RETRY_HEADERS | REPLAY_HEADERS,
+            "parameters": {
+                "IdempotencyKey": IDEMPOTENCY_KEY,
+                "StripeAccount": STRIPE_ACCOUNT,
+            },
+            "responses": _error_responses(references[Error, "serialization"]),
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -148,7 +155,7 @@ def _operation(
         }
         for name in route.path_parameters
     ]
-    parameters.append(STRIPE_ACCOUNT)
+    parameters.append({"$ref": "#/components/parameters/StripeAccount"})
     operation: dict[str, Any] = {
         "operationId": route.operation,
         "summary": summary.rstrip("."),
@@ -160,7 +167,7 @@ def _operation(
     if description.strip():
         operation["description"] = " ".join(description.split())
     if route.method != "GET":
-        parameters.append(IDEMPOTENCY_KEY)
+        parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
     if route.method == "POST":
         operation["requestBody"] = _request_body(
             route.parameters, references[route.parameters, "validation"], components
@@ -210,23 +217,44 @@ def _query_parameters(
 
 
 def _responses(route: Route, references: dict[Model, Schema]) -> dict[str, Any]:
-    error = {JSON: {"schema": references[Error, "serialization"]}}
     answered = route.method != "GET"
-    responses: dict[str, Any] = {
+    headers = ("Request-Id", *(REPLAY_HEADERS if answered else ()))
+    return {
         "200": {
             "description": "Done.",
-            "headers": REQUEST_ID | (REPLAY_HEADERS if answered else {}),
+            "headers": _headers(headers),
             "content": {JSON: {"schema": references[route.returns, "serialization"]}},
-        }
+        },
+        **{
+            str(status): {"$ref": f"#/components/responses/{_error_name(status, answered)}"}
+            for status in STATUSES
+            if answered or status not in ON_POST_ONLY
+        },
     }
-    for status, meaning in STATUSES.items():
-        if status in ON_POST_ONLY and not answered:
-            continue
-        headers = REQUEST_ID | (RETRY_HEADERS if status in (409, 429, 500, 503) else {})
-        if answered:
-            headers |= REPLAY_HEADERS
-        responses[str(status)] = {"description": meaning, "headers": headers, "content": error}
+
+
+def _error_responses(reference: Schema) -> dict[str, Any]:
+    """Every error once, as it is answered to reading and to writing requests."""
+    responses = {}
+    for answered in (False, True):
+        for status, meaning in STATUSES.items():
+            names = ["Request-Id"]
+            names += RETRY_HEADERS if status in RETRIED else ()
+            names += REPLAY_HEADERS if answered else ()
+            responses[_error_name(status, answered)] = {
+                "description": meaning,
+                "headers": _headers(names),
+                "content": {JSON: {"schema": reference}},
+            }
     return responses
+
+
+def _error_name(status: int, answered: bool) -> str:
+    return f"{'Write' if answered else 'Read'}Error{status}"
+
+
+def _headers(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _keyless() -> dict[str, dict[str, Any]]:
@@ -238,9 +266,17 @@ def _keyless() -> dict[str, dict[str, Any]]:
             "tags": ["health"],
             "security": [],
             "responses": {
-                "200": {"description": "Yes.", "headers": REQUEST_ID, "content": content},
+                "200": {
+                    "description": "Yes.",
+                    "headers": _headers(["Request-Id"]),
+                    "content": content,
+                },
                 **{
-                    status: {"description": meaning, "headers": REQUEST_ID, "content": content}
+                    status: {
+                        "description": meaning,
+                        "headers": _headers(["Request-Id"]),
+                        "content": content,
+                    }
                     for status, meaning in others.items()
                 },
             },

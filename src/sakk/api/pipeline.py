@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from sakk.api.answer import encode, refusal
 from sakk.api.authentication import Authenticator, client_address
 from sakk.api.body import Tree, canonical, read_body, read_form
+from sakk.api.catalogue import CatalogueCache
 from sakk.api.context import Caller, Context, Document, Listing, ShownOnce
 from sakk.api.dependencies import Dependencies
 from sakk.api.expand import check, expand
@@ -61,6 +62,7 @@ class Pipeline:
     dependencies: Dependencies
     limits: Limits
     scopes: Sequence[str]
+    catalogues: CatalogueCache = field(default_factory=CatalogueCache)
     authenticator: Authenticator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,9 +72,16 @@ class Pipeline:
         """Answer a request; every error becomes an answer too."""
         try:
             prepared = self._prepare(route, request)
-            if route.kind is Kind.query:
-                return self._query(route, request, prepared)
-            return self._command(route, request, prepared)
+            match route.kind:
+                case Kind.query:
+                    return self._query(route, request, prepared)
+                case Kind.inquiry:
+                    context = self._context(request, prepared, Attempt(new_seed()))
+                    return self._handled(route, request, prepared, context)
+                case Kind.command | Kind.two_steps:
+                    return self._command(route, request, prepared)
+                case _ as never:
+                    assert_never(never)
         except Exception as error:
             return self._refusal(request, error)
 
@@ -135,6 +144,7 @@ class Pipeline:
             request_id=request.request_id,
             seed=attempt.seed,
             scopes=self.scopes,
+            catalogues=self.catalogues,
             resumed=attempt.resumed,
             transaction=attempt.connection,
         )

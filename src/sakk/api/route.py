@@ -38,6 +38,7 @@ class Kind(StrEnum):
     """How a handler meets the database (see ``sakk.flow.idempotency``)."""
 
     query = "query"
+    inquiry = "inquiry"
     command = "command"
     two_steps = "two_steps"
 
@@ -77,10 +78,17 @@ class Resource:
         self._expands = dict(expands or {})
 
     def get(
-        self, path: str, *, returns: type[BaseModel], operation: str, operator_only: bool = False
+        self,
+        path: str,
+        *,
+        returns: type[BaseModel],
+        operation: str,
+        operator_only: bool = False,
+        asks_outside: bool = False,
     ) -> Callable[[H], H]:
-        """A query: one transaction, nothing written."""
-        return self._register("GET", path, returns, operation, Kind.query, operator_only)
+        """A query in one transaction; one that also asks the ledger opens its own around that."""
+        kind = Kind.inquiry if asks_outside else Kind.query
+        return self._register("GET", path, returns, operation, kind, operator_only)
 
     def post(
         self,

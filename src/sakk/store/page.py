@@ -1,14 +1,13 @@
 """Lists by keyset: newest first, by id, one page at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, select
 
 from sakk.core.errors import CursorMissing
-from sakk.store.database import fetch_all
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 10
@@ -32,7 +31,7 @@ class PageRequest:
 def fetch_page(
     connection: Connection,
     table: Table,
-    kind: type[T],
+    make: Callable[..., T],
     *,
     account_id: str | None,
     livemode: bool | None,
@@ -41,8 +40,8 @@ def fetch_page(
 ) -> tuple[list[T], bool]:
     """One page of a table with ``id`` and ``created``: rows newest first, and is there more?
 
-    ``account_id`` and ``livemode`` are None only for tables that do not have the column. Raises
-    CursorMissing (400) for a cursor that names no row of this account.
+    ``make`` takes the columns by name. ``account_id`` None means every account's rows, ``livemode``
+    None a table without modes. Raises CursorMissing (400) for a cursor that names no row of these.
     """
     conditions: list[ColumnElement[bool]] = list(filters)
     if account_id is not None:
@@ -57,11 +56,11 @@ def fetch_page(
     statement = select(table).limit(page.limit + 1)
     if page.ending_before is not None:
         statement = statement.where(*conditions, table.c.id > page.ending_before)
-        rows = fetch_all(connection, statement.order_by(table.c.id.asc()), kind)
+        rows = _rows(connection, statement.order_by(table.c.id.asc()), make)
         return rows[: page.limit][::-1], len(rows) > page.limit
     if page.starting_after is not None:
         conditions.append(table.c.id < page.starting_after)
-    rows = fetch_all(connection, statement.where(*conditions).order_by(table.c.id.desc()), kind)
+    rows = _rows(connection, statement.where(*conditions).order_by(table.c.id.desc()), make)
     return rows[: page.limit], len(rows) > page.limit
 
 
@@ -81,6 +80,10 @@ def page_of(
     if page.starting_after is not None:
         kept = [each for each in kept if ids.index(each["id"]) > ids.index(page.starting_after)]
     return kept[: page.limit], len(kept) > page.limit
+
+
+def _rows(connection: Connection, statement: Select[Any], make: Callable[..., T]) -> list[T]:
+    return [make(**row) for row in connection.execute(statement).mappings()]
 
 
 def _is_created_within(created: int, page: PageRequest) -> bool:

@@ -1,0 +1,136 @@
+"""Payins: the transfers that were seen on a rail."""
+
+from typing import Literal
+
+from sakk.api.context import Context, Document, Listing
+from sakk.api.customer import expand_customers
+from sakk.api.parameters import Identifier, ListParameters
+from sakk.api.payment import expand_payment_intents
+from sakk.api.route import Resource
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import evm
+from sakk.core import payin as rules
+from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.flow import review
+from sakk.store import payin as store
+from sakk.store.page import fetch_page
+
+resource = Resource(
+    "payins",
+    expands={"customer": expand_customers, "payment_intent": expand_payment_intents},
+)
+
+# What a merchant is told while a person looks at a transfer: nothing that would tip anybody off.
+UNDER_REVIEW = "under_review"
+
+
+class PayinListParameters(ListParameters):
+    """Which payins. A merchant asks for held ones as ``under_review``."""
+
+    payment_intent: Identifier | None = None
+    customer: Identifier | None = None
+    network: Identifier | None = None
+    asset: Identifier | None = None
+    address: Identifier | None = None
+    tx_hash: Identifier | None = None
+    status: rules.PayInStatus | Literal["under_review"] | None = None
+
+
+class PayinShape(Shape):
+    """One transfer, with where it stands on its chain. Token amounts in atomic units."""
+
+    id: str
+    object: Literal["payin"]
+    account: str | None
+    address: str
+    amount: int | None
+    amount_decimal: str | None
+    asset: str
+    block_hash: str
+    block_number: int
+    block_timestamp: int
+    created: Created
+    currency: str | None
+    customer: str | Document | None
+    livemode: Livemode
+    log_index: int
+    metadata: ObjectMetadata
+    network: str
+    payment_intent: str | Document | None
+    reason: str | None
+    role: str | None
+    screening: str | None
+    sender: str
+    status: str
+    suspense_units: str | None
+    token_amount: str
+    tx_hash: str
+
+
+@resource.get("/v1/payins", returns=Page[PayinShape], operation="list_payins")
+def list_payins(context: Context, query: PayinListParameters) -> Listing:
+    """List the payins, newest first: an account's, or all for the operator."""
+    columns = store.payins.c
+    filters = [
+        columns[name] == value
+        for name in ("payment_intent", "customer", "network", "asset", "tx_hash")
+        if (value := getattr(query, name)) is not None
+    ]
+    if query.address is not None:
+        filters.append(columns.address == _address(query.address))
+    if query.status is not None:
+        filters.append(columns.status == _status(context, query.status))
+    rows, has_more = fetch_page(
+        context.connection,
+        store.payins,
+        rules.PayIn,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+        page=query.page(),
+        filters=filters,
+    )
+    return Listing(
+        data=[rules.public(row, operator=context.is_operator) for row in rows], has_more=has_more
+    )
+
+
+@resource.get("/v1/payins/{payin}", returns=PayinShape, operation="retrieve_payin")
+def retrieve(context: Context, payin: str) -> Document:
+    """Retrieve a payin."""
+    found = store.find(
+        context.connection,
+        payin,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+    )
+    if found is None:
+        raise ResourceMissing(f"No such payin: {payin!r}", param="id")
+    return rules.public(found, operator=context.is_operator)
+
+
+@resource.post(
+    "/v1/payins/{payin}/release",
+    returns=PayinShape,
+    operation="release_payin",
+    operator_only=True,
+    two_steps=True,
+)
+def release(context: Context, payin: str) -> Document:
+    """Let a held payin go on to where it would have gone."""
+    released = review.release(context.parts, payin, livemode=context.livemode)
+    return rules.public(released, operator=True)
+
+
+def _address(text: str) -> str:
+    try:
+        return evm.parse_address(text)
+    except ValueError as error:
+        raise ParameterInvalid(f"Invalid address: {error}.", param="address") from None
+
+
+def _status(context: Context, status: str) -> str:
+    if status == UNDER_REVIEW:
+        return rules.PayInStatus.held.value
+    if status == rules.PayInStatus.held and not context.is_operator:
+        raise ParameterInvalid(f"Ask for held payins as {UNDER_REVIEW!r}.", param="status")
+    return str(status)

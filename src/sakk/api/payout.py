@@ -1,0 +1,202 @@
+"""Payouts: money sent out to an address."""
+
+from typing import Literal
+
+from sakk.api.context import Context, Document, Listing
+from sakk.api.parameters import (
+    Amount,
+    CurrencyCode,
+    Identifier,
+    ListParameters,
+    LongText,
+    Metadata,
+    Parameters,
+    Strict,
+)
+from sakk.api.route import Resource
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import payout as rules
+from sakk.core.errors import ResourceMissing
+from sakk.core.metadata import merge
+from sakk.flow import payout as flow
+from sakk.store import payout as store
+from sakk.store.page import fetch_page
+
+resource = Resource("payouts")
+
+
+class DestinationParameters(Strict):
+    """Where to: a network by CAIP-2 and an address on it."""
+
+    network: Identifier
+    address: Identifier
+
+
+class PayoutCreate(Parameters):
+    """A payout; with ``fee_mode`` sender the beneficiary receives exactly ``amount``."""
+
+    amount: Amount
+    currency: CurrencyCode
+    destination: DestinationParameters
+    fee_mode: Literal["sender", "receiver"] = "sender"
+    description: LongText | None = None
+    metadata: Metadata | None = None
+
+
+class PayoutReject(Parameters):
+    """Why it is not paid out; the merchant reads it."""
+
+    reason: LongText | None = None
+
+
+class PayoutListParameters(ListParameters):
+    """Which payouts."""
+
+    status: rules.PayoutStatus | None = None
+    destination: Identifier | None = None
+
+
+class Destination(Shape):
+    """Where to."""
+
+    network: str
+    address: str
+
+
+class PayoutShape(Shape):
+    """Money sent out, and how far it is. ``token_amount`` in the token's atomic units."""
+
+    id: str
+    object: Literal["payout"]
+    amount: int
+    amount_decimal: str
+    asset: str
+    created: Created
+    currency: str
+    description: str | None
+    destination: Destination
+    failure_code: str | None
+    failure_message: str | None
+    fee: int
+    fee_mode: Literal["sender", "receiver"]
+    livemode: Livemode
+    metadata: ObjectMetadata
+    network: str
+    screening: str | None
+    status: rules.PayoutStatus
+    token_amount: str
+    tx_hash: str | None
+    under_review: bool
+
+
+@resource.post("/v1/payouts", returns=PayoutShape, operation="create_payout", two_steps=True)
+def create(context: Context, body: PayoutCreate) -> Document:
+    """Send money out.
+
+    More than the available balance is refused at once. A payout that the balance covers waits for
+    coins to be collected rather than fail.
+    """
+    payout = flow.create(
+        context.parts,
+        flow.PayoutRequest(
+            amount=body.amount,
+            currency=body.currency.lower(),
+            network=body.destination.network,
+            address=body.destination.address,
+            fee_mode=body.fee_mode,
+            description=body.description,
+            metadata=merge({}, body.metadata or {}),
+        ),
+        identifier=context.object_id("po"),
+        account_id=context.account_id,
+        livemode=context.livemode,
+        request_id=context.request_id,
+    )
+    return _shown(context, payout)
+
+
+@resource.get("/v1/payouts", returns=Page[PayoutShape], operation="list_payouts")
+def list_payouts(context: Context, query: PayoutListParameters) -> Listing:
+    """List the payouts, newest first: an account's, or all for the operator."""
+    columns = store.payouts.c
+    filters = []
+    if query.status is not None:
+        filters.append(columns.status == query.status.value)
+    if query.destination is not None:
+        filters.append(columns.destination == query.destination.lower())
+    rows, has_more = fetch_page(
+        context.connection,
+        store.payouts,
+        rules.Payout,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+        page=query.page(),
+        filters=filters,
+    )
+    return Listing(data=[_shown(context, row) for row in rows], has_more=has_more)
+
+
+@resource.get("/v1/payouts/{payout}", returns=PayoutShape, operation="retrieve_payout")
+def retrieve(context: Context, payout: str) -> Document:
+    """Retrieve a payout."""
+    found = store.find(
+        context.connection,
+        payout,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+    )
+    if found is None:
+        raise ResourceMissing(f"No such payout: {payout!r}", param="id")
+    return _shown(context, found)
+
+
+@resource.post(
+    "/v1/payouts/{payout}/cancel",
+    returns=PayoutShape,
+    operation="cancel_payout",
+    two_steps=True,
+)
+def cancel(context: Context, payout: str) -> Document:
+    """Call a payout off before a transaction carries it."""
+    canceled = flow.cancel(
+        context.parts,
+        payout,
+        account_id=context.account_id,
+        livemode=context.livemode,
+        request_id=context.request_id,
+    )
+    return _shown(context, canceled)
+
+
+@resource.post(
+    "/v1/payouts/{payout}/approve",
+    returns=PayoutShape,
+    operation="approve_payout",
+    operator_only=True,
+    two_steps=True,
+)
+def approve(context: Context, payout: str) -> Document:
+    """Let a payout under review go on."""
+    decided = flow.decide(
+        context.parts, payout, livemode=context.livemode, approve=True, reason=None
+    )
+    return _shown(context, decided)
+
+
+@resource.post(
+    "/v1/payouts/{payout}/reject",
+    returns=PayoutShape,
+    operation="reject_payout",
+    operator_only=True,
+    two_steps=True,
+)
+def reject(context: Context, payout: str, body: PayoutReject) -> Document:
+    """Refuse a payout under review; its money is available again."""
+    decided = flow.decide(
+        context.parts, payout, livemode=context.livemode, approve=False, reason=body.reason
+    )
+    return _shown(context, decided)
+
+
+def _shown(context: Context, payout: rules.Payout) -> Document:
+    return rules.public(payout, operator=context.is_operator)

@@ -1,0 +1,108 @@
+"""Transfers: money moved between accounts here, in the ledger alone."""
+
+from typing import Literal
+
+from sakk.api.context import Context, Document, Listing
+from sakk.api.parameters import (
+    Amount,
+    CurrencyCode,
+    Identifier,
+    ListParameters,
+    LongText,
+    Metadata,
+    Parameters,
+)
+from sakk.api.route import Resource
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import transfer as rules
+from sakk.core.errors import ResourceMissing
+from sakk.core.metadata import merge
+from sakk.flow import transfer as flow
+from sakk.store import transfer as store
+from sakk.store.page import fetch_page
+
+resource = Resource("transfers")
+
+
+class TransferCreate(Parameters):
+    """A transfer to another account."""
+
+    amount: Amount
+    currency: CurrencyCode
+    destination: Identifier
+    description: LongText | None = None
+    metadata: Metadata | None = None
+
+
+class TransferListParameters(ListParameters):
+    """Which transfers."""
+
+    destination: Identifier | None = None
+
+
+class TransferShape(Shape):
+    """Money moved between two accounts."""
+
+    id: str
+    object: Literal["transfer"]
+    amount: int
+    amount_decimal: str
+    amount_reversed: int
+    created: Created
+    currency: str
+    description: str | None
+    destination: str
+    failure_code: str | None
+    livemode: Livemode
+    metadata: ObjectMetadata
+    reversed: bool
+    source: str
+    status: Literal["requested", "posted", "rejected"]
+
+
+@resource.post("/v1/transfers", returns=TransferShape, operation="create_transfer", two_steps=True)
+def create(context: Context, body: TransferCreate) -> Document:
+    """Move money to another account, at once."""
+    transfer = flow.create(
+        context.parts,
+        flow.TransferRequest(
+            amount=body.amount,
+            currency=body.currency.lower(),
+            destination=body.destination,
+            description=body.description,
+            metadata=merge({}, body.metadata or {}),
+        ),
+        identifier=context.object_id("tr"),
+        account_id=context.account_id,
+        livemode=context.livemode,
+        request_id=context.request_id,
+    )
+    return rules.public(transfer)
+
+
+@resource.get("/v1/transfers", returns=Page[TransferShape], operation="list_transfers")
+def list_transfers(context: Context, query: TransferListParameters) -> Listing:
+    """List the transfers that the account has sent, newest first."""
+    columns = store.transfers.c
+    filters = [] if query.destination is None else [columns.destination == query.destination]
+    rows, has_more = fetch_page(
+        context.connection,
+        store.transfers,
+        rules.BookTransfer,
+        account_id=context.account_id,
+        livemode=context.livemode,
+        page=query.page(),
+        filters=filters,
+    )
+    return Listing(data=[rules.public(row) for row in rows], has_more=has_more)
+
+
+@resource.get("/v1/transfers/{transfer}", returns=TransferShape, operation="retrieve_transfer")
+def retrieve(context: Context, transfer: str) -> Document:
+    """Retrieve a transfer that the account has sent."""
+    found = store.find(
+        context.connection, transfer, account_id=context.account_id, livemode=context.livemode
+    )
+    if found is None:
+        raise ResourceMissing(f"No such transfer: {transfer!r}", param="id")
+    return rules.public(found)
