@@ -37,7 +37,11 @@ class Currency:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A chain by CAIP-2. Final when the head is at least a block's number + confirmations."""
+    """A chain by CAIP-2. Final when the head is at least a block's number + confirmations.
+
+    ``bloom``: how far a block's bloom proves its logs complete, ``exact``, ``suspicious`` or
+    ``none`` (see ``rails.evm.watch``).
+    """
 
     network: str
     name: str
@@ -50,6 +54,7 @@ class Network:
     poll_milliseconds: int
     start_block: int | None
     native_asset: str
+    bloom: str
     created: datetime
 
 

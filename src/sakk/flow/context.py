@@ -18,11 +18,16 @@ class Parts:
     """The wired parts of a process. A role that does not need a part is given None for it."""
 
     database: Database
-    books: Books
+    ledger_books: Books | None = None
     screening: Engine | None = None
     signer: SignerClient | None = None
     rail: Callable[[Network], EvmRail] | None = None
     clock: Callable[[], datetime] = field(default=wall_clock)
+
+    @property
+    def books(self) -> Books:
+        assert self.ledger_books is not None, "this process was wired without the ledger"
+        return self.ledger_books
 
     def screening_engine(self) -> Engine:
         assert self.screening is not None, "this role was wired without screening"

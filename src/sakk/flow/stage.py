@@ -101,14 +101,12 @@ def run_stage(stage: Stage, bell: Bell, stop: threading.Event) -> None:
 
 
 def start_stages(
-    stages: Sequence[Stage], database_url: str, stop: threading.Event
+    stages: Sequence[Stage], bell: Bell, stop: threading.Event, *, listening: bool = True
 ) -> list[threading.Thread]:
-    """Start the bell and a thread for every stage; they end soon after ``stop`` is set."""
-    bell = Bell(database_url)
+    """Start a thread for every stage, and the bell's; they end soon after ``stop`` is set."""
     for stage in stages:
         bell.event(stage.name)
     threads = [
-        threading.Thread(target=bell.listen, args=(stop,), name="bell", daemon=True),
         threading.Thread(target=_ring_at_stop, args=(bell, stop), name="stop", daemon=True),
         *(
             threading.Thread(
@@ -117,6 +115,8 @@ def start_stages(
             for stage in stages
         ),
     ]
+    if listening:
+        threads.append(threading.Thread(target=bell.listen, args=(stop,), name="bell", daemon=True))
     for thread in threads:
         thread.start()
     return threads

@@ -21,7 +21,7 @@ from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.transaction import Purpose
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
-from sakk.rails.evm.balances import balances
+from sakk.rails.evm.balances import net_changes
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.watch import AddressSet
 from sakk.rails.rail import BlockRef, BlockSeen, Reorg, TransferSeen
@@ -119,7 +119,7 @@ class Follower:
 
     def _write_blocks(self, cursor: Cursor, blocks: tuple[BlockSeen, ...], head: BlockRef) -> None:
         transfers = [transfer for block in blocks for transfer in block.transfers]
-        times = {block.ref.hash: block.ref.timestamp for block in blocks}
+        refs = {block.ref.hash: block.ref for block in blocks}
         last = blocks[-1].ref
         with self.parts.database.begin() as connection:
             # The cursor first: whoever lost the lease writes nothing at all.
@@ -130,7 +130,7 @@ class Follower:
             hashes = [block.ref.hash for block in blocks]
             network.insert_blocks(connection, [_block(self.name, block.ref) for block in blocks])
             payin.revive(connection, self.name, hashes)
-            self._record(connection, transfers, times)
+            self._record(connection, transfers, refs)
             if last.number // PRUNE_EVERY != (cursor.block_number or 0) // PRUNE_EVERY:
                 network.prune_blocks(connection, self.name, below=last.number - BLOCKS_KEPT)
             wake(connection, "payin.match", "payin.finality", "transaction.confirm")
@@ -174,7 +174,7 @@ class Follower:
         )
 
     def _record(
-        self, connection: Connection, transfers: list[TransferSeen], times: dict[str, int]
+        self, connection: Connection, transfers: list[TransferSeen], refs: dict[str, BlockRef]
     ) -> None:
         if not transfers:
             return
@@ -194,12 +194,18 @@ class Follower:
             return
         found = network.find_network(connection, self.name)
         assert found is not None
-        arrived = self._arrived(connection, arriving)
+        arrived = self._arrived(connection, arriving, refs)
         now = self.parts.clock()
         payin.insert_seen(
             connection,
             [
-                _payin(found, each, units=units, block_timestamp=times[each.block_hash], now=now)
+                _payin(
+                    found,
+                    each,
+                    units=units,
+                    block_timestamp=refs[each.block_hash].timestamp,
+                    now=now,
+                )
                 for each, units in arrived
                 if units
             ],
@@ -226,7 +232,10 @@ class Follower:
             wake(connection, "outflow.post")
 
     def _arrived(
-        self, connection: Connection, incoming: list[TransferSeen]
+        self,
+        connection: Connection,
+        incoming: list[TransferSeen],
+        refs: dict[str, BlockRef],
     ) -> list[tuple[TransferSeen, int]]:
         """What really arrived: a token that takes a fee may log more than it credits.
 
@@ -239,19 +248,20 @@ class Follower:
             if Quirk.fee_on_transfer in each.quirks
         }
         result = [(each, each.units) for each in incoming if each.asset not in taking]
-        groups: dict[tuple[str, str, int, str], list[TransferSeen]] = {}
+        members: dict[str, list[TransferSeen]] = {}
         for each in incoming:
             if each.asset in taking:
-                key = (each.receiver, each.asset, each.block_number, each.block_hash)
-                groups.setdefault(key, []).append(each)
-        for (receiver, asset, number, block_hash), members in groups.items():
-            holding = (receiver, asset)
-            after = balances(self.rail.rpc, [holding], block_hash)[holding]
-            before = balances(self.rail.rpc, [holding], number - 1)[holding]
-            left = max(0, after - before)
-            for each in members:
-                units = min(each.units, left)
-                left -= units
+                members.setdefault(each.block_hash, []).append(each)
+        for block_hash, group in members.items():
+            came = net_changes(
+                self.rail.rpc,
+                [(each.receiver, each.asset) for each in group],
+                refs[block_hash],
+            )
+            for each in group:
+                holding = (each.receiver, each.asset)
+                units = min(each.units, max(0, came[holding]))
+                came[holding] -= units
                 result.append((each, units))
         return result
 
@@ -266,9 +276,8 @@ class LeaseLost(SakkError):
         super().__init__(f"another watcher follows {name} now")
 
 
-def watch_stage(parts: Parts, found: Network) -> Stage:
+def watch_stage(parts: Parts, found: Network, rail: EvmRail) -> Stage:
     """The stage that follows one network; asleep for its poll interval at the head."""
-    rail = parts.rail_of(found)
     follower = Follower(
         parts=parts, name=found.network, addresses=rail.watcher.addresses, rail=rail
     )

@@ -408,23 +408,30 @@ class Machine:
         debit, credit = self.accounts[fields[1]], self.accounts[fields[2]]
         wanted = int.from_bytes(fields[3], "little")
         amount = balanced(debit, credit, wanted, flags)
-        expires_at = timestamp + fields[9] * NANOSECONDS
         status = totals_status(debit, credit, amount, pending=bool(flags & PENDING))
-        if not status and expires_at > TIMESTAMP_MAX:
+        if not status and timestamp + fields[9] * NANOSECONDS > TIMESTAMP_MAX:
             status = S.overflows_timeout
         if not status:
             status = limits_status(debit, credit, amount)
-        if not status and amount < wanted and not amount:
+        if not status and wanted and not amount:
             status = exhausted_status(debit, flags)
         if status:
             return status, ID_ZERO
         self._undo[fields[0]] = _Undo(None, (totals_of(debit), totals_of(credit)))
+        self._book(fields, debit, credit, amount)
+        moved = amount.to_bytes(16, "little")
+        self._store(fields, stamped, timestamp, (fields[1], fields[2], moved, *fields[5:7]))
+        if flags & PENDING:
+            self.expect_expiry(fields[0])
+        return S.created, moved
+
+    def _book(self, fields: Fields, debit: AccountState, credit: AccountState, amount: int) -> None:
+        """Move the amount, or hold it; freeze what the flags close."""
+        flags = fields[11]
         if flags & PENDING:
             debit.debits_pending += amount
             credit.credits_pending += amount
             self.holds[fields[0]] = Hold.open
-            if fields[9]:
-                heapq.heappush(self._expiries, (expires_at, timestamp, fields[0]))
         else:
             debit.debits_posted += amount
             credit.credits_posted += amount
@@ -432,9 +439,6 @@ class Machine:
             debit.flags |= FROZEN
         if flags & CLOSING_CREDIT:
             credit.flags |= FROZEN
-        moved = amount.to_bytes(16, "little")
-        self._store(fields, stamped, timestamp, (fields[1], fields[2], moved, *fields[5:7]))
-        return S.created, moved
 
     def _body_status(self, fields: Fields) -> CreateTransferStatus:
         """The first rule that a transfer which is no post or void breaks before totals count."""

@@ -49,6 +49,8 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE) -> Database:
         max_overflow=POOL_OVERFLOW_MAX,
         pool_pre_ping=True,
         query_cache_size=2000,
+        # Errors would print bound values, and secrets are among them.
+        hide_parameters=True,
         connect_args={
             "options": f"-c lock_timeout={LOCK_TIMEOUT_MS}"
             f" -c statement_timeout={STATEMENT_TIMEOUT_MS}"

@@ -50,6 +50,7 @@ networks = Table(
     Column("poll_milliseconds", Integer, nullable=False),
     Column("start_block", BigInteger),
     Column("native_asset", Text, nullable=False),
+    Column("bloom", Text, nullable=False),
     Column("created", Timestamp, nullable=False),
 )
 

@@ -4,15 +4,33 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Select, Table, Text, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Table, Text, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
 
-from sakk.core.screening import (
-    Screening,
-    reason_from_document,
-    reason_to_document,
-)
-from sakk.store.schema import Document, Timestamp, Units, metadata
+from sakk.core.screening import Reason, Screening, reason_from_document, reason_to_document
+from sakk.store.database import fetch_one
+from sakk.store.page import PageRequest, fetch_page
+from sakk.store.schema import Timestamp, Units, metadata
+
+
+class Reasons(TypeDecorator[tuple[Reason, ...]]):
+    """The reasons of a verdict, in their order, as a JSON array."""
+
+    impl = JSONB
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: tuple[Reason, ...] | None, dialect: Dialect
+    ) -> list[dict[str, Any]]:
+        return [reason_to_document(reason) for reason in value or ()]
+
+    def process_result_value(
+        self, value: list[dict[str, Any]] | None, dialect: Dialect
+    ) -> tuple[Reason, ...]:
+        return tuple(reason_from_document(document) for document in value or ())
+
 
 screenings = Table(
     "screenings",
@@ -28,7 +46,7 @@ screenings = Table(
     Column("receiver", Text, nullable=False),
     Column("token_units", Units, nullable=False),
     Column("verdict", Text, nullable=False),
-    Column("reasons", Document, nullable=False),
+    Column("reasons", Reasons, nullable=False),
     Column("lists_version", BigInteger, nullable=False),
     Column("rules_version", Text, nullable=False),
     Column("input_hash", Text, nullable=False),
@@ -46,63 +64,47 @@ def insert_screenings(connection: Connection, rows: Sequence[Screening]) -> None
     if rows:
         connection.execute(
             insert(screenings).on_conflict_do_nothing(index_elements=["id"]),
-            [_to_row(row) for row in rows],
+            [{name: getattr(row, name) for name in _FIELDS} for row in rows],
         )
 
 
-def find_screening(connection: Connection, screening_id: str) -> Screening | None:
-    row = (
-        connection.execute(select(screenings).where(screenings.c.id == screening_id))
-        .mappings()
-        .first()
-    )
-    return None if row is None else _from_row(dict(row))
+def find_screening(
+    connection: Connection, screening_id: str, *, livemode: bool | None = None
+) -> Screening | None:
+    """A screening; with ``livemode`` only one of that mode."""
+    statement = select(screenings).where(screenings.c.id == screening_id)
+    if livemode is not None:
+        statement = statement.where(screenings.c.livemode == livemode)
+    return fetch_one(connection, statement, Screening)
 
 
 def list_screenings(
     connection: Connection,
+    page: PageRequest,
     *,
     livemode: bool,
     account_id: str | None = None,
     subject: str | None = None,
     verdict: str | None = None,
-    starting_after: str | None = None,
-    ending_before: str | None = None,
-    limit: int,
-) -> list[Screening]:
-    """Newest first. ``ending_before`` returns the page just before that id, also newest first."""
-    statement = select(screenings).where(screenings.c.livemode == livemode)
-    if account_id is not None:
-        statement = statement.where(screenings.c.account_id == account_id)
+) -> tuple[list[Screening], bool]:
+    """A page of screenings, newest first, and is there more? For the operator's eyes."""
+    filters = []
     if subject is not None:
-        statement = statement.where(screenings.c.subject == subject)
+        filters.append(screenings.c.subject == subject)
     if verdict is not None:
-        statement = statement.where(screenings.c.verdict == verdict)
-    if ending_before is not None:
-        statement = statement.where(screenings.c.id > ending_before).order_by(screenings.c.id)
-        return _fetch(connection, statement.limit(limit))[::-1]
-    if starting_after is not None:
-        statement = statement.where(screenings.c.id < starting_after)
-    return _fetch(connection, statement.order_by(screenings.c.id.desc()).limit(limit))
+        filters.append(screenings.c.verdict == verdict)
+    return fetch_page(
+        connection,
+        screenings,
+        Screening,
+        account_id=account_id,
+        livemode=livemode,
+        page=page,
+        filters=filters,
+    )
 
 
 def latest_screening(connection: Connection, subject: str) -> Screening | None:
     """The last verdict on a pay-in or payout, or None if it was never screened."""
     statement = select(screenings).where(screenings.c.subject == subject)
-    found = _fetch(connection, statement.order_by(screenings.c.id.desc()).limit(1))
-    return found[0] if found else None
-
-
-def _fetch(connection: Connection, statement: Select[Any]) -> list[Screening]:
-    return [_from_row(dict(row)) for row in connection.execute(statement).mappings()]
-
-
-def _to_row(row: Screening) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in _FIELDS}
-    values["reasons"] = [reason_to_document(reason) for reason in row.reasons]
-    return values
-
-
-def _from_row(values: dict[str, Any]) -> Screening:
-    values["reasons"] = tuple(reason_from_document(document) for document in values["reasons"])
-    return Screening(**values)
+    return fetch_one(connection, statement.order_by(screenings.c.id.desc()).limit(1), Screening)

@@ -1,0 +1,83 @@
+"""``sakk accounts``: open accounts and make their keys."""
+
+from typing import Annotated
+
+import typer
+
+from sakk.cli.open import opened_database
+from sakk.cli.out import Json, console, print_json, print_table
+from sakk.core.account import AccountKind
+from sakk.flow import account as accounts
+from sakk.flow import api_key as api_keys
+from sakk.store.account import list_accounts
+from sakk.store.identity import new_id, now
+from sakk.store.page import LIMIT_MAX, PageRequest
+
+app = typer.Typer(help="Accounts and their API keys.", no_args_is_help=True)
+
+Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="The account's name.")],
+    operator: Annotated[
+        bool, typer.Option("--operator", help="The operator's own: it may act for merchants.")
+    ] = False,
+    live: Live = False,
+    as_json: Json = False,
+) -> None:
+    """Open an account and give it a secret key, shown once."""
+    account_id = new_id("acct")
+    with opened_database() as database, database.begin() as connection:
+        accounts.create(
+            connection,
+            account_id=account_id,
+            livemode=live,
+            now=now(),
+            kind=AccountKind.operator if operator else AccountKind.merchant,
+            details={"name": name},
+        )
+        _, secret = api_keys.create(
+            connection,
+            key_id=new_id("key"),
+            account_id=account_id,
+            livemode=live,
+            now=now(),
+            name="first",
+        )
+    if as_json:
+        print_json({"account": account_id, "secret_key": secret})
+        return
+    console.print(f"account     {account_id}")
+    console.print(f"secret key  {secret}")
+
+
+@app.command()
+def key(
+    account: Annotated[str, typer.Argument(help="acct_…")],
+    name: Annotated[str, typer.Option(help="A name to know it by.")] = "key",
+    live: Live = False,
+) -> None:
+    """Make one more secret key for an account, shown once."""
+    with opened_database() as database, database.begin() as connection:
+        _, secret = api_keys.create(
+            connection,
+            key_id=new_id("key"),
+            account_id=account,
+            livemode=live,
+            now=now(),
+            name=name,
+        )
+    console.print(secret)
+
+
+@app.command(name="list")
+def show(as_json: Json = False) -> None:
+    """List the newest accounts."""
+    with opened_database() as database, database.begin() as connection:
+        rows, _ = list_accounts(connection, PageRequest(limit=LIMIT_MAX))
+    if as_json:
+        print_json([{"id": row.id, "kind": row.kind, "name": row.name} for row in rows])
+    else:
+        print_table(["id", "kind", "name"], [[row.id, row.kind, row.name] for row in rows])

@@ -1,0 +1,37 @@
+"""``sakk bench``: measure, in one run, on this machine."""
+
+import sys
+from enum import StrEnum
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from sakk.cli.open import begin
+from sakk.cli.out import Json, console, print_json, print_table
+
+
+class Bench(StrEnum):
+    """The benches there are."""
+
+    ingest = "ingest"
+    payin = "payin"
+    api = "api"
+
+
+def bench(
+    name: Annotated[Bench, typer.Argument(help="Which bench.")],
+    as_json: Json = False,
+) -> None:
+    """Run a bench and print its results; progress goes to standard error."""
+    begin(log_level="error")
+    document = import_module(f"sakk.bench.{name.value}").run(
+        say=lambda line: print(line, file=sys.stderr)
+    )
+    if as_json:
+        print_json(document)
+        return
+    machine = document["machine"]
+    console.print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    headings = ["name", "unit", "median", "p99", "repeats", "baseline", "ratio"]
+    print_table(headings, [[each.get(key) for key in headings] for each in document["results"]])

@@ -1,0 +1,120 @@
+"""``sakk keys``: the signer's keystore and its policy. Run them as the signer's user."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sakk.cli.open import begin
+from sakk.cli.out import Json, console, print_json
+from sakk.runtime.settings import Settings
+from sakk.runtime.wiring import database_url, signer_socket
+from sakk.signing.client import SignerClient
+from sakk.signing.keystore import create_keystore, verify_keystore
+from sakk.signing.policy import load_policy, production_policy, write_policy
+from sakk.signing.protocol import Branch
+from sakk.signing.server import signer_files
+from sakk.signing.signer import request_unfreeze
+from sakk.store.database import open_database
+from sakk.store.identity import now
+from sakk.store.network import list_assets, list_networks
+
+app = typer.Typer(help="The signer's keys and policy.", no_args_is_help=True)
+
+Mnemonic = Annotated[
+    bool, typer.Option("--mnemonic", help="Ask for a BIP-39 phrase instead of making a seed.")
+]
+
+
+@app.command()
+def create(mnemonic: Mnemonic = False) -> None:
+    """Make a keystore, its passphrase file if it is missing, and a strict policy."""
+    settings = begin(log_level="warning")
+    files = signer_files(settings.data_dir)
+    files.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = settings.keystore_passphrase_file or files.directory / "passphrase"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32) + "\n")
+    phrase = typer.prompt("Phrase", hide_input=True) if mnemonic else None
+    keystore = create_keystore(files.keystore, path.read_text().strip(), now=now(), mnemonic=phrase)
+    if not files.policy.exists():
+        write_policy(files.policy, production_policy([], {}))
+    console.print(f"keystore    {files.keystore}")
+    console.print(f"policy      {files.policy}")
+    console.print(f"passphrase  {path}")
+    console.print(f"xpub        {keystore.xpub}")
+    console.print(f"treasury    {keystore.address(Branch.treasury, 0)}")
+    console.print(f"Set SAKK_KEYSTORE_PASSPHRASE_FILE={path}, keep copies of the first and third")
+    console.print("in two places apart, and try the copies with `sakk keys verify`.")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(exists=True, help="A keystore, say a backup's.")],
+    passphrase_file: Annotated[Path, typer.Option(exists=True, help="Its passphrase.")],
+    xpub: Annotated[str, typer.Option(help="The extended public key it must have.")],
+) -> None:
+    """The restore drill: a copy opens, is the right one, and signs."""
+    verify_keystore(file, passphrase_file.read_text().strip(), xpub=xpub)
+    console.print("The copy opens, has the expected key, and signs.")
+
+
+@app.command()
+def show(as_json: Json = False) -> None:
+    """Ask the running signer how it is."""
+    status = _client(begin(log_level="warning")).status()
+    document = {name: getattr(status, name) for name in status.__struct_fields__}
+    if as_json:
+        print_json(document)
+        return
+    for name, value in document.items():
+        console.print(f"{name:<16}{value}")
+
+
+@app.command()
+def freeze(reason: Annotated[str, typer.Argument(help="Written in the signer's log.")]) -> None:
+    """Stop all signing at once."""
+    _client(begin(log_level="warning")).freeze(reason)
+    console.print("Frozen. `sakk keys unfreeze` on the signer's machine ends it.")
+
+
+@app.command()
+def unfreeze(reason: Annotated[str, typer.Argument(help="Written in the signer's log.")]) -> None:
+    """Let the signer sign again; works only where its files are."""
+    settings = begin(log_level="warning")
+    request_unfreeze(signer_files(settings.data_dir).directory, reason)
+    console.print("Done: the signer takes it up at its next request.")
+
+
+@app.command()
+def policy(
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="Write strict limits for the networks and assets in the database."
+        ),
+    ] = False,
+) -> None:
+    """Check the policy file, or make one for what is configured now; then edit it by hand."""
+    settings = begin(log_level="warning")
+    files = signer_files(settings.data_dir)
+    if write:
+        database = open_database(database_url(settings))
+        try:
+            with database.begin() as connection:
+                networks = [each.network for each in list_networks(connection)]
+                assets = {each.asset: each.decimals for each in list_assets(connection)}
+        finally:
+            database.close()
+        if files.policy.exists():
+            files.policy.rename(files.policy.with_suffix(".toml.before"))
+        write_policy(files.policy, production_policy(networks, assets))
+    found, digest = load_policy(files.policy)
+    console.print(f"{files.policy}: {len(found.networks)} networks, {len(found.assets)} assets")
+    console.print(f"digest {digest}")
+
+
+def _client(settings: Settings) -> SignerClient:
+    return SignerClient(signer_socket(settings))

@@ -1,0 +1,101 @@
+"""``sakk lists``: sanctions and label lists."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sakk.cli.open import opened_database
+from sakk.cli.out import Json, console, print_json, print_table
+from sakk.screening.importers import import_list, lists, retire_list
+from sakk.store.identity import now
+
+app = typer.Typer(help="Sanctions and label lists.", no_args_is_help=True)
+
+
+@app.command(name="import")
+def import_file(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The list.")],
+    name: Annotated[
+        str | None, typer.Option(help="The list's name; the file's by default.")
+    ] = None,
+    form: Annotated[str | None, typer.Option("--format", help="When it is not recognised.")] = None,
+    kind: Annotated[str | None, typer.Option(help="sanctions, labels or operator.")] = None,
+    category: Annotated[str | None, typer.Option(help="For every row, whatever it says.")] = None,
+    allow_shrink: Annotated[
+        bool, typer.Option(help="Accept a list that lost most of its rows.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Import a list; it holds for the very next decision, in every process."""
+    with opened_database() as database:
+        report = import_list(
+            database,
+            file,
+            name=name,
+            format=form,
+            kind=kind,
+            category=category,
+            allow_shrink=allow_shrink,
+            now=now(),
+        )
+    if as_json:
+        print_json(
+            {
+                "list": report.list.name,
+                "lists_version": report.lists_version,
+                "rows": report.rows,
+                "opened": report.opened,
+                "closed": report.closed,
+                "unchanged": report.unchanged,
+                "duplicates": report.duplicates,
+                "skipped": report.skipped,
+                "unknown_categories": report.unknown_categories,
+                "ignored_columns": list(report.ignored_columns),
+            }
+        )
+        return
+    console.print(
+        f"{report.list.name}: {report.rows} rows read, {report.opened} labels opened, "
+        f"{report.closed} closed, {report.unchanged} unchanged; in force at lists version "
+        f"{report.lists_version}"
+    )
+    for reason, count in report.skipped.items():
+        console.print(f"  {count} skipped: {reason}")
+    for each in report.examples:
+        console.print(f"    line {each.line}: {each.address} ({each.reason})")
+    for category, count in report.unknown_categories.items():
+        console.print(f"  {count} of the unknown category {category!r} are kept as other")
+    if report.ignored_columns:
+        console.print(f"  columns not read: {', '.join(report.ignored_columns)}")
+
+
+@app.command(name="list")
+def show(as_json: Json = False) -> None:
+    """Show the lists, with their age."""
+    with opened_database() as database, database.begin() as connection:
+        found = lists(connection)
+    rows = [
+        {
+            "name": each.name,
+            "kind": each.kind,
+            "version": each.version,
+            "rows": each.row_count,
+            "age_hours": each.age_seconds(now()) // 3600,
+            "stale": each.is_stale(now()),
+        }
+        for each in found
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        headings = ["name", "kind", "version", "rows", "age (h)", "stale"]
+        print_table(headings, [list(row.values()) for row in rows])
+
+
+@app.command()
+def retire(name: Annotated[str, typer.Argument(help="The list's name.")]) -> None:
+    """Close every row of a list; its history stays."""
+    with opened_database() as database:
+        retired = retire_list(database, name, now=now())
+    console.print(f"{retired.name} is retired.")

@@ -1,0 +1,171 @@
+"""``sakk doctor``: look at everything an operator can get wrong, and say how to mend it."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from sakk.core.errors import SakkError
+from sakk.core.network import Network
+from sakk.ledger.projection import lag
+from sakk.rails.evm.balances import token_facts
+from sakk.runtime.settings import Settings, unknown_variables
+from sakk.runtime.wiring import database_url, make_rail, signer_socket
+from sakk.screening.importers import lists
+from sakk.signing.client import SignerClient
+from sakk.store.account import find_operator
+from sakk.store.address import find_xpub, list_treasury
+from sakk.store.database import Database, open_database
+from sakk.store.identity import now
+from sakk.store.migrate import current_revision, expected_revision
+from sakk.store.network import find_cursor, list_assets, list_networks
+
+LAG_ROWS_MAX = 1_000
+BLOCKS_BEHIND_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    ok: bool
+    subject: str
+    message: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every finding, good ones too."""
+    findings = [
+        Finding(False, "settings", f"{name} is no setting of Sakk: most likely misspelt.")
+        for name in unknown_variables()
+    ]
+    try:
+        url = database_url(settings)
+        findings.append(_migrations(url))
+        database = open_database(url)
+    except (SakkError, SQLAlchemyError) as error:
+        return [*findings, Finding(False, "database", _words(error))]
+    try:
+        checks: list[Callable[[], Iterator[Finding]]] = [
+            lambda: _ledger(url),
+            lambda: _accounts(database),
+            lambda: _signer(settings, database),
+            lambda: _networks(database),
+            lambda: _lists(database),
+        ]
+        for check in checks:
+            try:
+                findings += list(check())
+            except (SakkError, SQLAlchemyError, OSError) as error:
+                findings.append(Finding(False, "check", _words(error)))
+    finally:
+        database.close()
+    return findings
+
+
+def _words(error: Exception) -> str:
+    return error.message if isinstance(error, SakkError) else str(error).splitlines()[0]
+
+
+def _migrations(url: str) -> Finding:
+    current, expected = current_revision(url), expected_revision()
+    if current == expected:
+        return Finding(True, "database", f"reachable, at revision {current}")
+    return Finding(
+        False,
+        "database",
+        f"at revision {current}, this version needs {expected}: `sakk serve` migrates at its start",
+    )
+
+
+def _ledger(url: str) -> Iterator[Finding]:
+    behind = lag(url)
+    message = f"the projection is {behind.rows} journal rows behind"
+    yield Finding(behind.rows <= LAG_ROWS_MAX, "ledger", message)
+    yield Finding(True, "ledger", "the reference machine serves: no compiled one is built")
+
+
+def _accounts(database: Database) -> Iterator[Finding]:
+    with database.begin() as connection:
+        operator = find_operator(connection)
+    if operator is None:
+        yield Finding(False, "accounts", "no operator: `sakk accounts create NAME --operator`")
+    else:
+        yield Finding(True, "accounts", f"the operator is {operator.id}")
+
+
+def _signer(settings: Settings, database: Database) -> Iterator[Finding]:
+    with database.begin() as connection:
+        xpub = find_xpub(connection)
+        treasury = [each.address for each in list_treasury(connection)]
+    client = SignerClient(signer_socket(settings))
+    try:
+        public, status = client.public(), client.status()
+    finally:
+        client.close()
+    same = public.xpub == xpub and set(public.treasury_addresses.values()) >= set(treasury)
+    yield Finding(
+        same,
+        "signer",
+        "its keys are the ones that addresses are issued from"
+        if same
+        else "its keys are NOT those of this database: restore the keystore that belongs to it",
+    )
+    if status.policy_error:
+        yield Finding(False, "signer", f"its policy does not hold: {status.policy_error}")
+    if status.frozen:
+        yield Finding(False, "signer", f"frozen: {status.frozen_reason}; `sakk keys unfreeze`")
+    if status.same_uid and os.geteuid() == 0:
+        yield Finding(
+            False,
+            "signer",
+            "it runs as root like the rest: set SAKK_SIGNER_USER to a user of its own",
+        )
+
+
+def _networks(database: Database) -> Iterator[Finding]:
+    with database.begin() as connection:
+        found = [each for each in list_networks(connection) if each.enabled]
+    if not found:
+        yield Finding(False, "networks", "none yet: `sakk networks add`")
+    for each in found:
+        yield from _network(database, each)
+
+
+def _network(database: Database, found: Network) -> Iterator[Finding]:
+    rail = make_rail(found)
+    with database.begin() as connection:
+        cursor = find_cursor(connection, found.network)
+        assets = list_assets(connection, network=found.network)
+    try:
+        head = rail.head()
+    except SakkError as error:
+        yield Finding(False, found.network, _words(error))
+        return
+    followed = None if cursor is None else cursor.block_number
+    behind = None if followed is None else head.number - followed
+    yield Finding(
+        behind is not None and behind <= BLOCKS_BEHIND_MAX,
+        found.network,
+        f"node at block {head.number}, followed to {followed}",
+    )
+    for asset in assets:
+        if asset.contract is not None:
+            facts = token_facts(rail.rpc, asset.contract)
+            yield Finding(
+                facts.decimals == asset.decimals,
+                asset.asset,
+                f"{facts.symbol}, {facts.decimals} decimals on the chain, {asset.decimals} here",
+            )
+
+
+def _lists(database: Database) -> Iterator[Finding]:
+    with database.begin() as connection:
+        found = lists(connection)
+    if not found:
+        yield Finding(False, "lists", "no sanctions list is imported: `sakk lists import FILE`")
+    for each in found:
+        hours = each.age_seconds(now()) // 3600
+        message = f"{each.row_count} labels, imported {hours} hours ago"
+        yield Finding(not each.is_stale(now()), f"list {each.name}", message)

@@ -1,0 +1,74 @@
+"""The role ``api``: the HTTP door on granian."""
+
+import http.client
+import threading
+import time
+
+from granian import Granian
+from granian.constants import Interfaces
+from starlette.types import ASGIApp
+
+from sakk.api.app import create_app
+from sakk.api.dependencies import ApiSettings, Dependencies
+from sakk.runtime.metrics import announce_role, exposition
+from sakk.runtime.process import die_with_parent, report_ready
+from sakk.runtime.settings import Settings, load_settings
+from sakk.runtime.start import begin_process
+from sakk.runtime.wiring import open_parts
+
+READY_POLL_SECONDS = 0.02
+BACKLOG = 2_048
+
+
+def serve_api(settings: Settings) -> None:
+    """Serve until the process is told to stop. Workers are processes of their own."""
+    threading.Thread(target=_report_when_ready, args=(settings,), daemon=True).start()
+    Granian(
+        "sakk.runtime.edge:application",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.api_workers,
+        factory=True,
+        backlog=BACKLOG,
+        respawn_failed_workers=True,
+        log_enabled=False,
+    ).serve()
+
+
+def application() -> ASGIApp:
+    """One worker's application, made in the worker's process."""
+    die_with_parent()
+    settings = load_settings()
+    begin_process(settings, role="api")
+    announce_role("api")
+    parts = open_parts(settings)
+    limit = settings.api_rate_limit_per_second
+    return create_app(
+        Dependencies(
+            parts=parts,
+            settings=ApiSettings(
+                rate_limit_per_second=limit or None,
+                processes=settings.api_workers,
+                public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+                webhook_allow_loopback=settings.webhook_allow_loopback,
+                authentication_failures_per_minute=None if settings.sandbox else 60,
+            ),
+            metrics=exposition,
+        )
+    )
+
+
+def _report_when_ready(settings: Settings) -> None:
+    while True:
+        connection = http.client.HTTPConnection(settings.host, settings.port, timeout=1)
+        try:
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                report_ready()
+                return
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        time.sleep(READY_POLL_SECONDS)

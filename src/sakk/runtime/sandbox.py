@@ -1,0 +1,308 @@
+"""``sakk sandbox``: the whole system with test money on local chains, thrown away at its end."""
+
+import json
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sakk.core import evm
+from sakk.core.account import AccountKind
+from sakk.core.caip import erc20_asset, evm_network, native_asset
+from sakk.core.network import Asset, Network, Quirk
+from sakk.flow import account as accounts
+from sakk.flow import api_key as api_keys
+from sakk.rails.sandbox.chain import SandboxChain, SandboxToken, deploy, mine_until
+from sakk.rails.sandbox.node import LocalNode, start_node
+from sakk.rails.sandbox.wallet import Wallet
+from sakk.runtime.postgres import start_postgres
+from sakk.runtime.serve import prepare_database, run_tree
+from sakk.runtime.settings import Settings, load_settings
+from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
+from sakk.signing.policy import sandbox_policy, write_policy
+from sakk.signing.protocol import Branch
+from sakk.signing.server import signer_files
+from sakk.store import network
+from sakk.store.address import put_treasury, put_wallet
+from sakk.store.database import open_database
+from sakk.store.identity import new_id, now
+
+FIRST_CHAIN = 84532
+SECOND_CHAIN = 31337
+NETWORKS_DEFAULT = 2
+NETWORKS_MAX = 16
+CONFIRMATIONS = 2
+POLL_MILLISECONDS = 50
+SWEEP_MINIMUM_WHOLE = 1
+TREASURY_NATIVE_WEI = 1_000 * 10**18
+BLOCK_SECONDS_DEFAULT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxOptions:
+    """``port`` 0 takes a free one. ``block_time_seconds`` 0: blocks are mined by hand alone."""
+
+    port: int = 0
+    networks: int = NETWORKS_DEFAULT
+    block_time_seconds: float = BLOCK_SECONDS_DEFAULT
+    api_workers: int = 1
+    webhook_allow_loopback: bool = True
+    sweep: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tenants:
+    """The accounts and keys that a sandbox begins with."""
+
+    account: str
+    secret_key: str
+    operator_key: str
+
+
+def run_sandbox(options: SandboxOptions, *, on_ready: Callable[[dict[str, Any]], None]) -> int:
+    """Start everything, call ``on_ready`` with the description, stay until SIGTERM."""
+    folder = Path(tempfile.mkdtemp(prefix="sakk-sandbox-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        nodes = _start_nodes(options, stack)
+        chains = [deploy(node.url, node.network) for node in nodes]
+        postgres = stack.enter_context(start_postgres(folder / "postgres", ephemeral=True))
+        prepare_database(postgres.url())
+        passphrase_file = folder / "passphrase"
+        keystore = _make_signer_files(folder, passphrase_file, chains)
+        tenants = _fill_database(postgres.url(), options, chains, keystore)
+        settings = load_settings(
+            data_dir=folder,
+            port=options.port or _free_port(),
+            host="127.0.0.1",
+            api_workers=options.api_workers,
+            api_rate_limit_per_second=0,
+            keystore_passphrase_file=passphrase_file,
+            sandbox=True,
+            webhook_allow_loopback=options.webhook_allow_loopback,
+            database_url=postgres.url(),
+        )
+        description = describe(settings, postgres.url(), tenants, chains, options)
+        return run_tree(
+            settings,
+            url=postgres.url(),
+            postgres=postgres,
+            on_ready=lambda: on_ready(description),
+        )
+
+
+def describe(
+    settings: Settings,
+    database_url: str,
+    tenants: Tenants,
+    chains: Sequence[SandboxChain],
+    options: SandboxOptions,
+) -> dict[str, Any]:
+    """The one line that outside clients read."""
+    api = f"http://{settings.host}:{settings.port}"
+    return {
+        "api": api,
+        "secret_key": tenants.secret_key,
+        "account": tenants.account,
+        "operator_key": tenants.operator_key,
+        "console": f"{api}/console",
+        "networks": [
+            {
+                "network": chain.network,
+                "rpc": chain.rpc_url,
+                "confirmations": CONFIRMATIONS,
+                "payer_private_key": chain.payer_private_key,
+                "tokens": [_describe_token(token) for token in chain.tokens],
+            }
+            for chain in chains
+        ],
+        "webhook_allow_loopback": options.webhook_allow_loopback,
+        "database_url": database_url,
+    }
+
+
+def _describe_token(token: SandboxToken) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "currency": token.currency,
+        "contract": token.contract,
+        "decimals": token.decimals,
+    }
+    if token.eip712 is not None:
+        described["eip712"] = {"name": token.eip712.name, "version": token.eip712.version}
+    return described
+
+
+def _start_nodes(options: SandboxOptions, stack: ExitStack) -> list[LocalNode]:
+    chains = [FIRST_CHAIN, *range(SECOND_CHAIN, SECOND_CHAIN + NETWORKS_MAX)]
+    return [
+        stack.enter_context(
+            start_node(evm_network(chain), block_time_seconds=options.block_time_seconds or None)
+        )
+        for chain in chains[: options.networks]
+    ]
+
+
+def _make_signer_files(
+    folder: Path, passphrase_file: Path, chains: Sequence[SandboxChain]
+) -> Keystore:
+    """A keystore with a passphrase that nobody keeps, and the sandbox's generous policy."""
+    files = signer_files(folder)
+    files.directory.mkdir(mode=0o700)
+    passphrase = secrets.token_urlsafe(24)
+    passphrase_file.touch(mode=0o600)
+    passphrase_file.write_text(passphrase)
+    keystore = create_keystore(files.keystore, passphrase, now=now(), scrypt_n=SCRYPT_N_MIN)
+    assets = {
+        erc20_asset(chain.network, token.contract.lower()): token.decimals
+        for chain in chains
+        for token in chain.tokens
+    }
+    assets.update({native_asset(chain.network): 18 for chain in chains})
+    write_policy(files.policy, sandbox_policy([chain.network for chain in chains], assets))
+    return keystore
+
+
+def _fill_database(
+    url: str, options: SandboxOptions, chains: Sequence[SandboxChain], keystore: Keystore
+) -> Tenants:
+    treasury = keystore.address(Branch.treasury, 0)
+    database = open_database(url)
+    try:
+        with database.begin() as connection:
+            put_wallet(connection, keystore.xpub, now=now())
+            put_treasury(connection, [treasury], livemode=False, now=now())
+            for chain in chains:
+                _put_chain(connection, chain, options)
+            tenants = _make_tenants(connection)
+    finally:
+        database.close()
+    for chain in chains:
+        _fund_treasury(chain, treasury)
+    return tenants
+
+
+def _put_chain(connection: Connection, chain: SandboxChain, options: SandboxOptions) -> None:
+    payer = Wallet(chain.rpc_url, chain.payer_private_key)
+    try:
+        height = int(payer.rpc.call("eth_blockNumber"), 16)
+    finally:
+        payer.close()
+    network.put_network(
+        connection,
+        Network(
+            network=chain.network,
+            name=f"Sandbox {chain.chain_id}",
+            family="eip155",
+            livemode=False,
+            enabled=True,
+            rpc_urls=[chain.rpc_url],
+            confirmations=CONFIRMATIONS,
+            block_seconds=max(1, round(options.block_time_seconds)),
+            poll_milliseconds=POLL_MILLISECONDS,
+            start_block=height + 1,
+            native_asset=native_asset(chain.network),
+            bloom="exact",
+            created=now(),
+        ),
+    )
+    for token in chain.tokens:
+        network.put_asset(connection, _asset(chain, token, options))
+    network.put_asset(connection, _native(chain))
+
+
+def _asset(chain: SandboxChain, token: SandboxToken, options: SandboxOptions) -> Asset:
+    contract = evm.parse_address(token.contract)
+    quirks = (
+        [Quirk.no_return_value, Quirk.fee_on_transfer, Quirk.pausable, Quirk.deny_listed]
+        if token.currency == "usdt"
+        else [Quirk.pausable, Quirk.deny_listed]
+    )
+    never = 10 ** (token.decimals + 18)
+    return Asset(
+        asset=erc20_asset(chain.network, contract),
+        network=chain.network,
+        contract=contract,
+        currency=token.currency,
+        symbol=token.currency.upper(),
+        decimals=token.decimals,
+        quirks=[quirk.value for quirk in quirks],
+        payin_enabled=True,
+        payout_enabled=True,
+        sweep_minimum=SWEEP_MINIMUM_WHOLE * 10**token.decimals if options.sweep else never,
+        eip712_name=token.eip712.name if token.eip712 else None,
+        eip712_version=token.eip712.version if token.eip712 else None,
+        created=now(),
+    )
+
+
+def _native(chain: SandboxChain) -> Asset:
+    return Asset(
+        asset=native_asset(chain.network),
+        network=chain.network,
+        contract=None,
+        currency="eth",
+        symbol="ETH",
+        decimals=18,
+        quirks=[],
+        payin_enabled=False,
+        payout_enabled=False,
+        sweep_minimum=0,
+        eip712_name=None,
+        eip712_version=None,
+        created=now(),
+    )
+
+
+def _make_tenants(connection: Connection) -> Tenants:
+    operator, account = new_id("acct"), new_id("acct")
+    for identifier, kind, name in (
+        (operator, AccountKind.operator, "Sandbox operator"),
+        (account, AccountKind.merchant, "Sandbox merchant"),
+    ):
+        accounts.create(
+            connection,
+            account_id=identifier,
+            livemode=False,
+            now=now(),
+            kind=kind,
+            details={"name": name},
+        )
+    keys = [
+        api_keys.create(
+            connection,
+            key_id=new_id("key"),
+            account_id=identifier,
+            livemode=False,
+            now=now(),
+            name="sandbox",
+        )[1]
+        for identifier in (account, operator)
+    ]
+    return Tenants(account=account, secret_key=keys[0], operator_key=keys[1])
+
+
+def _fund_treasury(chain: SandboxChain, treasury: str) -> None:
+    """The operator's gas, by a transfer that the watcher sees and the ledger books."""
+    payer = Wallet(chain.rpc_url, chain.payer_private_key)
+    try:
+        mine_until(payer, payer.send_native(treasury, TREASURY_NATIVE_WEI))
+    finally:
+        payer.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def print_description(description: dict[str, Any]) -> str:
+    """One line of JSON, without a break in it."""
+    return json.dumps(description, separators=(",", ":"))
