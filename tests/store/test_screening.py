@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 from sakk.core.screening import Reason, Screening, Side, Verdict
 from sakk.store.database import Database
+from sakk.store.page import PageRequest
 from sakk.store.screening import (
     find_screening,
     insert_screenings,
@@ -48,6 +49,8 @@ def test_a_screening_comes_back_as_it_was(database: Database) -> None:
         insert_screenings(connection, [])
     with database.begin() as connection:
         assert find_screening(connection, "scr_1") == SCREENING
+        assert find_screening(connection, "scr_1", livemode=False) == SCREENING
+        assert find_screening(connection, "scr_1", livemode=True) is None
         assert find_screening(connection, "scr_2") is None
 
 
@@ -69,17 +72,19 @@ def test_lists_are_newest_first_in_pages_and_filtered(database: Database) -> Non
     with database.begin() as connection:
         insert_screenings(connection, [*made, *others])
 
-        def ids(**filters: object) -> list[str]:
-            found = list_screenings(connection, **{"livemode": False, "limit": 2, **filters})  # type: ignore[arg-type]
+        def ids(page: PageRequest | None = None, **filters: str) -> list[str]:
+            wanted = page or PageRequest(limit=2)
+            found, _ = list_screenings(connection, wanted, livemode=False, **filters)
             return [one.id for one in found]
 
         assert ids() == ["scr_9", "scr_8"]
-        assert ids(starting_after="scr_5") == ["scr_4", "scr_3"]
-        assert ids(ending_before="scr_2") == ["scr_4", "scr_3"]
-        assert ids(livemode=True) == ["scr_6"]
+        assert ids(PageRequest(limit=2, starting_after="scr_5")) == ["scr_4", "scr_3"]
+        assert ids(PageRequest(limit=2, ending_before="scr_2")) == ["scr_4", "scr_3"]
         assert ids(account_id="acct_2") == ["scr_7"]
         assert ids(subject="po_1") == ["scr_8"]
         assert ids(verdict="clear") == ["scr_9"]
+        live, has_more = list_screenings(connection, PageRequest(), livemode=True)
+        assert ([one.id for one in live], has_more) == (["scr_6"], False)
         latest = latest_screening(connection, "pin_1")
         assert latest is not None
         assert latest.id == "scr_9"
