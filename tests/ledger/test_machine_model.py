@@ -19,6 +19,7 @@ from sakk.ledger.record import (
     split,
     transfer_results,
 )
+from sakk.ledger.rules import Hold
 from sakk.ledger.snapshot import dump, load, state_hash
 from sakk.ledger.types import (
     AMOUNT_MAX,
@@ -35,7 +36,7 @@ SECOND = 1_000_000_000
 MOST = 2**127
 
 account_ids = st.sampled_from([1, 2, 3, 4, 5, 6])
-transfer_ids = st.integers(1, 90)
+transfer_ids = st.integers(1, 99)
 accounts = st.builds(
     Account,
     id=st.one_of(account_ids, st.sampled_from([0, ID_MAX])),
@@ -75,7 +76,7 @@ def plausible(transfer: Transfer) -> Transfer:
     if not pending and transfer.amount % 7:
         transfer = replace(transfer, timeout_seconds=0)
     if transfer.flags & (TransferFlags.post_pending | TransferFlags.void_pending):
-        pending_id = transfer.amount % 91 if transfer.amount < 1000 else transfer.id
+        pending_id = transfer.amount % 100 if transfer.amount < 1000 else transfer.id
         transfer = replace(transfer, pending_id=pending_id)
         if transfer.amount % 3:
             return replace(transfer, debit_account_id=0, credit_account_id=0, unit=0, code=0)
@@ -89,11 +90,18 @@ class MachineAgainstModel(RuleBasedStateMachine):
         self.model = Model()
         self.now = 1_000 * SECOND
         self.seen: list[Transfer] = []
+        self.fresh = 1_000
         opening = [Account(id=i, unit=7, code=1) for i in (1, 2)]
         opening.append(
             Account(3, unit=7, code=1, flags=AccountFlags.debits_must_not_exceed_credits)
         )
+        opening.append(
+            Account(4, unit=7, code=1, flags=AccountFlags.credits_must_not_exceed_debits)
+        )
         self.create_accounts(opening)
+        self.create_transfers(
+            [Transfer(100, 1, 3, 50, unit=7, code=1), Transfer(101, 4, 1, 50, unit=7, code=1)]
+        )
 
     def create_accounts(self, batch: list[Account]) -> None:
         expired, results = self._apply(Kind.create_accounts, encode_accounts(batch), len(batch))
@@ -108,6 +116,10 @@ class MachineAgainstModel(RuleBasedStateMachine):
         assert transfer_results(results) == expected
         self.seen += batch
         return expected
+
+    def new_id(self) -> int:
+        self.fresh += 1
+        return self.fresh
 
     def _apply(self, kind: Kind, records: bytes, count: int) -> tuple[list[int], bytes]:
         self.now += count + 1
@@ -140,28 +152,49 @@ class MachineAgainstModel(RuleBasedStateMachine):
         ]
         self.create_transfers(chain)
 
-    @rule(data=st.data(), flag=st.sampled_from([4, 4, 8]), amount=st.sampled_from([0, 1, 5, 0]))
-    def settle_a_hold(self, data: st.DataObject, flag: int, amount: int) -> None:
+    @rule(
+        data=st.data(),
+        flag=st.sampled_from([4, 4, 8]),
+        amount=st.sampled_from([0, 1, 5, 0]),
+        fails=st.booleans(),
+    )
+    def settle_a_hold(self, data: st.DataObject, flag: int, amount: int, fails: bool) -> None:
         holds = sorted(self.model.world.holds)
         if holds:
             whole = AMOUNT_MAX if flag == 4 else 0
             transfer = Transfer(
-                data.draw(transfer_ids), 0, 0, amount or whole, 0, 0, TransferFlags(flag),
+                self.new_id(), 0, 0, amount or whole, 0, 0, TransferFlags(flag | fails),
                 pending_id=data.draw(st.sampled_from(holds)),
             )  # fmt: skip
-            self.create_transfers([transfer])
+            self.create_transfers([transfer, Transfer(self.new_id(), 1, 99, 1, 7, 1)])
 
     @rule(
-        data=st.data(),
         flag=st.sampled_from([16, 17, 32, 48, 18, 34, 50]),
         amount=st.sampled_from([1, 40, AMOUNT_MAX]),
         debit=account_ids,
         credit=account_ids,
     )
-    def balance(self, data: st.DataObject, flag: int, amount: int, debit: int, credit: int) -> None:
-        transfer = Transfer(
-            data.draw(transfer_ids), debit, credit, amount, 7, 1, TransferFlags(flag & ~1)
-        )
+    def balance(self, flag: int, amount: int, debit: int, credit: int) -> None:
+        transfer = Transfer(self.new_id(), debit, credit, amount, 7, 1, TransferFlags(flag & ~1))
+        self.create_transfers([transfer])
+
+    @rule(
+        identifier=st.sampled_from([3, 3, 3, 4, 4, 5, 6]),
+        over=st.sampled_from([-20, -1, 0, 0, 1]),
+        flag=st.sampled_from([0, 2, 2]),
+        other=account_ids,
+    )
+    def go_near_a_limit(self, identifier: int, over: int, flag: int, other: int) -> None:
+        account = self.model.world.accounts.get(identifier)
+        if account is None:
+            return
+        room = account.credits_posted - account.debits_posted - account.debits_pending
+        debit, credit = identifier, other
+        if account.flags & AccountFlags.credits_must_not_exceed_debits:
+            room = account.debits_posted - account.credits_posted - account.credits_pending
+            debit, credit = other, identifier
+        amount = max(0, min(room + over, AMOUNT_MAX))
+        transfer = Transfer(self.new_id(), debit, credit, amount, 7, 1, TransferFlags(flag))
         self.create_transfers([transfer])
 
     @rule(data=st.data(), length=st.integers(1, 5))
@@ -193,6 +226,8 @@ class MachineAgainstModel(RuleBasedStateMachine):
         assert {i: decode_account(r) for i, r in ours.items()} == self.model.world.accounts
         moved = {decode_id(i): decode_transfer(r) for i, r in self.machine.transfers.items()}
         assert moved == self.model.world.transfers
+        holds = {decode_id(i): Hold(hold).name for i, hold in self.machine.holds.items()}
+        assert holds == self.model.world.holds
         for identifier, (status, _, timestamp) in self.model.refused.items():
             assert self.machine.lookup_result(encode_id(identifier)) == (status, timestamp)
 
