@@ -1,1 +1,35 @@
 """The SDK for payers and agents; stands alone."""
+
+from sakk.client.client import SakkClient
+from sakk.client.errors import (
+    ApiError,
+    AuthenticationError,
+    BalanceInsufficientError,
+    ConnectionFailedError,
+    IdempotencyError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResourceMissingError,
+    SakkError,
+)
+from sakk.client.page import Page
+from sakk.client.resources import UNSET
+from sakk.client.transport import RetryPolicy
+
+__all__ = [
+    "UNSET",
+    "ApiError",
+    "AuthenticationError",
+    "BalanceInsufficientError",
+    "ConnectionFailedError",
+    "IdempotencyError",
+    "InvalidRequestError",
+    "Page",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "ResourceMissingError",
+    "RetryPolicy",
+    "SakkClient",
+    "SakkError",
+]

@@ -1,0 +1,117 @@
+"""The client: one object per key, with every resource on it."""
+
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from sakk.client.errors import ApiError
+from sakk.client.resources import (
+    Accounts,
+    Balances,
+    BalanceTransactions,
+    Currencies,
+    Customers,
+    Events,
+    Networks,
+    PayIns,
+    PaymentIntents,
+    Payouts,
+    Screenings,
+    Transfers,
+    WebhookEndpoints,
+)
+from sakk.client.transport import TIMEOUT_SECONDS, RetryPolicy, Transport
+
+BASE_URL = "http://127.0.0.1:8402"
+
+
+class SakkClient:
+    """Talks to one Sakk with one key; synchronous, and safe to share between threads.
+
+        with SakkClient("sk_test_…", "https://pay.example") as sakk:
+            intent = sakk.payment_intents.create(amount=2500, currency="usd")
+
+    ``account`` acts for an account (``acct_…``) with the operator's key. ``timeout_seconds`` is for
+    each step of a request (connect, send, receive), before it is tried again.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str = BASE_URL,
+        *,
+        account: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._use(
+            Transport(
+                api_key, base_url, account=account, timeout_seconds=timeout_seconds, retry=retry
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._transport.base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, also those of what `for_account` returned."""
+        self._transport.close()
+
+    def for_account(self, account: str | None) -> "SakkClient":
+        """A client that acts for an account, over the same connections."""
+        other = object.__new__(SakkClient)
+        other._use(self._transport.for_account(account))
+        return other
+
+    def request(
+        self,
+        method: Literal["GET", "POST", "DELETE"],
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:
+        """Call any path, for what has no method here: the answer as it came."""
+        posts = method == "POST"
+        body = self._transport.request(
+            method,
+            path,
+            query=None if posts else params,
+            body=params if posts else None,
+            idempotency_key=idempotency_key,
+        )
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise ApiError(f"The server's answer cannot be read: {error}.") from error
+        if not isinstance(document, dict):
+            raise ApiError("The server's answer is not an object.")
+        return document
+
+    def _use(self, transport: Transport) -> None:
+        self._transport = transport
+        self.accounts = Accounts(transport)
+        self.balance = Balances(transport)
+        self.balance_transactions = BalanceTransactions(transport)
+        self.currencies = Currencies(transport)
+        self.customers = Customers(transport)
+        self.events = Events(transport)
+        self.networks = Networks(transport)
+        self.payins = PayIns(transport)
+        self.payment_intents = PaymentIntents(transport)
+        self.payouts = Payouts(transport)
+        self.screenings = Screenings(transport)
+        self.transfers = Transfers(transport)
+        self.webhook_endpoints = WebhookEndpoints(transport)

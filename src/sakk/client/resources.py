@@ -1,0 +1,554 @@
+"""The API's resources: a class for each, with a method for each thing that can be done.
+
+In methods that create, what is None is not sent. In methods that update, what is not given is not
+sent and stays as it is, and None unsets it.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
+
+import msgspec
+
+from sakk.client.errors import ApiError
+from sakk.client.objects import (
+    Account,
+    Balance,
+    BalanceTransaction,
+    Currency,
+    Customer,
+    Deleted,
+    Event,
+    Network,
+    PayIn,
+    PaymentIntent,
+    Payout,
+    Resource,
+    Screening,
+    Transfer,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from sakk.client.page import Page, PageBody
+from sakk.client.transport import Transport
+
+T = TypeVar("T", bound=Resource)
+V = TypeVar("V")
+
+
+class _Unset(Enum):
+    unset = "unset"
+
+
+UNSET: Final = _Unset.unset
+Unset = Literal[_Unset.unset]
+
+# Seconds since 1970: that second exactly, or bounds by gt, gte, lt, lte.
+Created = int | Mapping[Literal["gt", "gte", "lt", "lte"], int]
+
+
+class ListOptions(TypedDict, total=False):
+    """What every list takes."""
+
+    limit: int
+    starting_after: str
+    ending_before: str
+    created: Created
+    expand: Sequence[str]
+
+
+class Endpoint(Generic[T]):
+    """What the resources share: paths under one root, decoded into one kind of object."""
+
+    root: str
+    kind: type[T]
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _path(self, *parts: str) -> str:
+        if not all(parts):
+            # `/v1/payouts/` would be the list.
+            raise ValueError("an id may not be empty")
+        return "/".join((self.root, *(quote(part, safe="") for part in parts)))
+
+    def _get(self, kind: type[V], path: str, **query: Any) -> V:
+        return decode(self._transport.request("GET", path, query=_present(query)), kind)
+
+    def _post(
+        self, kind: type[V], path: str, body: Mapping[str, Any], idempotency_key: str | None
+    ) -> V:
+        answer = self._transport.request("POST", path, body=body, idempotency_key=idempotency_key)
+        return decode(answer, kind)
+
+    def _delete(self, kind: type[V], path: str, idempotency_key: str | None) -> V:
+        answer = self._transport.request("DELETE", path, idempotency_key=idempotency_key)
+        return decode(answer, kind)
+
+    def _list(self, path: str, kind: type[V], query: Mapping[str, Any]) -> Page[Any]:
+        body_kind: Any = PageBody[kind]  # type: ignore[valid-type]
+
+        def fetch(wanted: dict[str, Any]) -> Page[Any]:
+            answer = self._transport.request("GET", path, query=wanted)
+            return Page(decode(answer, body_kind), wanted, fetch)
+
+        return fetch(_present(query))
+
+
+class _Retrievable(Endpoint[T]):
+    def retrieve(self, id: str, *, expand: Sequence[str] | None = None) -> T:
+        """One object by its id; raises `ResourceMissingError`."""
+        return self._get(self.kind, self._path(id), expand=expand)
+
+
+class Accounts(_Retrievable[Account]):
+    """Tenants. Creating and listing them is the operator's."""
+
+    root = "/v1/accounts"
+    kind = Account
+
+    def create(
+        self,
+        *,
+        name: str | None = None,
+        email: str | None = None,
+        country: str | None = None,
+        payments: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Account:
+        """Open an account; ``payments`` is its policy for payments that do not fit."""
+        body = _present(
+            {
+                "business_profile": None if name is None else {"name": name},
+                "email": email,
+                "country": country,
+                "settings": None if payments is None else {"payments": dict(payments)},
+                "metadata": metadata,
+            }
+        )
+        return self._post(Account, self.root, body, idempotency_key)
+
+    def update(
+        self,
+        id: str,
+        *,
+        name: str | Unset | None = UNSET,
+        email: str | Unset | None = UNSET,
+        country: str | Unset | None = UNSET,
+        payments: Mapping[str, Any] | Unset = UNSET,
+        metadata: Mapping[str, str | None] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> Account:
+        """Change an account's details or policy."""
+        body = _given(
+            {
+                "business_profile": UNSET if name is UNSET else {"name": name},
+                "email": email,
+                "country": country,
+                "settings": UNSET if payments is UNSET else {"payments": dict(payments)},
+                "metadata": metadata,
+            }
+        )
+        return self._post(Account, self._path(id), body, idempotency_key)
+
+    def retrieve_current(self) -> Account:
+        """The account that the key acts for."""
+        return self._get(Account, "/v1/account")
+
+    def list(self, **options: Unpack[ListOptions]) -> Page[Account]:
+        """Accounts, newest first."""
+        return self._list(self.root, Account, options)
+
+
+class Customers(_Retrievable[Customer]):
+    """Payers that come back, each with a permanent deposit address."""
+
+    root = "/v1/customers"
+    kind = Customer
+
+    def create(
+        self,
+        *,
+        name: str | None = None,
+        email: str | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Customer:
+        """Create a customer; ``crypto_deposit_addresses`` says where it pays."""
+        body = _present(
+            {"name": name, "email": email, "description": description, "metadata": metadata}
+        )
+        return self._post(Customer, self.root, body, idempotency_key)
+
+    def update(
+        self,
+        id: str,
+        *,
+        name: str | Unset | None = UNSET,
+        email: str | Unset | None = UNSET,
+        description: str | Unset | None = UNSET,
+        metadata: Mapping[str, str | None] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> Customer:
+        """Change a customer's details."""
+        body = _given(
+            {"name": name, "email": email, "description": description, "metadata": metadata}
+        )
+        return self._post(Customer, self._path(id), body, idempotency_key)
+
+    def delete(self, id: str, *, idempotency_key: str | None = None) -> Deleted:
+        """Delete a customer; money that arrives at its address is still credited."""
+        return self._delete(Deleted, self._path(id), idempotency_key)
+
+    def list(self, *, email: str | None = None, **options: Unpack[ListOptions]) -> Page[Customer]:
+        """Customers, newest first."""
+        return self._list(self.root, Customer, {"email": email, **options})
+
+
+class PaymentIntents(_Retrievable[PaymentIntent]):
+    """Requests to be paid."""
+
+    root = "/v1/payment_intents"
+    kind = PaymentIntent
+
+    def create(
+        self,
+        *,
+        amount: int,
+        currency: str,
+        networks: Sequence[str] | None = None,
+        currencies: Sequence[str] | None = None,
+        customer: str | None = None,
+        description: str | None = None,
+        expires_at: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> PaymentIntent:
+        """Ask to be paid ``amount`` smallest units; payable in coins on networks, or in all."""
+        crypto = _present({"networks": networks, "currencies": currencies})
+        body = _present(
+            {
+                "amount": amount,
+                "currency": currency,
+                "payment_method_types": ["crypto"],
+                "payment_method_options": {"crypto": crypto} if crypto else None,
+                "customer": customer,
+                "description": description,
+                "expires_at": expires_at,
+                "metadata": metadata,
+            }
+        )
+        return self._post(PaymentIntent, self.root, body, idempotency_key)
+
+    def update(
+        self,
+        id: str,
+        *,
+        description: str | Unset | None = UNSET,
+        metadata: Mapping[str, str | None] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> PaymentIntent:
+        """Change an intent's description or metadata."""
+        body = _given({"description": description, "metadata": metadata})
+        return self._post(PaymentIntent, self._path(id), body, idempotency_key)
+
+    def cancel(
+        self,
+        id: str,
+        *,
+        cancellation_reason: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> PaymentIntent:
+        """Call a payment off; what still arrives is kept by the account's policy."""
+        body = _present({"cancellation_reason": cancellation_reason})
+        return self._post(PaymentIntent, self._path(id, "cancel"), body, idempotency_key)
+
+    def list(
+        self, *, customer: str | None = None, **options: Unpack[ListOptions]
+    ) -> Page[PaymentIntent]:
+        """Payment intents, newest first."""
+        return self._list(self.root, PaymentIntent, {"customer": customer, **options})
+
+
+class PayIns(_Retrievable[PayIn]):
+    """Transfers seen on chains."""
+
+    root = "/v1/payins"
+    kind = PayIn
+
+    def list(
+        self,
+        *,
+        payment_intent: str | None = None,
+        customer: str | None = None,
+        status: str | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[PayIn]:
+        """Pay-ins, newest first."""
+        filters = {"payment_intent": payment_intent, "customer": customer, "status": status}
+        return self._list(self.root, PayIn, {**filters, **options})
+
+
+class Payouts(_Retrievable[Payout]):
+    """Money sent out."""
+
+    root = "/v1/payouts"
+    kind = Payout
+
+    def create(
+        self,
+        *,
+        amount: int,
+        currency: str,
+        network: str,
+        address: str,
+        fee_mode: Literal["sender", "receiver"] | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payout:
+        """Send ``amount`` smallest units of a coin to an address.
+
+        If no answer comes, `ConnectionFailedError` carries the key under which the same payout can
+        be sent again without paying twice. Raises `BalanceInsufficientError`.
+        """
+        body = _present(
+            {
+                "amount": amount,
+                "currency": currency,
+                "destination": {"network": network, "address": address},
+                "fee_mode": fee_mode,
+                "description": description,
+                "metadata": metadata,
+            }
+        )
+        return self._post(Payout, self.root, body, idempotency_key)
+
+    def cancel(self, id: str, *, idempotency_key: str | None = None) -> Payout:
+        """Call a payout off, while nothing is signed."""
+        return self._post(Payout, self._path(id, "cancel"), {}, idempotency_key)
+
+    def list(self, *, status: str | None = None, **options: Unpack[ListOptions]) -> Page[Payout]:
+        """Payouts, newest first."""
+        return self._list(self.root, Payout, {"status": status, **options})
+
+
+class Transfers(_Retrievable[Transfer]):
+    """Book transfers between accounts here."""
+
+    root = "/v1/transfers"
+    kind = Transfer
+
+    def create(
+        self,
+        *,
+        amount: int,
+        currency: str,
+        destination: str,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Transfer:
+        """Move money to another account, at once."""
+        body = _present(
+            {
+                "amount": amount,
+                "currency": currency,
+                "destination": destination,
+                "description": description,
+                "metadata": metadata,
+            }
+        )
+        return self._post(Transfer, self.root, body, idempotency_key)
+
+    def list(self, **options: Unpack[ListOptions]) -> Page[Transfer]:
+        """Transfers, newest first."""
+        return self._list(self.root, Transfer, options)
+
+
+class Balances(Endpoint[Resource]):
+    """What an account has."""
+
+    root = "/v1/balance"
+
+    def retrieve(self) -> Balance:
+        """What may be used and what is on its way, by currency."""
+        return self._get(Balance, self.root)
+
+
+class BalanceTransactions(_Retrievable[BalanceTransaction]):
+    """The statement."""
+
+    root = "/v1/balance_transactions"
+    kind = BalanceTransaction
+
+    def list(
+        self,
+        *,
+        currency: str | None = None,
+        source: str | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[BalanceTransaction]:
+        """Lines of the statement, newest first."""
+        return self._list(
+            self.root, BalanceTransaction, {"currency": currency, "source": source, **options}
+        )
+
+
+class Events(_Retrievable[Event]):
+    """What happened."""
+
+    root = "/v1/events"
+    kind = Event
+
+    def list(self, *, type: str | None = None, **options: Unpack[ListOptions]) -> Page[Event]:
+        """Events, newest first."""
+        return self._list(self.root, Event, {"type": type, **options})
+
+
+class WebhookEndpoints(_Retrievable[WebhookEndpoint]):
+    """Who is told of events."""
+
+    root = "/v1/webhook_endpoints"
+    kind = WebhookEndpoint
+
+    def create(
+        self,
+        *,
+        url: str,
+        enabled_events: Sequence[str] = ("*",),
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> WebhookEndpoint:
+        """Create an endpoint; keep its ``secret``, it is not shown again."""
+        body = _present(
+            {
+                "url": url,
+                "enabled_events": list(enabled_events),
+                "description": description,
+                "metadata": metadata,
+            }
+        )
+        return self._post(WebhookEndpoint, self.root, body, idempotency_key)
+
+    def update(
+        self,
+        id: str,
+        *,
+        url: str | Unset = UNSET,
+        enabled_events: Sequence[str] | Unset = UNSET,
+        description: str | Unset | None = UNSET,
+        disabled: bool | Unset = UNSET,
+        metadata: Mapping[str, str | None] | Unset = UNSET,
+        idempotency_key: str | None = None,
+    ) -> WebhookEndpoint:
+        """Change an endpoint, switch it off, or on again."""
+        body = _given(
+            {
+                "url": url,
+                "enabled_events": enabled_events,
+                "description": description,
+                "disabled": disabled,
+                "metadata": metadata,
+            }
+        )
+        return self._post(WebhookEndpoint, self._path(id), body, idempotency_key)
+
+    def delete(self, id: str, *, idempotency_key: str | None = None) -> Deleted:
+        """Remove an endpoint; what was still due to it is abandoned."""
+        return self._delete(Deleted, self._path(id), idempotency_key)
+
+    def list(self, **options: Unpack[ListOptions]) -> Page[WebhookEndpoint]:
+        """Endpoints, newest first."""
+        return self._list(self.root, WebhookEndpoint, options)
+
+    def rotate_secret(
+        self,
+        id: str,
+        *,
+        overlap_seconds: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> WebhookEndpoint:
+        """Give an endpoint a new secret; both sign until the overlap ends."""
+        body = _present({"overlap_seconds": overlap_seconds})
+        return self._post(WebhookEndpoint, self._path(id, "rotate_secret"), body, idempotency_key)
+
+    def deliveries(
+        self,
+        id: str,
+        *,
+        status: str | None = None,
+        event: str | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[WebhookDelivery]:
+        """An endpoint's deliveries, newest first."""
+        query = {"status": status, "event": event, **options}
+        return self._list(self._path(id, "deliveries"), WebhookDelivery, query)
+
+    def redeliver(
+        self, id: str, delivery: str, *, idempotency_key: str | None = None
+    ) -> WebhookDelivery:
+        """Send one delivery again at once: same id, same bytes."""
+        path = self._path(id, "deliveries", delivery, "redeliver")
+        return self._post(WebhookDelivery, path, {}, idempotency_key)
+
+
+class Networks(_Retrievable[Network]):
+    """Chains, by CAIP-2 name."""
+
+    root = "/v1/networks"
+    kind = Network
+
+    def list(self, **options: Unpack[ListOptions]) -> Page[Network]:
+        """The networks of the key's mode."""
+        return self._list(self.root, Network, options)
+
+
+class Currencies(_Retrievable[Currency]):
+    """Units of account."""
+
+    root = "/v1/currencies"
+    kind = Currency
+
+    def list(self, **options: Unpack[ListOptions]) -> Page[Currency]:
+        """The currencies."""
+        return self._list(self.root, Currency, options)
+
+
+class Screenings(_Retrievable[Screening]):
+    """Verdicts on transfers; the operator's alone."""
+
+    root = "/v1/screenings"
+    kind = Screening
+
+    def list(
+        self,
+        *,
+        subject: str | None = None,
+        verdict: Literal["clear", "review", "block"] | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[Screening]:
+        """Screenings, newest first."""
+        return self._list(self.root, Screening, {"subject": subject, "verdict": verdict, **options})
+
+
+def decode(body: bytes, kind: type[V]) -> V:
+    """Read an answer; raises `ApiError` if it is not what the API promises."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(f"The server's answer cannot be read: {error}.") from error
+
+
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what was not given; None stays, and unsets."""
+    return {name: value for name, value in fields.items() if value is not UNSET}

@@ -1,0 +1,355 @@
+"""Every resource against a real server: the path and body that go out, the object that comes in."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sakk.client import UNSET, ApiError, SakkClient
+from sakk.client.objects import Resource
+
+from .conftest import Reply, Script
+
+COMMON = {"created": 1, "livemode": False, "metadata": {}}
+
+
+def shown(noun: str, **fields: Any) -> dict[str, Any]:
+    return {"id": "x_1", "object": noun, **COMMON, "field_of_the_future": {"a": [1]}, **fields}
+
+
+ACCOUNT = shown("account", settings={"payments": {"late": "credit"}})
+CUSTOMER = shown("customer", email="a@b.example", crypto_deposit_addresses={})
+INTENT = shown(
+    "payment_intent",
+    amount=2500,
+    currency="usd",
+    status="requires_action",
+    next_action={
+        "type": "crypto_display_details",
+        "crypto_display_details": {
+            "deposit_addresses": {
+                "eip155:84532": {
+                    "address": "0xAb",
+                    "supported_tokens": [
+                        {
+                            "token_currency": "usdc",
+                            "token_contract_address": "0x03",
+                            "amount": "25000000",
+                            "uri": "ethereum:0x03@84532/transfer?address=0xAb&uint256=25000000",
+                        }
+                    ],
+                }
+            }
+        },
+    },
+)
+PAYIN = shown(
+    "payin",
+    network="eip155:84532",
+    asset="eip155:84532/erc20:0x03",
+    token_amount=str(2**256 - 1),
+    address="0xAb",
+    tx_hash="0x1",
+    status="under_review",
+    amount=2**127,
+)
+DESTINATION = {"network": "eip155:84532", "address": "0x1"}
+PAYOUT = shown("payout", amount=5, currency="usdc", status="posted", destination=DESTINATION)
+TRANSFER = shown("transfer", amount=5, currency="usdc", destination="acct_2")
+LINE = shown(
+    "balance_transaction", amount=-5, currency="usdc", type="payout", net=-5, balance_after=0
+)
+EVENT = shown("event", type="payout.posted", data={"object": PAYOUT})
+ENDPOINT = shown("webhook_endpoint", url="https://a.example", status="enabled", secret="whsec_1")
+DELIVERY = shown("webhook_delivery", event="evt_1", webhook_endpoint="we_1", status="delivered")
+NETWORK = shown("network", network="eip155:84532", name="Base Sepolia", family="evm", tokens=[])
+CURRENCY = shown("currency", name="USD Coin", kind="coin", decimals=6)
+REASON = {
+    "verdict": "block",
+    "rule": "direct_sanctions",
+    "side": "sender",
+    "address": "0x1",
+    "category": "sanctions",
+    "list": "a list",
+    "version": 3,
+    "path": ["0x1"],
+}
+SCREENING = shown(
+    "screening",
+    subject="pin_1",
+    verdict="block",
+    network="eip155:84532",
+    asset="eip155:84532/erc20:0x03",
+    direction="incoming",
+    sender="0x1",
+    receiver="0x2",
+    token_amount="5",
+    reasons=[REASON],
+)
+
+Call = Callable[[SakkClient], Resource]
+
+CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
+    (
+        lambda c: c.accounts.create(name="Shop", payments={"late": "credit"}),
+        ACCOUNT,
+        "POST /v1/accounts",
+        {"business_profile": {"name": "Shop"}, "settings": {"payments": {"late": "credit"}}},
+    ),
+    (
+        lambda c: c.accounts.update("acct_1", name=None, payments={"over": "accept"}),
+        ACCOUNT,
+        "POST /v1/accounts/acct_1",
+        {"business_profile": {"name": None}, "settings": {"payments": {"over": "accept"}}},
+    ),
+    (lambda c: c.accounts.retrieve("acct_1"), ACCOUNT, "GET /v1/accounts/acct_1", None),
+    (lambda c: c.accounts.retrieve_current(), ACCOUNT, "GET /v1/account", None),
+    (
+        lambda c: c.customers.create(email="a@b.example", metadata={"a": "b"}),
+        CUSTOMER,
+        "POST /v1/customers",
+        {"email": "a@b.example", "metadata": {"a": "b"}},
+    ),
+    (
+        lambda c: c.customers.update("cus_1", email=None, metadata={"a": None}),
+        CUSTOMER,
+        "POST /v1/customers/cus_1",
+        {"email": None, "metadata": {"a": None}},
+    ),
+    (lambda c: c.customers.update("cus_1", name=UNSET), CUSTOMER, "POST /v1/customers/cus_1", {}),
+    (lambda c: c.customers.retrieve("cus_1"), CUSTOMER, "GET /v1/customers/cus_1", None),
+    (
+        lambda c: c.payment_intents.create(amount=2500, currency="usd", currencies=["usdc"]),
+        INTENT,
+        "POST /v1/payment_intents",
+        {
+            "amount": 2500,
+            "currency": "usd",
+            "payment_method_types": ["crypto"],
+            "payment_method_options": {"crypto": {"currencies": ["usdc"]}},
+        },
+    ),
+    (
+        lambda c: c.payment_intents.update("pi_1", description="d"),
+        INTENT,
+        "POST /v1/payment_intents/pi_1",
+        {"description": "d"},
+    ),
+    (
+        lambda c: c.payment_intents.cancel("pi_1", cancellation_reason="abandoned"),
+        INTENT,
+        "POST /v1/payment_intents/pi_1/cancel",
+        {"cancellation_reason": "abandoned"},
+    ),
+    (lambda c: c.payment_intents.retrieve("pi_1"), INTENT, "GET /v1/payment_intents/pi_1", None),
+    (lambda c: c.payins.retrieve("pin_1"), PAYIN, "GET /v1/payins/pin_1", None),
+    (lambda c: c.payouts.cancel("po_1"), PAYOUT, "POST /v1/payouts/po_1/cancel", {}),
+    (lambda c: c.payouts.retrieve("po/1"), PAYOUT, "GET /v1/payouts/po%2F1", None),
+    (
+        lambda c: c.transfers.create(amount=5, currency="usdc", destination="acct_2"),
+        TRANSFER,
+        "POST /v1/transfers",
+        {"amount": 5, "currency": "usdc", "destination": "acct_2"},
+    ),
+    (lambda c: c.transfers.retrieve("tr_1"), TRANSFER, "GET /v1/transfers/tr_1", None),
+    (
+        lambda c: c.balance_transactions.retrieve("txn_1"),
+        LINE,
+        "GET /v1/balance_transactions/txn_1",
+        None,
+    ),
+    (lambda c: c.events.retrieve("evt_1"), EVENT, "GET /v1/events/evt_1", None),
+    (
+        lambda c: c.webhook_endpoints.create(url="https://a.example"),
+        ENDPOINT,
+        "POST /v1/webhook_endpoints",
+        {"url": "https://a.example", "enabled_events": ["*"]},
+    ),
+    (
+        lambda c: c.webhook_endpoints.update("we_1", disabled=True, description=None),
+        ENDPOINT,
+        "POST /v1/webhook_endpoints/we_1",
+        {"disabled": True, "description": None},
+    ),
+    (
+        lambda c: c.webhook_endpoints.rotate_secret("we_1", overlap_seconds=0),
+        ENDPOINT,
+        "POST /v1/webhook_endpoints/we_1/rotate_secret",
+        {"overlap_seconds": 0},
+    ),
+    (
+        lambda c: c.webhook_endpoints.redeliver("we_1", "whd_1"),
+        DELIVERY,
+        "POST /v1/webhook_endpoints/we_1/deliveries/whd_1/redeliver",
+        {},
+    ),
+    (
+        lambda c: c.networks.retrieve("eip155:84532"),
+        NETWORK,
+        "GET /v1/networks/eip155%3A84532",
+        None,
+    ),
+    (lambda c: c.currencies.retrieve("usdc"), CURRENCY, "GET /v1/currencies/usdc", None),
+    (lambda c: c.screenings.retrieve("scr_1"), SCREENING, "GET /v1/screenings/scr_1", None),
+]
+
+
+@pytest.mark.parametrize(("call", "reply", "line", "body"), CALLS, ids=[c[2] for c in CALLS])
+def test_a_method_calls_its_path_and_returns_its_object(
+    client: SakkClient, script: Script, call: Call, reply: dict[str, Any], line: str, body: Any
+) -> None:
+    script.will(Reply(reply))
+    found = call(client)
+    (asked,) = script.asked
+    assert f"{asked.method} {asked.path}" == line
+    assert (asked.document if asked.body else None) == body
+    assert (found.id, found.object, found.created) == ("x_1", reply["object"], 1)
+
+
+LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
+    (lambda c: c.accounts.list(), ACCOUNT, "/v1/accounts"),
+    (lambda c: c.customers.list(), CUSTOMER, "/v1/customers"),
+    (lambda c: c.payment_intents.list(), INTENT, "/v1/payment_intents"),
+    (lambda c: c.payins.list(), PAYIN, "/v1/payins"),
+    (lambda c: c.payouts.list(), PAYOUT, "/v1/payouts"),
+    (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
+    (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),
+    (lambda c: c.events.list(), EVENT, "/v1/events"),
+    (lambda c: c.webhook_endpoints.list(), ENDPOINT, "/v1/webhook_endpoints"),
+    (
+        lambda c: c.webhook_endpoints.deliveries("we_1"),
+        DELIVERY,
+        "/v1/webhook_endpoints/we_1/deliveries",
+    ),
+    (lambda c: c.networks.list(), NETWORK, "/v1/networks"),
+    (lambda c: c.currencies.list(), CURRENCY, "/v1/currencies"),
+    (lambda c: c.screenings.list(), SCREENING, "/v1/screenings"),
+]
+
+
+@pytest.mark.parametrize(("call", "item", "path"), LISTS, ids=[each[2] for each in LISTS])
+def test_a_list_is_of_its_objects(
+    client: SakkClient,
+    script: Script,
+    call: Callable[[SakkClient], Any],
+    item: dict[str, Any],
+    path: str,
+) -> None:
+    script.will(Reply({"object": "list", "url": path, "has_more": False, "data": [item]}))
+    page = call(client)
+    (asked,) = script.asked
+    assert (asked.method, asked.path, asked.query) == ("GET", path, [])
+    assert [found.object for found in page] == [item["object"]]
+    assert (len(page), page.has_more, page.next_page()) == (1, False, None)
+
+
+def pages(*groups: str) -> list[Reply]:
+    """Lists of payouts whose ids are the letters of each group."""
+    return [
+        Reply(
+            {
+                "object": "list",
+                "has_more": number < len(groups) - 1,
+                "data": [{**PAYOUT, "id": letter} for letter in group],
+            }
+        )
+        for number, group in enumerate(groups)
+    ]
+
+
+def test_paging_walks_to_the_end(client: SakkClient, script: Script) -> None:
+    script.will(*pages("ed", "cb", "a"))
+    found = client.payouts.list(limit=2, status="posted", created={"gte": 5, "lt": 9})
+    assert [each.id for each in found.auto_paging_iter()] == list("edcba")
+    same = [("status", "posted"), ("limit", "2"), ("created[gte]", "5"), ("created[lt]", "9")]
+    assert [asked.query for asked in script.asked] == [
+        same,
+        [*same, ("starting_after", "d")],
+        [*same, ("starting_after", "b")],
+    ]
+
+
+def test_paging_backwards_walks_to_the_newest(client: SakkClient, script: Script) -> None:
+    script.will(*pages("cb", "ed"))
+    found = client.payouts.list(ending_before="a")
+    assert [each.id for each in found.auto_paging_iter()] == list("bcde")
+    cursors = [dict(asked.query)["ending_before"] for asked in script.asked]
+    assert cursors == ["a", "c"]
+
+
+def test_a_page_that_promises_more_but_is_empty_ends_the_walk(
+    client: SakkClient, script: Script
+) -> None:
+    script.will(Reply({"object": "list", "has_more": True, "data": []}))
+    assert list(client.payouts.list().auto_paging_iter()) == []
+
+
+def test_amounts_are_exact(client: SakkClient, script: Script) -> None:
+    script.will(Reply(PAYIN))
+    found = client.payins.retrieve("pin_1")
+    assert found.amount == 2**127
+    assert int(found.token_amount) == 2**256 - 1
+
+
+def test_an_intent_says_where_to_pay(client: SakkClient, script: Script) -> None:
+    script.will(Reply(INTENT), Reply({**INTENT, "next_action": None}))
+    where = client.payment_intents.retrieve("pi_1").deposit_addresses["eip155:84532"]
+    assert where.address == "0xAb"
+    assert where.supported_tokens[0].amount == "25000000"
+    assert client.payment_intents.retrieve("pi_1").deposit_addresses == {}
+
+
+def test_a_balance_is_read_by_currency(client: SakkClient, script: Script) -> None:
+    script.will(
+        Reply(
+            {
+                "object": "balance",
+                "available": [{"currency": "usdc", "amount": 7, "amount_decimal": "0.000007"}],
+                "pending": [{"currency": "usdt", "amount": 3}],
+            }
+        )
+    )
+    balance = client.balance.retrieve()
+    assert (balance.available_units("usdc"), balance.available_units("usdt")) == (7, 0)
+    assert (balance.pending_units("usdt"), balance.pending_units("usdc")) == (3, 0)
+
+
+def test_expanding_and_what_is_expanded(client: SakkClient, script: Script) -> None:
+    script.will(Reply({**INTENT, "customer": CUSTOMER}))
+    found = client.payment_intents.retrieve("pi_1", expand=["customer"])
+    assert script.asked[0].query == [("expand[]", "customer")]
+    assert isinstance(found.customer, dict)
+    assert found.customer["email"] == "a@b.example"
+
+
+def test_an_empty_id_is_not_the_list(client: SakkClient) -> None:
+    with pytest.raises(ValueError, match="id may not be empty"):
+        client.payouts.retrieve("")
+
+
+def test_any_path_can_be_called(client: SakkClient, script: Script) -> None:
+    script.will(Reply({"id": "x"}), Reply({"id": "y"}), Reply([]), Reply(b"nonsense"))
+    assert client.request("GET", "/v1/quotes", {"limit": 1}) == {"id": "x"}
+    assert client.request("POST", "/v1/quotes", {"a": {"b": [1]}}) == {"id": "y"}
+    assert script.asked[0].query == [("limit", "1")]
+    assert script.asked[1].document == {"a": {"b": [1]}}
+    with pytest.raises(ApiError, match="not an object"):
+        client.request("DELETE", "/v1/quotes")
+    with pytest.raises(ApiError, match="cannot be read"):
+        client.request("GET", "/v1/quotes")
+
+
+def test_the_client_needs_nothing_else_of_sakk() -> None:
+    program = (
+        "import sys, sakk.client, sakk.client.webhook;"
+        "print([m for m in sys.modules if m.startswith('sakk.') and 'client' not in m])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
