@@ -4,7 +4,7 @@ Run by granian in a process of its own; ``DATABASE_URL`` names the test's databa
 """
 
 import os
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from sqlalchemy import text
@@ -17,7 +17,9 @@ from sakk.api.parameters import Amount, Metadata, Parameters, ShortText, Strict
 from sakk.api.route import Resource
 from sakk.api.shapes import Shape
 from sakk.core.errors import BalanceInsufficient, Unavailable
+from sakk.flow.book import Books
 from sakk.flow.context import Parts
+from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
 from sakk.store.database import open_database
 
@@ -100,5 +102,6 @@ def make() -> ASGIApp:
         authentication_failures_per_minute=None if failures is None else int(failures),
         webhook_allow_loopback=True,
     )
-    parts = Parts(database=open_database(os.environ["DATABASE_URL"]), books=cast(Any, None))
+    database = open_database(os.environ["DATABASE_URL"])
+    parts = Parts(database=database, ledger_books=Books(database, open_ledger(database.url)))
     return create_app(Dependencies(parts=parts, settings=settings), (*ROUTES, *probe.routes))

@@ -133,6 +133,7 @@ def _put_network(connection: Any, name: str, *, livemode: bool) -> None:
             poll_milliseconds=100,
             start_block=None,
             native_asset=f"{name}/slip44:60",
+            bloom="none",
             created=moment,
         ),
     )

@@ -81,6 +81,11 @@ deposits = Table(
 )
 
 
+# Built once: an address is issued for every payment intent.
+_NEXT_INDEX = select(address_index.next_value())
+_INSERT_ADDRESS = addresses.insert()
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """An address of ours. ``purpose``: payment, customer or treasury."""
@@ -132,21 +137,22 @@ def issue(
     customer: str | None = None,
 ) -> str:
     """Issue a fresh deposit address: the same one on every EVM network, lower-case hex."""
-    index = connection.execute(select(address_index.next_value())).scalar_one()
+    index = connection.execute(_NEXT_INDEX).scalar_one()
     address = deposit_address(xpub, index)
     connection.execute(
-        addresses.insert().values(
-            id=new_id("addr"),
-            family=FAMILY_EVM,
-            address=address,
-            purpose="customer" if customer and not payment_intent else "payment",
-            key_index=index,
-            account_id=account_id,
-            livemode=livemode,
-            payment_intent=payment_intent,
-            customer=customer,
-            created=now,
-        )
+        _INSERT_ADDRESS,
+        {
+            "id": new_id("addr"),
+            "family": FAMILY_EVM,
+            "address": address,
+            "purpose": "customer" if customer and not payment_intent else "payment",
+            "key_index": index,
+            "account_id": account_id,
+            "livemode": livemode,
+            "payment_intent": payment_intent,
+            "customer": customer,
+            "created": now,
+        },
     )
     return address
 

@@ -36,7 +36,6 @@ from sakk.store.webhook import (
     NOTIFY_CHANNEL,
     NOTIFY_WEBHOOK_DELIVERY,
     webhook_deliveries,
-    webhook_endpoints,
 )
 
 BATCH_EVENTS_MAX: Final = 10_000
@@ -93,6 +92,15 @@ _INSERT_EVENTS: Final = text(
         unnest(CAST(:audiences AS text[])), unnest(CAST(:object_ids AS text[])),
         unnest(CAST(:request_ids AS text[])), json_array_elements(CAST(:bodies AS json))
     ) AS new(id, account_id, livemode, type, audience, object_id, request_id, body)
+    """
+)
+
+_SELECT_ENDPOINTS: Final = text(
+    """
+    SELECT id, account_id, livemode, enabled_events
+    FROM webhook_endpoints
+    WHERE account_id = ANY(:accounts) AND status = 'enabled'
+    ORDER BY id
     """
 )
 
@@ -282,17 +290,7 @@ def _deliveries(
     if not accounts:
         return []
     rows = connection.execute(
-        select(
-            webhook_endpoints.c.id,
-            webhook_endpoints.c.account_id,
-            webhook_endpoints.c.livemode,
-            webhook_endpoints.c.enabled_events,
-        )
-        .where(
-            webhook_endpoints.c.account_id.in_(sorted(account for account in accounts if account)),
-            webhook_endpoints.c.status == "enabled",
-        )
-        .order_by(webhook_endpoints.c.id)
+        _SELECT_ENDPOINTS, {"accounts": sorted(account for account in accounts if account)}
     )
     endpoints: dict[tuple[str | None, bool], list[tuple[str, list[str]]]] = {}
     for row in rows:
