@@ -86,6 +86,7 @@ class Writer:
         self._waiting: deque[_Call] = deque()
         self._waiting_events = 0
         self._closing = False
+        self._reason = "the ledger is closed; connect again"
         self._changed = threading.Condition()
         self._thread = threading.Thread(
             target=self._run, name=f"ledger-writer-{shard}", daemon=True
@@ -99,7 +100,7 @@ class Writer:
         call = _Call(op, body, count_events(op, body))
         with self._changed:
             if self._closing:
-                raise Unavailable("the ledger is closed; connect again")
+                raise Unavailable(self._reason)
             if (
                 self._waiting_events + call.count > QUEUE_EVENTS_MAX
                 or len(self._waiting) >= QUEUE_CALLS_MAX
@@ -121,7 +122,7 @@ class Writer:
 
     def _run(self) -> None:
         group: Sequence[_Call] = ()
-        failure: SakkError = Unavailable("the ledger is closed; connect again")
+        failure: SakkError = Unavailable(self._reason)
         try:
             while (taken := self._take()) is not None:
                 group = taken
@@ -283,6 +284,7 @@ class Writer:
         """Answer everybody who still waits, and nobody after them."""
         with self._changed:
             self._closing = True
+            self._reason = failure.message
             waiting = list(self._waiting)
             self._waiting.clear()
             self._waiting_events = 0

@@ -1,0 +1,258 @@
+"""The projection: every row once, whatever dies between two statements; statements from it."""
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from sakk.ledger import projection
+from sakk.ledger.calls import OpenLedger
+from sakk.ledger.projection import Projector, catch_up, lag, wait_projected
+from sakk.ledger.types import Account, AccountFlags, Transfer, TransferFlags
+from sakk.ledger.verify import verify
+from sakk.ledger.writer import open_ledger
+from sakk.store.database import Database
+from sakk.store.ledger import (
+    AccountName,
+    account_names,
+    balance_at,
+    entries,
+    remember_accounts,
+)
+
+SECOND = 1_000_000_000
+
+
+def move(
+    identifier: int, debit: int = 1, credit: int = 2, amount: int = 1, **more: Any
+) -> Transfer:
+    return Transfer(identifier, debit, credit, amount, unit=7, code=3, **more)
+
+
+def open_with_accounts(database_url: str, **options: Any) -> OpenLedger:
+    ledger = open_ledger(database_url, **options)
+    ledger.create_accounts(
+        [
+            Account(1, unit=7, code=1),
+            Account(2, unit=7, code=1, flags=AccountFlags.history),
+            Account(3, unit=2**64 - 1, code=1),
+        ]
+    )
+    return ledger
+
+
+def rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_statement_carries_the_balance_after_each_line(
+    database_url: str, database: Database
+) -> None:
+    with closing(open_with_accounts(database_url)) as ledger:
+        results = ledger.create_transfers(
+            [move(10, amount=50, effective_at=SECOND), move(11, 2, 1, 20), move(12, amount=5)]
+        )
+    catch_up(database_url)
+    with database.begin() as connection:
+        newest = entries(connection, [2], limit=2)
+        older = entries(connection, [2], after=newest[-1].sequence)
+        oldest_first = entries(connection, [2], newest_first=False)
+        both = entries(connection, [1, 2])
+        at = [balance_at(connection, 2, timestamp_ns=r.timestamp) for r in results]
+        before = balance_at(connection, 2, timestamp_ns=results[0].timestamp - 1)
+    assert [(e.direction, e.amount, e.balance_after) for e in newest] == [
+        ("credit", 5, 35),
+        ("debit", 20, 30),
+    ]
+    assert [e.balance_after for e in older] == [50]
+    assert oldest_first == [*older, *reversed(newest)]
+    assert older[0].transfer_id == UUID(int=10)
+    assert older[0].timestamp_ns == results[0].timestamp
+    assert older[0].effective_at.timestamp() == 1.0
+    assert newest[0].effective_at == newest[0].timestamp
+    assert sum(e.amount if e.direction == "credit" else -e.amount for e in both) == 0
+    assert (at, before) == ([50, 30, 35], 0)
+
+
+def test_holds_show_what_became_of_them(database_url: str) -> None:
+    now = [1_800_000_000 * SECOND]
+    pending = TransferFlags.pending
+    with closing(open_with_accounts(database_url, clock=lambda: now[0])) as ledger:
+        ledger.create_transfers([move(k, amount=k, flags=pending) for k in (10, 11, 12)])
+        ledger.create_transfers([move(13, amount=13, flags=pending, timeout_seconds=1)])
+        catch_up(database_url)  # the rest settles holds of an earlier page
+        settle = {"debit_account_id": 0, "credit_account_id": 0, "unit": 0, "code": 0}
+        ledger.create_transfers(
+            [
+                Transfer(20, amount=4, flags=TransferFlags.post_pending, pending_id=10, **settle),
+                Transfer(21, amount=0, flags=TransferFlags.void_pending, pending_id=11, **settle),
+            ]
+        )
+        now[0] += 2 * SECOND
+        ledger.lookup_accounts([1])
+    catch_up(database_url)
+    found = rows(
+        database_url,
+        "SELECT status, amount, code, debit_account_id, pending_id FROM ledger_transfers"
+        " ORDER BY timestamp_ns",
+    )
+    one = UUID(int=1)
+    assert found == [
+        ("posted", 10, 3, one, None),
+        ("voided", 11, 3, one, None),
+        ("pending", 12, 3, one, None),
+        ("expired", 13, 3, one, None),
+        ("posted", 4, 3, one, UUID(int=10)),
+        ("voided", 11, 3, one, UUID(int=11)),
+    ]
+    assert rows(
+        database_url,
+        "SELECT credits_pending, credits_posted FROM ledger_accounts"
+        " WHERE code = 1 ORDER BY id OFFSET 1 LIMIT 1",
+    ) == [(12, 4)]
+    balances = rows(
+        database_url,
+        "SELECT credits_pending, credits_posted FROM ledger_balances ORDER BY timestamp_ns",
+    )
+    assert balances == [(10, 0), (21, 0), (33, 0), (46, 0), (36, 4), (25, 4), (12, 4)]
+    assert verify(database_url).ok
+
+
+def test_refusals_are_no_rows(database_url: str) -> None:
+    with closing(open_with_accounts(database_url)) as ledger:
+        ledger.create_transfers([move(10, amount=0), move(11), move(11), move(12, 1, 9)])
+    catch_up(database_url)
+    assert rows(database_url, "SELECT id FROM ledger_transfers") == [(UUID(int=11),)]
+    assert rows(database_url, "SELECT unit FROM ledger_accounts ORDER BY unit DESC LIMIT 1") == [
+        (2**64 - 1,)
+    ]
+
+
+def test_pages_may_be_cut_anywhere(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection, "EVENTS_MAX", 3)
+    monkeypatch.setattr(projection, "ROWS_MAX", 2)
+    with closing(open_with_accounts(database_url)) as ledger:
+        for start in range(10, 60, 5):
+            ledger.create_transfers([move(start + k, amount=start) for k in range(5)])
+    assert catch_up(database_url) == 11
+    assert catch_up(database_url) == 0
+    assert verify(database_url).ok
+
+
+def test_a_projector_follows_the_writer(database_url: str) -> None:
+    projector = Projector(database_url)
+    with closing(open_with_accounts(database_url, on_append=projector.wake)) as ledger:
+        for k in range(20):
+            ledger.create_transfers([move(10 + k)])
+        wait_projected(database_url)
+        assert lag(database_url).rows == 0
+    projector.close()
+    assert projector.failure is None
+    report = verify(database_url)
+    assert report.ok
+    assert report.entries == 40
+
+
+def test_the_lag_is_known(database_url: str) -> None:
+    assert lag(database_url) == projection.Lag(0, 0.0)
+    with closing(open_with_accounts(database_url)):
+        found = lag(database_url)
+    assert found.rows == 1
+    assert found.seconds > 0
+
+
+def test_two_projectors_write_every_row_once(database_url: str) -> None:
+    first, second = Projector(database_url), Projector(database_url)
+
+    def wake() -> None:
+        first.wake()
+        second.wake()
+
+    with closing(open_with_accounts(database_url, on_append=wake)) as ledger:
+        for k in range(50):
+            ledger.create_transfers([move(10 + k)])
+        wait_projected(database_url)
+    first.close()
+    second.close()
+    assert verify(database_url).ok
+
+
+def test_a_projector_survives_its_connection(database_url: str) -> None:
+    projector = Projector(database_url)
+    with closing(open_with_accounts(database_url, on_append=projector.wake)) as ledger:
+        wait_projected(database_url)
+        with psycopg.connect(database_url, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+                " application_name = 'sakk-ledger' AND datname = current_database()"
+            )
+        ledger.create_transfers([move(10)])
+        wait_projected(database_url)
+    projector.close()
+    assert verify(database_url).ok
+
+
+def test_a_projector_killed_before_its_commit_repeats_nothing(database_url: str) -> None:
+    with closing(open_with_accounts(database_url)) as ledger:
+        ledger.create_transfers([move(10), move(11)])
+    code = "import sys; from sakk.ledger.projection import catch_up; catch_up(sys.argv[1])"
+    killed = subprocess.run(
+        [sys.executable, "-c", code, database_url],
+        env=os.environ | {"SAKK_FAILPOINTS": "ledger.project.before=kill"},
+        check=False,
+    )
+    assert killed.returncode == -9
+    assert rows(database_url, "SELECT count(*) FROM ledger_transfers") == [(0,)]
+    catch_up(database_url)
+    report = verify(database_url)
+    assert report.ok
+    assert report.entries == 4
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_writer_killed_beside_its_append_is_whole(database_url: str, side: str) -> None:
+    with closing(open_with_accounts(database_url)):
+        pass
+    code = (
+        "import sys\n"
+        "from sakk.ledger.types import Transfer\n"
+        "from sakk.ledger.writer import open_ledger\n"
+        "ledger = open_ledger(sys.argv[1])\n"
+        "ledger.create_transfers([Transfer(k, 1, 2, 1, unit=7, code=3) for k in (10, 11)])\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, database_url],
+        env=os.environ | {"SAKK_FAILPOINTS": f"ledger.append.{side}=kill"},
+        check=False,
+    )
+    assert killed.returncode == -9
+    expected = "created" if side == "before" else "exists"
+    with closing(open_with_accounts(database_url)) as ledger:
+        results = ledger.create_transfers([move(10), move(11)])
+        account = ledger.lookup_accounts([2])[0]
+    assert {result.status.name for result in results} == {expected}
+    assert account is not None
+    assert account.credits_posted == 2
+    catch_up(database_url)
+    assert verify(database_url).ok
+
+
+def test_names_make_the_ledger_readable(database: Database) -> None:
+    names = [
+        AccountName(2**128 - 1, "custody:hot#usdc", "usdc", 2**63 - 1, 10),
+        AccountName(5, "merchant:acct_1:available#usdc", "usdc", 9, 21, account="acct_1"),
+    ]
+    with database.begin() as connection:
+        remember_accounts(connection, names)
+        remember_accounts(connection, names[:1])
+        remember_accounts(connection, [])
+        assert account_names(connection, [5, 2**128 - 1, 6]) == {
+            2**128 - 1: names[0],
+            5: names[1],
+        }
