@@ -145,7 +145,15 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     ),
     (lambda c: c.payment_intents.retrieve("pi_1"), INTENT, "GET /v1/payment_intents/pi_1", None),
     (lambda c: c.payins.retrieve("pin_1"), PAYIN, "GET /v1/payins/pin_1", None),
+    (lambda c: c.payins.release("pin_1"), PAYIN, "POST /v1/payins/pin_1/release", {}),
     (lambda c: c.payouts.cancel("po_1"), PAYOUT, "POST /v1/payouts/po_1/cancel", {}),
+    (lambda c: c.payouts.approve("po_1"), PAYOUT, "POST /v1/payouts/po_1/approve", {}),
+    (
+        lambda c: c.payouts.reject("po_1", reason="no"),
+        PAYOUT,
+        "POST /v1/payouts/po_1/reject",
+        {"reason": "no"},
+    ),
     (lambda c: c.payouts.retrieve("po/1"), PAYOUT, "GET /v1/payouts/po%2F1", None),
     (
         lambda c: c.transfers.create(amount=5, currency="usdc", destination="acct_2"),
@@ -180,10 +188,16 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"overlap_seconds": 0},
     ),
     (
-        lambda c: c.webhook_endpoints.redeliver("we_1", "whd_1"),
+        lambda c: c.webhook_endpoints.redeliver("whd_1"),
         DELIVERY,
-        "POST /v1/webhook_endpoints/we_1/deliveries/whd_1/redeliver",
+        "POST /v1/webhook_deliveries/whd_1/redeliver",
         {},
+    ),
+    (
+        lambda c: c.webhook_endpoints.retrieve_delivery("whd_1"),
+        {**DELIVERY, "attempts": [{"attempt": 1, "response_status": 200}]},
+        "GET /v1/webhook_deliveries/whd_1",
+        None,
     ),
     (
         lambda c: c.networks.retrieve("eip155:84532"),
@@ -284,6 +298,21 @@ def test_a_page_that_promises_more_but_is_empty_ends_the_walk(
 ) -> None:
     script.will(Reply({"object": "list", "has_more": True, "data": []}))
     assert list(client.payouts.list().auto_paging_iter()) == []
+
+
+def test_filters_go_out_as_given(client: SakkClient, script: Script) -> None:
+    script.will(*pages("") * 2)
+    client.payins.list(tx_hash="0x1", status="under_review")
+    client.events.list(types=["payout.*", "payin.posted"])
+    assert script.asked[0].query == [("tx_hash", "0x1"), ("status", "under_review")]
+    assert script.asked[1].query == [("types[]", "payout.*"), ("types[]", "payin.posted")]
+
+
+def test_a_replay_says_how_much_is_due(client: SakkClient, script: Script) -> None:
+    script.will(Reply({"object": "webhook_replay", "webhook_endpoint": "we_1", "deliveries": 7}))
+    assert client.webhook_endpoints.replay("we_1", since=5).deliveries == 7
+    (asked,) = script.asked
+    assert (asked.path, asked.document) == ("/v1/webhook_endpoints/we_1/replay", {"since": 5})
 
 
 def test_amounts_are_exact(client: SakkClient, script: Script) -> None:

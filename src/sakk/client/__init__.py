@@ -1,6 +1,7 @@
 """The SDK for payers and agents; stands alone."""
 
 from sakk.client.client import SakkClient
+from sakk.client.endpoint import UNSET
 from sakk.client.errors import (
     ApiError,
     AuthenticationError,
@@ -14,7 +15,6 @@ from sakk.client.errors import (
     SakkError,
 )
 from sakk.client.page import Page
-from sakk.client.resources import UNSET
 from sakk.client.transport import RetryPolicy
 
 __all__ = [

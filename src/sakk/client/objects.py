@@ -291,7 +291,15 @@ class WebhookDelivery(Resource, frozen=True, kw_only=True):
     response_milliseconds: int | None = None
     response_excerpt: str | None = None
     error: str | None = None
-    attempts: list[WebhookAttempt] = []
+    attempts: list[WebhookAttempt] | None = None
+
+
+class WebhookReplay(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deliveries are due again."""
+
+    object: str
+    webhook_endpoint: str
+    deliveries: int
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):

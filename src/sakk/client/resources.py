@@ -5,13 +5,18 @@ sent and stays as it is, and None unsets it.
 """
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
-from typing import Any, Final, Generic, Literal, TypedDict, TypeVar, Unpack
-from urllib.parse import quote
+from typing import Any, Literal, Unpack
 
-import msgspec
-
-from sakk.client.errors import ApiError
+from sakk.client.endpoint import (
+    UNSET,
+    Endpoint,
+    ListOptions,
+    Retrievable,
+    Unset,
+    given,
+    join,
+    present,
+)
 from sakk.client.objects import (
     Account,
     Balance,
@@ -29,80 +34,12 @@ from sakk.client.objects import (
     Transfer,
     WebhookDelivery,
     WebhookEndpoint,
+    WebhookReplay,
 )
-from sakk.client.page import Page, PageBody
-from sakk.client.transport import Transport
-
-T = TypeVar("T", bound=Resource)
-V = TypeVar("V")
+from sakk.client.page import Page
 
 
-class _Unset(Enum):
-    unset = "unset"
-
-
-UNSET: Final = _Unset.unset
-Unset = Literal[_Unset.unset]
-
-# Seconds since 1970: that second exactly, or bounds by gt, gte, lt, lte.
-Created = int | Mapping[Literal["gt", "gte", "lt", "lte"], int]
-
-
-class ListOptions(TypedDict, total=False):
-    """What every list takes."""
-
-    limit: int
-    starting_after: str
-    ending_before: str
-    created: Created
-    expand: Sequence[str]
-
-
-class Endpoint(Generic[T]):
-    """What the resources share: paths under one root, decoded into one kind of object."""
-
-    root: str
-    kind: type[T]
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def _path(self, *parts: str) -> str:
-        if not all(parts):
-            # `/v1/payouts/` would be the list.
-            raise ValueError("an id may not be empty")
-        return "/".join((self.root, *(quote(part, safe="") for part in parts)))
-
-    def _get(self, kind: type[V], path: str, **query: Any) -> V:
-        return decode(self._transport.request("GET", path, query=_present(query)), kind)
-
-    def _post(
-        self, kind: type[V], path: str, body: Mapping[str, Any], idempotency_key: str | None
-    ) -> V:
-        answer = self._transport.request("POST", path, body=body, idempotency_key=idempotency_key)
-        return decode(answer, kind)
-
-    def _delete(self, kind: type[V], path: str, idempotency_key: str | None) -> V:
-        answer = self._transport.request("DELETE", path, idempotency_key=idempotency_key)
-        return decode(answer, kind)
-
-    def _list(self, path: str, kind: type[V], query: Mapping[str, Any]) -> Page[Any]:
-        body_kind: Any = PageBody[kind]  # type: ignore[valid-type]
-
-        def fetch(wanted: dict[str, Any]) -> Page[Any]:
-            answer = self._transport.request("GET", path, query=wanted)
-            return Page(decode(answer, body_kind), wanted, fetch)
-
-        return fetch(_present(query))
-
-
-class _Retrievable(Endpoint[T]):
-    def retrieve(self, id: str, *, expand: Sequence[str] | None = None) -> T:
-        """One object by its id; raises `ResourceMissingError`."""
-        return self._get(self.kind, self._path(id), expand=expand)
-
-
-class Accounts(_Retrievable[Account]):
+class Accounts(Retrievable[Account]):
     """Tenants. Creating and listing them is the operator's."""
 
     root = "/v1/accounts"
@@ -119,7 +56,7 @@ class Accounts(_Retrievable[Account]):
         idempotency_key: str | None = None,
     ) -> Account:
         """Open an account; ``payments`` is its policy for payments that do not fit."""
-        body = _present(
+        body = present(
             {
                 "business_profile": None if name is None else {"name": name},
                 "email": email,
@@ -142,7 +79,7 @@ class Accounts(_Retrievable[Account]):
         idempotency_key: str | None = None,
     ) -> Account:
         """Change an account's details or policy."""
-        body = _given(
+        body = given(
             {
                 "business_profile": UNSET if name is UNSET else {"name": name},
                 "email": email,
@@ -162,7 +99,7 @@ class Accounts(_Retrievable[Account]):
         return self._list(self.root, Account, options)
 
 
-class Customers(_Retrievable[Customer]):
+class Customers(Retrievable[Customer]):
     """Payers that come back, each with a permanent deposit address."""
 
     root = "/v1/customers"
@@ -178,7 +115,7 @@ class Customers(_Retrievable[Customer]):
         idempotency_key: str | None = None,
     ) -> Customer:
         """Create a customer; ``crypto_deposit_addresses`` says where it pays."""
-        body = _present(
+        body = present(
             {"name": name, "email": email, "description": description, "metadata": metadata}
         )
         return self._post(Customer, self.root, body, idempotency_key)
@@ -194,7 +131,7 @@ class Customers(_Retrievable[Customer]):
         idempotency_key: str | None = None,
     ) -> Customer:
         """Change a customer's details."""
-        body = _given(
+        body = given(
             {"name": name, "email": email, "description": description, "metadata": metadata}
         )
         return self._post(Customer, self._path(id), body, idempotency_key)
@@ -208,7 +145,7 @@ class Customers(_Retrievable[Customer]):
         return self._list(self.root, Customer, {"email": email, **options})
 
 
-class PaymentIntents(_Retrievable[PaymentIntent]):
+class PaymentIntents(Retrievable[PaymentIntent]):
     """Requests to be paid."""
 
     root = "/v1/payment_intents"
@@ -228,8 +165,8 @@ class PaymentIntents(_Retrievable[PaymentIntent]):
         idempotency_key: str | None = None,
     ) -> PaymentIntent:
         """Ask to be paid ``amount`` smallest units; payable in coins on networks, or in all."""
-        crypto = _present({"networks": networks, "currencies": currencies})
-        body = _present(
+        crypto = present({"networks": networks, "currencies": currencies})
+        body = present(
             {
                 "amount": amount,
                 "currency": currency,
@@ -252,7 +189,7 @@ class PaymentIntents(_Retrievable[PaymentIntent]):
         idempotency_key: str | None = None,
     ) -> PaymentIntent:
         """Change an intent's description or metadata."""
-        body = _given({"description": description, "metadata": metadata})
+        body = given({"description": description, "metadata": metadata})
         return self._post(PaymentIntent, self._path(id), body, idempotency_key)
 
     def cancel(
@@ -263,17 +200,22 @@ class PaymentIntents(_Retrievable[PaymentIntent]):
         idempotency_key: str | None = None,
     ) -> PaymentIntent:
         """Call a payment off; what still arrives is kept by the account's policy."""
-        body = _present({"cancellation_reason": cancellation_reason})
+        body = present({"cancellation_reason": cancellation_reason})
         return self._post(PaymentIntent, self._path(id, "cancel"), body, idempotency_key)
 
     def list(
-        self, *, customer: str | None = None, **options: Unpack[ListOptions]
+        self,
+        *,
+        customer: str | None = None,
+        status: str | None = None,
+        **options: Unpack[ListOptions],
     ) -> Page[PaymentIntent]:
         """Payment intents, newest first."""
-        return self._list(self.root, PaymentIntent, {"customer": customer, **options})
+        query = {"customer": customer, "status": status, **options}
+        return self._list(self.root, PaymentIntent, query)
 
 
-class PayIns(_Retrievable[PayIn]):
+class PayIns(Retrievable[PayIn]):
     """Transfers seen on chains."""
 
     root = "/v1/payins"
@@ -284,15 +226,31 @@ class PayIns(_Retrievable[PayIn]):
         *,
         payment_intent: str | None = None,
         customer: str | None = None,
+        network: str | None = None,
+        asset: str | None = None,
+        address: str | None = None,
+        tx_hash: str | None = None,
         status: str | None = None,
         **options: Unpack[ListOptions],
     ) -> Page[PayIn]:
-        """Pay-ins, newest first."""
-        filters = {"payment_intent": payment_intent, "customer": customer, "status": status}
+        """Pay-ins, newest first. A merchant finds held ones under ``under_review``."""
+        filters = {
+            "payment_intent": payment_intent,
+            "customer": customer,
+            "network": network,
+            "asset": asset,
+            "address": address,
+            "tx_hash": tx_hash,
+            "status": status,
+        }
         return self._list(self.root, PayIn, {**filters, **options})
 
+    def release(self, id: str, *, idempotency_key: str | None = None) -> PayIn:
+        """Let a held pay-in go on to where it would have gone; the operator's."""
+        return self._post(PayIn, self._path(id, "release"), {}, idempotency_key)
 
-class Payouts(_Retrievable[Payout]):
+
+class Payouts(Retrievable[Payout]):
     """Money sent out."""
 
     root = "/v1/payouts"
@@ -315,7 +273,7 @@ class Payouts(_Retrievable[Payout]):
         If no answer comes, `ConnectionFailedError` carries the key under which the same payout can
         be sent again without paying twice. Raises `BalanceInsufficientError`.
         """
-        body = _present(
+        body = present(
             {
                 "amount": amount,
                 "currency": currency,
@@ -331,12 +289,31 @@ class Payouts(_Retrievable[Payout]):
         """Call a payout off, while nothing is signed."""
         return self._post(Payout, self._path(id, "cancel"), {}, idempotency_key)
 
-    def list(self, *, status: str | None = None, **options: Unpack[ListOptions]) -> Page[Payout]:
-        """Payouts, newest first."""
-        return self._list(self.root, Payout, {"status": status, **options})
+    def approve(self, id: str, *, idempotency_key: str | None = None) -> Payout:
+        """Let a payout under review go on; the operator's."""
+        return self._post(Payout, self._path(id, "approve"), {}, idempotency_key)
+
+    def reject(
+        self, id: str, *, reason: str | None = None, idempotency_key: str | None = None
+    ) -> Payout:
+        """Refuse a payout under review; the merchant reads the reason. The operator's."""
+        return self._post(
+            Payout, self._path(id, "reject"), present({"reason": reason}), idempotency_key
+        )
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        destination: str | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[Payout]:
+        """Payouts, newest first; ``destination`` is an address."""
+        query = {"status": status, "destination": destination, **options}
+        return self._list(self.root, Payout, query)
 
 
-class Transfers(_Retrievable[Transfer]):
+class Transfers(Retrievable[Transfer]):
     """Book transfers between accounts here."""
 
     root = "/v1/transfers"
@@ -353,7 +330,7 @@ class Transfers(_Retrievable[Transfer]):
         idempotency_key: str | None = None,
     ) -> Transfer:
         """Move money to another account, at once."""
-        body = _present(
+        body = present(
             {
                 "amount": amount,
                 "currency": currency,
@@ -364,9 +341,11 @@ class Transfers(_Retrievable[Transfer]):
         )
         return self._post(Transfer, self.root, body, idempotency_key)
 
-    def list(self, **options: Unpack[ListOptions]) -> Page[Transfer]:
-        """Transfers, newest first."""
-        return self._list(self.root, Transfer, options)
+    def list(
+        self, *, destination: str | None = None, **options: Unpack[ListOptions]
+    ) -> Page[Transfer]:
+        """Transfers that the account has sent, newest first."""
+        return self._list(self.root, Transfer, {"destination": destination, **options})
 
 
 class Balances(Endpoint[Resource]):
@@ -379,7 +358,7 @@ class Balances(Endpoint[Resource]):
         return self._get(Balance, self.root)
 
 
-class BalanceTransactions(_Retrievable[BalanceTransaction]):
+class BalanceTransactions(Retrievable[BalanceTransaction]):
     """The statement."""
 
     root = "/v1/balance_transactions"
@@ -398,21 +377,30 @@ class BalanceTransactions(_Retrievable[BalanceTransaction]):
         )
 
 
-class Events(_Retrievable[Event]):
+class Events(Retrievable[Event]):
     """What happened."""
 
     root = "/v1/events"
     kind = Event
 
-    def list(self, *, type: str | None = None, **options: Unpack[ListOptions]) -> Page[Event]:
-        """Events, newest first."""
-        return self._list(self.root, Event, {"type": type, **options})
+    def list(
+        self,
+        *,
+        type: str | None = None,
+        types: Sequence[str] | None = None,
+        related_object: str | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[Event]:
+        """Events, newest first; ``payout.*`` is every type of the noun."""
+        query = {"type": type, "types": types, "related_object": related_object, **options}
+        return self._list(self.root, Event, query)
 
 
-class WebhookEndpoints(_Retrievable[WebhookEndpoint]):
+class WebhookEndpoints(Retrievable[WebhookEndpoint]):
     """Who is told of events."""
 
     root = "/v1/webhook_endpoints"
+    deliveries_root = "/v1/webhook_deliveries"
     kind = WebhookEndpoint
 
     def create(
@@ -425,7 +413,7 @@ class WebhookEndpoints(_Retrievable[WebhookEndpoint]):
         idempotency_key: str | None = None,
     ) -> WebhookEndpoint:
         """Create an endpoint; keep its ``secret``, it is not shown again."""
-        body = _present(
+        body = present(
             {
                 "url": url,
                 "enabled_events": list(enabled_events),
@@ -447,7 +435,7 @@ class WebhookEndpoints(_Retrievable[WebhookEndpoint]):
         idempotency_key: str | None = None,
     ) -> WebhookEndpoint:
         """Change an endpoint, switch it off, or on again."""
-        body = _given(
+        body = given(
             {
                 "url": url,
                 "enabled_events": enabled_events,
@@ -474,7 +462,7 @@ class WebhookEndpoints(_Retrievable[WebhookEndpoint]):
         idempotency_key: str | None = None,
     ) -> WebhookEndpoint:
         """Give an endpoint a new secret; both sign until the overlap ends."""
-        body = _present({"overlap_seconds": overlap_seconds})
+        body = present({"overlap_seconds": overlap_seconds})
         return self._post(WebhookEndpoint, self._path(id, "rotate_secret"), body, idempotency_key)
 
     def deliveries(
@@ -489,15 +477,23 @@ class WebhookEndpoints(_Retrievable[WebhookEndpoint]):
         query = {"status": status, "event": event, **options}
         return self._list(self._path(id, "deliveries"), WebhookDelivery, query)
 
-    def redeliver(
-        self, id: str, delivery: str, *, idempotency_key: str | None = None
-    ) -> WebhookDelivery:
+    def retrieve_delivery(self, delivery: str) -> WebhookDelivery:
+        """A delivery with all its tries."""
+        return self._get(WebhookDelivery, join(self.deliveries_root, delivery))
+
+    def redeliver(self, delivery: str, *, idempotency_key: str | None = None) -> WebhookDelivery:
         """Send one delivery again at once: same id, same bytes."""
-        path = self._path(id, "deliveries", delivery, "redeliver")
+        path = join(self.deliveries_root, delivery, "redeliver")
         return self._post(WebhookDelivery, path, {}, idempotency_key)
 
+    def replay(self, id: str, *, since: int, idempotency_key: str | None = None) -> WebhookReplay:
+        """Send again all that an endpoint did not take since a time."""
+        return self._post(
+            WebhookReplay, self._path(id, "replay"), {"since": since}, idempotency_key
+        )
 
-class Networks(_Retrievable[Network]):
+
+class Networks(Retrievable[Network]):
     """Chains, by CAIP-2 name."""
 
     root = "/v1/networks"
@@ -508,7 +504,7 @@ class Networks(_Retrievable[Network]):
         return self._list(self.root, Network, options)
 
 
-class Currencies(_Retrievable[Currency]):
+class Currencies(Retrievable[Currency]):
     """Units of account."""
 
     root = "/v1/currencies"
@@ -519,7 +515,7 @@ class Currencies(_Retrievable[Currency]):
         return self._list(self.root, Currency, options)
 
 
-class Screenings(_Retrievable[Screening]):
+class Screenings(Retrievable[Screening]):
     """Verdicts on transfers; the operator's alone."""
 
     root = "/v1/screenings"
@@ -530,25 +526,9 @@ class Screenings(_Retrievable[Screening]):
         *,
         subject: str | None = None,
         verdict: Literal["clear", "review", "block"] | None = None,
+        account: str | None = None,
         **options: Unpack[ListOptions],
     ) -> Page[Screening]:
         """Screenings, newest first."""
-        return self._list(self.root, Screening, {"subject": subject, "verdict": verdict, **options})
-
-
-def decode(body: bytes, kind: type[V]) -> V:
-    """Read an answer; raises `ApiError` if it is not what the API promises."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(f"The server's answer cannot be read: {error}.") from error
-
-
-def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is None."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what was not given; None stays, and unsets."""
-    return {name: value for name, value in fields.items() if value is not UNSET}
+        query = {"subject": subject, "verdict": verdict, "account": account, **options}
+        return self._list(self.root, Screening, query)
