@@ -1,15 +1,14 @@
 """Screenings: verdicts on transfers. The operator's alone: they would tip a suspect off."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core.errors import ResourceMissing
-from sakk.core.screening import Screening, Verdict, reason_from_document, to_public
+from sakk.core.screening import Verdict, to_public
 from sakk.store import screening as store
-from sakk.store.page import fetch_page
 
 resource = Resource("screenings")
 
@@ -34,7 +33,7 @@ class ReasonShape(Shape):
     address: str
     category: str
     list: str
-    version: str
+    version: int
     confidence: int
     entity: str | None
     path: Path
@@ -71,20 +70,13 @@ class ScreeningShape(Shape):
 )
 def list_screenings(context: Context, query: ScreeningListParameters) -> Listing:
     """List verdicts, newest first."""
-    columns = store.screenings.c
-    filters = []
-    if query.subject is not None:
-        filters.append(columns.subject == query.subject)
-    if query.verdict is not None:
-        filters.append(columns.verdict == query.verdict.value)
-    rows, has_more = fetch_page(
+    rows, has_more = store.list_screenings(
         context.connection,
-        store.screenings,
-        _screening,
-        account_id=query.account or context.visible_account_id,
+        query.page(),
         livemode=context.livemode,
-        page=query.page(),
-        filters=filters,
+        account_id=query.account or context.visible_account_id,
+        subject=query.subject,
+        verdict=None if query.verdict is None else query.verdict.value,
     )
     return Listing(data=[to_public(row) for row in rows], has_more=has_more)
 
@@ -105,8 +97,3 @@ def retrieve(context: Context, screening: str) -> Document:
     ):
         raise ResourceMissing(f"No such screening: {screening!r}", param="id")
     return to_public(found)
-
-
-def _screening(**row: Any) -> Screening:
-    reasons = tuple(reason_from_document(document) for document in row.pop("reasons"))
-    return Screening(**row, reasons=reasons)
