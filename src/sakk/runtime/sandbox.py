@@ -88,6 +88,9 @@ def run_sandbox(options: SandboxOptions, *, on_ready: Callable[[dict[str, Any]],
             sandbox=True,
             webhook_allow_loopback=options.webhook_allow_loopback,
             database_url=postgres.url(),
+            log_level="warning",
+            # The description is the one line of output that begins with a brace.
+            log_format="console",
         )
         description = describe(settings, postgres.url(), tenants, chains, options)
         return run_tree(
