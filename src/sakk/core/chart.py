@@ -143,6 +143,7 @@ def payout_in_flight(unit: str) -> LedgerAccount:
 
 
 def fee_revenue(unit: str) -> LedgerAccount:
+    """What the operator earned by fees."""
     return LedgerAccount("fee:revenue", unit, AccountCode.fee_revenue)
 
 
@@ -152,4 +153,5 @@ def equity_operator(unit: str) -> LedgerAccount:
 
 
 def loss(kind: str, unit: str) -> LedgerAccount:
+    """What is gone, by kind: ``transfer_fee`` is what a token kept for itself on a sweep."""
     return LedgerAccount(f"loss:{kind}", unit, AccountCode.loss)

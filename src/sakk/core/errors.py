@@ -24,6 +24,7 @@ SakkError
 └── Misconfigured             500  the operator must mend it
 
 ``code`` is the wire contract and never renamed. ``transient``: may the same request succeed later?
+Each class says what happened, then what to do about it: the reference is generated from that.
 """
 
 from typing import ClassVar
@@ -44,68 +45,138 @@ class SakkError(Exception):
 
 
 class InvalidRequest(SakkError):
+    """The request can not be carried out as it is.
+
+    Correct what the message names.
+    """
+
     type = "invalid_request_error"
     code = "invalid_request"
     status = 400
 
 
 class ParameterMissing(InvalidRequest):
+    """A parameter that is needed was not sent.
+
+    Send the parameter that `param` names.
+    """
+
     code = "parameter_missing"
 
 
 class ParameterUnknown(InvalidRequest):
+    """A parameter that this endpoint does not have.
+
+    Remove it, or correct its spelling; `param` names it.
+    """
+
     code = "parameter_unknown"
 
 
 class ParameterInvalid(InvalidRequest):
+    """A parameter has a value that it can not have.
+
+    Change the parameter that `param` names as the message says.
+    """
+
     code = "parameter_invalid"
 
 
 class BalanceInsufficient(InvalidRequest):
+    """The available balance does not cover the amount.
+
+    Wait for pending payments to be credited, or send less.
+    """
+
     code = "balance_insufficient"
     transient = True
 
 
 class UnexpectedState(InvalidRequest):
+    """The object is not in a state that allows this.
+
+    Retrieve the object and act on its status.
+    """
+
     code = "unexpected_state"
 
 
 class ResourceMissing(InvalidRequest):
+    """There is no such object in this account and mode.
+
+    Check the id, the account, and whether the key is a test or a live one.
+    """
+
     code = "resource_missing"
     status = 404
 
 
 class CursorMissing(ResourceMissing):
+    """A list's cursor names none of its rows.
+
+    Begin the list again, with an id that the list returned.
+    """
+
     status = 400
 
 
 class RouteUnknown(InvalidRequest):
+    """There is no such URL.
+
+    Check the path against the reference or `/openapi.json`.
+    """
+
     code = "url_unknown"
     status = 404
 
 
 class MethodNotAllowed(InvalidRequest):
+    """The URL exists, but not with this method.
+
+    Check the method against the reference or `/openapi.json`.
+    """
+
     code = "method_not_allowed"
     status = 405
 
 
 class BodyTooLarge(InvalidRequest):
+    """The body is larger than the server reads.
+
+    Send less at once.
+    """
+
     code = "body_too_large"
     status = 413
 
 
 class MediaTypeUnsupported(InvalidRequest):
+    """The body is neither JSON nor a form.
+
+    Send `application/json` or `application/x-www-form-urlencoded`.
+    """
+
     code = "media_type_unsupported"
     status = 415
 
 
 class IdempotencyMismatch(SakkError):
+    """The Idempotency-Key was used before with another request.
+
+    Use a new key for a new request; repeat the old one unchanged.
+    """
+
     type = "idempotency_error"
     code = "idempotency_key_reused"
     status = 400
 
 
 class IdempotencyInProgress(SakkError):
+    """A request with the same Idempotency-Key is being executed.
+
+    Send it again, under the same key, after a moment.
+    """
+
     type = "idempotency_error"
     code = "idempotency_key_in_use"
     status = 409
@@ -113,26 +184,51 @@ class IdempotencyInProgress(SakkError):
 
 
 class AuthenticationFailed(SakkError):
+    """There is no API key in the request, or it is not valid.
+
+    Send `Authorization: Bearer sk_…` with a key that is not revoked.
+    """
+
     type = "authentication_error"
     code = "api_key_invalid"
     status = 401
 
 
 class ApiKeyExpired(AuthenticationFailed):
+    """The API key's time is over.
+
+    Make a new key.
+    """
+
     code = "api_key_expired"
 
 
 class PermissionDenied(SakkError):
+    """The API key may not do this.
+
+    Use a key with the scope that the message names, or that of the operator.
+    """
+
     type = "permission_error"
     code = "permission_denied"
     status = 403
 
 
 class AccountInvalid(PermissionDenied):
+    """There is no such account, or the key may not act for it.
+
+    Check `Stripe-Account`; only keys of the operator act for others.
+    """
+
     code = "account_invalid"
 
 
 class RateLimited(SakkError):
+    """Too many requests in a short time.
+
+    Wait as many seconds as `Retry-After` says.
+    """
+
     type = "rate_limit_error"
     code = "rate_limit"
     status = 429
@@ -146,10 +242,20 @@ class RateLimited(SakkError):
 
 
 class Unavailable(SakkError):
+    """A part that the request needs is away.
+
+    Send the same request again, under the same Idempotency-Key.
+    """
+
     code = "unavailable"
     status = 503
     transient = True
 
 
 class Misconfigured(SakkError):
+    """Sakk itself is not set up rightly.
+
+    The operator runs `sakk doctor`.
+    """
+
     code = "misconfigured"

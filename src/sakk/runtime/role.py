@@ -11,21 +11,20 @@ from sakk.core.errors import Misconfigured, Unavailable
 from sakk.core.network import Network
 from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.build import payout_build_stage, sweep_build_stage
+from sakk.flow.collect import collect_stage
 from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
+from sakk.flow.expire import expire_stage
 from sakk.flow.finality import finality_stage
+from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
-from sakk.flow.payment import expire_stage
-from sakk.flow.payout import hold_stage, release_stage
-from sakk.flow.payout import screen_stage as payout_screen_stage
 from sakk.flow.post import outflow_stage, post_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
-from sakk.flow.screen import screen_stage
+from sakk.flow.screen import payout_screen_stage, screen_stage
 from sakk.flow.settle import settle_stage
 from sakk.flow.sign import sign_stage
 from sakk.flow.stage import CHANNEL, Bell, Stage, start_stages
-from sakk.flow.sweep import collect_stage
 from sakk.flow.transfer import left_behind_stage
 from sakk.flow.watch import watch_stage
 from sakk.ledger.projection import Projector
@@ -181,7 +180,11 @@ def _run_worker(settings: Settings, stop: threading.Event) -> None:
     parts.screening_engine().refresh()
     enrol(parts, stop)
     bell = Bell(parts.database.url)
-    notifier = Notifier(parts.database, allow_loopback=settings.webhook_allow_loopback)
+    notifier = Notifier(
+        parts.database,
+        allow_loopback=settings.webhook_allow_loopback,
+        send_seconds_max=settings.webhook_timeout_seconds,
+    )
     sender = threading.Thread(
         target=notifier.run, args=(stop, bell.event(DELIVERY_STAGE)), name=CHANNEL, daemon=True
     )

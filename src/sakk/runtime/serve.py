@@ -13,7 +13,6 @@ from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.runtime.role import RoleName
 from sakk.runtime.settings import Settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
-from sakk.signing.server import signer_files
 from sakk.store.database import open_database
 from sakk.store.migrate import upgrade
 from sakk.store.seed import seed_currencies
@@ -40,7 +39,7 @@ def prepare_database(url: str) -> None:
 
 def serve(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> int:
     """Run every role under a supervisor until SIGTERM; returns the exit code."""
-    if not signer_files(settings.data_dir).keystore.exists() and not settings.keystore.exists():
+    if not settings.keystore.exists():
         raise Misconfigured(
             f"There is no keystore at {settings.keystore}: make one with `sakk keys create`."
         )

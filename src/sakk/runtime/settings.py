@@ -95,20 +95,12 @@ class Settings(BaseSettings):
         pattern=r"^[a-z_][a-z0-9_-]*$",
         description="System user of the signer when Sakk is started as root.",
     )
-    keystore_path: Path | None = Field(
-        default=None,
-        description="The signer's encrypted keystore. `signer/keystore.json` in the data "
-        "directory by default.",
-    )
     keystore_passphrase_file: Path | None = Field(
         default=None,
         description="File with the keystore's passphrase, readable by the signer alone.",
     )
     webhook_timeout_seconds: int = Field(
-        default=10, ge=1, le=60, description="How long a webhook's receiver may take to answer."
-    )
-    webhook_concurrency_max: int = Field(
-        default=100, ge=1, le=1_000, description="Webhook requests that are under way at once."
+        default=15, ge=1, le=25, description="How long a webhook's receiver may take to answer."
     )
     webhook_allow_loopback: bool = Field(
         default=False,
@@ -137,7 +129,7 @@ class Settings(BaseSettings):
 
     @property
     def keystore(self) -> Path:
-        return self.keystore_path or self.data_dir / "signer" / "keystore.json"
+        return self.data_dir / "signer" / "keystore.json"
 
     @property
     def run_dir(self) -> Path:
