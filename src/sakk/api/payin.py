@@ -11,7 +11,7 @@ from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import evm
 from sakk.core import payin as rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
-from sakk.flow import review
+from sakk.flow import payin as flow
 from sakk.store import payin as store
 from sakk.store.page import fetch_page
 
@@ -117,7 +117,7 @@ def retrieve(context: Context, payin: str) -> Document:
 )
 def release(context: Context, payin: str) -> Document:
     """Let a held payin go on to where it would have gone."""
-    released = review.release(context.parts, payin, livemode=context.livemode)
+    released = flow.release(context.parts, payin, livemode=context.livemode)
     return rules.public(released, operator=True)
 
 

@@ -8,7 +8,7 @@ from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payin as rules
 from sakk.flow.context import Parts
-from sakk.flow.review import release as release_payin
+from sakk.flow.payin import release as release_payin
 from sakk.store import payin as store
 from sakk.store.database import fetch_all
 

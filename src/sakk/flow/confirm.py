@@ -8,8 +8,6 @@ import structlog
 from sqlalchemy import Connection
 
 from sakk.core import event
-from sakk.core.abi import TRANSFER_TOPIC
-from sakk.core.caip import erc20_contract
 from sakk.core.errors import SakkError
 from sakk.core.event import NewEvent
 from sakk.core.network import Network
@@ -20,8 +18,9 @@ from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import sweep_event
+from sakk.flow.transaction import arrived_units
 from sakk.rails.evm.rail import TransactionReference
-from sakk.rails.evm.status import ReceiptLog, TransactionState
+from sakk.rails.evm.status import TransactionState
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.store import event as events
 from sakk.store import network
@@ -141,22 +140,6 @@ def _change(
             return None if row.block_hash is None else {"block_number": None, "block_hash": None}
         case _:
             return None
-
-
-def arrived_units(row: ChainTransaction, logs: tuple[ReceiptLog, ...]) -> int:
-    """What the receipt says reached the destination, in atomic units (EIP-20 Transfer logs)."""
-    contract = erc20_contract(row.asset)
-    if contract is None:
-        return row.token_amount
-    receiver = "0x" + row.destination[2:].rjust(64, "0")
-    return sum(
-        int(each.data, 16)
-        for each in logs
-        if each.contract == contract
-        and len(each.topics) == 3
-        and each.topics[0] == TRANSFER_TOPIC
-        and each.topics[2] == receiver
-    )
 
 
 def _follow_subject(

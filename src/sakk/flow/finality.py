@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sakk.core import event
 from sakk.core.payin import PayInStatus
 from sakk.flow.context import Parts
-from sakk.flow.match import payin_event
+from sakk.flow.payin import payin_event
 from sakk.flow.stage import Stage, wake
 from sakk.store import event as events
 from sakk.store import payin as store

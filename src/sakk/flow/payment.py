@@ -14,8 +14,6 @@ from sakk.core.event import NewEvent
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.payment import Contribution, PaymentIntent, PaymentStatus, Quote
-from sakk.flow.context import Parts
-from sakk.flow.stage import Stage
 from sakk.store import account as accounts
 from sakk.store import address, network
 from sakk.store import customer as customers
@@ -26,10 +24,6 @@ from sakk.store.database import update_records
 EXPIRY_DEFAULT = timedelta(hours=1)
 EXPIRY_MIN = timedelta(seconds=1)
 EXPIRY_MAX = timedelta(days=366)
-# How long an expiry waits for a watcher that is behind: a payment in a block that nobody has read
-# yet may have been in time.
-EXPIRY_GRACE = timedelta(minutes=10)
-EXPIRE_BATCH_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +115,9 @@ def create(
         created=now,
     )
     payments.insert(connection, intent)
-    events.append(connection, [_event(intent, event.PAYMENT_INTENT_CREATED, request_id)], now=now)
+    events.append(
+        connection, [payment_event(intent, event.PAYMENT_INTENT_CREATED, request_id)], now=now
+    )
     return intent
 
 
@@ -148,9 +144,9 @@ def cancel(
         canceled_at=now,
         cancellation_reason=reason,
     )
-    _write(connection, [canceled])
+    write_status(connection, [canceled])
     events.append(
-        connection, [_event(canceled, event.PAYMENT_INTENT_CANCELED, request_id)], now=now
+        connection, [payment_event(canceled, event.PAYMENT_INTENT_CANCELED, request_id)], now=now
     )
     return canceled
 
@@ -178,7 +174,9 @@ def change(
         payments.payment_intents,
         [{"id": changed.id, "description": changed.description, "metadata": changed.metadata}],
     )
-    events.append(connection, [_event(changed, event.PAYMENT_INTENT_UPDATED, request_id)], now=now)
+    events.append(
+        connection, [payment_event(changed, event.PAYMENT_INTENT_UPDATED, request_id)], now=now
+    )
     return changed
 
 
@@ -202,40 +200,9 @@ def follow(
         )
         if after != intent:
             changed.append(after)
-            happened += [_event(after, name, None, intent) for name in _news(intent, after)]
-    _write(connection, changed)
+            happened += [payment_event(after, name, None, intent) for name in _news(intent, after)]
+    write_status(connection, changed)
     return happened
-
-
-def expire_stage(parts: Parts) -> Stage:
-    """Expire intents whose time is over, once the watchers have read the chains past it."""
-
-    def run() -> int:
-        now = parts.clock()
-        with parts.database.begin() as connection:
-            due = payments.lock_expired(connection, now=now, limit=EXPIRE_BATCH_MAX)
-            if not due:
-                return 0
-            looked = network.followed_past(
-                connection, {name for intent in due for name in intent.networks}
-            )
-            expired = [
-                replace(intent, status=PaymentStatus.expired.value)
-                for intent in due
-                if now >= intent.expires_at + EXPIRY_GRACE
-                or all(
-                    name in looked and looked[name] >= intent.expires_at for name in intent.networks
-                )
-            ]
-            _write(connection, expired)
-            events.append(
-                connection,
-                [_event(intent, event.PAYMENT_INTENT_EXPIRED, None) for intent in expired],
-                now=now,
-            )
-            return len(expired)
-
-    return Stage("payment.expire", run)
 
 
 def _followed(
@@ -394,7 +361,7 @@ def _locked(
     return intent
 
 
-def _write(connection: Connection, intents: list[PaymentIntent]) -> None:
+def write_status(connection: Connection, intents: list[PaymentIntent]) -> None:
     """Write what a status change may touch, and nothing else."""
     fields = (
         "id",
@@ -413,7 +380,7 @@ def _write(connection: Connection, intents: list[PaymentIntent]) -> None:
     )
 
 
-def _event(
+def payment_event(
     intent: PaymentIntent,
     name: str,
     request_id: str | None,

@@ -6,7 +6,7 @@ row, so a request that is repeated after a crash reserves once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -23,24 +23,18 @@ from sakk.core.event import NewEvent
 from sakk.core.evm import parse_address
 from sakk.core.network import Asset, Currency
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
-from sakk.core.screening import Direction, ScreeningRequest, Verdict
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import wake
 from sakk.ledger.types import TransferFlags
 from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payout as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
-from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
-from sakk.store.screening import insert_screenings
 
 BATCH_MAX = 200
 FEE_MODES = ("sender", "receiver")
-# A request makes its own hold; only what is older was left behind by a crash.
-HOLD_LEFT_TO_REQUEST = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,7 @@ def create(
         payout = fresh
     if payout.hold == HoldStatus.none and payout.status == PayoutStatus.requested:
         failpoint("payout.hold.before")
-        payout = _hold(parts, payout)
+        payout = hold(parts, payout)
     if payout.hold == HoldStatus.refused:
         raise _insufficient(payout)
     return payout
@@ -156,136 +150,6 @@ def decide(
         events.append(connection, [payout_event(decided, name, None)], now=now)
         wake(connection, "payout.build", "payout.release")
     return decided
-
-
-def hold_stage(parts: Parts) -> Stage:
-    """The stage that finishes what a request began and did not live to see: the hold."""
-    table = store.payouts
-
-    def run() -> int:
-        token = new_id("lease")
-        now = parts.clock()
-        with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Payout,
-                table.c.status == PayoutStatus.requested.value,
-                table.c.hold == HoldStatus.none.value,
-                table.c.created < now - HOLD_LEFT_TO_REQUEST,
-                token=token,
-                now=now,
-                limit=BATCH_MAX,
-            )
-        for row in rows:
-            _hold(parts, row)
-        return len(rows)
-
-    return Stage("payout.hold", run)
-
-
-def screen_stage(parts: Parts) -> Stage:
-    """The stage that screens held payouts; one that is not clear waits for a person."""
-    engine = parts.screening_engine()
-    table = store.payouts
-
-    def run() -> int:
-        now = parts.clock()
-        token = new_id("lease")
-        with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Payout,
-                table.c.status == PayoutStatus.requested.value,
-                table.c.hold == HoldStatus.held.value,
-                ~table.c.under_review,
-                token=token,
-                now=now,
-                limit=BATCH_MAX,
-            )
-            if not rows:
-                return 0
-            treasury = address.list_treasury(connection)
-            sender = treasury[0].address if treasury else rows[0].destination
-            verdicts = engine.screen(
-                [_screening_request(row, sender) for row in rows], connection=connection
-            )
-            insert_screenings(connection, verdicts)
-            happened: list[NewEvent] = []
-            judged: list[Payout] = []
-            for row, screening in zip(rows, verdicts, strict=True):
-                after = _judged(row, screening.id, screening.verdict)
-                judged.append(after)
-                if not after.under_review:
-                    screened = replace(after, status=PayoutStatus.screened.value)
-                    happened.append(payout_event(screened, event.PAYOUT_SCREENED, None))
-                    happened.append(payout_event(after, event.PAYOUT_APPROVED, None))
-            settle(
-                connection,
-                table,
-                [
-                    {
-                        "id": row.id,
-                        "status": row.status,
-                        "screening": row.screening,
-                        "under_review": row.under_review,
-                    }
-                    for row in judged
-                ],
-                token=token,
-            )
-            events.append(connection, happened, now=now)
-            wake(connection, "payout.build")
-            return len(rows)
-
-    return Stage("payout.screen", run)
-
-
-def release_stage(parts: Parts) -> Stage:
-    """The stage that gives back the money of payouts that will not happen."""
-    table = store.payouts
-
-    def run() -> int:
-        token = new_id("lease")
-        with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Payout,
-                table.c.hold == HoldStatus.held.value,
-                table.c.status.in_(
-                    [
-                        PayoutStatus.rejected.value,
-                        PayoutStatus.canceled.value,
-                        PayoutStatus.failed.value,
-                    ]
-                ),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
-        for row in rows:
-            failpoint("payout.release.before")
-            outcome = parts.books.settle_hold(
-                hold_set(row), step="release", attempt=row.attempt, void=True
-            )
-            failpoint("payout.release.after")
-            now = parts.clock()
-            change: dict[str, Any] = {"id": row.id, "hold": HoldStatus.voided.value}
-            if not outcome.booked:
-                change = {
-                    "id": row.id,
-                    "hold": row.hold,
-                    "attempt": row.attempt + 1,
-                    "failures": row.failures + 1,
-                    "retry_at": now + retry_delay(row.failures),
-                }
-            with parts.database.begin() as connection:
-                settle(connection, table, [change], token=token)
-        return len(rows)
-
-    return Stage("payout.release", run)
 
 
 def hold_set(payout: Payout) -> PostingSet:
@@ -428,7 +292,7 @@ def _insufficient(payout: Payout, available: int | None = None) -> BalanceInsuff
     )
 
 
-def _hold(parts: Parts, payout: Payout) -> Payout:
+def hold(parts: Parts, payout: Payout) -> Payout:
     """Reserve the money and record what the ledger said; repeated, it changes nothing more."""
     outcome = parts.books.post([hold_set(payout)])[0]
     failpoint("payout.hold.after")
@@ -467,25 +331,3 @@ def _write_status(connection: Connection, payouts: Sequence[Payout]) -> None:
         store.payouts,
         [{name: getattr(payout, name) for name in fields} for payout in payouts],
     )
-
-
-def _screening_request(row: Payout, sender: str) -> ScreeningRequest:
-    return ScreeningRequest(
-        subject=row.id,
-        account_id=row.account_id,
-        livemode=row.livemode,
-        network=row.network,
-        asset=row.asset,
-        direction=Direction.outgoing,
-        sender=sender,
-        receiver=row.destination,
-        token_units=row.token_amount,
-    )
-
-
-def _judged(row: Payout, screening: str, verdict: str) -> Payout:
-    match Verdict(verdict):
-        case Verdict.clear:
-            return replace(row, screening=screening, status=PayoutStatus.approved.value)
-        case Verdict.review | Verdict.block:
-            return replace(row, screening=screening, under_review=True)

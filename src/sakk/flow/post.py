@@ -21,7 +21,7 @@ from sakk.core.payin import PayIn, PayInRole, PayInStatus, postings, quarantine_
 from sakk.flow import payment as payment_flow
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.match import payin_event
+from sakk.flow.payin import UNBOOKABLE, payin_event
 from sakk.flow.stage import Stage, wake
 from sakk.store import address, network
 from sakk.store import event as events
@@ -34,8 +34,6 @@ from sakk.store.lease import claim, retry_delay, settle
 from sakk.store.network import cursors, networks
 
 log = structlog.get_logger(__name__)
-
-UNBOOKABLE = (PayInRole.unlisted.value, PayInRole.excessive.value)
 
 
 def post_stage(parts: Parts) -> Stage:

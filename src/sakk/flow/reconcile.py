@@ -14,7 +14,7 @@ from sakk.core.outflow import Outflow
 from sakk.core.payin import PayIn, PayInRole
 from sakk.core.reconcile import AssetProof, InFlight, NetworkProof, Proof
 from sakk.core.transaction import ChainTransaction, Purpose
-from sakk.flow.confirm import arrived_units
+from sakk.flow.transaction import arrived_units
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.status import TransactionState

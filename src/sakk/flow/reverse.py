@@ -21,8 +21,7 @@ from sakk.core.posting import Posting, reversed_postings
 from sakk.flow import payment as payment_flow
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.match import payin_event
-from sakk.flow.post import UNBOOKABLE
+from sakk.flow.payin import UNBOOKABLE, payin_event
 from sakk.flow.stage import Stage
 from sakk.ledger.types import TransferFlags
 from sakk.store import address, network

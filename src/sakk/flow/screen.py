@@ -1,4 +1,4 @@
-"""Screen: judge final pay-ins before any credit, and decide how each is booked.
+"""Screen: judge final pay-ins before any credit, and payouts before they are approved.
 
 Fail closed: while the lists can not be read nothing is screened, and so nothing is credited. A
 held pay-in's money goes to quarantine, and its merchant is told no more than ``under_review``.
@@ -6,27 +6,29 @@ held pay-in's money goes to quarantine, and its merchant is told no more than ``
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from sqlalchemy import Connection
 
 from sakk.core import event
-from sakk.core.account import PaymentPolicy
 from sakk.core.event import NewEvent
-from sakk.core.payin import PayIn, PayInRole, PayInStatus, allocate
-from sakk.core.payment import PaymentIntent, quote_of
+from sakk.core.payin import PayIn, PayInRole, PayInStatus
+from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.core.screening import Direction, Screening, ScreeningRequest, Verdict
 from sakk.flow.context import Parts
-from sakk.flow.match import payin_event
+from sakk.flow.payin import allocate_rows, payin_event
+from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
-from sakk.store import account as accounts
+from sakk.store import address
 from sakk.store import event as events
 from sakk.store import payin as store
-from sakk.store import payment as payments
+from sakk.store import payout as payouts
 from sakk.store.database import update_records
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, settle
 from sakk.store.screening import insert_screenings
 
 BATCH_MAX = 500
+PAYOUT_BATCH_MAX = 200
 
 
 def screen_stage(parts: Parts) -> Stage:
@@ -51,52 +53,6 @@ def screen_stage(parts: Parts) -> Stage:
             return len(rows)
 
     return Stage("payin.screen", run)
-
-
-def allocate_rows(connection: Connection, rows: Sequence[PayIn], *, now: datetime) -> list[PayIn]:
-    """Decide, with the intents locked, how much of each pay-in is credited and how much waits."""
-    intents = payments.lock_many(
-        connection, {row.payment_intent for row in rows if row.payment_intent is not None}
-    )
-    counted = store.list_counted(connection, intents)
-    policies = accounts.policy(connection, {row.account_id for row in rows if row.account_id})
-    result: list[PayIn] = []
-    decided: dict[str, list[tuple[str, int]]] = {
-        intent: [(row.asset, row.token_amount) for row in members if row.credit_units is not None]
-        for intent, members in counted.items()
-    }
-    for row in rows:
-        intent = intents.get(row.payment_intent) if row.payment_intent is not None else None
-        before = decided.setdefault(row.payment_intent, []) if row.payment_intent else []
-        result.append(_allocated(row, intent, before, policies, now=now))
-        if row.counts:
-            before.append((row.asset, row.token_amount))
-    return result
-
-
-def _allocated(
-    row: PayIn,
-    intent: PaymentIntent | None,
-    before: list[tuple[str, int]],
-    policies: dict[str, PaymentPolicy],
-    *,
-    now: datetime,
-) -> PayIn:
-    allocation = allocate(
-        row,
-        policy=policies.get(row.account_id or "", PaymentPolicy()),
-        intent=intent,
-        quotes=[] if intent is None else [quote_of(document) for document in intent.quotes],
-        paid_before=before,
-    )
-    return replace(
-        row,
-        status=PayInStatus.screened.value,
-        credit_units=allocation.credit_units,
-        suspense_units=allocation.suspense_units,
-        reason=allocation.reason,
-        screened_at=now,
-    )
 
 
 def _request(row: PayIn) -> ScreeningRequest:
@@ -151,3 +107,83 @@ def _news(held: Sequence[PayIn], clear: Sequence[PayIn]) -> list[NewEvent]:
         if row.account_id is not None:
             happened.append(payin_event(row, event.PAYIN_UNDER_REVIEW))
     return happened
+
+
+def payout_screen_stage(parts: Parts) -> Stage:
+    """The stage that screens held payouts; one that is not clear waits for a person."""
+    engine = parts.screening_engine()
+    table = payouts.payouts
+
+    def run() -> int:
+        now = parts.clock()
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                Payout,
+                table.c.status == PayoutStatus.requested.value,
+                table.c.hold == HoldStatus.held.value,
+                ~table.c.under_review,
+                token=token,
+                now=now,
+                limit=PAYOUT_BATCH_MAX,
+            )
+            if not rows:
+                return 0
+            treasury = address.list_treasury(connection)
+            sender = treasury[0].address if treasury else rows[0].destination
+            verdicts = engine.screen(
+                [_payout_request(row, sender) for row in rows], connection=connection
+            )
+            insert_screenings(connection, verdicts)
+            happened: list[NewEvent] = []
+            judged: list[Payout] = []
+            for row, screening in zip(rows, verdicts, strict=True):
+                after = _judged(row, screening.id, screening.verdict)
+                judged.append(after)
+                if not after.under_review:
+                    screened = replace(after, status=PayoutStatus.screened.value)
+                    happened.append(payout_event(screened, event.PAYOUT_SCREENED, None))
+                    happened.append(payout_event(after, event.PAYOUT_APPROVED, None))
+            settle(
+                connection,
+                table,
+                [
+                    {
+                        "id": row.id,
+                        "status": row.status,
+                        "screening": row.screening,
+                        "under_review": row.under_review,
+                    }
+                    for row in judged
+                ],
+                token=token,
+            )
+            events.append(connection, happened, now=now)
+            wake(connection, "payout.build")
+            return len(rows)
+
+    return Stage("payout.screen", run)
+
+
+def _payout_request(row: Payout, sender: str) -> ScreeningRequest:
+    return ScreeningRequest(
+        subject=row.id,
+        account_id=row.account_id,
+        livemode=row.livemode,
+        network=row.network,
+        asset=row.asset,
+        direction=Direction.outgoing,
+        sender=sender,
+        receiver=row.destination,
+        token_units=row.token_amount,
+    )
+
+
+def _judged(row: Payout, screening: str, verdict: str) -> Payout:
+    match Verdict(verdict):
+        case Verdict.clear:
+            return replace(row, screening=screening, status=PayoutStatus.approved.value)
+        case Verdict.review | Verdict.block:
+            return replace(row, screening=screening, under_review=True)

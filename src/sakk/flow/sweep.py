@@ -4,19 +4,18 @@ from datetime import timedelta
 
 import structlog
 
-from sakk.core import event, evm
+from sakk.core import evm
 from sakk.core import sweep as rules
 from sakk.core.caip import chain_id
 from sakk.core.event import NewEvent
 from sakk.core.network import Network
-from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow.context import Parts
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.send import build_transfer, estimate_transfer, fees, nonces
 from sakk.store import address, transaction
-from sakk.store import event as events
 from sakk.store import sweep as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
@@ -28,46 +27,6 @@ IDLE = timedelta(seconds=2)
 _DONE = (TransactionStatus.posted.value, TransactionStatus.failed.value)
 
 log = structlog.get_logger(__name__)
-
-
-def collect_stage(parts: Parts) -> Stage:
-    """The stage that turns clean deposits above their minimum into sweeps."""
-
-    def run() -> int:
-        now = parts.clock()
-        with parts.database.begin() as connection:
-            treasury = address.list_treasury(connection)
-            if not treasury:
-                return 0
-            due = store.lock_collectable(connection, now=now, limit=BATCH_MAX)
-            if not due:
-                return 0
-            rows = [
-                Sweep(
-                    id=new_id("sw"),
-                    livemode=each.livemode,
-                    network=each.network,
-                    asset=each.asset,
-                    address=each.address,
-                    key_index=each.key_index,
-                    destination=treasury[0].address,
-                    token_amount=each.units,
-                    status=SweepStatus.approved.value,
-                    created=now,
-                )
-                for each in due
-            ]
-            store.insert(connection, rows)
-            address.add_deposits(
-                connection, [(row.address, row.asset, -row.token_amount) for row in rows]
-            )
-            events.append(
-                connection, [sweep_event(row, event.SWEEP_CREATED) for row in rows], now=now
-            )
-            wake(connection, "sweep.build")
-            return len(rows)
-
-    return Stage("sweep.collect", run, idle_seconds=IDLE.total_seconds())
 
 
 def sweep_event(row: Sweep, name: str) -> NewEvent:

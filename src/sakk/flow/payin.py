@@ -1,0 +1,253 @@
+"""Pay-ins: what the steps share: understanding one, dividing it, telling of it, releasing it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core import payin as payins
+from sakk.core.account import PaymentPolicy
+from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.event import NewEvent
+from sakk.core.money import UNITS_MAX
+from sakk.core.network import Asset, Currency
+from sakk.core.payin import Match, PayIn, PayInRole, PayInStatus, allocate, match_payment
+from sakk.core.payment import PaymentIntent, quote_of
+from sakk.flow import payment as payment_flow
+from sakk.flow.context import Parts
+from sakk.flow.stage import wake
+from sakk.store import account as accounts
+from sakk.store import address, network
+from sakk.store import event as events
+from sakk.store import payin as store
+from sakk.store import payment as payments
+from sakk.store.address import Address
+from sakk.store.database import update_records
+
+# What no ledger account is opened for: it is held as a row until a person decides.
+UNBOOKABLE = (PayInRole.unlisted.value, PayInRole.excessive.value)
+
+
+def match_rows(connection: Connection, rows: list[PayIn], *, now: datetime) -> list[PayIn]:
+    """Match pay-ins, bring their intents in line, and write and tell all of it."""
+    ours = address.find_addresses(connection, list({row.address for row in rows}))
+    assets = {each.asset: each for each in network.list_assets(connection)}
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    wanted = {found.payment_intent for found in ours.values() if found.payment_intent is not None}
+    intents = payments.lock_many(connection, wanted)
+    counted_before = store.counted_hashes(connection, intents)
+    policies = accounts.policy(connection, {intent.account_id for intent in intents.values()})
+    matched = [
+        _matched(
+            row,
+            ours[row.address],
+            asset=assets.get(row.asset),
+            currencies=currencies,
+            intents=intents,
+            policies=policies,
+            counted_before=counted_before,
+            now=now,
+        )
+        for row in rows
+    ]
+    write_matches(connection, matched)
+    happened = [
+        payin_event(row, event.PAYIN_SEEN)
+        for row in matched
+        if row.account_id is not None and row.status == PayInStatus.seen
+    ]
+    touched = {
+        row.payment_intent: intents[row.payment_intent]
+        for row in matched
+        if row.counts and row.payment_intent is not None
+    }
+    contributions = store.list_counted(connection, touched)
+    happened += payment_flow.follow(connection, touched, contributions, now=now)
+    events.append(connection, happened, now=now)
+    wake(connection, "payin.finality")
+    return matched
+
+
+def write_matches(connection: Connection, rows: Iterable[PayIn]) -> None:
+    """Write what matching decides."""
+    fields = (
+        "id",
+        "account_id",
+        "currency",
+        "decimals",
+        "amount",
+        "role",
+        "counts",
+        "reason",
+        "payment_intent",
+        "customer",
+        "matched_at",
+    )
+    update_records(
+        connection,
+        store.payins,
+        [{name: getattr(row, name) for name in fields} for row in rows],
+    )
+
+
+def payin_event(row: PayIn, name: str) -> NewEvent:
+    """An event about a pay-in, as its audience may see it."""
+    operator = event.event_type(name).audience == "operator"
+    return NewEvent(
+        account_id=row.account_id,
+        livemode=row.livemode,
+        type=name,
+        object_id=row.id,
+        object=payins.public(row, operator=operator),
+    )
+
+
+def _matched(
+    row: PayIn,
+    found: Address,
+    *,
+    asset: Asset | None,
+    currencies: dict[str, Currency],
+    intents: dict[str, PaymentIntent],
+    policies: dict[str, PaymentPolicy],
+    counted_before: set[tuple[str, str]],
+    now: datetime,
+) -> PayIn:
+    currency = currencies[asset.currency] if asset is not None else None
+    intent = intents.get(found.payment_intent) if found.payment_intent is not None else None
+    amount: int | None = None
+    if asset is not None and currency is not None and row.token_amount <= UNITS_MAX:
+        amount, _ = payins.credited_amount(
+            row.token_amount, asset_decimals=asset.decimals, currency_decimals=currency.decimals
+        )
+    match = _role(
+        row,
+        found,
+        asset=asset,
+        intent=intent,
+        policies=policies,
+        counted_before=counted_before,
+    )
+    return replace(
+        row,
+        account_id=found.account_id,
+        currency=None if currency is None else currency.currency,
+        decimals=None if currency is None else currency.decimals,
+        amount=amount,
+        role=match.role.value,
+        counts=match.counts,
+        reason=match.reason,
+        payment_intent=found.payment_intent,
+        customer=found.customer,
+        matched_at=now,
+    )
+
+
+def _role(
+    row: PayIn,
+    found: Address,
+    *,
+    asset: Asset | None,
+    intent: PaymentIntent | None,
+    policies: dict[str, PaymentPolicy],
+    counted_before: set[tuple[str, str]],
+) -> Match:
+    if asset is None:
+        return Match(PayInRole.unlisted, False, "asset_not_listed")
+    if row.token_amount > UNITS_MAX:
+        return Match(PayInRole.excessive, False, "amount_exceeds_ledger")
+    if found.purpose == "treasury":
+        return Match(PayInRole.treasury, False, None)
+    if intent is None:
+        return Match(PayInRole.customer, False, None)
+    return match_payment(
+        asset=row.asset,
+        block_timestamp=row.block_timestamp,
+        intent=intent,
+        quotes=[quote_of(document) for document in intent.quotes],
+        policy=policies.get(intent.account_id, PaymentPolicy()),
+        counted_before=(intent.id, row.tx_hash) in counted_before,
+    )
+
+
+def allocate_rows(connection: Connection, rows: Sequence[PayIn], *, now: datetime) -> list[PayIn]:
+    """Decide, with the intents locked, how much of each pay-in is credited and how much waits."""
+    intents = payments.lock_many(
+        connection, {row.payment_intent for row in rows if row.payment_intent is not None}
+    )
+    counted = store.list_counted(connection, intents)
+    policies = accounts.policy(connection, {row.account_id for row in rows if row.account_id})
+    result: list[PayIn] = []
+    decided: dict[str, list[tuple[str, int]]] = {
+        intent: [(row.asset, row.token_amount) for row in members if row.credit_units is not None]
+        for intent, members in counted.items()
+    }
+    for row in rows:
+        intent = intents.get(row.payment_intent) if row.payment_intent is not None else None
+        before = decided.setdefault(row.payment_intent, []) if row.payment_intent else []
+        result.append(_allocated(row, intent, before, policies, now=now))
+        if row.counts:
+            before.append((row.asset, row.token_amount))
+    return result
+
+
+def _allocated(
+    row: PayIn,
+    intent: PaymentIntent | None,
+    before: list[tuple[str, int]],
+    policies: dict[str, PaymentPolicy],
+    *,
+    now: datetime,
+) -> PayIn:
+    allocation = allocate(
+        row,
+        policy=policies.get(row.account_id or "", PaymentPolicy()),
+        intent=intent,
+        quotes=[] if intent is None else [quote_of(document) for document in intent.quotes],
+        paid_before=before,
+    )
+    return replace(
+        row,
+        status=PayInStatus.screened.value,
+        credit_units=allocation.credit_units,
+        suspense_units=allocation.suspense_units,
+        reason=allocation.reason,
+        screened_at=now,
+    )
+
+
+def release(parts: Parts, identifier: str, *, livemode: bool) -> PayIn:
+    """Let a held pay-in go on to where it would have gone; booked by the post stage.
+
+    One whose token was on no list needs the token listed first. Raises ResourceMissing and
+    UnexpectedState.
+    """
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        row = store.find(connection, identifier, account_id=None, livemode=livemode, lock=True)
+        if row is None:
+            raise ResourceMissing(f"No such payin: {identifier!r}.", param="id")
+        if row.status != PayInStatus.held or row.orphaned:
+            raise UnexpectedState(f"This payin is {row.status}, not held: nothing is to release.")
+        if row.role == PayInRole.excessive:
+            raise UnexpectedState("This payin is larger than a ledger account can hold.")
+        if row.role == PayInRole.unlisted:
+            if network.find_asset(connection, row.asset) is None:
+                raise UnexpectedState(
+                    f"List the asset first: sakk assets add {row.asset}. Then release the payin."
+                )
+            [row] = match_rows(connection, [row], now=now)
+        elif not row.quarantined:
+            raise UnexpectedState("This payin is just being quarantined: try again in a moment.")
+        if row.payment_intent is not None:
+            payments.lock_many(connection, [row.payment_intent])
+        [released] = allocate_rows(connection, [row], now=now)
+        released = replace(released, reviewed=True)
+        fields = ("id", "status", "credit_units", "suspense_units", "reason", "screened_at")
+        update_records(
+            connection, store.payins, [{name: getattr(released, name) for name in fields}]
+        )
+        wake(connection, "payin.post")
+    return released
