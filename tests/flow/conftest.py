@@ -1,0 +1,66 @@
+"""Worlds for the flow's tests: see ``tests.flow.harness``."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Protocol
+
+import pytest
+from tests.chain import Chain
+from tests.flow.harness import World, open_world
+
+from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
+from sakk.store.database import Database
+
+PASSPHRASE = "correct horse battery staple"
+
+
+class MakeWorld(Protocol):
+    """Opens a world on the test's database: at most one a test."""
+
+    def __call__(
+        self,
+        *,
+        sweep: bool = False,
+        more_chains: Sequence[Chain] = (),
+        rpc_urls: Sequence[str] | None = None,
+    ) -> World: ...
+
+
+@pytest.fixture(scope="session")
+def world_keystore(tmp_path_factory: pytest.TempPathFactory) -> Keystore:
+    """The run's keys: made once, since stretching a passphrase takes its time."""
+    path = tmp_path_factory.mktemp("keystore") / "keystore.json"
+    return create_keystore(
+        path, PASSPHRASE, now=datetime(2026, 1, 1, tzinfo=UTC), scrypt_n=SCRYPT_N_MIN
+    )
+
+
+@pytest.fixture
+def make_world(database: Database, chain: Chain, world_keystore: Keystore) -> Iterator[MakeWorld]:
+    """Open a world with sweeps, more chains (``start_chain``) or another way to the node."""
+    with ExitStack() as stack:
+
+        def make(
+            *,
+            sweep: bool = False,
+            more_chains: Sequence[Chain] = (),
+            rpc_urls: Sequence[str] | None = None,
+        ) -> World:
+            return stack.enter_context(
+                open_world(
+                    database,
+                    [chain, *more_chains],
+                    world_keystore,
+                    sweep=sweep,
+                    rpc_urls=rpc_urls,
+                )
+            )
+
+        yield make
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """A world that leaves deposits where they are."""
+    return make_world()

@@ -1,0 +1,734 @@
+"""The whole system in one process: every part is real, and nothing runs by itself.
+
+A ``World`` has a database of its own, a local chain that mines only when asked, the ledger's writer
+and projection, screening, and the signer behind its unix socket. Stages are run by hand, one by one
+or round after round until nothing moves, so a test decides what happens between any two of them.
+
+    intent = world.intent(2500)
+    world.pay(intent)                 # the payer's transaction waits for a block
+    world.finalize()                  # mined, buried by confirmations, every stage run
+    assert world.balance("usdc") == 25_000_000
+    world.check()                     # reconciliation and ledger verification
+
+``world`` never sweeps; ``make_world(sweep=True)`` collects deposits of one token and more.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+from tests.chain import Chain
+
+from sakk.core import caip, chart, evm
+from sakk.core.account import AccountKind
+from sakk.core.balance import BalanceTransaction
+from sakk.core.chart import LedgerAccount
+from sakk.core.network import Asset, Currency, CurrencyKind, Network, Quirk
+from sakk.core.outflow import Outflow
+from sakk.core.payin import PayIn
+from sakk.core.payment import PaymentIntent, Quote, quote_of
+from sakk.core.payout import Payout
+from sakk.core.reconcile import Proof
+from sakk.core.sweep import Sweep
+from sakk.core.transaction import ChainTransaction
+from sakk.flow import account as accounts
+from sakk.flow import customer as customers
+from sakk.flow import payin as payin_flow
+from sakk.flow import payment, payout
+from sakk.flow.book import Books
+from sakk.flow.context import Parts
+from sakk.flow.payment import PaymentRequest
+from sakk.flow.payout import PayoutRequest
+from sakk.flow.reconcile import reconcile
+from sakk.flow.stage import Stage
+from sakk.flow.watch import watch_stage
+from sakk.ledger.projection import Projector, wait_projected
+from sakk.ledger.verify import Report, verify
+from sakk.ledger.writer import open_ledger
+from sakk.rails.evm.rail import EvmRail
+from sakk.rails.sandbox.chain import SandboxToken
+from sakk.runtime.role import pipeline
+from sakk.runtime.wiring import make_rail
+from sakk.screening.engine import Engine
+from sakk.screening.importers import ImportReport, import_list
+from sakk.signing.client import SignerClient
+from sakk.signing.keystore import Keystore
+from sakk.signing.policy import sandbox_policy, write_policy
+from sakk.signing.protocol import Branch
+from sakk.signing.server import serve
+from sakk.store import event as events
+from sakk.store import network, payin
+from sakk.store import payment as payments
+from sakk.store.address import put_treasury, put_wallet
+from sakk.store.balance import list_lines
+from sakk.store.database import Database, fetch_all
+from sakk.store.event import Event
+from sakk.store.identity import new_id
+from sakk.store.outflow import outflows
+from sakk.store.page import PageRequest
+from sakk.store.payout import payouts
+from sakk.store.seed import seed_currencies
+from sakk.store.sweep import sweeps
+from sakk.store.transaction import transactions
+
+CONFIRMATIONS = 2
+TREASURY_WEI = 1_000 * 10**18
+ROUNDS_MAX = 400
+LINES_MAX = 100
+SIGNER_READY_SECONDS_MAX = 10.0
+WHOLE_TOKEN = 10**6
+# Above any deposit of a test: such an address is never collected.
+NEVER = 10**60
+
+
+class WorldClock:
+    """The wall clock plus what the test has let pass; every reading is later than the last."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+        self._last = datetime.min.replace(tzinfo=UTC)
+        self._lock = threading.Lock()
+
+    def __call__(self) -> datetime:
+        with self._lock:
+            moment = datetime.now(UTC) + self._ahead
+            self._last = max(moment, self._last + timedelta(milliseconds=1))
+            return self._last
+
+    def advance(self, span: timedelta) -> None:
+        with self._lock:
+            self._ahead += span
+
+
+@dataclass
+class World:
+    """A running Sakk without its loops. ``account`` is the merchant that calls act for."""
+
+    parts: Parts
+    chains: Sequence[Chain]
+    clock: WorldClock
+    account: str
+    operator: str
+    treasury: str
+    keystore: Keystore
+    directory: Path
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    @property
+    def chain(self) -> Chain:
+        """The first chain."""
+        return self.chains[0]
+
+    @property
+    def database(self) -> Database:
+        return self.parts.database
+
+    @property
+    def books(self) -> Books:
+        return self.parts.books
+
+    @property
+    def native(self) -> str:
+        """The first chain's native coin (CAIP-19)."""
+        return caip.native_asset(self.chain.network)
+
+    # What merchants and operators do.
+
+    def intent(
+        self,
+        amount: int = 2500,
+        currency: str = "usd",
+        *,
+        networks: Sequence[str] | None = None,
+        currencies: Sequence[str] | None = None,
+        expires_in: timedelta | None = None,
+        customer: str | None = None,
+        account: str | None = None,
+    ) -> PaymentIntent:
+        """Create a payment intent; ``expires_in`` None is the default of one hour."""
+        now = self.clock()
+        with self.database.begin() as connection:
+            return payment.create(
+                connection,
+                payment.read_catalogue(connection),
+                PaymentRequest(
+                    amount=amount,
+                    currency=currency,
+                    networks=networks,
+                    currencies=currencies,
+                    customer=customer,
+                    expires_at=None if expires_in is None else now + expires_in,
+                ),
+                identifier=new_id("pi"),
+                account_id=account or self.account,
+                livemode=False,
+                now=now,
+            )
+
+    def cancel(self, intent: PaymentIntent) -> PaymentIntent:
+        """Cancel an intent as its merchant."""
+        with self.database.begin() as connection:
+            return payment.cancel(
+                connection,
+                intent.id,
+                account_id=intent.account_id,
+                livemode=False,
+                reason=None,
+                now=self.clock(),
+            )
+
+    def customer(self, account: str | None = None) -> dict[str, Any]:
+        """Create a customer (the API's object); ``customer_address`` is where to pay."""
+        with self.database.begin() as connection:
+            return customers.create(
+                connection,
+                customer_id=new_id("cus"),
+                account_id=account or self.account,
+                livemode=False,
+                now=self.clock(),
+            )
+
+    def customer_address(self, customer: dict[str, Any]) -> str:
+        """A customer's permanent deposit address in lower-case hex."""
+        with self.database.begin() as connection:
+            row = connection.exec_driver_sql(
+                "SELECT address FROM addresses WHERE customer = %s", (customer["id"],)
+            ).one()
+        return str(row.address)
+
+    def merchant(self, name: str = "Another merchant", **policy: Any) -> str:
+        """Open one more merchant account; returns its id."""
+        return self._open_account(AccountKind.merchant, name, policy)
+
+    def set_policy(self, account: str | None = None, **changes: Any) -> None:
+        """Change an account's payment policy, e.g. ``set_policy(late="credit")``."""
+        with self.database.begin() as connection:
+            accounts.update(
+                connection,
+                account or self.account,
+                {"policy": changes},
+                livemode=False,
+                now=self.clock(),
+            )
+
+    def payout(
+        self,
+        amount: int,
+        currency: str = "usdc",
+        *,
+        address: str,
+        network: str | None = None,
+        fee_mode: str = "sender",
+        account: str | None = None,
+        identifier: str | None = None,
+    ) -> Payout:
+        """Request a payout; the stages do the rest. Errors are those of the API."""
+        return payout.create(
+            self.parts,
+            PayoutRequest(
+                amount=amount,
+                currency=currency,
+                network=network or self.chain.network,
+                address=address,
+                fee_mode=fee_mode,
+            ),
+            identifier=identifier or new_id("po"),
+            account_id=account or self.account,
+            livemode=False,
+        )
+
+    def release(self, held: PayIn) -> PayIn:
+        """Release a held pay-in as the operator."""
+        return payin_flow.release(self.parts, held.id, livemode=False)
+
+    def import_list(self, *addresses: str, name: str = "sanctions", **options: Any) -> ImportReport:
+        """Import a sanctions list of these addresses, as ``sakk lists import`` does."""
+        path = self.directory / f"{name}.txt"
+        path.write_text("".join(f"{address}\n" for address in addresses))
+        options = {"format": "ofac", "category": "sanctions", **options}
+        return import_list(self.database, path, name=name, now=self.clock(), **options)
+
+    # What payers and the chain do.
+
+    def pay(
+        self,
+        to: PaymentIntent | str,
+        token: str = "usdc",
+        units: int | None = None,
+        *,
+        chain: Chain | None = None,
+    ) -> str:
+        """Send tokens from the payer; the hash, before any block. ``units`` None: what is quoted.
+
+        ``token``: ``usdc``, ``usdt`` or a contract's address.
+        """
+        chain = chain or self.chain
+        contract = self.contract(token, chain)
+        if units is None:
+            assert isinstance(to, PaymentIntent), "say how many units"
+            units = self.quote(to, contract, chain).token_amount
+        address = to.address if isinstance(to, PaymentIntent) else to
+        return chain.payer.transfer(contract, evm.checksum_address(address), units)
+
+    def pay_native(self, to: PaymentIntent | str, wei: int) -> str:
+        """Send native coin from the payer; the hash, before any block."""
+        address = to.address if isinstance(to, PaymentIntent) else to
+        return self.chain.payer.send_native(evm.checksum_address(address), wei)
+
+    def mine(self, blocks: int = 1) -> int:
+        """Mine on every chain; the first chain's new height."""
+        heights = [chain.mine(blocks) for chain in self.chains]
+        return heights[0]
+
+    def advance(self, span: timedelta) -> None:
+        """Let time pass for every part and for the blocks to come."""
+        self.clock.advance(span)
+        for chain in self.chains:
+            chain.rpc.call("evm_increaseTime", int(span.total_seconds()))
+
+    # The stages.
+
+    def run(self) -> int:
+        """Follow the chains and run every stage, round after round until nothing moves."""
+        total = 0
+        for _ in range(ROUNDS_MAX):
+            moved = {name: stage.run() for name, stage in self.stages.items()}
+            if not any(moved.values()):
+                return total
+            total += sum(moved.values())
+        raise AssertionError(f"these stages never come to rest: {moved}")
+
+    def run_only(self, *names: str) -> list[int]:
+        """Run the named stages once each, in this order; how many rows each moved."""
+        return [self.stages[name].run() for name in names]
+
+    def run_except(self, *names: str) -> None:
+        """Run all stages but these until nothing moves."""
+        assert set(names) <= set(self.stages), names
+        rest = [stage for name, stage in self.stages.items() if name not in names]
+        for _ in range(ROUNDS_MAX):
+            if not sum(stage.run() for stage in rest):
+                return
+        raise AssertionError("the stages never come to rest")
+
+    def watch(self) -> None:
+        """Follow every chain to its head, and run nothing else."""
+        for chain in self.chains:
+            while self.stages[f"watch.{chain.network}"].run():
+                pass
+
+    def finalize(self, blocks: int = CONFIRMATIONS) -> None:
+        """Mine what waits, bury it under ``blocks`` more, and run everything."""
+        self.mine(1 + blocks)
+        self.run()
+
+    # What became of it.
+
+    def refresh(self, intent: PaymentIntent) -> PaymentIntent:
+        """The intent's row as it stands now."""
+        with self.database.begin() as connection:
+            found = payments.find(
+                connection, intent.id, account_id=intent.account_id, livemode=False
+            )
+        assert found is not None
+        return found
+
+    def payins(
+        self, intent: PaymentIntent | None = None, *, treasury: bool = False, **columns: Any
+    ) -> list[PayIn]:
+        """Pay-in rows, oldest first: of an intent, or all but the treasury's own funding.
+
+        ``columns`` filters, e.g. ``payins(status="held")``.
+        """
+        table = payin.payins
+        wanted = [table.c[name] == value for name, value in columns.items()]
+        if intent is not None:
+            wanted.append(table.c.payment_intent == intent.id)
+        if not treasury:
+            wanted.append(table.c.address != self.treasury)
+        return self._rows(PayIn, select(table).where(*wanted).order_by(table.c.id))
+
+    def payin(self, intent: PaymentIntent | None = None, **columns: Any) -> PayIn:
+        """The only pay-in that fits."""
+        [row] = self.payins(intent, **columns)
+        return row
+
+    def outflows(self) -> list[Outflow]:
+        return self._rows(Outflow, select(outflows).order_by(outflows.c.id))
+
+    def payouts(self) -> list[Payout]:
+        return self._rows(Payout, select(payouts).order_by(payouts.c.id))
+
+    def sweeps(self) -> list[Sweep]:
+        return self._rows(Sweep, select(sweeps).order_by(sweeps.c.id))
+
+    def transactions(self) -> list[ChainTransaction]:
+        return self._rows(ChainTransaction, select(transactions).order_by(transactions.c.id))
+
+    def balance(self, currency: str = "usdc", *, account: str | None = None) -> int:
+        """A merchant's available balance, asked of the ledger."""
+        unit = chart.currency_unit(currency, livemode=False)
+        return self.ledger(chart.merchant(account or self.account, "available", unit))
+
+    def receivable(self, currency: str = "usdc", *, account: str | None = None) -> int:
+        """What a merchant owes after reversals that its balance could not bear."""
+        unit = chart.currency_unit(currency, livemode=False)
+        return -self.ledger(chart.receivable(account or self.account, unit))
+
+    def suspense(self, token: str = "usdc") -> int:
+        return self.ledger(chart.suspense(self.asset(token)))
+
+    def quarantine(self, token: str = "usdc") -> int:
+        return self.ledger(chart.quarantine(self.asset(token)))
+
+    def dust(self, token: str = "usdc") -> int:
+        return self.ledger(chart.dust(self.asset(token)))
+
+    def custody(self, token: str = "usdc", place: chart.Custody = "deposit") -> int:
+        """Atomic units that the ledger says we hold."""
+        return -self.ledger(chart.custody(self.asset(token), place))
+
+    def ledger(self, account: LedgerAccount) -> int:
+        """Credits less debits of one account of the chart."""
+        return self.books.balances([account])[0]
+
+    def statement(self, *, account: str | None = None) -> list[BalanceTransaction]:
+        """A merchant's balance transactions, oldest first."""
+        wait_projected(self.database.url)
+        with self.database.begin() as connection:
+            lines, more = list_lines(
+                connection,
+                account_id=account or self.account,
+                livemode=False,
+                page=PageRequest(limit=LINES_MAX),
+            )
+        assert not more
+        return lines[::-1]
+
+    def amounts(self, *, account: str | None = None) -> list[int]:
+        """The signed amounts of a merchant's balance transactions, oldest first."""
+        return [line.amount for line in self.statement(account=account)]
+
+    def events(
+        self, *, account: str | None = None, about: str | None = None, operator: bool = False
+    ) -> list[Event]:
+        """Events in order, as a merchant may list them; with ``operator``, all there are."""
+        with self.database.begin() as connection:
+            found: list[Event] = []
+            while True:
+                rows, more = events.page(
+                    connection,
+                    account_id=None if operator else account or self.account,
+                    livemode=False,
+                    limit=100,
+                    object_id=about,
+                    starting_after=found[-1].id if found else None,
+                )
+                found += rows
+                if not more:
+                    return found[::-1]
+
+    def event_types(self, **which: Any) -> list[str]:
+        """The types of ``events(...)``, without the account's own opening and changes."""
+        return [each.type for each in self.events(**which) if not each.type.startswith("account.")]
+
+    def reconcile(self, *, ok: bool = True) -> Proof:
+        """Compare the ledger with the chains; asserts that it holds (or, ``ok=False``, not)."""
+        proof = reconcile(self.database, self._rail_of)
+        assert proof.ok is ok, proof.to_document()
+        return proof
+
+    def ledger_verify(self) -> Report:
+        """Replay the journal and check every invariant; asserts that all hold."""
+        wait_projected(self.database.url)
+        report = verify(self.database.url)
+        assert report.ok, report.breaks
+        return report
+
+    def check(self) -> Proof:
+        """What is true at the end of every test: the ledger, the rows and the chain agree."""
+        self.ledger_verify()
+        return self.reconcile()
+
+    # Tokens and configuration.
+
+    def contract(self, token: str, chain: Chain | None = None) -> str:
+        """The address of ``usdc``, ``usdt`` or the contract that is named."""
+        contracts = (chain or self.chain).contracts
+        known = {each.currency: each.contract for each in contracts.tokens}
+        return known.get(token, token)
+
+    def asset(self, token: str, chain: Chain | None = None) -> str:
+        """The CAIP-19 name of a token by currency, contract, or itself."""
+        if "/" in token:
+            return token
+        chain = chain or self.chain
+        return caip.erc20_asset(chain.network, self.contract(token, chain).lower())
+
+    def quote(self, intent: PaymentIntent, token: str, chain: Chain | None = None) -> Quote:
+        """How an intent may be paid in a token."""
+        wanted = self.asset(token, chain)
+        return next(quote for quote in map(quote_of, intent.quotes) if quote.asset == wanted)
+
+    def list_token(
+        self,
+        token: SandboxToken,
+        *,
+        currency: str | None = None,
+        currency_decimals: int | None = None,
+        quirks: Sequence[Quirk] = (),
+        sweep_minimum: int = NEVER,
+        chain: Chain | None = None,
+        **changes: Any,
+    ) -> Asset:
+        """List a token as the operator; its currency is made if need be, worth one US dollar."""
+        chain = chain or self.chain
+        code = currency or token.currency
+        moment = self.clock()
+        asset = _asset(chain, token, quirks=quirks, sweep_minimum=sweep_minimum, now=moment)
+        asset = dataclasses.replace(asset, currency=code, **changes)
+        decimals = token.decimals if currency_decimals is None else currency_decimals
+        with self.database.begin() as connection:
+            known = {each.currency for each in network.list_currencies(connection)}
+            if code not in known:
+                kind = CurrencyKind.coin.value
+                network.put_currency(
+                    connection, Currency(code, code.upper(), kind, decimals, 1, 1, moment)
+                )
+            network.put_asset(connection, asset)
+        return asset
+
+    def _open_account(self, kind: AccountKind, name: str, policy: dict[str, Any]) -> str:
+        with self.database.begin() as connection:
+            return accounts.create(
+                connection,
+                account_id=new_id("acct"),
+                livemode=False,
+                now=self.clock(),
+                kind=kind,
+                details={"name": name},
+                policy=policy,
+            ).id
+
+    def _rows(self, kind: type[Any], statement: Any) -> list[Any]:
+        with self.database.begin() as connection:
+            return fetch_all(connection, statement, kind)
+
+    def _rail_of(self, found: Network) -> EvmRail:
+        return self.parts.rail_of(found)
+
+
+@contextlib.contextmanager
+def open_world(
+    database: Database,
+    chains: Sequence[Chain],
+    keystore: Keystore,
+    *,
+    sweep: bool = False,
+    rpc_urls: Sequence[str] | None = None,
+) -> Iterator[World]:
+    """Wire a world, fund its treasury, and follow the chain to where it stands.
+
+    ``rpc_urls`` leads the first network through something else than its node, such as a proxy.
+    """
+    clock = WorldClock()
+    directory = Path(tempfile.mkdtemp(prefix="sakk-world-"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        treasury = keystore.address(Branch.treasury, 0)
+        _put_configuration(database, chains, keystore, clock, sweep=sweep, rpc_urls=rpc_urls)
+        signer = stack.enter_context(_serving_signer(directory, chains, keystore, clock))
+        projector = Projector(database.url)
+        stack.callback(projector.close)
+        ledger = open_ledger(database.url, on_append=projector.wake)
+        stack.callback(ledger.close)
+        rails = stack.enter_context(_rails())
+        parts = Parts(
+            database=database,
+            ledger_books=Books(database, ledger),
+            screening=Engine(database),
+            signer=signer,
+            rail=rails,
+            clock=clock,
+        )
+        world = World(parts, chains, clock, "", "", treasury, keystore, directory)
+        world.operator = world._open_account(AccountKind.operator, "Operator", {})
+        world.account = world._open_account(AccountKind.merchant, "Merchant", {})
+        for stage in [*_watchers(parts), *pipeline(parts)]:
+            world.stages[stage.name] = stage
+        for chain in chains:
+            chain.payer.send_native(evm.checksum_address(treasury), TREASURY_WEI)
+        world.finalize()
+        yield world
+
+
+def _watchers(parts: Parts) -> list[Stage]:
+    """A stage that follows each network, with a rail and an address set of its own."""
+    with parts.database.begin() as connection:
+        found = network.list_networks(connection)
+    return [watch_stage(parts, each, parts.rail_of(each)) for each in found]
+
+
+@contextlib.contextmanager
+def _rails() -> Iterator[Callable[[Network], EvmRail]]:
+    rails: dict[str, EvmRail] = {}
+
+    def rail_of(found: Network) -> EvmRail:
+        if found.network not in rails:
+            rails[found.network] = make_rail(found)
+        return rails[found.network]
+
+    yield rail_of
+    for rail in rails.values():
+        rail.rpc.close()
+
+
+def _put_configuration(
+    database: Database,
+    chains: Sequence[Chain],
+    keystore: Keystore,
+    clock: WorldClock,
+    *,
+    sweep: bool,
+    rpc_urls: Sequence[str] | None,
+) -> None:
+    with database.begin() as connection:
+        seed_currencies(connection)
+        put_wallet(connection, keystore.xpub, now=clock())
+        treasury = keystore.address(Branch.treasury, 0)
+        put_treasury(connection, [treasury], livemode=False, now=clock())
+        for position, chain in enumerate(chains):
+            urls = rpc_urls if rpc_urls is not None and position == 0 else [chain.rpc_url]
+            _put_network(connection, chain, urls=urls, sweep=sweep, now=clock())
+
+
+def _put_network(
+    connection: Connection, chain: Chain, *, urls: Sequence[str], sweep: bool, now: datetime
+) -> None:
+    network.put_network(
+        connection,
+        Network(
+            network=chain.network,
+            name=f"Test {chain.contracts.chain_id}",
+            family="eip155",
+            livemode=False,
+            enabled=True,
+            rpc_urls=list(urls),
+            confirmations=CONFIRMATIONS,
+            block_seconds=1,
+            poll_milliseconds=50,
+            start_block=chain.height() + 1,
+            native_asset=caip.native_asset(chain.network),
+            bloom="exact",
+            created=now,
+        ),
+    )
+    usdt = [
+        Quirk.no_return_value,
+        Quirk.fee_on_transfer,
+        Quirk.pausable,
+        Quirk.deny_listed,
+    ]
+    minimum = WHOLE_TOKEN if sweep else NEVER
+    for token, quirks in (
+        (chain.contracts.usdc, [Quirk.pausable, Quirk.deny_listed]),
+        (chain.contracts.usdt, usdt),
+    ):
+        listed = _asset(chain, token, quirks=quirks, sweep_minimum=minimum, now=now)
+        network.put_asset(connection, listed)
+    native = dataclasses.replace(
+        _asset(chain, chain.contracts.usdc, quirks=(), sweep_minimum=0, now=now),
+        asset=caip.native_asset(chain.network),
+        contract=None,
+        currency="eth",
+        symbol="ETH",
+        decimals=18,
+        payin_enabled=False,
+        payout_enabled=False,
+        eip712_name=None,
+        eip712_version=None,
+    )
+    network.put_asset(connection, native)
+
+
+def _asset(
+    chain: Chain,
+    token: SandboxToken,
+    *,
+    quirks: Sequence[Quirk],
+    sweep_minimum: int,
+    now: datetime,
+) -> Asset:
+    contract = token.contract.lower()
+    return Asset(
+        asset=caip.erc20_asset(chain.network, contract),
+        network=chain.network,
+        contract=contract,
+        currency=token.currency,
+        symbol=token.currency.upper(),
+        decimals=token.decimals,
+        quirks=[quirk.value for quirk in quirks],
+        payin_enabled=True,
+        payout_enabled=True,
+        sweep_minimum=sweep_minimum,
+        eip712_name=token.eip712.name if token.eip712 else None,
+        eip712_version=token.eip712.version if token.eip712 else None,
+        created=now,
+    )
+
+
+@contextlib.contextmanager
+def _serving_signer(
+    directory: Path, chains: Sequence[Chain], keystore: Keystore, clock: WorldClock
+) -> Iterator[SignerClient]:
+    """The real signer in a thread, with a policy and a log of this world's own.
+
+    A log outlives no test: the chain goes back, and its nonces with it.
+    """
+    policy_path, socket_path = directory / "policy.toml", directory / "signer.sock"
+    assets = {
+        caip.erc20_asset(chain.network, token.contract.lower()): token.decimals
+        for chain in chains
+        for token in chain.contracts.tokens
+    }
+    assets |= {caip.native_asset(chain.network): 18 for chain in chains}
+    write_policy(policy_path, sandbox_policy([chain.network for chain in chains], assets))
+    stop, ready = threading.Event(), threading.Event()
+    thread = threading.Thread(
+        target=serve,
+        args=(socket_path, keystore, policy_path, directory / "log.jsonl", stop),
+        kwargs={"clock": clock, "on_ready": ready.set},
+        name="signer",
+    )
+    thread.start()
+    try:
+        assert ready.wait(SIGNER_READY_SECONDS_MAX), "the signer did not start"
+        with SignerClient(socket_path) as client:
+            yield client
+            stop.set()
+            # One more connection wakes the signer, which looks at ``stop`` between two of them.
+            with contextlib.suppress(Exception), SignerClient(socket_path) as last:
+                last.status()
+    finally:
+        stop.set()
+        thread.join()
+
+
+def await_true(condition: Callable[[], bool], *, seconds_max: float = 10.0) -> None:
+    """Wait until something another thread or process does has happened."""
+    deadline = time.monotonic() + seconds_max
+    for pause in itertools.repeat(0.01):
+        if condition():
+            return
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(pause)
