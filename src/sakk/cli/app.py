@@ -5,6 +5,7 @@ import typer
 from sakk import __version__
 from sakk.cli import account, asset, bench, doctor, keys, ledger, lists, network, payin, payout
 from sakk.cli.demo import demo
+from sakk.cli.docs import docs
 from sakk.cli.reconcile import reconcile
 from sakk.cli.sandbox import sandbox
 from sakk.cli.serve import serve
@@ -22,6 +23,7 @@ app.command()(demo)
 app.command()(reconcile)
 app.command()(doctor.doctor)
 app.command()(bench.bench)
+app.command()(docs)
 app.add_typer(account.app, name="accounts")
 app.add_typer(asset.app, name="assets")
 app.add_typer(keys.app, name="keys")

@@ -8,6 +8,7 @@ import typer
 
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
+from sakk.core.evm import checksum_address
 from sakk.runtime.settings import Settings
 from sakk.runtime.wiring import database_url, signer_socket
 from sakk.signing.client import SignerClient
@@ -45,7 +46,7 @@ def create(mnemonic: Mnemonic = False) -> None:
     console.print(f"policy      {files.policy}")
     console.print(f"passphrase  {path}")
     console.print(f"xpub        {keystore.xpub}")
-    console.print(f"treasury    {keystore.address(Branch.treasury, 0)}")
+    console.print(f"treasury    {checksum_address(keystore.address(Branch.treasury, 0))}")
     console.print(f"Set SAKK_KEYSTORE_PASSPHRASE_FILE={path}, keep copies of the first and third")
     console.print("in two places apart, and try the copies with `sakk keys verify`.")
 

@@ -13,6 +13,7 @@ from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.runtime.role import RoleName
 from sakk.runtime.settings import Settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
+from sakk.runtime.wiring import SOCKETS_NAME
 from sakk.store.database import open_database
 from sakk.store.migrate import upgrade
 from sakk.store.seed import seed_currencies
@@ -65,6 +66,9 @@ def run_tree(
     """Supervise the roles on a database that is running."""
     sockets = settings.socket_dir or Path(tempfile.mkdtemp(prefix="sakk-"))
     sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    told = settings.run_dir / SOCKETS_NAME
+    told.write_text(str(sockets))
     try:
         prepare_database(url)
         environment = {
@@ -81,6 +85,7 @@ def run_tree(
         )
         return supervisor.run(on_ready)
     finally:
+        told.unlink(missing_ok=True)
         if settings.socket_dir is None:
             shutil.rmtree(sockets, ignore_errors=True)
         if postgres is not None:

@@ -20,6 +20,8 @@ from sakk.signing.client import SignerClient
 from sakk.store.database import Database, open_database
 
 STALE_BLOCKS = 20
+# In the run folder: where the server that runs there keeps its sockets.
+SOCKETS_NAME = "sockets"
 STALE_SECONDS_MIN = 30
 
 
@@ -37,13 +39,17 @@ def database_url(settings: Settings) -> str:
 
 
 def socket_dir(settings: Settings) -> Path:
-    """The folder of the unix sockets; the supervisor names it to its children."""
-    if settings.socket_dir is None:
-        raise Misconfigured(
-            "SAKK_SOCKET_DIR is not set: name one folder for all roles that are started apart.",
-            param="SAKK_SOCKET_DIR",
-        )
-    return settings.socket_dir
+    """The folder of the unix sockets: the one that is set, or that of the server running here."""
+    if settings.socket_dir is not None:
+        return settings.socket_dir
+    told = settings.run_dir / SOCKETS_NAME
+    if told.exists():
+        return Path(told.read_text())
+    raise Misconfigured(
+        "SAKK_SOCKET_DIR is not set and no server runs in this data directory: name one folder "
+        "for all roles that are started apart.",
+        param="SAKK_SOCKET_DIR",
+    )
 
 
 def ledger_address(settings: Settings) -> str:
