@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from sakk.store.database import open_database
-from tests.api.world import Api, create_world, serving
+from tests.api.world import Api, create_world, http, serving
 from tests.conftest import sibling
 
 
@@ -26,3 +26,9 @@ def api(postgres_url: str, _template: str) -> Iterator[Api]:
         database.close()
         with psycopg.connect(postgres_url, autocommit=True) as admin:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _http() -> Iterator[None]:
+    yield
+    http().close()

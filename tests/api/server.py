@@ -16,12 +16,16 @@ from sakk.api.dependencies import ApiSettings, Dependencies
 from sakk.api.parameters import Amount, Metadata, Parameters, ShortText, Strict
 from sakk.api.route import Resource
 from sakk.api.shapes import Shape
+from sakk.core import chart
+from sakk.core.chart import TransferCode
 from sakk.core.errors import BalanceInsufficient, Unavailable
-from sakk.flow.book import Books
+from sakk.core.posting import Posting
+from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
 from sakk.store.database import open_database
+from tests.api.world import USDC
 
 PROBE_LOCK = 77
 probe = Resource("probes")
@@ -90,6 +94,28 @@ def create_outside(context: Context, body: ProbeParameters) -> Document:
             text("INSERT INTO probes VALUES (:id) ON CONFLICT DO NOTHING"), {"id": object_id}
         )
     return _run(context, body, object_id)
+
+
+class Funding(Parameters):
+    """Money out of nothing."""
+
+    amount: Amount
+
+
+@probe.post("/v1/probes/fund", returns=ProbeShape, operation="fund", two_steps=True)
+def fund(context: Context, body: Funding) -> Document:
+    """Credit the account as a pay-in would."""
+    unit = chart.currency_unit("usdc", livemode=context.livemode)
+    source = chart.conversion_currency(f"eip155:84532/erc20:{USDC}", unit)
+    posting = Posting(
+        source,
+        chart.merchant(context.account_id, "available", unit),
+        body.amount,
+        TransferCode.payin,
+    )
+    row_id = context.object_id("pin")
+    [outcome] = context.parts.books.post([PostingSet(row_id, "post", 0, [posting])])
+    return {"id": row_id, "seen": {"booked": outcome.booked}}
 
 
 def make() -> ASGIApp:

@@ -1,6 +1,6 @@
 """Errors: their shape, their headers, and hostile input that must never be a 500."""
 
-import http.client
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +9,7 @@ import pytest
 import stripe
 
 from sakk.api.dependencies import BODY_BYTES_MAX
-from tests.api.world import Api
+from tests.api.world import Api, http
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -206,7 +206,7 @@ def test_hostile_bodies(api: Api, content_type: str, body: bytes, status: int) -
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(api: Api) -> None:
     address = urlsplit(api.url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=30)
     connection.putrequest("POST", "/v1/probes")
     connection.putheader("Authorization", f"Bearer {api.world.alice.key}")
     connection.putheader("Content-Type", "application/json")
@@ -255,9 +255,9 @@ def test_the_stripe_client_raises_its_typed_errors(api: Api) -> None:
         api.stripe().v1.customers.retrieve("cus_nobody")
     assert (missing.value.http_status, missing.value.code) == (404, "resource_missing")
     with pytest.raises(stripe.InvalidRequestError) as unknown:
-        api.stripe().v1.customers.create({"typo": "x"})  # type: ignore[typeddict-unknown-key]
+        api.stripe().raw_request("post", "/v1/customers", typo="x")
     assert (unknown.value.code, unknown.value.param) == ("parameter_unknown", "typo")
-    assert unknown.value.request_id.startswith("req_")
+    assert (unknown.value.request_id or "").startswith("req_")
     with pytest.raises(stripe.AuthenticationError):
         api.stripe("sk_test_wrong").v1.customers.list()
     with pytest.raises(stripe.PermissionError):
@@ -275,4 +275,4 @@ def test_what_errors_mean_is_published(api: Api) -> None:
 
 def test_health(api: Api) -> None:
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
-        assert httpx2.get(api.url + path).status_code == 200
+        assert http().get(api.url + path).status_code == 200

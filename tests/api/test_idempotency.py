@@ -183,6 +183,7 @@ def test_the_stripe_client_replays(api: Api) -> None:
     first = client.v1.customers.create({"name": "Ada"}, {"idempotency_key": key})
     again = client.v1.customers.create({"name": "Ada"}, {"idempotency_key": key})
     assert first.id == again.id
+    assert again.last_response is not None
     assert again.last_response.headers["idempotent-replayed"] == "true"
     with pytest.raises(stripe.IdempotencyError):
         client.v1.customers.create({"name": "Eve"}, {"idempotency_key": key})

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -72,7 +73,13 @@ class Api:
         """One plain request; as Alice unless told otherwise."""
         headers = {"Authorization": f"Bearer {key or self.world.alice.key}"}
         headers |= options.pop("headers", {})
-        return httpx2.request(method, self.url + path, headers=headers, timeout=60, **options)
+        return http().request(method, self.url + path, headers=headers, **options)
+
+
+@cache
+def http() -> httpx2.Client:
+    """The one client of this process: making one costs more than a request."""
+    return httpx2.Client(timeout=60, limits=httpx2.Limits(max_connections=200))
 
 
 def create_world(database: Database) -> World:
@@ -191,7 +198,7 @@ def _await_ready(url: str, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}")
         try:
-            if httpx2.get(f"{url}/readyz").status_code == 200:
+            if http().get(f"{url}/readyz").status_code == 200:
                 return
         except httpx2.TransportError:
             time.sleep(0.05)

@@ -38,7 +38,7 @@ def find_line(
         return None
     found = _read(
         connection,
-        _lines(account_id).where(ledger_entries.c.sequence == sequence),
+        _lines(account_id, livemode=livemode).where(ledger_entries.c.sequence == sequence),
         livemode=livemode,
     )
     return found[0] if found and found[0].id == identifier else None
@@ -55,14 +55,10 @@ def list_lines(
 ) -> tuple[list[BalanceTransaction], bool]:
     """A page of an account's statement, newest first, and whether there is more."""
     sequence = ledger_entries.c.sequence
-    statement = _lines(account_id).where(*_bounds(page))
-    unit = ledger_account_names.c.unit
+    statement = _lines(account_id, livemode=livemode).where(*_bounds(page))
     if currency is not None:
-        statement = statement.where(unit == chart.currency_unit(currency, livemode=livemode))
-    elif livemode:
-        statement = statement.where(~unit.startswith(_TEST))
-    else:
-        statement = statement.where(unit.startswith(_TEST))
+        unit = chart.currency_unit(currency, livemode=livemode)
+        statement = statement.where(ledger_account_names.c.unit == unit)
     if source is not None:
         statement = statement.where(ledger_transfers.c.user_data == _row_uuid(source))
     if page.ending_before is not None:
@@ -79,9 +75,11 @@ def list_lines(
     return rows[: page.limit], len(rows) > page.limit
 
 
-def _lines(account_id: str) -> Select[tuple[object, ...]]:
+def _lines(account_id: str, *, livemode: bool) -> Select[tuple[object, ...]]:
+    """The statement of an account in one mode: the modes' units are apart in the ledger."""
     unit = ledger_account_names.c.unit
-    name = case((unit.startswith(_TEST), _without_test(unit)), else_=unit)
+    is_test = unit.startswith(_TEST)
+    name = case((is_test, _without_test(unit)), else_=unit)
     return (
         select(
             ledger_entries.c.sequence,
@@ -100,6 +98,7 @@ def _lines(account_id: str) -> Select[tuple[object, ...]]:
         .where(
             ledger_account_names.c.account == account_id,
             ledger_account_names.c.code == int(AccountCode.merchant_available),
+            ~is_test if livemode else is_test,
         )
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -29,7 +29,7 @@ class Database:
     """An open pool of connections; every use is one short transaction."""
 
     engine: Engine
-    url: str
+    url: str = field(repr=False)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -1,0 +1,130 @@
+"""One object of every kind, made as far as the API itself can make them."""
+
+from sakk.core.label import Category
+from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
+from sakk.ledger.projection import catch_up
+from sakk.store.identity import new_id, now
+from sakk.store.payin import insert_seen
+from sakk.store.screening import insert_screenings
+from tests.api.world import USDC, Api
+
+NETWORK = "eip155:84532"
+ADDRESS = "0x00000000000000000000000000000000000000a1"
+
+Objects = dict[str, str]
+
+
+def create_objects(api: Api) -> Objects:
+    """Make them all for Alice; by the names of the paths' parameters."""
+    objects = {
+        "account": api.world.alice.account,
+        "currency": "usdc",
+        "network": NETWORK,
+        "webhook_endpoint": _made(
+            api,
+            "/v1/webhook_endpoints",
+            {"url": "http://127.0.0.1:9/hook", "enabled_events": ["*"]},
+        ),
+        "api_key": _made(api, "/v1/api_keys", {"kind": "restricted", "scopes": ["customers:read"]}),
+        "customer": _made(api, "/v1/customers", {"name": "Carol"}),
+        "payment_intent": _made(api, "/v1/payment_intents", {"amount": 2_500, "currency": "usd"}),
+    }
+    _made(api, "/v1/probes/fund", {"amount": 10_000_000})
+    objects["transfer"] = _made(
+        api,
+        "/v1/transfers",
+        {"amount": 1_000_000, "currency": "usdc", "destination": api.world.operator.account},
+    )
+    objects["payout"] = _made(
+        api,
+        "/v1/payouts",
+        {
+            "amount": 1_000_000,
+            "currency": "usdc",
+            "destination": {"network": NETWORK, "address": ADDRESS},
+        },
+    )
+    catch_up(api.database.url)
+    objects["balance_transaction"] = _first(api, "/v1/balance_transactions")
+    objects["event"] = _first(api, "/v1/events")
+    objects["webhook_delivery"] = _first(
+        api, f"/v1/webhook_endpoints/{objects['webhook_endpoint']}/deliveries"
+    )
+    objects["payin"], objects["screening"] = _payin(api)
+    return objects
+
+
+def _made(api: Api, path: str, body: dict[str, object]) -> str:
+    answer = api.call("POST", path, json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def _first(api: Api, path: str) -> str:
+    answer = api.call("GET", path)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["data"][0]["id"])
+
+
+def _payin(api: Api) -> tuple[str, str]:
+    """A held payin and its screening: chains and lists are not part of these tests."""
+    moment = now()
+    asset = f"{NETWORK}/erc20:{USDC}"
+    payin = PayIn(
+        id=new_id("pin"),
+        account_id=api.world.alice.account,
+        livemode=False,
+        network=NETWORK,
+        asset=asset,
+        contract=USDC,
+        currency="usdc",
+        decimals=6,
+        token_amount=25_000_000,
+        amount=25_000_000,
+        address=ADDRESS,
+        sender=ADDRESS,
+        tx_hash="0x" + "ab" * 32,
+        log_index=0,
+        block_number=7,
+        block_hash="0x" + "cd" * 32,
+        block_timestamp=1_700_000_000,
+        status=PayInStatus.held,
+        reason="screening",
+        created=moment,
+    )
+    screening = Screening(
+        id=new_id("scr"),
+        account_id=api.world.alice.account,
+        livemode=False,
+        subject=payin.id,
+        network=NETWORK,
+        asset=asset,
+        direction=Direction.incoming,
+        sender=ADDRESS,
+        receiver=ADDRESS,
+        token_units=25_000_000,
+        verdict=Verdict.block,
+        reasons=(
+            Reason(
+                verdict=Verdict.block,
+                rule="direct_sanctions",
+                side=Side.sender,
+                address=ADDRESS,
+                category=Category.sanctions,
+                list="ofac",
+                version=1,
+                confidence=100,
+                entity=None,
+                path=(ADDRESS,),
+            ),
+        ),
+        lists_version=1,
+        rules_version="default-1",
+        input_hash="00",
+        created=moment,
+    )
+    with api.database.begin() as connection:
+        insert_seen(connection, [payin])
+        insert_screenings(connection, [screening])
+    return payin.id, screening.id
