@@ -57,6 +57,8 @@ def broadcast_stage(parts: Parts) -> Stage:
                         TransactionStatus.signed.value,
                         TransactionStatus.broadcast.value,
                         TransactionStatus.unknown.value,
+                        TransactionStatus.confirmed.value,
+                        TransactionStatus.posted.value,
                     ]
                 ),
                 token=token,
@@ -80,7 +82,7 @@ def broadcast_stage(parts: Parts) -> Stage:
 def _record(
     connection: Connection, row: ChainTransaction, sent: Broadcast, *, token: str, now: datetime
 ) -> None:
-    status = _status_after(sent.outcome)
+    status = _status_after(row, sent.outcome)
     if status is TransactionStatus.unknown:
         log.warning("broadcast.unclear", transaction=row.id, outcome=sent.outcome.value)
     settled = settle(
@@ -103,7 +105,10 @@ def _record(
         wake(connection, "transaction.confirm")
 
 
-def _status_after(outcome: BroadcastOutcome) -> TransactionStatus:
+def _status_after(row: ChainTransaction, outcome: BroadcastOutcome) -> TransactionStatus:
+    if row.status in (TransactionStatus.confirmed, TransactionStatus.posted):
+        # Booked before a reorganisation took its block away: it only has to be mined again.
+        return TransactionStatus(row.status)
     match outcome:
         case (
             BroadcastOutcome.accepted

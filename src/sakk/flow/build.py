@@ -296,7 +296,14 @@ def _insert(
     if transaction.unsigned_of(connection, built.network, built.sender) is not None:
         raise Waits("another transaction of this sender is being signed", WAIT_TURN)
     final = with_nonce(built, nonce)
-    settled = settle(connection, table, [{"id": row.id, "transaction": final.id}], token=token)
+    # Guarded by the status too: what was called off in the meantime gets no transaction.
+    settled = settle(
+        connection,
+        table,
+        [{"id": row.id, "transaction": final.id, "status": row.status}],
+        token=token,
+        guards=("status",),
+    )
     if settled != 1:
         raise Waits("the lease was lost", WAIT_TURN)
     transaction.insert(connection, final)

@@ -8,12 +8,15 @@ import structlog
 from sqlalchemy import Connection
 
 from sakk.core import event
+from sakk.core.chart import TransferCode
 from sakk.core.errors import SakkError
 from sakk.core.event import NewEvent
 from sakk.core.network import Network
 from sakk.core.payout import PayoutStatus
+from sakk.core.posting import reversed_postings
 from sakk.core.sweep import SweepStatus
-from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus, gas_postings
+from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
@@ -51,6 +54,10 @@ def confirm_stage(parts: Parts) -> Stage:
                 table.c.hash.is_not(None),
                 table.c.status.in_(
                     [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
+                )
+                | (
+                    (table.c.status == TransactionStatus.posted.value)
+                    & table.c.block_hash.is_(None)
                 ),
                 token=token,
                 now=parts.clock(),
@@ -83,6 +90,8 @@ def _look_up(parts: Parts, row: ChainTransaction, found: Network, *, token: str)
         )
     )
     change = _change(row, chain, found, now=parts.clock())
+    if row.status == TransactionStatus.posted and change is not None:
+        change = _mined_again(parts, row, chain, found)
     failpoint("transaction.confirm.before")
     with parts.database.begin() as connection:
         if change is None:
@@ -140,6 +149,29 @@ def _change(
             return None if row.block_hash is None else {"block_number": None, "block_hash": None}
         case _:
             return None
+
+
+def _mined_again(
+    parts: Parts, row: ChainTransaction, chain: ChainStatus, found: Network
+) -> dict[str, Any] | None:
+    """A booked transaction has a block again: book what its gas cost more, or less, this time."""
+    if chain.state is not TransactionState.mined or chain.confirmations < found.confirmations:
+        return None
+    if not chain.succeeded:
+        log.critical("confirm.undone", transaction=row.id, hash=row.hash)
+        return None
+    again = replace(row, gas_cost=abs(chain.fee_wei - (row.gas_cost or 0)))
+    difference = gas_postings(again, native_asset=found.native_asset)
+    if chain.fee_wei < (row.gas_cost or 0):
+        difference = reversed_postings(difference, TransferCode.gas)
+    [outcome] = parts.books.post([PostingSet(row.id, f"gas.{chain.block_hash}", 0, difference)])
+    if not outcome.booked:
+        return None
+    return {
+        "block_number": chain.block_number,
+        "block_hash": chain.block_hash,
+        "gas_cost": chain.fee_wei,
+    }
 
 
 def _follow_subject(

@@ -7,10 +7,11 @@ from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold, hold_set
 from sakk.flow.stage import Stage
+from sakk.ledger.types import CreateTransferStatus
 from sakk.store import payout as store
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 200
 # A request makes its own hold; only what is older was left behind by a crash.
@@ -36,8 +37,9 @@ def hold_stage(parts: Parts) -> Stage:
                 now=now,
                 limit=BATCH_MAX,
             )
-        for row in rows:
-            hold(parts, row)
+        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            for row in rows:
+                hold(parts, row)
         return len(rows)
 
     return Stage("payout.hold", run)
@@ -66,24 +68,30 @@ def release_stage(parts: Parts) -> Stage:
                 now=parts.clock(),
                 limit=BATCH_MAX,
             )
-        for row in rows:
-            failpoint("payout.release.before")
-            outcome = parts.books.settle_hold(
-                hold_set(row), step="release", attempt=row.attempt, void=True
-            )
-            failpoint("payout.release.after")
-            now = parts.clock()
-            change: dict[str, Any] = {"id": row.id, "hold": HoldStatus.voided.value}
-            if not outcome.booked:
-                change = {
-                    "id": row.id,
-                    "hold": row.hold,
-                    "attempt": row.attempt + 1,
-                    "failures": row.failures + 1,
-                    "retry_at": now + retry_delay(row.failures),
-                }
-            with parts.database.begin() as connection:
-                settle(connection, table, [change], token=token)
+        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            for row in rows:
+                _release(parts, row, token=token)
         return len(rows)
 
     return Stage("payout.release", run)
+
+
+def _release(parts: Parts, row: Payout, *, token: str) -> None:
+    """Void one hold; a void that was journalled before is booked already."""
+    failpoint("payout.release.before")
+    outcome = parts.books.settle_hold(hold_set(row), step="release", attempt=row.attempt, void=True)
+    failpoint("payout.release.after")
+    done = outcome.booked or (
+        outcome.refusal is CreateTransferStatus.pending_transfer_already_voided
+    )
+    change: dict[str, Any] = {"id": row.id, "hold": HoldStatus.voided.value}
+    if not done:
+        change = {
+            "id": row.id,
+            "hold": row.hold,
+            "attempt": row.attempt + 1,
+            "failures": row.failures + 1,
+            "retry_at": parts.clock() + retry_delay(row.failures),
+        }
+    with parts.database.begin() as connection:
+        settle(connection, store.payouts, [change], token=token)

@@ -329,5 +329,9 @@ def _write_status(connection: Connection, payouts: Sequence[Payout]) -> None:
     update_records(
         connection,
         store.payouts,
-        [{name: getattr(payout, name) for name in fields} for payout in payouts],
+        # Whoever still holds a lease on it from before finds that its token counts no more.
+        [
+            {**{name: getattr(payout, name) for name in fields}, "lease_token": None}
+            for payout in payouts
+        ],
     )

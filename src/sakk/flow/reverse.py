@@ -31,7 +31,7 @@ from sakk.store import payment as payments
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 500
 
@@ -90,9 +90,11 @@ def reverse_stage(parts: Parts) -> Stage:
             currencies = {each.currency: each for each in network.list_currencies(connection)}
         if not rows:
             return 0
-        failpoint("payin.reverse.before")
-        undone = [reverse_in_ledger(parts.books, row, assets, currencies) for row in rows]
-        failpoint("payin.reverse.after")
+        ids = [row.id for row in rows]
+        with given_back_on_error(parts.database, store.payins, ids, token=token):
+            failpoint("payin.reverse.before")
+            undone = [reverse_in_ledger(parts.books, row, assets, currencies) for row in rows]
+            failpoint("payin.reverse.after")
         now = parts.clock()
         with parts.database.begin() as connection:
             _record(connection, rows, undone, token=token, now=now)

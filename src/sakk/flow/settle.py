@@ -33,7 +33,7 @@ from sakk.store import transaction as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 100
 SWEEP_AGAIN_AFTER = timedelta(hours=1)
@@ -61,12 +61,13 @@ def settle_stage(parts: Parts) -> Stage:
                 each.network: each.native_asset for each in network.list_networks(connection)
             }
             subjects = _subjects(connection, rows)
-        for row in rows:
-            failpoint("transaction.settle.before")
-            booked = _book(parts, row, subjects.get(row.subject), natives[row.network])
-            failpoint("transaction.settle.after")
-            with parts.database.begin() as connection:
-                _record(connection, row, booked=booked, token=token, now=parts.clock())
+        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            for row in rows:
+                failpoint("transaction.settle.before")
+                booked = _book(parts, row, subjects.get(row.subject), natives[row.network])
+                failpoint("transaction.settle.after")
+                with parts.database.begin() as connection:
+                    _record(connection, row, booked=booked, token=token, now=parts.clock())
         return len(rows)
 
     return Stage("transaction.settle", run)

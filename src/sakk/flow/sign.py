@@ -21,6 +21,7 @@ from sakk.flow.sweep import sweep_event
 from sakk.signing.protocol import (
     Branch,
     KeyReference,
+    Reason,
     Signed,
     SignerRefused,
     SignRequest,
@@ -34,7 +35,7 @@ from sakk.store import transaction as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 50
 
@@ -57,16 +58,22 @@ def sign_stage(parts: Parts) -> Stage:
                 now=parts.clock(),
                 limit=BATCH_MAX,
             )
-        for row in rows:
-            _sign(parts, row, token=token)
+        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            for row in rows:
+                _sign(parts, row, token=token)
         return len(rows)
 
     return Stage("transaction.sign", run)
 
 
 def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
-    failpoint("transaction.sign.before")
     now = parts.clock()
+    if not _is_wanted(parts, row):
+        with parts.database.begin() as connection:
+            called_off = SignerRefused(Reason.claim_mismatch, "what it was for was called off")
+            _refuse(connection, row, called_off, token=token, now=now)
+        return
+    failpoint("transaction.sign.before")
     try:
         signed = parts.signer_client().sign(_request(row))
     except SignerRefused as refusal:
@@ -80,6 +87,28 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
     failpoint("transaction.sign.after")
     with parts.database.begin() as connection:
         _record(connection, row, signed, token=token, now=parts.clock())
+
+
+def _is_wanted(parts: Parts, row: ChainTransaction) -> bool:
+    """Does the payout or sweep still stand, with this transaction and no other?"""
+    with parts.database.begin() as connection:
+        match Purpose(row.purpose):
+            case Purpose.payout | Purpose.refund:
+                payout = payouts.lock_one(connection, row.subject)
+                return (
+                    payout is not None
+                    and payout.status == PayoutStatus.approved
+                    and payout.transaction == row.id
+                )
+            case Purpose.sweep:
+                sweep = sweeps.find(connection, row.subject)
+                return (
+                    sweep is not None
+                    and sweep.status == SweepStatus.approved
+                    and sweep.transaction == row.id
+                )
+            case Purpose.topup:
+                return True
 
 
 def _request(row: ChainTransaction) -> SignRequest:

@@ -4,13 +4,14 @@ A row whose lease ran out is free again; the outcome is recorded only where the 
 so a worker that was away too long changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Integer, Table, Text, select, update
 
-from sakk.store.database import fetch_all, update_records
+from sakk.store.database import Database, fetch_all, update_records
 from sakk.store.schema import Timestamp
 
 LEASE = timedelta(seconds=30)
@@ -75,9 +76,17 @@ def claim(
 
 
 def settle(
-    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, token: str
+    connection: Connection,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    *,
+    token: str,
+    guards: Sequence[str] = (),
 ) -> int:
-    """Record outcomes and give the leases back, where the token still matches."""
+    """Record outcomes and give the leases back, where the token still matches.
+
+    ``guards``: keys of the rows that must still stand as they say, such as a status.
+    """
     return update_records(
         connection,
         table,
@@ -92,7 +101,21 @@ def settle(
             for row in rows
         ],
         "lease_token",
+        *guards,
     )
+
+
+@contextmanager
+def given_back_on_error(
+    database: Database, table: Table, ids: Sequence[str], *, token: str
+) -> Iterator[None]:
+    """Leases whose call raised end at once: whatever it did is repeated under the same ids."""
+    try:
+        yield
+    except Exception:
+        with database.begin() as connection:
+            give_back(connection, table, ids, token=token)
+        raise
 
 
 def give_back(connection: Connection, table: Table, ids: Sequence[str], *, token: str) -> None:

@@ -54,6 +54,7 @@ transactions = Table(
     Column("succeeded", Boolean),
     Column("gas_cost", Units),
     Column("arrived_units", Units),
+    Column("orphaned", Boolean, nullable=False, server_default=text("false")),
     Column("error", Text),
     Column("broadcasts", Integer, nullable=False),
     Column("signed_at", Timestamp),
@@ -77,9 +78,13 @@ transactions = Table(
         "ix_transactions_work",
         "status",
         "network",
-        postgresql_where=text("status in ('built', 'signed', 'broadcast', 'unknown', 'confirmed')"),
+        postgresql_where=text(
+            "status in ('built', 'signed', 'broadcast', 'unknown', 'confirmed')"
+            " or (status = 'posted' and block_hash is null)"
+        ),
     ),
     Index("ix_transactions_block", "network", "block_hash"),
+    Index("ix_transactions_orphaned", "network", postgresql_where=text("orphaned")),
 )
 
 nonces = Table(
@@ -187,21 +192,36 @@ def known_purposes(connection: Connection, network: str, hashes: Sequence[str]) 
 def reopen_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:
     """Transactions in blocks that left the chain are looked up, and sent, again.
 
-    Only those not yet posted; a posted one is compared by ``reconcile`` and its bytes are re-sent.
+    Those that were final, and so are booked or about to be, are marked: see ``flow.restore``.
     """
     if not hashes:
         return 0
-    return connection.execute(
+    gone = (transactions.c.network == network, transactions.c.block_hash.in_(list(hashes)))
+    open_again = (
         update(transactions)
         .where(
-            transactions.c.network == network,
-            transactions.c.block_hash.in_(list(hashes)),
+            *gone,
             transactions.c.status.in_(
                 [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
             ),
         )
         .values(block_hash=None, block_number=None)
-    ).rowcount
+    )
+    were_final = (
+        update(transactions)
+        .where(
+            *gone,
+            transactions.c.status.in_(
+                [
+                    TransactionStatus.confirmed.value,
+                    TransactionStatus.posted.value,
+                    TransactionStatus.failed.value,
+                ]
+            ),
+        )
+        .values(block_hash=None, block_number=None, orphaned=True, broadcasts=0, retry_at=None)
+    )
+    return connection.execute(open_again).rowcount + connection.execute(were_final).rowcount
 
 
 def list_in_flight(connection: Connection, network: str) -> list[ChainTransaction]:

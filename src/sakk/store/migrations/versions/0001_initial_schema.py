@@ -728,6 +728,7 @@ def upgrade() -> None:
         sa.Column("succeeded", sa.Boolean(), nullable=True),
         sa.Column("gas_cost", sa.Numeric(precision=78, scale=0), nullable=True),
         sa.Column("arrived_units", sa.Numeric(precision=78, scale=0), nullable=True),
+        sa.Column("orphaned", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("broadcasts", sa.Integer(), nullable=False),
         sa.Column("signed_at", sa.DateTime(timezone=True), nullable=True),
@@ -745,6 +746,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_transactions_block", "transactions", ["network", "block_hash"], unique=False
     )
+    op.create_index(
+        "ix_transactions_orphaned",
+        "transactions",
+        ["network"],
+        unique=False,
+        postgresql_where=sa.text("orphaned"),
+    )
     op.create_index("ix_transactions_subject", "transactions", ["subject"], unique=False)
     op.create_index(
         "ix_transactions_work",
@@ -753,6 +761,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text(
             "status in ('built', 'signed', 'broadcast', 'unknown', 'confirmed')"
+            " or (status = 'posted' and block_hash is null)"
         ),
     )
     op.create_index("uq_transactions_hash", "transactions", ["network", "hash"], unique=True)
