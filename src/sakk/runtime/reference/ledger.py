@@ -1,0 +1,308 @@
+"""The page of the ledger: the chart, the codes, what each flow posts, and what is refused."""
+
+from datetime import UTC, datetime
+
+from sakk.core import chart, payin, payout, sweep, transaction, transfer
+from sakk.core.chart import LedgerAccount, TransferCode
+from sakk.core.outflow import Outflow
+from sakk.core.outflow import postings as outflow_postings
+from sakk.core.payin import PayIn, PayInRole
+from sakk.core.payout import Payout
+from sakk.core.posting import Posting, reversed_postings
+from sakk.core.sweep import Sweep
+from sakk.core.transaction import ChainTransaction
+from sakk.core.transfer import BookTransfer
+from sakk.ledger.types import CreateTransferStatus
+from sakk.runtime.reference.markdown import code, page, summary, table
+
+ASSET = "ASSET"
+NATIVE = "NATIVE"
+NETWORK = "NETWORK"
+ACCOUNT = "acct_…"
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+DECIMALS = 6
+MOVED_WHEN = {
+    TransferCode.payin: "a pay-in is credited",
+    TransferCode.payin_quarantined: "a pay-in is held by screening",
+    TransferCode.payin_released: "a held pay-in is released by a person",
+    TransferCode.payin_reversed: "a reorganisation took a posted pay-in off the chain",
+    TransferCode.payin_suspense: "the account's policy leaves all or part of a pay-in to a person",
+    TransferCode.payin_dust: "a token has more decimals than its currency",
+    TransferCode.treasury_funded: "the operator sends coins to the treasury",
+    TransferCode.payout_hold: "a payout is requested (pending)",
+    TransferCode.payout: "a payout is final on its chain",
+    TransferCode.payout_void: "not used: a void takes its hold's code",
+    TransferCode.sweep: "a deposit has reached the treasury",
+    TransferCode.sweep_loss: "a token kept part of a sweep for itself",
+    TransferCode.topup: "the treasury gave a deposit address native coin for gas",
+    TransferCode.gas: "a transaction of ours is final, whether or not it succeeded",
+    TransferCode.outflow: "coins left an address of ours without a transaction of ours",
+    TransferCode.outflow_reversed: "not used yet",
+    TransferCode.book_transfer: "an account sends money to another account here",
+}
+
+
+def ledger_page() -> str:
+    """Accounts, transfer codes, worked examples, refusals."""
+    return page(
+        "Ledger",
+        "What the ledger is and why it is built so: [the ledger](../concepts/ledger.md). The "
+        "numbers of codes stand in the journal and never change.",
+        "## Accounts",
+        "An account's full name is its path, `#` and its unit. The unit is an asset (CAIP-19, in "
+        "atomic units) for coins that are held, or a currency for money that is owed; test money "
+        "has units of its own, `test/usdc`. Below, `ASSET` stands for a token such as "
+        "`eip155:8453/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913`, `NATIVE` for the "
+        "network's own coin (`eip155:8453/slip44:60`), `NETWORK` for `eip155:8453`. **Limit**: "
+        "the account can not be overdrawn.",
+        table(
+            ["code", "name", "path", "unit", "limit", "meaning"],
+            [
+                [
+                    str(int(account.code)),
+                    code(account.code.name),
+                    code(account.path),
+                    code(account.unit),
+                    "yes" if account.debits_must_not_exceed_credits else "",
+                    meaning,
+                ]
+                for account, meaning in _accounts()
+            ],
+        ),
+        "## Transfer codes",
+        table(
+            ["code", "name", "moved when"],
+            [[str(int(each)), code(each.name), MOVED_WHEN[each]] for each in TransferCode],
+        ),
+        "## What each flow posts",
+        "Made by the same functions that post: a coin with 6 decimals, credited as `usdc` to the "
+        "account `acct_…`, in live mode. The legs of a set happen together or not at all.",
+        *_examples(),
+        "## Refusals",
+        "Of several that apply, the first in this order is given. A refusal marked *again* may "
+        "pass later; it is journalled like a success, and a later attempt has an id of its own.",
+        table(
+            ["number", "status", "again"],
+            [
+                [str(int(each)), code(each.name), "yes" if each.transient else ""]
+                for each in CreateTransferStatus
+            ],
+        ),
+    )
+
+
+def _accounts() -> list[tuple[LedgerAccount, str]]:
+    unit = "usdc"
+    held = summary(chart.custody)[:-1]
+    return [
+        (chart.custody(ASSET, "deposit"), f"{held}: on deposit addresses."),
+        (chart.custody(ASSET, "hot"), f"{held}: in the treasury."),
+        (chart.custody(ASSET, "cold"), "Not used yet."),
+        (chart.dust(ASSET), summary(chart.dust)),
+        (chart.suspense(ASSET), summary(chart.suspense)),
+        (chart.quarantine(ASSET), summary(chart.quarantine)),
+        (chart.gas(NETWORK, NATIVE), summary(chart.gas)),
+        (chart.conversion_asset(ASSET), summary(chart.conversion_asset)),
+        (chart.conversion_currency(ASSET, unit), summary(chart.conversion_currency)),
+        (chart.merchant(ACCOUNT, "incoming", unit), "Not used yet."),
+        (chart.merchant(ACCOUNT, "available", unit), summary(chart.merchant)),
+        (chart.merchant(ACCOUNT, "reserved", unit), "Not used yet."),
+        (chart.receivable(ACCOUNT, unit), summary(chart.receivable)),
+        (chart.payout_in_flight(unit), summary(chart.payout_in_flight)),
+        (chart.fee_revenue(unit), summary(chart.fee_revenue)),
+        (chart.equity_operator(ASSET), summary(chart.equity_operator)),
+        (chart.loss("transfer_fee", ASSET), summary(chart.loss)),
+    ]
+
+
+def _examples() -> list[str]:
+    credited = _payin(credit_units=25_000_000)
+    reversal = reversed_postings(_booked(credited), TransferCode.payin_reversed)
+    paid = _payout()
+    sent = _transaction()
+    return [
+        _example("A pay-in of 25 USDC, posted", _booked(credited)),
+        _example(
+            "An overpaid one (30 for 25) under `over: refund_due`",
+            _booked(_payin(token_amount=30_000_000, credit_units=25_000_000, suspense=5_000_000)),
+        ),
+        _example(
+            "A token with 18 decimals: 1.000000000000000007 arrives",
+            payin.postings(
+                _payin(token_amount=10**18 + 7, credit_units=10**18 + 7),
+                asset_decimals=18,
+                currency_decimals=DECIMALS,
+            ),
+        ),
+        _example("Held by screening", payin.quarantine_postings(credited)),
+        _example(
+            "Released after a hold",
+            payin.postings(
+                credited, asset_decimals=DECIMALS, currency_decimals=DECIMALS, source="quarantine"
+            ),
+        ),
+        _example(
+            "Reversed after a reorganisation (what the balance does not cover is debited to "
+            "`receivable` instead)",
+            reversal,
+        ),
+        _example(
+            "The operator funds the treasury",
+            payin.postings(
+                _payin(role=PayInRole.treasury, credit_units=25_000_000),
+                asset_decimals=DECIMALS,
+                currency_decimals=DECIMALS,
+            ),
+        ),
+        _example("A payout of 10 USDC is requested (pending)", [payout.hold_posting(paid)]),
+        _example(
+            "The payout is final: the hold is posted, and with it",
+            [
+                *transaction.gas_postings(sent, native_asset=NATIVE),
+                *payout.settlement_postings(paid),
+            ],
+        ),
+        _example("A sweep of 25 USDC", sweep.postings(_sweep(), arrived_units=25_000_000)),
+        _example("A top-up for its gas", transaction.topup_postings(sent, native_asset=NATIVE)),
+        _example("An outflow that is not ours", outflow_postings(_outflow())),
+        _example("A book transfer of 5 USDC", transfer.postings(_transfer())),
+    ]
+
+
+def _example(title: str, postings: list[Posting]) -> str:
+    rows = [
+        [code(each.debit.name), code(each.credit.name), f"{each.amount:,}", code(each.code.name)]
+        for each in postings
+    ]
+    return f"### {title}\n\n" + table(["debit", "credit", "amount", "code"], rows)
+
+
+def _booked(row: PayIn) -> list[Posting]:
+    return payin.postings(row, asset_decimals=DECIMALS, currency_decimals=DECIMALS)
+
+
+def _payin(
+    *,
+    credit_units: int,
+    token_amount: int = 25_000_000,
+    suspense: int = 0,
+    role: PayInRole = PayInRole.payment,
+) -> PayIn:
+    return PayIn(
+        id="pin_…",
+        account_id=ACCOUNT,
+        livemode=True,
+        network=NETWORK,
+        asset=ASSET,
+        currency="usdc",
+        token_amount=token_amount,
+        address="0x…",
+        sender="0x…",
+        tx_hash="0x…",
+        log_index=0,
+        block_number=0,
+        block_hash="0x…",
+        block_timestamp=0,
+        status="screened",
+        role=role.value,
+        credit_units=credit_units,
+        suspense_units=suspense,
+        created=THEN,
+    )
+
+
+def _payout() -> Payout:
+    return Payout(
+        id="po_…",
+        account_id=ACCOUNT,
+        livemode=True,
+        amount=10_000_000,
+        fee=0,
+        currency="usdc",
+        decimals=DECIMALS,
+        network=NETWORK,
+        asset=ASSET,
+        token_amount=10_000_000,
+        destination="0x…",
+        fee_mode="sender",
+        status="confirmed",
+        hold="held",
+        metadata={},
+        created=THEN,
+    )
+
+
+def _sweep() -> Sweep:
+    return Sweep(
+        id="sw_…",
+        livemode=True,
+        network=NETWORK,
+        asset=ASSET,
+        address="0x…",
+        key_index=0,
+        destination="0x…",
+        token_amount=25_000_000,
+        status="confirmed",
+        created=THEN,
+    )
+
+
+def _transaction() -> ChainTransaction:
+    return ChainTransaction(
+        id="tx_…",
+        livemode=True,
+        network=NETWORK,
+        purpose="payout",
+        subject="po_…",
+        sender="0x…",
+        key_branch="treasury",
+        key_index=0,
+        nonce=0,
+        asset=ASSET,
+        destination="0x…",
+        token_amount=80_000_000_000_000,
+        gas_limit=0,
+        max_fee_per_gas=0,
+        max_priority_fee_per_gas=0,
+        unsigned=b"",
+        since_block=0,
+        status="confirmed",
+        gas_cost=63_000_000_000_000,
+        created=THEN,
+    )
+
+
+def _outflow() -> Outflow:
+    return Outflow(
+        id="out_…",
+        livemode=True,
+        network=NETWORK,
+        asset=ASSET,
+        token_amount=1_000_000,
+        address="0x…",
+        place="deposit",
+        receiver="0x…",
+        tx_hash="0x…",
+        log_index=0,
+        block_number=0,
+        block_hash="0x…",
+        status="seen",
+        created=THEN,
+    )
+
+
+def _transfer() -> BookTransfer:
+    return BookTransfer(
+        id="tr_…",
+        account_id=ACCOUNT,
+        livemode=True,
+        destination="acct_other",
+        amount=5_000_000,
+        currency="usdc",
+        decimals=DECIMALS,
+        status="requested",
+        failure_code=None,
+        description=None,
+        metadata={},
+        created=THEN,
+    )
