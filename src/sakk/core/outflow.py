@@ -12,7 +12,7 @@ from typing import Any
 from sakk.core import chart
 from sakk.core.chart import Custody, TransferCode
 from sakk.core.evm import checksum_address
-from sakk.core.posting import Posting
+from sakk.core.posting import Posting, reversed_postings
 
 
 class OutflowStatus(StrEnum):
@@ -58,6 +58,11 @@ def postings(outflow: Outflow) -> list[Posting]:
             TransferCode.outflow,
         )
     ]
+
+
+def reversal(outflow: Outflow) -> list[Posting]:
+    """Undo the postings of an outflow that the chain has undone."""
+    return reversed_postings(postings(outflow), TransferCode.outflow_reversed)
 
 
 def public(outflow: Outflow) -> dict[str, Any]:

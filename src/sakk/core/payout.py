@@ -125,7 +125,13 @@ def settlement_postings(payout: Payout) -> list[Posting]:
 
 
 def is_cancelable(payout: Payout) -> bool:
-    """A payout may be called off until a transaction carries its nonce."""
+    """A payout may be called off until a transaction carries its nonce.
+
+    Not before its money is reserved either: the ledger may hold what the row does not say yet, and
+    only a held one is given back.
+    """
+    if payout.hold != HoldStatus.held:
+        return False
     match PayoutStatus(payout.status):
         case PayoutStatus.requested | PayoutStatus.screened | PayoutStatus.approved:
             return payout.transaction is None

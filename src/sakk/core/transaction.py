@@ -42,7 +42,8 @@ class ChainTransaction:
 
     ``subject``: the payout, refund or sweep that it carries out. ``since_block``: the head's number
     when the nonce was taken. ``succeeded``: what the receipt says, None before. ``arrived_units``:
-    what the receipt's logs say reached the destination.
+    what reached the destination. ``orphaned``: it was final, and its block left the chain
+    since: the same bytes are sent again.
     """
 
     id: str
@@ -72,6 +73,7 @@ class ChainTransaction:
     succeeded: bool | None = None
     gas_cost: int | None = None
     arrived_units: int | None = None
+    orphaned: bool = False
     error: str | None = None
     broadcasts: int = 0
     attempt: int = 0

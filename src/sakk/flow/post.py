@@ -12,11 +12,7 @@ import structlog
 from sqlalchemy import Connection, and_, or_
 
 from sakk.core import event
-from sakk.core.event import NewEvent
 from sakk.core.network import Asset, Currency
-from sakk.core.outflow import Outflow, OutflowStatus
-from sakk.core.outflow import postings as outflow_postings
-from sakk.core.outflow import public as public_outflow
 from sakk.core.payin import PayIn, PayInRole, PayInStatus, postings, quarantine_postings
 from sakk.flow import payment as payment_flow
 from sakk.flow.book import Outcome, PostingSet
@@ -25,13 +21,11 @@ from sakk.flow.payin import UNBOOKABLE, payin_event
 from sakk.flow.stage import Stage, wake
 from sakk.store import address, network
 from sakk.store import event as events
-from sakk.store import outflow as outflow_store
 from sakk.store import payin as store
 from sakk.store import payment as payments
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
-from sakk.store.network import cursors, networks
+from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +49,11 @@ def post_stage(parts: Parts) -> Stage:
             currencies = {each.currency: each for each in network.list_currencies(connection)}
         if not rows:
             return 0
-        failpoint("payin.post.before")
-        outcomes = parts.books.post([posting_set(row, assets, currencies) for row in rows])
-        failpoint("payin.post.after")
+        ids = [row.id for row in rows]
+        with given_back_on_error(parts.database, store.payins, ids, token=token):
+            failpoint("payin.post.before")
+            outcomes = parts.books.post([posting_set(row, assets, currencies) for row in rows])
+            failpoint("payin.post.after")
         now = parts.clock()
         with parts.database.begin() as connection:
             _record(connection, rows, outcomes, token=token, now=now)
@@ -181,72 +177,3 @@ def _settle(connection: Connection, rows: Sequence[PayIn], *, token: str) -> set
         token=token,
     )
     return held
-
-
-def outflow_stage(parts: Parts) -> Stage:
-    """The stage that books coins which left our addresses without us, at finality."""
-    final = (
-        cursors.select()
-        .with_only_columns(cursors.c.block_number - networks.c.confirmations)
-        .where(
-            cursors.c.network == outflow_store.outflows.c.network,
-            networks.c.network == cursors.c.network,
-        )
-        .scalar_subquery()
-    )
-
-    def run() -> int:
-        token = new_id("lease")
-        table = outflow_store.outflows
-        with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Outflow,
-                table.c.status == OutflowStatus.seen.value,
-                ~table.c.orphaned,
-                table.c.block_number <= final,
-                token=token,
-                now=parts.clock(),
-            )
-        if not rows:
-            return 0
-        outcomes = parts.books.post(
-            [PostingSet(row.id, "outflow", row.attempt, outflow_postings(row)) for row in rows]
-        )
-        now = parts.clock()
-        with parts.database.begin() as connection:
-            booked = [
-                replace(row, status=OutflowStatus.posted.value)
-                for row, outcome in zip(rows, outcomes, strict=True)
-                if outcome.booked
-            ]
-            settled = settle(
-                connection,
-                table,
-                [{"id": row.id, "status": row.status} for row in booked],
-                token=token,
-            )
-            if settled == len(booked):
-                address.add_deposits(
-                    connection,
-                    [
-                        (row.address, row.asset, -row.token_amount)
-                        for row in booked
-                        if row.place == "deposit"
-                    ],
-                )
-            events.append(connection, [_outflow_event(row) for row in booked], now=now)
-        return len(rows)
-
-    return Stage("outflow.post", run)
-
-
-def _outflow_event(row: Outflow) -> NewEvent:
-    return NewEvent(
-        account_id=None,
-        livemode=row.livemode,
-        type=event.OUTFLOW_POSTED,
-        object_id=row.id,
-        object=public_outflow(row),
-    )

@@ -17,6 +17,7 @@ from sakk.core.errors import SakkError
 from sakk.core.event import NewEvent
 from sakk.core.network import Network, Quirk
 from sakk.core.outflow import Outflow, OutflowStatus
+from sakk.core.outflow import public as public_outflow
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.transaction import Purpose
 from sakk.flow.context import Parts
@@ -130,10 +131,17 @@ class Follower:
             hashes = [block.ref.hash for block in blocks]
             network.insert_blocks(connection, [_block(self.name, block.ref) for block in blocks])
             payin.revive(connection, self.name, hashes)
+            outflow.revive(connection, self.name, hashes)
             self._record(connection, transfers, refs)
             if last.number // PRUNE_EVERY != (cursor.block_number or 0) // PRUNE_EVERY:
                 network.prune_blocks(connection, self.name, below=last.number - BLOCKS_KEPT)
-            wake(connection, "payin.match", "payin.finality", "transaction.confirm")
+            wake(
+                connection,
+                "payin.match",
+                "payin.finality",
+                "transaction.confirm",
+                "transaction.restore",
+            )
         cursor_number.labels(self.name).set(last.number)
 
     def _write_reorg(self, cursor: Cursor, reorg: Reorg, head: BlockRef) -> None:
@@ -159,7 +167,14 @@ class Follower:
                 [_reorganized(found, back_to=back_to, depth=len(reorg.orphaned))],
                 now=now,
             )
-            wake(connection, "payin.orphan", "payin.reverse", "transaction.confirm")
+            wake(
+                connection,
+                "payin.orphan",
+                "payin.reverse",
+                "outflow.reverse",
+                "transaction.confirm",
+                "transaction.restore",
+            )
 
     def _at(self, cursor: Cursor, ref: BlockRef | None, head: BlockRef) -> Cursor:
         return replace(
@@ -226,8 +241,9 @@ class Follower:
             for each in leaving
             if each.sender in ours and each.asset in listed
         ]
-        outflow.insert_seen(connection, rows)
-        if rows:
+        fresh = outflow.insert_seen(connection, rows)
+        events.append(connection, [_outflow_seen(row) for row in rows if row.id in fresh], now=now)
+        if fresh:
             log.error("watch.outflow", network=self.name, transactions=[r.tx_hash for r in rows])
             wake(connection, "outflow.post")
 
@@ -349,6 +365,16 @@ def _outflow(found: Network, seen: TransferSeen, *, treasury: bool, now: datetim
         status=OutflowStatus.seen.value,
         orphaned=False,
         created=now,
+    )
+
+
+def _outflow_seen(row: Outflow) -> NewEvent:
+    return NewEvent(
+        account_id=None,
+        livemode=row.livemode,
+        type=event.OUTFLOW_SEEN,
+        object_id=row.id,
+        object=public_outflow(row),
     )
 
 

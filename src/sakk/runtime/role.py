@@ -19,7 +19,8 @@ from sakk.flow.finality import finality_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
-from sakk.flow.post import outflow_stage, post_stage
+from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
+from sakk.flow.post import post_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
 from sakk.flow.screen import payout_screen_stage, screen_stage
 from sakk.flow.settle import settle_stage
@@ -109,6 +110,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         orphan_stage(parts),
         reverse_stage(parts),
         outflow_stage(parts),
+        outflow_reverse_stage(parts),
         expire_stage(parts),
         collect_stage(parts),
         sweep_build_stage(parts),

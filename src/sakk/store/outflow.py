@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from sakk.core.outflow import Outflow
+from sakk.core.outflow import Outflow, OutflowStatus
 from sakk.store.database import row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
@@ -54,14 +54,33 @@ outflows = Table(
 )
 
 
-def insert_seen(connection: Connection, rows: Sequence[Outflow]) -> None:
-    """Record outflows; one that is recorded already is left alone."""
-    if rows:
-        statement = insert(outflows).on_conflict_do_nothing(
-            index_elements=["network", "block_hash", "tx_hash", "log_index"],
-            index_where=text("status not in ('orphaned', 'reversed')"),
+def insert_seen(connection: Connection, rows: Sequence[Outflow]) -> set[str]:
+    """Record outflows; one that is recorded already is left alone. Returns the ids of the new."""
+    if not rows:
+        return set()
+    statement = insert(outflows).on_conflict_do_nothing(
+        index_elements=["network", "block_hash", "tx_hash", "log_index"],
+        index_where=text("status not in ('orphaned', 'reversed')"),
+    )
+    fresh = connection.execute(statement.returning(outflows.c.id), [row_of(row) for row in rows])
+    return set(fresh.scalars())
+
+
+def revive(connection: Connection, network: str, hashes: Sequence[str]) -> None:
+    """A block came back before its outflows were taken back: they stand again."""
+    if hashes:
+        connection.execute(
+            update(outflows)
+            .where(
+                outflows.c.network == network,
+                outflows.c.block_hash.in_(hashes),
+                outflows.c.orphaned,
+                outflows.c.status.not_in(
+                    [OutflowStatus.orphaned.value, OutflowStatus.reversed.value]
+                ),
+            )
+            .values(orphaned=False)
         )
-        connection.execute(statement, [row_of(row) for row in rows])
 
 
 def mark_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:

@@ -1,0 +1,169 @@
+"""Outflows: book coins that left our addresses without us, and take that back if the chain does.
+
+At finality the ledger says that they are gone, against suspense. A reorganisation before that
+closes the row; after, new transfers bring the coins back.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Table, select
+
+from sakk.core import event
+from sakk.core import outflow as rules
+from sakk.core.event import NewEvent
+from sakk.core.outflow import Outflow, OutflowStatus
+from sakk.flow.book import Outcome, PostingSet
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage
+from sakk.store import address
+from sakk.store import event as events
+from sakk.store import outflow as store
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.network import cursors, networks
+
+BATCH_MAX = 100
+
+log = structlog.get_logger(__name__)
+
+
+def outflow_stage(parts: Parts) -> Stage:
+    """The stage that books coins which left our addresses without us, at finality."""
+    table = store.outflows
+    final = (
+        select(cursors.c.block_number - networks.c.confirmations)
+        .where(cursors.c.network == table.c.network, networks.c.network == cursors.c.network)
+        .scalar_subquery()
+    )
+
+    def run() -> int:
+        return _book(
+            parts,
+            table.c.status == OutflowStatus.seen.value,
+            ~table.c.orphaned,
+            table.c.block_number <= final,
+            step="outflow",
+            postings=rules.postings,
+            status=OutflowStatus.posted,
+        )
+
+    return Stage("outflow.post", run)
+
+
+def outflow_reverse_stage(parts: Parts) -> Stage:
+    """The stage that undoes outflows which the chain has undone."""
+    table = store.outflows
+
+    def run() -> int:
+        closed = _close_unbooked(parts, table)
+        return closed + _book(
+            parts,
+            table.c.status == OutflowStatus.posted.value,
+            table.c.orphaned,
+            step="outflow.reverse",
+            postings=rules.reversal,
+            status=OutflowStatus.reversed,
+        )
+
+    return Stage("outflow.reverse", run)
+
+
+def outflow_event(row: Outflow, name: str) -> NewEvent:
+    """An event about an outflow; the operator's alone."""
+    return NewEvent(
+        account_id=None,
+        livemode=row.livemode,
+        type=name,
+        object_id=row.id,
+        object=rules.public(row),
+    )
+
+
+def _close_unbooked(parts: Parts, table: Table) -> int:
+    """What left the chain before it was booked is closed; a post under way goes first."""
+    token = new_id("lease")
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        rows = claim(
+            connection,
+            table,
+            Outflow,
+            table.c.status == OutflowStatus.seen.value,
+            table.c.orphaned,
+            token=token,
+            now=now,
+            limit=BATCH_MAX,
+        )
+        closed = [replace(row, status=OutflowStatus.orphaned.value) for row in rows]
+        settle(
+            connection, table, [{"id": row.id, "status": row.status} for row in closed], token=token
+        )
+        events.append(
+            connection, [outflow_event(row, event.OUTFLOW_ORPHANED) for row in closed], now=now
+        )
+    return len(closed)
+
+
+def _book(
+    parts: Parts,
+    *conditions: Any,
+    step: str,
+    postings: Callable[[Outflow], list[Any]],
+    status: OutflowStatus,
+) -> int:
+    table = store.outflows
+    token = new_id("lease")
+    with parts.database.begin() as connection:
+        rows = claim(
+            connection,
+            table,
+            Outflow,
+            *conditions,
+            token=token,
+            now=parts.clock(),
+            limit=BATCH_MAX,
+        )
+    if not rows:
+        return 0
+    failpoint("outflow.post.before")
+    outcomes = parts.books.post(
+        [PostingSet(row.id, step, row.attempt, postings(row)) for row in rows]
+    )
+    failpoint("outflow.post.after")
+    with parts.database.begin() as connection:
+        for row, outcome in zip(rows, outcomes, strict=True):
+            _record(connection, parts, row, outcome, status=status, token=token)
+    return len(rows)
+
+
+def _record(
+    connection: Connection,
+    parts: Parts,
+    row: Outflow,
+    outcome: Outcome,
+    *,
+    status: OutflowStatus,
+    token: str,
+) -> None:
+    now = parts.clock()
+    change: dict[str, Any] = {"id": row.id, "status": status.value, "attempt": 0}
+    if not outcome.booked:
+        log.error("outflow.refused", outflow=row.id, refusal=str(outcome.refusal))
+        change = {
+            "id": row.id,
+            "status": row.status,
+            "attempt": row.attempt + 1,
+            "failures": row.failures + 1,
+            "retry_at": now + retry_delay(row.failures),
+        }
+    if not settle(connection, store.outflows, [change], token=token) or not outcome.booked:
+        return
+    left = -row.token_amount if status is OutflowStatus.posted else row.token_amount
+    if row.place == "deposit":
+        address.add_deposits(connection, [(row.address, row.asset, left)])
+    name = event.OUTFLOW_POSTED if status is OutflowStatus.posted else event.OUTFLOW_ORPHANED
+    events.append(connection, [outflow_event(replace(row, status=status.value), name)], now=now)

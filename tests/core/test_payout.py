@@ -1,0 +1,124 @@
+"""Payouts, as rules: what is reserved, what settles it, what may be called off, what is shown."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sakk.core import chart
+from sakk.core.chart import TransferCode
+from sakk.core.payout import (
+    HoldStatus,
+    Payout,
+    PayoutStatus,
+    debited,
+    delivered,
+    hold_posting,
+    is_cancelable,
+    public,
+    settlement_postings,
+)
+from sakk.core.posting import Posting
+
+ASSET = "eip155:84532/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
+DESTINATION = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+UNIT = "test/usdc"
+
+
+def payout(**changes: Any) -> Payout:
+    row = Payout(
+        id="po_1",
+        account_id="acct_1",
+        livemode=False,
+        amount=5_000_000,
+        fee=0,
+        currency="usdc",
+        decimals=6,
+        network="eip155:84532",
+        asset=ASSET,
+        token_amount=5_000_000,
+        destination=DESTINATION,
+        fee_mode="sender",
+        status="requested",
+        hold="none",
+        metadata={"order": "7"},
+        created=MOMENT,
+    )
+    return replace(row, **changes)
+
+
+@pytest.mark.parametrize(
+    ("fee_mode", "fee", "taken", "sent"),
+    [
+        ("sender", 0, 5_000_000, 5_000_000),
+        ("receiver", 0, 5_000_000, 5_000_000),
+        ("sender", 20_000, 5_020_000, 5_000_000),
+        ("receiver", 20_000, 5_000_000, 4_980_000),
+    ],
+)
+def test_who_bears_the_fee(fee_mode: str, fee: int, taken: int, sent: int) -> None:
+    row = payout(fee_mode=fee_mode, fee=fee)
+    assert (debited(row), delivered(row)) == (taken, sent)
+    assert debited(row) == delivered(row) + fee
+
+
+def test_the_hold_is_what_the_balance_gives() -> None:
+    assert hold_posting(payout(fee=20_000)) == Posting(
+        debit=chart.merchant("acct_1", "available", UNIT),
+        credit=chart.payout_in_flight(UNIT),
+        amount=5_020_000,
+        code=TransferCode.payout_hold,
+    )
+
+
+def test_live_money_is_held_in_its_own_unit() -> None:
+    assert hold_posting(payout(livemode=True)).debit.unit == "usdc"
+
+
+@pytest.mark.parametrize("fee_mode", ["sender", "receiver"])
+@pytest.mark.parametrize("fee", [0, 20_000])
+def test_settlement_empties_what_is_in_flight(fee_mode: str, fee: int) -> None:
+    row = payout(fee_mode=fee_mode, fee=fee, token_amount=77)
+    postings = settlement_postings(row)
+    in_flight = chart.payout_in_flight(UNIT)
+    assert sum(each.amount for each in postings if each.debit == in_flight) == debited(row)
+    coins = [each for each in postings if each.credit == chart.custody(ASSET, "hot")]
+    assert [(each.debit, each.amount) for each in coins] == [(chart.conversion_asset(ASSET), 77)]
+    fees = [each.amount for each in postings if each.credit == chart.fee_revenue(UNIT)]
+    assert fees == ([fee] if fee else [])
+    assert {each.code for each in postings} == {TransferCode.payout}
+
+
+@pytest.mark.parametrize("status", list(PayoutStatus))
+@pytest.mark.parametrize("transaction", [None, "tx_1"])
+def test_it_is_called_off_only_before_a_transaction(
+    status: PayoutStatus, transaction: str | None
+) -> None:
+    early = {PayoutStatus.requested, PayoutStatus.screened, PayoutStatus.approved}
+    row = payout(status=status.value, transaction=transaction, hold=HoldStatus.held.value)
+    assert is_cancelable(row) is (status in early and transaction is None)
+
+
+def test_it_is_not_called_off_while_its_reservation_is_being_made() -> None:
+    assert not is_cancelable(payout(hold=HoldStatus.none.value))
+
+
+def test_what_is_shown() -> None:
+    shown = public(payout(screening="scr_1", tx_hash="0xab", under_review=True), operator=False)
+    assert shown["destination"] == {
+        "network": "eip155:84532",
+        "address": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+    }
+    assert shown["amount_decimal"] == "5.000000"
+    assert shown["token_amount"] == "5000000"
+    assert shown["metadata"] == {"order": "7"}
+    assert shown["created"] == int(MOMENT.timestamp())
+    assert shown["under_review"] is True
+
+
+def test_a_screening_is_shown_to_the_operator_alone() -> None:
+    row = payout(screening="scr_1")
+    assert public(row, operator=False)["screening"] is None
+    assert public(row, operator=True)["screening"] == "scr_1"

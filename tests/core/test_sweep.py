@@ -1,0 +1,54 @@
+"""Sweeps, as rules: what arrived is hot, what did not is lost, and both leave the deposit."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sakk.core import chart
+from sakk.core.chart import TransferCode
+from sakk.core.sweep import Sweep, postings, public
+
+ASSET = "eip155:84532/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
+SWEEP = Sweep(
+    id="sw_1",
+    livemode=False,
+    network="eip155:84532",
+    asset=ASSET,
+    address="0x70997970c51812dc3a010c7d01b50e0d17dc79c8",
+    key_index=3,
+    destination="0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc",
+    token_amount=1_000,
+    status="confirmed",
+    created=datetime(2026, 1, 2, tzinfo=UTC),
+)
+
+
+@pytest.mark.parametrize(
+    ("arrived", "hot", "lost"),
+    [
+        (1_000, 1_000, 0),
+        (999, 999, 1),
+        (0, 0, 1_000),
+        # A token that credits more than was sent: the surplus is no part of this sweep.
+        (1_001, 1_000, 0),
+    ],
+)
+def test_postings(arrived: int, hot: int, lost: int) -> None:
+    legs = postings(SWEEP, arrived_units=arrived)
+    assert {each.credit for each in legs} == {chart.custody(ASSET, "deposit")}
+    moved = {(each.debit, each.code): each.amount for each in legs}
+    expected = {
+        (chart.custody(ASSET, "hot"), TransferCode.sweep): hot,
+        (chart.loss("transfer_fee", ASSET), TransferCode.sweep_loss): lost,
+    }
+    assert moved == {key: amount for key, amount in expected.items() if amount}
+    assert sum(each.amount for each in legs) == SWEEP.token_amount
+
+
+def test_what_is_shown() -> None:
+    shown = public(SWEEP)
+    assert shown["object"] == "sweep"
+    assert shown["address"] == "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+    assert shown["destination"] == "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+    assert shown["token_amount"] == "1000"
+    assert (shown["tx_hash"], shown["failure_code"]) == (None, None)

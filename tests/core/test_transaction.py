@@ -1,0 +1,101 @@
+"""Chain transactions, as rules: who pays gas, what a top-up moves, how long a rebroadcast waits."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sakk.core import chart
+from sakk.core.chart import TransferCode
+from sakk.core.posting import Posting
+from sakk.core.transaction import (
+    REBROADCAST_AFTER_MAX,
+    ChainTransaction,
+    custody_place,
+    gas_postings,
+    public,
+    rebroadcast_delay,
+    topup_postings,
+)
+
+NETWORK = "eip155:84532"
+NATIVE = f"{NETWORK}/slip44:60"
+ASSET = f"{NETWORK}/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
+
+
+def transaction(**changes: Any) -> ChainTransaction:
+    row = ChainTransaction(
+        id="tx_1",
+        livemode=False,
+        network=NETWORK,
+        purpose="payout",
+        subject="po_1",
+        sender="0x70997970c51812dc3a010c7d01b50e0d17dc79c8",
+        key_branch="treasury",
+        key_index=0,
+        nonce=4,
+        asset=ASSET,
+        destination="0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc",
+        token_amount=1_000,
+        gas_limit=80_000,
+        max_fee_per_gas=2_000,
+        max_priority_fee_per_gas=1_000,
+        unsigned=b"\x02",
+        since_block=9,
+        status="confirmed",
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    return replace(row, **changes)
+
+
+@pytest.mark.parametrize(("branch", "place"), [("deposit", "deposit"), ("treasury", "hot")])
+def test_gas_leaves_the_custody_of_who_sent(branch: str, place: chart.Custody) -> None:
+    row = transaction(key_branch=branch, gas_cost=21_000, succeeded=False)
+    assert custody_place(branch) == place
+    assert gas_postings(row, native_asset=NATIVE) == [
+        Posting(
+            debit=chart.gas(NETWORK, NATIVE),
+            credit=chart.custody(NATIVE, place),
+            amount=21_000,
+            code=TransferCode.gas,
+        )
+    ]
+
+
+@pytest.mark.parametrize("cost", [None, 0])
+def test_what_was_never_mined_cost_nothing(cost: int | None) -> None:
+    assert gas_postings(transaction(gas_cost=cost), native_asset=NATIVE) == []
+
+
+def test_a_topup_only_moves_between_our_own_places() -> None:
+    row = transaction(purpose="topup", asset=NATIVE, token_amount=5)
+    assert topup_postings(row, native_asset=NATIVE) == [
+        Posting(
+            debit=chart.custody(NATIVE, "deposit"),
+            credit=chart.custody(NATIVE, "hot"),
+            amount=5,
+            code=TransferCode.topup,
+        )
+    ]
+
+
+def test_rebroadcasts_grow_rarer_to_a_limit() -> None:
+    delays = [rebroadcast_delay(count) for count in range(12)]
+    assert delays[:3] == [timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=20)]
+    assert delays == sorted(delays)
+    assert delays[-1] == rebroadcast_delay(10**6) == REBROADCAST_AFTER_MAX
+
+
+@pytest.mark.parametrize(("cost", "shown"), [(None, None), (21_000, "21000"), (0, "0")])
+def test_what_is_shown(cost: int | None, shown: str | None) -> None:
+    document = public(transaction(gas_cost=cost, hash="0xab", block_number=7))
+    assert document == {
+        "id": "tx_1",
+        "hash": "0xab",
+        "nonce": 4,
+        "network": NETWORK,
+        "block_number": 7,
+        "status": "confirmed",
+        "gas_cost": shown,
+    }
