@@ -75,8 +75,6 @@ def list_events(context: Context, query: EventListParameters) -> Listing:
         types=_types(query),
         object_id=query.related_object,
         created_gte=page.created_gte,
-        created_gt=page.created_gt,
-        created_lte=page.created_lte,
         created_lt=page.created_lt,
     )
     return Listing(data=[store.to_public(row) for row in rows], has_more=has_more)

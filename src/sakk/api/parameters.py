@@ -23,7 +23,7 @@ from sakk.core.errors import (
 from sakk.core.money import UNITS_MAX
 from sakk.store.page import LIMIT_DEFAULT, LIMIT_MAX, PageRequest
 
-TIMESTAMP_MAX = 253_402_300_799  # the last second of the year 9999
+TIMESTAMP_MAX = 253_370_764_799  # the last second of the year 9998
 EXPAND_MAX = 20
 MESSAGE_INPUT_MAX = 60
 
@@ -74,6 +74,15 @@ class TimeRange(Strict):
     lt: Timestamp | None = None
     lte: Timestamp | None = None
 
+    def whole_seconds(self) -> tuple[int | None, int | None]:
+        """The first second within, and the first one after; rows have fractions, bounds do not."""
+        firsts = [self.gte, None if self.gt is None else self.gt + 1]
+        ends = [self.lt, None if self.lte is None else self.lte + 1]
+        return (
+            max((bound for bound in firsts if bound is not None), default=None),
+            min((bound for bound in ends if bound is not None), default=None),
+        )
+
 
 def _exactly(value: Any) -> Any:
     """``created=1700000000`` means that very second."""
@@ -96,15 +105,13 @@ class ListParameters(Parameters):
             raise ParameterInvalid(
                 "Give starting_after or ending_before, not both.", param="ending_before"
             )
-        created = self.created or TimeRange()
+        first, end = (self.created or TimeRange()).whole_seconds()
         return PageRequest(
             limit=self.limit,
             starting_after=self.starting_after,
             ending_before=self.ending_before,
-            created_gt=moment(created.gt),
-            created_gte=moment(created.gte),
-            created_lt=moment(created.lt),
-            created_lte=moment(created.lte),
+            created_gte=moment(first),
+            created_lt=moment(end),
         )
 
 

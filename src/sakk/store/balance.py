@@ -110,14 +110,10 @@ def _without_test(unit: ColumnElement[str]) -> ColumnElement[str]:
 def _bounds(page: PageRequest) -> list[ColumnElement[bool]]:
     at = ledger_entries.c.timestamp
     bounds: list[ColumnElement[bool]] = []
-    if page.created_gt is not None:
-        bounds.append(at > page.created_gt)
     if page.created_gte is not None:
         bounds.append(at >= page.created_gte)
     if page.created_lt is not None:
         bounds.append(at < page.created_lt)
-    if page.created_lte is not None:
-        bounds.append(at <= page.created_lte)
     return bounds
 
 

@@ -17,15 +17,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page: at most one of the two cursors, and bounds of the time of creation."""
+    """Which page: at most one of the two cursors, and bounds of the time of creation.
+
+    The API shows whole seconds, so its ``gt`` and ``lte`` are these two bounds a second later.
+    """
 
     limit: int = LIMIT_DEFAULT
     starting_after: str | None = None
     ending_before: str | None = None
-    created_gt: datetime | None = None
     created_gte: datetime | None = None
     created_lt: datetime | None = None
-    created_lte: datetime | None = None
 
 
 def fetch_page(
@@ -88,11 +89,8 @@ def _rows(connection: Connection, statement: Select[Any], make: Callable[..., T]
 
 def _is_created_within(created: int, page: PageRequest) -> bool:
     moment = datetime.fromtimestamp(created, UTC)
-    return (
-        (page.created_gt is None or moment > page.created_gt)
-        and (page.created_gte is None or moment >= page.created_gte)
-        and (page.created_lt is None or moment < page.created_lt)
-        and (page.created_lte is None or moment <= page.created_lte)
+    return (page.created_gte is None or moment >= page.created_gte) and (
+        page.created_lt is None or moment < page.created_lt
     )
 
 
@@ -117,12 +115,8 @@ def _check_cursor(
 
 def _created(table: Table, page: PageRequest) -> list[ColumnElement[bool]]:
     bounds = []
-    if page.created_gt is not None:
-        bounds.append(table.c.created > page.created_gt)
     if page.created_gte is not None:
         bounds.append(table.c.created >= page.created_gte)
     if page.created_lt is not None:
         bounds.append(table.c.created < page.created_lt)
-    if page.created_lte is not None:
-        bounds.append(table.c.created <= page.created_lte)
     return bounds
