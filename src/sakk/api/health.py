@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from fastapi import Response
@@ -10,6 +11,8 @@ from sqlalchemy import text
 from sakk.api.answer import encode
 from sakk.api.dependencies import Dependencies
 from sakk.core.errors import SakkError
+from sakk.store.database import Database
+from sakk.store.migrate import expected_revision
 
 JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -55,19 +58,31 @@ def health_routes(
 def failures(dependencies: Dependencies) -> dict[str, str]:
     """What keeps this process from serving, by name; empty when it is ready."""
     failing: dict[str, str] = {}
-    try:
-        with dependencies.database.begin() as connection:
-            connection.execute(text("SELECT 1"))
-    except Exception as error:
-        failing["database"] = type(error).__name__
-    for name, check in dependencies.checks.items():
+    checks = {"database": lambda: check_schema(dependencies.database), **dependencies.checks}
+    for name, check in checks.items():
         try:
             problem = check()
         except Exception as error:
+            # Only the kind: readiness is told without a key.
             problem = type(error).__name__
         if problem is not None:
             failing[name] = problem
     return failing
+
+
+def check_schema(database: Database) -> str | None:
+    """What is wrong with the database: it is away, or its schema is not this code's."""
+    expected = _expected_revision()
+    with database.begin() as connection:
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found != expected:
+        return f"the schema is at revision {found}, this code needs {expected}"
+    return None
+
+
+@cache
+def _expected_revision() -> str | None:
+    return expected_revision()
 
 
 def error_classes() -> list[type[SakkError]]:
