@@ -7,6 +7,8 @@ Called as ``python flood.py DATABASE_URL FIRST_ID THREADS``.
 import sys
 import threading
 
+import structlog
+
 from sakk.core.errors import Unavailable
 from sakk.ledger.types import Account, Ledger, OutcomeUnknown, Transfer
 from sakk.ledger.writer import open_ledger
@@ -24,7 +26,8 @@ def flood(ledger: Ledger, first: int) -> None:
         try:
             results = ledger.create_transfers(batch)
         except (OutcomeUnknown, Unavailable) as error:
-            print("stopped", error.code, flush=True)
+            with print_lock:
+                print("stopped", error.code, flush=True)
             return
         with print_lock:
             for transfer, result in zip(batch, results, strict=True):
@@ -34,6 +37,8 @@ def flood(ledger: Ledger, first: int) -> None:
 
 
 def main() -> None:
+    # The lines on stdout are the acknowledgements.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     url, first, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     ledger = open_ledger(url)
     ledger.create_accounts([Account(1, unit=7, code=1), Account(2, unit=7, code=1)])

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -354,32 +354,35 @@ def test_a_full_queue_asks_to_come_back(database_url: str, monkeypatch: pytest.M
             first = pool.submit(ledger.create_transfers, [move(1)])
             assert entered.wait(30)
             more = [pool.submit(ledger.create_transfers, [move(k)]) for k in range(2, 8)]
-            refused = 0
-            for future in more:
-                try:
-                    future.result(timeout=1.0)
-                except TimeoutError:
-                    continue
-                except RateLimited:
-                    refused += 1
+            # Three fit in the queue and wait; the others are turned away at once.
+            finished = as_completed(more, timeout=30)
+            for _ in range(3):
+                with pytest.raises(RateLimited):
+                    next(finished).result()
             go_on.set()
             assert first.result()[0].status == S.created
-        assert refused == 3
+            assert [future.result()[0].status for future in finished] == [S.created] * 3
         assert posted(ledger) == 4
 
 
 # Crashes of real processes
 
 
-def start_flood(database_url: str, first: int) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+@contextmanager
+def flooding(database_url: str, first: int) -> Iterator[subprocess.Popen[str]]:
+    """A real process that posts until it is killed; dead in any case when the block ends."""
+    with subprocess.Popen(
         [sys.executable, str(FLOOD), database_url, str(first), "4"],
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def read_lines(process: subprocess.Popen[str], count: int) -> list[str]:
@@ -390,13 +393,11 @@ def read_lines(process: subprocess.Popen[str], count: int) -> list[str]:
 def test_kill_9_under_load_loses_nothing_and_doubles_nothing(database_url: str) -> None:
     acknowledged: dict[int, int] = {}
     for attempt in range(3):
-        process = start_flood(database_url, 10_000_000 * (attempt + 1))
-        lines = read_lines(process, 300)
-        process.kill()
-        assert process.stdout is not None
-        lines += process.stdout.readlines()
-        process.wait()
-        process.stdout.close()
+        with flooding(database_url, 10_000_000 * (attempt + 1)) as process:
+            lines = read_lines(process, 300)
+            process.kill()
+            assert process.stdout is not None
+            lines += process.stdout.readlines()
         for line in lines:
             if line.endswith("\n"):
                 identifier, status, timestamp = line.split()
@@ -429,10 +430,10 @@ def test_kill_9_under_load_loses_nothing_and_doubles_nothing(database_url: str) 
 
 
 def test_a_paused_writer_finds_itself_fenced_and_answers_nothing_more(database_url: str) -> None:
-    process = start_flood(database_url, 10_000_000)
-    lines = read_lines(process, 100)
-    os.kill(process.pid, signal.SIGSTOP)
-    with opened(database_url) as ledger:
+    with flooding(database_url, 10_000_000) as process, ExitStack() as stack:
+        lines = read_lines(process, 100)
+        os.kill(process.pid, signal.SIGSTOP)
+        ledger = stack.enter_context(opened(database_url))
         # The successor waited for an append under way; from here on it alone decides.
         first = ledger.create_transfers([move(1)])[0]
         before = posted(ledger)
@@ -441,10 +442,8 @@ def test_a_paused_writer_finds_itself_fenced_and_answers_nothing_more(database_u
         stopped: list[str] = []
         while len(stopped) < 4:
             line = process.stdout.readline()
+            assert line
             (stopped if line.startswith("stopped") else lines).append(line)
-        process.kill()
-        process.wait()
-        process.stdout.close()
         assert {line.split()[1] for line in stopped} <= {
             "outcome_unknown",
             "ledger_fenced",
