@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from sakk.store.database import open_database
+from tests.api.objects import Objects, create_objects
 from tests.api.world import Api, create_world, http, serving
 from tests.conftest import sibling
 
@@ -26,6 +27,12 @@ def api(postgres_url: str, _template: str) -> Iterator[Api]:
         database.close()
         with psycopg.connect(postgres_url, autocommit=True) as admin:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def objects(api: Api) -> Objects:
+    """One object of every kind, of Alice's."""
+    return create_objects(api)
 
 
 @pytest.fixture(scope="session", autouse=True)

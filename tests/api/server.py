@@ -24,6 +24,7 @@ from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
+from sakk.runtime.metrics import exposition
 from sakk.store.database import open_database
 from tests.api.world import USDC
 
@@ -130,4 +131,6 @@ def make() -> ASGIApp:
     )
     database = open_database(os.environ["DATABASE_URL"])
     parts = Parts(database=database, ledger_books=Books(database, open_ledger(database.url)))
-    return create_app(Dependencies(parts=parts, settings=settings), (*ROUTES, *probe.routes))
+    return create_app(
+        Dependencies(parts=parts, settings=settings, metrics=exposition), (*ROUTES, *probe.routes)
+    )

@@ -17,6 +17,14 @@ def test_paths_that_need_no_key(api: Api) -> None:
         assert http().get(api.url + path).status_code == 200
 
 
+def test_requests_are_counted_by_route_and_not_by_id(api: Api) -> None:
+    api.call("GET", "/v1/customers/cus_counted")
+    line = 'sakk_api_requests_total{method="GET",route="/v1/customers/{customer}",status="404"}'
+    metrics = http().get(f"{api.url}/metrics").text
+    assert line in metrics
+    assert "cus_counted" not in metrics
+
+
 def dependencies(database: Database, **checks: Any) -> Dependencies:
     return Dependencies(parts=Parts(database=database), checks=checks)
 

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from sakk.api.app import ROUTES
 from sakk.api.openapi import openapi_document
 from sakk.api.route import Route
-from tests.api.objects import Objects, create_objects
+from tests.api.objects import Objects
 from tests.api.world import Api
 
 DOCUMENT = openapi_document(ROUTES)
@@ -78,12 +78,6 @@ def test_every_post_is_described_in_both_media_types() -> None:
             }
         assert operation["summary"], route
         assert operation["x-scope"] == route.scope
-
-
-@pytest.fixture(scope="module")
-def objects(api: Api) -> Objects:
-    """One object of every kind, of Alice's."""
-    return create_objects(api)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from sakk.api.app import ROUTES
 from sakk.api.route import Route, scopes
 from sakk.store.identity import new_id
-from tests.api.objects import Objects, create_objects
+from tests.api.objects import Objects
 from tests.api.world import Api
 
 # What belongs to no account: every key of the mode may read it.
@@ -32,12 +32,6 @@ LISTS = [
 
 def _name(route: Route) -> str:
     return f"{route.method} {route.path}"
-
-
-@pytest.fixture(scope="module")
-def objects(api: Api) -> Objects:
-    """One object of every kind, of Alice's."""
-    return create_objects(api)
 
 
 def _path(route: Route, objects: Objects) -> str:

@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
 from fastapi import Response as HttpResponse
+from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,6 +52,13 @@ from sakk.store.identity import new_id
 log = structlog.get_logger("sakk.api")
 
 BODY_SECONDS_MAX = 30.0
+
+requests_total = Counter(
+    "sakk_api_requests_total", "Requests answered.", ["method", "route", "status"]
+)
+request_seconds = Histogram(
+    "sakk_api_request_seconds", "From a request's head to its answer.", ["method", "route"]
+)
 
 RESOURCES: tuple[Resource, ...] = (
     account.resource,
@@ -146,7 +154,7 @@ def _endpoint(
     gate: Gate, pipeline: Pipeline, route: Route
 ) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
     settings = pipeline.dependencies.settings
-    observe = pipeline.dependencies.observe
+    seconds = request_seconds.labels(route.method, route.path)
 
     async def endpoint(request: HttpRequest) -> HttpResponse:
         began = time.perf_counter()
@@ -169,8 +177,8 @@ def _endpoint(
                 peer=request.client.host if request.client else None,
             )
             answer = await gate.run(request, lambda: pipeline.answer(route, arrived))
-        if observe is not None:
-            observe(route.path, route.method, answer.status, time.perf_counter() - began)
+        seconds.observe(time.perf_counter() - began)
+        requests_total.labels(route.method, route.path, answer.status).inc()
         return _response(answer)
 
     return endpoint

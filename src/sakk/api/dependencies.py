@@ -10,7 +10,6 @@ BODY_BYTES_MAX = 1 << 20
 REQUESTS_WAITING_MAX = 512
 
 Check = Callable[[], str | None]
-Observe = Callable[[str, str, int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +37,13 @@ class ApiSettings:
 class Dependencies:
     """The parts below the door, already wired. ``checks`` name what ``/readyz`` asks besides.
 
-    A check returns None or what is wrong. ``metrics`` renders Prometheus text for ``/metrics``;
-    ``observe`` is told route, method, status and seconds of every request.
+    A check returns None or what is wrong. ``metrics`` renders Prometheus text for ``/metrics``.
     """
 
     parts: Parts
     settings: ApiSettings = field(default_factory=ApiSettings)
     checks: Mapping[str, Check] = field(default_factory=dict)
     metrics: Callable[[], bytes] | None = None
-    observe: Observe | None = None
 
     @property
     def database(self) -> Database:

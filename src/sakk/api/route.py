@@ -86,7 +86,7 @@ class Resource:
         operator_only: bool = False,
         asks_outside: bool = False,
     ) -> Callable[[H], H]:
-        """A query in one transaction; one that also asks the ledger opens its own around that."""
+        """A query; one that also asks the ledger opens its own transactions before and after."""
         kind = Kind.inquiry if asks_outside else Kind.query
         return self._register("GET", path, returns, operation, kind, operator_only)
 
