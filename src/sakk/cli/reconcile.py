@@ -7,9 +7,14 @@ import typer
 
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
+from sakk.core.adoption import Adoption
+from sakk.core.adoption import public as public_adoption
 from sakk.core.reconcile import Proof
+from sakk.flow.adoption import adopt as adopt_surplus
+from sakk.flow.context import Parts
 from sakk.flow.reconcile import reconcile as prove
 from sakk.runtime.wiring import rail_cache
+from sakk.store.network import list_networks
 
 
 def reconcile(
@@ -17,15 +22,37 @@ def reconcile(
     network: Annotated[
         list[str] | None, typer.Option(help="CAIP-2; again for more. All enabled by default.")
     ] = None,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Have native coin booked, into suspense, that came without a transaction of its "
+            "own: by a contract's inner call, as a block's reward.",
+        ),
+    ] = False,
 ) -> None:
     """Prove that the ledger's custody is what the chains hold; exit 1 on any break."""
+    rail_of = rail_cache()
     with opened_database() as database:
-        proof = prove(database, rail_cache(), networks=network or None)
+        adopted = _adopt(Parts(database, rail=rail_of), network) if adopt else []
+        proof = prove(database, rail_of, networks=network or None)
     if as_json:
-        print_json(proof.to_document())
+        found = [public_adoption(row) for row in adopted]
+        print_json({**proof.to_document(), **({"adopted": found} if adopt else {})})
     else:
+        for row in adopted:
+            console.print(
+                f"{row.id}: {row.token_amount} of {row.asset} on {row.address} at block "
+                f"{row.block_number} is booked into suspense."
+            )
         print_proof(proof)
     sys.exit(0 if proof.ok else 1)
+
+
+def _adopt(parts: Parts, names: list[str] | None) -> list[Adoption]:
+    with parts.database.begin() as connection:
+        enabled = [each.network for each in list_networks(connection) if each.enabled]
+    return [row for name in names or enabled for row in adopt_surplus(parts, name)]
 
 
 def print_proof(proof: Proof) -> None:

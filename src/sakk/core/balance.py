@@ -59,10 +59,12 @@ def source_prefix(code: int) -> str | None:
             return "po"
         case TransferCode.sweep | TransferCode.sweep_loss:
             return "sw"
-        case TransferCode.topup | TransferCode.gas:
+        case TransferCode.topup | TransferCode.gas | TransferCode.transaction_undone:
             return "tx"
         case TransferCode.outflow | TransferCode.outflow_reversed:
             return "out"
+        case TransferCode.adopted:
+            return "ad"
         case TransferCode.book_transfer:
             return "tr"
 

@@ -51,8 +51,10 @@ class TransferCode(IntEnum):
     sweep_loss = 301
     topup = 310
     gas = 320
+    transaction_undone = 330
     outflow = 400
     outflow_reversed = 401
+    adopted = 410
     book_transfer = 500
 
 

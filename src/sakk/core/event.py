@@ -169,6 +169,16 @@ OUTFLOW_ORPHANED: Final = _register(
     "outflow", "orphaned", "A transfer from our addresses left the chain.", "operator"
 )
 
+ADOPTION_CREATED: Final = _register(
+    "adoption",
+    "created",
+    "An operator has native coin booked that came without a transaction of its own.",
+    "operator",
+)
+ADOPTION_POSTED: Final = _register(
+    "adoption", "posted", "Such native coin stands in suspense in the ledger.", "operator"
+)
+
 SCREENING_CREATED: Final = _register("screening", "created", "A transfer was judged.", "operator")
 SCREENING_UPDATED: Final = _register("screening", "updated", "A verdict changed.", "operator")
 CASE_CREATED: Final = _register("case", "created", "A compliance case was opened.", "operator")

@@ -124,6 +124,31 @@ def settlement_postings(payout: Payout) -> list[Posting]:
     return result
 
 
+def undone_posting(payout: Payout) -> Posting:
+    """A settled payout was undone by the chain: the balance gets its money back."""
+    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
+    return Posting(
+        chart.payout_in_flight(unit),
+        chart.merchant(payout.account_id, "available", unit),
+        debited(payout),
+        TransferCode.payout_void,
+    )
+
+
+def owed_posting(payout: Payout) -> Posting:
+    """A payout whose money had been given back was made by the chain after all: it is owed to us.
+
+    The balance may not cover it any more, and no limit may stop what has happened already.
+    """
+    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
+    return Posting(
+        chart.receivable(payout.account_id, unit),
+        chart.payout_in_flight(unit),
+        debited(payout),
+        TransferCode.payout,
+    )
+
+
 def is_cancelable(payout: Payout) -> bool:
     """A payout may be called off until a transaction carries its nonce.
 

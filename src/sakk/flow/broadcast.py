@@ -57,10 +57,9 @@ def broadcast_stage(parts: Parts) -> Stage:
                         TransactionStatus.signed.value,
                         TransactionStatus.broadcast.value,
                         TransactionStatus.unknown.value,
-                        TransactionStatus.confirmed.value,
-                        TransactionStatus.posted.value,
                     ]
-                ),
+                )
+                | table.c.orphaned,
                 token=token,
                 now=parts.clock(),
                 limit=BATCH_MAX,
@@ -106,7 +105,7 @@ def _record(
 
 
 def _status_after(row: ChainTransaction, outcome: BroadcastOutcome) -> TransactionStatus:
-    if row.status in (TransactionStatus.confirmed, TransactionStatus.posted):
+    if row.orphaned:
         # Booked before a reorganisation took its block away: it only has to be mined again.
         return TransactionStatus(row.status)
     match outcome:

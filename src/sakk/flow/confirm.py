@@ -11,17 +11,23 @@ from sakk.core import event
 from sakk.core.chart import TransferCode
 from sakk.core.errors import SakkError
 from sakk.core.event import NewEvent
-from sakk.core.network import Network
-from sakk.core.payout import PayoutStatus
+from sakk.core.network import Network, Quirk
+from sakk.core.payout import Payout, PayoutStatus, owed_posting, undone_posting
 from sakk.core.posting import reversed_postings
-from sakk.core.sweep import SweepStatus
-from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus, gas_postings
+from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.transaction import (
+    REBROADCAST_AFTER,
+    ChainTransaction,
+    Purpose,
+    TransactionStatus,
+    rebroadcast_delay,
+)
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.payout import payout_event
+from sakk.flow.payout import hold_set, payout_event
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import sweep_event
-from sakk.flow.transaction import arrived_units
+from sakk.flow.transaction import arrived_units, find_subject, finish_subject, settlement
 from sakk.rails.evm.rail import TransactionReference
 from sakk.rails.evm.status import TransactionState
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
@@ -36,6 +42,7 @@ from sakk.store.identity import new_id
 from sakk.store.lease import claim, give_back, settle
 
 BATCH_MAX = 100
+_BOOKED = [TransactionStatus.posted.value, TransactionStatus.failed.value]
 
 log = structlog.get_logger(__name__)
 
@@ -55,32 +62,39 @@ def confirm_stage(parts: Parts) -> Stage:
                 table.c.status.in_(
                     [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
                 )
-                | (
-                    (table.c.status == TransactionStatus.posted.value)
-                    & table.c.block_hash.is_(None)
-                ),
+                | (table.c.orphaned & table.c.status.in_(_BOOKED)),
                 token=token,
                 now=parts.clock(),
                 limit=BATCH_MAX,
                 early=True,
             )
             networks = {each.network: each for each in network.list_networks(connection)}
+            taking = {
+                each.asset
+                for each in network.list_assets(connection)
+                if Quirk.fee_on_transfer in each.quirks
+            }
         changed = 0
         for row in rows:
             try:
-                changed += _look_up(parts, row, networks[row.network], token=token)
+                changed += _look_up(
+                    parts, row, networks[row.network], row.asset in taking, token=token
+                )
             except SakkError as error:
                 log.warning("confirm.waits", transaction=row.id, code=error.code)
                 with parts.database.begin() as connection:
-                    give_back(connection, table, [row.id], token=token)
+                    give_back(connection, table, [row.id], token=token, until=parts.clock())
         return changed
 
     return Stage("transaction.confirm", run)
 
 
-def _look_up(parts: Parts, row: ChainTransaction, found: Network, *, token: str) -> int:
+def _look_up(
+    parts: Parts, row: ChainTransaction, found: Network, takes_fee: bool, *, token: str
+) -> int:
     assert row.hash is not None
-    chain = parts.rail_of(found).status(
+    rail = parts.rail_of(found)
+    chain = rail.status(
         TransactionReference(
             tx_hash=row.hash,
             sender=row.sender,
@@ -90,12 +104,14 @@ def _look_up(parts: Parts, row: ChainTransaction, found: Network, *, token: str)
         )
     )
     change = _change(row, chain, found, now=parts.clock())
-    if row.status == TransactionStatus.posted and change is not None:
-        change = _mined_again(parts, row, chain, found)
+    if change is not None and change.get("succeeded"):
+        change["arrived_units"] = arrived_units(rail, row, chain, takes_fee=takes_fee)
+    if row.orphaned and change is not None and "status" in change:
+        return _record_again(parts, row, change, found, token=token)
     failpoint("transaction.confirm.before")
     with parts.database.begin() as connection:
         if change is None:
-            give_back(connection, store.transactions, [row.id], token=token)
+            give_back(connection, store.transactions, [row.id], token=token, until=parts.clock())
             return 0
         kept = {"retry_at": row.retry_at, "failures": row.failures}
         settled = settle(
@@ -123,7 +139,7 @@ def _change(
                 "status": TransactionStatus.confirmed.value,
                 "succeeded": chain.succeeded,
                 "gas_cost": chain.fee_wei,
-                "arrived_units": arrived_units(row, chain.logs) if chain.succeeded else 0,
+                "arrived_units": 0,
                 "confirmed_at": now,
                 "retry_at": None,
                 "failures": 0,
@@ -142,36 +158,88 @@ def _change(
                 "failures": 0,
             }
         case TransactionState.dropped:
-            # Out of the pool and not in a block: the same bytes go out again, at once.
-            gone = {"block_number": None, "block_hash": None, "retry_at": None}
-            return gone if row.retry_at is not None or row.block_hash is not None else None
+            # Out of the pool and not in a block: the same bytes go out again, soon.
+            gone = {"block_number": None, "block_hash": None, "retry_at": _soon(row)}
+            now_known = {name: getattr(row, name) for name in gone}
+            return gone if gone != now_known else None
         case TransactionState.pending:
             return None if row.block_hash is None else {"block_number": None, "block_hash": None}
         case _:
             return None
 
 
-def _mined_again(
-    parts: Parts, row: ChainTransaction, chain: ChainStatus, found: Network
-) -> dict[str, Any] | None:
-    """A booked transaction has a block again: book what its gas cost more, or less, this time."""
-    if chain.state is not TransactionState.mined or chain.confirmations < found.confirmations:
+def _soon(row: ChainTransaction) -> datetime | None:
+    """When a lost transaction is sent again: at most so often as one that was never taken."""
+    if row.retry_at is None or not row.broadcasts:
         return None
-    if not chain.succeeded:
-        log.critical("confirm.undone", transaction=row.id, hash=row.hash)
-        return None
-    again = replace(row, gas_cost=abs(chain.fee_wei - (row.gas_cost or 0)))
-    difference = gas_postings(again, native_asset=found.native_asset)
-    if chain.fee_wei < (row.gas_cost or 0):
-        difference = reversed_postings(difference, TransferCode.gas)
-    [outcome] = parts.books.post([PostingSet(row.id, f"gas.{chain.block_hash}", 0, difference)])
-    if not outcome.booked:
-        return None
-    return {
-        "block_number": chain.block_number,
-        "block_hash": chain.block_hash,
-        "gas_cost": chain.fee_wei,
-    }
+    last = row.retry_at - rebroadcast_delay(row.broadcasts - 1)
+    return min(row.retry_at, last + REBROADCAST_AFTER)
+
+
+def _record_again(
+    parts: Parts, row: ChainTransaction, change: dict[str, Any], found: Network, *, token: str
+) -> int:
+    """A booked transaction lost its block and has another: book what is different this time."""
+    facts = ("succeeded", "gas_cost", "arrived_units", "block_number", "block_hash")
+    known: dict[str, Any] = {name: change.get(name) for name in facts}
+    again = replace(row, orphaned=False, **known)
+    status = TransactionStatus.posted if again.succeeded else TransactionStatus.failed
+    with parts.database.begin() as connection:
+        subject = find_subject(connection, row)
+    if not _book_again(parts, row, again, subject, native=found.native_asset):
+        log.error("confirm.again_refused", transaction=row.id)
+        with parts.database.begin() as connection:
+            give_back(connection, store.transactions, [row.id], token=token, until=parts.clock())
+        return 0
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        settled = settle(
+            connection,
+            store.transactions,
+            [
+                {
+                    "id": row.id,
+                    "status": status.value,
+                    "orphaned": False,
+                    **known,
+                }
+            ],
+            token=token,
+        )
+        if settled and again.succeeded != row.succeeded:
+            log.error("confirm.outcome_changed", transaction=row.id, succeeded=again.succeeded)
+            events.append(connection, finish_subject(connection, again, now=now), now=now)
+    return settled
+
+
+def _book_again(
+    parts: Parts,
+    row: ChainTransaction,
+    again: ChainTransaction,
+    subject: Payout | Sweep | None,
+    *,
+    native: str,
+) -> bool:
+    """Undo what was booked and book what is true now; nothing where both are the same."""
+    step = f"again:{again.block_hash}"
+    was = settlement(row, subject, native=native)
+    now_true = settlement(again, subject, native=native)
+    sets = []
+    if was != now_true:
+        undo = reversed_postings(was, TransferCode.transaction_undone)
+        sets.append(PostingSet(row.id, step, 0, [*undo, *now_true]))
+    if isinstance(subject, Payout) and again.succeeded != row.succeeded:
+        if not again.succeeded:
+            sets.append(PostingSet(subject.id, step, 0, [undone_posting(subject)]))
+        elif not _post_hold(parts, subject, step):
+            sets.append(PostingSet(subject.id, step, 0, [owed_posting(subject)]))
+    return all(outcome.booked for outcome in parts.books.post(sets))
+
+
+def _post_hold(parts: Parts, payout: Payout, step: str) -> bool:
+    """A failed payout's hold may not have been given back yet: then it is posted as usual."""
+    outcome = parts.books.settle_hold(hold_set(payout), step=step, attempt=0, void=False)
+    return outcome.booked
 
 
 def _follow_subject(

@@ -4,23 +4,28 @@ Balances are read from the node for every address ever issued, never from what w
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from sakk.core.adoption import Adoption
 from sakk.core.errors import Unavailable
-from sakk.core.network import Asset, Network
+from sakk.core.network import Asset, Network, Quirk
 from sakk.core.outflow import Outflow
-from sakk.core.payin import PayIn, PayInRole
+from sakk.core.payin import PayIn
 from sakk.core.reconcile import AssetProof, InFlight, NetworkProof, Proof
 from sakk.core.transaction import ChainTransaction, Purpose
+from sakk.flow.agreement import disagreements
 from sakk.flow.transaction import arrived_units
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail, TransactionReference
-from sakk.rails.evm.status import TransactionState
+from sakk.rails.evm.status import TransactionState, TransactionStatus
 from sakk.store import network
 from sakk.store import reconcile as store
 from sakk.store.database import Database
+from sakk.store.network import Block
 
 PROJECTION_WAIT_SECONDS = 30.0
 PROJECTION_POLL_SECONDS = 0.05
@@ -43,69 +48,30 @@ def reconcile(
             if each.enabled and (networks is None or each.network in networks)
         ]
     proofs = [_prove(database, rail_of(each), each, progress) for each in wanted]
-    with database.begin() as connection:
+    with settled_snapshot(database) as connection:
         return Proof(
             networks=proofs,
-            row_breaks=_row_breaks(connection),
+            row_breaks=disagreements(connection),
             journal_sequence=store.position(connection).journal_sequence,
         )
 
 
-def _row_breaks(connection: Connection) -> list[str]:
-    return store.disagreeing_rows(connection)
+@contextmanager
+def settled_snapshot(database: Database) -> Iterator[Connection]:
+    """One moment of the database at which the projection has followed the journal to its end.
 
-
-def _prove(
-    database: Database, rail: EvmRail, found: Network, progress: Progress | None
-) -> NetworkProof:
-    with database.begin() as connection:
-        cursor = network.find_cursor(connection, found.network)
-        block = (
-            None
-            if cursor is None or cursor.block_number is None
-            else network.find_block(
-                connection, found.network, max(0, cursor.block_number - found.confirmations)
-            )
-        )
-    if block is None:
-        raise Unavailable(
-            f"{found.network} has not been followed to a final block yet: start the watcher first."
-        )
-    await_projection(database)
-    with database.engine.connect() as raw:
-        connection = raw.execution_options(isolation_level="REPEATABLE READ")
-        with connection.begin():
-            assets = _held_assets(connection, found)
-            ledger = {asset: store.custody_units(connection, asset) for asset in assets}
-            in_flight = _in_flight(connection, rail, found, assets, block=block.number)
-            addresses = store.all_addresses(connection, found.family)
-    chain = _chain_totals(rail, addresses, assets, block.hash, progress)
-    return NetworkProof(
-        network=found.network,
-        block_number=block.number,
-        block_hash=block.hash,
-        addresses=len(addresses),
-        assets=[
-            AssetProof(
-                asset=asset,
-                chain_units=chain[asset],
-                ledger_units=ledger[asset],
-                in_flight=[each for each in in_flight if each.asset == asset],
-            )
-            for asset in assets
-        ],
-    )
-
-
-def await_projection(database: Database) -> None:
-    """Wait until the projection has followed the journal to where it ended at the call."""
+    A row says that it is booked only after the journal does, so at such a moment no row is ahead of
+    the ledger's rows. Raises Unavailable when there is none in time.
+    """
     deadline = time.monotonic() + PROJECTION_WAIT_SECONDS
-    with database.begin() as connection:
-        target = store.position(connection).journal_sequence
     while True:
-        with database.begin() as connection:
-            if store.position(connection).projected_sequence >= target:
-                return
+        with database.engine.connect() as raw:
+            connection = raw.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                found = store.position(connection)
+                if found.projected_sequence >= found.journal_sequence:
+                    yield connection
+                    return
         if time.monotonic() > deadline:
             raise Unavailable(
                 "The ledger's projection is behind its journal. Start the role ledger, "
@@ -114,68 +80,68 @@ def await_projection(database: Database) -> None:
         time.sleep(PROJECTION_POLL_SECONDS)
 
 
-def _held_assets(connection: Connection, found: Network) -> list[str]:
+def final_block(connection: Connection, found: Network) -> Block:
+    """The newest block of a network that is final as it was followed; Unavailable before any."""
+    cursor = network.find_cursor(connection, found.network)
+    if cursor is not None and cursor.block_number is not None:
+        number = max(0, cursor.block_number - found.confirmations)
+        block = network.find_block(connection, found.network, number)
+        if block is not None:
+            return block
+    raise Unavailable(
+        f"{found.network} has not been followed to a final block yet: start the watcher first."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the database says of one network at one moment, to be held against a final block."""
+
+    network: Network
+    block: Block
+    assets: Sequence[str]
+    taking_fees: frozenset[str]
+    addresses: Sequence[str]
+    ledger: Mapping[str, int]
+    payins: Sequence[PayIn]
+    outflows: Sequence[Outflow]
+    adoptions: Sequence[Adoption]
+    sent: Sequence[ChainTransaction]
+    booked: Mapping[tuple[str, str], int]
+
+
+def read_moment(connection: Connection, found: Network) -> Moment:
+    """Read a network's moment; the connection is that of ``settled_snapshot``."""
+    block = final_block(connection, found)
     listed: list[Asset] = network.list_assets(connection, network=found.network)
-    names = [asset.asset for asset in listed]
-    return names if found.native_asset in names else [found.native_asset, *names]
+    assets = sorted({found.native_asset, *(asset.asset for asset in listed)})
+    payins = store.unsettled_payins(connection, found.network, block=block.number)
+    outflows = store.unsettled_outflows(connection, found.network, block=block.number)
+    adoptions = store.unsettled_adoptions(connection, found.network, block=block.number)
+    sent = store.unsettled_transactions(connection, found.network, block=block.number)
+    rows = [each.id for each in payins] + [each.id for each in outflows]
+    rows += [each.id for each in adoptions] + [each.id for each in sent]
+    return Moment(
+        network=found,
+        block=block,
+        assets=assets,
+        taking_fees=frozenset(
+            asset.asset for asset in listed if Quirk.fee_on_transfer in asset.quirks
+        ),
+        addresses=store.all_addresses(connection, found.family),
+        ledger={asset: store.custody_units(connection, asset) for asset in assets},
+        payins=payins,
+        outflows=outflows,
+        adoptions=adoptions,
+        sent=sent,
+        booked=store.booked_units(connection, rows, assets),
+    )
 
 
-def _chain_totals(
-    rail: EvmRail,
-    addresses: Sequence[str],
-    assets: Sequence[str],
-    block_hash: str,
-    progress: Progress | None,
-) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for position, asset in enumerate(assets):
-        if progress is not None:
-            progress(asset, position, len(assets))
-        held = balances(rail.rpc, [(address, asset) for address in addresses], block_hash)
-        totals[asset] = sum(held.values())
-    return totals
-
-
-def _in_flight(
-    connection: Connection, rail: EvmRail, found: Network, assets: Sequence[str], *, block: int
-) -> list[InFlight]:
-    """Rows that one side shows and the other does not, each with its difference."""
-    payins = store.unsettled_payins(connection, found.network, block=block)
-    outflows = store.unsettled_outflows(connection, found.network, block=block)
-    sent = store.unsettled_transactions(connection, found.network, block=block)
-    rows = [*(each.id for each in payins), *(each.id for each in outflows)]
-    booked = store.booked_units(connection, [*rows, *(each.id for each in sent)], assets)
-    on_chain: dict[tuple[str, str], tuple[int, str]] = {}
-    for payin in payins:
-        if payin.asset in assets and payin.role != PayInRole.excessive:
-            units = 0 if payin.orphaned or payin.block_number > block else payin.token_amount
-            on_chain[payin.id, payin.asset] = (units, _why(payin))
-    for outflow in outflows:
-        units = 0 if outflow.orphaned or outflow.block_number > block else -outflow.token_amount
-        on_chain[outflow.id, outflow.asset] = (units, f"outflow {outflow.status}")
-    for each in sent:
-        for asset, units in _effects(rail, found, each, block=block).items():
-            on_chain[each.id, asset] = (units, f"{each.purpose} {each.status}")
-    keys = sorted({*on_chain, *booked})
-    result = []
-    for row, asset in keys:
-        units, why = on_chain.get((row, asset), (0, "booked above the block"))
-        difference = units - booked.get((row, asset), 0)
-        if difference:
-            result.append(InFlight(row=row, asset=asset, units=difference, why=why))
-    return result
-
-
-def _why(payin: PayIn | Outflow) -> str:
-    return "payin orphaned" if payin.orphaned else f"payin {payin.status}"
-
-
-def _effects(
-    rail: EvmRail, found: Network, sent: ChainTransaction, *, block: int
-) -> dict[str, int]:
-    """What a transaction of ours did to our holdings by the block, asked of the chain itself."""
+def chain_status(rail: EvmRail, found: Network, sent: ChainTransaction) -> TransactionStatus:
+    """What the chain says has become of a transaction of ours."""
     assert sent.hash is not None
-    chain = rail.status(
+    return rail.status(
         TransactionReference(
             tx_hash=sent.hash,
             sender=sent.sender,
@@ -184,19 +150,103 @@ def _effects(
             confirmations=found.confirmations,
         )
     )
-    effects = {found.native_asset: 0}
-    if sent.purpose != Purpose.topup:
-        effects[sent.asset] = 0
-    if chain.state is not TransactionState.mined or (chain.block_number or 0) > block:
-        return effects
-    effects[found.native_asset] -= chain.fee_wei
-    if chain.succeeded:
-        match Purpose(sent.purpose):
-            case Purpose.payout | Purpose.refund:
-                effects[sent.asset] -= sent.token_amount
-            case Purpose.sweep:
-                # What the token kept for itself on the way is gone; the rest only moved.
-                effects[sent.asset] -= sent.token_amount - arrived_units(sent, chain.logs)
-            case Purpose.topup:
-                pass
-    return effects
+
+
+def is_mined_by(chain: TransactionStatus, block: int) -> bool:
+    """Does the chain up to a block hold the transaction?"""
+    return chain.state is TransactionState.mined and (chain.block_number or 0) <= block
+
+
+def _prove(
+    database: Database, rail: EvmRail, found: Network, progress: Progress | None
+) -> NetworkProof:
+    with settled_snapshot(database) as connection:
+        moment = read_moment(connection, found)
+    in_flight = _in_flight(rail, moment)
+    chain = _chain_totals(rail, moment, progress)
+    return NetworkProof(
+        network=found.network,
+        block_number=moment.block.number,
+        block_hash=moment.block.hash,
+        addresses=len(moment.addresses),
+        assets=[
+            AssetProof(
+                asset=asset,
+                chain_units=chain[asset],
+                ledger_units=moment.ledger[asset],
+                in_flight=[each for each in in_flight if each.asset == asset],
+            )
+            for asset in moment.assets
+        ],
+    )
+
+
+def _chain_totals(rail: EvmRail, moment: Moment, progress: Progress | None) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for position, asset in enumerate(moment.assets):
+        if progress is not None:
+            progress(asset, position, len(moment.assets))
+        holdings = [(address, asset) for address in moment.addresses]
+        totals[asset] = sum(balances(rail.rpc, holdings, moment.block.hash).values())
+    return totals
+
+
+def _in_flight(rail: EvmRail, moment: Moment) -> list[InFlight]:
+    """Rows that one side shows and the other does not, each with its difference."""
+    on_chain = {**_observed(moment), **_effects(rail, moment)}
+    result = []
+    for row, asset in sorted({*on_chain, *moment.booked}):
+        units, why = on_chain.get((row, asset), (0, "booked above the block"))
+        difference = units - moment.booked.get((row, asset), 0)
+        if difference:
+            result.append(InFlight(row=row, asset=asset, units=difference, why=why))
+    return result
+
+
+def _observed(moment: Moment) -> dict[tuple[str, str], tuple[int, str]]:
+    """What others did to our holdings by the block, as it was seen, and where each row stands."""
+    block = moment.block.number
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    for payin in moment.payins:
+        gone = payin.orphaned or payin.block_number > block
+        why = "payin orphaned" if payin.orphaned else f"payin {payin.status}"
+        if payin.asset in moment.assets:
+            found[payin.id, payin.asset] = (0 if gone else payin.token_amount, why)
+    for outflow in moment.outflows:
+        gone = outflow.orphaned or outflow.block_number > block
+        why = "outflow orphaned" if outflow.orphaned else f"outflow {outflow.status}"
+        found[outflow.id, outflow.asset] = (0 if gone else -outflow.token_amount, why)
+    for adoption in moment.adoptions:
+        units = 0 if adoption.block_number > block else adoption.token_amount
+        found[adoption.id, adoption.asset] = (units, f"adoption {adoption.status}")
+    return found
+
+
+def _effects(rail: EvmRail, moment: Moment) -> dict[tuple[str, str], tuple[int, str]]:
+    """What our own transactions did to our holdings by the block, asked of the chain itself."""
+    native = moment.network.native_asset
+    found: dict[tuple[str, str], tuple[int, str]] = {}
+    for sent in moment.sent:
+        why = f"{sent.purpose} {'orphaned' if sent.orphaned else sent.status}"
+        effects = {native: 0, sent.asset: 0}
+        chain = chain_status(rail, moment.network, sent)
+        if is_mined_by(chain, moment.block.number):
+            effects[native] -= chain.fee_wei
+            if chain.succeeded:
+                effects[sent.asset] -= _left(rail, moment, sent, chain)
+        found.update({(sent.id, asset): (units, why) for asset, units in effects.items()})
+    return found
+
+
+def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: TransactionStatus) -> int:
+    """Atomic units that a successful transaction took out of our hands altogether."""
+    match Purpose(sent.purpose):
+        case Purpose.payout | Purpose.refund:
+            return sent.token_amount
+        case Purpose.sweep:
+            # What the token kept for itself on the way is gone; the rest only moved.
+            takes_fee = sent.asset in moment.taking_fees
+            arrived = arrived_units(rail, sent, chain, takes_fee=takes_fee)
+            return sent.token_amount - min(arrived, sent.token_amount)
+        case Purpose.topup:
+            return 0

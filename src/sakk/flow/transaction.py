@@ -1,22 +1,153 @@
-"""Chain transactions: what their receipts say that they did."""
+"""Chain transactions: what a final one did to the books, and to the row that it was for."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core import payout as payout_rules
+from sakk.core import sweep as sweep_rules
 from sakk.core.abi import TRANSFER_TOPIC
 from sakk.core.caip import erc20_contract
-from sakk.core.transaction import ChainTransaction
-from sakk.rails.evm.status import ReceiptLog
+from sakk.core.event import NewEvent
+from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.posting import Posting
+from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.transaction import ChainTransaction, Purpose, gas_postings, topup_postings
+from sakk.flow.payout import payout_event
+from sakk.flow.stage import wake
+from sakk.flow.sweep import sweep_event
+from sakk.rails.evm.arrival import arrivals
+from sakk.rails.evm.rail import EvmRail
+from sakk.rails.evm.status import TransactionStatus as ChainStatus
+from sakk.store import address
+from sakk.store import payout as payouts
+from sakk.store import sweep as sweeps
+from sakk.store.database import update_records
+
+SWEEP_AGAIN_AFTER = timedelta(hours=1)
 
 
-def arrived_units(row: ChainTransaction, logs: tuple[ReceiptLog, ...]) -> int:
-    """What the receipt says reached the destination, in atomic units (EIP-20 Transfer logs)."""
+def arrived_units(
+    rail: EvmRail, row: ChainTransaction, chain: ChainStatus, *, takes_fee: bool
+) -> int:
+    """What a mined transaction brought to its destination, in atomic units.
+
+    EIP-20 Transfer logs say it; of a token that takes a fee, the destination's balance does.
+    """
     contract = erc20_contract(row.asset)
     if contract is None:
         return row.token_amount
     receiver = "0x" + row.destination[2:].rjust(64, "0")
-    return sum(
-        int(each.data, 16)
-        for each in logs
+    logged = {
+        each.log_index: int(each.data, 16)
+        for each in chain.logs
         if each.contract == contract
         and len(each.topics) == 3
         and each.topics[0] == TRANSFER_TOPIC
         and each.topics[2] == receiver
+    }
+    if not takes_fee or not logged or chain.block_hash is None:
+        return sum(logged.values())
+    really = arrivals(
+        rail.rpc,
+        asset=row.asset,
+        contract=contract,
+        receiver=row.destination,
+        block_hash=chain.block_hash,
     )
+    return sum(really.get(log_index, 0) for log_index in logged)
+
+
+def find_subject(connection: Connection, row: ChainTransaction) -> Payout | Sweep | None:
+    """What a transaction is for; a top-up's is the sweep that needs the gas."""
+    match Purpose(row.purpose):
+        case Purpose.sweep | Purpose.topup:
+            return sweeps.find(connection, row.subject)
+        case Purpose.payout | Purpose.refund:
+            return payouts.lock_one(connection, row.subject)
+
+
+def settlement(
+    row: ChainTransaction, subject: Payout | Sweep | None, *, native: str
+) -> list[Posting]:
+    """What a final transaction did: the gas in any case, the coins if it succeeded.
+
+    A payout's hold is settled beside these, under the payout's own id.
+    """
+    moved = gas_postings(row, native_asset=native)
+    if row.succeeded:
+        match Purpose(row.purpose):
+            case Purpose.topup:
+                moved += topup_postings(row, native_asset=native)
+            case Purpose.sweep:
+                assert isinstance(subject, Sweep)
+                moved += sweep_rules.postings(subject, arrived_units=row.arrived_units or 0)
+            case Purpose.payout | Purpose.refund:
+                assert isinstance(subject, Payout)
+                moved += payout_rules.settlement_postings(subject)
+    return moved
+
+
+def finish_subject(
+    connection: Connection, row: ChainTransaction, *, now: datetime
+) -> list[NewEvent]:
+    """Bring the payout or sweep of a booked transaction to its end, and tell of it."""
+    match Purpose(row.purpose):
+        case Purpose.topup:
+            wake(connection, "sweep.build")
+            return []
+        case Purpose.sweep:
+            return [_finish_sweep(connection, row, now=now)]
+        case Purpose.payout | Purpose.refund:
+            return [_finish_payout(connection, row, now=now)]
+
+
+def _finish_payout(connection: Connection, row: ChainTransaction, *, now: datetime) -> NewEvent:
+    payout = payouts.lock_one(connection, row.subject)
+    assert payout is not None
+    if row.succeeded:
+        done = replace(
+            payout,
+            status=PayoutStatus.posted.value,
+            hold=(HoldStatus.posted.value if payout.hold == HoldStatus.held else payout.hold),
+            posted_at=now,
+            failure_code=None,
+            failure_message=None,
+        )
+        name = event.PAYOUT_POSTED
+    else:
+        done = replace(
+            payout,
+            status=PayoutStatus.failed.value,
+            failure_code="transaction_failed",
+            failure_message=row.error or "The transaction reverted on the chain.",
+        )
+        name = event.PAYOUT_FAILED
+        wake(connection, "payout.release")
+    fields = ("id", "status", "hold", "posted_at", "failure_code", "failure_message")
+    update_records(connection, payouts.payouts, [{field: getattr(done, field) for field in fields}])
+    return payout_event(done, name)
+
+
+def _finish_sweep(connection: Connection, row: ChainTransaction, *, now: datetime) -> NewEvent:
+    sweep = sweeps.lock_one(connection, row.subject)
+    assert sweep is not None
+    if row.succeeded:
+        done = replace(sweep, status=SweepStatus.posted.value, posted_at=now, failure_code=None)
+        name = event.SWEEP_POSTED
+        if sweep.status == SweepStatus.failed:
+            # Given up before and now mined after all: what was put back is gone again.
+            address.add_deposits(connection, [(sweep.address, sweep.asset, -sweep.token_amount)])
+        wake(connection, "payout.build")
+    else:
+        done = replace(sweep, status=SweepStatus.failed.value, failure_code="transaction_failed")
+        name = event.SWEEP_FAILED
+        address.add_deposits(connection, [(sweep.address, sweep.asset, sweep.token_amount)])
+        sweeps.postpone(
+            connection, address=sweep.address, asset=sweep.asset, until=now + SWEEP_AGAIN_AFTER
+        )
+    fields = ("id", "status", "posted_at", "failure_code")
+    update_records(connection, sweeps.sweeps, [{field: getattr(done, field) for field in fields}])
+    return sweep_event(done, name)

@@ -140,7 +140,6 @@ class Follower:
                 "payin.match",
                 "payin.finality",
                 "transaction.confirm",
-                "transaction.restore",
             )
         cursor_number.labels(self.name).set(last.number)
 
@@ -173,7 +172,6 @@ class Follower:
                 "payin.reverse",
                 "outflow.reverse",
                 "transaction.confirm",
-                "transaction.restore",
             )
 
     def _at(self, cursor: Cursor, ref: BlockRef | None, head: BlockRef) -> Cursor:

@@ -9,6 +9,7 @@ import structlog
 
 from sakk.core.errors import Misconfigured, Unavailable
 from sakk.core.network import Network
+from sakk.flow.adoption import adoption_stage
 from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.build import payout_build_stage, sweep_build_stage
 from sakk.flow.collect import collect_stage
@@ -111,6 +112,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         reverse_stage(parts),
         outflow_stage(parts),
         outflow_reverse_stage(parts),
+        adoption_stage(parts),
         expire_stage(parts),
         collect_stage(parts),
         sweep_build_stage(parts),

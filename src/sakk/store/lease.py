@@ -55,13 +55,15 @@ def claim(
 ) -> list[T]:
     """Lease due rows, oldest first, leaving alone what another worker has locked.
 
-    ``early``: rows that wait for a retry too.
+    ``early``: rows that wait for a retry too, those first that were not looked at for longest, so
+    that a batch that learns nothing does not keep the rest waiting.
     """
     timely = [] if early else [is_due(table, now)]
+    order = [table.c.lease_until.asc().nulls_first(), table.c.id] if early else [table.c.id]
     due = (
         select(table.c.id)
         .where(*conditions, is_free(table, now), *timely)
-        .order_by(table.c.id)
+        .order_by(*order)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -118,13 +120,23 @@ def given_back_on_error(
         raise
 
 
-def give_back(connection: Connection, table: Table, ids: Sequence[str], *, token: str) -> None:
-    """End leases without an outcome: nothing was learned."""
+def give_back(
+    connection: Connection,
+    table: Table,
+    ids: Sequence[str],
+    *,
+    token: str,
+    until: datetime | None = None,
+) -> None:
+    """End leases without an outcome: nothing was learned.
+
+    ``until``, now: rows that were never looked at come before this one at the next early claim.
+    """
     if ids:
         connection.execute(
             update(table)
             .where(table.c.id.in_(list(ids)), table.c.lease_token == token)
-            .values(lease_until=None)
+            .values(lease_until=until)
         )
 
 

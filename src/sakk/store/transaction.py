@@ -79,12 +79,10 @@ transactions = Table(
         "status",
         "network",
         postgresql_where=text(
-            "status in ('built', 'signed', 'broadcast', 'unknown', 'confirmed')"
-            " or (status = 'posted' and block_hash is null)"
+            "status in ('built', 'signed', 'broadcast', 'unknown', 'confirmed') or orphaned"
         ),
     ),
     Index("ix_transactions_block", "network", "block_hash"),
-    Index("ix_transactions_orphaned", "network", postgresql_where=text("orphaned")),
 )
 
 nonces = Table(
@@ -192,7 +190,8 @@ def known_purposes(connection: Connection, network: str, hashes: Sequence[str]) 
 def reopen_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:
     """Transactions in blocks that left the chain are looked up, and sent, again.
 
-    Those that were final, and so are booked or about to be, are marked: see ``flow.restore``.
+    Those that were final, and so are booked or about to be, are marked: they are sent again, and
+    what is different when they are mined again is booked.
     """
     if not hashes:
         return 0

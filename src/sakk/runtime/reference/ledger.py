@@ -36,8 +36,11 @@ MOVED_WHEN = {
     TransferCode.sweep_loss: "a token kept part of a sweep for itself",
     TransferCode.topup: "the treasury gave a deposit address native coin for gas",
     TransferCode.gas: "a transaction of ours is final, whether or not it succeeded",
+    TransferCode.transaction_undone: "a reorganisation changed what a final transaction of ours "
+    "did or cost",
     TransferCode.outflow: "coins left an address of ours without a transaction of ours",
-    TransferCode.outflow_reversed: "not used yet",
+    TransferCode.outflow_reversed: "a reorganisation took such an outflow off the chain",
+    TransferCode.adopted: "an operator books native coin that no transaction names as received",
     TransferCode.book_transfer: "an account sends money to another account here",
 }
 

@@ -52,6 +52,37 @@ def upgrade() -> None:
         postgresql_where=sa.text("purpose = 'treasury'"),
     )
     op.create_table(
+        "adoptions",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("livemode", sa.Boolean(), nullable=False),
+        sa.Column("network", sa.Text(), nullable=False),
+        sa.Column("asset", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("token_amount", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.Column("block_number", sa.BigInteger(), nullable=False),
+        sa.Column("block_hash", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("posted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_token", sa.Text(), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_adoptions")),
+    )
+    op.create_index(
+        "ix_adoptions_work",
+        "adoptions",
+        ["status"],
+        unique=False,
+        postgresql_where=sa.text("status = 'requested'"),
+    )
+    op.create_index(
+        "uq_adoptions_block", "adoptions", ["network", "address", "block_number"], unique=True
+    )
+    op.create_table(
         "api_keys",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("account_id", sa.Text(), nullable=False),
@@ -548,6 +579,7 @@ def upgrade() -> None:
         "payins",
         ["network", "block_hash", "tx_hash", "log_index", "address"],
         unique=True,
+        postgresql_where=sa.text("status not in ('orphaned', 'reversed')"),
     )
     op.create_table(
         "payment_intents",
@@ -746,13 +778,6 @@ def upgrade() -> None:
     op.create_index(
         "ix_transactions_block", "transactions", ["network", "block_hash"], unique=False
     )
-    op.create_index(
-        "ix_transactions_orphaned",
-        "transactions",
-        ["network"],
-        unique=False,
-        postgresql_where=sa.text("orphaned"),
-    )
     op.create_index("ix_transactions_subject", "transactions", ["subject"], unique=False)
     op.create_index(
         "ix_transactions_work",
@@ -760,8 +785,7 @@ def upgrade() -> None:
         ["status", "network"],
         unique=False,
         postgresql_where=sa.text(
-            "status in ('built', 'signed', 'broadcast', 'unknown', 'confirmed')"
-            " or (status = 'posted' and block_hash is null)"
+            "status in ('built', 'signed', 'broadcast', 'unknown', 'confirmed') or orphaned"
         ),
     )
     op.create_index("uq_transactions_hash", "transactions", ["network", "hash"], unique=True)

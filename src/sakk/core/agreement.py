@@ -1,0 +1,156 @@
+"""Agreement: does a row say what the ledger's transfers say that carry its id?
+
+A row is what people see and the ledger is what is true, so a row that was altered by hand, or by a
+fault, must not pass. Each function gives None, or what does not agree, in words.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from sakk.core import chart, evm
+from sakk.core.abi import decode_transfer
+from sakk.core.caip import chain_id, erc20_contract
+from sakk.core.payin import PayIn, PayInRole, PayInStatus, credited_amount
+from sakk.core.payout import Payout, PayoutStatus, debited
+from sakk.core.sweep import Sweep
+from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+
+# Asset to atomic units: what a row's transfers did to custody, signed, without what came to zero.
+CustodyMoves = Mapping[str, int]
+
+
+def payin_break(
+    row: PayIn,
+    *,
+    custody: CustodyMoves,
+    credited: int,
+    asset_decimals: int,
+    currency_decimals: int,
+) -> str | None:
+    """A pay-in that is booked: its coins in custody, and what its merchant was credited."""
+    expected: dict[str, int] = {}
+    owed = 0
+    match PayInStatus(row.status):
+        case PayInStatus.posted | PayInStatus.released:
+            expected = {row.asset: row.token_amount}
+            if row.role != PayInRole.treasury:
+                owed, _ = credited_amount(
+                    row.credit_units or 0,
+                    asset_decimals=asset_decimals,
+                    currency_decimals=currency_decimals,
+                )
+        case PayInStatus.held:
+            expected = {row.asset: row.token_amount} if row.quarantined else {}
+        case (
+            PayInStatus.seen
+            | PayInStatus.confirmed
+            | PayInStatus.screened
+            | PayInStatus.returned
+            | PayInStatus.seized
+            | PayInStatus.orphaned
+            | PayInStatus.reversed
+        ):
+            pass
+    if dict(custody) != expected:
+        return f"{row.id}: the row says {_moves(expected)} came, its transfers {_moves(custody)}"
+    # What a reversal could not take back stands as a receivable, which is the merchant's too.
+    if credited != owed:
+        return f"{row.id}: the row says that {owed} were credited, its transfers {credited}"
+    shown, _ = credited_amount(
+        row.token_amount, asset_decimals=asset_decimals, currency_decimals=currency_decimals
+    )
+    if row.amount is not None and row.amount != shown:
+        return f"{row.id}: the row shows an amount of {row.amount}, its units are worth {shown}"
+    return None
+
+
+def payout_break(row: Payout, sent: ChainTransaction | None, *, taken: int) -> str | None:
+    """A payout: what its balance gave, and that its transaction is the one that it asked for."""
+    expected = debited(row) if row.status == PayoutStatus.posted else 0
+    if taken != expected:
+        return f"{row.id}: the row says that {expected} were debited, its transfers {taken}"
+    if row.transaction is None:
+        return None
+    if sent is None:
+        return f"{row.id}: its transaction {row.transaction} is missing"
+    asked = (row.network, row.asset, row.destination, row.token_amount)
+    made = (sent.network, sent.asset, sent.destination, sent.token_amount)
+    if asked != made:
+        return f"{row.id}: the row asks for {asked}, its transaction {sent.id} makes {made}"
+    return None
+
+
+def sweep_break(row: Sweep, sent: ChainTransaction | None) -> str | None:
+    """A sweep: that its transaction is the one that it asked for."""
+    if row.transaction is None:
+        return None
+    if sent is None:
+        return f"{row.id}: its transaction {row.transaction} is missing"
+    asked = (row.network, row.asset, row.address, row.destination, row.token_amount)
+    made = (sent.network, sent.asset, sent.sender, sent.destination, sent.token_amount)
+    if asked != made:
+        return f"{row.id}: the row asks for {asked}, its transaction {sent.id} makes {made}"
+    return None
+
+
+def transaction_break(
+    row: ChainTransaction, *, custody: CustodyMoves, native_asset: str
+) -> str | None:
+    """A transaction: its bytes are what the row says, and its transfers what it did."""
+    different = next(_different_bytes(row), None)
+    if different is not None:
+        return f"{row.id}: {different}"
+    status = TransactionStatus(row.status)
+    if row.orphaned or status not in (TransactionStatus.posted, TransactionStatus.failed):
+        return None
+    expected = {native_asset: -(row.gas_cost or 0)}
+    if status is TransactionStatus.posted:
+        match Purpose(row.purpose):
+            case Purpose.payout | Purpose.refund:
+                expected[row.asset] = expected.get(row.asset, 0) - row.token_amount
+            case Purpose.sweep:
+                kept = row.token_amount - min(row.arrived_units or 0, row.token_amount)
+                expected[row.asset] = expected.get(row.asset, 0) - kept
+            case Purpose.topup:
+                pass
+    expected = {asset: units for asset, units in expected.items() if units}
+    if dict(custody) != expected:
+        return f"{row.id}: the row says {_moves(expected)} moved, its transfers {_moves(custody)}"
+    return None
+
+
+def _different_bytes(row: ChainTransaction) -> Iterator[str]:
+    """What the signed bytes say otherwise than the row."""
+    if row.raw is None:
+        return
+    if row.hash != evm.transaction_hash(row.raw):
+        yield f"its hash is not that of its bytes, {evm.transaction_hash(row.raw)}"
+        return
+    signed = evm.decode_signed(row.raw)
+    made = signed.transaction
+    contract = erc20_contract(row.asset)
+    if contract is None:
+        to, units = made.to, made.value
+    else:
+        call = decode_transfer(made.data)
+        to, units = call.to, call.amount
+        if made.to != contract:
+            yield f"its bytes call {made.to}, the row says {contract}"
+    claims = (chain_id(row.network), row.sender, row.nonce, row.destination, row.token_amount)
+    bytes_say = (made.chain_id, evm.recover_sender(signed), made.nonce, to, units)
+    if claims != bytes_say:
+        yield f"its bytes say {bytes_say}, the row {claims}"
+
+
+def bridge_break(
+    asset: str, *, units: int, asset_decimals: int, owed: int, currency_decimals: int
+) -> str | None:
+    """The bridge between coins held and money owed: both sides are worth the same."""
+    if units * 10**currency_decimals == owed * 10**asset_decimals:
+        return None
+    return f"{chart.conversion_asset(asset).path}: {units} units of coins against {owed} owed"
+
+
+def _moves(moves: CustodyMoves) -> str:
+    if not moves:
+        return "nothing"
+    return ", ".join(f"{units} of {asset}" for asset, units in sorted(moves.items()))

@@ -1,0 +1,236 @@
+"""What is read to hold rows against the ledger: pages of rows, and what their transfers moved."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Table, select, text
+
+from sakk.core import ids
+from sakk.core.chart import AccountCode
+from sakk.core.transaction import ChainTransaction
+from sakk.store.database import fetch_all
+from sakk.store.transaction import transactions
+
+ROWS_PER_PAGE = 2_000
+
+T = TypeVar("T")
+
+# The kinds of rows that a ledger transfer's user data may name, and their tables.
+NAMED_TABLES = {
+    "pin": "payins",
+    "po": "payouts",
+    "tx": "transactions",
+    "out": "outflows",
+    "ad": "adoptions",
+    "tr": "transfers",
+}
+
+
+def pages(
+    connection: Connection, table: Table, kind: type[T], *conditions: ColumnElement[bool]
+) -> Iterator[list[T]]:
+    """All rows that fit, in pages by id."""
+    last = ""
+    while True:
+        statement = (
+            select(table)
+            .where(table.c.id > last, *conditions)
+            .order_by(table.c.id)
+            .limit(ROWS_PER_PAGE)
+        )
+        rows = fetch_all(connection, statement, kind)
+        if rows:
+            yield rows
+        if len(rows) < ROWS_PER_PAGE:
+            return
+        last = str(rows[-1].id)  # type: ignore[attr-defined]
+
+
+def custody_moves(connection: Connection, rows: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Per row and asset, what the transfers that name it did to custody; zeros left out."""
+    found = connection.execute(
+        text(
+            "SELECT t.user_data, n.unit AS asset,"
+            " sum(CASE WHEN n.id = t.debit_account_id THEN t.amount ELSE -t.amount END) AS units"
+            " FROM ledger_transfers t"
+            " JOIN ledger_account_names n ON n.id IN (t.debit_account_id, t.credit_account_id)"
+            " AND n.code = :code"
+            " WHERE t.user_data = ANY(:rows) AND t.status = 'posted'"
+            " GROUP BY t.user_data, n.unit"
+        ),
+        {"rows": _uuids(rows), "code": int(AccountCode.custody)},
+    )
+    names = {ids.decode(row)[1]: row for row in rows}
+    result: dict[str, dict[str, int]] = {row: {} for row in rows}
+    for each in found:
+        if each.units:
+            result[names[each.user_data.int]][each.asset] = int(each.units)
+    return result
+
+
+def owner_moves(connection: Connection, rows: Sequence[str]) -> dict[str, int]:
+    """Per row, what its entries gave to merchants' accounts (what they took: below zero)."""
+    owned = [
+        int(code)
+        for code in (
+            AccountCode.merchant_incoming,
+            AccountCode.merchant_available,
+            AccountCode.merchant_reserved,
+            AccountCode.receivable,
+        )
+    ]
+    found = connection.execute(
+        text(
+            "SELECT t.user_data,"
+            " sum(CASE WHEN e.direction = 'credit' THEN e.amount ELSE -e.amount END) AS units"
+            " FROM ledger_transfers t JOIN ledger_entries e ON e.transfer_id = t.id"
+            " JOIN ledger_account_names n ON n.id = e.account_id AND n.code = ANY(:owned)"
+            " WHERE t.user_data = ANY(:rows) GROUP BY t.user_data"
+        ),
+        {"rows": _uuids(rows), "owned": owned},
+    )
+    names = {ids.decode(row)[1]: row for row in rows}
+    result = dict.fromkeys(rows, 0)
+    for each in found:
+        result[names[each.user_data.int]] = int(each.units)
+    return result
+
+
+def find_transactions(
+    connection: Connection, identifiers: Sequence[str]
+) -> dict[str, ChainTransaction]:
+    """Transactions by their ids."""
+    statement = select(transactions).where(transactions.c.id.in_(list(identifiers)))
+    return {row.id: row for row in fetch_all(connection, statement, ChainTransaction)}
+
+
+def unnamed_transfers(connection: Connection, *, limit: int) -> Iterator[str]:
+    """Transfers on the chart's accounts whose row is gone."""
+    shards = connection.execute(text("SELECT shard FROM ledger_cursors ORDER BY shard")).scalars()
+    for shard in list(shards):
+        last = -1
+        while True:
+            found = connection.execute(
+                text(
+                    "SELECT t.timestamp_ns, t.user_data, t.amount, n.name"
+                    " FROM ledger_transfers t"
+                    " JOIN ledger_account_names n ON n.id = t.debit_account_id"
+                    " WHERE t.shard = :shard AND t.timestamp_ns > :last"
+                    " ORDER BY t.timestamp_ns LIMIT :page"
+                ),
+                {"shard": shard, "last": last, "page": ROWS_PER_PAGE},
+            ).all()
+            known = _existing(connection, {each.user_data.int for each in found})
+            for each in found:
+                if each.user_data.int not in known and limit > 0:
+                    limit -= 1
+                    yield (
+                        f"a transfer of {each.amount} on {each.name} names a row that is gone:"
+                        f" {ids.encode('…', each.user_data.int)}"
+                    )
+            if len(found) < ROWS_PER_PAGE:
+                break
+            last = found[-1].timestamp_ns
+
+
+def _existing(connection: Connection, values: set[int]) -> set[int]:
+    """Which of these numbers are the id of a row of some kind."""
+    known: set[int] = set()
+    for prefix, table in NAMED_TABLES.items():
+        wanted = [ids.encode(prefix, value) for value in values - known]
+        if wanted:
+            found = connection.execute(
+                text(f"SELECT id FROM {table} WHERE id = ANY(:wanted)"),  # noqa: S608
+                {"wanted": wanted},
+            )
+            known |= {ids.decode(identifier)[1] for identifier in found.scalars()}
+    return known
+
+
+def miscounted_deposits(connection: Connection, *, limit: int) -> list[str]:
+    """What stands on deposit addresses by our count, against the rows that put and took it."""
+    rows = connection.execute(
+        text(
+            "WITH moved AS ("
+            " SELECT p.address, p.asset, p.token_amount AS units FROM payins p"
+            " LEFT JOIN addresses a ON a.address = p.address"
+            " WHERE a.purpose IS DISTINCT FROM 'treasury' AND"
+            " (p.status IN ('posted', 'released') OR (p.status IN ('held', 'screened')"
+            " AND p.quarantined))"
+            " UNION ALL SELECT address, asset, -token_amount FROM sweeps"
+            " WHERE status NOT IN ('failed', 'canceled', 'rejected')"
+            " UNION ALL SELECT address, asset, -token_amount FROM outflows"
+            " WHERE status = 'posted' AND place = 'deposit'),"
+            " counted AS (SELECT address, asset, sum(units) AS units FROM moved"
+            " GROUP BY address, asset)"
+            " SELECT address, asset, coalesce(c.units, 0) AS counted, coalesce(d.units, 0) AS held"
+            " FROM counted c FULL JOIN deposits d USING (address, asset)"
+            " WHERE coalesce(c.units, 0) <> coalesce(d.units, 0)"
+            " ORDER BY address, asset LIMIT :limit"
+        ),
+        {"limit": limit},
+    )
+    return [
+        f"deposit {row.address} {row.asset}: the count says {row.held}, its rows {row.counted}"
+        for row in rows
+    ]
+
+
+def lost_addresses(connection: Connection, *, limit: int) -> list[str]:
+    """Addresses that were given out or used, and that the address book does not hold any more."""
+    rows = connection.execute(
+        text(
+            "SELECT used.address, min(used.what) AS what FROM ("
+            " SELECT address, id AS what FROM payment_intents"
+            " UNION ALL SELECT address, id FROM payins"
+            " UNION ALL SELECT address, id FROM sweeps"
+            " UNION ALL SELECT address, id FROM outflows"
+            " UNION ALL SELECT sender, id FROM transactions) used"
+            " WHERE NOT EXISTS (SELECT FROM addresses a WHERE a.address = used.address)"
+            " GROUP BY used.address ORDER BY used.address LIMIT :limit"
+        ),
+        {"limit": limit},
+    )
+    return [
+        f"address {row.address}, which {row.what} names, is not in the address book" for row in rows
+    ]
+
+
+def unbalanced_units(connection: Connection) -> list[str]:
+    """Units whose debits and credits do not add up to the same, over all accounts."""
+    rows = connection.execute(
+        text(
+            "SELECT unit, sum(debits_posted) AS debits, sum(credits_posted) AS credits,"
+            " sum(debits_pending) AS held, sum(credits_pending) AS awaited"
+            " FROM ledger_accounts GROUP BY unit"
+            " HAVING sum(debits_posted) <> sum(credits_posted)"
+            " OR sum(debits_pending) <> sum(credits_pending) ORDER BY unit"
+        )
+    )
+    return [
+        f"ledger unit {row.unit}: debits {row.debits} (pending {row.held}),"
+        f" credits {row.credits} (pending {row.awaited})"
+        for row in rows
+    ]
+
+
+def bridge_totals(connection: Connection) -> dict[str, dict[str, int]]:
+    """Per asset, its conversion accounts' credits less debits, by unit."""
+    rows: Any = connection.execute(
+        text(
+            "SELECT n.name, n.unit, a.credits_posted - a.debits_posted AS total"
+            " FROM ledger_account_names n JOIN ledger_accounts a ON a.id = n.id"
+            " WHERE n.code = :code"
+        ),
+        {"code": int(AccountCode.conversion)},
+    )
+    totals: dict[str, dict[str, int]] = {}
+    for row in rows:
+        asset = row.name.partition(":")[2].rpartition("#")[0]
+        totals.setdefault(asset, {})[row.unit] = int(row.total)
+    return totals
+
+
+def _uuids(rows: Sequence[str]) -> list[UUID]:
+    return [UUID(int=ids.decode(row)[1]) for row in rows]

@@ -1,0 +1,114 @@
+"""What tests of money going out need of a world: balances to spend, and what the chain says."""
+
+from typing import Any
+
+from sqlalchemy import select
+from tests.flow.harness import WHOLE_TOKEN, World
+
+from sakk.core import chart, evm
+from sakk.core.payout import Payout
+from sakk.core.sweep import Sweep
+from sakk.core.transaction import ChainTransaction
+from sakk.store.database import fetch_one
+from sakk.store.payout import payouts
+from sakk.store.sweep import sweeps
+from sakk.store.transaction import transactions
+
+# Nobody holds its key here; it has no coins at first.
+BENEFICIARY = "0x00000000000000000000000000000000000b0b0b"
+UNIT = chart.currency_unit("usdc", livemode=False)
+
+
+def credit(world: World, whole: int = 100, *, account: str | None = None) -> None:
+    """Give a merchant whole US dollars of USDC by a payment."""
+    world.pay(world.intent(whole * 100, account=account))
+    world.finalize()
+
+
+def fund_treasury(world: World, whole: int = 1_000, token: str = "usdc") -> None:
+    """The operator sends the treasury whole tokens, booked against equity."""
+    world.pay(world.treasury, token, whole * WHOLE_TOKEN)
+    world.finalize()
+
+
+def rich(world: World, whole: int = 100, *, liquidity: int = 1_000) -> None:
+    """A merchant with a balance and a treasury that can pay it out."""
+    world.pay(world.treasury, "usdc", liquidity * WHOLE_TOKEN)
+    credit(world, whole)
+
+
+def units_at(world: World, address: str, token: str = "usdc") -> int:
+    """Atomic units that the chain says an address holds now."""
+    data = "0x70a08231" + address[2:].rjust(64, "0")
+    call = {"to": world.contract(token), "data": data}
+    return int(world.chain.rpc.call("eth_call", call, "latest"), 16)
+
+
+def wei_at(world: World, address: str) -> int:
+    """Native coin that the chain says an address holds now, in wei."""
+    return int(world.chain.rpc.call("eth_getBalance", address, "latest"), 16)
+
+
+def nonce_at(world: World, address: str) -> int:
+    """How many transactions of an address are mined."""
+    return int(world.chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
+
+
+def payout_now(world: World, row: Payout) -> Payout:
+    """A payout's row as it stands."""
+    return _one(world, Payout, payouts, row.id)
+
+
+def sweep_now(world: World, row: Sweep) -> Sweep:
+    """A sweep's row as it stands."""
+    return _one(world, Sweep, sweeps, row.id)
+
+
+def transaction_of(world: World, row: Payout | Sweep) -> ChainTransaction:
+    """The transaction that carries a payout or sweep out."""
+    with world.database.begin() as connection:
+        found = fetch_one(
+            connection,
+            select(transactions).where(
+                transactions.c.subject == row.id, transactions.c.status != "refused"
+            ),
+            ChainTransaction,
+        )
+    assert found is not None
+    return found
+
+
+def held(world: World, account: str | None = None) -> tuple[int, int]:
+    """A merchant's available balance, and what is in flight of all payouts."""
+    in_flight = world.ledger(chart.payout_in_flight(UNIT))
+    return world.balance(account=account), in_flight
+
+
+def hold_total(world: World) -> int:
+    """Pending debits of the merchant's available balance: what is reserved."""
+    [account] = world.books.ledger.lookup_accounts(
+        [_account_id(chart.merchant(world.account, "available", UNIT).name)]
+    )
+    return 0 if account is None else account.debits_pending
+
+
+def send_rpc(world: World, method: str, *parameters: Any) -> Any:
+    """Ask the node for something that only a test asks for."""
+    return world.chain.rpc.call(method, *parameters)
+
+
+def checksum(address: str) -> str:
+    return evm.checksum_address(address)
+
+
+def _account_id(name: str) -> int:
+    from sakk.core.ledger import account_id
+
+    return account_id(name)
+
+
+def _one(world: World, kind: type[Any], table: Any, identifier: str) -> Any:
+    with world.database.begin() as connection:
+        found = fetch_one(connection, select(table).where(table.c.id == identifier), kind)
+    assert found is not None
+    return found
