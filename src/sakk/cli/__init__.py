@@ -5,12 +5,13 @@ import sys
 from sakk.core.errors import SakkError
 from sakk.runtime.supervisor import EXIT_MISCONFIGURED
 
+if sys.flags.optimize:
+    sys.stderr.write("sakk: Python was started with -O, which removes assertions: leave it out.\n")
+    sys.exit(EXIT_MISCONFIGURED)
+
 
 def main() -> None:
     """Run the command line; an error of ours is one clear line, not a traceback."""
-    if sys.flags.optimize:
-        sys.stderr.write("sakk: Python was started with -O, which removes assertions.\n")
-        sys.exit(EXIT_MISCONFIGURED)
     from sakk.cli.app import app
 
     try:

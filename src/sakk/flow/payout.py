@@ -78,12 +78,7 @@ def create(
             )
     if payout is None:
         _require_balance(parts, fresh)
-        with parts.database.begin() as connection:
-            store.insert(connection, fresh)
-            events.append(
-                connection, [payout_event(fresh, event.PAYOUT_CREATED, request_id)], now=now
-            )
-        payout = fresh
+        payout = _insert(parts, fresh, request_id, now=now)
     if payout.hold == HoldStatus.none and payout.status == PayoutStatus.requested:
         failpoint("payout.hold.before")
         payout = hold(parts, payout)
@@ -269,6 +264,20 @@ def _token_amount(payout: Payout, asset: Asset) -> int:
             param="amount",
         )
     return units
+
+
+def _insert(parts: Parts, fresh: Payout, request_id: str | None, *, now: datetime) -> Payout:
+    """Commit the request; of two at once under one identifier the first is the one."""
+    with parts.database.begin() as connection:
+        if store.insert(connection, fresh):
+            created = payout_event(fresh, event.PAYOUT_CREATED, request_id)
+            events.append(connection, [created], now=now)
+            return fresh
+        held = store.find(
+            connection, fresh.id, account_id=fresh.account_id, livemode=fresh.livemode
+        )
+    assert held is not None
+    return held
 
 
 def _require_balance(parts: Parts, payout: Payout) -> None:

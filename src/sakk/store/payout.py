@@ -1,9 +1,10 @@
 """Payouts: rows and queries."""
 
 from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.payout import Payout
-from sakk.store.database import fetch_one, insert_records
+from sakk.store.database import fetch_one, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -51,8 +52,10 @@ payouts = Table(
 )
 
 
-def insert(connection: Connection, payout: Payout) -> None:
-    insert_records(connection, payouts, [payout])
+def insert(connection: Connection, payout: Payout) -> bool:
+    """Record a payout; False if another request has recorded it under the same id."""
+    statement = upsert(payouts).values(row_of(payout)).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
 
 
 def find(

@@ -14,9 +14,10 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.transfer import BookTransfer
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import fetch_all, fetch_one, row_of
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 transfers = Table(
@@ -44,7 +45,8 @@ LEFT_TO_REQUEST = timedelta(seconds=5)
 
 
 def insert(connection: Connection, transfer: BookTransfer) -> None:
-    insert_records(connection, transfers, [transfer])
+    """Record a transfer; one that another request has recorded under the same id is left."""
+    connection.execute(upsert(transfers).values(row_of(transfer)).on_conflict_do_nothing())
 
 
 def find(
