@@ -1,5 +1,6 @@
 """The policy file: what is written is read, and what is wrong is named."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from sakk.signing.policy import (
 NETWORK = "eip155:84532"
 USDC = f"{NETWORK}/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
 KEY = "ab" * 32
+NOBODY = 65_534
 
 MakePolicy = Callable[..., Policy]
 
@@ -152,3 +154,11 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(Misconfigured, match="can't decode"):
         load_policy(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write for another user")
+def test_what_root_writes_belongs_to_who_owns_the_folder(tmp_path: Path) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    write_policy(tmp_path / "policy.toml", production_policy([NETWORK], {USDC: 6}))
+    written = (tmp_path / "policy.toml").stat()
+    assert (written.st_uid, written.st_gid, written.st_mode & 0o777) == (NOBODY, NOBODY, 0o600)

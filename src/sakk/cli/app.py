@@ -3,9 +3,22 @@
 import typer
 
 from sakk import __version__
-from sakk.cli import account, asset, bench, doctor, keys, ledger, lists, network, payin, payout
+from sakk.cli import (
+    account,
+    asset,
+    bench,
+    currency,
+    doctor,
+    keys,
+    ledger,
+    lists,
+    network,
+    payin,
+    payout,
+)
 from sakk.cli.demo import demo
 from sakk.cli.docs import docs
+from sakk.cli.migrate import migrate
 from sakk.cli.reconcile import reconcile
 from sakk.cli.sandbox import sandbox
 from sakk.cli.serve import serve
@@ -23,9 +36,11 @@ app.command()(demo)
 app.command()(reconcile)
 app.command()(doctor.doctor)
 app.command()(bench.bench)
+app.command()(migrate)
 app.command()(docs)
 app.add_typer(account.app, name="accounts")
 app.add_typer(asset.app, name="assets")
+app.add_typer(currency.app, name="currencies")
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(lists.app, name="lists")

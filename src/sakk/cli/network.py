@@ -14,6 +14,7 @@ from sakk.rails.evm.rpc import Rpc, parse_quantity
 from sakk.store.identity import now
 from sakk.store.network import (
     find_network,
+    list_currencies,
     list_cursors,
     list_networks,
     put_asset,
@@ -64,6 +65,11 @@ def add(
         created=now(),
     )
     with opened_database() as database, database.begin() as connection:
+        if native not in {each.currency for each in list_currencies(connection)}:
+            raise ParameterInvalid(
+                f"There is no currency {native!r}: sakk currencies add {native} --decimals 18 …",
+                param="native",
+            )
         put_network(connection, added)
         put_asset(connection, _native(added, native))
     console.print(f"{network} is followed from block {head}. List its tokens: sakk assets add …")

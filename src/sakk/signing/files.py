@@ -37,6 +37,7 @@ def check_directory(path: Path) -> None:
 def write_private(path: Path, content: bytes, *, replace: bool) -> None:
     """Write a whole file, mode 0600, durable before this returns.
 
+    What root writes belongs to who owns the folder: the signer's user must be able to read it.
     FileExistsError when it exists and may not be replaced: a keystore is never overwritten.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -45,6 +46,9 @@ def write_private(path: Path, content: bytes, *, replace: bool) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             os.fsync(file.fileno())
         if replace:
             temporary.rename(path)

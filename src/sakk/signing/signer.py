@@ -462,9 +462,6 @@ def request_unfreeze(directory: Path, reason: str) -> None:
     """Let the signer of this data directory sign again: it takes this up at its next request."""
     path = directory / UNFREEZE_NAME
     write_private(path, reason[:REASON_CHARACTERS_MAX].encode(), replace=True)
-    owner = directory.stat()
-    if os.geteuid() == 0:
-        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _budget(purpose: Purpose, network: str, asset: str) -> str:
