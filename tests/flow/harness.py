@@ -33,6 +33,7 @@ from sakk.core import caip, chart, evm
 from sakk.core.account import AccountKind
 from sakk.core.balance import BalanceTransaction
 from sakk.core.chart import LedgerAccount
+from sakk.core.event import event_type
 from sakk.core.network import Asset, Currency, CurrencyKind, Network, Quirk
 from sakk.core.outflow import Outflow
 from sakk.core.payin import PayIn
@@ -294,7 +295,7 @@ class World:
         """Let time pass for every part and for the blocks to come."""
         self.clock.advance(span)
         for chain in self.chains:
-            chain.rpc.call("evm_increaseTime", int(span.total_seconds()))
+            chain.rpc.call("evm_setNextBlockTimestamp", int(self.clock().timestamp()))
 
     # The stages.
 
@@ -398,6 +399,30 @@ class World:
         """Atomic units that the ledger says we hold."""
         return -self.ledger(chart.custody(self.asset(token), place))
 
+    def position(self, token: str = "usdc", *, account: str | None = None) -> dict[str, int]:
+        """Everything the ledger says about a token and a merchant; what is zero is left out.
+
+        ``balance`` and ``receivable`` in the currency's unit, the rest in atomic units.
+        """
+        asset = self.asset(token)
+        with self.database.begin() as connection:
+            listed = network.find_asset(connection, asset)
+        found = {
+            "custody": self.custody(asset),
+            "suspense": self.suspense(asset),
+            "quarantine": self.quarantine(asset),
+            "dust": self.dust(asset),
+        }
+        if listed is not None:
+            found["balance"] = self.balance(listed.currency, account=account)
+            found["receivable"] = self.receivable(listed.currency, account=account)
+        return {name: units for name, units in found.items() if units}
+
+    def facts(self, intent: PaymentIntent) -> tuple[str, int, str | None, str | None]:
+        """An intent's status, amount_received, amount_status and timing."""
+        row = self.refresh(intent)
+        return row.status, row.amount_received, row.amount_status, row.timing
+
     def ledger(self, account: LedgerAccount) -> int:
         """Credits less debits of one account of the chart."""
         return self.books.balances([account])[0]
@@ -456,7 +481,16 @@ class World:
         return report
 
     def check(self) -> Proof:
-        """What is true at the end of every test: the ledger, the rows and the chain agree."""
+        """What is true at the end of every test.
+
+        The ledger, the rows and the chain agree, and no merchant can read what would tip off.
+        """
+        told = self.events(operator=True)
+        for account in {each.account_id for each in told if each.account_id is not None}:
+            for each in self.events(account=account):
+                assert event_type(each.type).audience == "merchant", each
+                assert each.object.get("status") != "held", each
+                assert each.object.get("screening") is None, each
         self.ledger_verify()
         return self.reconcile()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sakk.core import chart, money
 from sakk.core.account import PaymentPolicy
-from sakk.core.chart import TransferCode
+from sakk.core.chart import LedgerAccount, TransferCode
 from sakk.core.evm import checksum_address
 from sakk.core.payment import PaymentIntent, PaymentStatus, Quote, is_open, value_of
 from sakk.core.posting import Posting
@@ -42,6 +42,10 @@ class PayInRole(StrEnum):
     treasury = "treasury"  # the operator funds the treasury
     unlisted = "unlisted"  # a token that is on no list of ours
     excessive = "excessive"  # more units than a ledger account can hold
+
+
+# What no ledger account is opened for: it is held as a row until a person decides.
+UNBOOKABLE = (PayInRole.unlisted.value, PayInRole.excessive.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +212,7 @@ def postings(
     payin: PayIn, *, asset_decimals: int, currency_decimals: int, source: str = "custody"
 ) -> list[Posting]:
     """The linked set that books a screened pay-in; ``source`` is custody or quarantine."""
-    custody = chart.custody(payin.asset, "hot" if payin.role == PayInRole.treasury else "deposit")
-    debit = custody if source == "custody" else chart.quarantine(payin.asset)
+    debit = _custody(payin) if source == "custody" else chart.quarantine(payin.asset)
     credit_units, suspense_units = payin.credit_units or 0, payin.suspense_units or 0
     if payin.role == PayInRole.treasury:
         equity = chart.equity_operator(payin.asset)
@@ -241,12 +244,16 @@ def quarantine_postings(payin: PayIn) -> list[Posting]:
     """Book a held pay-in: the coins are ours to keep safe, nobody's to spend."""
     return [
         Posting(
-            chart.custody(payin.asset, "deposit"),
+            _custody(payin),
             chart.quarantine(payin.asset),
             payin.token_amount,
             TransferCode.payin_quarantined,
         )
     ]
+
+
+def _custody(payin: PayIn) -> LedgerAccount:
+    return chart.custody(payin.asset, "hot" if payin.role == PayInRole.treasury else "deposit")
 
 
 def is_pending(status: str) -> bool:

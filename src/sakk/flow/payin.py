@@ -26,9 +26,6 @@ from sakk.store import payment as payments
 from sakk.store.address import Address
 from sakk.store.database import update_records
 
-# What no ledger account is opened for: it is held as a row until a person decides.
-UNBOOKABLE = (PayInRole.unlisted.value, PayInRole.excessive.value)
-
 
 def match_rows(connection: Connection, rows: list[PayIn], *, now: datetime) -> list[PayIn]:
     """Match pay-ins, bring their intents in line, and write and tell all of it."""
@@ -126,6 +123,7 @@ def _matched(
         row,
         found,
         asset=asset,
+        amount=amount,
         intent=intent,
         policies=policies,
         counted_before=counted_before,
@@ -135,7 +133,7 @@ def _matched(
         account_id=found.account_id,
         currency=None if currency is None else currency.currency,
         decimals=None if currency is None else currency.decimals,
-        amount=amount,
+        amount=None if match.role is PayInRole.excessive else amount,
         role=match.role.value,
         counts=match.counts,
         reason=match.reason,
@@ -150,13 +148,14 @@ def _role(
     found: Address,
     *,
     asset: Asset | None,
+    amount: int | None,
     intent: PaymentIntent | None,
     policies: dict[str, PaymentPolicy],
     counted_before: set[tuple[str, str]],
 ) -> Match:
     if asset is None:
         return Match(PayInRole.unlisted, False, "asset_not_listed")
-    if row.token_amount > UNITS_MAX:
+    if row.token_amount > UNITS_MAX or amount is None or amount > UNITS_MAX:
         return Match(PayInRole.excessive, False, "amount_exceeds_ledger")
     if found.purpose == "treasury":
         return Match(PayInRole.treasury, False, None)
@@ -231,16 +230,16 @@ def release(parts: Parts, identifier: str, *, livemode: bool) -> PayIn:
             raise ResourceMissing(f"No such payin: {identifier!r}.", param="id")
         if row.status != PayInStatus.held or row.orphaned:
             raise UnexpectedState(f"This payin is {row.status}, not held: nothing is to release.")
-        if row.role == PayInRole.excessive:
-            raise UnexpectedState("This payin is larger than a ledger account can hold.")
         if row.role == PayInRole.unlisted:
             if network.find_asset(connection, row.asset) is None:
                 raise UnexpectedState(
                     f"List the asset first: sakk assets add {row.asset}. Then release the payin."
                 )
             [row] = match_rows(connection, [row], now=now)
-        elif not row.quarantined:
+        elif row.role != PayInRole.excessive and not row.quarantined:
             raise UnexpectedState("This payin is just being quarantined: try again in a moment.")
+        if row.role == PayInRole.excessive:
+            raise UnexpectedState("This payin is larger than a ledger account can hold.")
         if row.payment_intent is not None:
             payments.lock_many(connection, [row.payment_intent])
         [released] = allocate_rows(connection, [row], now=now)

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, and_, or_
 
 from sakk.core import event
 from sakk.core.network import Asset, Currency
-from sakk.core.payin import PayIn, PayInRole, PayInStatus, postings, quarantine_postings
+from sakk.core.payin import UNBOOKABLE, PayIn, PayInRole, PayInStatus, postings, quarantine_postings
 from sakk.flow import payment as payment_flow
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.payin import UNBOOKABLE, payin_event
+from sakk.flow.payin import payin_event
 from sakk.flow.stage import Stage, wake
 from sakk.store import address, network
 from sakk.store import event as events

@@ -16,13 +16,13 @@ from sakk.core import chart, event
 from sakk.core import payin as rules
 from sakk.core.chart import TransferCode
 from sakk.core.network import Asset, Currency
-from sakk.core.payin import PayIn, PayInRole, PayInStatus
+from sakk.core.payin import UNBOOKABLE, PayIn, PayInRole, PayInStatus
 from sakk.core.posting import Posting, reversed_postings
 from sakk.flow import payment as payment_flow
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.payin import UNBOOKABLE, payin_event
-from sakk.flow.stage import Stage
+from sakk.flow.payin import payin_event
+from sakk.flow.stage import Stage, wake
 from sakk.ledger.types import TransferFlags
 from sakk.store import address, network
 from sakk.store import event as events
@@ -162,6 +162,8 @@ def _record(
         for row, done in zip(rows, undone, strict=True)
         if not done
     ]
+    # Before all else, so that no block can come back unnoticed between here and the commit.
+    standing = network.lock_canonical(connection, {(row.network, row.block_hash) for row in closed})
     _lock_intents(connection, closed)
     settled = settle(
         connection,
@@ -172,6 +174,10 @@ def _record(
     settle(connection, store.payins, waiting, token=token)
     if settled != len(closed):
         raise RuntimeError("a lease was lost between reversal and record; it is repeated")
+    returned = [row for row in closed if row.block_hash in standing]
+    if returned:
+        store.insert_seen(connection, [_seen_again(row, now) for row in returned])
+        wake(connection, "payin.match")
     address.add_deposits(
         connection,
         [
@@ -185,6 +191,27 @@ def _record(
     ]
     happened += _follow_intents(connection, closed, now)
     events.append(connection, happened, now=now)
+
+
+def _seen_again(row: PayIn, now: datetime) -> PayIn:
+    """The transfer of a block that came back while its pay-in was being taken back."""
+    return PayIn(
+        id=new_id("pin"),
+        livemode=row.livemode,
+        network=row.network,
+        asset=row.asset,
+        contract=row.contract,
+        token_amount=row.token_amount,
+        address=row.address,
+        sender=row.sender,
+        tx_hash=row.tx_hash,
+        log_index=row.log_index,
+        block_number=row.block_number,
+        block_hash=row.block_hash,
+        block_timestamp=row.block_timestamp,
+        status=PayInStatus.seen.value,
+        created=now,
+    )
 
 
 def _lock_orphans(connection: Connection, condition: object) -> list[PayIn]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     func,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -285,6 +286,29 @@ def find_block(connection: Connection, network: str, number: int) -> Block | Non
             blocks.c.network == network, blocks.c.number == number, blocks.c.canonical
         ),
         Block,
+    )
+
+
+def lock_canonical(connection: Connection, places: Iterable[tuple[str, str]]) -> set[str]:
+    """Which blocks, given as (network, hash), are on the chain as it has been followed.
+
+    No watcher moves these networks on until the caller's transaction ends.
+    """
+    wanted = sorted(set(places))
+    if not wanted:
+        return set()
+    connection.execute(
+        select(cursors.c.network)
+        .where(cursors.c.network.in_({name for name, _ in wanted}))
+        .order_by(cursors.c.network)
+        .with_for_update(read=True)
+    )
+    return set(
+        connection.execute(
+            select(blocks.c.hash).where(
+                tuple_(blocks.c.network, blocks.c.hash).in_(wanted), blocks.c.canonical
+            )
+        ).scalars()
     )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
 from sakk.store.database import fetch_all, fetch_one, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
@@ -62,7 +62,17 @@ payins = Table(
     Column("posted_at", Timestamp),
     Column("created", Timestamp, nullable=False),
     *lease_columns(),
-    Index("uq_payins_log", "network", "block_hash", "tx_hash", "log_index", "address", unique=True),
+    # A block that was given up may come back: its pay-ins are then rows of their own again.
+    Index(
+        "uq_payins_log",
+        "network",
+        "block_hash",
+        "tx_hash",
+        "log_index",
+        "address",
+        unique=True,
+        postgresql_where=text("status not in ('orphaned', 'reversed')"),
+    ),
     Index("ix_payins_account", "account_id", "livemode", "id"),
     Index("ix_payins_payment_intent", "payment_intent", "id"),
     Index("ix_payins_tx_hash", "tx_hash"),
@@ -171,7 +181,11 @@ def mark_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -
 
 
 def revive(connection: Connection, network: str, hashes: Sequence[str]) -> None:
-    """A block came back before its pay-ins were taken back: they stand again."""
+    """A block came back before its pay-ins were given up: they stand again.
+
+    Only those that nothing was booked for. A reversal of the others may be under way or half known,
+    so it is finished first, and the transfer is then seen anew (see ``flow.reverse``).
+    """
     if hashes:
         connection.execute(
             update(payins)
@@ -179,7 +193,8 @@ def revive(connection: Connection, network: str, hashes: Sequence[str]) -> None:
                 payins.c.network == network,
                 payins.c.block_hash.in_(hashes),
                 payins.c.orphaned,
-                payins.c.status.not_in([PayInStatus.orphaned.value, PayInStatus.reversed.value]),
+                payins.c.status.in_([PayInStatus.seen.value, PayInStatus.confirmed.value])
+                | ((payins.c.status == PayInStatus.held.value) & payins.c.role.in_(UNBOOKABLE)),
             )
             .values(orphaned=False)
         )
