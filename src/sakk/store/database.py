@@ -3,23 +3,38 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import NoneType
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import (
+    Column,
+    ColumnElement,
     Connection,
     Engine,
     Executable,
     Table,
+    TableValuedAlias,
+    Text,
     bindparam,
+    cast,
     create_engine,
+    func,
+    literal_column,
     make_url,
+    select,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSON
+
+from sakk.store.schema import Units
 
 POOL_SIZE = 10
 POOL_OVERFLOW_MAX = 30
 LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 60_000
+STATEMENTS_MAX = 500
 
 T = TypeVar("T")
 
@@ -80,30 +95,66 @@ def row_of(record: Any) -> dict[str, Any]:
 def insert_records(connection: Connection, table: Table, records: Sequence[Any]) -> None:
     """Insert dataclasses whose fields are the table's columns."""
     if records:
-        connection.execute(table.insert(), [row_of(record) for record in records])
+        rows = [row_of(record) for record in records]
+        connection.execute(_insert(table, tuple(rows[0])), {"rows": as_json(table, rows)})
 
 
 def update_records(
     connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *guards: str
 ) -> int:
-    """Set fields of many rows by ``id``; every row has the same keys.
+    """Set fields of many rows by ``id`` in one statement; every row has the same keys.
 
     ``guards`` name keys that must still hold what the row says (a lease's token, a status) for the
     row to change. Returns how many rows changed.
     """
     if not rows:
         return 0
-    matched = ("id", *guards)
-    statement = (
-        update(table)
-        .where(*(table.c[name] == bindparam(f"match_{name}") for name in matched))
-        .values({name: bindparam(f"set_{name}") for name in rows[0] if name not in matched})
+    statement = _update(table, tuple(rows[0]), ("id", *guards))
+    return connection.execute(statement, {"rows": as_json(table, rows)}).rowcount
+
+
+def given_rows(table: Table) -> TableValuedAlias:
+    """Rows of a table's columns and types that travel as one parameter, ``rows`` of ``as_json``.
+
+    One round trip for any number of rows, and always the same statement, so that it is prepared
+    once.
+    """
+    row_type: ColumnElement[Any] = literal_column(f"CAST(NULL AS {table.name})")
+    rows = cast(bindparam("rows", type_=Text), JSON)
+    return func.json_populate_recordset(row_type, rows).table_valued(
+        *(Column(column.name, column.type) for column in table.columns), name="given"
     )
-    parameters = [
-        {
-            f"match_{name}" if name in matched else f"set_{name}": value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
-    return connection.execute(statement, parameters).rowcount
+
+
+def as_json(table: Table, rows: Sequence[dict[str, Any]]) -> str:
+    """The parameter ``rows``. TypeError where units are not whole numbers."""
+    for column in table.columns:
+        if isinstance(column.type, Units):
+            for row in rows:
+                if type(row.get(column.name)) not in (int, NoneType):
+                    raise TypeError(f"{table.name}.{column.name} must be an int")
+    return msgspec.json.encode([_plain(row) for row in rows]).decode()
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Bytes as PostgreSQL reads them from text: ``\\x`` and hexadecimal digits."""
+    return {
+        name: "\\x" + value.hex() if isinstance(value, bytes) else value
+        for name, value in row.items()
+    }
+
+
+@lru_cache(maxsize=STATEMENTS_MAX)
+def _insert(table: Table, columns: tuple[str, ...]) -> Executable:
+    given = given_rows(table)
+    return table.insert().from_select(columns, select(*(given.c[name] for name in columns)))
+
+
+@lru_cache(maxsize=STATEMENTS_MAX)
+def _update(table: Table, columns: tuple[str, ...], matched: tuple[str, ...]) -> Executable:
+    given = given_rows(table)
+    return (
+        update(table)
+        .where(*(table.c[name] == given.c[name] for name in matched))
+        .values({name: given.c[name] for name in columns if name not in matched})
+    )
