@@ -17,6 +17,7 @@ from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
 from sakk.flow.expire import expire_stage
 from sakk.flow.finality import finality_stage
+from sakk.flow.forget import forget_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
@@ -125,6 +126,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         confirm_stage(parts),
         settle_stage(parts),
         left_behind_stage(parts),
+        forget_stage(parts),
     ]
 
 
