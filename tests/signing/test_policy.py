@@ -162,3 +162,4 @@ def test_what_root_writes_belongs_to_who_owns_the_folder(tmp_path: Path) -> None
     write_policy(tmp_path / "policy.toml", production_policy([NETWORK], {USDC: 6}))
     written = (tmp_path / "policy.toml").stat()
     assert (written.st_uid, written.st_gid, written.st_mode & 0o777) == (NOBODY, NOBODY, 0o600)
+    assert load_policy(tmp_path / "policy.toml")[0].network(NETWORK) is not None
