@@ -1,7 +1,7 @@
 # setup · demo · test · check · fmt · bench: on a fresh machine each installs what it needs.
 SHELL := /bin/bash
 BIN := .venv/bin
-PYTHON_SOURCES := src tests bench
+PYTHON_SOURCES := src tests scripts
 
 .PHONY: setup demo test check fmt bench lock migration docs pytest
 
