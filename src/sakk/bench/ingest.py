@@ -138,13 +138,13 @@ def run(
 
 def _addresses(count: int) -> Iterator[str]:
     """The same addresses in each run, made one by one."""
-    generator = random.Random(SEED)  # noqa: S311 - made-up addresses, no secrets
+    generator = random.Random(SEED)
     return (f"0x{generator.getrandbits(160):040x}" for _ in range(count))
 
 
 def _fill(node: LocalNode, rpc: Rpc, blocks: int, addresses: int) -> Filled:
     """Mine blocks of Transfer events, one in WATCHED_EVERY to a watched address."""
-    generator = random.Random(SEED + 1)  # noqa: S311 - made-up addresses, no secrets
+    generator = random.Random(SEED + 1)
     receivers = list(zip(_addresses(min(addresses, 10_000)), range(10_000), strict=False))
     units: list[list[int]] = []
     with Wallet(node.url, derive_private_key(0)) as wallet:
