@@ -21,7 +21,7 @@ from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
-from sakk.flow.sweep import order_topup
+from sakk.flow.sweep import SWEEP_AGAIN_AFTER, order_topup, sweep_event
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import (
@@ -165,7 +165,7 @@ def _attempt(
     order: Order,
     *,
     token: str,
-    give_up: Callable[[Connection, Any, str, datetime], dict[str, Any]],
+    give_up: Callable[[Connection, Any, str, str, datetime], None],
 ) -> None:
     """Build one row's transaction, or say why it waits."""
     now = parts.clock()
@@ -184,8 +184,7 @@ def _attempt(
         change = {"retry_at": now + retry_delay(row.failures), "failures": row.failures + 1}
         if row.failures + 1 >= WOULD_FAIL_MAX:
             with parts.database.begin() as connection:
-                change = give_up(connection, row, error.message, now)
-                settle(connection, table, [{"id": row.id, **change}], token=token)
+                give_up(connection, row, error.message, token, now)
             return
     except SakkError as error:
         log.warning("build.failed", subject=row.id, code=error.code, reason=error.message)
@@ -202,14 +201,20 @@ def _built(parts: Parts, order: Order, row: Payout | Sweep) -> ChainTransaction:
             raise Waits("the network is not enabled", WAIT_LIQUIDITY)
         if transaction.unsigned_of(connection, order.network, order.sender) is not None:
             raise Waits("another transaction of this sender is being signed", WAIT_TURN)
-        committed = transaction.unmined_units(
+        # Before the balance is asked for: what is mined in between is then taken off twice, never
+        # not at all. The nonce says later whether anything was added to it.
+        nonce = transaction.next_nonce(connection, order.network, order.sender)
+        taken = transaction.unmined_units(
             connection, network=order.network, sender=order.sender, asset=order.asset
+        )
+        native = found.native_asset
+        taken_wei = transaction.unmined_wei(
+            connection, network=order.network, sender=order.sender, native=native
         )
     rail = parts.rail_of(found)
     head = rail.head()
-    native = found.native_asset
     held = balances(rail.rpc, [(order.sender, order.asset), (order.sender, native)], head.number)
-    if held[order.sender, order.asset] - committed < order.units:
+    if held[order.sender, order.asset] - taken < order.units:
         raise Waits("the sender's coins do not cover it yet", WAIT_LIQUIDITY)
     contract = erc20_contract(order.asset)
     _require_exact(rail, order, contract)
@@ -222,9 +227,10 @@ def _built(parts: Parts, order: Order, row: Payout | Sweep) -> ChainTransaction:
     )
     price = fees(rail.rpc)
     gas_needed = gas_limit * price.max_fee_per_gas
-    if held[order.sender, native] < gas_needed:
+    spare_wei = held[order.sender, native] - taken_wei
+    if spare_wei < gas_needed:
         if isinstance(row, Sweep):
-            order_topup(parts, row, found, lacking=gas_needed - held[order.sender, native])
+            order_topup(parts, row, found, needed=gas_needed, lacking=gas_needed - spare_wei)
         raise Waits("the sender has not enough native coin for gas", WAIT_LIQUIDITY)
     return ChainTransaction(
         id=new_id("tx"),
@@ -236,7 +242,7 @@ def _built(parts: Parts, order: Order, row: Payout | Sweep) -> ChainTransaction:
         sender=order.sender,
         key_branch=order.key_branch,
         key_index=order.key_index,
-        nonce=_chain_nonce(parts, rail, order),
+        nonce=nonces(rail.rpc, order.sender).latest if nonce is None else nonce,
         asset=order.asset,
         destination=order.destination,
         destination_index=order.destination_index,
@@ -275,14 +281,6 @@ def _require_exact(rail: EvmRail, order: Order, contract: str | None) -> None:
         )
 
 
-def _chain_nonce(parts: Parts, rail: EvmRail, order: Order) -> int:
-    """The sender's nonce on the chain, asked for once; afterwards the database counts."""
-    with parts.database.begin() as connection:
-        if transaction.has_nonce_base(connection, order.network, order.sender):
-            return 0
-    return nonces(rail.rpc, order.sender).latest
-
-
 def _insert(
     connection: Connection,
     parts: Parts,
@@ -293,6 +291,8 @@ def _insert(
     token: str,
 ) -> None:
     nonce = transaction.lock_nonce(connection, built.network, built.sender, base=built.nonce)
+    if nonce != built.nonce:
+        raise Waits("another transaction of this sender came first", WAIT_TURN)
     if transaction.unsigned_of(connection, built.network, built.sender) is not None:
         raise Waits("another transaction of this sender is being signed", WAIT_TURN)
     final = with_nonce(built, nonce)
@@ -328,7 +328,9 @@ def with_nonce(built: ChainTransaction, nonce: int) -> ChainTransaction:
     return replace(built, nonce=nonce, unsigned=evm.encode_unsigned(found))
 
 
-def _fail_payout(connection: Connection, row: Payout, reason: str, now: datetime) -> dict[str, Any]:
+def _fail_payout(
+    connection: Connection, row: Payout, reason: str, token: str, now: datetime
+) -> None:
     """Nothing was signed, so it is certain that nothing was sent: the hold goes back."""
     failed = replace(
         row,
@@ -336,19 +338,21 @@ def _fail_payout(connection: Connection, row: Payout, reason: str, now: datetime
         failure_code="transfer_would_fail",
         failure_message=reason,
     )
-    events.append(connection, [payout_event(failed, event.PAYOUT_FAILED)], now=now)
-    wake(connection, "payout.release")
-    return {
-        "status": failed.status,
-        "failure_code": failed.failure_code,
-        "failure_message": failed.failure_message,
-    }
+    fields = ("id", "status", "failure_code", "failure_message")
+    change = {name: getattr(failed, name) for name in fields}
+    if settle(connection, payouts.payouts, [change], token=token):
+        events.append(connection, [payout_event(failed, event.PAYOUT_FAILED)], now=now)
+        wake(connection, "payout.release")
 
 
-def _fail_sweep(connection: Connection, row: Sweep, reason: str, now: datetime) -> dict[str, Any]:
+def _fail_sweep(connection: Connection, row: Sweep, reason: str, token: str, now: datetime) -> None:
     """The coins stay where they are, and are tried again much later."""
-    address.add_deposits(connection, [(row.address, row.asset, row.token_amount)])
-    sweeps.postpone(
-        connection, address=row.address, asset=row.asset, until=now + timedelta(hours=1)
-    )
-    return {"status": SweepStatus.failed.value, "failure_code": "transfer_would_fail"}
+    failed = replace(row, status=SweepStatus.failed.value, failure_code="transfer_would_fail")
+    change = {name: getattr(failed, name) for name in ("id", "status", "failure_code")}
+    if settle(connection, sweeps.sweeps, [change], token=token):
+        log.warning("sweep.given_up", sweep=row.id, reason=reason)
+        address.add_deposits(connection, [(row.address, row.asset, row.token_amount)])
+        sweeps.postpone(
+            connection, address=row.address, asset=row.asset, until=now + SWEEP_AGAIN_AFTER
+        )
+        events.append(connection, [sweep_event(failed, event.SWEEP_FAILED)], now=now)

@@ -205,7 +205,7 @@ def _new_payout(
     if found is None or not found.enabled or found.livemode != livemode:
         raise ParameterInvalid(
             f"{request.network!r} is not an enabled network. GET /v1/networks lists them.",
-            param="destination[network]",
+            param="destination[address]",
         )
     assets = network.list_assets(connection, network=request.network)
     treasury = [each.address for each in address.list_treasury(connection)]

@@ -4,7 +4,7 @@ The same intent gives the same bytes, so a crash after the signer's answer chang
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -38,6 +38,10 @@ from sakk.store.identity import new_id
 from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 50
+# Refusals for now that say nothing against what else the sender has to send.
+_ONLY_THIS_ONE = (Reason.destination_time_locked, Reason.over_velocity)
+STEP_BACK_MIN = timedelta(seconds=5)
+STEP_BACK_MAX = timedelta(minutes=10)
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +83,9 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
     except SignerRefused as refusal:
         log.error("sign.refused", transaction=row.id, reason=refusal.reason.value)
         with parts.database.begin() as connection:
-            if refusal.transient:
+            if refusal.reason in _ONLY_THIS_ONE:
+                _step_back(connection, row, refusal, token=token, now=now)
+            elif refusal.transient:
                 _wait(connection, row, refusal.message, token=token, now=now)
             else:
                 _refuse(connection, row, refusal, token=token, now=now)
@@ -197,6 +203,59 @@ def _wait(
     )
 
 
+def _step_back(
+    connection: Connection,
+    row: ChainTransaction,
+    refusal: SignerRefused,
+    *,
+    token: str,
+    now: datetime,
+) -> None:
+    """Refused for now: the nonce goes to the next in line, and this one is built again later.
+
+    The longer it has waited the rarer it asks: a time lock may last a day.
+    """
+    if not _close_refused(connection, row, refusal, token=token):
+        return
+    table = sweeps.sweeps if row.purpose == Purpose.sweep else payouts.payouts
+    if row.purpose != Purpose.topup:
+        waited = now - _created(connection, row)
+        again = now + min(max(waited / 4, STEP_BACK_MIN), STEP_BACK_MAX)
+        update_records(
+            connection, table, [{"id": row.subject, "transaction": None, "retry_at": again}]
+        )
+    wake(connection, "payout.build", "sweep.build")
+
+
+def _created(connection: Connection, row: ChainTransaction) -> datetime:
+    subject = (
+        sweeps.lock_one(connection, row.subject)
+        if row.purpose == Purpose.sweep
+        else payouts.lock_one(connection, row.subject)
+    )
+    assert subject is not None
+    return subject.created
+
+
+def _close_refused(
+    connection: Connection, row: ChainTransaction, refusal: SignerRefused, *, token: str
+) -> bool:
+    return bool(
+        settle(
+            connection,
+            store.transactions,
+            [
+                {
+                    "id": row.id,
+                    "status": TransactionStatus.refused.value,
+                    "error": f"{refusal.reason.value}: {refusal.message}",
+                }
+            ],
+            token=token,
+        )
+    )
+
+
 def _refuse(
     connection: Connection,
     row: ChainTransaction,
@@ -206,24 +265,14 @@ def _refuse(
     now: datetime,
 ) -> None:
     """Nothing was signed: the nonce is free again, and whatever it was for ends here."""
-    settled = settle(
-        connection,
-        store.transactions,
-        [
-            {
-                "id": row.id,
-                "status": TransactionStatus.refused.value,
-                "error": f"{refusal.reason.value}: {refusal.message}",
-            }
-        ],
-        token=token,
-    )
-    if not settled:
+    if not _close_refused(connection, row, refusal, token=token):
         return
     match Purpose(row.purpose):
         case Purpose.payout | Purpose.refund:
             payout = payouts.lock_one(connection, row.subject)
             assert payout is not None
+            if payout.status != PayoutStatus.approved or payout.transaction != row.id:
+                return
             rejected = replace(
                 payout,
                 status=PayoutStatus.rejected.value,
@@ -255,6 +304,8 @@ def _abandon_sweep(
 ) -> None:
     sweep = sweeps.lock_one(connection, row.subject)
     assert sweep is not None
+    if sweep.status != SweepStatus.approved or sweep.transaction != row.id:
+        return
     failed = replace(
         sweep, status=SweepStatus.failed.value, failure_code=f"signer_{refusal.reason.value}"
     )

@@ -1,8 +1,9 @@
 """Sweeps: decide what is collected from deposit addresses, and order the gas that it needs."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy import Connection
 
 from sakk.core import evm
 from sakk.core import sweep as rules
@@ -14,17 +15,19 @@ from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
-from sakk.rails.evm.send import build_transfer, estimate_transfer, fees, nonces
+from sakk.rails.evm.send import Fees, build_transfer, estimate_transfer, fees, nonces
 from sakk.store import address, transaction
 from sakk.store import sweep as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 
-BATCH_MAX = 100
-IDLE = timedelta(seconds=2)
-# A top-up that is on its way or was spent is not ordered twice for one sweep.
-_DONE = (TransactionStatus.posted.value, TransactionStatus.failed.value)
+# Coins that could not be collected stay where they are; they are tried again after this.
+SWEEP_AGAIN_AFTER = timedelta(hours=1)
+# A refused top-up is asked for again, by when the signer's policy or its day may allow it.
+TOPUP_AGAIN_AFTER = timedelta(minutes=1)
+# Fees may rise until the top-up is final: what is too much stays for the next sweep.
+TOPUP_MARGIN_PERCENT = 50
 
 log = structlog.get_logger(__name__)
 
@@ -40,67 +43,122 @@ def sweep_event(row: Sweep, name: str) -> NewEvent:
     )
 
 
-def order_topup(parts: Parts, row: Sweep, found: Network, *, lacking: int) -> None:
+def order_topup(parts: Parts, row: Sweep, found: Network, *, needed: int, lacking: int) -> None:
     """Prepare a native transfer from the treasury to a deposit address that lacks gas.
 
     At most one is under way for a sweep. It waits its turn for the treasury's nonce like any other.
+    ``needed``: the most wei that the sweep may cost; ``lacking``: what the address has too little.
     """
     with parts.database.begin() as connection:
-        if row.topup is not None:
-            earlier = transaction.find(connection, row.topup)
-            if earlier is not None and earlier.status not in _DONE:
-                return
+        if row.topup is not None and _is_under_way(parts, connection, row.topup):
+            return
         sender = address.list_treasury(connection)[0]
         if transaction.unsigned_of(connection, row.network, sender.address) is not None:
             return
-        known = transaction.has_nonce_base(connection, row.network, sender.address)
+        native = found.native_asset
+        expected = transaction.next_nonce(connection, row.network, sender.address)
+        taken = transaction.unmined_wei(
+            connection, network=row.network, sender=sender.address, native=native
+        )
+    units = lacking + needed * TOPUP_MARGIN_PERCENT // 100
     rail = parts.rail_of(found)
     head = rail.head()
     price = fees(rail.rpc)
-    gas_limit = estimate_transfer(
-        rail.rpc, sender=sender.address, receiver=row.address, contract=None, units=lacking
-    )
-    held = balances(rail.rpc, [(sender.address, found.native_asset)], head.number)
-    if held[sender.address, found.native_asset] < lacking + gas_limit * price.max_fee_per_gas:
+    held = balances(rail.rpc, [(sender.address, native)], head.number)[sender.address, native]
+    if held - taken <= units:
         log.warning("topup.no_native_coin", network=row.network, treasury=sender.address)
         return
-    base = 0 if known else nonces(rail.rpc, sender.address).latest
+    gas_limit = estimate_transfer(
+        rail.rpc, sender=sender.address, receiver=row.address, contract=None, units=units
+    )
+    if held - taken < units + gas_limit * price.max_fee_per_gas:
+        log.warning("topup.no_native_coin", network=row.network, treasury=sender.address)
+        return
+    if expected is None:
+        expected = nonces(rail.rpc, sender.address).latest
     with parts.database.begin() as connection:
-        nonce = transaction.lock_nonce(connection, row.network, sender.address, base=base)
+        nonce = transaction.lock_nonce(connection, row.network, sender.address, base=expected)
+        if nonce != expected:
+            return
         if transaction.unsigned_of(connection, row.network, sender.address) is not None:
             return
-        unsigned = build_transfer(
-            chain_id=chain_id(row.network),
+        topup = _topup(
+            row,
+            sender,
+            native=native,
             nonce=nonce,
-            fees=price,
+            price=price,
             gas_limit=gas_limit,
-            receiver=row.address,
-            contract=None,
-            units=lacking,
-        )
-        topup = ChainTransaction(
-            id=new_id("tx"),
-            livemode=row.livemode,
-            network=row.network,
-            purpose=Purpose.topup.value,
-            subject=row.id,
-            sender=sender.address,
-            key_branch="treasury",
-            key_index=sender.key_index,
-            nonce=nonce,
-            asset=found.native_asset,
-            destination=row.address,
-            destination_index=row.key_index,
-            token_amount=lacking,
-            gas_limit=gas_limit,
-            max_fee_per_gas=price.max_fee_per_gas,
-            max_priority_fee_per_gas=price.max_priority_fee_per_gas,
-            unsigned=evm.encode_unsigned(unsigned),
+            units=units,
             since_block=head.number,
-            status=TransactionStatus.built.value,
-            created=parts.clock(),
+            now=parts.clock(),
         )
         transaction.insert(connection, topup)
         update_records(connection, store.sweeps, [{"id": row.id, "topup": topup.id}])
         wake(connection, "transaction.sign")
     failpoint("topup.build.after")
+
+
+def _topup(
+    row: Sweep,
+    sender: address.Address,
+    *,
+    native: str,
+    nonce: int,
+    price: Fees,
+    gas_limit: int,
+    units: int,
+    since_block: int,
+    now: datetime,
+) -> ChainTransaction:
+    unsigned = build_transfer(
+        chain_id=chain_id(row.network),
+        nonce=nonce,
+        fees=price,
+        gas_limit=gas_limit,
+        receiver=row.address,
+        contract=None,
+        units=units,
+    )
+    return ChainTransaction(
+        id=new_id("tx"),
+        livemode=row.livemode,
+        network=row.network,
+        purpose=Purpose.topup.value,
+        subject=row.id,
+        sender=sender.address,
+        key_branch="treasury",
+        key_index=sender.key_index,
+        nonce=nonce,
+        asset=native,
+        destination=row.address,
+        destination_index=row.key_index,
+        token_amount=units,
+        gas_limit=gas_limit,
+        max_fee_per_gas=price.max_fee_per_gas,
+        max_priority_fee_per_gas=price.max_priority_fee_per_gas,
+        unsigned=evm.encode_unsigned(unsigned),
+        since_block=since_block,
+        status=TransactionStatus.built.value,
+        created=now,
+    )
+
+
+def _is_under_way(parts: Parts, connection: Connection, identifier: str) -> bool:
+    """Is an earlier top-up still to arrive, or was it refused so lately that asking is idle?"""
+    earlier = transaction.find(connection, identifier)
+    if earlier is None:
+        return False
+    match TransactionStatus(earlier.status):
+        case TransactionStatus.posted | TransactionStatus.failed:
+            return earlier.orphaned
+        case TransactionStatus.refused:
+            return earlier.created > parts.clock() - TOPUP_AGAIN_AFTER
+        case (
+            TransactionStatus.built
+            | TransactionStatus.signed
+            | TransactionStatus.broadcast
+            | TransactionStatus.unknown
+            | TransactionStatus.confirmed
+        ):
+            return True

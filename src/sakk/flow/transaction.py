@@ -1,7 +1,7 @@
 """Chain transactions: what a final one did to the books, and to the row that it was for."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -17,7 +17,7 @@ from sakk.core.sweep import Sweep, SweepStatus
 from sakk.core.transaction import ChainTransaction, Purpose, gas_postings, topup_postings
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
-from sakk.flow.sweep import sweep_event
+from sakk.flow.sweep import SWEEP_AGAIN_AFTER, sweep_event
 from sakk.rails.evm.arrival import arrivals
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
@@ -25,8 +25,6 @@ from sakk.store import address
 from sakk.store import payout as payouts
 from sakk.store import sweep as sweeps
 from sakk.store.database import update_records
-
-SWEEP_AGAIN_AFTER = timedelta(hours=1)
 
 
 def arrived_units(

@@ -72,6 +72,9 @@ def create(
                 created=now,
             )
             store.insert(connection, transfer)
+            # Whoever was first under this identifier, it is one transfer.
+            transfer = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+            assert transfer is not None
     if transfer.status == "requested":
         failpoint("transfer.post.before")
         transfer = _post(parts, transfer, request_id)

@@ -55,7 +55,9 @@ payouts = Table(
 def insert(connection: Connection, payout: Payout) -> bool:
     """Record a payout; False if another request has recorded it under the same id."""
     statement = upsert(payouts).values(row_of(payout)).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    # Asked for by name: an INSERT's row count is not kept.
+    first = connection.execute(statement.returning(payouts.c.id)).scalar_one_or_none()
+    return first is not None
 
 
 def find(

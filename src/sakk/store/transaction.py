@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -108,6 +109,18 @@ def lock_nonce(connection: Connection, network: str, sender: str, *, base: int) 
         .where(nonces.c.network == network, nonces.c.sender == sender)
         .with_for_update()
     ).scalar_one()
+    return _following(connection, network, sender, base=int(held))
+
+
+def next_nonce(connection: Connection, network: str, sender: str) -> int | None:
+    """The nonce that a sender would be given now; None before its first, which the chain knows."""
+    base = connection.execute(
+        select(nonces.c.base).where(nonces.c.network == network, nonces.c.sender == sender)
+    ).scalar_one_or_none()
+    return None if base is None else _following(connection, network, sender, base=int(base))
+
+
+def _following(connection: Connection, network: str, sender: str, *, base: int) -> int:
     last = connection.execute(
         select(transactions.c.nonce)
         .where(
@@ -118,17 +131,7 @@ def lock_nonce(connection: Connection, network: str, sender: str, *, base: int) 
         .order_by(transactions.c.nonce.desc())
         .limit(1)
     ).scalar_one_or_none()
-    return int(held) if last is None else max(int(held), int(last) + 1)
-
-
-def has_nonce_base(connection: Connection, network: str, sender: str) -> bool:
-    """Was this sender used before? If not, the chain has to be asked for its nonce."""
-    return (
-        connection.execute(
-            select(nonces.c.base).where(nonces.c.network == network, nonces.c.sender == sender)
-        ).scalar_one_or_none()
-        is not None
-    )
+    return base if last is None else max(base, int(last) + 1)
 
 
 def insert(connection: Connection, row: ChainTransaction) -> None:
@@ -145,21 +148,37 @@ def unmined_units(connection: Connection, *, network: str, sender: str, asset: s
     """Atomic units that our own transactions are about to take from a sender."""
     total = connection.execute(
         select(func.coalesce(func.sum(transactions.c.token_amount), 0)).where(
-            transactions.c.network == network,
-            transactions.c.sender == sender,
-            transactions.c.asset == asset,
-            transactions.c.block_hash.is_(None),
-            transactions.c.status.in_(
-                [
-                    TransactionStatus.built.value,
-                    TransactionStatus.signed.value,
-                    TransactionStatus.broadcast.value,
-                    TransactionStatus.unknown.value,
-                ]
-            ),
+            *_unmined(network, sender), transactions.c.asset == asset
         )
     ).scalar_one()
     return int(total)
+
+
+def unmined_wei(connection: Connection, *, network: str, sender: str, native: str) -> int:
+    """The most native coin that our own transactions are about to take, with their gas."""
+    gas = transactions.c.gas_limit * transactions.c.max_fee_per_gas
+    total = connection.execute(
+        select(func.coalesce(func.sum(gas), 0)).where(*_unmined(network, sender))
+    ).scalar_one()
+    return int(total) + unmined_units(connection, network=network, sender=sender, asset=native)
+
+
+def _unmined(network: str, sender: str) -> tuple[ColumnElement[bool], ...]:
+    """Transactions of a sender that will use their nonce, and that no block holds."""
+    return (
+        transactions.c.network == network,
+        transactions.c.sender == sender,
+        transactions.c.block_hash.is_(None),
+        transactions.c.status.in_(
+            [
+                TransactionStatus.built.value,
+                TransactionStatus.signed.value,
+                TransactionStatus.broadcast.value,
+                TransactionStatus.unknown.value,
+            ]
+        )
+        | transactions.c.orphaned,
+    )
 
 
 def unsigned_of(connection: Connection, network: str, sender: str) -> ChainTransaction | None:
