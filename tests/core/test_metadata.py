@@ -21,7 +21,7 @@ def test_merging_leaves_its_input_alone() -> None:
 
 def test_the_limits_are_inclusive() -> None:
     full = {str(number): "v" for number in range(KEYS_MAX)}
-    assert merge({}, full) == full  # type: ignore[arg-type]
+    assert merge({}, full) == full
     assert merge({}, {"k" * KEY_LENGTH_MAX: "v" * VALUE_LENGTH_MAX})
     assert len(merge(full, {"0": None, "new": "v"})) == KEYS_MAX
 
