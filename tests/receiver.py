@@ -83,10 +83,12 @@ class Receiver:
         )
         return self.at(path)
 
-    def wait_until(self, is_true: Callable[[], bool], what: str) -> None:
+    def wait_until(
+        self, is_true: Callable[[], bool], what: str, seconds_max: float = WAIT_SECONDS_MAX
+    ) -> None:
         with self._changed:
-            if not self._changed.wait_for(is_true, WAIT_SECONDS_MAX):
-                raise AssertionError(f"waited {WAIT_SECONDS_MAX} s for {what}: {self.received}")
+            if not self._changed.wait_for(is_true, seconds_max):
+                raise AssertionError(f"waited {seconds_max} s for {what}: {self.received}")
 
     def release(self, path: str) -> None:
         """Let the requests that a path holds go on, and hold no more."""

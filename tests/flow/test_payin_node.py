@@ -10,10 +10,11 @@ from tests.flow.harness import World
 from tests.rails.lying_node import LyingNode, lying_node
 
 from sakk.core import evm
-from sakk.flow.watch import BLOCKS_PER_STEP_MAX, LEASE, watch_stage
+from sakk.flow.watch import BLOCKS_PER_STEP_MAX, watch_stage
 from sakk.rails.evm.rpc import RpcUnavailable
 from sakk.runtime.wiring import make_rail
 from sakk.store import network
+from sakk.store.lease import lease_length
 
 USD_25 = 25_000_000
 
@@ -153,7 +154,7 @@ def test_another_watcher_takes_over(world: World) -> None:
     first.run()
     world.mine(2)
     assert second.run() == 0
-    world.advance(LEASE + timedelta(seconds=1))
+    world.advance(lease_length())
     assert second.run() == 2
     # The first comes back from wherever it was, and changes nothing.
     world.mine()

@@ -2,7 +2,6 @@
 
 import sys
 
-from sakk.core.errors import SakkError
 from sakk.runtime.supervisor import EXIT_MISCONFIGURED
 
 if sys.flags.optimize:
@@ -13,9 +12,6 @@ if sys.flags.optimize:
 def main() -> None:
     """Run the command line; an error of ours is one clear line, not a traceback."""
     from sakk.cli.app import app
+    from sakk.runtime.start import run_or_exit
 
-    try:
-        app()
-    except SakkError as error:
-        sys.stderr.write(f"sakk: {error.message}\n")
-        sys.exit(EXIT_MISCONFIGURED if error.code == "misconfigured" else 1)
+    run_or_exit(app)

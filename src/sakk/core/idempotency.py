@@ -17,6 +17,7 @@ KEY_LENGTH_MAX = 255
 # How long one execution may take before another request may resume it. It is courtesy, not safety:
 # a resumed command works under the same object id, and posting twice is posting once.
 LEASE_SECONDS = 15
+LEASE = timedelta(seconds=LEASE_SECONDS)
 KEEP_HOURS = 25
 STATUSES_NOT_STORED = frozenset({401, 403, 409, 429, 503})
 
@@ -98,8 +99,8 @@ def decide(record: Record | None, *, locked: bool, fingerprint: bytes, now: date
             assert_never(never)
 
 
-def lease_until(now: datetime) -> datetime:
-    return now + timedelta(seconds=LEASE_SECONDS)
+def lease_until(now: datetime, lease: timedelta = LEASE) -> datetime:
+    return now + lease
 
 
 def expired_before(now: datetime) -> datetime:

@@ -23,6 +23,7 @@ from sakk.ledger.types import (
     TransferFlags,
 )
 from sakk.store.database import Database
+from sakk.store.failpoint import failpoint
 from sakk.store.ledger import AccountName, remember_accounts
 
 AMOUNT_WHOLE = (1 << 128) - 1
@@ -147,7 +148,9 @@ class Books:
             return
         with self._lock, self._database.begin() as connection:
             remember_accounts(connection, [_account_name(account) for account in missing.values()])
+        failpoint("account.open.before")
         results = self._ledger.create_accounts([_account(each) for each in missing.values()])
+        failpoint("account.open.after")
         for account, result in zip(missing.values(), results, strict=True):
             if not result.status.accepted:
                 raise Misconfigured(

@@ -30,6 +30,7 @@ from sakk.core.idempotency import (
 from sakk.store import idempotency as store
 from sakk.store.database import Database
 from sakk.store.failpoint import failpoint
+from sakk.store.lease import lease_length
 
 CONFLICTS_MAX = 3
 
@@ -162,7 +163,9 @@ def _in_one_transaction(
                 now=request.now,
             ):
                 raise _Overtaken
-            return answer
+            failpoint("command.commit.before")
+        failpoint("command.commit.after")
+        return answer
     except _Overtaken:
         return _found(database, request)
     except Exception as error:
@@ -201,7 +204,7 @@ def _record(request: Keyed, *, seed: int, answer: Answer | None) -> Record:
         fingerprint=request.fingerprint,
         state=State.started if answer is None else State.finished,
         seed=seed,
-        lease_until=lease_until(request.now) if answer is None else None,
+        lease_until=lease_until(request.now, lease_length() / 2) if answer is None else None,
         request_id=request.request_id,
         status=None if answer is None else answer.status,
         body=None if answer is None else _kept(answer),

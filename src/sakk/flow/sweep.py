@@ -96,6 +96,7 @@ def order_topup(parts: Parts, row: Sweep, found: Network, *, needed: int, lackin
         transaction.insert(connection, topup)
         update_records(connection, store.sweeps, [{"id": row.id, "topup": topup.id}])
         wake(connection, "transaction.sign")
+        failpoint("topup.build.before")
     failpoint("topup.build.after")
 
 

@@ -6,7 +6,7 @@ could know it is in the set before any block that may hold the payment.
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from prometheus_client import Gauge
@@ -30,9 +30,9 @@ from sakk.store import address, network, outflow, payin, transaction
 from sakk.store import event as events
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
+from sakk.store.lease import lease_length
 from sakk.store.network import Block, Cursor
 
-LEASE = timedelta(seconds=15)
 BLOCKS_PER_STEP_MAX = 64
 BLOCKS_KEPT = 50_000
 PRUNE_EVERY = 1_000
@@ -87,7 +87,7 @@ class Follower:
         now = self.parts.clock()
         with self.parts.database.begin() as connection:
             return network.lease_cursor(
-                connection, self.name, token=self.token, now=now, until=now + LEASE
+                connection, self.name, token=self.token, now=now, until=now + lease_length() / 2
             )
 
     def _start_block(self) -> int | None:

@@ -145,6 +145,7 @@ def project(connection: psycopg.Connection[Any], shard: int) -> int:
         store.save_cursor(
             connection, Cursor(shard, last.sequence, page.entry_sequence, last.timestamp_ns)
         )
+    failpoint("ledger.project.after")
     return len(rows)
 
 

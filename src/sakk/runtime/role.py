@@ -190,6 +190,7 @@ def _run_worker(settings: Settings, stop: threading.Event) -> None:
         parts.database,
         allow_loopback=settings.webhook_allow_loopback,
         send_seconds_max=settings.webhook_timeout_seconds,
+        lease_seconds=max(settings.lease_seconds, 2 * settings.webhook_timeout_seconds),
     )
     sender = threading.Thread(
         target=notifier.run, args=(stop, bell.event(DELIVERY_STAGE)), name=CHANNEL, daemon=True

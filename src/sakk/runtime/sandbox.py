@@ -128,6 +128,7 @@ def describe(
         ],
         "webhook_allow_loopback": options.webhook_allow_loopback,
         "database_url": database_url,
+        "data_dir": str(settings.data_dir),
     }
 
 

@@ -93,7 +93,7 @@ def run_tree(
 
 
 def _argv(role: RoleName) -> list[str]:
-    return [sys.executable, "-m", "sakk.cli", "serve", "--role", role.value]
+    return [sys.executable, "-m", "sakk.runtime", role.value]
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sakk.core.errors import Misconfigured
+from sakk.store.lease import LEASE_SECONDS_DEFAULT
 
 PREFIX = "SAKK_"
 PORT_DEFAULT = 8402
@@ -98,6 +99,13 @@ class Settings(BaseSettings):
     keystore_passphrase_file: Path | None = Field(
         default=None,
         description="File with the keystore's passphrase, readable by the signer alone.",
+    )
+    lease_seconds: int = Field(
+        default=LEASE_SECONDS_DEFAULT,
+        ge=1,
+        le=600,
+        description="How long a worker may take over one step of one row. What a killed process "
+        "was doing is taken up by another when this time is over.",
     )
     webhook_timeout_seconds: int = Field(
         default=15, ge=1, le=25, description="How long a webhook's receiver may take to answer."

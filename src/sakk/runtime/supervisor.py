@@ -26,7 +26,7 @@ from sakk.runtime.process import READY, READY_VARIABLE, Command, Process, User, 
 EXIT_MISCONFIGURED = 78  # EX_CONFIG of sysexits.h: starting it again cannot help
 BACKOFF_SECONDS_MIN = 0.05
 BACKOFF_SECONDS_MAX = 5.0
-STEADY_SECONDS = 10.0  # who lived as long starts again at once
+STEADY_SECONDS = 3.0  # who lived as long starts again at once
 READY_SECONDS_MAX = 60.0
 ROLES_STOP_SECONDS_MAX = 12.0
 POSTGRES_STOP_SECONDS_MAX = 6.0

@@ -14,12 +14,25 @@ from sqlalchemy import Column, ColumnElement, Connection, Integer, Table, Text, 
 from sakk.store.database import Database, fetch_all, update_records
 from sakk.store.schema import Timestamp
 
-LEASE = timedelta(seconds=30)
+LEASE_SECONDS_DEFAULT = 30
 RETRY_FIRST = timedelta(milliseconds=500)
 RETRY_MAX = timedelta(minutes=5)
 CLAIM_MAX = 500
 
 T = TypeVar("T")
+
+_length = timedelta(seconds=LEASE_SECONDS_DEFAULT)
+
+
+def set_lease_length(length: timedelta) -> None:
+    """Say how long this process's leases last; once, when it starts."""
+    global _length
+    _length = length
+
+
+def lease_length() -> timedelta:
+    """How long a lease lasts: what a killed worker was doing waits as long for the next."""
+    return _length
 
 
 def lease_columns() -> list[Column[Any]]:
@@ -70,7 +83,7 @@ def claim(
     statement = (
         update(table)
         .where(table.c.id.in_(due))
-        .values(lease_token=token, lease_until=now + LEASE)
+        .values(lease_token=token, lease_until=now + lease_length())
         .returning(table)
     )
     rows = fetch_all(connection, statement, kind)

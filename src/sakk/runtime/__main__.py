@@ -1,0 +1,23 @@
+"""``python -m sakk.runtime worker``: one role as a process, as the supervisor starts it.
+
+``sakk serve --role worker`` is the same for people. Here no commands are imported, so that a role
+that was killed is back sooner.
+"""
+
+import sys
+
+from sakk.runtime.role import RoleName, run_role
+from sakk.runtime.settings import load_settings
+from sakk.runtime.start import begin_process, run_or_exit
+
+
+def main(name: str) -> None:
+    """Be the role until SIGTERM or SIGINT."""
+    role = RoleName(name)
+    settings = load_settings()
+    begin_process(settings, role=role.value)
+    run_role(role, settings)
+
+
+if __name__ == "__main__":
+    run_or_exit(lambda: main(sys.argv[1]))

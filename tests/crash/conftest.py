@@ -1,0 +1,41 @@
+"""One sandbox for all kills, with a merchant who has a balance and a treasury with coins."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.house import House, open_house
+from tests.crash.job import Merchant, open_merchant
+
+FLOAT_CENTS = 200_000
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder with a name that is short enough for unix sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="sakk-crash-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="package")
+def house() -> Iterator[House]:
+    """A running sandbox, shared: everything in it ends well in spite of the tests."""
+    with tempfile.TemporaryDirectory(prefix="sakk-crash-") as folder:
+        opened = open_house(Path(folder))
+        try:
+            yield opened
+        finally:
+            code = opened.close()
+        assert code == 0, opened.said()
+
+
+@pytest.fixture(scope="package")
+def merchant(house: House) -> Iterator[Merchant]:
+    """The sandbox's merchant, with enough on its balance for every payout of the tests."""
+    with open_merchant(house) as opened:
+        funding = opened.begin(cents=FLOAT_CENTS)
+        opened.pay(funding)
+        opened.await_end(funding)
+        yield opened

@@ -1,0 +1,64 @@
+"""The end of the tree: asked for, all of it goes in order; killed, nothing of it stays."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.crash.house import (
+    ROLES,
+    STOP_SECONDS_MAX,
+    House,
+    await_true,
+    descendants,
+    is_gone,
+    open_house,
+)
+
+# The supervisor's own roles, PostgreSQL, a node.
+PROCESSES_MIN = len(ROLES) + 2
+
+pytestmark = pytest.mark.xdist_group("crash")
+
+
+@pytest.fixture
+def own_house(short_folder: Path) -> Iterator[House]:
+    """A sandbox that ends in the test."""
+    opened = open_house(short_folder, networks=1)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _ports(house: House) -> list[int]:
+    urls = [house.description["api"], house.network()["rpc"]]
+    return [port for url in urls if (port := urlsplit(url).port) is not None]
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_the_end_of_the_sandbox_is_the_end_of_all_its_processes(
+    own_house: House, number: signal.Signals
+) -> None:
+    processes = descendants(own_house.process.pid)
+    assert len(processes) >= PROCESSES_MIN
+    assert {own_house.pid(role) for role in ROLES} <= processes
+    assert all(_answers(port) for port in _ports(own_house))
+    os.kill(own_house.process.pid, number)
+    code = own_house.process.wait(STOP_SECONDS_MAX)
+    assert code == (-signal.SIGKILL if number is signal.SIGKILL else 0), own_house.said()
+    if number is not signal.SIGKILL:
+        assert not Path(own_house.description["data_dir"]).exists()
+        assert [pid for pid in processes if not is_gone(pid)] == []
+    await_true(lambda: all(map(is_gone, processes)), "the kernel to end the orphans", 10)
+    assert not any(_answers(port) for port in _ports(own_house))

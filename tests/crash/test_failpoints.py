@@ -1,0 +1,258 @@
+"""SIGKILL at every named failpoint, on both sides of every call, with the job under way.
+
+Both sides of a call are armed at once: the process dies before the call, is started again, and dies
+after it. The third life ends the job.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sakk.ledger.verify import verify
+from tests.crash.house import House, await_true
+from tests.crash.job import (
+    Merchant,
+    compare_books,
+    compare_chain,
+    prove_rows,
+    query,
+    steal,
+    transfers,
+)
+
+SOURCES = Path(__file__).parents[2] / "src" / "sakk"
+FUEL_WEI = 10**16
+REORG_MARGIN = 2
+
+pytestmark = pytest.mark.xdist_group("crash")
+
+Compare = Callable[[], None]
+Scenario = Callable[[House, Merchant], Compare]
+
+
+def _failpoints() -> dict[str, list[str]]:
+    """Every failpoint in the source, by the call that it stands beside."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(SOURCES.rglob("*.py")):
+        for name in re.findall(r'failpoint\(\s*f?"([^"]*)"', path.read_text()):
+            if path.name != "failpoint.py":
+                groups.setdefault(name.rpartition(".")[0], []).append(name)
+    return groups
+
+
+FAILPOINTS = _failpoints()
+
+
+def whole_job(_: House, merchant: Merchant) -> Compare:
+    """Paid, swept, paid out."""
+    job = merchant.run()
+    return lambda: merchant.compare(job)
+
+
+def payout_alone(_: House, merchant: Merchant) -> Compare:
+    """Paid out of what is there."""
+    job = merchant.begin()
+    merchant.send(job)
+    merchant.await_end(job)
+    return lambda: merchant.compare(job)
+
+
+def payment_alone(_: House, merchant: Merchant) -> Compare:
+    """Paid and swept: the first transaction of ours is the deposit address's gas."""
+    job = merchant.begin()
+    merchant.pay(job)
+    merchant.await_end(job)
+    return lambda: merchant.compare(job)
+
+
+def fuelled_payment(_: House, merchant: Merchant) -> Compare:
+    """Paid and swept, with gas on the address already: the sweep is the only transaction of ours.
+
+    The native coin is a pay-in of its own, which nobody asked for.
+    """
+    job = merchant.begin()
+    merchant.wallet.send_native(job.deposit, FUEL_WEI)
+    merchant.pay(job)
+    merchant.await_end(job)
+    return lambda: merchant.compare(job)
+
+
+def new_account(house: House, merchant: Merchant) -> Compare:
+    """A merchant whose accounts the ledger has never heard of."""
+    operator = house.client(house.description["operator_key"])
+    account = operator.post("/v1/accounts", {"business_profile": {"name": "Newcomer"}})
+    with merchant.another(account["id"]) as newcomer:
+        job = newcomer.run()
+        newcomer.compare(job)
+        newcomer.compare_balance()
+    return lambda: None
+
+
+def book_transfer(house: House, merchant: Merchant) -> Compare:
+    """Money moved to another account of the house."""
+    operator = house.client(house.description["operator_key"])
+    other = operator.post("/v1/accounts", {"business_profile": {"name": "Neighbour"}})["id"]
+    moved = merchant.client.post(
+        "/v1/transfers", {"amount": 1_000_000, "currency": "usdc", "destination": other}
+    )
+    merchant.balance_units -= 1_000_000
+    merchant.await_event("transfer.created", moved["id"])
+
+    def compare() -> None:
+        neighbour = house.client(house.description["operator_key"], account=other)
+        balance = neighbour.get("/v1/balance")["available"]
+        assert [(each["currency"], each["amount"]) for each in balance] == [("usdc", 1_000_000)]
+        found = merchant.client.get("/v1/transfers", destination=other)["data"]
+        assert [(each["id"], each["status"]) for each in found] == [(moved["id"], "posted")]
+
+    return compare
+
+
+def canceled_payout(house: House, merchant: Merchant) -> Compare:
+    """A payout where the treasury has no coins waits, and is called off: its hold goes back."""
+    job = merchant.begin()
+    job.beneficiary = "0x" + "77" * 20
+    waiting = merchant.client.post("/v1/payouts", merchant.payout_body(job, index=1))
+    merchant.cancel_payout(waiting["id"])
+
+    def released() -> bool:
+        return query(house, "SELECT hold FROM payouts WHERE id = %s", waiting["id"]) == [
+            ("voided",)
+        ]
+
+    await_true(released, "the hold to be given back")
+
+    def compare() -> None:
+        merchant.compare_event("payout.canceled", waiting["id"])
+        with house.payer(1) as wallet:
+            assert transfers(wallet, house.token(index=1), receiver=job.beneficiary) == []
+
+    return compare
+
+
+def reversed_payment(house: House, merchant: Merchant) -> Compare:
+    """A final payment leaves the chain: what was credited is taken back."""
+    job = merchant.begin(cents=50)
+    with house.payer(1) as wallet:
+        paid = wallet.transfer(house.token(index=1), job.deposit, job.paid_units)
+        merchant.await_event("payment_intent.succeeded", job.intent["id"])
+        block = int(wallet.wait(paid)["blockNumber"], 16)
+        head = int(wallet.rpc.call("eth_blockNumber"), 16)
+        wallet.rpc.call("anvil_reorg", head - block + 1 + REORG_MARGIN, [])
+    merchant.await_event("payment_intent.reversed", job.intent["id"])
+
+    def compare() -> None:
+        payins = merchant.client.get("/v1/payins", payment_intent=job.intent["id"])["data"]
+        assert [each["status"] for each in payins] == ["reversed"]
+        merchant.compare_event("payin.reversed", payins[0]["id"])
+
+    return compare
+
+
+def outflow(house: House, merchant: Merchant) -> Compare:
+    """Coins leave a deposit address without us: that is booked as what it is, a loss, once."""
+    job = merchant.begin(cents=50)
+    merchant.balance_units += job.paid_units
+    token = house.token(index=1)
+    with house.payer(1) as wallet:
+        wallet.transfer(token, job.deposit, job.paid_units)
+        merchant.await_event("payment_intent.succeeded", job.intent["id"])
+        steal(wallet, token, job.deposit, job.paid_units)
+
+    def booked() -> bool:
+        return query(
+            house, "SELECT status FROM outflows WHERE address = %s", job.deposit.lower()
+        ) == [("posted",)]
+
+    await_true(booked, "the outflow to be booked")
+    return lambda: None
+
+
+# Every failpoint's call, and the jobs that pass it. A call that several kinds of rows make is
+# killed for each of them.
+SCENARIOS: dict[str, tuple[Scenario, ...]] = {
+    "account.open": (new_account,),
+    "command.commit": (whole_job,),
+    "idempotency": (payout_alone,),
+    "ledger.append": (whole_job,),
+    "ledger.project": (whole_job,),
+    "outflow.post": (outflow,),
+    "payin.post": (whole_job,),
+    "payin.reverse": (reversed_payment,),
+    "payout.hold": (payout_alone,),
+    "payout.release": (canceled_payout,),
+    "signer.log": (payout_alone, fuelled_payment),
+    "topup.build": (payment_alone,),
+    "transaction.broadcast": (payout_alone, fuelled_payment),
+    "transaction.build": (payout_alone, fuelled_payment),
+    "transaction.confirm": (payout_alone, fuelled_payment),
+    "transaction.settle": (payout_alone, fuelled_payment, payment_alone),
+    "transaction.sign": (payout_alone, fuelled_payment, payment_alone),
+    "transfer.post": (book_transfer,),
+    "watch.record": (whole_job,),
+    "webhook.send": (whole_job,),
+}
+
+
+def test_every_failpoint_has_a_scenario() -> None:
+    assert set(FAILPOINTS) == set(SCENARIOS)
+    assert all(len(names) == 2 == len(set(names)) for names in FAILPOINTS.values()), FAILPOINTS
+
+
+@pytest.mark.parametrize(
+    ("call", "scenario"),
+    [
+        pytest.param(call, scenario, id=f"{call}-{scenario.__name__}")
+        for call, scenarios in SCENARIOS.items()
+        for scenario in scenarios
+    ],
+)
+def test_a_kill_on_either_side_of_a_call_loses_and_doubles_nothing(
+    house: House, merchant: Merchant, call: str, scenario: Scenario
+) -> None:
+    house.arm(*FAILPOINTS[call])
+    compare = scenario(house, merchant)
+    for name in FAILPOINTS[call]:
+        house.await_fired(name)
+    house.await_all()
+    compare()
+    merchant.compare_balance()
+    prove_rows(house)
+    report = verify(house.database_url)
+    assert report.ok, report.breaks
+
+
+def test_what_a_client_left_behind_is_finished_without_it(house: House, merchant: Merchant) -> None:
+    """The request is committed, the API dies, and the client never asks again."""
+    house.arm("payout.hold.before", "transfer.post.before")
+    job = merchant.begin()
+    job.beneficiary = "0x" + "78" * 20
+    operator = house.client(house.description["operator_key"])
+    other = operator.post("/v1/accounts", {"business_profile": {"name": "Left behind"}})["id"]
+    transfer = {"amount": 2_000_000, "currency": "usdc", "destination": other}
+    assert merchant.client.send_once("/v1/payouts", merchant.payout_body(job), key="gone-1") is None
+    house.await_fired("payout.hold.before")
+    merchant.client.get("/v1/balance")
+    assert merchant.client.send_once("/v1/transfers", transfer, key="gone-2") is None
+    house.await_fired("transfer.post.before")
+    [(payout,)] = query(
+        house, "SELECT id FROM payouts WHERE destination = %s", job.beneficiary.lower()
+    )
+    [(moved,)] = query(house, "SELECT id FROM transfers WHERE destination = %s", other)
+    merchant.await_event("payout.posted", payout)
+    merchant.await_event("transfer.created", moved)
+    merchant.balance_units -= job.payout_units + 2_000_000
+    merchant.compare_balance()
+    # The client comes back after all, and is told what became of it.
+    again = merchant.client.post("/v1/payouts", merchant.payout_body(job), key="gone-1")
+    assert again["id"] == payout
+    assert merchant.client.post("/v1/transfers", transfer, key="gone-2")["id"] == moved
+    job.payout = again
+    merchant.compare_payout(job)
+
+
+def test_afterwards_ledger_and_chain_agree_to_the_unit(house: House, merchant: Merchant) -> None:
+    compare_books(house)
+    compare_chain(house, merchant.wallet)

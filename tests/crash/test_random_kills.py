@@ -1,0 +1,59 @@
+"""Any process, at any moment: a seeded run of kills while payments and payouts are in flight."""
+
+import random
+import threading
+import time
+
+import pytest
+
+from tests.crash.house import ROLES, House
+from tests.crash.job import Merchant, compare_books, compare_chain
+
+SEED = 20_260
+PAYMENTS = 30
+PAYOUTS = 10
+KILLS = 15
+PAUSE_SECONDS = (0.3, 1.2)
+
+pytestmark = pytest.mark.xdist_group("crash")
+
+
+def _kill_at_random(house: House, seed: int, over: threading.Event) -> list[str]:
+    """Kill one process after another, whatever it is doing; those that were killed."""
+    dice = random.Random(seed)
+    killed: list[str] = []
+    while len(killed) < KILLS and not over.is_set():
+        time.sleep(dice.uniform(*PAUSE_SECONDS))
+        ready = [role for role in (*ROLES, "postgres") if house.pid(role) is not None]
+        if ready:
+            role = dice.choice(ready)
+            house.kill(role)
+            killed.append(role)
+    return killed
+
+
+def test_kills_of_any_process_lose_and_double_nothing(house: House, merchant: Merchant) -> None:
+    over = threading.Event()
+    killed: list[str] = []
+    killer = threading.Thread(target=lambda: killed.extend(_kill_at_random(house, SEED, over)))
+    killer.start()
+    try:
+        jobs = []
+        for number in range(PAYMENTS):
+            job = merchant.begin(cents=1_000 + number)
+            merchant.pay(job)
+            if number < PAYOUTS:
+                job.payout_units = 1_000_000 + number
+                merchant.send(job)
+            jobs.append(job)
+    finally:
+        killer.join()
+    house.await_all()
+    assert len(killed) == KILLS
+    for job in jobs:
+        merchant.await_end(job)
+    for job in jobs:
+        merchant.compare(job)
+    merchant.compare_balance()
+    compare_books(house)
+    compare_chain(house, merchant.wallet)
