@@ -15,7 +15,7 @@ from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 
 # Nobody holds its key here; it has no coins at first.
-BENEFICIARY = "0x00000000000000000000000000000000000b0b0b"
+BENEFICIARY = "0x8ba1f109551bd432803012645ac136ddd64dba72"
 UNIT = chart.currency_unit("usdc", livemode=False)
 
 
