@@ -1,0 +1,84 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from sakk.core.balance import (
+    BalanceTransaction,
+    kind_of,
+    public_balance,
+    public_transaction,
+    sequence_of,
+    source_prefix,
+)
+from sakk.core.chart import TransferCode
+
+LINE = BalanceTransaction(
+    sequence=7,
+    timestamp=datetime(2026, 11, 22, 8, tzinfo=UTC),
+    currency="usdc",
+    decimals=6,
+    amount=-2_500_000,
+    balance_after=500_000,
+    code=int(TransferCode.payout_hold),
+    source="po_1",
+    livemode=False,
+)
+
+
+def test_id_carries_time_and_sequence() -> None:
+    assert LINE.id.startswith("txn_")
+    assert sequence_of(LINE.id) == 7
+
+
+@pytest.mark.parametrize("identifier", ["po_" + "0" * 26, "txn_x", ""])
+def test_no_id_of_a_line(identifier: str) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        sequence_of(identifier)
+
+
+@pytest.mark.parametrize("code", list(TransferCode))
+def test_every_code_has_a_source(code: TransferCode) -> None:
+    """A code that nobody sorted in would be shown as an adjustment of nothing."""
+    assert source_prefix(code) in ("pin", "po", "sw", "tx", "out", "tr", "ad")
+
+
+@pytest.mark.parametrize(
+    ("code", "amount", "kind"),
+    [
+        (TransferCode.payin, 1, "payment"),
+        (TransferCode.payin_released, 1, "payment"),
+        (TransferCode.payin_reversed, -1, "payment_reversal"),
+        (TransferCode.payout_hold, -1, "payout"),
+        (TransferCode.payout_void, 1, "payout"),
+        (TransferCode.book_transfer, -1, "transfer"),
+        (TransferCode.outflow, -1, "adjustment"),
+        (TransferCode.sweep, 1, "adjustment"),
+    ],
+)
+def test_kind(code: TransferCode, amount: int, kind: str) -> None:
+    assert kind_of(code, amount) == kind
+
+
+def test_public_line() -> None:
+    shown = public_transaction(LINE)
+    assert (shown["amount"], shown["amount_decimal"]) == (-2_500_000, "-2.500000")
+    assert (shown["net"], shown["fee"], shown["balance_after"]) == (-2_500_000, 0, 500_000)
+    assert (shown["type"], shown["source"], shown["object"]) == (
+        "payout",
+        "po_1",
+        "balance_transaction",
+    )
+
+
+def test_public_balance_is_sorted_by_currency() -> None:
+    shown = public_balance(
+        {"usdt": 1, "usdc": 25_000_000},
+        {"eth": 10**18},
+        {"usdc": 6, "usdt": 6, "eth": 18},
+        livemode=False,
+    )
+    assert [each["currency"] for each in shown["available"]] == ["usdc", "usdt"]
+    assert shown["available"][0]["amount_decimal"] == "25.000000"
+    assert shown["pending"] == [
+        {"amount": 10**18, "amount_decimal": "1.000000000000000000", "currency": "eth"}
+    ]

@@ -1,0 +1,126 @@
+import pytest
+
+from sakk.core import chart
+from sakk.core.chart import (
+    AccountCode,
+    LedgerAccount,
+    TransferCode,
+    currency_of_unit,
+    currency_unit,
+)
+from sakk.core.posting import Posting, reversed_postings
+
+ASSET = "eip155:84532/erc20:0x036c"
+ACCOUNT_CODES = {
+    "custody": 10,
+    "dust": 11,
+    "suspense": 12,
+    "quarantine": 13,
+    "gas": 14,
+    "conversion": 15,
+    "merchant_incoming": 20,
+    "merchant_available": 21,
+    "merchant_reserved": 22,
+    "receivable": 23,
+    "payout_in_flight": 30,
+    "fee_revenue": 40,
+    "fee_network": 41,
+    "equity_operator": 50,
+    "loss": 51,
+}
+TRANSFER_CODES = {
+    "payin": 100,
+    "payin_quarantined": 101,
+    "payin_released": 102,
+    "payin_reversed": 103,
+    "payin_suspense": 104,
+    "payin_dust": 105,
+    "treasury_funded": 110,
+    "payout_hold": 200,
+    "payout": 201,
+    "payout_void": 202,
+    "sweep": 300,
+    "sweep_loss": 301,
+    "topup": 310,
+    "gas": 320,
+    "transaction_undone": 330,
+    "outflow": 400,
+    "outflow_reversed": 401,
+    "adopted": 410,
+    "book_transfer": 500,
+}
+
+
+@pytest.mark.parametrize(
+    ("account", "name", "code"),
+    [
+        (chart.custody(ASSET, "hot"), f"custody:{ASSET}:hot#{ASSET}", AccountCode.custody),
+        (chart.custody(ASSET, "deposit"), f"custody:{ASSET}:deposit#{ASSET}", AccountCode.custody),
+        (chart.dust(ASSET), f"dust:{ASSET}#{ASSET}", AccountCode.dust),
+        (chart.suspense(ASSET), f"suspense:{ASSET}#{ASSET}", AccountCode.suspense),
+        (chart.quarantine(ASSET), f"quarantine:{ASSET}#{ASSET}", AccountCode.quarantine),
+        (chart.gas("eip155:1", "eth"), "gas:eip155:1#eth", AccountCode.gas),
+        (chart.conversion_asset(ASSET), f"conversion:{ASSET}#{ASSET}", AccountCode.conversion),
+        (
+            chart.conversion_currency(ASSET, "usdc"),
+            f"conversion:{ASSET}#usdc",
+            AccountCode.conversion,
+        ),
+        (chart.receivable("acct_1", "usdc"), "receivable:acct_1#usdc", AccountCode.receivable),
+        (chart.payout_in_flight("usdc"), "payout:in_flight#usdc", AccountCode.payout_in_flight),
+        (chart.fee_revenue("usdc"), "fee:revenue#usdc", AccountCode.fee_revenue),
+        (chart.equity_operator(ASSET), f"equity:operator#{ASSET}", AccountCode.equity_operator),
+        (chart.loss("fee", ASSET), f"loss:fee#{ASSET}", AccountCode.loss),
+    ],
+)
+def test_names_and_codes(account: LedgerAccount, name: str, code: AccountCode) -> None:
+    assert (account.name, account.code) == (name, code)
+    assert not account.debits_must_not_exceed_credits
+
+
+@pytest.mark.parametrize(
+    ("balance", "code"),
+    [
+        ("incoming", AccountCode.merchant_incoming),
+        ("available", AccountCode.merchant_available),
+        ("reserved", AccountCode.merchant_reserved),
+    ],
+)
+def test_merchant_can_not_be_overdrawn(balance: chart.MerchantBalance, code: AccountCode) -> None:
+    account = chart.merchant("acct_1", balance, "usdc")
+    assert account.name == f"merchant:acct_1:{balance}#usdc"
+    assert (account.code, account.owner) == (code, "acct_1")
+    assert account.debits_must_not_exceed_credits
+
+
+def test_test_money_has_units_of_its_own() -> None:
+    assert currency_unit("usdc", livemode=True) == "usdc"
+    assert currency_unit("usdc", livemode=False) == "test/usdc"
+    assert currency_of_unit("test/usdc") == ("usdc", False)
+    assert currency_of_unit("usdc") == ("usdc", True)
+
+
+def test_codes_are_never_renumbered() -> None:
+    """They stand in journals that are read for ever."""
+    assert {each.name: each.value for each in AccountCode} == ACCOUNT_CODES
+    assert {each.name: each.value for each in TransferCode} == TRANSFER_CODES
+
+
+def test_posting_moves_more_than_zero_of_one_unit() -> None:
+    usdc, usdt = chart.fee_revenue("usdc"), chart.fee_revenue("usdt")
+    with pytest.raises(ValueError, match="two units"):
+        Posting(usdc, usdt, 1, TransferCode.payin)
+    for amount in (0, -1):
+        with pytest.raises(ValueError, match="more than zero"):
+            Posting(usdc, usdc, amount, TransferCode.payin)
+
+
+def test_reversal_is_the_same_the_other_way_round() -> None:
+    first = Posting(
+        chart.custody(ASSET, "deposit"), chart.suspense(ASSET), 5, TransferCode.payin_suspense
+    )
+    second = Posting(chart.dust(ASSET), chart.suspense(ASSET), 7, TransferCode.payin_dust)
+    assert reversed_postings([first, second], TransferCode.payin_reversed) == [
+        Posting(second.credit, second.debit, 7, TransferCode.payin_reversed),
+        Posting(first.credit, first.debit, 5, TransferCode.payin_reversed),
+    ]

@@ -1,0 +1,111 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sakk.core.money import Rate, convert_up
+from sakk.core.network import (
+    Asset,
+    Currency,
+    Network,
+    is_final,
+    public_currency,
+    public_network,
+    unit_rate,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NAME = "eip155:84532"
+CONTRACT = "0x" + "ab" * 20
+
+
+def currency(
+    code: str = "usdc", decimals: int = 6, usd: tuple[int, int] | None = (1, 1)
+) -> Currency:
+    numerator, denominator = usd or (None, None)
+    return Currency(code, code.upper(), "coin", decimals, numerator, denominator, START)
+
+
+def asset(**changes: Any) -> Asset:
+    fields: dict[str, Any] = {
+        "asset": f"{NAME}/erc20:{CONTRACT}",
+        "network": NAME,
+        "contract": CONTRACT,
+        "currency": "usdc",
+        "symbol": "USDC",
+        "decimals": 6,
+        "quirks": [],
+        "payin_enabled": True,
+        "payout_enabled": True,
+        "sweep_minimum": 1,
+        "eip712_name": None,
+        "eip712_version": None,
+        "created": START,
+    }
+    return Asset(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "rate"),
+    [
+        (currency("usdc"), currency("usdc", usd=None), Rate(1, 1)),
+        (currency("usdc"), currency("usd", 2), Rate(100, 10**6)),
+        (currency("usd", 2), currency("usdc"), Rate(10**6, 100)),
+        (currency("eth", 18, (3000, 1)), currency("usd", 2), Rate(300_000, 10**18)),
+        (currency("usdc", usd=None), currency("usd", 2), None),
+        (currency("usdc"), currency("usd", 2, None), None),
+    ],
+)
+def test_unit_rate(source: Currency, target: Currency, rate: Rate | None) -> None:
+    assert unit_rate(source, target) == rate
+
+
+def test_unit_rate_of_two_prices_that_do_not_divide() -> None:
+    """One euro is 7/6 dollars: 25.00 EUR are 29.166667 USDC, rounded up."""
+    rate = unit_rate(currency("usdc"), currency("eur", 2, (7, 6)))
+    assert rate is not None
+    assert convert_up(2500, rate) == 29_166_667
+
+
+@pytest.mark.parametrize(
+    ("head", "confirmations", "final"),
+    [(10, 0, True), (9, 0, False), (11, 2, False), (12, 2, True), (500, 2, True)],
+)
+def test_is_final(head: int, confirmations: int, final: bool) -> None:
+    assert is_final(block_number=10, head_number=head, confirmations=confirmations) is final
+
+
+def test_native_coin_has_no_contract() -> None:
+    assert asset(contract=None).is_native
+    assert not asset().is_native
+
+
+def test_public_currency_names_its_assets() -> None:
+    shown = public_currency(currency(), [asset(), asset(asset="other", currency="usdt")])
+    assert shown["assets"] == [asset().asset]
+    assert shown["usd_rate"] == {"numerator": "1", "denominator": "1"}
+    assert public_currency(currency(usd=None), [])["usd_rate"] is None
+
+
+def test_public_network_keeps_rpc_addresses_to_itself() -> None:
+    found = Network(
+        network=NAME,
+        name="Base Sepolia",
+        family="eip155",
+        livemode=False,
+        enabled=True,
+        rpc_urls=["http://secret:secret@node"],
+        confirmations=2,
+        block_seconds=2,
+        poll_milliseconds=100,
+        start_block=None,
+        native_asset=f"{NAME}/slip44:60",
+        bloom="exact",
+        created=START,
+    )
+    native = asset(asset=f"{NAME}/slip44:60", contract=None)
+    elsewhere = asset(network="eip155:1")
+    shown = public_network(found, [asset(), native, elsewhere], head_number=7)
+    assert "secret" not in repr(shown)
+    assert [token["contract"] for token in shown["tokens"]] == [CONTRACT]
+    assert shown["head_block_number"] == 7
