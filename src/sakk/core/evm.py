@@ -6,6 +6,7 @@ are EIP-1559 (type 2) and legacy with EIP-155 replay protection; other types are
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import coincurve
 
@@ -38,6 +39,7 @@ GAS_LIMIT_MAX = (1 << 64) - 1
 # The order of secp256k1 (SEC 2, section 2.4.1).
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 TRANSACTION_BYTES_MAX = 128 * 1024
+CHECKSUMS_MAX = 16_384
 TYPE_FEE_MARKET = 0x02
 TYPE_NAMES = {
     0x01: "EIP-2930 access list",
@@ -98,13 +100,19 @@ class SignedTransaction:
     signature: Signature
 
 
+@lru_cache(maxsize=CHECKSUMS_MAX)
 def checksum_address(address: str) -> str:
-    """Write an address with its EIP-55 checksum."""
+    """Write an address with its EIP-55 checksum.
+
+    Remembered for a while: one payment writes its own address and its tokens' many times.
+    """
     body = address[2:].lower()
     digest = keccak256(body.encode()).hex()
     return "0x" + "".join(
-        character.upper() if int(digest[place], 16) >= 8 else character
-        for place, character in enumerate(body)
+        [
+            character.upper() if digit >= "8" else character
+            for character, digit in zip(body, digest, strict=False)
+        ]
     )
 
 

@@ -386,19 +386,19 @@ def payment_event(
     request_id: str | None,
     before: PaymentIntent | None = None,
 ) -> NewEvent:
-    after = payment.public(intent)
     previous: dict[str, Any] | None = None
     if before is not None:
-        old = payment.public(before)
         previous = {
-            key: old[key] for key in ("status", "amount_received") if old[key] != after[key]
+            name: getattr(before, name)
+            for name in ("status", "amount_received")
+            if getattr(before, name) != getattr(intent, name)
         }
     return NewEvent(
         account_id=intent.account_id,
         livemode=intent.livemode,
         type=name,
         object_id=intent.id,
-        object=after,
+        object=payment.public(intent),
         previous_attributes=previous,
         request_id=request_id,
     )
