@@ -1,11 +1,13 @@
 """What tests of money going out need of a world: balances to spend, and what the chain says."""
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 from tests.flow.harness import WHOLE_TOKEN, World
 
-from sakk.core import chart, evm
+from sakk.core import chart
+from sakk.core.ledger import account_id
 from sakk.core.payout import Payout
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
@@ -78,33 +80,28 @@ def transaction_of(world: World, row: Payout | Sweep) -> ChainTransaction:
     return found
 
 
-def held(world: World, account: str | None = None) -> tuple[int, int]:
-    """A merchant's available balance, and what is in flight of all payouts."""
-    in_flight = world.ledger(chart.payout_in_flight(UNIT))
-    return world.balance(account=account), in_flight
-
-
 def hold_total(world: World) -> int:
     """Pending debits of the merchant's available balance: what is reserved."""
     [account] = world.books.ledger.lookup_accounts(
-        [_account_id(chart.merchant(world.account, "available", UNIT).name)]
+        [account_id(chart.merchant(world.account, "available", UNIT).name)]
     )
     return 0 if account is None else account.debits_pending
+
+
+def let_pass(world: World, seconds: int) -> None:
+    """Time passes, and every stage runs: what was to be tried again is tried."""
+    world.advance(timedelta(seconds=seconds))
+    world.run()
+
+
+def pending_in_pool(world: World) -> int:
+    """How many transactions wait in the node's pool."""
+    return int(send_rpc(world, "txpool_status")["pending"], 16)
 
 
 def send_rpc(world: World, method: str, *parameters: Any) -> Any:
     """Ask the node for something that only a test asks for."""
     return world.chain.rpc.call(method, *parameters)
-
-
-def checksum(address: str) -> str:
-    return evm.checksum_address(address)
-
-
-def _account_id(name: str) -> int:
-    from sakk.core.ledger import account_id
-
-    return account_id(name)
 
 
 def _one(world: World, kind: type[Any], table: Any, identifier: str) -> Any:

@@ -232,7 +232,7 @@ def _book_again(
         if not again.succeeded:
             sets.append(PostingSet(subject.id, step, 0, [undone_posting(subject)]))
         elif not _post_hold(parts, subject, step):
-            sets.append(PostingSet(subject.id, step, 0, [owed_posting(subject)]))
+            sets.append(PostingSet(subject.id, f"owed:{step}", 0, [owed_posting(subject)]))
     return all(outcome.booked for outcome in parts.books.post(sets))
 
 
