@@ -4,8 +4,10 @@ import pytest
 from tests.flow.harness import World
 
 from sakk.core import evm
-from sakk.core.errors import UnexpectedState
+from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.network import Quirk
+from sakk.core.payment import PaymentIntent
+from sakk.flow.outflow import write_off
 from sakk.rails.sandbox.chain import SandboxToken, TokenKind, deploy_token, mint
 
 USD_25 = 25_000_000
@@ -146,23 +148,58 @@ def test_burned_from_the_address(world: World) -> None:
     world.check()
 
 
-def test_destroyed_without_a_trace_in_the_log(world: World) -> None:
-    """Tether's destroyBlackFunds tells no Transfer: the reconciliation is what finds it."""
+def destroy(world: World, *intents: PaymentIntent) -> None:
+    """The issuer of USDT destroys what stands on these addresses: no Transfer tells of it."""
     issuer, usdt = world.chain.issuer, world.contract("usdt")
-    intent = world.intent(2500)
-    world.pay(intent, "usdt")
+    issuer.forget_nonce()
+    for intent in intents:
+        address = evm.checksum_address(intent.address)
+        issuer.call_contract(usdt, "addBlackList(address)", address)
+        issuer.call_contract(usdt, "destroyBlackFunds(address)", address, gas_limit=100_000)
+    world.finalize()
+
+
+def test_destroyed_without_a_trace_in_the_log(world: World) -> None:
+    """The reconciliation finds it; the operator's word books it, once, against suspense."""
+    kept, first, second = (world.intent(amount) for amount in (1000, 2500, 700))
+    for intent in (kept, first, second):
+        world.pay(intent, "usdt")
     world.finalize()
     world.check()
-    address = evm.checksum_address(intent.address)
-    issuer.forget_nonce()
-    issuer.call_contract(usdt, "addBlackList(address)", address)
-    issuer.call_contract(usdt, "destroyBlackFunds(address)", address, gas_limit=100_000)
-    world.finalize()
-    proof = world.reconcile(ok=False)
-    assert len(proof.breaks) == 1
-    assert world.asset("usdt") in proof.breaks[0]
-    assert str(-USD_25) in proof.breaks[0]
-    world.ledger_verify()
+    assert write_off(world.parts, world.asset("usdt")) == []
+
+    destroy(world, first, second)
+    [found] = world.reconcile(ok=False).breaks
+    assert world.asset("usdt") in found
+    assert "difference -32000000" in found
+    assert world.outflows() == []
+
+    assert len(write_off(world.parts, world.asset("usdt"))) == 2
+    assert write_off(world.parts, world.asset("usdt")) == []
+    world.check()
+    world.run()
+    assert write_off(world.parts, world.asset("usdt")) == []
+    rows = world.outflows()
+    assert {row.address: row.token_amount for row in rows} == {
+        first.address: USD_25,
+        second.address: 7_000_000,
+    }
+    assert {row.status for row in rows} == {"posted"}
+    assert world.position("usdt") == {
+        "custody": 10_000_000,
+        "balance": 42_000_000,
+        "suspense": -32_000_000,
+    }
+    assert world.event_types(about=rows[0].id, operator=True) == ["outflow.seen", "outflow.posted"]
+    # The merchant has what was credited: whose loss it is, is a person's to say.
+    assert world.facts(first) == ("succeeded", 2500, "exact", "on_time")
+    world.check()
+
+
+def test_write_off_knows_its_tokens(world: World) -> None:
+    for name in ("eip155:84532/erc20:0x" + "00" * 20, world.native):
+        with pytest.raises(ResourceMissing, match="no listed token"):
+            write_off(world.parts, name)
 
 
 def test_fee_that_the_log_hides_is_not_credited(world: World) -> None:

@@ -1,10 +1,12 @@
 """Pay-ins and reorganisations: before finality, after it, there and back. On a real node."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from tests.flow.harness import World
 
+from sakk.core import evm
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent
@@ -12,6 +14,7 @@ from sakk.flow import reverse
 from sakk.flow.book import Books
 from sakk.flow.transfer import TransferRequest
 from sakk.flow.transfer import create as create_transfer
+from sakk.rails.sandbox.chain import TokenKind, deploy_token
 from sakk.store.identity import new_id
 
 USD_25 = 25_000_000
@@ -235,22 +238,22 @@ def test_reorganised_between_finality_and_screening(world: World) -> None:
 
 
 class Fork:
-    """Branch A holds a payment, branch B does not, and the chain can be put on either."""
+    """Branch A holds a transaction, branch B does not, and the chain can be put on either."""
 
-    def __init__(self, world: World, intent: PaymentIntent) -> None:
+    def __init__(self, world: World, send: Callable[[], str]) -> None:
         self._world, self._rpc = world, world.chain.rpc
         # A minute on, so that the times of both branches lie ahead of the block they fork from.
         world.advance(timedelta(seconds=60))
         self._stamp = int(world.clock().timestamp()) + 100
         self._snapshot = self._rpc.call("evm_snapshot")
-        transaction = world.pay(intent)
+        transaction = send()
         self._raw = self._rpc.call("eth_getRawTransactionByHash", transaction)
-        self._mine_payment()
+        self._mine_it()
         self.height = world.chain.height()
         self.hash = world.chain.block_hash(self.height)
 
     def to_b(self, blocks: int) -> None:
-        """The chain without the payment."""
+        """The chain without it."""
         self._go_back()
         self._rpc.call("evm_setNextBlockTimestamp", self._stamp + 7)
         self._world.mine(blocks)
@@ -259,11 +262,11 @@ class Fork:
         """The same block as before, to the bit, and more upon it."""
         self._go_back()
         self._rpc.call("eth_sendRawTransaction", self._raw)
-        self._mine_payment()
+        self._mine_it()
         assert self._world.chain.block_hash(self.height) == self.hash
         self._world.mine(blocks - 1)
 
-    def _mine_payment(self) -> None:
+    def _mine_it(self) -> None:
         self._rpc.call("evm_setNextBlockTimestamp", self._stamp)
         self._rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
         self._world.mine()
@@ -284,7 +287,7 @@ def paid_once(world: World, intent: PaymentIntent, *statuses: str) -> None:
 
 def test_block_that_comes_back_before_it_was_given_up(world: World) -> None:
     intent = world.intent(2500)
-    fork = Fork(world, intent)
+    fork = Fork(world, lambda: world.pay(intent))
     world.run()
     fork.to_b(2)
     world.watch()
@@ -298,7 +301,7 @@ def test_block_that_comes_back_before_it_was_given_up(world: World) -> None:
 def test_block_that_comes_back_after_it_was_given_up(world: World) -> None:
     """A to B and back to A: the same block, hash and log again, after its pay-in was orphaned."""
     intent = world.intent(2500)
-    fork = Fork(world, intent)
+    fork = Fork(world, lambda: world.pay(intent))
     world.run()
     fork.to_b(2)
     world.run()
@@ -311,7 +314,7 @@ def test_block_that_comes_back_after_it_was_given_up(world: World) -> None:
 
 def test_block_that_comes_back_after_its_reversal(world: World) -> None:
     intent = world.intent(2500)
-    fork = Fork(world, intent)
+    fork = Fork(world, lambda: world.pay(intent))
     world.mine(2)
     world.run()
     fork.to_b(4)
@@ -327,7 +330,7 @@ def test_block_that_comes_back_after_its_reversal(world: World) -> None:
 def test_block_that_comes_back_while_its_reversal_is_due(world: World, step: str) -> None:
     """What is posted, or may be, is reversed first and then seen anew: no half of it is lost."""
     intent = world.intent(2500)
-    fork = Fork(world, intent)
+    fork = Fork(world, lambda: world.pay(intent))
     world.mine(2)
     world.run_except(step)
     fork.to_b(4)
@@ -342,7 +345,7 @@ def test_block_that_comes_back_between_reversal_and_record(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent = world.intent(2500)
-    fork = Fork(world, intent)
+    fork = Fork(world, lambda: world.pay(intent))
     world.mine(2)
     world.run()
     fork.to_b(4)
@@ -362,3 +365,37 @@ def test_block_that_comes_back_between_reversal_and_record(
     monkeypatch.undo()
     world.run()
     paid_once(world, intent, "reversed", "posted")
+
+
+def test_outflow_whose_block_comes_back_while_it_is_taken_back(world: World) -> None:
+    """A burn on branch A: booked, given up, and there again before the books had followed."""
+    token = deploy_token(
+        world.chain.contracts, TokenKind.plain, name="Burnt", symbol="BRN", decimals=6
+    )
+    world.list_token(token)
+    intent = world.intent(2500)
+    address = evm.checksum_address(intent.address)
+    payer = world.chain.payer
+    payer.call_contract(token.contract, "mint(address,uint256)", address, USD_25)
+    world.finalize()
+    assert world.position(token.contract) == {"custody": USD_25, "balance": USD_25}
+
+    fork = Fork(
+        world,
+        lambda: payer.call_contract(token.contract, "burn(address,uint256)", address, 7),
+    )
+    world.mine(2)
+    world.run()
+    assert world.suspense(token.contract) == -7
+    fork.to_b(4)
+    world.watch()
+    fork.to_a(5)
+    world.watch()
+    world.run()
+    assert [row.status for row in world.outflows()] == ["reversed", "posted"]
+    assert world.position(token.contract) == {
+        "custody": USD_25 - 7,
+        "balance": USD_25,
+        "suspense": -7,
+    }
+    world.check()

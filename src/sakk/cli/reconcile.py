@@ -9,9 +9,11 @@ from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.adoption import Adoption
 from sakk.core.adoption import public as public_adoption
+from sakk.core.outflow import public as public_outflow
 from sakk.core.reconcile import Proof
 from sakk.flow.adoption import adopt as adopt_surplus
 from sakk.flow.context import Parts
+from sakk.flow.outflow import write_off as write_off_token
 from sakk.flow.reconcile import reconcile as prove
 from sakk.runtime.wiring import rail_cache
 from sakk.store.network import list_networks
@@ -30,16 +32,37 @@ def reconcile(
             "own: by a contract's inner call, as a block's reward.",
         ),
     ] = False,
+    write_off: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="CAIP-19 of a token; again for more. Have what is missing of it on deposit "
+            "addresses booked, against suspense: an issuer can take tokens without a Transfer."
+        ),
+    ] = None,
 ) -> None:
     """Prove that the ledger's custody is what the chains hold; exit 1 on any break."""
     rail_of = rail_cache()
     with opened_database() as database:
-        adopted = _adopt(Parts(database, rail=rail_of), network) if adopt else []
+        parts = Parts(database, rail=rail_of)
+        adopted = _adopt(parts, network) if adopt else []
+        missing = [row for asset in write_off or () for row in write_off_token(parts, asset)]
         proof = prove(database, rail_of, networks=network or None)
     if as_json:
         found = [public_adoption(row) for row in adopted]
-        print_json({**proof.to_document(), **({"adopted": found} if adopt else {})})
+        gone = [public_outflow(row) for row in missing]
+        print_json(
+            {
+                **proof.to_document(),
+                **({"adopted": found} if adopt else {}),
+                **({"written_off": gone} if write_off else {}),
+            }
+        )
     else:
+        for lost in missing:
+            console.print(
+                f"{lost.id}: {lost.token_amount} of {lost.asset} missing on {lost.address} at "
+                f"block {lost.block_number} are booked against suspense."
+            )
         for row in adopted:
             console.print(
                 f"{row.id}: {row.token_amount} of {row.asset} on {row.address} at block "

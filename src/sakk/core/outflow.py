@@ -24,7 +24,11 @@ class OutflowStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outflow:
-    """One transfer out of an address of ours; ``place`` is the custody that it left."""
+    """One transfer out of an address of ours; ``place`` is the custody that it left.
+
+    ``tx_hash`` is empty, ``log_index`` -1 and ``receiver`` the zero address where no transaction
+    tells of it: the balance is short, and the operator has written the difference off.
+    """
 
     id: str
     livemode: bool
@@ -80,5 +84,5 @@ def public(outflow: Outflow) -> dict[str, Any]:
         "receiver": checksum_address(outflow.receiver),
         "status": outflow.status,
         "token_amount": str(outflow.token_amount),
-        "tx_hash": outflow.tx_hash,
+        "tx_hash": outflow.tx_hash or None,
     }

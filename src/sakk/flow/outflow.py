@@ -1,11 +1,13 @@
 """Outflows: book coins that left our addresses without us, and take that back if the chain does.
 
 At finality the ledger says that they are gone, against suspense. A reorganisation before that
-closes the row; after, new transfers bring the coins back.
+closes the row; after, new transfers bring the coins back. What an issuer destroys without a
+Transfer is found by reconciliation alone, and booked when the operator says so.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -13,12 +15,16 @@ from sqlalchemy import Connection, Table, select
 
 from sakk.core import event
 from sakk.core import outflow as rules
+from sakk.core.errors import ResourceMissing
 from sakk.core.event import NewEvent
+from sakk.core.evm import ZERO_ADDRESS
 from sakk.core.outflow import Outflow, OutflowStatus
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.stage import Stage
-from sakk.store import address
+from sakk.flow.reconcile import final_block, settled_snapshot
+from sakk.flow.stage import Stage, wake
+from sakk.rails.evm.balances import balances
+from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import outflow as store
 from sakk.store.failpoint import failpoint
@@ -70,6 +76,54 @@ def outflow_reverse_stage(parts: Parts) -> Stage:
         )
 
     return Stage("outflow.reverse", run)
+
+
+def write_off(parts: Parts, name: str) -> list[Outflow]:
+    """Have what is missing of a token on deposit addresses at the final block booked as outflows.
+
+    An issuer can take tokens without a Transfer (Tether's destroyBlackFunds). Again, it finds
+    nothing more. ResourceMissing for an asset that is not listed.
+    """
+    with settled_snapshot(parts.database) as connection:
+        asset = network.find_asset(connection, name)
+        if asset is None or asset.is_native:
+            raise ResourceMissing(f"There is no listed token {name!r}.", param="asset")
+        found = network.find_network(connection, asset.network)
+        assert found is not None
+        block = final_block(connection, found)
+        expected = store.untouched_deposits(connection, name, block=block.number)
+    held = balances(parts.rail_of(found).rpc, [(each, name) for each in expected], block.hash)
+    now = parts.clock()
+    rows = [
+        Outflow(
+            id=new_id("out"),
+            livemode=found.livemode,
+            network=found.network,
+            asset=name,
+            token_amount=units - held[holder, name],
+            address=holder,
+            place="deposit",
+            receiver=ZERO_ADDRESS,
+            tx_hash="",
+            log_index=-1,
+            block_number=block.number,
+            block_hash=block.hash,
+            status=OutflowStatus.seen.value,
+            created=now,
+        )
+        for holder, units in expected.items()
+        if units > held[holder, name]
+    ]
+    with parts.database.begin() as connection:
+        # Whoever else writes off the same token waits here, and then finds nothing more to do.
+        network.lock_asset(connection, name)
+        settled = store.untouched_deposits(connection, name, block=block.number)
+        rows = [row for row in rows if settled.get(row.address) == expected[row.address]]
+        fresh = store.insert_seen(connection, rows)
+        rows = [row for row in rows if row.id in fresh]
+        events.append(connection, [outflow_event(row, event.OUTFLOW_SEEN) for row in rows], now=now)
+        wake(connection, "outflow.post")
+    return rows
 
 
 def outflow_event(row: Outflow, name: str) -> NewEvent:
@@ -135,9 +189,33 @@ def _book(
     )
     failpoint("outflow.post.after")
     with parts.database.begin() as connection:
+        if status is OutflowStatus.reversed:
+            # Before all else, so that no block can come back unnoticed before the commit.
+            places = {(row.network, row.block_hash) for row in rows}
+            standing = network.lock_canonical(connection, places)
+        else:
+            standing = set()
         for row, outcome in zip(rows, outcomes, strict=True):
             _record(connection, parts, row, outcome, status=status, token=token)
+        returned = [row for row in rows if row.block_hash in standing]
+        store.insert_seen(connection, [_seen_again(row, parts.clock()) for row in returned])
     return len(rows)
+
+
+def _seen_again(row: Outflow, now: datetime) -> Outflow:
+    """The outflow of a block that came back while it was being taken back."""
+    return replace(
+        row,
+        id=new_id("out"),
+        status=OutflowStatus.seen.value,
+        orphaned=False,
+        attempt=0,
+        failures=0,
+        retry_at=None,
+        lease_token=None,
+        lease_until=None,
+        created=now,
+    )
 
 
 def _record(

@@ -155,6 +155,11 @@ def find_asset(connection: Connection, asset: str) -> Asset | None:
     return fetch_one(connection, select(assets).where(assets.c.asset == asset), Asset)
 
 
+def lock_asset(connection: Connection, asset: str) -> None:
+    """Until the transaction ends nobody else decides anything about this asset."""
+    connection.execute(select(assets.c.asset).where(assets.c.asset == asset).with_for_update())
+
+
 def put_currency(connection: Connection, currency: Currency) -> None:
     """Add a currency, or set its name and price; decimals never change once money exists."""
     row = {name: getattr(currency, name) for name in Currency.__slots__}

@@ -46,6 +46,8 @@ outflows = Table(
         "block_hash",
         "tx_hash",
         "log_index",
+        "address",
+        "asset",
         unique=True,
         postgresql_where=text("status not in ('orphaned', 'reversed')"),
     ),
@@ -59,7 +61,7 @@ def insert_seen(connection: Connection, rows: Sequence[Outflow]) -> set[str]:
     if not rows:
         return set()
     statement = insert(outflows).on_conflict_do_nothing(
-        index_elements=["network", "block_hash", "tx_hash", "log_index"],
+        index_elements=["network", "block_hash", "tx_hash", "log_index", "address", "asset"],
         index_where=text("status not in ('orphaned', 'reversed')"),
     )
     fresh = connection.execute(statement.returning(outflows.c.id), [row_of(row) for row in rows])
@@ -67,7 +69,10 @@ def insert_seen(connection: Connection, rows: Sequence[Outflow]) -> set[str]:
 
 
 def revive(connection: Connection, network: str, hashes: Sequence[str]) -> None:
-    """A block came back before its outflows were taken back: they stand again."""
+    """A block came back before its outflows were booked: they stand again.
+
+    A booked one may be on its way back: it is reversed first and seen anew (see ``flow.outflow``).
+    """
     if hashes:
         connection.execute(
             update(outflows)
@@ -75,9 +80,7 @@ def revive(connection: Connection, network: str, hashes: Sequence[str]) -> None:
                 outflows.c.network == network,
                 outflows.c.block_hash.in_(hashes),
                 outflows.c.orphaned,
-                outflows.c.status.not_in(
-                    [OutflowStatus.orphaned.value, OutflowStatus.reversed.value]
-                ),
+                outflows.c.status == OutflowStatus.seen.value,
             )
             .values(orphaned=False)
         )
@@ -92,3 +95,25 @@ def mark_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -
         .where(outflows.c.network == network, outflows.c.block_hash.in_(hashes))
         .values(orphaned=True)
     ).rowcount
+
+
+def untouched_deposits(connection: Connection, asset: str, *, block: int) -> dict[str, int]:
+    """Per deposit address, what must stand there at a final block if nobody took anything.
+
+    Addresses with an outflow to be booked, a pay-in to be taken back, or one that was booked above
+    the block are left out: they are not settled.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT d.address, d.units FROM deposits d WHERE d.asset = :asset AND d.units > 0"
+            " AND NOT EXISTS (SELECT FROM outflows o WHERE o.address = d.address"
+            " AND o.asset = d.asset AND (o.status = 'seen'"
+            " OR (o.status = 'posted' AND o.orphaned)))"
+            " AND NOT EXISTS (SELECT FROM payins p WHERE p.address = d.address"
+            " AND p.asset = d.asset AND p.status NOT IN ('orphaned', 'reversed')"
+            " AND (p.orphaned OR p.block_number > :block))"
+            " ORDER BY d.address"
+        ),
+        {"asset": asset, "block": block},
+    )
+    return {row.address: int(row.units) for row in rows}

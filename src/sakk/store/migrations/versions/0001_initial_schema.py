@@ -508,7 +508,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_outflows_log",
         "outflows",
-        ["network", "block_hash", "tx_hash", "log_index"],
+        ["network", "block_hash", "tx_hash", "log_index", "address", "asset"],
         unique=True,
         postgresql_where=sa.text("status not in ('orphaned', 'reversed')"),
     )
