@@ -153,6 +153,8 @@ def _link(schema: Schema, schemas: dict[str, Schema]) -> str:
     if not reference:
         return _type(schema, schemas)
     name = reference.removeprefix(PREFIX)
+    if not schemas[name].get("properties"):
+        return _link(schemas[name], schemas)
     return f"[{_title(name, schemas)}](#{_anchor(name)})"
 
 
