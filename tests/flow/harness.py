@@ -18,16 +18,26 @@ import dataclasses
 import itertools
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 from tests.chain import Chain
+from tests.flow.wiring import (
+    CONFIRMATIONS,
+    NEVER,
+    WHOLE_TOKEN,
+    WorldClock,
+    asset_of,
+    opened_rails,
+    put_configuration,
+    serving_signer,
+    watchers,
+)
 
 from sakk.core import caip, chart, evm
 from sakk.core.account import AccountKind
@@ -52,25 +62,19 @@ from sakk.flow.payment import PaymentRequest
 from sakk.flow.payout import PayoutRequest
 from sakk.flow.reconcile import reconcile
 from sakk.flow.stage import Stage
-from sakk.flow.watch import watch_stage
 from sakk.ledger.projection import Projector, wait_projected
 from sakk.ledger.verify import Report, verify
 from sakk.ledger.writer import open_ledger
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.sandbox.chain import SandboxToken
 from sakk.runtime.role import pipeline
-from sakk.runtime.wiring import make_rail
 from sakk.screening.engine import Engine
 from sakk.screening.importers import ImportReport, import_list
-from sakk.signing.client import SignerClient
 from sakk.signing.keystore import Keystore
-from sakk.signing.policy import sandbox_policy, write_policy
 from sakk.signing.protocol import Branch
-from sakk.signing.server import serve
 from sakk.store import event as events
 from sakk.store import network, payin
 from sakk.store import payment as payments
-from sakk.store.address import put_treasury, put_wallet
 from sakk.store.balance import list_lines
 from sakk.store.database import Database, fetch_all
 from sakk.store.event import Event
@@ -78,37 +82,14 @@ from sakk.store.identity import new_id
 from sakk.store.outflow import outflows
 from sakk.store.page import PageRequest
 from sakk.store.payout import payouts
-from sakk.store.seed import seed_currencies
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 
-CONFIRMATIONS = 2
+__all__ = ["CONFIRMATIONS", "WHOLE_TOKEN", "World", "await_true", "open_world"]
+
 TREASURY_WEI = 1_000 * 10**18
 ROUNDS_MAX = 400
 LINES_MAX = 100
-SIGNER_READY_SECONDS_MAX = 10.0
-WHOLE_TOKEN = 10**6
-# Above any deposit of a test: such an address is never collected.
-NEVER = 10**60
-
-
-class WorldClock:
-    """The wall clock plus what the test has let pass; every reading is later than the last."""
-
-    def __init__(self) -> None:
-        self._ahead = timedelta()
-        self._last = datetime.min.replace(tzinfo=UTC)
-        self._lock = threading.Lock()
-
-    def __call__(self) -> datetime:
-        with self._lock:
-            moment = datetime.now(UTC) + self._ahead
-            self._last = max(moment, self._last + timedelta(milliseconds=1))
-            return self._last
-
-    def advance(self, span: timedelta) -> None:
-        with self._lock:
-            self._ahead += span
 
 
 @dataclass
@@ -529,7 +510,7 @@ class World:
         chain = chain or self.chain
         code = currency or token.currency
         moment = self.clock()
-        asset = _asset(chain, token, quirks=quirks, sweep_minimum=sweep_minimum, now=moment)
+        asset = asset_of(chain, token, quirks=quirks, sweep_minimum=sweep_minimum, now=moment)
         asset = dataclasses.replace(asset, currency=code, **changes)
         decimals = token.decimals if currency_decimals is None else currency_decimals
         with self.database.begin() as connection:
@@ -580,13 +561,13 @@ def open_world(
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         treasury = keystore.address(Branch.treasury, 0)
-        _put_configuration(database, chains, keystore, clock, sweep=sweep, rpc_urls=rpc_urls)
-        signer = stack.enter_context(_serving_signer(directory, chains, keystore, clock))
+        put_configuration(database, chains, keystore, clock, sweep=sweep, rpc_urls=rpc_urls)
+        signer = stack.enter_context(serving_signer(directory, chains, keystore, clock))
         projector = Projector(database.url)
         stack.callback(projector.close)
         ledger = open_ledger(database.url, on_append=projector.wake)
         stack.callback(ledger.close)
-        rails = stack.enter_context(_rails())
+        rails = stack.enter_context(opened_rails())
         parts = Parts(
             database=database,
             ledger_books=Books(database, ledger),
@@ -598,164 +579,12 @@ def open_world(
         world = World(parts, chains, clock, "", "", treasury, keystore, directory)
         world.operator = world._open_account(AccountKind.operator, "Operator", {})
         world.account = world._open_account(AccountKind.merchant, "Merchant", {})
-        for stage in [*_watchers(parts), *pipeline(parts)]:
+        for stage in [*watchers(parts), *pipeline(parts)]:
             world.stages[stage.name] = stage
         for chain in chains:
             chain.payer.send_native(evm.checksum_address(treasury), TREASURY_WEI)
         world.finalize()
         yield world
-
-
-def _watchers(parts: Parts) -> list[Stage]:
-    """A stage that follows each network, with a rail and an address set of its own."""
-    with parts.database.begin() as connection:
-        found = network.list_networks(connection)
-    return [watch_stage(parts, each, parts.rail_of(each)) for each in found]
-
-
-@contextlib.contextmanager
-def _rails() -> Iterator[Callable[[Network], EvmRail]]:
-    rails: dict[str, EvmRail] = {}
-
-    def rail_of(found: Network) -> EvmRail:
-        if found.network not in rails:
-            rails[found.network] = make_rail(found)
-        return rails[found.network]
-
-    yield rail_of
-    for rail in rails.values():
-        rail.rpc.close()
-
-
-def _put_configuration(
-    database: Database,
-    chains: Sequence[Chain],
-    keystore: Keystore,
-    clock: WorldClock,
-    *,
-    sweep: bool,
-    rpc_urls: Sequence[str] | None,
-) -> None:
-    with database.begin() as connection:
-        seed_currencies(connection)
-        put_wallet(connection, keystore.xpub, now=clock())
-        treasury = keystore.address(Branch.treasury, 0)
-        put_treasury(connection, [treasury], livemode=False, now=clock())
-        for position, chain in enumerate(chains):
-            urls = rpc_urls if rpc_urls is not None and position == 0 else [chain.rpc_url]
-            _put_network(connection, chain, urls=urls, sweep=sweep, now=clock())
-
-
-def _put_network(
-    connection: Connection, chain: Chain, *, urls: Sequence[str], sweep: bool, now: datetime
-) -> None:
-    network.put_network(
-        connection,
-        Network(
-            network=chain.network,
-            name=f"Test {chain.contracts.chain_id}",
-            family="eip155",
-            livemode=False,
-            enabled=True,
-            rpc_urls=list(urls),
-            confirmations=CONFIRMATIONS,
-            block_seconds=1,
-            poll_milliseconds=50,
-            start_block=chain.height() + 1,
-            native_asset=caip.native_asset(chain.network),
-            bloom="exact",
-            created=now,
-        ),
-    )
-    usdt = [
-        Quirk.no_return_value,
-        Quirk.fee_on_transfer,
-        Quirk.pausable,
-        Quirk.deny_listed,
-    ]
-    minimum = WHOLE_TOKEN if sweep else NEVER
-    for token, quirks in (
-        (chain.contracts.usdc, [Quirk.pausable, Quirk.deny_listed]),
-        (chain.contracts.usdt, usdt),
-    ):
-        listed = _asset(chain, token, quirks=quirks, sweep_minimum=minimum, now=now)
-        network.put_asset(connection, listed)
-    native = dataclasses.replace(
-        _asset(chain, chain.contracts.usdc, quirks=(), sweep_minimum=0, now=now),
-        asset=caip.native_asset(chain.network),
-        contract=None,
-        currency="eth",
-        symbol="ETH",
-        decimals=18,
-        payin_enabled=False,
-        payout_enabled=False,
-        eip712_name=None,
-        eip712_version=None,
-    )
-    network.put_asset(connection, native)
-
-
-def _asset(
-    chain: Chain,
-    token: SandboxToken,
-    *,
-    quirks: Sequence[Quirk],
-    sweep_minimum: int,
-    now: datetime,
-) -> Asset:
-    contract = token.contract.lower()
-    return Asset(
-        asset=caip.erc20_asset(chain.network, contract),
-        network=chain.network,
-        contract=contract,
-        currency=token.currency,
-        symbol=token.currency.upper(),
-        decimals=token.decimals,
-        quirks=[quirk.value for quirk in quirks],
-        payin_enabled=True,
-        payout_enabled=True,
-        sweep_minimum=sweep_minimum,
-        eip712_name=token.eip712.name if token.eip712 else None,
-        eip712_version=token.eip712.version if token.eip712 else None,
-        created=now,
-    )
-
-
-@contextlib.contextmanager
-def _serving_signer(
-    directory: Path, chains: Sequence[Chain], keystore: Keystore, clock: WorldClock
-) -> Iterator[SignerClient]:
-    """The real signer in a thread, with a policy and a log of this world's own.
-
-    A log outlives no test: the chain goes back, and its nonces with it.
-    """
-    policy_path, socket_path = directory / "policy.toml", directory / "signer.sock"
-    assets = {
-        caip.erc20_asset(chain.network, token.contract.lower()): token.decimals
-        for chain in chains
-        for token in chain.contracts.tokens
-    }
-    assets |= {caip.native_asset(chain.network): 18 for chain in chains}
-    write_policy(policy_path, sandbox_policy([chain.network for chain in chains], assets))
-    stop, ready = threading.Event(), threading.Event()
-    thread = threading.Thread(
-        target=serve,
-        args=(socket_path, keystore, policy_path, directory / "log.jsonl", stop),
-        kwargs={"clock": clock, "on_ready": ready.set},
-        name="signer",
-    )
-    thread.start()
-    try:
-        assert ready.wait(SIGNER_READY_SECONDS_MAX), "the signer did not start"
-        with SignerClient(socket_path) as client:
-            yield client
-            stop.set()
-            # One more connection wakes the signer, which looks at ``stop`` between two of them.
-            with contextlib.suppress(Exception), SignerClient(socket_path) as last:
-                last.status()
-    finally:
-        stop.set()
-        thread.join()
 
 
 def await_true(condition: Callable[[], bool], *, seconds_max: float = 10.0) -> None:

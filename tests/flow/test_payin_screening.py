@@ -1,5 +1,7 @@
 """Pay-ins and screening: held, under review, released; lists that change; lists out of reach."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import text
 from tests.flow.conftest import MakeWorld
@@ -96,7 +98,8 @@ def test_held_money_is_swept_only_after_its_release(make_world: MakeWorld) -> No
     world.release(world.payin(intent, status="held"))
     world.run()
     for _ in range(4):
-        # A top-up for the gas, then the sweep itself, each to finality.
+        # A top-up for the gas, a moment for the sweep that waits for it, then the sweep itself.
+        world.advance(timedelta(seconds=30))
         world.finalize()
     [sweep] = world.sweeps()
     assert (sweep.status, sweep.token_amount) == ("posted", 30_000_000)
