@@ -4,17 +4,18 @@
 code gives the same bytes, so a test can hold the committed pages against it.
 """
 
-from sakk.runtime.reference.api import api_page
-from sakk.runtime.reference.errors import errors_page
-from sakk.runtime.reference.events import events_page
-from sakk.runtime.reference.ledger import ledger_page
-from sakk.runtime.reference.settings import settings_page
-
 __all__ = ["pages"]
 
 
 def pages() -> dict[str, str]:
     """File name to contents."""
+    # Imported here: every command of the command line imports this file, and only one needs these.
+    from sakk.runtime.reference.api import api_page
+    from sakk.runtime.reference.errors import errors_page
+    from sakk.runtime.reference.events import events_page
+    from sakk.runtime.reference.ledger import ledger_page
+    from sakk.runtime.reference.settings import settings_page
+
     return {
         "api.md": api_page(),
         "errors.md": errors_page(),
