@@ -31,7 +31,7 @@ MOVED_WHEN = {
     TransferCode.treasury_funded: "the operator sends coins to the treasury",
     TransferCode.payout_hold: "a payout is requested (pending)",
     TransferCode.payout: "a payout is final on its chain",
-    TransferCode.payout_void: "not used: a void takes its hold's code",
+    TransferCode.payout_void: "a payout that was settled is undone by the chain",
     TransferCode.sweep: "a deposit has reached the treasury",
     TransferCode.sweep_loss: "a token kept part of a sweep for itself",
     TransferCode.topup: "the treasury gave a deposit address native coin for gas",
