@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from sakk.flow.adoption import adopt
+from sakk.flow.context import Parts
 from sakk.ledger.verify import verify
-from tests.crash.house import House, await_true
+from sakk.runtime.wiring import make_rail
+from sakk.store.database import open_database
+from sakk.store.network import find_network
+from tests.crash.house import House, await_true, await_value
 from tests.crash.job import (
     Merchant,
     compare_books,
@@ -170,10 +175,38 @@ def outflow(house: House, merchant: Merchant) -> Compare:
     return lambda: None
 
 
+def adopted_surplus(house: House, merchant: Merchant) -> Compare:
+    """Native coin without a transaction of its own is booked, once, when the operator says so."""
+    job = merchant.begin()
+    network = house.network(1)["network"]
+    database = open_database(house.database_url)
+    with database.begin() as connection:
+        found = find_network(connection, network)
+    assert found is not None
+    rail = make_rail(found)
+    parts = Parts(database, rail=lambda _: rail)
+    try:
+        with house.payer(1) as wallet:
+            wallet.rpc.call("anvil_setBalance", job.deposit, hex(FUEL_WEI))
+        # Nothing is found until the block is final.
+        [row] = await_value(lambda: adopt(parts, network) or None, "a final block with the coin")
+        assert (row.address, row.token_amount) == (job.deposit.lower(), FUEL_WEI)
+    finally:
+        rail.rpc.close()
+        database.close()
+
+    def booked() -> bool:
+        return query(house, "SELECT status FROM adoptions WHERE id = %s", row.id) == [("posted",)]
+
+    await_true(booked, "the adoption to be booked")
+    return lambda: None
+
+
 # Every failpoint's call, and the jobs that pass it. A call that several kinds of rows make is
 # killed for each of them.
 SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "account.open": (new_account,),
+    "adoption.post": (adopted_surplus,),
     "command.commit": (whole_job,),
     "idempotency": (payout_alone,),
     "ledger.append": (whole_job,),

@@ -1,4 +1,4 @@
-"""``python -m sakk.cli``, as the supervisor starts its roles."""
+"""``python -m sakk.cli``: the same as ``sakk``."""
 
 from sakk.cli import main
 
