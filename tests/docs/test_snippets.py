@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(
     r"^```(bash|python) (run|sandbox|file=(\S+))\n(.*?)^```$", re.DOTALL | re.MULTILINE
 )
-BLOCK_SECONDS_MAX = 90
+BLOCK_SECONDS_MAX = 150
 # Read from the folder of the page, written after each block, so that a page reads like a session.
 SHELL_HEAD = "set -euo pipefail\nif [ -f .session ]; then source ./.session; fi\n"
 SHELL_TAIL = "\n{ export -p; declare -f; } > .session\n"
