@@ -11,7 +11,8 @@ if sys.flags.optimize:
 
 def main() -> None:
     """Run the command line; an error of ours is one clear line, not a traceback."""
-    from sakk.cli.app import app
+    from sakk.cli.app import is_known, make_app
     from sakk.runtime.start import run_or_exit
 
-    run_or_exit(app)
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    run_or_exit(make_app(asked if is_known(asked) else None))

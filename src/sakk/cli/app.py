@@ -1,55 +1,67 @@
-"""The command line as a whole: each group of commands in a file of its own."""
+"""The command line as a whole: each command, or group of commands, in a file of its own.
+
+Only the file of the command that is asked for is imported: a command starts in the time of its own
+parts, not of all.
+"""
+
+from importlib import import_module
 
 import typer
 
 from sakk import __version__
-from sakk.cli import (
-    account,
-    asset,
-    bench,
-    currency,
-    doctor,
-    keys,
-    ledger,
-    lists,
-    network,
-    payin,
-    payout,
-)
-from sakk.cli.demo import demo
-from sakk.cli.docs import docs
-from sakk.cli.migrate import migrate
-from sakk.cli.reconcile import reconcile
-from sakk.cli.sandbox import sandbox
-from sakk.cli.serve import serve
 
-app = typer.Typer(
-    name="sakk",
-    help="Self-hosted stablecoin payments on one exact ledger.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.command()(serve)
-app.command()(sandbox)
-app.command()(demo)
-app.command()(reconcile)
-app.command()(doctor.doctor)
-app.command()(bench.bench)
-app.command()(migrate)
-app.command()(docs)
-app.add_typer(account.app, name="accounts")
-app.add_typer(asset.app, name="assets")
-app.add_typer(currency.app, name="currencies")
-app.add_typer(keys.app, name="keys")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(lists.app, name="lists")
-app.add_typer(network.app, name="networks")
-app.add_typer(payin.app, name="payins")
-app.add_typer(payout.app, name="payouts")
+# name on the command line → the module and function of the command
+COMMANDS = {
+    "serve": ("sakk.cli.serve", "serve"),
+    "sandbox": ("sakk.cli.sandbox", "sandbox"),
+    "demo": ("sakk.cli.demo", "demo"),
+    "reconcile": ("sakk.cli.reconcile", "reconcile"),
+    "doctor": ("sakk.cli.doctor", "doctor"),
+    "bench": ("sakk.cli.bench", "bench"),
+    "migrate": ("sakk.cli.migrate", "migrate"),
+    "docs": ("sakk.cli.docs", "docs"),
+}
+# name on the command line → the module whose ``app`` holds the group's commands
+GROUPS = {
+    "accounts": "sakk.cli.account",
+    "assets": "sakk.cli.asset",
+    "currencies": "sakk.cli.currency",
+    "keys": "sakk.cli.keys",
+    "ledger": "sakk.cli.ledger",
+    "lists": "sakk.cli.lists",
+    "networks": "sakk.cli.network",
+    "payins": "sakk.cli.payin",
+    "payouts": "sakk.cli.payout",
+}
 
 
-@app.command()
+def make_app(only: str | None = None) -> typer.Typer:
+    """The application with every command, or with the one that ``only`` names."""
+    app = typer.Typer(
+        name="sakk",
+        help="Self-hosted stablecoin payments on one exact ledger.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    # Keeps the commands' names in the usage even when there is one alone.
+    app.callback()(lambda: None)
+    for name, (module, function) in COMMANDS.items():
+        if only in (None, name):
+            app.command(name)(getattr(import_module(module), function))
+    for name, module in GROUPS.items():
+        if only in (None, name):
+            app.add_typer(import_module(module).app, name=name)
+    if only in (None, "version"):
+        app.command("version")(version)
+    return app
+
+
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+def is_known(name: str) -> bool:
+    """Is this the name of a command or group?"""
+    return name in COMMANDS or name in GROUPS or name == "version"

@@ -44,9 +44,9 @@ def all_pages() -> dict[str, str]:
 def cli_page() -> str:
     """Every command with its arguments and options."""
     # Imported here: the application imports this file to register the command.
-    from sakk.cli.app import app
+    from sakk.cli.app import make_app
 
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(make_app())
     return page(
         "Command line",
         "Commands that look at or change a running Sakk find its database by `DATABASE_URL`, or "
