@@ -16,8 +16,10 @@ from sakk.core.payout import (
     delivered,
     hold_posting,
     is_cancelable,
+    owed_posting,
     public,
     settlement_postings,
+    undone_posting,
 )
 from sakk.core.posting import Posting
 
@@ -122,3 +124,21 @@ def test_a_screening_is_shown_to_the_operator_alone() -> None:
     row = payout(screening="scr_1")
     assert public(row, operator=False)["screening"] is None
     assert public(row, operator=True)["screening"] == "scr_1"
+
+
+def test_what_the_chain_undid_goes_back_to_the_balance() -> None:
+    assert undone_posting(payout(fee=20_000)) == Posting(
+        debit=chart.payout_in_flight(UNIT),
+        credit=chart.merchant("acct_1", "available", UNIT),
+        amount=5_020_000,
+        code=TransferCode.payout_void,
+    )
+
+
+def test_what_the_chain_did_after_all_is_owed() -> None:
+    assert owed_posting(payout(fee=20_000)) == Posting(
+        debit=chart.receivable("acct_1", UNIT),
+        credit=chart.payout_in_flight(UNIT),
+        amount=5_020_000,
+        code=TransferCode.payout,
+    )

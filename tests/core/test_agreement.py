@@ -1,0 +1,316 @@
+"""Do rows say what the ledger says? One altered field is one break, and a true row is none."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from eth_account import Account
+
+from sakk.core import abi, evm
+from sakk.core.agreement import (
+    bridge_break,
+    payin_break,
+    payout_break,
+    sweep_break,
+    transaction_break,
+)
+from sakk.core.payin import PayIn
+from sakk.core.payout import Payout
+from sakk.core.sweep import Sweep
+from sakk.core.transaction import ChainTransaction
+
+MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
+NETWORK = "eip155:84532"
+NATIVE = f"{NETWORK}/slip44:60"
+CONTRACT = "0x036cbd53842c5426634e7929541ec2318f3dcf7e"
+ASSET = f"{NETWORK}/erc20:{CONTRACT}"
+OTHER = "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc"
+KEY = "0x" + "11" * 32
+SENDER = str(Account.from_key(KEY).address).lower()
+
+
+def payin(**changes: Any) -> PayIn:
+    row = PayIn(
+        id="pin_1",
+        account_id="acct_1",
+        livemode=False,
+        network=NETWORK,
+        asset=ASSET,
+        currency="usdc",
+        decimals=6,
+        token_amount=1_000,
+        amount=1_000,
+        address=SENDER,
+        sender=OTHER,
+        tx_hash="0xab",
+        log_index=0,
+        block_number=1,
+        block_hash="0xcd",
+        block_timestamp=1,
+        status="posted",
+        role="payment",
+        credit_units=900,
+        suspense_units=100,
+        created=MOMENT,
+    )
+    return replace(row, **changes)
+
+
+def check_payin(row: PayIn, custody: dict[str, int], credited: int) -> str | None:
+    return payin_break(
+        row, custody=custody, credited=credited, asset_decimals=6, currency_decimals=6
+    )
+
+
+TRUE_PAYINS: list[tuple[dict[str, Any], dict[str, int], int]] = [
+    ({}, {ASSET: 1_000}, 900),
+    ({"status": "released"}, {ASSET: 1_000}, 900),
+    ({"status": "posted", "credit_units": None}, {ASSET: 1_000}, 0),
+    ({"status": "posted", "role": "treasury", "credit_units": 1_000}, {ASSET: 1_000}, 0),
+    ({"status": "held", "quarantined": True}, {ASSET: 1_000}, 0),
+    ({"status": "held", "quarantined": False}, {}, 0),
+    ({"status": "reversed"}, {}, 0),
+    ({"status": "orphaned"}, {}, 0),
+    ({"status": "seen", "amount": None}, {}, 0),
+]
+
+
+@pytest.mark.parametrize(("changes", "custody", "credited"), TRUE_PAYINS)
+def test_a_true_payin(changes: dict[str, Any], custody: dict[str, int], credited: int) -> None:
+    assert check_payin(payin(**changes), custody, credited) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token_amount": 1_001, "amount": 1_001},
+        {"asset": f"{NETWORK}/erc20:{OTHER}"},
+        {"credit_units": 901},
+        {"amount": 999},
+        {"status": "reversed"},
+        {"status": "held", "quarantined": True},
+        {"status": "seen"},
+    ],
+)
+def test_an_altered_payin(changes: dict[str, Any]) -> None:
+    found = check_payin(payin(**changes), {ASSET: 1_000}, 900)
+    assert found is not None
+    assert found.startswith("pin_1: the row")
+
+
+@pytest.mark.parametrize(
+    ("custody", "credited"), [({}, 900), ({ASSET: 999}, 900), ({ASSET: 1_000}, 899)]
+)
+def test_a_ledger_that_says_otherwise(custody: dict[str, int], credited: int) -> None:
+    assert check_payin(payin(), custody, credited) is not None
+
+
+def signed(**changes: Any) -> ChainTransaction:
+    """A transaction whose bytes are signed with a real key."""
+    native = changes.get("asset") == NATIVE
+    to, units = changes.pop("to", OTHER), changes.pop("units", 1_000)
+    fields = {
+        "type": 2,
+        "chainId": 84532,
+        "nonce": changes.pop("made_nonce", 4),
+        "maxPriorityFeePerGas": 1,
+        "maxFeePerGas": 2_000,
+        "gas": 80_000,
+        "to": evm.checksum_address(to if native else changes.pop("contract", CONTRACT)),
+        "value": units if native else 0,
+        "data": b"" if native else abi.encode_transfer(to, units),
+    }
+    raw = bytes(Account.sign_transaction(fields, KEY).raw_transaction)
+    row = ChainTransaction(
+        id="tx_1",
+        livemode=False,
+        network=NETWORK,
+        purpose="payout",
+        subject="po_1",
+        sender=SENDER,
+        key_branch="treasury",
+        key_index=0,
+        nonce=4,
+        asset=ASSET,
+        destination=OTHER,
+        token_amount=1_000,
+        gas_limit=80_000,
+        max_fee_per_gas=2_000,
+        max_priority_fee_per_gas=1,
+        unsigned=b"",
+        since_block=9,
+        raw=raw,
+        hash=evm.transaction_hash(raw),
+        status="posted",
+        succeeded=True,
+        gas_cost=50,
+        arrived_units=1_000,
+        created=MOMENT,
+    )
+    return replace(row, **changes)
+
+
+TRUE_TRANSACTIONS: list[tuple[dict[str, Any], dict[str, int]]] = [
+    ({}, {ASSET: -1_000, NATIVE: -50}),
+    ({"purpose": "sweep"}, {NATIVE: -50}),
+    ({"purpose": "sweep", "arrived_units": 990}, {NATIVE: -50, ASSET: -10}),
+    ({"purpose": "sweep", "arrived_units": 1_010}, {NATIVE: -50}),
+    ({"purpose": "topup", "asset": NATIVE}, {NATIVE: -50}),
+    ({"status": "failed"}, {NATIVE: -50}),
+    ({"status": "failed", "gas_cost": 0}, {}),
+    ({"status": "broadcast"}, {}),
+    ({"status": "built", "raw": None, "hash": None}, {}),
+    ({"orphaned": True}, {}),
+]
+
+
+@pytest.mark.parametrize(("changes", "custody"), TRUE_TRANSACTIONS)
+def test_a_true_transaction(changes: dict[str, Any], custody: dict[str, int]) -> None:
+    assert transaction_break(signed(**changes), custody=custody, native_asset=NATIVE) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"destination": SENDER},
+        {"token_amount": 1_001},
+        {"nonce": 5},
+        {"network": "eip155:1"},
+        {"sender": OTHER},
+        {"hash": "0x" + "00" * 32},
+        {"to": SENDER},
+        {"units": 1},
+        {"contract": OTHER},
+        {"made_nonce": 9},
+        {"gas_cost": 51},
+        {"status": "failed"},
+        {"asset": NATIVE, "to": SENDER},
+    ],
+)
+def test_an_altered_transaction(changes: dict[str, Any]) -> None:
+    found = transaction_break(
+        signed(**changes), custody={ASSET: -1_000, NATIVE: -50}, native_asset=NATIVE
+    )
+    assert found is not None
+    assert found.startswith("tx_1: ")
+
+
+def payout(**changes: Any) -> Payout:
+    row = Payout(
+        id="po_1",
+        account_id="acct_1",
+        livemode=False,
+        amount=1_000,
+        fee=10,
+        currency="usdc",
+        decimals=6,
+        network=NETWORK,
+        asset=ASSET,
+        token_amount=1_000,
+        destination=OTHER,
+        fee_mode="sender",
+        status="posted",
+        hold="posted",
+        transaction="tx_1",
+        metadata={},
+        created=MOMENT,
+    )
+    return replace(row, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({}, 1_010),
+        ({"fee_mode": "receiver"}, 1_000),
+        ({"status": "failed"}, 0),
+        ({"status": "canceled", "transaction": None}, 0),
+    ],
+)
+def test_a_true_payout(changes: dict[str, Any], taken: int) -> None:
+    sent = None if changes.get("transaction", "tx_1") is None else signed()
+    assert payout_break(payout(**changes), sent, taken=taken) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amount": 1_001},
+        {"fee": 11},
+        {"status": "failed"},
+        {"token_amount": 999},
+        {"destination": SENDER},
+        {"asset": NATIVE},
+        {"network": "eip155:1"},
+    ],
+)
+def test_an_altered_payout(changes: dict[str, Any]) -> None:
+    found = payout_break(payout(**changes), signed(), taken=1_010)
+    assert found is not None
+    assert found.startswith("po_1: ")
+
+
+def test_a_payout_whose_transaction_is_gone() -> None:
+    assert payout_break(payout(), None, taken=1_010) == "po_1: its transaction tx_1 is missing"
+
+
+def sweep(**changes: Any) -> Sweep:
+    row = Sweep(
+        id="sw_1",
+        livemode=False,
+        network=NETWORK,
+        asset=ASSET,
+        address=SENDER,
+        key_index=1,
+        destination=OTHER,
+        token_amount=1_000,
+        status="posted",
+        transaction="tx_1",
+        created=MOMENT,
+    )
+    return replace(row, **changes)
+
+
+def test_a_true_sweep() -> None:
+    assert sweep_break(sweep(), signed()) is None
+    assert sweep_break(sweep(transaction=None, token_amount=5), None) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token_amount": 999},
+        {"destination": SENDER},
+        {"address": OTHER},
+        {"asset": NATIVE},
+        {"network": "eip155:1"},
+    ],
+)
+def test_an_altered_sweep(changes: dict[str, Any]) -> None:
+    found = sweep_break(sweep(**changes), signed())
+    assert found is not None
+    assert found.startswith("sw_1: ")
+
+
+def test_a_sweep_whose_transaction_is_gone() -> None:
+    assert sweep_break(sweep(), None) == "sw_1: its transaction tx_1 is missing"
+
+
+@pytest.mark.parametrize(
+    ("units", "decimals", "owed", "holds"),
+    [
+        (1_000, 6, 1_000, True),
+        (0, 6, 0, True),
+        (-1_000, 6, -1_000, True),
+        (10**15, 18, 1_000, True),
+        (10**15 + 1, 18, 1_000, False),
+        (1_000, 6, 999, False),
+        (-1_000, 6, 1_000, False),
+    ],
+)
+def test_the_bridge(units: int, decimals: int, owed: int, holds: bool) -> None:
+    found = bridge_break(
+        ASSET, units=units, asset_decimals=decimals, owed=owed, currency_decimals=6
+    )
+    assert (found is None) is holds
