@@ -1,9 +1,9 @@
 """Pay-ins and reorganisations: before finality, after it, there and back. On a real node."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from tests.flow.fork import Fork
 from tests.flow.harness import World
 
 from sakk.core import evm
@@ -60,6 +60,8 @@ def test_mined_again_under_the_same_hash_counts_once(world: World) -> None:
     transaction = world.pay(intent)
     world.mine(2)
     world.run()
+    # In the same second the new block would be the old one, to the bit.
+    world.advance(timedelta(seconds=5))
     world.chain.reorg(2, again=[transaction])
     world.run()
     world.finalize()
@@ -114,6 +116,7 @@ def test_reversed_and_mined_again(world: World) -> None:
     intent = world.intent(2500)
     transaction = world.pay(intent)
     world.finalize()
+    world.advance(timedelta(seconds=5))
     world.chain.reorg(3, again=[transaction])
     world.run()
     world.finalize()
@@ -235,46 +238,6 @@ def test_reorganised_between_finality_and_screening(world: World) -> None:
     assert world.position() == {}
     assert world.facts(intent) == ("requires_action", 0, None, None)
     world.check()
-
-
-class Fork:
-    """Branch A holds a transaction, branch B does not, and the chain can be put on either."""
-
-    def __init__(self, world: World, send: Callable[[], str]) -> None:
-        self._world, self._rpc = world, world.chain.rpc
-        # A minute on, so that the times of both branches lie ahead of the block they fork from.
-        world.advance(timedelta(seconds=60))
-        self._stamp = int(world.clock().timestamp()) + 100
-        self._snapshot = self._rpc.call("evm_snapshot")
-        transaction = send()
-        self._raw = self._rpc.call("eth_getRawTransactionByHash", transaction)
-        self._mine_it()
-        self.height = world.chain.height()
-        self.hash = world.chain.block_hash(self.height)
-
-    def to_b(self, blocks: int) -> None:
-        """The chain without it."""
-        self._go_back()
-        self._rpc.call("evm_setNextBlockTimestamp", self._stamp + 7)
-        self._world.mine(blocks)
-
-    def to_a(self, blocks: int) -> None:
-        """The same block as before, to the bit, and more upon it."""
-        self._go_back()
-        self._rpc.call("eth_sendRawTransaction", self._raw)
-        self._mine_it()
-        assert self._world.chain.block_hash(self.height) == self.hash
-        self._world.mine(blocks - 1)
-
-    def _mine_it(self) -> None:
-        self._rpc.call("evm_setNextBlockTimestamp", self._stamp)
-        self._rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
-        self._world.mine()
-
-    def _go_back(self) -> None:
-        assert self._rpc.call("evm_revert", self._snapshot)
-        self._snapshot = self._rpc.call("evm_snapshot")
-        self._world.chain.payer.forget_nonce()
 
 
 def paid_once(world: World, intent: PaymentIntent, *statuses: str) -> None:
