@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
-from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.harness import World
+from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core import chart
 from sakk.core.ledger import account_id
@@ -12,8 +13,6 @@ from sakk.core.payout import Payout
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
 from sakk.store.database import fetch_one
-from sakk.store.payout import payouts
-from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 
 # Nobody holds its key here; it has no coins at first.
@@ -58,12 +57,14 @@ def nonce_at(world: World, address: str) -> int:
 
 def payout_now(world: World, row: Payout) -> Payout:
     """A payout's row as it stands."""
-    return _one(world, Payout, payouts, row.id)
+    [found] = [each for each in world.payouts() if each.id == row.id]
+    return found
 
 
 def sweep_now(world: World, row: Sweep) -> Sweep:
     """A sweep's row as it stands."""
-    return _one(world, Sweep, sweeps, row.id)
+    [found] = [each for each in world.sweeps() if each.id == row.id]
+    return found
 
 
 def transaction_of(world: World, row: Payout | Sweep) -> ChainTransaction:
@@ -102,10 +103,3 @@ def pending_in_pool(world: World) -> int:
 def send_rpc(world: World, method: str, *parameters: Any) -> Any:
     """Ask the node for something that only a test asks for."""
     return world.chain.rpc.call(method, *parameters)
-
-
-def _one(world: World, kind: type[Any], table: Any, identifier: str) -> Any:
-    with world.database.begin() as connection:
-        found = fetch_one(connection, select(table).where(table.c.id == identifier), kind)
-    assert found is not None
-    return found

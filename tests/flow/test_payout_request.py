@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.harness import World
 from tests.flow.money import (
     BENEFICIARY,
     credit,
@@ -15,6 +15,7 @@ from tests.flow.money import (
     rich,
     units_at,
 )
+from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core.errors import (
     BalanceInsufficient,
@@ -24,6 +25,7 @@ from sakk.core.errors import (
 )
 from sakk.flow import payout as flow
 from sakk.store import network
+from sakk.store import payout as payouts
 from sakk.store.identity import new_id
 
 
@@ -97,7 +99,7 @@ def test_a_refused_request_repeated_is_refused_again(world: World) -> None:
     # What it looks like when another request took the balance between the look and the hold.
     late = replace(row, id=new_id("po"), hold="none", amount=5 * WHOLE_TOKEN)
     with world.database.begin() as connection:
-        flow.store.insert(connection, late)
+        payouts.insert(connection, late)
     for _ in range(2):
         with pytest.raises(BalanceInsufficient):
             world.payout(5 * WHOLE_TOKEN, address=BENEFICIARY, identifier=late.id)

@@ -1,0 +1,154 @@
+"""What stages ask for again and again stays cheap: at 100,000 rows each question uses an index.
+
+Every stage is run with nothing due, and the plan of each statement that it sent is looked at.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import ARRAY, Boolean, Column, DateTime, LargeBinary, Numeric, Table, event, text
+from sqlalchemy.types import JSON, BigInteger, Integer, Text
+
+from sakk.flow.context import Parts
+from sakk.runtime.role import pipeline
+from sakk.screening.engine import Engine
+from sakk.store.address import addresses, deposits
+from sakk.store.adoption import adoptions
+from sakk.store.database import Database, open_database
+from sakk.store.outflow import outflows
+from sakk.store.payin import payins
+from sakk.store.payment import payment_intents
+from sakk.store.payout import payouts
+from sakk.store.sweep import sweeps
+from sakk.store.transaction import transactions
+from sakk.store.transfer import transfers
+
+ROWS = 100_000
+# A few rows are due and another worker has them: a claim has to look at them and at no others.
+LEASED = 20
+OTHERS = "now() + interval '1 hour'"
+
+# Table, what is true of all its rows, what is true of the few.
+FILLED: list[tuple[Table, dict[str, str], dict[str, str]]] = [
+    (payins, {"status": "'posted'"}, {"status": "'screened'", "lease_until": OTHERS}),
+    (
+        payouts,
+        {"status": "'posted'", "hold": "'posted'"},
+        {"status": "'approved'", "hold": "'held'", "lease_until": OTHERS},
+    ),
+    (
+        transactions,
+        {"status": "'posted'", "hash": "'0x' || i", "block_hash": "'0x' || i", "nonce": "i"},
+        {"status": "'broadcast'", "hash": "'0x' || i", "nonce": "i", "lease_until": OTHERS},
+    ),
+    (sweeps, {"status": "'posted'"}, {"status": "'approved'", "lease_until": OTHERS}),
+    (outflows, {"status": "'posted'"}, {"status": "'seen'", "lease_until": OTHERS}),
+    (transfers, {"status": "'posted'"}, {"status": "'posted'"}),
+    (adoptions, {"status": "'posted'"}, {"status": "'requested'", "lease_until": OTHERS}),
+    (payment_intents, {"status": "'succeeded'"}, {"status": "'canceled'"}),
+    (
+        addresses,
+        {"purpose": "'payment'", "family": "'eip155'"},
+        {"purpose": "'customer'", "family": "'eip155'"},
+    ),
+    (deposits, {"units": "0", "asset": "'a'"}, {"units": "0", "asset": "'b'"}),
+]
+
+
+@pytest.fixture
+def filled(database_url: str) -> Iterator[Database]:
+    """A database with many rows that are done and few that are not."""
+    database = open_database(database_url)
+    with database.begin() as connection:
+        for table, done, leased in FILLED:
+            for first, last, values in ((0, ROWS, done), (ROWS, ROWS + LEASED, leased)):
+                connection.execute(text(_fill(table, first, last, values)))
+        connection.execute(
+            text("UPDATE addresses SET purpose = 'treasury' WHERE id = 'addresses-000000000'")
+        )
+    with database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+    yield database
+    database.close()
+
+
+def test_every_question_of_every_stage_uses_an_index(filled: Database) -> None:
+    sent: dict[str, Any] = {}
+
+    @event.listens_for(filled.engine, "before_cursor_execute")
+    def remember(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "pg_notify" not in statement:
+            sent[statement] = parameters
+
+    parts = Parts(database=filled, screening=Engine(filled))
+    for stage in pipeline(parts):
+        assert stage.run() == 0, stage.name
+    event.remove(filled.engine, "before_cursor_execute", remember)
+
+    names = {table.name for table, _, _ in FILLED}
+    asked = {name for name in names for statement in sent if f"{name}." in statement}
+    assert asked >= names - {"transfers", "addresses"}, asked
+    assert _scanned(filled, sent) == set()
+    # The test sees what it says that it sees.
+    with filled.begin() as connection:
+        connection.execute(text("DROP INDEX ix_payouts_work, ix_payins_work"))
+    assert _scanned(filled, sent) == {"payins", "payouts"}
+
+
+def _scanned(database: Database, sent: dict[str, Any]) -> set[str]:
+    """Tables that one of the statements would read from end to end."""
+    names = {table.name for table, _, _ in FILLED}
+    return {
+        node["Relation Name"]
+        for statement, parameters in sent.items()
+        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "WITH"))
+        for node in _nodes(_plan(database, statement, parameters))
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in names
+    }
+
+
+def _plan(database: Database, statement: str, parameters: Any) -> dict[str, Any]:
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+        plan: dict[str, Any] = found.scalar_one()[0]["Plan"]
+    return plan
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from _nodes(child)
+
+
+def _fill(table: Table, first: int, last: int, values: dict[str, str]) -> str:
+    """An INSERT of generated rows: what must be there, and the values that a test names."""
+    columns = {
+        column.name: values.get(column.name) or _value(table, column)
+        for column in table.columns
+        if column.name in values or not (column.nullable or column.server_default)
+    }
+    return (
+        f'INSERT INTO "{table.name}" ({", ".join(columns)})'
+        f" SELECT {', '.join(columns.values())}"
+        f" FROM generate_series({first}, {last} - 1) AS i"
+    )
+
+
+def _value(table: Table, column: Column[Any]) -> str:
+    kind = column.type
+    impl = getattr(kind, "impl_instance", kind)
+    if column.name in ("id", "address", "tx_hash", "block_hash"):
+        return f"'{table.name}-' || lpad(i::text, 9, '0')"
+    for types, value in (
+        (Boolean, "false"),
+        ((Integer, BigInteger, Numeric), "i"),
+        (DateTime, "now()"),
+        (LargeBinary, "''::bytea"),
+        (ARRAY, "'{}'"),
+        (JSON, "'{}'"),
+        (Text, f"'{column.name}'"),
+    ):
+        if isinstance(impl, types):
+            return value
+    raise AssertionError(f"no value for {table.name}.{column.name}: {kind!r}")
