@@ -23,6 +23,7 @@ from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payment as payments
+from sakk.store.database import among
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
@@ -162,7 +163,7 @@ def _settle(connection: Connection, rows: Sequence[PayIn], *, token: str) -> set
             store.payins.select()
             .with_only_columns(store.payins.c.id)
             .where(
-                store.payins.c.id.in_([row.id for row in rows]),
+                among(store.payins.c.id, [row.id for row in rows]),
                 store.payins.c.lease_token == token,
             )
             .order_by(store.payins.c.id)

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.errors import Misconfigured
 from sakk.core.hd import deposit_address
-from sakk.store.database import fetch_all, fetch_one
+from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given
 from sakk.store.identity import new_id
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -203,7 +203,7 @@ def find_customer_addresses(connection: Connection, customers: list[str]) -> dic
 def find_addresses(connection: Connection, wanted: list[str]) -> dict[str, Address]:
     """Those of the given addresses that are ours."""
     statement = select(addresses).where(
-        addresses.c.family == FAMILY_EVM, addresses.c.address.in_(wanted)
+        addresses.c.family == FAMILY_EVM, among(addresses.c.address, wanted)
     )
     return {row.address: row for row in fetch_all(connection, statement, Address)}
 
@@ -240,14 +240,15 @@ def add_deposits(connection: Connection, rows: list[tuple[str, str, int]]) -> No
         totals[address, asset] = totals.get((address, asset), 0) + units
     if not totals:
         return
-    statement = insert(deposits)
+    statement = insert_given(deposits, ("address", "asset", "units"))
+    given = [
+        {"address": address, "asset": asset, "units": units}
+        for (address, asset), units in sorted(totals.items())
+    ]
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["address", "asset"],
             set_={"units": deposits.c.units + statement.excluded.units},
         ),
-        [
-            {"address": address, "asset": asset, "units": units}
-            for (address, asset), units in sorted(totals.items())
-        ],
+        {"rows": as_json(deposits, given)},
     )

@@ -1,43 +1,47 @@
 """The one database: an engine, short transactions, and rows as frozen dataclasses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from select import POLLIN, poll
-from types import NoneType
 from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
+    ARRAY,
     Column,
     ColumnElement,
     Connection,
     Engine,
     Executable,
+    LargeBinary,
     Table,
     TableValuedAlias,
     Text,
+    any_,
     bindparam,
     cast,
     create_engine,
     event,
     func,
+    literal,
     literal_column,
     make_url,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql import JSON, Insert, dialect, insert
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import InvalidatePoolError
-
-from sakk.store.schema import Units
+from sqlalchemy.types import TypeDecorator
 
 POOL_SIZE = 10
 POOL_OVERFLOW_MAX = 30
 LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 60_000
 STATEMENTS_MAX = 500
+_DIALECT: Dialect = dialect()  # type: ignore[no-untyped-call]
 
 T = TypeVar("T")
 
@@ -66,6 +70,7 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE) -> Database:
         pool_size=pool_size,
         max_overflow=POOL_OVERFLOW_MAX,
         query_cache_size=2000,
+        json_deserializer=msgspec.json.decode,
         # Errors would print bound values, and secrets are among them.
         hide_parameters=True,
         connect_args={
@@ -93,9 +98,9 @@ def _refuse_ended(connection: Any, _record: object, _proxy: object) -> None:
 def fetch_all(connection: Connection, statement: Executable, kind: type[T]) -> list[T]:
     """Run a query and make one dataclass of each row; the columns' names are the fields'."""
     result = connection.execute(statement)
-    # Not by ``mappings()``: in batches of 500 rows its views cost more than the rows.
     names = tuple(result.keys())
-    return [kind(**dict(zip(names, row, strict=True))) for row in result]
+    # All rows at once, and not by ``mappings()``, whose views would cost more than the rows.
+    return [kind(**dict(zip(names, row, strict=True))) for row in result.all()]
 
 
 def fetch_one(connection: Connection, statement: Executable, kind: type[T]) -> T | None:
@@ -113,7 +118,8 @@ def insert_records(connection: Connection, table: Table, records: Sequence[Any])
     """Insert dataclasses whose fields are the table's columns."""
     if records:
         rows = [row_of(record) for record in records]
-        connection.execute(_insert(table, tuple(rows[0])), {"rows": as_json(table, rows)})
+        statement = insert_given(table, tuple(rows[0]))
+        connection.execute(statement, {"rows": as_json(table, rows)})
 
 
 def update_records(
@@ -130,6 +136,11 @@ def update_records(
     return connection.execute(statement, {"rows": as_json(table, rows)}).rowcount
 
 
+def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
+    """Is a text column one of these values? One parameter, and one statement for any number."""
+    return column == any_(literal(list(values), ARRAY(Text)))
+
+
 def given_rows(table: Table) -> TableValuedAlias:
     """Rows of a table's columns and types that travel as one parameter, ``rows`` of ``as_json``.
 
@@ -143,28 +154,34 @@ def given_rows(table: Table) -> TableValuedAlias:
     )
 
 
-def as_json(table: Table, rows: Sequence[dict[str, Any]]) -> str:
-    """The parameter ``rows``. TypeError where units are not whole numbers."""
-    for column in table.columns:
-        if isinstance(column.type, Units):
-            for row in rows:
-                if type(row.get(column.name)) not in (int, NoneType):
-                    raise TypeError(f"{table.name}.{column.name} must be an int")
-    return msgspec.json.encode([_plain(row) for row in rows]).decode()
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Bytes as PostgreSQL reads them from text: ``\\x`` and hexadecimal digits."""
-    return {
-        name: "\\x" + value.hex() if isinstance(value, bytes) else value
-        for name, value in row.items()
-    }
-
-
 @lru_cache(maxsize=STATEMENTS_MAX)
-def _insert(table: Table, columns: tuple[str, ...]) -> Executable:
+def insert_given(table: Table, columns: tuple[str, ...]) -> Insert:
+    """The statement that inserts ``given_rows``, for these columns; a conflict may be added."""
     given = given_rows(table)
-    return table.insert().from_select(columns, select(*(given.c[name] for name in columns)))
+    return insert(table).from_select(columns, select(*(given.c[name] for name in columns)))
+
+
+def as_json(table: Table, rows: Sequence[dict[str, Any]]) -> str:
+    """The parameter ``rows``: every row has the same keys. TypeError for units that are no int."""
+    special = {
+        name: column.type.process_bind_param
+        for name in rows[0]
+        if isinstance((column := table.c[name]).type, TypeDecorator)
+    }
+    if special:
+        rows = [
+            row | {name: process(row[name], _DIALECT) for name, process in special.items()}
+            for row in rows
+        ]
+    binary = [name for name in rows[0] if isinstance(table.c[name].type, LargeBinary)]
+    if binary:
+        rows = [row | {name: _bytea(row[name]) for name in binary} for row in rows]
+    return msgspec.json.encode(rows).decode()
+
+
+def _bytea(value: bytes | None) -> str | None:
+    """Bytes as PostgreSQL reads them from text; JSON has none of its own."""
+    return None if value is None else "\\x" + value.hex()
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import (
     Boolean,
     Column,
@@ -87,10 +88,11 @@ _INSERT_EVENTS: Final = text(
         (id, account_id, livemode, type, audience, object_id, request_id, body, created)
     SELECT id, account_id, livemode, type, audience, object_id, request_id, body, :created
     FROM ROWS FROM (
-        unnest(CAST(:ids AS text[])), unnest(CAST(:account_ids AS text[])),
-        unnest(CAST(:livemodes AS boolean[])), unnest(CAST(:types AS text[])),
-        unnest(CAST(:audiences AS text[])), unnest(CAST(:object_ids AS text[])),
-        unnest(CAST(:request_ids AS text[])), json_array_elements(CAST(:bodies AS json))
+        json_to_recordset(CAST(:rows AS json)) AS (
+            id text, account_id text, livemode boolean, type text, audience text, object_id text,
+            request_id text
+        ),
+        json_array_elements(CAST(:bodies AS json))
     ) AS new(id, account_id, livemode, type, audience, object_id, request_id, body)
     """
 )
@@ -103,6 +105,8 @@ _SELECT_ENDPOINTS: Final = text(
     ORDER BY id
     """
 )
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 # pg_notify runs once, and only when the transaction commits does anybody hear it.
 _INSERT_DELIVERIES: Final = text(
@@ -140,16 +144,22 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
         encode(identifier, event, created=created, pending=told.get(identifier, 0))
         for identifier, event in zip(identifiers, events, strict=True)
     ]
+    rows = [
+        {
+            "id": identifier,
+            "account_id": event.account_id,
+            "livemode": event.livemode,
+            "type": event.type,
+            "audience": event.audience,
+            "object_id": event.object_id,
+            "request_id": event.request_id,
+        }
+        for identifier, event in zip(identifiers, events, strict=True)
+    ]
     connection.execute(
         _INSERT_EVENTS,
         {
-            "ids": identifiers,
-            "account_ids": [event.account_id for event in events],
-            "livemodes": [event.livemode for event in events],
-            "types": [event.type for event in events],
-            "audiences": [event.audience for event in events],
-            "object_ids": [event.object_id for event in events],
-            "request_ids": [event.request_id for event in events],
+            "rows": msgspec.json.encode(rows).decode(),
             "bodies": f"[{','.join(bodies)}]",
             "created": now,
         },
@@ -187,7 +197,7 @@ def encode(identifier: str, event: NewEvent, *, created: int, pending: int) -> s
         "type": event.type,
         "data": data,
     }
-    return json.dumps(envelope, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(envelope)
 
 
 def to_public(event: Event) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.label import Label, LabelList
-from sakk.store.database import fetch_all, fetch_one
+from sakk.store.database import among, fetch_all, fetch_one
 from sakk.store.identity import new_id
 from sakk.store.schema import Timestamp, metadata
 
@@ -305,7 +305,7 @@ def labels_at(
     statement = (
         select(*_LABEL_COLUMNS)
         .where(
-            labels.c.address.in_([address for _, address in wanted]),
+            among(labels.c.address, [address for _, address in wanted]),
             *_in_force(version),
         )
         .order_by(labels.c.id)

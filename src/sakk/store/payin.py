@@ -17,10 +17,9 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -102,11 +101,12 @@ def insert_seen(connection: Connection, rows: Sequence[PayIn]) -> int:
     """Record transfers as seen; one that is recorded already is left alone."""
     if not rows:
         return 0
-    statement = insert(payins).on_conflict_do_nothing(
+    statement = insert_given(payins, PayIn.__slots__).on_conflict_do_nothing(
         index_elements=["network", "block_hash", "tx_hash", "log_index", "address"],
         index_where=text("status not in ('orphaned', 'reversed')"),
     )
-    return connection.execute(statement, [row_of(row) for row in rows]).rowcount
+    given = {"rows": as_json(payins, [row_of(row) for row in rows])}
+    return connection.execute(statement, given).rowcount
 
 
 def find(
@@ -145,7 +145,7 @@ def list_counted(connection: Connection, intents: Iterable[str]) -> dict[str, li
     statement = (
         select(payins)
         .where(
-            payins.c.payment_intent.in_(list(intents)),
+            among(payins.c.payment_intent, intents),
             payins.c.counts,
             ~payins.c.orphaned,
             payins.c.status.in_(_COUNTED),
@@ -163,7 +163,7 @@ def counted_hashes(connection: Connection, intents: Iterable[str]) -> set[tuple[
     """(intent, transaction hash) of pay-ins that counted until a reorganisation took them away."""
     rows = connection.execute(
         select(payins.c.payment_intent, payins.c.tx_hash).where(
-            payins.c.payment_intent.in_(list(intents)), payins.c.counts, payins.c.orphaned
+            among(payins.c.payment_intent, intents), payins.c.counts, payins.c.orphaned
         )
     )
     return {(row.payment_intent, row.tx_hash) for row in rows}

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from sakk.core.payment import PaymentIntent, PaymentStatus
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 payment_intents = Table(
@@ -76,7 +76,7 @@ def lock_many(connection: Connection, identifiers: Iterable[str]) -> dict[str, P
     """Lock intents in the order of their ids, so that two workers can not block each other."""
     statement = (
         select(payment_intents)
-        .where(payment_intents.c.id.in_(sorted(set(identifiers))))
+        .where(among(payment_intents.c.id, set(identifiers)))
         .order_by(payment_intents.c.id)
         .with_for_update()
     )

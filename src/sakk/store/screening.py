@@ -5,12 +5,12 @@ from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Table, Text, select
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from sakk.core.screening import Reason, Screening, reason_from_document, reason_to_document
-from sakk.store.database import fetch_one
+from sakk.store.database import as_json, fetch_one, insert_given
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -62,10 +62,9 @@ _FIELDS = tuple(field.name for field in fields(Screening))
 def insert_screenings(connection: Connection, rows: Sequence[Screening]) -> None:
     """Record verdicts; one recorded already stays as it is."""
     if rows:
-        connection.execute(
-            insert(screenings).on_conflict_do_nothing(index_elements=["id"]),
-            [{name: getattr(row, name) for name in _FIELDS} for row in rows],
-        )
+        statement = insert_given(screenings, _FIELDS).on_conflict_do_nothing(index_elements=["id"])
+        given = [{name: getattr(row, name) for name in _FIELDS} for row in rows]
+        connection.execute(statement, {"rows": as_json(screenings, given)})
 
 
 def find_screening(
