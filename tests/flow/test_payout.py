@@ -1,6 +1,6 @@
 """Payouts on a real chain, from the request to the ledger."""
 
-from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.harness import World
 from tests.flow.money import (
     BENEFICIARY,
     hold_total,
@@ -10,6 +10,7 @@ from tests.flow.money import (
     units_at,
     wei_at,
 )
+from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core import chart
 
