@@ -143,7 +143,7 @@ def _part_name(number: int) -> str:
         words = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return "ended"
-    if "--role" in words:
-        return words[words.index("--role") + 1]
+    if "sakk.runtime" in words:
+        return words[words.index("sakk.runtime") + 1]
     name = Path(words[0].split(" ")[0].rstrip(":")).name
     return {"postgres": "postgres", "anvil": "anvil"}.get(name, "other")

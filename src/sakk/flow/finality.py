@@ -17,7 +17,7 @@ from sakk.store import payin as store
 from sakk.store.database import update_records
 from sakk.store.network import cursors, networks
 
-BATCH_MAX = 500
+BATCH_MAX = 100
 
 
 def finality_stage(parts: Parts) -> Stage:

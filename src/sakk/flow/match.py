@@ -9,7 +9,7 @@ from sakk.flow.payin import match_rows
 from sakk.flow.stage import Stage
 from sakk.store import payin as store
 
-BATCH_MAX = 500
+BATCH_MAX = 100
 
 
 def match_stage(parts: Parts) -> Stage:

@@ -138,8 +138,6 @@ def _record(
         connection, intents, store.list_counted(connection, intents), now=now
     )
     events.append(connection, happened, now=now)
-    if posted:
-        wake(connection, "sweep.collect", "payout.approve")
     if any(row.orphaned for row in booked):
         wake(connection, "payin.reverse")
 

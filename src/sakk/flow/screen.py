@@ -27,7 +27,7 @@ from sakk.store.identity import new_id
 from sakk.store.lease import claim, settle
 from sakk.store.screening import insert_screenings
 
-BATCH_MAX = 500
+BATCH_MAX = 100
 PAYOUT_BATCH_MAX = 200
 
 

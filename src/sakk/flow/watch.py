@@ -6,7 +6,7 @@ could know it is in the set before any block that may hold the payment.
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Gauge
@@ -33,6 +33,8 @@ from sakk.store.identity import new_id
 from sakk.store.lease import lease_length
 from sakk.store.network import Block, Cursor
 
+# How often a head that stays the same is written down as looked at.
+IDLE_WRITE = timedelta(seconds=1)
 BLOCKS_PER_STEP_MAX = 64
 BLOCKS_KEPT = 50_000
 PRUNE_EVERY = 1_000
@@ -53,11 +55,16 @@ class Follower:
     rail: EvmRail
     token: str = field(default_factory=lambda: new_id("lease"))
     horizon: int = 0
+    # The head that the cursor stood at when it was last written, and when that was.
+    rested_at: str | None = None
+    rested: datetime | None = None
 
     def step(self) -> int:
         """Read on from the cursor; returns how many blocks were taken or taken back."""
         head = self.rail.head()
         head_number.labels(self.name).set(head.number)
+        if self._is_resting(head):
+            return 0
         cursor = self._lease()
         if cursor is None:
             return 0
@@ -83,6 +90,17 @@ class Follower:
         failpoint("watch.record.after")
         return len(follow.blocks)
 
+    def _is_resting(self, head: BlockRef) -> bool:
+        """Is there nothing to read, and was that written down a moment ago?
+
+        Most polls end here. The lease is many times longer than this moment.
+        """
+        return (
+            self.rested is not None
+            and self.rested_at == head.hash
+            and self.parts.clock() < self.rested + IDLE_WRITE
+        )
+
     def _lease(self) -> Cursor | None:
         now = self.parts.clock()
         with self.parts.database.begin() as connection:
@@ -106,6 +124,7 @@ class Follower:
 
     def _write_idle(self, cursor: Cursor, head: BlockRef) -> None:
         """Nothing new: say that the head was looked at, for expiries and for the lag alarm."""
+        now = self.parts.clock()
         with self.parts.database.begin() as connection:
             network.advance_cursor(
                 connection,
@@ -113,10 +132,11 @@ class Follower:
                     cursor,
                     head_number=head.number,
                     head_timestamp=head.timestamp,
-                    checked=self.parts.clock(),
+                    checked=now,
                 ),
                 token=self.token,
             )
+        self.rested_at, self.rested = cursor.block_hash, now
 
     def _write_blocks(self, cursor: Cursor, blocks: tuple[BlockSeen, ...], head: BlockRef) -> None:
         transfers = [transfer for block in blocks for transfer in block.transfers]

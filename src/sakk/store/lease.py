@@ -17,7 +17,7 @@ from sakk.store.schema import Timestamp
 LEASE_SECONDS_DEFAULT = 30
 RETRY_FIRST = timedelta(milliseconds=500)
 RETRY_MAX = timedelta(minutes=5)
-CLAIM_MAX = 500
+CLAIM_MAX = 100
 
 T = TypeVar("T")
 
