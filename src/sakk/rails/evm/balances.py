@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
-
 from sakk.core import abi, caip
 from sakk.core.errors import Misconfigured, Unavailable
 from sakk.rails.evm.rpc import Call, Rpc, RpcRefused, parse_data, parse_quantity
@@ -95,6 +92,10 @@ def token_facts(rpc: Rpc, contract: str) -> TokenFacts:
 
 def _by_multicall(rpc: Rpc, holdings: Sequence[Holding], at: object) -> list[int] | None:
     """Balances by one aggregate3; None if the node refuses it or it is not understood."""
+    # Imported at the first use: it costs every process a third of its start.
+    from eth_abi.abi import decode, encode
+    from eth_abi.exceptions import DecodingError
+
     calls = []
     for address, asset in holdings:
         contract = caip.erc20_contract(asset)
@@ -156,6 +157,9 @@ def _text(returned: bytes) -> str:
     """A string as the ABI writes it, or as early tokens did (bytes32 padded with zeros)."""
     if len(returned) == abi.WORD_BYTES:
         return returned.rstrip(b"\x00").decode(errors="replace")
+    from eth_abi.abi import decode
+    from eth_abi.exceptions import DecodingError
+
     try:
         text: str = decode(["string"], returned)[0]
     except (DecodingError, UnicodeDecodeError, OverflowError):
