@@ -18,6 +18,7 @@ from sakk.rails.sandbox.wallet import Wallet
 NETWORK = "eip155:84532"
 # Mined before a test begins, so that `finalized` (four blocks back) is a block of the test's own.
 BLOCKS_FIRST = 6
+TESTS_PER_NODE = 20
 
 
 class Chain:
@@ -30,6 +31,7 @@ class Chain:
         self.rpc_url = node.url
         self.rpc = LocalRpc(node.url)
         self._wallets: dict[str, Wallet] = {}
+        self._miners = 0xA000
         # Blocks up to here belong to what a revert goes back to.
         self._base = self.height()
 
@@ -73,6 +75,9 @@ class Chain:
         hashes are in ``again``: these stand in the first of the new blocks.
         """
         self._check_depth(depth)
+        # Another miner: blocks with the same parent, time and transactions would be the old ones.
+        self._miners += 1
+        self.rpc.call("anvil_setCoinbase", f"0x{self._miners:040x}")
         kept = [[self.rpc.call("eth_getRawTransactionByHash", each), 0] for each in again]
         self.rpc.call("anvil_reorg", depth, kept)
         self._forget_nonces()
@@ -112,22 +117,46 @@ class Chain:
             wallet.forget_nonce()
 
 
+class SharedNode:
+    """The run's node, made anew after so many tests: anvil forgets states of long ago."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._chain: Chain | None = None
+        self._tests = 0
+
+    def chain(self) -> Chain:
+        """The chain for one more test."""
+        if self._chain is None or self._tests >= TESTS_PER_NODE:
+            self.close()
+            node = self._stack.enter_context(start_node(NETWORK))
+            self._chain = Chain(node, deploy(node.url, node.network))
+            self._stack.callback(self._chain.close)
+            self._tests = 0
+        self._tests += 1
+        return self._chain
+
+    def close(self) -> None:
+        self._stack.close()
+        self._chain = None
+
+
 @pytest.fixture(scope="session")
-def sandbox_chain() -> Iterator[Chain]:
-    """The run's node with its contracts, shared by all tests: use ``chain`` instead."""
-    with start_node(NETWORK) as node:
-        shared = Chain(node, deploy(node.url, node.network))
-        yield shared
-        shared.close()
+def shared_node() -> Iterator[SharedNode]:
+    """The node that tests share one after the other: use ``chain`` instead."""
+    shared = SharedNode()
+    yield shared
+    shared.close()
 
 
 @pytest.fixture
-def chain(sandbox_chain: Chain) -> Iterator[Chain]:
+def chain(shared_node: SharedNode) -> Iterator[Chain]:
     """A chain of this test's own, mined by hand."""
-    snapshot = sandbox_chain.snapshot()
-    sandbox_chain.mine(BLOCKS_FIRST)
-    yield sandbox_chain
-    sandbox_chain.revert(snapshot)
+    chain = shared_node.chain()
+    snapshot = chain.snapshot()
+    chain.mine(BLOCKS_FIRST)
+    yield chain
+    chain.revert(snapshot)
 
 
 class StartChain(Protocol):
