@@ -67,7 +67,7 @@ from sakk.ledger.verify import Report, verify
 from sakk.ledger.writer import open_ledger
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.sandbox.chain import SandboxToken
-from sakk.runtime.role import pipeline
+from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
 from sakk.screening.importers import ImportReport, import_list
 from sakk.signing.keystore import Keystore

@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Boolean, Column, DateTime, LargeBinary, Numeric, T
 from sqlalchemy.types import JSON, BigInteger, Integer, Text
 
 from sakk.flow.context import Parts
-from sakk.runtime.role import pipeline
+from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
 from sakk.store.address import addresses, deposits
 from sakk.store.adoption import adoptions

@@ -9,8 +9,8 @@ import typer
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
 from sakk.core.evm import checksum_address
+from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings
-from sakk.runtime.wiring import database_url, signer_socket
 from sakk.signing.client import SignerClient
 from sakk.signing.keystore import create_keystore, verify_keystore
 from sakk.signing.policy import load_policy, production_policy, write_policy

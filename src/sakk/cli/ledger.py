@@ -7,7 +7,7 @@ import typer
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
 from sakk.ledger.verify import verify as verify_ledger
-from sakk.runtime.wiring import database_url
+from sakk.runtime.place import database_url
 
 app = typer.Typer(help="The ledger's journal.", no_args_is_help=True)
 

@@ -2,8 +2,8 @@
 
 from sakk.cli.open import begin
 from sakk.cli.out import console
+from sakk.runtime.place import database_url
 from sakk.runtime.serve import prepare_database
-from sakk.runtime.wiring import database_url
 from sakk.store.migrate import current_revision
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sakk.runtime.place import database_url
 from sakk.runtime.settings import Settings, load_settings
 from sakk.runtime.start import begin_process
-from sakk.runtime.wiring import database_url
 from sakk.store.database import Database, open_database
 
 

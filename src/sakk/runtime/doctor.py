@@ -10,8 +10,9 @@ from sakk.core.errors import SakkError
 from sakk.core.network import Network
 from sakk.ledger.projection import lag
 from sakk.rails.evm.balances import token_facts
+from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings, unknown_variables
-from sakk.runtime.wiring import database_url, make_rail, signer_socket
+from sakk.runtime.wiring import make_rail
 from sakk.screening.importers import lists
 from sakk.signing.client import SignerClient
 from sakk.store.account import find_operator

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sakk.core.errors import Misconfigured
 from sakk.runtime import metrics
+from sakk.runtime.place import SOCKETS_NAME
 from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.runtime.role import RoleName
 from sakk.runtime.settings import Settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
-from sakk.runtime.wiring import SOCKETS_NAME
 from sakk.store.database import open_database
 from sakk.store.migrate import upgrade
 from sakk.store.seed import seed_currencies

@@ -2,10 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
-from sakk.core.errors import Misconfigured
 from sakk.core.network import Network
 from sakk.flow.book import Books
 from sakk.flow.context import Parts
@@ -13,57 +11,14 @@ from sakk.ledger.remote import connect_ledger
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.watch import AddressSet, BloomMode, EvmWatcher
-from sakk.runtime.postgres import running_url
+from sakk.runtime.place import database_url, ledger_address, signer_socket
 from sakk.runtime.settings import Settings
 from sakk.screening.engine import Engine
 from sakk.signing.client import SignerClient
 from sakk.store.database import Database, open_database
 
 STALE_BLOCKS = 20
-# In the run folder: where the server that runs there keeps its sockets.
-SOCKETS_NAME = "sockets"
 STALE_SECONDS_MIN = 30
-
-
-def database_url(settings: Settings) -> str:
-    """Where the database is: ``DATABASE_URL``, or the embedded one that is running now."""
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    running = running_url(settings.data_dir / "postgres")
-    if running is None:
-        raise Misconfigured(
-            "No database: set DATABASE_URL, or start `sakk serve`, which runs one of its own.",
-            param="DATABASE_URL",
-        )
-    return running
-
-
-def socket_dir(settings: Settings) -> Path:
-    """The folder of the unix sockets: the one that is set, or that of the server running here."""
-    if settings.socket_dir is not None:
-        return settings.socket_dir
-    told = settings.run_dir / SOCKETS_NAME
-    if told.exists():
-        return Path(told.read_text())
-    raise Misconfigured(
-        "SAKK_SOCKET_DIR is not set and no server runs in this data directory: name one folder "
-        "for all roles that are started apart.",
-        param="SAKK_SOCKET_DIR",
-    )
-
-
-def ledger_address(settings: Settings) -> str:
-    """Where the ledger answers, in the form that ``connect_ledger`` takes."""
-    if settings.ledger_address is not None:
-        return settings.ledger_address.removeprefix("unix:")
-    return str(socket_dir(settings) / "ledger.sock")
-
-
-def signer_socket(settings: Settings) -> Path:
-    """The signer's unix socket."""
-    if settings.signer_address is not None:
-        return Path(settings.signer_address.removeprefix("unix:"))
-    return socket_dir(settings) / "signer.sock"
 
 
 def make_rail(network: Network) -> EvmRail:

@@ -1,0 +1,105 @@
+"""The role ``worker``: every stage of every flow, and the sending of webhooks."""
+
+import threading
+
+import structlog
+
+from sakk.flow.adoption import adoption_stage
+from sakk.flow.broadcast import broadcast_stage
+from sakk.flow.build import payout_build_stage, sweep_build_stage
+from sakk.flow.collect import collect_stage
+from sakk.flow.confirm import confirm_stage
+from sakk.flow.context import Parts
+from sakk.flow.expire import expire_stage
+from sakk.flow.finality import finality_stage
+from sakk.flow.forget import forget_stage
+from sakk.flow.hold import hold_stage, release_stage
+from sakk.flow.match import match_stage
+from sakk.flow.notify import Notifier
+from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
+from sakk.flow.post import post_stage
+from sakk.flow.reverse import orphan_stage, reverse_stage
+from sakk.flow.screen import payout_screen_stage, screen_stage
+from sakk.flow.settle import settle_stage
+from sakk.flow.sign import sign_stage
+from sakk.flow.stage import CHANNEL, Bell, Stage, start_stages
+from sakk.flow.transfer import left_behind_stage
+from sakk.runtime.process import report_ready
+from sakk.runtime.settings import Settings
+from sakk.runtime.wiring import open_parts
+from sakk.signing.protocol import SignerUnavailable
+from sakk.store.address import put_treasury, put_wallet
+from sakk.store.identity import now
+
+log = structlog.get_logger(__name__)
+
+SIGNER_RETRY_SECONDS = 0.2
+DELIVERY_STAGE = "webhook_delivery"
+STOP_SECONDS_MAX = 10.0
+
+
+def run_worker(settings: Settings, stop: threading.Event) -> None:
+    parts = open_parts(settings, screening=True, signer=True)
+    parts.screening_engine().refresh()
+    enrol(parts, stop)
+    bell = Bell(parts.database.url)
+    notifier = Notifier(
+        parts.database,
+        allow_loopback=settings.webhook_allow_loopback,
+        send_seconds_max=settings.webhook_timeout_seconds,
+        lease_seconds=max(settings.lease_seconds, 2 * settings.webhook_timeout_seconds),
+    )
+    sender = threading.Thread(
+        target=notifier.run, args=(stop, bell.event(DELIVERY_STAGE)), name=CHANNEL, daemon=True
+    )
+    threads = start_stages(pipeline(parts), bell, stop)
+    sender.start()
+    report_ready()
+    stop.wait()
+    for thread in [*threads, sender]:
+        thread.join(STOP_SECONDS_MAX)
+    parts.database.close()
+
+
+def pipeline(parts: Parts) -> list[Stage]:
+    """Every stage of the worker, in the order of the flows."""
+    return [
+        match_stage(parts),
+        finality_stage(parts),
+        screen_stage(parts),
+        post_stage(parts),
+        orphan_stage(parts),
+        reverse_stage(parts),
+        outflow_stage(parts),
+        outflow_reverse_stage(parts),
+        adoption_stage(parts),
+        expire_stage(parts),
+        collect_stage(parts),
+        sweep_build_stage(parts),
+        hold_stage(parts),
+        payout_screen_stage(parts),
+        release_stage(parts),
+        payout_build_stage(parts),
+        sign_stage(parts),
+        broadcast_stage(parts),
+        confirm_stage(parts),
+        settle_stage(parts),
+        left_behind_stage(parts),
+        forget_stage(parts),
+    ]
+
+
+def enrol(parts: Parts, stop: threading.Event) -> None:
+    """Take over what may be known of the signer's keys: the xpub, and the treasury's addresses."""
+    while not stop.is_set():
+        try:
+            public = parts.signer_client().public()
+        except SignerUnavailable:
+            log.info("worker.awaits_signer")
+            stop.wait(SIGNER_RETRY_SECONDS)
+            continue
+        addresses = [address for _, address in sorted(public.treasury_addresses.items())]
+        with parts.database.begin() as connection:
+            put_wallet(connection, public.xpub, now=now())
+            put_treasury(connection, addresses, livemode=False, now=now())
+        return
