@@ -26,7 +26,7 @@ class ApiSettings:
     rate_limit_per_second: int | None = 1_000
     authentication_failures_per_minute: int | None = 60
     processes: int = 1
-    threads: int = 16
+    threads: int = 4
     body_bytes_max: int = BODY_BYTES_MAX
     trusted_proxies: Sequence[str] = ()
     public_url: str = ""

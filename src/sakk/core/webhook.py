@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -21,6 +22,7 @@ from sakk.core.errors import ParameterInvalid
 SIGNING_PREFIX: Final = "whsec_"
 SECRET_BYTES: Final = 32
 URL_LENGTH_MAX: Final = 2048
+URLS_MAX: Final = 4096
 ROTATION_OVERLAP_SECONDS_MAX: Final = 7 * 86_400
 USER_AGENT: Final = "Sakk"
 
@@ -112,10 +114,12 @@ def address_allowed(address: str, *, allow_loopback: bool) -> bool:
     return found in _GLOBAL_V6 and not any(found in network for network in _REFUSED_V6)
 
 
+@lru_cache(maxsize=URLS_MAX)
 def check_url(url: str, *, allow_loopback: bool) -> str:
     """Validate an endpoint's URL and return it; ParameterInvalid says what to change.
 
-    Names are judged again at every connection by the address that they resolve to.
+    Names are judged again at every connection by the address that they resolve to. What passed is
+    remembered: every delivery asks.
     """
     if len(url) > URL_LENGTH_MAX:
         raise _refuse(f"is longer than {URL_LENGTH_MAX} characters")

@@ -4,14 +4,19 @@ Deposit addresses are derived watch-only from the wallet's extended public key, 
 index comes from a sequence, so that two processes never share one; a gap costs nothing.
 """
 
+import os
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     Connection,
+    Engine,
     Index,
     Sequence,
     Table,
@@ -25,11 +30,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.errors import Misconfigured
 from sakk.core.hd import deposit_address
-from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given
+from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given, run
 from sakk.store.identity import new_id
 from sakk.store.schema import Timestamp, Units, metadata
 
 FAMILY_EVM = "eip155"
+RESERVED_INDICES = 64
 
 wallets = Table(
     "wallets",
@@ -81,9 +87,14 @@ deposits = Table(
 )
 
 
-# Built once: an address is issued for every payment intent.
-_NEXT_INDEX = select(address_index.next_value())
-_INSERT_ADDRESS = addresses.insert()
+_RESERVE = text("SELECT nextval('address_index') FROM generate_series(1, :count)")
+_INSERT_ADDRESS = """
+INSERT INTO addresses
+    (id, family, address, purpose, key_index, account_id, livemode, payment_intent, customer,
+     created)
+VALUES (%(id)s, %(family)s, %(address)s, %(purpose)s, %(key_index)s, %(account_id)s, %(livemode)s,
+    %(payment_intent)s, %(customer)s, %(created)s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +148,10 @@ def issue(
     customer: str | None = None,
 ) -> str:
     """Issue a fresh deposit address: the same one on every EVM network, lower-case hex."""
-    index = connection.execute(_NEXT_INDEX).scalar_one()
+    index = _next_index(connection)
     address = deposit_address(xpub, index)
-    connection.execute(
+    run(
+        connection,
         _INSERT_ADDRESS,
         {
             "id": new_id("addr"),
@@ -155,6 +167,21 @@ def issue(
         },
     )
     return address
+
+
+def _next_index(connection: Connection) -> int:
+    """An index that nobody else has, out of a few that this process took at once."""
+    with _reserving:
+        reserved = _reserved.setdefault(connection.engine, deque())
+        if not reserved:
+            reserved.extend(connection.execute(_RESERVE, {"count": RESERVED_INDICES}).scalars())
+        return reserved.popleft()
+
+
+_reserving = Lock()
+_reserved: WeakKeyDictionary[Engine, deque[int]] = WeakKeyDictionary()
+# A forked child that took from the same reserve would issue the same addresses.
+os.register_at_fork(after_in_child=_reserved.clear)
 
 
 def put_treasury(

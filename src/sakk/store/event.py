@@ -25,13 +25,12 @@ from sqlalchemy import (
     cast,
     func,
     select,
-    text,
 )
 from sqlalchemy.dialects.postgresql import JSON
 
 from sakk.core import ids
 from sakk.core.event import API_VERSION, NewEvent, wants
-from sakk.store.database import fetch_all, fetch_one
+from sakk.store.database import fetch_all, fetch_one, run
 from sakk.store.schema import Identifier, Timestamp, metadata
 from sakk.store.webhook import (
     NOTIFY_CHANNEL,
@@ -82,47 +81,39 @@ class Event:
 
 # The bodies travel as one JSON array, whose elements keep their exact text: escaping every quote
 # of every body for a text[] would cost more than all the rest.
-_INSERT_EVENTS: Final = text(
-    """
-    INSERT INTO events
-        (id, account_id, livemode, type, audience, object_id, request_id, body, created)
-    SELECT id, account_id, livemode, type, audience, object_id, request_id, body, :created
-    FROM ROWS FROM (
-        json_to_recordset(CAST(:rows AS json)) AS (
-            id text, account_id text, livemode boolean, type text, audience text, object_id text,
-            request_id text
-        ),
-        json_array_elements(CAST(:bodies AS json))
-    ) AS new(id, account_id, livemode, type, audience, object_id, request_id, body)
-    """
-)
+_INSERT_EVENTS: Final = """
+INSERT INTO events
+    (id, account_id, livemode, type, audience, object_id, request_id, body, created)
+SELECT id, account_id, livemode, type, audience, object_id, request_id, body, %(created)s
+FROM ROWS FROM (
+    json_to_recordset(CAST(%(rows)s AS json)) AS (
+        id text, account_id text, livemode boolean, type text, audience text, object_id text,
+        request_id text
+    ),
+    json_array_elements(CAST(%(bodies)s AS json))
+) AS new(id, account_id, livemode, type, audience, object_id, request_id, body)
+"""
 
-_SELECT_ENDPOINTS: Final = text(
-    """
-    SELECT id, account_id, livemode, enabled_events
-    FROM webhook_endpoints
-    WHERE account_id = ANY(:accounts) AND status = 'enabled'
-    ORDER BY id
-    """
-)
+_SELECT_ENDPOINTS: Final = """
+SELECT id, account_id, livemode, enabled_events
+FROM webhook_endpoints
+WHERE account_id = ANY(%(accounts)s) AND status = 'enabled'
+ORDER BY id
+"""
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 # pg_notify runs once, and only when the transaction commits does anybody hear it.
-_INSERT_DELIVERIES: Final = text(
-    """
-    WITH inserted AS (
-        INSERT INTO webhook_deliveries
-            (id, event_id, endpoint_id, account_id, status, next_attempt_at, created)
-        SELECT id, event_id, endpoint_id, account_id, 'pending', :now, :now
-        FROM unnest(
-            CAST(:ids AS text[]), CAST(:event_ids AS text[]),
-            CAST(:endpoint_ids AS text[]), CAST(:account_ids AS text[])
-        ) AS new(id, event_id, endpoint_id, account_id)
-    )
-    SELECT pg_notify(:channel, :payload)
-    """
+_INSERT_DELIVERIES: Final = """
+WITH inserted AS (
+    INSERT INTO webhook_deliveries
+        (id, event_id, endpoint_id, account_id, status, next_attempt_at, created)
+    SELECT id, event_id, endpoint_id, account_id, 'pending', %(now)s, %(now)s
+    FROM json_to_recordset(CAST(%(rows)s AS json))
+        AS new(id text, event_id text, endpoint_id text, account_id text)
 )
+SELECT pg_notify(%(channel)s, %(payload)s)
+"""
 
 
 def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime) -> list[str]:
@@ -156,7 +147,8 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
         }
         for identifier, event in zip(identifiers, events, strict=True)
     ]
-    connection.execute(
+    run(
+        connection,
         _INSERT_EVENTS,
         {
             "rows": msgspec.json.encode(rows).decode(),
@@ -165,13 +157,25 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
         },
     )
     if deliveries:
-        connection.execute(
+        run(
+            connection,
             _INSERT_DELIVERIES,
             {
-                "ids": consecutive_ids("whd", len(deliveries), now=now),
-                "event_ids": [event_id for event_id, _, _ in deliveries],
-                "endpoint_ids": [endpoint_id for _, endpoint_id, _ in deliveries],
-                "account_ids": [account_id for _, _, account_id in deliveries],
+                "rows": msgspec.json.encode(
+                    [
+                        {
+                            "id": identifier,
+                            "event_id": event_id,
+                            "endpoint_id": endpoint_id,
+                            "account_id": account_id,
+                        }
+                        for identifier, (event_id, endpoint_id, account_id) in zip(
+                            consecutive_ids("whd", len(deliveries), now=now),
+                            deliveries,
+                            strict=True,
+                        )
+                    ]
+                ).decode(),
                 "now": now,
                 "channel": NOTIFY_CHANNEL,
                 "payload": NOTIFY_WEBHOOK_DELIVERY,
@@ -299,8 +303,10 @@ def _deliveries(
     accounts = {event.account_id for event in events if event.audience == "merchant"}
     if not accounts:
         return []
-    rows = connection.execute(
-        _SELECT_ENDPOINTS, {"accounts": sorted(account for account in accounts if account)}
+    rows = run(
+        connection,
+        _SELECT_ENDPOINTS,
+        {"accounts": sorted(account for account in accounts if account)},
     )
     endpoints: dict[tuple[str | None, bool], list[tuple[str, list[str]]]] = {}
     for row in rows:

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from sakk.core import ids
 from sakk.core.idempotency import Key, Record, State
+from sakk.store.database import run
 from sakk.store.schema import Bytes, Timestamp, Units, metadata
 
 idempotency_keys = Table(
@@ -41,17 +42,17 @@ idempotency_keys = Table(
 
 PURGE_ROWS_MAX = 10_000
 
-_LOOK = text(
-    "SELECT pg_try_advisory_xact_lock(:lock) AS locked, k.fingerprint, k.state, k.seed,"
+_LOOK = (
+    "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked, k.fingerprint, k.state, k.seed,"
     " k.lease_until, k.request_id, k.status, k.body"
     " FROM (SELECT 1) AS one LEFT JOIN idempotency_keys AS k"
-    " ON k.account_id = :account_id AND k.livemode = :livemode AND k.key = :key"
+    " ON k.account_id = %(account_id)s AND k.livemode = %(livemode)s AND k.key = %(key)s"
 )
-_INSERT_FINISHED = text(
+_INSERT_FINISHED = (
     "INSERT INTO idempotency_keys (account_id, livemode, key, fingerprint, state, seed, request_id,"
-    " status, body, created) VALUES (:account_id, :livemode, :key, :fingerprint, 'finished', :seed,"
-    " :request_id, :status, :body, :now)"
-    " ON CONFLICT (account_id, livemode, key) DO NOTHING RETURNING true"
+    " status, body, created) VALUES (%(account_id)s, %(livemode)s, %(key)s, %(fingerprint)s,"
+    " 'finished', %(seed)s, %(request_id)s, %(status)s, %(body)s, %(now)s)"
+    " ON CONFLICT (account_id, livemode, key) DO NOTHING"
 )
 # A started row whose lease is over is taken over; a row that stays as it is returns nothing.
 _CLAIM = text(
@@ -71,7 +72,7 @@ def look(connection: Connection, key: Key) -> tuple[bool, Record | None]:
     The lock makes a concurrent request step aside; the primary key is what makes it safe.
     """
     lock = ids.digest128("idempotency", key.account_id, int(key.livemode), key.key) >> 65
-    row: Any = connection.execute(_LOOK, {"lock": lock, **_columns(key)}).one()
+    row = run(connection, _LOOK, {"lock": lock, **_columns(key)}).one()
     if row.state is None:
         return row.locked, None
     return row.locked, _record(row)
@@ -85,7 +86,8 @@ def find(connection: Connection, key: Key) -> Record | None:
 
 def insert_finished(connection: Connection, key: Key, record: Record, *, now: datetime) -> bool:
     """Store an answer; False when another request stored its own first."""
-    row = connection.execute(
+    inserted = run(
+        connection,
         _INSERT_FINISHED,
         {
             **_columns(key),
@@ -96,8 +98,8 @@ def insert_finished(connection: Connection, key: Key, record: Record, *, now: da
             "body": record.body,
             "now": now,
         },
-    ).first()
-    return row is not None
+    )
+    return inserted.rowcount == 1
 
 
 def claim(
