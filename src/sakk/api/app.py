@@ -32,12 +32,12 @@ from sakk.api import (
 )
 from sakk.api.answer import headers as answer_headers
 from sakk.api.answer import refusal
-from sakk.api.dependencies import REQUESTS_WAITING_MAX, Dependencies
+from sakk.api.dependencies import REQUESTS_WAITING_MAX, ApiSettings, Dependencies
 from sakk.api.health import health_routes
 from sakk.api.limit import Limits
 from sakk.api.openapi import openapi_document
 from sakk.api.pipeline import Pipeline, Request
-from sakk.api.route import Resource, Route, scopes
+from sakk.api.route import Kind, Resource, Route, scopes
 from sakk.core.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -94,7 +94,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> ASGIApp:
     """The application for one process. It owns its threads and ends them at shutdown."""
     settings = dependencies.settings
-    executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="api")
+    gate = Gate(settings)
     limits = Limits(
         requests_per_second=settings.rate_limit_per_second,
         failures_per_minute=settings.authentication_failures_per_minute,
@@ -105,7 +105,7 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        executor.shutdown(wait=True)
+        gate.close()
 
     app = FastAPI(
         title="Sakk",
@@ -115,7 +115,6 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    gate = Gate(dependencies, executor)
     fixed: dict[tuple[str, str], Endpoint] = {}
     for route in routes:
         endpoint = _endpoint(gate, pipeline, route)
@@ -156,28 +155,44 @@ class Shortcut:
 class Gate:
     """Runs synchronous work in the door's own threads; turns requests away when too many wait."""
 
-    def __init__(self, dependencies: Dependencies, executor: ThreadPoolExecutor) -> None:
-        self._dependencies = dependencies
-        self.executor = executor
+    def __init__(self, settings: ApiSettings) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="api")
+        self._threads_outside = ThreadPoolExecutor(
+            settings.threads_outside, thread_name_prefix="api-outside"
+        )
         self._inside = 0
 
-    async def run(self, request: HttpRequest, work: Callable[[], Answer]) -> Answer:
+    def close(self) -> None:
+        """Wait for what is being executed."""
+        self._threads.shutdown(wait=True)
+        self._threads_outside.shutdown(wait=True)
+
+    async def run(
+        self, request: HttpRequest, work: Callable[[], Answer], *, outside: bool
+    ) -> Answer:
         """Do the work in a thread. The count is the event loop's alone, so it needs no lock."""
-        if self._inside >= self._dependencies.settings.threads + REQUESTS_WAITING_MAX:
+        if self._inside >= self._settings.threads + REQUESTS_WAITING_MAX:
             return refusal(
                 Unavailable("Too many requests are waiting. Send the request again in a second."),
                 request_id=request_id(request),
             )
         self._inside += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.executor, work)
+            threads = self._threads_outside if outside else self._threads
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
         finally:
             self._inside -= 1
+
+    async def probe(self, respond: Callable[[], HttpResponse]) -> HttpResponse:
+        """Answer a question about this process; it is not turned away."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, respond)
 
 
 def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
     settings = pipeline.dependencies.settings
     seconds = request_seconds.labels(route.method, route.path)
+    outside = route.kind in (Kind.two_steps, Kind.inquiry)
 
     async def endpoint(request: HttpRequest) -> HttpResponse:
         began = time.perf_counter()
@@ -199,7 +214,9 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
                 body=body,
                 peer=request.client.host if request.client else None,
             )
-            answer = await gate.run(request, lambda: pipeline.answer(route, arrived))
+            answer = await gate.run(
+                request, lambda: pipeline.answer(route, arrived), outside=outside
+            )
         seconds.observe(time.perf_counter() - began)
         requests_total.labels(route.method, route.path, answer.status).inc()
         return _response(answer)
@@ -209,7 +226,7 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
 
 def _plain(gate: Gate, respond: Callable[[], HttpResponse]) -> Endpoint:
     async def endpoint(request: HttpRequest) -> HttpResponse:
-        return await asyncio.get_running_loop().run_in_executor(gate.executor, respond)
+        return await gate.probe(respond)
 
     return endpoint
 

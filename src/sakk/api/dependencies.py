@@ -17,9 +17,11 @@ class ApiSettings:
     """Limits of one process of the door.
 
     ``rate_limit_per_second``: requests a second and key over all processes, None for none.
-    ``processes``: how many share that limit. ``threads``: how many requests are executed at once;
-    each may hold two connections. ``trusted_proxies``: networks whose ``X-Forwarded-For`` is
-    believed. ``public_url``: where ``doc_url`` points, without a slash at the end.
+    ``processes``: how many share that limit. ``threads``: how many requests are executed at once,
+    and ``threads_outside`` how many that ask the ledger, so that one that is slow holds up no
+    request that does not need it; each may hold two connections. ``trusted_proxies``: networks
+    whose ``X-Forwarded-For`` is believed. ``public_url``: where ``doc_url`` points, without a slash
+    at the end.
     ``webhook_allow_loopback``: the sandbox alone.
     """
 
@@ -27,6 +29,7 @@ class ApiSettings:
     authentication_failures_per_minute: int | None = 60
     processes: int = 1
     threads: int = 4
+    threads_outside: int = 8
     body_bytes_max: int = BODY_BYTES_MAX
     trusted_proxies: Sequence[str] = ()
     public_url: str = ""
