@@ -7,11 +7,12 @@ that dies repeats nothing and misses nothing, and of two at once one waits for t
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 import structlog
@@ -19,6 +20,7 @@ import structlog
 from sakk.core.errors import Unavailable
 from sakk.ledger.journal import Group, decode_group
 from sakk.ledger.machine import RESOLVED, Kind, Outcome, Request
+from sakk.ledger.outside import run
 from sakk.ledger.record import ACCOUNT, ID_ZERO, TRANSFER, decode_results
 from sakk.ledger.rules import CLOSING_CREDIT, CLOSING_DEBIT, FROZEN, PENDING, POST, SETTLING
 from sakk.ledger.types import AccountFlags
@@ -38,7 +40,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class _Page:
+class Page:
     """The rows that a page of the journal comes to, before they are written."""
 
     accounts: dict[str, AccountRow]
@@ -128,22 +130,69 @@ class _Page:
             )
 
 
-def project(connection: psycopg.Connection[Any], shard: int) -> int:
+class Rows(Protocol):
+    """Where the projector reads the journal and writes rows; see ``sakk.ledger.outside``.
+
+    ``write_page`` writes the page's rows and the cursor; all between two cursors is one
+    transaction.
+    """
+
+    def transaction(self) -> AbstractAsyncContextManager[None]: ...
+
+    async def lock_cursor(self, shard: int) -> Cursor: ...
+
+    async def journal_after(self, shard: int, sequence: int, *, limit: int) -> list[JournalRow]: ...
+
+    async def transfer_rows(self, ids: Sequence[str]) -> dict[str, TransferRow]: ...
+
+    async def account_rows(self, ids: Sequence[str]) -> dict[str, AccountRow]: ...
+
+    async def write_page(self, page: Page, cursor: Cursor) -> None: ...
+
+
+class DatabaseRows:
+    """``Rows`` in PostgreSQL; every step blocks."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        with self._connection.transaction():
+            yield
+
+    async def lock_cursor(self, shard: int) -> Cursor:
+        return store.lock_cursor(self._connection, shard)
+
+    async def journal_after(self, shard: int, sequence: int, *, limit: int) -> list[JournalRow]:
+        return journal_after(self._connection, shard, sequence, limit=limit)
+
+    async def transfer_rows(self, ids: Sequence[str]) -> dict[str, TransferRow]:
+        return store.transfer_rows(self._connection, ids)
+
+    async def account_rows(self, ids: Sequence[str]) -> dict[str, AccountRow]:
+        return store.account_rows(self._connection, ids)
+
+    async def write_page(self, page: Page, cursor: Cursor) -> None:
+        _write_page(self._connection, cursor.shard, page)
+        failpoint("ledger.project.before")
+        store.save_cursor(self._connection, cursor)
+
+
+async def project(outside: Rows, shard: int) -> int:
     """Write the next page of the journal as rows; returns how many journal rows that were."""
-    with connection.transaction():
-        cursor = store.lock_cursor(connection, shard)
-        rows = _next_rows(connection, cursor)
+    async with outside.transaction():
+        cursor = await outside.lock_cursor(shard)
+        rows = await _next_rows(outside, cursor)
         if not rows:
             return 0
         groups = [decode_group(row.payload) for row in rows]
-        page = _load_page(connection, cursor, groups)
+        page = await _load_page(outside, cursor, groups)
         for row, group in zip(rows, groups, strict=True):
             page.apply(row, group)
-        _write_page(connection, shard, page)
-        failpoint("ledger.project.before")
         last = rows[-1]
-        store.save_cursor(
-            connection, Cursor(shard, last.sequence, page.entry_sequence, last.timestamp_ns)
+        await outside.write_page(
+            page, Cursor(shard, last.sequence, page.entry_sequence, last.timestamp_ns)
         )
     failpoint("ledger.project.after")
     return len(rows)
@@ -153,7 +202,7 @@ def catch_up(database_url: str, *, shard: int = 0) -> int:
     """Project everything that is in the journal now; returns the journal rows that were new."""
     total = 0
     with connect(database_url) as connection:
-        while count := project(connection, shard):
+        while count := run(project(DatabaseRows(connection), shard)):
             total += count
     return total
 
@@ -199,7 +248,7 @@ class Projector:
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
         while not self._closing.is_set():
             self._wake.clear()
-            if not project(connection, self._shard):
+            if not run(project(DatabaseRows(connection), self._shard)):
                 self._wake.wait(IDLE_SECONDS_MAX)
 
 
@@ -287,12 +336,12 @@ def entry_of(
     )
 
 
-def _next_rows(connection: psycopg.Connection[Any], cursor: Cursor) -> list[JournalRow]:
+async def _next_rows(outside: Rows, cursor: Cursor) -> list[JournalRow]:
     """Rows after the cursor, up to ``EVENTS_MAX`` events but at least one row."""
     found: list[JournalRow] = []
     events, after = 0, cursor.sequence
     while len(found) < ROWS_MAX:
-        rows = journal_after(connection, cursor.shard, after, limit=8)
+        rows = await outside.journal_after(cursor.shard, after, limit=8)
         for row in rows:
             if found and events + row.count > EVENTS_MAX:
                 return found
@@ -304,9 +353,7 @@ def _next_rows(connection: psycopg.Connection[Any], cursor: Cursor) -> list[Jour
     return found
 
 
-def _load_page(
-    connection: psycopg.Connection[Any], cursor: Cursor, groups: Sequence[Group]
-) -> _Page:
+async def _load_page(outside: Rows, cursor: Cursor, groups: Sequence[Group]) -> Page:
     """Read what these groups build upon: the holds that they settle, and every account."""
     holds: set[str] = set()
     accounts: set[str] = set()
@@ -319,18 +366,18 @@ def _load_page(
                 if transfer.pending_id is not None:
                     holds.add(transfer.pending_id)
                 accounts.update((transfer.debit_account_id, transfer.credit_account_id))
-    earlier = store.transfer_rows(connection, list(holds))
+    earlier = await outside.transfer_rows(list(holds))
     for hold in earlier.values():
         accounts.update((hold.debit_account_id, hold.credit_account_id))
-    return _Page(
-        accounts=store.account_rows(connection, list(accounts)),
+    return Page(
+        accounts=await outside.account_rows(list(accounts)),
         transfers=dict(earlier),
         earlier=frozenset(earlier),
         entry_sequence=cursor.entry_sequence,
     )
 
 
-def _write_page(connection: psycopg.Connection[Any], shard: int, page: _Page) -> None:
+def _write_page(connection: psycopg.Connection[Any], shard: int, page: Page) -> None:
     if page.touched:
         store.write_accounts(
             connection, shard, [page.accounts[identifier] for identifier in page.touched]
