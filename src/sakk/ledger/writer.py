@@ -97,6 +97,10 @@ class Writer:
 
     def call(self, op: Op, body: bytes) -> bytes:
         """Answer one operation; see ``sakk.ledger.calls``."""
+        return self.submit(op, body).result()
+
+    def submit(self, op: Op, body: bytes) -> Future[bytes]:
+        """Hand over one operation; its callbacks run in the writer's thread and must be short."""
         call = _Call(op, body, count_events(op, body))
         with self._changed:
             if self._closing:
@@ -109,7 +113,7 @@ class Writer:
             self._waiting.append(call)
             self._waiting_events += call.count
             self._changed.notify()
-        return call.answer.result()
+        return call.answer
 
     def close(self) -> None:
         """Finish what was accepted, and let the shard go."""
