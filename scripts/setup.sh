@@ -62,6 +62,19 @@ set_up_python() {
   fi
 }
 
+# The ledger's compiled parts, in place; scripts/compile.py builds only what changed.
+set_up_compiled() {
+  local mark=.venv/.made-from-compiled wanted folder=src/sakk/ledger/compiled source
+  wanted=$(hash_of scripts/compile.py "$folder"/*.pyx "$folder"/*.pxd)-$(.venv/bin/python -V)
+  for source in "$folder"/*.pyx; do
+    compgen -G "${source%.pyx}.*.so" >/dev/null || rm -f "$mark"
+  done
+  if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
+    .venv/bin/python scripts/compile.py
+    echo "$wanted" >"$mark"
+  fi
+}
+
 set_up_node() {
   local folder=$1 mark wanted
   [ -f "$folder/package-lock.json" ] || return 0
@@ -77,5 +90,6 @@ set_up_node() {
 }
 
 set_up_python
+set_up_compiled
 set_up_node .
 set_up_node contracts

@@ -1,6 +1,7 @@
 """A machine at a bench: it speaks in accounts and transfers, and its state is compared whole."""
 
-from sakk.ledger.machine import Kind, Machine, Request
+from sakk.ledger.group import Kind, Request
+from sakk.ledger.machine import new_machine
 from sakk.ledger.record import (
     account_results,
     decode_account,
@@ -36,7 +37,7 @@ class Bench:
     out, 504 was moved at once, 505 runs out at the next event; 600 was refused."""
 
     def __init__(self) -> None:
-        self.machine = Machine()
+        self.machine = new_machine()
         self.now = 1_000 * SECOND
         debit_limit = AccountFlags.debits_must_not_exceed_credits
         self.accounts(

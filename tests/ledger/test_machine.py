@@ -20,7 +20,8 @@ from tests.ledger.bench import (
     settle,
 )
 
-from sakk.ledger.machine import EXPIRED_MAX, Kind, Request
+from sakk.ledger.group import EXPIRED_MAX, Kind, Request
+from sakk.ledger.machine import load_machine
 from sakk.ledger.record import (
     account_results,
     decode_id,
@@ -30,7 +31,7 @@ from sakk.ledger.record import (
     split,
     transfer_results,
 )
-from sakk.ledger.snapshot import dump, load, state_hash
+from sakk.ledger.snapshot import state_hash
 from sakk.ledger.types import (
     AMOUNT_MAX,
     ID_MAX,
@@ -347,7 +348,7 @@ def test_a_hold_may_be_made_and_settled_in_one_chain() -> None:
 
 
 def state_without_refusals(bench: Bench) -> tuple[object, ...]:
-    parts = dump(bench.machine)
+    parts = bench.machine.dump()
     return parts[1], parts[2], parts[3], parts[4]
 
 
@@ -527,8 +528,8 @@ def test_the_same_history_gives_the_same_bytes() -> None:
 def test_a_snapshot_is_the_whole_state() -> None:
     bench = Bench()
     bench.transfers(move(1000, 3, 1, AMOUNT_MAX, flags=BALANCING_DEBIT))
-    loaded = load(b"".join(dump(bench.machine)))
-    assert dump(loaded) == dump(bench.machine)
+    loaded = load_machine(b"".join(bench.machine.dump()))
+    assert loaded.dump() == bench.machine.dump()
     assert loaded.next_expiry() == bench.machine.next_expiry()
     requests = [Request(Kind.create_transfers, encode_transfers([move(600, 8, 2, 1)]))]
     assert loaded.apply(requests, bench.now + 5) == bench.machine.apply(requests, bench.now + 5)
@@ -536,9 +537,9 @@ def test_a_snapshot_is_the_whole_state() -> None:
 
 @pytest.mark.parametrize("cut", [0, 10, -1])
 def test_bytes_that_are_no_snapshot_are_refused(cut: int) -> None:
-    state = b"".join(dump(Bench().machine))
+    state = b"".join(Bench().machine.dump())
     with pytest.raises(ValueError, match="not a snapshot"):
-        load(state[:cut])
+        load_machine(state[:cut])
 
 
 def test_time_must_advance() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.ledger.model import Model
 
-from sakk.ledger.machine import Kind, Machine, Request
+from sakk.ledger.group import Kind, Request
 from sakk.ledger.record import (
     account_results,
     decode_account,
@@ -19,8 +19,9 @@ from sakk.ledger.record import (
     split,
     transfer_results,
 )
+from sakk.ledger.reference import ReferenceMachine
 from sakk.ledger.rules import Hold
-from sakk.ledger.snapshot import dump, load, state_hash
+from sakk.ledger.snapshot import state_hash
 from sakk.ledger.types import (
     AMOUNT_MAX,
     ID_MAX,
@@ -86,7 +87,7 @@ def plausible(transfer: Transfer) -> Transfer:
 class MachineAgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.machine = Machine()
+        self.machine = ReferenceMachine()
         self.model = Model()
         self.now = 1_000 * SECOND
         self.seen: list[Transfer] = []
@@ -216,7 +217,7 @@ class MachineAgainstModel(RuleBasedStateMachine):
 
     @rule()
     def restart_from_a_snapshot(self) -> None:
-        loaded = load(b"".join(dump(self.machine)))
+        loaded = ReferenceMachine.load(b"".join(self.machine.dump()))
         assert state_hash(loaded) == state_hash(self.machine)
         self.machine = loaded
 

@@ -5,8 +5,9 @@ import hashlib
 import pytest
 
 from sakk.core.errors import ParameterInvalid
+from sakk.ledger.group import Kind, Request
 from sakk.ledger.journal import decode_group, encode_group
-from sakk.ledger.machine import Kind, Machine, Request
+from sakk.ledger.machine import Machine, new_machine
 from sakk.ledger.record import (
     decode_account,
     decode_transfer,
@@ -88,7 +89,7 @@ def test_an_account_stands_byte_for_byte_as_documented() -> None:
 
 
 def history() -> tuple[Machine, list[bytes]]:
-    machine = Machine()
+    machine = new_machine()
     accounts = [Account(1, unit=7, code=1), Account(2, unit=7, code=1)]
     pending, post = TransferFlags.pending, TransferFlags.post_pending
     transfers = [

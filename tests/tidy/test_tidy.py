@@ -50,8 +50,14 @@ def test_the_lints_have_something_to_look_at() -> None:
     assert len(_python()) > 20
 
 
+def _cython() -> list[str]:
+    return [name for name in _tracked() if name.endswith((".pyx", ".pxd"))]
+
+
 def test_files_are_short() -> None:
-    long = {name: lines for name in _python() if (lines := _text(name).count("\n")) > 0}
+    long = {
+        name: lines for name in [*_python(), *_cython()] if (lines := _text(name).count("\n")) > 0
+    }
     assert {name: lines for name, lines in long.items() if lines > FILE_LINES_MAX} == {}
 
 
@@ -63,6 +69,40 @@ def test_functions_fit_a_screen() -> None:
         if (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES_MAX
     ]
     assert long == []
+
+
+def test_compiled_functions_fit_a_screen() -> None:
+    """Cython has no parser here: a function ends where something begins at its depth or above."""
+    long = []
+    for name in _cython():
+        lines = _text(name).splitlines()
+        for number, line in enumerate(lines):
+            begin = re.match(r"( *)(?:cp?def|def) (?!class|extern|struct|enum).*\(", line)
+            if begin is None:
+                continue
+            depth = len(begin[1])
+            end = number + 1
+            while end < len(lines) and (
+                not lines[end].strip()
+                or len(lines[end]) - len(lines[end].lstrip()) > depth
+                or lines[end].lstrip().startswith(")")
+            ):
+                end += 1
+            while not lines[end - 1].strip():
+                end -= 1
+            if end - number > FUNCTION_LINES_MAX:
+                long.append(f"{name}:{number + 1}")
+    assert long == []
+
+
+def test_compiled_lines_fit_the_page() -> None:
+    wide = [
+        f"{name}:{number}"
+        for name in _cython()
+        for number, line in enumerate(_text(name).splitlines(), 1)
+        if len(line) > 100
+    ]
+    assert wide == []
 
 
 def test_only_commands_print() -> None:

@@ -14,6 +14,8 @@ from typing import Protocol
 from sakk.core.errors import ParameterInvalid
 from sakk.ledger.record import (
     ID_SIZE,
+    NEVER_SEEN,
+    NO_RECORD,
     RECORD_SIZE,
     account_results,
     check_count,
@@ -33,9 +35,6 @@ from sakk.ledger.types import (
     Transfer,
     TransferResult,
 )
-
-NEVER_SEEN = 255
-NO_RECORD = bytes(RECORD_SIZE)
 
 
 class Op(IntEnum):

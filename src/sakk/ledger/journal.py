@@ -24,7 +24,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sakk.ledger.machine import RESOLVED, GroupOutcome, Kind, Outcome, Request
+from sakk.ledger.group import RESOLVED, GroupOutcome, Kind, Outcome, Request
 from sakk.ledger.record import ID_SIZE, RECORD_SIZE, split
 from sakk.store.journal import JournalRow
 

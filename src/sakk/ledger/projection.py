@@ -18,8 +18,8 @@ import psycopg
 import structlog
 
 from sakk.core.errors import Unavailable
+from sakk.ledger.group import RESOLVED, Kind, Outcome, Request
 from sakk.ledger.journal import Group, decode_group
-from sakk.ledger.machine import RESOLVED, Kind, Outcome, Request
 from sakk.ledger.outside import run
 from sakk.ledger.record import ACCOUNT, ID_ZERO, TRANSFER, decode_results
 from sakk.ledger.rules import CLOSING_CREDIT, CLOSING_DEBIT, FROZEN, PENDING, POST, SETTLING

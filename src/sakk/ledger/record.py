@@ -48,6 +48,8 @@ TRANSFER = struct.Struct("<16s16s16s16s16s16sQQQIHH")
 ACCOUNT = struct.Struct("<16s16s16s16s16s16sQQHH12s")
 RESERVED = bytes(12)
 TIMESTAMP_OFFSET = 112
+NEVER_SEEN = 255  # the status of an id that was never seen, in answers to lookups
+NO_RECORD = bytes(RECORD_SIZE)
 
 _TRANSFER_STATUS = tuple(CreateTransferStatus)
 _ACCOUNT_STATUS = tuple(CreateAccountStatus)

@@ -9,8 +9,7 @@ import psycopg
 
 from sakk.core.errors import SakkError
 from sakk.ledger.journal import decode_group, row_hash
-from sakk.ledger.machine import Machine
-from sakk.ledger.snapshot import dump, load
+from sakk.ledger.machine import Machine, load_machine, new_machine
 from sakk.store import journal as store
 from sakk.store.journal import JournalRow, SnapshotRow
 
@@ -38,7 +37,7 @@ def restore(
     A snapshot that is damaged or does not belong to this journal is passed over: the journal
     holds everything.
     """
-    machine, head = Machine(), genesis(shard)
+    machine, head = new_machine(), genesis(shard)
     for snapshot in () if from_zero else store.snapshots(connection, shard):
         row = store.journal_row(connection, shard, snapshot.sequence)
         if row is None or row.hash != snapshot.journal_hash:
@@ -96,7 +95,7 @@ def read_snapshot(connection: psycopg.Connection[Any], snapshot: SnapshotRow) ->
         state = b"".join([zlib.decompress(part) for part in parts])
         if hashlib.sha256(state).digest() != snapshot.state_hash:
             return None
-        return load(state)
+        return load_machine(state)
     except (zlib.error, ValueError):
         return None
 
@@ -117,7 +116,7 @@ def take_snapshot(url: str, *, shard: int = 0) -> SnapshotRow:
     """Replay the journal beside its writer, and store a snapshot of what it holds."""
     with store.connect(url) as connection:
         machine, head = restore(connection, shard)
-    return write_snapshot(url, head, dump(machine))
+    return write_snapshot(url, head, machine.dump())
 
 
 def _compressed(state: list[bytes]) -> Iterator[bytes]:

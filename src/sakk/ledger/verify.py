@@ -15,10 +15,11 @@ from uuid import UUID
 import psycopg
 
 from sakk.core.errors import Misconfigured
+from sakk.ledger.group import Kind
 from sakk.ledger.journal import Group, decode_group
-from sakk.ledger.machine import Kind, Machine
+from sakk.ledger.machine import Machine, new_machine
 from sakk.ledger.projection import created_transfers, entry_of, inherit
-from sakk.ledger.record import ACCOUNT, TRANSFER, decode_results
+from sakk.ledger.record import ACCOUNT, ID_SIZE, TRANSFER, decode_account, decode_results
 from sakk.ledger.replay import apply_row, check_link, genesis
 from sakk.ledger.rules import CREDIT_LIMIT, DEBIT_LIMIT, PENDING, SETTLING
 from sakk.ledger.snapshot import state_hash
@@ -31,6 +32,7 @@ from sakk.store.ledger import AccountRow, EntryRow, TransferRow
 BREAKS_MAX = 1_000
 STATEMENT_SECONDS_MAX = 24 * 3600
 HISTORY = AccountFlags.history.value
+USER_DATA = slice(80, 96)  # of an account's record
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     report.projected_sequence = cursor.sequence
     snapshots = {row.sequence: row for row in journal_store.snapshots(connection, shard)}
     report.snapshots = len(snapshots)
-    machine, count, head = Machine(), _Count(), genesis(shard)
+    machine, count, head = new_machine(), _Count(), genesis(shard)
     projection_is_checked = False
     if cursor.sequence == 0:
         projection_is_checked = _check_projection(connection, report, machine, count)
@@ -207,7 +209,7 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
             f"stands at row {cursor.sequence}, which the journal's good part does not reach",
         )
     _check_totals(report, machine, count)
-    report.accounts, report.transfers = len(machine.accounts), len(machine.transfers)
+    report.accounts, report.transfers = machine.account_count, machine.transfer_count
     report.state_hash = state_hash(machine).hex()
 
 
@@ -238,7 +240,9 @@ def _check_snapshot(
 def _check_totals(report: Report, machine: Machine, count: _Count) -> None:
     """Debits = credits per unit; balances = sum of transfers; no account beyond its limit."""
     debits: dict[int, list[int]] = {}
-    for identifier, account in machine.accounts.items():
+    for record in machine.account_records():
+        account = decode_account(record)
+        identifier = record[:ID_SIZE]
         place = f"account {UUID(bytes=identifier)}"
         totals = debits.setdefault(account.unit, [0, 0, 0, 0])
         ours = (
@@ -282,23 +286,25 @@ def _check_projection(
             f"counts {cursor.entry_sequence} entries, the journal {count.entry_sequence}",
         )
     accounts = {}
-    for identifier, account in machine.accounts.items():
-        accounts[identifier.hex()] = AccountRow(
-            identifier.hex(), account.unit, account.code, account.flags,
-            account.user_data.hex(), account.timestamp, account.debits_pending,
+    for record in machine.account_records():
+        account = decode_account(record)
+        identifier = record[:ID_SIZE].hex()
+        accounts[identifier] = AccountRow(
+            identifier, account.unit, account.code, account.flags.value,
+            record[USER_DATA].hex(), account.timestamp, account.debits_pending,
             account.debits_posted, account.credits_pending, account.credits_posted,
         )  # fmt: skip
     rows: Iterator[tuple[Any, object]]
     rows = ((row.id, row) for row in store.all_account_rows(connection, shard))
     _compare(report, "ledger_accounts", accounts, rows)
-    for identifier, record in machine.transfers.items():
+    for record in machine.transfer_records():
         fields = TRANSFER.unpack(record)
-        counted = count.transfers[identifier.hex()]
+        counted = count.transfers[fields[0].hex()]
         if (counted.amount, counted.timestamp_ns) != (
             int.from_bytes(fields[3], "little"),
             fields[8],
         ):
-            report.add("balance", f"transfer {UUID(bytes=identifier)}", "moved another amount")
+            report.add("balance", f"transfer {UUID(bytes=fields[0])}", "moved another amount")
     rows = ((row.id, row) for row in store.all_transfer_rows(connection, shard))
     _compare(report, "ledger_transfers", count.transfers, rows)
     rows = (

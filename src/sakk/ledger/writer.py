@@ -22,12 +22,11 @@ import psycopg
 import structlog
 
 from sakk.core.errors import RateLimited, SakkError, Unavailable
-from sakk.ledger.calls import NEVER_SEEN, NO_RECORD, Op, OpenLedger, count_events
+from sakk.ledger.calls import Op, OpenLedger, count_events
+from sakk.ledger.group import NANOSECONDS, Kind, Request
 from sakk.ledger.journal import encode_group, next_row
-from sakk.ledger.machine import Kind, Machine, Request
-from sakk.ledger.record import ID_SIZE, encode_results, split
+from sakk.ledger.machine import Machine
 from sakk.ledger.replay import restore, write_snapshot
-from sakk.ledger.snapshot import dump
 from sakk.ledger.types import OutcomeUnknown
 from sakk.store import journal as store
 from sakk.store.failpoint import failpoint
@@ -43,7 +42,6 @@ SNAPSHOT_EVENTS_AT_CLOSE = 20_000
 RECOVERY_SECONDS_MAX = 30.0
 RECOVERY_PAUSE_SECONDS = 0.1
 IDLE_SECONDS_MAX = 1.0
-NANOSECONDS = 1_000_000_000
 
 
 class Fenced(Unavailable):
@@ -269,7 +267,7 @@ class Writer:
         if self._snapshot is not None and self._snapshot.is_alive():
             return
         self._events_since_snapshot = 0
-        arguments: tuple[Any, ...] = (self._url, self._head, dump(self._machine))
+        arguments: tuple[Any, ...] = (self._url, self._head, self._machine.dump())
         self._snapshot = threading.Thread(
             target=_try_snapshot,
             args=arguments,
@@ -322,15 +320,11 @@ def open_ledger(
 
 def answer_read(machine: Machine, op: Op, body: bytes) -> bytes:
     """The answer to a lookup, as ``sakk.ledger.calls`` describes it."""
-    ids = split(body, ID_SIZE)
     if op is Op.lookup_accounts:
-        return b"".join([machine.lookup_account(identifier) or NO_RECORD for identifier in ids])
+        return machine.lookup_accounts(body)
     if op is Op.lookup_transfers:
-        return b"".join([machine.lookup_transfer(identifier) or NO_RECORD for identifier in ids])
-    results = [machine.lookup_result(identifier) or (NEVER_SEEN, 0) for identifier in ids]
-    return encode_results(
-        [timestamp for _, timestamp in results], bytes([status for status, _ in results])
-    )
+        return machine.lookup_transfers(body)
+    return machine.lookup_results(body)
 
 
 def _try_snapshot(url: str, head: JournalRow, state: list[bytes]) -> None:
