@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sakk.core import ids
 from sakk.core.chart import LedgerAccount
 from sakk.core.errors import Misconfigured
-from sakk.core.ledger import account_id, unit_id
+from sakk.core.ledger import account_id, transfer_id, unit_id
 from sakk.core.posting import Posting
 from sakk.ledger.types import (
     BATCH_MAX,
@@ -40,7 +40,7 @@ class PostingSet:
     flags: TransferFlags = TransferFlags.none
 
     def transfer_id(self, leg: int) -> int:
-        return ids.digest128("ledger-transfer", self.row_id, self.step, leg, self.attempt)
+        return transfer_id(self.row_id, self.step, leg=leg, attempt=self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Books:
         result = self._ledger.create_transfers(
             [
                 Transfer(
-                    id=ids.digest128("ledger-transfer", hold.row_id, step, 0, attempt),
+                    id=transfer_id(hold.row_id, step, leg=0, attempt=attempt),
                     debit_account_id=0,
                     credit_account_id=0,
                     amount=0 if void else AMOUNT_WHOLE,
