@@ -1,11 +1,12 @@
 """The ledger over a socket: the same answers as in process, whatever happens to the connection."""
 
+import queue
 import random
 import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import pytest
 
 from sakk.core.errors import ParameterInvalid, RateLimited, Unavailable
 from sakk.ledger.calls import Op, OpenLedger
-from sakk.ledger.remote import FRAME_BYTES_MAX, LENGTH, connect_ledger, serve_ledger
+from sakk.ledger.frame import FRAME_BYTES_MAX, LENGTH
+from sakk.ledger.remote import connect_ledger
+from sakk.ledger.server import serve_ledger
 from sakk.ledger.types import (
     AMOUNT_MAX,
     Account,
@@ -127,28 +130,43 @@ def test_many_clients_at_once(database_url: str, address: str) -> None:
         assert account.credits_posted == 480
 
 
-def test_errors_keep_their_kind(database_url: str, address: str) -> None:
-    class Refusing:
-        stopped = threading.Event()
-        error: Exception = Unavailable("")
+class Scripted:
+    """A ledger that says what a test wants: at once, or when the test says so."""
 
-        def call(self, op: Op, body: bytes) -> bytes:
-            raise self.error
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self.error: Exception | None = None
+        self.asked: queue.SimpleQueue[tuple[Op, bytes, Future[bytes]]] = queue.SimpleQueue()
 
-        def close(self) -> None:
-            return
+    def submit(self, op: Op, body: bytes) -> Future[bytes]:
+        future: Future[bytes] = Future()
+        self.asked.put((op, body, future))
+        if self.error is not None:
+            future.set_exception(self.error)
+        return future
 
-    calls = Refusing()
+    def call(self, op: Op, body: bytes) -> bytes:
+        return self.submit(op, body).result()
+
+    def close(self) -> None:
+        return
+
+
+ERRORS = [
+    Unavailable("away"),
+    Fenced("another"),
+    OutcomeUnknown("who knows"),
+    RateLimited("slowly", retry_after_seconds=3),
+    ParameterInvalid("wrong", param="unit"),
+]
+
+
+def test_errors_keep_their_kind(address: str) -> None:
+    calls = Scripted()
     remote = connect_ledger(address)
     with served(OpenLedger(calls), address):
         wait_until_served(address)
-        for error in (
-            Unavailable("away"),
-            Fenced("another"),
-            OutcomeUnknown("who knows"),
-            RateLimited("slowly", retry_after_seconds=3),
-            ParameterInvalid("wrong", param="unit"),
-        ):
+        for error in ERRORS:
             calls.error = error
             with pytest.raises(type(error), match=error.message) as caught:
                 remote.create_transfers([move(1)])
@@ -157,6 +175,9 @@ def test_errors_keep_their_kind(database_url: str, address: str) -> None:
             assert getattr(caught.value, "retry_after_seconds", 0) == getattr(
                 error, "retry_after_seconds", 0
             )
+        calls.error = ZeroDivisionError("a fault of ours")
+        with pytest.raises(Unavailable, match="a fault of ours"):
+            remote.lookup_accounts([1])
         remote.close()
 
 
@@ -206,27 +227,15 @@ def test_a_client_survives_a_restart_of_the_ledger(database_url: str, address: s
 
 
 def test_stopping_lets_the_call_under_way_finish(address: str) -> None:
-    entered, go_on = threading.Event(), threading.Event()
-
-    class Slow:
-        stopped = threading.Event()
-
-        def call(self, op: Op, body: bytes) -> bytes:
-            entered.set()
-            assert go_on.wait(30)
-            return bytes(9)
-
-        def close(self) -> None:
-            return
-
+    calls = Scripted()
     remote = connect_ledger(address)
     with ThreadPoolExecutor(1) as pool:
-        with served(OpenLedger(Slow()), address) as stop:
+        with served(OpenLedger(calls), address) as stop:
             wait_until_served(address)
             call = pool.submit(remote.create_transfers, [move(1)])
-            assert entered.wait(30)
+            *_, answer = calls.asked.get(timeout=30)
             stop.set()
-            go_on.set()
+            answer.set_result(bytes(9))
         assert call.result()[0].status == S.created
     assert not Path(address).exists()
     remote.close()
@@ -250,26 +259,33 @@ def test_the_server_ends_when_the_ledger_is_fenced(database_url: str, address: s
 
 @pytest.mark.parametrize(
     "frame",
-    [
-        b"\xc1",
-        msgspec.msgpack.encode([99, b""]),
-        msgspec.msgpack.encode(["x", b""]),
-        msgspec.msgpack.encode([2]),
-        msgspec.msgpack.encode([2, b"x"]),
-        msgspec.msgpack.encode([3, b"x" * 17]),
-        msgspec.msgpack.encode([3, bytes(16) * 8193]),
-    ],
+    [b"\xc1", *(msgspec.msgpack.encode(each) for each in (7, [2, b""], [["x", b""]], [[2]]))],
 )
-def test_a_question_that_is_none_is_told_so(database_url: str, address: str, frame: bytes) -> None:
-    with connected(database_url, address):
-        with socket.socket(socket.AF_UNIX) as raw:
-            raw.connect(address)
+def test_a_frame_that_is_none_is_told_so_and_ends(
+    database_url: str, address: str, frame: bytes
+) -> None:
+    with connected(database_url, address), socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(address)
+        raw.sendall(LENGTH.pack(len(frame)) + frame)
+        with raw.makefile("rb") as stream:
+            (length,) = LENGTH.unpack(stream.read(4))
+            [answer] = msgspec.msgpack.decode(stream.read(length))
+            assert answer[1] == "parameter_invalid"
+            assert stream.read() == b""
+
+
+def test_a_question_that_is_none_spoils_no_other(database_url: str, address: str) -> None:
+    questions = [[99, b""], [2, b"x"], [3, b"x" * 17], [3, bytes(16) * 8193], [3, bytes(16)]]
+    with connected(database_url, address), socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(address)
+        for _ in range(2):
+            frame = msgspec.msgpack.encode(questions)
             raw.sendall(LENGTH.pack(len(frame)) + frame)
             with raw.makefile("rb") as stream:
                 (length,) = LENGTH.unpack(stream.read(4))
-                answer = msgspec.msgpack.decode(stream.read(length))
-                assert answer[1] == "parameter_invalid"
-                assert stream.read() == b""
+                answers = msgspec.msgpack.decode(stream.read(length))
+            assert [answer[1] for answer in answers] == ["parameter_invalid"] * 4 + [""]
+            assert answers[-1][0] == bytes(128)
 
 
 def test_a_frame_that_is_too_long_ends_the_connection(database_url: str, address: str) -> None:
@@ -277,7 +293,8 @@ def test_a_frame_that_is_too_long_ends_the_connection(database_url: str, address
         with socket.socket(socket.AF_UNIX) as raw:
             raw.connect(address)
             raw.sendall(LENGTH.pack(FRAME_BYTES_MAX + 1))
-            assert raw.recv(1) == b""
+            with raw.makefile("rb") as stream:
+                assert b"parameter_invalid" in stream.read()
         assert remote.lookup_accounts([1]) == [None]
 
 

@@ -7,6 +7,7 @@ none), or, for ``lookup_results``, ``encode_results`` with status 255 for an id 
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -62,6 +63,10 @@ class Calls(Protocol):
     stopped: threading.Event
 
     def call(self, op: Op, body: bytes) -> bytes: ...
+
+    def submit(self, op: Op, body: bytes) -> Future[bytes]:
+        """The same without waiting; may raise at once. Callbacks must be short."""
+        ...
 
     def close(self) -> None: ...
 

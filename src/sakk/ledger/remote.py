@@ -1,53 +1,34 @@
-"""The ledger in another process: length-prefixed msgpack frames over a unix socket or TCP.
+"""The ledger in another process, for threads: a pool of connections, one question on each.
 
-A frame is a u32 length (little-endian) and a msgpack array: a question ``[op, body]``, an answer
-``[body, code, message, param, retry_after_seconds]`` whose empty code means success. A connection
-carries one question at a time; the client keeps a pool of them, so threads do not wait for one
-another and the writer sees them all at once. Whoever can open the address can move money: a unix
-socket (mode 0600), or TCP inside a network that is ours alone.
+The frames are those of ``sakk.ledger.frame``. The pool's threads do not wait for one another, and
+the writer sees them all at once. An event loop asks over ``sakk.ledger.line`` instead.
 """
 
 import os
 import select
 import socket
-import struct
 import threading
-from contextlib import suppress
+from concurrent.futures import Future
 from pathlib import Path
 
-import msgspec
-
-from sakk.core.errors import ParameterInvalid, RateLimited, SakkError, Unavailable
+from sakk.core.errors import Unavailable
 from sakk.ledger.calls import Op, OpenLedger
-from sakk.ledger.types import OutcomeUnknown
-from sakk.ledger.writer import Fenced
+from sakk.ledger.frame import (
+    CALL_SECONDS_MAX,
+    FRAME_BYTES_MAX,
+    LENGTH,
+    TCP,
+    Answer,
+    NotAFrame,
+    Question,
+    decode_answers,
+    encode_frame,
+    error_of,
+    lost,
+)
 
-FRAME_BYTES_MAX = 4 << 20
-SERVER_CONNECTIONS_MAX = 1_024
-CLIENT_CONNECTIONS_MAX = 64
-CALL_SECONDS_MAX = 60.0  # more than the writer waits for its journal
+CONNECTIONS_MAX = 64
 CONNECT_SECONDS_MAX = 5.0
-ACCEPT_SECONDS = 0.2
-DRAIN_SECONDS_MAX = 10.0
-LENGTH = struct.Struct("<I")
-TCP = "tcp://"
-
-_ERRORS: dict[str, type[SakkError]] = {
-    kind.code: kind for kind in (ParameterInvalid, Unavailable, Fenced, OutcomeUnknown)
-}
-
-
-class _Question(msgspec.Struct, array_like=True, frozen=True):
-    op: int
-    body: bytes
-
-
-class _Answer(msgspec.Struct, array_like=True, frozen=True):
-    body: bytes = b""
-    code: str = ""
-    message: str = ""
-    param: str | None = None
-    retry_after_seconds: int = 0
 
 
 def connect_ledger(address: str | Path) -> OpenLedger:
@@ -59,41 +40,6 @@ def connect_ledger(address: str | Path) -> OpenLedger:
     return OpenLedger(_Pool(str(address)))
 
 
-def serve_ledger(ledger: OpenLedger, address: str | Path, stop: threading.Event) -> None:
-    """Answer connections until ``stop`` is set or the ledger stops; calls under way finish."""
-    listener = _listen(str(address))
-    open_sockets: set[socket.socket] = set()
-    threads: set[threading.Thread] = set()
-    with listener:
-        listener.settimeout(ACCEPT_SECONDS)
-        while not stop.is_set() and not ledger.stopped.is_set():
-            threads = {thread for thread in threads if thread.is_alive()}
-            try:
-                accepted, _ = listener.accept()
-            except TimeoutError:
-                continue
-            if len(threads) >= SERVER_CONNECTIONS_MAX:
-                accepted.close()
-                continue
-            open_sockets.add(accepted)
-            thread = threading.Thread(
-                target=_serve_connection,
-                args=(ledger, accepted, open_sockets),
-                name="ledger-connection",
-                daemon=True,
-            )
-            threads.add(thread)
-            thread.start()
-    if not str(address).startswith(TCP):
-        Path(address).unlink(missing_ok=True)
-    for open_socket in list(open_sockets):
-        # No more questions; the answer to the one under way still goes out.
-        with suppress(OSError):
-            open_socket.shutdown(socket.SHUT_RD)
-    for thread in threads:
-        thread.join(DRAIN_SECONDS_MAX)
-
-
 class _Pool:
     """Connections of one process to one ledger. Safe to share between threads."""
 
@@ -102,7 +48,7 @@ class _Pool:
         self._address = address
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(CLIENT_CONNECTIONS_MAX)
+        self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
         self._process = os.getpid()
 
     def call(self, op: Op, body: bytes) -> bytes:
@@ -119,8 +65,17 @@ class _Pool:
         finally:
             self._slots.release()
         if answer.code:
-            raise _error_of(answer, op)
+            raise error_of(answer, op)
         return answer.body
+
+    def submit(self, op: Op, body: bytes) -> Future[bytes]:
+        """The same, as a future that is done: a pool's questions take a thread each."""
+        future: Future[bytes] = Future()
+        try:
+            future.set_result(self.call(op, body))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
     def close(self) -> None:
         self.stopped.set()
@@ -156,64 +111,17 @@ class _Pool:
         connection.close()
 
 
-def _ask(connection: socket.socket, op: Op, body: bytes) -> _Answer:
+def _ask(connection: socket.socket, op: Op, body: bytes) -> Answer:
+    reason: object = "it closed the connection"
     try:
-        _send(connection, msgspec.msgpack.encode(_Question(op, body)))
+        connection.sendall(encode_frame([Question(op, body)]))
         frame = _receive(connection)
         if frame is not None:
-            return msgspec.msgpack.decode(frame, type=_Answer)
-        lost: Exception | str = "it closed the connection"
-    except (OSError, msgspec.MsgspecError) as error:
-        lost = error
-    if op.writes:
-        raise OutcomeUnknown(f"the ledger was lost during a call ({lost}); repeat the same ids")
-    raise Unavailable(f"the ledger was lost during a call ({lost}); ask again")
-
-
-def _error_of(answer: _Answer, op: Op) -> SakkError:
-    """The error that the other side raised."""
-    if answer.code == RateLimited.code:
-        return RateLimited(
-            answer.message, param=answer.param, retry_after_seconds=answer.retry_after_seconds
-        )
-    kind = _ERRORS.get(answer.code, OutcomeUnknown if op.writes else Unavailable)
-    return kind(answer.message, param=answer.param)
-
-
-def _serve_connection(
-    ledger: OpenLedger, connection: socket.socket, open_sockets: set[socket.socket]
-) -> None:
-    """Answer one connection's questions until it ends, or says something that is none."""
-    with connection:
-        with suppress(OSError):
-            while (frame := _receive(connection)) is not None:
-                answer = _answer(ledger, frame)
-                _send(connection, msgspec.msgpack.encode(answer))
-                if answer.code == ParameterInvalid.code:
-                    break
-        open_sockets.discard(connection)
-
-
-def _answer(ledger: OpenLedger, frame: bytes) -> _Answer:
-    try:
-        question = msgspec.msgpack.decode(frame, type=_Question)
-        op = Op(question.op)
-    except (msgspec.MsgspecError, ValueError) as error:
-        return _Answer(code=ParameterInvalid.code, message=f"not a question: {error}")
-    try:
-        return _Answer(ledger.calls.call(op, question.body))
-    except SakkError as error:
-        retry_after = error.retry_after_seconds if isinstance(error, RateLimited) else 0
-        return _Answer(
-            code=error.code,
-            message=error.message,
-            param=error.param,
-            retry_after_seconds=retry_after,
-        )
-
-
-def _send(connection: socket.socket, payload: bytes) -> None:
-    connection.sendall(LENGTH.pack(len(payload)) + payload)
+            [answer] = decode_answers(frame)
+            return answer
+    except (OSError, NotAFrame, ValueError) as error:
+        reason = error
+    raise lost(op, reason)
 
 
 def _receive(connection: socket.socket) -> bytes | None:
@@ -259,20 +167,3 @@ def _connect(address: str) -> socket.socket:
             raise
     connection.settimeout(CALL_SECONDS_MAX)
     return connection
-
-
-def _listen(address: str) -> socket.socket:
-    if address.startswith(TCP):
-        host, _, port = address.removeprefix(TCP).rpartition(":")
-        return socket.create_server((host, int(port)), backlog=SERVER_CONNECTIONS_MAX)
-    path = Path(address)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(address)
-        path.chmod(0o600)
-        listener.listen(SERVER_CONNECTIONS_MAX)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

@@ -4,7 +4,7 @@ import threading
 
 from sakk.core.errors import Unavailable
 from sakk.ledger.projection import Projector
-from sakk.ledger.remote import serve_ledger
+from sakk.ledger.server import serve_ledger
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.place import database_url, ledger_address
 from sakk.runtime.process import report_ready
