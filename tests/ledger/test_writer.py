@@ -17,6 +17,7 @@ import pytest
 import sakk.ledger.writer as writer_module
 from sakk.core.errors import ParameterInvalid, RateLimited, Unavailable
 from sakk.ledger.calls import Op, OpenLedger
+from sakk.ledger.outside import DatabaseJournal, run
 from sakk.ledger.projection import catch_up
 from sakk.ledger.replay import JournalBroken, restore
 from sakk.ledger.snapshot import state_hash
@@ -301,9 +302,9 @@ def test_a_wait_for_the_standby_that_was_cut_off_is_not_an_acknowledgement(
     confirmed: list[int] = []
     real_confirm = store.confirm
 
-    def confirm(connection: psycopg.Connection[Any], shard: int, epoch: int) -> None:
+    def confirm(connection: psycopg.Connection[Any], shard: int, epoch: int) -> bool:
         confirmed.append(epoch)
-        real_confirm(connection, shard, epoch)
+        return real_confirm(connection, shard, epoch)
 
     with opened(database_url) as ledger:
 
@@ -468,11 +469,11 @@ def test_a_restart_begins_at_the_newest_snapshot(
         for start in range(0, 1000, 20):
             ledger.create_transfers([move(start + k + 1) for k in range(20)])
     replayed: list[int] = []
-    with store.connect(database_url) as connection:
-        kept = store.snapshots(connection, 0)
+    with DatabaseJournal(database_url, 0) as journal:
+        kept = run(journal.snapshots())
         assert 1 <= len(kept) <= store.SNAPSHOTS_KEPT
-        machine, head = restore(connection, 0, on_row=lambda row: replayed.append(row.sequence))
-        whole, _ = restore(connection, 0, from_zero=True)
+        machine, head = run(restore(journal, on_row=lambda row: replayed.append(row.sequence)))
+        whole, _ = run(restore(journal, from_zero=True))
     assert replayed == list(range(kept[0].sequence + 1, head.sequence + 1))
     assert state_hash(machine) == state_hash(whole)
     with opened(database_url) as again:

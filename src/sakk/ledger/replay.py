@@ -3,13 +3,11 @@
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import psycopg
 
 from sakk.core.errors import SakkError
 from sakk.ledger.journal import decode_group, row_hash
 from sakk.ledger.machine import Machine, load_machine, new_machine
+from sakk.ledger.outside import DatabaseJournal, Journal, run
 from sakk.store import journal as store
 from sakk.store.journal import JournalRow, SnapshotRow
 
@@ -25,9 +23,8 @@ def genesis(shard: int) -> JournalRow:
     return JournalRow(shard, 0, 0, 0, 0, store.GENESIS, store.GENESIS, b"")
 
 
-def restore(
-    connection: psycopg.Connection[Any],
-    shard: int,
+async def restore(
+    journal: Journal,
     *,
     from_zero: bool = False,
     on_row: Callable[[JournalRow], None] | None = None,
@@ -37,25 +34,26 @@ def restore(
     A snapshot that is damaged or does not belong to this journal is passed over: the journal
     holds everything.
     """
-    machine, head = new_machine(), genesis(shard)
-    for snapshot in () if from_zero else store.snapshots(connection, shard):
-        row = store.journal_row(connection, shard, snapshot.sequence)
+    machine, head = new_machine(), genesis(journal.shard)
+    for snapshot in () if from_zero else await journal.snapshots():
+        row = await journal.row(snapshot.sequence)
         if row is None or row.hash != snapshot.journal_hash:
             continue
-        loaded = read_snapshot(connection, snapshot)
+        loaded = await read_snapshot(journal, snapshot)
         if loaded is not None:
             machine, head = loaded, row
             break
-    for row in store.read_journal(connection, shard, after=head.sequence):
-        for broken in (check_link(head, row), apply_row(machine, row)):
-            if broken is not None:
-                raise JournalBroken(
-                    f"journal row {row.sequence} of shard {shard}: {broken};"
-                    " run `sakk ledger verify`"
-                )
-        head = row
-        if on_row is not None:
-            on_row(row)
+    while rows := await journal.rows_after(head.sequence):
+        for row in rows:
+            for broken in (check_link(head, row), apply_row(machine, row)):
+                if broken is not None:
+                    raise JournalBroken(
+                        f"journal row {row.sequence} of shard {row.shard}: {broken};"
+                        " run `sakk ledger verify`"
+                    )
+            head = row
+            if on_row is not None:
+                on_row(row)
     return machine, head
 
 
@@ -88,11 +86,13 @@ def apply_row(machine: Machine, row: JournalRow) -> str | None:
     return None
 
 
-def read_snapshot(connection: psycopg.Connection[Any], snapshot: SnapshotRow) -> Machine | None:
+async def read_snapshot(journal: Journal, snapshot: SnapshotRow) -> Machine | None:
     """The machine in a snapshot, or None where its bytes are not what its hash says."""
+    parts: list[bytes] = []
     try:
-        parts = store.snapshot_parts(connection, snapshot.shard, snapshot.sequence)
-        state = b"".join([zlib.decompress(part) for part in parts])
+        while (part := await journal.snapshot_part(snapshot.sequence, len(parts))) is not None:
+            parts.append(zlib.decompress(part))
+        state = b"".join(parts)
         if hashlib.sha256(state).digest() != snapshot.state_hash:
             return None
         return load_machine(state)
@@ -100,23 +100,22 @@ def read_snapshot(connection: psycopg.Connection[Any], snapshot: SnapshotRow) ->
         return None
 
 
-def write_snapshot(url: str, head: JournalRow, state: list[bytes]) -> SnapshotRow:
-    """Compress and store a dumped state on a connection of its own; slow, for another thread."""
+async def write_snapshot(journal: Journal, head: JournalRow, state: list[bytes]) -> SnapshotRow:
+    """Compress and store a dumped state; slow, for a task and a connection of its own."""
     digest = hashlib.sha256()
     for part in state:
         digest.update(part)
     size = sum(len(part) for part in state)
     row = SnapshotRow(head.shard, head.sequence, head.hash, digest.digest(), size)
-    with store.connect(url) as connection:
-        store.save_snapshot(connection, row, _compressed(state))
+    await journal.save_snapshot(row, _compressed(state))
     return row
 
 
 def take_snapshot(url: str, *, shard: int = 0) -> SnapshotRow:
     """Replay the journal beside its writer, and store a snapshot of what it holds."""
-    with store.connect(url) as connection:
-        machine, head = restore(connection, shard)
-    return write_snapshot(url, head, machine.dump())
+    with DatabaseJournal(url, shard) as journal:
+        machine, head = run(restore(journal))
+        return run(write_snapshot(journal, head, machine.dump()))
 
 
 def _compressed(state: list[bytes]) -> Iterator[bytes]:

@@ -1,34 +1,35 @@
 """The writer: one thread that owns the machine, and journals a group before it answers.
 
-Callers hand over batches and wait. The thread takes whatever waits (group commit without a
+Callers hand over batches and wait. The writer takes whatever waits (group commit without a
 timer), applies it, appends one row, and answers when the row is durable. Reads wait in the same
 queue and are answered after the group that they came with, so nobody sees what is not durable.
 
 The fence: opening takes a new epoch. An append under an older epoch writes nothing, and a read
 asks for the epoch first, so a writer that was replaced or merely paused answers nothing more.
+
+What leaves memory is an ``await`` on ``sakk.ledger.outside``, so that a simulator can run this
+very code and stop it anywhere.
 """
 
-import os
-import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from threading import Event
 
 import psycopg
 import structlog
+from prometheus_client import Gauge, Histogram
 
 from sakk.core.errors import RateLimited, SakkError, Unavailable
 from sakk.ledger.calls import Op, OpenLedger, count_events
 from sakk.ledger.group import NANOSECONDS, Kind, Request
 from sakk.ledger.journal import encode_group, next_row
 from sakk.ledger.machine import Machine
+from sakk.ledger.outside import Append, Outside, Process, Task, run
 from sakk.ledger.replay import restore, write_snapshot
 from sakk.ledger.types import OutcomeUnknown
-from sakk.store import journal as store
 from sakk.store.failpoint import failpoint
 from sakk.store.journal import JournalRow
 
@@ -37,11 +38,48 @@ log = structlog.get_logger(__name__)
 GROUP_EVENTS_MAX = 8_192
 QUEUE_EVENTS_MAX = 131_072
 QUEUE_CALLS_MAX = 8_192
+# Statements may trail by this much before new transfers have to wait for them.
+LAG_EVENTS_MAX = 10_000_000
+LAG_RETRY_SECONDS = 5
 SNAPSHOT_EVENTS = 500_000
 SNAPSHOT_EVENTS_AT_CLOSE = 20_000
+# A snapshot writes the whole state: after a quarter more of it, that costs four times the journal
+# at most, and a start replays a fifth.
+SNAPSHOT_GROWTH = 4
 RECOVERY_SECONDS_MAX = 30.0
 RECOVERY_PAUSE_SECONDS = 0.1
 IDLE_SECONDS_MAX = 1.0
+
+queue_events = Gauge(
+    "sakk_ledger_queue_events",
+    "Events that waited for the ledger's writer when it took its last group.",
+    ["shard"],
+    multiprocess_mode="livemostrecent",
+)
+group_events = Histogram(
+    "sakk_ledger_group_events",
+    "Events that one row of the journal holds.",
+    ["shard"],
+    buckets=(1, 4, 16, 64, 256, 1024, 4096, 8192),
+)
+append_seconds = Histogram(
+    "sakk_ledger_append_seconds",
+    "From a row's sending to its being durable.",
+    ["shard"],
+    buckets=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1, 10),
+)
+snapshot_time = Gauge(
+    "sakk_ledger_snapshot_timestamp_seconds",
+    "When the newest snapshot of this writer was stored, in seconds since 1970; 0 before it.",
+    ["shard"],
+    multiprocess_mode="livemostrecent",
+)
+snapshot_events = Gauge(
+    "sakk_ledger_snapshot_behind_events",
+    "Events since the newest snapshot was taken: what a restart replays on top of it.",
+    ["shard"],
+    multiprocess_mode="livemostrecent",
+)
 
 
 class Fenced(Unavailable):
@@ -62,34 +100,38 @@ class Writer:
     """One shard's writer; ``open_ledger`` makes it. Calls may come from any thread."""
 
     def __init__(
-        self, url: str, shard: int, *, clock: Callable[[], int], on_append: Callable[[], None]
+        self,
+        outside: Outside,
+        *,
+        epoch: int,
+        machine: Machine,
+        head: JournalRow,
+        replayed_events: int,
+        on_append: Callable[[], None],
+        lag_events: Callable[[], int],
     ) -> None:
-        self.stopped = threading.Event()
-        self._url = url
-        self._shard = shard
-        self._clock = clock
+        self.stopped = Event()
+        self._outside = outside
+        self._journal = outside.journal
+        self._shard = head.shard
+        self._epoch = epoch
+        self._machine = machine
+        self._head = head
         self._on_append = on_append
-        self._connection = store.connect(url)
-        try:
-            taken_by = f"{socket.gethostname()}:{os.getpid()}"
-            self._epoch = store.take_epoch(self._connection, shard, taken_by=taken_by)
-            self._machine, self._head = restore(self._connection, shard)
-        except BaseException:
-            self._connection.close()
-            raise
-        self._unconfirmed = False
-        self._connection.add_notice_handler(self._on_notice)
-        self._events_since_snapshot = 0
-        self._snapshot: threading.Thread | None = None
+        self._lag_events = lag_events
+        self._events_since_snapshot = replayed_events
+        self._snapshot: Task | None = None
         self._waiting: deque[_Call] = deque()
         self._waiting_events = 0
         self._closing = False
         self._reason = "the ledger is closed; connect again"
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(
-            target=self._run, name=f"ledger-writer-{shard}", daemon=True
-        )
-        self._thread.start()
+        self._changed = outside.condition()
+        label = str(head.shard)
+        self._queue_events = queue_events.labels(label)
+        self._group_events = group_events.labels(label)
+        self._append_seconds = append_seconds.labels(label)
+        self._snapshot_events = snapshot_events.labels(label)
+        self._task = outside.start(f"ledger-writer-{label}", self._run())
 
     # Any thread
 
@@ -98,8 +140,16 @@ class Writer:
         return self.submit(op, body).result()
 
     def submit(self, op: Op, body: bytes) -> Future[bytes]:
-        """Hand over one operation; its callbacks run in the writer's thread and must be short."""
+        """Hand over one operation; its callbacks run in the writer's thread and must be short.
+
+        RateLimited: nothing was accepted; the same ids may be sent again after its seconds.
+        """
         call = _Call(op, body, count_events(op, body))
+        if op.writes and self._lag_events() > LAG_EVENTS_MAX:
+            raise RateLimited(
+                "the ledger's statements are too far behind; send the same ids again later",
+                retry_after_seconds=LAG_RETRY_SECONDS,
+            )
         with self._changed:
             if self._closing:
                 raise Unavailable(self._reason)
@@ -115,32 +165,39 @@ class Writer:
 
     def close(self) -> None:
         """Finish what was accepted, and let the shard go."""
+        self.ask_to_close()
+        run(self._task.ended())
+
+    def ask_to_close(self) -> None:
+        """Accept nothing more, and end after what was accepted."""
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join()
 
-    # The writer's thread
+    # The writer's own task
 
-    def _run(self) -> None:
+    async def _run(self) -> None:
         group: Sequence[_Call] = ()
         failure: SakkError = Unavailable(self._reason)
         try:
-            while (taken := self._take()) is not None:
+            while (taken := await self._take()) is not None:
                 group = taken
-                self._serve(group)
+                await self._serve(group)
                 group = ()
-            self._snapshot_at_close()
+            await self._snapshot_at_close()
         except SakkError as error:
             failure = error
             log.warning("ledger_writer_stopped", shard=self._shard, reason=error.message)
         except Exception as error:
             log.exception("ledger_writer_stopped", shard=self._shard)
             failure = Unavailable(f"the ledger's writer stopped: {error!r}; start it again")
-        finally:
-            self._stop(group, failure)
+        self._turn_away(group, failure)
+        self._journal.close()
+        if self._snapshot is not None:
+            await self._snapshot.ended()
+        self.stopped.set()
 
-    def _take(self) -> list[_Call] | None:
+    async def _take(self) -> list[_Call] | None:
         """The next group: empty when a hold runs out, None at the end."""
         group: list[_Call] = []
         events = 0
@@ -149,7 +206,8 @@ class Writer:
                 seconds = self._idle_seconds()
                 if seconds <= 0:
                     return group
-                self._changed.wait(seconds)
+                await self._changed.wait(seconds)
+            self._queue_events.set(self._waiting_events)
             while self._waiting and (
                 not group or events + self._waiting[0].count <= GROUP_EVENTS_MAX
             ):
@@ -163,24 +221,24 @@ class Writer:
         expires_at = self._machine.next_expiry()
         if expires_at is None:
             return IDLE_SECONDS_MAX
-        return min(IDLE_SECONDS_MAX, (expires_at - self._clock()) / NANOSECONDS)
+        return min(IDLE_SECONDS_MAX, (expires_at - self._outside.now()) / NANOSECONDS)
 
-    def _serve(self, group: Sequence[_Call]) -> None:
+    async def _serve(self, group: Sequence[_Call]) -> None:
         writes = [call for call in group if call.op.writes]
         reads = [call for call in group if not call.op.writes]
         expires_at = self._machine.next_expiry()
-        if writes or (expires_at is not None and expires_at <= self._clock()):
-            self._write(writes)
+        if writes or (expires_at is not None and expires_at <= self._outside.now()):
+            await self._write(writes)
         elif reads:
-            self._check_fence()
+            await self._check_fence()
         for call in reads:
             call.answer.set_result(answer_read(self._machine, call.op, call.body))
 
-    def _write(self, calls: Sequence[_Call]) -> None:
+    async def _write(self, calls: Sequence[_Call]) -> None:
         """Apply, append, answer. Where the append fails, the machine is ahead: stop for good."""
         requests = [Request(Kind(call.op.value), call.body) for call in calls]
         count = sum(call.count for call in calls)
-        timestamp = max(self._clock(), self._machine.timestamp + count + 1)
+        timestamp = max(self._outside.now(), self._machine.timestamp + count + 1)
         outcome = self._machine.apply(requests, timestamp)
         row = next_row(
             self._head,
@@ -190,99 +248,89 @@ class Writer:
             count=count,
         )
         failpoint("ledger.append.before")
-        self._append(row)
+        began = self._outside.monotonic()
+        await self._append(row)
+        self._append_seconds.observe(self._outside.monotonic() - began)
         failpoint("ledger.append.after")
         self._head = row
         for call, answer in zip(calls, outcome.outcomes, strict=True):
             call.answer.set_result(answer.results)
         self._on_append()
+        self._group_events.observe(count)
         self._events_since_snapshot += count
-        if self._events_since_snapshot >= SNAPSHOT_EVENTS:
+        self._snapshot_events.set(self._events_since_snapshot)
+        if self._snapshot_is_due():
             self._begin_snapshot()
 
-    def _append(self, row: JournalRow) -> None:
+    async def _append(self, row: JournalRow) -> None:
         """Make the row durable, or find out that it is, or raise."""
         try:
-            self._unconfirmed = False
-            if not store.append(self._connection, row):
-                raise Fenced("another writer took the ledger; connect to that one")
-            if not self._unconfirmed:
-                return
+            appended = await self._journal.append(row)
         except psycopg.Error:
-            pass
-        self._resolve(row)
+            appended = Append.unconfirmed
+        if appended is Append.fenced:
+            raise _fenced()
+        if appended is Append.unconfirmed:
+            await self._resolve(row)
 
-    def _resolve(self, row: JournalRow) -> None:
+    async def _resolve(self, row: JournalRow) -> None:
         """The append's outcome is unknown: read the journal again, and append where it is not."""
-        deadline = time.monotonic() + RECOVERY_SECONDS_MAX
-        while time.monotonic() < deadline:
+        deadline = self._outside.monotonic() + RECOVERY_SECONDS_MAX
+        while self._outside.monotonic() < deadline:
             try:
-                self._reconnect()
-                if store.current_epoch(self._connection, self._shard) != self._epoch:
-                    raise Fenced("another writer took the ledger; connect to that one")
-                found = store.journal_row(self._connection, self._shard, row.sequence)
+                await self._journal.reconnect()
+                if await self._journal.current_epoch() != self._epoch:
+                    raise _fenced()
+                found = await self._journal.row(row.sequence)
                 if found is None:
-                    store.append(self._connection, row)
+                    await self._journal.append(row)
                 elif found.hash != row.hash:
                     raise Fenced("another row stands where this writer would append")
                 # What a synchronous standby has of a later commit, it has of this row.
-                self._unconfirmed = False
-                store.confirm(self._connection, self._shard, self._epoch)
-                if found is not None and not self._unconfirmed:
+                elif await self._journal.confirm(self._epoch) is Append.durable:
                     return
             except psycopg.Error:
-                time.sleep(RECOVERY_PAUSE_SECONDS)
+                await self._outside.sleep(RECOVERY_PAUSE_SECONDS)
         raise OutcomeUnknown("the ledger's journal cannot be reached; repeat with the same ids")
 
-    def _check_fence(self) -> None:
+    async def _check_fence(self) -> None:
         """Before an answer from memory: is this still the writer?"""
-        deadline = time.monotonic() + RECOVERY_SECONDS_MAX
+        deadline = self._outside.monotonic() + RECOVERY_SECONDS_MAX
         while True:
             try:
-                epoch = store.current_epoch(self._connection, self._shard)
+                epoch = await self._journal.current_epoch()
                 break
             except psycopg.Error as error:
-                if time.monotonic() > deadline:
+                if self._outside.monotonic() > deadline:
                     raise Unavailable("the ledger's journal cannot be reached") from error
-                time.sleep(RECOVERY_PAUSE_SECONDS)
+                await self._outside.sleep(RECOVERY_PAUSE_SECONDS)
                 try:
-                    self._reconnect()
+                    await self._journal.reconnect()
                 except psycopg.Error:
                     continue
         if epoch != self._epoch:
-            raise Fenced("another writer took the ledger; connect to that one")
+            raise _fenced()
 
-    def _reconnect(self) -> None:
-        self._connection.close()
-        self._connection = store.connect(self._url)
-        self._connection.add_notice_handler(self._on_notice)
-
-    def _on_notice(self, notice: psycopg.errors.Diagnostic) -> None:
-        """PostgreSQL tells by a warning that a wait for the synchronous standby was cut off."""
-        if notice.severity_nonlocalized == "WARNING":
-            self._unconfirmed = True
+    def _snapshot_is_due(self) -> bool:
+        events = self._events_since_snapshot
+        is_grown = events * SNAPSHOT_GROWTH >= self._machine.transfer_count
+        return events >= SNAPSHOT_EVENTS and is_grown
 
     def _begin_snapshot(self) -> None:
-        """Copy the state here; compress and store it in another thread."""
+        """Copy the state here; compress and store it in a task and over a connection of its own."""
         if self._snapshot is not None and self._snapshot.is_alive():
             return
         self._events_since_snapshot = 0
-        arguments: tuple[Any, ...] = (self._url, self._head, self._machine.dump())
-        self._snapshot = threading.Thread(
-            target=_try_snapshot,
-            args=arguments,
-            name=f"ledger-snapshot-{self._shard}",
-            daemon=True,
-        )
-        self._snapshot.start()
+        work = _store_snapshot(self._outside, self._head, self._machine.dump())
+        self._snapshot = self._outside.start(f"ledger-snapshot-{self._shard}", work)
 
-    def _snapshot_at_close(self) -> None:
+    async def _snapshot_at_close(self) -> None:
         if self._snapshot is not None:
-            self._snapshot.join()
+            await self._snapshot.ended()
         if self._events_since_snapshot >= SNAPSHOT_EVENTS_AT_CLOSE:
             self._begin_snapshot()
 
-    def _stop(self, group: Sequence[_Call], failure: SakkError) -> None:
+    def _turn_away(self, group: Sequence[_Call], failure: SakkError) -> None:
         """Answer everybody who still waits, and nobody after them."""
         with self._changed:
             self._closing = True
@@ -297,10 +345,36 @@ class Writer:
             call.answer.set_exception(unknown if call.op.writes else type(failure)(failure.message))
         for call in waiting:
             call.answer.set_exception(type(failure)(failure.message))
-        self._connection.close()
-        if self._snapshot is not None:
-            self._snapshot.join()
-        self.stopped.set()
+
+
+async def open_writer(
+    outside: Outside,
+    *,
+    on_append: Callable[[], None] = lambda: None,
+    lag_events: Callable[[], int] = lambda: 0,
+) -> Writer:
+    """Become the shard's writer: fence off whoever was it, restore the machine, and start."""
+    replayed = 0
+
+    def count_row(row: JournalRow) -> None:
+        nonlocal replayed
+        replayed += row.count
+
+    try:
+        epoch = await _take_epoch(outside)
+        machine, head = await restore(outside.journal, on_row=count_row)
+    except BaseException:
+        outside.journal.close()
+        raise
+    return Writer(
+        outside,
+        epoch=epoch,
+        machine=machine,
+        head=head,
+        replayed_events=replayed,
+        on_append=on_append,
+        lag_events=lag_events,
+    )
 
 
 def open_ledger(
@@ -309,13 +383,16 @@ def open_ledger(
     shard: int = 0,
     clock: Callable[[], int] = time.time_ns,
     on_append: Callable[[], None] = lambda: None,
+    lag_events: Callable[[], int] = lambda: 0,
 ) -> OpenLedger:
     """Open a shard in this process and become its writer; whoever was it before is fenced off.
 
     ``clock``: ns since 1970. ``on_append``: called in the writer's thread after each durable
-    row; must return at once.
+    row; must return at once. ``lag_events``: how many events the projection has still to write;
+    above ``LAG_EVENTS_MAX`` new ones are turned away.
     """
-    return OpenLedger(Writer(database_url, shard, clock=clock, on_append=on_append))
+    outside = Process(database_url, shard, clock=clock)
+    return OpenLedger(run(open_writer(outside, on_append=on_append, lag_events=lag_events)))
 
 
 def answer_read(machine: Machine, op: Op, body: bytes) -> bytes:
@@ -327,9 +404,36 @@ def answer_read(machine: Machine, op: Op, body: bytes) -> bytes:
     return machine.lookup_results(body)
 
 
-def _try_snapshot(url: str, head: JournalRow, state: list[bytes]) -> None:
+async def _take_epoch(outside: Outside) -> int:
+    """A new epoch that no failover can take back.
+
+    One that the standby does not know could be given out twice, and what stands in the journal
+    could vanish after it was answered from. A commit that the standby has settles both.
+    """
+    epoch = await outside.journal.take_epoch(outside.name)
+    deadline = outside.monotonic() + RECOVERY_SECONDS_MAX
+    while (confirmed := await outside.journal.confirm(epoch)) is not Append.durable:
+        if confirmed is Append.fenced:
+            raise _fenced()
+        if outside.monotonic() > deadline:
+            raise Unavailable("the journal's standby does not confirm; start again when it is back")
+        await outside.sleep(RECOVERY_PAUSE_SECONDS)
+    return epoch
+
+
+def _fenced() -> Fenced:
+    return Fenced("another writer took the ledger; connect to that one")
+
+
+async def _store_snapshot(outside: Outside, head: JournalRow, state: list[bytes]) -> None:
     """A snapshot only shortens the next start: without it, the journal is replayed further."""
     try:
-        write_snapshot(url, head, state)
+        journal = await outside.connect()
+        try:
+            await write_snapshot(journal, head, state)
+        finally:
+            journal.close()
     except (psycopg.Error, OSError):
         log.exception("ledger_snapshot_failed", shard=head.shard, sequence=head.sequence)
+        return
+    snapshot_time.labels(str(head.shard)).set(outside.now() / NANOSECONDS)

@@ -5,6 +5,7 @@ The writer and the projector speak psycopg on connections of their own (``connec
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from sakk.store.schema import Timestamp, metadata
 GENESIS = bytes(32)
 SNAPSHOT_PART_BYTES = 16 << 20
 SNAPSHOTS_KEPT = 2
+PAGE_ROWS = 64
 
 
 def _uncompressed(table: str) -> DDL:
@@ -160,12 +162,16 @@ def append(connection: psycopg.Connection[Any], row: JournalRow) -> bool:
     return cursor.rowcount == 1
 
 
-def confirm(connection: psycopg.Connection[Any], shard: int, epoch: int) -> None:
-    """Commit something durable: when it returns, so is everything that was committed before."""
-    connection.execute(
+def confirm(connection: psycopg.Connection[Any], shard: int, epoch: int) -> bool:
+    """Commit something durable: when it returns, so is everything that was committed before.
+
+    False if the epoch is no longer the last; then nothing was committed.
+    """
+    cursor = connection.execute(
         "UPDATE ledger_epochs SET taken_at = taken_at WHERE shard = %s AND epoch = %s",
         (shard, epoch),
     )
+    return cursor.rowcount == 1
 
 
 _JOURNAL_COLUMNS = "shard, sequence, epoch, timestamp_ns, count, previous_hash, hash, payload"
@@ -206,7 +212,7 @@ def journal_after(
 
 
 def read_journal(
-    connection: psycopg.Connection[Any], shard: int, *, after: int = 0, page: int = 64
+    connection: psycopg.Connection[Any], shard: int, *, after: int = 0, page: int = PAGE_ROWS
 ) -> Iterator[JournalRow]:
     """Every row after a sequence, in order, a page at a time."""
     while rows := journal_after(connection, shard, after, limit=page):
@@ -259,15 +265,21 @@ def snapshot_parts(
     connection: psycopg.Connection[Any], shard: int, sequence: int
 ) -> Iterator[bytes]:
     """A snapshot's compressed parts, in order, one at a time."""
-    part = 0
-    while True:
-        row = connection.execute(
-            "SELECT payload FROM ledger_snapshot_parts"
-            " WHERE shard = %s AND sequence = %s AND part = %s",
-            (shard, sequence, part),
-            binary=True,
-        ).fetchone()
-        if row is None:
+    for part in count():
+        payload = snapshot_part(connection, shard, sequence, part)
+        if payload is None:
             return
-        yield bytes(row[0])
-        part += 1
+        yield payload
+
+
+def snapshot_part(
+    connection: psycopg.Connection[Any], shard: int, sequence: int, part: int
+) -> bytes | None:
+    """One compressed part of a snapshot, counted from 0; None after the last."""
+    row = connection.execute(
+        "SELECT payload FROM ledger_snapshot_parts"
+        " WHERE shard = %s AND sequence = %s AND part = %s",
+        (shard, sequence, part),
+        binary=True,
+    ).fetchone()
+    return None if row is None else bytes(row[0])
