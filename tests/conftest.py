@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.store.database import Database, open_database
 from sakk.store.migrate import all_tables, expected_revision, upgrade
+from tests.memory import take_memory
 
 if importlib.util.find_spec("tests.chain") is not None:
     pytest_plugins = ["tests.chain"]
@@ -23,6 +24,8 @@ if importlib.util.find_spec("tests.chain") is not None:
 TEMPLATE = "sakk_template"
 TEMPLATE_LOCK = 1
 
+# Before anything asks where temporary files go.
+_scratch = take_memory()
 _shared: list[Postgres] = []
 _numbers = count(1)
 
@@ -38,6 +41,8 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_unconfigure() -> None:
     while _shared:
         _shared.pop().stop()
+    if _scratch is not None:
+        _scratch.close()
 
 
 @pytest.fixture(scope="session")
