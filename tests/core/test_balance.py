@@ -7,14 +7,13 @@ from sakk.core.balance import (
     kind_of,
     public_balance,
     public_transaction,
-    sequence_of,
     source_prefix,
+    timestamp_of,
 )
 from sakk.core.chart import TransferCode
 
 LINE = BalanceTransaction(
-    sequence=7,
-    timestamp=datetime(2026, 11, 22, 8, tzinfo=UTC),
+    timestamp_ns=1_795_334_400_123_456_789,
     currency="usdc",
     decimals=6,
     amount=-2_500_000,
@@ -25,15 +24,16 @@ LINE = BalanceTransaction(
 )
 
 
-def test_id_carries_time_and_sequence() -> None:
+def test_id_carries_the_ledgers_time() -> None:
     assert LINE.id.startswith("txn_")
-    assert sequence_of(LINE.id) == 7
+    assert timestamp_of(LINE.id) == LINE.timestamp_ns
+    assert LINE.timestamp == datetime(2026, 11, 22, 8, 0, 0, 123456, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("identifier", ["po_" + "0" * 26, "txn_x", ""])
 def test_no_id_of_a_line(identifier: str) -> None:
     with pytest.raises(ValueError, match="not a"):
-        sequence_of(identifier)
+        timestamp_of(identifier)
 
 
 @pytest.mark.parametrize("code", list(TransferCode))

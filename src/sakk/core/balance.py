@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sakk.core import ids, money
 from sakk.core.chart import TransferCode
 
 PREFIX = "txn"
-_SEQUENCE_BITS = 62
+_TIME_BITS = 62
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class BalanceTransaction:
-    """One line: the signed amount, and the balance after it, in the currency's unit."""
+    """One line: the signed amount, and the balance after it, in the currency's unit.
 
-    sequence: int
-    timestamp: datetime
+    ``timestamp_ns``: the ledger's time, which no other line of the account has.
+    """
+
+    timestamp_ns: int
     currency: str
     decimals: int
     amount: int
@@ -28,18 +31,23 @@ class BalanceTransaction:
 
     @property
     def id(self) -> str:
-        """A UUIDv7 of the ledger's time that carries the entry's sequence: no id is stored."""
-        now_ms = int(self.timestamp.timestamp() * 1000)
-        random = self.sequence.to_bytes(ids.RANDOM_BYTES, "big")
+        """A UUIDv7 of the ledger's time, to the nanosecond: no id is stored."""
+        now_ms = self.timestamp_ns // 1_000_000
+        random = self.timestamp_ns.to_bytes(ids.RANDOM_BYTES, "big")
         return ids.encode(PREFIX, ids.uuid7(now_ms=now_ms, random=random))
 
+    @property
+    def timestamp(self) -> datetime:
+        """The ledger's time, to the microsecond."""
+        return _EPOCH + timedelta(microseconds=self.timestamp_ns // 1000)
 
-def sequence_of(identifier: str) -> int:
-    """The entry's sequence in a ``txn_`` id; ValueError if it is none."""
+
+def timestamp_of(identifier: str) -> int:
+    """The ledger's time in a ``txn_`` id (ns); ValueError if it is none."""
     prefix, value = ids.decode(identifier)
     if prefix != PREFIX:
         raise ValueError(f"not a balance transaction: {identifier!r}")
-    return value & ((1 << _SEQUENCE_BITS) - 1)
+    return value & ((1 << _TIME_BITS) - 1)
 
 
 def source_prefix(code: int) -> str | None:

@@ -22,7 +22,7 @@ from sakk.store.identity import now
 from sakk.store.migrate import current_revision, expected_revision
 from sakk.store.network import find_cursor, list_assets, list_networks
 
-LAG_ROWS_MAX = 1_000
+LAG_SECONDS_MAX = 60
 BLOCKS_BEHIND_MAX = 20
 
 
@@ -82,8 +82,8 @@ def _migrations(url: str) -> Finding:
 
 def _ledger(url: str) -> Iterator[Finding]:
     behind = lag(url)
-    message = f"the projection is {behind.rows} journal rows behind"
-    yield Finding(behind.rows <= LAG_ROWS_MAX, "ledger", message)
+    message = f"the projection is {behind.events} events and {behind.seconds:.0f} s behind"
+    yield Finding(behind.seconds <= LAG_SECONDS_MAX, "ledger", message)
     yield Finding(True, "ledger", "the reference machine serves: no compiled one is built")
 
 

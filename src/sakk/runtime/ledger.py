@@ -14,7 +14,7 @@ from sakk.runtime.settings import Settings
 def run_ledger(settings: Settings, stop: threading.Event) -> None:
     url = database_url(settings)
     projector = Projector(url)
-    ledger = open_ledger(url, on_append=projector.wake)
+    ledger = open_ledger(url, on_append=projector.wake, lag_events=projector.lag_events)
     report = threading.Timer(0.05, report_ready)
     report.start()
     try:

@@ -10,6 +10,7 @@ from sakk.core import ids
 from sakk.core.chart import AccountCode
 from sakk.core.transaction import ChainTransaction
 from sakk.store.database import fetch_all
+from sakk.store.ledger import NO_USER_DATA
 from sakk.store.transaction import transactions
 
 ROWS_PER_PAGE = 2_000
@@ -51,12 +52,13 @@ def custody_moves(connection: Connection, rows: Sequence[str]) -> dict[str, dict
     """Per row and asset, what the transfers that name it did to custody; zeros left out."""
     found = connection.execute(
         text(
-            "SELECT t.user_data, n.unit AS asset,"
+            "SELECT t.user_data, n.unit AS asset,"  # noqa: S608
             " sum(CASE WHEN n.id = t.debit_account_id THEN t.amount ELSE -t.amount END) AS units"
             " FROM ledger_transfers t"
             " JOIN ledger_account_names n ON n.id IN (t.debit_account_id, t.credit_account_id)"
             " AND n.code = :code"
-            " WHERE t.user_data = ANY(:rows) AND t.status = 'posted'"
+            f" WHERE t.user_data = ANY(:rows) AND t.user_data <> {NO_USER_DATA}"
+            " AND t.status = 'posted'"
             " GROUP BY t.user_data, n.unit"
         ),
         {"rows": _uuids(rows), "code": int(AccountCode.custody)},
@@ -82,11 +84,14 @@ def owner_moves(connection: Connection, rows: Sequence[str]) -> dict[str, int]:
     ]
     found = connection.execute(
         text(
-            "SELECT t.user_data,"
-            " sum(CASE WHEN e.direction = 'credit' THEN e.amount ELSE -e.amount END) AS units"
-            " FROM ledger_transfers t JOIN ledger_entries e ON e.transfer_id = t.id"
-            " JOIN ledger_account_names n ON n.id = e.account_id AND n.code = ANY(:owned)"
-            " WHERE t.user_data = ANY(:rows) GROUP BY t.user_data"
+            "SELECT t.user_data,"  # noqa: S608
+            " sum(e.amount) AS units FROM ledger_transfers t"
+            " JOIN ledger_account_names n ON n.id IN (t.debit_account_id, t.credit_account_id)"
+            " AND n.code = ANY(:owned)"
+            " JOIN ledger_entries e ON e.account_id = n.id"
+            " AND e.timestamp_ns = t.timestamp_ns AND e.shard = t.shard"
+            f" WHERE t.user_data = ANY(:rows) AND t.user_data <> {NO_USER_DATA}"
+            " GROUP BY t.user_data"
         ),
         {"rows": _uuids(rows), "owned": owned},
     )

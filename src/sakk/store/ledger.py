@@ -1,38 +1,62 @@
 """The ledger's rows for people and queries: the projection of the journal, and accounts' names.
 
-The projector writes them on a psycopg connection of its own (``project_…``); readers take
-SQLAlchemy's connection as for every other noun. Ids are 16 bytes in uuid columns.
+``sakk.store.projection`` writes them; readers take SQLAlchemy's connection as for every other noun.
+Ids are 16 bytes in uuid columns, times are nanoseconds since 1970: ``timestamp_ns`` the ledger's,
+``effective_at_ns`` the user's. An account stands on one shard; the ledger's time is never given
+twice on one shard, so it names a transfer, and with the account an entry.
+
+Transfers, entries and balances are partitioned by the ledger's time, a month each. No index over
+all of them finds a plain transfer by its id: that question is the machine's (``lookup_transfers``),
+whose answer carries the time.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Column,
     Connection,
     Index,
     Integer,
     Numeric,
+    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
     Uuid,
+    event,
     select,
+    text,
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from sakk.store.database import fetch_all
-from sakk.store.schema import Timestamp, Units, metadata
+from sakk.store.database import run
+from sakk.store.schema import Units, metadata
 
-ENTRIES_LIMIT_MAX = 1_000
 NAMES_PER_STATEMENT = 1_000
-STREAM_ROWS = 10_000
-WRONG_TIMES_MAX = 100
+ROWS_LIMIT_MAX = 1_000
+PARTITIONED = ("ledger_transfers", "ledger_entries", "ledger_balances")
+
+# Transfers that left no entry: holds, voids, and what moved nothing. An account's transfers are
+# its entries' and these, so that most rows need no index by account.
+WITHOUT_ENTRY = "((flags & 10) <> 0 OR amount = 0)"
+NO_USER_DATA = "'00000000-0000-0000-0000-000000000000'"
+# Entries whose user's time is not the ledger's: close to it, or far from it (ns).
+NEAR_NS = 3_600_000_000_000
+NEAR = (
+    "(effective_at_ns <> timestamp_ns"
+    f" AND effective_at_ns - timestamp_ns BETWEEN -{NEAR_NS} AND {NEAR_NS})"
+)
+FAR = f"(effective_at_ns - timestamp_ns NOT BETWEEN -{NEAR_NS} AND {NEAR_NS})"
+
+
+def _after_create(table: Table, statement: str) -> None:
+    event.listen(table, "after_create", DDL(statement))  # type: ignore[no-untyped-call]
+
 
 # How far the projection came: everything up to and including ``sequence`` stands in its rows.
 ledger_cursors = Table(
@@ -40,7 +64,6 @@ ledger_cursors = Table(
     metadata,
     Column("shard", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, nullable=False),
-    Column("entry_sequence", BigInteger, nullable=False),
     Column("timestamp_ns", BigInteger, nullable=False),
 )
 
@@ -53,25 +76,24 @@ ledger_accounts = Table(
     Column("code", Integer, nullable=False),
     Column("flags", Integer, nullable=False),
     Column("user_data", Uuid, nullable=False),
+    Column("timestamp_ns", BigInteger, nullable=False),
     Column("debits_pending", Units, nullable=False),
     Column("debits_posted", Units, nullable=False),
     Column("credits_pending", Units, nullable=False),
     Column("credits_posted", Units, nullable=False),
-    Column("timestamp", Timestamp, nullable=False),
-    Column("timestamp_ns", BigInteger, nullable=False),
     Index("ix_ledger_accounts_code", "code"),
     Index("ix_ledger_accounts_user_data", "user_data"),
 )
+# Totals change with every page: room on each page of the table keeps the indexes out of it.
+_after_create(ledger_accounts, "ALTER TABLE ledger_accounts SET (fillfactor = 50)")
 
 ledger_transfers = Table(
     "ledger_transfers",
     metadata,
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid, nullable=False),
     Column("shard", Integer, nullable=False),
     Column("sequence", BigInteger, nullable=False),  # the journal's
-    Column("timestamp", Timestamp, nullable=False),
     Column("timestamp_ns", BigInteger, nullable=False),
-    Column("effective_at", Timestamp, nullable=False),
     Column("effective_at_ns", BigInteger, nullable=False),
     Column("debit_account_id", Uuid, nullable=False),
     Column("credit_account_id", Uuid, nullable=False),
@@ -85,40 +107,84 @@ ledger_transfers = Table(
     # posted (moved money), pending, voided (a void, or a hold that it ended), expired; a hold
     # that was posted is posted too: its post has the entries.
     Column("status", Text, nullable=False),
-    Index("ix_ledger_transfers_timestamp_ns", "shard", "timestamp_ns"),
-    Index("ix_ledger_transfers_user_data", "user_data"),
+    PrimaryKeyConstraint("shard", "timestamp_ns"),
+    Index("ix_ledger_transfers_code", "code", "timestamp_ns"),
+    Index(
+        "ix_ledger_transfers_user_data",
+        "user_data",
+        "timestamp_ns",
+        postgresql_where=text(f"user_data <> {NO_USER_DATA}"),
+    ),
+    Index("ix_ledger_transfers_hold", "id", postgresql_where=text("(flags & 2) <> 0")),
+    Index(
+        "ix_ledger_transfers_status",
+        "status",
+        "timestamp_ns",
+        postgresql_where=text("status <> 'posted'"),
+    ),
+    Index(
+        "ix_ledger_transfers_debit",
+        "debit_account_id",
+        "timestamp_ns",
+        postgresql_where=text(WITHOUT_ENTRY),
+    ),
+    Index(
+        "ix_ledger_transfers_credit",
+        "credit_account_id",
+        "timestamp_ns",
+        postgresql_where=text(WITHOUT_ENTRY),
+    ),
+    postgresql_partition_by="RANGE (timestamp_ns)",
 )
 
+# One side of a posted movement: ``amount`` is credited where it is above zero and debited where it
+# is below; ``balance_after`` is credits less debits posted.
 ledger_entries = Table(
     "ledger_entries",
     metadata,
-    Column("account_id", Uuid, primary_key=True),
-    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("shard", Integer, nullable=False),
-    Column("transfer_id", Uuid, nullable=False),
-    Column("direction", Text, nullable=False),
-    Column("amount", Units, nullable=False),
-    Column("balance_after", Units, nullable=False),  # credits posted - debits posted
-    Column("timestamp", Timestamp, nullable=False),
+    Column("account_id", Uuid, nullable=False),
     Column("timestamp_ns", BigInteger, nullable=False),
-    Column("effective_at", Timestamp, nullable=False),
+    Column("shard", Integer, nullable=False),
     Column("effective_at_ns", BigInteger, nullable=False),
-    Column("code", Integer, nullable=False),
+    Column("amount", Units, nullable=False),
+    Column("balance_after", Units, nullable=False),
+    PrimaryKeyConstraint("account_id", "timestamp_ns", "shard"),
+    Index("ix_ledger_entries_effective", "account_id", "effective_at_ns", "timestamp_ns"),
+    Index(
+        "ix_ledger_entries_near",
+        "account_id",
+        "effective_at_ns",
+        postgresql_include=["timestamp_ns", "amount"],
+        postgresql_where=text(NEAR),
+    ),
+    Index(
+        "ix_ledger_entries_far",
+        "account_id",
+        "effective_at_ns",
+        postgresql_include=["timestamp_ns", "amount"],
+        postgresql_where=text(FAR),
+    ),
+    postgresql_partition_by="RANGE (timestamp_ns)",
 )
 
 # The four totals after each change, of accounts with the history flag.
 ledger_balances = Table(
     "ledger_balances",
     metadata,
-    Column("account_id", Uuid, primary_key=True),
-    Column("timestamp_ns", BigInteger, primary_key=True, autoincrement=False),
+    Column("account_id", Uuid, nullable=False),
+    Column("timestamp_ns", BigInteger, nullable=False),
     Column("shard", Integer, nullable=False),
-    Column("timestamp", Timestamp, nullable=False),
     Column("debits_pending", Units, nullable=False),
     Column("debits_posted", Units, nullable=False),
     Column("credits_pending", Units, nullable=False),
     Column("credits_posted", Units, nullable=False),
+    PrimaryKeyConstraint("account_id", "timestamp_ns", "shard"),
+    postgresql_partition_by="RANGE (timestamp_ns)",
 )
+
+# What no partition was made for goes here, so that nothing is ever refused.
+for _table in (ledger_transfers, ledger_entries, ledger_balances):
+    _after_create(_table, f"CREATE TABLE {_table.name}_default PARTITION OF {_table.name} DEFAULT")
 
 # So that people can read the ledger: the chart's name behind each id.
 ledger_account_names = Table(
@@ -142,288 +208,64 @@ TABLES = (
 )
 
 
-# The projector's side
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One posted movement of one account: ``amount`` above zero was credited, below it debited.
+
+    ``balance_after``: credits less debits posted, in the order of the ledger's time.
+    """
+
+    account_id: UUID
+    timestamp_ns: int
+    effective_at_ns: int
+    amount: int
+    balance_after: int
+    transfer_id: UUID
+    code: int
+    user_data: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """Everything up to the journal's row ``sequence`` stands in the projection's rows."""
+class LedgerTransfer:
+    """A created transfer as the projection shows it. ``status`` of a hold says what became of it:
+    pending, posted, voided or expired; of a void, voided; else posted."""
 
-    shard: int
-    sequence: int = 0
-    entry_sequence: int = 0
-    timestamp_ns: int = 0
-
-
-@dataclass(slots=True)
-class AccountRow:
-    """One row of ``ledger_accounts``; ids and user data as 32 hexadecimal digits."""
-
-    id: str
-    unit: int
-    code: int
-    flags: int
-    user_data: str
-    timestamp_ns: int
-    debits_pending: int = 0
-    debits_posted: int = 0
-    credits_pending: int = 0
-    credits_posted: int = 0
-
-
-@dataclass(slots=True)
-class TransferRow:
-    """One row of ``ledger_transfers``, as the projector needs it."""
-
-    id: str
+    id: UUID
     sequence: int
     timestamp_ns: int
     effective_at_ns: int
-    debit_account_id: str
-    credit_account_id: str
+    debit_account_id: UUID
+    credit_account_id: UUID
     amount: int
     unit: int
     code: int
     flags: int
     timeout_seconds: int
-    user_data: str
-    pending_id: str | None
+    user_data: UUID
+    pending_id: UUID | None
     status: str
 
 
 @dataclass(frozen=True, slots=True)
-class EntryRow:
-    """One row of ``ledger_entries``, as the projector writes it."""
+class TransferQuery:
+    """Which transfers: all that is given must hold. Times are the ledger's (ns), both included."""
 
-    account_id: str
-    sequence: int
-    transfer_id: str
-    direction: str
-    amount: int
-    balance_after: int
-    timestamp_ns: int
-    effective_at_ns: int
-    code: int
-
-
-def lock_cursor(connection: psycopg.Connection[Any], shard: int) -> Cursor:
-    """Read the projection's cursor, and keep other projectors away until the transaction ends."""
-    connection.execute(
-        "INSERT INTO ledger_cursors (shard, sequence, entry_sequence, timestamp_ns)"
-        " VALUES (%s, 0, 0, 0) ON CONFLICT DO NOTHING",
-        (shard,),
-    )
-    row = connection.execute(
-        "SELECT sequence, entry_sequence, timestamp_ns FROM ledger_cursors"
-        " WHERE shard = %s FOR UPDATE",
-        (shard,),
-    ).fetchone()
-    return Cursor(shard) if row is None else Cursor(shard, *row)
-
-
-def read_cursor(connection: psycopg.Connection[Any], shard: int) -> Cursor:
-    """The projection's cursor now."""
-    row = connection.execute(
-        "SELECT sequence, entry_sequence, timestamp_ns FROM ledger_cursors WHERE shard = %s",
-        (shard,),
-    ).fetchone()
-    return Cursor(shard) if row is None else Cursor(shard, *row)
-
-
-def save_cursor(connection: psycopg.Connection[Any], cursor: Cursor) -> None:
-    """Advance the cursor in the transaction that wrote the rows."""
-    connection.execute(
-        "UPDATE ledger_cursors SET sequence = %s, entry_sequence = %s, timestamp_ns = %s"
-        " WHERE shard = %s",
-        (cursor.sequence, cursor.entry_sequence, cursor.timestamp_ns, cursor.shard),
-    )
-
-
-_ACCOUNT_COLUMNS = (
-    "replace(id::text, '-', ''), unit::text, code, flags, replace(user_data::text, '-', ''),"
-    " timestamp_ns, debits_pending::text, debits_posted::text, credits_pending::text,"
-    " credits_posted::text"
-)
-_TRANSFER_COLUMNS = (
-    "replace(id::text, '-', ''), sequence, timestamp_ns, effective_at_ns,"
-    " replace(debit_account_id::text, '-', ''), replace(credit_account_id::text, '-', ''),"
-    " amount::text, unit::text, code, flags, timeout_seconds,"
-    " replace(user_data::text, '-', ''), replace(pending_id::text, '-', ''), status"
-)
-
-
-def _account_row(row: tuple[Any, ...]) -> AccountRow:
-    identifier, unit, code, flags, user_data, timestamp_ns, *totals = row
-    return AccountRow(
-        identifier, int(unit), code, flags, user_data, timestamp_ns, *(int(t) for t in totals)
-    )
-
-
-def _transfer_row(row: tuple[Any, ...]) -> TransferRow:
-    amount, unit = int(row[6]), int(row[7])
-    return TransferRow(*(*row[:6], amount, unit, *row[8:]))
-
-
-def account_rows(connection: psycopg.Connection[Any], ids: Sequence[str]) -> dict[str, AccountRow]:
-    """Projected accounts by id."""
-    rows = connection.execute(
-        f"SELECT {_ACCOUNT_COLUMNS} FROM ledger_accounts WHERE id = ANY(%s::uuid[])",  # noqa: S608
-        (list(ids),),
-    )
-    return {row[0]: _account_row(row) for row in rows}
-
-
-def transfer_rows(
-    connection: psycopg.Connection[Any], ids: Sequence[str]
-) -> dict[str, TransferRow]:
-    """Projected transfers by id."""
-    rows = connection.execute(
-        f"SELECT {_TRANSFER_COLUMNS} FROM ledger_transfers WHERE id = ANY(%s::uuid[])",  # noqa: S608
-        (list(ids),),
-    )
-    return {row[0]: _transfer_row(row) for row in rows}
-
-
-def all_account_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[AccountRow]:
-    """Every projected account of a shard; needs an open transaction."""
-    query = f"SELECT {_ACCOUNT_COLUMNS} FROM ledger_accounts WHERE shard = %s"  # noqa: S608
-    for row in _stream(connection, query, shard):
-        yield _account_row(row)
-
-
-def all_transfer_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[TransferRow]:
-    """Every projected transfer of a shard; needs an open transaction."""
-    query = f"SELECT {_TRANSFER_COLUMNS} FROM ledger_transfers WHERE shard = %s"  # noqa: S608
-    for row in _stream(connection, query, shard):
-        yield _transfer_row(row)
-
-
-def all_entry_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[EntryRow]:
-    """Every projected entry of a shard; needs an open transaction."""
-    query = (
-        "SELECT replace(account_id::text, '-', ''), sequence, replace(transfer_id::text, '-', ''),"
-        " direction, amount::text, balance_after::text, timestamp_ns, effective_at_ns, code"
-        " FROM ledger_entries"
-        " WHERE shard = %s"
-    )
-    for row in _stream(connection, query, shard):
-        amount, balance_after = int(row[4]), int(row[5])
-        yield EntryRow(*(*row[:4], amount, balance_after, *row[6:]))
-
-
-def all_balance_rows(
-    connection: psycopg.Connection[Any], shard: int
-) -> Iterator[tuple[str, int, tuple[int, int, int, int]]]:
-    """Every projected balance of accounts with history: id, time, four totals."""
-    query = (
-        "SELECT replace(account_id::text, '-', ''), timestamp_ns, debits_pending::text,"
-        " debits_posted::text, credits_pending::text, credits_posted::text FROM ledger_balances"
-        " WHERE shard = %s"
-    )
-    for identifier, timestamp_ns, *totals in _stream(connection, query, shard):
-        a, b, c, d = (int(total) for total in totals)
-        yield identifier, timestamp_ns, (a, b, c, d)
-
-
-def wrong_times(connection: psycopg.Connection[Any], shard: int) -> list[tuple[str, str]]:
-    """Rows whose readable times are not those of their nanoseconds, as (table, id); a few."""
-    found: list[tuple[str, str]] = []
-    for table, key, columns in (
-        ("ledger_accounts", "id", ("timestamp",)),
-        ("ledger_transfers", "id", ("timestamp", "effective_at")),
-        ("ledger_entries", "account_id", ("timestamp", "effective_at")),
-        ("ledger_balances", "account_id", ("timestamp",)),
-    ):
-        wrong = " OR ".join(
-            f"{column} <> timestamptz 'epoch' + {column}_ns / 1000 * interval '1 microsecond'"
-            for column in columns
-        )
-        rows = connection.execute(
-            f"SELECT {key}::text FROM {table}"  # noqa: S608
-            f" WHERE shard = %s AND ({wrong}) LIMIT {WRONG_TIMES_MAX}",
-            (shard,),
-        )
-        found += [(table, row[0]) for row in rows]
-    return found
-
-
-def _stream(
-    connection: psycopg.Connection[Any], query: str, shard: int
-) -> Iterator[tuple[Any, ...]]:
-    with connection.cursor(name="verify") as cursor:
-        cursor.itersize = STREAM_ROWS
-        cursor.execute(query, (shard,))
-        yield from cursor
-
-
-def write_accounts(
-    connection: psycopg.Connection[Any], shard: int, rows: Sequence[AccountRow]
-) -> None:
-    """Insert new accounts, and give the others their new totals and flags."""
-    connection.execute(
-        "INSERT INTO ledger_accounts AS a (id, shard, unit, code, flags, user_data, timestamp_ns,"
-        " debits_pending, debits_posted, credits_pending, credits_posted, timestamp)"
-        " SELECT id, %s, unit, code, flags, user_data, ns, dp, dpo, cp, cpo,"
-        " timestamptz 'epoch' + ns / 1000 * interval '1 microsecond'"
-        " FROM unnest(%s::uuid[], %s::numeric[], %s::int[], %s::int[], %s::uuid[], %s::bigint[],"
-        " %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[])"
-        " AS n(id, unit, code, flags, user_data, ns, dp, dpo, cp, cpo)"
-        " ON CONFLICT (id) DO UPDATE SET flags = excluded.flags,"
-        " debits_pending = excluded.debits_pending, debits_posted = excluded.debits_posted,"
-        " credits_pending = excluded.credits_pending, credits_posted = excluded.credits_posted",
-        (
-            shard,
-            [row.id for row in rows],
-            [str(row.unit) for row in rows],
-            [row.code for row in rows],
-            [row.flags for row in rows],
-            [row.user_data for row in rows],
-            [row.timestamp_ns for row in rows],
-            [str(row.debits_pending) for row in rows],
-            [str(row.debits_posted) for row in rows],
-            [str(row.credits_pending) for row in rows],
-            [str(row.credits_posted) for row in rows],
-        ),
-    )
-
-
-def write_statuses(
-    connection: psycopg.Connection[Any], statuses: Sequence[tuple[str, str]]
-) -> None:
-    """Say of holds that were projected before what became of them: (id, status)."""
-    connection.execute(
-        "UPDATE ledger_transfers AS t SET status = n.status"
-        " FROM unnest(%s::uuid[], %s::text[]) AS n(id, status) WHERE t.id = n.id",
-        ([identifier for identifier, _ in statuses], [status for _, status in statuses]),
-    )
-
-
-def copy_lines(
-    connection: psycopg.Connection[Any], table: Table, columns: str, lines: Iterable[str]
-) -> None:
-    """Load rows in COPY's text format; every value is a number, a time, a uuid or a plain word."""
-    with connection.cursor() as cursor:
-        with cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
-            copy.write("".join(lines).encode())
-
-
-# The readers' side
+    account_id: int | None = None
+    code: int | None = None
+    user_data: int | None = None
+    status: str | None = None
+    timestamp_min: int | None = None
+    timestamp_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One posted movement of one account. ``balance_after``: credits less debits, posted."""
+class Totals:
+    """An account's four totals."""
 
-    account_id: UUID
-    sequence: int
-    transfer_id: UUID
-    direction: str
-    amount: int
-    balance_after: int
-    timestamp: datetime
-    timestamp_ns: int
-    effective_at: datetime
-    code: int
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,37 +282,201 @@ class AccountName:
 
 def entries(
     connection: Connection,
-    account_ids: Sequence[int],
+    account_id: int,
     *,
     after: int | None = None,
     limit: int = 100,
     newest_first: bool = True,
 ) -> list[Entry]:
-    """A statement's lines of these accounts, a page at a time.
+    """An account's statement by the ledger's time, a page at a time.
 
-    ``after``: the last ``sequence`` of the page before, in the same order.
+    ``after``: the last ``timestamp_ns`` of the page before, in the same order.
     """
-    table = ledger_entries
-    columns = [table.c[name] for name in Entry.__dataclass_fields__]
-    query = select(*columns).where(table.c.account_id.in_([UUID(int=id_) for id_ in account_ids]))
-    if after is not None:
-        query = query.where(table.c.sequence < after if newest_first else table.c.sequence > after)
-    order = table.c.sequence.desc() if newest_first else table.c.sequence.asc()
-    return fetch_all(connection, query.order_by(order).limit(min(limit, ENTRIES_LIMIT_MAX)), Entry)
+    sign, order = ("<", "DESC") if newest_first else (">", "ASC")
+    keyset = "" if after is None else f"AND timestamp_ns {sign} %(after)s"
+    return _entries(
+        connection,
+        f"{keyset} ORDER BY timestamp_ns {order}",
+        f"e.timestamp_ns {order}",
+        {"account": UUID(int=account_id), "after": after, "limit": limit},
+    )
+
+
+def entries_by_effective_at(
+    connection: Connection,
+    account_id: int,
+    *,
+    after: tuple[int, int] | None = None,
+    limit: int = 100,
+    newest_first: bool = True,
+) -> list[Entry]:
+    """An account's statement by the user's time, a page at a time.
+
+    ``after``: the last ``effective_at_ns`` and ``timestamp_ns`` of the page before.
+    """
+    sign, order = ("<", "DESC") if newest_first else (">", "ASC")
+    keyset = f"AND (effective_at_ns, timestamp_ns) {sign} (%(effective_at)s, %(after)s)"
+    effective_at, timestamp = after or (None, None)
+    return _entries(
+        connection,
+        f"{keyset if after else ''} ORDER BY effective_at_ns {order}, timestamp_ns {order}",
+        f"e.effective_at_ns {order}, e.timestamp_ns {order}",
+        {
+            "account": UUID(int=account_id),
+            "effective_at": effective_at,
+            "after": timestamp,
+            "limit": limit,
+        },
+    )
+
+
+def _entries(
+    connection: Connection, rest: str, order: str, parameters: dict[str, Any]
+) -> list[Entry]:
+    rows = run(
+        connection,
+        "SELECT e.account_id, e.timestamp_ns, e.effective_at_ns, e.amount, e.balance_after,"  # noqa: S608
+        " t.id AS transfer_id, t.code, t.user_data"
+        " FROM (SELECT * FROM ledger_entries WHERE account_id = %(account)s"
+        f" {rest} LIMIT %(limit)s) e"
+        " JOIN ledger_transfers t ON t.shard = e.shard AND t.timestamp_ns = e.timestamp_ns"
+        f" ORDER BY {order}",
+        parameters | {"limit": min(parameters["limit"], ROWS_LIMIT_MAX)},
+    )
+    return [
+        Entry(
+            row.account_id,
+            row.timestamp_ns,
+            row.effective_at_ns,
+            int(row.amount),
+            int(row.balance_after),
+            row.transfer_id,
+            row.code,
+            row.user_data,
+        )
+        for row in rows
+    ]
 
 
 def balance_at(connection: Connection, account_id: int, *, timestamp_ns: int) -> int:
     """Credits less debits posted, as the ledger knew them at a time (ns)."""
-    balance = connection.execute(
-        select(ledger_entries.c.balance_after)
-        .where(
-            ledger_entries.c.account_id == UUID(int=account_id),
-            ledger_entries.c.timestamp_ns <= timestamp_ns,
-        )
-        .order_by(ledger_entries.c.sequence.desc())
-        .limit(1)
+    balance = run(
+        connection,
+        f"SELECT ({_BALANCE_AT})",
+        {"account": UUID(int=account_id), "at": timestamp_ns},
     ).scalar()
     return 0 if balance is None else int(balance)
+
+
+def balance_effective_at(connection: Connection, account_id: int, *, effective_at_ns: int) -> int:
+    """Credits less debits of everything posted whose user's time is at or before a time (ns).
+
+    What the ledger knew at that time, with what it learned later and without what was dated ahead.
+    An entry without a user's time of its own costs nothing here, and one whose time is near the
+    ledger's only around that time; those far from it are added up in their own index.
+    """
+    found = run(
+        connection,
+        f"SELECT coalesce(({_BALANCE_AT}), 0)"
+        f" + coalesce(({_SUM} {NEAR} AND effective_at_ns > %(at)s - {NEAR_NS}"
+        f" AND effective_at_ns <= %(at)s"
+        f" AND timestamp_ns > %(at)s AND timestamp_ns <= %(at)s + {NEAR_NS}), 0)"
+        f" - coalesce(({_SUM} {NEAR} AND effective_at_ns > %(at)s"
+        f" AND effective_at_ns <= %(at)s + {NEAR_NS}"
+        f" AND timestamp_ns <= %(at)s AND timestamp_ns > %(at)s - {NEAR_NS}), 0)"
+        f" + coalesce(({_SUM} {FAR} AND effective_at_ns <= %(at)s AND timestamp_ns > %(at)s), 0)"
+        f" - coalesce(({_SUM} {FAR} AND effective_at_ns > %(at)s AND timestamp_ns <= %(at)s), 0)",
+        {"account": UUID(int=account_id), "at": effective_at_ns},
+    )
+    return int(found.scalar_one())
+
+
+_BALANCE_AT = (
+    "SELECT balance_after FROM ledger_entries WHERE account_id = %(account)s"
+    " AND timestamp_ns <= %(at)s::bigint ORDER BY timestamp_ns DESC LIMIT 1"
+)
+_SUM = "SELECT sum(amount) FROM ledger_entries WHERE account_id = %(account)s AND"
+
+
+def totals_at(connection: Connection, account_id: int, *, timestamp_ns: int) -> Totals | None:
+    """The four totals of an account with history at a time (ns); None before its first change."""
+    row = run(
+        connection,
+        "SELECT debits_pending, debits_posted, credits_pending, credits_posted"
+        " FROM ledger_balances WHERE account_id = %(account)s AND timestamp_ns <= %(at)s"
+        " ORDER BY timestamp_ns DESC LIMIT 1",
+        {"account": UUID(int=account_id), "at": timestamp_ns},
+    ).first()
+    return None if row is None else Totals(*(int(total) for total in row))
+
+
+def find_transfers(
+    connection: Connection,
+    query: TransferQuery,
+    *,
+    shard: int = 0,
+    after: int | None = None,
+    limit: int = 100,
+    newest_first: bool = True,
+) -> list[LedgerTransfer]:
+    """Created transfers by the ledger's time, a page at a time.
+
+    ``after``: the last ``timestamp_ns`` of the page before, in the same order.
+    """
+    conditions, parameters = _conditions(query, shard)
+    if after is not None:
+        conditions.append(f"t.timestamp_ns {'<' if newest_first else '>'} %(after)s")
+        parameters["after"] = after
+    parameters["limit"] = min(limit, ROWS_LIMIT_MAX)
+    end = f"ORDER BY t.timestamp_ns {'DESC' if newest_first else 'ASC'} LIMIT %(limit)s"
+    where = " AND ".join(conditions)
+    columns = ", ".join(f"t.{name}" for name in LedgerTransfer.__slots__)
+    statement = f"SELECT {columns} FROM ledger_transfers t WHERE {where} {end}"  # noqa: S608
+    if query.account_id is not None:
+        parameters["account"] = UUID(int=query.account_id)
+        # The entries of an account say which of its transfers moved money; the rest has indexes.
+        where_entry = where.replace("t.timestamp_ns", "e.timestamp_ns")
+        parts = [
+            f"SELECT {columns} FROM ledger_entries e JOIN ledger_transfers t"  # noqa: S608
+            " ON t.shard = e.shard AND t.timestamp_ns = e.timestamp_ns"
+            f" WHERE e.account_id = %(account)s AND {where_entry}"
+            f" {end.replace('t.timestamp_ns', 'e.timestamp_ns')}",
+            *(
+                f"SELECT {columns} FROM ledger_transfers t"  # noqa: S608
+                f" WHERE t.{side}_account_id = %(account)s AND {WITHOUT_ENTRY} AND {where} {end}"
+                for side in ("debit", "credit")
+            ),
+        ]
+        union = " UNION ALL ".join(f"({part})" for part in parts)
+        statement = f"SELECT {columns} FROM ({union}) t {end}"  # noqa: S608
+    rows = [list(row) for row in run(connection, statement, parameters)]
+    for row in rows:
+        row[_AMOUNT], row[_UNIT] = int(row[_AMOUNT]), int(row[_UNIT])
+    return [LedgerTransfer(*row) for row in rows]
+
+
+_AMOUNT, _UNIT = (LedgerTransfer.__slots__.index(name) for name in ("amount", "unit"))
+
+
+def _conditions(query: TransferQuery, shard: int) -> tuple[list[str], dict[str, Any]]:
+    conditions, parameters = ["t.shard = %(shard)s"], dict[str, Any](shard=shard)
+    for name, value, condition in (
+        ("code", query.code, "t.code = %(code)s"),
+        ("status", query.status, "t.status = %(status)s"),
+        ("timestamp_min", query.timestamp_min, "t.timestamp_ns >= %(timestamp_min)s"),
+        ("timestamp_max", query.timestamp_max, "t.timestamp_ns <= %(timestamp_max)s"),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            parameters[name] = value
+    if query.status is not None and query.status != "posted":
+        conditions.append("t.status <> 'posted'")
+    if query.user_data is not None:
+        conditions.append("t.user_data = %(user_data)s")
+        parameters["user_data"] = UUID(int=query.user_data)
+        if query.user_data:
+            conditions.append(f"t.user_data <> {NO_USER_DATA}")
+    return conditions, parameters
 
 
 def remember_accounts(connection: Connection, rows: Sequence[AccountName]) -> None:

@@ -14,6 +14,7 @@ from sakk.core.payin import PayIn
 from sakk.core.transaction import ChainTransaction
 from sakk.store.adoption import adoptions
 from sakk.store.database import fetch_all
+from sakk.store.ledger import NO_USER_DATA
 from sakk.store.outflow import outflows
 from sakk.store.payin import payins
 from sakk.store.transaction import transactions
@@ -121,8 +122,9 @@ def booked_units(
     by_uuid = {ids.decode(row)[1]: row for row in rows}
     found = connection.execute(
         text(
-            "SELECT user_data, debit_account_id, credit_account_id, sum(amount) AS units"
-            " FROM ledger_transfers WHERE user_data = ANY(:rows) AND status = 'posted'"
+            "SELECT user_data, debit_account_id, credit_account_id, sum(amount) AS units"  # noqa: S608
+            " FROM ledger_transfers WHERE user_data = ANY(:rows)"
+            f" AND user_data <> {NO_USER_DATA} AND status = 'posted'"
             " GROUP BY user_data, debit_account_id, credit_account_id"
         ),
         {"rows": [UUID(int=value) for value in by_uuid]},

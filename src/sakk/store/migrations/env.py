@@ -7,7 +7,7 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from sakk.store.migrate import all_tables
+from sakk.store.migrate import all_tables, is_ours
 
 
 def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
@@ -29,6 +29,7 @@ context.configure(
     target_metadata=all_tables(),
     compare_type=True,
     compare_server_default=True,
+    include_name=is_ours,
     render_item=render_item,
 )
 with context.begin_transaction():

@@ -1,0 +1,372 @@
+"""The projector's side of the ledger's rows: its cursor, its partitions, rows by the page.
+
+It speaks psycopg on a connection of its own. Rows travel in PostgreSQL's binary format
+(``sakk.store.copy``) in the order of the columns named here; what earlier pages left behind comes
+back as the 128-byte records of the ledger.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import structlog
+
+from sakk.store.copy import Binary, accept_binary, copy_rows
+from sakk.store.ledger import PARTITIONED
+
+log = structlog.get_logger(__name__)
+
+STREAM_ROWS = 10_000
+COUNTED_ROWS_MAX = 20_000
+PARTITION_LOCK_MILLISECONDS = 1_000
+NANOSECONDS = 1_000_000_000
+
+TRANSFER_COLUMNS = (
+    "id, shard, sequence, timestamp_ns, effective_at_ns, debit_account_id, credit_account_id,"
+    " amount, unit, code, flags, timeout_seconds, user_data, pending_id, status"
+)
+ENTRY_COLUMNS = "account_id, timestamp_ns, shard, effective_at_ns, amount, balance_after"
+BALANCE_COLUMNS = (
+    "account_id, timestamp_ns, shard, debits_pending, debits_posted, credits_pending,"
+    " credits_posted"
+)
+ACCOUNT_COLUMNS = (
+    "id, shard, unit, code, flags, user_data, timestamp_ns, debits_pending, debits_posted,"
+    " credits_pending, credits_posted"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Everything up to the journal's row ``sequence`` stands in the projection's rows."""
+
+    shard: int
+    sequence: int = 0
+    timestamp_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a hold that an earlier page wrote: posted, voided or expired."""
+
+    timestamp_ns: int
+    status: str
+
+
+@dataclass(slots=True)
+class Page:
+    """What some rows of the journal come to.
+
+    ``transfers``, ``entries``, ``balances`` and ``accounts`` (new ones): rows for COPY.
+    ``totals``: of accounts that stood before, as arrays: id, flags, debits pending and posted,
+    credits pending and posted. ``rows``: how many rows of all tables are written.
+    """
+
+    transfers: bytes
+    entries: bytes
+    balances: bytes
+    accounts: bytes
+    totals: Sequence[bytes]
+    settled: Sequence[Settled]
+    rows: int
+
+
+def prepare(connection: psycopg.Connection[Any]) -> None:
+    """Make a connection ready to project.
+
+    What a crash of the server takes is projected again, so nobody waits for the disk. Accounts
+    are found by their index whatever the statistics say of a table that has just been filled.
+    """
+    accept_binary(connection)
+    connection.execute("SET synchronous_commit = off")
+    connection.execute("SET enable_hashjoin = off")
+    connection.execute("SET enable_mergejoin = off")
+    connection.execute("SET enable_seqscan = off")
+
+
+def lock_cursor(connection: psycopg.Connection[Any], shard: int) -> Cursor:
+    """Read the projection's cursor, and keep other projectors away until the transaction ends."""
+    found = connection.execute(
+        "SELECT sequence, timestamp_ns FROM ledger_cursors WHERE shard = %s FOR UPDATE", (shard,)
+    ).fetchone()
+    if found is not None:
+        return Cursor(shard, *found)
+    connection.execute(
+        "INSERT INTO ledger_cursors (shard, sequence, timestamp_ns)"
+        " VALUES (%s, 0, 0) ON CONFLICT DO NOTHING",
+        (shard,),
+    )
+    return lock_cursor(connection, shard)
+
+
+def read_cursor(connection: psycopg.Connection[Any], shard: int) -> Cursor:
+    """The projection's cursor now."""
+    row = connection.execute(
+        "SELECT sequence, timestamp_ns FROM ledger_cursors WHERE shard = %s", (shard,)
+    ).fetchone()
+    return Cursor(shard) if row is None else Cursor(shard, *row)
+
+
+def save_cursor(connection: psycopg.Connection[Any], cursor: Cursor) -> None:
+    """Advance the cursor in the transaction that wrote the rows."""
+    connection.execute(
+        "UPDATE ledger_cursors SET sequence = %s, timestamp_ns = %s WHERE shard = %s",
+        (cursor.sequence, cursor.timestamp_ns, cursor.shard),
+    )
+
+
+def events_after(connection: psycopg.Connection[Any], cursor: Cursor) -> tuple[int, int]:
+    """Rows of the journal after the cursor, and the events in them.
+
+    Counted over the first ``COUNTED_ROWS_MAX`` rows; where there are more, the rest is taken to be
+    like them.
+    """
+    row = connection.execute(
+        "SELECT count(*), coalesce(sum(count), 0)::bigint, coalesce(max(sequence), 0),"
+        " (SELECT coalesce(max(sequence), 0) FROM ledger_journal WHERE shard = %(shard)s)"
+        " FROM (SELECT sequence, count FROM ledger_journal"
+        " WHERE shard = %(shard)s AND sequence > %(sequence)s"
+        " ORDER BY sequence LIMIT %(limit)s) AS next",
+        {"shard": cursor.shard, "sequence": cursor.sequence, "limit": COUNTED_ROWS_MAX},
+    ).fetchone()
+    if row is None or row[0] == 0:
+        return 0, 0
+    counted, events, sequence, last = row
+    return counted + last - sequence, events + events * (last - sequence) // counted
+
+
+# Partitions
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Month:
+    """A month of the ledger's time (UTC): what one partition of a table holds."""
+
+    year: int
+    month: int
+
+    @classmethod
+    def of(cls, timestamp_ns: int) -> "Month":
+        at = datetime.fromtimestamp(timestamp_ns // NANOSECONDS, UTC)
+        return cls(at.year, at.month)
+
+    @property
+    def following(self) -> "Month":
+        return Month(self.year + self.month // 12, self.month % 12 + 1)
+
+    @property
+    def first_ns(self) -> int:
+        return int(datetime(self.year, self.month, 1, tzinfo=UTC).timestamp()) * NANOSECONDS
+
+    def partition(self, table: str) -> str:
+        return f"{table}_{self.year:04d}_{self.month:02d}"
+
+
+def make_partitions(connection: psycopg.Connection[Any], month: Month) -> bool:
+    """Make a month's partitions where there are none; False if they could not be made now.
+
+    Without them rows go to the default partition: nothing is refused. Attaching lets readers and
+    the projector go on; it waits a moment for whoever reads the default partition, and no longer.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = {PARTITION_LOCK_MILLISECONDS}")
+            for table in PARTITIONED:
+                name = month.partition(table)
+                if connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,):
+                    connection.execute(f"CREATE TABLE {name} (LIKE {table})")
+                    connection.execute(
+                        f"ALTER TABLE {table} ATTACH PARTITION {name}"
+                        f" FOR VALUES FROM ({month.first_ns}) TO ({month.following.first_ns})"
+                    )
+    except psycopg.errors.InvalidObjectDefinition:
+        return True  # the operator has cut this month otherwise
+    except (
+        psycopg.errors.LockNotAvailable,
+        psycopg.errors.CheckViolation,
+        psycopg.errors.UniqueViolation,
+        psycopg.errors.DuplicateTable,
+    ) as error:
+        log.warning("ledger_partition_not_made", partition=str(month), reason=str(error))
+        return False
+    return True
+
+
+# Pages
+
+
+def write_page(connection: psycopg.Connection[Any], shard: int, page: Page) -> None:
+    """Write everything of a page but the cursor."""
+    for table, columns, rows in (
+        ("ledger_accounts", ACCOUNT_COLUMNS, page.accounts),
+        ("ledger_transfers", TRANSFER_COLUMNS, page.transfers),
+        ("ledger_entries", ENTRY_COLUMNS, page.entries),
+        ("ledger_balances", BALANCE_COLUMNS, page.balances),
+    ):
+        copy_rows(connection, f"{table} ({columns})", rows)
+    if page.totals:
+        connection.execute(
+            "UPDATE ledger_accounts AS a SET flags = n.flags,"
+            " debits_pending = n.dp, debits_posted = n.dpo,"
+            " credits_pending = n.cp, credits_posted = n.cpo"
+            " FROM unnest(%b::uuid[], %b::int[], %b::numeric[], %b::numeric[], %b::numeric[],"
+            " %b::numeric[]) AS n(id, flags, dp, dpo, cp, cpo) WHERE a.id = n.id",
+            [Binary(column) for column in page.totals],
+        )
+    if page.settled:
+        connection.execute(
+            "UPDATE ledger_transfers AS t SET status = n.status"
+            " FROM unnest(%s::bigint[], %s::text[]) AS n(timestamp_ns, status)"
+            " WHERE t.shard = %s AND t.timestamp_ns = n.timestamp_ns",
+            (
+                [each.timestamp_ns for each in page.settled],
+                [each.status for each in page.settled],
+                shard,
+            ),
+        )
+
+
+def account_fields(
+    connection: psycopg.Connection[Any], ids: Sequence[bytes]
+) -> list[tuple[Any, ...]]:
+    """Projected accounts by id: id, four totals, user data, unit, timestamp, code, flags."""
+    return _by_id(
+        connection,
+        "SELECT id, debits_pending, debits_posted, credits_pending, credits_posted, user_data,"
+        " unit, timestamp_ns, code, flags FROM ledger_accounts WHERE id = ANY(%s::uuid[])",
+        ids,
+    )
+
+
+def hold_fields(connection: psycopg.Connection[Any], ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
+    """Projected open holds by id: id, debit account, credit account, amount, user data, unit,
+    effective at, timestamp, timeout, code, flags."""
+    return _by_id(
+        connection,
+        "SELECT id, debit_account_id, credit_account_id, amount, user_data, unit,"
+        " effective_at_ns, timestamp_ns, timeout_seconds, code, flags FROM ledger_transfers"
+        " WHERE id = ANY(%s::uuid[]) AND (flags & 2) <> 0 AND status = 'pending'",
+        ids,
+    )
+
+
+def _by_id(
+    connection: psycopg.Connection[Any], query: str, ids: Sequence[bytes]
+) -> list[tuple[Any, ...]]:
+    with connection.cursor(binary=True) as cursor:
+        return cursor.execute(query, ([identifier.hex() for identifier in ids],)).fetchall()
+
+
+# Everything, for ``sakk ledger verify``
+
+
+@dataclass(slots=True)
+class AccountRow:
+    """One row of ``ledger_accounts``; ids and user data as 32 hexadecimal digits."""
+
+    id: str
+    unit: int
+    code: int
+    flags: int
+    user_data: str
+    timestamp_ns: int
+    debits_pending: int = 0
+    debits_posted: int = 0
+    credits_pending: int = 0
+    credits_posted: int = 0
+
+
+@dataclass(slots=True)
+class TransferRow:
+    """One row of ``ledger_transfers``."""
+
+    id: str
+    sequence: int
+    timestamp_ns: int
+    effective_at_ns: int
+    debit_account_id: str
+    credit_account_id: str
+    amount: int
+    unit: int
+    code: int
+    flags: int
+    timeout_seconds: int
+    user_data: str
+    pending_id: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One row of ``ledger_entries``; ``amount`` below zero is a debit."""
+
+    account_id: str
+    timestamp_ns: int
+    effective_at_ns: int
+    amount: int
+    balance_after: int
+
+
+def all_account_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[AccountRow]:
+    """Every projected account of a shard; needs an open transaction."""
+    query = (
+        "SELECT replace(id::text, '-', ''), unit::text, code, flags,"
+        " replace(user_data::text, '-', ''), timestamp_ns, debits_pending::text,"
+        " debits_posted::text, credits_pending::text, credits_posted::text FROM ledger_accounts"
+        " WHERE shard = %s"
+    )
+    for identifier, unit, code, flags, user_data, timestamp_ns, *totals in _stream(
+        connection, query, shard
+    ):
+        yield AccountRow(
+            identifier, int(unit), code, flags, user_data, timestamp_ns, *(int(t) for t in totals)
+        )
+
+
+def all_transfer_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[TransferRow]:
+    """Every projected transfer of a shard, of all partitions; needs an open transaction."""
+    query = (
+        "SELECT replace(id::text, '-', ''), sequence, timestamp_ns, effective_at_ns,"
+        " replace(debit_account_id::text, '-', ''), replace(credit_account_id::text, '-', ''),"
+        " amount::text, unit::text, code, flags, timeout_seconds,"
+        " replace(user_data::text, '-', ''), replace(pending_id::text, '-', ''), status"
+        " FROM ledger_transfers WHERE shard = %s"
+    )
+    for row in _stream(connection, query, shard):
+        amount, unit = int(row[6]), int(row[7])
+        yield TransferRow(*(*row[:6], amount, unit, *row[8:]))
+
+
+def all_entry_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[EntryRow]:
+    """Every projected entry of a shard, of all partitions; needs an open transaction."""
+    query = (
+        "SELECT replace(account_id::text, '-', ''), timestamp_ns, effective_at_ns,"
+        " amount::text, balance_after::text FROM ledger_entries WHERE shard = %s"
+    )
+    for account_id, at, effective_at, amount, balance_after in _stream(connection, query, shard):
+        yield EntryRow(account_id, at, effective_at, int(amount), int(balance_after))
+
+
+def all_balance_rows(
+    connection: psycopg.Connection[Any], shard: int
+) -> Iterator[tuple[str, int, tuple[int, int, int, int]]]:
+    """Every projected balance of accounts with history: id, time, four totals."""
+    query = (
+        "SELECT replace(account_id::text, '-', ''), timestamp_ns, debits_pending::text,"
+        " debits_posted::text, credits_pending::text, credits_posted::text FROM ledger_balances"
+        " WHERE shard = %s"
+    )
+    for identifier, timestamp_ns, *totals in _stream(connection, query, shard):
+        a, b, c, d = (int(total) for total in totals)
+        yield identifier, timestamp_ns, (a, b, c, d)
+
+
+def _stream(
+    connection: psycopg.Connection[Any], query: str, shard: int
+) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor(name="verify") as cursor:
+        cursor.itersize = STREAM_ROWS
+        cursor.execute(query, (shard,))
+        yield from cursor
