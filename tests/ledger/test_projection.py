@@ -77,6 +77,19 @@ def test_a_statement_carries_the_balance_after_each_line(
     assert (at, before) == ([50, 30, 35], 0)
 
 
+def test_accounts_that_are_asked_for_again_keep_what_they_have(database_url: str) -> None:
+    """A process that starts asks for its accounts; those of an earlier page are there already."""
+    with closing(open_with_accounts(database_url)) as ledger:
+        ledger.create_transfers([move(10, amount=50)])
+        catch_up(database_url)
+    with closing(open_with_accounts(database_url)) as ledger:
+        ledger.create_transfers([move(11, amount=5)])
+        catch_up(database_url)  # by a projector that remembers nothing of the first page
+    totals = rows(database_url, "SELECT credits_posted FROM ledger_accounts ORDER BY id")
+    assert [int(total) for (total,) in totals] == [0, 55, 0]
+    assert verify(database_url).breaks == []
+
+
 def test_holds_show_what_became_of_them(database_url: str) -> None:
     now = [1_800_000_000 * SECOND]
     pending = TransferFlags.pending

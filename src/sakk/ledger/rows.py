@@ -144,11 +144,14 @@ class Book:
         for _, group in self._groups:
             settled += group.expired
             for request, outcome in zip(group.requests, group.outcomes, strict=True):
-                size = len(request.records)
-                if request.kind is Kind.create_accounts:
-                    created.update(request.records[at : at + 16] for at in range(0, size, 128))
-                    continue
                 statuses = outcome.results[8 * request.count :]
+                if request.kind is Kind.create_accounts:
+                    # One that exists already was written with an earlier page, if not by this one.
+                    places = zip(range(0, len(request.records), 128), statuses, strict=True)
+                    created.update(
+                        request.records[at : at + 16] for at, status in places if not status
+                    )
+                    continue
                 for fields, status in zip(
                     TRANSFER.iter_unpack(request.records), statuses, strict=True
                 ):
