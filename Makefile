@@ -1,9 +1,9 @@
-# setup · demo · test · check · fmt · bench: on a fresh machine each installs what it needs.
+# setup · demo · test · check · fmt · bench · soak: on a fresh machine each installs what it needs.
 SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON_SOURCES := src tests scripts
 
-.PHONY: setup demo test check fmt bench lock migration docs pytest
+.PHONY: setup demo test check fmt bench soak lock migration docs pytest
 
 setup:
 	@scripts/setup.sh
@@ -25,6 +25,10 @@ check: setup
 
 fmt: setup
 	@$(BIN)/ruff check --fix --quiet $(PYTHON_SOURCES); $(BIN)/ruff format $(PYTHON_SOURCES)
+
+# The long runs of tests that are short elsewhere: they look for SAKK_SOAK.
+soak: setup
+	@SAKK_SOAK=1 $(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --timeout=7200 $(or $(TESTS),tests/ledger/test_machine_model.py) $(ARGS)
 
 # make bench NAME=ledger
 bench: setup

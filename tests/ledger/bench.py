@@ -1,16 +1,22 @@
 """A machine at a bench: it speaks in accounts and transfers, and its state is compared whole."""
 
+from typing import Any
+
+from sakk.ledger.frozen import ENTRIES_A_PART, ENTRY, HEADER
 from sakk.ledger.group import Kind, Request
-from sakk.ledger.machine import new_machine
+from sakk.ledger.machine import Machine, Make, new_machine
 from sakk.ledger.record import (
     account_results,
     decode_account,
+    decode_id,
     decode_transfer,
     encode_accounts,
     encode_id,
     encode_transfers,
     transfer_results,
 )
+from sakk.ledger.rules import PENDING as PENDING_FLAG
+from sakk.ledger.rules import Hold
 from sakk.ledger.types import (
     AMOUNT_MAX,
     Account,
@@ -36,8 +42,10 @@ class Bench:
     holds nothing. Transfer 500 is a hold of 40 from 3 to 2; 501 was posted, 502 voided, 503 ran
     out, 504 was moved at once, 505 runs out at the next event; 600 was refused."""
 
+    make: Make | None = None  # which machine; a test that runs on each sets it
+
     def __init__(self) -> None:
-        self.machine = new_machine()
+        self.machine: Machine = new_machine(self.make)
         self.now = 1_000 * SECOND
         debit_limit = AccountFlags.debits_must_not_exceed_credits
         self.accounts(
@@ -104,3 +112,25 @@ def settle(
 ) -> Transfer:
     fields = {"debit_account_id": 0, "credit_account_id": 0, "unit": 0, "code": 0} | more
     return Transfer(identifier, amount=amount, flags=flags, pending_id=pending_id, **fields)
+
+
+def holds(machine: Machine) -> dict[int, Hold]:
+    """What became of every pending transfer, by its id, read from the state's bytes."""
+    pending = [entry[0] for entry in _entries(machine) if not entry[8] and entry[7] & PENDING_FLAG]
+    states = b"".join(machine.dump())[-len(pending) :] if pending else b""
+    return {
+        decode_id(identifier): Hold(state)
+        for identifier, state in zip(pending, states, strict=True)
+    }
+
+
+def refusals(machine: Machine) -> dict[int, CreateTransferStatus]:
+    """Every refused id's status, read from the state's bytes."""
+    return {decode_id(entry[0]): S(entry[8]) for entry in _entries(machine) if entry[8]}
+
+
+def _entries(machine: Machine) -> list[tuple[Any, ...]]:
+    head, *parts = machine.dump()
+    accounts, entries = HEADER.unpack(head)[2:4]
+    assert entries < ENTRIES_A_PART
+    return list(ENTRY.iter_unpack(parts[1 if accounts else 0])) if entries else []

@@ -10,8 +10,21 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Protocol
 
+from sakk.core.errors import Misconfigured
+from sakk.ledger.frozen import Frozen, cut_state
 from sakk.ledger.group import GroupOutcome, Request
 from sakk.ledger.reference import ReferenceMachine
+from sakk.ledger.state import ReferenceLoader
+
+try:
+    from sakk.ledger.compiled.machine import CompiledMachine
+    from sakk.ledger.compiled.machine import Loader as CompiledLoader
+
+    IS_BUILT = True
+except ImportError:
+    IS_BUILT = False
+
+NOT_BUILT = "the compiled machine is not built: run `make setup`"
 
 
 class Make(StrEnum):
@@ -85,21 +98,53 @@ class Machine(Protocol):
         """Every created transfer's record as it took effect, in the order of creation."""
         ...
 
+    def freeze(self) -> Frozen:
+        """The state now, to be read at leisure; ValueError while an earlier one is open."""
+        ...
+
     def dump(self) -> list[bytes]:
-        """The whole state in canonical parts to be joined; see ``sakk.ledger.snapshot``."""
+        """The parts of the state now, all at once."""
+        ...
+
+
+class Loader(Protocol):
+    """Makes a machine from the parts of a state, one after the other."""
+
+    def add(self, part: bytes) -> None:
+        """The next part; ValueError where it cannot be one."""
+        ...
+
+    def finish(self) -> Machine:
+        """The machine; ValueError where the parts were no state."""
         ...
 
 
 def serving() -> Make:
     """Which machine serves where nobody asks for one."""
-    return Make.reference
+    return Make.compiled if IS_BUILT else Make.reference
 
 
 def new_machine(make: Make | None = None) -> Machine:
     """An empty machine: the compiled one when it is built, or the one asked for."""
-    return ReferenceMachine()
+    if (make or serving()) is Make.reference:
+        return ReferenceMachine()
+    if not IS_BUILT:
+        raise Misconfigured(NOT_BUILT)
+    return CompiledMachine()
+
+
+def new_loader(make: Make | None = None) -> Loader:
+    """For a machine as it was when its state was frozen."""
+    if (make or serving()) is Make.reference:
+        return ReferenceLoader(ReferenceMachine())
+    if not IS_BUILT:
+        raise Misconfigured(NOT_BUILT)
+    return CompiledLoader()
 
 
 def load_machine(state: bytes, make: Make | None = None) -> Machine:
-    """A machine as it was when its state was dumped; ValueError if the bytes are not a state."""
-    return ReferenceMachine.load(state)
+    """A machine from the bytes of its state; ValueError where they are none."""
+    loader = new_loader(make)
+    for part in cut_state(state):
+        loader.add(part)
+    return loader.finish()

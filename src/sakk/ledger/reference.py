@@ -11,7 +11,6 @@ a time of its own. Before a group's first event, holds whose time is over are re
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from sakk.ledger.group import (
     EXPIRED_MAX,
@@ -66,7 +65,7 @@ from sakk.ledger.rules import (
     totals_of,
     totals_status,
 )
-from sakk.ledger.state import dump, load
+from sakk.ledger.state import FrozenReference
 from sakk.ledger.types import (
     AMOUNT_MAX,
     TIMESTAMP_MAX,
@@ -101,13 +100,6 @@ class ReferenceMachine:
         self._expiries: list[tuple[int, int, bytes]] = []
         # What the chain under way applied so far, by transfer id.
         self._undo: dict[bytes, _Undo] = {}
-
-    @classmethod
-    def load(cls, state: bytes) -> Self:
-        """The machine that gave these bytes; ValueError if they are not a state."""
-        machine = cls()
-        load(machine, state)
-        return machine
 
     # What the writer calls
 
@@ -174,8 +166,11 @@ class ReferenceMachine:
     def transfer_records(self) -> Iterator[bytes]:
         return iter(self.transfers.values())
 
+    def freeze(self) -> FrozenReference:
+        return FrozenReference(self)
+
     def dump(self) -> list[bytes]:
-        return dump(self)
+        return list(self.freeze().parts())
 
     # Time-outs
 

@@ -1,13 +1,12 @@
 """From the journal back to the machine: the newest good snapshot, then every row after it."""
 
-import hashlib
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from sakk.core.errors import SakkError
 from sakk.ledger.journal import decode_group, row_hash
-from sakk.ledger.machine import Machine, load_machine, new_machine
+from sakk.ledger.machine import Machine, new_machine
 from sakk.ledger.outside import DatabaseJournal, Journal, run
+from sakk.ledger.snapshot import read_snapshot, write_snapshot
 from sakk.store import journal as store
 from sakk.store.journal import JournalRow, SnapshotRow
 
@@ -86,39 +85,8 @@ def apply_row(machine: Machine, row: JournalRow) -> str | None:
     return None
 
 
-async def read_snapshot(journal: Journal, snapshot: SnapshotRow) -> Machine | None:
-    """The machine in a snapshot, or None where its bytes are not what its hash says."""
-    parts: list[bytes] = []
-    try:
-        while (part := await journal.snapshot_part(snapshot.sequence, len(parts))) is not None:
-            parts.append(zlib.decompress(part))
-        state = b"".join(parts)
-        if hashlib.sha256(state).digest() != snapshot.state_hash:
-            return None
-        return load_machine(state)
-    except (zlib.error, ValueError):
-        return None
-
-
-async def write_snapshot(journal: Journal, head: JournalRow, state: list[bytes]) -> SnapshotRow:
-    """Compress and store a dumped state; slow, for a task and a connection of its own."""
-    digest = hashlib.sha256()
-    for part in state:
-        digest.update(part)
-    size = sum(len(part) for part in state)
-    row = SnapshotRow(head.shard, head.sequence, head.hash, digest.digest(), size)
-    await journal.save_snapshot(row, _compressed(state))
-    return row
-
-
 def take_snapshot(url: str, *, shard: int = 0) -> SnapshotRow:
     """Replay the journal beside its writer, and store a snapshot of what it holds."""
     with DatabaseJournal(url, shard) as journal:
         machine, head = run(restore(journal))
-        return run(write_snapshot(journal, head, machine.dump()))
-
-
-def _compressed(state: list[bytes]) -> Iterator[bytes]:
-    for part in state:
-        for start in range(0, len(part), store.SNAPSHOT_PART_BYTES):
-            yield zlib.compress(part[start : start + store.SNAPSHOT_PART_BYTES], level=1)
+        return run(write_snapshot(journal, head, machine.freeze()))

@@ -24,11 +24,13 @@ from prometheus_client import Gauge, Histogram
 
 from sakk.core.errors import RateLimited, SakkError, Unavailable
 from sakk.ledger.calls import Op, OpenLedger, count_events
+from sakk.ledger.frozen import Frozen
 from sakk.ledger.group import NANOSECONDS, Kind, Request
 from sakk.ledger.journal import encode_group, next_row
 from sakk.ledger.machine import Machine
 from sakk.ledger.outside import Append, Outside, Process, Task, run
-from sakk.ledger.replay import restore, write_snapshot
+from sakk.ledger.replay import restore
+from sakk.ledger.snapshot import write_snapshot
 from sakk.ledger.types import OutcomeUnknown
 from sakk.store.failpoint import failpoint
 from sakk.store.journal import JournalRow
@@ -321,7 +323,7 @@ class Writer:
         if self._snapshot is not None and self._snapshot.is_alive():
             return
         self._events_since_snapshot = 0
-        work = _store_snapshot(self._outside, self._head, self._machine.dump())
+        work = _store_snapshot(self._outside, self._head, self._machine.freeze())
         self._snapshot = self._outside.start(f"ledger-snapshot-{self._shard}", work)
 
     async def _snapshot_at_close(self) -> None:
@@ -425,12 +427,12 @@ def _fenced() -> Fenced:
     return Fenced("another writer took the ledger; connect to that one")
 
 
-async def _store_snapshot(outside: Outside, head: JournalRow, state: list[bytes]) -> None:
+async def _store_snapshot(outside: Outside, head: JournalRow, frozen: Frozen) -> None:
     """A snapshot only shortens the next start: without it, the journal is replayed further."""
     try:
         journal = await outside.connect()
         try:
-            await write_snapshot(journal, head, state)
+            await write_snapshot(journal, head, frozen)
         finally:
             journal.close()
     except (psycopg.Error, OSError):

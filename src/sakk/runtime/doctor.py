@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sakk.core.errors import SakkError
 from sakk.core.network import Network
+from sakk.ledger.machine import Make, serving
 from sakk.ledger.projection import lag
 from sakk.rails.evm.balances import token_facts
 from sakk.runtime.place import database_url, signer_socket
@@ -84,7 +85,18 @@ def _ledger(url: str) -> Iterator[Finding]:
     behind = lag(url)
     message = f"the projection is {behind.events} events and {behind.seconds:.0f} s behind"
     yield Finding(behind.seconds <= LAG_SECONDS_MAX, "ledger", message)
-    yield Finding(True, "ledger", "the reference machine serves: no compiled one is built")
+    yield _machine()
+
+
+def _machine() -> Finding:
+    if serving() is Make.compiled:
+        return Finding(True, "ledger", "the compiled machine serves")
+    return Finding(
+        False,
+        "ledger",
+        "the reference machine serves, which is right but several times slower: the compiled one"
+        " is not built; run `make setup` where a C compiler and Python's headers are installed",
+    )
 
 
 def _accounts(database: Database) -> Iterator[Finding]:

@@ -16,13 +16,12 @@ from sakk.core.errors import Misconfigured
 from sakk.store.schema import Timestamp, metadata
 
 GENESIS = bytes(32)
-SNAPSHOT_PART_BYTES = 16 << 20
 SNAPSHOTS_KEPT = 2
 PAGE_ROWS = 64
 
 
 def _uncompressed(table: str) -> DDL:
-    """Compressing a payload of ids, or of zlib, costs more than writing it."""
+    """Compressing a payload of ids costs more than writing it."""
     return DDL(f"ALTER TABLE {table} ALTER COLUMN payload SET STORAGE EXTERNAL")  # type: ignore[no-untyped-call]
 
 
@@ -67,7 +66,7 @@ ledger_snapshot_parts = Table(
     Column("shard", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("part", Integer, primary_key=True, autoincrement=False),
-    Column("payload", LargeBinary, nullable=False),  # zlib
+    Column("payload", LargeBinary, nullable=False),
 )
 event.listen(ledger_snapshot_parts, "after_create", _uncompressed("ledger_snapshot_parts"))
 
@@ -264,7 +263,7 @@ def snapshots(connection: psycopg.Connection[Any], shard: int) -> list[SnapshotR
 def snapshot_parts(
     connection: psycopg.Connection[Any], shard: int, sequence: int
 ) -> Iterator[bytes]:
-    """A snapshot's compressed parts, in order, one at a time."""
+    """A snapshot's parts, in order, one at a time."""
     for part in count():
         payload = snapshot_part(connection, shard, sequence, part)
         if payload is None:
@@ -275,7 +274,7 @@ def snapshot_parts(
 def snapshot_part(
     connection: psycopg.Connection[Any], shard: int, sequence: int, part: int
 ) -> bytes | None:
-    """One compressed part of a snapshot, counted from 0; None after the last."""
+    """One part of a snapshot, counted from 0; None after the last."""
     row = connection.execute(
         "SELECT payload FROM ledger_snapshot_parts"
         " WHERE shard = %s AND sequence = %s AND part = %s",
