@@ -20,7 +20,7 @@ from prometheus_client import Gauge
 from sakk.core.errors import Unavailable
 from sakk.ledger.outside import run
 from sakk.ledger.record import ACCOUNT, ID_ZERO, RESERVED, TRANSFER
-from sakk.ledger.rows import Book
+from sakk.ledger.rows import Book, new_book
 from sakk.store import projection as store
 from sakk.store.failpoint import failpoint
 from sakk.store.journal import JournalRow, connect, journal_after, last_sequence
@@ -163,7 +163,7 @@ def catch_up(database_url: str, *, shard: int = 0) -> int:
     """Project everything that is in the journal now; returns the journal rows that were new."""
     total = 0
     with connect(database_url) as connection:
-        outside, book = DatabaseRows(connection), Book(shard)
+        outside, book = DatabaseRows(connection), new_book(shard)
         while count := run(project(outside, book)):
             total += count
     return total
@@ -219,7 +219,7 @@ class Projector:
                 follow = self._watch
 
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
-        outside, book = DatabaseRows(connection), Book(self._shard)
+        outside, book = DatabaseRows(connection), new_book(self._shard)
         while not self._closing.is_set():
             self._wake.clear()
             moved = run(project(outside, book))

@@ -12,10 +12,11 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from sakk.ledger.group import RESOLVED, Kind, Outcome, Request
 from sakk.ledger.journal import Group, decode_group
-from sakk.ledger.record import ACCOUNT, ID_ZERO, TRANSFER, decode_results
+from sakk.ledger.record import ACCOUNT, ID_SIZE, ID_ZERO, TRANSFER, decode_results, split
 from sakk.ledger.rules import (
     CLOSING_CREDIT,
     CLOSING_DEBIT,
@@ -71,7 +72,7 @@ class _Hold:
     row: bytes = b""
 
 
-class Book:
+class Book(Protocol):
     """One shard's totals and open holds as the rows show them, and the page under way.
 
     ``read`` rows of the journal; add the holds and then the accounts that it lacks; take the
@@ -79,12 +80,58 @@ class Book:
     the journal that was taken up, -1 when nothing is known.
     """
 
+    @property
+    def shard(self) -> int: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+    def forget(self) -> None:
+        """Know nothing, as at the start."""
+        ...
+
+    def read(self, rows: Iterable[JournalRow]) -> None:
+        """Take up the next rows of the journal; ValueError where a payload is none."""
+        ...
+
+    def missing_holds(self) -> list[bytes]:
+        """Ids of holds that these rows settle and that neither they nor the book hold."""
+        ...
+
+    def add_holds(self, records: bytes) -> None:
+        """Open holds that were written before, as 128-byte records with their timestamps."""
+        ...
+
+    def missing_accounts(self) -> list[bytes]:
+        """Ids of accounts that these rows touch and that neither they nor the book hold."""
+        ...
+
+    def add_accounts(self, records: bytes) -> None:
+        """Accounts that were written before, as 128-byte records with totals and timestamps."""
+        ...
+
+    def page(self) -> Page:
+        """What the rows come to; KeyError where they build upon what was never written."""
+        ...
+
+
+def new_book(shard: int) -> Book:
+    """An empty book: the compiled one where it is built."""
+    try:
+        from sakk.ledger.compiled import rows
+    except ImportError:
+        return ReferenceBook(shard)
+    return rows.Book(shard)
+
+
+class ReferenceBook:
+    """``Book`` in plain Python."""
+
     def __init__(self, shard: int) -> None:
         self.shard = shard
         self.forget()
 
     def forget(self) -> None:
-        """Know nothing, as at the start."""
         self.sequence = -1
         self._accounts: dict[bytes, AccountState] = {}
         self._holds: dict[bytes, _Hold] = {}
@@ -100,11 +147,9 @@ class Book:
         self._settled: list[Settled] = []
 
     def read(self, rows: Iterable[JournalRow]) -> None:
-        """Take up the next rows of the journal; ValueError where a payload is none."""
         self._groups = [(row, decode_group(row.payload)) for row in rows]
 
     def missing_holds(self) -> list[bytes]:
-        """Ids of holds that these rows settle and that neither they nor the book hold."""
         wanted: dict[bytes, None] = {}
         opened: set[bytes] = set()
         for _, group in self._groups:
@@ -123,7 +168,6 @@ class Book:
         return [each for each in wanted if each not in opened and each not in self._holds]
 
     def add_holds(self, records: bytes) -> None:
-        """Open holds that were written before, as 128-byte records with their timestamps."""
         for fields in TRANSFER.iter_unpack(records):
             self._holds[fields[0]] = _Hold(
                 debit=fields[1],
@@ -137,7 +181,6 @@ class Book:
             )
 
     def missing_accounts(self) -> list[bytes]:
-        """Ids of accounts that these rows touch and that neither they nor the book hold."""
         wanted: dict[bytes, None] = {}
         created: set[bytes] = set()
         settled: list[bytes] = []
@@ -147,9 +190,11 @@ class Book:
                 statuses = outcome.results[8 * request.count :]
                 if request.kind is Kind.create_accounts:
                     # One that exists already was written with an earlier page, if not by this one.
-                    places = zip(range(0, len(request.records), 128), statuses, strict=True)
+                    records = split(request.records)
                     created.update(
-                        request.records[at : at + 16] for at, status in places if not status
+                        record[:ID_SIZE]
+                        for record, status in zip(records, statuses, strict=True)
+                        if not status
                     )
                     continue
                 for fields, status in zip(
@@ -168,7 +213,6 @@ class Book:
         return [each for each in wanted if each not in created and each not in self._accounts]
 
     def add_accounts(self, records: bytes) -> None:
-        """Accounts that were written before, as 128-byte records with totals and timestamps."""
         for fields in ACCOUNT.iter_unpack(records):
             account = AccountState(
                 fields[0], fields[6], fields[8], fields[9], fields[5], fields[7], fields[9],
@@ -177,7 +221,6 @@ class Book:
             self._accounts[account.id] = account
 
     def page(self) -> Page:
-        """What the rows come to; KeyError where they build upon what was never written."""
         for row, group in self._groups:
             first = row.timestamp_ns - row.count + 1
             for identifier in group.expired:
