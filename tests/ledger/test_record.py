@@ -1,14 +1,16 @@
 """The bytes of records and journal rows: fixed, so that another machine can write the same."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
 from sakk.core.errors import ParameterInvalid
 from sakk.ledger.group import Kind, Request
-from sakk.ledger.journal import decode_group, encode_group
-from sakk.ledger.machine import Machine, new_machine
+from sakk.ledger.journal import decode_group, encode_group, next_row
+from sakk.ledger.machine import Machine, Make, new_machine
 from sakk.ledger.record import (
+    RECORD_SIZE,
     decode_account,
     decode_transfer,
     encode_account,
@@ -16,6 +18,7 @@ from sakk.ledger.record import (
     encode_ids,
     encode_transfers,
 )
+from sakk.ledger.replay import apply_row, check_link, genesis
 from sakk.ledger.snapshot import state_hash
 from sakk.ledger.types import Account, AccountFlags, Transfer, TransferFlags
 
@@ -88,8 +91,8 @@ def test_an_account_stands_byte_for_byte_as_documented() -> None:
     assert decode_account(encode_account(ACCOUNT)) == ACCOUNT
 
 
-def history() -> tuple[Machine, list[bytes]]:
-    machine = new_machine()
+def history(make: Make | None = None) -> tuple[Machine, list[bytes]]:
+    machine = new_machine(make)
     accounts = [Account(1, unit=7, code=1), Account(2, unit=7, code=1)]
     pending, post = TransferFlags.pending, TransferFlags.post_pending
     transfers = [
@@ -139,17 +142,54 @@ def test_a_payload_of_another_kind_is_refused() -> None:
         decode_group(payloads[0] + b"\x00")
 
 
-def test_state_and_journal_are_the_same_bytes_for_ever() -> None:
+@pytest.mark.parametrize("make", Make)
+def test_state_and_journal_are_the_same_bytes_for_ever(make: Make) -> None:
     """Changing these hashes means that journals written before can no longer be verified."""
-    machine, payloads = history()
+    machine, payloads = history(make)
     assert (
         hashlib.sha256(b"".join(payloads)).hexdigest()
         == "21fdee566b861e0d5923c7c6847a754b1e7b4ffe2b996cfc8f592faa6f66fe14"
     )
     assert (
         state_hash(machine).hex()
-        == "ff3abb497329978b2c03440649b4f1b1d0a7fffa3c23ce676e8f77590981d78a"
+        == "51848c35c21f762c501c9afb12efd06d495c1254f1a0bd831816c406bbbdf0d4"
     )
+
+
+def test_one_altered_byte_of_a_row_is_noticed_wherever_it_stands() -> None:
+    _, payloads = history()
+    row = next_row(genesis(0), epoch=1, timestamp_ns=10, payload=payloads[0], count=6)
+    assert check_link(genesis(0), row) is None
+    for place in range(len(row.payload)):
+        altered = bytearray(row.payload)
+        altered[place] ^= 1 << place % 8
+        assert check_link(genesis(0), replace(row, payload=bytes(altered))) is not None
+    for altered_row in (
+        replace(row, shard=1),
+        replace(row, sequence=2),
+        replace(row, epoch=2),
+        replace(row, timestamp_ns=11),
+        replace(row, count=7),
+        replace(row, hash=bytes(32)),
+        replace(row, previous_hash=b"\x01" * 32),
+    ):
+        assert check_link(genesis(0), altered_row) is not None
+
+
+@pytest.mark.parametrize("make", Make)
+def test_one_altered_byte_of_the_results_is_noticed_even_under_a_good_hash(make: Make) -> None:
+    """Whoever can write hashes too cannot make the machine answer otherwise."""
+    _, payloads = history()
+    results = payloads[0].index(b"\x02\x00\x00\x00\x04") + 12 + 4 * RECORD_SIZE
+    for place in range(results, len(payloads[0])):
+        altered = bytearray(payloads[0])
+        altered[place] ^= 1 << place % 8
+        machine = new_machine(make)
+        row = next_row(
+            genesis(0), epoch=1, timestamp_ns=10_000_000_000, payload=bytes(altered), count=6
+        )
+        assert check_link(genesis(0), row) is None
+        assert apply_row(machine, row) == "the machine gives other results than the row holds"
 
 
 @pytest.mark.parametrize("bad", [[-1], [1 << 128], ["x"]])

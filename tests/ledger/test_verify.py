@@ -46,7 +46,7 @@ def fill(database_url: str) -> None:
         ]
     )
     now[0] += 6 * SECOND
-    ledger.create_transfers([move(19, 2, 1, 1)])
+    ledger.create_transfers([move(19, 2, 1, 1), move(20, 1, 2, 3, flags=pending)])
     ledger.close()
     take_snapshot(database_url)
     catch_up(database_url)
@@ -58,7 +58,7 @@ def test_a_good_ledger_passes_and_says_what_it_looked_at(database_url: str) -> N
     assert report.breaks == []
     assert report.ok
     assert report.accounts == 3
-    assert report.transfers == 9
+    assert report.transfers == 10
     assert report.entries == 10
     assert report.snapshots == 1
     assert report.sequence == report.projected_sequence == report.journal_rows == 5
@@ -148,6 +148,29 @@ TAMPERINGS = {
         "projection",
         "ledger_transfers ",
     ),
+    "a hold that ended": (
+        "UPDATE ledger_transfers SET status = 'voided'"
+        " WHERE id = '00000000-0000-0000-0000-00000000000c'",
+        "projection",
+        "ledger_transfers 00000000-0000-0000-0000-00000000000c",
+    ),
+    "a hold that is open": (
+        "UPDATE ledger_transfers SET status = 'expired'"
+        " WHERE id = '00000000-0000-0000-0000-000000000014'",
+        "projection",
+        "ledger_transfers 00000000-0000-0000-0000-000000000014",
+    ),
+    "an account that never was": (
+        "INSERT INTO ledger_accounts SELECT '00000000-0000-0000-0000-0000000000ff', shard, unit,"
+        " code, flags, user_data, timestamp_ns, 0, 0, 0, 0 FROM ledger_accounts LIMIT 1",
+        "projection",
+        "ledger_accounts 00000000-0000-0000-0000-0000000000ff",
+    ),
+    "a missing account": (
+        "DELETE FROM ledger_accounts WHERE id = '00000000-0000-0000-0000-000000000001'",
+        "projection",
+        "ledger_accounts 00000000-0000-0000-0000-000000000001",
+    ),
     "a missing transfer": (
         "DELETE FROM ledger_transfers WHERE id = '00000000-0000-0000-0000-00000000000b'",
         "projection",
@@ -157,6 +180,18 @@ TAMPERINGS = {
         "UPDATE ledger_entries SET balance_after = 0 WHERE amount = 500",
         "projection",
         "ledger_entries account 00000000-0000-0000-0000-000000000002 at ",
+    ),
+    "an entry that never was": (
+        "INSERT INTO ledger_entries SELECT account_id, timestamp_ns + 1, shard, effective_at_ns,"
+        " amount, balance_after FROM ledger_entries WHERE amount = 500",
+        "projection",
+        "ledger_entries account 00000000-0000-0000-0000-000000000002 at ",
+    ),
+    "a missing history balance": (
+        "DELETE FROM ledger_balances WHERE timestamp_ns ="
+        " (SELECT max(timestamp_ns) FROM ledger_balances)",
+        "projection",
+        "ledger_balances account 00000000-0000-0000-0000-000000000002 at ",
     ),
     "a missing entry": (
         "DELETE FROM ledger_entries WHERE amount = -300",

@@ -5,7 +5,7 @@ count of its own, which knows no rules: it adds up what the journal says was mov
 to the same totals, and the projection's rows to the same again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -13,31 +13,25 @@ from uuid import UUID
 import psycopg
 
 from sakk.core.errors import Misconfigured
+from sakk.ledger.count import Count, Moved, uuid_text
 from sakk.ledger.frozen import hash_of
-from sakk.ledger.group import RESOLVED, Kind, Outcome, Request
-from sakk.ledger.journal import Group, decode_group
+from sakk.ledger.journal import decode_group
 from sakk.ledger.machine import Machine, new_machine
 from sakk.ledger.record import (
     ACCOUNT,
     ID_SIZE,
-    ID_ZERO,
     TRANSFER,
     decode_account,
-    decode_results,
 )
 from sakk.ledger.replay import apply_row, check_link, genesis
-from sakk.ledger.rules import CREDIT_LIMIT, DEBIT_LIMIT, PENDING, POST, SETTLING
+from sakk.ledger.rules import CREDIT_LIMIT, DEBIT_LIMIT
 from sakk.ledger.snapshot import state_hash
-from sakk.ledger.types import AccountFlags
 from sakk.store import journal as journal_store
 from sakk.store import projection as store
 from sakk.store.journal import JournalRow, SnapshotRow, connect
-from sakk.store.projection import AccountRow, EntryRow, TransferRow
 
 BREAKS_MAX = 1_000
 STATEMENT_SECONDS_MAX = 24 * 3600
-HISTORY = AccountFlags.history.value
-USER_DATA = slice(80, 96)  # of an account's record
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,108 +92,6 @@ class Report:
         }
 
 
-@dataclass(slots=True)
-class _Count:
-    """Totals added up from what the journal says was moved, without any rule."""
-
-    accounts: dict[str, AccountRow] = field(default_factory=dict)
-    transfers: dict[str, TransferRow] = field(default_factory=dict)
-    entries: dict[tuple[str, int], EntryRow] = field(default_factory=dict)
-    balances: dict[tuple[str, int], tuple[int, int, int, int]] = field(default_factory=dict)
-
-    def add(self, row: JournalRow, group: Group) -> None:
-        first = row.timestamp_ns - row.count + 1
-        for identifier in group.expired:
-            hold = self.transfers[identifier.hex()]
-            self._release(hold, "expired")
-            self._note(hold, first - 1)
-        for request, outcome in zip(group.requests, group.outcomes, strict=True):
-            if request.kind is Kind.create_accounts:
-                timestamps, statuses = decode_results(outcome.results)
-                for index, fields in enumerate(ACCOUNT.iter_unpack(request.records)):
-                    if not statuses[index]:
-                        identifier = fields[0].hex()
-                        self.accounts[identifier] = AccountRow(
-                            identifier, fields[6], fields[8], fields[9], fields[5].hex(),
-                            timestamps[index],
-                        )  # fmt: skip
-            else:
-                for transfer in _created(row.sequence, request, outcome):
-                    self._add(transfer)
-
-    def _add(self, transfer: TransferRow) -> None:
-        if transfer.flags & SETTLING:
-            hold = self.transfers[transfer.pending_id or ""]
-            _inherit(transfer, hold)
-            self._release(hold, transfer.status)
-        self.transfers[transfer.id] = transfer
-        debit = self.accounts[transfer.debit_account_id]
-        credit = self.accounts[transfer.credit_account_id]
-        if transfer.flags & PENDING:
-            debit.debits_pending += transfer.amount
-            credit.credits_pending += transfer.amount
-        elif transfer.status == "posted":
-            debit.debits_posted += transfer.amount
-            credit.credits_posted += transfer.amount
-            if transfer.amount:
-                self._enter(transfer, debit, -transfer.amount)
-                self._enter(transfer, credit, transfer.amount)
-        self._note(transfer, transfer.timestamp_ns)
-
-    def _enter(self, transfer: TransferRow, account: AccountRow, amount: int) -> None:
-        at, balance = transfer.timestamp_ns, account.credits_posted - account.debits_posted
-        self.entries[account.id, at] = EntryRow(
-            account.id, at, transfer.effective_at_ns, amount, balance
-        )
-
-    def _note(self, transfer: TransferRow, timestamp_ns: int) -> None:
-        for identifier in (transfer.debit_account_id, transfer.credit_account_id):
-            if self.accounts[identifier].flags & HISTORY:
-                self.balances[identifier, timestamp_ns] = _totals(self.accounts[identifier])
-
-    def _release(self, hold: TransferRow, status: str) -> None:
-        hold.status = status
-        self.accounts[hold.debit_account_id].debits_pending -= hold.amount
-        self.accounts[hold.credit_account_id].credits_pending -= hold.amount
-
-
-def _created(sequence: int, request: Request, outcome: Outcome) -> Iterator[TransferRow]:
-    """The transfers that a request created, as asked for but with the amount that moved."""
-    timestamps, statuses = decode_results(outcome.results)
-    moved = dict(RESOLVED.iter_unpack(outcome.resolved))
-    for index, fields in enumerate(TRANSFER.iter_unpack(request.records)):
-        if statuses[index]:
-            continue
-        flags, pending_id = fields[11], fields[4]
-        status = "voided" if flags & SETTLING and not flags & POST else "posted"
-        yield TransferRow(
-            id=fields[0].hex(),
-            sequence=sequence,
-            timestamp_ns=timestamps[index],
-            effective_at_ns=fields[7] or timestamps[index],
-            debit_account_id=fields[1].hex(),
-            credit_account_id=fields[2].hex(),
-            amount=int.from_bytes(moved.get(index, fields[3]), "little"),
-            unit=fields[6],
-            code=fields[10],
-            flags=flags,
-            timeout_seconds=fields[9],
-            user_data=fields[5].hex(),
-            pending_id=None if pending_id == ID_ZERO else pending_id.hex(),
-            status="pending" if flags & PENDING else status,
-        )
-
-
-def _inherit(transfer: TransferRow, hold: TransferRow) -> None:
-    """Fill in what a post or void takes from its hold."""
-    transfer.debit_account_id = hold.debit_account_id
-    transfer.credit_account_id = hold.credit_account_id
-    transfer.unit = hold.unit
-    transfer.code = hold.code
-    if transfer.user_data == ID_ZERO.hex():
-        transfer.user_data = hold.user_data
-
-
 def verify(database_url: str, *, shard: int = 0) -> Report:
     """Check everything at one moment; the writer may go on beside it."""
     report = Report(shard)
@@ -221,11 +113,11 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     report.projected_sequence = cursor.sequence
     snapshots = {row.sequence: row for row in journal_store.snapshots(connection, shard)}
     report.snapshots = len(snapshots)
-    machine, count, head = new_machine(), _Count(), genesis(shard)
-    projection_is_checked = False
-    if cursor.sequence == 0:
-        projection_is_checked = _check_projection(connection, report, machine, count)
+    machine, count, head = new_machine(), Count(), genesis(shard)
+    projection, good = _Projection(connection, report), 0
     for row in journal_store.read_journal(connection, shard):
+        if good == cursor.sequence:
+            projection.end(machine)
         place = f"ledger_journal shard {shard} sequence {row.sequence}"
         report.journal_rows += 1
         link = check_link(head, row)
@@ -237,18 +129,22 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
             report.add("replay", place, wrong)
             break
         try:
-            count.add(row, decode_group(row.payload))
+            moved = count.add(row, decode_group(row.payload))
         except KeyError as error:
-            report.add("replay", place, f"names what was never created: {error}")
+            report.add("replay", place, f"names what was never created or ended: {error}")
             break
+        _check_amounts(report, machine, moved)
+        if row.sequence <= cursor.sequence:
+            projection.expect(moved)
         if row.sequence in snapshots:
             _check_snapshot(connection, report, machine, row, snapshots.pop(row.sequence))
-        if row.sequence == cursor.sequence:
-            projection_is_checked = _check_projection(connection, report, machine, count)
+        good = row.sequence
     report.sequence = head.sequence
     for sequence in snapshots:
         report.add("snapshot", _snapshot_place(shard, sequence), "stands at no row of the journal")
-    if not projection_is_checked:
+    if good == cursor.sequence:
+        projection.end(machine)
+    if not projection.ended:
         report.add(
             "projection",
             f"ledger_cursors shard {shard}",
@@ -257,6 +153,16 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     _check_totals(report, machine, count)
     report.accounts, report.transfers = machine.account_count, machine.transfer_count
     report.state_hash = state_hash(machine).hex()
+
+
+def _check_amounts(report: Report, machine: Machine, moved: Moved) -> None:
+    """The machine remembers what the journal says was moved, and when."""
+    records = machine.lookup_transfers(b"".join([each[0] for each in moved.amounts]))
+    for fields, (identifier, amount, timestamp) in zip(
+        TRANSFER.iter_unpack(records), moved.amounts, strict=True
+    ):
+        if fields[8] != timestamp or int.from_bytes(fields[3], "little") != amount:
+            report.add("balance", f"transfer {UUID(bytes=identifier)}", "moved another amount")
 
 
 def _check_snapshot(
@@ -277,7 +183,7 @@ def _check_snapshot(
         report.add("snapshot", place, "its bytes are not what its state hash says")
 
 
-def _check_totals(report: Report, machine: Machine, count: _Count) -> None:
+def _check_totals(report: Report, machine: Machine, count: Count) -> None:
     """Debits = credits per unit; balances = sum of transfers; no account beyond its limit."""
     debits: dict[int, list[int]] = {}
     for record in machine.account_records():
@@ -293,8 +199,8 @@ def _check_totals(report: Report, machine: Machine, count: _Count) -> None:
         )
         for index, total in enumerate(ours):
             totals[index] += total
-        theirs = count.accounts.get(identifier.hex())
-        if theirs is None or ours != _totals(theirs):
+        theirs = count.accounts.get(identifier)
+        if theirs is None or ours != theirs.totals:
             report.add("balance", place, "its totals are not the sum of its transfers")
         owed = account.debits_pending + account.debits_posted
         if account.flags & DEBIT_LIMIT and owed > account.credits_posted:
@@ -313,81 +219,121 @@ def _check_totals(report: Report, machine: Machine, count: _Count) -> None:
             )
 
 
-def _check_projection(
-    connection: psycopg.Connection[Any], report: Report, machine: Machine, count: _Count
-) -> bool:
-    """Every projected row is what the journal comes to at the cursor, and none is missing."""
-    shard = report.shard
-    accounts = {}
-    for record in machine.account_records():
-        account = decode_account(record)
-        identifier = record[:ID_SIZE].hex()
-        accounts[identifier] = AccountRow(
-            identifier, account.unit, account.code, account.flags.value,
-            record[USER_DATA].hex(), account.timestamp, account.debits_pending,
-            account.debits_posted, account.credits_pending, account.credits_posted,
-        )  # fmt: skip
-    rows: Iterator[tuple[Any, object]]
-    rows = ((row.id, row) for row in store.all_account_rows(connection, shard))
-    _compare(report, "ledger_accounts", accounts, rows)
-    for record in machine.transfer_records():
-        fields = TRANSFER.unpack(record)
-        counted = count.transfers[fields[0].hex()]
-        if (counted.amount, counted.timestamp_ns) != (
-            int.from_bytes(fields[3], "little"),
-            fields[8],
-        ):
-            report.add("balance", f"transfer {UUID(bytes=fields[0])}", "moved another amount")
-    rows = ((row.id, row) for row in store.all_transfer_rows(connection, shard))
-    _compare(report, "ledger_transfers", count.transfers, rows)
-    rows = (
-        ((row.account_id, row.timestamp_ns), row) for row in store.all_entry_rows(connection, shard)
-    )
-    report.entries = len(count.entries)
-    _compare(report, "ledger_entries", count.entries, rows)
-    balances = store.all_balance_rows(connection, shard)
-    rows = (((identifier, at), totals) for identifier, at, totals in balances)
-    _compare(report, "ledger_balances", count.balances, rows)
-    return True
+class _Projection:
+    """The projection's rows beside what the journal comes to, in one pass over both."""
 
+    def __init__(self, connection: psycopg.Connection[Any], report: Report) -> None:
+        self.ended = False
+        self._report = report
+        self._tables = {
+            table: _Table(report, table, store.lines(connection, report.shard, table))
+            for table in store.LINES
+        }
+        # What the rows of holds say became of them, until the journal says it.
+        self._holds: dict[str, str] = {}
 
-def _compare(
-    report: Report,
-    table: str,
-    expected: Any,
-    rows: Iterable[tuple[Any, object]],
-) -> None:
-    """Compare rows with what they must be, by key; name missing, foreign and altered ones."""
-    seen = set()
-    for key, row in rows:
-        seen.add(key)
-        wanted = expected.get(key)
-        if wanted is None:
-            report.add("projection", f"{table} {_name(key)}", "the journal knows no such row")
-        elif wanted != row:
-            names = getattr(wanted, "__slots__", ())
-            differences = [
-                f"{name} is {getattr(row, name)!r}, the journal says {getattr(wanted, name)!r}"
-                for name in names
-                if getattr(row, name) != getattr(wanted, name)
-            ]
-            report.add(
+    def expect(self, moved: Moved) -> None:
+        """The next row of the journal came to this."""
+        transfers, entries = self._tables["ledger_transfers"], self._tables["ledger_entries"]
+        for line, is_hold in moved.transfers:
+            if is_hold:
+                self._holds.update(transfers.expect_hold(line))
+            else:
+                transfers.expect(line)
+        for line in moved.entries:
+            entries.expect(line)
+        self._report.entries += len(moved.entries)
+        for key in sorted(moved.balances):
+            self._tables["ledger_balances"].expect(moved.balances[key])
+        for identifier, status in moved.settled:
+            self._check_hold(identifier, status, self._holds.pop(identifier, status))
+
+    def end(self, machine: Machine) -> None:
+        """The journal reached the cursor: nothing more may stand in the rows."""
+        if self.ended:
+            return
+        self.ended = True
+        for record in sorted(machine.account_records()):
+            self._tables["ledger_accounts"].expect(_account_line(record))
+        for table in self._tables.values():
+            table.end()
+        for identifier, found in self._holds.items():
+            self._check_hold(identifier, "pending", found)
+
+    def _check_hold(self, identifier: str, status: str, found: str) -> None:
+        if found != status:
+            self._report.add(
                 "projection",
-                f"{table} {_name(key)}",
-                "; ".join(differences) or f"is {row}, the journal says {wanted}",
+                f"ledger_transfers {identifier}",
+                f"status is {found}, the journal says {status}",
             )
-    for key in expected.keys() - seen:
-        report.add("projection", f"{table} {_name(key)}", "is missing")
 
 
-def _name(key: Any) -> str:
-    if isinstance(key, tuple):
-        return f"account {UUID(hex=key[0])} at {key[1]}"
-    return str(UUID(hex=key))
+class _Table:
+    """A table's lines, in order, against the lines that are expected, in the same order."""
+
+    def __init__(self, report: Report, table: str, lines: Iterator[str]) -> None:
+        self._report = report
+        self._table = table
+        self._columns = store.LINES[table]
+        self._lines = lines
+        self._found = next(lines, None)
+
+    def expect(self, wanted: str) -> None:
+        """The next line; name what is missing, foreign or altered."""
+        while self._found != wanted:
+            if self._found is None or self._key(self._found) > self._key(wanted):
+                self._add(wanted, "is missing")
+                return
+            if self._key(self._found) == self._key(wanted):
+                self._differ(self._found, wanted)
+                break
+            self._add(self._found, "the journal knows no such row")
+            self._advance()
+        self._advance()
+
+    def expect_hold(self, wanted: str) -> dict[str, str]:
+        """The same for a line without its status, which the row's id is answered with."""
+        line, _, status = (self._found or "").rpartition(" ")
+        if line != wanted:
+            self.expect(f"{wanted} pending")
+            return {}
+        self._advance()
+        return {wanted.split(" ", 2)[1]: status}
+
+    def end(self) -> None:
+        while self._found is not None:
+            self._add(self._found, "the journal knows no such row")
+            self._advance()
+
+    def _advance(self) -> None:
+        self._found = next(self._lines, None)
+
+    def _key(self, line: str) -> tuple[int, str]:
+        first, second, _ = line.split(" ", 2)
+        return (0, first) if self._columns[0] == "id" else (int(first), second)
+
+    def _differ(self, found: str, wanted: str) -> None:
+        columns = zip(self._columns, found.split(" "), wanted.split(" "), strict=True)
+        self._add(
+            wanted,
+            "; ".join(f"{name} is {a}, the journal says {b}" for name, a, b in columns if a != b),
+        )
+
+    def _add(self, line: str, message: str) -> None:
+        at, name = self._key(line)
+        if self._columns[1] == "account_id":
+            name = f"account {name} at {at}"
+        self._report.add("projection", f"{self._table} {name}", message)
 
 
-def _totals(row: AccountRow) -> tuple[int, int, int, int]:
-    return row.debits_pending, row.debits_posted, row.credits_pending, row.credits_posted
+def _account_line(record: bytes) -> str:
+    """The line of ``ledger_accounts`` that an account comes to."""
+    fields = ACCOUNT.unpack(record)
+    totals = " ".join(str(int.from_bytes(total, "little")) for total in fields[1:5])
+    unit, timestamp, code, flags = fields[6:10]
+    user_data = uuid_text(fields[5])
+    return f"{uuid_text(fields[0])} {unit} {code} {flags} {user_data} {timestamp} {totals}"
 
 
 def _snapshot_place(shard: int, sequence: int) -> str:

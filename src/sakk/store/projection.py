@@ -261,112 +261,39 @@ def _by_id(
 
 # Everything, for ``sakk ledger verify``
 
-
-@dataclass(slots=True)
-class AccountRow:
-    """One row of ``ledger_accounts``; ids and user data as 32 hexadecimal digits."""
-
-    id: str
-    unit: int
-    code: int
-    flags: int
-    user_data: str
-    timestamp_ns: int
-    debits_pending: int = 0
-    debits_posted: int = 0
-    credits_pending: int = 0
-    credits_posted: int = 0
-
-
-@dataclass(slots=True)
-class TransferRow:
-    """One row of ``ledger_transfers``."""
-
-    id: str
-    sequence: int
-    timestamp_ns: int
-    effective_at_ns: int
-    debit_account_id: str
-    credit_account_id: str
-    amount: int
-    unit: int
-    code: int
-    flags: int
-    timeout_seconds: int
-    user_data: str
-    pending_id: str | None
-    status: str
+# The columns of each table's lines; the first ones order them.
+LINES = {
+    "ledger_accounts": (
+        "id", "unit", "code", "flags", "user_data", "timestamp_ns", "debits_pending",
+        "debits_posted", "credits_pending", "credits_posted",
+    ),
+    "ledger_transfers": (
+        "timestamp_ns", "id", "sequence", "effective_at_ns", "debit_account_id",
+        "credit_account_id", "amount", "unit", "code", "flags", "timeout_seconds", "user_data",
+        "pending_id", "status",
+    ),
+    "ledger_entries": (
+        "timestamp_ns", "account_id", "effective_at_ns", "amount", "balance_after",
+    ),
+    "ledger_balances": (
+        "timestamp_ns", "account_id", "debits_pending", "debits_posted", "credits_pending",
+        "credits_posted",
+    ),
+}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRow:
-    """One row of ``ledger_entries``; ``amount`` below zero is a debit."""
-
-    account_id: str
-    timestamp_ns: int
-    effective_at_ns: int
-    amount: int
-    balance_after: int
-
-
-def all_account_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[AccountRow]:
-    """Every projected account of a shard; needs an open transaction."""
-    query = (
-        "SELECT replace(id::text, '-', ''), unit::text, code, flags,"
-        " replace(user_data::text, '-', ''), timestamp_ns, debits_pending::text,"
-        " debits_posted::text, credits_pending::text, credits_posted::text FROM ledger_accounts"
-        " WHERE shard = %s"
-    )
-    for identifier, unit, code, flags, user_data, timestamp_ns, *totals in _stream(
-        connection, query, shard
-    ):
-        yield AccountRow(
-            identifier, int(unit), code, flags, user_data, timestamp_ns, *(int(t) for t in totals)
-        )
-
-
-def all_transfer_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[TransferRow]:
-    """Every projected transfer of a shard, of all partitions; needs an open transaction."""
-    query = (
-        "SELECT replace(id::text, '-', ''), sequence, timestamp_ns, effective_at_ns,"
-        " replace(debit_account_id::text, '-', ''), replace(credit_account_id::text, '-', ''),"
-        " amount::text, unit::text, code, flags, timeout_seconds,"
-        " replace(user_data::text, '-', ''), replace(pending_id::text, '-', ''), status"
-        " FROM ledger_transfers WHERE shard = %s"
-    )
-    for row in _stream(connection, query, shard):
-        amount, unit = int(row[6]), int(row[7])
-        yield TransferRow(*(*row[:6], amount, unit, *row[8:]))
-
-
-def all_entry_rows(connection: psycopg.Connection[Any], shard: int) -> Iterator[EntryRow]:
-    """Every projected entry of a shard, of all partitions; needs an open transaction."""
-    query = (
-        "SELECT replace(account_id::text, '-', ''), timestamp_ns, effective_at_ns,"
-        " amount::text, balance_after::text FROM ledger_entries WHERE shard = %s"
-    )
-    for account_id, at, effective_at, amount, balance_after in _stream(connection, query, shard):
-        yield EntryRow(account_id, at, effective_at, int(amount), int(balance_after))
-
-
-def all_balance_rows(
-    connection: psycopg.Connection[Any], shard: int
-) -> Iterator[tuple[str, int, tuple[int, int, int, int]]]:
-    """Every projected balance of accounts with history: id, time, four totals."""
-    query = (
-        "SELECT replace(account_id::text, '-', ''), timestamp_ns, debits_pending::text,"
-        " debits_posted::text, credits_pending::text, credits_posted::text FROM ledger_balances"
-        " WHERE shard = %s"
-    )
-    for identifier, timestamp_ns, *totals in _stream(connection, query, shard):
-        a, b, c, d = (int(total) for total in totals)
-        yield identifier, timestamp_ns, (a, b, c, d)
-
-
-def _stream(
-    connection: psycopg.Connection[Any], query: str, shard: int
-) -> Iterator[tuple[Any, ...]]:
-    with connection.cursor(name="verify") as cursor:
+def lines(connection: psycopg.Connection[Any], shard: int, table: str) -> Iterator[str]:
+    """Every row of a table as one line: its columns' text with a space between them, ``-`` for
+    none, in the order of the first column or two. Needs an open transaction."""
+    columns = LINES[table]
+    texts = ", ".join(f"coalesce({column}::text, '-')" for column in columns)
+    order = columns[0] if columns[1] in ("unit", "id") else f"{columns[0]}, {columns[1]}"
+    with connection.cursor(name=f"verify_{table}") as cursor:
         cursor.itersize = STREAM_ROWS
-        cursor.execute(query, (shard,))
-        yield from cursor
+        cursor.execute(
+            f"SELECT concat_ws(' ', {texts}) FROM {table} WHERE shard = %s"  # noqa: S608
+            f" ORDER BY {order}",
+            (shard,),
+        )
+        for (line,) in cursor:
+            yield line
