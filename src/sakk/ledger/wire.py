@@ -1,0 +1,138 @@
+"""What passes between HTTP bodies and the ledger's records, in compiled code where it is built.
+
+A caller writes UUIDs, and numbers of its own ledgers; the records that the writer is given hold ids
+and units in their mode's place (``sakk.core.ledger``). Results go out as JSON by a table of what
+stands around each timestamp.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sakk.core.errors import ParameterInvalid
+from sakk.core.ledger import LEDGER_MAX, is_uuid, operator_unit, stored_id
+from sakk.ledger.record import RECORD_SIZE, decode_id, decode_results, encode_id, split
+from sakk.ledger.types import CreateAccountStatus, CreateTransferStatus
+
+UNIT_OFFSET = 96
+_FIELDS = {0: "id", 16: "debit_account_id", 32: "credit_account_id", 64: "pending_id"}
+_OPTIONAL = {"transfers": (16, 32, 64), "accounts": ()}
+_REMEDY = {
+    "id": "must be a UUID (RFC 9562): in the record its 9th byte is 80 to bf",
+    "ledger": f"must be a whole number from 1 to {LEDGER_MAX}",
+}
+
+Places = Callable[[bytes, bool], tuple[bytes | None, int, int]]
+
+
+class Noun(NamedTuple):
+    """Accounts or transfers: the name of a batch's list, and what reads and writes them."""
+
+    name: str
+    status: type[CreateAccountStatus] | type[CreateTransferStatus]
+    # A body's records and whether it held one event alone; None: read it the long way.
+    read_json: Callable[[bytes, bool], tuple[bytes, bool] | None]
+    place: Places
+    write: Callable[[bytes], bytes]
+
+
+def placed(noun: Noun, records: bytes, *, livemode: bool) -> bytes:
+    """Records as a caller writes them, with ids and units in their mode's place.
+
+    ParameterInvalid names the first field that is not the caller's to name: an id that is no UUID,
+    or a ledger beyond ``LEDGER_MAX``. Everything else is for the ledger to judge.
+    """
+    if len(records) % RECORD_SIZE:
+        raise ParameterInvalid(
+            f"The body has {len(records)} bytes, which is no whole number of {RECORD_SIZE}-byte"
+            f" records. Send {RECORD_SIZE} bytes for each of the {noun.name}."
+        )
+    done, index, offset = noun.place(records, not livemode)
+    if done is None:
+        field = _FIELDS.get(offset, "ledger")
+        param = f"{noun.name}[{index}][{field}]"
+        remedy = _REMEDY["ledger" if field == "ledger" else "id"]
+        optional = ", or zeros where it does not apply" if offset in (16, 32, 64) else ""
+        raise ParameterInvalid(f"Invalid {param}: {remedy}{optional}.", param=param)
+    return done
+
+
+def place_in_python(noun: str, records: bytes, test: bool) -> tuple[bytes | None, int, int]:
+    """The same as ``place_…`` of the compiled module."""
+    out = []
+    for index, record in enumerate(split(records)):
+        parts = bytearray(record)
+        for offset in (0, *_OPTIONAL[noun]):
+            identifier = decode_id(record[offset : offset + 16])
+            if not (is_uuid(identifier) or (offset and not identifier)):
+                return None, index, offset
+            parts[offset : offset + 16] = encode_id(stored_id(identifier, livemode=not test))
+        ledger = int.from_bytes(record[UNIT_OFFSET : UNIT_OFFSET + 8], "little")
+        if ledger > LEDGER_MAX:
+            return None, index, UNIT_OFFSET
+        unit = operator_unit(ledger, livemode=not test)
+        parts[UNIT_OFFSET : UNIT_OFFSET + 8] = unit.to_bytes(8, "little")
+        out.append(bytes(parts))
+    return b"".join(out), 0, 0
+
+
+class PythonResultWriter:
+    """The same as the compiled ``ResultWriter``."""
+
+    def __init__(self, befores: list[bytes], afters: list[bytes]) -> None:
+        self._befores = befores
+        self._afters = afters
+
+    def __call__(self, results: bytes) -> bytes:
+        timestamps, statuses = decode_results(results)
+        befores, afters = self._befores, self._afters
+        return b"[%b]" % b",".join(
+            [
+                b"%b%d%b" % (befores[status], timestamp, afters[status])
+                for status, timestamp in zip(statuses, timestamps, strict=True)
+            ]
+        )
+
+
+def around_timestamps(
+    status: type[CreateAccountStatus] | type[CreateTransferStatus],
+) -> tuple[list[bytes], list[bytes]]:
+    """What stands before and after the timestamp of a result in JSON, by the status's number."""
+    befores = [b'{"status":"%b","timestamp":' % each.name.encode() for each in status]
+    afters = [
+        b',"transient":true}' if each.transient else b',"transient":false}' for each in status
+    ]
+    return befores, afters
+
+
+def in_python(name: str) -> Noun:
+    """A noun without compiled code: JSON goes the long way."""
+    status = CreateAccountStatus if name == "accounts" else CreateTransferStatus
+    return Noun(
+        name,
+        status,
+        lambda body, test: None,
+        lambda records, test: place_in_python(name, records, test),
+        PythonResultWriter(*around_timestamps(status)),
+    )
+
+
+def compiled(name: str) -> Noun:
+    """A noun in compiled code; ImportError where it is not built."""
+    from sakk.ledger.compiled import wire
+
+    status = CreateAccountStatus if name == "accounts" else CreateTransferStatus
+    write = wire.ResultWriter(*around_timestamps(status))
+    if name == "accounts":
+        return Noun(name, status, wire.accounts_from_json, wire.place_accounts, write)
+    return Noun(name, status, wire.transfers_from_json, wire.place_transfers, write)
+
+
+def _built(name: str) -> Noun:
+    try:
+        return compiled(name)
+    except ImportError:  # pragma: no cover - the tests run where it is built
+        return in_python(name)
+
+
+ACCOUNTS = _built("accounts")
+TRANSFERS = _built("transfers")
