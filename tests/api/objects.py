@@ -1,5 +1,7 @@
 """One object of every kind, made as far as the API itself can make them."""
 
+from uuid import uuid4
+
 from sakk.core.label import Category
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
@@ -30,6 +32,7 @@ def create_objects(api: Api) -> Objects:
         "customer": _made(api, "/v1/customers", {"name": "Carol"}),
         "payment_intent": _made(api, "/v1/payment_intents", {"amount": 2_500, "currency": "usd"}),
     }
+    objects["ledger_account"], objects["ledger_transfer"] = _ledger(api)
     _made(api, "/v1/probes/fund", {"amount": 10_000_000})
     objects["transfer"] = _made(
         api,
@@ -59,6 +62,26 @@ def _made(api: Api, path: str, body: dict[str, object]) -> str:
     answer = api.call("POST", path, json=body)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
+
+
+def _ledger(api: Api) -> tuple[str, str]:
+    """An account of the operator's own ledger, and a transfer to it."""
+    first, second, transfer = (str(uuid4()) for _ in range(3))
+    accounts = [
+        {"id": each, "ledger": 700, "code": 1, "flags": ["history"]} for each in (first, second)
+    ]
+    move = {
+        "id": transfer,
+        "debit_account_id": first,
+        "credit_account_id": second,
+        "amount": 5,
+        "ledger": 700,
+        "code": 1,
+    }
+    for path, body in (("accounts", {"accounts": accounts}), ("transfers", move)):
+        answer = api.call("POST", f"/v1/ledger/{path}", key=api.world.operator.key, json=body)
+        assert answer.status_code == 200, answer.text
+    return first, transfer
 
 
 def _first(api: Api, path: str) -> str:

@@ -22,6 +22,7 @@ from sakk.core.errors import BalanceInsufficient, Unavailable
 from sakk.core.posting import Posting
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
+from sakk.ledger.line import LocalLine
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
 from sakk.runtime.metrics import exposition
@@ -130,7 +131,13 @@ def make() -> ASGIApp:
         webhook_allow_loopback=True,
     )
     database = open_database(os.environ["DATABASE_URL"])
-    parts = Parts(database=database, ledger_books=Books(database, open_ledger(database.url)))
+    ledger = open_ledger(database.url)
     return create_app(
-        Dependencies(parts=parts, settings=settings, metrics=exposition), (*ROUTES, *probe.routes)
+        Dependencies(
+            parts=Parts(database=database, ledger_books=Books(database, ledger)),
+            settings=settings,
+            metrics=exposition,
+            line=LocalLine(ledger.calls),
+        ),
+        (*ROUTES, *probe.routes),
     )

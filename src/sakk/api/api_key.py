@@ -106,7 +106,7 @@ def retrieve(context: Context, api_key: str) -> Document:
 
 @resource.post("/v1/api_keys/{api_key}/revoke", returns=ApiKeyShape, operation="revoke_api_key")
 def revoke(context: Context, api_key: str) -> Document:
-    """Revoke a key for ever. Every process refuses it within two seconds."""
+    """Revoke a key for ever. Every process refuses it within a second."""
     return public_api_key(
         flow.revoke(
             context.connection,

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from fastapi import FastAPI
@@ -22,6 +22,7 @@ from sakk.api import (
     currency,
     customer,
     event,
+    ledger_history,
     network,
     payin,
     payment,
@@ -37,6 +38,7 @@ from sakk.api.health import health_routes
 from sakk.api.limit import Limits
 from sakk.api.openapi import openapi_document
 from sakk.api.pipeline import Pipeline, Request
+from sakk.api.posting import PostingDoor
 from sakk.api.route import Kind, Resource, Route, scopes
 from sakk.core.errors import (
     BodyTooLarge,
@@ -53,6 +55,7 @@ log = structlog.get_logger("sakk.api")
 
 BODY_SECONDS_MAX = 30.0
 
+T = TypeVar("T")
 Endpoint = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 requests_total = Counter(
@@ -77,6 +80,7 @@ RESOURCES: tuple[Resource, ...] = (
     event.resource,
     webhook.resource,
     screening.resource,
+    ledger_history.resource,
 )
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)
 
@@ -116,7 +120,11 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         lifespan=lifespan,
     )
     fixed: dict[tuple[str, str], Endpoint] = {}
+    doors: dict[tuple[str, str], ASGIApp] = {}
     for route in routes:
+        if route.kind is Kind.posting:
+            doors[route.method, route.path] = _posting_door(gate, pipeline, route)
+            continue
         endpoint = _endpoint(gate, pipeline, route)
         if not route.path_parameters:
             fixed[route.method, route.path] = endpoint
@@ -131,20 +139,31 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         fixed["GET", path] = _plain(gate, respond)
         app.add_api_route(path, fixed["GET", path], methods=["GET"], response_model=None)
     app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
-    return Envelope(Shortcut(app, fixed), dependencies)
+    return Envelope(Shortcut(app, fixed, doors), dependencies)
 
 
 class Shortcut:
     """Finds a path without parameters at once, past the framework's routing and its layers."""
 
-    def __init__(self, app: ASGIApp, fixed: Mapping[tuple[str, str], Endpoint]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        fixed: Mapping[tuple[str, str], Endpoint],
+        doors: Mapping[tuple[str, str], ASGIApp],
+    ) -> None:
         self._app = app
         self._fixed = fixed
+        self._doors = doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = None
         if scope["type"] == "http":
-            endpoint = self._fixed.get((scope["method"], scope["path"]))
+            place = (scope["method"], scope["path"])
+            door = self._doors.get(place)
+            if door is not None:
+                await door(scope, receive, send)
+                return
+            endpoint = self._fixed.get(place)
         if endpoint is None:
             await self._app(scope, receive, send)
             return
@@ -184,9 +203,9 @@ class Gate:
         finally:
             self._inside -= 1
 
-    async def probe(self, respond: Callable[[], HttpResponse]) -> HttpResponse:
-        """Answer a question about this process; it is not turned away."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, respond)
+    async def beside(self, work: Callable[[], T]) -> T:
+        """Do what is short and is not turned away, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
@@ -224,9 +243,24 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
     return endpoint
 
 
+def _posting_door(gate: Gate, pipeline: Pipeline, route: Route) -> ASGIApp:
+    line = pipeline.dependencies.line
+    assert line is not None, "this process was wired without a line to the ledger"
+    seconds = request_seconds.labels(route.method, route.path)
+    answered: dict[int, Counter] = {}
+
+    def observe(took: float, status: int) -> None:
+        seconds.observe(took)
+        if status not in answered:
+            answered[status] = requests_total.labels(route.method, route.path, status)
+        answered[status].inc()
+
+    return PostingDoor(route, pipeline, line, gate.beside, observe)
+
+
 def _plain(gate: Gate, respond: Callable[[], HttpResponse]) -> Endpoint:
     async def endpoint(request: HttpRequest) -> HttpResponse:
-        return await gate.probe(respond)
+        return await gate.beside(respond)
 
     return endpoint
 

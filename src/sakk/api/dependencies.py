@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sakk.flow.context import Parts
+from sakk.ledger.line import Line
 from sakk.store.database import Database
 
 BODY_BYTES_MAX = 1 << 20
@@ -40,6 +41,8 @@ class ApiSettings:
 class Dependencies:
     """The parts below the door, already wired. ``checks`` name what ``/readyz`` asks besides.
 
+    ``line``: where the event loop asks the ledger; without it nothing can be posted.
+
     A check returns None or what is wrong. ``metrics`` renders Prometheus text for ``/metrics``.
     """
 
@@ -47,6 +50,7 @@ class Dependencies:
     settings: ApiSettings = field(default_factory=ApiSettings)
     checks: Mapping[str, Check] = field(default_factory=dict)
     metrics: Callable[[], bytes] | None = None
+    line: Line | None = None
 
     @property
     def database(self) -> Database:

@@ -8,10 +8,12 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from sakk import __version__
 from sakk.api.body import FORM, JSON
+from sakk.api.ledger_body import RECORDS, RESULTS
 from sakk.api.parameters import Parameters
 from sakk.api.route import Route, scopes
 from sakk.api.shapes import Error
 from sakk.core.idempotency import KEY_LENGTH_MAX
+from sakk.ledger.record import RECORD_SIZE
 
 REF = "#/components/schemas/{model}"
 Schema = dict[str, Any]
@@ -25,7 +27,7 @@ STATUSES = {
     405: "The path exists, but not with this method.",
     409: "A request with the same Idempotency-Key is being executed.",
     413: "The body is too large.",
-    415: "The body is neither JSON nor a form.",
+    415: "The body is of a type that is not read here.",
     429: "Too many requests; wait as long as `Retry-After` says.",
     500: "A fault of the server's.",
     503: "A part is away; the same request may succeed later.",
@@ -132,6 +134,8 @@ def _schemas(
     models: list[Model] = [(Error, "serialization")]
     for route in routes:
         models.append((route.parameters, "validation"))
+        if route.batch is not None:
+            models.append((route.batch, "validation"))
         models.append((route.returns, "serialization"))
     unique = list(dict.fromkeys(models))
     found, definitions = models_json_schema(unique, ref_template=REF)
@@ -172,6 +176,9 @@ def _operation(
         operation["requestBody"] = _request_body(
             route.parameters, references[route.parameters, "validation"], components
         )
+        if route.batch is not None:
+            batch = references[route.batch, "validation"]
+            _post_many(operation, references[route.parameters, "validation"], batch)
     else:
         parameters.extend(_query_parameters(route.parameters, components))
     return operation
@@ -193,6 +200,19 @@ def _request_body(
         "required": bool(schema.get("required")),
         "content": {JSON: {"schema": reference}, FORM: form},
     }
+
+
+def _post_many(operation: dict[str, Any], single: Schema, batch: Schema) -> None:
+    """A posting also takes many, and takes and answers records."""
+    body = operation["requestBody"]
+    either = {"anyOf": [single, batch]}
+    body["content"] = {
+        JSON: {"schema": either},
+        FORM: {"schema": either},
+        RECORDS: {"schema": {"type": "string", "format": "binary", "minLength": RECORD_SIZE}},
+    }
+    content = operation["responses"]["200"]["content"]
+    content[RESULTS] = {"schema": {"type": "string", "format": "binary"}}
 
 
 def _query_parameters(

@@ -87,6 +87,8 @@ class Pipeline:
                     return self._handled(route, request, prepared, context)
                 case Kind.command | Kind.two_steps:
                     return self._command(route, request, prepared)
+                case Kind.posting:
+                    raise AssertionError("a posting is answered by sakk.api.posting")
                 case _ as never:
                     assert_never(never)
         except Exception as error:
@@ -110,7 +112,7 @@ class Pipeline:
             now=now,
         )
         self.limits.count_request(caller.key.id)
-        _check_permitted(route, caller)
+        check_permitted(route, caller)
         _check_path(request.path_parameters)
         tree, typed = _tree(route, request)
         parameters = validate(route.parameters, tree, strict=typed)
@@ -190,7 +192,8 @@ class Pipeline:
             expand(route, replace(context, transaction=connection), document, paths)
 
 
-def _check_permitted(route: Route, caller: Caller) -> None:
+def check_permitted(route: Route, caller: Caller) -> None:
+    """Raise PermissionDenied where the key lacks the scope, or is not the operator's."""
     if not allows(caller.key, route.scope):
         raise PermissionDenied(
             f"This restricted API key does not have the scope {route.scope!r}. Add it to the key's"
@@ -199,7 +202,9 @@ def _check_permitted(route: Route, caller: Caller) -> None:
     if route.secret_key_only and caller.key.kind == KeyKind.restricted:
         raise PermissionDenied("A restricted key may not do this. Use a secret key.")
     if route.operator_only and not caller.is_operator:
-        raise PermissionDenied("Only a key of the operator's account may do this.")
+        raise PermissionDenied(
+            "Only a key of the operator's account may do this. Use that key, or ask the operator."
+        )
 
 
 def _check_path(parameters: Mapping[str, str]) -> None:

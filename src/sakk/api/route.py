@@ -29,6 +29,7 @@ Handler = Callable[..., Result]
 # Ids to documents, for one field of an object: {"customer": find_customers}.
 Expander = Callable[[Context, Sequence[str]], Mapping[str, Document]]
 H = TypeVar("H", bound=Handler)
+P = TypeVar("P", bound=Callable[..., Any])
 
 Method = Literal["GET", "POST", "DELETE"]
 Access = Literal["read", "write"]
@@ -41,6 +42,11 @@ class Kind(StrEnum):
     inquiry = "inquiry"
     command = "command"
     two_steps = "two_steps"
+    # Does not meet it: the ledger's own door (see ``sakk.api.posting``).
+    posting = "posting"
+
+
+WRITING = frozenset({Kind.command, Kind.two_steps, Kind.posting})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Route:
     operator_only: bool
     secret_key_only: bool
     expands: Mapping[str, Expander] = field(default_factory=dict)
+    # What a posting takes besides: a model of many, and bodies of records.
+    batch: type[Parameters] | None = None
 
     @property
     def scope(self) -> str:
@@ -106,6 +114,47 @@ class Resource:
             "POST", path, returns, operation, kind, operator_only, secret_key_only
         )
 
+    def lookup(
+        self, path: str, *, returns: type[BaseModel], operation: str, operator_only: bool = False
+    ) -> Callable[[H], H]:
+        """An inquiry whose parameters are too many for a query string: it changes nothing."""
+        return self._register("POST", path, returns, operation, Kind.inquiry, operator_only)
+
+    def posting(
+        self,
+        path: str,
+        *,
+        returns: type[BaseModel],
+        operation: str,
+        single: type[Parameters],
+        batch: type[Parameters],
+    ) -> Callable[[P], P]:
+        """What the operator posts to the ledger; the handler says which noun it is."""
+
+        def register(handler: P) -> P:
+            self.routes.append(
+                Route(
+                    method="POST",
+                    path=path,
+                    handler=handler,
+                    resource=self.name,
+                    access="write",
+                    kind=Kind.posting,
+                    operation=operation,
+                    parameters=single,
+                    takes_parameters=True,
+                    path_parameters=(),
+                    returns=returns,
+                    is_list=False,
+                    operator_only=True,
+                    secret_key_only=False,
+                    batch=batch,
+                )
+            )
+            return handler
+
+        return register
+
     def delete(
         self, path: str, *, returns: type[BaseModel], operation: str, operator_only: bool = False
     ) -> Callable[[H], H]:
@@ -130,7 +179,7 @@ class Resource:
                     path=path,
                     handler=handler,
                     resource=self.name,
-                    access="read" if method == "GET" else "write",
+                    access="write" if kind in WRITING else "read",
                     kind=kind,
                     operation=operation,
                     parameters=parameters,

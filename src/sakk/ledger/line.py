@@ -1,8 +1,9 @@
 """A line to the ledger for an event loop: one connection that carries many questions at once.
 
-What is asked in one turn of the loop goes out in one frame, each question a request of its own,
-and frames follow one another without waiting. So a thousand small questions cost the ledger's
-process a handful of frames, and one thread.
+What is asked in one turn of the loop goes out in one frame, each question a request of its own. Two
+frames may be under way: one that the ledger is making durable, and one for it to go on with. What
+is asked meanwhile waits for the first, so the busier the ledger is the more a frame carries, and a
+thousand small questions cost both processes a handful of frames.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from sakk.ledger.frame import (
 QUESTIONS_MAX = 8_192
 QUESTIONS_BYTES_MAX = 64 << 20
 FRAME_QUESTIONS_MAX = 1_024
+FRAMES_UNDER_WAY_MAX = 2
 QUESTION_BYTES = 16  # what a frame adds to a question, at most
 CONNECT_SECONDS_MAX = 5.0
 LATE_POLL_SECONDS = 1.0
@@ -113,7 +115,7 @@ class RemoteLine:
             if self._connecting is None and self._unsent:
                 self._connecting = asyncio.get_running_loop().create_task(self._connect())
             return
-        while self._unsent and self._connection.writable:
+        while self._unsent and self._connection.is_ready:
             self._connection.send(self._next_frame())
 
     def _next_frame(self) -> list[_Asked]:
@@ -149,8 +151,10 @@ class RemoteLine:
         self._connection = connection
         self._send()
 
-    def resumed(self) -> None:
-        self._send()
+    def ready(self) -> None:
+        """The connection takes another frame."""
+        if self._unsent:
+            self._send()
 
     def disconnected(self) -> None:
         self._connection = None
@@ -165,7 +169,12 @@ class _Connection(asyncio.Protocol):
         self._cutter = Cutter()
         self._frames: deque[tuple[float, list[_Asked]]] = deque()
         self._reason: object = "it closed the connection"
-        self.writable = True
+        self._writable = True
+
+    @property
+    def is_ready(self) -> bool:
+        """May another frame be sent?"""
+        return self._writable and len(self._frames) < FRAMES_UNDER_WAY_MAX
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -181,11 +190,11 @@ class _Connection(asyncio.Protocol):
         self._line.disconnected()
 
     def pause_writing(self) -> None:
-        self.writable = False
+        self._writable = False
 
     def resume_writing(self) -> None:
-        self.writable = True
-        self._line.resumed()
+        self._writable = True
+        self._line.ready()
 
     def send(self, frame: list[_Asked]) -> None:
         if not frame:
@@ -197,6 +206,7 @@ class _Connection(asyncio.Protocol):
         try:
             for payload in self._cutter.cut(data):
                 self._answered(payload)
+            self._line.ready()
         except NotAFrame as error:
             self._reason = error
             self.abort()

@@ -10,7 +10,9 @@ from starlette.types import ASGIApp
 
 from sakk.api.app import create_app
 from sakk.api.dependencies import ApiSettings, Dependencies
+from sakk.ledger.line import RemoteLine
 from sakk.runtime.metrics import announce_role, exposition
+from sakk.runtime.place import ledger_address
 from sakk.runtime.process import die_with_parent, report_ready
 from sakk.runtime.settings import Settings, load_settings
 from sakk.runtime.start import begin_process
@@ -55,6 +57,7 @@ def application() -> ASGIApp:
                 authentication_failures_per_minute=None if settings.sandbox else 60,
             ),
             metrics=exposition,
+            line=RemoteLine(ledger_address(settings)),
         )
     )
 

@@ -248,9 +248,12 @@ class LedgerTransfer:
 
 @dataclass(frozen=True, slots=True)
 class TransferQuery:
-    """Which transfers: all that is given must hold. Times are the ledger's (ns), both included."""
+    """Which transfers: all that is given must hold. Units and times are first and last, both
+    included; times are the ledger's (ns)."""
 
     account_id: int | None = None
+    unit_min: int | None = None
+    unit_max: int | None = None
     code: int | None = None
     user_data: int | None = None
     status: str | None = None
@@ -461,6 +464,8 @@ _AMOUNT, _UNIT = (LedgerTransfer.__slots__.index(name) for name in ("amount", "u
 def _conditions(query: TransferQuery, shard: int) -> tuple[list[str], dict[str, Any]]:
     conditions, parameters = ["t.shard = %(shard)s"], dict[str, Any](shard=shard)
     for name, value, condition in (
+        ("unit_min", query.unit_min, "t.unit >= %(unit_min)s"),
+        ("unit_max", query.unit_max, "t.unit <= %(unit_max)s"),
         ("code", query.code, "t.code = %(code)s"),
         ("status", query.status, "t.status = %(status)s"),
         ("timestamp_min", query.timestamp_min, "t.timestamp_ns >= %(timestamp_min)s"),
@@ -477,6 +482,16 @@ def _conditions(query: TransferQuery, shard: int) -> tuple[list[str], dict[str, 
         if query.user_data:
             conditions.append(f"t.user_data <> {NO_USER_DATA}")
     return conditions, parameters
+
+
+def projected_until(connection: Connection, *, shard: int = 0) -> int:
+    """The ledger's time (ns) up to which everything stands in these rows."""
+    until = run(
+        connection,
+        "SELECT timestamp_ns FROM ledger_cursors WHERE shard = %(shard)s",
+        {"shard": shard},
+    ).scalar()
+    return 0 if until is None else int(until)
 
 
 def remember_accounts(connection: Connection, rows: Sequence[AccountName]) -> None:

@@ -14,6 +14,7 @@ def pages() -> dict[str, str]:
     from sakk.runtime.reference.errors import errors_page
     from sakk.runtime.reference.events import events_page
     from sakk.runtime.reference.ledger import ledger_page
+    from sakk.runtime.reference.records import records_page
     from sakk.runtime.reference.settings import settings_page
 
     return {
@@ -21,5 +22,6 @@ def pages() -> dict[str, str]:
         "errors.md": errors_page(),
         "events.md": events_page(),
         "ledger.md": ledger_page(),
+        "ledger-records.md": records_page(),
         "settings.md": settings_page(),
     }

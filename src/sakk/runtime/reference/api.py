@@ -8,6 +8,7 @@ from sakk.api.app import ROUTES
 from sakk.api.openapi import REF, openapi_document
 from sakk.api.route import Route, scopes
 from sakk.core.idempotency import KEEP_HOURS, KEY_LENGTH_MAX
+from sakk.ledger.types import BATCH_MAX
 from sakk.runtime.reference.markdown import code, page, sentence, table
 from sakk.store.page import LIMIT_DEFAULT, LIMIT_MAX
 
@@ -62,7 +63,8 @@ def _conventions() -> str:
         "`enabled_events[]=*`. What is not in the tables is refused (`parameter_unknown`).",
         f"- **Again**: send every POST with an `Idempotency-Key` (1 to {KEY_LENGTH_MAX} printable "
         "ASCII characters). The same key and request give the same answer, and are carried out "
-        f"once. Keys are kept for at least {KEEP_HOURS} hours.",
+        f"once. Keys are kept for at least {KEEP_HOURS} hours. Postings to the ledger need none: "
+        "their ids do the same, for ever.",
         f"- **Lists** are newest first: `limit` (1 to {LIMIT_MAX}, default {LIMIT_DEFAULT}), "
         "`starting_after` and `ending_before` (an id), `created` (`created[gte]`, `[gt]`, "
         '`[lte]`, `[lt]`). They answer `{"object": "list", "url", "has_more", "data"}`.',
@@ -84,6 +86,12 @@ def _operation(route: Route, operation: Schema, schemas: dict[str, Schema]) -> s
         notes.append("Secret keys only.")
     if route.is_list:
         notes.append("A list.")
+    if route.batch is not None:
+        name = next(name for name in route.batch.model_fields if name != "expand")
+        notes.append(
+            f"One, or up to {BATCH_MAX:,} in a list under {code(name)}; or "
+            "[records](ledger-records.md)."
+        )
     if route.expands:
         notes.append(f"Expands {', '.join(code(name) for name in route.expands)}.")
     blocks = [
@@ -100,6 +108,8 @@ def _operation(route: Route, operation: Schema, schemas: dict[str, Schema]) -> s
 def _parameters(route: Route, operation: Schema, schemas: dict[str, Schema]) -> str:
     if route.method == "POST":
         content = operation["requestBody"]["content"]["application/json"]["schema"]
+        if route.batch is not None:
+            content = content["anyOf"][0]
         rows = list(_fields(_resolved(content, schemas), schemas))
     else:
         rows = [
