@@ -14,6 +14,7 @@ from sakk.client.errors import (
     ResourceMissingError,
     SakkError,
 )
+from sakk.client.ledger import LedgerAccountCreate, LedgerResult, LedgerTransferCreate
 from sakk.client.page import Page
 from sakk.client.transport import RetryPolicy
 
@@ -25,6 +26,9 @@ __all__ = [
     "ConnectionFailedError",
     "IdempotencyError",
     "InvalidRequestError",
+    "LedgerAccountCreate",
+    "LedgerResult",
+    "LedgerTransferCreate",
     "Page",
     "PermissionDeniedError",
     "RateLimitError",

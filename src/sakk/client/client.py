@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from sakk.client.errors import ApiError
+from sakk.client.ledger import Ledger
 from sakk.client.resources import (
     Accounts,
     Balances,
@@ -108,6 +109,7 @@ class SakkClient:
         self.currencies = Currencies(transport)
         self.customers = Customers(transport)
         self.events = Events(transport)
+        self.ledger = Ledger(transport)
         self.networks = Networks(transport)
         self.payins = PayIns(transport)
         self.payment_intents = PaymentIntents(transport)

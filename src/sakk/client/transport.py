@@ -107,18 +107,21 @@ class Transport:
         *,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        media_type: str = "application/json",
         idempotency_key: str | None = None,
     ) -> bytes:
         """Send, with retries, and return the body of a 2xx answer; raises from `SakkError`.
 
-        Every POST and DELETE carries an idempotency key; one is made if none is given.
+        A POST's parameters stand in ``body``, or as bytes of a media type in ``content``. Every
+        POST and DELETE carries an idempotency key; one is made if none is given.
         """
         key = None if method == "GET" else _key(idempotency_key)
         headers = self._headers(key)
-        content = None
         if method == "POST":
-            content = json.dumps(body or {}, separators=(",", ":"), allow_nan=False).encode()
-            headers["content-type"] = "application/json"
+            if content is None:
+                content = json.dumps(body or {}, separators=(",", ":"), allow_nan=False).encode()
+            headers["content-type"] = media_type
         pairs = _pairs(query or {})
         for retry in range(self._retry.retries_max + 1):
             last = retry == self._retry.retries_max
