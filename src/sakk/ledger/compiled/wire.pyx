@@ -469,12 +469,12 @@ cdef tuple place(bytes records, bint accounts, bint test):
 
 
 def place_transfers(bytes records not None, bint test):
-    """Records with ids and units in their mode's place; else None, an index and a field's offset."""
+    """Records placed as their mode says; else None, an index and a field's offset."""
     return place(records, False, test)
 
 
 def place_accounts(bytes records not None, bint test):
-    """Records with ids and units in their mode's place; else None, an index and a field's offset."""
+    """Records placed as their mode says; else None, an index and a field's offset."""
     return place(records, True, test)
 
 
