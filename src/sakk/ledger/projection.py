@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import psycopg
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from sakk.core.errors import Unavailable
 from sakk.ledger.outside import run
@@ -37,6 +37,11 @@ RETRY_SECONDS = 0.5
 MEASURE_SECONDS = 0.5
 PARTITION_RETRY_SECONDS = 60.0
 
+rows_written = Counter(
+    "sakk_ledger_projection_rows_total",
+    "Rows of all tables that the projection has inserted or changed.",
+    ["shard"],
+)
 lag_events = Gauge(
     "sakk_ledger_projection_lag_events",
     "Events of the journal that the projection has not written yet.",
@@ -156,6 +161,7 @@ async def project(outside: Rows, book: Book) -> int:
         book.forget()
         raise
     failpoint("ledger.project.after")
+    rows_written.labels(book.shard).inc(page.rows)
     return len(rows)
 
 
@@ -220,6 +226,7 @@ class Projector:
 
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
         outside, book = DatabaseRows(connection), new_book(self._shard)
+        self._measure(connection, at_rest=False)
         while not self._closing.is_set():
             self._wake.clear()
             moved = run(project(outside, book))
