@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from sakk.ledger import projection
 from sakk.ledger.calls import OpenLedger
@@ -16,6 +19,7 @@ from sakk.ledger.projection import Projector, catch_up, lag, wait_projected
 from sakk.ledger.types import Account, AccountFlags, Transfer, TransferFlags
 from sakk.ledger.verify import verify
 from sakk.ledger.writer import open_ledger
+from sakk.store import projection as store
 from sakk.store.database import Database
 from sakk.store.ledger import (
     AccountName,
@@ -175,6 +179,135 @@ def test_the_lag_is_known(database_url: str) -> None:
         found = lag(database_url)
     assert (found.rows, found.events) == (1, 3)
     assert found.seconds > 0
+
+
+def test_the_projection_trails_under_a_flood_and_catches_up(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "EVENTS_MAX", 16)
+    monkeypatch.setattr(projection, "MEASURE_SECONDS", 0.0)
+    with closing(open_with_accounts(database_url)) as ledger:
+        for k in range(40):
+            ledger.create_transfers([move(10 + 5 * k + each) for each in range(5)])
+        with psycopg.connect(database_url) as other:  # as a projector would that is in the way
+            other.execute("INSERT INTO ledger_cursors VALUES (0, 0, 0)")
+            projector = Projector(database_url)
+            _wait_for(lambda: projector.lag_events() == 203)
+            assert _gauge("lag_events") == 203
+            assert _gauge("lag_seconds") > 0
+            other.rollback()
+        wait_projected(database_url)
+        _wait_for(lambda: projector.lag_events() == 0)
+    projector.close()
+    assert (_gauge("lag_events"), _gauge("lag_seconds")) == (0, 0)
+    assert projector.failure is None
+    report = verify(database_url)
+    assert (report.ok, report.entries) == (True, 400)
+
+
+def _gauge(name: str) -> float:
+    return REGISTRY.get_sample_value(f"sakk_ledger_projection_{name}", {"shard": "0"}) or 0.0
+
+
+def _wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_long_lag_is_reckoned_from_its_beginning(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "COUNTED_ROWS_MAX", 2)
+    with closing(open_with_accounts(database_url)) as ledger:
+        for k in range(6):
+            ledger.create_transfers([move(10 + k)])
+    assert lag(database_url).rows == 7
+    assert lag(database_url).events == (3 + 1) + (3 + 1) * 5 // 2
+
+
+def test_a_row_that_contradicts_the_journal_stops_the_projector(database_url: str) -> None:
+    """It writes nothing over it, and the lag is seen to grow."""
+    with closing(open_with_accounts(database_url)) as ledger:
+        catch_up(database_url)
+        with psycopg.connect(database_url) as connection:
+            connection.execute("DELETE FROM ledger_accounts")
+        ledger.create_transfers([move(10)])
+        projector = Projector(database_url)
+        _wait_for(lambda: projector.failure is not None)
+        assert projector.lag_events() == 1
+    projector.close()
+    assert isinstance(projector.failure, KeyError)
+    assert rows(database_url, "SELECT count(*) FROM ledger_transfers") == [(0,)]
+
+
+MONTHS = [1_798_761_500, 1_798_761_700, 1_801_440_000]  # 2026-12-31, 2027-01-01, 2027-02-01
+
+
+def test_every_month_has_partitions_and_an_altered_row_in_any_is_named(database_url: str) -> None:
+    now = [0]
+    with closing(open_with_accounts(database_url, clock=lambda: now[0])) as ledger:
+        for number, second in enumerate(MONTHS):
+            now[0] = second * SECOND
+            ledger.create_transfers([move(10 + number, amount=number + 1)])
+            catch_up(database_url)
+    made = rows(
+        database_url,
+        "SELECT relid::regclass::text FROM pg_partition_tree('ledger_entries')"
+        " WHERE isleaf ORDER BY 1",
+    )
+    months = ["2026_12", "2027_01", "2027_02", "2027_03", "default"]
+    assert [name for (name,) in made if "1970" not in name] == [
+        f"ledger_entries_{month}" for month in months
+    ]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for month in months[:3]:
+            for table, column in (
+                ("ledger_transfers", "amount"),
+                ("ledger_entries", "balance_after"),
+                ("ledger_balances", "credits_posted"),
+            ):
+                partition = f"{table}_{month}"
+                connection.execute(f"UPDATE {partition} SET {column} = {column} + 1")
+                (at,) = rows(database_url, f"SELECT timestamp_ns FROM {partition} LIMIT 1")[0]
+                found = [each for each in verify(database_url).breaks if each.check == "projection"]
+                assert found
+                assert all(each.place.startswith(table) for each in found)
+                if table != "ledger_transfers":
+                    assert all(each.place.endswith(f"at {at}") for each in found)
+                connection.execute(f"UPDATE {partition} SET {column} = {column} - 1")
+    assert verify(database_url).ok
+
+
+def test_where_a_partition_cannot_be_made_nothing_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PARTITION_LOCK_MILLISECONDS", 1)
+    with closing(open_with_accounts(database_url)) as ledger:
+        ledger.create_transfers([move(10)])
+        with psycopg.connect(database_url) as reader:
+            reader.execute("SELECT count(*) FROM ledger_entries_default")
+            catch_up(database_url)
+        ledger.create_transfers([move(11)])
+        catch_up(database_url)  # the month's rows lie in the default partition: it stays so
+    assert rows(database_url, "SELECT count(*) FROM ledger_entries_default") == [(4,)]
+    assert verify(database_url).ok
+
+
+def test_a_month_that_the_operator_cut_otherwise_is_left_alone(database_url: str) -> None:
+    day = 86_400 * SECOND
+    now = 1_800_000_000 * SECOND // day * day
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "CREATE TABLE one_day PARTITION OF ledger_entries"
+            f" FOR VALUES FROM ({now}) TO ({now + day})"
+        )
+    with closing(open_with_accounts(database_url, clock=lambda: now + 100)) as ledger:
+        ledger.create_transfers([move(10)])
+    catch_up(database_url)
+    assert rows(database_url, "SELECT count(*) FROM one_day") == [(2,)]
+    assert verify(database_url).ok
 
 
 def test_two_projectors_write_every_row_once(database_url: str) -> None:

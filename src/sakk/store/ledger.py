@@ -45,12 +45,8 @@ PARTITIONED = ("ledger_transfers", "ledger_entries", "ledger_balances")
 # its entries' and these, so that most rows need no index by account.
 WITHOUT_ENTRY = "((flags & 10) <> 0 OR amount = 0)"
 NO_USER_DATA = "'00000000-0000-0000-0000-000000000000'"
-# Entries whose user's time is not the ledger's: close to it, or far from it (ns).
-NEAR_NS = 3_600_000_000_000
-NEAR = (
-    "(effective_at_ns <> timestamp_ns"
-    f" AND effective_at_ns - timestamp_ns BETWEEN -{NEAR_NS} AND {NEAR_NS})"
-)
+# Entries whose user's time is more than a minute (ns) from the ledger's.
+NEAR_NS = 60_000_000_000
 FAR = f"(effective_at_ns - timestamp_ns NOT BETWEEN -{NEAR_NS} AND {NEAR_NS})"
 
 
@@ -150,13 +146,6 @@ ledger_entries = Table(
     Column("balance_after", Units, nullable=False),
     PrimaryKeyConstraint("account_id", "timestamp_ns", "shard"),
     Index("ix_ledger_entries_effective", "account_id", "effective_at_ns", "timestamp_ns"),
-    Index(
-        "ix_ledger_entries_near",
-        "account_id",
-        "effective_at_ns",
-        postgresql_include=["timestamp_ns", "amount"],
-        postgresql_where=text(NEAR),
-    ),
     Index(
         "ix_ledger_entries_far",
         "account_id",
@@ -375,20 +364,19 @@ def balance_effective_at(connection: Connection, account_id: int, *, effective_a
     """Credits less debits of everything posted whose user's time is at or before a time (ns).
 
     What the ledger knew at that time, with what it learned later and without what was dated ahead.
-    An entry without a user's time of its own costs nothing here, and one whose time is near the
-    ledger's only around that time; those far from it are added up in their own index.
+    Entries whose two times are near each other are looked at around that time only; those that
+    were dated far from the ledger's are added up in an index of their own.
     """
+    late, ahead = (
+        "timestamp_ns > %(at)s AND effective_at_ns <= %(at)s",
+        ("timestamp_ns <= %(at)s AND effective_at_ns > %(at)s"),
+    )
     found = run(
         connection,
         f"SELECT coalesce(({_BALANCE_AT}), 0)"
-        f" + coalesce(({_SUM} {NEAR} AND effective_at_ns > %(at)s - {NEAR_NS}"
-        f" AND effective_at_ns <= %(at)s"
-        f" AND timestamp_ns > %(at)s AND timestamp_ns <= %(at)s + {NEAR_NS}), 0)"
-        f" - coalesce(({_SUM} {NEAR} AND effective_at_ns > %(at)s"
-        f" AND effective_at_ns <= %(at)s + {NEAR_NS}"
-        f" AND timestamp_ns <= %(at)s AND timestamp_ns > %(at)s - {NEAR_NS}), 0)"
-        f" + coalesce(({_SUM} {FAR} AND effective_at_ns <= %(at)s AND timestamp_ns > %(at)s), 0)"
-        f" - coalesce(({_SUM} {FAR} AND effective_at_ns > %(at)s AND timestamp_ns <= %(at)s), 0)",
+        f" + coalesce(({_SUM} {late} AND timestamp_ns <= %(at)s + {NEAR_NS} AND NOT {FAR}), 0)"
+        f" - coalesce(({_SUM} {ahead} AND timestamp_ns >= %(at)s - {NEAR_NS} AND NOT {FAR}), 0)"
+        f" + coalesce(({_SUM} {late} AND {FAR}), 0) - coalesce(({_SUM} {ahead} AND {FAR}), 0)",
         {"account": UUID(int=account_id), "at": effective_at_ns},
     )
     return int(found.scalar_one())

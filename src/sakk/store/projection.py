@@ -240,16 +240,18 @@ def account_fields(
     )
 
 
-def hold_fields(connection: psycopg.Connection[Any], ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
+def hold_fields(connection: psycopg.Connection[Any], ids: Sequence[bytes]) -> list[list[Any]]:
     """Projected open holds by id: id, debit account, credit account, amount, user data, unit,
     effective at, timestamp, timeout, code, flags."""
-    return _by_id(
+    # The state is looked at here: by its index PostgreSQL would read all holds that are open.
+    found = _by_id(
         connection,
         "SELECT id, debit_account_id, credit_account_id, amount, user_data, unit,"
-        " effective_at_ns, timestamp_ns, timeout_seconds, code, flags FROM ledger_transfers"
-        " WHERE id = ANY(%s::uuid[]) AND (flags & 2) <> 0 AND status = 'pending'",
+        " effective_at_ns, timestamp_ns, timeout_seconds, code, flags, status"
+        " FROM ledger_transfers WHERE id = ANY(%s::uuid[]) AND (flags & 2) <> 0",
         ids,
     )
+    return [fields for *fields, status in found if status == "pending"]
 
 
 def _by_id(

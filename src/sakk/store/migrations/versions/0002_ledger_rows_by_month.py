@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 WITHOUT_ENTRY = "((flags & 10) <> 0 OR amount = 0)"
-HOUR_NS = 3_600_000_000_000
+MINUTE_NS = 60_000_000_000
 BY_TIME = "RANGE (timestamp_ns)"
 
 
@@ -105,19 +105,13 @@ def _create_entries() -> None:
         ["account_id", "effective_at_ns", "timestamp_ns"],
         unique=False,
     )
-    apart = "effective_at_ns - timestamp_ns"
-    for name, where in (
-        (
-            "near",
-            f"(effective_at_ns <> timestamp_ns AND {apart} BETWEEN -{HOUR_NS} AND {HOUR_NS})",
+    op.create_index(
+        "ix_ledger_entries_far",
+        "ledger_entries",
+        ["account_id", "effective_at_ns"],
+        unique=False,
+        postgresql_include=["timestamp_ns", "amount"],
+        postgresql_where=sa.text(
+            f"(effective_at_ns - timestamp_ns NOT BETWEEN -{MINUTE_NS} AND {MINUTE_NS})"
         ),
-        ("far", f"({apart} NOT BETWEEN -{HOUR_NS} AND {HOUR_NS})"),
-    ):
-        op.create_index(
-            f"ix_ledger_entries_{name}",
-            "ledger_entries",
-            ["account_id", "effective_at_ns"],
-            unique=False,
-            postgresql_include=["timestamp_ns", "amount"],
-            postgresql_where=sa.text(where),
-        )
+    )
