@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.house import House, open_house
-from tests.crash.job import Merchant, open_merchant
+from tests.crash.house import House, await_true, open_house
+from tests.crash.job import Merchant, half_way, open_merchant
 
 FLOAT_CENTS = 200_000
 
@@ -21,11 +21,15 @@ def short_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="package")
 def house() -> Iterator[House]:
-    """A running sandbox, shared: everything in it ends well in spite of the tests."""
+    """A running sandbox, shared: everything in it ends well in spite of the tests.
+
+    Its first network has blocks all the time, the second one where a test asks for them.
+    """
     with tempfile.TemporaryDirectory(prefix="sakk-crash-") as folder:
         opened = open_house(Path(folder))
         try:
-            yield opened
+            with opened.miner.at(0):
+                yield opened
         finally:
             code = opened.close()
         assert code == 0, opened.said()
@@ -38,4 +42,6 @@ def merchant(house: House) -> Iterator[Merchant]:
         funding = opened.begin(cents=FLOAT_CENTS)
         opened.pay(funding)
         opened.await_end(funding)
+        with house.miner.at(1):
+            await_true(lambda: not half_way(house), "the treasury's gas to be booked")
         yield opened

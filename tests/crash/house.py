@@ -10,8 +10,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import psycopg
 
+from sakk.rails.sandbox.rpc import LocalRpc
 from sakk.rails.sandbox.wallet import Wallet
 
 POLL_SECONDS = 0.02
@@ -27,7 +30,8 @@ WAIT_SECONDS_MAX = 60.0
 START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 30.0
 RETRY_SECONDS = 0.05
-LEASE_SECONDS = 2
+BLOCK_SECONDS = 0.1
+LEASE_SECONDS = 1
 WEBHOOK_TIMEOUT_SECONDS = 1
 ROLES = ("ledger", "signer", "worker", "watcher", "api")
 # Answers after which a client sends the same request again, under the same key.
@@ -120,6 +124,45 @@ class Client:
         raise AssertionError(f"no answer in {WAIT_SECONDS_MAX:g} s, the last was {said}")
 
 
+class Miner:
+    """Blocks for the networks where something is going on, and for no other.
+
+    Following a chain costs the house CPU time, and a node that mines by itself goes on while a
+    test takes blocks away.
+    """
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._nodes = [LocalRpc(url) for url in urls]
+        self._busy: set[int] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._mine, name="miner")
+        self._thread.start()
+
+    @contextmanager
+    def at(self, index: int) -> Iterator[None]:
+        """Blocks for a network until the end of this; none is under way afterwards."""
+        with self._lock:
+            self._busy.add(index)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(index)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        for node in self._nodes:
+            node.close()
+
+    def _mine(self) -> None:
+        while not self._stop.wait(BLOCK_SECONDS):
+            with self._lock:
+                for index in self._busy:
+                    self._nodes[index].call("evm_mine")
+
+
 @dataclass(slots=True)
 class House:
     """A running sandbox."""
@@ -130,7 +173,9 @@ class House:
     stderr: Path
     sockets: Path
     environment: dict[str, str]
+    miner: Miner
     _clients: list[httpx2.Client] = field(default_factory=list)
+    _connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -163,6 +208,24 @@ class House:
         http = httpx2.Client(base_url=self.description["api"], headers=headers, timeout=30)
         self._clients.append(http)
         return Client(http)
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]] | None:
+        """What the database says; None while it is down.
+
+        One connection as long as it lives: tests ask often, and each costs PostgreSQL a process.
+        """
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(self.database_url, autocommit=True)
+            return self._connection.execute(statement, values).fetchall()
+        except psycopg.OperationalError:
+            self._hang_up()
+            return None
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     # Processes
 
@@ -226,9 +289,11 @@ class House:
 
     def close(self) -> int:
         """SIGTERM, and the exit code."""
+        self.miner.close()
         for client in self._clients:
             client.close()
         self._clients.clear()
+        self._hang_up()
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -244,8 +309,8 @@ class House:
         return self.stderr.read_text("utf-8", "replace")[-8_000:]
 
 
-def open_house(folder: Path, *, block_seconds: float = 0.25, networks: int = 2) -> House:
-    """Start a sandbox with quick leases and failpoints that a file arms."""
+def open_house(folder: Path, *, networks: int = 2) -> House:
+    """Start a sandbox with quick leases, failpoints that a file arms, and blocks by ``miner``."""
     failpoints, sockets = folder / "failpoints", folder / "s"
     for path in (failpoints, sockets):
         path.mkdir(parents=True)
@@ -264,7 +329,7 @@ def open_house(folder: Path, *, block_seconds: float = 0.25, networks: int = 2) 
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "sakk.cli", "sandbox", "--json"),
-                *("--networks", str(networks), "--block-time", str(block_seconds)),
+                *("--networks", str(networks), "--block-time", "0"),
             ],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -280,4 +345,6 @@ def open_house(folder: Path, *, block_seconds: float = 0.25, networks: int = 2) 
         process.wait()
         process.stdout.close()
         raise AssertionError(f"the sandbox did not start: {stderr.read_text()[-8_000:]}")
-    return House(process, json.loads(line), failpoints, stderr, sockets, environment)
+    description = json.loads(line)
+    miner = Miner([network["rpc"] for network in description["networks"]])
+    return House(process, description, failpoints, stderr, sockets, environment, miner)
