@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
 
 from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.store.database import Database, open_database
@@ -34,7 +34,7 @@ _numbers = count(1)
 def pytest_configure_node(node: Any) -> None:
     """In the controller, before each worker starts: tell it where the cluster is."""
     if not _shared:
-        _shared.append(start_postgres(ephemeral=True))
+        _shared.append(_start_cluster())
     node.workerinput["postgres_url"] = _shared[0].url("postgres")
 
 
@@ -52,7 +52,7 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     if given is not None:
         yield given
         return
-    with start_postgres(ephemeral=True) as postgres:
+    with _start_cluster() as postgres:
         yield postgres.url("postgres")
 
 
@@ -88,10 +88,23 @@ def empty_database_url(postgres_url: str, request: pytest.FixtureRequest) -> Ite
     yield from _fresh(postgres_url, request, "")
 
 
+@pytest.fixture(scope="session")
+def _engine(postgres_url: str) -> Engine:
+    """The engine whose compiled statements the engines of all tests share."""
+    database = open_database(postgres_url)
+    with database.begin():
+        pass  # the first connection tells the dialect about the server
+    database.close()
+    return database.engine
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str, _engine: Engine) -> Iterator[Database]:
     """This test's database, open."""
     opened = open_database(database_url)
+    # To compile the same statements for every test anew would be a tenth of the suite's time.
+    opened.engine.dialect = _engine.dialect
+    opened.engine._compiled_cache = _engine._compiled_cache
     yield opened
     opened.close()
 
@@ -99,6 +112,19 @@ def database(database_url: str) -> Iterator[Database]:
 def sibling(url: str, database: str) -> str:
     """The address of another database of the same server."""
     return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def _start_cluster() -> Postgres:
+    """The run's cluster, as the product makes it but for the passwords.
+
+    To prove one costs either side more than all else that a connection does, and tests open
+    thousands; ``tests/runtime`` has clusters of its own.
+    """
+    postgres = start_postgres(ephemeral=True)
+    (postgres.cluster / "pg_hba.conf").write_text("local all all trust\n")
+    with psycopg.connect(postgres.url("postgres")) as admin:
+        admin.execute("SELECT pg_reload_conf()")
+    return postgres
 
 
 def _fresh(admin_url: str, request: pytest.FixtureRequest, template: str) -> Iterator[str]:

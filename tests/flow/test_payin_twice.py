@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.flow.harness import ROUNDS_MAX, World
+from tests.flow.harness import World
+from tests.flow.wiring import ROUNDS_MAX
 
 from sakk.core.errors import Unavailable
 from sakk.flow import post, reverse

@@ -2,16 +2,20 @@
 
 import contextlib
 import dataclasses
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exists, select, union_all
 from tests.chain import Chain
 
 from sakk.core import caip
 from sakk.core.network import Asset, Network, Quirk
+from sakk.core.transaction import TransactionStatus
+from sakk.flow.build import WAIT_TURN
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
 from sakk.flow.watch import watch_stage
@@ -26,9 +30,13 @@ from sakk.signing.server import serve
 from sakk.store import network
 from sakk.store.address import put_treasury, put_wallet
 from sakk.store.database import Database
+from sakk.store.payout import payouts
 from sakk.store.seed import seed_currencies
+from sakk.store.sweep import sweeps
+from sakk.store.transaction import transactions
 
 CONFIRMATIONS = 2
+ROUNDS_MAX = 400
 SIGNER_READY_SECONDS_MAX = 10.0
 WHOLE_TOKEN = 10**6
 # Above any deposit of a test: such an address is never collected.
@@ -41,17 +49,57 @@ class WorldClock:
     def __init__(self) -> None:
         self._ahead = timedelta()
         self._last = datetime.min.replace(tzinfo=UTC)
+        self._is_held = False
         self._lock = threading.Lock()
 
     def __call__(self) -> datetime:
         with self._lock:
-            moment = datetime.now(UTC) + self._ahead
-            self._last = max(moment, self._last + timedelta(milliseconds=1))
+            if self._is_held:
+                self._last += timedelta(microseconds=1)
+            else:
+                moment = datetime.now(UTC) + self._ahead
+                self._last = max(moment, self._last + timedelta(milliseconds=1))
             return self._last
 
     def advance(self, span: timedelta) -> None:
         with self._lock:
             self._ahead += span
+            self._last += span if self._is_held else timedelta()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile no time passes but by ``advance``: what is due does not hang on our speed."""
+        self()
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+
+
+def run_until_rest(stages: Sequence[Stage]) -> int:
+    """Run stages in turn until each has moved nothing since anything was moved."""
+    total = resting = 0
+    for stage in itertools.islice(itertools.cycle(stages), ROUNDS_MAX * len(stages)):
+        moved = stage.run()
+        total += moved
+        resting = 0 if moved else resting + 1
+        if resting == len(stages):
+            return total
+    raise AssertionError(f"these stages never come to rest, the last was {stage.name}")
+
+
+def turn_comes(database: Database, now: datetime) -> bool:
+    """Does something wait for a transaction of its sender that has been signed meanwhile?"""
+    stuck = exists().where(transactions.c.status == TransactionStatus.built.value)
+    waiting = [
+        select(table.c.id).where(
+            table.c.retry_at > now, table.c.retry_at <= now + WAIT_TURN, ~stuck
+        )
+        for table in (payouts, sweeps)
+    ]
+    with database.begin() as connection:
+        return connection.execute(union_all(*waiting).limit(1)).first() is not None
 
 
 def watchers(parts: Parts) -> list[Stage]:
@@ -204,3 +252,13 @@ def serving_signer(
     finally:
         stop.set()
         thread.join()
+
+
+def await_true(condition: Callable[[], bool], *, seconds_max: float = 10.0) -> None:
+    """Wait until something another thread or process does has happened."""
+    deadline = time.monotonic() + seconds_max
+    for pause in itertools.repeat(0.01):
+        if condition():
+            return
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(pause)

@@ -15,6 +15,7 @@ SakkError
 
 import itertools
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -161,6 +162,7 @@ class Rpc:
             headers={"content-type": "application/json"},
             follow_redirects=False,
             trust_env=False,
+            verify=_certificates(),
         )
         self._timeout_seconds = timeout_seconds
         self._attempts_max = attempts_max
@@ -317,6 +319,12 @@ class Rpc:
             # The error's own text may hold the URL with its credentials.
             raise RpcUnavailable(f"{provider.shown}: {type(error).__name__}") from None
         return b"".join(chunks)
+
+
+@lru_cache(maxsize=1)
+def _certificates() -> ssl.SSLContext:
+    """The certificates that providers are checked by, read once a process."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _provider(url: str) -> _Provider:
