@@ -168,7 +168,11 @@ class Writer:
     def close(self) -> None:
         """Finish what was accepted, and let the shard go."""
         self.ask_to_close()
-        run(self._task.ended())
+        run(self.ended())
+
+    async def ended(self) -> None:
+        """Wait until it has stopped, for whatever reason."""
+        await self._task.ended()
 
     def ask_to_close(self) -> None:
         """Accept nothing more, and end after what was accepted."""
@@ -293,7 +297,7 @@ class Writer:
                     return
             except psycopg.Error:
                 await self._outside.sleep(RECOVERY_PAUSE_SECONDS)
-        raise OutcomeUnknown("the ledger's journal cannot be reached; repeat with the same ids")
+        raise Unavailable("the ledger's journal cannot be reached")
 
     async def _check_fence(self) -> None:
         """Before an answer from memory: is this still the writer?"""
@@ -343,8 +347,8 @@ class Writer:
         for call in group:
             if call.answer.done():
                 continue
-            unknown = OutcomeUnknown(f"{failure.message}; repeat with the same ids")
-            call.answer.set_exception(unknown if call.op.writes else type(failure)(failure.message))
+            error = OutcomeUnknown if call.op.writes else type(failure)
+            call.answer.set_exception(error(f"{failure.message}; repeat with the same ids"))
         for call in waiting:
             call.answer.set_exception(type(failure)(failure.message))
 
