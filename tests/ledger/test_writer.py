@@ -1,14 +1,9 @@
 """The writer: durable before it answers, the same after every restart, alone on its shard."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -37,7 +32,6 @@ from sakk.store import journal as store
 
 S = CreateTransferStatus
 SECOND = 1_000_000_000
-FLOOD = Path(__file__).with_name("flood.py")
 
 
 def move(identifier: int, amount: int = 1, **more: Any) -> Transfer:
@@ -364,98 +358,6 @@ def test_a_full_queue_asks_to_come_back(database_url: str, monkeypatch: pytest.M
             assert first.result()[0].status == S.created
             assert [future.result()[0].status for future in finished] == [S.created] * 3
         assert posted(ledger) == 4
-
-
-# Crashes of real processes
-
-
-@contextmanager
-def flooding(database_url: str, first: int) -> Iterator[subprocess.Popen[str]]:
-    """A real process that posts until it is killed; dead in any case when the block ends."""
-    with subprocess.Popen(
-        [sys.executable, str(FLOOD), database_url, str(first), "4"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            process.kill()
-
-
-def read_lines(process: subprocess.Popen[str], count: int) -> list[str]:
-    assert process.stdout is not None
-    return [process.stdout.readline() for _ in range(count)]
-
-
-def test_kill_9_under_load_loses_nothing_and_doubles_nothing(database_url: str) -> None:
-    acknowledged: dict[int, int] = {}
-    for attempt in range(3):
-        with flooding(database_url, 10_000_000 * (attempt + 1)) as process:
-            lines = read_lines(process, 300)
-            process.kill()
-            assert process.stdout is not None
-            lines += process.stdout.readlines()
-        for line in lines:
-            if line.endswith("\n"):
-                identifier, status, timestamp = line.split()
-                assert status == "created"
-                acknowledged[int(identifier)] = int(timestamp)
-    assert len(acknowledged) >= 900
-    with opened(database_url) as ledger:
-        ids = list(acknowledged)
-        for start in range(0, len(ids), BATCH_MAX):
-            part = ids[start : start + BATCH_MAX]
-            found = ledger.lookup_transfers(part)
-            assert [t and t.timestamp for t in found] == [acknowledged[k] for k in part]
-        again = ledger.create_transfers([move(ids[0], amount=ids[0])])
-        assert again == [TransferResult(S.exists, acknowledged[ids[0]])]
-    catch_up(database_url)
-    report = verify(database_url)
-    assert report.breaks == []
-    with psycopg.connect(database_url) as connection:
-        row = connection.execute(
-            "SELECT count(*), count(DISTINCT id), sum(amount) FROM ledger_transfers"
-        ).fetchone()
-        total = connection.execute(
-            "SELECT credits_posted FROM ledger_accounts WHERE id = %s",
-            ("00000000-0000-0000-0000-000000000002",),
-        ).fetchone()
-    assert row is not None
-    assert total is not None
-    assert row[0] == row[1] >= len(acknowledged)
-    assert row[2] == total[0]
-
-
-def test_a_paused_writer_finds_itself_fenced_and_answers_nothing_more(database_url: str) -> None:
-    with flooding(database_url, 10_000_000) as process, ExitStack() as stack:
-        lines = read_lines(process, 100)
-        os.kill(process.pid, signal.SIGSTOP)
-        ledger = stack.enter_context(opened(database_url))
-        # The successor waited for an append under way; from here on it alone decides.
-        first = ledger.create_transfers([move(1)])[0]
-        before = posted(ledger)
-        os.kill(process.pid, signal.SIGCONT)
-        assert process.stdout is not None
-        stopped: list[str] = []
-        while len(stopped) < 4:
-            line = process.stdout.readline()
-            assert line
-            (stopped if line.startswith("stopped") else lines).append(line)
-        assert {line.split()[1] for line in stopped} <= {
-            "outcome_unknown",
-            "ledger_fenced",
-            "unavailable",
-        }
-        acknowledged = [line.split() for line in lines]
-        assert all(int(timestamp) < first.timestamp for _, _, timestamp in acknowledged)
-        found = ledger.lookup_results([int(identifier) for identifier, _, _ in acknowledged])
-        assert None not in found
-        assert posted(ledger) == before
-    assert verify(database_url).ok
 
 
 # Snapshots
