@@ -3,6 +3,7 @@
 import threading
 
 from sakk.core.errors import Unavailable
+from sakk.core.shard import CHART, SHARD_MAP
 from sakk.ledger.projection import Projector
 from sakk.ledger.server import serve_ledger
 from sakk.ledger.writer import open_ledger
@@ -13,8 +14,11 @@ from sakk.runtime.settings import Settings
 
 def run_ledger(settings: Settings, stop: threading.Event) -> None:
     url = database_url(settings)
-    projector = Projector(url)
-    ledger = open_ledger(url, on_append=projector.wake, lag_events=projector.lag_events)
+    shard = SHARD_MAP.shard_of(CHART)
+    projector = Projector(url, shard=shard)
+    ledger = open_ledger(
+        url, shard=shard, on_append=projector.wake, lag_events=projector.lag_events
+    )
     report = threading.Timer(0.05, report_ready)
     report.start()
     try:
