@@ -1,7 +1,7 @@
 """SIGKILL of the real server, ``sakk serve --role ledger``, in the middle of a flood, many times.
 
-Clients stand outside and live on: they repeat the same ids until they are answered. ``SAKK_KILLS``
-kills as often as it says (``make soak``).
+Clients stand outside and live on: they repeat the same ids until they are answered. ``make soak``
+kills many more times.
 """
 
 import os
@@ -36,7 +36,7 @@ from sakk.runtime.process import READY, READY_VARIABLE
 
 S = CreateTransferStatus
 SAKK = str(Path(sys.executable).with_name("sakk"))
-KILLS = int(os.environ.get("SAKK_KILLS", "4"))
+KILLS = 60 if os.environ.get("SAKK_SOAK") else 4
 CLIENTS = 4
 CHAIN = 3
 BATCH = 5
