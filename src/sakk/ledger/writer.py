@@ -442,4 +442,6 @@ async def _store_snapshot(outside: Outside, head: JournalRow, frozen: Frozen) ->
     except (psycopg.Error, OSError):
         log.exception("ledger_snapshot_failed", shard=head.shard, sequence=head.sequence)
         return
+    finally:
+        frozen.close()
     snapshot_time.labels(str(head.shard)).set(outside.now() / NANOSECONDS)
