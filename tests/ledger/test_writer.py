@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 import sakk.ledger.writer as writer_module
 from sakk.core.errors import ParameterInvalid, RateLimited, Unavailable
@@ -358,6 +359,31 @@ def test_a_full_queue_asks_to_come_back(database_url: str, monkeypatch: pytest.M
             assert first.result()[0].status == S.created
             assert [future.result()[0].status for future in finished] == [S.created] * 3
         assert posted(ledger) == 4
+
+
+def test_transfers_wait_for_statements_that_are_too_far_behind(database_url: str) -> None:
+    behind = [0]
+    with opened(database_url, lag_events=lambda: behind[0]) as ledger:
+        behind[0] = writer_module.LAG_EVENTS_MAX + 1
+        with pytest.raises(RateLimited) as caught:
+            ledger.create_transfers([move(1)])
+        assert caught.value.retry_after_seconds == writer_module.LAG_RETRY_SECONDS
+        assert posted(ledger) == 0  # reads go on
+        behind[0] -= 1
+        assert ledger.create_transfers([move(1)])[0].status == S.created
+
+
+def test_the_writer_counts_its_groups(database_url: str) -> None:
+    def value(name: str) -> float:
+        return REGISTRY.get_sample_value(name, {"shard": "9"}) or 0.0
+
+    with opened(database_url, shard=9) as ledger:
+        rows = value("sakk_ledger_append_seconds_count")
+        ledger.create_transfers([move(1), move(2), move(3)])
+        assert value("sakk_ledger_append_seconds_count") == rows + 1
+        assert value("sakk_ledger_group_events_sum") == 5
+        assert value("sakk_ledger_snapshot_behind_events") == 5
+        assert value("sakk_ledger_queue_events") == 3
 
 
 # Snapshots

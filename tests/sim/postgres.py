@@ -350,7 +350,12 @@ class SimulatedJournal:
         return payload
 
     async def save_snapshot(self, row: SnapshotRow, parts: Iterable[bytes]) -> None:
-        await self._connection.ask(lambda: self._server.save_snapshot(row, list(parts)))
+        sent: list[bytes] = []
+        for part in parts:
+            sent.append(part)
+            # The machine goes on between two parts.
+            await self._read(lambda _state: None)
+        await self._connection.ask(lambda: self._server.save_snapshot(row, sent))
 
     async def reconnect(self) -> None:
         self._connection.cut()

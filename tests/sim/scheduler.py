@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-EVENTS_MAX = 200_000
+EVENTS_MAX = 60_000
 
 
 class Stuck(AssertionError):

@@ -21,6 +21,9 @@ import psycopg
 from sakk.store import journal as store
 from sakk.store.journal import JournalRow, SnapshotRow
 
+PAGE_BYTES = 32 << 20
+PAGE_ROWS_MAX = 4_096
+
 T = TypeVar("T")
 
 
@@ -140,6 +143,7 @@ class DatabaseJournal:
         self.shard = shard
         self._url = url
         self._warned = False
+        self._page_rows = store.PAGE_ROWS
         self._connection = self._connect()
 
     def __enter__(self) -> Self:
@@ -170,7 +174,11 @@ class DatabaseJournal:
         return store.journal_row(self._connection, self.shard, sequence)
 
     async def rows_after(self, sequence: int) -> list[JournalRow]:
-        return store.journal_after(self._connection, self.shard, sequence, limit=store.PAGE_ROWS)
+        rows = store.journal_after(self._connection, self.shard, sequence, limit=self._page_rows)
+        # The next page is as long, in bytes, however long its rows are.
+        size = sum(len(row.payload) for row in rows) or 1
+        self._page_rows = max(1, min(PAGE_ROWS_MAX, PAGE_BYTES * len(rows) // size))
+        return rows
 
     async def snapshots(self) -> list[SnapshotRow]:
         return store.snapshots(self._connection, self.shard)

@@ -45,9 +45,10 @@ LAG_EVENTS_MAX = 10_000_000
 LAG_RETRY_SECONDS = 5
 SNAPSHOT_EVENTS = 500_000
 SNAPSHOT_EVENTS_AT_CLOSE = 20_000
-# A snapshot writes the whole state: after a quarter more of it, that costs four times the journal
-# at most, and a start replays a fifth.
+# A snapshot writes the whole state: it waits for a quarter more of it.
 SNAPSHOT_GROWTH = 4
+# What it takes to replay a row of the journal, beside its events.
+ROW_EVENTS = 16
 RECOVERY_SECONDS_MAX = 30.0
 RECOVERY_PAUSE_SECONDS = 0.1
 IDLE_SECONDS_MAX = 1.0
@@ -108,6 +109,7 @@ class Writer:
         epoch: int,
         machine: Machine,
         head: JournalRow,
+        replayed_rows: int,
         replayed_events: int,
         on_append: Callable[[], None],
         lag_events: Callable[[], int],
@@ -121,6 +123,7 @@ class Writer:
         self._head = head
         self._on_append = on_append
         self._lag_events = lag_events
+        self._rows_since_snapshot = replayed_rows
         self._events_since_snapshot = replayed_events
         self._snapshot: Task | None = None
         self._waiting: deque[_Call] = deque()
@@ -263,6 +266,7 @@ class Writer:
             call.answer.set_result(answer.results)
         self._on_append()
         self._group_events.observe(count)
+        self._rows_since_snapshot += 1
         self._events_since_snapshot += count
         self._snapshot_events.set(self._events_since_snapshot)
         if self._snapshot_is_due():
@@ -317,8 +321,12 @@ class Writer:
         if epoch != self._epoch:
             raise _fenced()
 
+    def _replay_events(self) -> int:
+        """What a start would have to replay, told in events of long rows."""
+        return self._events_since_snapshot + ROW_EVENTS * self._rows_since_snapshot
+
     def _snapshot_is_due(self) -> bool:
-        events = self._events_since_snapshot
+        events = self._replay_events()
         is_grown = events * SNAPSHOT_GROWTH >= self._machine.transfer_count
         return events >= SNAPSHOT_EVENTS and is_grown
 
@@ -326,14 +334,14 @@ class Writer:
         """Copy the state here; compress and store it in a task and over a connection of its own."""
         if self._snapshot is not None and self._snapshot.is_alive():
             return
-        self._events_since_snapshot = 0
+        self._rows_since_snapshot = self._events_since_snapshot = 0
         work = _store_snapshot(self._outside, self._head, self._machine.freeze())
         self._snapshot = self._outside.start(f"ledger-snapshot-{self._shard}", work)
 
     async def _snapshot_at_close(self) -> None:
         if self._snapshot is not None:
             await self._snapshot.ended()
-        if self._events_since_snapshot >= SNAPSHOT_EVENTS_AT_CLOSE:
+        if self._replay_events() >= SNAPSHOT_EVENTS_AT_CLOSE:
             self._begin_snapshot()
 
     def _turn_away(self, group: Sequence[_Call], failure: SakkError) -> None:
@@ -360,15 +368,11 @@ async def open_writer(
     lag_events: Callable[[], int] = lambda: 0,
 ) -> Writer:
     """Become the shard's writer: fence off whoever was it, restore the machine, and start."""
-    replayed = 0
-
-    def count_row(row: JournalRow) -> None:
-        nonlocal replayed
-        replayed += row.count
+    counts: list[int] = []
 
     try:
         epoch = await _take_epoch(outside)
-        machine, head = await restore(outside.journal, on_row=count_row)
+        machine, head = await restore(outside.journal, on_row=lambda row: counts.append(row.count))
     except BaseException:
         outside.journal.close()
         raise
@@ -377,7 +381,8 @@ async def open_writer(
         epoch=epoch,
         machine=machine,
         head=head,
-        replayed_events=replayed,
+        replayed_rows=len(counts),
+        replayed_events=sum(counts),
         on_append=on_append,
         lag_events=lag_events,
     )
