@@ -1,5 +1,7 @@
 """The writer: durable before it answers, the same after every restart, alone on its shard."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -288,6 +290,29 @@ def test_backends_killed_under_load_lose_and_double_nothing(database_url: str) -
                 )
         assert {future.result()[0].status for future in futures} == {S.created}
         assert posted(ledger) == 200
+    assert verify(database_url).ok
+
+
+def test_a_server_that_hangs_is_not_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(database_url) as ledger, psycopg.connect(database_url, autocommit=True) as admin:
+        row = admin.execute(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE application_name = 'sakk-ledger' AND datname = current_database()"
+        ).fetchone()
+        assert row is not None
+        monkeypatch.setattr(store, "ANSWER_SECONDS_MAX", 0.3)
+        rows = journal_rows(database_url)
+        os.kill(row[0], signal.SIGSTOP)
+        try:
+            # The row is longer than what the socket holds: it waits while it is being sent.
+            batch = [move(k) for k in range(1, BATCH_MAX + 1)]
+            assert {each.status for each in ledger.create_transfers(batch)} == {S.created}
+        finally:
+            os.kill(row[0], signal.SIGCONT)
+        assert journal_rows(database_url) == rows + 1
+        assert posted(ledger) == BATCH_MAX
     assert verify(database_url).ok
 
 

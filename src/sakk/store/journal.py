@@ -3,13 +3,16 @@
 The writer and the projector speak psycopg on connections of their own (``connect``).
 """
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from select import POLLIN, POLLOUT, poll
 from typing import Any
 
 import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus, Format
+from psycopg.pq.abc import PGresult
 from psycopg.rows import class_row
 from sqlalchemy import DDL, BigInteger, Column, Integer, LargeBinary, Table, Text, event
 
@@ -19,6 +22,7 @@ from sakk.store.schema import Timestamp, metadata
 GENESIS = bytes(32)
 SNAPSHOTS_KEPT = 2
 PAGE_ROWS = 64
+ANSWER_SECONDS_MAX = 30.0
 
 
 def _uncompressed(table: str) -> DDL:
@@ -126,31 +130,28 @@ def take_epoch(connection: psycopg.Connection[Any], shard: int, *, taken_by: str
     return int(row[0])
 
 
-def current_epoch(connection: psycopg.Connection[Any], shard: int) -> int | None:
-    """The epoch that may append now."""
-    row = connection.execute(
-        "SELECT epoch FROM ledger_epochs WHERE shard = %s", (shard,), prepare=True
-    ).fetchone()
-    return None if row is None else int(row[0])
-
-
+_EPOCH = b"SELECT epoch FROM ledger_epochs WHERE shard = $1"
 _APPEND = b"""\
 WITH fence AS (SELECT 1 FROM ledger_epochs WHERE shard = $1 AND epoch = $2 FOR SHARE)
 INSERT INTO ledger_journal
   (shard, sequence, epoch, timestamp_ns, count, previous_hash, hash, payload)
 SELECT $1::int, $3::bigint, $2::bigint, $4::bigint, $5::int, $6::bytea, $7::bytea, $8::bytea
 FROM fence"""
-_APPEND_NAME = b"ledger_append"
-_BINARY = (Format.BINARY,) * 8
 _UNKNOWN_STATEMENT = b"26000"
+
+
+def current_epoch(connection: psycopg.Connection[Any], shard: int) -> int | None:
+    """The epoch that may append now."""
+    result = _ask(connection, b"ledger_epoch", _EPOCH, (shard.to_bytes(4, "big"),))
+    epoch = result.get_value(0, 0)
+    return None if epoch is None else int.from_bytes(epoch, "big")
 
 
 def append(connection: psycopg.Connection[Any], row: JournalRow) -> bool:
     """Append a row and make it durable; False if the row's epoch is no longer the last.
 
     The share lock orders appends against ``take_epoch``: a new writer waits for an append under
-    way and then sees it. By libpq itself: psycopg's cursor would take longer than the rest of what
-    happens here. The statement is prepared when a connection does not know it.
+    way and then sees it.
     """
     values = (
         row.shard.to_bytes(4, "big"),
@@ -162,16 +163,59 @@ def append(connection: psycopg.Connection[Any], row: JournalRow) -> bool:
         row.hash,
         row.payload,
     )
+    return _ask(connection, b"ledger_append", _APPEND, values).command_tuples == 1
+
+
+def _ask(
+    connection: psycopg.Connection[Any], name: bytes, statement: bytes, values: Sequence[bytes]
+) -> PGresult:
+    """Run a statement whose parameters are in binary; it is prepared where it is not known.
+
+    By libpq itself: psycopg's cursor takes longer than all else that happens here, and has no
+    limit to its wait. OperationalError after ``ANSWER_SECONDS_MAX``, with the connection closed;
+    whether it happened is not known then.
+    """
     server = connection.pgconn
-    result = server.exec_prepared(_APPEND_NAME, values, _BINARY)
+    formats = (Format.BINARY,) * len(values)
+    server.send_query_prepared(name, values, formats, result_format=Format.BINARY)
+    result = _result(connection)
     if result.error_field(DiagnosticField.SQLSTATE) == _UNKNOWN_STATEMENT:
-        prepared = server.prepare(_APPEND_NAME, _APPEND)
-        if prepared.status != ExecStatus.COMMAND_OK:
-            raise psycopg.errors.error_from_result(prepared)
-        result = server.exec_prepared(_APPEND_NAME, values, _BINARY)
-    if result.status != ExecStatus.COMMAND_OK:
+        server.send_prepare(name, statement)
+        result = _result(connection)
+        if result.status == ExecStatus.COMMAND_OK:
+            server.send_query_prepared(name, values, formats, result_format=Format.BINARY)
+            result = _result(connection)
+    if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
         raise psycopg.errors.error_from_result(result)
-    return result.command_tuples == 1
+    return result
+
+
+def _result(connection: psycopg.Connection[Any]) -> PGresult:
+    """Send what waits to be sent, and wait for what comes of it."""
+    server = connection.pgconn
+    deadline = time.monotonic() + ANSWER_SECONDS_MAX
+    ready = poll()
+    is_sent = server.flush() == 0
+    ready.register(server.socket, POLLIN if is_sent else POLLIN | POLLOUT)
+    found: PGresult | None = None
+    while True:
+        while not is_sent or server.is_busy():
+            if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                connection.close()
+                raise psycopg.OperationalError(
+                    f"PostgreSQL did not answer within {ANSWER_SECONDS_MAX:g} seconds"
+                )
+            server.consume_input()
+            if not is_sent and server.flush() == 0:
+                is_sent = True
+                ready.modify(server.socket, POLLIN)
+        result = server.get_result()
+        if result is None:
+            break
+        found = result
+    if found is None:
+        raise psycopg.OperationalError("PostgreSQL gave no result")
+    return found
 
 
 def confirm(connection: psycopg.Connection[Any], shard: int, epoch: int) -> bool:
