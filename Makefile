@@ -11,16 +11,14 @@ setup:
 demo: setup
 	@$(BIN)/sakk demo
 
-test: check pytest
+test: setup
+	@WORKERS=$(WORKERS) scripts/test.sh $(ARGS)
 
 pytest: setup
 	@$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup $(ARGS)
 
 check: setup
-	@$(BIN)/ruff format --check --quiet $(PYTHON_SOURCES) || { echo "make fmt mends the layout"; exit 1; }
-	@$(BIN)/ruff check --quiet $(PYTHON_SOURCES)
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@scripts/lint.sh
 	@$(BIN)/python -m pytest -q tests/tidy
 
 fmt: setup

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("src/sakk/ledger/compiled")
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
-# Portable: no -march=native, for a wheel goes to other machines.
-OPTIONS = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function"]
+# Portable: no -march=native, for a wheel goes to other machines. Debugging is CFLAGS=-g.
+OPTIONS = ["-O3", "-g0", "-fno-strict-aliasing", "-Wno-unused-function"]
 
 
 class NotBuilt(Exception):
@@ -46,16 +47,19 @@ def compile_modules(root: Path) -> list[str]:
     folder, build = root / FOLDER, root / "build" / "compiled"
     build.mkdir(parents=True, exist_ok=True)
     shared = [Path(__file__), *sorted(folder.glob("*.pxd")), *sorted(folder.glob("*.h"))]
-    built = []
-    for source in sorted(folder.glob("*.pyx")):
+
+    def bring_up_to_date(source: Path) -> str | None:
         wanted = _hash([*shared, source])
         mark, target = build / f"{source.stem}.made-from", folder / f"{source.stem}{SUFFIX}"
         if target.exists() and mark.exists() and mark.read_text() == wanted:
-            continue
+            return None
         _compile(root, source, build, target)
         mark.write_text(wanted)
-        built.append(source.stem)
-    return built
+        return source.stem
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        names = pool.map(bring_up_to_date, sorted(folder.glob("*.pyx")))
+        return [name for name in names if name is not None]
 
 
 def _compile(root: Path, source: Path, build: Path, target: Path) -> None:

@@ -49,8 +49,9 @@ set_up_python() {
     .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null &&
       .venv/bin/python -m pip --version >/dev/null 2>&1 || make_environment
     echo "setup: Python packages" >&2
+    # The lock names every package, so nothing is resolved; what is imported is compiled then.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-      --require-hashes -r requirements.lock
+      --no-deps --no-compile --require-hashes -r requirements.lock
     echo "$wanted" >"$mark"
   fi
   mark=.venv/.made-from-project
@@ -58,6 +59,8 @@ set_up_python() {
   if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ] || [ ! -x .venv/bin/sakk ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
       --no-build-isolation --no-deps --editable .
+    # Compiled here once, not by every role of the first start at the same time.
+    .venv/bin/python -c 'import sakk.cli, sakk.runtime.edge, sakk.runtime.worker'
     echo "$wanted" >"$mark"
   fi
 }
@@ -89,7 +92,18 @@ set_up_node() {
   echo "$wanted" >"$mark"
 }
 
-set_up_python
-set_up_compiled
-set_up_node .
-set_up_node contracts
+# Each waits for the network or for one core, so they go side by side.
+{
+  set_up_python
+  set_up_compiled
+} &
+python=$!
+{
+  set_up_node .
+  set_up_node contracts
+} &
+node=$!
+failed=0
+wait "$python" || failed=1
+wait "$node" || failed=1
+exit "$failed"
