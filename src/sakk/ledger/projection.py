@@ -36,6 +36,7 @@ IDLE_SECONDS_MAX = 5.0
 RETRY_SECONDS = 0.5
 MEASURE_SECONDS = 0.5
 PARTITION_RETRY_SECONDS = 60.0
+PARTITION_AHEAD_NS = 7 * 86_400 * 1_000_000_000
 
 rows_written = Counter(
     "sakk_ledger_projection_rows_total",
@@ -128,8 +129,8 @@ class DatabaseRows:
 
     def _make_partitions(self, cursor: Cursor) -> None:
         """This month's, and the next one's ahead: attached before there is anything to move."""
-        month = Month.of(cursor.timestamp_ns)
-        for wanted in (month, month.following):
+        at = cursor.timestamp_ns
+        for wanted in sorted({Month.of(at), Month.of(at + PARTITION_AHEAD_NS)}):
             if time.monotonic() < self._ready.get(wanted, 0.0):
                 continue
             made = store.make_partitions(self._connection, wanted)
