@@ -152,7 +152,7 @@ def test_state_and_journal_are_the_same_bytes_for_ever(make: Make) -> None:
     )
     assert (
         state_hash(machine).hex()
-        == "51848c35c21f762c501c9afb12efd06d495c1254f1a0bd831816c406bbbdf0d4"
+        == "7c72dffcba74f7f08cdc730c325200e0630c29398c5b8124baa098dbf53b84da"
     )
 
 

@@ -11,11 +11,18 @@ from tests.ledger.copied import Store, array, numeric, rows
 from sakk.ledger.compiled.rows import Book as CompiledBook
 from sakk.ledger.group import Kind, Request
 from sakk.ledger.journal import encode_group, next_row
-from sakk.ledger.record import encode_accounts, encode_transfers
+from sakk.ledger.record import encode_accounts, encode_roots, encode_transfers
 from sakk.ledger.reference import ReferenceMachine
 from sakk.ledger.replay import genesis
 from sakk.ledger.rows import Book, ReferenceBook, new_book
-from sakk.ledger.types import AMOUNT_MAX, Account, AccountFlags, Transfer, TransferFlags
+from sakk.ledger.types import (
+    AMOUNT_MAX,
+    Account,
+    AccountFlags,
+    LiabilityRoot,
+    Transfer,
+    TransferFlags,
+)
 from sakk.store.copy import NUMERIC_OID, Binary, accept_binary
 from sakk.store.copy import array as encode_array
 from sakk.store.copy import numeric as encode_numeric
@@ -42,6 +49,8 @@ def history(chance: random.Random) -> list[JournalRow]:
         now += chance.choice([1, SECOND]) * 4
         requests = [_accounts(chance)] if number == 0 or chance.random() < 0.1 else []
         requests += [_transfers(chance, holds) for _ in range(chance.randrange(3))]
+        if chance.random() < 0.2:
+            requests.insert(0, _root(number + 1))
         count = sum(request.count for request in requests)
         now = max(now, machine.timestamp + count + 1)
         outcome = machine.apply(requests, now)
@@ -64,6 +73,12 @@ def _accounts(chance: random.Random) -> Request:
         for each in ids
     ]
     return Request(Kind.create_accounts, encode_accounts(accounts))
+
+
+def _root(epoch: int) -> Request:
+    """No row follows from it."""
+    root = LiabilityRoot(epoch, b"\x01" * 32, 5, epoch, leaves=1, unit=7, sequence=epoch)
+    return Request(Kind.create_roots, encode_roots([root]))
 
 
 def _transfers(chance: random.Random, holds: list[int]) -> Request:

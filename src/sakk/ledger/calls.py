@@ -1,4 +1,4 @@
-"""The ledger's interface over bytes: five operations that a writer, a socket or a test can carry.
+"""The ledger's interface over bytes: six operations that a writer, a socket or a test can carry.
 
 Requests of ``create_…`` are 128-byte records, answers ``encode_results``. Requests of
 ``lookup_…`` are 16-byte ids; answers hold one 128-byte record for each id (zeros where there is
@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from sakk.core.errors import ParameterInvalid
+from sakk.ledger.group import Kind
 from sakk.ledger.record import (
     ID_SIZE,
     NEVER_SEEN,
@@ -25,7 +26,9 @@ from sakk.ledger.record import (
     decode_transfer,
     encode_accounts,
     encode_ids,
+    encode_roots,
     encode_transfers,
+    root_results,
     split,
     transfer_results,
 )
@@ -33,6 +36,8 @@ from sakk.ledger.types import (
     Account,
     AccountResult,
     CreateTransferStatus,
+    LiabilityRoot,
+    RootResult,
     Transfer,
     TransferResult,
 )
@@ -46,15 +51,28 @@ class Op(IntEnum):
     lookup_accounts = 3
     lookup_transfers = 4
     lookup_results = 5
+    create_roots = 6
 
     @property
     def writes(self) -> bool:
-        return self <= Op.create_transfers
+        return self in _KINDS
+
+    @property
+    def kind(self) -> Kind:
+        """What a writing operation is in the journal."""
+        return _KINDS[self]
 
     @property
     def event_size(self) -> int:
         """Bytes of one event of the request."""
         return RECORD_SIZE if self.writes else ID_SIZE
+
+
+_KINDS = {
+    Op.create_accounts: Kind.create_accounts,
+    Op.create_transfers: Kind.create_transfers,
+    Op.create_roots: Kind.create_roots,
+}
 
 
 class Calls(Protocol):
@@ -96,6 +114,9 @@ class OpenLedger:
 
     def create_transfers(self, transfers: Sequence[Transfer]) -> list[TransferResult]:
         return transfer_results(self._call(Op.create_transfers, encode_transfers(transfers)))
+
+    def create_roots(self, roots: Sequence[LiabilityRoot]) -> list[RootResult]:
+        return root_results(self._call(Op.create_roots, encode_roots(roots)))
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account | None]:
         records = split(self._call(Op.lookup_accounts, encode_ids(ids)))

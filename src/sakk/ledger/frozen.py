@@ -1,10 +1,11 @@
 """A machine's whole state as canonical bytes: equal states, equal bytes, from either machine.
 
-Parts, in order: a header; then accounts, entries, extras and holds in the order of creation, each
-cut after so many items. Numbers are little-endian. The parts of accounts and entries that are full
-do not depend on when they are read.
+Parts, in order: a header; then accounts, entries, extras, holds and roots in the order of creation,
+each cut after so many items. Numbers are little-endian. The parts of accounts and entries that are
+full do not depend on when they are read.
 
-- Header: magic, journal time, numbers of accounts, entries, words of extras and holds (u64 each).
+- Header: magic, journal time, numbers of accounts, entries, words of extras, holds and roots (u64
+  each).
 - Account, 128 bytes: its record; the flags that were asked for stand in the first two reserved.
 - Entry, 48 bytes, for every id that was answered, a refusal too: id; amount (low u64); timestamp
   u64; numbers of debit and credit account (u32 each, in the order of creation; ``NONE`` where a
@@ -15,6 +16,7 @@ do not depend on when they are read.
   ``asked_`` fields are of a created transfer whose effect differs from what was asked. An extra
   does not cross a multiple of ``WORDS_A_PART`` words: the rest before it is zero.
 - Hold, one byte for each created pending transfer: ``sakk.ledger.rules.Hold``.
+- Root of the proof of liabilities, 128 bytes: its record.
 """
 
 import hashlib
@@ -24,8 +26,8 @@ from typing import Protocol
 
 from sakk.ledger.record import RECORD_SIZE
 
-MAGIC = b"SAKKSNP2"
-HEADER = struct.Struct("<8sQQQQQ")
+MAGIC = b"SAKKSNP3"
+HEADER = struct.Struct("<8sQQQQQQ")
 ENTRY = struct.Struct("<16sQQIIIHBB")
 NONE = (1 << 32) - 1
 NO_STATE = "not a snapshot of the ledger"
@@ -33,8 +35,9 @@ ACCOUNTS_A_PART = 1 << 14
 ENTRIES_A_PART = 1 << 17
 WORDS_A_PART = 1 << 17
 HOLDS_A_PART = 1 << 20
+ROOTS_A_PART = 1 << 14
 WORD = 8
-ITEM_SIZES = (RECORD_SIZE, ENTRY.size, WORD, 1)
+ITEM_SIZES = (RECORD_SIZE, ENTRY.size, WORD, 1, RECORD_SIZE)
 # Name and bytes of each field of an extra; the first has bit 0.
 FIELDS = (
     ("hold", 8),  # the hold's number u32 (0 of a refusal), timeout seconds u32
@@ -78,7 +81,7 @@ def cut_state(state: bytes) -> Iterator[bytes]:
     counts = HEADER.unpack_from(state)[2:]
     yield state[: HEADER.size]
     start = HEADER.size
-    parts = (ACCOUNTS_A_PART, ENTRIES_A_PART, WORDS_A_PART, HOLDS_A_PART)
+    parts = (ACCOUNTS_A_PART, ENTRIES_A_PART, WORDS_A_PART, HOLDS_A_PART, ROOTS_A_PART)
     for count, size, items in zip(counts, ITEM_SIZES, parts, strict=True):
         yield from cut(state[start : start + count * size], items * size)
         start += count * size

@@ -16,6 +16,7 @@ class Kind(IntEnum):
 
     create_accounts = 1
     create_transfers = 2
+    create_roots = 3
 
 
 @dataclass(frozen=True, slots=True)

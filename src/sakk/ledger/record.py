@@ -19,6 +19,18 @@ offset    size  field                           offset    size  field
 124       2     code             (u16)          116       12    reserved, zero
 126       2     flags            (u16)
 ========  ====  ==========================      ========  ====  =============================
+
+========  ====  ==========================      ========  ====  =============================
+root of the proof of liabilities
+offset    size  field                           offset    size  field
+========  ====  ==========================      ========  ====  =============================
+0         16    id                              80        8     sequence         (u64)
+16        32    root                            88        8     reserved, zero
+48        16    total            (u128)         96        8     unit             (u64)
+64        8     epoch            (u64)          104       8     reserved, zero
+72        8     leaves           (u64)          112       8     timestamp        (u64, ns)
+..        ..                                    120       8     reserved, zero
+========  ====  ==========================      ========  ====  =============================
 """
 
 import struct
@@ -34,7 +46,10 @@ from sakk.ledger.types import (
     AccountFlags,
     AccountResult,
     CreateAccountStatus,
+    CreateRootStatus,
     CreateTransferStatus,
+    LiabilityRoot,
+    RootResult,
     Transfer,
     TransferFlags,
     TransferResult,
@@ -46,6 +61,8 @@ ID_ZERO = bytes(ID_SIZE)
 ID_INT_MAX = b"\xff" * ID_SIZE
 TRANSFER = struct.Struct("<16s16s16s16s16s16sQQQIHH")
 ACCOUNT = struct.Struct("<16s16s16s16s16s16sQQHH12s")
+ROOT = struct.Struct("<16s32s16sQQQ8sQ8sQ8s")
+ROOT_SIZE = 32
 RESERVED = bytes(12)
 TIMESTAMP_OFFSET = 112
 NEVER_SEEN = 255  # the status of an id that was never seen, in answers to lookups
@@ -53,6 +70,8 @@ NO_RECORD = bytes(RECORD_SIZE)
 
 _TRANSFER_STATUS = tuple(CreateTransferStatus)
 _ACCOUNT_STATUS = tuple(CreateAccountStatus)
+_ROOT_STATUS = tuple(CreateRootStatus)
+_ROOT_RESERVED = bytes(8)
 
 
 def encode_id(value: int) -> bytes:
@@ -128,6 +147,50 @@ def encode_account(account: Account) -> bytes:
     )
 
 
+def encode_roots(roots: Sequence[LiabilityRoot]) -> bytes:
+    """Requests as records; ParameterInvalid names the field that does not fit."""
+    check_count(len(roots))
+    for index, root in enumerate(roots):
+        if not isinstance(root.root, bytes) or len(root.root) != ROOT_SIZE:
+            raise ParameterInvalid(f"root of event {index} must be 32 bytes", param="root")
+    try:
+        return b"".join([encode_root(root) for root in roots])
+    except (OverflowError, AttributeError, TypeError, struct.error) as error:
+        raise _explain(roots, _ROOT_LIMITS) from error
+
+
+def encode_root(root: LiabilityRoot) -> bytes:
+    """One root as a record."""
+    return ROOT.pack(
+        root.id.to_bytes(16, "big"),
+        root.root,
+        root.total.to_bytes(16, "little"),
+        root.epoch,
+        root.leaves,
+        root.sequence,
+        _ROOT_RESERVED,
+        root.unit,
+        _ROOT_RESERVED,
+        root.timestamp,
+        _ROOT_RESERVED,
+    )
+
+
+def decode_root(record: bytes) -> LiabilityRoot:
+    """One record as a root."""
+    identifier, root, total, epoch, leaves, sequence, _, unit, _, timestamp, _ = ROOT.unpack(record)
+    return LiabilityRoot(
+        id=decode_id(identifier),
+        root=root,
+        total=int.from_bytes(total, "little"),
+        epoch=epoch,
+        leaves=leaves,
+        unit=unit,
+        sequence=sequence,
+        timestamp=timestamp,
+    )
+
+
 def decode_transfer(record: bytes) -> Transfer:
     """One record as a transfer."""
     fields = TRANSFER.unpack(record)
@@ -199,6 +262,15 @@ def account_results(results: bytes) -> list[AccountResult]:
     ]
 
 
+def root_results(results: bytes) -> list[RootResult]:
+    """The outcome of a batch of roots as objects."""
+    timestamps, statuses = decode_results(results)
+    return [
+        RootResult(_ROOT_STATUS[status], timestamp)
+        for status, timestamp in zip(statuses, timestamps, strict=True)
+    ]
+
+
 def check_count(count: int) -> None:
     """ParameterInvalid when a call holds more than ``BATCH_MAX`` events."""
     if count > BATCH_MAX:
@@ -230,6 +302,15 @@ _ACCOUNT_LIMITS = {
     "timestamp": (1 << 64) - 1,
     "code": (1 << 16) - 1,
     "flags": (1 << 16) - 1,
+}
+_ROOT_LIMITS = {
+    "id": ID_MAX,
+    "total": AMOUNT_MAX,
+    "epoch": (1 << 64) - 1,
+    "leaves": (1 << 64) - 1,
+    "unit": UNIT_MAX,
+    "sequence": (1 << 64) - 1,
+    "timestamp": (1 << 64) - 1,
 }
 
 

@@ -34,6 +34,7 @@ from sakk.ledger.record import (
     encode_results,
     split,
 )
+from sakk.ledger.root import Roots
 from sakk.ledger.rules import (
     ACCOUNT_FLAGS,
     CLOSING,
@@ -97,6 +98,7 @@ class ReferenceMachine:
         self.requested: dict[bytes, bytes] = {}
         self.rejected: dict[bytes, tuple[int, bytes]] = {}
         self.holds: dict[bytes, int] = {}
+        self.roots = Roots()
         self._expiries: list[tuple[int, int, bytes]] = []
         # What the chain under way applied so far, by transfer id.
         self._undo: dict[bytes, _Undo] = {}
@@ -113,8 +115,10 @@ class ReferenceMachine:
         for request in requests:
             if request.kind is Kind.create_accounts:
                 outcomes.append(self._create_accounts(request.records, first))
-            else:
+            elif request.kind is Kind.create_transfers:
                 outcomes.append(self._create_transfers(request.records, first))
+            else:
+                outcomes.append(self.roots.create(request.records, first))
             first += request.count
         self.timestamp = timestamp
         return GroupOutcome(expired, outcomes)

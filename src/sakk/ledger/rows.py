@@ -196,6 +196,7 @@ class ReferenceBook:
                         for record, status in zip(records, statuses, strict=True)
                         if not status
                     )
+                if request.kind is not Kind.create_transfers:
                     continue
                 for fields, status in zip(
                     TRANSFER.iter_unpack(request.records), statuses, strict=True
@@ -228,7 +229,7 @@ class ReferenceBook:
             for request, outcome in zip(group.requests, group.outcomes, strict=True):
                 if request.kind is Kind.create_accounts:
                     self._add_accounts(request, outcome)
-                else:
+                elif request.kind is Kind.create_transfers:
                     self._add_transfers(row.sequence, request, outcome)
             self.sequence = row.sequence
         page = self._take()

@@ -18,6 +18,7 @@ from sakk.ledger.frozen import (
     MAGIC,
     NO_STATE,
     NONE,
+    ROOTS_A_PART,
     WORD,
     WORDS_A_PART,
     cut,
@@ -56,6 +57,7 @@ class FrozenReference:
         self._requested = dict(machine.requested)
         self._rejected = list(machine.rejected.values())
         self._holds = bytes(machine.holds.values())
+        self._roots = list(machine.roots.records.values())
 
     def parts(self) -> Iterator[bytes]:
         entries, extras = self._entries
@@ -66,11 +68,13 @@ class FrozenReference:
             len(entries) // ENTRY.size,
             len(extras) // WORD,
             len(self._holds),
+            len(self._roots),
         )
         yield from cut(b"".join(self._accounts), ACCOUNTS_A_PART * RECORD_SIZE)
         yield from cut(entries, ENTRIES_A_PART * ENTRY.size)
         yield from cut(extras, WORDS_A_PART * WORD)
         yield from cut(self._holds, HOLDS_A_PART)
+        yield from cut(b"".join(self._roots), ROOTS_A_PART * RECORD_SIZE)
 
     def close(self) -> None:
         """Nothing is kept beside what the parts are read from."""
@@ -208,7 +212,12 @@ def _load(machine: "ReferenceMachine", state: bytes) -> None:
             machine.holds[identifier] = Hold(holds[hold]).value
             if holds[hold] == Hold.open:
                 machine.expect_expiry(identifier)
-    if len(machine.accounts) + len(machine.transfers) + len(machine.rejected) != sum(counts[:2]):
+    for record in split(sections[4]):
+        machine.roots.add(record)
+    answered = len(machine.transfers) + len(machine.rejected)
+    if (len(machine.accounts), answered) != tuple(counts[:2]) or (
+        len(machine.roots.records) != counts[4]
+    ):
         raise ValueError(NO_STATE)
 
 

@@ -105,6 +105,26 @@ class Transfer:
     timestamp: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LiabilityRoot:
+    """What was owed in one unit after one row of the journal; see ``sakk.core.liability``.
+
+    ``root``: 32 bytes; ``total``: unsigned 128 bits, in the unit's smallest units; ``epoch``,
+    ``leaves``, ``unit`` and ``sequence`` (of the journal's row that it speaks of): 64 bits, above
+    zero. ``timestamp``: the ledger's, zero in a request. Roots of one unit are ordered by the
+    journal: each has a later epoch, and speaks of a later row, than the one before it.
+    """
+
+    id: int
+    root: bytes
+    total: int
+    epoch: int
+    leaves: int
+    unit: int
+    sequence: int
+    timestamp: int = 0
+
+
 class CreateAccountStatus(IntEnum):
     """What became of an account: created, there already, or the first rule that it breaks.
 
@@ -228,6 +248,44 @@ class CreateTransferStatus(IntEnum):
         return self in TRANSIENT
 
 
+class CreateRootStatus(IntEnum):
+    """What became of a root: created, there already, or the first rule that it breaks.
+
+    Errors are ordered: of several that apply, the first listed is returned. The numbers are
+    written in the journal and never change.
+    """
+
+    created = 0
+    ok = 0
+    exists = 1
+    timestamp_must_be_zero = 2
+    reserved_field = 3
+    id_must_not_be_zero = 4
+    id_must_not_be_int_max = 5
+    exists_with_different_root = 6
+    exists_with_different_total = 7
+    exists_with_different_epoch = 8
+    exists_with_different_leaves = 9
+    exists_with_different_unit = 10
+    exists_with_different_sequence = 11
+    epoch_must_not_be_zero = 12
+    leaves_must_not_be_zero = 13
+    unit_must_not_be_zero = 14
+    sequence_must_not_be_zero = 15
+    epoch_must_advance = 16
+    sequence_must_advance = 17
+
+    @property
+    def accepted(self) -> bool:
+        """The root stands as asked for, now or before."""
+        return self <= CreateRootStatus.exists
+
+    @property
+    def transient(self) -> bool:
+        """May the same body succeed later? Epochs and rows only go on: never."""
+        return False
+
+
 TRANSIENT = frozenset(
     {
         CreateTransferStatus.debit_account_not_found,
@@ -257,6 +315,14 @@ class TransferResult:
     timestamp: int
 
 
+@dataclass(frozen=True, slots=True)
+class RootResult:
+    """``timestamp``: when the root was created, or when this request was refused (ns)."""
+
+    status: CreateRootStatus
+    timestamp: int
+
+
 class Ledger(Protocol):
     """One shard of the ledger, in this process or in another. Safe to share between threads.
 
@@ -273,6 +339,10 @@ class Ledger(Protocol):
 
     def create_transfers(self, transfers: Sequence[Transfer]) -> list[TransferResult]:
         """Create transfers, in order; durable in the journal before it returns."""
+        ...
+
+    def create_roots(self, roots: Sequence[LiabilityRoot]) -> list[RootResult]:
+        """Put roots of the proof of liabilities into the journal; durable before it returns."""
         ...
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account | None]:

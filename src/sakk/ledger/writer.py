@@ -25,7 +25,7 @@ from prometheus_client import Gauge, Histogram
 from sakk.core.errors import RateLimited, SakkError, Unavailable
 from sakk.ledger.calls import Op, OpenLedger, count_events
 from sakk.ledger.frozen import Frozen
-from sakk.ledger.group import NANOSECONDS, Kind, Request
+from sakk.ledger.group import NANOSECONDS, Request
 from sakk.ledger.journal import encode_group, next_row
 from sakk.ledger.machine import Machine
 from sakk.ledger.outside import Append, Outside, Process, Task, run
@@ -245,7 +245,7 @@ class Writer:
 
     async def _write(self, calls: Sequence[_Call]) -> None:
         """Apply, append, answer. Where the append fails, the machine is ahead: stop for good."""
-        requests = [Request(Kind(call.op.value), call.body) for call in calls]
+        requests = [Request(call.op.kind, call.body) for call in calls]
         count = sum(call.count for call in calls)
         timestamp = max(self._outside.now(), self._machine.timestamp + count + 1)
         outcome = self._machine.apply(requests, timestamp)

@@ -35,6 +35,7 @@ from sakk.ledger.compiled.state cimport read_account, settle_in
 from sakk.ledger.compiled.statuses cimport T_created
 from sakk.ledger.compiled.transfers cimport Job, find_account
 
+from sakk.ledger.compiled.root import Roots
 from sakk.ledger.frozen import HEADER, MAGIC, NO_STATE
 from sakk.ledger.group import GroupOutcome, Outcome
 
@@ -43,11 +44,13 @@ cdef enum:
     RESULT_BYTES = 9
     NEVER_SEEN = 255
     CREATE_ACCOUNTS = 1
+    CREATE_ROOTS = 3
     # Items of a part; sakk.ledger.frozen has the same numbers, and its tests compare them.
     ACCOUNTS_A_PART = 1 << 14
     ENTRIES_A_PART = 1 << 17
     WORDS_A_PART = 1 << 17
     HOLDS_A_PART = 1 << 20
+    ROOTS_A_PART = 1 << 14
 
 
 cdef class CompiledMachine:
@@ -56,10 +59,12 @@ cdef class CompiledMachine:
     cdef Core core
     cdef PyThread_type_lock lock
     cdef bint is_open
+    cdef object roots
 
     def __cinit__(self) -> None:
         cdef bytes key = os.urandom(2 * sizeof(HashKey))
         self.is_open = True
+        self.roots = Roots()
         if not open_core(&self.core, <const uint8_t *>PyBytes_AS_STRING(key)):
             raise MemoryError("no memory for an empty ledger")
         self.lock = PyThread_allocate_lock()
@@ -104,6 +109,7 @@ cdef class CompiledMachine:
                 raise MemoryError("no memory for another group; nothing was applied")
             for number in range(count):
                 results.append(self._prepare(&jobs[number], kinds[number], records[number]))
+            self._create_roots(kinds, records, results, last - events + 1)
             expired = self._run(jobs, count, last - events + 1)
             self.core.timestamp = last
             return GroupOutcome(
@@ -141,6 +147,15 @@ cdef class CompiledMachine:
         job.statuses = job.timestamps + 8 * count
         return results
 
+    cdef int _create_roots(self, list kinds, list records, list results, uint64_t first) except -1:
+        """Roots, in order: neither accounts nor transfers have to do with them."""
+        cdef uint64_t number
+        for number in range(len(kinds)):
+            if kinds[number] == CREATE_ROOTS:
+                results[number] = self.roots.create(records[number], first)
+            first += PyBytes_GET_SIZE(records[number]) // RECORD_BYTES
+        return 0
+
     cdef bytes _run(self, Job *jobs, uint64_t count, uint64_t first):
         """Release what ran out before the first event, then every job; the released ids."""
         cdef uint64_t number, released
@@ -153,7 +168,7 @@ cdef class CompiledMachine:
                 jobs[number].resolved_from = core.resolved_size
                 if jobs[number].kind == CREATE_ACCOUNTS:
                     create_accounts(core, &jobs[number], first)
-                else:
+                elif jobs[number].kind != CREATE_ROOTS:
                     create_transfers(core, &jobs[number], first)
                 jobs[number].resolved_to = core.resolved_size
                 first += jobs[number].count
@@ -265,13 +280,13 @@ cdef class Frozen:
 
     Entries and extras never change once written. Accounts do: below the count at the freeze each
     is copied before its first change (``touch``), and what is read is the copy. Holds are copied
-    here and now, a byte each.
+    here and now, a byte each, and so are roots, which are few.
     """
 
     cdef CompiledMachine machine
     cdef uint32_t number  # of the freeze
     cdef uint64_t accounts, entries, words
-    cdef bytes head, holds
+    cdef bytes head, holds, roots
 
     def __cinit__(self, CompiledMachine machine not None) -> None:
         cdef Core *core = &machine.core
@@ -288,8 +303,10 @@ cdef class Frozen:
                 core.holds.segments[number],
                 min(<uint64_t>HOLDS_A_PART, core.holds.count - number * HOLDS_A_PART),
             )
+        self.roots = machine.roots.joined()
         self.head = HEADER.pack(
-            MAGIC, core.timestamp, self.accounts, self.entries, self.words, core.holds.count
+            MAGIC, core.timestamp, self.accounts, self.entries, self.words, core.holds.count,
+            len(machine.roots),
         )
         core.freeze += 1
         self.number = core.freeze
@@ -326,6 +343,8 @@ cdef class Frozen:
             )
         for first in range(0, len(self.holds), HOLDS_A_PART):
             yield self.holds[first : first + HOLDS_A_PART]
+        for first in range(0, len(self.roots), ROOTS_A_PART * RECORD_BYTES):
+            yield self.roots[first : first + ROOTS_A_PART * RECORD_BYTES]
 
     cdef bytes _accounts(self, uint64_t first, uint64_t last):
         cdef bytes part = PyBytes_FromStringAndSize(NULL, (last - first) * RECORD_BYTES)
@@ -354,7 +373,7 @@ cdef class Loader:
     """``sakk.ledger.machine.Loader``: parts are copied as they come, checked at the end."""
 
     cdef CompiledMachine machine
-    cdef uint64_t left[4]
+    cdef uint64_t left[5]
     cdef uint32_t section
     cdef bint begun
 
@@ -364,30 +383,42 @@ cdef class Loader:
     def add(self, bytes part not None) -> None:
         """The next part; ValueError where it cannot be one."""
         cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(part)
-        cdef uint64_t count, sizes[4]
+        cdef uint64_t count, sizes[5]
         if not self.begun:
             self._begin(part)
             return
         sizes[0], sizes[1], sizes[2], sizes[3] = RECORD_BYTES, sizeof(Entry), 8, 1
-        while self.section < 4 and self.left[self.section] == 0:
+        sizes[4] = RECORD_BYTES
+        while self.section < 5 and self.left[self.section] == 0:
             self.section += 1
-        if self.section == 4:
+        if self.section == 5:
             raise ValueError(NO_STATE)
         count = len(part) // sizes[self.section]
         if len(part) % sizes[self.section] or not 0 < count <= self.left[self.section]:
             raise ValueError(NO_STATE)
-        self._copy(at, count)
+        if self.section == 4:
+            self._add_roots(part)
+        else:
+            self._copy(at, count)
         self.left[self.section] -= count
 
     cdef int _begin(self, bytes part) except -1:
         if len(part) != HEADER.size:
             raise ValueError(NO_STATE)
-        magic, timestamp, accounts, entries, words, holds = HEADER.unpack(part)
+        magic, timestamp, accounts, entries, words, holds, roots = HEADER.unpack(part)
         if magic != MAGIC or timestamp > TIMESTAMP_MAX:
             raise ValueError(NO_STATE)
         self.machine.core.timestamp = timestamp
         self.left[0], self.left[1], self.left[2], self.left[3] = accounts, entries, words, holds
+        self.left[4] = roots
         self.begun = True
+        return 0
+
+    cdef int _add_roots(self, bytes part) except -1:
+        cdef uint64_t start
+        for start in range(0, len(part), RECORD_BYTES):
+            if not self.machine.roots.add(part[start : start + RECORD_BYTES]):
+                raise ValueError(NO_STATE)
         return 0
 
     cdef int _copy(self, const uint8_t *at, uint64_t count) except -1:
@@ -418,7 +449,9 @@ cdef class Loader:
     def finish(self) -> object:
         """The machine; ValueError where the parts were no state."""
         cdef bint good
-        if not self.begun or self.left[0] + self.left[1] + self.left[2] + self.left[3]:
+        if not self.begun or (
+            self.left[0] + self.left[1] + self.left[2] + self.left[3] + self.left[4]
+        ):
             raise ValueError(NO_STATE)
         with nogil:
             good = settle_in(&self.machine.core)

@@ -6,6 +6,7 @@ from libc.string cimport memcmp, memcpy
 
 cdef enum:
     CREATE_ACCOUNTS = 1
+    CREATE_TRANSFERS = 2
     RECORD = 128
     RESULT = 9
     RESOLVED = 20
@@ -47,19 +48,23 @@ cdef struct Part:
 
 
 cdef inline bint take(Part *part) noexcept nogil:
-    """Read the next request; False at the end. The payload was checked before."""
-    if part.left == 0:
-        return False
-    part.left -= 1
-    part.kind = part.at[0]
-    part.count = read32(part.at + 4)
-    part.resolved_count = read32(part.at + 8)
-    part.records = part.at + HEAD
-    part.results = part.records + <uint64_t>part.count * RECORD
-    part.statuses = part.results + <uint64_t>part.count * 8
-    part.resolved = part.statuses + part.count
-    part.at = part.resolved + <uint64_t>part.resolved_count * RESOLVED
-    return True
+    """Read the next request of accounts or transfers; False at the end. No row follows from a root.
+
+    The payload was checked before.
+    """
+    while part.left:
+        part.left -= 1
+        part.kind = part.at[0]
+        part.count = read32(part.at + 4)
+        part.resolved_count = read32(part.at + 8)
+        part.records = part.at + HEAD
+        part.results = part.records + <uint64_t>part.count * RECORD
+        part.statuses = part.results + <uint64_t>part.count * 8
+        part.resolved = part.statuses + part.count
+        part.at = part.resolved + <uint64_t>part.resolved_count * RESOLVED
+        if part.kind <= CREATE_TRANSFERS:
+            return True
+    return False
 
 
 cdef inline uint32_t open_payload(
@@ -81,7 +86,7 @@ cdef inline bint is_whole(const unsigned char *at, uint64_t size) noexcept nogil
         return False
     end = HEAD + <uint64_t>read32(at + 8) * 16
     for requests in range(read32(at + 4)):
-        if end + HEAD > size or at[end] < 1 or at[end] > 2:
+        if end + HEAD > size or at[end] < 1 or at[end] > 3:
             return False
         end += (
             HEAD

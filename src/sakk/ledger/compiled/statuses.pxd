@@ -1,5 +1,6 @@
 # cython: language_level=3
-"""The numbers of ``sakk.ledger.types`` statuses: ``A_`` of accounts, ``T_`` of transfers."""
+"""The numbers of ``sakk.ledger.types`` statuses: ``A_`` of accounts, ``T_`` of transfers, ``R_``
+of roots."""
 
 cdef enum:
     A_created = 0
@@ -86,3 +87,22 @@ cdef enum:
     T_overflows_timeout = 59
     T_exceeds_credits = 60
     T_exceeds_debits = 61
+
+    R_created = 0
+    R_exists = 1
+    R_timestamp_must_be_zero = 2
+    R_reserved_field = 3
+    R_id_must_not_be_zero = 4
+    R_id_must_not_be_int_max = 5
+    R_exists_with_different_root = 6
+    R_exists_with_different_total = 7
+    R_exists_with_different_epoch = 8
+    R_exists_with_different_leaves = 9
+    R_exists_with_different_unit = 10
+    R_exists_with_different_sequence = 11
+    R_epoch_must_not_be_zero = 12
+    R_leaves_must_not_be_zero = 13
+    R_unit_must_not_be_zero = 14
+    R_sequence_must_not_be_zero = 15
+    R_epoch_must_advance = 16
+    R_sequence_must_advance = 17
