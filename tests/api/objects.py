@@ -48,6 +48,7 @@ def create_objects(api: Api) -> Objects:
             "destination": {"network": NETWORK, "address": ADDRESS},
         },
     )
+    objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")
     objects["event"] = _first(api, "/v1/events")

@@ -22,6 +22,7 @@ from sakk.core.errors import BalanceInsufficient, Unavailable
 from sakk.core.posting import Posting
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.liability import make_epoch as make_liability_epoch
 from sakk.ledger.line import LocalLine
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
@@ -118,6 +119,14 @@ def fund(context: Context, body: Funding) -> Document:
     row_id = context.object_id("pin")
     [outcome] = context.parts.books.post([PostingSet(row_id, "post", 0, [posting])])
     return {"id": row_id, "seen": {"booked": outcome.booked}}
+
+
+@probe.post("/v1/probes/liabilities", returns=ProbeShape, operation="make_epoch", two_steps=True)
+def make_epoch(context: Context, body: ProbeParameters) -> Document:
+    """Make an epoch of the proof of liabilities, as ``sakk ledger liabilities`` does."""
+    made = {epoch.unit: epoch.id for epoch in make_liability_epoch(context.parts)}
+    unit = chart.currency_unit("usdc", livemode=context.livemode)
+    return {"id": made[unit], "seen": made}
 
 
 def make() -> ASGIApp:

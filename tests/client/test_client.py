@@ -61,6 +61,37 @@ TRANSFER = shown("transfer", amount=5, currency="usdc", destination="acct_2")
 LINE = shown(
     "balance_transaction", amount=-5, currency="usdc", type="payout", net=-5, balance_after=0
 )
+EPOCH = shown(
+    "liability_epoch",
+    as_of=1,
+    currency="usdc",
+    epoch=3,
+    journal_hash="05" * 32,
+    journal_sequence=11,
+    leaves=1,
+    root="06" * 32,
+    shard=0,
+    total=str(2**128 - 1),
+    unit="test/usdc",
+)
+PROOF = shown(
+    "liability_proof",
+    account="acct_1",
+    balance="5",
+    currency="usdc",
+    epoch=3,
+    leaves=[
+        {
+            "balance": "5",
+            "index": 0,
+            "ledger_account": "merchant:acct_1:available#test/usdc",
+            "path": [{"hash": "07" * 32, "side": "left", "sum": "0"}],
+            "salt": "08" * 32,
+        }
+    ],
+    root="06" * 32,
+    unit="test/usdc",
+)
 EVENT = shown("event", type="payout.posted", data={"object": PAYOUT})
 ENDPOINT = shown("webhook_endpoint", url="https://a.example", status="enabled", secret="whsec_1")
 DELIVERY = shown("webhook_delivery", event="evt_1", webhook_endpoint="we_1", status="delivered")
@@ -168,6 +199,18 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         "GET /v1/balance_transactions/txn_1",
         None,
     ),
+    (
+        lambda c: c.liability_epochs.retrieve("le_1"),
+        EPOCH,
+        "GET /v1/liability_epochs/le_1",
+        None,
+    ),
+    (
+        lambda c: c.liability_proofs.retrieve("le_1"),
+        PROOF,
+        "GET /v1/liability_proofs/le_1",
+        None,
+    ),
     (lambda c: c.events.retrieve("evt_1"), EVENT, "GET /v1/events/evt_1", None),
     (
         lambda c: c.webhook_endpoints.create(url="https://a.example"),
@@ -230,6 +273,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.payouts.list(), PAYOUT, "/v1/payouts"),
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),
+    (lambda c: c.liability_epochs.list(), EPOCH, "/v1/liability_epochs"),
     (lambda c: c.events.list(), EVENT, "/v1/events"),
     (lambda c: c.webhook_endpoints.list(), ENDPOINT, "/v1/webhook_endpoints"),
     (

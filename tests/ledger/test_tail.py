@@ -11,7 +11,7 @@ import pytest
 
 from sakk.core.ledger import operator_unit, stored_id
 from sakk.ledger.tail import events, follow
-from sakk.ledger.types import AMOUNT_MAX, Account, Transfer, TransferFlags
+from sakk.ledger.types import AMOUNT_MAX, Account, LiabilityRoot, Transfer, TransferFlags
 from sakk.ledger.verify import verify
 from sakk.ledger.writer import open_ledger
 
@@ -63,6 +63,8 @@ def test_tail_tells_every_event_as_it_took_effect(database_url: str) -> None:
     ledger.create_transfers([timed])
     now[0] += 2 * 10**9
     ledger.create_accounts([Account(first, UNIT, 2)])
+    root = LiabilityRoot(5, b"\x06" * 32, total=40, epoch=1, leaves=2, unit=7, sequence=4)
+    ledger.create_roots([root])
     ledger.close()
     told = sakk(database_url, "tail", "--after", "0", "--no-follow")
     assert [(each["event"], each.get("status")) for each in told] == [
@@ -73,14 +75,17 @@ def test_tail_tells_every_event_as_it_took_effect(database_url: str) -> None:
         ("transfer", "created"),
         ("expired", None),
         ("account", "exists_with_different_code"),
+        ("root", "created"),
     ]
+    assert (told[7]["root"], told[7]["total"]) == ("06" * 32, 40)
+    assert (told[7]["epoch"], told[7]["journal_sequence"], told[7]["leaves"]) == (1, 4, 2)
     moved = told[3]
     assert (moved["amount"], moved["pending_id"]) == (40, told[2]["id"])
     # Ids are shown as their owner wrote them.
     assert uuid.UUID(told[0]["id"]).variant == uuid.RFC_4122
     assert told[5]["id"] == told[4]["id"]
     groups = sakk(database_url, "tail", "--after", "1", "--no-follow", "--groups")
-    assert [each["events"] for each in groups] == [2, 1, 1]
+    assert [each["events"] for each in groups] == [2, 1, 1, 1]
     assert sakk(database_url, "tail", "--no-follow") == []
 
 

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from sakk.cli.liability import liabilities, proof
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
 from sakk.ledger.outside import DatabaseJournal, run
@@ -25,6 +26,8 @@ from sakk.runtime.place import database_url
 from sakk.store.journal import JournalRow, connect, last_sequence
 
 app = typer.Typer(help="The ledger's journal.", no_args_is_help=True)
+app.command()(liabilities)
+app.command()(proof)
 
 NANOSECONDS = 1_000_000_000
 
@@ -39,7 +42,8 @@ def verify(as_json: Json = False) -> None:
         console.print(
             f"journal {report.journal_rows} rows to {report.sequence}, projection at "
             f"{report.projected_sequence}; {report.accounts} accounts, {report.transfers} "
-            f"transfers, {report.entries} entries, {report.snapshots} snapshots"
+            f"transfers, {report.entries} entries, {report.snapshots} snapshots, {report.roots} "
+            f"roots of liabilities ({report.roots_recomputed} computed again)"
         )
         console.print(f"state {report.state_hash}")
         for each in report.breaks:

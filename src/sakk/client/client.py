@@ -14,6 +14,8 @@ from sakk.client.resources import (
     Currencies,
     Customers,
     Events,
+    LiabilityEpochs,
+    LiabilityProofs,
     Networks,
     PayIns,
     PaymentIntents,
@@ -110,6 +112,8 @@ class SakkClient:
         self.customers = Customers(transport)
         self.events = Events(transport)
         self.ledger = Ledger(transport)
+        self.liability_epochs = LiabilityEpochs(transport)
+        self.liability_proofs = LiabilityProofs(transport)
         self.networks = Networks(transport)
         self.payins = PayIns(transport)
         self.payment_intents = PaymentIntents(transport)

@@ -237,6 +237,52 @@ class BalanceTransaction(Resource, frozen=True, kw_only=True):
     status: str | None = None
 
 
+class LiabilityEpoch(Resource, frozen=True, kw_only=True):
+    """What was owed in one currency after one row of the operator's journal."""
+
+    as_of: int
+    currency: str
+    epoch: int
+    journal_hash: str
+    journal_sequence: int
+    leaves: int
+    root: str
+    shard: int
+    total: str
+    unit: str
+    total_decimal: str | None = None
+
+
+class LiabilityStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A sibling on the way from a leaf to the root."""
+
+    hash: str
+    side: str
+    sum: str
+
+
+class LiabilityLeaf(msgspec.Struct, frozen=True, kw_only=True):
+    """One ledger account of the account, and its way to the root."""
+
+    balance: str
+    index: int
+    ledger_account: str
+    path: list[LiabilityStep]
+    salt: str
+
+
+class LiabilityProof(Resource, frozen=True, kw_only=True):
+    """That an account's balance stands under an epoch's root; `sakk.client.liability` checks it."""
+
+    account: str
+    balance: str
+    currency: str
+    epoch: int
+    leaves: list[LiabilityLeaf]
+    root: str
+    unit: str
+
+
 class EventData(msgspec.Struct, frozen=True, kw_only=True):
     """The object as it was when the event happened."""
 

@@ -25,6 +25,8 @@ from sakk.client.objects import (
     Customer,
     Deleted,
     Event,
+    LiabilityEpoch,
+    LiabilityProof,
     Network,
     PayIn,
     PaymentIntent,
@@ -375,6 +377,26 @@ class BalanceTransactions(Retrievable[BalanceTransaction]):
         return self._list(
             self.root, BalanceTransaction, {"currency": currency, "source": source, **options}
         )
+
+
+class LiabilityEpochs(Retrievable[LiabilityEpoch]):
+    """What the operator owed in one currency at one time, for everybody the same."""
+
+    root = "/v1/liability_epochs"
+    kind = LiabilityEpoch
+
+    def list(
+        self, *, currency: str | None = None, **options: Unpack[ListOptions]
+    ) -> Page[LiabilityEpoch]:
+        """Epochs, newest first."""
+        return self._list(self.root, LiabilityEpoch, {"currency": currency, **options})
+
+
+class LiabilityProofs(Retrievable[LiabilityProof]):
+    """The account's own place in an epoch, by the epoch's id; see `sakk.client.liability`."""
+
+    root = "/v1/liability_proofs"
+    kind = LiabilityProof
 
 
 class Events(Retrievable[Event]):

@@ -78,9 +78,9 @@ class Count:
         for request, outcome in zip(group.requests, group.outcomes, strict=True):
             if request.kind is Kind.create_accounts:
                 self._add_accounts(request, outcome)
-                continue
-            for fields, amount, timestamp in _created(request, outcome):
-                self._add_transfer(moved, row.sequence, fields, amount, timestamp)
+            elif request.kind is Kind.create_transfers:
+                for fields, amount, timestamp in _created(request, outcome):
+                    self._add_transfer(moved, row.sequence, fields, amount, timestamp)
         return moved
 
     def _add_accounts(self, request: Request, outcome: Outcome) -> None:

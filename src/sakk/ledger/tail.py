@@ -12,10 +12,11 @@ from sakk.ledger.record import (
     decode_account,
     decode_id,
     decode_results,
+    decode_root,
     decode_transfer,
     split,
 )
-from sakk.ledger.types import CreateAccountStatus, CreateTransferStatus
+from sakk.ledger.types import CreateAccountStatus, CreateRootStatus, CreateTransferStatus
 from sakk.store.journal import JournalRow, connect, last_sequence, read_journal
 
 LOOK_SECONDS = 0.25
@@ -46,13 +47,12 @@ def follow(
 
 
 def events(row: JournalRow) -> Iterator[dict[str, Any]]:
-    """What happened in a row, in order: holds that ran out, accounts, transfers, refusals."""
+    """What happened in a row, in order: ended holds, then what was asked for, refusals too."""
     group = decode_group(row.payload)
     for identifier in group.expired:
         yield {"sequence": row.sequence, "event": "expired", "id": _id(decode_id(identifier))}
     for request, outcome in zip(group.requests, group.outcomes, strict=True):
-        made = _accounts if request.kind is Kind.create_accounts else _transfers
-        for event in made(request, outcome):
+        for event in _MADE[request.kind](request, outcome):
             yield {"sequence": row.sequence, **event}
 
 
@@ -94,6 +94,31 @@ def _transfers(request: Request, outcome: Outcome) -> Iterator[dict[str, Any]]:
             "flags": int(transfer.flags),
             **({"pending_id": _id(transfer.pending_id)} if transfer.pending_id else {}),
         }
+
+
+def _roots(request: Request, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    timestamps, statuses = decode_results(outcome.results)
+    for record, timestamp, status in zip(split(request.records), timestamps, statuses, strict=True):
+        root = decode_root(record)
+        yield {
+            "event": "root",
+            "id": _id(root.id),
+            "status": CreateRootStatus(status).name,
+            "timestamp": timestamp,
+            "unit": root.unit,
+            "epoch": root.epoch,
+            "journal_sequence": root.sequence,
+            "leaves": root.leaves,
+            "total": root.total,
+            "root": root.root.hex(),
+        }
+
+
+_MADE = {
+    Kind.create_accounts: _accounts,
+    Kind.create_transfers: _transfers,
+    Kind.create_roots: _roots,
+}
 
 
 def _id(identifier: int) -> str:

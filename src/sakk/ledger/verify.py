@@ -5,7 +5,7 @@ count of its own, which knows no rules: it adds up what the journal says was mov
 to the same totals, and the projection's rows to the same again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from sakk.core.errors import Misconfigured
 from sakk.ledger.count import Count, Moved, uuid_text
 from sakk.ledger.frozen import hash_of
 from sakk.ledger.journal import decode_group
+from sakk.ledger.liability import Recount
 from sakk.ledger.machine import Machine, new_machine
 from sakk.ledger.record import (
     ACCOUNT,
@@ -55,6 +56,8 @@ class Report:
     transfers: int = 0
     entries: int = 0
     snapshots: int = 0
+    roots: int = 0
+    roots_recomputed: int = 0
     state_hash: str = ""
     units: dict[str, int] = field(default_factory=dict)
     breaks: list[Break] = field(default_factory=list)
@@ -69,6 +72,11 @@ class Report:
         if len(self.breaks) < BREAKS_MAX:
             self.breaks.append(Break(check, place, message))
 
+    def add_all(self, check: str, found: Iterable[tuple[str, str]]) -> None:
+        """Breaks of one check, each as its place and its message."""
+        for place, message in found:
+            self.add(check, place, message)
+
     def as_dict(self) -> dict[str, Any]:
         """The report for JSON; ``units`` are debits posted per unit, as strings."""
         return {
@@ -82,6 +90,8 @@ class Report:
             "transfers": self.transfers,
             "entries": self.entries,
             "snapshots": self.snapshots,
+            "roots": self.roots,
+            "roots_recomputed": self.roots_recomputed,
             "state_hash": self.state_hash,
             "units": {unit: str(total) for unit, total in self.units.items()},
             "breaks_total": self.breaks_total,
@@ -115,6 +125,7 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     report.snapshots = len(snapshots)
     machine, count, head = new_machine(), Count(), genesis(shard)
     projection, good = _Projection(connection, report), 0
+    recount = Recount(connection, shard)
     for row in journal_store.read_journal(connection, shard):
         if good == cursor.sequence:
             projection.end(machine)
@@ -128,18 +139,22 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
         if wrong is not None:
             report.add("replay", place, wrong)
             break
+        group = decode_group(row.payload)
         try:
-            moved = count.add(row, decode_group(row.payload))
+            moved = count.add(row, group)
         except KeyError as error:
             report.add("replay", place, f"names what was never created or ended: {error}")
             break
         _check_amounts(report, machine, moved)
         if row.sequence <= cursor.sequence:
             projection.expect(moved)
+        report.add_all("liability", recount.check(machine, row, group))
         if row.sequence in snapshots:
             _check_snapshot(connection, report, machine, row, snapshots.pop(row.sequence))
         good = row.sequence
     report.sequence = head.sequence
+    report.add_all("liability", recount.rest())
+    report.roots, report.roots_recomputed = recount.roots, recount.recomputed
     for sequence in snapshots:
         report.add("snapshot", _snapshot_place(shard, sequence), "stands at no row of the journal")
     if good == cursor.sequence:
