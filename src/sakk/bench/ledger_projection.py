@@ -143,7 +143,10 @@ def _wait_until_held_back(flood: _Flood, projector: Projector) -> None:
 
 
 def _measure(flood: _Flood, seconds: float) -> Projected:
-    """From the next commit of a page to the last one within ``seconds`` after it."""
+    """From the next commit of a page to the last one within ``seconds`` after it.
+
+    The writer is let through as the projection advances, so both go at one speed.
+    """
     first = last = _next_commit(flood, _rows_written(), time.perf_counter() + seconds)
     deadline = first[1] + seconds
     transfers = flood.acknowledged
