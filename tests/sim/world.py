@@ -177,7 +177,7 @@ class World:
         try:
             house.writer = await writer.open_writer(
                 outside,
-                on_append=self.random.choice((lambda _: changed.notify(), lambda _: None)),
+                on_append=self.random.choice((changed.notify, lambda: None)),
                 lag_events=self._lag_rows,
             )
         except JournalBroken as error:

@@ -24,6 +24,7 @@ from sakk.store.journal import connect
 LAG_EVENTS_AT_BENCH = 131_072
 HELD_BACK_SECONDS = 0.005
 SAMPLE_SECONDS = 0.002
+PAGE_SECONDS_MAX = 30.0
 CATCH_UP_SECONDS_MAX = 120.0
 
 
@@ -51,7 +52,14 @@ def burst(url: str) -> Projected:
     return Projected(_rows_written() - before, seconds)
 
 
-def sustained(url: str, batches: Iterable[bytes], *, seconds: float, callers: int = 4) -> Projected:
+def sustained(
+    url: str,
+    batches: Iterable[bytes],
+    *,
+    seconds: float,
+    callers: int = 4,
+    lag_events_max: int = LAG_EVENTS_AT_BENCH,
+) -> Projected:
     """Rows a second while a writer floods, held back by the projection's lag alone.
 
     ``batches``: requests of transfers, enough for the whole time. Measured from a page's commit to
@@ -63,7 +71,7 @@ def sustained(url: str, batches: Iterable[bytes], *, seconds: float, callers: in
         url,
         on_append=projector.wake,
         # The writer's own limit, reached sooner.
-        lag_events=lambda: projector.lag_events() * (LAG_EVENTS_MAX // LAG_EVENTS_AT_BENCH),
+        lag_events=lambda: projector.lag_events() * (LAG_EVENTS_MAX // lag_events_max),
     )
     flood = _Flood(ledger, batches, callers)
     try:
@@ -143,19 +151,18 @@ def _wait_until_held_back(flood: _Flood, projector: Projector) -> None:
 
 
 def _measure(flood: _Flood, seconds: float) -> Projected:
-    """From the next commit of a page to the last one within ``seconds`` after it.
-
-    The writer is let through as the projection advances, so both go at one speed.
-    """
-    first = last = _next_commit(flood, _rows_written(), time.perf_counter() + seconds)
-    deadline = first[1] + seconds
+    """From the next commit of a page to the last one within ``seconds`` after it, or the second."""
+    first = _next_commit(flood, _rows_written(), time.perf_counter() + PAGE_SECONDS_MAX)
     transfers = flood.acknowledged
-    found = first
-    while found[1] < deadline:
-        last = found
+    last = _next_commit(flood, first[0], first[1] + PAGE_SECONDS_MAX)
+    if last[0] == first[0]:
+        raise WrongResult(f"no two pages were written within {PAGE_SECONDS_MAX} s")
+    deadline = first[1] + seconds
+    while last[1] < deadline:
         found = _next_commit(flood, last[0], deadline)
-    if last[1] <= first[1]:
-        raise WrongResult("no two pages were written within the bench's time")
+        if found[0] == last[0]:
+            break
+        last = found
     return Projected(last[0] - first[0], last[1] - first[1], flood.acknowledged - transfers)
 
 

@@ -46,7 +46,7 @@ class Stack:
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU seconds that each part of the tree has used since it started; {} without /proc."""
-        return _cpu_seconds(self.process.pid)
+        return cpu_seconds(self.process.pid)
 
     def check(self) -> None:
         """Raise WrongResult unless ledger and chain agree, by ``sakk reconcile``."""
@@ -109,7 +109,8 @@ def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
     return {name: seconds - before.get(name, 0.0) for name, seconds in sorted(after.items())}
 
 
-def _cpu_seconds(root: int) -> dict[str, float]:
+def cpu_seconds(root: int) -> dict[str, float]:
+    """CPU seconds by part of a process and all below it; {} without /proc."""
     parents: dict[int, int] = {}
     seconds: dict[int, float] = {}
     tick = os.sysconf("SC_CLK_TCK")

@@ -17,6 +17,7 @@ class Bench(StrEnum):
     ingest = "ingest"
     payin = "payin"
     api = "api"
+    ledger = "ledger"
 
 
 def bench(

@@ -34,7 +34,7 @@ ROWS_MAX = 4_096
 READ_ROWS_MIN, READ_ROWS_MAX = 8, 512
 IDLE_SECONDS_MAX = 5.0
 RETRY_SECONDS = 0.5
-MEASURE_SECONDS = 0.2
+MEASURE_SECONDS = 0.5
 PARTITION_RETRY_SECONDS = 60.0
 PARTITION_AHEAD_NS = 7 * 86_400 * 1_000_000_000
 
@@ -187,8 +187,7 @@ class Projector:
         self._shard = shard
         self.failure: Exception | None = None
         self.sequence = 0
-        self._appended = 0
-        self._not_behind = 0
+        self._lag_events = 0
         self._measured_at = 0.0
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -197,15 +196,13 @@ class Projector:
         )
         self._thread.start()
 
-    def wake(self, events: int) -> None:
-        """A row with so many events was appended to the journal. Called by its writer alone."""
-        self._appended += events
+    def wake(self) -> None:
+        """There is something new in the journal."""
         self._wake.set()
 
     def lag_events(self) -> int:
-        """Events of the journal that are not in rows yet: of pages as they are committed, of the
-        journal as it is appended to. Free to ask."""
-        return max(0, self._appended - self._not_behind)
+        """Events of the journal that are not in rows yet, as of a moment ago."""
+        return self._lag_events
 
     def close(self) -> None:
         """Stop after the page under way."""
@@ -230,34 +227,27 @@ class Projector:
 
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
         outside, book = DatabaseRows(connection), new_book(self._shard)
-        self._measure(connection, self._appended, at_rest=False)
+        self._measure(connection, at_rest=False)
         while not self._closing.is_set():
             self._wake.clear()
-            appended = self._appended
             moved = run(project(outside, book))
             self.sequence = max(self.sequence, book.sequence)
-            self._measure(connection, appended, at_rest=not moved)
+            self._measure(connection, at_rest=not moved)
             if not moved:
                 self._wake.wait(IDLE_SECONDS_MAX)
 
     def _watch(self, connection: psycopg.Connection[Any]) -> None:
         """Write nothing any more, and let the lag be seen to grow."""
         while not self._closing.is_set():
-            self._measure(connection, self._appended, at_rest=False)
+            self._measure(connection, at_rest=False)
             self._closing.wait(IDLE_SECONDS_MAX)
 
-    def _measure(
-        self, connection: psycopg.Connection[Any], appended: int, *, at_rest: bool
-    ) -> None:
-        """``appended``: what was, before the journal was looked at."""
+    def _measure(self, connection: psycopg.Connection[Any], *, at_rest: bool) -> None:
         if not at_rest and time.monotonic() - self._measured_at < MEASURE_SECONDS:
             return
-        if at_rest:
-            behind, self._measured_at = Lag(0, 0, 0.0), 0.0
-        else:
-            appended = self._appended
-            behind, self._measured_at = measure(connection, self._shard), time.monotonic()
-        self._not_behind = appended - behind.events
+        behind = Lag(0, 0, 0.0) if at_rest else measure(connection, self._shard)
+        self._measured_at = 0.0 if at_rest else time.monotonic()
+        self._lag_events = behind.events
         lag_events.labels(self._shard).set(behind.events)
         lag_seconds.labels(self._shard).set(behind.seconds)
 

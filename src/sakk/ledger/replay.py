@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sakk.core.errors import SakkError
 from sakk.ledger.journal import decode_group, row_hash
-from sakk.ledger.machine import Machine, new_machine
+from sakk.ledger.machine import Machine, Make, new_machine
 from sakk.ledger.outside import DatabaseJournal, Journal, run
 from sakk.ledger.snapshot import read_snapshot, write_snapshot
 from sakk.store import journal as store
@@ -26,6 +26,7 @@ async def restore(
     journal: Journal,
     *,
     from_zero: bool = False,
+    make: Make | None = None,
     on_row: Callable[[JournalRow], None] | None = None,
 ) -> tuple[Machine, JournalRow]:
     """The machine after the journal's last row, and that row; JournalBroken if it cannot be.
@@ -33,12 +34,12 @@ async def restore(
     A snapshot that is damaged or does not belong to this journal is passed over: the journal
     holds everything.
     """
-    machine, head = new_machine(), genesis(journal.shard)
+    machine, head = new_machine(make), genesis(journal.shard)
     for snapshot in () if from_zero else await journal.snapshots():
         row = await journal.row(snapshot.sequence)
         if row is None or row.hash != snapshot.journal_hash:
             continue
-        loaded = await read_snapshot(journal, snapshot)
+        loaded = await read_snapshot(journal, snapshot, make)
         if loaded is not None:
             machine, head = loaded, row
             break

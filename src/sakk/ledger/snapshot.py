@@ -7,7 +7,7 @@ compress, and a start has better things to do than to inflate the rest.
 import hashlib
 
 from sakk.ledger.frozen import Frozen, hash_of
-from sakk.ledger.machine import Machine, new_loader
+from sakk.ledger.machine import Machine, Make, new_loader
 from sakk.ledger.outside import Journal
 from sakk.store.journal import JournalRow, SnapshotRow
 
@@ -38,9 +38,11 @@ async def write_snapshot(journal: Journal, head: JournalRow, frozen: Frozen) -> 
     return row
 
 
-async def read_snapshot(journal: Journal, snapshot: SnapshotRow) -> Machine | None:
+async def read_snapshot(
+    journal: Journal, snapshot: SnapshotRow, make: Make | None = None
+) -> Machine | None:
     """The machine in a snapshot, or None where its bytes are not what its hash says."""
-    loader, digest, part = new_loader(), hashlib.sha256(), 0
+    loader, digest, part = new_loader(make), hashlib.sha256(), 0
     try:
         while (payload := await journal.snapshot_part(snapshot.sequence, part)) is not None:
             digest.update(payload)

@@ -27,7 +27,7 @@ from sakk.ledger.calls import Op, OpenLedger, count_events
 from sakk.ledger.frozen import Frozen
 from sakk.ledger.group import NANOSECONDS, Request
 from sakk.ledger.journal import encode_group, next_row
-from sakk.ledger.machine import Machine
+from sakk.ledger.machine import Machine, Make
 from sakk.ledger.outside import Append, Outside, Process, Task, run
 from sakk.ledger.replay import restore
 from sakk.ledger.snapshot import write_snapshot
@@ -111,7 +111,7 @@ class Writer:
         head: JournalRow,
         replayed_rows: int,
         replayed_events: int,
-        on_append: Callable[[int], None],
+        on_append: Callable[[], None],
         lag_events: Callable[[], int],
     ) -> None:
         self.stopped = Event()
@@ -264,7 +264,7 @@ class Writer:
         self._head = row
         for call, answer in zip(calls, outcome.outcomes, strict=True):
             call.answer.set_result(answer.results)
-        self._on_append(count)
+        self._on_append()
         self._group_events.observe(count)
         self._rows_since_snapshot += 1
         self._events_since_snapshot += count
@@ -364,15 +364,18 @@ class Writer:
 async def open_writer(
     outside: Outside,
     *,
-    on_append: Callable[[int], None] = lambda _: None,
+    on_append: Callable[[], None] = lambda: None,
     lag_events: Callable[[], int] = lambda: 0,
+    make: Make | None = None,
 ) -> Writer:
     """Become the shard's writer: fence off whoever was it, restore the machine, and start."""
     counts: list[int] = []
 
     try:
         epoch = await _take_epoch(outside)
-        machine, head = await restore(outside.journal, on_row=lambda row: counts.append(row.count))
+        machine, head = await restore(
+            outside.journal, make=make, on_row=lambda row: counts.append(row.count)
+        )
     except BaseException:
         outside.journal.close()
         raise
@@ -393,17 +396,21 @@ def open_ledger(
     *,
     shard: int = 0,
     clock: Callable[[], int] = time.time_ns,
-    on_append: Callable[[int], None] = lambda _: None,
+    on_append: Callable[[], None] = lambda: None,
     lag_events: Callable[[], int] = lambda: 0,
+    make: Make | None = None,
 ) -> OpenLedger:
     """Open a shard in this process and become its writer; whoever was it before is fenced off.
 
     ``clock``: ns since 1970. ``on_append``: called in the writer's thread after each durable
-    row with its events; must return at once. ``lag_events``: how many events the projection has
-    still to write; above ``LAG_EVENTS_MAX`` new ones are turned away.
+    row; must return at once. ``lag_events``: how many events the projection has still to write;
+    above ``LAG_EVENTS_MAX`` new ones are turned away. ``make``: which machine; by default the
+    compiled one where it is built.
     """
     outside = Process(database_url, shard, clock=clock)
-    return OpenLedger(run(open_writer(outside, on_append=on_append, lag_events=lag_events)))
+    return OpenLedger(
+        run(open_writer(outside, on_append=on_append, lag_events=lag_events, make=make))
+    )
 
 
 def answer_read(machine: Machine, op: Op, body: bytes) -> bytes:
