@@ -22,7 +22,7 @@ from tests.ledger.bench import (
 )
 
 from sakk.ledger.group import EXPIRED_MAX, Kind, Request
-from sakk.ledger.machine import Make, load_machine
+from sakk.ledger.machine import Make
 from sakk.ledger.record import (
     account_results,
     decode_id,
@@ -363,6 +363,20 @@ def state_without_refusals(bench: Bench) -> tuple[object, ...]:
     )
 
 
+def test_an_exchange_is_two_moves_that_stand_or_fall_together() -> None:
+    """Units never mix: what is sold goes to one account of the dealer, what is bought comes from
+    another."""
+    bench = Bench()
+    bench.accounts(Account(40, unit=8, code=1), Account(41, unit=8, code=1))
+    sold, bought = move(1000, 3, 9, 50, flags=LINKED), move(1001, 5, 40, 45, unit=8)
+    assert bench.transfers(sold, bought) == [S.created, S.created]
+    assert (bench.totals(3), bench.totals(40)) == ((40, 50, 0, 100), (0, 0, 0, 45))
+    too_much = move(1002, 3, 9, 50, flags=LINKED), move(1003, 5, 40, 45, unit=8)
+    assert bench.transfers(*too_much) == [S.exceeds_credits, S.linked_event_failed]
+    assert bench.transfers(move(1004, 3, 40, 1)) == [S.accounts_must_have_the_same_unit]
+    assert (bench.totals(3), bench.totals(40)) == ((40, 50, 0, 100), (0, 0, 0, 45))
+
+
 # Holds
 
 
@@ -534,24 +548,6 @@ def test_the_same_history_gives_the_same_bytes() -> None:
     assert state_hash(first.machine) == state_hash(second.machine)
     first.transfers(move(1000, 1, 2, 5))
     assert state_hash(first.machine) != state_hash(second.machine)
-
-
-def test_a_snapshot_is_the_whole_state() -> None:
-    bench = Bench()
-    bench.transfers(move(1000, 3, 1, AMOUNT_MAX, flags=BALANCING_DEBIT))
-    for make in Make:
-        loaded = load_machine(b"".join(bench.machine.dump()), make)
-        assert loaded.dump() == bench.machine.dump()
-        assert loaded.next_expiry() == bench.machine.next_expiry()
-    requests = [Request(Kind.create_transfers, encode_transfers([move(600, 8, 2, 1)]))]
-    assert loaded.apply(requests, bench.now + 5) == bench.machine.apply(requests, bench.now + 5)
-
-
-@pytest.mark.parametrize("cut", [0, 10, -1])
-def test_bytes_that_are_no_snapshot_are_refused(cut: int) -> None:
-    state = b"".join(Bench().machine.dump())
-    with pytest.raises(ValueError, match="not a snapshot"):
-        load_machine(state[:cut], Bench.make)
 
 
 def test_time_must_advance() -> None:

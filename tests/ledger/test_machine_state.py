@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.ledger.bench import CLOSING_CREDIT, LINKED, PENDING, SECOND, VOID, Bench, move, settle
+from tests.ledger.bench import (
+    BALANCING_DEBIT,
+    CLOSING_CREDIT,
+    LINKED,
+    PENDING,
+    SECOND,
+    VOID,
+    Bench,
+    move,
+    settle,
+)
 
 from sakk.bench.ledger_machine import account_batches, account_id, transfer_batches
 from sakk.core.errors import Misconfigured
@@ -17,6 +27,7 @@ from sakk.ledger.group import Kind, Request
 from sakk.ledger.machine import Machine, Make, load_machine, new_loader, new_machine, serving
 from sakk.ledger.record import decode_id, encode_id, encode_transfers
 from sakk.ledger.types import (
+    AMOUNT_MAX,
     Account,
     CreateAccountStatus,
     CreateTransferStatus,
@@ -132,6 +143,23 @@ def test_one_freeze_at_a_time() -> None:
 
 
 # Loaded
+
+
+def test_a_snapshot_is_the_whole_state(bench: Bench) -> None:
+    bench.transfers(move(1000, 3, 1, AMOUNT_MAX, flags=BALANCING_DEBIT))
+    for make in Make:
+        loaded = load_machine(b"".join(bench.machine.dump()), make)
+        assert loaded.dump() == bench.machine.dump()
+        assert loaded.next_expiry() == bench.machine.next_expiry()
+    requests = [Request(Kind.create_transfers, encode_transfers([move(600, 8, 2, 1)]))]
+    assert loaded.apply(requests, bench.now + 5) == bench.machine.apply(requests, bench.now + 5)
+
+
+@pytest.mark.parametrize("cut", [0, 10, -1])
+def test_bytes_that_are_no_snapshot_are_refused(bench: Bench, cut: int) -> None:
+    state = b"".join(bench.machine.dump())
+    with pytest.raises(ValueError, match="not a snapshot"):
+        load_machine(state[:cut], Bench.make)
 
 
 def test_an_altered_state_is_refused_or_is_a_state(bench: Bench) -> None:

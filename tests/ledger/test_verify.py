@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from sakk.ledger.machine import Make
 from sakk.ledger.projection import catch_up
 from sakk.ledger.replay import take_snapshot
 from sakk.ledger.types import AMOUNT_MAX, Account, AccountFlags, Transfer, TransferFlags
@@ -52,9 +53,12 @@ def fill(database_url: str) -> None:
     catch_up(database_url)
 
 
-def test_a_good_ledger_passes_and_says_what_it_looked_at(database_url: str) -> None:
+@pytest.mark.parametrize("make", Make)
+def test_a_good_ledger_passes_and_says_what_it_looked_at(database_url: str, make: Make) -> None:
+    """Also when the other machine replays than the one that wrote journal and snapshot."""
     fill(database_url)
-    report = verify(database_url)
+    report = verify(database_url, make=make)
+    assert report.machine == make
     assert report.breaks == []
     assert report.ok
     assert report.accounts == 3

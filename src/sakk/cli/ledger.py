@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sakk.cli.liability import liabilities, proof
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
+from sakk.ledger.machine import Make
 from sakk.ledger.outside import DatabaseJournal, run
 from sakk.ledger.replay import restore, take_snapshot
 from sakk.ledger.snapshot import state_hash
@@ -33,9 +34,15 @@ NANOSECONDS = 1_000_000_000
 
 
 @app.command()
-def verify(as_json: Json = False) -> None:
+def verify(
+    machine: Annotated[
+        Make | None,
+        typer.Option(help="Which machine replays; without it, the one that serves."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Replay the journal beside the running ledger and check every invariant; exit 1 on a break."""
-    report = verify_ledger(database_url(begin(log_level="warning")))
+    report = verify_ledger(database_url(begin(log_level="warning")), make=machine)
     if as_json:
         print_json(report.as_dict())
     else:
@@ -45,7 +52,7 @@ def verify(as_json: Json = False) -> None:
             f"transfers, {report.entries} entries, {report.snapshots} snapshots, {report.roots} "
             f"roots of liabilities ({report.roots_recomputed} computed again)"
         )
-        console.print(f"state {report.state_hash}")
+        console.print(f"state {report.state_hash}, by the {report.machine} machine")
         for each in report.breaks:
             console.print(f"BREAK {each.check} at {each.place}: {each.message}")
         console.print("The ledger holds." if report.ok else f"{report.breaks_total} breaks.")

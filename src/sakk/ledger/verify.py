@@ -17,7 +17,7 @@ from sakk.ledger.count import Count, Moved, uuid_text
 from sakk.ledger.frozen import hash_of
 from sakk.ledger.journal import decode_group
 from sakk.ledger.liability import Recount
-from sakk.ledger.machine import Machine, new_machine
+from sakk.ledger.machine import Machine, Make, new_machine, serving
 from sakk.ledger.record import (
     ACCOUNT,
     ID_SIZE,
@@ -49,6 +49,7 @@ class Report:
     """What was looked at, and every break that was found (at most ``BREAKS_MAX`` are listed)."""
 
     shard: int
+    machine: str
     sequence: int = 0
     projected_sequence: int = 0
     journal_rows: int = 0
@@ -83,6 +84,7 @@ class Report:
             "object": "ledger_verification",
             "ok": self.ok,
             "shard": self.shard,
+            "machine": self.machine,
             "sequence": self.sequence,
             "projected_sequence": self.projected_sequence,
             "journal_rows": self.journal_rows,
@@ -102,9 +104,12 @@ class Report:
         }
 
 
-def verify(database_url: str, *, shard: int = 0) -> Report:
-    """Check everything at one moment; the writer may go on beside it."""
-    report = Report(shard)
+def verify(database_url: str, *, shard: int = 0, make: Make | None = None) -> Report:
+    """Check everything at one moment; the writer may go on beside it.
+
+    ``make``: the machine that replays; with the other one than wrote, both have the last word.
+    """
+    report = Report(shard, machine=(make or serving()).value)
     with connect(database_url) as connection:
         connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS_MAX}s'")
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -123,7 +128,7 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     report.projected_sequence = cursor.sequence
     snapshots = {row.sequence: row for row in journal_store.snapshots(connection, shard)}
     report.snapshots = len(snapshots)
-    machine, count, head = new_machine(), Count(), genesis(shard)
+    machine, count, head = new_machine(Make(report.machine)), Count(), genesis(shard)
     projection, good = _Projection(connection, report), 0
     recount = Recount(connection, shard)
     for row in journal_store.read_journal(connection, shard):
