@@ -43,7 +43,7 @@ QUEUE_CALLS_MAX = 8_192
 # Statements may trail by this much before new transfers have to wait for them.
 LAG_EVENTS_MAX = 10_000_000
 LAG_RETRY_SECONDS = 5
-SNAPSHOT_EVENTS = 500_000
+SNAPSHOT_EVENTS = 1_000_000
 SNAPSHOT_EVENTS_AT_CLOSE = 20_000
 # A snapshot writes the whole state: it waits for a quarter more of it.
 SNAPSHOT_GROWTH = 4
