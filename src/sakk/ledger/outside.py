@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future
 from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -137,13 +138,18 @@ class Outside(Protocol):
 
 
 class DatabaseJournal:
-    """``Journal`` in PostgreSQL; every step blocks. Of one thread at a time."""
+    """``Journal`` in PostgreSQL; every step blocks. Of one thread at a time.
+
+    Pages of rows and parts of a snapshot are read ahead: the next one travels while the last one
+    is being applied.
+    """
 
     def __init__(self, url: str, shard: int) -> None:
         self.shard = shard
         self._url = url
         self._warned = False
         self._page_rows = store.PAGE_ROWS
+        self._ahead: tuple[tuple[str, int, int], Future[Any]] | None = None
         self._connection = self._connect()
 
     def __enter__(self) -> Self:
@@ -153,48 +159,87 @@ class DatabaseJournal:
         self.close()
 
     async def take_epoch(self, taken_by: str) -> int:
-        return store.take_epoch(self._connection, self.shard, taken_by=taken_by)
+        return store.take_epoch(self._idle(), self.shard, taken_by=taken_by)
 
     async def current_epoch(self) -> int | None:
-        return store.current_epoch(self._connection, self.shard)
+        return store.current_epoch(self._idle(), self.shard)
 
     async def append(self, row: JournalRow) -> Append:
         self._warned = False
-        if not store.append(self._connection, row):
+        if not store.append(self._idle(), row):
             return Append.fenced
         return Append.unconfirmed if self._warned else Append.durable
 
     async def confirm(self, epoch: int) -> Append:
         self._warned = False
-        if not store.confirm(self._connection, self.shard, epoch):
+        if not store.confirm(self._idle(), self.shard, epoch):
             return Append.fenced
         return Append.unconfirmed if self._warned else Append.durable
 
     async def row(self, sequence: int) -> JournalRow | None:
-        return store.journal_row(self._connection, self.shard, sequence)
+        return store.journal_row(self._idle(), self.shard, sequence)
 
     async def rows_after(self, sequence: int) -> list[JournalRow]:
-        rows = store.journal_after(self._connection, self.shard, sequence, limit=self._page_rows)
-        # The next page is as long, in bytes, however long its rows are.
-        size = sum(len(row.payload) for row in rows) or 1
-        self._page_rows = max(1, min(PAGE_ROWS_MAX, PAGE_BYTES * len(rows) // size))
+        rows: list[JournalRow] = self._read(("rows", sequence, 0), self._rows_after)
+        if rows:
+            # The next page is as long, in bytes, however long its rows are.
+            size = sum(len(row.payload) for row in rows) or 1
+            self._page_rows = max(1, min(PAGE_ROWS_MAX, PAGE_BYTES * len(rows) // size))
+            self._read_ahead(("rows", rows[-1].sequence, 0), self._rows_after)
         return rows
 
     async def snapshots(self) -> list[SnapshotRow]:
-        return store.snapshots(self._connection, self.shard)
+        return store.snapshots(self._idle(), self.shard)
 
     async def snapshot_part(self, sequence: int, part: int) -> bytes | None:
-        return store.snapshot_part(self._connection, self.shard, sequence, part)
+        payload: bytes | None = self._read(("part", sequence, part), self._snapshot_part)
+        if payload is not None:
+            self._read_ahead(("part", sequence, part + 1), self._snapshot_part)
+        return payload
 
     async def save_snapshot(self, row: SnapshotRow, parts: Iterable[bytes]) -> None:
-        store.save_snapshot(self._connection, row, parts)
+        store.save_snapshot(self._idle(), row, parts)
 
     async def reconnect(self) -> None:
-        self._connection.close()
+        self._idle().close()
         self._connection = self._connect()
 
     def close(self) -> None:
-        self._connection.close()
+        self._idle().close()
+
+    def _rows_after(self, sequence: int, _: int) -> list[JournalRow]:
+        return store.journal_after(self._connection, self.shard, sequence, limit=self._page_rows)
+
+    def _snapshot_part(self, sequence: int, part: int) -> bytes | None:
+        return store.snapshot_part(self._connection, self.shard, sequence, part)
+
+    def _idle(self) -> psycopg.Connection[Any]:
+        """The connection, when nobody reads ahead on it."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead[1].exception()
+        return self._connection
+
+    def _read(self, key: tuple[str, int, int], fetch: Callable[[int, int], Any]) -> Any:
+        """What was read ahead, where it is that; else what is read now."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            found = ahead[1].result()
+            if ahead[0] == key:
+                return found
+        return fetch(*key[1:])
+
+    def _read_ahead(self, key: tuple[str, int, int], fetch: Callable[[int, int], Any]) -> None:
+        future: Future[Any] = Future()
+        self._ahead = (key, future)
+
+        def read() -> None:
+            try:
+                future.set_result(fetch(*key[1:]))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=read, name="ledger-read-ahead", daemon=True).start()
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = store.connect(self._url)
