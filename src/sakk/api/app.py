@@ -142,7 +142,7 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         fixed["GET", path] = _plain(gate, respond)
         app.add_api_route(path, fixed["GET", path], methods=["GET"], response_model=None)
     app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
-    return Envelope(Shortcut(app, fixed, doors), dependencies)
+    return Envelope(Shortcut(app, fixed), dependencies, doors)
 
 
 class Shortcut:
@@ -152,21 +152,14 @@ class Shortcut:
         self,
         app: ASGIApp,
         fixed: Mapping[tuple[str, str], Endpoint],
-        doors: Mapping[tuple[str, str], ASGIApp],
     ) -> None:
         self._app = app
         self._fixed = fixed
-        self._doors = doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = None
         if scope["type"] == "http":
-            place = (scope["method"], scope["path"])
-            door = self._doors.get(place)
-            if door is not None:
-                await door(scope, receive, send)
-                return
-            endpoint = self._fixed.get(place)
+            endpoint = self._fixed.get((scope["method"], scope["path"]))
         if endpoint is None:
             await self._app(scope, receive, send)
             return
@@ -258,7 +251,7 @@ def _posting_door(gate: Gate, pipeline: Pipeline, route: Route) -> ASGIApp:
             answered[status] = requests_total.labels(route.method, route.path, status)
         answered[status].inc()
 
-    return PostingDoor(route, pipeline, line, gate.beside, observe)
+    return PostingDoor(route, pipeline, line, gate.beside, observe, SECURITY_HEADERS)
 
 
 def _plain(gate: Gate, respond: Callable[[], HttpResponse]) -> Endpoint:
@@ -293,15 +286,28 @@ def request_id(request: HttpRequest) -> str:
 
 
 class Envelope:
-    """What stands on every answer, errors included: the request's id and the security headers."""
+    """What stands on every answer, errors included: the request's id and the security headers.
 
-    def __init__(self, app: ASGIApp, dependencies: Dependencies) -> None:
+    ``doors`` are applications that put them there themselves.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        dependencies: Dependencies,
+        doors: Mapping[tuple[str, str], ASGIApp] | None = None,
+    ) -> None:
         self._app = app
+        self._doors = doors or {}
         self._public_url = dependencies.settings.public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        door = self._doors.get((scope["method"], scope["path"]))
+        if door is not None:
+            await door(scope, receive, send)
             return
         identifier = new_id("req")
         scope["sakk.request_id"] = identifier

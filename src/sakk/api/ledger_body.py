@@ -5,7 +5,6 @@ compiled (``sakk.ledger.wire``), which reads nothing that the models would not r
 """
 
 import re
-import uuid
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
@@ -48,7 +47,8 @@ def read_id(value: str) -> int | None:
 
 def show_id(identifier: int) -> str:
     """A 128-bit number as a UUID is written."""
-    return str(uuid.UUID(int=identifier))
+    text = f"{identifier:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _number(value: Any) -> int:

@@ -8,7 +8,7 @@ limit of a key does not count here: what holds this door back is the ledger's ow
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -34,6 +34,7 @@ from sakk.ledger.calls import Op
 from sakk.ledger.line import Line
 from sakk.ledger.record import ID_SIZE, decode_id
 from sakk.ledger.wire import Noun
+from sakk.store.identity import new_id
 from sakk.store.identity import now as wall_clock
 
 # A longer body that must be read the long way is read in a thread.
@@ -47,10 +48,19 @@ Observe = Callable[[float, int], None]
 
 
 class PostingDoor:
-    """One route of postings, as an ASGI application under the envelope."""
+    """One route of postings, as an ASGI application that needs no envelope around it.
+
+    ``headers``: what stands on every answer besides its own.
+    """
 
     def __init__(
-        self, route: Route, pipeline: Pipeline, line: Line, in_thread: InThread, observe: Observe
+        self,
+        route: Route,
+        pipeline: Pipeline,
+        line: Line,
+        in_thread: InThread,
+        observe: Observe,
+        headers: Sequence[tuple[bytes, bytes]],
     ) -> None:
         self._route = route
         noun: Any = route.handler()
@@ -61,21 +71,20 @@ class PostingDoor:
         self._line = line
         self._in_thread = in_thread
         self._observe = observe
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
+        identifier = new_id("req")
         status = 200
         try:
             media_type, body = await self._answer(scope, receive)
-            headers = [
-                (b"content-type", media_type),
-                (b"content-length", b"%d" % len(body)),
-            ]
+            headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
         except Exception as error:
-            answer = refusal(
-                error, request_id=scope["sakk.request_id"], public_url=self._settings.public_url
-            )
+            answer = refusal(error, request_id=identifier, public_url=self._settings.public_url)
             status, headers, body = answer.status, answer_headers(answer), answer.body
+        headers.append((b"request-id", identifier.encode()))
+        headers.extend(self._headers)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         self._observe(time.perf_counter() - began, status)
@@ -145,41 +154,45 @@ def worded(posting: Posting, results: bytes, *, livemode: bool) -> tuple[bytes, 
     if posting.form is Form.batch:
         body = b'{"object":"ledger.%b_results","livemode":%b,"results":%b}' % (noun, mode, written)
     else:
-        identifier = show_id(shown_id(decode_id(posting.records[:ID_SIZE])))
-        head = b'{"id":"%b","object":"ledger.%b_result","livemode":%b,' % (
-            identifier.encode(),
-            noun,
-            mode,
-        )
+        identifier = show_id(shown_id(decode_id(posting.records[:ID_SIZE]))).encode()
+        head = b'{"id":"%b","object":"ledger.%b_result","livemode":%b,' % (identifier, noun, mode)
         # The one result's own braces and brackets end it.
         body = head + written[2:-1]
     return b"application/json", body
 
 
 async def read_whole(receive: Receive, content_length: bytes | None) -> bytes:
-    """The body, up to a size and a time; BodyTooLarge, InvalidRequest."""
+    """The body, up to a size and a time; BodyTooLarge, InvalidRequest.
+
+    Nearly every body is whole when it is asked for first, and then costs no timer.
+    """
     if content_length is not None and (
         not content_length.isdigit() or int(content_length) > BODY_BYTES_MAX
     ):
         raise _too_large()
-    chunks: list[bytes] = []
-    size = 0
+    chunk, more = await _chunk(receive)
+    if not more and len(chunk) <= BODY_BYTES_MAX:
+        return chunk
+    chunks = [chunk]
+    size = len(chunk)
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise InvalidRequest("The connection ended before the body did.")
-                chunk = message.get("body", b"")
+            while more and size <= BODY_BYTES_MAX:
+                chunk, more = await _chunk(receive)
                 size += len(chunk)
-                if size > BODY_BYTES_MAX:
-                    raise _too_large()
                 chunks.append(chunk)
-                if not message.get("more_body", False):
-                    break
     except TimeoutError:
         raise InvalidRequest("The body took too long to arrive. Send it again.") from None
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if size > BODY_BYTES_MAX:
+        raise _too_large()
+    return b"".join(chunks)
+
+
+async def _chunk(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] != "http.request":
+        raise InvalidRequest("The connection ended before the body did.")
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _too_large() -> BodyTooLarge:
