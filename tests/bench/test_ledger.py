@@ -16,7 +16,7 @@ SMALL = Scale(
     accounts=1_000,
     owed=1_000,
     projected_batches=2,
-    sustained_batches=150,
+    sustained_batches=50,
     sustained_lag=20_000,
     sustained_seconds=0.2,
 )

@@ -186,7 +186,7 @@ def projection_lines(scale: Scale, say: Say) -> list[Line]:
             open_accounts(ledger, source)
             flood(ledger, source.plain(size=1_000, count=scale.projected_batches), callers=8)
             bursts.append(burst(postgres.url()).rate)
-            batches = source.plain(size=1_000, count=scale.sustained_batches)
+            batches = source.endless(size=1_000, ready=scale.sustained_batches)
             # The flood has a writer of its own, which fences this one off.
             found = projected_beside(
                 postgres.url(),

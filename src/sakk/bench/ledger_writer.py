@@ -107,6 +107,11 @@ class Source:
         """``count`` batches of plain transfers; a few are repeated, a few will be refused."""
         return [b"".join([self._plain(pairs) for _ in range(size)]) for _ in range(count)]
 
+    def endless(self, *, size: int, ready: int) -> Iterator[bytes]:
+        """``ready`` batches that are made now, and then as many more as are taken."""
+        made = self.plain(size=size, count=ready)
+        return itertools.chain(made, (self.plain(size=size, count=1)[0] for _ in itertools.count()))
+
     def mixed(self, *, size: int, count: int) -> Batches:
         """All kinds: of ten, three open a hold, post it or void it, and two are a linked pair."""
         return [self._mixed_batch(size) for _ in range(count)]
