@@ -15,6 +15,7 @@ SMALL = Scale(
     remembered=16_000,
     accounts=1_000,
     owed=1_000,
+    door=False,
     projected_batches=2,
     sustained_batches=50,
     sustained_lag=20_000,

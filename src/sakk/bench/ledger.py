@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sakk.bench import ledger_http
 from sakk.bench import ledger_machine as bench
 from sakk.bench.figures import WrongResult, cost, rate, times
 from sakk.bench.ledger_liability import liabilities
@@ -30,7 +31,7 @@ from sakk.bench.ledger_writer import (
     open_accounts,
 )
 from sakk.bench.machine import describe_machine
-from sakk.bench.stack import cpu_seconds, spent
+from sakk.bench.stack import cpu_seconds, spent, start_stack
 from sakk.ledger.calls import Op, OpenLedger
 from sakk.ledger.machine import Make, serving
 from sakk.ledger.outside import DatabaseJournal
@@ -60,6 +61,7 @@ class Scale:
     loaded: int = 10_000_000
     remembered: int = 20_000_000
     accounts: int = 1_000_000
+    door: bool = True
     owed: int = 1_000_000
     projected_batches: int = 150
     sustained_batches: int = 1_500
@@ -71,6 +73,8 @@ def run(*, scale: Scale = Scale(), say: Say = lambda _: None) -> dict[str, Any]:
     """Measure; the result is an object of ``sakk bench``'s shape. WrongResult if one is wrong."""
     machine = describe_machine() | {"ledger_machine": serving().value}
     results = writer_lines(scale, say)
+    if scale.door:
+        results += door_lines(scale, say)
     results += machine_lines(scale, say)
     results += projection_lines(scale, say)
     results += liabilities(accounts=scale.owed, repeats=scale.repeats, say=say)
@@ -144,6 +148,13 @@ def writer_lines(scale: Scale, say: Say) -> list[Line]:
         rate(f"writer_{middle}_over_reference", "transfers/s", uniform, baselines=reference),
         rate(f"row_locks_{scale.row_connections}", "transfers/s", locks),
     ]
+
+
+def door_lines(scale: Scale, say: Say) -> list[Line]:
+    """The HTTP door of a whole system, on a chain that stands still."""
+    say("the whole system, for its door")
+    with start_stack("--networks", "1", "--block-time", "600") as stack:
+        return ledger_http.run(stack, repeats=scale.repeats, say=say)
 
 
 def machine_lines(scale: Scale, say: Say) -> list[Line]:
