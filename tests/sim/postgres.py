@@ -346,6 +346,8 @@ class SimulatedJournal:
         return heads
 
     async def snapshot_part(self, sequence: int, part: int) -> bytes | None:
+        if part == 0:
+            self._server.scheduler.note(f"{self._process.name} starts from a snapshot")
         payload: bytes | None = await self._read(lambda state: snapshot_part(state, sequence, part))
         return payload
 

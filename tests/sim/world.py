@@ -17,9 +17,9 @@ from unittest.mock import patch
 import psycopg
 
 from sakk.core.errors import SakkError
-from sakk.ledger import projection, replay, snapshot, writer
+from sakk.ledger import machine, projection, writer
 from sakk.ledger.calls import Op
-from sakk.ledger.machine import Loader, Make, new_loader, new_machine, serving
+from sakk.ledger.machine import Make, serving
 from sakk.ledger.outside import Journal
 from sakk.ledger.record import split
 from sakk.ledger.replay import JournalBroken
@@ -165,10 +165,6 @@ class World:
 
     def _start_again(self) -> None:
         self.start_house()
-
-    def new_loader(self) -> Loader:
-        self.scheduler.note("a machine is loaded from a snapshot")
-        return new_loader(self.make)
 
     async def _live(self, house: House) -> None:
         """What the process does from its start to its end."""
@@ -384,11 +380,7 @@ def small(world: World) -> Iterator[None]:
             log=_Log(world),
         ),
         patch.multiple(projection, EVENTS_MAX=10),
-        patch.multiple(
-            replay,
-            new_machine=lambda: new_machine(world.make),
-        ),
-        patch.multiple(snapshot, new_loader=world.new_loader),
+        patch.object(machine, "serving", lambda: world.make),
     ):
         yield
 
