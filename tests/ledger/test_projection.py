@@ -346,21 +346,30 @@ def test_a_projector_survives_its_connection(database_url: str) -> None:
     assert verify(database_url).ok
 
 
-def test_a_projector_killed_before_its_commit_repeats_nothing(database_url: str) -> None:
+@pytest.mark.parametrize(("place", "committed"), [("before=kill:2", 1), ("after=kill:2", 2)])
+def test_a_projector_killed_beside_its_commit_repeats_and_misses_nothing(
+    database_url: str, place: str, committed: int
+) -> None:
+    """Each row of the journal is a page here: the accounts, then three times two transfers."""
     with closing(open_with_accounts(database_url)) as ledger:
-        ledger.create_transfers([move(10), move(11)])
-    code = "import sys; from sakk.ledger.projection import catch_up; catch_up(sys.argv[1])"
+        for first in (10, 12, 14):
+            ledger.create_transfers([move(first), move(first + 1)])
+    code = (
+        "import sys\n"
+        "from sakk.ledger import projection\n"
+        "projection.EVENTS_MAX = 1\n"
+        "projection.catch_up(sys.argv[1])\n"
+    )
     killed = subprocess.run(
         [sys.executable, "-c", code, database_url],
-        env=os.environ | {"SAKK_FAILPOINTS": "ledger.project.before=kill"},
+        env=os.environ | {"SAKK_FAILPOINTS": f"ledger.project.{place}"},
         check=False,
     )
     assert killed.returncode == -9
-    assert rows(database_url, "SELECT count(*) FROM ledger_transfers") == [(0,)]
-    catch_up(database_url)
+    assert rows(database_url, "SELECT sequence FROM ledger_cursors") == [(committed,)]
+    assert catch_up(database_url) == 4 - committed
     report = verify(database_url)
-    assert report.ok
-    assert report.entries == 4
+    assert (report.ok, report.entries) == (True, 12)
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
