@@ -251,16 +251,34 @@ def test_an_answer_that_was_lost_is_repaired_by_the_next_call(house: House, done
 
 
 def test_what_the_ledger_refuses_is_forgotten(house: House) -> None:
-    """A root of a later epoch stands there already: put there by a restored copy, say."""
+    """A later root of the unit came in between: it is the ledger that decides."""
     house.credit(house.alice, 10)
-    foreign = LiabilityRoot(99, b"\x01" * 32, 1, epoch=9, leaves=1, unit=unit_id(USDC), sequence=1)
-    assert house.ledger.create_roots([foreign])[0].status.accepted
+
+    class Foreign(LosesAnswers):
+        def create_roots(self, roots: Sequence[LiabilityRoot]) -> list[RootResult]:
+            later = LiabilityRoot(99, b"\x01" * 32, 1, 9, 1, roots[0].unit, sequence=1)
+            return self._ledger.create_roots([later, *roots])[1:]
+
     with pytest.raises(UnexpectedState, match="test/usdc: epoch_must_advance"):
-        house.make()
+        house.make(Foreign(house.ledger, done=True))
     assert house.shown() == []
     report = house.check()
     assert report.breaks == []
     assert (report.roots, report.roots_recomputed) == (1, 0)
+    assert house.make()[USDC].epoch == 10
+
+
+def test_epochs_go_on_from_what_the_journal_holds(house: House) -> None:
+    """Also where the table of epochs was lost."""
+    house.credit(house.alice, 10)
+    assert [house.make()[USDC].epoch for _ in range(2)] == [1, 2]
+    with psycopg.connect(house.database.url, autocommit=True) as connection:
+        connection.execute("TRUNCATE liability_epochs, liability_tiles")
+    assert house.make()[USDC].epoch == 3
+    assert house.shown() == [3]
+    report = house.check()
+    assert report.breaks == []
+    assert (report.roots, report.roots_recomputed) == (3, 1)
 
 
 def test_nothing_is_owed_yet(house: House) -> None:

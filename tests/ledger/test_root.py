@@ -145,6 +145,8 @@ def test_a_state_brings_its_roots_along(machine: Machine, make: Make) -> None:
     assert create(loaded, NEXT) == create(machine, NEXT)
     third = replace(NEXT, id=4, epoch=6)
     assert statuses(loaded, third) == statuses(machine, third) == [R.sequence_must_advance]
+    assert loaded.last_epoch == machine.last_epoch == 5
+    assert new_machine(make).last_epoch == 0
     assert state_hash(loaded) == state_hash(machine)
 
 

@@ -47,7 +47,8 @@ def make_epoch(
         with DatabaseJournal(parts.database.url, shard) as recorded:
             machine, head = run(restore(recorded))
         with parts.database.begin() as reading:
-            number = store.last_epoch(reading, shard) + 1
+            # The journal may hold more than this table: it was restored alone, say.
+            number = max(store.last_epoch(reading, shard), machine.last_epoch) + 1
             names = store.unit_names(reading)
         made = []
         for epoch, tree in compute(machine, head, epoch=number, names=names):

@@ -53,6 +53,11 @@ class Machine(Protocol):
         """Created transfers; refusals do not count."""
         ...
 
+    @property
+    def last_epoch(self) -> int:
+        """The highest epoch of any root of the proof of liabilities, 0 before the first."""
+        ...
+
     def apply(self, requests: Sequence[Request], timestamp: int) -> GroupOutcome:
         """Apply a group at a journal time later than every time before it.
 

@@ -135,6 +135,10 @@ class ReferenceMachine:
         return len(self.accounts)
 
     @property
+    def last_epoch(self) -> int:
+        return self.roots.last_epoch
+
+    @property
     def transfer_count(self) -> int:
         return len(self.transfers)
 

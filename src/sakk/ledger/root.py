@@ -22,6 +22,11 @@ class Roots:
         # Of the last root of each unit: its epoch, and the row that it speaks of.
         self._last: dict[int, tuple[int, int]] = {}
 
+    @property
+    def last_epoch(self) -> int:
+        """The highest epoch of any unit, 0 before the first root."""
+        return max((epoch for epoch, _ in self._last.values()), default=0)
+
     def create(self, records: bytes, first: int) -> Outcome:
         """Create roots in order, the first at the time ``first``; each stands for itself."""
         cut = split(records)

@@ -89,6 +89,10 @@ cdef class CompiledMachine:
     def transfer_count(self) -> int:
         return self.core.entries.count - self.core.refused
 
+    @property
+    def last_epoch(self) -> int:
+        return self.roots.last_epoch
+
     def apply(self, requests: object, timestamp: int) -> object:
         """See ``Machine.apply``. MemoryError: nothing was applied."""
         cdef list kinds = [], records = [], results = []

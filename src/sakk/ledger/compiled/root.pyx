@@ -35,6 +35,15 @@ cdef class Roots:
     def __len__(self) -> int:
         return len(self._records)
 
+    @property
+    def last_epoch(self) -> int:
+        """The highest epoch of any unit, 0 before the first root."""
+        cdef uint64_t highest = 0
+        cdef bytes record
+        for record in self._last.values():
+            highest = max(highest, load_u64(<const uint8_t *>PyBytes_AS_STRING(record) + AT_EPOCH))
+        return highest
+
     def joined(self) -> bytes:
         """Every record, one after the other."""
         return b"".join(self._records.values())
