@@ -4,12 +4,15 @@ Both sides of a call are armed at once: the process dies before the call, is sta
 after it; the third one goes on. Calls of several parts, or of several steps, die in one job.
 """
 
+import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sakk.client.liability import verify as verify_proof
 from sakk.flow.adoption import adopt
 from sakk.flow.context import Parts
 from sakk.ledger.verify import verify
@@ -203,6 +206,34 @@ def adopted_surplus(house: House, merchant: Merchant) -> Compare:
     return lambda: None
 
 
+def liability_epoch(house: House, merchant: Merchant) -> Compare:
+    """The operator's command dies before its roots are journalled, then after; then it goes on."""
+    for _ in range(2):
+        assert house.run("ledger", "liabilities").returncode == -signal.SIGKILL
+    made = house.run("ledger", "liabilities", "--json")
+    assert made.returncode == 0, made.stderr
+    epochs = {each["unit"]: each for each in json.loads(made.stdout)}
+
+    def compare() -> None:
+        rows = query(
+            house,
+            "SELECT epoch, journalled IS NOT NULL FROM liability_epochs WHERE unit = 'test/usdc'"
+            " ORDER BY epoch DESC LIMIT 2",
+        )
+        last = epochs["test/usdc"]["epoch"]
+        assert rows == [(last, True), (last - 1, True)]
+        proof = house.run("ledger", "proof", merchant.account, "--currency", "usdc")
+        assert proof.returncode == 0, proof.stderr
+        verify_proof(
+            json.loads(proof.stdout),
+            epochs["test/usdc"],
+            account=merchant.account,
+            balance=merchant.balance_units,
+        )
+
+    return compare
+
+
 # The calls that die in one run of a job, both sides of each: few enough that a part is not started
 # so often that the supervisor makes it wait. A call that several kinds of rows make stands with a
 # job of each.
@@ -220,6 +251,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (reversed_payment, ("payin.reverse",)),
     (outflow, ("outflow.post",)),
     (adopted_surplus, ("adoption.post",)),
+    (liability_epoch, ("liability.journal",)),
 )
 
 

@@ -25,6 +25,7 @@ from sakk.ledger.record import encode_id
 from sakk.ledger.replay import restore
 from sakk.store import journal, network
 from sakk.store import liability as store
+from sakk.store.failpoint import failpoint
 
 NANOSECONDS = 1_000_000_000
 BALANCES: tuple[MerchantBalance, ...] = ("incoming", "available", "reserved")
@@ -118,7 +119,9 @@ def _finish_earlier(parts: Parts, shard: int) -> None:
 
 def _journal(parts: Parts, epochs: Sequence[LiabilityEpoch]) -> list[LiabilityEpoch]:
     """Have the roots journalled under their ids, and show what is; refused ones are forgotten."""
+    failpoint("liability.journal.before")
     results = parts.books.ledger.create_roots([root_of(epoch) for epoch in epochs])
+    failpoint("liability.journal.after")
     refused = []
     with parts.database.begin() as connection:
         for epoch, result in zip(epochs, results, strict=True):
