@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole gate: the lints beside the tests, so that no core waits for the other. Arguments go to
-# pytest. Fails when either does; what the lints said stands at the end.
+# The whole gate: lints, and the tests of core with every branch counted, beside all other tests, so
+# that no processor waits for another. Arguments go to pytest. Fails when anything does; what was
+# said beside the tests stands at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,9 +9,16 @@ failed=0
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 
-scripts/lint.sh >"$said" 2>&1 &
-lints=$!
-.venv/bin/python -m pytest -q -n "${WORKERS:-2}" --dist loadgroup "$@" || failed=1
-wait "$lints" || { echo "the lints failed:"; failed=1; }
+mkdir -p build
+{
+  beside=0
+  scripts/lint.sh || beside=1
+  .venv/bin/python -m coverage run -m pytest -q tests/core || beside=1
+  .venv/bin/python -m coverage report || beside=1
+  exit "$beside"
+} >"$said" 2>&1 &
+others=$!
+.venv/bin/python -m pytest -q -n "${WORKERS:-2}" --dist loadgroup --ignore=tests/core "$@" || failed=1
+wait "$others" || { echo "beside the tests something failed:"; failed=1; }
 cat "$said"
 exit "$failed"

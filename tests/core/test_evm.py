@@ -1,6 +1,8 @@
 """Addresses and transactions, against EIP vectors and eth-account as the second source."""
 
 import dataclasses
+import runpy
+import sys
 from typing import Any
 
 import pytest
@@ -310,3 +312,11 @@ def test_parse_signature_takes_65_bytes() -> None:
     assert evm.parse_signature(compact) == evm.Signature(y_parity=1, r=3, s=4)
     with pytest.raises(ValueError, match="65 bytes"):
         evm.parse_signature(compact[:-1])
+
+
+@pytest.mark.parametrize("data", [b"", b"transfer(address,uint256)", b"\xff" * 200])
+def test_without_the_compiled_hash_the_digest_is_the_same(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sha3", None)
+    assert runpy.run_path(evm.__file__)["keccak256"](data) == evm.keccak256(data)

@@ -4,7 +4,7 @@ A row is what people see and the ledger is what is true, so a row that was alter
 fault, must not pass. Each function gives None, or what does not agree, in words.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from sakk.core import chart, evm
 from sakk.core.abi import decode_transfer
@@ -32,12 +32,11 @@ def payin_break(
     match PayInStatus(row.status):
         case PayInStatus.posted | PayInStatus.released:
             expected = {row.asset: row.token_amount}
-            if row.role != PayInRole.treasury:
-                owed, _ = credited_amount(
-                    row.credit_units or 0,
-                    asset_decimals=asset_decimals,
-                    currency_decimals=currency_decimals,
-                )
+            # What the treasury takes in is the operator's: no merchant is owed it.
+            units = 0 if row.role == PayInRole.treasury else row.credit_units or 0
+            owed, _ = credited_amount(
+                units, asset_decimals=asset_decimals, currency_decimals=currency_decimals
+            )
         case PayInStatus.held:
             expected = {row.asset: row.token_amount} if row.quarantined else {}
         case (
@@ -96,7 +95,7 @@ def transaction_break(
     row: ChainTransaction, *, custody: CustodyMoves, native_asset: str
 ) -> str | None:
     """A transaction: its bytes are what the row says, and its transfers what it did."""
-    different = next(_different_bytes(row), None)
+    different = _different_bytes(row)
     if different is not None:
         return f"{row.id}: {different}"
     status = TransactionStatus(row.status)
@@ -118,13 +117,12 @@ def transaction_break(
     return None
 
 
-def _different_bytes(row: ChainTransaction) -> Iterator[str]:
+def _different_bytes(row: ChainTransaction) -> str | None:
     """What the signed bytes say otherwise than the row."""
     if row.raw is None:
-        return
+        return None
     if row.hash != evm.transaction_hash(row.raw):
-        yield f"its hash is not that of its bytes, {evm.transaction_hash(row.raw)}"
-        return
+        return f"its hash is not that of its bytes, {evm.transaction_hash(row.raw)}"
     signed = evm.decode_signed(row.raw)
     made = signed.transaction
     contract = erc20_contract(row.asset)
@@ -134,11 +132,12 @@ def _different_bytes(row: ChainTransaction) -> Iterator[str]:
         call = decode_transfer(made.data)
         to, units = call.to, call.amount
         if made.to != contract:
-            yield f"its bytes call {made.to}, the row says {contract}"
+            return f"its bytes call {made.to}, the row says {contract}"
     claims = (chain_id(row.network), row.sender, row.nonce, row.destination, row.token_amount)
     bytes_say = (made.chain_id, evm.recover_sender(signed), made.nonce, to, units)
     if claims != bytes_say:
-        yield f"its bytes say {bytes_say}, the row {claims}"
+        return f"its bytes say {bytes_say}, the row {claims}"
+    return None
 
 
 def bridge_break(

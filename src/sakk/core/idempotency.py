@@ -82,19 +82,17 @@ def decide(record: Record | None, *, locked: bool, fingerprint: bytes, now: date
             "This Idempotency-Key was used before with another request. Use a new key for a new"
             " request; to repeat the first one, send the same path and parameters."
         )
-    if record is not None and record.state == State.finished:
-        return Decision.replay
-    if not locked:
-        raise _in_progress()
     if record is None:
+        if not locked:
+            raise _in_progress()
         return Decision.execute
     match State(record.state):
-        case State.started:
-            if record.lease_until is not None and record.lease_until > now:
-                raise _in_progress()
-            return Decision.resume
         case State.finished:
             return Decision.replay
+        case State.started:
+            if not locked or (record.lease_until is not None and record.lease_until > now):
+                raise _in_progress()
+            return Decision.resume
         case _ as never:
             assert_never(never)
 

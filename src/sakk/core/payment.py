@@ -196,12 +196,7 @@ def assess(
         case PaymentStatus.succeeded | PaymentStatus.canceled:
             pass
         case PaymentStatus.requires_action | PaymentStatus.processing | PaymentStatus.expired:
-            if received >= least:
-                status = PaymentStatus.succeeded
-            elif awaited >= least:
-                status = PaymentStatus.processing
-            elif status is PaymentStatus.processing:
-                status = PaymentStatus.requires_action
+            status = _open_status(status, received=received, awaited=awaited, least=least)
         case _:
             assert_never(status)
     return Assessment(
@@ -210,6 +205,18 @@ def assess(
         amount_status=_amount_status(received, intent.amount) if posted else None,
         timing=_timing(contributions, intent.expires_at) if contributions else None,
     )
+
+
+def _open_status(
+    status: PaymentStatus, *, received: int, awaited: int, least: int
+) -> PaymentStatus:
+    """What becomes of a payment that may still count, by the amount."""
+    if received >= least:
+        return PaymentStatus.succeeded
+    if awaited >= least:
+        return PaymentStatus.processing
+    # What was on its way left the chain again.
+    return PaymentStatus.requires_action if status is PaymentStatus.processing else status
 
 
 def _amount_status(received: int, amount: int) -> AmountStatus:
