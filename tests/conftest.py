@@ -6,6 +6,7 @@ test that asks for a database makes the template with all tables; each test gets
 
 import importlib.util
 from collections.abc import Iterator
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, make_url
 
+from sakk.runtime.binaries import Binaries, find_binaries, inspect, wheel_folder
 from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.store.database import Database, open_database
 from sakk.store.migrate import all_tables, expected_revision, upgrade
@@ -23,6 +25,9 @@ if importlib.util.find_spec("tests.chain") is not None:
 
 TEMPLATE = "sakk_template"
 TEMPLATE_LOCK = 1
+# The writer and a whole flow run on the PostgreSQL that Sakk brings with it, the rest on the one
+# that the machine has, which is often years older.
+ON_THE_BUNDLED = ("tests/ledger/test_writer.py", "tests/flow/test_payin_amounts.py")
 
 # Before anything asks where temporary files go.
 _scratch = take_memory()
@@ -57,8 +62,35 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _template(postgres_url: str) -> str:
-    """The name of a database with every table, made once a run."""
+def bundled_url(postgres_url: str) -> Iterator[str]:
+    """As ``postgres_url``, of the bundled PostgreSQL; the same where the machine has no other."""
+    folder = wheel_folder()
+    bundled = None if folder is None else inspect(folder)
+    if bundled is None or find_binaries() == bundled:
+        yield postgres_url
+        return
+    with _start_cluster(bundled) as postgres:
+        yield postgres.url("postgres")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker has all tests of the bundled PostgreSQL, so that one starts it."""
+    for item in items:
+        if item.nodeid.startswith(ON_THE_BUNDLED):
+            item.add_marker(pytest.mark.xdist_group("bundled"))
+
+
+@pytest.fixture
+def cluster_url(request: pytest.FixtureRequest) -> str:
+    """The cluster that this test's database is in: its database ``postgres``, as superuser."""
+    is_bundled = request.node.nodeid.startswith(ON_THE_BUNDLED)
+    found: str = request.getfixturevalue("bundled_url" if is_bundled else "postgres_url")
+    return found
+
+
+@cache
+def make_template(postgres_url: str) -> str:
+    """The name of a database with every table, made once in a cluster."""
     with psycopg.connect(postgres_url, autocommit=True) as admin:
         admin.execute("SELECT pg_advisory_lock(%s)", (TEMPLATE_LOCK,))
         found = admin.execute(
@@ -75,11 +107,9 @@ def _template(postgres_url: str) -> str:
 
 
 @pytest.fixture
-def database_url(
-    postgres_url: str, _template: str, request: pytest.FixtureRequest
-) -> Iterator[str]:
+def database_url(cluster_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A database of this test alone, with every table and no rows."""
-    yield from _fresh(postgres_url, request, f"TEMPLATE {_template}")
+    yield from _fresh(cluster_url, request, f"TEMPLATE {make_template(cluster_url)}")
 
 
 @pytest.fixture
@@ -88,10 +118,10 @@ def empty_database_url(postgres_url: str, request: pytest.FixtureRequest) -> Ite
     yield from _fresh(postgres_url, request, "")
 
 
-@pytest.fixture(scope="session")
-def _engine(postgres_url: str) -> Engine:
-    """The engine whose compiled statements the engines of all tests share."""
-    database = open_database(postgres_url)
+@cache
+def _first_engine(cluster_url: str) -> Engine:
+    """The engine whose compiled statements the engines of all tests on a cluster share."""
+    database = open_database(cluster_url)
     with database.begin():
         pass  # the first connection tells the dialect about the server
     database.close()
@@ -99,12 +129,13 @@ def _engine(postgres_url: str) -> Engine:
 
 
 @pytest.fixture
-def database(database_url: str, _engine: Engine) -> Iterator[Database]:
+def database(database_url: str, cluster_url: str) -> Iterator[Database]:
     """This test's database, open."""
     opened = open_database(database_url)
     # To compile the same statements for every test anew would be a tenth of the suite's time.
-    opened.engine.dialect = _engine.dialect
-    opened.engine._compiled_cache = _engine._compiled_cache
+    first = _first_engine(cluster_url)
+    opened.engine.dialect = first.dialect
+    opened.engine._compiled_cache = first._compiled_cache
     yield opened
     opened.close()
 
@@ -114,13 +145,13 @@ def sibling(url: str, database: str) -> str:
     return make_url(url).set(database=database).render_as_string(hide_password=False)
 
 
-def _start_cluster() -> Postgres:
+def _start_cluster(binaries: Binaries | None = None) -> Postgres:
     """The run's cluster, as the product makes it but for the passwords.
 
     To prove one costs either side more than all else that a connection does, and tests open
     thousands; ``tests/runtime`` has clusters of its own.
     """
-    postgres = start_postgres(ephemeral=True)
+    postgres = start_postgres(ephemeral=True, binaries=binaries)
     (postgres.cluster / "pg_hba.conf").write_text("local all all trust\n")
     with psycopg.connect(postgres.url("postgres")) as admin:
         admin.execute("SELECT pg_reload_conf()")

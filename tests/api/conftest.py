@@ -9,15 +9,15 @@ import pytest
 from sakk.store.database import open_database
 from tests.api.objects import Objects, create_objects
 from tests.api.world import Api, create_world, http, serving
-from tests.conftest import sibling
+from tests.conftest import make_template, sibling
 
 
 @pytest.fixture(scope="session")
-def api(postgres_url: str, _template: str) -> Iterator[Api]:
+def api(postgres_url: str) -> Iterator[Api]:
     """The server that most tests share; none may rely on being alone on it."""
     name = f"test_api_{os.getpid()}"
     with psycopg.connect(postgres_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {_template}")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {make_template(postgres_url)}")
     database = open_database(sibling(postgres_url, name))
     try:
         world = create_world(database)

@@ -1,7 +1,10 @@
 """Pay-ins while a node is away, behind, cut off, or faster than the watcher."""
 
+import os
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from tests.chain import Chain, StartChain
@@ -11,13 +14,20 @@ from tests.flow.harness import World
 from tests.rails.lying_node import LyingNode, lying_node
 
 from sakk.core import evm
-from sakk.flow.watch import BLOCKS_PER_STEP_MAX, watch_stage
-from sakk.rails.evm.rpc import RpcUnavailable
+from sakk.core.network import Network
+from sakk.flow.watch import BLOCKS_PER_STEP_MAX, Follower, watch_stage
+from sakk.rails.evm.rpc import Rpc, RpcUnavailable
+from sakk.runtime import wiring
 from sakk.runtime.wiring import make_rail
 from sakk.store import network
 from sakk.store.lease import lease_length
 
 USD_25 = 25_000_000
+
+
+def networks(world: World) -> list[Network]:
+    with world.database.begin() as connection:
+        return network.list_networks(connection)
 
 
 @pytest.fixture
@@ -75,6 +85,47 @@ def test_node_that_dies_between_two_answers(make_world: MakeWorld, node: LyingNo
     assert sorted(world.amounts()) == [1_000_000, 4_000_000, 20_000_000]
     assert world.facts(intent) == ("succeeded", 2500, "exact", "on_time")
     world.check()
+
+
+def test_a_node_that_hangs_in_the_middle_of_a_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections and answers nothing: the kernel still shakes hands for it."""
+    [found] = networks(world)
+    paid_before, paid_during = world.intent(2500), world.intent(1000)
+    world.pay(paid_before)
+    world.finalize()
+    world.pay(paid_during)
+    world.mine(3)
+    monkeypatch.setattr(wiring, "Rpc", partial(Rpc, timeout_seconds=0.5, attempts_max=1))
+    rail = make_rail(found)
+    impatient = watch_stage(world.parts, found, rail)
+    world.advance(lease_length())
+    node = world.chain.node.process.pid
+    refresh = Follower._refresh_addresses
+
+    def hang(follower: Follower) -> None:
+        refresh(follower)
+        os.kill(node, signal.SIGSTOP)
+
+    monkeypatch.setattr(Follower, "_refresh_addresses", hang)
+    try:
+        # The head was read, and the cursor taken; then at the first thing it asks.
+        for _ in range(2):
+            with pytest.raises(RpcUnavailable):
+                impatient.run()
+        world.run_except(impatient.name)
+    finally:
+        os.kill(node, signal.SIGCONT)
+    assert world.facts(paid_before) == ("succeeded", 2500, "exact", "on_time")
+    assert world.facts(paid_during) == ("requires_action", 0, None, None)
+    monkeypatch.setattr(Follower, "_refresh_addresses", refresh)
+    world.advance(lease_length())
+    world.run()
+    assert world.facts(paid_during) == ("succeeded", 1000, "exact", "on_time")
+    assert world.amounts() == [USD_25, 10_000_000]
+    world.check()
+    rail.rpc.close()
 
 
 def test_one_dead_node_keeps_nobody_else_waiting(
@@ -144,8 +195,7 @@ def test_reorganised_while_the_watcher_is_behind(world: World) -> None:
 
 def test_another_watcher_takes_over(world: World) -> None:
     """One follows a network at a time; when it is gone its lease runs out."""
-    with world.database.begin() as connection:
-        [found] = network.list_networks(connection)
+    [found] = networks(world)
     rail = make_rail(found)
     second = watch_stage(world.parts, found, rail)
     first = world.stages[second.name]
