@@ -5,6 +5,7 @@ test that asks for a database makes the template with all tables; each test gets
 """
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from functools import cache
 from itertools import count
@@ -12,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, make_url
 
 from sakk.runtime.binaries import Binaries, find_binaries, inspect, wheel_folder
@@ -28,6 +30,16 @@ TEMPLATE_LOCK = 1
 # The writer and a whole flow run on the PostgreSQL that Sakk brings with it, the rest on the one
 # that the machine has, which is often years older.
 ON_THE_BUNDLED = ("tests/ledger/test_writer.py", "tests/flow/test_payin_amounts.py")
+
+# The same examples in every run, however slow the machine is; others in each run of `make soak`.
+settings.register_profile(
+    "sakk",
+    deadline=None,
+    derandomize="SAKK_SOAK" not in os.environ,
+    max_examples=2_000 if "SAKK_SOAK" in os.environ else 100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("sakk")
 
 # Before anything asks where temporary files go.
 _scratch = take_memory()
