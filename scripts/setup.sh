@@ -49,9 +49,10 @@ set_up_python() {
     .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null &&
       .venv/bin/python -m pip --version >/dev/null 2>&1 || make_environment
     echo "setup: Python packages" >&2
-    # The lock names every package, so nothing is resolved; what is imported is compiled then.
+    # The lock names every package, so nothing is resolved; bytecode is made on all cores.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
       --no-deps --no-compile --require-hashes -r requirements.lock
+    .venv/bin/python -m compileall -q -j 0 .venv/lib/python*/site-packages >/dev/null || true
     echo "$wanted" >"$mark"
   fi
   mark=.venv/.made-from-project
@@ -59,8 +60,6 @@ set_up_python() {
   if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ] || [ ! -x .venv/bin/sakk ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
       --no-build-isolation --no-deps --editable .
-    # Compiled here once, not by every role of the first start at the same time.
-    .venv/bin/python -c 'import sakk.cli, sakk.runtime.edge, sakk.runtime.worker'
     echo "$wanted" >"$mark"
   fi
 }

@@ -6,6 +6,7 @@ test that asks for a database makes the template with all tables; each test gets
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import count
@@ -30,6 +31,10 @@ TEMPLATE_LOCK = 1
 # The writer and a whole flow run on the PostgreSQL that Sakk brings with it, the rest on the one
 # that the machine has, which is often years older.
 ON_THE_BUNDLED = ("tests/ledger/test_writer.py", "tests/flow/test_payin_amounts.py")
+
+# Every process of the tests would compile all of Sakk anew, hundreds of times.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples in every run, however slow the machine is; others in each run of `make soak`.
 settings.register_profile(
