@@ -94,7 +94,8 @@ cdef class CompiledMachine:
         return self.roots.last_epoch
 
     def apply(self, requests: object, timestamp: int) -> object:
-        """See ``Machine.apply``. MemoryError: nothing was applied."""
+        """See ``Machine.apply``. MemoryError where the group's memory cannot be reserved: nothing
+        was applied then. After any other error throw the machine away, it may be ahead."""
         cdef list kinds = [], records = [], results = []
         cdef uint64_t number, events = 0
         for request in requests:
