@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     api_rate_limit_per_second: int = Field(
         default=1_000,
         ge=0,
-        description="Requests a second that one API key may make before 429; 0 for no limit.",
+        description="Requests a second that one API key may make before 429; 0 for no limit. "
+        "Postings to the ledger do not count: its own queue holds them back.",
     )
     ledger_address: str | None = Field(
         default=None,
