@@ -20,8 +20,9 @@ from sakk.ledger.types import Account, AccountFlags, Transfer, TransferFlags
 from sakk.ledger.verify import verify
 from sakk.ledger.writer import open_ledger
 from sakk.store import projection as store
-from sakk.store.database import Database
+from sakk.store.database import Database, open_database
 from sakk.store.ledger import (
+    PARTITIONED,
     AccountName,
     account_names,
     balance_at,
@@ -273,6 +274,22 @@ def test_every_month_has_partitions_and_an_altered_row_in_any_is_named(database_
                     assert all(each.place.endswith(f"at {at}") for each in found)
                 connection.execute(f"UPDATE {partition} SET {column} = {column} - 1")
     assert verify(database_url).ok
+    _detach(database_url, months[0])
+
+
+def _detach(database_url: str, month: str) -> None:
+    """What is left after a month was taken out carries its balances on, and so do new rows."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for table in PARTITIONED:
+            connection.execute(f"ALTER TABLE {table} DETACH PARTITION {table}_{month}")
+    with closing(open_ledger(database_url, clock=lambda: (MONTHS[-1] + 5) * SECOND)) as ledger:
+        ledger.create_transfers([move(20, amount=4)])
+    catch_up(database_url)
+    database = open_database(database_url)
+    with database.begin() as connection:
+        assert [entry.balance_after for entry in entries(connection, 2)] == [10, 6, 3]
+        assert balance_at(connection, 2, timestamp_ns=MONTHS[1] * SECOND) == 3
+    database.close()
 
 
 def _partitions(database_url: str) -> list[str]:
