@@ -108,6 +108,11 @@ def quote_of(document: dict[str, Any]) -> Quote:
     )
 
 
+def quotes_of(intent: PaymentIntent, assets: set[str]) -> list[Quote]:
+    """The intent's quotes for these assets; an intent may have many more than were paid in."""
+    return [quote_of(document) for document in intent.quotes if document["asset"] in assets]
+
+
 def make_quote(
     asset: Asset, *, coin: Currency, priced_in: Currency, amount: int, address: str
 ) -> Quote | None:
@@ -185,7 +190,8 @@ def assess(
     intent: PaymentIntent, contributions: Sequence[Contribution], *, policy: PaymentPolicy
 ) -> Assessment:
     """Decide an intent's status and facts from the pay-ins that count towards it."""
-    quotes = [quote_of(document) for document in intent.quotes]
+    paid = {each.asset for each in contributions}
+    quotes = quotes_of(intent, paid)
     posted = [(each.asset, each.token_amount) for each in contributions if each.posted]
     everything = [(each.asset, each.token_amount) for each in contributions]
     received = value_of(quotes, posted, amount=intent.amount) if posted else 0

@@ -11,13 +11,14 @@ from sakk.core import event
 from sakk.core.payin import PayInStatus
 from sakk.flow.context import Parts
 from sakk.flow.payin import payin_event
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import PAYIN_LANE, Stage, wake
 from sakk.store import event as events
 from sakk.store import payin as store
-from sakk.store.database import update_records
+from sakk.store.database import fetch, update_records
 from sakk.store.network import cursors, networks
 
-BATCH_MAX = 100
+# Small: what came first is told before what came last is begun.
+BATCH_MAX = 50
 
 
 def finality_stage(parts: Parts) -> Stage:
@@ -31,17 +32,20 @@ def finality_stage(parts: Parts) -> Stage:
         .scalar_subquery()
     )
 
+    due = store.in_status(
+        PayInStatus.seen,
+        store.payins.c.matched_at.is_not(None),
+        ~store.payins.c.orphaned,
+        store.payins.c.block_number <= final_height,
+        limit=BATCH_MAX,
+    )
+
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = store.lock_status(
-                connection,
-                PayInStatus.seen,
-                store.payins.c.matched_at.is_not(None),
-                ~store.payins.c.orphaned,
-                store.payins.c.block_number <= final_height,
-                limit=BATCH_MAX,
-            )
+            rows = fetch(connection, due)
+            if not rows:
+                return 0
             confirmed = [
                 replace(row, status=PayInStatus.confirmed.value, confirmed_at=now) for row in rows
             ]
@@ -62,8 +66,7 @@ def finality_stage(parts: Parts) -> Stage:
                 ],
                 now=now,
             )
-            if rows:
-                wake(connection, "payin.screen")
+            wake(connection, "payin.screen")
             return len(rows)
 
-    return Stage("payin.finality", run)
+    return Stage("payin.finality", run, lane=PAYIN_LANE)

@@ -8,6 +8,7 @@ from sakk.flow.context import Parts
 from sakk.flow.payin import match_rows
 from sakk.flow.stage import Stage
 from sakk.store import payin as store
+from sakk.store.database import fetch
 
 BATCH_MAX = 100
 
@@ -15,15 +16,16 @@ BATCH_MAX = 100
 def match_stage(parts: Parts) -> Stage:
     """The stage that gives every seen transfer its account, intent and role."""
 
+    due = store.in_status(
+        PayInStatus.seen,
+        store.payins.c.matched_at.is_(None),
+        ~store.payins.c.orphaned,
+        limit=BATCH_MAX,
+    )
+
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = store.lock_status(
-                connection,
-                PayInStatus.seen,
-                store.payins.c.matched_at.is_(None),
-                ~store.payins.c.orphaned,
-                limit=BATCH_MAX,
-            )
+            rows = fetch(connection, due)
             if rows:
                 match_rows(connection, rows, now=parts.clock())
             return len(rows)

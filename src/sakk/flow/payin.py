@@ -14,7 +14,7 @@ from sakk.core.event import NewEvent
 from sakk.core.money import UNITS_MAX
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import Match, PayIn, PayInRole, PayInStatus, allocate, match_payment
-from sakk.core.payment import PaymentIntent, quote_of
+from sakk.core.payment import PaymentIntent, quotes_of
 from sakk.flow import payment as payment_flow
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
@@ -165,7 +165,7 @@ def _role(
         asset=row.asset,
         block_timestamp=row.block_timestamp,
         intent=intent,
-        quotes=[quote_of(document) for document in intent.quotes],
+        quotes=quotes_of(intent, {row.asset}),
         policy=policies.get(intent.account_id, PaymentPolicy()),
         counted_before=(intent.id, row.tx_hash) in counted_before,
     )
@@ -204,7 +204,9 @@ def _allocated(
         row,
         policy=policies.get(row.account_id or "", PaymentPolicy()),
         intent=intent,
-        quotes=[] if intent is None else [quote_of(document) for document in intent.quotes],
+        quotes=[]
+        if intent is None
+        else quotes_of(intent, {row.asset, *(asset for asset, _ in before)}),
         paid_before=before,
     )
     return replace(

@@ -12,7 +12,7 @@ from sakk.core.account import PaymentPolicy
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.network import Asset, Currency, Network
-from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.payin import PayInStatus
 from sakk.core.payment import Contribution, PaymentIntent, PaymentStatus, Quote
 from sakk.store import account as accounts
 from sakk.store import address, network
@@ -20,6 +20,7 @@ from sakk.store import customer as customers
 from sakk.store import event as events
 from sakk.store import payment as payments
 from sakk.store.database import update_records
+from sakk.store.payin import Counted
 
 EXPIRY_DEFAULT = timedelta(hours=1)
 EXPIRY_MIN = timedelta(seconds=1)
@@ -183,7 +184,7 @@ def change(
 def follow(
     connection: Connection,
     intents: dict[str, PaymentIntent],
-    contributions: dict[str, list[PayIn]],
+    contributions: dict[str, list[Counted]],
     *,
     now: datetime,
 ) -> list[NewEvent]:
@@ -206,7 +207,7 @@ def follow(
 
 
 def _followed(
-    intent: PaymentIntent, arrived: list[PayIn], *, policy: PaymentPolicy, now: datetime
+    intent: PaymentIntent, arrived: list[Counted], *, policy: PaymentPolicy, now: datetime
 ) -> PaymentIntent:
     assessment = payment.assess(
         intent,

@@ -18,7 +18,7 @@ from sakk.flow import payment as payment_flow
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payin import payin_event
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import PAYIN_LANE, Stage, wake
 from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payin as store
@@ -26,30 +26,43 @@ from sakk.store import payment as payments
 from sakk.store.database import among
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import (
+    claim_compiled,
+    claimable,
+    given_back_on_error,
+    retry_delay,
+    settle,
+)
+
+BATCH_MAX = 50
 
 log = structlog.get_logger(__name__)
 
 
 def post_stage(parts: Parts) -> Stage:
     """The stage that books screened pay-ins, and quarantines held ones."""
-    due = or_(
-        store.payins.c.status == PayInStatus.screened.value,
-        and_(
-            store.payins.c.status == PayInStatus.held.value,
-            ~store.payins.c.quarantined,
-            store.payins.c.role.not_in(UNBOOKABLE),
+    due = claimable(
+        store.payins,
+        PayIn,
+        or_(
+            store.payins.c.status == PayInStatus.screened.value,
+            and_(
+                store.payins.c.status == PayInStatus.held.value,
+                ~store.payins.c.quarantined,
+                ~among(store.payins.c.role, UNBOOKABLE),
+            ),
         ),
+        limit=BATCH_MAX,
     )
 
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(connection, store.payins, PayIn, due, token=token, now=parts.clock())
+            rows = claim_compiled(connection, due, token=token, now=parts.clock())
+            if not rows:
+                return 0
             assets = {each.asset: each for each in network.list_assets(connection)}
             currencies = {each.currency: each for each in network.list_currencies(connection)}
-        if not rows:
-            return 0
         ids = [row.id for row in rows]
         with given_back_on_error(parts.database, store.payins, ids, token=token):
             failpoint("payin.post.before")
@@ -60,7 +73,7 @@ def post_stage(parts: Parts) -> Stage:
             _record(connection, rows, outcomes, token=token, now=now)
         return len(rows)
 
-    return Stage("payin.post", run)
+    return Stage("payin.post", run, lane=PAYIN_LANE)
 
 
 def posting_set(

@@ -28,7 +28,7 @@ from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payment as payments
-from sakk.store.database import update_records
+from sakk.store.database import among, fetch, update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
@@ -38,18 +38,18 @@ BATCH_MAX = 500
 
 def orphan_stage(parts: Parts) -> Stage:
     """The stage that closes pay-ins which left the chain before anything was booked."""
-    unposted = or_(
-        store.payins.c.status.in_([PayInStatus.seen.value, PayInStatus.confirmed.value]),
-        and_(
-            store.payins.c.status == PayInStatus.held.value,
-            store.payins.c.role.in_(UNBOOKABLE),
-        ),
-    )
+    orphaned = store.payins.c.orphaned
+    unbookable = among(store.payins.c.role, UNBOOKABLE)
+    unposted = [
+        store.in_status(PayInStatus.seen, orphaned, limit=BATCH_MAX),
+        store.in_status(PayInStatus.confirmed, orphaned, limit=BATCH_MAX),
+        store.in_status(PayInStatus.held, orphaned, unbookable, limit=BATCH_MAX),
+    ]
 
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = _lock_orphans(connection, unposted)
+            rows = [row for each in unposted for row in fetch(connection, each)]
             if not rows:
                 return 0
             closed = [replace(row, status=PayInStatus.orphaned.value) for row in rows]
@@ -212,15 +212,6 @@ def _seen_again(row: PayIn, now: datetime) -> PayIn:
         status=PayInStatus.seen.value,
         created=now,
     )
-
-
-def _lock_orphans(connection: Connection, condition: object) -> list[PayIn]:
-    statement_rows: list[PayIn] = []
-    for status in (PayInStatus.seen, PayInStatus.confirmed, PayInStatus.held):
-        statement_rows += store.lock_status(
-            connection, status, store.payins.c.orphaned, condition, limit=BATCH_MAX
-        )
-    return statement_rows
 
 
 def _lock_intents(connection: Connection, rows: Sequence[PayIn]) -> dict[str, object]:

@@ -17,30 +17,30 @@ from sakk.core.screening import Direction, Screening, ScreeningRequest, Verdict
 from sakk.flow.context import Parts
 from sakk.flow.payin import allocate_rows, payin_event
 from sakk.flow.payout import payout_event
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import PAYIN_LANE, Stage, wake
 from sakk.store import address
 from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payout as payouts
-from sakk.store.database import update_records
+from sakk.store.database import fetch, update_records
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, settle
 from sakk.store.screening import insert_screenings
 
-BATCH_MAX = 100
+# Small: what came first is told before what came last is begun.
+BATCH_MAX = 50
 PAYOUT_BATCH_MAX = 200
 
 
 def screen_stage(parts: Parts) -> Stage:
     """The stage that turns confirmed pay-ins into screened or held ones."""
     engine = parts.screening_engine()
+    due = store.in_status(PayInStatus.confirmed, ~store.payins.c.orphaned, limit=BATCH_MAX)
 
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = store.lock_status(
-                connection, PayInStatus.confirmed, ~store.payins.c.orphaned, limit=BATCH_MAX
-            )
+            rows = fetch(connection, due)
             if not rows:
                 return 0
             verdicts = engine.screen([_request(row) for row in rows], connection=connection)
@@ -52,7 +52,7 @@ def screen_stage(parts: Parts) -> Stage:
             wake(connection, "payin.post")
             return len(rows)
 
-    return Stage("payin.screen", run)
+    return Stage("payin.screen", run, lane=PAYIN_LANE)
 
 
 def _request(row: PayIn) -> ScreeningRequest:

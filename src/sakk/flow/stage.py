@@ -6,18 +6,22 @@ they never call each other, and a missed wake-up costs at most one idle period.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psycopg
 import structlog
 from prometheus_client import Counter, Histogram
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, make_url
 
 from sakk.core.errors import SakkError
+from sakk.store.database import run
 
 CHANNEL = "sakk"
+# What a final pay-in goes through until its webhook is due.
+PAYIN_LANE = "payin"
+# While one of them computes, others wait for the database and its disk.
+LANE_THREADS = 4
 IDLE_SECONDS = 1.0
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 10.0
@@ -31,20 +35,24 @@ run_seconds = Histogram("sakk_stage_run_seconds", "Length of a stage's run.", ["
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A step of a flow. ``run`` moves what is due and says how many rows; 0 is nothing to do."""
+    """A step of a flow. ``run`` moves what is due and says how many rows; 0 is nothing to do.
+
+    Stages of one ``lane`` take turns in the lane's threads, in their order, a batch each: what came
+    first is through all of them before the next batch begins. Others have a thread of their own.
+    """
 
     name: str
     run: Callable[[], int]
     idle_seconds: float = IDLE_SECONDS
+    lane: str | None = None
 
 
 def wake(connection: Connection, *stages: str) -> None:
     """Tell stages, in every process, that there is work once this transaction commits."""
-    for stage in stages:
-        connection.execute(_NOTIFY, {"channel": CHANNEL, "stage": stage})
+    run(connection, _NOTIFY, {"channel": CHANNEL, "stages": list(stages)})
 
 
-_NOTIFY = text("SELECT pg_notify(:channel, :stage)")
+_NOTIFY = "SELECT pg_notify(%(channel)s, stage) FROM unnest(CAST(%(stages)s AS text[])) AS stage"
 
 
 class Bell:
@@ -54,8 +62,11 @@ class Bell:
         self._url = _libpq_url(database_url)
         self._events: dict[str, threading.Event] = {}
 
-    def event(self, stage: str) -> threading.Event:
-        return self._events.setdefault(stage, threading.Event())
+    def event(self, *stages: str) -> threading.Event:
+        """One event for all of these stages."""
+        event = threading.Event()
+        self._events.update(dict.fromkeys(stages, event))
+        return event
 
     def ring_all(self) -> None:
         for event in self._events.values():
@@ -78,43 +89,65 @@ class Bell:
                 stop.wait(BACKOFF_SECONDS_MIN)
 
 
-def run_stage(stage: Stage, bell: Bell, stop: threading.Event) -> None:
-    """Run a stage until ``stop``: again at once while there is work, asleep while there is none."""
-    event = bell.event(stage.name)
-    backoff = BACKOFF_SECONDS_MIN
+class Turn:
+    """One stage as its thread runs it: a failure makes it wait longer and longer, alone."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._backoff = BACKOFF_SECONDS_MIN
+        self._not_before = 0.0
+
+    def take(self) -> int:
+        """Run the stage once, unless it waits after a failure; how many rows it moved."""
+        if time.monotonic() < self._not_before:
+            return 0
+        name = self.stage.name
+        try:
+            with run_seconds.labels(name).time():
+                done = self.stage.run()
+        except Exception as error:
+            stage_errors.labels(name).inc()
+            _report(name, error)
+            self._not_before = time.monotonic() + self._backoff
+            self._backoff = min(self._backoff * 2, BACKOFF_SECONDS_MAX)
+            return 0
+        self._backoff = BACKOFF_SECONDS_MIN
+        if done:
+            rows_done.labels(name).inc(done)
+        return done
+
+    def pause_seconds(self) -> float:
+        """How long it may rest when nothing calls it."""
+        waiting = self._not_before - time.monotonic()
+        return waiting if waiting > 0 else self.stage.idle_seconds
+
+
+def run_stages(stages: Sequence[Stage], event: threading.Event, stop: threading.Event) -> None:
+    """Run stages in turn until ``stop``: again at once while one has work, else asleep.
+
+    Threads may share ``event``: whoever clears it looks at every stage afterwards.
+    """
+    turns = [Turn(stage) for stage in stages]
     while not stop.is_set():
         event.clear()
-        try:
-            with _timed(stage.name):
-                done = stage.run()
-        except Exception as error:
-            stage_errors.labels(stage.name).inc()
-            _report(stage.name, error)
-            stop.wait(backoff)
-            backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
-            continue
-        backoff = BACKOFF_SECONDS_MIN
-        if done:
-            rows_done.labels(stage.name).inc(done)
-        else:
-            event.wait(stage.idle_seconds)
+        if not sum([turn.take() for turn in turns]):
+            event.wait(min(turn.pause_seconds() for turn in turns))
 
 
 def start_stages(
     stages: Sequence[Stage], bell: Bell, stop: threading.Event, *, listening: bool = True
 ) -> list[threading.Thread]:
-    """Start a thread for every stage, and the bell's; they end soon after ``stop`` is set."""
+    """Start the threads of all stages, and the bell's; they end soon after ``stop`` is set."""
+    lanes: dict[str, list[Stage]] = {}
     for stage in stages:
-        bell.event(stage.name)
-    threads = [
-        threading.Thread(target=_ring_at_stop, args=(bell, stop), name="stop", daemon=True),
-        *(
-            threading.Thread(
-                target=run_stage, args=(stage, bell, stop), name=stage.name, daemon=True
-            )
-            for stage in stages
-        ),
-    ]
+        lanes.setdefault(stage.lane or stage.name, []).append(stage)
+    threads = [threading.Thread(target=_ring_at_stop, args=(bell, stop), name="stop", daemon=True)]
+    for name, members in lanes.items():
+        event = bell.event(*(stage.name for stage in members))
+        threads += [
+            threading.Thread(target=run_stages, args=(members, event, stop), name=name, daemon=True)
+            for _ in range(LANE_THREADS if members[0].lane else 1)
+        ]
     if listening:
         threads.append(threading.Thread(target=bell.listen, args=(stop,), name="bell", daemon=True))
     for thread in threads:
@@ -125,15 +158,6 @@ def start_stages(
 def _ring_at_stop(bell: Bell, stop: threading.Event) -> None:
     stop.wait()
     bell.ring_all()
-
-
-@contextmanager
-def _timed(name: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        run_seconds.labels(name).observe(time.perf_counter() - started)
 
 
 def _report(name: str, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """The role ``worker``: every stage of every flow, and the sending of webhooks."""
 
+import sys
 import threading
 
 import structlog
@@ -33,6 +34,7 @@ from sakk.store.identity import now
 
 log = structlog.get_logger(__name__)
 
+SWITCH_SECONDS = 0.0005
 SIGNER_RETRY_SECONDS = 0.2
 DELIVERY_STAGE = "webhook_delivery"
 STOP_SECONDS_MAX = 10.0
@@ -42,6 +44,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     parts = open_parts(settings, screening=True, signer=True)
     parts.screening_engine().refresh()
     enrol(parts, stop)
+    # Many threads that mostly wait: one that has an answer should not wait for one that computes.
+    sys.setswitchinterval(SWITCH_SECONDS)
     bell = Bell(parts.database.url)
     notifier = Notifier(
         parts.database,

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, Text, select, update
 
 from sakk.core.account import Account, AccountKind, PaymentPolicy, read_policy
-from sakk.store.database import fetch_one
+from sakk.store.database import fetch_one, run
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Document, Timestamp, metadata
 
@@ -62,7 +62,8 @@ def list_accounts(connection: Connection, page: PageRequest) -> tuple[list[Accou
 
 def policy(connection: Connection, account_ids: Iterable[str]) -> dict[str, PaymentPolicy]:
     """The payment policies of accounts; an account that does not exist is left out."""
-    rows = connection.execute(
-        select(accounts.c.id, accounts.c.policy).where(accounts.c.id.in_(sorted(set(account_ids))))
-    )
+    rows = run(connection, _POLICIES, {"ids": list(set(account_ids))})
     return {row.id: read_policy(row.policy) for row in rows}
+
+
+_POLICIES = "SELECT id, policy FROM accounts WHERE id = ANY(%(ids)s)"

@@ -1,13 +1,14 @@
 """The one database: an engine, short transactions, and rows as frozen dataclasses."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from select import POLLIN, poll
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
+import psycopg
 from sqlalchemy import (
     ARRAY,
     ClauseElement,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     LargeBinary,
+    Select,
     Table,
     TableValuedAlias,
     Text,
@@ -28,14 +30,14 @@ from sqlalchemy import (
     event,
     func,
     literal,
-    literal_column,
     make_url,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSON, Insert, dialect, insert
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
 POOL_SIZE = 10
@@ -71,6 +73,8 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE) -> Database:
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=POOL_OVERFLOW_MAX,
+        # The connection that was used last knows most statements by heart.
+        pool_use_lifo=True,
         query_cache_size=2000,
         json_deserializer=msgspec.json.decode,
         # Errors would print bound values, and secrets are among them.
@@ -81,8 +85,14 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE) -> Database:
             " -c timezone=UTC -c synchronous_commit=on",
         },
     )
+    event.listen(engine, "connect", _remember_statements)
     event.listen(engine, "checkout", _refuse_ended)
     return Database(engine=engine, url=url)
+
+
+def _remember_statements(connection: psycopg.Connection[Any], _record: object) -> None:
+    """Keep every statement of ours prepared: a worker has more than the driver's hundred."""
+    connection.prepared_max = STATEMENTS_MAX
 
 
 def _refuse_ended(connection: Any, _record: object, _proxy: object) -> None:
@@ -111,7 +121,64 @@ def fetch_all(connection: Connection, statement: Executable, kind: type[T]) -> l
     result = connection.execute(statement)
     names = tuple(result.keys())
     # All rows at once, and not by ``mappings()``, whose views would cost more than the rows.
+    if names == _positions(kind):
+        return [kind(*row) for row in result.all()]
     return [kind(**dict(zip(names, row, strict=True))) for row in result.all()]
+
+
+def _positions(kind: Any) -> tuple[str, ...]:
+    """What a dataclass takes by position, in order; a record of many fields takes none so."""
+    return tuple(each.name for each in fields(kind) if not each.kw_only)
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[T]):
+    """A statement that was compiled once, with the values that never change; see ``query``."""
+
+    text: str
+    parameters: dict[str, Any]
+    kind: type[T]
+    names: tuple[str, ...]
+    # What a column's type makes of the driver's value, for the columns where that is not the same.
+    read: tuple[tuple[str, Callable[[Any, Dialect], Any]], ...]
+
+
+def query(statement: Select[Any] | ReturningUpdate[Any], kind: type[T]) -> Query[T]:
+    """Compile what stages ask again and again, once for the life of the process.
+
+    Values that change are ``bindparam``s, given to ``fetch`` by name; no ``in_``, but ``among``.
+    """
+    compiled = statement.compile(dialect=_DIALECT)
+    columns = statement.exported_columns
+    read = tuple(
+        (column.name, column.type.process_result_value)
+        for column in columns
+        if isinstance(column.type, TypeDecorator)
+    )
+    names = tuple(column.name for column in columns)
+    return Query(str(compiled), dict(compiled.params), kind, names, read)
+
+
+def fetch(connection: Connection, query: Query[T], **parameters: Any) -> list[T]:
+    """Run a compiled query and make one dataclass of each row.
+
+    The driver's own cursor is read: to describe dozens of columns anew for every result takes
+    SQLAlchemy several times as long as the rest. Errors are SQLAlchemy's, as everywhere.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        rows = driver.execute(query.text, {**query.parameters, **parameters}).fetchall()
+    except psycopg.Error as error:
+        if driver.closed:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            query.text, None, error, psycopg.Error, hide_parameters=True
+        ) from error
+    records = [dict(zip(query.names, row, strict=True)) for row in rows]
+    for name, read in query.read:
+        for record in records:
+            record[name] = read(record[name], _DIALECT)
+    return [query.kind(**record) for record in records]
 
 
 def fetch_one(connection: Connection, statement: Executable, kind: type[T]) -> T | None:
@@ -151,24 +218,26 @@ def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bo
     return column == any_(literal(list(values), ARRAY(Text)))
 
 
-def given_rows(table: Table) -> TableValuedAlias:
-    """Rows of a table's columns and types that travel as one parameter, ``rows`` of ``as_json``.
+def given_among(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """Is a text column one of the values of a parameter? For a ``query``."""
+    return column == any_(bindparam(name, type_=ARRAY(Text)))
+
+
+def given_rows(table: Table, columns: Sequence[str]) -> TableValuedAlias:
+    """Rows that travel as one parameter, ``rows`` of ``as_json``, with the types of the columns.
 
     One round trip for any number of rows, and always the same statement, so that it is prepared
     once.
     """
-    row_type: ColumnElement[Any] = literal_column(f"CAST(NULL AS {table.name})")
-    rows = cast(bindparam("rows", type_=Text), JSON)
-    return func.json_populate_recordset(row_type, rows).table_valued(
-        *(Column(column.name, column.type) for column in table.columns), name="given"
-    )
+    typed = (Column(name, table.c[name].type) for name in columns)
+    rows = func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
+    return rows.table_valued(*typed).render_derived(name="given", with_types=True)
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)
 def insert_given(table: Table, columns: tuple[str, ...]) -> Insert:
-    """The statement that inserts ``given_rows``, for these columns; a conflict may be added."""
-    given = given_rows(table)
-    return insert(table).from_select(columns, select(*(given.c[name] for name in columns)))
+    """The statement that inserts ``given_rows``; a conflict may be added."""
+    return insert(table).from_select(columns, select(given_rows(table, columns)))
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)
@@ -201,7 +270,7 @@ def _bytea(value: bytes | None) -> str | None:
 
 @lru_cache(maxsize=STATEMENTS_MAX)
 def _update(table: Table, columns: tuple[str, ...], matched: tuple[str, ...]) -> str:
-    given = given_rows(table)
+    given = given_rows(table, columns)
     return _text_of(
         update(table)
         .where(*(table.c[name] == given.c[name] for name in matched))

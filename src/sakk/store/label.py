@@ -160,12 +160,16 @@ def lists_version(connection: Connection, *, lock: bool = False) -> int:
     With ``lock`` an import cannot commit until the caller's transaction ends, so that what the
     caller decides and writes is before the import, whole, or after it.
     """
-    statement = select(lists_versions.c.version).where(lists_versions.c.id == 1)
     if lock:
         # A row that is not there cannot be locked: the first import would slip past.
-        connection.execute(insert(lists_versions).values(id=1, version=0).on_conflict_do_nothing())
-        statement = statement.with_for_update(read=True)
+        connection.execute(_INSERT_VERSION)
+    statement = _LOCK_VERSION if lock else _VERSION
     return connection.execute(statement).scalar_one_or_none() or 0
+
+
+_INSERT_VERSION = insert(lists_versions).values(id=1, version=0).on_conflict_do_nothing()
+_VERSION = select(lists_versions.c.version).where(lists_versions.c.id == 1)
+_LOCK_VERSION = _VERSION.with_for_update(read=True)
 
 
 def list_lists(connection: Connection) -> list[LabelList]:

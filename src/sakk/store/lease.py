@@ -9,9 +9,22 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Table, Text, select, update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from sakk.store.database import Database, fetch_all, update_records
+from sakk.store.database import Database, Query, fetch, fetch_all, query, update_records
 from sakk.store.schema import Timestamp
 
 LEASE_SECONDS_DEFAULT = 30
@@ -46,12 +59,12 @@ def lease_columns() -> list[Column[Any]]:
     ]
 
 
-def is_free(table: Table, now: datetime) -> ColumnElement[bool]:
+def is_free(table: Table, now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """No other worker has it."""
     return table.c.lease_until.is_(None) | (table.c.lease_until < now)
 
 
-def is_due(table: Table, now: datetime) -> ColumnElement[bool]:
+def is_due(table: Table, now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Not waiting for a retry."""
     return table.c.retry_at.is_(None) | (table.c.retry_at <= now)
 
@@ -80,13 +93,40 @@ def claim(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    statement = (
+    return _sorted(fetch_all(connection, _take(table, due, token, now + lease_length()), kind))
+
+
+def claimable(
+    table: Table, kind: type[T], *conditions: ColumnElement[bool], limit: int = CLAIM_MAX
+) -> Query[T]:
+    """A claim that is compiled once, for ``claim_compiled``; its conditions never change."""
+    now = bindparam("now", type_=Timestamp)
+    due = (
+        select(table.c.id)
+        .where(*conditions, is_free(table, now), is_due(table, now))
+        .order_by(table.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    until = bindparam("until", type_=Timestamp)
+    return query(_take(table, due, bindparam("token", type_=Text), until), kind)
+
+
+def claim_compiled(connection: Connection, due: Query[T], *, token: str, now: datetime) -> list[T]:
+    """Lease due rows, oldest first; see ``claim``."""
+    return _sorted(fetch(connection, due, now=now, until=now + lease_length(), token=token))
+
+
+def _take(table: Table, due: Select[Any], token: Any, until: Any) -> ReturningUpdate[Any]:
+    return (
         update(table)
         .where(table.c.id.in_(due))
-        .values(lease_token=token, lease_until=now + lease_length())
+        .values(lease_token=token, lease_until=until)
         .returning(table)
     )
-    rows = fetch_all(connection, statement, kind)
+
+
+def _sorted(rows: list[T]) -> list[T]:
     return sorted(rows, key=lambda row: str(row.id))  # type: ignore[attr-defined]
 
 

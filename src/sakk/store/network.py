@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.network import Asset, Currency, Network
-from sakk.store.database import fetch_all, fetch_one
+from sakk.store.database import fetch, fetch_all, fetch_one, query
 from sakk.store.schema import Timestamp, Units, metadata
 
 currencies = Table(
@@ -130,7 +130,10 @@ class Block:
 
 
 def list_currencies(connection: Connection) -> list[Currency]:
-    return fetch_all(connection, select(currencies).order_by(currencies.c.currency), Currency)
+    return fetch(connection, _LIST_CURRENCIES)
+
+
+_LIST_CURRENCIES = query(select(currencies).order_by(currencies.c.currency), Currency)
 
 
 def list_networks(connection: Connection, *, livemode: bool | None = None) -> list[Network]:
@@ -145,10 +148,14 @@ def find_network(connection: Connection, network: str) -> Network | None:
 
 
 def list_assets(connection: Connection, *, network: str | None = None) -> list[Asset]:
-    statement = select(assets).order_by(assets.c.created, assets.c.asset)
-    if network is not None:
-        statement = statement.where(assets.c.network == network)
+    if network is None:
+        return fetch(connection, _LIST_ASSETS)
+    statement = _ASSETS.where(assets.c.network == network)
     return fetch_all(connection, statement, Asset)
+
+
+_ASSETS = select(assets).order_by(assets.c.created, assets.c.asset)
+_LIST_ASSETS = query(_ASSETS, Asset)
 
 
 def find_asset(connection: Connection, asset: str) -> Asset | None:

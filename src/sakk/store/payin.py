@@ -1,6 +1,7 @@
 """Pay-ins: rows and queries."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -19,7 +20,17 @@ from sqlalchemy import (
 )
 
 from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
-from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given, row_of
+from sakk.store.database import (
+    Query,
+    among,
+    as_json,
+    fetch,
+    fetch_one,
+    given_among,
+    insert_given,
+    query,
+    row_of,
+)
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -126,37 +137,49 @@ def find(
     return fetch_one(connection, statement, PayIn)
 
 
-def lock_status(
-    connection: Connection, status: PayInStatus, *conditions: Any, limit: int
-) -> list[PayIn]:
-    """Rows that stand in a status, oldest first, skipping what another worker has."""
-    statement = (
+def in_status(status: PayInStatus, *conditions: Any, limit: int) -> Query[PayIn]:
+    """Lock rows that stand in a status, oldest first, skipping what another worker has."""
+    return query(
         select(payins)
         .where(payins.c.status == status.value, *conditions)
         .order_by(payins.c.id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True),
+        PayIn,
     )
-    return fetch_all(connection, statement, PayIn)
 
 
-def list_counted(connection: Connection, intents: Iterable[str]) -> dict[str, list[PayIn]]:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What an intent needs to know of a pay-in that counts towards it."""
+
+    payment_intent: str
+    asset: str
+    token_amount: int
+    status: str
+    credit_units: int | None
+    block_timestamp: int
+
+
+def list_counted(connection: Connection, intents: Iterable[str]) -> dict[str, list[Counted]]:
     """Per intent, the pay-ins that count towards it and are on the chain, oldest first."""
-    statement = (
-        select(payins)
-        .where(
-            among(payins.c.payment_intent, intents),
-            payins.c.counts,
-            ~payins.c.orphaned,
-            payins.c.status.in_(_COUNTED),
-        )
-        .order_by(payins.c.id)
-    )
-    result: dict[str, list[PayIn]] = {}
-    for row in fetch_all(connection, statement, PayIn):
-        assert row.payment_intent is not None
+    result: dict[str, list[Counted]] = {}
+    for row in fetch(connection, _LIST_COUNTED, intents=list(intents)):
         result.setdefault(row.payment_intent, []).append(row)
     return result
+
+
+_LIST_COUNTED = query(
+    select(*(payins.c[name] for name in Counted.__slots__))
+    .where(
+        given_among(payins.c.payment_intent, "intents"),
+        payins.c.counts,
+        ~payins.c.orphaned,
+        among(payins.c.status, _COUNTED),
+    )
+    .order_by(payins.c.id),
+    Counted,
+)
 
 
 def counted_hashes(connection: Connection, intents: Iterable[str]) -> set[tuple[str, str]]:

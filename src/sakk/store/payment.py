@@ -17,7 +17,14 @@ from sqlalchemy import (
 )
 
 from sakk.core.payment import PaymentIntent, PaymentStatus
-from sakk.store.database import among, fetch_all, fetch_one, insert_records
+from sakk.store.database import (
+    fetch,
+    fetch_all,
+    fetch_one,
+    given_among,
+    insert_records,
+    query,
+)
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 payment_intents = Table(
@@ -74,13 +81,16 @@ def find(
 
 def lock_many(connection: Connection, identifiers: Iterable[str]) -> dict[str, PaymentIntent]:
     """Lock intents in the order of their ids, so that two workers can not block each other."""
-    statement = (
-        select(payment_intents)
-        .where(among(payment_intents.c.id, set(identifiers)))
-        .order_by(payment_intents.c.id)
-        .with_for_update()
-    )
-    return {row.id: row for row in fetch_all(connection, statement, PaymentIntent)}
+    return {row.id: row for row in fetch(connection, _LOCK_MANY, ids=list(set(identifiers)))}
+
+
+_LOCK_MANY = query(
+    select(payment_intents)
+    .where(given_among(payment_intents.c.id, "ids"))
+    .order_by(payment_intents.c.id)
+    .with_for_update(),
+    PaymentIntent,
+)
 
 
 def lock_expired(connection: Connection, *, now: datetime, limit: int) -> list[PaymentIntent]:

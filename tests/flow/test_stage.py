@@ -1,0 +1,151 @@
+"""The loop: stages of a lane take turns, a failure is alone, a bell wakes, a stop ends."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+import pytest
+
+from sakk.core.errors import Unavailable
+from sakk.flow.stage import LANE_THREADS, Bell, Stage, Turn, run_stages, start_stages, wake
+from sakk.store.database import Database
+
+SECONDS_MAX = 10.0
+NOWHERE = "postgresql://nobody@localhost:1/none"
+
+
+def move(name: str, source: deque[int], target: deque[int], seen: list[str]) -> Stage:
+    """A stage that moves one row at a time."""
+
+    def run() -> int:
+        if not source:
+            return 0
+        row = source.popleft()
+        seen.append(f"{name} {row}")
+        target.append(row)
+        return 1
+
+    return Stage(name, run, lane="lane")
+
+
+def run_until(stages: Sequence[Stage], is_over: Callable[[], bool]) -> None:
+    """Run stages in this thread until a last one of them says that it is over."""
+    stop = threading.Event()
+
+    def end() -> int:
+        if is_over():
+            stop.set()
+        return 0
+
+    run_stages([*stages, Stage("end", end, idle_seconds=0)], threading.Event(), stop)
+
+
+def test_stages_of_a_lane_take_turns_in_their_order() -> None:
+    first, second, third = deque([1, 2]), deque[int](), deque[int]()
+    seen: list[str] = []
+    run_until(
+        [move("confirm", first, second, seen), move("post", second, third, seen)],
+        lambda: len(third) == 2,
+    )
+    assert seen == ["confirm 1", "post 1", "confirm 2", "post 2"]
+
+
+def test_a_stage_that_fails_does_not_stop_its_lane() -> None:
+    tries: list[str] = []
+
+    def fail() -> int:
+        tries.append("fail")
+        raise Unavailable("the ledger does not answer")
+
+    def work() -> int:
+        tries.append("work")
+        return 1
+
+    run_until(
+        [Stage("fail", fail, lane="lane"), Stage("work", work, lane="lane")],
+        lambda: tries.count("work") == 3,
+    )
+    # It waits after its failure while the other goes on.
+    assert tries == ["fail", "work", "work", "work"]
+
+
+def test_a_failure_is_waited_after_and_forgotten_after_a_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("sakk.flow.stage.time.monotonic", lambda: now)
+    failing = True
+
+    def run() -> int:
+        if failing:
+            raise Unavailable("not now")
+        return 7
+
+    turn = Turn(Stage("stage", run, idle_seconds=1.0))
+    waits = []
+    for _ in range(9):
+        assert turn.take() == 0
+        waits.append(turn.pause_seconds())
+        assert turn.take() == 0  # too early: not even tried
+        now += turn.pause_seconds()
+    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
+    failing = False
+    assert turn.take() == 7
+    assert turn.pause_seconds() == 1.0
+    failing = True
+    turn.take()
+    assert turn.pause_seconds() == pytest.approx(0.1)
+
+
+def test_a_lane_has_threads_that_share_its_stages_and_another_stage_has_its_own() -> None:
+    stop, together = threading.Event(), threading.Barrier(LANE_THREADS + 2)
+    names: SimpleQueue[str] = SimpleQueue()
+
+    def run() -> int:
+        if not stop.is_set():
+            names.put(threading.current_thread().name)
+            together.wait(SECONDS_MAX)
+        return 0
+
+    stages = [
+        Stage("first", run, idle_seconds=SECONDS_MAX, lane="lane"),
+        Stage("second", lambda: 0, idle_seconds=SECONDS_MAX, lane="lane"),
+        Stage("alone", run, idle_seconds=SECONDS_MAX),
+    ]
+    threads = start_stages(stages, Bell(NOWHERE), stop, listening=False)
+    # Passed only when all of them are in their stages at once.
+    together.wait(SECONDS_MAX)
+    stop.set()
+    for thread in threads:
+        thread.join(SECONDS_MAX)
+        assert not thread.is_alive()
+    assert sorted(names.get() for _ in range(LANE_THREADS + 1)) == [
+        "alone",
+        *["lane"] * LANE_THREADS,
+    ]
+
+
+def test_a_notification_wakes_the_lane_of_the_stage_that_it_names(database: Database) -> None:
+    stop = threading.Event()
+    runs: SimpleQueue[None] = SimpleQueue()
+
+    def run() -> int:
+        runs.put(None)
+        return 0
+
+    stages = [
+        Stage("other", lambda: 0, idle_seconds=SECONDS_MAX * 10, lane="lane"),
+        Stage("named", run, idle_seconds=SECONDS_MAX * 10, lane="lane"),
+    ]
+    threads = start_stages(stages, Bell(database.url), stop)
+    try:
+        # Each thread runs at its start, and when the bell begins to listen.
+        for _ in range(2 * LANE_THREADS + 1):
+            with database.begin() as connection:
+                wake(connection, "named")
+            runs.get(timeout=SECONDS_MAX)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(SECONDS_MAX)
