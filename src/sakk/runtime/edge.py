@@ -13,7 +13,7 @@ from sakk.api.dependencies import ApiSettings, Dependencies
 from sakk.ledger.line import RemoteLine
 from sakk.runtime.metrics import announce_role, exposition
 from sakk.runtime.place import ledger_address
-from sakk.runtime.process import die_with_parent, report_ready
+from sakk.runtime.process import die_with_parent, exempt_from_collection, report_ready
 from sakk.runtime.settings import Settings, load_settings
 from sakk.runtime.start import begin_process
 from sakk.runtime.wiring import open_parts
@@ -25,6 +25,7 @@ BACKLOG = 2_048
 def serve_api(settings: Settings) -> None:
     """Serve until the process is told to stop. Workers are processes of their own."""
     threading.Thread(target=_report_when_ready, args=(settings,), daemon=True).start()
+    # Given as a function: by its name the server would look in the working directory first.
     Granian(
         "sakk.runtime.edge:application",
         address=settings.host,
@@ -35,7 +36,7 @@ def serve_api(settings: Settings) -> None:
         backlog=BACKLOG,
         respawn_failed_workers=True,
         log_enabled=False,
-    ).serve()
+    ).serve(target_loader=application, wrap_loader=False)
 
 
 def application() -> ASGIApp:
@@ -46,7 +47,7 @@ def application() -> ASGIApp:
     announce_role("api")
     parts = open_parts(settings)
     limit = settings.api_rate_limit_per_second
-    return create_app(
+    app = create_app(
         Dependencies(
             parts=parts,
             settings=ApiSettings(
@@ -60,6 +61,8 @@ def application() -> ASGIApp:
             line=RemoteLine(ledger_address(settings)),
         )
     )
+    exempt_from_collection()
+    return app
 
 
 def _report_when_ready(settings: Settings) -> None:
