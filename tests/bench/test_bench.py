@@ -1,0 +1,94 @@
+"""The benches with tiny sizes: they finish, check what they measured, and print what is promised.
+
+What the figures are is not looked at: a busy machine may be as slow as it likes.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sakk.bench import api, ingest, payin
+from sakk.bench.figures import percentile
+from sakk.bench.stack import Stack, start_stack
+from sakk.cli.app import make_app
+
+LINE = {"name", "unit", "median", "p99", "repeats", "baseline", "ratio"}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One system for the benches that need one: the one of pay-ins goes first."""
+    with start_stack("--no-sweep") as started:
+        yield started
+
+
+def by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The lines by their names; each is complete, and none is empty."""
+    for line in results:
+        assert line.keys() == LINE
+        assert line["median"] > 0
+        assert line["p99"] > 0
+        assert (line["baseline"] is None) == (line["ratio"] is None)
+    return {line["name"]: line for line in results}
+
+
+def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) -> None:
+    lines = by_name(payin.measure(stack, payments=4, rounds=1, singles=1))
+    assert {name: line["unit"] for name, line in lines.items()} == {
+        "payin_4_after_finality": "ms",
+        "payin_at_rest_after_finality": "ms",
+        "payin_4_from_block": "ms",
+        "payin_cpu": "ms/payment",
+    }
+    after, whole = lines["payin_4_after_finality"], lines["payin_4_from_block"]
+    assert after["median"] < whole["median"]
+
+
+def test_api_tells_rate_latency_and_costs_beside_an_empty_route(stack: Stack) -> None:
+    lines = by_name(api.measure(stack, requests=40, connections=2, repeats=1, warm_up=4))
+    assert {name: line["unit"] for name, line in lines.items()} == {
+        "api_payment_intents_2": "requests/s",
+        "api_payment_intents_2_latency": "ms",
+        "api_client_cpu": "% of a core",
+        "api_cpu_api": "ms/request",
+        "api_cpu_postgres": "ms/request",
+    }
+    assert lines["api_payment_intents_2"]["baseline"] > 0
+
+
+def test_ingest_tells_rate_beside_web3_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = partial(
+        ingest.run, transfers=4_000, baseline_transfers=4_000, addresses=1_000, repeats=1
+    )
+    monkeypatch.setattr(ingest, "run", tiny)
+    printed = CliRunner().invoke(make_app("bench"), ["bench", "ingest", "--json"])
+    assert printed.exit_code == 0, printed.output
+    document = json.loads(printed.stdout)
+    assert document.keys() == {"machine", "results"}
+    assert document["machine"].keys() == {"cores", "background_cpu_percent"}
+    lines = by_name(document["results"])
+    assert {name: line["unit"] for name, line in lines.items()} == {
+        "ingest_transfers": "transfers/s",
+        "ingest_memory_peak": "MB",
+    }
+    assert lines["ingest_transfers"]["ratio"] > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        ([3.0], 50, 3.0),
+        ([3.0], 99, 3.0),
+        ([4.0, 1.0, 3.0, 2.0], 50, 2.0),
+        ([float(each) for each in range(1, 101)], 99, 99.0),
+        ([float(each) for each in range(1, 202)], 99, 199.0),
+    ],
+)
+def test_percentile_is_the_nearest_rank(
+    values: list[float], percent: float, expected: float
+) -> None:
+    assert percentile(values, percent) == expected
