@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-WAIT_SECONDS_MAX = 20.0
+WAIT_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)

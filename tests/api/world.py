@@ -26,7 +26,7 @@ from sakk.store import network as network_store
 from sakk.store.database import Database
 from sakk.store.identity import new_id, now
 
-READY_SECONDS_MAX = 30.0
+READY_SECONDS_MAX = 120.0
 # The extended public key of BIP-44 account 0 of the mnemonic "test test … junk".
 XPUB = (
     "xpub6Ce9NcJvTk36xtLSrJLZqE7wtgA5deCeYs7rSQtreh4cj6ByPtrg9sD7V2FNFLPnf8heNP3FGkeV9qwfzvZNSd"

@@ -26,7 +26,7 @@ from sakk.rails.sandbox.rpc import LocalRpc
 from sakk.rails.sandbox.wallet import Wallet
 
 POLL_SECONDS = 0.02
-WAIT_SECONDS_MAX = 60.0
+WAIT_SECONDS_MAX = 120.0
 START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 30.0
 RETRY_SECONDS = 0.05

@@ -30,7 +30,7 @@ PAYOUT_EVENTS = (
     "payout.posted",
 )
 TRANSFER_TOPIC = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
-EVENT_SECONDS_MAX = 90.0
+EVENT_SECONDS_MAX = 180.0
 THIEFS_GAS_WEI = 10**18
 
 _beneficiaries = count(1)

@@ -22,7 +22,7 @@ from sakk.store import webhook as store
 from sakk.store.database import Database
 from sakk.store.webhook import WebhookDelivery, WebhookEndpoint
 
-JOIN_SECONDS_MAX = 30.0
+JOIN_SECONDS_MAX = 60.0
 OWNER: dict[str, Any] = {"account_id": "acct_a", "livemode": False}
 
 

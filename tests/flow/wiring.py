@@ -37,7 +37,7 @@ from sakk.store.transaction import transactions
 
 CONFIRMATIONS = 2
 ROUNDS_MAX = 400
-SIGNER_READY_SECONDS_MAX = 10.0
+SIGNER_READY_SECONDS_MAX = 60.0
 WHOLE_TOKEN = 10**6
 # Above any deposit of a test: such an address is never collected.
 NEVER = 10**60
@@ -254,7 +254,7 @@ def serving_signer(
         thread.join()
 
 
-def await_true(condition: Callable[[], bool], *, seconds_max: float = 10.0) -> None:
+def await_true(condition: Callable[[], bool], *, seconds_max: float = 60.0) -> None:
     """Wait until something another thread or process does has happened."""
     deadline = time.monotonic() + seconds_max
     for pause in itertools.repeat(0.01):

@@ -16,7 +16,7 @@ from sakk.core.errors import Unavailable
 from sakk.runtime.postgres import start_postgres
 from sakk.runtime.supervisor import EXIT_MISCONFIGURED, Change, Role, Supervisor
 
-AWAIT_SECONDS_MAX = 30
+AWAIT_SECONDS_MAX = 60
 
 READY_THEN_WAIT = """
 import signal, sys

@@ -167,7 +167,7 @@ def test_the_commit_wakes_the_notifier_once_and_only_for_a_delivery(
         create_endpoint(database)
         append(database, *[happened()] * 50)
         append(database, happened())
-        heard = list(listener.notifies(stop_after=2, timeout=20))
+        heard = list(listener.notifies(stop_after=2, timeout=60))
     assert [notification.payload for notification in heard] == ["webhook_delivery"] * 2
 
 

@@ -167,7 +167,7 @@ def test_an_import_notifies_at_commit(database: Database, database_url: str) -> 
     with psycopg.connect(database_url, autocommit=True) as listener:
         listener.execute("LISTEN sakk")
         apply(database, [row(1)])
-        (note,) = listener.notifies(timeout=10, stop_after=1)
+        (note,) = listener.notifies(timeout=60, stop_after=1)
     assert note.payload == "labels"
 
 
