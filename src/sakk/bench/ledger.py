@@ -151,9 +151,9 @@ def writer_lines(scale: Scale, say: Say) -> list[Line]:
 
 
 def door_lines(scale: Scale, say: Say) -> list[Line]:
-    """The HTTP door of a whole system, on a chain that stands still."""
+    """The HTTP door of a whole system, on a chain that is nearly still."""
     say("the whole system, for its door")
-    with start_stack("--networks", "1", "--block-time", "600") as stack:
+    with start_stack("--networks", "1", "--block-time", "5") as stack:
         return ledger_http.run(stack, repeats=scale.repeats, say=say)
 
 
