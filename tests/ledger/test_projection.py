@@ -335,9 +335,9 @@ def test_a_month_that_the_operator_cut_otherwise_is_left_alone(database_url: str
 def test_two_projectors_write_every_row_once(database_url: str) -> None:
     first, second = Projector(database_url), Projector(database_url)
 
-    def wake() -> None:
-        first.wake()
-        second.wake()
+    def wake(events: int) -> None:
+        first.wake(events)
+        second.wake(events)
 
     with closing(open_with_accounts(database_url, on_append=wake)) as ledger:
         for k in range(50):

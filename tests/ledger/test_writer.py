@@ -160,7 +160,7 @@ def test_two_threads_with_one_id_create_it_once(database_url: str) -> None:
 
 def test_time_outs_run_without_any_call(database_url: str) -> None:
     released = threading.Event()
-    with opened(database_url, on_append=released.set) as ledger:
+    with opened(database_url, on_append=lambda _: released.set()) as ledger:
         hold = move(1, flags=TransferFlags.pending, timeout_seconds=1)
         assert ledger.create_transfers([hold])[0].status == S.created
         released.clear()

@@ -173,7 +173,7 @@ class World:
         try:
             house.writer = await writer.open_writer(
                 outside,
-                on_append=self.random.choice((changed.notify, lambda: None)),
+                on_append=self.random.choice((lambda _: changed.notify(), lambda _: None)),
                 lag_events=self._lag_rows,
             )
         except JournalBroken as error:

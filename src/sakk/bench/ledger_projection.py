@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from sakk.bench.figures import WrongResult
 from sakk.core.errors import RateLimited
 from sakk.ledger.calls import Op, OpenLedger
-from sakk.ledger.projection import Projector, catch_up, wait_projected
+from sakk.ledger.projection import GIVE_WAY_EVENTS_MAX, Projector, catch_up, wait_projected
 from sakk.ledger.record import decode_results
 from sakk.ledger.writer import LAG_EVENTS_MAX, open_ledger
 from sakk.store.journal import connect
@@ -66,12 +66,13 @@ def sustained(
     a later page's commit, once the lag has reached what holds the writer back. WrongResult when the
     batches run out, or when the rows are not the journal's afterwards.
     """
-    projector = Projector(url)
+    # The limits are those of service, each reached as many times sooner.
+    sooner = LAG_EVENTS_MAX // lag_events_max
+    projector = Projector(url, give_way_events_max=GIVE_WAY_EVENTS_MAX // sooner)
     ledger = open_ledger(
         url,
         on_append=projector.wake,
-        # The writer's own limit, reached sooner.
-        lag_events=lambda: projector.lag_events() * (LAG_EVENTS_MAX // lag_events_max),
+        lag_events=lambda: projector.lag_events() * sooner,
     )
     flood = _Flood(ledger, batches, callers)
     try:
@@ -151,7 +152,10 @@ def _wait_until_held_back(flood: _Flood, projector: Projector) -> None:
 
 
 def _measure(flood: _Flood, seconds: float) -> Projected:
-    """From the next commit of a page to the last one within ``seconds`` after it, or the second."""
+    """From the next commit of a page to the last one within ``seconds`` after it, or the second.
+
+    The writer is let through as the projection advances, so both go at one speed.
+    """
     first = _next_commit(flood, _rows_written(), time.perf_counter() + PAGE_SECONDS_MAX)
     transfers = flood.acknowledged
     last = _next_commit(flood, first[0], first[1] + PAGE_SECONDS_MAX)

@@ -34,7 +34,12 @@ ROWS_MAX = 4_096
 READ_ROWS_MIN, READ_ROWS_MAX = 8, 512
 IDLE_SECONDS_MAX = 5.0
 RETRY_SECONDS = 0.5
-MEASURE_SECONDS = 0.5
+# Rows cost PostgreSQL many times what postings do: while so many events come in so short a time,
+# they wait, until they trail by a second's worth of rows or two.
+FLOOD_EVENTS = 1_024
+GIVE_WAY_SECONDS = 0.02
+GIVE_WAY_EVENTS_MAX = 500_000
+MEASURE_SECONDS = 0.2
 PARTITION_RETRY_SECONDS = 60.0
 PARTITION_AHEAD_NS = 7 * 86_400 * 1_000_000_000
 
@@ -182,12 +187,20 @@ class Projector:
     ``sequence``: the journal's last row that stands in rows, as far as this projector knows.
     """
 
-    def __init__(self, database_url: str, *, shard: int = 0) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        shard: int = 0,
+        give_way_events_max: int = GIVE_WAY_EVENTS_MAX,
+    ) -> None:
         self._url = database_url
         self._shard = shard
+        self._give_way_events_max = give_way_events_max
         self.failure: Exception | None = None
         self.sequence = 0
-        self._lag_events = 0
+        self._appended = 0
+        self._not_behind = 0
         self._measured_at = 0.0
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -196,13 +209,15 @@ class Projector:
         )
         self._thread.start()
 
-    def wake(self) -> None:
-        """There is something new in the journal."""
+    def wake(self, events: int) -> None:
+        """A row with so many events was appended to the journal. Called by its writer alone."""
+        self._appended += events
         self._wake.set()
 
     def lag_events(self) -> int:
-        """Events of the journal that are not in rows yet, as of a moment ago."""
-        return self._lag_events
+        """Events of the journal that are not in rows yet: of pages as they are committed, of the
+        journal as it is appended to. Free to ask."""
+        return max(0, self._appended - self._not_behind)
 
     def close(self) -> None:
         """Stop after the page under way."""
@@ -227,27 +242,42 @@ class Projector:
 
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
         outside, book = DatabaseRows(connection), new_book(self._shard)
-        self._measure(connection, at_rest=False)
+        self._measure(connection, self._appended, at_rest=False)
         while not self._closing.is_set():
+            self._give_way()
             self._wake.clear()
+            appended = self._appended
             moved = run(project(outside, book))
             self.sequence = max(self.sequence, book.sequence)
-            self._measure(connection, at_rest=not moved)
+            self._measure(connection, appended, at_rest=not moved)
             if not moved:
                 self._wake.wait(IDLE_SECONDS_MAX)
+
+    def _give_way(self) -> None:
+        """Leave the machine to a flood, which is soon over or soon far enough ahead."""
+        while FLOOD_EVENTS <= self.lag_events() < self._give_way_events_max:
+            appended = self._appended
+            if self._closing.wait(GIVE_WAY_SECONDS) or self._appended - appended < FLOOD_EVENTS:
+                return
 
     def _watch(self, connection: psycopg.Connection[Any]) -> None:
         """Write nothing any more, and let the lag be seen to grow."""
         while not self._closing.is_set():
-            self._measure(connection, at_rest=False)
+            self._measure(connection, self._appended, at_rest=False)
             self._closing.wait(IDLE_SECONDS_MAX)
 
-    def _measure(self, connection: psycopg.Connection[Any], *, at_rest: bool) -> None:
+    def _measure(
+        self, connection: psycopg.Connection[Any], appended: int, *, at_rest: bool
+    ) -> None:
+        """``appended``: what was, before the journal was looked at."""
         if not at_rest and time.monotonic() - self._measured_at < MEASURE_SECONDS:
             return
-        behind = Lag(0, 0, 0.0) if at_rest else measure(connection, self._shard)
-        self._measured_at = 0.0 if at_rest else time.monotonic()
-        self._lag_events = behind.events
+        if at_rest:
+            behind, self._measured_at = Lag(0, 0, 0.0), 0.0
+        else:
+            appended = self._appended
+            behind, self._measured_at = measure(connection, self._shard), time.monotonic()
+        self._not_behind = appended - behind.events
         lag_events.labels(self._shard).set(behind.events)
         lag_seconds.labels(self._shard).set(behind.seconds)
 

@@ -111,7 +111,7 @@ class Writer:
         head: JournalRow,
         replayed_rows: int,
         replayed_events: int,
-        on_append: Callable[[], None],
+        on_append: Callable[[int], None],
         lag_events: Callable[[], int],
     ) -> None:
         self.stopped = Event()
@@ -264,7 +264,7 @@ class Writer:
         self._head = row
         for call, answer in zip(calls, outcome.outcomes, strict=True):
             call.answer.set_result(answer.results)
-        self._on_append()
+        self._on_append(count)
         self._group_events.observe(count)
         self._rows_since_snapshot += 1
         self._events_since_snapshot += count
@@ -364,7 +364,7 @@ class Writer:
 async def open_writer(
     outside: Outside,
     *,
-    on_append: Callable[[], None] = lambda: None,
+    on_append: Callable[[int], None] = lambda _: None,
     lag_events: Callable[[], int] = lambda: 0,
     make: Make | None = None,
 ) -> Writer:
@@ -396,16 +396,16 @@ def open_ledger(
     *,
     shard: int = 0,
     clock: Callable[[], int] = time.time_ns,
-    on_append: Callable[[], None] = lambda: None,
+    on_append: Callable[[int], None] = lambda _: None,
     lag_events: Callable[[], int] = lambda: 0,
     make: Make | None = None,
 ) -> OpenLedger:
     """Open a shard in this process and become its writer; whoever was it before is fenced off.
 
     ``clock``: ns since 1970. ``on_append``: called in the writer's thread after each durable
-    row; must return at once. ``lag_events``: how many events the projection has still to write;
-    above ``LAG_EVENTS_MAX`` new ones are turned away. ``make``: which machine; by default the
-    compiled one where it is built.
+    row with its events; must return at once. ``lag_events``: how many events the projection has
+    still to write; above ``LAG_EVENTS_MAX`` new ones are turned away. ``make``: which machine; by
+    default the compiled one where it is built.
     """
     outside = Process(database_url, shard, clock=clock)
     return OpenLedger(
