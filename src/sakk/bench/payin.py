@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+import psycopg
 from standardwebhooks.webhooks import Webhook
 
 from sakk.bench.figures import WrongResult, cost, times
@@ -136,6 +137,15 @@ class Bench:
             for each in paid
         ]
 
+    def since_confirmed(self, paid: Sequence[Paid], confirmed_ns: dict[str, int]) -> list[float]:
+        """Milliseconds from ``confirmed_at`` to the webhook request: screen, post, notify."""
+        seen = self.observer.seen
+        return [
+            (seen.webhook_ns[each.intent] - confirmed_ns[each.intent])
+            / NANOSECONDS_IN_A_MILLISECOND
+            for each in paid
+        ]
+
 
 def run(
     *,
@@ -181,7 +191,14 @@ def measure(
         asyncio.run(_check(bench, [*at_once, *alone], secret))
         stack.check()
     final = bench.confirmations
+    confirmed_ns = _confirmed_ns(stack)
     return [
+        times(
+            f"payin_{payments}_stages",
+            bench.since_confirmed(at_once, confirmed_ns),
+            repeats=rounds,
+        ),
+        times("payin_at_rest_stages", bench.since_confirmed(alone, confirmed_ns), repeats=singles),
         times(
             f"payin_{payments}_after_finality",
             bench.since_block(at_once, confirmations=final),
@@ -199,6 +216,17 @@ def measure(
         ),
         cost("payin_cpu", "ms/payment", cpu_milliseconds),
     ]
+
+
+def _confirmed_ns(stack: Stack) -> dict[str, int]:
+    """When each intent's pay-in was found final, in ns of the observer's clock; it has one."""
+    with psycopg.connect(str(stack.description["database_url"])) as connection:
+        rows = connection.execute(
+            "SELECT payment_intent, (extract(epoch FROM confirmed_at) * 1000000)::bigint"
+            " FROM payins WHERE payment_intent IS NOT NULL"
+        ).fetchall()
+    began = time.time_ns() - time.monotonic_ns()
+    return {intent: int(microseconds) * 1_000 - began for intent, microseconds in rows}
 
 
 @contextmanager
