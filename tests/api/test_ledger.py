@@ -398,6 +398,16 @@ def test_search_pages_and_balances_at_a_time(api: Api) -> None:
         api, f"accounts/{second}/entries", order_by="effective_at", starting_after=newest[5]
     )
     assert [each["id"] for each in paged["data"]] == [late["id"]]
+    second_of = times[0] // 10**9
+    for params, count in (
+        ({"created[gte]": second_of}, 6),
+        ({"created[lt]": second_of}, 0),
+        ({"created[lt]": second_of + 3_600}, 6),
+        ({"order_by": "effective_at", "created[gte]": second_of + 3_600}, 0),
+        ({"order_by": "effective_at", "created[lt]": second_of + 3_600}, 6),
+    ):
+        found = get(api, f"accounts/{second}/entries", **params)["data"]
+        assert len(found) == count, params
     for params, balance, credits in (
         ({}, 1_015, 1_015),
         ({"timestamp": times[0]}, 1, 1),

@@ -225,6 +225,12 @@ QUESTIONS: dict[str, Callable[[Connection], Any]] = {
     "statement": lambda c: entries(c, HOT.int, limit=10),
     "its next page": lambda c: entries(c, HOT.int, after=START + STEP * 70_000, limit=10),
     "oldest first": lambda c: entries(c, HOT.int, after=START, limit=10, newest_first=False),
+    "a day of it": lambda c: entries(
+        c, HOT.int, span=(START + STEP * 50_000, START + STEP * 50_900), limit=10
+    ),
+    "a day by the user's time": lambda c: entries_by_effective_at(
+        c, HOT.int, span=(START + STEP * 50_000, START + STEP * 50_900), limit=10
+    ),
     "by the user's time": lambda c: entries_by_effective_at(c, HOT.int, limit=10),
     "its middle": lambda c: entries_by_effective_at(
         c, HOT.int, after=(START + STEP * 20_000, 0), limit=10

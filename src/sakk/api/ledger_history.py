@@ -144,11 +144,18 @@ def list_transfers(context: Context, query: LedgerTransferListParameters) -> Lis
 def list_entries(
     context: Context, ledger_account: str, query: LedgerEntryListParameters
 ) -> Listing:
-    """List an account's posted movements, newest first by the ledger's time or by yours."""
-    if query.created is not None:
-        raise ParameterInvalid("Entries have no filter by time here.", param="created")
+    """List an account's posted movements, newest first by the ledger's time or by yours.
+
+    `created` bounds the time that `order_by` names.
+    """
     _, account_id = _account(context, ledger_account)
     page = query.page()
+    earliest, latest = store.ALWAYS
+    if page.created_gte is not None:
+        earliest = int(page.created_gte.timestamp()) * SECOND
+    if page.created_lt is not None:
+        latest = int(page.created_lt.timestamp()) * SECOND - 1
+    span = (earliest, latest)
     cursor, newest_first = _cursor(context, page)
     with context.database.begin() as connection:
         if query.order_by == "timestamp":
@@ -156,6 +163,7 @@ def list_entries(
                 connection,
                 account_id,
                 after=None if cursor is None else cursor.timestamp,
+                span=span,
                 limit=page.limit + 1,
                 newest_first=newest_first,
             )
@@ -166,6 +174,7 @@ def list_entries(
                 after=None
                 if cursor is None
                 else (cursor.effective_at or cursor.timestamp, cursor.timestamp),
+                span=span,
                 limit=page.limit + 1,
                 newest_first=newest_first,
             )

@@ -272,25 +272,32 @@ class AccountName:
     account: str | None = None
 
 
+# A first and a last moment, in ns since 1970.
+Span = tuple[int, int]
+ALWAYS: Span = (0, (1 << 63) - 1)
+
+
 def entries(
     connection: Connection,
     account_id: int,
     *,
     after: int | None = None,
+    span: Span = ALWAYS,
     limit: int = 100,
     newest_first: bool = True,
 ) -> list[Entry]:
     """An account's statement by the ledger's time, a page at a time.
 
-    ``after``: the last ``timestamp_ns`` of the page before, in the same order.
+    ``after``: the last ``timestamp_ns`` of the page before, in the same order. ``span``: the first
+    and the last ``timestamp_ns`` that are asked for.
     """
     sign, order = ("<", "DESC") if newest_first else (">", "ASC")
     keyset = "" if after is None else f"AND timestamp_ns {sign} %(after)s"
     return _entries(
         connection,
-        f"{keyset} ORDER BY timestamp_ns {order}",
+        f"{keyset} AND timestamp_ns BETWEEN %(first)s AND %(last)s ORDER BY timestamp_ns {order}",
         f"e.timestamp_ns {order}",
-        {"account": UUID(int=account_id), "after": after, "limit": limit},
+        {"account": UUID(int=account_id), "after": after, "limit": limit, **_bounds(span)},
     )
 
 
@@ -299,27 +306,36 @@ def entries_by_effective_at(
     account_id: int,
     *,
     after: tuple[int, int] | None = None,
+    span: Span = ALWAYS,
     limit: int = 100,
     newest_first: bool = True,
 ) -> list[Entry]:
     """An account's statement by the user's time, a page at a time.
 
-    ``after``: the last ``effective_at_ns`` and ``timestamp_ns`` of the page before.
+    ``after``: the last ``effective_at_ns`` and ``timestamp_ns`` of the page before. ``span``: the
+    first and the last ``effective_at_ns`` that are asked for.
     """
     sign, order = ("<", "DESC") if newest_first else (">", "ASC")
     keyset = f"AND (effective_at_ns, timestamp_ns) {sign} (%(effective_at)s, %(after)s)"
     effective_at, timestamp = after or (None, None)
     return _entries(
         connection,
-        f"{keyset if after else ''} ORDER BY effective_at_ns {order}, timestamp_ns {order}",
+        f"{keyset if after else ''} AND effective_at_ns BETWEEN %(first)s AND %(last)s"
+        f" ORDER BY effective_at_ns {order}, timestamp_ns {order}",
         f"e.effective_at_ns {order}, e.timestamp_ns {order}",
         {
             "account": UUID(int=account_id),
             "effective_at": effective_at,
             "after": timestamp,
             "limit": limit,
+            **_bounds(span),
         },
     )
+
+
+def _bounds(span: Span) -> dict[str, int]:
+    first, last = span
+    return {"first": first, "last": last}
 
 
 def _entries(
