@@ -39,12 +39,15 @@ def by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) -> None:
     lines = by_name(payin.measure(stack, payments=4, rounds=1, singles=1))
     assert {name: line["unit"] for name, line in lines.items()} == {
+        "payin_4_stages": "ms",
+        "payin_at_rest_stages": "ms",
         "payin_4_after_finality": "ms",
         "payin_at_rest_after_finality": "ms",
         "payin_4_from_block": "ms",
         "payin_cpu": "ms/payment",
     }
     after, whole = lines["payin_4_after_finality"], lines["payin_4_from_block"]
+    assert 0 < lines["payin_4_stages"]["median"] < whole["median"]
     assert after["median"] < whole["median"]
 
 
