@@ -145,6 +145,8 @@ def test_a_body_in_pieces_is_one_body(cut: int) -> None:
 def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "BODY_SECONDS_MAX", 0.01)
     line = Line()
+    status, _, document = ask(line)
+    assert (status, line.asked) == (400, [])
     status, _, document = ask(line, chunk(BODY[:9], more=True))
     assert (status, line.asked) == (400, [])
     assert "too long to arrive" in document["error"]["message"]

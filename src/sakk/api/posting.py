@@ -162,19 +162,13 @@ def worded(posting: Posting, results: bytes, *, livemode: bool) -> tuple[bytes, 
 
 
 async def read_whole(receive: Receive, content_length: bytes | None) -> bytes:
-    """The body, up to a size and a time; BodyTooLarge, InvalidRequest.
-
-    Nearly every body is whole when it is asked for first, and then costs no timer.
-    """
+    """The body, up to a size and a time; BodyTooLarge, InvalidRequest."""
     if content_length is not None and (
         not content_length.isdigit() or int(content_length) > BODY_BYTES_MAX
     ):
         raise _too_large()
-    chunk, more = await _chunk(receive)
-    if not more and len(chunk) <= BODY_BYTES_MAX:
-        return chunk
-    chunks = [chunk]
-    size = len(chunk)
+    chunks: list[bytes] = []
+    size, more = 0, True
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             while more and size <= BODY_BYTES_MAX:
