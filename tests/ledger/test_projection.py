@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -215,6 +216,29 @@ def _wait_for(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_projector_gives_way_to_a_flood_until_it_trails_too_far(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "FLOOD_EVENTS", 0)  # whatever comes is a flood
+    monkeypatch.setattr(projection, "GIVE_WAY_SECONDS", 0.001)
+    gave_way = threading.Semaphore(0)
+    with closing(Projector(database_url, give_way_events_max=5)) as projector:
+        wait = projector._closing.wait
+
+        def counted(seconds: float) -> bool:
+            gave_way.release()
+            return wait(seconds)
+
+        with closing(open_with_accounts(database_url, on_append=projector.wake)) as ledger:
+            monkeypatch.setattr(projector._closing, "wait", counted)
+            for _ in range(3):
+                assert gave_way.acquire(timeout=30)
+            assert lag(database_url).events == 3
+            ledger.create_transfers([move(1), move(2)])
+            wait_projected(database_url)
+    assert lag(database_url).events == 0
 
 
 def test_a_long_lag_is_reckoned_from_its_beginning(
