@@ -1,4 +1,5 @@
-// Writes the artefacts (ABI and bytecode) that the sandbox places on its local chains:
+// Writes the artefacts (ABI and bytecode) of the contracts that Sakk deploys on real chains and of
+// those that the sandbox places on its local ones:
 //   npm ci && node build.mjs            write them
 //   npm ci && node build.mjs --check    exit 1 when a committed one does not reproduce
 // Our own contracts are compiled here. Others' bytecode is copied from the packages that publish
@@ -14,9 +15,15 @@ import solc from "solc";
 
 const require = createRequire(import.meta.url);
 const here = dirname(fileURLToPath(import.meta.url));
-const artifacts = join(here, "..", "src", "sakk", "rails", "sandbox", "artifacts");
 
-const own = ["Batcher", "GrossFeeToken", "TestToken", "TetherLike"];
+// Our own sources: a folder of src/ each, its artefacts beside the Python that uses them.
+const groups = {
+  // For real chains. The oldest EVM that they all run, and cheap calls rather than small code: the
+  // code is the address (CREATE2), so a change of these settings is a new deployment everywhere.
+  evm: { evmVersion: "shanghai", runs: 1_000_000 },
+  // For local chains alone; others' code is placed beside it.
+  sandbox: { evmVersion: "cancun", runs: 200 },
+};
 
 // Where the sandbox places others' code. The first three are public; the last two, which only the
 // proxy calls, are ours: keccak256("sakk sandbox " + name), the last 20 bytes.
@@ -39,19 +46,39 @@ function packageVersion(name) {
   return JSON.parse(packageFile(name, "package.json")).version;
 }
 
-function compile() {
+function artifactsOf(group) {
+  return join(here, "..", "src", "sakk", "rails", group, "artifacts");
+}
+
+/** The names of the contracts in src/GROUP: a file each. */
+function ownOf(group) {
+  return readdirSync(join(here, "src", group))
+    .filter((file) => file.endsWith(".sol"))
+    .map((file) => file.slice(0, -".sol".length))
+    .sort();
+}
+
+function artifactNames(folder) {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(".json"))
+    .sort();
+}
+
+function compile(group) {
+  const own = ownOf(group);
+  const { evmVersion, runs } = groups[group];
   const sources = Object.fromEntries(
     own.map((name) => [
-      `src/${name}.sol`,
-      { content: readFileSync(join(here, "src", `${name}.sol`), "utf8") },
+      `src/${group}/${name}.sol`,
+      { content: readFileSync(join(here, "src", group, `${name}.sol`), "utf8") },
     ]),
   );
   const input = {
     language: "Solidity",
     sources,
     settings: {
-      evmVersion: "cancun",
-      optimizer: { enabled: true, runs: 200 },
+      evmVersion,
+      optimizer: { enabled: true, runs },
       // Without the metadata hash a comment does not change the bytecode.
       metadata: { appendCBOR: false, bytecodeHash: "none" },
       outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
@@ -71,8 +98,9 @@ function compile() {
   }
   return Object.fromEntries(
     own.map((name) => {
-      const { abi, evm } = output.contracts[`src/${name}.sol`][name];
-      const origin = `contracts/src/${name}.sol, solc ${solc.version()}`;
+      const path = `src/${group}/${name}.sol`;
+      const { abi, evm } = output.contracts[path][name];
+      const origin = `contracts/${path}, solc ${solc.version()}`;
       return [name, { origin, abi, bytecode: `0x${evm.bytecode.object}` }];
     }),
   );
@@ -250,8 +278,13 @@ function sorted(value) {
 }
 
 async function build() {
-  const contracts = { ...compile(), ...fiatToken(), Permit2: permit2() };
-  contracts.Multicall3 = await multicall3();
+  const others = { ...fiatToken(), Permit2: permit2() };
+  others.Multicall3 = await multicall3();
+  return { evm: written(compile("evm")), sandbox: written({ ...compile("sandbox"), ...others }) };
+}
+
+/** Artefact files by name. */
+function written(contracts) {
   return Object.fromEntries(
     Object.entries(contracts).map(([name, contract]) => {
       const address = addresses[name];
@@ -261,36 +294,41 @@ async function build() {
   );
 }
 
-function write(files) {
-  mkdirSync(artifacts, { recursive: true });
-  for (const name of readdirSync(artifacts)) {
+function write(group, files) {
+  const folder = artifactsOf(group);
+  mkdirSync(folder, { recursive: true });
+  for (const name of artifactNames(folder)) {
     if (!(name in files)) {
-      rmSync(join(artifacts, name));
+      rmSync(join(folder, name));
     }
   }
   for (const [name, content] of Object.entries(files)) {
-    writeFileSync(join(artifacts, name), content);
-    console.log(`wrote ${name}`);
+    writeFileSync(join(folder, name), content);
+    console.log(`wrote ${group} ${name}`);
   }
 }
 
-function check(files) {
-  const committed = readdirSync(artifacts).sort();
+/** The names of artefacts that are not what their sources give. */
+function stale(group, files) {
+  const folder = artifactsOf(group);
+  const committed = artifactNames(folder);
   const names = [...new Set([...committed, ...Object.keys(files)])].sort();
-  const stale = names.filter(
+  return names.filter(
     (name) =>
-      !committed.includes(name) || readFileSync(join(artifacts, name), "utf8") !== files[name],
+      !committed.includes(name) || readFileSync(join(folder, name), "utf8") !== files[name],
   );
-  if (stale.length > 0) {
-    console.error(`not reproducible: ${stale.join(", ")}. Run: npm ci && node build.mjs`);
+}
+
+const made = await build();
+if (process.argv.includes("--check")) {
+  const wrong = Object.entries(made).flatMap(([group, files]) => stale(group, files));
+  if (wrong.length > 0) {
+    console.error(`not reproducible: ${wrong.join(", ")}. Run: npm ci && node build.mjs`);
     process.exit(1);
   }
-  console.log(`${names.length} artefacts reproduce`);
-}
-
-const files = await build();
-if (process.argv.includes("--check")) {
-  check(files);
+  for (const [group, files] of Object.entries(made)) {
+    console.log(`${group}: ${Object.keys(files).length} artefacts reproduce`);
+  }
 } else {
-  write(files);
+  Object.entries(made).forEach(([group, files]) => write(group, files));
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
+RAILS = CONTRACTS.parent / "src" / "sakk" / "rails"
 
 
 @pytest.mark.skipif(
@@ -23,4 +24,10 @@ def test_artifacts_reproduce() -> None:
         check=False,
     )
     assert check.returncode == 0, check.stderr
-    assert check.stdout == "9 artefacts reproduce\n"
+    committed = {
+        group: len(list((RAILS / group / "artifacts").glob("*.json")))
+        for group in ("evm", "sandbox")
+    }
+    assert check.stdout.splitlines() == [
+        f"{group}: {number} artefacts reproduce" for group, number in committed.items()
+    ]

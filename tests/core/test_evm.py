@@ -110,6 +110,16 @@ def test_checksums_agree_with_eth_utils(address: str) -> None:
     assert evm.parse_address(evm.checksum_address(address)) == address
 
 
+def test_a_contract_stands_where_create2_puts_it() -> None:
+    # An example of EIP-1014.
+    address = evm.create2_address(
+        bytes.fromhex("deadbeef"),
+        salt=bytes.fromhex("cafebabe".zfill(64)),
+        deployer="0x00000000000000000000000000000000deadbeef",
+    )
+    assert evm.checksum_address(address) == "0x60f3f640a8508fC6a86d45DF051962668E1e8AC7"
+
+
 def test_eip155_example() -> None:
     """The example in EIP-155: signing data, hash, and the signed transaction."""
     legacy = evm.LegacyTransaction(

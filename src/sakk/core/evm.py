@@ -29,6 +29,9 @@ except ImportError:  # no C compiler at installation: slower, the same digest
 
 
 ADDRESS_BYTES = 20
+# Nick Johnson's deterministic deployer, the same on every chain: its calldata is a salt of 32 bytes
+# and the creation code. anvil places it at genesis.
+CREATE2_DEPLOYER = "0x4e59b44847b379578588920ca78fbf26c0b4956c"
 ZERO_ADDRESS = "0x" + "00" * ADDRESS_BYTES
 UINT256_MAX = (1 << 256) - 1
 # EIP-2294 bounds a chain id so that ``chain_id * 2 + 36`` still fits 64 bits.
@@ -137,6 +140,12 @@ def public_key_address(public_key: bytes) -> str:
     """The address of a secp256k1 public key (compressed or not), in lower case."""
     point = coincurve.PublicKey(public_key).format(compressed=False)
     return "0x" + keccak256(point[1:])[12:].hex()
+
+
+def create2_address(creation_code: bytes, *, salt: bytes, deployer: str = CREATE2_DEPLOYER) -> str:
+    """Where ``deployer`` creates a contract with CREATE2 (EIP-1014): lower-case hex."""
+    digest = keccak256(b"\xff" + bytes.fromhex(deployer[2:]) + salt + keccak256(creation_code))
+    return "0x" + digest[12:].hex()
 
 
 def encode_unsigned(transaction: Transaction | LegacyTransaction) -> bytes:

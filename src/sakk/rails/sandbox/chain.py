@@ -32,8 +32,6 @@ DECIMALS = 6
 PAYER_UNITS = 1_000_000_000 * 10**DECIMALS
 ISSUER_TETHER_UNITS = 1_000_000_000_000 * 10**DECIMALS
 MINTER_ALLOWANCE = 1 << 255
-# Nick Johnson's deterministic deployer, which anvil places at genesis: CREATE2 by its caller.
-CREATE2_DEPLOYER = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 CREATE2_SALT = bytes(32)
 # keccak256("org.zeppelinos.proxy.implementation") and ("….admin"), where Circle's proxy keeps them.
 IMPLEMENTATION_SLOT = "0x7050c9e0f4ca769c69bd3a8ef740bc37934f8e2c036e5a723fd8ee048ed3f8c3"
@@ -154,7 +152,7 @@ def deploy_token(
 
 
 def deploy_contract(chain: SandboxChain, name: str, *arguments: Any) -> str:
-    """Create one of our contracts (contracts/src) at a new address, and mine it."""
+    """Create one of our contracts (contracts/src/sandbox) at a new address, and mine it."""
     with Wallet(chain.rpc_url, chain.issuer_private_key) as issuer:
         receipt = mine_until(issuer, issuer.create(_creation_code(name, arguments)))
     return evm.checksum_address(str(receipt["contractAddress"]))
@@ -236,15 +234,10 @@ def _usdc() -> SandboxToken:
 @cache
 def _usdt() -> SandboxToken:
     """The Tether-like token at its CREATE2 address (EIP-1014)."""
-    digest = evm.keccak256(
-        b"\xff"
-        + bytes.fromhex(CREATE2_DEPLOYER[2:])
-        + CREATE2_SALT
-        + evm.keccak256(_tether_creation_code())
-    )
+    contract = evm.create2_address(_tether_creation_code(), salt=CREATE2_SALT)
     return SandboxToken(
         currency="usdt",
-        contract=evm.checksum_address("0x" + digest[12:].hex()),
+        contract=evm.checksum_address(contract),
         decimals=DECIMALS,
         kind=TokenKind.tether,
     )
@@ -292,7 +285,7 @@ def _setup(chain: SandboxChain, *, issuer: str) -> list[tuple[str, bytes]]:
         (usdc, encode_call("initializeV2_2(address[],string)", [], "USDC")),
         (usdc, encode_call("configureMinter(address,uint256)", issuer, MINTER_ALLOWANCE)),
         (usdc, encode_call("mint(address,uint256)", payer, PAYER_UNITS)),
-        (CREATE2_DEPLOYER, CREATE2_SALT + _tether_creation_code()),
+        (evm.CREATE2_DEPLOYER, CREATE2_SALT + _tether_creation_code()),
         (usdt, transfer),
     ]
 
