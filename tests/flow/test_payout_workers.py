@@ -21,11 +21,11 @@ from tests.flow.money import (
 from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.flow.broadcast import broadcast_stage
-from sakk.flow.build import payout_build_stage
 from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
 from sakk.flow.hold import release_stage
 from sakk.flow.payout import decide
+from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.settle import settle_stage
 from sakk.flow.sign import sign_stage
 from sakk.flow.stage import Stage

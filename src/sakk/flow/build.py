@@ -1,27 +1,26 @@
-"""Build: an approved payout or sweep gets a transaction with a nonce, committed before any signing.
+"""Build: what payouts and sweeps share on their way to a transaction with a nonce.
 
-A sender has at most one transaction that has a nonce and no signature. A refused one leaves its
-nonce to the next, so a sequence never has a gap.
+The transaction is committed before any signing. A sender has at most one that has a nonce and no
+signature. A refused one leaves its nonce to the next, so a sequence never has a gap.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Table
 
-from sakk.core import event, evm
+from sakk.core import evm
 from sakk.core.caip import chain_id, erc20_contract
 from sakk.core.errors import SakkError
-from sakk.core.payout import HoldStatus, Payout, PayoutStatus
-from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.network import Network
+from sakk.core.payout import Payout
+from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow.context import Parts
-from sakk.flow.payout import payout_event
-from sakk.flow.stage import Stage, wake
-from sakk.flow.sweep import SWEEP_AGAIN_AFTER, order_topup, sweep_event
+from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import (
@@ -31,15 +30,11 @@ from sakk.rails.evm.send import (
     estimate_transfer,
     fees,
     nonces,
-    simulate,
 )
-from sakk.store import address, network, transaction
-from sakk.store import event as events
-from sakk.store import payout as payouts
-from sakk.store import sweep as sweeps
+from sakk.store import network, transaction
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, give_back, retry_delay, settle
+from sakk.store.lease import retry_delay, settle
 
 BATCH_MAX = 20
 WAIT_LIQUIDITY = timedelta(seconds=2)
@@ -47,6 +42,8 @@ WAIT_TURN = timedelta(milliseconds=50)
 WOULD_FAIL_MAX = 5
 
 log = structlog.get_logger(__name__)
+
+Row = TypeVar("Row", Payout, Sweep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,105 +72,29 @@ class Waits(Exception):
         self.delay = delay
 
 
-def payout_build_stage(parts: Parts) -> Stage:
-    """The stage that prepares the transactions of approved payouts."""
-    table = payouts.payouts
+@dataclass(frozen=True, slots=True)
+class Habits(Generic[Row]):
+    """What payouts and sweeps do differently while they are built.
 
-    def run() -> int:
-        token = new_id("lease")
-        with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Payout,
-                table.c.status == PayoutStatus.approved.value,
-                table.c.hold == HoldStatus.held.value,
-                table.c.transaction.is_(None),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
-            treasury = address.list_treasury(connection)
-        if not rows:
-            return 0
-        if not treasury:
-            with parts.database.begin() as connection:
-                give_back(connection, table, [row.id for row in rows], token=token)
-            raise SakkError("No treasury address yet: start the signer.")
-        sender = treasury[0]
-        for row in rows:
-            order = Order(
-                livemode=row.livemode,
-                network=row.network,
-                purpose=Purpose.payout,
-                subject=row.id,
-                account_id=row.account_id,
-                sender=sender.address,
-                key_branch="treasury",
-                key_index=sender.key_index,
-                asset=row.asset,
-                destination=row.destination,
-                units=row.token_amount,
-            )
-            _attempt(parts, table, row, order, token=token, give_up=_fail_payout)
-        return len(rows)
+    ``check`` tries the transfer out and raises ``TransferWouldFail``; ``give_up`` ends a row whose
+    transfer would fail again and again; ``lacks_gas`` is told by how many wei the sender is short
+    of what it needs.
+    """
 
-    return Stage("payout.build", run)
+    table: Table
+    check: Callable[[EvmRail, Order], None]
+    give_up: Callable[[Connection, Row, str, str, datetime], None]
+    lacks_gas: Callable[[Parts, Row, Network, int, int], None]
 
 
-def sweep_build_stage(parts: Parts) -> Stage:
-    """The stage that prepares sweeps, and orders the gas that a deposit address lacks."""
-    table = sweeps.sweeps
-
-    def run() -> int:
-        token = new_id("lease")
-        with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Sweep,
-                table.c.status == SweepStatus.approved.value,
-                table.c.transaction.is_(None),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
-        for row in rows:
-            order = Order(
-                livemode=row.livemode,
-                network=row.network,
-                purpose=Purpose.sweep,
-                subject=row.id,
-                account_id=None,
-                sender=row.address,
-                key_branch="deposit",
-                key_index=row.key_index,
-                asset=row.asset,
-                destination=row.destination,
-                units=row.token_amount,
-            )
-            _attempt(parts, table, row, order, token=token, give_up=_fail_sweep)
-        return len(rows)
-
-    return Stage("sweep.build", run)
-
-
-def _attempt(
-    parts: Parts,
-    table: Table,
-    row: Payout | Sweep,
-    order: Order,
-    *,
-    token: str,
-    give_up: Callable[[Connection, Any, str, str, datetime], None],
-) -> None:
+def attempt(parts: Parts, habits: Habits[Row], row: Row, order: Order, *, token: str) -> None:
     """Build one row's transaction, or say why it waits."""
     now = parts.clock()
     try:
-        built = _built(parts, order, row)
+        built = _built(parts, habits, order, row)
         failpoint("transaction.build.before")
         with parts.database.begin() as connection:
-            _insert(connection, parts, table, row, built, token=token)
+            _insert(connection, habits.table, row, built, token=token)
         failpoint("transaction.build.after")
         return
     except Waits as waiting:
@@ -184,16 +105,16 @@ def _attempt(
         change = {"retry_at": now + retry_delay(row.failures), "failures": row.failures + 1}
         if row.failures + 1 >= WOULD_FAIL_MAX:
             with parts.database.begin() as connection:
-                give_up(connection, row, error.message, token, now)
+                habits.give_up(connection, row, error.message, token, now)
             return
     except SakkError as error:
         log.warning("build.failed", subject=row.id, code=error.code, reason=error.message)
         change = {"retry_at": now + retry_delay(row.failures), "failures": row.failures + 1}
     with parts.database.begin() as connection:
-        settle(connection, table, [{"id": row.id, **change}], token=token)
+        settle(connection, habits.table, [{"id": row.id, **change}], token=token)
 
 
-def _built(parts: Parts, order: Order, row: Payout | Sweep) -> ChainTransaction:
+def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTransaction:
     """Price and check the transfer against the chain as it is now; no nonce yet."""
     with parts.database.begin() as connection:
         found = network.find_network(connection, order.network)
@@ -217,7 +138,7 @@ def _built(parts: Parts, order: Order, row: Payout | Sweep) -> ChainTransaction:
     if held[order.sender, order.asset] - taken < order.units:
         raise Waits("the sender's coins do not cover it yet", WAIT_LIQUIDITY)
     contract = erc20_contract(order.asset)
-    _require_exact(rail, order, contract)
+    habits.check(rail, order)
     gas_limit = estimate_transfer(
         rail.rpc,
         sender=order.sender,
@@ -229,8 +150,7 @@ def _built(parts: Parts, order: Order, row: Payout | Sweep) -> ChainTransaction:
     gas_needed = gas_limit * price.max_fee_per_gas
     spare_wei = held[order.sender, native] - taken_wei
     if spare_wei < gas_needed:
-        if isinstance(row, Sweep):
-            order_topup(parts, row, found, needed=gas_needed, lacking=gas_needed - spare_wei)
+        habits.lacks_gas(parts, row, found, gas_needed, gas_needed - spare_wei)
         raise Waits("the sender has not enough native coin for gas", WAIT_LIQUIDITY)
     return ChainTransaction(
         id=new_id("tx"),
@@ -257,35 +177,10 @@ def _built(parts: Parts, order: Order, row: Payout | Sweep) -> ChainTransaction:
     )
 
 
-def _require_exact(rail: EvmRail, order: Order, contract: str | None) -> None:
-    """Try a payout on the newest state: exactly the amount must leave and arrive, nothing else."""
-    if order.purpose is not Purpose.payout:
-        return
-    seen = simulate(
-        rail.rpc,
-        sender=order.sender,
-        receiver=order.destination,
-        contract=contract,
-        units=order.units,
-    )
-    if not seen.succeeds:
-        raise TransferWouldFail(f"the transfer would fail: {seen.reason}")
-    if seen.approvals:
-        raise TransferWouldFail("the transfer would also grant an approval")
-    if seen.spent_units is not None and (
-        seen.spent_units != order.units or seen.received_units != order.units
-    ):
-        raise TransferWouldFail(
-            f"{order.units} would be sent, {seen.spent_units} would leave and "
-            f"{seen.received_units} would arrive"
-        )
-
-
 def _insert(
     connection: Connection,
-    parts: Parts,
     table: Table,
-    row: Payout | Sweep,
+    row: Row,
     built: ChainTransaction,
     *,
     token: str,
@@ -326,33 +221,3 @@ def with_nonce(built: ChainTransaction, nonce: int) -> ChainTransaction:
         units=built.token_amount,
     )
     return replace(built, nonce=nonce, unsigned=evm.encode_unsigned(found))
-
-
-def _fail_payout(
-    connection: Connection, row: Payout, reason: str, token: str, now: datetime
-) -> None:
-    """Nothing was signed, so it is certain that nothing was sent: the hold goes back."""
-    failed = replace(
-        row,
-        status=PayoutStatus.failed.value,
-        failure_code="transfer_would_fail",
-        failure_message=reason,
-    )
-    fields = ("id", "status", "failure_code", "failure_message")
-    change = {name: getattr(failed, name) for name in fields}
-    if settle(connection, payouts.payouts, [change], token=token):
-        events.append(connection, [payout_event(failed, event.PAYOUT_FAILED)], now=now)
-        wake(connection, "payout.release")
-
-
-def _fail_sweep(connection: Connection, row: Sweep, reason: str, token: str, now: datetime) -> None:
-    """The coins stay where they are, and are tried again much later."""
-    failed = replace(row, status=SweepStatus.failed.value, failure_code="transfer_would_fail")
-    change = {name: getattr(failed, name) for name in ("id", "status", "failure_code")}
-    if settle(connection, sweeps.sweeps, [change], token=token):
-        log.warning("sweep.given_up", sweep=row.id, reason=reason)
-        address.add_deposits(connection, [(row.address, row.asset, row.token_amount)])
-        sweeps.postpone(
-            connection, address=row.address, asset=row.asset, until=now + SWEEP_AGAIN_AFTER
-        )
-        events.append(connection, [sweep_event(failed, event.SWEEP_FAILED)], now=now)

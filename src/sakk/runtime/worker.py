@@ -7,7 +7,6 @@ import structlog
 
 from sakk.flow.adoption import adoption_stage
 from sakk.flow.broadcast import broadcast_stage
-from sakk.flow.build import payout_build_stage, sweep_build_stage
 from sakk.flow.collect import collect_stage
 from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
@@ -18,12 +17,14 @@ from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
 from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
+from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.post import post_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
 from sakk.flow.screen import payout_screen_stage, screen_stage
 from sakk.flow.settle import settle_stage
 from sakk.flow.sign import sign_stage
 from sakk.flow.stage import CHANNEL, Bell, Stage, start_stages
+from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import left_behind_stage
 from sakk.runtime.process import report_ready
 from sakk.runtime.settings import Settings

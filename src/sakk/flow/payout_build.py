@@ -1,0 +1,109 @@
+"""Build payouts: an approved one that was tried out gets a transaction with a nonce."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core.caip import erc20_contract
+from sakk.core.errors import SakkError
+from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.transaction import Purpose
+from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
+from sakk.flow.context import Parts
+from sakk.flow.payout import payout_event
+from sakk.flow.stage import Stage, wake
+from sakk.rails.evm.rail import EvmRail
+from sakk.rails.evm.send import TransferWouldFail, simulate
+from sakk.store import address
+from sakk.store import event as events
+from sakk.store import payout as payouts
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, give_back, settle
+
+
+def payout_build_stage(parts: Parts) -> Stage:
+    """The stage that prepares the transactions of approved payouts."""
+    table = payouts.payouts
+    habits = Habits(table, check=_require_exact, give_up=_fail_payout, lacks_gas=lambda *_: None)
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                Payout,
+                table.c.status == PayoutStatus.approved.value,
+                table.c.hold == HoldStatus.held.value,
+                table.c.transaction.is_(None),
+                token=token,
+                now=parts.clock(),
+                limit=BATCH_MAX,
+            )
+            treasury = address.list_treasury(connection)
+        if not rows:
+            return 0
+        if not treasury:
+            with parts.database.begin() as connection:
+                give_back(connection, table, [row.id for row in rows], token=token)
+            raise SakkError("No treasury address yet: start the signer.")
+        sender = treasury[0]
+        for row in rows:
+            order = Order(
+                livemode=row.livemode,
+                network=row.network,
+                purpose=Purpose.payout,
+                subject=row.id,
+                account_id=row.account_id,
+                sender=sender.address,
+                key_branch="treasury",
+                key_index=sender.key_index,
+                asset=row.asset,
+                destination=row.destination,
+                units=row.token_amount,
+            )
+            attempt(parts, habits, row, order, token=token)
+        return len(rows)
+
+    return Stage("payout.build", run)
+
+
+def _require_exact(rail: EvmRail, order: Order) -> None:
+    """Try a payout on the newest state: exactly the amount must leave and arrive, nothing else."""
+    seen = simulate(
+        rail.rpc,
+        sender=order.sender,
+        receiver=order.destination,
+        contract=erc20_contract(order.asset),
+        units=order.units,
+    )
+    if not seen.succeeds:
+        raise TransferWouldFail(f"the transfer would fail: {seen.reason}")
+    if seen.approvals:
+        raise TransferWouldFail("the transfer would also grant an approval")
+    if seen.spent_units is not None and (
+        seen.spent_units != order.units or seen.received_units != order.units
+    ):
+        raise TransferWouldFail(
+            f"{order.units} would be sent, {seen.spent_units} would leave and "
+            f"{seen.received_units} would arrive"
+        )
+
+
+def _fail_payout(
+    connection: Connection, row: Payout, reason: str, token: str, now: datetime
+) -> None:
+    """Nothing was signed, so it is certain that nothing was sent: the hold goes back."""
+    failed = replace(
+        row,
+        status=PayoutStatus.failed.value,
+        failure_code="transfer_would_fail",
+        failure_message=reason,
+    )
+    fields = ("id", "status", "failure_code", "failure_message")
+    change = {name: getattr(failed, name) for name in fields}
+    if settle(connection, payouts.payouts, [change], token=token):
+        events.append(connection, [payout_event(failed, event.PAYOUT_FAILED)], now=now)
+        wake(connection, "payout.release")

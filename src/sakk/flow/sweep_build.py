@@ -1,0 +1,78 @@
+"""Build sweeps: an approved one gets a transaction with a nonce, and the gas that it lacks."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core.network import Network
+from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.transaction import Purpose
+from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage
+from sakk.flow.sweep import SWEEP_AGAIN_AFTER, order_topup, sweep_event
+from sakk.store import address
+from sakk.store import event as events
+from sakk.store import sweep as sweeps
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, settle
+
+log = structlog.get_logger(__name__)
+
+
+def sweep_build_stage(parts: Parts) -> Stage:
+    """The stage that prepares sweeps, and orders the gas that a deposit address lacks."""
+    table = sweeps.sweeps
+    habits = Habits(table, check=lambda *_: None, give_up=_fail_sweep, lacks_gas=_order_topup)
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                Sweep,
+                table.c.status == SweepStatus.approved.value,
+                table.c.transaction.is_(None),
+                token=token,
+                now=parts.clock(),
+                limit=BATCH_MAX,
+            )
+        for row in rows:
+            order = Order(
+                livemode=row.livemode,
+                network=row.network,
+                purpose=Purpose.sweep,
+                subject=row.id,
+                account_id=None,
+                sender=row.address,
+                key_branch="deposit",
+                key_index=row.key_index,
+                asset=row.asset,
+                destination=row.destination,
+                units=row.token_amount,
+            )
+            attempt(parts, habits, row, order, token=token)
+        return len(rows)
+
+    return Stage("sweep.build", run)
+
+
+def _order_topup(parts: Parts, row: Sweep, found: Network, needed: int, lacking: int) -> None:
+    order_topup(parts, row, found, needed=needed, lacking=lacking)
+
+
+def _fail_sweep(connection: Connection, row: Sweep, reason: str, token: str, now: datetime) -> None:
+    """The coins stay where they are, and are tried again much later."""
+    failed = replace(row, status=SweepStatus.failed.value, failure_code="transfer_would_fail")
+    change = {name: getattr(failed, name) for name in ("id", "status", "failure_code")}
+    if settle(connection, sweeps.sweeps, [change], token=token):
+        log.warning("sweep.given_up", sweep=row.id, reason=reason)
+        address.add_deposits(connection, [(row.address, row.asset, row.token_amount)])
+        sweeps.postpone(
+            connection, address=row.address, asset=row.asset, until=now + SWEEP_AGAIN_AFTER
+        )
+        events.append(connection, [sweep_event(failed, event.SWEEP_FAILED)], now=now)
