@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from sakk.core import evm
+from sakk.core.fee import Caps, FeesAboveCap
 from sakk.rails.evm.rail import EvmRail, TransactionReference, TransferIntent
 from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.send import (
     Broadcast,
     BroadcastOutcome,
-    FeesAboveCap,
     TransferWouldFail,
     nonces,
 )
@@ -78,4 +78,4 @@ def test_a_transfer_that_cannot_be_made_is_not_built(
     with pytest.raises(TransferWouldFail):
         rail.build(replace(intent, units=1 << 200))
     with pytest.raises(FeesAboveCap):
-        rail.build(replace(intent, max_fee_cap=1))
+        rail.build(replace(intent, caps=Caps(1, 1)))

@@ -6,18 +6,15 @@ import pytest
 from eth_account import Account
 
 from sakk.core import evm
+from sakk.core.fee import GWEI, Caps, Fees
+from sakk.rails.evm.fee import fees
 from sakk.rails.evm.rpc import Rpc, RpcRefused
 from sakk.rails.evm.send import (
-    GWEI,
-    PRIORITY_FEE_FLOOR_WEI,
     BroadcastOutcome,
-    Fees,
-    FeesAboveCap,
     TransferWouldFail,
     broadcast,
     build_transfer,
     estimate_transfer,
-    fees,
     nonces,
     revert_reason,
     simulate,
@@ -53,37 +50,13 @@ def transfer(chain: Chain, rpc: Rpc, *, units: int = 5, **changes: Any) -> evm.T
     fields: dict[str, Any] = {
         "chain_id": chain.contracts.chain_id,
         "nonce": nonces(rpc, chain.payer.address).pending,
-        "fees": fees(rpc),
+        "fees": fees(rpc, Caps()),
         "gas_limit": 100_000,
         "receiver": RECEIVER,
         "contract": chain.contracts.usdc.contract,
         "units": units,
     }
     return build_transfer(**{**fields, **changes})
-
-
-def test_fees_follow_the_chain(chain: Chain, rpc: Rpc) -> None:
-    chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(7 * GWEI))
-    chain.payer.send_native(RECEIVER, 1)
-    chain.mine()
-    priced = fees(rpc)
-    next_base = priced.base_fee_per_gas
-    assert 6 * GWEI < next_base < 7 * GWEI
-    assert priced.max_fee_per_gas == 2 * next_base + priced.max_priority_fee_per_gas
-    assert priced.max_priority_fee_per_gas >= PRIORITY_FEE_FLOOR_WEI
-
-
-def test_a_fee_spike_is_capped_and_then_refused(chain: Chain, rpc: Rpc) -> None:
-    chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(90 * GWEI))
-    chain.mine()
-    assert fees(rpc, max_fee_cap=100 * GWEI).max_fee_per_gas == 100 * GWEI
-    with pytest.raises(FeesAboveCap) as caught:
-        fees(rpc, max_fee_cap=9 * GWEI // 10)
-    assert caught.value.transient
-
-
-def test_the_tip_has_a_cap(rpc: Rpc) -> None:
-    assert fees(rpc, priority_fee_cap=3).max_priority_fee_per_gas == 3
 
 
 def test_a_built_transfer_is_mined_and_moves_exactly_its_units(chain: Chain, rpc: Rpc) -> None:

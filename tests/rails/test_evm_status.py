@@ -2,8 +2,9 @@
 
 import pytest
 
+from sakk.core.fee import GWEI, Fees
 from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcUnavailable
-from sakk.rails.evm.send import GWEI, Fees, broadcast, nonces
+from sakk.rails.evm.send import broadcast, nonces
 from sakk.rails.evm.status import TransactionState, TransactionStatus, status
 from tests.chain import Chain
 from tests.rails.conftest import OpenRpc

@@ -87,6 +87,7 @@ class PayoutShape(Shape):
     token_amount: str
     tx_hash: str | None
     under_review: bool
+    waits_for: str | None
 
 
 @resource.post("/v1/payouts", returns=PayoutShape, operation="create_payout", two_steps=True)

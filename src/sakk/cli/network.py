@@ -1,6 +1,7 @@
 """``sakk networks``: the chains that are followed; they live in the database."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -9,8 +10,10 @@ from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.caip import chain_id, native_asset
 from sakk.core.errors import Misconfigured, ParameterInvalid
+from sakk.core.fee import GWEI
 from sakk.core.network import Asset, Network
 from sakk.rails.evm.rpc import Rpc, parse_quantity
+from sakk.store.fee import NetworkFees, list_fees
 from sakk.store.identity import now
 from sakk.store.network import (
     find_network,
@@ -24,6 +27,8 @@ from sakk.store.network import (
 app = typer.Typer(help="The chains that are followed.", no_args_is_help=True)
 
 NATIVE_DECIMALS = 18
+# One whole coin of 18 decimals for one gas: beyond any chain.
+FEE_WEI_MAX = 10**18
 
 
 @app.command()
@@ -65,6 +70,14 @@ def add(
         created=now(),
     )
     with opened_database() as database, database.begin() as connection:
+        before = find_network(connection, network)
+        if before is not None:
+            added = replace(
+                added,
+                max_fee_per_gas_max=before.max_fee_per_gas_max,
+                max_priority_fee_per_gas_max=before.max_priority_fee_per_gas_max,
+                replace_after_seconds=before.replace_after_seconds,
+            )
         if native not in {each.currency for each in list_currencies(connection)}:
             raise ParameterInvalid(
                 f"There is no currency {native!r}: sakk currencies add {native} --decimals 18 …",
@@ -73,6 +86,49 @@ def add(
         put_network(connection, added)
         put_asset(connection, _native(added, native))
     console.print(f"{network} is followed from block {head}. List its tokens: sakk assets add …")
+
+
+@app.command()
+def fees(
+    network: Annotated[str, typer.Argument(help="CAIP-2.")],
+    max_fee_gwei: Annotated[
+        Decimal | None,
+        typer.Option(parser=Decimal, help="The most that is offered per gas, tip included."),
+    ] = None,
+    priority_fee_gwei: Annotated[
+        Decimal | None, typer.Option(parser=Decimal, help="The most that is tipped per gas.")
+    ] = None,
+    replace_after_seconds: Annotated[
+        int | None, typer.Option(min=1, help="What no block took for so long is offered for more.")
+    ] = None,
+) -> None:
+    """Cap what a chain's gas may cost, and say when a stuck transaction is offered for more.
+
+    While the chain asks more than its cap, what would be sent waits; nothing fails.
+    """
+    with opened_database() as database, database.begin() as connection:
+        found = find_network(connection, network)
+        if found is None:
+            raise ParameterInvalid(f"There is no network {network}.", param="network")
+        changed = replace(
+            found,
+            max_fee_per_gas_max=_wei(max_fee_gwei, found.max_fee_per_gas_max, "max-fee-gwei"),
+            max_priority_fee_per_gas_max=_wei(
+                priority_fee_gwei, found.max_priority_fee_per_gas_max, "priority-fee-gwei"
+            ),
+            replace_after_seconds=replace_after_seconds or found.replace_after_seconds,
+        )
+        if changed.max_priority_fee_per_gas_max > changed.max_fee_per_gas_max:
+            raise ParameterInvalid(
+                "The tip is part of what is offered: --priority-fee-gwei is above --max-fee-gwei.",
+                param="priority_fee_gwei",
+            )
+        put_network(connection, changed)
+    console.print(
+        f"{network} offers at most {_gwei(changed.max_fee_per_gas_max)} gwei per gas, of them"
+        f" {_gwei(changed.max_priority_fee_per_gas_max)} as tip, and more for what is not mined"
+        f" after {changed.replace_after_seconds} s."
+    )
 
 
 @app.command()
@@ -93,6 +149,7 @@ def show(as_json: Json = False) -> None:
     with opened_database() as database, database.begin() as connection:
         found = list_networks(connection)
         cursors = {each.network: each for each in list_cursors(connection)}
+        quotes = list_fees(connection)
     rows = [
         {
             "network": each.network,
@@ -102,6 +159,7 @@ def show(as_json: Json = False) -> None:
             "confirmations": each.confirmations,
             "followed_to": cursors[each.network].block_number if each.network in cursors else None,
             "head": cursors[each.network].head_number if each.network in cursors else None,
+            **_fees(each, quotes.get(each.network)),
         }
         for each in found
     ]
@@ -109,6 +167,31 @@ def show(as_json: Json = False) -> None:
         print_json(rows)
     elif rows:
         print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _fees(found: Network, quote: NetworkFees | None) -> dict[str, object]:
+    """What is offered for gas, in gwei; ``waits`` while the chain asks more than the cap."""
+    offered = None if quote is None else quote.max_fee_per_gas
+    return {
+        "fee_gwei": None if offered is None else _gwei(offered),
+        "fee_cap_gwei": _gwei(found.max_fee_per_gas_max),
+        "waits": quote is not None and quote.above_cap_since is not None,
+    }
+
+
+def _wei(gwei: Decimal | None, before: int, name: str) -> int:
+    if gwei is None:
+        return before
+    wei = gwei * GWEI
+    if not gwei.is_finite() or wei < 0 or wei != wei.to_integral_value() or wei > FEE_WEI_MAX:
+        raise ParameterInvalid(
+            f"--{name} is gwei with at most 9 decimals, such as 30 or 0.05.", param=name
+        )
+    return int(wei)
+
+
+def _gwei(wei: int) -> str:
+    return f"{Decimal(wei) / GWEI:f}"
 
 
 def _set_enabled(name: str, *, enabled: bool) -> None:

@@ -178,6 +178,7 @@ class Payout(Resource, frozen=True, kw_only=True):
     screening: Reference = None
     tx_hash: str | None = None
     under_review: bool = False
+    waits_for: str | None = None
 
 
 class Transfer(Resource, frozen=True, kw_only=True):

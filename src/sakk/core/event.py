@@ -207,6 +207,15 @@ NETWORK_RECOVERED: Final = _register(
 NETWORK_REORGANIZED: Final = _register(
     "network", "reorganized", "A network replaced blocks that had been followed.", "operator"
 )
+NETWORK_FEES_ABOVE_CAP: Final = _register(
+    "network",
+    "fees_above_cap",
+    "A network asks more for gas than its cap; what would be sent waits.",
+    "operator",
+)
+NETWORK_FEES_WITHIN_CAP: Final = _register(
+    "network", "fees_within_cap", "A network's fees are within its cap again.", "operator"
+)
 
 
 def event_type(name: str) -> EventType:

@@ -5,6 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sakk.core.fee import (
+    MAX_FEE_CAP_WEI,
+    PRIORITY_FEE_CAP_WEI,
+    REPLACE_AFTER_SECONDS,
+    Caps,
+)
 from sakk.core.money import Rate
 
 
@@ -40,7 +46,9 @@ class Network:
     """A chain by CAIP-2. Final when the head is at least a block's number + confirmations.
 
     ``bloom``: how far a block's bloom proves its logs complete, ``exact``, ``suspicious`` or
-    ``none`` (see ``rails.evm.watch``).
+    ``none`` (see ``rails.evm.watch``). ``max_fee_per_gas_max`` and ``max_priority_fee_per_gas_max``
+    are the most that is offered, in wei per gas. What no block has taken for
+    ``replace_after_seconds`` is offered again for more.
     """
 
     network: str
@@ -56,11 +64,21 @@ class Network:
     native_asset: str
     bloom: str
     created: datetime
+    max_fee_per_gas_max: int = MAX_FEE_CAP_WEI
+    max_priority_fee_per_gas_max: int = PRIORITY_FEE_CAP_WEI
+    replace_after_seconds: int = REPLACE_AFTER_SECONDS
+
+    @property
+    def fee_caps(self) -> Caps:
+        return Caps(self.max_fee_per_gas_max, self.max_priority_fee_per_gas_max)
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A token on a network by CAIP-19, listed by the operator. A symbol is never an identity."""
+    """A token on a network by CAIP-19, listed by the operator. A symbol is never an identity.
+
+    A payout of ``compare_above`` atomic units and more is confirmed when two providers say so.
+    """
 
     asset: str
     network: str
@@ -75,6 +93,7 @@ class Asset:
     eip712_name: str | None
     eip712_version: str | None
     created: datetime
+    compare_above: int | None = None
 
     @property
     def is_native(self) -> bool:

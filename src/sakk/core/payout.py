@@ -44,7 +44,8 @@ class Payout:
     """One payout. ``amount`` and ``fee`` in the currency's unit, ``token_amount`` atomic units.
 
     With ``fee_mode`` sender the beneficiary receives exactly ``amount`` and the account is debited
-    ``amount + fee``; with receiver it receives ``amount - fee``.
+    ``amount + fee``; with receiver it receives ``amount - fee``. ``waits_for``: why an approved one
+    has no transaction yet, in words for the operator.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Payout:
     under_review: bool = False
     transaction: str | None = None
     tx_hash: str | None = None
+    waits_for: str | None = None
     failure_code: str | None = None
     failure_message: str | None = None
     description: str | None = None
@@ -200,4 +202,5 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "token_amount": str(payout.token_amount),
         "tx_hash": payout.tx_hash,
         "under_review": payout.under_review,
+        "waits_for": payout.waits_for if operator else None,
     }

@@ -33,6 +33,7 @@ class Sweep:
     topup: str | None = None
     transaction: str | None = None
     tx_hash: str | None = None
+    waits_for: str | None = None
     failure_code: str | None = None
     attempt: int = 0
     posted_at: datetime | None = None
@@ -75,4 +76,5 @@ def public(sweep: Sweep) -> dict[str, Any]:
         "status": sweep.status,
         "token_amount": str(sweep.token_amount),
         "tx_hash": sweep.tx_hash,
+        "waits_for": sweep.waits_for,
     }

@@ -43,7 +43,10 @@ class ChainTransaction:
     ``subject``: the payout, refund or sweep that it carries out. ``since_block``: the head's number
     when the nonce was taken. ``succeeded``: what the receipt says, None before. ``arrived_units``:
     what reached the destination. ``orphaned``: it was final, and its block left the chain
-    since: the same bytes are sent again.
+    since: the same bytes are sent again. ``replacements``: the number of the newest attempt that
+    was signed; ``raw``, ``hash`` and the fees are that attempt's until a block holds another.
+    ``waits_for``: why it is not replaced now. ``asked``: what an operator wants done with it,
+    ``replace`` or ``cancel``. ``explanation``: the signer's words for what it signed.
     """
 
     id: str
@@ -85,6 +88,42 @@ class ChainTransaction:
     failures: int = 0
     lease_token: str | None = None
     lease_until: datetime | None = None
+    replacements: int = 0
+    replace_at: datetime | None = None
+    waits_for: str | None = None
+    asked: str | None = None
+    explanation: str | None = None
+    created: datetime
+
+
+class AttemptStatus(StrEnum):
+    built = "built"
+    signed = "signed"
+    refused = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One version of a transaction: the same nonce and call, at a price of its own.
+
+    Any attempt that was signed may be mined, however many came after it. One that ``cancels`` does
+    nothing but use the nonce up. ``attempt`` is 0 for the first.
+    """
+
+    id: str
+    transaction: str
+    attempt: int
+    network: str
+    cancels: bool = False
+    max_fee_per_gas: int
+    max_priority_fee_per_gas: int
+    unsigned: bytes
+    raw: bytes | None = None
+    hash: str | None = None
+    status: str
+    explanation: str | None = None
+    error: str | None = None
+    signed_at: datetime | None = None
     created: datetime
 
 

@@ -15,20 +15,20 @@ from sqlalchemy import Connection, Table
 from sakk.core import evm
 from sakk.core.caip import chain_id, erc20_contract
 from sakk.core.errors import SakkError
+from sakk.core.fee import Fees, FeesAboveCap
 from sakk.core.network import Network
 from sakk.core.payout import Payout
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import (
-    Fees,
     TransferWouldFail,
     build_transfer,
     estimate_transfer,
-    fees,
     nonces,
 )
 from sakk.store import network, transaction
@@ -99,19 +99,38 @@ def attempt(parts: Parts, habits: Habits[Row], row: Row, order: Order, *, token:
         return
     except Waits as waiting:
         log.info("build.waits", subject=row.id, reason=str(waiting))
-        change: dict[str, Any] = {"retry_at": now + waiting.delay, "failures": row.failures}
+        change: dict[str, Any] = {
+            "retry_at": now + waiting.delay,
+            "failures": row.failures,
+            "waits_for": str(waiting),
+        }
+    except FeesAboveCap as error:
+        log.info("build.waits", subject=row.id, reason=error.message)
+        change = {
+            "retry_at": now + fee.WAIT_FEES,
+            "failures": row.failures,
+            "waits_for": error.message,
+        }
     except TransferWouldFail as error:
         log.warning("build.would_fail", subject=row.id, reason=error.message)
-        change = {"retry_at": now + retry_delay(row.failures), "failures": row.failures + 1}
+        change = _again(row, error.message, now)
         if row.failures + 1 >= WOULD_FAIL_MAX:
             with parts.database.begin() as connection:
                 habits.give_up(connection, row, error.message, token, now)
             return
     except SakkError as error:
         log.warning("build.failed", subject=row.id, code=error.code, reason=error.message)
-        change = {"retry_at": now + retry_delay(row.failures), "failures": row.failures + 1}
+        change = _again(row, error.message, now)
     with parts.database.begin() as connection:
         settle(connection, habits.table, [{"id": row.id, **change}], token=token)
+
+
+def _again(row: Payout | Sweep, reason: str, now: datetime) -> dict[str, Any]:
+    return {
+        "retry_at": now + retry_delay(row.failures),
+        "failures": row.failures + 1,
+        "waits_for": reason,
+    }
 
 
 def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTransaction:
@@ -146,7 +165,7 @@ def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTr
         contract=contract,
         units=order.units,
     )
-    price = fees(rail.rpc)
+    price = fee.price(parts, found)
     gas_needed = gas_limit * price.max_fee_per_gas
     spare_wei = held[order.sender, native] - taken_wei
     if spare_wei < gas_needed:
@@ -195,7 +214,7 @@ def _insert(
     settled = settle(
         connection,
         table,
-        [{"id": row.id, "transaction": final.id, "status": row.status}],
+        [{"id": row.id, "transaction": final.id, "status": row.status, "waits_for": None}],
         token=token,
         guards=("status",),
     )

@@ -18,15 +18,8 @@ from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import sweep_event
-from sakk.signing.protocol import (
-    Branch,
-    KeyReference,
-    Reason,
-    Signed,
-    SignerRefused,
-    SignRequest,
-)
-from sakk.signing.protocol import Purpose as SigningPurpose
+from sakk.flow.transaction import first_attempt, sign_request
+from sakk.signing.protocol import Reason, Signed, SignerRefused
 from sakk.store import address
 from sakk.store import event as events
 from sakk.store import payout as payouts
@@ -79,7 +72,7 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
         return
     failpoint("transaction.sign.before")
     try:
-        signed = parts.signer_client().sign(_request(row))
+        signed = parts.signer_client().sign(sign_request(row))
     except SignerRefused as refusal:
         log.error("sign.refused", transaction=row.id, reason=refusal.reason.value)
         with parts.database.begin() as connection:
@@ -117,22 +110,6 @@ def _is_wanted(parts: Parts, row: ChainTransaction) -> bool:
                 return True
 
 
-def _request(row: ChainTransaction) -> SignRequest:
-    # A payout or sweep is signed once for ever; a sweep may need gas more than once.
-    intent = row.id if row.purpose == Purpose.topup else row.subject
-    return SignRequest(
-        intent_id=intent,
-        purpose=SigningPurpose(row.purpose),
-        network=row.network,
-        key=KeyReference(branch=Branch(row.key_branch), index=row.key_index),
-        unsigned=row.unsigned,
-        asset=row.asset,
-        destination=row.destination,
-        token_amount=str(row.token_amount),
-        destination_index=row.destination_index,
-    )
-
-
 def _record(
     connection: Connection, row: ChainTransaction, signed: Signed, *, token: str, now: datetime
 ) -> None:
@@ -145,12 +122,14 @@ def _record(
                 "status": TransactionStatus.signed.value,
                 "raw": signed.raw,
                 "hash": signed.hash,
+                "explanation": signed.explanation,
                 "signed_at": now,
             }
         ],
         token=token,
     )
     if settled:
+        store.insert_attempt(connection, first_attempt(row, signed, now=now))
         _advance_subject(connection, row, signed.hash, now=now)
         wake(connection, "transaction.broadcast", "payout.build", "sweep.build")
 

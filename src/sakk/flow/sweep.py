@@ -9,13 +9,15 @@ from sakk.core import evm
 from sakk.core import sweep as rules
 from sakk.core.caip import chain_id
 from sakk.core.event import NewEvent
+from sakk.core.fee import Fees
 from sakk.core.network import Network
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
-from sakk.rails.evm.send import Fees, build_transfer, estimate_transfer, fees, nonces
+from sakk.rails.evm.send import build_transfer, estimate_transfer, nonces
 from sakk.store import address, transaction
 from sakk.store import sweep as store
 from sakk.store.database import update_records
@@ -63,7 +65,7 @@ def order_topup(parts: Parts, row: Sweep, found: Network, *, needed: int, lackin
     units = lacking + needed * TOPUP_MARGIN_PERCENT // 100
     rail = parts.rail_of(found)
     head = rail.head()
-    price = fees(rail.rpc)
+    price = fee.price(parts, found)
     held = balances(rail.rpc, [(sender.address, native)], head.number)[sender.address, native]
     if held - taken <= units:
         log.warning("topup.no_native_coin", network=row.network, treasury=sender.address)

@@ -14,17 +14,27 @@ from sakk.core.event import NewEvent
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.core.posting import Posting
 from sakk.core.sweep import Sweep, SweepStatus
-from sakk.core.transaction import ChainTransaction, Purpose, gas_postings, topup_postings
+from sakk.core.transaction import (
+    Attempt,
+    AttemptStatus,
+    ChainTransaction,
+    Purpose,
+    gas_postings,
+    topup_postings,
+)
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
 from sakk.flow.sweep import SWEEP_AGAIN_AFTER, sweep_event
 from sakk.rails.evm.arrival import arrivals
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
+from sakk.signing.protocol import Branch, KeyReference, Signed, SignRequest
+from sakk.signing.protocol import Purpose as SigningPurpose
 from sakk.store import address
 from sakk.store import payout as payouts
 from sakk.store import sweep as sweeps
 from sakk.store.database import update_records
+from sakk.store.identity import new_id
 
 
 def arrived_units(
@@ -56,6 +66,43 @@ def arrived_units(
         block_hash=chain.block_hash,
     )
     return sum(really.get(log_index, 0) for log_index in logged)
+
+
+def sign_request(row: ChainTransaction, attempt: Attempt | None = None) -> SignRequest:
+    """What the signer is asked for: the transaction as it was built, or a later attempt of it."""
+    # A payout or sweep is signed once for ever; a sweep may need gas more than once.
+    intent = row.id if row.purpose == Purpose.topup else row.subject
+    return SignRequest(
+        intent_id=intent,
+        purpose=SigningPurpose(row.purpose),
+        network=row.network,
+        key=KeyReference(branch=Branch(row.key_branch), index=row.key_index),
+        unsigned=row.unsigned if attempt is None else attempt.unsigned,
+        asset=row.asset,
+        destination=row.destination,
+        token_amount=str(row.token_amount),
+        attempt=0 if attempt is None else attempt.attempt,
+        destination_index=row.destination_index,
+    )
+
+
+def first_attempt(row: ChainTransaction, signed: Signed, *, now: datetime) -> Attempt:
+    """A transaction as it was signed first: replacements follow it."""
+    return Attempt(
+        id=new_id("txa"),
+        transaction=row.id,
+        attempt=0,
+        network=row.network,
+        max_fee_per_gas=row.max_fee_per_gas,
+        max_priority_fee_per_gas=row.max_priority_fee_per_gas,
+        unsigned=row.unsigned,
+        raw=signed.raw,
+        hash=signed.hash,
+        status=AttemptStatus.signed.value,
+        explanation=signed.explanation,
+        signed_at=now,
+        created=row.created,
+    )
 
 
 def find_subject(connection: Connection, row: ChainTransaction) -> Payout | Sweep | None:

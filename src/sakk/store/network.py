@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from sakk.core.fee import MAX_FEE_CAP_WEI, PRIORITY_FEE_CAP_WEI, REPLACE_AFTER_SECONDS
 from sakk.core.network import Asset, Currency, Network
 from sakk.store.database import fetch, fetch_all, fetch_one, query
 from sakk.store.schema import Timestamp, Units, metadata
@@ -53,6 +54,19 @@ networks = Table(
     Column("native_asset", Text, nullable=False),
     Column("bloom", Text, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("max_fee_per_gas_max", Units, nullable=False, server_default=str(MAX_FEE_CAP_WEI)),
+    Column(
+        "max_priority_fee_per_gas_max",
+        Units,
+        nullable=False,
+        server_default=str(PRIORITY_FEE_CAP_WEI),
+    ),
+    Column(
+        "replace_after_seconds",
+        Integer,
+        nullable=False,
+        server_default=str(REPLACE_AFTER_SECONDS),
+    ),
 )
 
 assets = Table(
@@ -71,6 +85,7 @@ assets = Table(
     Column("eip712_name", Text),
     Column("eip712_version", Text),
     Column("created", Timestamp, nullable=False),
+    Column("compare_above", Units),
 )
 
 cursors = Table(
@@ -198,6 +213,9 @@ def put_network(connection: Connection, network: Network) -> None:
 _NETWORK_FIXED = {"network", "family", "native_asset", "created"}
 
 
+_ASSET_SETTINGS = ("quirks", "payin_enabled", "payout_enabled", "sweep_minimum", "compare_above")
+
+
 def put_asset(connection: Connection, asset: Asset) -> None:
     """List a token or change its settings; contract, currency and decimals are fixed."""
     row = {name: getattr(asset, name) for name in Asset.__slots__}
@@ -205,10 +223,7 @@ def put_asset(connection: Connection, asset: Asset) -> None:
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["asset"],
-            set_={
-                name: statement.excluded[name]
-                for name in ("quirks", "payin_enabled", "payout_enabled", "sweep_minimum")
-            },
+            set_={name: statement.excluded[name] for name in _ASSET_SETTINGS},
         )
     )
 

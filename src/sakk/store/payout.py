@@ -29,6 +29,7 @@ payouts = Table(
     Column("under_review", Boolean, nullable=False),
     Column("transaction", Text),
     Column("tx_hash", Text),
+    Column("waits_for", Text),
     Column("failure_code", Text),
     Column("failure_message", Text),
     Column("description", Text),

@@ -41,6 +41,7 @@ sweeps = Table(
     Column("topup", Text),
     Column("transaction", Text),
     Column("tx_hash", Text),
+    Column("waits_for", Text),
     Column("failure_code", Text),
     Column("posted_at", Timestamp),
     Column("created", Timestamp, nullable=False),

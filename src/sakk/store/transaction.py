@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.transaction import ChainTransaction, TransactionStatus
+from sakk.core.transaction import Attempt, ChainTransaction, TransactionStatus
 from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
@@ -62,6 +62,11 @@ transactions = Table(
     Column("broadcast_at", Timestamp),
     Column("confirmed_at", Timestamp),
     Column("posted_at", Timestamp),
+    Column("replacements", Integer, nullable=False, server_default="0"),
+    Column("replace_at", Timestamp),
+    Column("waits_for", Text),
+    Column("asked", Text),
+    Column("explanation", Text),
     Column("created", Timestamp, nullable=False),
     *lease_columns(),
     # A refused transaction never left the house: its nonce is free for the next one.
@@ -86,12 +91,37 @@ transactions = Table(
     Index("ix_transactions_block", "network", "block_hash"),
 )
 
+attempts = Table(
+    "transaction_attempts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("transaction", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("cancels", Boolean, nullable=False),
+    Column("max_fee_per_gas", Units, nullable=False),
+    Column("max_priority_fee_per_gas", Units, nullable=False),
+    Column("unsigned", LargeBinary, nullable=False),
+    Column("raw", LargeBinary),
+    Column("hash", Text),
+    Column("status", Text, nullable=False),
+    Column("explanation", Text),
+    Column("error", Text),
+    Column("signed_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    Index("uq_transaction_attempts_attempt", "transaction", "attempt", unique=True),
+    Index("uq_transaction_attempts_hash", "network", "hash", unique=True),
+)
+
+# An address is frozen when somebody else used its key: nothing is sent from it any more.
 nonces = Table(
     "nonces",
     metadata,
     Column("network", Text, primary_key=True),
     Column("sender", Text, primary_key=True),
     Column("base", BigInteger, nullable=False),
+    Column("frozen_at", Timestamp),
+    Column("frozen_reason", Text),
 )
 
 
@@ -136,6 +166,25 @@ def _following(connection: Connection, network: str, sender: str, *, base: int) 
 
 def insert(connection: Connection, row: ChainTransaction) -> None:
     insert_records(connection, transactions, [row])
+
+
+def insert_attempt(connection: Connection, row: Attempt) -> None:
+    insert_records(connection, attempts, [row])
+
+
+def list_attempts(connection: Connection, identifiers: Sequence[str]) -> dict[str, list[Attempt]]:
+    """The attempts of each transaction, oldest first."""
+    rows = fetch_all(
+        connection,
+        select(attempts)
+        .where(attempts.c.transaction.in_(list(identifiers)))
+        .order_by(attempts.c.transaction, attempts.c.attempt),
+        Attempt,
+    )
+    found: dict[str, list[Attempt]] = {identifier: [] for identifier in identifiers}
+    for row in rows:
+        found[row.transaction].append(row)
+    return found
 
 
 def find(connection: Connection, identifier: str) -> ChainTransaction | None:
@@ -195,14 +244,18 @@ def unsigned_of(connection: Connection, network: str, sender: str) -> ChainTrans
 
 
 def known_purposes(connection: Connection, network: str, hashes: Sequence[str]) -> dict[str, str]:
-    """Those of the given transaction hashes that are our own, with what they are for."""
+    """Those of the given hashes that are our own, of whichever attempt, with what they are for."""
     if not hashes:
         return {}
-    rows = connection.execute(
-        select(transactions.c.hash, transactions.c.purpose).where(
-            transactions.c.network == network, transactions.c.hash.in_(list(hashes))
-        )
+    newest = select(transactions.c.hash, transactions.c.purpose).where(
+        transactions.c.network == network, transactions.c.hash.in_(list(hashes))
     )
+    any_attempt = (
+        select(attempts.c.hash, transactions.c.purpose)
+        .join(transactions, transactions.c.id == attempts.c.transaction)
+        .where(attempts.c.network == network, attempts.c.hash.in_(list(hashes)))
+    )
+    rows = connection.execute(newest.union(any_attempt))
     return {row.hash: row.purpose for row in rows}
 
 

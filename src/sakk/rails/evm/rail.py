@@ -1,11 +1,12 @@
 """One EVM network as a rail: the parts of this folder behind the rails' protocol."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sakk.core import caip, evm, hd
-from sakk.rails.evm import send
+from sakk.core.fee import Caps, Fees
+from sakk.rails.evm import fee, send
 from sakk.rails.evm.rpc import Rpc
-from sakk.rails.evm.send import FEE_CAP_WEI, Broadcast
+from sakk.rails.evm.send import Broadcast
 from sakk.rails.evm.status import TransactionStatus, status
 from sakk.rails.evm.watch import EvmWatcher
 from sakk.rails.rail import BlockRef, Follow, KnownHash
@@ -20,7 +21,7 @@ class TransferIntent:
     asset: str
     units: int
     nonce: int
-    max_fee_cap: int = FEE_CAP_WEI
+    caps: Caps = field(default_factory=Caps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,17 @@ class EvmRail:
         """The deposit address at an index, the same on every EVM network."""
         return hd.deposit_address(xpub, index)
 
+    def fees(self, caps: Caps) -> Fees:
+        """What to offer for gas now; FeesAboveCap while the network asks more than the caps."""
+        return fee.fees(self.rpc, caps)
+
     def build(self, intent: TransferIntent) -> evm.Transaction:
         """Price a transfer and give its unsigned fields. TransferWouldFail, FeesAboveCap."""
         contract = caip.erc20_contract(intent.asset)
         return send.build_transfer(
             chain_id=caip.chain_id(self.network),
             nonce=intent.nonce,
-            fees=send.fees(self.rpc, max_fee_cap=intent.max_fee_cap),
+            fees=self.fees(intent.caps),
             gas_limit=send.estimate_transfer(
                 self.rpc,
                 sender=intent.sender,

@@ -1,6 +1,6 @@
-"""Price, try out, build and broadcast EVM transfers. Nothing here signs or holds a key.
+"""Try out, build and broadcast EVM transfers. Nothing here signs or holds a key.
 
-Fees are EIP-1559's, in wei per gas. A transfer is tried before it is built: ``eth_estimateGas``
+A transfer is tried before it is built: ``eth_estimateGas``
 finds what reverts, ``eth_simulateV1`` (ethereum/execution-apis) what would really arrive. A
 broadcast that got no clear answer is ``unknown``, never failed: the same bytes may be sent again,
 since one (sender, nonce) is mined once.
@@ -13,15 +13,10 @@ from enum import StrEnum
 import msgspec
 
 from sakk.core import abi, evm
-from sakk.core.errors import SakkError, Unavailable
+from sakk.core.errors import SakkError
+from sakk.core.fee import Fees
 from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcRefused, parse_data, parse_quantity
 
-GWEI = 10**9
-FEE_CAP_WEI = 500 * GWEI
-PRIORITY_FEE_CAP_WEI = 50 * GWEI
-# go-ethereum's pool takes 0.001 gwei and more.
-PRIORITY_FEE_FLOOR_WEI = GWEI // 1_000
-FEE_HISTORY_BLOCKS = 10
 # Balances and storage may change before the transaction is mined, and gas with them.
 GAS_MARGIN_PERCENT = 25
 SIMULATION_GAS = 5_000_000
@@ -32,12 +27,6 @@ NATIVE_LOG_ADDRESS = "0x" + "ee" * 20
 _ERROR_STRING = abi.selector("Error(string)")
 _PANIC = abi.selector("Panic(uint256)")
 _REASON_BYTES_MAX = 512
-
-
-class FeesAboveCap(Unavailable):
-    """The network's fees are above the operator's cap: wait, or raise the cap."""
-
-    code = "fees_above_cap"
 
 
 class TransferWouldFail(SakkError):
@@ -74,15 +63,6 @@ class Broadcast:
 
 
 @dataclass(frozen=True, slots=True)
-class Fees:
-    """EIP-1559 fees in wei per gas; ``base_fee_per_gas`` is the next block's."""
-
-    max_fee_per_gas: int
-    max_priority_fee_per_gas: int
-    base_fee_per_gas: int
-
-
-@dataclass(frozen=True, slots=True)
 class Nonces:
     """Transactions of an address: mined, and mined or waiting in this node's pool."""
 
@@ -106,11 +86,6 @@ class Simulation:
     approvals: tuple[str, ...]
 
 
-class FeeHistory(msgspec.Struct, rename="camel"):
-    base_fee_per_gas: list[str]
-    reward: list[list[str]] | None = None
-
-
 class SimulatedLog(msgspec.Struct, rename="camel"):
     address: str
     topics: list[str]
@@ -131,37 +106,6 @@ class SimulatedCall(msgspec.Struct, rename="camel"):
 
 class SimulatedBlock(msgspec.Struct):
     calls: list[SimulatedCall]
-
-
-def fees(
-    rpc: Rpc,
-    *,
-    max_fee_cap: int = FEE_CAP_WEI,
-    priority_fee_cap: int = PRIORITY_FEE_CAP_WEI,
-    priority_fee_floor: int = PRIORITY_FEE_FLOOR_WEI,
-) -> Fees:
-    """Fees for the next blocks: twice the base fee, and the median of what others tip.
-
-    Twice the base fee outlives six full blocks in a row (EIP-1559: at most one eighth more each).
-    FeesAboveCap when even the next block's base fee and the tip are above ``max_fee_cap``.
-    """
-    history = rpc.call("eth_feeHistory", [hex(FEE_HISTORY_BLOCKS), "latest", [50]], FeeHistory)
-    if not history.base_fee_per_gas:
-        raise RpcInconsistent("eth_feeHistory holds no base fee")
-    base = parse_quantity(history.base_fee_per_gas[-1])
-    tips = sorted(parse_quantity(block[0]) for block in history.reward or [] if block)
-    median = tips[len(tips) // 2] if tips else 0
-    tip = min(max(median, priority_fee_floor), priority_fee_cap)
-    if base + tip > max_fee_cap:
-        raise FeesAboveCap(
-            f"the network asks {base + tip} wei per gas, the cap is {max_fee_cap}; it is tried"
-            " again when fees fall"
-        )
-    return Fees(
-        max_fee_per_gas=min(2 * base + tip, max_fee_cap),
-        max_priority_fee_per_gas=tip,
-        base_fee_per_gas=base,
-    )
 
 
 def nonces(rpc: Rpc, address: str) -> Nonces:
