@@ -50,7 +50,7 @@ def test_a_fee_spike_is_capped_and_then_refused(chain: Chain, rpc: Rpc) -> None:
 def test_the_tip_has_a_floor_and_a_cap(chain: Chain, rpc: Rpc) -> None:
     chain.mine(HISTORY_BLOCKS)
     assert fees(rpc, Caps()).max_priority_fee_per_gas == PRIORITY_FEE_FLOOR_WEI
-    assert fees(rpc, Caps(GWEI, 3)).max_priority_fee_per_gas == 3
+    assert fees(rpc, Caps(500 * GWEI, 3)).max_priority_fee_per_gas == 3
 
 
 def test_a_chain_without_tips_gets_none(liar: LyingNode, open_rpc: OpenRpc) -> None:
