@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 
 from sakk.rails.sandbox.chain import SandboxChain, deploy
-from sakk.rails.sandbox.node import LocalNode, start_node
+from sakk.rails.sandbox.node import HARDFORK, LocalNode, start_node
 from sakk.rails.sandbox.rpc import LocalRpc
 from sakk.rails.sandbox.wallet import Wallet
 
@@ -168,6 +168,7 @@ class StartChain(Protocol):
         *,
         block_time_seconds: float | None = None,
         automine: bool = False,
+        hardfork: str = HARDFORK,
     ) -> Chain: ...
 
 
@@ -181,9 +182,15 @@ def start_chain() -> Iterator[StartChain]:
             *,
             block_time_seconds: float | None = None,
             automine: bool = False,
+            hardfork: str = HARDFORK,
         ) -> Chain:
             node = stack.enter_context(
-                start_node(network, block_time_seconds=block_time_seconds, automine=automine)
+                start_node(
+                    network,
+                    block_time_seconds=block_time_seconds,
+                    automine=automine,
+                    hardfork=hardfork,
+                )
             )
             started = Chain(node, deploy(node.url, node.network))
             stack.callback(started.close)

@@ -150,10 +150,10 @@ def create2_address(creation_code: bytes, *, salt: bytes, deployer: str = CREATE
 
 def encode_unsigned(transaction: Transaction | LegacyTransaction) -> bytes:
     """The bytes whose Keccak-256 is signed: EIP-1559, or EIP-155 with its trailing chain id."""
-    _check_ranges(transaction)
+    check_ranges(transaction)
     if isinstance(transaction, Transaction):
-        return bytes([TYPE_FEE_MARKET]) + rlp.encode(_fields(transaction))
-    return rlp.encode([*_fields(transaction), rlp.encode_integer(transaction.chain_id), b"", b""])
+        return bytes([TYPE_FEE_MARKET]) + rlp.encode(fields(transaction))
+    return rlp.encode([*fields(transaction), rlp.encode_integer(transaction.chain_id), b"", b""])
 
 
 def signing_hash(transaction: Transaction | LegacyTransaction) -> bytes:
@@ -164,15 +164,15 @@ def signing_hash(transaction: Transaction | LegacyTransaction) -> bytes:
 def encode_signed(signed: SignedTransaction) -> bytes:
     """The bytes that ``eth_sendRawTransaction`` takes."""
     transaction, signature = signed.transaction, signed.signature
-    _check_ranges(transaction)
-    _check_signature(signature)
+    check_ranges(transaction)
+    check_signature(signature)
     parity = signature.y_parity
     if isinstance(transaction, LegacyTransaction):
         parity += transaction.chain_id * 2 + 35
     tail: list[rlp.Item] = [
         rlp.encode_integer(number) for number in (parity, signature.r, signature.s)
     ]
-    body = rlp.encode([*_fields(transaction), *tail])
+    body = rlp.encode([*fields(transaction), *tail])
     if isinstance(transaction, Transaction):
         return bytes([TYPE_FEE_MARKET]) + body
     return body
@@ -181,7 +181,7 @@ def encode_signed(signed: SignedTransaction) -> bytes:
 def decode_unsigned(data: bytes) -> Transaction:
     """Read unsigned EIP-1559 bytes; ValueError names what is wrong or which type it is instead."""
     items = _typed_items(data, length=9)
-    return _transaction(items)
+    return read_fields(items)
 
 
 def decode_signed(data: bytes) -> SignedTransaction:
@@ -194,8 +194,8 @@ def decode_signed(data: bytes) -> SignedTransaction:
         r=rlp.decode_integer(items[10], "r"),
         s=rlp.decode_integer(items[11], "s"),
     )
-    _check_signature(signature)
-    return SignedTransaction(transaction=_transaction(items[:9]), signature=signature)
+    check_signature(signature)
+    return SignedTransaction(transaction=read_fields(items[:9]), signature=signature)
 
 
 def transaction_hash(signed: bytes) -> str:
@@ -205,16 +205,18 @@ def transaction_hash(signed: bytes) -> str:
 
 def recover_sender(signed: SignedTransaction) -> str:
     """The address whose key signed; ValueError if the signature is of no key."""
-    signature = signed.signature
+    return recover(signing_hash(signed.transaction), signed.signature)
+
+
+def recover(digest: bytes, signature: Signature) -> str:
+    """The address whose key signed 32 bytes; ValueError if the signature is of no key."""
     compact = (
         signature.r.to_bytes(32, "big")
         + signature.s.to_bytes(32, "big")
         + bytes([signature.y_parity])
     )
     try:
-        key = coincurve.PublicKey.from_signature_and_message(
-            compact, signing_hash(signed.transaction), hasher=None
-        )
+        key = coincurve.PublicKey.from_signature_and_message(compact, digest, hasher=None)
     except Exception as error:  # coincurve raises a bare Exception for a point off the curve
         raise ValueError("the signature is of no key") from error
     return public_key_address(key.format(compressed=False))
@@ -229,11 +231,11 @@ def parse_signature(compact: bytes) -> Signature:
         r=int.from_bytes(compact[:32], "big"),
         s=int.from_bytes(compact[32:64], "big"),
     )
-    _check_signature(signature)
+    check_signature(signature)
     return signature
 
 
-def _fields(transaction: Transaction | LegacyTransaction) -> list[rlp.Item]:
+def fields(transaction: Transaction | LegacyTransaction) -> list[rlp.Item]:
     """The fields in wire order, without signature."""
     to = b"" if transaction.to is None else bytes.fromhex(transaction.to[2:])
     if isinstance(transaction, LegacyTransaction):
@@ -269,7 +271,8 @@ def _typed_items(data: bytes, *, length: int) -> list[rlp.Item]:
     return items
 
 
-def _transaction(items: list[rlp.Item]) -> Transaction:
+def read_fields(items: list[rlp.Item]) -> Transaction:
+    """The nine fields of an unsigned type 2 transaction; ValueError names what is wrong."""
     transaction = Transaction(
         chain_id=rlp.decode_integer(items[0], "chain_id"),
         nonce=rlp.decode_integer(items[1], "nonce"),
@@ -281,7 +284,7 @@ def _transaction(items: list[rlp.Item]) -> Transaction:
         data=_bytes(items[7], "data"),
         access_list=_access_list(items[8]),
     )
-    _check_ranges(transaction)
+    check_ranges(transaction)
     return transaction
 
 
@@ -300,7 +303,7 @@ def _decode_legacy(data: bytes) -> SignedTransaction:
         r=rlp.decode_integer(items[7], "r"),
         s=rlp.decode_integer(items[8], "s"),
     )
-    _check_signature(signature)
+    check_signature(signature)
     transaction = LegacyTransaction(
         chain_id=chain_id,
         nonce=rlp.decode_integer(items[0], "nonce"),
@@ -310,7 +313,7 @@ def _decode_legacy(data: bytes) -> SignedTransaction:
         value=rlp.decode_integer(items[4], "value"),
         data=_bytes(items[5], "data"),
     )
-    _check_ranges(transaction)
+    check_ranges(transaction)
     return SignedTransaction(transaction=transaction, signature=signature)
 
 
@@ -345,7 +348,7 @@ def _access_list(item: rlp.Item) -> AccessList:
     return tuple(entries)
 
 
-def _check_ranges(transaction: Transaction | LegacyTransaction) -> None:
+def check_ranges(transaction: Transaction | LegacyTransaction) -> None:
     """Bound every number by what the chain takes; ValueError names the field."""
     if isinstance(transaction, Transaction):
         fees = {
@@ -368,7 +371,8 @@ def _check_ranges(transaction: Transaction | LegacyTransaction) -> None:
         raise ValueError(f"chain_id is out of range: {transaction.chain_id}")
 
 
-def _check_signature(signature: Signature) -> None:
+def check_signature(signature: Signature) -> None:
+    """ValueError unless the numbers can be a signature's, with s in its lower half (EIP-2)."""
     if signature.y_parity not in (0, 1):
         raise ValueError(f"y_parity is 0 or 1, not {signature.y_parity}")
     if not 0 < signature.r < CURVE_ORDER:

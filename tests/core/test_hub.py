@@ -1,0 +1,74 @@
+"""The hub's calldata and events, against eth-abi as the second source."""
+
+import pytest
+from eth_abi.abi import encode
+
+from sakk.core import abi, evm, hub
+from sakk.core.hub import Item
+
+HUB = "0x" + "0b" * 20
+ITEMS = (
+    Item(deposit="0x" + "11" * 20, token="0x" + "22" * 20, units=5),
+    Item(deposit="0x" + "33" * 20, token="0x" + "22" * 20, units=1 << 200),
+)
+
+
+def test_a_sweep_is_encoded_as_eth_abi_does_and_read_back() -> None:
+    data = hub.encode_sweep(ITEMS)
+    expected = encode(
+        ["(address,address,uint256)[]"],
+        [[(item.deposit, item.token, item.units) for item in ITEMS]],
+    )
+    assert data == evm.keccak256(b"sweep((address,address,uint256)[])")[:4] + expected
+    assert hub.decode_sweep(data) == ITEMS
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        (),
+        (Item("0x" + "11" * 20, "0x" + "22" * 20, 0),),
+        (Item("0x" + "11" * 20, "0x" + "22" * 20, evm.UINT256_MAX),),
+        (Item(evm.ZERO_ADDRESS, "0x" + "22" * 20, 1),),
+        (ITEMS[0],) * (hub.ITEMS_MAX + 1),
+    ],
+)
+def test_what_is_no_sweep_is_not_encoded(items: tuple[Item, ...]) -> None:
+    with pytest.raises(ValueError):
+        hub.encode_sweep(items)
+
+
+GOOD = hub.encode_sweep(ITEMS)
+BODY = GOOD[4:]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "plain transfer"),
+        (abi.encode_transfer("0x" + "11" * 20, 1), "transfer"),
+        (GOOD + b"\x00", "nothing else"),
+        (GOOD[:-1], "nothing else"),
+        (hub.SWEEP, "nothing else"),
+        (hub.SWEEP + abi.encode_uint(64) + BODY[32:], "nothing else"),
+        (hub.SWEEP + abi.encode_uint(32) + abi.encode_uint(0), "1 to 400"),
+        (hub.SWEEP + BODY[:64] + b"\x01" + BODY[65:], "32-byte word"),
+        (hub.SWEEP + BODY[:-32] + bytes(32), "more than nothing"),
+        (hub.SWEEP + BODY[:-32] + b"\xff" * 32, "more than nothing"),
+    ],
+)
+def test_other_bytes_are_refused(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        hub.decode_sweep(data)
+
+
+def test_items_that_moved_nothing_are_told_by_the_hub_alone() -> None:
+    data = "0x" + encode(["uint256", "address", "address"], [7, ITEMS[0].deposit, HUB]).hex()
+    logs = [
+        (HUB, [hub.NOT_COLLECTED_TOPIC], data),
+        (HUB, [hub.NOT_COLLECTED_TOPIC, hub.NOT_COLLECTED_TOPIC], data),
+        (ITEMS[0].token, [hub.NOT_COLLECTED_TOPIC], data),
+        (HUB, [abi.TRANSFER_TOPIC], data),
+    ]
+    assert hub.not_collected(logs, hub=HUB) == {7}
+    assert hub.not_collected([], hub=HUB) == set()
