@@ -185,3 +185,29 @@ def whole(place: int, value: rlp.Item) -> bytes:
 def test_malformed_bytes_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rules.decode_unsigned(data)
+
+
+XPUB = "xpub" + "6" * 107
+
+
+def test_a_file_is_read_as_it_was_written() -> None:
+    header = rules.FileHeader(xpub=XPUB, delegate=DELEGATE)
+    assert rules.read_file_header(rules.file_header(header) + "\n") == header
+    signature = authorize().signature
+    line = rules.file_line(100_000, signature)
+    assert rules.read_file_line(line + "\n") == (100_000, signature)
+    assert rules.for_delegate(DELEGATE) == authorize().authorization
+
+
+@pytest.mark.parametrize(
+    "line", ["", "sakk authorizations v2 a b", f"sakk authorizations v1 0x11 {XPUB}"]
+)
+def test_a_file_of_another_kind_is_refused(line: str) -> None:
+    with pytest.raises(ValueError):
+        rules.read_file_header(line)
+
+
+@pytest.mark.parametrize("line", ["", "7", "-1 00", "7 zz", "7 " + "00" * 65, "7 0011"])
+def test_a_malformed_line_is_refused(line: str) -> None:
+    with pytest.raises(ValueError):
+        rules.read_file_line(line)

@@ -32,6 +32,7 @@ GROUPS = {
     "networks": "sakk.cli.network",
     "payins": "sakk.cli.payin",
     "payouts": "sakk.cli.payout",
+    "sweeps": "sakk.cli.sweep",
 }
 
 

@@ -5,14 +5,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
+from sakk.core import evm
+from sakk.core.authorization import FileHeader, file_header, file_line
 from sakk.core.evm import checksum_address
+from sakk.rails.evm.hub import delegate_of
 from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings
 from sakk.signing.client import SignerClient
-from sakk.signing.keystore import create_keystore, verify_keystore
+from sakk.signing.keystore import create_keystore, open_keystore, verify_keystore
 from sakk.signing.policy import load_policy, production_policy, write_policy
 from sakk.signing.protocol import Branch
 from sakk.signing.server import signer_files
@@ -60,6 +65,35 @@ def verify(
     """The restore drill: a copy opens, is the right one, and signs."""
     verify_keystore(file, passphrase_file.read_text().strip(), xpub=xpub)
     console.print("The copy opens, has the expected key, and signs.")
+
+
+@app.command()
+def authorise(
+    hub: Annotated[str, typer.Option(help="The hub that shall collect.")],
+    out: Annotated[Path, typer.Option(help="File to write; it must not exist.")],
+    first: Annotated[int, typer.Option("--from", min=0, help="First address index.")] = 0,
+    last: Annotated[int, typer.Option("--to", min=0, help="Index after the last.")] = 100_000,
+) -> None:
+    """Sign, where the seed is, what lets a hub collect from deposit addresses without their keys.
+
+    One EIP-7702 authorisation an address, good on every chain as long as the address has sent
+    nothing. The code that it allows can pay the hub's treasury and do nothing else.
+    """
+    settings = begin(log_level="warning")
+    delegate = delegate_of(evm.parse_address(hub))
+    path = (
+        settings.keystore_passphrase_file
+        or signer_files(settings.data_dir).directory / "passphrase"
+    )
+    keystore = open_keystore(signer_files(settings.data_dir).keystore, path.read_text().strip())
+    terminal = Console(stderr=True)
+    indexes = range(first, last)
+    with out.open("x") as file:
+        file.write(file_header(FileHeader(xpub=keystore.xpub, delegate=delegate)) + "\n")
+        for index in track(indexes, "signing", console=terminal, disable=not terminal.is_terminal):
+            file.write(file_line(index, keystore.sign_authorization(index, delegate)) + "\n")
+    console.print(f"{len(indexes)} authorisations for {checksum_address(delegate)} in {out}")
+    console.print("Bring the file to the gateway: sakk sweeps import-authorisations")
 
 
 @app.command()

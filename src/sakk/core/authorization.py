@@ -16,7 +16,7 @@ MAGIC = 0x05
 # The code of an address that has delegated: this, then the address whose code it runs.
 DESIGNATOR = bytes.fromhex("ef0100")
 EVERY_CHAIN = 0
-SIGNATURE_BYTES = 65
+FILE_HEADING = "sakk authorizations v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,51 @@ class SignedSetCode:
 
     transaction: SetCodeTransaction
     signature: evm.Signature
+
+
+@dataclass(frozen=True, slots=True)
+class FileHeader:
+    """What a file of pre-signed authorizations is of: whose addresses, and whose code they run."""
+
+    xpub: str
+    delegate: str
+
+
+def for_delegate(delegate: str) -> Authorization:
+    """What a deposit address signs before it has ever sent anything: good on every chain."""
+    return Authorization(chain_id=EVERY_CHAIN, address=delegate, nonce=0)
+
+
+def file_header(header: FileHeader) -> str:
+    """The first line of a file; each line below is an index and 65 bytes of signature in hex."""
+    return f"{FILE_HEADING} {header.delegate} {header.xpub}"
+
+
+def file_line(index: int, signature: evm.Signature) -> str:
+    """The line of one deposit address."""
+    return f"{index} {compact(signature).hex()}"
+
+
+def read_file_header(line: str) -> FileHeader:
+    """Read a file's first line; ValueError if it is of another kind."""
+    words = line.split()
+    if len(words) != 5 or " ".join(words[:3]) != FILE_HEADING:
+        raise ValueError(f"not a file of authorizations: its first line is not {FILE_HEADING!r}")
+    return FileHeader(delegate=evm.parse_address(words[3]), xpub=words[4])
+
+
+def read_file_line(line: str) -> tuple[int, evm.Signature]:
+    """Read the line of one deposit address; ValueError if it is malformed."""
+    index, _, signature = line.strip().partition(" ")
+    if not index.isdecimal():
+        raise ValueError("a line is an index and a signature")
+    return int(index), evm.parse_signature(bytes.fromhex(signature))
+
+
+def compact(signature: evm.Signature) -> bytes:
+    """A signature as 65 bytes, ``r || s || y_parity``: what ``evm.parse_signature`` reads."""
+    numbers = signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big")
+    return numbers + bytes([signature.y_parity])
 
 
 def authorization_hash(authorization: Authorization) -> bytes:

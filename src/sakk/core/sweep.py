@@ -6,6 +6,7 @@ an address with a held pay-in of any asset stays untouched.
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sakk.core import chart
@@ -14,12 +15,23 @@ from sakk.core.evm import checksum_address
 from sakk.core.payout import PayoutStatus as SweepStatus
 from sakk.core.posting import Posting
 
-__all__ = ["Sweep", "SweepStatus", "postings", "public"]
+__all__ = ["Sweep", "SweepMethod", "SweepStatus", "postings", "public"]
+
+
+class SweepMethod(StrEnum):
+    """How coins leave a deposit address: by its own key and a top-up, or at the hub's call."""
+
+    key = "key"
+    hub = "hub"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """One collection of ``token_amount`` atomic units from a deposit address."""
+    """One collection of ``token_amount`` atomic units from a deposit address.
+
+    ``arrived_units``: what a final collection by the hub brought of it, 0 if it moved nothing; None
+    before, and for a sweep that is a transaction of its own.
+    """
 
     id: str
     livemode: bool
@@ -30,6 +42,8 @@ class Sweep:
     destination: str
     token_amount: int
     status: str
+    method: str = SweepMethod.key.value
+    arrived_units: int | None = None
     topup: str | None = None
     transaction: str | None = None
     tx_hash: str | None = None

@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from sakk.core import evm, hd
+from sakk.core import authorization, evm, hd
 from sakk.core.errors import Misconfigured
 from sakk.signing.files import check_private, write_private
 from sakk.signing.protocol import Branch
@@ -99,6 +99,19 @@ class Keystore:
         assert evm.decode_signed(raw) == signed
         assert evm.recover_sender(signed) == self.address(branch, index)
         return raw
+
+    def sign_authorization(self, index: int, delegate: str) -> evm.Signature:
+        """Let a deposit address run a hub's delegate on every chain, before it sends anything.
+
+        Signed where the seed is, so that who sweeps needs no deposit key (EIP-7702).
+        """
+        key = self._key(Branch.deposit, index)
+        wanted = authorization.for_delegate(delegate)
+        digest = authorization.authorization_hash(wanted)
+        signature = evm.parse_signature(key.sign_recoverable(digest, hasher=None))
+        signed = authorization.SignedAuthorization(wanted, signature)
+        assert authorization.authority(signed) == self.address(Branch.deposit, index)
+        return signature
 
     def _derive(self, branch: Branch, index: int) -> coincurve.PrivateKey:
         if not 0 <= index <= hd.INDEX_MAX:

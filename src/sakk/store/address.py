@@ -83,6 +83,8 @@ deposits = Table(
     Column("asset", Text, primary_key=True),
     Column("units", Units, nullable=False),
     Column("retry_at", Timestamp),
+    # Since when the collector knows that there is something to collect; null where it does not.
+    Column("since", Timestamp),
     Index("ix_deposits_units", "asset", postgresql_where=text("units > 0")),
 )
 

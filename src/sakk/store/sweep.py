@@ -38,6 +38,8 @@ sweeps = Table(
     Column("destination", Text, nullable=False),
     Column("token_amount", Units, nullable=False),
     Column("status", Text, nullable=False),
+    Column("method", Text, nullable=False, server_default="key"),
+    Column("arrived_units", Units),
     Column("topup", Text),
     Column("transaction", Text),
     Column("tx_hash", Text),
