@@ -280,7 +280,11 @@ class House:
         """A ``sakk`` command beside the running house, with its ``DATABASE_URL``."""
         return subprocess.run(
             [sys.executable, "-m", "sakk.cli", *arguments],
-            env={**self.environment, "DATABASE_URL": self.database_url},
+            env={
+                **self.environment,
+                "DATABASE_URL": self.database_url,
+                "SAKK_DATA_DIR": str(self.description["data_dir"]),
+            },
             capture_output=True,
             text=True,
             timeout=WAIT_SECONDS_MAX,

@@ -234,6 +234,33 @@ def liability_epoch(house: House, merchant: Merchant) -> Compare:
     return compare
 
 
+def frozen_payout(house: House, merchant: Merchant) -> Compare:
+    """Frozen through the API: the worker dies telling the signer; a payout waits for the end."""
+    operator = house.client(house.description["operator_key"])
+    frozen = operator.post("/v1/freeze", {"reason": "drill"})["id"]
+
+    def is_told() -> bool:
+        return bool(
+            query(house, "SELECT 1 FROM freezes WHERE id = %s AND signer_at > created", frozen)
+        )
+
+    await_true(is_told, "the signer to be told of the freeze")
+    job = merchant.begin()
+    merchant.send(job)
+    assert job.payout is not None
+    merchant.await_event("payout.approved", job.payout["id"])
+    house.kill("worker")
+    house.kill("signer")
+    shown = house.run("freeze", "--show", "--json")
+    assert shown.returncode in (0, 3), shown.stderr
+    assert query(house, "SELECT 1 FROM transactions WHERE subject = %s", job.payout["id"]) == []
+    house.await_role("signer")
+    lifted = house.run("unfreeze", "drill over", "--yes")
+    assert lifted.returncode == 0, lifted.stdout + lifted.stderr
+    merchant.await_end(job)
+    return lambda: merchant.compare(job)
+
+
 # The calls that die in one run of a job, both sides of each: few enough that a part is not started
 # so often that the supervisor makes it wait. A call that several kinds of rows make stands with a
 # job of each.
@@ -248,6 +275,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (payment_alone, ("topup.build", "transaction.sign", "transaction.settle")),
     (book_transfer, ("transfer.post",)),
     (canceled_payout, ("payout.release",)),
+    (frozen_payout, ("freeze.signer",)),
     (reversed_payment, ("payin.reverse",)),
     (outflow, ("outflow.post",)),
     (adopted_surplus, ("adoption.post",)),

@@ -25,6 +25,7 @@ from sakk.signing.policy import Policy, write_policy
 from sakk.signing.protocol import (
     FRAME_BYTES_MAX,
     Branch,
+    FreezeRequest,
     Purpose,
     Reason,
     Refused,
@@ -201,7 +202,7 @@ def test_the_client_signs_and_reads_refusals(
             client.sign(make_request(intent_id="po_2", amount=10_000_000_001))
         assert caught.value.reason is Reason.over_limit
         assert not caught.value.transient
-        assert client.freeze("drill").frozen
+        assert client.freeze(FreezeRequest("drill")).frozen
         with pytest.raises(SignerRefusedNow, match="frozen: drill") as caught:
             client.sign(make_request())
         assert caught.value.transient

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sakk.core import evm
 from sakk.core.errors import Misconfigured
+from sakk.signing.freeze import request_freeze, request_unfreeze
 from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
 from sakk.signing.policy import Policy, write_policy
 from sakk.signing.protocol import (
@@ -30,7 +31,7 @@ from sakk.signing.protocol import (
     approval_message,
 )
 from sakk.signing.server import SignerFiles
-from sakk.signing.signer import REFUSALS_LOGGED_PER_HOUR_MAX, Signer, Spent, request_unfreeze
+from sakk.signing.signer import REFUSALS_LOGGED_PER_HOUR_MAX, Signer, Spent
 
 NETWORK = "eip155:84532"
 USDC = f"{NETWORK}/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
@@ -354,6 +355,64 @@ class TestFreeze:
         (files.directory / "unfreeze").chmod(0o666)
         assert refused(signer, make_request()) is Reason.frozen
         assert "chmod 600" in (status(signer).frozen_reason or "")
+
+    def test_a_part_of_it_alone(
+        self, open_signer: OpenSigner, make_request: MakeRequest, files: SignerFiles
+    ) -> None:
+        signer = open_signer()
+        sign(signer, make_request())
+        signer.answer(FreezeRequest("a depeg", freeze="frz_1", asset=USDC), peer_uid=0)
+        for restart in (False, True):
+            signer = open_signer() if restart else signer
+            assert refused(signer, make_request()) is Reason.frozen
+            assert refused(signer, FindRequest("po_1")) is Reason.frozen
+            [state] = status(signer).freezes
+            assert (state.freeze, state.asset, state.network) == ("frz_1", USDC, None)
+        sign(signer, make_request(intent_id="po_native", asset=NATIVE, amount=1))
+        signer.answer(FreezeRequest("a fork", freeze="frz_2", network=NETWORK), peer_uid=0)
+        assert refused(signer, make_request(intent_id="po_3", asset=NATIVE)) is Reason.frozen
+        request_unfreeze(files.directory, "the fork is over", freeze="frz_2")
+        sign(signer, make_request(intent_id="po_3", asset=NATIVE, amount=1))
+        assert refused(signer, make_request(intent_id="po_4")) is Reason.frozen
+
+    def test_one_that_was_lifted_does_not_come_back_late(
+        self, open_signer: OpenSigner, make_request: MakeRequest, files: SignerFiles
+    ) -> None:
+        signer = open_signer()
+        for _ in range(2):
+            signer.answer(FreezeRequest("drill", freeze="frz_1"), peer_uid=0)
+        assert len(status(signer).freezes) == 1
+        request_unfreeze(files.directory, "over", freeze="frz_1")
+        sign(signer, make_request())
+        signer = open_signer()
+        signer.answer(FreezeRequest("drill", freeze="frz_1"), peer_uid=0)
+        sign(signer, make_request(intent_id="po_2"))
+
+    def test_by_a_file_while_it_did_not_answer(
+        self, open_signer: OpenSigner, make_request: MakeRequest, files: SignerFiles
+    ) -> None:
+        open_signer()
+        request_freeze(files.directory, FreezeRequest("away", freeze="frz_1"))
+        signer = open_signer()
+        assert refused(signer, make_request()) is Reason.frozen
+        assert not (files.directory / "freeze").exists()
+        request_unfreeze(files.directory, "back")
+        sign(signer, make_request())
+        # One that others could have written, or that says nothing, stops it all the same.
+        for content, mode in ((b"{}", 0o600), (b"{}", 0o666)):
+            (files.directory / "freeze").write_bytes(content)
+            (files.directory / "freeze").chmod(mode)
+            assert refused(signer, make_request()) is Reason.frozen
+        (files.directory / "freeze").unlink()
+        sign(signer, make_request())
+
+    def test_an_unfreeze_that_says_nothing_is_not_obeyed(
+        self, open_signer: OpenSigner, make_request: MakeRequest, files: SignerFiles
+    ) -> None:
+        signer = open_signer()
+        signer.answer(FreezeRequest("now"), peer_uid=0)
+        (files.directory / "unfreeze").touch(mode=0o600)
+        assert refused(signer, make_request()) is Reason.frozen
 
     def test_by_the_policy_file(
         self,

@@ -4,6 +4,7 @@ Every stage is run with nothing due, and the plan of each statement that it sent
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from sqlalchemy.types import JSON, BigInteger, Integer, Text
 from sakk.flow.context import Parts
 from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
+from sakk.signing.client import SignerClient
 from sakk.store.address import addresses, deposits
 from sakk.store.adoption import adoptions
 from sakk.store.database import Database, open_database
@@ -75,7 +77,7 @@ def filled(database_url: str) -> Iterator[Database]:
 
 
 def test_every_question_of_every_stage_uses_an_index(
-    filled: Database, monkeypatch: pytest.MonkeyPatch
+    filled: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sent: dict[str, Any] = {}
     execute = psycopg.Cursor.execute
@@ -85,7 +87,8 @@ def test_every_question_of_every_stage_uses_an_index(
             sent[statement] = parameters
         return execute(cursor, statement, parameters, **options)
 
-    parts = Parts(database=filled, screening=Engine(filled))
+    nobody = SignerClient(tmp_path / "signer.sock")
+    parts = Parts(database=filled, screening=Engine(filled), signer=nobody)
     stages = pipeline(parts)
     with monkeypatch.context() as patch:
         # By the driver's own cursor, through which all go, whoever compiled them.

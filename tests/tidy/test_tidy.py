@@ -177,3 +177,13 @@ def test_refuses_to_start_without_assertions() -> None:
     )
     assert done.returncode != 0
     assert "-O" in done.stderr
+
+
+def test_whoever_signs_or_sends_asks_whether_it_is_frozen() -> None:
+    """A stage that hands something out without that question would go on through a freeze."""
+    acts = re.compile(r"signer_client\(\)\.sign\(|\.broadcast\(")
+    asks = re.compile(r"freezes\.(stopping|bytes_may_go)\(")
+    flows = [name for name in _python() if name.startswith("src/sakk/flow/")]
+    acting = [name for name in flows if acts.search(_text(name))]
+    assert acting
+    assert [name for name in acting if not asks.search(_text(name))] == []

@@ -12,6 +12,7 @@ from sakk.api.answer import encode
 from sakk.api.dependencies import Dependencies
 from sakk.core.errors import SakkError
 from sakk.store.database import Database
+from sakk.store.freeze import list_in_force
 from sakk.store.migrate import expected_revision
 
 JSON = "application/json"
@@ -31,7 +32,11 @@ def health_routes(
 
     def readyz() -> Response:
         failing = failures(dependencies)
-        document = {"status": "unavailable" if failing else "ok", "failing": failing}
+        document = {
+            "status": "unavailable" if failing else "ok",
+            "failing": failing,
+            "frozen": [] if failing else frozen_scopes(dependencies.database),
+        }
         return Response(encode(document), status_code=503 if failing else 200, media_type=JSON)
 
     def metrics() -> Response:
@@ -68,6 +73,13 @@ def failures(dependencies: Dependencies) -> dict[str, str]:
         if problem is not None:
             failing[name] = problem
     return failing
+
+
+def frozen_scopes(database: Database) -> list[str]:
+    """What is frozen, without the reasons. Pay-ins and requests go on: it is no reason for 503."""
+    with database.begin() as connection:
+        # An account's name is not for everybody who can ask.
+        return ["account" if each.account_id else each.scope for each in list_in_force(connection)]
 
 
 def check_schema(database: Database) -> str | None:

@@ -17,6 +17,8 @@ COMMANDS = {
     "demo": ("sakk.cli.demo", "demo"),
     "reconcile": ("sakk.cli.reconcile", "reconcile"),
     "doctor": ("sakk.cli.doctor", "doctor"),
+    "freeze": ("sakk.cli.freeze", "freeze"),
+    "unfreeze": ("sakk.cli.freeze", "unfreeze"),
     "bench": ("sakk.cli.bench", "bench"),
     "migrate": ("sakk.cli.migrate", "migrate"),
     "docs": ("sakk.cli.docs", "docs"),

@@ -21,7 +21,6 @@ from sakk.signing.keystore import create_keystore, open_keystore, verify_keystor
 from sakk.signing.policy import load_policy, production_policy, write_policy
 from sakk.signing.protocol import Branch
 from sakk.signing.server import signer_files
-from sakk.signing.signer import request_unfreeze
 from sakk.store.database import open_database
 from sakk.store.identity import now
 from sakk.store.network import list_assets, list_networks
@@ -106,21 +105,6 @@ def show(as_json: Json = False) -> None:
         return
     for name, value in document.items():
         console.print(f"{name:<16}{value}")
-
-
-@app.command()
-def freeze(reason: Annotated[str, typer.Argument(help="Written in the signer's log.")]) -> None:
-    """Stop all signing at once."""
-    _client(begin(log_level="warning")).freeze(reason)
-    console.print("Frozen. `sakk keys unfreeze` on the signer's machine ends it.")
-
-
-@app.command()
-def unfreeze(reason: Annotated[str, typer.Argument(help="Written in the signer's log.")]) -> None:
-    """Let the signer sign again; works only where its files are."""
-    settings = begin(log_level="warning")
-    request_unfreeze(signer_files(settings.data_dir).directory, reason)
-    console.print("Done: the signer takes it up at its next request.")
 
 
 @app.command()

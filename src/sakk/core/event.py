@@ -186,6 +186,13 @@ CASE_UPDATED: Final = _register("case", "updated", "A compliance case changed.",
 CASE_CLOSED: Final = _register("case", "closed", "A compliance case was closed.", "operator")
 LIST_IMPORTED: Final = _register("list", "imported", "A screening list was imported.", "operator")
 
+FREEZE_CREATED: Final = _register(
+    "freeze", "created", "Signing and sending were stopped.", "operator"
+)
+FREEZE_LIFTED: Final = _register(
+    "freeze", "lifted", "What was stopped may be signed and sent again.", "operator"
+)
+
 LEDGER_REFUSED: Final = _register(
     "ledger", "refused", "The ledger refused a posting; a person must look.", "operator"
 )

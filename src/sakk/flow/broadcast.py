@@ -26,6 +26,7 @@ from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import sweep_event
 from sakk.rails.evm.send import Broadcast, BroadcastOutcome
 from sakk.store import event as events
+from sakk.store import freeze as freezes
 from sakk.store import network
 from sakk.store import payout as payouts
 from sakk.store import sweep as sweeps
@@ -33,7 +34,7 @@ from sakk.store import transaction as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, settle
+from sakk.store.lease import claim, give_back, settle
 
 BATCH_MAX = 50
 
@@ -60,6 +61,7 @@ def broadcast_stage(parts: Parts) -> Stage:
                     ]
                 )
                 | table.c.orphaned,
+                freezes.bytes_may_go(),
                 token=token,
                 now=parts.clock(),
                 limit=BATCH_MAX,
@@ -67,6 +69,8 @@ def broadcast_stage(parts: Parts) -> Stage:
             networks = {each.network: each for each in network.list_networks(connection)}
         for row in sorted(rows, key=lambda each: (each.network, each.sender, each.nonce)):
             assert row.raw is not None
+            if _is_stopped(parts, row, token=token):
+                continue
             failpoint("transaction.broadcast.before")
             sent = parts.rail_of(networks[row.network]).broadcast(row.raw)
             failpoint("transaction.broadcast.after")
@@ -76,6 +80,17 @@ def broadcast_stage(parts: Parts) -> Stage:
         return len(rows)
 
     return Stage("transaction.broadcast", run)
+
+
+def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:
+    """Was it frozen since the batch was claimed? Then it keeps its bytes and its turn."""
+    with parts.database.begin() as connection:
+        frozen = freezes.stopping(connection, row)
+        if frozen is None:
+            return False
+        give_back(connection, store.transactions, [row.id], token=token)
+    log.warning("broadcast.frozen", transaction=row.id, freeze=frozen.id)
+    return True
 
 
 def _record(

@@ -18,6 +18,7 @@ from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import TransferWouldFail, simulate
 from sakk.store import address
 from sakk.store import event as events
+from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, give_back, settle
@@ -38,6 +39,7 @@ def payout_build_stage(parts: Parts) -> Stage:
                 table.c.status == PayoutStatus.approved.value,
                 table.c.hold == HoldStatus.held.value,
                 table.c.transaction.is_(None),
+                freezes.payout_may_go(),
                 token=token,
                 now=parts.clock(),
                 limit=BATCH_MAX,

@@ -22,13 +22,14 @@ from sakk.flow.transaction import first_attempt, sign_request
 from sakk.signing.protocol import Reason, Signed, SignerRefused
 from sakk.store import address
 from sakk.store import event as events
+from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, give_back, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 50
 # Refusals for now that say nothing against what else the sender has to send.
@@ -51,6 +52,7 @@ def sign_stage(parts: Parts) -> Stage:
                 table,
                 ChainTransaction,
                 table.c.status == TransactionStatus.built.value,
+                freezes.sender_may_go(),
                 token=token,
                 now=parts.clock(),
                 limit=BATCH_MAX,
@@ -70,6 +72,8 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
             called_off = SignerRefused(Reason.claim_mismatch, "what it was for was called off")
             _refuse(connection, row, called_off, token=token, now=now)
         return
+    if _is_stopped(parts, row, token=token):
+        return
     failpoint("transaction.sign.before")
     try:
         signed = parts.signer_client().sign(sign_request(row))
@@ -86,6 +90,21 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
     failpoint("transaction.sign.after")
     with parts.database.begin() as connection:
         _record(connection, row, signed, token=token, now=parts.clock())
+
+
+def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:
+    """Is it frozen now? With its whole network it waits; alone it lets its sender go on."""
+    with parts.database.begin() as connection:
+        frozen = freezes.stopping(connection, row)
+        if frozen is None:
+            return False
+        if frozen.is_whole:
+            give_back(connection, store.transactions, [row.id], token=token)
+        else:
+            held = SignerRefused(Reason.frozen, f"{frozen.id}: {frozen.reason}")
+            _step_back(connection, row, held, token=token, now=parts.clock())
+    log.warning("sign.frozen", transaction=row.id, freeze=frozen.id)
+    return True
 
 
 def _is_wanted(parts: Parts, row: ChainTransaction) -> bool:

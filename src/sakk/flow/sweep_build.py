@@ -16,6 +16,7 @@ from sakk.flow.stage import Stage
 from sakk.flow.sweep import SWEEP_AGAIN_AFTER, order_topup, sweep_event
 from sakk.store import address
 from sakk.store import event as events
+from sakk.store import freeze as freezes
 from sakk.store import sweep as sweeps
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, settle
@@ -37,6 +38,7 @@ def sweep_build_stage(parts: Parts) -> Stage:
                 Sweep,
                 table.c.status == SweepStatus.approved.value,
                 table.c.transaction.is_(None),
+                freezes.sweep_may_go(),
                 token=token,
                 now=parts.clock(),
                 limit=BATCH_MAX,

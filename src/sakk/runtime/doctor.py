@@ -19,6 +19,7 @@ from sakk.signing.client import SignerClient
 from sakk.store.account import find_operator
 from sakk.store.address import find_xpub, list_treasury
 from sakk.store.database import Database, open_database
+from sakk.store.freeze import list_in_force
 from sakk.store.identity import now
 from sakk.store.migrate import current_revision, expected_revision
 from sakk.store.network import find_cursor, list_assets, list_networks
@@ -52,6 +53,7 @@ def examine(settings: Settings) -> list[Finding]:
         checks: list[Callable[[], Iterator[Finding]]] = [
             lambda: _ledger(url),
             lambda: _accounts(database),
+            lambda: _freezes(database),
             lambda: _signer(settings, database),
             lambda: _networks(database),
             lambda: _lists(database),
@@ -109,6 +111,16 @@ def _accounts(database: Database) -> Iterator[Finding]:
         yield Finding(True, "accounts", f"the operator is {operator.id}")
 
 
+def _freezes(database: Database) -> Iterator[Finding]:
+    with database.begin() as connection:
+        found = list_in_force(connection)
+    for each in found:
+        message = f"{each.scope} since {each.created:%Y-%m-%d %H:%M} UTC: {each.reason}"
+        yield Finding(False, f"freeze {each.id}", f"{message}; `sakk unfreeze` ends it")
+        if each.reaches_signer and each.signer_at is None:
+            yield Finding(False, f"freeze {each.id}", "the signer has not been told yet")
+
+
 def _signer(settings: Settings, database: Database) -> Iterator[Finding]:
     with database.begin() as connection:
         xpub = find_xpub(connection)
@@ -129,7 +141,7 @@ def _signer(settings: Settings, database: Database) -> Iterator[Finding]:
     if status.policy_error:
         yield Finding(False, "signer", f"its policy does not hold: {status.policy_error}")
     if status.frozen:
-        yield Finding(False, "signer", f"frozen: {status.frozen_reason}; `sakk keys unfreeze`")
+        yield Finding(False, "signer", f"frozen: {status.frozen_reason}; `sakk unfreeze` ends it")
     if status.same_uid and os.geteuid() == 0:
         yield Finding(
             False,

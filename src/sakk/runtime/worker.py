@@ -13,6 +13,7 @@ from sakk.flow.context import Parts
 from sakk.flow.expire import expire_stage
 from sakk.flow.finality import finality_stage
 from sakk.flow.forget import forget_stage
+from sakk.flow.freeze import freeze_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
@@ -89,6 +90,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         broadcast_stage(parts),
         confirm_stage(parts),
         settle_stage(parts),
+        freeze_stage(parts),
         left_behind_stage(parts),
         forget_stage(parts),
     ]

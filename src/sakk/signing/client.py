@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from sakk.signing.protocol import (
     REASON_CHARACTERS_MAX,
     FindRequest,
@@ -68,9 +70,10 @@ class SignerClient:
         found = self._expect(FindRequest(intent_id=intent_id, attempt=attempt), (Signed, NotSigned))
         return found if isinstance(found, Signed) else None
 
-    def freeze(self, reason: str) -> Status:
-        """Stop all signing at once; only a command at the signer's files undoes it."""
-        return self._expect(FreezeRequest(reason=reason[:REASON_CHARACTERS_MAX]), Status)
+    def freeze(self, request: FreezeRequest) -> Status:
+        """Stop signing at once; only a command at the signer's files undoes it."""
+        reason = request.reason[:REASON_CHARACTERS_MAX]
+        return self._expect(msgspec.structs.replace(request, reason=reason), Status)
 
     def close(self) -> None:
         """Close the idle connections; calls under way close their own."""

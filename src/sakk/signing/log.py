@@ -72,16 +72,22 @@ class DestinationEntry(msgspec.Struct, frozen=True, tag="destination", tag_field
     destination: str
 
 
-class FrozenEntry(msgspec.Struct, frozen=True, tag="frozen", tag_field="kind"):
-    """Signing stopped."""
+class FrozenEntry(msgspec.Struct, frozen=True, tag="frozen", tag_field="kind", omit_defaults=True):
+    """Signing stopped: all of it, or what fits the network and the asset that are named."""
 
     reason: str
+    freeze: str = ""
+    network: str | None = None
+    asset: str | None = None
 
 
-class UnfrozenEntry(msgspec.Struct, frozen=True, tag="unfrozen", tag_field="kind"):
-    """Signing was allowed again at the signer's own files."""
+class UnfrozenEntry(
+    msgspec.Struct, frozen=True, tag="unfrozen", tag_field="kind", omit_defaults=True
+):
+    """Signing was allowed again at the signer's own files: one freeze ended, or all."""
 
     reason: str
+    freeze: str | None = None
 
 
 Entry = (

@@ -163,9 +163,16 @@ class FindRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 
 class FreezeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="freeze"):
-    """Stop all signing. No request undoes it: that is done at the signer's own files."""
+    """Stop signing: all of it, or what fits the network and the asset that are named.
+
+    No request undoes it: that is done at the signer's own files. ``freeze`` names it (``frz_…``):
+    the same one again changes nothing, nor does one that was lifted meanwhile.
+    """
 
     reason: str
+    freeze: str = ""
+    network: str | None = None
+    asset: str | None = None
 
 
 class Signed(msgspec.Struct, frozen=True, tag="signed"):
@@ -187,6 +194,15 @@ class Public(msgspec.Struct, frozen=True, tag="public"):
     treasury_addresses: dict[int, str]
 
 
+class FreezeState(msgspec.Struct, frozen=True):
+    """A freeze that is in force in the signer."""
+
+    freeze: str
+    reason: str
+    network: str | None = None
+    asset: str | None = None
+
+
 class Status(msgspec.Struct, frozen=True, tag="status"):
     """How the signer is. ``log_head`` is worth keeping elsewhere: it pins the whole log.
 
@@ -205,6 +221,7 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
     uid: int
     same_uid: bool
     spent: dict[str, str]
+    freezes: tuple[FreezeState, ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):

@@ -16,11 +16,10 @@ from typing import Final, NamedTuple, assert_never
 from sakk.core import evm
 from sakk.core.errors import Misconfigured
 from sakk.signing import log as journal
-from sakk.signing.files import check_private, sync_directory, write_private
+from sakk.signing.freeze import Freezes
 from sakk.signing.keystore import Keystore
 from sakk.signing.policy import Policy, load_policy
 from sakk.signing.protocol import (
-    REASON_CHARACTERS_MAX,
     Branch,
     FindRequest,
     FreezeRequest,
@@ -48,7 +47,6 @@ HOUR_MS: Final = 3_600_000
 # A caller cannot fill the disk: beyond this, refusals are counted but not written.
 REFUSALS_LOGGED_PER_HOUR_MAX: Final = 3_600
 REFUSALS_REMEMBERED_MAX: Final = 10_000
-UNFREEZE_NAME: Final = "unfreeze"
 PAYING: Final = frozenset({Purpose.payout, Purpose.refund})
 
 
@@ -102,12 +100,12 @@ class Signer:
         self._refused: OrderedDict[str, Reason] = OrderedDict()
         self._refusals = Spent(HOUR_MS)
         self._signed_total = self._refused_total = 0
-        self._frozen_reason: str | None = None
         self._logged_policy = ""
         self._policy: Policy | None = None
         self._policy_stamp: tuple[int, ...] | None = None
         self._policy_error: str | None = None
         self._log = journal.SignerLog(log_path)
+        self._freezes = Freezes(self._log)
         try:
             self._open()
         except BaseException:
@@ -143,7 +141,7 @@ class Signer:
             case StatusRequest():
                 return self._status(peer_uid)
             case FreezeRequest():
-                self._freeze(request.reason[:REASON_CHARACTERS_MAX])
+                self._freezes.freeze(request, now=self._now())
                 return self._status(peer_uid)
             case _:
                 assert_never(request)
@@ -153,7 +151,7 @@ class Signer:
         digest = request_digest(request)
         try:
             policy = self._policy_in_force(now)
-            self._check_frozen(policy, now)
+            self._check_frozen(policy, now, network=request.network, asset=request.asset)
             before = self._same_as_before(request, digest)
             if before is not None:
                 return before
@@ -183,9 +181,15 @@ class Signer:
 
     def _find(self, request: FindRequest) -> Signed | NotSigned:
         now = self._now()
-        self._check_frozen(self._policy_in_force(now), now)
+        policy = self._policy_in_force(now)
+        self._check_frozen(policy, now)
         written = self._signed.get((request.intent_id, request.attempt))
-        return NotSigned() if written is None else self._read(written)
+        if written is None:
+            return NotSigned()
+        entry = self._log.read(written.place)
+        assert isinstance(entry, journal.SignedEntry)
+        self._check_frozen(policy, now, network=entry.network, asset=entry.asset)
+        return self._read(written)
 
     def _read(self, written: Written) -> Signed:
         entry = self._log.read(written.place)
@@ -342,36 +346,13 @@ class Signer:
         )
         self._log.append(entry, at=now)
 
-    def _check_frozen(self, policy: Policy, now: int) -> None:
-        self._take_unfreeze(now)
+    def _check_frozen(
+        self, policy: Policy, now: int, *, network: str | None = None, asset: str | None = None
+    ) -> None:
+        self._freezes.obey_files(now=now)
         if policy.frozen:
             raise refusal(Reason.frozen, "the signer is frozen by its policy file")
-        if self._frozen_reason is not None:
-            raise refusal(Reason.frozen, f"the signer is frozen: {self._frozen_reason}")
-
-    def _freeze(self, reason: str) -> None:
-        # An unfreeze that was left from an earlier time must not undo this freeze.
-        unfreeze = self._log.path.with_name(UNFREEZE_NAME)
-        unfreeze.unlink(missing_ok=True)
-        if self._frozen_reason is None:
-            self._log.append(journal.FrozenEntry(reason), at=self._now())
-            self._frozen_reason = reason
-
-    def _take_unfreeze(self, now: int) -> None:
-        """Obey the file that `request_unfreeze` leaves where only the signer's owner writes."""
-        path = self._log.path.with_name(UNFREEZE_NAME)
-        if self._frozen_reason is None or not path.exists():
-            return
-        try:
-            check_private(path)
-        except Misconfigured as error:
-            raise refusal(Reason.frozen, f"the signer stays frozen: {error.message}") from None
-        reason = path.read_text(errors="replace")[:REASON_CHARACTERS_MAX]
-        # Unlink first: a crash in between leaves it frozen, never unfrozen by a stale file.
-        path.unlink()
-        sync_directory(path.parent)
-        self._log.append(journal.UnfrozenEntry(reason), at=now)
-        self._frozen_reason = None
+        self._freezes.check(network=network, asset=asset)
 
     def _policy_in_force(self, now: int) -> Policy:
         """The policy file as it stands now; a refusal while it cannot be read."""
@@ -402,13 +383,15 @@ class Signer:
 
     def _status(self, peer_uid: int) -> Status:
         now = self._now()
-        reason = self._frozen_reason
+        reason = None
         try:
             self._check_frozen(self._policy_in_force(now), now)
-            reason = None
         except SignerRefused as refused:
             if refused.reason is Reason.frozen:
                 reason = refused.message
+        freezes = self._freezes.states()
+        if reason is None and freezes:
+            reason = f"in part: {freezes[0].reason}"
         return Status(
             frozen=reason is not None,
             frozen_reason=reason,
@@ -421,6 +404,7 @@ class Signer:
             uid=os.geteuid(),
             same_uid=peer_uid == os.geteuid(),
             spent={name: str(spent.total(now)) for name, spent in self._spent.items()},
+            freezes=freezes,
         )
 
     def _open(self) -> None:
@@ -444,10 +428,8 @@ class Signer:
                 self._refusals.add(at, 1)
             case journal.DestinationEntry():
                 self._destinations[(entry.network, entry.destination)] = at
-            case journal.FrozenEntry():
-                self._frozen_reason = entry.reason
-            case journal.UnfrozenEntry():
-                self._frozen_reason = None
+            case journal.FrozenEntry() | journal.UnfrozenEntry():
+                self._freezes.take(entry)
             case journal.PolicyEntry():
                 self._logged_policy = entry.digest
             case _:
@@ -456,12 +438,6 @@ class Signer:
     def _now(self) -> int:
         """Milliseconds since 1970, by the clock that was passed in."""
         return int(self._clock().timestamp() * 1000)
-
-
-def request_unfreeze(directory: Path, reason: str) -> None:
-    """Let the signer of this data directory sign again: it takes this up at its next request."""
-    path = directory / UNFREEZE_NAME
-    write_private(path, reason[:REASON_CHARACTERS_MAX].encode(), replace=True)
 
 
 def _budget(purpose: Purpose, network: str, asset: str) -> str:

@@ -1,0 +1,103 @@
+"""Freezes: nothing of ours is signed or sent while one is in force, and pay-ins go on.
+
+A freeze stands in two places, and each alone stops what it can: a row in the database stops the
+stages of every process, an entry in the signer's own log stops the keys. It ends by a person's
+deliberate act, never by time.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sakk.core.errors import ParameterInvalid
+
+PREFIX = "frz"
+REASON_CHARACTERS_MAX = 200
+
+
+class FreezeOrigin(StrEnum):
+    """Through which door it came. ``signer``: the signer had it before the database."""
+
+    api = "api"
+    cli = "cli"
+    signer = "signer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """What is stopped: whatever fits all that is named; a freeze that names nothing stops all.
+
+    ``holds_rebroadcasts``: what a node was given before is not given to it again either.
+    ``signer_at``: when the signer was known to have it. Modes are not told apart.
+    """
+
+    id: str
+    network: str | None = None
+    asset: str | None = None
+    account_id: str | None = None
+    holds_rebroadcasts: bool = False
+    reason: str
+    origin: str
+    signer_at: datetime | None = None
+    lifted_at: datetime | None = None
+    lift_reason: str | None = None
+    created: datetime
+
+    @property
+    def is_whole(self) -> bool:
+        """Does it stop everything, or all of a network, so that no sender can go on?"""
+        return self.asset is None and self.account_id is None
+
+    @property
+    def reaches_signer(self) -> bool:
+        """The signer knows networks and assets; of accounts it knows nothing."""
+        return self.account_id is None
+
+    @property
+    def scope(self) -> str:
+        """What it stops, in words."""
+        parts = [
+            f"{name} {value}"
+            for name, value in (
+                ("account", self.account_id),
+                ("asset", self.asset),
+                ("network", self.network),
+            )
+            if value is not None
+        ]
+        return ", ".join(parts) or "all"
+
+
+def check_reason(reason: str) -> str:
+    """A reason that can be kept; ParameterInvalid for one that is empty or too long."""
+    kept = reason.strip()
+    if not kept or len(kept) > REASON_CHARACTERS_MAX:
+        raise ParameterInvalid(
+            f"Say why, in 1 to {REASON_CHARACTERS_MAX} characters.", param="reason"
+        )
+    return kept
+
+
+def public(freeze: Freeze, *, livemode: bool) -> dict[str, Any]:
+    """The operator's object ``freeze``."""
+    return {
+        "id": freeze.id,
+        "object": "freeze",
+        "account": freeze.account_id,
+        "asset": freeze.asset,
+        "created": int(freeze.created.timestamp()),
+        "hold_rebroadcasts": freeze.holds_rebroadcasts,
+        "lift_reason": freeze.lift_reason,
+        "lifted_at": None if freeze.lifted_at is None else int(freeze.lifted_at.timestamp()),
+        "livemode": livemode,
+        "metadata": {},
+        "network": freeze.network,
+        "origin": freeze.origin,
+        "reason": freeze.reason,
+        "scope": freeze.scope,
+        "signer_frozen_at": (
+            None if freeze.signer_at is None else int(freeze.signer_at.timestamp())
+        ),
+        "status": "in_force" if freeze.lifted_at is None else "lifted",
+    }
