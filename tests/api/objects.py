@@ -34,6 +34,11 @@ def create_objects(api: Api) -> Objects:
     }
     objects["ledger_account"], objects["ledger_transfer"] = _ledger(api)
     _made(api, "/v1/probes/fund", {"amount": 10_000_000})
+    objects["beneficiary"] = _made(
+        api,
+        "/v1/beneficiaries",
+        {"name": "Acme", "address": "0x" + "b1" * 20, "networks": [NETWORK]},
+    )
     objects["transfer"] = _made(
         api,
         "/v1/transfers",

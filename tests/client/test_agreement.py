@@ -17,7 +17,7 @@ from .test_client import CALLS, LISTS
 
 KINDS = {
     struct.__name__.lower(): struct
-    for struct in vars(objects).values()
+    for struct in [*vars(objects).values(), *objects.Resource.__subclasses__()]
     if isinstance(struct, type) and issubclass(struct, msgspec.Struct)
 }
 

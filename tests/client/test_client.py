@@ -56,6 +56,7 @@ PAYIN = shown(
     amount=2**127,
 )
 DESTINATION = {"network": "eip155:84532", "address": "0x1"}
+BENEFICIARY = shown("beneficiary", name="A", address="0x1", networks=["eip155:1"])
 PAYOUT = shown("payout", amount=5, currency="usdc", status="posted", destination=DESTINATION)
 TRANSFER = shown("transfer", amount=5, currency="usdc", destination="acct_2")
 LINE = shown(
@@ -177,6 +178,19 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     (lambda c: c.payment_intents.retrieve("pi_1"), INTENT, "GET /v1/payment_intents/pi_1", None),
     (lambda c: c.payins.retrieve("pin_1"), PAYIN, "GET /v1/payins/pin_1", None),
     (lambda c: c.payins.release("pin_1"), PAYIN, "POST /v1/payins/pin_1/release", {}),
+    (
+        lambda c: c.beneficiaries.create(name="A", address="0x1", networks=["eip155:1"]),
+        BENEFICIARY,
+        "POST /v1/beneficiaries",
+        {"name": "A", "address": "0x1", "networks": ["eip155:1"]},
+    ),
+    (
+        lambda c: c.beneficiaries.update("ben_1", name="B", description=None),
+        BENEFICIARY,
+        "POST /v1/beneficiaries/ben_1",
+        {"name": "B", "description": None},
+    ),
+    (lambda c: c.beneficiaries.retrieve("ben_1"), BENEFICIARY, "GET /v1/beneficiaries/ben_1", None),
     (lambda c: c.payouts.cancel("po_1"), PAYOUT, "POST /v1/payouts/po_1/cancel", {}),
     (lambda c: c.payouts.approve("po_1"), PAYOUT, "POST /v1/payouts/po_1/approve", {}),
     (
@@ -270,6 +284,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.customers.list(), CUSTOMER, "/v1/customers"),
     (lambda c: c.payment_intents.list(), INTENT, "/v1/payment_intents"),
     (lambda c: c.payins.list(), PAYIN, "/v1/payins"),
+    (lambda c: c.beneficiaries.list(), BENEFICIARY, "/v1/beneficiaries"),
     (lambda c: c.payouts.list(), PAYOUT, "/v1/payouts"),
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),

@@ -1,6 +1,7 @@
 """Payment policies: what an account may choose."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -9,11 +10,13 @@ from sakk.core.account import (
     Account,
     AccountKind,
     PaymentPolicy,
+    PayoutSettings,
+    change_payout_settings,
     change_policy,
     public_account,
     read_policy,
 )
-from sakk.core.errors import ParameterInvalid
+from sakk.core.errors import ParameterInvalid, PermissionDenied
 
 
 def test_defaults() -> None:
@@ -65,6 +68,7 @@ def test_the_public_account() -> None:
         email=None,
         country="AT",
         policy={"late": "credit"},
+        payouts={"destinations": "address_book"},
         metadata={"a": "b"},
         created=datetime(2026, 1, 1, tzinfo=UTC),
     )
@@ -73,4 +77,44 @@ def test_the_public_account() -> None:
     assert shown["business_profile"] == {"name": "Shop"}
     assert shown["settings"]["payments"]["late"] == "credit"
     assert shown["settings"]["payments"]["over"] == "accept"
+    assert shown["settings"]["payouts"] == {
+        "destinations": "address_book",
+        "beneficiary_delay_seconds": None,
+    }
     assert shown["created"] == 1_767_225_600
+
+
+def test_live_money_waits_a_day_unless_the_operator_says_otherwise() -> None:
+    plain = PayoutSettings()
+    assert (plain.delay_seconds(livemode=True), plain.delay_seconds(livemode=False)) == (86_400, 0)
+    changed = change_payout_settings(
+        plain,
+        {"destinations": "address_book", "beneficiary_delay_seconds": 60},
+        by_operator=True,
+    )
+    assert changed == PayoutSettings("address_book", 60)
+    assert changed.delay_seconds(livemode=True) == changed.delay_seconds(livemode=False) == 60
+    back = change_payout_settings(changed, {"beneficiary_delay_seconds": None}, by_operator=True)
+    assert back == PayoutSettings("address_book", None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"destinations": "anyone"},
+        {"destinations": None},
+        {"beneficiary_delay_seconds": -1},
+        {"beneficiary_delay_seconds": True},
+        {"beneficiary_delay_seconds": 31 * 86_400},
+        {"unknown": 1},
+    ],
+)
+def test_payout_settings_that_can_not_be(changes: dict[str, Any]) -> None:
+    with pytest.raises(ParameterInvalid) as caught:
+        change_payout_settings(PayoutSettings(), changes, by_operator=True)
+    assert caught.value.param == f"settings[payouts][{next(iter(changes))}]"
+
+
+def test_a_merchant_does_not_widen_whom_it_may_pay() -> None:
+    with pytest.raises(PermissionDenied):
+        change_payout_settings(PayoutSettings(), {"destinations": "any"}, by_operator=False)

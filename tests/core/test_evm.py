@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from eth_account.messages import encode_defunct
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
 from hypothesis import given
@@ -330,3 +331,15 @@ def test_without_the_compiled_hash_the_digest_is_the_same(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sha3", None)
     assert runpy.run_path(evm.__file__)["keccak256"](data) == evm.keccak256(data)
+
+
+def test_the_signer_of_a_message_is_eth_accounts() -> None:
+    owner = Account.from_key(KEY)
+    signature = bytes(owner.sign_message(encode_defunct(text="hello")).signature)
+    low = signature[:64] + bytes([signature[64] - 27])
+    assert evm.message_signer(b"hello", signature) == owner.address.lower()
+    assert evm.message_signer(b"hello", low) == owner.address.lower()
+    assert evm.message_signer(b"hallo", signature) != owner.address.lower()
+    for bad in (signature[:64], signature[:64] + b"\x1d", signature[:64] + b"\x02", b"\0" * 65):
+        with pytest.raises(ValueError):
+            evm.message_signer(b"hello", bad)

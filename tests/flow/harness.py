@@ -57,6 +57,7 @@ from sakk.flow import account as accounts
 from sakk.flow import customer as customers
 from sakk.flow import payin as payin_flow
 from sakk.flow import payment, payout
+from sakk.flow.beneficiary import Wanted
 from sakk.flow.book import Books
 from sakk.flow.build import WAIT_TURN
 from sakk.flow.context import Parts
@@ -202,6 +203,7 @@ class World:
                 account or self.account,
                 {"policy": changes},
                 livemode=False,
+                by_operator=True,
                 now=self.clock(),
             )
 
@@ -222,8 +224,7 @@ class World:
             PayoutRequest(
                 amount=amount,
                 currency=currency,
-                network=network or self.chain.network,
-                address=address,
+                destination=Wanted(network=network or self.chain.network, address=address),
                 fee_mode=fee_mode,
             ),
             identifier=identifier or new_id("po"),

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sakk.core.account import Account, AccountKind, PaymentPolicy
+from sakk.core.account import Account, AccountKind, PaymentPolicy, PayoutSettings
 from sakk.store import account as store
 from sakk.store.database import Database
 from sakk.store.identity import new_id, now
@@ -17,6 +17,7 @@ def create_account(kind: AccountKind = AccountKind.merchant, **policy: object) -
         email=None,
         country="AT",
         policy=dict(policy),
+        payouts=PayoutSettings().document(),
         metadata={"a": "b"},
         created=now(),
     )

@@ -16,7 +16,9 @@ from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core.account import (
     BASIS_POINTS,
+    BENEFICIARY_DELAY_SECONDS_MAX,
     PREFIX,
+    Destinations,
     Finished,
     Late,
     Over,
@@ -44,10 +46,20 @@ class PolicyParameters(Strict):
     tolerance_percent_bps: Annotated[int, Field(ge=0, le=BASIS_POINTS)] | None = None
 
 
+class PayoutSettingsParameters(Strict):
+    """Whom the account may pay; the operator's to change, what is left out stays."""
+
+    destinations: Destinations | None = None
+    beneficiary_delay_seconds: (
+        Annotated[int, Field(ge=0, le=BENEFICIARY_DELAY_SECONDS_MAX)] | None
+    ) = None
+
+
 class SettingsParameters(Strict):
     """An account's settings."""
 
     payments: PolicyParameters | None = None
+    payouts: PayoutSettingsParameters | None = None
 
 
 class ProfileParameters(Strict):
@@ -81,10 +93,18 @@ class Policy(Shape):
     tolerance_percent_bps: int
 
 
+class PayoutSettingsShape(Shape):
+    """Whom the account may pay; a delay of null is the mode's own (a day for live money)."""
+
+    destinations: Destinations
+    beneficiary_delay_seconds: int | None
+
+
 class AccountSettings(Shape):
     """An account's settings."""
 
     payments: Policy
+    payouts: PayoutSettingsShape
 
 
 class Profile(Shape):
@@ -120,6 +140,7 @@ def create(context: Context, body: AccountParameters) -> Document:
         request_id=context.request_id,
         details={name: changes.get(name) for name in flow.DETAILS},
         policy=changes.get("policy"),
+        payouts=changes.get("payouts"),
         metadata=changes.get("metadata"),
     )
     return public_account(account, livemode=context.livemode)
@@ -159,6 +180,7 @@ def update(context: Context, account: str, body: AccountParameters) -> Document:
         _visible(context, account),
         _changes(body),
         livemode=context.livemode,
+        by_operator=context.is_operator,
         now=context.now,
         request_id=context.request_id,
     )
@@ -189,4 +211,6 @@ def _changes(body: AccountParameters) -> dict[str, Any]:
         changes["name"] = body.business_profile.name
     if body.settings is not None and body.settings.payments is not None:
         changes["policy"] = body.settings.payments.model_dump(exclude_none=True)
+    if body.settings is not None and body.settings.payouts is not None:
+        changes["payouts"] = body.settings.payouts.model_dump(exclude_unset=True)
     return changes

@@ -1,6 +1,8 @@
 """Payouts: money sent out to an address."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import (
@@ -19,6 +21,7 @@ from sakk.core import payout as rules
 from sakk.core.errors import ResourceMissing
 from sakk.core.metadata import merge
 from sakk.flow import payout as flow
+from sakk.flow.beneficiary import Wanted
 from sakk.store import payout as store
 from sakk.store.page import fetch_page
 
@@ -26,10 +29,16 @@ resource = Resource("payouts")
 
 
 class DestinationParameters(Strict):
-    """Where to: a network by CAIP-2 and an address on it."""
+    """Where to: a network by CAIP-2 and an address on it, or a beneficiary (and a network)."""
 
-    network: Identifier
-    address: Identifier
+    network: Identifier | None = None
+    address: Identifier | None = None
+    beneficiary: Identifier | None = None
+
+
+def _by_name(value: Any) -> Any:
+    """``destination: "ben_…"`` is that beneficiary."""
+    return {"beneficiary": value} if isinstance(value, str) else value
 
 
 class PayoutCreate(Parameters):
@@ -37,7 +46,7 @@ class PayoutCreate(Parameters):
 
     amount: Amount
     currency: CurrencyCode
-    destination: DestinationParameters
+    destination: Annotated[DestinationParameters, BeforeValidator(_by_name)]
     fee_mode: Literal["sender", "receiver"] = "sender"
     description: LongText | None = None
     metadata: Metadata | None = None
@@ -54,6 +63,7 @@ class PayoutListParameters(ListParameters):
 
     status: rules.PayoutStatus | None = None
     destination: Identifier | None = None
+    beneficiary: Identifier | None = None
 
 
 class Destination(Shape):
@@ -61,6 +71,7 @@ class Destination(Shape):
 
     network: str
     address: str
+    beneficiary: str | None
 
 
 class PayoutShape(Shape):
@@ -102,8 +113,7 @@ def create(context: Context, body: PayoutCreate) -> Document:
         flow.PayoutRequest(
             amount=body.amount,
             currency=body.currency.lower(),
-            network=body.destination.network,
-            address=body.destination.address,
+            destination=Wanted(**body.destination.model_dump()),
             fee_mode=body.fee_mode,
             description=body.description,
             metadata=merge({}, body.metadata or {}),
@@ -125,6 +135,8 @@ def list_payouts(context: Context, query: PayoutListParameters) -> Listing:
         filters.append(columns.status == query.status.value)
     if query.destination is not None:
         filters.append(columns.destination == query.destination.lower())
+    if query.beneficiary is not None:
+        filters.append(columns.beneficiary == query.beneficiary)
     rows, has_more = fetch_page(
         context.connection,
         store.payouts,

@@ -6,7 +6,7 @@ import typer
 
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
-from sakk.core.account import AccountKind
+from sakk.core.account import AccountKind, PayoutSettings
 from sakk.flow import account as accounts
 from sakk.flow import api_key as api_keys
 from sakk.store.account import list_accounts
@@ -70,6 +70,40 @@ def key(
             name=name,
         )
     console.print(secret)
+
+
+@app.command()
+def payouts(
+    account: Annotated[str, typer.Argument(help="acct_…")],
+    address_book: Annotated[
+        bool | None,
+        typer.Option("--address-book/--any", help="Pay only its address book, or any address."),
+    ] = None,
+    delay_seconds: Annotated[
+        int | None, typer.Option(help="How long a new entry of the address book waits.")
+    ] = None,
+    live: Live = False,
+) -> None:
+    """Say whom an account may pay; what is left out stays."""
+    changes: dict[str, str | int] = {}
+    if address_book is not None:
+        changes["destinations"] = "address_book" if address_book else "any"
+    if delay_seconds is not None:
+        changes["beneficiary_delay_seconds"] = delay_seconds
+    with opened_database() as database, database.begin() as connection:
+        changed = accounts.update(
+            connection,
+            account,
+            {"payouts": changes},
+            livemode=live,
+            by_operator=True,
+            now=now(),
+        )
+    settings = PayoutSettings(**changed.payouts)
+    console.print(
+        f"{account} pays {settings.destinations}; a new entry waits "
+        f"{settings.delay_seconds(livemode=live)} seconds."
+    )
 
 
 @app.command(name="list")

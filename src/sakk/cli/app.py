@@ -27,6 +27,7 @@ COMMANDS = {
 GROUPS = {
     "accounts": "sakk.cli.account",
     "assets": "sakk.cli.asset",
+    "beneficiaries": "sakk.cli.beneficiary",
     "currencies": "sakk.cli.currency",
     "keys": "sakk.cli.keys",
     "ledger": "sakk.cli.ledger",

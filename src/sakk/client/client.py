@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from sakk.client.beneficiary import Beneficiaries
 from sakk.client.errors import ApiError
 from sakk.client.ledger import Ledger
+from sakk.client.payout import Payouts
 from sakk.client.resources import (
     Accounts,
     Balances,
@@ -19,7 +21,6 @@ from sakk.client.resources import (
     Networks,
     PayIns,
     PaymentIntents,
-    Payouts,
     Screenings,
     Transfers,
     WebhookEndpoints,
@@ -108,6 +109,7 @@ class SakkClient:
         self.accounts = Accounts(transport)
         self.balance = Balances(transport)
         self.balance_transactions = BalanceTransactions(transport)
+        self.beneficiaries = Beneficiaries(transport)
         self.currencies = Currencies(transport)
         self.customers = Customers(transport)
         self.events = Events(transport)

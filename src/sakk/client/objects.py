@@ -152,35 +152,6 @@ class PayIn(Resource, frozen=True, kw_only=True):
     suspense_units: str | None = None
 
 
-class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a payout goes."""
-
-    network: str
-    address: str
-
-
-class Payout(Resource, frozen=True, kw_only=True):
-    """Money sent out to an address."""
-
-    amount: int
-    currency: str
-    status: str
-    destination: Destination
-    amount_decimal: str | None = None
-    asset: str | None = None
-    network: str | None = None
-    token_amount: str | None = None
-    fee: int | None = None
-    fee_mode: str | None = None
-    description: str | None = None
-    failure_code: str | None = None
-    failure_message: str | None = None
-    screening: Reference = None
-    tx_hash: str | None = None
-    under_review: bool = False
-    waits_for: str | None = None
-
-
 class Transfer(Resource, frozen=True, kw_only=True):
     """A book transfer between two accounts here."""
 

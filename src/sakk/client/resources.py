@@ -30,7 +30,6 @@ from sakk.client.objects import (
     Network,
     PayIn,
     PaymentIntent,
-    Payout,
     Resource,
     Screening,
     Transfer,
@@ -250,69 +249,6 @@ class PayIns(Retrievable[PayIn]):
     def release(self, id: str, *, idempotency_key: str | None = None) -> PayIn:
         """Let a held pay-in go on to where it would have gone; the operator's."""
         return self._post(PayIn, self._path(id, "release"), {}, idempotency_key)
-
-
-class Payouts(Retrievable[Payout]):
-    """Money sent out."""
-
-    root = "/v1/payouts"
-    kind = Payout
-
-    def create(
-        self,
-        *,
-        amount: int,
-        currency: str,
-        network: str,
-        address: str,
-        fee_mode: Literal["sender", "receiver"] | None = None,
-        description: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-    ) -> Payout:
-        """Send ``amount`` smallest units of a coin to an address.
-
-        If no answer comes, `ConnectionFailedError` carries the key under which the same payout can
-        be sent again without paying twice. Raises `BalanceInsufficientError`.
-        """
-        body = present(
-            {
-                "amount": amount,
-                "currency": currency,
-                "destination": {"network": network, "address": address},
-                "fee_mode": fee_mode,
-                "description": description,
-                "metadata": metadata,
-            }
-        )
-        return self._post(Payout, self.root, body, idempotency_key)
-
-    def cancel(self, id: str, *, idempotency_key: str | None = None) -> Payout:
-        """Call a payout off, while nothing is signed."""
-        return self._post(Payout, self._path(id, "cancel"), {}, idempotency_key)
-
-    def approve(self, id: str, *, idempotency_key: str | None = None) -> Payout:
-        """Let a payout under review go on; the operator's."""
-        return self._post(Payout, self._path(id, "approve"), {}, idempotency_key)
-
-    def reject(
-        self, id: str, *, reason: str | None = None, idempotency_key: str | None = None
-    ) -> Payout:
-        """Refuse a payout under review; the merchant reads the reason. The operator's."""
-        return self._post(
-            Payout, self._path(id, "reject"), present({"reason": reason}), idempotency_key
-        )
-
-    def list(
-        self,
-        *,
-        status: str | None = None,
-        destination: str | None = None,
-        **options: Unpack[ListOptions],
-    ) -> Page[Payout]:
-        """Payouts, newest first; ``destination`` is an address."""
-        query = {"status": status, "destination": destination, **options}
-        return self._list(self.root, Payout, query)
 
 
 class Transfers(Retrievable[Transfer]):

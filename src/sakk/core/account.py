@@ -6,14 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from sakk.core.errors import ParameterInvalid
+from sakk.core.errors import ParameterInvalid, PermissionDenied
 
 PREFIX = "acct"
 BASIS_POINTS = 10_000
+BENEFICIARY_DELAY_SECONDS = 86_400
+BENEFICIARY_DELAY_SECONDS_MAX = 30 * 86_400
 
 Late = Literal["accept", "credit", "refund_due", "suspense"]
 Over = Literal["accept", "credit", "refund_due"]
 WrongAsset = Literal["credit", "refund_due", "suspense"]
+Destinations = Literal["any", "address_book"]
 Finished = Literal["credit", "refund_due", "suspense"]
 
 
@@ -81,6 +84,56 @@ def change_policy(policy: PaymentPolicy, changes: Mapping[str, Any]) -> PaymentP
 
 
 @dataclass(frozen=True, slots=True)
+class PayoutSettings:
+    """Whom an account may pay; set by the operator alone, so that a stolen key can not widen it.
+
+    ``destinations``: any address, or only those of its address book. A new entry of the book waits
+    ``beneficiary_delay_seconds``; None is the mode's own: a day for live money, none for test.
+    """
+
+    destinations: Destinations = "any"
+    beneficiary_delay_seconds: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The settings as they are stored and shown."""
+        return asdict(self)
+
+    def delay_seconds(self, *, livemode: bool) -> int:
+        """How long a new entry of the address book waits."""
+        if self.beneficiary_delay_seconds is not None:
+            return self.beneficiary_delay_seconds
+        return BENEFICIARY_DELAY_SECONDS if livemode else 0
+
+
+def change_payout_settings(
+    settings: PayoutSettings, changes: Mapping[str, Any], *, by_operator: bool
+) -> PayoutSettings:
+    """Apply named changes; PermissionDenied for anybody but the operator, ParameterInvalid."""
+    if not by_operator:
+        raise PermissionDenied(
+            "settings[payouts] is the operator's to change: ask whoever runs this Sakk.",
+            param="settings[payouts]",
+        )
+    for name, value in changes.items():
+        param = f"settings[payouts][{name}]"
+        if name == "destinations":
+            if value not in get_args(Destinations):
+                raise ParameterInvalid(
+                    f"{param} is one of {', '.join(get_args(Destinations))}.", param=param
+                )
+        elif name == "beneficiary_delay_seconds":
+            if value is not None and (
+                type(value) is not int or not 0 <= value <= BENEFICIARY_DELAY_SECONDS_MAX
+            ):
+                raise ParameterInvalid(
+                    f"{param} is 0 to {BENEFICIARY_DELAY_SECONDS_MAX} seconds.", param=param
+                )
+        else:
+            raise ParameterInvalid(f"There is no setting {name!r} of payouts.", param=param)
+    return replace(settings, **changes)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A tenant of this Sakk."""
 
@@ -90,6 +143,7 @@ class Account:
     email: str | None
     country: str | None
     policy: dict[str, Any]
+    payouts: dict[str, Any]
     metadata: dict[str, str]
     created: datetime
 
@@ -103,7 +157,10 @@ def public_account(account: Account, *, livemode: bool) -> dict[str, Any]:
         "business_profile": {"name": account.name},
         "email": account.email,
         "country": account.country,
-        "settings": {"payments": read_policy(account.policy).document()},
+        "settings": {
+            "payments": read_policy(account.policy).document(),
+            "payouts": PayoutSettings(**account.payouts).document(),
+        },
         "metadata": account.metadata,
         "created": int(account.created.timestamp()),
         "livemode": livemode,

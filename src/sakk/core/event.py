@@ -44,6 +44,16 @@ CUSTOMER_CREATED: Final = _register("customer", "created", "A customer was creat
 CUSTOMER_UPDATED: Final = _register("customer", "updated", "A customer's details changed.")
 CUSTOMER_DELETED: Final = _register("customer", "deleted", "A customer was deleted.")
 
+BENEFICIARY_CREATED: Final = _register(
+    "beneficiary", "created", "An address was added to the address book; it waits to be usable."
+)
+BENEFICIARY_UPDATED: Final = _register(
+    "beneficiary", "updated", "A beneficiary's name, proof or travel rule data changed."
+)
+BENEFICIARY_DELETED: Final = _register(
+    "beneficiary", "deleted", "A beneficiary was taken out of the address book."
+)
+
 PAYMENT_INTENT_CREATED: Final = _register(
     "payment_intent", "created", "A payment was requested; its deposit addresses are ready."
 )

@@ -208,6 +208,19 @@ def recover_sender(signed: SignedTransaction) -> str:
     return recover(signing_hash(signed.transaction), signed.signature)
 
 
+def message_signer(message: bytes, signature: bytes) -> str:
+    """Whose key signed a message for people (EIP-191, version 0x45, as wallets sign).
+
+    ``signature`` is ``r || s || v`` with v 27 or 28 (some wallets say 0 or 1); ValueError if it is
+    not of that form or of no key.
+    """
+    if len(signature) != 65:
+        raise ValueError(f"a signature is 65 bytes, not {len(signature)}")
+    parity = signature[64] - 27 if signature[64] >= 27 else signature[64]
+    prefix = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode()
+    return recover(keccak256(prefix + message), parse_signature(signature[:64] + bytes([parity])))
+
+
 def recover(digest: bytes, signature: Signature) -> str:
     """The address whose key signed 32 bytes; ValueError if the signature is of no key."""
     compact = (

@@ -59,6 +59,7 @@ class Payout:
     asset: str
     token_amount: int
     destination: str
+    beneficiary: str | None = None
     fee_mode: str
     status: str
     hold: str
@@ -189,6 +190,7 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "destination": {
             "network": payout.network,
             "address": checksum_address(payout.destination),
+            "beneficiary": payout.beneficiary,
         },
         "failure_code": payout.failure_code,
         "failure_message": payout.failure_message,

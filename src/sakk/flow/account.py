@@ -7,7 +7,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sakk.core import event as events
-from sakk.core.account import Account, AccountKind, change_policy, public_account, read_policy
+from sakk.core.account import (
+    Account,
+    AccountKind,
+    PayoutSettings,
+    change_payout_settings,
+    change_policy,
+    public_account,
+    read_policy,
+)
 from sakk.core.errors import ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.metadata import merge
@@ -27,9 +35,10 @@ def create(
     kind: AccountKind = AccountKind.merchant,
     details: Mapping[str, str | None] | None = None,
     policy: Mapping[str, Any] | None = None,
+    payouts: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str | None] | None = None,
 ) -> Account:
-    """Open an account; ParameterInvalid for a policy or metadata that cannot be."""
+    """Open an account; ParameterInvalid for a policy, settings or metadata that cannot be."""
     given = details or {}
     account = Account(
         id=account_id,
@@ -38,6 +47,9 @@ def create(
         email=given.get("email"),
         country=given.get("country"),
         policy=read_policy(policy or {}).document(),
+        payouts=change_payout_settings(
+            PayoutSettings(), payouts or {}, by_operator=True
+        ).document(),
         metadata=merge({}, metadata),
         created=now,
     )
@@ -52,12 +64,14 @@ def update(
     changes: Mapping[str, Any],
     *,
     livemode: bool,
+    by_operator: bool,
     now: datetime,
     request_id: str | None = None,
 ) -> Account:
-    """Change what is named: ``name``, ``email``, ``country``, ``policy``, ``metadata``.
+    """Change what is named: details, ``policy``, ``payouts`` (the operator), ``metadata``.
 
-    Raises ResourceMissing; ParameterInvalid for a policy or metadata that cannot be.
+    Raises ResourceMissing; PermissionDenied for a merchant's word on ``payouts``; ParameterInvalid
+    for a policy, settings or metadata that cannot be.
     """
     account = store.lock_account(connection, account_id)
     if account is None:
@@ -66,6 +80,11 @@ def update(
     if "policy" in changes:
         changed = change_policy(read_policy(account.policy), changes["policy"])
         values["policy"] = changed.document()
+    if "payouts" in changes:
+        settings = PayoutSettings(**account.payouts)
+        values["payouts"] = change_payout_settings(
+            settings, changes["payouts"], by_operator=by_operator
+        ).document()
     if "metadata" in changes:
         values["metadata"] = merge(account.metadata, changes["metadata"])
     values = {name: value for name, value in values.items() if getattr(account, name) != value}

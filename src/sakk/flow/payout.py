@@ -15,14 +15,16 @@ from sakk.core import event, money
 from sakk.core import payout as rules
 from sakk.core.errors import (
     BalanceInsufficient,
+    InvalidRequest,
     ParameterInvalid,
     ResourceMissing,
     UnexpectedState,
 )
 from sakk.core.event import NewEvent
-from sakk.core.evm import parse_address
 from sakk.core.network import Asset, Currency
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.flow import beneficiary
+from sakk.flow.beneficiary import Wanted
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
@@ -43,8 +45,7 @@ class PayoutRequest:
 
     amount: int
     currency: str
-    network: str
-    address: str
+    destination: Wanted
     fee_mode: str = "sender"
     description: str | None = None
     metadata: dict[str, str] | None = None
@@ -168,28 +169,21 @@ def payout_event(payout: Payout, name: str, request_id: str | None = None) -> Ne
 
 
 def check_destination(
-    text: str, *, network_name: str, assets: Sequence[Asset], treasury: Sequence[str]
-) -> str:
-    """A destination's address in lower case, or the error that says what is wrong with it."""
+    destination: str, *, assets: Sequence[Asset], treasury: Sequence[str]
+) -> None:
+    """Raise ParameterInvalid for an address, in lower case, where money would be lost or ours."""
     param = "destination[address]"
-    try:
-        parsed = parse_address(text)
-    except ValueError as error:
-        raise ParameterInvalid(
-            f"{error}. Give the address as its owner shows it on {network_name}.", param=param
-        ) from error
-    if any(parsed == asset.contract for asset in assets):
+    if any(destination == asset.contract for asset in assets):
         raise ParameterInvalid(
             "This is a token's own contract: money sent there is lost. "
             "Give the beneficiary's address.",
             param=param,
         )
-    if parsed in treasury:
+    if destination in treasury:
         raise ParameterInvalid(
             "This is this Sakk's own treasury. To pay another account here, use /v1/transfers.",
             param=param,
         )
-    return parsed
 
 
 def _new_payout(
@@ -201,19 +195,22 @@ def _new_payout(
     livemode: bool,
     now: datetime,
 ) -> Payout:
-    found = network.find_network(connection, request.network)
+    [place] = beneficiary.resolve(
+        connection, [request.destination], account_id=account_id, livemode=livemode, now=now
+    )
+    if isinstance(place, InvalidRequest):
+        raise place
+    found = network.find_network(connection, place.network)
     if found is None or not found.enabled or found.livemode != livemode:
         raise ParameterInvalid(
-            f"{request.network!r} is not an enabled network. GET /v1/networks lists them.",
+            f"{place.network!r} is not an enabled network. GET /v1/networks lists them.",
             param="destination[address]",
         )
-    assets = network.list_assets(connection, network=request.network)
+    assets = network.list_assets(connection, network=place.network)
     treasury = [each.address for each in address.list_treasury(connection)]
-    destination = check_destination(
-        request.address, network_name=found.name, assets=assets, treasury=treasury
-    )
+    check_destination(place.address, assets=assets, treasury=treasury)
     currencies = {each.currency: each for each in network.list_currencies(connection)}
-    asset, currency = _payable(request, assets, currencies)
+    asset, currency = _payable(request, place.network, assets, currencies)
     payout = Payout(
         id=identifier,
         account_id=account_id,
@@ -225,7 +222,8 @@ def _new_payout(
         network=found.network,
         asset=asset.asset,
         token_amount=0,
-        destination=destination,
+        destination=place.address,
+        beneficiary=place.beneficiary,
         fee_mode=request.fee_mode,
         status=PayoutStatus.requested.value,
         hold=HoldStatus.none.value,
@@ -237,7 +235,7 @@ def _new_payout(
 
 
 def _payable(
-    request: PayoutRequest, assets: list[Asset], currencies: dict[str, Currency]
+    request: PayoutRequest, network_name: str, assets: list[Asset], currencies: dict[str, Currency]
 ) -> tuple[Asset, Currency]:
     for asset in assets:
         if asset.currency == request.currency and asset.payout_enabled and asset.contract:
@@ -246,7 +244,7 @@ def _payable(
         {asset.currency for asset in assets if asset.payout_enabled and asset.contract}
     )
     raise ParameterInvalid(
-        f"{request.currency!r} can not be paid out on {request.network}. "
+        f"{request.currency!r} can not be paid out on {network_name}. "
         f"It offers: {', '.join(offered) or 'nothing'}.",
         param="currency",
     )

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, Text, select, update
+from sqlalchemy import Column, Connection, Table, Text, select, text, update
 
-from sakk.core.account import Account, AccountKind, PaymentPolicy, read_policy
+from sakk.core.account import Account, AccountKind, PaymentPolicy, PayoutSettings, read_policy
 from sakk.store.database import fetch_one, run
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Document, Timestamp, metadata
@@ -19,6 +19,7 @@ accounts = Table(
     Column("email", Text),
     Column("country", Text),
     Column("policy", Document, nullable=False),
+    Column("payouts", Document, nullable=False, server_default=text("'{}'")),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
 )
@@ -38,6 +39,14 @@ def lock_account(connection: Connection, account_id: str) -> Account | None:
     """Read an account for a change; others wait until this transaction ends."""
     statement = select(accounts).where(accounts.c.id == account_id).with_for_update()
     return fetch_one(connection, statement, Account)
+
+
+def payout_settings(connection: Connection, account_id: str) -> PayoutSettings:
+    """Whom an account may pay."""
+    stored = connection.execute(
+        select(accounts.c.payouts).where(accounts.c.id == account_id)
+    ).scalar_one_or_none()
+    return PayoutSettings(**(stored or {}))
 
 
 def find_operator(connection: Connection) -> Account | None:

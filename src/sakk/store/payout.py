@@ -1,6 +1,6 @@
 """Payouts: rows and queries."""
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, select, text
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.payout import Payout
@@ -22,6 +22,7 @@ payouts = Table(
     Column("asset", Text, nullable=False),
     Column("token_amount", Units, nullable=False),
     Column("destination", Text, nullable=False),
+    Column("beneficiary", Text),
     Column("fee_mode", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("hold", Text, nullable=False),
@@ -43,6 +44,9 @@ payouts = Table(
     Index("ix_payouts_destination", "account_id", "destination"),
     Index("ix_payouts_transaction", "transaction"),
     Index(
+        "ix_payouts_beneficiary", "beneficiary", postgresql_where=text("beneficiary is not null")
+    ),
+    Index(
         "ix_payouts_work",
         "status",
         "hold",
@@ -51,6 +55,10 @@ payouts = Table(
         ),
     ),
 )
+
+# The first and last digits of a destination, as `sakk.core.beneficiary.lookalike_key` takes them.
+LOOKALIKE = func.substr(payouts.c.destination, 3, 3).concat(func.right(payouts.c.destination, 3))
+Index("ix_payouts_lookalike", payouts.c.account_id, payouts.c.livemode, LOOKALIKE)
 
 
 def insert(connection: Connection, payout: Payout) -> bool:

@@ -1,0 +1,112 @@
+"""Payouts: money sent out to an address."""
+
+from collections.abc import Mapping
+from typing import Literal, Unpack
+
+import msgspec
+
+from sakk.client.endpoint import ListOptions, Retrievable, present
+from sakk.client.objects import Reference, Resource
+from sakk.client.page import Page
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a payout goes."""
+
+    network: str
+    address: str
+    beneficiary: str | None = None
+
+
+class Payout(Resource, frozen=True, kw_only=True):
+    """Money sent out to an address."""
+
+    amount: int
+    currency: str
+    status: str
+    destination: Destination
+    amount_decimal: str | None = None
+    asset: str | None = None
+    network: str | None = None
+    token_amount: str | None = None
+    fee: int | None = None
+    fee_mode: str | None = None
+    description: str | None = None
+    failure_code: str | None = None
+    failure_message: str | None = None
+    screening: Reference = None
+    tx_hash: str | None = None
+    under_review: bool = False
+    waits_for: str | None = None
+
+
+class Payouts(Retrievable[Payout]):
+    """Money sent out."""
+
+    root = "/v1/payouts"
+    kind = Payout
+
+    def create(
+        self,
+        *,
+        amount: int,
+        currency: str,
+        network: str | None = None,
+        address: str | None = None,
+        beneficiary: str | None = None,
+        fee_mode: Literal["sender", "receiver"] | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payout:
+        """Send ``amount`` smallest units of a coin to an address on a network, or a beneficiary.
+
+        If no answer comes, `ConnectionFailedError` carries the key under which the same payout can
+        be sent again without paying twice. Raises `BalanceInsufficientError`.
+        """
+        body = present(
+            {
+                "amount": amount,
+                "currency": currency,
+                "destination": present(
+                    {"network": network, "address": address, "beneficiary": beneficiary}
+                ),
+                "fee_mode": fee_mode,
+                "description": description,
+                "metadata": metadata,
+            }
+        )
+        return self._post(Payout, self.root, body, idempotency_key)
+
+    def cancel(self, id: str, *, idempotency_key: str | None = None) -> Payout:
+        """Call a payout off, while nothing is signed."""
+        return self._post(Payout, self._path(id, "cancel"), {}, idempotency_key)
+
+    def approve(self, id: str, *, idempotency_key: str | None = None) -> Payout:
+        """Let a payout under review go on; the operator's."""
+        return self._post(Payout, self._path(id, "approve"), {}, idempotency_key)
+
+    def reject(
+        self, id: str, *, reason: str | None = None, idempotency_key: str | None = None
+    ) -> Payout:
+        """Refuse a payout under review; the merchant reads the reason. The operator's."""
+        return self._post(
+            Payout, self._path(id, "reject"), present({"reason": reason}), idempotency_key
+        )
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        destination: str | None = None,
+        beneficiary: str | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[Payout]:
+        """Payouts, newest first; ``destination`` is an address."""
+        query = {
+            "status": status,
+            "destination": destination,
+            "beneficiary": beneficiary,
+            **options,
+        }
+        return self._list(self.root, Payout, query)

@@ -1,0 +1,193 @@
+"""Beneficiaries: an account's address book, and which addresses it knows."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Table,
+    Text,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from sakk.core.beneficiary import Beneficiary, Known
+from sakk.core.payout import PayoutStatus
+from sakk.store.database import among, fetch_all, fetch_one
+from sakk.store.page import PageRequest, fetch_page
+from sakk.store.payout import LOOKALIKE, payouts
+from sakk.store.schema import Document, Timestamp, metadata
+
+beneficiaries = Table(
+    "beneficiaries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("lookalike", Text, nullable=False),
+    Column("networks", ARRAY(Text), nullable=False),
+    Column("usable_at", Timestamp, nullable=False),
+    Column("ownership", Document),
+    Column("travel_rule", Document),
+    Column("confirmed_unlike", Text),
+    Column("description", Text),
+    Column("metadata", Document, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_beneficiaries_account", "account_id", "livemode", "id"),
+    Index("ix_beneficiaries_lookalike", "account_id", "livemode", "lookalike"),
+    # Two living entries for one address would have two delays, and nobody knows which counts.
+    Index(
+        "uq_beneficiaries_address",
+        "account_id",
+        "livemode",
+        "address",
+        unique=True,
+        postgresql_where=text("not deleted"),
+    ),
+)
+_COLUMNS = [column for column in beneficiaries.columns if column.name != "lookalike"]
+_PAID = [
+    PayoutStatus.signed.value,
+    PayoutStatus.broadcast.value,
+    PayoutStatus.unknown.value,
+    PayoutStatus.confirmed.value,
+    PayoutStatus.posted.value,
+]
+
+
+def insert(connection: Connection, entry: Beneficiary, *, lookalike: str) -> None:
+    """Record an entry; the caller has looked for a living one of the same address."""
+    values = {name: getattr(entry, name) for name in Beneficiary.__slots__}
+    connection.execute(beneficiaries.insert(), {**values, "lookalike": lookalike})
+
+
+def find(
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str,
+    livemode: bool,
+    lock: bool = False,
+) -> Beneficiary | None:
+    """One entry of an account, a deleted one too."""
+    statement = select(*_COLUMNS).where(
+        beneficiaries.c.id == identifier, *_of(account_id, livemode)
+    )
+    return fetch_one(connection, statement.with_for_update() if lock else statement, Beneficiary)
+
+
+def find_all(
+    connection: Connection,
+    *,
+    identifiers: Collection[str],
+    addresses: Collection[str],
+    account_id: str,
+    livemode: bool,
+) -> list[Beneficiary]:
+    """The entries with these ids, deleted ones too, and the living ones of these addresses."""
+    statement = select(*_COLUMNS).where(
+        *_of(account_id, livemode),
+        or_(
+            among(beneficiaries.c.id, identifiers),
+            among(beneficiaries.c.address, addresses) & ~beneficiaries.c.deleted,
+        ),
+    )
+    return fetch_all(connection, statement, Beneficiary)
+
+
+def find_known(
+    connection: Connection, keys: Collection[str], *, account_id: str, livemode: bool
+) -> dict[str, list[Known]]:
+    """What the account knows that could be taken for others, by `lookalike_key`.
+
+    Known is what stands in its book and what it paid.
+    """
+    booked = select(
+        beneficiaries.c.lookalike, beneficiaries.c.address, beneficiaries.c.id.label("entry")
+    ).where(
+        *_of(account_id, livemode),
+        among(beneficiaries.c.lookalike, keys),
+        beneficiaries.c.deleted == false(),
+    )
+    paid = (
+        select(LOOKALIKE, payouts.c.destination)
+        .distinct()
+        .where(
+            payouts.c.account_id == account_id,
+            payouts.c.livemode == livemode,
+            payouts.c.status.in_(_PAID),
+            among(LOOKALIKE, keys),
+        )
+    )
+    found: dict[str, list[Known]] = {}
+    for key, address, entry in connection.execute(booked):
+        found.setdefault(key, []).append(Known(address, f"is the beneficiary {entry}"))
+    for key, address in connection.execute(paid):
+        found.setdefault(key, []).append(Known(address, "was paid before"))
+    return found
+
+
+def lock_address(connection: Connection, address: str, *, account_id: str, livemode: bool) -> bool:
+    """Is there a living entry of this address? Until the end nobody else writes one."""
+    # Two requests at once for one address: the second sees what the first wrote.
+    connection.execute(
+        select(func.pg_advisory_xact_lock(func.hashtextextended(f"{account_id}:{address}", 0)))
+    )
+    statement = select(true()).where(
+        *_of(account_id, livemode),
+        beneficiaries.c.address == address,
+        beneficiaries.c.deleted == false(),
+    )
+    return connection.execute(statement).first() is not None
+
+
+def change(
+    connection: Connection, identifier: str, values: Mapping[str, Any], *, account_id: str
+) -> None:
+    """Write what may change of an entry."""
+    connection.execute(
+        update(beneficiaries)
+        .where(beneficiaries.c.id == identifier, beneficiaries.c.account_id == account_id)
+        .values(dict(values))
+    )
+
+
+def list_entries(
+    connection: Connection,
+    page: PageRequest,
+    *,
+    account_id: str,
+    livemode: bool,
+    filters: Sequence[ColumnElement[bool]] = (),
+) -> tuple[list[Beneficiary], bool]:
+    """The living entries, newest first."""
+    return fetch_page(
+        connection,
+        beneficiaries,
+        _entry,
+        account_id=account_id,
+        livemode=livemode,
+        page=page,
+        filters=[beneficiaries.c.deleted == false(), *filters],
+    )
+
+
+def _entry(*, lookalike: str, **columns: Any) -> Beneficiary:
+    return Beneficiary(**columns)
+
+
+def _of(account_id: str, livemode: bool) -> tuple[ColumnElement[bool], ...]:
+    return (beneficiaries.c.account_id == account_id, beneficiaries.c.livemode == livemode)
