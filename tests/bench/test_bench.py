@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from tests.chain import Chain
 from typer.testing import CliRunner
 
-from sakk.bench import api, ingest, payin
+from sakk.bench import api, gas, ingest, payin
 from sakk.bench.figures import percentile
 from sakk.bench.stack import Stack, start_stack
 from sakk.cli.app import make_app
@@ -49,6 +50,16 @@ def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) ->
     after, whole = lines["payin_4_after_finality"], lines["payin_4_from_block"]
     assert 0 < lines["payin_4_stages"]["median"] < whole["median"]
     assert after["median"] < whole["median"]
+
+
+def test_gas_tells_what_a_payout_costs_beside_a_transfer(chain: Chain) -> None:
+    chain.set_automine(True)
+    lines = by_name(gas.measure(chain.contracts, chain.payer, [1, 5], say=lambda _: None))
+    assert {line["unit"] for line in lines.values()} == {"gas/payout"}
+    # Alone it is dearer, and even five share what every transaction costs: gas is exact.
+    assert lines["payout_disperse_1_used"]["ratio"] > 1
+    assert lines["payout_disperse_5_fresh"]["ratio"] < 0.7
+    assert lines["payout_disperse_5_used"]["ratio"] < 0.6
 
 
 def test_api_tells_rate_latency_and_costs_beside_an_empty_route(stack: Stack) -> None:

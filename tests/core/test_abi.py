@@ -20,6 +20,26 @@ def test_transfer_round_trip_agrees_with_eth_abi(to: str, amount: int) -> None:
     assert abi.decode_transfer(data) == abi.TokenTransfer(to=to, amount=amount)
 
 
+@given(addresses, amounts)
+def test_approve_round_trip_agrees_with_eth_abi(spender: str, amount: int) -> None:
+    data = abi.encode_approve(spender, amount)
+    words = eth_abi_encode(["address", "uint256"], [spender, amount])
+    assert data == bytes.fromhex("095ea7b3") + words
+    assert abi.decode_approve(data) == abi.TokenApproval(spender=spender, amount=amount)
+
+
+def test_allowance_agrees_with_eth_abi() -> None:
+    words = eth_abi_encode(["address", "address"], [TO, "0x" + "36" * 20])
+    assert abi.encode_allowance(TO, "0x" + "36" * 20) == bytes.fromhex("dd62ed3e") + words
+
+
+def test_a_transfer_is_no_approval() -> None:
+    with pytest.raises(ValueError, match="not an ERC-20 approve but transfer"):
+        abi.decode_approve(abi.encode_transfer(TO, 1))
+    with pytest.raises(ValueError, match="68 bytes of calldata"):
+        abi.decode_approve(abi.encode_approve(TO, 1) + b"\x00")
+
+
 def test_selectors_and_topic_are_the_published_ones() -> None:
     assert abi.BALANCE_OF.hex() == "70a08231"
     assert abi.TRANSFER_TOPIC == (

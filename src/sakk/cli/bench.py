@@ -18,6 +18,7 @@ class Bench(StrEnum):
     payin = "payin"
     api = "api"
     ledger = "ledger"
+    gas = "gas"
 
 
 def bench(

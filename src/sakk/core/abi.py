@@ -18,6 +18,8 @@ def selector(signature: str) -> bytes:
 
 
 TRANSFER = selector("transfer(address,uint256)")
+APPROVE = selector("approve(address,uint256)")
+ALLOWANCE = selector("allowance(address,address)")
 BALANCE_OF = selector("balanceOf(address)")
 TRANSFER_TOPIC = "0x" + evm.keccak256(b"Transfer(address,address,uint256)").hex()
 
@@ -62,6 +64,7 @@ KNOWN_CALLS = {
         "transferOwnership(address)",
         "upgradeTo(address)",
         "upgradeToAndCall(address,bytes)",
+        "disperse(address,bytes32[])",
         "withdraw(uint256)",
         "deposit()",
     )
@@ -76,6 +79,14 @@ class TokenTransfer:
     amount: int
 
 
+@dataclass(frozen=True, slots=True)
+class TokenApproval:
+    """An ERC-20 ``approve``: to whom (lower-case hex), and how many atomic units at most."""
+
+    spender: str
+    amount: int
+
+
 def encode_transfer(to: str, amount: int) -> bytes:
     """Calldata of ERC-20 ``transfer(to, amount)``."""
     return TRANSFER + encode_address(to) + encode_uint(amount)
@@ -83,15 +94,22 @@ def encode_transfer(to: str, amount: int) -> bytes:
 
 def decode_transfer(data: bytes) -> TokenTransfer:
     """Read calldata that is exactly one ERC-20 ``transfer``; ValueError says what it is instead."""
-    if data[:SELECTOR_BYTES] != TRANSFER:
-        raise ValueError(f"not an ERC-20 transfer but {describe_call(data)}")
-    expected = SELECTOR_BYTES + 2 * WORD_BYTES
-    if len(data) != expected:
-        raise ValueError(f"an ERC-20 transfer has {expected} bytes of calldata, not {len(data)}")
-    return TokenTransfer(
-        to=decode_address(data[SELECTOR_BYTES : SELECTOR_BYTES + WORD_BYTES]),
-        amount=int.from_bytes(data[SELECTOR_BYTES + WORD_BYTES :], "big"),
-    )
+    return TokenTransfer(*_address_and_units(data, TRANSFER, "transfer"))
+
+
+def encode_approve(spender: str, amount: int) -> bytes:
+    """Calldata of ERC-20 ``approve(spender, amount)``."""
+    return APPROVE + encode_address(spender) + encode_uint(amount)
+
+
+def decode_approve(data: bytes) -> TokenApproval:
+    """Read calldata that is exactly one ERC-20 ``approve``; ValueError says what it is instead."""
+    return TokenApproval(*_address_and_units(data, APPROVE, "approve"))
+
+
+def encode_allowance(owner: str, spender: str) -> bytes:
+    """Calldata of ERC-20 ``allowance(owner, spender)``."""
+    return ALLOWANCE + encode_address(owner) + encode_address(spender)
 
 
 def encode_balance_of(address: str) -> bytes:
@@ -135,6 +153,17 @@ def describe_call(data: bytes) -> str:
     ]
     shown = (_describe_word(kind, word) for kind, word in zip(kinds, words, strict=True))
     return f"{name}({', '.join(shown)})"
+
+
+def _address_and_units(data: bytes, wanted: bytes, name: str) -> tuple[str, int]:
+    """The arguments of a call ``name(address,uint256)`` that is nothing else."""
+    if data[:SELECTOR_BYTES] != wanted:
+        raise ValueError(f"not an ERC-20 {name} but {describe_call(data)}")
+    expected = SELECTOR_BYTES + 2 * WORD_BYTES
+    if len(data) != expected:
+        raise ValueError(f"an ERC-20 {name} has {expected} bytes of calldata, not {len(data)}")
+    to = decode_address(data[SELECTOR_BYTES : SELECTOR_BYTES + WORD_BYTES])
+    return to, int.from_bytes(data[SELECTOR_BYTES + WORD_BYTES :], "big")
 
 
 def _describe_word(kind: str, word: bytes) -> str:

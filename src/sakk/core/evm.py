@@ -144,7 +144,12 @@ def public_key_address(public_key: bytes) -> str:
 
 def create2_address(creation_code: bytes, *, salt: bytes, deployer: str = CREATE2_DEPLOYER) -> str:
     """Where ``deployer`` creates a contract with CREATE2 (EIP-1014): lower-case hex."""
-    digest = keccak256(b"\xff" + bytes.fromhex(deployer[2:]) + salt + keccak256(creation_code))
+    return create2_address_of(keccak256(creation_code), salt=salt, deployer=deployer)
+
+
+def create2_address_of(code_hash: bytes, *, salt: bytes, deployer: str = CREATE2_DEPLOYER) -> str:
+    """The same, by the Keccak-256 of the creation code."""
+    digest = keccak256(b"\xff" + bytes.fromhex(deployer[2:]) + salt + code_hash)
     return "0x" + digest[12:].hex()
 
 

@@ -86,7 +86,7 @@ class SignerClient:
     def _expect(self, request: Request, kind: type[T] | tuple[type[T], ...]) -> T:
         response = self._call(encode(request))
         if isinstance(response, Refused):
-            raise refusal(response.reason, response.message)
+            raise refusal(response.reason, response.message, response.intents)
         if not isinstance(response, kind):
             raise SignerUnavailable(f"the signer answered {type(response).__name__}")
         return response

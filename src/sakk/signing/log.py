@@ -36,6 +36,14 @@ class PolicyEntry(msgspec.Struct, frozen=True, tag="policy", tag_field="kind"):
     digest: str
 
 
+class PaidEntry(msgspec.Struct, frozen=True):
+    """One payment of a signed dispersal. Units are decimal digits."""
+
+    intent_id: str
+    destination: str
+    amount: str
+
+
 class SignedEntry(msgspec.Struct, frozen=True, tag="signed", tag_field="kind"):
     """An intent was signed: what makes it that intent, and the bytes. Units are decimal digits."""
 
@@ -53,6 +61,7 @@ class SignedEntry(msgspec.Struct, frozen=True, tag="signed", tag_field="kind"):
     raw: str
     hash: str
     explanation: str
+    payments: tuple[PaidEntry, ...] = ()
 
 
 class RefusedEntry(msgspec.Struct, frozen=True, tag="refused", tag_field="kind"):
@@ -70,6 +79,13 @@ class DestinationEntry(msgspec.Struct, frozen=True, tag="destination", tag_field
 
     network: str
     destination: str
+
+
+class DestinationsEntry(msgspec.Struct, frozen=True, tag="destinations", tag_field="kind"):
+    """New destinations of one dispersal, named for the first time together."""
+
+    network: str
+    destinations: tuple[str, ...]
 
 
 class FrozenEntry(msgspec.Struct, frozen=True, tag="frozen", tag_field="kind", omit_defaults=True):
@@ -96,6 +112,7 @@ Entry = (
     | SignedEntry
     | RefusedEntry
     | DestinationEntry
+    | DestinationsEntry
     | FrozenEntry
     | UnfrozenEntry
 )

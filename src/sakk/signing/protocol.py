@@ -14,6 +14,7 @@ Unavailable
 import hashlib
 import re
 import socket
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -21,7 +22,8 @@ import msgspec
 
 from sakk.core.errors import SakkError, Unavailable
 
-FRAME_BYTES_MAX: Final = 64 * 1024
+# Hundreds of payments, each with its approvals.
+FRAME_BYTES_MAX: Final = 1024 * 1024
 LENGTH_BYTES: Final = 4
 INTENT_ID = re.compile(r"[A-Za-z0-9_:.#/-]{1,128}")
 REASON_CHARACTERS_MAX: Final = 200
@@ -35,6 +37,9 @@ class Purpose(StrEnum):
     refund = "refund"
     sweep = "sweep"
     topup = "topup"
+    disperse = "disperse"
+    allowance = "allowance"
+    deploy = "deploy"
 
 
 class Branch(StrEnum):
@@ -82,14 +87,18 @@ TRANSIENT_REASONS: Final = frozenset(
 
 
 class SignerRefused(SakkError):
-    """The signer refused. ``reason`` says which rule; the message says what was seen."""
+    """The signer refused. ``reason`` says which rule; the message says what was seen.
+
+    ``intents``: the payments of a dispersal that the refusal is about; without any, about it all.
+    """
 
     code = "signer_refused"
     status = 400
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str, intents: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.reason = reason
+        self.intents = tuple(intents)
 
 
 class SignerRefusedNow(SignerRefused):
@@ -104,10 +113,10 @@ class SignerUnavailable(Unavailable):
     code = "signer_unavailable"
 
 
-def refusal(reason: Reason, message: str) -> SignerRefused:
+def refusal(reason: Reason, message: str, intents: Sequence[str] = ()) -> SignerRefused:
     """The exception for a reason: transient or not."""
     kind = SignerRefusedNow if reason in TRANSIENT_REASONS else SignerRefused
-    return kind(reason, message)
+    return kind(reason, message, intents)
 
 
 class KeyReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +133,16 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: bytes
 
 
+class Payment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of a dispersal: a payout or refund, as it would be asked for alone."""
+
+    intent_id: str
+    destination: str
+    token_amount: str
+    purpose: Purpose = Purpose.payout
+    approvals: tuple[Approval, ...] = ()
+
+
 class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sign"):
     """An unsigned transaction, and what the caller says it does.
 
@@ -132,6 +151,11 @@ class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     same key, nonce, asset, destination and amount with other fees, so that at most one is mined.
     ``token_amount`` is in atomic units, written as decimal digits (MessagePack's integers end at 64
     bits). ``destination_index`` names the deposit address that a top-up goes to.
+
+    A dispersal pays ``payments``, in the order of its bytes; its own intent is the transaction's
+    id, its destination the contract and its amount their sum. Each payment's intent is signed once
+    for ever too, here or alone. An allowance's destination is who may spend so much; a deployment's
+    is where the contract will stand, and its amount is 0.
     """
 
     intent_id: str
@@ -145,6 +169,7 @@ class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     attempt: int = 0
     destination_index: int | None = None
     approvals: tuple[Approval, ...] = ()
+    payments: tuple[Payment, ...] = ()
 
 
 class PublicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="public"):
@@ -225,10 +250,11 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """The signer's no."""
+    """The signer's no. ``intents``: the payments of a dispersal that it is about, if not all."""
 
     reason: Reason
     message: str
+    intents: tuple[str, ...] = ()
 
 
 Request = SignRequest | FindRequest | PublicRequest | StatusRequest | FreezeRequest
@@ -281,8 +307,26 @@ def read_frame(connection: socket.socket) -> bytes | None:
 
 def request_digest(request: SignRequest) -> str:
     """What makes two requests for one intent the same: all of it except the approvals."""
-    bare = msgspec.structs.replace(request, approvals=())
-    return hashlib.sha256(_encoder.encode(bare)).hexdigest()
+    payments = tuple(msgspec.structs.replace(each, approvals=()) for each in request.payments)
+    bare = msgspec.structs.replace(request, approvals=(), payments=payments)
+    content = msgspec.to_builtins(bare, builtin_types=(bytes,))
+    if not payments:
+        # As it was before there were payments: what was signed then stays the same request.
+        del content["payments"]
+    return hashlib.sha256(_encoder.encode(content)).hexdigest()
+
+
+def payment_request(request: SignRequest, payment: Payment) -> SignRequest:
+    """One payment of a dispersal as a request of its own: what is approved and limited."""
+    return msgspec.structs.replace(
+        request,
+        intent_id=payment.intent_id,
+        purpose=payment.purpose,
+        destination=payment.destination,
+        token_amount=payment.token_amount,
+        approvals=payment.approvals,
+        payments=(),
+    )
 
 
 def approval_message(request: SignRequest) -> bytes:

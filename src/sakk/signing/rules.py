@@ -5,25 +5,35 @@ Every check that fails raises a refusal that says what was seen. In order: the s
 the network and its caps, then what the purpose demands.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sakk.core import abi, caip, evm
+from sakk.core.contract import DISPERSE, deployed_by
+from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX, decode_disperse
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
 from sakk.signing.protocol import (
     APPROVALS_MAX,
     INTENT_ID,
     Branch,
+    Payment,
     Purpose,
     Reason,
+    SignerRefused,
     SignRequest,
     approval_message,
+    payment_request,
     refusal,
 )
+
+# What sends money to others: each with its limits, approvals and time lock.
+PAYING = frozenset({Purpose.payout, Purpose.refund})
+# Far above the creation of any contract of ours.
+DEPLOY_GAS_MAX = 5_000_000
 
 # Derives the address of one of the signer's own keys.
 Address = Callable[[Branch, int], str]
@@ -31,7 +41,10 @@ Address = Callable[[Branch, int], str]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A request as its own bytes tell it: who sends how much of what to whom."""
+    """A request as its own bytes tell it: who sends how much of what to whom.
+
+    ``lines``: the payments of a dispersal, each as if it were a request of its own.
+    """
 
     request: SignRequest
     transaction: evm.Transaction
@@ -42,6 +55,12 @@ class Decoded:
     network_rule: NetworkRule
     asset_rule: AssetRule | None
     explanation: str
+    lines: tuple["Decoded", ...] = ()
+
+    @property
+    def payments(self) -> tuple["Decoded", ...]:
+        """What it pays to others: its lines, or itself; nothing for what stays in the house."""
+        return self.lines or ((self,) if self.request.purpose in PAYING else ())
 
 
 def decode(request: SignRequest, policy: Policy, address: Address) -> Decoded:
@@ -57,7 +76,7 @@ def decode(request: SignRequest, policy: Policy, address: Address) -> Decoded:
     except ValueError as error:
         raise refusal(Reason.malformed, f"unsigned: {error}") from None
     _check_envelope(request, transaction)
-    _check_caps(transaction, network_rule)
+    _check_caps(request, transaction, network_rule)
     try:
         source = address(request.key.branch, request.key.index)
     except ValueError as error:
@@ -75,8 +94,40 @@ def decode(request: SignRequest, policy: Policy, address: Address) -> Decoded:
         asset_rule=policy.asset(request.asset),
         explanation=_explain(request, transaction, source),
     )
+    decoded = replace(decoded, lines=tuple(_line(decoded, each) for each in request.payments))
     _check_purpose(decoded, policy, address)
     return decoded
+
+
+def _line(decoded: Decoded, payment: Payment) -> Decoded:
+    """One payment of a dispersal, read as if it were alone."""
+    return replace(
+        decoded,
+        request=payment_request(decoded.request, payment),
+        destination=payment.destination.lower(),
+        amount=int(payment.token_amount),
+    )
+
+
+def check_each(lines: Sequence[Decoded], check: Callable[[Decoded], None]) -> None:
+    """Hold every payment against a rule; one refusal names all that it is for, and why.
+
+    The others may be asked for again without them. A request that is no dispersal has one payment.
+    """
+    refused: list[tuple[str, SignerRefused]] = []
+    for line in lines:
+        try:
+            check(line)
+        except SignerRefused as error:
+            refused.append((line.request.intent_id, error))
+    if not refused:
+        return
+    first = refused[0][1]
+    if len(lines) == 1:
+        raise first
+    intents = [intent for intent, error in refused if error.reason is first.reason]
+    more = f" (and {len(intents) - 1} payments more)" if len(intents) > 1 else ""
+    raise refusal(first.reason, f"{intents[0]}: {first.message}{more}", intents)
 
 
 def approved_by(request: SignRequest, policy: Policy) -> frozenset[str]:
@@ -106,8 +157,7 @@ def _check_form(request: SignRequest) -> None:
         raise refusal(Reason.malformed, "intent_id is 1 to 128 of A-Z a-z 0-9 _ : . # / -")
     if not 0 <= request.attempt < 1 << 31:
         raise refusal(Reason.malformed, "attempt is 0 or more")
-    amount = request.token_amount
-    if not (amount.isascii() and amount.isdigit() and len(amount) <= DIGITS_MAX):
+    if not _is_units(request.token_amount):
         raise refusal(Reason.malformed, "token_amount is atomic units in decimal digits")
     try:
         evm.parse_address(request.destination)
@@ -117,6 +167,33 @@ def _check_form(request: SignRequest) -> None:
         raise refusal(Reason.malformed, str(error)) from None
     if network != request.network:
         raise refusal(Reason.claim_mismatch, f"{request.asset} is not on {request.network}")
+    _check_payments_form(request)
+
+
+def _check_payments_form(request: SignRequest) -> None:
+    """A dispersal has payments, each of its own intent; nothing else has any."""
+    count = len(request.payments)
+    if (request.purpose is Purpose.disperse) != bool(count):
+        raise refusal(Reason.malformed, f"a {request.purpose} of {count} payments")
+    if count > LINES_MAX:
+        raise refusal(Reason.malformed, f"at most {LINES_MAX} payments are signed together")
+    intents = {each.intent_id for each in request.payments} | {request.intent_id}
+    if count and len(intents) != count + 1:
+        raise refusal(Reason.malformed, "two payments of one intent")
+    for place, each in enumerate(request.payments):
+        name = f"payments[{place}]"
+        if INTENT_ID.fullmatch(each.intent_id) is None or each.purpose not in PAYING:
+            raise refusal(Reason.malformed, f"{name} is no payout or refund")
+        if not _is_units(each.token_amount):
+            raise refusal(Reason.malformed, f"{name}.token_amount is not decimal digits")
+        try:
+            evm.parse_address(each.destination)
+        except ValueError as error:
+            raise refusal(Reason.malformed, f"{name}: {error}") from None
+
+
+def _is_units(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
 
 
 def _check_envelope(request: SignRequest, transaction: evm.Transaction) -> None:
@@ -131,11 +208,12 @@ def _check_envelope(request: SignRequest, transaction: evm.Transaction) -> None:
         raise refusal(Reason.access_list, "the transaction has an access list")
 
 
-def _check_caps(transaction: evm.Transaction, rule: NetworkRule) -> None:
-    if transaction.gas_limit > rule.gas_limit_max:
+def _check_caps(request: SignRequest, transaction: evm.Transaction, rule: NetworkRule) -> None:
+    gas_limit_max = _gas_limit_max(request, rule)
+    if transaction.gas_limit > gas_limit_max:
         raise refusal(
             Reason.gas_limit_above_cap,
-            f"gas limit {transaction.gas_limit} is above {rule.gas_limit_max}",
+            f"gas limit {transaction.gas_limit} is above {gas_limit_max}",
         )
     if transaction.max_fee_per_gas > int(rule.max_fee_per_gas_max):
         raise refusal(
@@ -144,8 +222,96 @@ def _check_caps(transaction: evm.Transaction, rule: NetworkRule) -> None:
         )
 
 
+def _gas_limit_max(request: SignRequest, rule: NetworkRule) -> int:
+    """The policy's cap is for one transfer: a dispersal may use it for each of its payments."""
+    match request.purpose:
+        case Purpose.disperse:
+            return min(len(request.payments) * rule.gas_limit_max, TRANSACTION_GAS_MAX)
+        case Purpose.deploy:
+            return DEPLOY_GAS_MAX
+        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup | Purpose.allowance:
+            return rule.gas_limit_max
+
+
 def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
-    """To whom the bytes send how much of the claimed asset; any other call is refused."""
+    """To whom the bytes send how much of the claimed asset; any other call is refused.
+
+    Of a dispersal the contract and the sum, of an allowance the spender and its limit, and of a
+    deployment the contract's address.
+    """
+    match request.purpose:
+        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup:
+            return _transferred(request, transaction)
+        case Purpose.disperse:
+            return _dispersed(request, transaction)
+        case Purpose.allowance:
+            return _allowed(request, transaction)
+        case Purpose.deploy:
+            return _deployed(request, transaction)
+
+
+def _dispersed(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
+    """A call of our own contract, at the address that this signer knows, and every line of it."""
+    try:
+        dispersal = decode_disperse(transaction.data)
+    except ValueError as error:
+        raise refusal(Reason.call_not_allowed, str(error)) from None
+    if transaction.to != DISPERSE.address:
+        raise refusal(
+            Reason.call_not_allowed, f"a dispersal calls {DISPERSE.address}, not {transaction.to}"
+        )
+    if transaction.value:
+        raise refusal(Reason.claim_mismatch, f"a dispersal carries {transaction.value} wei besides")
+    if dispersal.token != caip.erc20_contract(request.asset):
+        raise refusal(
+            Reason.claim_mismatch, f"the bytes pay in {dispersal.token}, not in {request.asset}"
+        )
+    if len(dispersal.payments) != len(request.payments):
+        raise refusal(
+            Reason.claim_mismatch,
+            f"the bytes make {len(dispersal.payments)} payments, the request says"
+            f" {len(request.payments)}",
+        )
+    for paid, claimed in zip(dispersal.payments, request.payments, strict=True):
+        claim = (claimed.destination.lower(), int(claimed.token_amount))
+        if (paid.to, paid.units) != claim:
+            raise refusal(
+                Reason.claim_mismatch,
+                f"the bytes pay {paid.units} units to {paid.to} for {claimed.intent_id}, the"
+                f" request says {claim[1]} to {claim[0]}",
+                [claimed.intent_id],
+            )
+    return DISPERSE.address, dispersal.units
+
+
+def _allowed(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
+    """An approval of the token of the claimed asset; to whom is the purpose's rule."""
+    try:
+        approval = abi.decode_approve(transaction.data)
+    except ValueError as error:
+        raise refusal(Reason.call_not_allowed, str(error)) from None
+    if transaction.to != caip.erc20_contract(request.asset) or transaction.value:
+        raise refusal(
+            Reason.claim_mismatch, f"the call is to {transaction.to}, not to {request.asset} alone"
+        )
+    return approval.spender, approval.amount
+
+
+def _deployed(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
+    """A call of the public deployer with code whose hash this signer carries itself."""
+    if transaction.to != evm.CREATE2_DEPLOYER or transaction.value:
+        raise refusal(
+            Reason.call_not_allowed,
+            f"a deployment calls {evm.CREATE2_DEPLOYER} and sends nothing, this calls"
+            f" {transaction.to}",
+        )
+    try:
+        return deployed_by(transaction.data).address, 0
+    except ValueError as error:
+        raise refusal(Reason.call_not_allowed, str(error)) from None
+
+
+def _transferred(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
     contract = caip.erc20_contract(request.asset)
     assert transaction.to is not None
     if contract is None:
@@ -194,6 +360,14 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
         case Purpose.topup:
             _check_treasury_key(decoded, policy)
             _check_topup(decoded, address)
+        case Purpose.disperse:
+            _check_treasury_key(decoded, policy)
+            check_each(decoded.lines, _check_payout)
+        case Purpose.allowance:
+            _check_treasury_key(decoded, policy)
+            _check_allowance(decoded)
+        case Purpose.deploy:
+            _check_treasury_key(decoded, policy)
         case _:
             assert_never(decoded.request.purpose)
 
@@ -203,7 +377,7 @@ def _check_treasury_key(decoded: Decoded, policy: Policy) -> None:
     if key.branch is not Branch.treasury or key.index not in policy.treasury_indexes:
         raise refusal(
             Reason.key_not_allowed,
-            f"a {decoded.request.purpose} leaves from a treasury key of the policy,"
+            f"a {decoded.request.purpose} is signed with a treasury key of the policy,"
             f" not from {key.branch} {key.index}",
         )
 
@@ -276,11 +450,37 @@ def _check_topup(decoded: Decoded, address: Address) -> None:
         )
 
 
+def _check_allowance(decoded: Decoded) -> None:
+    """Only our own contract, which pulls from its caller alone, may be given an allowance."""
+    _required_asset(decoded)
+    if decoded.destination != DISPERSE.address:
+        raise refusal(
+            Reason.destination_not_allowed,
+            f"{decoded.destination} may not spend for the treasury, only {DISPERSE.address}",
+        )
+
+
 def _explain(request: SignRequest, transaction: evm.Transaction, source: str) -> str:
-    """What is signed, in one line for a person and the log."""
+    """What is signed, in a line for a person and the log; a dispersal has one more a payment."""
     fee_max = transaction.gas_limit * transaction.max_fee_per_gas
-    return (
-        f"{request.purpose} {request.intent_id}: {request.token_amount} units of {request.asset}"
-        f" from {source} to {request.destination.lower()}, nonce {transaction.nonce},"
-        f" at most {fee_max} wei of fees"
-    )
+    costs = f"nonce {transaction.nonce}, at most {fee_max} wei of fees"
+    moved = f"{request.token_amount} units of {request.asset}"
+    to = request.destination.lower()
+    head = f"{request.purpose} {request.intent_id}:"
+    match request.purpose:
+        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup:
+            return f"{head} {moved} from {source} to {to}, {costs}"
+        case Purpose.allowance:
+            if int(request.token_amount) == evm.UINT256_MAX:
+                moved = f"any number of units of {request.asset}"
+            return f"{head} {to} may take {moved} at the call of {source}, {costs}"
+        case Purpose.deploy:
+            return f"{head} {source} creates contract {to}, {costs}"
+        case Purpose.disperse:
+            lines = [
+                f"{each.purpose} {each.intent_id}: {each.token_amount} units to"
+                f" {each.destination.lower()}"
+                for each in request.payments
+            ]
+            count = f"{len(lines)} payments"
+            return "\n".join([f"{head} {count}, {moved} from {source} by {to}, {costs}", *lines])

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, assert_never
 
@@ -39,7 +40,7 @@ from sakk.signing.protocol import (
     refusal,
     request_digest,
 )
-from sakk.signing.rules import Decoded, approved_by, decode
+from sakk.signing.rules import PAYING, Decoded, approved_by, check_each, decode
 from sakk.store.failpoint import failpoint
 
 DAY_MS: Final = 86_400_000
@@ -47,7 +48,6 @@ HOUR_MS: Final = 3_600_000
 # A caller cannot fill the disk: beyond this, refusals are counted but not written.
 REFUSALS_LOGGED_PER_HOUR_MAX: Final = 3_600
 REFUSALS_REMEMBERED_MAX: Final = 10_000
-PAYING: Final = frozenset({Purpose.payout, Purpose.refund})
 
 
 class Spent:
@@ -94,6 +94,8 @@ class Signer:
         self._lock = threading.Lock()
         self._signed: dict[tuple[str, int], Written] = {}
         self._attempts: dict[str, int] = {}
+        # The payments of dispersals, each with the dispersal that it was signed in.
+        self._carried: dict[str, str] = {}
         self._spent: defaultdict[str, Spent] = defaultdict(lambda: Spent(DAY_MS))
         self._destinations: dict[tuple[str, str], int] = {}
         self._paid: set[tuple[str, str]] = set()
@@ -128,7 +130,7 @@ class Signer:
             try:
                 return self._answer(request, peer_uid)
             except SignerRefused as refused:
-                return Refused(reason=refused.reason, message=refused.message)
+                return Refused(refused.reason, refused.message, refused.intents)
 
     def _answer(self, request: Request, peer_uid: int) -> Response:
         match request:
@@ -156,9 +158,11 @@ class Signer:
             if before is not None:
                 return before
             decoded = decode(request, policy, self._keystore.address)
+            check_each(decoded.payments, partial(self._check_carried, decoded))
             self._check_replaces(decoded)
-            self._check_approvals(decoded, policy)
-            self._check_time_lock(decoded, policy, now)
+            check_each(decoded.payments, partial(self._check_approvals, policy))
+            self._name_destinations(decoded, policy, now)
+            check_each(decoded.payments, partial(self._check_time_lock, policy, now))
             self._check_velocity(decoded, now)
         except SignerRefused as refused:
             self._note_refusal(request, digest, refused, now)
@@ -196,6 +200,15 @@ class Signer:
         assert isinstance(entry, journal.SignedEntry)
         return Signed(raw=bytes.fromhex(entry.raw), hash=entry.hash, explanation=entry.explanation)
 
+    def _check_carried(self, decoded: Decoded, payment: Decoded) -> None:
+        """A payment is signed once for ever: alone, or in one dispersal."""
+        intent, own = payment.request.intent_id, decoded.request.intent_id
+        carrier = self._carried.get(intent)
+        if carrier is not None and carrier != own:
+            raise refusal(Reason.intent_conflict, f"{intent} was signed in {carrier}")
+        if intent != own and intent in self._attempts:
+            raise refusal(Reason.intent_conflict, f"{intent} was signed alone")
+
     def _check_replaces(self, decoded: Decoded) -> None:
         """A later attempt may change fees only: it takes the nonce, so one of them is mined."""
         request = decoded.request
@@ -210,10 +223,11 @@ class Signer:
         entry = self._log.read(self._signed[(request.intent_id, latest)].place)
         assert isinstance(entry, journal.SignedEntry)
         before = (entry.purpose, entry.network, entry.source, entry.nonce)
-        before_moved = (entry.asset, entry.destination, entry.amount)
+        before_moved = (entry.asset, entry.destination, entry.amount, entry.payments)
         nonce = decoded.transaction.nonce
         if before != (request.purpose, request.network, decoded.source, nonce) or (
-            before_moved != (request.asset, decoded.destination, str(decoded.amount))
+            before_moved
+            != (request.asset, decoded.destination, str(decoded.amount), _paid(decoded))
         ):
             raise refusal(
                 Reason.intent_conflict,
@@ -221,9 +235,9 @@ class Signer:
                 f" than attempt {latest}, not the same one with other fees",
             )
 
-    def _check_approvals(self, decoded: Decoded, policy: Policy) -> None:
+    def _check_approvals(self, policy: Policy, decoded: Decoded) -> None:
         rule = decoded.asset_rule
-        if decoded.request.purpose not in PAYING or rule is None or rule.approvals_above is None:
+        if rule is None or rule.approvals_above is None:
             return
         if decoded.amount <= int(rule.approvals_above):
             return
@@ -235,20 +249,40 @@ class Signer:
                 f" approvals are needed, {found} given",
             )
 
-    def _check_time_lock(self, decoded: Decoded, policy: Policy, now: int) -> None:
-        """A destination that was never paid waits from the first request that names it."""
+    def _name_destinations(self, decoded: Decoded, policy: Policy, now: int) -> None:
+        """The time lock of a destination that was never paid runs from the first that names it."""
+        network = decoded.request.network
+        fresh = {
+            each.destination
+            for each in decoded.payments
+            if self._is_locked(policy, each)
+            and (network, each.destination) not in self._destinations
+        }
+        if not fresh:
+            return
+        if self._refusals.total(now) >= REFUSALS_LOGGED_PER_HOUR_MAX:
+            raise refusal(Reason.too_many_refusals, "too many new destinations in an hour")
+        entry = journal.DestinationsEntry(network, tuple(sorted(fresh)))
+        self._log.append(entry, at=now)
+        self._take_destinations(entry, now)
+
+    def _take_destinations(self, entry: journal.DestinationsEntry, at: int) -> None:
+        self._destinations.update({(entry.network, each): at for each in entry.destinations})
+
+    def _is_locked(self, policy: Policy, decoded: Decoded) -> bool:
+        """Is it a destination that must wait, unless it has waited already?"""
         rule = decoded.asset_rule
-        if decoded.request.purpose not in PAYING or not policy.destination_time_lock_seconds:
+        return (
+            policy.destination_time_lock_seconds > 0
+            and (decoded.request.network, decoded.destination) not in self._paid
+            and (rule is None or rule.destinations is None)
+        )
+
+    def _check_time_lock(self, policy: Policy, now: int, decoded: Decoded) -> None:
+        """A destination that was never paid waits from the first request that names it."""
+        if not self._is_locked(policy, decoded):
             return
-        name = (decoded.request.network, decoded.destination)
-        if name in self._paid or (rule is not None and rule.destinations is not None):
-            return
-        since = self._destinations.get(name)
-        if since is None:
-            if self._refusals.total(now) >= REFUSALS_LOGGED_PER_HOUR_MAX:
-                raise refusal(Reason.too_many_refusals, "too many new destinations in an hour")
-            self._log.append(journal.DestinationEntry(*name), at=now)
-            self._destinations[name] = since = now
+        since = self._destinations[decoded.request.network, decoded.destination]
         until = since + policy.destination_time_lock_seconds * 1000
         if now < until:
             seconds = (until - now + 999) // 1000
@@ -265,7 +299,7 @@ class Signer:
         budget = _budget(decoded.request.purpose, decoded.request.network, decoded.request.asset)
         if decoded.request.purpose is Purpose.topup:
             limits[budget] = (decoded.amount, rule.topup_per_day_max)
-        elif decoded.request.purpose in PAYING:
+        elif decoded.payments:
             day_max = None if decoded.asset_rule is None else decoded.asset_rule.per_day_max
             if day_max is not None:
                 limits[budget] = (decoded.amount, day_max)
@@ -275,9 +309,11 @@ class Signer:
                 continue
             spent = self._spent[name].total(now)
             if spent + amount > int(limit):
+                beyond = _beyond(decoded, int(limit) - spent) if name == budget else ()
                 raise refusal(
                     Reason.over_velocity,
                     f"{amount} after {spent} in 24 hours is above {limit} of {name}",
+                    beyond,
                 )
 
     def _write(self, decoded: Decoded, digest: str, raw: bytes, now: int) -> Signed:
@@ -303,6 +339,7 @@ class Signer:
             raw=raw.hex(),
             hash=signed.hash,
             explanation=signed.explanation,
+            payments=_paid(decoded),
         )
         failpoint("signer.log.before")
         place = self._log.append(entry, at=now)
@@ -312,16 +349,19 @@ class Signer:
 
     def _take_signed(self, entry: journal.SignedEntry, place: journal.Place, at: int) -> None:
         """What a signature changes in memory: the same now and at replay."""
-        replaces = entry.intent_id in self._attempts
-        self._signed[(entry.intent_id, entry.attempt)] = Written(entry.digest, place)
-        self._attempts[entry.intent_id] = entry.attempt
+        intent = entry.intent_id
+        replaces = intent in self._attempts
+        self._signed[(intent, entry.attempt)] = Written(entry.digest, place)
+        self._attempts[intent] = entry.attempt
         purpose = Purpose(entry.purpose)
-        if not replaces and purpose in PAYING | {Purpose.topup}:
+        self._carried.update(dict.fromkeys((each.intent_id for each in entry.payments), intent))
+        if not replaces and purpose in PAYING | {Purpose.topup, Purpose.disperse}:
             budget = _budget(purpose, entry.network, entry.asset)
             self._spent[budget].add(at, int(entry.amount))
         self._spent[_fees(entry.network)].add(at, int(entry.fee_max))
         if purpose in PAYING:
             self._paid.add((entry.network, entry.destination))
+        self._paid.update((entry.network, each.destination) for each in entry.payments)
         self._signed_total += 1
 
     def _note_refusal(
@@ -428,6 +468,8 @@ class Signer:
                 self._refusals.add(at, 1)
             case journal.DestinationEntry():
                 self._destinations[(entry.network, entry.destination)] = at
+            case journal.DestinationsEntry():
+                self._take_destinations(entry, at)
             case journal.FrozenEntry() | journal.UnfrozenEntry():
                 self._freezes.take(entry)
             case journal.PolicyEntry():
@@ -438,6 +480,25 @@ class Signer:
     def _now(self) -> int:
         """Milliseconds since 1970, by the clock that was passed in."""
         return int(self._clock().timestamp() * 1000)
+
+
+def _paid(decoded: Decoded) -> tuple[journal.PaidEntry, ...]:
+    """A dispersal's payments as the log holds them."""
+    return tuple(
+        journal.PaidEntry(each.request.intent_id, each.destination, str(each.amount))
+        for each in decoded.lines
+    )
+
+
+def _beyond(decoded: Decoded, left: int) -> list[str]:
+    """The payments of a dispersal for which a budget is too small, taken in their order."""
+    beyond = []
+    for each in decoded.lines:
+        if each.amount > left:
+            beyond.append(each.request.intent_id)
+        else:
+            left -= each.amount
+    return beyond
 
 
 def _budget(purpose: Purpose, network: str, asset: str) -> str:

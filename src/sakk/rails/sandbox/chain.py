@@ -1,4 +1,5 @@
-"""What stands on every local chain: the real USDC, a Tether-like token, Multicall3 and Permit2.
+"""What stands on every local chain: the real USDC, a Tether-like token, our own contracts,
+Multicall3 and Permit2.
 
 ``deploy`` puts them at the same addresses on every chain and is safe to call again. Others' code
 is placed by ``anvil_setCode`` at its canonical address; everything that a contract remembers is
@@ -18,6 +19,7 @@ from eth_abi.abi import encode
 from eth_account import Account
 
 from sakk.core import caip, evm
+from sakk.core.contract import CONTRACTS, SALT
 from sakk.core.errors import Misconfigured
 from sakk.rails.sandbox.node import MNEMONIC, NATIVE_COINS_EACH
 from sakk.rails.sandbox.rpc import Call
@@ -199,9 +201,9 @@ def _key_address(private_key: str) -> str:
 
 
 @cache
-def _artifact(name: str) -> dict[str, Any]:
+def _artifact(name: str, rail: str = "sandbox") -> dict[str, Any]:
     """ABI and code as `contracts/build.mjs` wrote them."""
-    file = resources.files("sakk.rails.sandbox") / "artifacts" / f"{name}.json"
+    file = resources.files("sakk.rails") / rail / "artifacts" / f"{name}.json"
     artifact: dict[str, Any] = json.loads(file.read_text())
     return artifact
 
@@ -219,6 +221,11 @@ def _creation_code(name: str, arguments: tuple[Any, ...]) -> bytes:
         for parameter in entry["inputs"]
     ]
     return bytes.fromhex(artifact["bytecode"][2:]) + encode(types, list(arguments))
+
+
+def _own_code(name: str) -> bytes:
+    """The creation code of a contract of ours that stands on real chains too."""
+    return bytes.fromhex(_artifact(name, "evm")["bytecode"][2:])
 
 
 def _usdc() -> SandboxToken:
@@ -285,6 +292,7 @@ def _setup(chain: SandboxChain, *, issuer: str) -> list[tuple[str, bytes]]:
         (usdc, encode_call("initializeV2_2(address[],string)", [], "USDC")),
         (usdc, encode_call("configureMinter(address,uint256)", issuer, MINTER_ALLOWANCE)),
         (usdc, encode_call("mint(address,uint256)", payer, PAYER_UNITS)),
+        *((evm.CREATE2_DEPLOYER, SALT + _own_code(name)) for name in CONTRACTS),
         (evm.CREATE2_DEPLOYER, CREATE2_SALT + _tether_creation_code()),
         (usdt, transfer),
     ]
