@@ -9,11 +9,15 @@ import pytest
 from sakk.core import chart
 from sakk.core.chart import TransferCode
 from sakk.core.payout import (
+    POLICY_BLOCKED,
     HoldStatus,
     Payout,
     PayoutStatus,
+    approved_content,
     debited,
+    decided,
     delivered,
+    facts_of,
     hold_posting,
     is_cancelable,
     owed_posting,
@@ -21,6 +25,7 @@ from sakk.core.payout import (
     settlement_postings,
     undone_posting,
 )
+from sakk.core.policy import Action, Decision
 from sakk.core.posting import Posting
 
 ASSET = "eip155:84532/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
@@ -142,3 +147,61 @@ def test_what_the_chain_did_after_all_is_owed() -> None:
         amount=5_020_000,
         code=TransferCode.payout,
     )
+
+
+def decision(action: Action) -> Decision:
+    needed = action is Action.approve
+    return Decision(
+        action=action,
+        rule="large",
+        index=0,
+        approvals=2 if needed else 0,
+        role="approver" if needed else None,
+        passed=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "was_approved", "status", "failure"),
+    [
+        (Action.allow, False, "approved", None),
+        (Action.approve, False, "screened", None),
+        (Action.approve, True, "approved", None),
+        (Action.block, False, "rejected", "policy_blocked"),
+    ],
+)
+def test_a_policys_decision(
+    action: Action, was_approved: bool, status: str, failure: str | None
+) -> None:
+    waiting = payout(status="screened")
+    after = decided(
+        waiting, decision(action), version="pol_1", was_approved=was_approved, now=MOMENT
+    )
+    assert (after.status, after.failure_code) == (status, failure)
+    assert (after.policy_version, after.rule, after.decided_at) == ("pol_1", "large", MOMENT)
+    merchant, operator = public(after, operator=False), public(after, operator=True)
+    assert merchant["awaiting_approvals"] is (status == "screened")
+    assert not public(waiting, operator=False)["awaiting_approvals"]
+    # Which rule it was is nothing for the merchant, nor whom it waits for.
+    told = ("rule", "policy_version", "approvals_needed", "approver_role", "initiator")
+    assert {merchant[name] for name in told} == {None}
+    assert (operator["rule"], operator["policy_version"]) == ("large", "pol_1")
+    assert operator["approvals_needed"] == (2 if action is Action.approve else 0)
+    assert merchant["failure_message"] == (POLICY_BLOCKED if failure else None)
+
+
+def test_what_a_policy_and_its_approvers_see() -> None:
+    row = payout(initiator="key_1", initiator_person="per_1")
+    facts = facts_of(row, ["treasurer"])
+    assert (facts.amount, facts.decimals, facts.currency) == (row.amount, 6, "usdc")
+    assert (facts.key, facts.person, facts.roles) == ("key_1", "per_1", frozenset({"treasurer"}))
+    assert facts_of(row).roles == frozenset()
+    assert public(row, operator=True)["initiator"] == "per_1"
+    assert approved_content(row).decode().splitlines()[1:] == [
+        "po_1",
+        "payout",
+        row.network,
+        ASSET,
+        DESTINATION,
+        str(row.token_amount),
+    ]

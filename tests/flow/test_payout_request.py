@@ -173,7 +173,7 @@ def test_it_is_called_off_before_it_is_signed(world: World) -> None:
 def test_it_is_not_called_off_once_a_transaction_has_its_nonce(world: World) -> None:
     rich(world, 100)
     row = world.payout(30 * WHOLE_TOKEN, address=BENEFICIARY)
-    world.run_only("payout.screen", "payout.build")
+    world.run_only("payout.screen", "payout.decide", "payout.build")
     for _ in range(2):
         with pytest.raises(UnexpectedState, match="can not be canceled"):
             flow.cancel(world.parts, row.id, account_id=world.account, livemode=False)
@@ -204,7 +204,7 @@ def test_a_sanctioned_destination_waits_for_the_operator(world: World, approve: 
     assert (world.transactions(), hold_total(world)) == ([], 30 * WHOLE_TOKEN)
     world.reconcile()
 
-    flow.decide(world.parts, row.id, livemode=False, approve=approve, reason="seen")
+    flow.review(world.parts, row.id, livemode=False, approve=approve, reason="seen")
     world.run()
     world.finalize()
     done = payout_now(world, row)
@@ -214,7 +214,7 @@ def test_a_sanctioned_destination_waits_for_the_operator(world: World, approve: 
         assert (done.status, done.failure_message) == ("rejected", "seen")
         assert (world.balance(), hold_total(world)) == (100 * WHOLE_TOKEN, 0)
     with pytest.raises(UnexpectedState):
-        flow.decide(world.parts, row.id, livemode=False, approve=True, reason=None)
+        flow.review(world.parts, row.id, livemode=False, approve=True, reason=None)
     world.check()
 
 
@@ -222,9 +222,9 @@ def test_nothing_is_decided_that_is_not_under_review(world: World) -> None:
     rich(world, 100)
     row = world.payout(WHOLE_TOKEN, address=BENEFICIARY)
     with pytest.raises(UnexpectedState):
-        flow.decide(world.parts, row.id, livemode=False, approve=True, reason=None)
+        flow.review(world.parts, row.id, livemode=False, approve=True, reason=None)
     with pytest.raises(ResourceMissing):
-        flow.decide(world.parts, new_id("po"), livemode=False, approve=True, reason=None)
+        flow.review(world.parts, new_id("po"), livemode=False, approve=True, reason=None)
 
 
 def test_a_hold_that_a_crash_left_behind_is_made(world: World) -> None:

@@ -103,7 +103,7 @@ def test_a_destination_outside_its_list_is_rejected(world: World) -> None:
 def test_a_row_that_was_tampered_with_is_not_signed(world: World, tampering: str) -> None:
     rich(world, 100)
     row = world.payout(PAID, address=BENEFICIARY)
-    world.run_only("payout.screen", "payout.build")
+    world.run_only("payout.screen", "payout.decide", "payout.build")
     with world.database.begin() as connection:
         connection.execute(text(tampering))
     world.run()
@@ -116,7 +116,7 @@ def test_a_payout_row_that_was_tampered_with_is_seen_before_it_is_signed(world: 
     """The database says another destination after the transaction was built."""
     rich(world, 100)
     row = world.payout(PAID, address=BENEFICIARY)
-    world.run_only("payout.screen", "payout.build")
+    world.run_only("payout.screen", "payout.decide", "payout.build")
     with world.database.begin() as connection:
         connection.execute(text(f"UPDATE payouts SET destination = '{OTHER}'"))
     proof = world.reconcile(ok=False)

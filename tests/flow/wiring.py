@@ -31,7 +31,7 @@ from sakk.store import network
 from sakk.store.address import put_treasury, put_wallet
 from sakk.store.database import Database
 from sakk.store.payout import payouts
-from sakk.store.seed import seed_currencies
+from sakk.store.seed import seed_currencies, seed_policy
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 
@@ -134,6 +134,7 @@ def put_configuration(
 ) -> None:
     with database.begin() as connection:
         seed_currencies(connection)
+        seed_policy(connection)
         put_wallet(connection, keystore.xpub, now=clock())
         treasury = keystore.address(Branch.treasury, 0)
         put_treasury(connection, [treasury], livemode=False, now=clock())

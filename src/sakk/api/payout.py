@@ -75,13 +75,20 @@ class Destination(Shape):
 
 
 class PayoutShape(Shape):
-    """Money sent out, and how far it is. ``token_amount`` in the token's atomic units."""
+    """Money sent out, and how far it is. ``token_amount`` in the token's atomic units.
+
+    ``awaiting_approvals``: the operator's people have to approve it first. Which rule of which
+    policy says so, and how many of them, is for the operator alone.
+    """
 
     id: str
     object: Literal["payout"]
     amount: int
     amount_decimal: str
+    approvals_needed: int | None
+    approver_role: str | None
     asset: str
+    awaiting_approvals: bool
     created: Created
     currency: str
     description: str | None
@@ -90,9 +97,12 @@ class PayoutShape(Shape):
     failure_message: str | None
     fee: int
     fee_mode: Literal["sender", "receiver"]
+    initiator: str | None
     livemode: Livemode
     metadata: ObjectMetadata
     network: str
+    policy_version: str | None
+    rule: str | None
     screening: str | None
     status: rules.PayoutStatus
     token_amount: str
@@ -117,6 +127,7 @@ def create(context: Context, body: PayoutCreate) -> Document:
             fee_mode=body.fee_mode,
             description=body.description,
             metadata=merge({}, body.metadata or {}),
+            initiator=flow.Initiator(context.caller.key.id, context.caller.key.person),
         ),
         identifier=context.object_id("po"),
         account_id=context.account_id,
@@ -190,7 +201,7 @@ def cancel(context: Context, payout: str) -> Document:
 )
 def approve(context: Context, payout: str) -> Document:
     """Let a payout under review go on."""
-    decided = flow.decide(
+    decided = flow.review(
         context.parts, payout, livemode=context.livemode, approve=True, reason=None
     )
     return _shown(context, decided)
@@ -205,7 +216,7 @@ def approve(context: Context, payout: str) -> Document:
 )
 def reject(context: Context, payout: str, body: PayoutReject) -> Document:
     """Refuse a payout under review; its money is available again."""
-    decided = flow.decide(
+    decided = flow.review(
         context.parts, payout, livemode=context.livemode, approve=False, reason=body.reason
     )
     return _shown(context, decided)

@@ -8,7 +8,7 @@ from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payout as rules
 from sakk.flow.context import Parts
-from sakk.flow.payout import decide
+from sakk.flow.payout import review as decide_review
 from sakk.store import payout as store
 from sakk.store.database import fetch_all
 
@@ -44,7 +44,7 @@ def review(as_json: Json = False) -> None:
 def approve(payout: Annotated[str, typer.Argument(help="po_…")], live: Live = False) -> None:
     """Let a payout under review be sent."""
     with opened_database() as database:
-        decided = decide(Parts(database), payout, livemode=live, approve=True, reason=None)
+        decided = decide_review(Parts(database), payout, livemode=live, approve=True, reason=None)
     console.print(f"{decided.id} is {decided.status}.")
 
 
@@ -56,7 +56,7 @@ def reject(
 ) -> None:
     """Refuse a payout under review; its money goes back to the balance."""
     with opened_database() as database:
-        decided = decide(
+        decided = decide_review(
             Parts(database), payout, livemode=live, approve=False, reason=reason or None
         )
     console.print(f"{decided.id} is {decided.status}.")

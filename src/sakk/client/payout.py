@@ -38,6 +38,12 @@ class Payout(Resource, frozen=True, kw_only=True):
     tx_hash: str | None = None
     under_review: bool = False
     waits_for: str | None = None
+    awaiting_approvals: bool = False
+    approvals_needed: int | None = None
+    approver_role: str | None = None
+    initiator: str | None = None
+    policy_version: str | None = None
+    rule: str | None = None
 
 
 class Payouts(Retrievable[Payout]):

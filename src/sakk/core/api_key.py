@@ -36,7 +36,10 @@ TOKEN_PREFIXES = tuple(
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A stored key. ``scopes`` are empty for a secret key, which has them all."""
+    """A stored key. ``scopes`` are empty for a secret key, which has them all.
+
+    ``person``: whose it is, for a key of the operator's people.
+    """
 
     id: str
     account_id: str
@@ -51,6 +54,7 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     created: datetime
+    person: str | None = None
 
 
 def token_prefix(kind: KeyKind, *, livemode: bool) -> str:

@@ -127,6 +127,9 @@ PAYOUT_REJECTED: Final = _register("payout", "rejected", "The payout was not app
 PAYOUT_SCREENED: Final = _register(
     "payout", "screened", "The payout's destination was screened.", "operator"
 )
+PAYOUT_AWAITING_APPROVALS: Final = _register(
+    "payout", "awaiting_approvals", "The payout waits for the operator's people to approve it."
+)
 PAYOUT_UNKNOWN: Final = _register(
     "payout", "unknown", "The outcome is not known; only the same bytes are sent again.", "operator"
 )

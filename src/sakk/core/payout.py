@@ -4,15 +4,21 @@
 ``rejected | canceled | failed``, or ``unknown`` while the outcome is not known.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sakk.core import chart, money
+from sakk.core.approval import approval_message
 from sakk.core.chart import TransferCode
 from sakk.core.evm import checksum_address
+from sakk.core.policy import Action, Decision, Facts
 from sakk.core.posting import Posting
+
+# The merchant reads it: the rule itself is the operator's.
+POLICY_BLOCKED: Final = "The payout is not allowed by the policy of the operator."
 
 
 class PayoutStatus(StrEnum):
@@ -65,6 +71,15 @@ class Payout:
     hold: str
     screening: str | None = None
     under_review: bool = False
+    # Who asked for it: an API key, and the person whose key it is.
+    initiator: str | None = None
+    initiator_person: str | None = None
+    # What the policy said: its version, the rule that fitted, and how many approvals of whom.
+    policy_version: str | None = None
+    rule: str | None = None
+    approvals_needed: int = 0
+    approver_role: str | None = None
+    decided_at: datetime | None = None
     transaction: str | None = None
     tx_hash: str | None = None
     waits_for: str | None = None
@@ -91,6 +106,75 @@ def debited(payout: Payout) -> int:
 def delivered(payout: Payout) -> int:
     """What the beneficiary receives, in the currency's unit."""
     return payout.amount if payout.fee_mode == "sender" else payout.amount - payout.fee
+
+
+def approved_content(payout: Payout) -> bytes:
+    """What a person approves of a payout, and may sign: see `sakk.core.approval`."""
+    return approval_message(
+        intent_id=payout.id,
+        purpose="payout",
+        network=payout.network,
+        asset=payout.asset,
+        destination=payout.destination,
+        token_amount=payout.token_amount,
+    )
+
+
+def is_awaiting_approvals(payout: Payout) -> bool:
+    """Was it judged, and does it wait for people?"""
+    return payout.status == PayoutStatus.screened and payout.decided_at is not None
+
+
+def facts_of(payout: Payout, roles: Iterable[str] = ()) -> Facts:
+    """What a policy judges a payout by; ``roles`` are those of the person who asked for it."""
+    return Facts(
+        account=payout.account_id,
+        currency=payout.currency,
+        decimals=payout.decimals,
+        network=payout.network,
+        asset=payout.asset,
+        destination=payout.destination,
+        amount=payout.amount,
+        beneficiary=payout.beneficiary,
+        key=payout.initiator,
+        person=payout.initiator_person,
+        roles=frozenset(roles),
+    )
+
+
+def decided(
+    payout: Payout,
+    decision: Decision,
+    *,
+    version: str | None,
+    was_approved: bool,
+    now: datetime,
+) -> Payout:
+    """The payout as the policy's decision leaves it: approved, rejected, or waiting for people.
+
+    ``was_approved``: it has the approvals already that the decision asks for.
+    """
+    judged = replace(
+        payout,
+        policy_version=version,
+        rule=decision.rule,
+        approvals_needed=decision.approvals,
+        approver_role=decision.role,
+        decided_at=now,
+    )
+    match decision.action:
+        case Action.allow:
+            return replace(judged, status=PayoutStatus.approved.value)
+        case Action.approve:
+            waits = PayoutStatus.screened
+            return replace(judged, status=(PayoutStatus.approved if was_approved else waits).value)
+        case Action.block:
+            return replace(
+                judged,
+                status=PayoutStatus.rejected.value,
+                failure_code="policy_blocked",
+                failure_message=POLICY_BLOCKED,
+            )
 
 
 def hold_posting(payout: Payout) -> Posting:
@@ -183,7 +267,10 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "object": "payout",
         "amount": payout.amount,
         "amount_decimal": money.format_decimal(payout.amount, payout.decimals),
+        "approvals_needed": payout.approvals_needed if operator else None,
+        "approver_role": payout.approver_role if operator else None,
         "asset": payout.asset,
+        "awaiting_approvals": is_awaiting_approvals(payout),
         "created": int(payout.created.timestamp()),
         "currency": payout.currency,
         "description": payout.description,
@@ -196,9 +283,12 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "failure_message": payout.failure_message,
         "fee": payout.fee,
         "fee_mode": payout.fee_mode,
+        "initiator": (payout.initiator_person or payout.initiator) if operator else None,
         "livemode": payout.livemode,
         "metadata": payout.metadata,
         "network": payout.network,
+        "policy_version": payout.policy_version if operator else None,
+        "rule": payout.rule if operator else None,
         "screening": payout.screening if operator else None,
         "status": payout.status,
         "token_amount": str(payout.token_amount),

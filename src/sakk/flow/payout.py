@@ -40,6 +40,14 @@ FEE_MODES = ("sender", "receiver")
 
 
 @dataclass(frozen=True, slots=True)
+class Initiator:
+    """Who asks: an API key, and the person whose key it is."""
+
+    key: str | None = None
+    person: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PayoutRequest:
     """What a merchant asks to be sent; ``amount`` in the currency's smallest unit."""
 
@@ -49,6 +57,7 @@ class PayoutRequest:
     fee_mode: str = "sender"
     description: str | None = None
     metadata: dict[str, str] | None = None
+    initiator: Initiator = Initiator()
 
 
 def create(
@@ -119,10 +128,10 @@ def cancel(
     return canceled
 
 
-def decide(
+def review(
     parts: Parts, identifier: str, *, livemode: bool, approve: bool, reason: str | None
 ) -> Payout:
-    """The operator's word on a payout under review."""
+    """The word of compliance on a payout under review; one that is let go is the policy's next."""
     now = parts.clock()
     with parts.database.begin() as connection:
         payout = store.find(connection, identifier, account_id=None, livemode=livemode, lock=True)
@@ -131,8 +140,8 @@ def decide(
         if not payout.under_review or payout.status != PayoutStatus.requested:
             raise UnexpectedState("This payout is not under review: nothing is to be decided.")
         if approve:
-            decided = replace(payout, status=PayoutStatus.approved.value, under_review=False)
-            name = event.PAYOUT_APPROVED
+            decided = replace(payout, status=PayoutStatus.screened.value, under_review=False)
+            name = event.PAYOUT_SCREENED
         else:
             decided = replace(
                 payout,
@@ -144,7 +153,7 @@ def decide(
             name = event.PAYOUT_REJECTED
         _write_status(connection, [decided])
         events.append(connection, [payout_event(decided, name, None)], now=now)
-        wake(connection, "payout.build", "payout.release")
+        wake(connection, "payout.decide", "payout.release")
     return decided
 
 
@@ -227,6 +236,8 @@ def _new_payout(
         fee_mode=request.fee_mode,
         status=PayoutStatus.requested.value,
         hold=HoldStatus.none.value,
+        initiator=request.initiator.key,
+        initiator_person=request.initiator.person,
         description=request.description,
         metadata=request.metadata or {},
         created=now,

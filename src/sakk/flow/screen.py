@@ -1,4 +1,4 @@
-"""Screen: judge final pay-ins before any credit, and payouts before they are approved.
+"""Screen: judge final pay-ins before any credit, and payouts before the policy does.
 
 Fail closed: while the lists can not be read nothing is screened, and so nothing is credited. A
 held pay-in's money goes to quarantine, and its merchant is told no more than ``under_review``.
@@ -17,7 +17,7 @@ from sakk.core.screening import Direction, Screening, ScreeningRequest, Verdict
 from sakk.flow.context import Parts
 from sakk.flow.payin import allocate_rows, payin_event
 from sakk.flow.payout import payout_event
-from sakk.flow.stage import PAYIN_LANE, Stage, wake
+from sakk.flow.stage import PAYIN_LANE, PAYOUT_LANE, Stage, wake
 from sakk.store import address
 from sakk.store import event as events
 from sakk.store import payin as store
@@ -143,9 +143,7 @@ def payout_screen_stage(parts: Parts) -> Stage:
                 after = _judged(row, screening.id, screening.verdict)
                 judged.append(after)
                 if not after.under_review:
-                    screened = replace(after, status=PayoutStatus.screened.value)
-                    happened.append(payout_event(screened, event.PAYOUT_SCREENED, None))
-                    happened.append(payout_event(after, event.PAYOUT_APPROVED, None))
+                    happened.append(payout_event(after, event.PAYOUT_SCREENED))
             settle(
                 connection,
                 table,
@@ -161,10 +159,10 @@ def payout_screen_stage(parts: Parts) -> Stage:
                 token=token,
             )
             events.append(connection, happened, now=now)
-            wake(connection, "payout.build")
+            wake(connection, "payout.decide")
             return len(rows)
 
-    return Stage("payout.screen", run)
+    return Stage("payout.screen", run, lane=PAYOUT_LANE)
 
 
 def _payout_request(row: Payout, sender: str) -> ScreeningRequest:
@@ -184,6 +182,6 @@ def _payout_request(row: Payout, sender: str) -> ScreeningRequest:
 def _judged(row: Payout, screening: str, verdict: str) -> Payout:
     match Verdict(verdict):
         case Verdict.clear:
-            return replace(row, screening=screening, status=PayoutStatus.approved.value)
+            return replace(row, screening=screening, status=PayoutStatus.screened.value)
         case Verdict.review | Verdict.block:
             return replace(row, screening=screening, under_review=True)

@@ -20,6 +20,8 @@ from sakk.store.database import run
 CHANNEL = "sakk"
 # What a final pay-in goes through until its webhook is due.
 PAYIN_LANE = "payin"
+# From the hold until it may be signed, or waits for people.
+PAYOUT_LANE = "payout"
 # While one of them computes, others wait for the database and its disk.
 LANE_THREADS = 4
 IDLE_SECONDS = 1.0

@@ -16,7 +16,7 @@ from sakk.runtime.settings import Settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
 from sakk.store.database import open_database
 from sakk.store.migrate import upgrade
-from sakk.store.seed import seed_currencies
+from sakk.store.seed import seed_currencies, seed_policy
 
 ALL_ROLES: tuple[RoleName, ...] = (
     RoleName.ledger,
@@ -34,6 +34,7 @@ def prepare_database(url: str) -> None:
     try:
         with database.begin() as connection:
             seed_currencies(connection)
+            seed_policy(connection)
     finally:
         database.close()
 

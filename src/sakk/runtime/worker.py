@@ -10,6 +10,7 @@ from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.collect import collect_stage
 from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
+from sakk.flow.decide import decide_stage
 from sakk.flow.expire import expire_stage
 from sakk.flow.finality import finality_stage
 from sakk.flow.forget import forget_stage
@@ -84,6 +85,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         sweep_build_stage(parts),
         hold_stage(parts),
         payout_screen_stage(parts),
+        decide_stage(parts),
         release_stage(parts),
         payout_build_stage(parts),
         sign_stage(parts),

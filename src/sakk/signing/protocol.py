@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from sakk.core import approval
 from sakk.core.errors import SakkError, Unavailable
 
 # Hundreds of payments, each with its approvals.
@@ -330,17 +331,15 @@ def payment_request(request: SignRequest, payment: Payment) -> SignRequest:
 
 
 def approval_message(request: SignRequest) -> bytes:
-    """What an approver signs: who gets how much of what, for which intent. Not the fees."""
-    parts = (
-        "sakk approval v1",
-        request.intent_id,
-        request.purpose.value,
-        request.network,
-        request.asset,
-        request.destination.lower(),
-        request.token_amount,
+    """What an approver signs of this request; see `sakk.core.approval`."""
+    return approval.approval_message(
+        intent_id=request.intent_id,
+        purpose=request.purpose.value,
+        network=request.network,
+        asset=request.asset,
+        destination=request.destination,
+        token_amount=request.token_amount,
     )
-    return "\n".join(parts).encode()
 
 
 def _read_exactly(connection: socket.socket, length: int) -> bytes:

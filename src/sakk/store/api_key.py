@@ -27,6 +27,7 @@ api_keys = Table(
     Column("expires_at", Timestamp),
     Column("revoked_at", Timestamp),
     Column("created", Timestamp, nullable=False),
+    Column("person", Text),
     Index("ix_api_keys_account_id_livemode_id", "account_id", "livemode", "id"),
 )
 

@@ -28,6 +28,13 @@ payouts = Table(
     Column("hold", Text, nullable=False),
     Column("screening", Text),
     Column("under_review", Boolean, nullable=False),
+    Column("initiator", Text),
+    Column("initiator_person", Text),
+    Column("policy_version", Text),
+    Column("rule", Text),
+    Column("approvals_needed", Integer, nullable=False, server_default="0"),
+    Column("approver_role", Text),
+    Column("decided_at", Timestamp),
     Column("transaction", Text),
     Column("tx_hash", Text),
     Column("waits_for", Text),
@@ -43,6 +50,27 @@ payouts = Table(
     Index("ix_payouts_account", "account_id", "livemode", "id"),
     Index("ix_payouts_destination", "account_id", "destination"),
     Index("ix_payouts_transaction", "transaction"),
+    # What a policy's periods add up.
+    Index(
+        "ix_payouts_decided",
+        "livemode",
+        "currency",
+        "decided_at",
+        postgresql_where=text("decided_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_payouts_decided_account",
+        "account_id",
+        "currency",
+        "decided_at",
+        postgresql_where=text("decided_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_payouts_decided_destination",
+        "destination",
+        "decided_at",
+        postgresql_where=text("decided_at IS NOT NULL"),
+    ),
     Index(
         "ix_payouts_beneficiary", "beneficiary", postgresql_where=text("beneficiary is not null")
     ),

@@ -1,10 +1,21 @@
-"""What every Sakk has from its first start: the currencies that people know."""
+"""What every Sakk has from its first start: known currencies, and a policy for test money."""
 
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.network import Currency, CurrencyKind
-from sakk.store.identity import now
+from sakk.core.policy import (
+    PREFIX,
+    PolicyVersion,
+    VersionState,
+    rules_digest,
+    rules_document,
+    seed_rules,
+)
+from sakk.store.database import row_of
+from sakk.store.identity import new_id, now
 from sakk.store.network import list_currencies, put_currency
+from sakk.store.policy import policies
 
 # (code, name, kind, decimals, worth one US dollar by default)
 _CURRENCIES: tuple[tuple[str, str, CurrencyKind, int, bool], ...] = (
@@ -38,3 +49,24 @@ def seed_currencies(connection: Connection) -> None:
                     updated=now(),
                 ),
             )
+
+
+def seed_policy(connection: Connection) -> None:
+    """The first version for test money; real money waits for approvals until people write one."""
+    rules, moment = seed_rules(), now()
+    version = PolicyVersion(
+        id=new_id(PREFIX),
+        livemode=False,
+        number=1,
+        state=VersionState.active.value,
+        rules=rules_document(rules),
+        digest=rules_digest(rules),
+        note="test money",
+        base=None,
+        proposed_by=None,
+        decided_by=None,
+        created=moment,
+        activated_at=moment,
+        closed_at=None,
+    )
+    connection.execute(insert(policies).values(row_of(version)).on_conflict_do_nothing())

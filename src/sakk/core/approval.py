@@ -1,0 +1,89 @@
+"""Approvals: one person's yes or no to one payout, as it stood when it was shown.
+
+What is approved is the content: who gets how much of what, for which intent. Its digest stands in
+the approval, and an approval of other content counts for nothing. An approver with a key signs the
+same words, and the signer checks the signature for itself.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+PREFIX: Final = "apr"
+
+
+class Verdict(StrEnum):
+    """What was said."""
+
+    approve = "approve"
+    reject = "reject"
+
+
+class Method(StrEnum):
+    """How the person proved to be there: a one-time code, a signature, or the key alone."""
+
+    totp = "totp"
+    signature = "signature"
+    key = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A row. ``actor`` is who said it: a person's id, or ``operator`` for a key without a person.
+
+    ``role``: in which capacity. ``public_key`` and ``signature``: Ed25519, for the signer.
+    """
+
+    id: str
+    account_id: str
+    livemode: bool
+    payout: str
+    verdict: str
+    actor: str
+    key: str
+    role: str
+    method: str
+    digest: str
+    public_key: bytes | None
+    signature: bytes | None
+    comment: str | None
+    created: datetime
+
+
+def approval_message(
+    *,
+    intent_id: str,
+    purpose: str,
+    network: str,
+    asset: str,
+    destination: str,
+    token_amount: int | str,
+) -> bytes:
+    """What an approver signs: who gets how much of what, for which intent. Not the fees."""
+    parts = (
+        "sakk approval v1",
+        intent_id,
+        purpose,
+        network,
+        asset,
+        destination.lower(),
+        str(token_amount),
+    )
+    return "\n".join(parts).encode()
+
+
+def content_digest(message: bytes) -> str:
+    """SHA-256 of what is approved, in hexadecimal."""
+    return hashlib.sha256(message).hexdigest()
+
+
+def standing(approvals: Iterable[Approval], *, digest: str, role: str | None) -> list[Approval]:
+    """The approvals that count for this content and this role; one a person, by the rows' key."""
+    return [
+        each
+        for each in approvals
+        if each.verdict == Verdict.approve and each.digest == digest and each.role == role
+    ]

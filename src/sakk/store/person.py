@@ -1,0 +1,66 @@
+"""Persons: rows and queries."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    select,
+)
+
+from sakk.core.person import Person
+from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.schema import Bytes, Document, Timestamp, metadata
+
+PERSONS_MAX = 1_000
+
+persons = Table(
+    "persons",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("livemode", Boolean, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("roles", ARRAY(Text), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("proposal", Document),
+    Column("public_key", Text),
+    Column("totp_secret", Bytes),
+    Column("totp_confirmed", Boolean, nullable=False),
+    Column("totp_step", BigInteger, nullable=False),
+    Column("totp_failures", Integer, nullable=False),
+    Column("totp_locked_until", Timestamp),
+    Column("proposed_by", Text),
+    Column("approved_by", Text),
+    Column("created", Timestamp, nullable=False),
+    Index("uq_persons_email", "livemode", "email", unique=True),
+)
+
+
+def insert(connection: Connection, person: Person) -> None:
+    insert_records(connection, persons, [person])
+
+
+def find(
+    connection: Connection, identifier: str, *, livemode: bool, lock: bool = False
+) -> Person | None:
+    """One person of a mode."""
+    statement = select(persons).where(persons.c.id == identifier, persons.c.livemode == livemode)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, Person)
+
+
+def list_persons(
+    connection: Connection, *, livemode: bool, ids: Sequence[str] | None = None
+) -> list[Person]:
+    """Everybody of a mode, or those who are named, oldest first."""
+    statement = select(persons).where(persons.c.livemode == livemode).order_by(persons.c.id)
+    if ids is not None:
+        statement = statement.where(persons.c.id.in_(list(ids)))
+    return fetch_all(connection, statement.limit(PERSONS_MAX), Person)

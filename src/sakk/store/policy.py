@@ -1,0 +1,187 @@
+"""Policies: their versions, and what their periods add up."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    func,
+    select,
+    text,
+    update,
+)
+
+from sakk.core.policy import PeriodKey, PolicyVersion, VersionState
+from sakk.store.database import fetch, fetch_all, fetch_one, insert_records, query, run
+from sakk.store.schema import Document, Timestamp, metadata
+
+# One transaction of a mode judges at a time, so that two can not pass a period's limit together.
+JUDGING_LOCK: Final = 0x5A4B50
+VERSIONS_MAX: Final = 1_000
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("livemode", Boolean, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("rules", Document, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("note", Text),
+    Column("base", Integer),
+    Column("proposed_by", Text),
+    Column("decided_by", Text),
+    Column("created", Timestamp, nullable=False),
+    Column("activated_at", Timestamp),
+    Column("closed_at", Timestamp),
+    Index("uq_policies_number", "livemode", "number", unique=True),
+    Index("uq_policies_active", "livemode", unique=True, postgresql_where=text("state = 'active'")),
+)
+
+
+_find_active = query(
+    select(policies).where(
+        policies.c.livemode == bindparam("livemode", type_=Boolean),
+        policies.c.state == VersionState.active.value,
+    ),
+    PolicyVersion,
+)
+
+
+def find_active(connection: Connection, *, livemode: bool) -> PolicyVersion | None:
+    """The version in force, or None: then no rule fits anything."""
+    found = fetch(connection, _find_active, livemode=livemode)
+    return found[0] if found else None
+
+
+def find(
+    connection: Connection, identifier: str, *, livemode: bool, lock: bool = False
+) -> PolicyVersion | None:
+    """A version by its id, or by its number."""
+    column = policies.c.number if identifier.isdecimal() else policies.c.id
+    value = int(identifier) if identifier.isdecimal() else identifier
+    statement = select(policies).where(column == value, policies.c.livemode == livemode)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, PolicyVersion)
+
+
+def list_versions(connection: Connection, *, livemode: bool) -> list[PolicyVersion]:
+    """Every version, newest first."""
+    return fetch_all(
+        connection,
+        select(policies)
+        .where(policies.c.livemode == livemode)
+        .order_by(policies.c.number.desc())
+        .limit(VERSIONS_MAX),
+        PolicyVersion,
+    )
+
+
+def next_number(connection: Connection, *, livemode: bool) -> int:
+    """The number of the version to come; two at once are told apart by the unique index."""
+    last = connection.execute(
+        select(func.max(policies.c.number)).where(policies.c.livemode == livemode)
+    ).scalar_one()
+    return 1 if last is None else int(last) + 1
+
+
+def insert(connection: Connection, version: PolicyVersion) -> None:
+    insert_records(connection, policies, [version])
+
+
+def close(
+    connection: Connection, identifier: str, state: VersionState, *, by: str | None, now: datetime
+) -> None:
+    """End a version: superseded by another, or rejected by ``by``."""
+    values = {"state": state.value, "closed_at": now}
+    if by is not None:
+        values["decided_by"] = by
+    connection.execute(update(policies).where(policies.c.id == identifier).values(values))
+
+
+def activate(connection: Connection, identifier: str, *, by: str, now: datetime) -> None:
+    """Put a version in force; the one before was closed."""
+    connection.execute(
+        update(policies)
+        .where(policies.c.id == identifier)
+        .values(state=VersionState.active.value, decided_by=by, activated_at=now)
+    )
+
+
+def lock_judging(connection: Connection, *, livemode: bool) -> None:
+    """Until this transaction ends no other judges payouts of the mode."""
+    run(
+        connection,
+        "SELECT pg_advisory_xact_lock(%(lock)s, %(mode)s)",
+        {"lock": JUDGING_LOCK, "mode": int(livemode)},
+    )
+
+
+# What was judged and not undone counts, also while it waits for approvals: it is promised.
+_COUNTED = """
+    p.livemode = %(livemode)s AND p.currency = k.currency
+    AND p.decided_at > %(now)s - make_interval(secs => k.seconds)
+    AND p.status NOT IN ('rejected', 'canceled', 'failed')
+    AND NOT (p.id = ANY(%(apart)s))
+    AND (k.assets = '{}' OR p.asset = ANY(k.assets))
+    AND (k.networks = '{}' OR p.network = ANY(k.networks))
+    AND (k.purposes = '{}' OR 'payout' = ANY(k.purposes))
+"""
+_BY_WHOM = {
+    "account": "p.account_id = k.value",
+    "initiator": "coalesce(p.initiator_person, p.initiator) = k.value",
+    "destination": "p.destination = k.value",
+    "all": "true",
+}
+_SUMS = " UNION ALL ".join(
+    f"SELECT k.place, sum(p.amount) AS total FROM keys k JOIN payouts p ON {whom} AND {_COUNTED}"  # noqa: S608
+    f" WHERE k.per = '{per}' GROUP BY k.place"
+    for per, whom in _BY_WHOM.items()
+)
+_SELECT_SUMS = f"""
+WITH keys AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(%(keys)s AS json)) AS k(
+        place integer, seconds integer, per text, value text, currency text,
+        assets text[], networks text[], purposes text[]
+    )
+)
+{_SUMS}
+"""  # noqa: S608 - names of ours
+
+
+def period_sums(
+    connection: Connection,
+    keys: Sequence[PeriodKey],
+    *,
+    livemode: bool,
+    now: datetime,
+    apart: Sequence[str] = (),
+) -> dict[PeriodKey, int]:
+    """What each period adds up now, of all payouts but those set ``apart``; one statement."""
+    distinct = list(dict.fromkeys(keys))
+    if not distinct:
+        return {}
+    rows = [{"place": place, **key._asdict()} for place, key in enumerate(distinct)]
+    found = run(
+        connection,
+        _SELECT_SUMS,
+        {
+            "keys": msgspec.json.encode(rows).decode(),
+            "livemode": livemode,
+            "now": now,
+            "apart": list(apart),
+        },
+    )
+    sums = dict.fromkeys(distinct, 0)
+    for row in found.mappings():
+        sums[distinct[row["place"]]] = int(row["total"])
+    return sums

@@ -1,0 +1,54 @@
+"""Approvals: of which content, and which of them count."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from sakk.core.approval import Approval, approval_message, content_digest, standing
+
+CONTENT = {
+    "intent_id": "po_1",
+    "purpose": "payout",
+    "network": "eip155:1",
+    "asset": "eip155:1/slip44:60",
+    "destination": "0xAb",
+    "token_amount": "5",
+}
+DIGEST = content_digest(approval_message(**CONTENT))
+GIVEN = Approval(
+    id="apr_1",
+    account_id="acct_1",
+    livemode=False,
+    payout="po_1",
+    verdict="approve",
+    actor="per_1",
+    key="key_1",
+    role="approver",
+    method="totp",
+    digest=DIGEST,
+    public_key=None,
+    signature=None,
+    comment=None,
+    created=datetime(2026, 1, 1, tzinfo=UTC),
+)
+
+
+@pytest.mark.parametrize("field", [name for name in CONTENT if name != "destination"])
+def test_other_content_is_another_digest(field: str) -> None:
+    changed = CONTENT | {field: CONTENT[field] + "1"}
+    assert content_digest(approval_message(**changed)) != DIGEST
+
+
+def test_an_address_is_the_same_however_it_is_spelt() -> None:
+    assert approval_message(**CONTENT) == approval_message(**CONTENT | {"destination": "0xAB"})
+    assert content_digest(approval_message(**CONTENT | {"destination": "0xac"})) != DIGEST
+
+
+def test_only_approvals_of_this_content_in_this_role_count() -> None:
+    others = [
+        replace(GIVEN, verdict="reject"),
+        replace(GIVEN, digest="00"),
+        replace(GIVEN, role="admin"),
+    ]
+    assert standing([*others, GIVEN], digest=DIGEST, role="approver") == [GIVEN]
