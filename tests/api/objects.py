@@ -53,6 +53,19 @@ def create_objects(api: Api) -> Objects:
             "destination": {"network": NETWORK, "address": ADDRESS},
         },
     )
+    objects["payout_batch"] = _made(
+        api,
+        "/v1/payout_batches",
+        {
+            "lines": [
+                {
+                    "amount": 1_000_000,
+                    "currency": "usdc",
+                    "destination": {"network": NETWORK, "address": ADDRESS},
+                }
+            ]
+        },
+    )
     objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")

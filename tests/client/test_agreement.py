@@ -42,6 +42,8 @@ def test_the_server_has_every_list_and_filter(path: str) -> None:
     with SakkClient("sk_test_1") as client:
         if path.endswith("/deliveries"):
             method: Any = client.webhook_endpoints.deliveries
+        elif path.endswith("/payouts") and "batches" in path:
+            method = client.payout_batches.payouts
         else:
             method = getattr(client, path.removeprefix("/v1/")).list
     names = {

@@ -121,6 +121,14 @@ SCREENING = shown(
     reasons=[REASON],
 )
 
+LINE_ASKED = {
+    "amount": 5,
+    "currency": "usdc",
+    "destination": {"network": "eip155:84532", "address": "0x1"},
+    "reference": "INV-1",
+}
+BATCH = shown("payout_batch", status="processing", lines=1, totals=[])
+
 Call = Callable[[SakkClient], Resource]
 
 CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
@@ -200,6 +208,24 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"reason": "no"},
     ),
     (lambda c: c.payouts.retrieve("po/1"), PAYOUT, "GET /v1/payouts/po%2F1", None),
+    (
+        lambda c: c.payout_batches.create(lines=[LINE_ASKED], allow_duplicates=True),
+        BATCH,
+        "POST /v1/payout_batches",
+        {"lines": [LINE_ASKED], "allow_duplicates": True},
+    ),
+    (
+        lambda c: c.payout_batches.cancel("pob_1"),
+        BATCH,
+        "POST /v1/payout_batches/pob_1/cancel",
+        {},
+    ),
+    (
+        lambda c: c.payout_batches.retrieve("pob_1"),
+        BATCH,
+        "GET /v1/payout_batches/pob_1",
+        None,
+    ),
     (
         lambda c: c.transfers.create(amount=5, currency="usdc", destination="acct_2"),
         TRANSFER,
@@ -286,6 +312,12 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.payins.list(), PAYIN, "/v1/payins"),
     (lambda c: c.beneficiaries.list(), BENEFICIARY, "/v1/beneficiaries"),
     (lambda c: c.payouts.list(), PAYOUT, "/v1/payouts"),
+    (lambda c: c.payout_batches.list(), BATCH, "/v1/payout_batches"),
+    (
+        lambda c: c.payout_batches.payouts("pob_1"),
+        PAYOUT,
+        "/v1/payout_batches/pob_1/payouts",
+    ),
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),
     (lambda c: c.liability_epochs.list(), EPOCH, "/v1/liability_epochs"),

@@ -1,22 +1,29 @@
 """Payouts, as rules: what is reserved, what settles it, what may be called off, what is shown."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from sakk.core import chart
+from sakk.core.beneficiary import Destination, Wanted
 from sakk.core.chart import TransferCode
+from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid
+from sakk.core.network import Asset, Currency, Network
 from sakk.core.payout import (
     POLICY_BLOCKED,
+    SCHEDULE_MAX,
     HoldStatus,
     Payout,
+    PayoutRequest,
     PayoutStatus,
+    Terms,
     approved_content,
     debited,
     decided,
     delivered,
+    draft,
     facts_of,
     hold_posting,
     is_cancelable,
@@ -117,6 +124,7 @@ def test_what_is_shown() -> None:
     assert shown["destination"] == {
         "network": "eip155:84532",
         "address": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+        "beneficiary": None,
     }
     assert shown["amount_decimal"] == "5.000000"
     assert shown["token_amount"] == "5000000"
@@ -205,3 +213,145 @@ def test_what_a_policy_and_its_approvers_see() -> None:
         DESTINATION,
         str(row.token_amount),
     ]
+
+
+def terms(**changes: Any) -> Terms:
+    """One network with USDC at 6 decimals, and a coarse token of 2 for ``usdt``."""
+    network = Network(
+        network="eip155:84532",
+        name="Base Sepolia",
+        family="eip155",
+        livemode=False,
+        enabled=True,
+        rpc_urls=[],
+        confirmations=2,
+        block_seconds=2,
+        poll_milliseconds=100,
+        start_block=None,
+        native_asset="eip155:84532/slip44:60",
+        bloom="none",
+        created=MOMENT,
+    )
+    usdc = Asset(
+        asset=ASSET,
+        network=network.network,
+        contract=ASSET.partition("erc20:")[2],
+        currency="usdc",
+        symbol="USDC",
+        decimals=6,
+        quirks=[],
+        payin_enabled=True,
+        payout_enabled=True,
+        sweep_minimum=1,
+        eip712_name=None,
+        eip712_version=None,
+        created=MOMENT,
+        payout_minimum=1_000,
+    )
+    coarse = replace(usdc, asset="eip155:84532/erc20:0xc0", contract="0xc0", currency="usdt")
+    coarse = replace(coarse, symbol="USDT", decimals=2, payout_minimum=0)
+    found = Terms(
+        networks={network.network: network},
+        assets={(network.network, "usdc"): usdc, (network.network, "usdt"): coarse},
+        currencies={
+            code: Currency(code, code.upper(), "coin", 6, 1, 1, MOMENT) for code in ("usdc", "usdt")
+        },
+        contracts={network.network: frozenset({str(usdc.contract), "0xc0"})},
+        treasury=frozenset({"0x" + "aa" * 20}),
+    )
+    return replace(found, **changes)
+
+
+def request(**changes: Any) -> PayoutRequest:
+    wanted = Wanted(network="eip155:84532", address=DESTINATION)
+    return replace(PayoutRequest(5_000_000, "usdc", wanted), **changes)
+
+
+def place(network: str = "eip155:84532", address: str = DESTINATION) -> Destination:
+    return Destination(network, address, None)
+
+
+def drafted(asked: PayoutRequest, **changes: Any) -> Payout:
+    return draft(
+        asked,
+        changes.pop("to", place()),
+        terms(**changes),
+        identifier="po_1",
+        account_id="acct_1",
+        livemode=False,
+        now=MOMENT,
+    )
+
+
+def test_a_request_becomes_a_payout() -> None:
+    assert drafted(request(metadata={"order": "7"})) == payout()
+    assert drafted(request()).metadata == {}
+
+
+def test_a_draft_knows_its_line_and_its_time() -> None:
+    later = MOMENT + timedelta(days=30)
+    row = draft(
+        request(reference="INV-1", scheduled_at=later),
+        replace(place(), beneficiary="ben_1"),
+        terms(),
+        identifier="po_1",
+        account_id="acct_1",
+        livemode=False,
+        now=MOMENT,
+        batch="pob_1",
+        line=3,
+    )
+    assert (row.batch, row.line, row.reference, row.scheduled_at) == ("pob_1", 3, "INV-1", later)
+    assert row.beneficiary == "ben_1"
+    shown = public(row, operator=False)
+    assert (shown["batch"], shown["line"], shown["reference"]) == ("pob_1", 3, "INV-1")
+    assert shown["scheduled_at"] == int(later.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [
+        (place("eip155:1"), "not an enabled network"),
+        (place(address=ASSET.partition("erc20:")[2]), "own contract"),
+        (place(address="0x" + "aa" * 20), "treasury"),
+        (ParameterInvalid("no such", param="destination[address]"), "no such"),
+    ],
+)
+def test_where_nothing_is_sent(to: Destination | InvalidRequest, says: str) -> None:
+    with pytest.raises(ParameterInvalid, match=says) as caught:
+        drafted(request(), to=to)
+    assert caught.value.param == "destination[address]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "param", "says"),
+    [
+        ({"currency": "eur"}, "currency", "It offers: usdc, usdt"),
+        ({"currency": "usdt", "amount": 12_345}, "amount", "2 decimal places"),
+        ({"amount": 999}, "amount", "0.000999 usdc would arrive.*0.001000 usdc"),
+        ({"scheduled_at": MOMENT}, "scheduled_at", "past"),
+        ({"scheduled_at": MOMENT + SCHEDULE_MAX * 2}, "scheduled_at", "more than 366 days"),
+    ],
+)
+def test_what_can_not_be_asked_for(changes: dict[str, Any], param: str, says: str) -> None:
+    with pytest.raises(InvalidRequest, match=says) as caught:
+        drafted(request(**changes))
+    assert caught.value.param == param
+
+
+def test_a_network_may_offer_nothing() -> None:
+    with pytest.raises(ParameterInvalid, match="It offers: nothing"):
+        drafted(request(), assets={})
+
+
+def test_the_fee_is_locked_in() -> None:
+    assert drafted(request(), fees={ASSET: 20_000}).fee == 20_000
+    receiver = drafted(request(fee_mode="receiver"), fees={ASSET: 20_000})
+    assert (receiver.amount, receiver.fee, receiver.token_amount) == (5_000_000, 20_000, 4_980_000)
+
+
+@pytest.mark.parametrize(("amount", "says"), [(20_000, "takes the whole"), (20_999, "least")])
+def test_a_fee_that_eats_the_payout_is_refused(amount: int, says: str) -> None:
+    with pytest.raises(AmountTooSmall, match=says) as caught:
+        drafted(request(amount=amount, fee_mode="receiver"), fees={ASSET: 20_000})
+    assert caught.value.param == "amount"

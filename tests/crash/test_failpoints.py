@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from eth_utils.crypto import keccak
 
 from sakk.client.liability import verify as verify_proof
 from sakk.flow.adoption import adopt
@@ -135,6 +136,38 @@ def canceled_payout(house: House, merchant: Merchant) -> Compare:
         merchant.compare_event("payout.canceled", waiting["id"])
         with house.payer(1) as wallet:
             assert transfers(wallet, house.token(index=1), receiver=job.beneficiary) == []
+
+    return compare
+
+
+def payout_batch(house: House, merchant: Merchant) -> Compare:
+    """Several payouts in one request, which dies before and after their money is held."""
+    network = house.network(0)["network"]
+    addresses = ["0x" + keccak(text=f"line {number}")[-20:].hex() for number in range(3)]
+    body = {
+        "lines": [
+            {
+                "amount": 1_000_000 + number,
+                "currency": "usdc",
+                "reference": f"line-{number}",
+                "destination": {"network": network, "address": address},
+            }
+            for number, address in enumerate(addresses)
+        ]
+    }
+    made = merchant.client.post("/v1/payout_batches", body)
+    merchant.balance_units -= sum(1_000_000 + number for number in range(3))
+    found = merchant.client.get(f"/v1/payout_batches/{made['id']}/payouts")["data"]
+    for each in found:
+        merchant.await_event("payout.posted", each["id"])
+
+    def compare() -> None:
+        shown = merchant.client.get(f"/v1/payout_batches/{made['id']}")
+        assert [(each["status"], each["count"]) for each in shown["totals"]] == [("posted", 3)]
+        assert query(house, "SELECT count(*) FROM payouts WHERE batch IS NOT NULL") == [(3,)]
+        for number, address in enumerate(addresses):
+            got = transfers(merchant.wallet, house.token(), receiver=address)
+            assert [each["units"] for each in got] == [1_000_000 + number]
 
     return compare
 
@@ -276,6 +309,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (book_transfer, ("transfer.post",)),
     (canceled_payout, ("payout.release",)),
     (frozen_payout, ("freeze.signer",)),
+    (payout_batch, ("payout_batch.hold",)),
     (reversed_payment, ("payin.reverse",)),
     (outflow, ("outflow.post",)),
     (adopted_surplus, ("adoption.post",)),

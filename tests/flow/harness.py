@@ -43,13 +43,14 @@ from tests.flow.wiring import (
 from sakk.core import caip, chart, evm
 from sakk.core.account import AccountKind
 from sakk.core.balance import BalanceTransaction
+from sakk.core.beneficiary import Wanted
 from sakk.core.chart import LedgerAccount
 from sakk.core.event import event_type
 from sakk.core.network import Asset, Currency, CurrencyKind, Network, Quirk
 from sakk.core.outflow import Outflow
 from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent, Quote, quote_of
-from sakk.core.payout import Payout
+from sakk.core.payout import Payout, PayoutRequest
 from sakk.core.reconcile import Proof
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
@@ -57,12 +58,10 @@ from sakk.flow import account as accounts
 from sakk.flow import customer as customers
 from sakk.flow import payin as payin_flow
 from sakk.flow import payment, payout
-from sakk.flow.beneficiary import Wanted
 from sakk.flow.book import Books
 from sakk.flow.build import WAIT_TURN
 from sakk.flow.context import Parts
 from sakk.flow.payment import PaymentRequest
-from sakk.flow.payout import PayoutRequest
 from sakk.flow.reconcile import reconcile
 from sakk.flow.stage import Stage
 from sakk.ledger.projection import Projector, wait_projected

@@ -30,6 +30,7 @@ from sakk.api import (
     payin,
     payment,
     payout,
+    payout_batch,
     screening,
     transfer,
     webhook,
@@ -78,6 +79,7 @@ RESOURCES: tuple[Resource, ...] = (
     payin.resource,
     beneficiary.resource,
     payout.resource,
+    payout_batch.resource,
     transfer.resource,
     balance.resource,
     balance.transactions,
@@ -216,7 +218,7 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
     async def endpoint(request: HttpRequest) -> HttpResponse:
         began = time.perf_counter()
         try:
-            body = await read_whole(request, settings.body_bytes_max)
+            body = await read_whole(request, route.body_bytes_max or settings.body_bytes_max)
         except SakkError as error:
             answer = refusal(error, request_id=request_id(request), public_url=settings.public_url)
         else:

@@ -24,6 +24,7 @@ class Token(Shape):
     decimals: int
     payin_enabled: bool
     payout_enabled: bool
+    payout_minimum: str
 
 
 class NetworkShape(Shape):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import (
@@ -14,14 +14,16 @@ from sakk.api.parameters import (
     Metadata,
     Parameters,
     Strict,
+    Timestamp,
+    moment,
 )
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import payout as rules
+from sakk.core.beneficiary import Wanted
 from sakk.core.errors import ResourceMissing
 from sakk.core.metadata import merge
 from sakk.flow import payout as flow
-from sakk.flow.beneficiary import Wanted
 from sakk.store import payout as store
 from sakk.store.page import fetch_page
 
@@ -41,8 +43,8 @@ def _by_name(value: Any) -> Any:
     return {"beneficiary": value} if isinstance(value, str) else value
 
 
-class PayoutCreate(Parameters):
-    """A payout; with ``fee_mode`` sender the beneficiary receives exactly ``amount``."""
+class PayoutFields(Strict):
+    """What one payout is, asked for alone or as a line of a batch."""
 
     amount: Amount
     currency: CurrencyCode
@@ -50,6 +52,14 @@ class PayoutCreate(Parameters):
     fee_mode: Literal["sender", "receiver"] = "sender"
     description: LongText | None = None
     metadata: Metadata | None = None
+    scheduled_at: Annotated[
+        Timestamp | None,
+        Field(description="Not sent before; its money is reserved at once. At most a year ahead."),
+    ] = None
+
+
+class PayoutCreate(Parameters, PayoutFields):
+    """A payout; with ``fee_mode`` sender the beneficiary receives exactly ``amount``."""
 
 
 class PayoutReject(Parameters):
@@ -89,6 +99,7 @@ class PayoutShape(Shape):
     approver_role: str | None
     asset: str
     awaiting_approvals: bool
+    batch: str | None
     created: Created
     currency: str
     description: str | None
@@ -98,11 +109,15 @@ class PayoutShape(Shape):
     fee: int
     fee_mode: Literal["sender", "receiver"]
     initiator: str | None
+    line: Annotated[int | None, Field(description="Its line in the batch, from 1.")]
     livemode: Livemode
     metadata: ObjectMetadata
     network: str
     policy_version: str | None
+    quote: Annotated[str | None, Field(description="The quote that its fee was promised by.")]
+    reference: Annotated[str | None, Field(description="The caller's own name for the line.")]
     rule: str | None
+    scheduled_at: Annotated[int | None, Field(description="It is not sent before.")]
     screening: str | None
     status: rules.PayoutStatus
     token_amount: str
@@ -120,15 +135,7 @@ def create(context: Context, body: PayoutCreate) -> Document:
     """
     payout = flow.create(
         context.parts,
-        flow.PayoutRequest(
-            amount=body.amount,
-            currency=body.currency.lower(),
-            destination=Wanted(**body.destination.model_dump()),
-            fee_mode=body.fee_mode,
-            description=body.description,
-            metadata=merge({}, body.metadata or {}),
-            initiator=flow.Initiator(context.caller.key.id, context.caller.key.person),
-        ),
+        request_of(context, body),
         identifier=context.object_id("po"),
         account_id=context.account_id,
         livemode=context.livemode,
@@ -220,6 +227,23 @@ def reject(context: Context, payout: str, body: PayoutReject) -> Document:
         context.parts, payout, livemode=context.livemode, approve=False, reason=body.reason
     )
     return _shown(context, decided)
+
+
+def request_of(
+    context: Context, body: PayoutFields, *, reference: str | None = None
+) -> rules.PayoutRequest:
+    """What a payout's fields ask for."""
+    return rules.PayoutRequest(
+        amount=body.amount,
+        currency=body.currency.lower(),
+        destination=Wanted(**body.destination.model_dump()),
+        fee_mode=body.fee_mode,
+        description=body.description,
+        metadata=merge({}, body.metadata) if body.metadata else {},
+        reference=reference,
+        scheduled_at=moment(body.scheduled_at),
+        initiator=rules.Initiator(context.caller.key.id, context.caller.key.person),
+    )
 
 
 def _shown(context: Context, payout: rules.Payout) -> Document:

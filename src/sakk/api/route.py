@@ -70,6 +70,10 @@ class Route:
     expands: Mapping[str, Expander] = field(default_factory=dict)
     # What a posting takes besides: a model of many, and bodies of records.
     batch: type[Parameters] | None = None
+    # A body may be larger than the door's own limit, where thousands of lines are sent at once.
+    body_bytes_max: int | None = None
+    # The body may be a file, plain or in a form of several parts: the parameter ``file``.
+    takes_file: bool = False
 
     @property
     def scope(self) -> str:
@@ -107,18 +111,44 @@ class Resource:
         operator_only: bool = False,
         secret_key_only: bool = False,
         two_steps: bool = False,
+        body_bytes_max: int | None = None,
+        takes_file: bool = False,
     ) -> Callable[[H], H]:
         """A command: one transaction with its idempotency key, or two steps around the outside."""
         kind = Kind.two_steps if two_steps else Kind.command
         return self._register(
-            "POST", path, returns, operation, kind, operator_only, secret_key_only
+            "POST",
+            path,
+            returns,
+            operation,
+            kind,
+            operator_only,
+            secret_key_only,
+            body_bytes_max=body_bytes_max,
+            takes_file=takes_file,
         )
 
     def lookup(
-        self, path: str, *, returns: type[BaseModel], operation: str, operator_only: bool = False
+        self,
+        path: str,
+        *,
+        returns: type[BaseModel],
+        operation: str,
+        operator_only: bool = False,
+        body_bytes_max: int | None = None,
+        takes_file: bool = False,
     ) -> Callable[[H], H]:
         """An inquiry whose parameters are too many for a query string: it changes nothing."""
-        return self._register("POST", path, returns, operation, Kind.inquiry, operator_only)
+        return self._register(
+            "POST",
+            path,
+            returns,
+            operation,
+            Kind.inquiry,
+            operator_only,
+            body_bytes_max=body_bytes_max,
+            takes_file=takes_file,
+        )
 
     def posting(
         self,
@@ -170,6 +200,9 @@ class Resource:
         kind: Kind,
         operator_only: bool,
         secret_key_only: bool = False,
+        *,
+        body_bytes_max: int | None = None,
+        takes_file: bool = False,
     ) -> Callable[[H], H]:
         def register(handler: H) -> H:
             parameters, takes_parameters = _parameters(handler, method, path)
@@ -190,6 +223,8 @@ class Resource:
                     operator_only=operator_only,
                     secret_key_only=secret_key_only,
                     expands=self._expands,
+                    body_bytes_max=body_bytes_max,
+                    takes_file=takes_file,
                 )
             )
             return handler

@@ -9,6 +9,7 @@ from sakk.client.beneficiary import Beneficiaries
 from sakk.client.errors import ApiError
 from sakk.client.ledger import Ledger
 from sakk.client.payout import Payouts
+from sakk.client.payout_batch import PayoutBatches
 from sakk.client.resources import (
     Accounts,
     Balances,
@@ -119,6 +120,7 @@ class SakkClient:
         self.networks = Networks(transport)
         self.payins = PayIns(transport)
         self.payment_intents = PaymentIntents(transport)
+        self.payout_batches = PayoutBatches(transport)
         self.payouts = Payouts(transport)
         self.screenings = Screenings(transport)
         self.transfers = Transfers(transport)

@@ -330,6 +330,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     decimals: int
     payin_enabled: bool = True
     payout_enabled: bool = True
+    payout_minimum: str = "0"
 
 
 class Network(Resource, frozen=True, kw_only=True):

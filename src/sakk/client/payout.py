@@ -44,6 +44,11 @@ class Payout(Resource, frozen=True, kw_only=True):
     initiator: str | None = None
     policy_version: str | None = None
     rule: str | None = None
+    batch: Reference = None
+    line: int | None = None
+    quote: Reference = None
+    reference: str | None = None
+    scheduled_at: int | None = None
 
 
 class Payouts(Retrievable[Payout]):
@@ -61,11 +66,14 @@ class Payouts(Retrievable[Payout]):
         address: str | None = None,
         beneficiary: str | None = None,
         fee_mode: Literal["sender", "receiver"] | None = None,
+        scheduled_at: int | None = None,
         description: str | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Payout:
         """Send ``amount`` smallest units of a coin to an address on a network, or a beneficiary.
+
+        ``scheduled_at``, seconds since 1970: not before then; the money is reserved at once.
 
         If no answer comes, `ConnectionFailedError` carries the key under which the same payout can
         be sent again without paying twice. Raises `BalanceInsufficientError`.
@@ -78,6 +86,7 @@ class Payouts(Retrievable[Payout]):
                     {"network": network, "address": address, "beneficiary": beneficiary}
                 ),
                 "fee_mode": fee_mode,
+                "scheduled_at": scheduled_at,
                 "description": description,
                 "metadata": metadata,
             }

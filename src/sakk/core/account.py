@@ -135,7 +135,11 @@ def change_payout_settings(
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant of this Sakk."""
+    """A tenant of this Sakk.
+
+    ``payout_fee``: is it charged what the network takes (``core.quote.FeePolicy``)? None is what
+    the operator's own account says.
+    """
 
     id: str
     kind: str
@@ -146,6 +150,7 @@ class Account:
     payouts: dict[str, Any]
     metadata: dict[str, str]
     created: datetime
+    payout_fee: str | None = None
 
 
 def public_account(account: Account, *, livemode: bool) -> dict[str, Any]:

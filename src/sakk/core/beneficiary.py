@@ -50,6 +50,24 @@ class Beneficiary:
     created: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A destination as a caller writes it: an address on a network, or an entry of the book."""
+
+    address: str | None = None
+    network: str | None = None
+    beneficiary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a payout goes: ``address`` in lower case, and the entry that it is."""
+
+    network: str
+    address: str
+    beneficiary: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """An address that the account knows, and from where: an entry's id, or that it was paid."""

@@ -6,6 +6,8 @@ SakkError
 │   ├── ParameterUnknown      400
 │   ├── ParameterInvalid      400
 │   ├── BalanceInsufficient   400  (409 would be retried by the clients)
+│   ├── AmountTooSmall        400  what would arrive is under the asset's minimum
+│   ├── PayoutDuplicate       400  the same line, reference or batch was given before
 │   ├── UnexpectedState       400  the object is not in a state that allows this
 │   ├── ResourceMissing       404
 │   │   └── CursorMissing     400  a list's cursor names none of its rows
@@ -90,6 +92,25 @@ class BalanceInsufficient(InvalidRequest):
 
     code = "balance_insufficient"
     transient = True
+
+
+class AmountTooSmall(InvalidRequest):
+    """What would arrive is less than the asset's minimum, or the fee eats it.
+
+    Send at least what the message names; with `fee_mode` receiver the fee is taken off first.
+    """
+
+    code = "amount_too_small"
+
+
+class PayoutDuplicate(InvalidRequest):
+    """The same payout stands in the batch twice, or was asked for before.
+
+    Remove the line that the message names; if both are meant, allow it with `allow_duplicate` on
+    the line or `allow_duplicates` on the batch.
+    """
+
+    code = "payout_duplicate"
 
 
 class UnexpectedState(InvalidRequest):

@@ -113,6 +113,12 @@ PAYIN_SUSPENSE: Final = _register(
     "payin", "suspense", "A transfer stands in suspense until a person decides.", "operator"
 )
 
+PAYOUT_BATCH_CREATED: Final = _register(
+    "payout_batch", "created", "A batch of payouts was requested; each of them tells its own way."
+)
+PAYOUT_BATCH_CANCELED: Final = _register(
+    "payout_batch", "canceled", "What could be called off of a batch was."
+)
 PAYOUT_CREATED: Final = _register("payout", "created", "A payout was requested.")
 PAYOUT_APPROVED: Final = _register("payout", "approved", "The payout may be signed.")
 PAYOUT_SIGNED: Final = _register("payout", "signed", "The payout's transaction is signed.")

@@ -78,6 +78,7 @@ class Asset:
     """A token on a network by CAIP-19, listed by the operator. A symbol is never an identity.
 
     A payout of ``compare_above`` atomic units and more is confirmed when two providers say so.
+    ``sweep_minimum`` and ``payout_minimum`` in atomic units: less is not worth its gas.
     """
 
     asset: str
@@ -94,6 +95,7 @@ class Asset:
     eip712_version: str | None
     created: datetime
     compare_above: int | None = None
+    payout_minimum: int = 0
 
     @property
     def is_native(self) -> bool:
@@ -167,6 +169,7 @@ def public_network(
                 "decimals": asset.decimals,
                 "payin_enabled": asset.payin_enabled,
                 "payout_enabled": asset.payout_enabled,
+                "payout_minimum": str(asset.payout_minimum),
             }
             for asset in assets
             if asset.network == network.network and asset.contract is not None

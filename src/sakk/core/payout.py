@@ -4,19 +4,23 @@
 ``rejected | canceled | failed``, or ``unknown`` while the outcome is not known.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core import chart, money
 from sakk.core.approval import approval_message
+from sakk.core.beneficiary import Destination, Wanted
 from sakk.core.chart import TransferCode
+from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid
 from sakk.core.evm import checksum_address
+from sakk.core.network import Asset, Currency, Network
 from sakk.core.policy import Action, Decision, Facts
 from sakk.core.posting import Posting
 
+SCHEDULE_MAX = timedelta(days=366)
 # The merchant reads it: the rule itself is the operator's.
 POLICY_BLOCKED: Final = "The payout is not allowed by the policy of the operator."
 
@@ -51,7 +55,9 @@ class Payout:
 
     With ``fee_mode`` sender the beneficiary receives exactly ``amount`` and the account is debited
     ``amount + fee``; with receiver it receives ``amount - fee``. ``waits_for``: why an approved one
-    has no transaction yet, in words for the operator.
+    has no transaction yet, in words for the operator. ``batch`` and ``line`` (from 1) say where it
+    was asked for among others; ``reference`` is the caller's own name for it. No transaction is
+    made for it before ``scheduled_at``.
     """
 
     id: str
@@ -87,6 +93,12 @@ class Payout:
     failure_message: str | None = None
     description: str | None = None
     metadata: dict[str, str]
+    batch: str | None = None
+    line: int | None = None
+    reference: str | None = None
+    quote: str | None = None
+    scheduled_at: datetime | None = None
+    screened_at: datetime | None = None
     attempt: int = 0
     canceled_at: datetime | None = None
     confirmed_at: datetime | None = None
@@ -96,6 +108,179 @@ class Payout:
     lease_token: str | None = None
     lease_until: datetime | None = None
     created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Initiator:
+    """Who asks: an API key, and the person whose key it is."""
+
+    key: str | None = None
+    person: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutRequest:
+    """What a merchant asks to be sent; ``amount`` in the currency's smallest unit."""
+
+    amount: int
+    currency: str
+    destination: Wanted
+    fee_mode: str = "sender"
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    reference: str | None = None
+    scheduled_at: datetime | None = None
+    initiator: Initiator = Initiator()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What payouts of one mode are made of, read once for any number of them.
+
+    ``assets`` are the tokens that can be paid out, by network and currency; ``contracts`` every
+    listed token's, by network; ``fees`` what is charged, by asset, in its currency's unit.
+    """
+
+    networks: Mapping[str, Network]
+    assets: Mapping[tuple[str, str], Asset]
+    currencies: Mapping[str, Currency]
+    contracts: Mapping[str, frozenset[str]]
+    treasury: frozenset[str]
+    fees: Mapping[str, int] = field(default_factory=dict)
+
+
+def draft(
+    request: PayoutRequest,
+    place: Destination | InvalidRequest,
+    terms: Terms,
+    *,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+    batch: str | None = None,
+    line: int | None = None,
+) -> Payout:
+    """The payout that a request asks for, to ``place``, which is what its destination was found
+    to be; ParameterInvalid or AmountTooSmall with the field."""
+    if isinstance(place, InvalidRequest):
+        raise place
+    network = terms.networks.get(place.network)
+    if network is None:
+        raise ParameterInvalid(
+            f"{place.network!r} is not an enabled network. GET /v1/networks lists them.",
+            param="destination[address]",
+        )
+    check_destination(
+        place.address, contracts=terms.contracts[network.network], treasury=terms.treasury
+    )
+    asset = payable(terms, network=network.network, currency=request.currency)
+    check_schedule(request.scheduled_at, now)
+    currency = terms.currencies[asset.currency]
+    payout = Payout(
+        id=identifier,
+        account_id=account_id,
+        livemode=livemode,
+        amount=request.amount,
+        fee=terms.fees.get(asset.asset, 0),
+        currency=currency.currency,
+        decimals=currency.decimals,
+        network=network.network,
+        asset=asset.asset,
+        token_amount=0,
+        destination=place.address,
+        beneficiary=place.beneficiary,
+        fee_mode=request.fee_mode,
+        status=PayoutStatus.requested.value,
+        hold=HoldStatus.none.value,
+        initiator=request.initiator.key,
+        initiator_person=request.initiator.person,
+        description=request.description,
+        metadata=request.metadata or {},
+        batch=batch,
+        line=line,
+        reference=request.reference,
+        scheduled_at=request.scheduled_at,
+        created=now,
+    )
+    return replace(payout, token_amount=_token_amount(payout, asset))
+
+
+def check_destination(
+    destination: str, *, contracts: frozenset[str], treasury: frozenset[str]
+) -> None:
+    """Raise ParameterInvalid for an address, in lower case, where money would be lost or ours."""
+    param = "destination[address]"
+    if destination in contracts:
+        raise ParameterInvalid(
+            "This is a token's own contract: money sent there is lost. "
+            "Give the beneficiary's address.",
+            param=param,
+        )
+    if destination in treasury:
+        raise ParameterInvalid(
+            "This is this Sakk's own treasury. To pay another account here, use /v1/transfers.",
+            param=param,
+        )
+
+
+def payable(terms: Terms, *, network: str, currency: str) -> Asset:
+    """The token that pays a currency out on a network; ParameterInvalid says which there are."""
+    asset = terms.assets.get((network, currency))
+    if asset is not None:
+        return asset
+    offered = sorted(code for place, code in terms.assets if place == network)
+    raise ParameterInvalid(
+        f"{currency!r} can not be paid out on {network}. "
+        f"It offers: {', '.join(offered) or 'nothing'}.",
+        param="currency",
+    )
+
+
+def check_schedule(scheduled_at: datetime | None, now: datetime) -> None:
+    """ParameterInvalid for a time that is past, or more than a year ahead."""
+    if scheduled_at is None:
+        return
+    if scheduled_at <= now:
+        raise ParameterInvalid(
+            "scheduled_at is past. Leave it out to pay at once.", param="scheduled_at"
+        )
+    if scheduled_at > now + SCHEDULE_MAX:
+        raise ParameterInvalid(
+            f"scheduled_at is more than {SCHEDULE_MAX.days} days ahead. Schedule it later.",
+            param="scheduled_at",
+        )
+
+
+def _token_amount(payout: Payout, asset: Asset) -> int:
+    """Atomic units for exactly what is delivered; too little, or too fine for the token, fails."""
+    units, remainder = money.rescale(
+        delivered(payout), from_decimals=payout.decimals, to_decimals=asset.decimals
+    )
+    if payout.fee and payout.fee_mode == "receiver" and delivered(payout) <= 0:
+        raise AmountTooSmall(
+            f"The fee of {_worded(payout, payout.fee)} takes the whole amount. "
+            "Send more, or bear the fee with fee_mode sender.",
+            param="amount",
+        )
+    if remainder or units <= 0 or units > money.UNITS_MAX:
+        raise ParameterInvalid(
+            f"This amount can not be sent exactly in {asset.symbol}, which has {asset.decimals} "
+            "decimal places.",
+            param="amount",
+        )
+    if units < asset.payout_minimum:
+        least = money.format_decimal(asset.payout_minimum, asset.decimals)
+        raise AmountTooSmall(
+            f"{_worded(payout, delivered(payout))} would arrive, and the least that is sent is "
+            f"{least} {payout.currency}. Send more.",
+            param="amount",
+        )
+    return units
+
+
+def _worded(payout: Payout, units: int) -> str:
+    return f"{money.format_decimal(units, payout.decimals)} {payout.currency}"
 
 
 def debited(payout: Payout) -> int:
@@ -271,6 +456,7 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "approver_role": payout.approver_role if operator else None,
         "asset": payout.asset,
         "awaiting_approvals": is_awaiting_approvals(payout),
+        "batch": payout.batch,
         "created": int(payout.created.timestamp()),
         "currency": payout.currency,
         "description": payout.description,
@@ -284,11 +470,17 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "fee": payout.fee,
         "fee_mode": payout.fee_mode,
         "initiator": (payout.initiator_person or payout.initiator) if operator else None,
+        "line": payout.line,
         "livemode": payout.livemode,
         "metadata": payout.metadata,
         "network": payout.network,
         "policy_version": payout.policy_version if operator else None,
+        "quote": payout.quote,
+        "reference": payout.reference,
         "rule": payout.rule if operator else None,
+        "scheduled_at": None
+        if payout.scheduled_at is None
+        else int(payout.scheduled_at.timestamp()),
         "screening": payout.screening if operator else None,
         "status": payout.status,
         "token_amount": str(payout.token_amount),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sakk.core import beneficiary as rules
 from sakk.core import event as event_types
 from sakk.core.account import PayoutSettings
-from sakk.core.beneficiary import Beneficiary, Known
+from sakk.core.beneficiary import Beneficiary, Destination, Known, Wanted
 from sakk.core.errors import (
     InvalidRequest,
     ParameterInvalid,
@@ -27,24 +27,6 @@ from sakk.store import event as events
 DETAILS = ("name", "description")
 ADDRESS = "destination[address]"
 BENEFICIARY = "destination[beneficiary]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A destination as a caller writes it: an address on a network, or an entry of the book."""
-
-    address: str | None = None
-    network: str | None = None
-    beneficiary: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a payout goes: ``address`` in lower case, and the entry that it is."""
-
-    network: str
-    address: str
-    beneficiary: str | None
 
 
 def create(

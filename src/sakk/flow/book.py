@@ -27,6 +27,8 @@ from sakk.store.failpoint import failpoint
 from sakk.store.ledger import AccountName, remember_accounts
 
 AMOUNT_WHOLE = (1 << 128) - 1
+# Holds are of one leg each: so many go to the ledger, and to its journal, at once.
+HOLDS_MAX = BATCH_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +96,33 @@ class Books:
 
     def settle_hold(self, hold: PostingSet, *, step: str, attempt: int, void: bool) -> Outcome:
         """Post the whole of a pending set's first leg, or void it."""
+        return self.settle_holds([(hold, attempt)], step=step, void=void)[0]
+
+    def settle_holds(
+        self, holds: Sequence[tuple[PostingSet, int]], *, step: str, void: bool
+    ) -> list[Outcome]:
+        """Settle many holds, each for itself, given with the attempt; one outcome a hold."""
         flag = TransferFlags.void_pending if void else TransferFlags.post_pending
-        row = ids.decode(hold.row_id)[1]
-        result = self._ledger.create_transfers(
-            [
-                Transfer(
-                    id=transfer_id(hold.row_id, step, leg=0, attempt=attempt),
-                    debit_account_id=0,
-                    credit_account_id=0,
-                    amount=0 if void else AMOUNT_WHOLE,
-                    unit=0,
-                    code=0,
-                    flags=flag,
-                    pending_id=hold.transfer_id(0),
-                    user_data=row,
-                )
-            ]
-        )[0]
-        return Outcome(None if result.status.accepted else result.status)
+        outcomes: list[Outcome] = []
+        for first in range(0, len(holds), BATCH_MAX):
+            results = self._ledger.create_transfers(
+                [
+                    Transfer(
+                        id=transfer_id(hold.row_id, step, leg=0, attempt=attempt),
+                        debit_account_id=0,
+                        credit_account_id=0,
+                        amount=0 if void else AMOUNT_WHOLE,
+                        unit=0,
+                        code=0,
+                        flags=flag,
+                        pending_id=hold.transfer_id(0),
+                        user_data=ids.decode(hold.row_id)[1],
+                    )
+                    for hold, attempt in holds[first : first + BATCH_MAX]
+                ]
+            )
+            outcomes += [Outcome(None if each.status.accepted else each.status) for each in results]
+        return outcomes
 
     def amount_moved(self, transfer_id: int) -> int:
         """What a balancing transfer really moved; 0 if it does not exist."""

@@ -1,11 +1,12 @@
 """Hold: finish the reservations that a request left behind, and give back what is not needed."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.flow.book import HOLDS_MAX, Outcome
 from sakk.flow.context import Parts
-from sakk.flow.payout import hold, hold_set
+from sakk.flow.payout import hold_set, record_holds
 from sakk.flow.stage import Stage
 from sakk.ledger.types import CreateTransferStatus
 from sakk.store import payout as store
@@ -13,7 +14,7 @@ from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
 
-BATCH_MAX = 200
+BATCH_MAX = 1_000
 # A request makes its own hold; only what is older was left behind by a crash.
 HOLD_LEFT_TO_REQUEST = timedelta(seconds=5)
 
@@ -35,11 +36,14 @@ def hold_stage(parts: Parts) -> Stage:
                 table.c.created < now - HOLD_LEFT_TO_REQUEST,
                 token=token,
                 now=now,
-                limit=BATCH_MAX,
+                limit=HOLDS_MAX,
             )
+        if not rows:
+            return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
-            for row in rows:
-                hold(parts, row)
+            outcomes = parts.books.post([hold_set(row) for row in rows])
+            with parts.database.begin() as connection:
+                record_holds(connection, list(zip(rows, outcomes, strict=True)), now=parts.clock())
         return len(rows)
 
     return Stage("payout.hold", run)
@@ -68,30 +72,34 @@ def release_stage(parts: Parts) -> Stage:
                 now=parts.clock(),
                 limit=BATCH_MAX,
             )
+        if not rows:
+            return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
-            for row in rows:
-                _release(parts, row, token=token)
+            failpoint("payout.release.before")
+            outcomes = parts.books.settle_holds(
+                [(hold_set(row), row.attempt) for row in rows], step="release", void=True
+            )
+            failpoint("payout.release.after")
+        released = [
+            _released(row, outcome, now=parts.clock())
+            for row, outcome in zip(rows, outcomes, strict=True)
+        ]
+        with parts.database.begin() as connection:
+            settle(connection, table, released, token=token)
         return len(rows)
 
     return Stage("payout.release", run)
 
 
-def _release(parts: Parts, row: Payout, *, token: str) -> None:
-    """Void one hold; a void that was journalled before is booked already."""
-    failpoint("payout.release.before")
-    outcome = parts.books.settle_hold(hold_set(row), step="release", attempt=row.attempt, void=True)
-    failpoint("payout.release.after")
+def _released(row: Payout, outcome: Outcome, *, now: datetime) -> dict[str, Any]:
+    """What becomes of a row whose hold was to be voided; a void of before is as good as one now."""
     done = outcome.booked or (
         outcome.refusal is CreateTransferStatus.pending_transfer_already_voided
     )
-    change: dict[str, Any] = {"id": row.id, "hold": HoldStatus.voided.value}
-    if not done:
-        change = {
-            "id": row.id,
-            "hold": row.hold,
-            "attempt": row.attempt + 1,
-            "failures": row.failures + 1,
-            "retry_at": parts.clock() + retry_delay(row.failures),
-        }
-    with parts.database.begin() as connection:
-        settle(connection, store.payouts, [change], token=token)
+    return {
+        "id": row.id,
+        "hold": HoldStatus.voided.value if done else row.hold,
+        "attempt": row.attempt if done else row.attempt + 1,
+        "failures": 0 if done else row.failures + 1,
+        "retry_at": None if done else now + retry_delay(row.failures),
+    }

@@ -5,27 +5,19 @@ row, so a request that is repeated after a crash reserves once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
 from sakk.core import event, money
 from sakk.core import payout as rules
-from sakk.core.errors import (
-    BalanceInsufficient,
-    InvalidRequest,
-    ParameterInvalid,
-    ResourceMissing,
-    UnexpectedState,
-)
+from sakk.core.errors import BalanceInsufficient, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
-from sakk.core.network import Asset, Currency
-from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.network import Asset
+from sakk.core.payout import HoldStatus, Payout, PayoutRequest, PayoutStatus, Terms
 from sakk.flow import beneficiary
-from sakk.flow.beneficiary import Wanted
-from sakk.flow.book import PostingSet
+from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.ledger.types import TransferFlags
@@ -34,30 +26,6 @@ from sakk.store import event as events
 from sakk.store import payout as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
-
-BATCH_MAX = 200
-FEE_MODES = ("sender", "receiver")
-
-
-@dataclass(frozen=True, slots=True)
-class Initiator:
-    """Who asks: an API key, and the person whose key it is."""
-
-    key: str | None = None
-    person: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutRequest:
-    """What a merchant asks to be sent; ``amount`` in the currency's smallest unit."""
-
-    amount: int
-    currency: str
-    destination: Wanted
-    fee_mode: str = "sender"
-    description: str | None = None
-    metadata: dict[str, str] | None = None
-    initiator: Initiator = Initiator()
 
 
 def create(
@@ -78,9 +46,13 @@ def create(
     with parts.database.begin() as connection:
         payout = store.find(connection, identifier, account_id=account_id, livemode=livemode)
         if payout is None:
-            fresh = _new_payout(
-                connection,
+            [place] = beneficiary.resolve(
+                connection, [request.destination], account_id=account_id, livemode=livemode, now=now
+            )
+            fresh = rules.draft(
                 request,
+                place,
+                read_terms(connection, livemode=livemode),
                 identifier=identifier,
                 account_id=account_id,
                 livemode=livemode,
@@ -177,102 +149,26 @@ def payout_event(payout: Payout, name: str, request_id: str | None = None) -> Ne
     )
 
 
-def check_destination(
-    destination: str, *, assets: Sequence[Asset], treasury: Sequence[str]
-) -> None:
-    """Raise ParameterInvalid for an address, in lower case, where money would be lost or ours."""
-    param = "destination[address]"
-    if any(destination == asset.contract for asset in assets):
-        raise ParameterInvalid(
-            "This is a token's own contract: money sent there is lost. "
-            "Give the beneficiary's address.",
-            param=param,
-        )
-    if destination in treasury:
-        raise ParameterInvalid(
-            "This is this Sakk's own treasury. To pay another account here, use /v1/transfers.",
-            param=param,
-        )
-
-
-def _new_payout(
-    connection: Connection,
-    request: PayoutRequest,
-    *,
-    identifier: str,
-    account_id: str,
-    livemode: bool,
-    now: datetime,
-) -> Payout:
-    [place] = beneficiary.resolve(
-        connection, [request.destination], account_id=account_id, livemode=livemode, now=now
-    )
-    if isinstance(place, InvalidRequest):
-        raise place
-    found = network.find_network(connection, place.network)
-    if found is None or not found.enabled or found.livemode != livemode:
-        raise ParameterInvalid(
-            f"{place.network!r} is not an enabled network. GET /v1/networks lists them.",
-            param="destination[address]",
-        )
-    assets = network.list_assets(connection, network=place.network)
-    treasury = [each.address for each in address.list_treasury(connection)]
-    check_destination(place.address, assets=assets, treasury=treasury)
-    currencies = {each.currency: each for each in network.list_currencies(connection)}
-    asset, currency = _payable(request, place.network, assets, currencies)
-    payout = Payout(
-        id=identifier,
-        account_id=account_id,
-        livemode=livemode,
-        amount=request.amount,
-        fee=0,
-        currency=currency.currency,
-        decimals=currency.decimals,
-        network=found.network,
-        asset=asset.asset,
-        token_amount=0,
-        destination=place.address,
-        beneficiary=place.beneficiary,
-        fee_mode=request.fee_mode,
-        status=PayoutStatus.requested.value,
-        hold=HoldStatus.none.value,
-        initiator=request.initiator.key,
-        initiator_person=request.initiator.person,
-        description=request.description,
-        metadata=request.metadata or {},
-        created=now,
-    )
-    return replace(payout, token_amount=_token_amount(payout, asset))
-
-
-def _payable(
-    request: PayoutRequest, network_name: str, assets: list[Asset], currencies: dict[str, Currency]
-) -> tuple[Asset, Currency]:
+def read_terms(connection: Connection, *, livemode: bool) -> Terms:
+    """What payouts may be made of now."""
+    assets = network.list_assets(connection)
+    found = network.list_networks(connection, livemode=livemode)
+    payable: dict[tuple[str, str], Asset] = {}
     for asset in assets:
-        if asset.currency == request.currency and asset.payout_enabled and asset.contract:
-            return asset, currencies[asset.currency]
-    offered = sorted(
-        {asset.currency for asset in assets if asset.payout_enabled and asset.contract}
+        if asset.payout_enabled and asset.contract:
+            payable.setdefault((asset.network, asset.currency), asset)
+    return Terms(
+        networks={each.network: each for each in found if each.enabled},
+        assets=payable,
+        currencies={each.currency: each for each in network.list_currencies(connection)},
+        contracts={
+            place.network: frozenset(
+                each.contract for each in assets if each.contract and each.network == place.network
+            )
+            for place in found
+        },
+        treasury=frozenset(each.address for each in address.list_treasury(connection)),
     )
-    raise ParameterInvalid(
-        f"{request.currency!r} can not be paid out on {network_name}. "
-        f"It offers: {', '.join(offered) or 'nothing'}.",
-        param="currency",
-    )
-
-
-def _token_amount(payout: Payout, asset: Asset) -> int:
-    """Atomic units for exactly the amount; a token too coarse for it is refused."""
-    units, remainder = money.rescale(
-        rules.delivered(payout), from_decimals=payout.decimals, to_decimals=asset.decimals
-    )
-    if remainder or units <= 0 or units > money.UNITS_MAX:
-        raise ParameterInvalid(
-            f"This amount can not be sent exactly in {asset.symbol}, which has {asset.decimals} "
-            "decimal places.",
-            param="amount",
-        )
-    return units
 
 
 def _insert(parts: Parts, fresh: Payout, request_id: str | None, *, now: datetime) -> Payout:
@@ -312,34 +208,45 @@ def _insufficient(payout: Payout, available: int | None = None) -> BalanceInsuff
 
 def hold(parts: Parts, payout: Payout) -> Payout:
     """Reserve the money and record what the ledger said; repeated, it changes nothing more."""
-    outcome = parts.books.post([hold_set(payout)])[0]
+    [outcome] = parts.books.post([hold_set(payout)])
     failpoint("payout.hold.after")
-    now = parts.clock()
     with parts.database.begin() as connection:
-        current = store.lock_one(connection, payout.id)
-        assert current is not None
-        if current.hold != HoldStatus.none:
-            return current
-        if outcome.booked:
-            held = replace(current, hold=HoldStatus.held.value)
-            update_records(connection, store.payouts, [_hold_fields(held)])
-            wake(connection, "payout.screen", "payout.release")
-            return held
-        refused = replace(
-            current,
+        record_holds(connection, [(payout, outcome)], now=parts.clock())
+        current = store.find(
+            connection, payout.id, account_id=payout.account_id, livemode=payout.livemode
+        )
+    assert current is not None
+    return current
+
+
+def record_holds(
+    connection: Connection, answered: Sequence[tuple[Payout, Outcome]], *, now: datetime
+) -> None:
+    """Write what the ledger said of holds, where it does not stand yet.
+
+    Two statements for any number of them; whoever repeats a hold is told the same, so the first
+    to write is right.
+    """
+    held = [payout.id for payout, outcome in answered if outcome.booked]
+    refused = [
+        replace(
+            payout,
             hold=HoldStatus.refused.value,
             status=PayoutStatus.rejected.value,
-            failure_code="balance_insufficient",
+            failure_code=BalanceInsufficient.code,
             failure_message="The balance did not cover the payout.",
         )
-        update_records(connection, store.payouts, [_hold_fields(refused)])
-        events.append(connection, [payout_event(refused, event.PAYOUT_REJECTED)], now=now)
-        return refused
-
-
-def _hold_fields(payout: Payout) -> dict[str, Any]:
-    fields = ("id", "hold", "status", "failure_code", "failure_message")
-    return {**{name: getattr(payout, name) for name in fields}, "lease_until": None}
+        for payout, outcome in answered
+        if not outcome.booked
+    ]
+    store.mark_held(connection, held)
+    written = store.mark_refused(connection, refused)
+    events.append(
+        connection,
+        [payout_event(each, event.PAYOUT_REJECTED) for each in refused if each.id in written],
+        now=now,
+    )
+    wake(connection, "payout.screen", "payout.release")
 
 
 def _write_status(connection: Connection, payouts: Sequence[Payout]) -> None:

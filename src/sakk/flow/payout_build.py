@@ -31,6 +31,7 @@ def payout_build_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         token = new_id("lease")
+        now = parts.clock()
         with parts.database.begin() as connection:
             rows = claim(
                 connection,
@@ -40,8 +41,9 @@ def payout_build_stage(parts: Parts) -> Stage:
                 table.c.hold == HoldStatus.held.value,
                 table.c.transaction.is_(None),
                 freezes.payout_may_go(),
+                payouts.is_due(now),
                 token=token,
-                now=parts.clock(),
+                now=now,
                 limit=BATCH_MAX,
             )
             treasury = address.list_treasury(connection)

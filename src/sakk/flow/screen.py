@@ -6,6 +6,7 @@ held pay-in's money goes to quarantine, and its merchant is told no more than ``
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -122,7 +123,7 @@ def payout_screen_stage(parts: Parts) -> Stage:
                 connection,
                 table,
                 Payout,
-                table.c.status == PayoutStatus.requested.value,
+                (table.c.status == PayoutStatus.requested.value) | payouts.is_stale(now),
                 table.c.hold == HoldStatus.held.value,
                 ~table.c.under_review,
                 token=token,
@@ -140,9 +141,10 @@ def payout_screen_stage(parts: Parts) -> Stage:
             happened: list[NewEvent] = []
             judged: list[Payout] = []
             for row, screening in zip(rows, verdicts, strict=True):
-                after = _judged(row, screening.id, screening.verdict)
+                after = _judged(row, screening.id, screening.verdict, now=now)
                 judged.append(after)
-                if not after.under_review:
+                # One that was screened before its time, and is clear at it too, is where it was.
+                if not after.under_review and row.screened_at is None:
                     happened.append(payout_event(after, event.PAYOUT_SCREENED))
             settle(
                 connection,
@@ -152,7 +154,9 @@ def payout_screen_stage(parts: Parts) -> Stage:
                         "id": row.id,
                         "status": row.status,
                         "screening": row.screening,
+                        "screened_at": row.screened_at,
                         "under_review": row.under_review,
+                        "decided_at": row.decided_at,
                     }
                     for row in judged
                 ],
@@ -179,9 +183,19 @@ def _payout_request(row: Payout, sender: str) -> ScreeningRequest:
     )
 
 
-def _judged(row: Payout, screening: str, verdict: str) -> Payout:
+def _judged(row: Payout, screening: str, verdict: str, *, now: datetime) -> Payout:
+    """What a verdict makes of it.
+
+    A scheduled one that is clear again stays as approved as it was; one that is not needs a person
+    and then the policy anew, whatever was approved before.
+    """
+    judged = replace(row, screening=screening, screened_at=now)
     match Verdict(verdict):
+        case Verdict.clear if row.status == PayoutStatus.requested:
+            return replace(judged, status=PayoutStatus.screened.value)
         case Verdict.clear:
-            return replace(row, screening=screening, status=PayoutStatus.screened.value)
+            return judged
         case Verdict.review | Verdict.block:
-            return replace(row, screening=screening, under_review=True)
+            return replace(
+                judged, status=PayoutStatus.requested.value, under_review=True, decided_at=None
+            )

@@ -22,6 +22,7 @@ accounts = Table(
     Column("payouts", Document, nullable=False, server_default=text("'{}'")),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("payout_fee", Text),
 )
 
 

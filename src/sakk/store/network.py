@@ -86,6 +86,7 @@ assets = Table(
     Column("eip712_version", Text),
     Column("created", Timestamp, nullable=False),
     Column("compare_above", Units),
+    Column("payout_minimum", Units, nullable=False, server_default="0"),
 )
 
 cursors = Table(
@@ -213,7 +214,14 @@ def put_network(connection: Connection, network: Network) -> None:
 _NETWORK_FIXED = {"network", "family", "native_asset", "created"}
 
 
-_ASSET_SETTINGS = ("quirks", "payin_enabled", "payout_enabled", "sweep_minimum", "compare_above")
+_ASSET_SETTINGS = (
+    "quirks",
+    "payin_enabled",
+    "payout_enabled",
+    "sweep_minimum",
+    "compare_above",
+    "payout_minimum",
+)
 
 
 def put_asset(connection: Connection, asset: Asset) -> None:

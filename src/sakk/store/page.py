@@ -38,11 +38,13 @@ def fetch_page(
     livemode: bool | None,
     page: PageRequest,
     filters: Sequence[ColumnElement[bool]] = (),
+    oldest_first: bool = False,
 ) -> tuple[list[T], bool]:
     """One page of a table with ``id`` and ``created``: rows newest first, and is there more?
 
     ``make`` takes the columns by name. ``account_id`` None means every account's rows, ``livemode``
-    None a table without modes. Raises CursorMissing (400) for a cursor that names no row of these.
+    None a table without modes. ``oldest_first`` is for what has an order of its own, as lines have.
+    Raises CursorMissing (400) for a cursor that names no row of these.
     """
     conditions: list[ColumnElement[bool]] = list(filters)
     if account_id is not None:
@@ -56,13 +58,19 @@ def fetch_page(
     conditions.extend(_created(table, page))
     statement = select(table).limit(page.limit + 1)
     if page.ending_before is not None:
-        statement = statement.where(*conditions, table.c.id > page.ending_before)
-        rows = _rows(connection, statement.order_by(table.c.id.asc()), make)
+        statement = statement.where(*conditions, _beyond(table, page.ending_before, oldest_first))
+        order = table.c.id.desc() if oldest_first else table.c.id.asc()
+        rows = _rows(connection, statement.order_by(order), make)
         return rows[: page.limit][::-1], len(rows) > page.limit
     if page.starting_after is not None:
-        conditions.append(table.c.id < page.starting_after)
-    rows = _rows(connection, statement.where(*conditions).order_by(table.c.id.desc()), make)
+        conditions.append(_beyond(table, page.starting_after, not oldest_first))
+    order = table.c.id.asc() if oldest_first else table.c.id.desc()
+    rows = _rows(connection, statement.where(*conditions).order_by(order), make)
     return rows[: page.limit], len(rows) > page.limit
+
+
+def _beyond(table: Table, cursor: str, older: bool) -> ColumnElement[bool]:
+    return table.c.id < cursor if older else table.c.id > cursor
 
 
 def page_of(

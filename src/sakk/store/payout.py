@@ -1,10 +1,26 @@
 """Payouts: rows and queries."""
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, func, select, text
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.payout import Payout
-from sakk.store.database import fetch_one, row_of
+from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.store.database import among, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -42,6 +58,12 @@ payouts = Table(
     Column("failure_message", Text),
     Column("description", Text),
     Column("metadata", Document, nullable=False),
+    Column("batch", Text),
+    Column("line", Integer),
+    Column("reference", Text),
+    Column("quote", Text),
+    Column("scheduled_at", Timestamp),
+    Column("screened_at", Timestamp),
     Column("canceled_at", Timestamp),
     Column("confirmed_at", Timestamp),
     Column("posted_at", Timestamp),
@@ -71,6 +93,21 @@ payouts = Table(
         "decided_at",
         postgresql_where=text("decided_at IS NOT NULL"),
     ),
+    # A line of a batch is one payout, whatever is repeated.
+    Index(
+        "uq_payouts_batch",
+        "batch",
+        "line",
+        unique=True,
+        postgresql_where=text("batch is not null"),
+    ),
+    Index(
+        "ix_payouts_reference",
+        "account_id",
+        "livemode",
+        "reference",
+        postgresql_where=text("reference is not null"),
+    ),
     Index(
         "ix_payouts_beneficiary", "beneficiary", postgresql_where=text("beneficiary is not null")
     ),
@@ -97,6 +134,44 @@ def insert(connection: Connection, payout: Payout) -> bool:
     return first is not None
 
 
+def insert_many(connection: Connection, rows: Sequence[Payout]) -> None:
+    """Record the payouts of a batch that was recorded in this transaction: nobody else has them."""
+    insert_records(connection, payouts, rows)
+
+
+def mark_held(connection: Connection, identifiers: Sequence[str]) -> None:
+    """The ledger holds these payouts' money; rows that say what became of it stay as they are."""
+    if identifiers:
+        connection.execute(
+            update(payouts)
+            .where(among(payouts.c.id, identifiers), payouts.c.hold == HoldStatus.none.value)
+            .values(hold=HoldStatus.held.value, lease_until=None)
+        )
+
+
+def mark_refused(connection: Connection, refused: Sequence[Payout]) -> set[str]:
+    """The ledger refused these payouts' money, all for one reason; the ids of those written."""
+    if not refused:
+        return set()
+    first = refused[0]
+    result = connection.execute(
+        update(payouts)
+        .where(
+            among(payouts.c.id, [each.id for each in refused]),
+            payouts.c.hold == HoldStatus.none.value,
+        )
+        .values(
+            hold=first.hold,
+            status=first.status,
+            failure_code=first.failure_code,
+            failure_message=first.failure_message,
+            lease_until=None,
+        )
+        .returning(payouts.c.id)
+    )
+    return set(result.scalars())
+
+
 def find(
     connection: Connection,
     identifier: str,
@@ -112,6 +187,23 @@ def find(
     if lock:
         statement = statement.with_for_update()
     return fetch_one(connection, statement, Payout)
+
+
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """May a transaction be made for it now? What was scheduled is screened again at its time."""
+    return payouts.c.scheduled_at.is_(None) | (
+        (payouts.c.scheduled_at <= now) & (payouts.c.screened_at >= payouts.c.scheduled_at)
+    )
+
+
+def is_stale(now: datetime) -> ColumnElement[bool]:
+    """Its time has come, and what was found of its destination is from before."""
+    return (
+        payouts.c.status.in_([PayoutStatus.screened.value, PayoutStatus.approved.value])
+        & payouts.c.transaction.is_(None)
+        & (payouts.c.scheduled_at <= now)
+        & (payouts.c.screened_at < payouts.c.scheduled_at)
+    )
 
 
 def lock_one(connection: Connection, identifier: str) -> Payout | None:

@@ -136,13 +136,19 @@ def _parameters(route: Route, operation: Schema, schemas: dict[str, Schema]) -> 
 def _fields(
     schema: Schema, schemas: dict[str, Schema], prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[str, str, bool, str]]:
-    """Name, type, whether needed, meaning of each field; an object's own fields in brackets."""
+    """Name, type, whether needed, meaning of each field; an object's own fields in brackets.
+
+    Those of the objects of a list stand as those of its first one.
+    """
     for name, field in schema.get("properties", {}).items():
         path = f"{prefix}[{name}]" if prefix else name
         inner = _resolved(_bare(field), schemas)
         needed = name in schema.get("required", ())
         if inner.get("properties") and depth < DEPTH_MAX:
             yield from _fields(inner, schemas, path, depth + 1)
+        elif (item := _resolved(inner.get("items", {}), schemas)).get("properties"):
+            yield path, "list of objects", needed, field.get("description", "")
+            yield from _fields(item, schemas, f"{path}[0]", depth + 1)
         else:
             yield path, _type(_bare(field), schemas), needed, field.get("description", "")
 

@@ -1,0 +1,206 @@
+"""Payout batches: thousands of payouts in one request."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sakk.api.context import Context, Document, Listing
+from sakk.api.parameters import ListParameters, LongText, Metadata, Parameters, ShortText
+from sakk.api.payout import PayoutFields, PayoutShape, request_of
+from sakk.api.route import Resource
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import payout as payout_rules
+from sakk.core import payout_batch as rules
+from sakk.core.errors import ResourceMissing
+from sakk.core.metadata import merge
+from sakk.flow import payout_batch as flow
+from sakk.store import payout as payouts
+from sakk.store import payout_batch as store
+from sakk.store.page import fetch_page
+
+# Ten thousand lines of some hundred bytes each.
+BODY_BYTES_MAX = 8 << 20
+
+resource = Resource("payout_batches")
+
+
+class PayoutLine(PayoutFields):
+    """One payout of a batch."""
+
+    reference: Annotated[
+        ShortText | None, Field(description="Your own name for it: no two payouts have the same.")
+    ] = None
+    allow_duplicate: Annotated[
+        bool, Field(description="Pay it although another line or payout looks the same.")
+    ] = False
+
+
+class PayoutBatchCreate(Parameters):
+    """Payouts to be made together; each has a life of its own afterwards."""
+
+    lines: Annotated[list[PayoutLine], Field(min_length=1, max_length=rules.LINES_MAX)]
+    allow_duplicates: Annotated[
+        bool, Field(description="Pay lines that double another one, or the whole batch again.")
+    ] = False
+    description: LongText | None = None
+    metadata: Metadata | None = None
+
+
+class PayoutBatchLines(ListParameters):
+    """Which payouts of a batch."""
+
+    status: payout_rules.PayoutStatus | None = None
+
+
+class PayoutBatchTotal(Shape):
+    """Payouts of one currency in one status; sums in the currency's smallest unit."""
+
+    currency: str
+    status: payout_rules.PayoutStatus
+    count: int
+    amount: int
+    amount_decimal: str
+    fee: int
+    fee_decimal: str
+    under_review: int
+
+
+class PayoutBatchShape(Shape):
+    """A batch, and what its payouts add up to now. ``digest`` is the SHA-256 of what was asked."""
+
+    id: str
+    object: Literal["payout_batch"]
+    allow_duplicates: bool
+    canceled_at: int | None
+    created: Created
+    description: str | None
+    digest: str
+    lines: int
+    livemode: Livemode
+    metadata: ObjectMetadata
+    source: Literal["json", "csv"]
+    status: rules.BatchStatus
+    totals: list[PayoutBatchTotal]
+
+
+@resource.post(
+    "/v1/payout_batches",
+    returns=PayoutBatchShape,
+    operation="create_payout_batch",
+    two_steps=True,
+    body_bytes_max=BODY_BYTES_MAX,
+)
+def create(context: Context, body: PayoutBatchCreate) -> Document:
+    """Send money to up to 10,000 destinations.
+
+    One wrong line, or one that doubles another, and nothing is made. Otherwise every line is a
+    payout of its own: one that fails stops no other, and one that the balance does not cover is
+    rejected alone, the first lines first.
+    """
+    batch, totals = flow.create(
+        context.parts,
+        flow.BatchRequest(
+            lines=[
+                rules.Line(
+                    number,
+                    request_of(context, line, reference=line.reference),
+                    line.allow_duplicate,
+                )
+                for number, line in enumerate(body.lines, 1)
+            ],
+            allow_duplicates=body.allow_duplicates,
+            description=body.description,
+            metadata=merge({}, body.metadata or {}),
+        ),
+        identifier=context.object_id(rules.PREFIX),
+        account_id=context.account_id,
+        livemode=context.livemode,
+        request_id=context.request_id,
+    )
+    return rules.public(batch, totals)
+
+
+@resource.get("/v1/payout_batches", returns=Page[PayoutBatchShape], operation="list_payout_batches")
+def list_batches(context: Context, query: ListParameters) -> Listing:
+    """List the batches, newest first: an account's, or all for the operator."""
+    rows, has_more = fetch_page(
+        context.connection,
+        store.payout_batches,
+        rules.PayoutBatch,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+        page=query.page(),
+    )
+    totals = store.totals(context.connection, [row.id for row in rows])
+    return Listing(data=[rules.public(row, totals[row.id]) for row in rows], has_more=has_more)
+
+
+@resource.get(
+    "/v1/payout_batches/{payout_batch}",
+    returns=PayoutBatchShape,
+    operation="retrieve_payout_batch",
+)
+def retrieve(context: Context, payout_batch: str) -> Document:
+    """Retrieve a batch with the counts and sums of its payouts by currency and status."""
+    found = _found(context, payout_batch)
+    return rules.public(found, store.totals(context.connection, [found.id])[found.id])
+
+
+@resource.get(
+    "/v1/payout_batches/{payout_batch}/payouts",
+    returns=Page[PayoutShape],
+    operation="list_payout_batch_payouts",
+)
+def list_payouts(context: Context, payout_batch: str, query: PayoutBatchLines) -> Listing:
+    """List the payouts of a batch, in the order of its lines."""
+    found = _found(context, payout_batch)
+    filters = [payouts.payouts.c.batch == found.id]
+    if query.status is not None:
+        filters.append(payouts.payouts.c.status == query.status.value)
+    rows, has_more = fetch_page(
+        context.connection,
+        payouts.payouts,
+        payout_rules.Payout,
+        account_id=found.account_id,
+        livemode=context.livemode,
+        page=query.page(),
+        filters=filters,
+        oldest_first=True,
+    )
+    return Listing(
+        data=[payout_rules.public(row, operator=context.is_operator) for row in rows],
+        has_more=has_more,
+    )
+
+
+@resource.post(
+    "/v1/payout_batches/{payout_batch}/cancel",
+    returns=PayoutBatchShape,
+    operation="cancel_payout_batch",
+    two_steps=True,
+)
+def cancel(context: Context, payout_batch: str) -> Document:
+    """Call off every payout of a batch that no transaction carries yet.
+
+    The totals say what was called off and what goes on; it may be asked for again.
+    """
+    batch, totals = flow.cancel(
+        context.parts,
+        payout_batch,
+        account_id=context.account_id,
+        livemode=context.livemode,
+        request_id=context.request_id,
+    )
+    return rules.public(batch, totals)
+
+
+def _found(context: Context, identifier: str) -> rules.PayoutBatch:
+    found = store.find(
+        context.connection,
+        identifier,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+    )
+    if found is None:
+        raise ResourceMissing(f"No such payout batch: {identifier!r}", param="id")
+    return found

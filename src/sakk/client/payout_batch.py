@@ -1,0 +1,83 @@
+"""Payout batches: thousands of payouts in one request."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+import msgspec
+
+from sakk.client.endpoint import ListOptions, Retrievable, present
+from sakk.client.objects import Resource
+from sakk.client.page import Page
+from sakk.client.payout import Payout
+
+
+class PayoutTotal(msgspec.Struct, frozen=True, kw_only=True):
+    """Payouts of a batch in one currency and status; sums in its smallest unit."""
+
+    currency: str
+    status: str
+    count: int
+    amount: int
+    amount_decimal: str | None = None
+    fee: int = 0
+    fee_decimal: str | None = None
+    under_review: int = 0
+
+
+class PayoutBatch(Resource, frozen=True, kw_only=True):
+    """Payouts that were asked for together, and what they add up to now."""
+
+    status: str
+    lines: int
+    totals: list[PayoutTotal]
+    digest: str | None = None
+    source: str | None = None
+    description: str | None = None
+    allow_duplicates: bool = False
+    canceled_at: int | None = None
+
+
+class PayoutBatches(Retrievable[PayoutBatch]):
+    """Payouts that are asked for together; each has a life of its own afterwards."""
+
+    root = "/v1/payout_batches"
+    kind = PayoutBatch
+
+    def create(
+        self,
+        *,
+        lines: Sequence[Mapping[str, Any]],
+        allow_duplicates: bool | None = None,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> PayoutBatch:
+        """Send money to up to 10,000 destinations; each line is what a payout's body is.
+
+        A line may carry a ``reference`` of yours, which is paid once. One wrong line and nothing
+        is made: `InvalidRequestError` names it. If no answer comes, `ConnectionFailedError`
+        carries the key under which the same batch can be sent again without paying twice.
+        """
+        body = present(
+            {
+                "lines": [dict(line) for line in lines],
+                "allow_duplicates": allow_duplicates,
+                "description": description,
+                "metadata": metadata,
+            }
+        )
+        return self._post(PayoutBatch, self.root, body, idempotency_key)
+
+    def cancel(self, id: str, *, idempotency_key: str | None = None) -> PayoutBatch:
+        """Call off every payout of a batch that no transaction carries yet."""
+        return self._post(PayoutBatch, self._path(id, "cancel"), {}, idempotency_key)
+
+    def payouts(
+        self, id: str, *, status: str | None = None, **options: Unpack[ListOptions]
+    ) -> Page[Payout]:
+        """The payouts of a batch, in the order of its lines."""
+        return self._list(self._path(id, "payouts"), Payout, {"status": status, **options})
+
+    def list(self, **options: Unpack[ListOptions]) -> Page[PayoutBatch]:
+        """Batches, newest first."""
+        return self._list(self.root, PayoutBatch, options)

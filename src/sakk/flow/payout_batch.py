@@ -1,0 +1,332 @@
+"""Payout batches: thousands of payouts in one request, and calling them off together.
+
+All rows are committed first, in one transaction; then the ledger reserves the money of each, in
+groups of as many as it takes at once, none linked to another. A crash between the two is finished
+by the request when it is repeated, or by the stage of ``flow/hold.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core import payout_batch as rules
+from sakk.core.errors import PayoutDuplicate, ResourceMissing
+from sakk.core.event import NewEvent
+from sakk.core.payout import Payout
+from sakk.core.payout_batch import Fault, Line, PayoutBatch, Total
+from sakk.flow import beneficiary
+from sakk.flow.book import HOLDS_MAX
+from sakk.flow.context import Parts
+from sakk.flow.payout import hold_set, payout_event, read_terms, record_holds
+from sakk.flow.stage import wake
+from sakk.store import event as events
+from sakk.store import payout as payouts
+from sakk.store import payout_batch as store
+from sakk.store.failpoint import failpoint
+
+EVENTS_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """What a merchant asks for. ``digest`` is that of the file that it came in, if it did.
+
+    ``faults`` were found while the lines were read, before anything was known of them.
+    """
+
+    lines: Sequence[Line]
+    source: str = "json"
+    digest: str | None = None
+    faults: Sequence[Fault] = ()
+    allow_duplicates: bool = False
+    description: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def allowed(self) -> frozenset[int]:
+        """The numbers of the lines that may double another."""
+        if self.allow_duplicates:
+            return frozenset(line.number for line in self.lines)
+        return frozenset(line.number for line in self.lines if line.allow_duplicate)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request that was looked at: the payouts that it would make, and all that is wrong."""
+
+    digest: str
+    payouts: list[Payout]
+    faults: list[Fault]
+
+
+def check(
+    parts: Parts,
+    request: BatchRequest,
+    *,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+) -> Checked:
+    """Look at every line, each for itself and beside the others; nothing is written."""
+    with parts.database.begin() as connection:
+        terms = read_terms(connection, livemode=livemode)
+        places = beneficiary.resolve(
+            connection,
+            [line.request.destination for line in request.lines],
+            account_id=account_id,
+            livemode=livemode,
+            now=now,
+        )
+    made, faults = rules.drafts(
+        request.lines,
+        places,
+        terms,
+        batch=identifier,
+        account_id=account_id,
+        livemode=livemode,
+        now=now,
+    )
+    faults = [*request.faults, *faults, *rules.doubles(made, request.allowed)]
+    faults.sort(key=lambda fault: fault.line)
+    return Checked(request.digest or rules.digest_of(made), made, faults)
+
+
+def preview(
+    parts: Parts, request: BatchRequest, *, identifier: str, account_id: str, livemode: bool
+) -> Checked:
+    """What a request would make and every fault of it, also beside earlier payouts."""
+    now = parts.clock()
+    checked = check(
+        parts,
+        request,
+        identifier=identifier,
+        account_id=account_id,
+        livemode=livemode,
+        now=now,
+    )
+    with parts.database.begin() as connection:
+        faults = _repeated(connection, request, checked, account_id, livemode=livemode)
+        same = _same(connection, request, checked, account_id, livemode=livemode, now=now)
+    if same is not None:
+        faults.append(Fault(0, None, _said_before(same), PayoutDuplicate))
+    found = sorted([*checked.faults, *faults], key=lambda fault: fault.line)
+    return replace(checked, faults=found)
+
+
+def create(
+    parts: Parts,
+    request: BatchRequest,
+    *,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    request_id: str | None = None,
+) -> tuple[PayoutBatch, list[Total]]:
+    """Commit every line, reserve its money, and add up what became of them.
+
+    Repeat it under the same identifier: what stands is not made again, what was left is finished.
+    Raises what is wrong with the first wrong line (nothing is made then), or Unavailable when the
+    ledger could not be asked: the rows stay, and their money is reserved without the caller.
+    """
+    with parts.database.begin() as connection:
+        batch = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+    made = None
+    if batch is None:
+        now = parts.clock()
+        checked = check(
+            parts,
+            request,
+            identifier=identifier,
+            account_id=account_id,
+            livemode=livemode,
+            now=now,
+        )
+        if checked.faults:
+            raise rules.refusal(checked.faults, in_file=request.source == "csv")
+        fresh = PayoutBatch(
+            id=identifier,
+            account_id=account_id,
+            livemode=livemode,
+            lines=len(checked.payouts),
+            digest=checked.digest,
+            source=request.source,
+            description=request.description,
+            metadata=request.metadata,
+            allow_duplicates=request.allow_duplicates,
+            canceled_at=None,
+            created=now,
+        )
+        made = _insert(parts, request, checked, fresh, request_id)
+    if made is None:
+        with parts.database.begin() as connection:
+            made = store.list_unheld(connection, identifier)
+    hold_lines(parts, made)
+    return view(parts, identifier, account_id=account_id, livemode=livemode)
+
+
+def cancel(
+    parts: Parts,
+    identifier: str,
+    *,
+    account_id: str,
+    livemode: bool,
+    request_id: str | None = None,
+) -> tuple[PayoutBatch, list[Total]]:
+    """Call off every payout of a batch that no transaction carries yet; the others go on.
+
+    What a crash left without a hold gets it first: only what the ledger holds is given back.
+    """
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        batch = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+        if batch is None:
+            raise ResourceMissing(f"No such payout batch: {identifier!r}.", param="id")
+        left = store.list_unheld(connection, identifier)
+    hold_lines(parts, left)
+    with parts.database.begin() as connection:
+        canceled = store.cancel_lines(connection, identifier, now=now)
+        store.mark_canceled(connection, identifier, now=now)
+        _tell(
+            connection,
+            [payout_event(each, event.PAYOUT_CANCELED, request_id) for each in canceled],
+            now=now,
+        )
+        after = replace(batch, canceled_at=batch.canceled_at or now)
+        totals = store.totals(connection, [identifier])[identifier]
+        events.append(
+            connection,
+            [batch_event(after, totals, event.PAYOUT_BATCH_CANCELED, request_id)],
+            now=now,
+        )
+        wake(connection, "payout.release")
+    return after, totals
+
+
+def view(
+    parts: Parts, identifier: str, *, account_id: str | None, livemode: bool
+) -> tuple[PayoutBatch, list[Total]]:
+    """A batch and what its payouts add up to now; ResourceMissing."""
+    with parts.database.begin() as connection:
+        batch = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+        if batch is None:
+            raise ResourceMissing(f"No such payout batch: {identifier!r}.", param="id")
+        return batch, store.totals(connection, [identifier])[identifier]
+
+
+def hold_lines(parts: Parts, made: Sequence[Payout]) -> None:
+    """Reserve the money of payouts, each for itself; repeated, it changes nothing more."""
+    for first in range(0, len(made), HOLDS_MAX):
+        group = made[first : first + HOLDS_MAX]
+        failpoint("payout_batch.hold.before")
+        outcomes = parts.books.post([hold_set(each) for each in group])
+        failpoint("payout_batch.hold.after")
+        with parts.database.begin() as connection:
+            record_holds(connection, list(zip(group, outcomes, strict=True)), now=parts.clock())
+
+
+def batch_event(
+    batch: PayoutBatch, totals: Sequence[Total], name: str, request_id: str | None
+) -> NewEvent:
+    """An event about a batch."""
+    return NewEvent(
+        account_id=batch.account_id,
+        livemode=batch.livemode,
+        type=name,
+        object_id=batch.id,
+        object=rules.public(batch, totals),
+        request_id=request_id,
+    )
+
+
+def _insert(
+    parts: Parts,
+    request: BatchRequest,
+    checked: Checked,
+    fresh: PayoutBatch,
+    request_id: str | None,
+) -> list[Payout] | None:
+    """Commit a batch and its lines together; None when another request committed it first."""
+    account_id, livemode, now = fresh.account_id, fresh.livemode, fresh.created
+    with parts.database.begin() as connection:
+        # Of two batches at once one is first, and the other is looked at beside it.
+        store.lock_account(connection, account_id, livemode=livemode)
+        if not store.insert(connection, fresh):
+            return None
+        faults = _repeated(connection, request, checked, account_id, livemode=livemode)
+        if faults:
+            raise rules.refusal(faults, in_file=request.source == "csv")
+        same = _same(
+            connection, request, checked, account_id, livemode=livemode, now=now, but=fresh.id
+        )
+        if same is not None:
+            raise PayoutDuplicate(_said_before(same))
+        payouts.insert_many(connection, checked.payouts)
+        totals = store.totals(connection, [fresh.id])[fresh.id]
+        events.append(
+            connection,
+            [batch_event(fresh, totals, event.PAYOUT_BATCH_CREATED, request_id)],
+            now=now,
+        )
+        _tell(
+            connection,
+            [payout_event(each, event.PAYOUT_CREATED, request_id) for each in checked.payouts],
+            now=now,
+        )
+    return checked.payouts
+
+
+def _repeated(
+    connection: Connection,
+    request: BatchRequest,
+    checked: Checked,
+    account_id: str,
+    *,
+    livemode: bool,
+) -> list[Fault]:
+    """Lines whose reference stands on an earlier payout of the account."""
+    known = store.known_references(
+        connection,
+        account_id,
+        livemode=livemode,
+        references=[each.reference for each in checked.payouts if each.reference is not None],
+    )
+    return rules.repeated(checked.payouts, known, request.allowed)
+
+
+def _same(
+    connection: Connection,
+    request: BatchRequest,
+    checked: Checked,
+    account_id: str,
+    *,
+    livemode: bool,
+    now: datetime,
+    but: str | None = None,
+) -> str | None:
+    """An earlier batch of just these lines, unless doubles are allowed."""
+    if request.allow_duplicates:
+        return None
+    return store.find_same(
+        connection,
+        account_id,
+        livemode=livemode,
+        digest=checked.digest,
+        since=now - rules.REPEATED_WITHIN,
+        but=but,
+    )
+
+
+def _said_before(batch: str) -> str:
+    return (
+        f"The batch {batch} asked for exactly this already. If it is to be paid once more, send it "
+        "with allow_duplicates."
+    )
+
+
+def _tell(connection: Connection, happened: Sequence[NewEvent], *, now: datetime) -> None:
+    for first in range(0, len(happened), EVENTS_MAX):
+        events.append(connection, happened[first : first + EVENTS_MAX], now=now)

@@ -1,0 +1,204 @@
+"""Payout batches: rows, their lines, and sums that are added up when they are asked for."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from sakk.core import ids
+from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.payout_batch import PayoutBatch, Total
+from sakk.store.database import among, fetch_all, fetch_one, row_of
+from sakk.store.lease import is_free
+from sakk.store.payout import payouts
+from sakk.store.schema import Document, Timestamp, metadata
+
+payout_batches = Table(
+    "payout_batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("description", Text),
+    Column("metadata", Document, nullable=False),
+    Column("allow_duplicates", Boolean, nullable=False),
+    Column("canceled_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_payout_batches_account", "account_id", "livemode", "id"),
+    Index("ix_payout_batches_digest", "account_id", "livemode", "digest"),
+)
+
+# A payout that came to nothing may be asked for again under the same reference.
+_CAME_TO_NOTHING = (
+    PayoutStatus.rejected.value,
+    PayoutStatus.canceled.value,
+    PayoutStatus.failed.value,
+)
+_CANCELABLE = (
+    PayoutStatus.requested.value,
+    PayoutStatus.screened.value,
+    PayoutStatus.approved.value,
+)
+
+
+def insert(connection: Connection, batch: PayoutBatch) -> bool:
+    """Record a batch; False if another request has recorded it under the same id."""
+    statement = upsert(payout_batches).values(row_of(batch)).on_conflict_do_nothing()
+    first = connection.execute(statement.returning(payout_batches.c.id)).scalar_one_or_none()
+    return first is not None
+
+
+def find(
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    lock: bool = False,
+) -> PayoutBatch | None:
+    """One batch of an account, or of any account for the operator (``account_id`` None)."""
+    statement = select(payout_batches).where(
+        payout_batches.c.id == identifier, payout_batches.c.livemode == livemode
+    )
+    if account_id is not None:
+        statement = statement.where(payout_batches.c.account_id == account_id)
+    if lock:
+        statement = statement.with_for_update()
+    return fetch_one(connection, statement, PayoutBatch)
+
+
+def lock_account(connection: Connection, account_id: str, *, livemode: bool) -> None:
+    """Until the transaction ends no other batch of the account is looked at for doubles."""
+    key = ids.digest128("payout_batch", account_id, int(livemode)) >> 65
+    connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def known_references(
+    connection: Connection, account_id: str, *, livemode: bool, references: Sequence[str]
+) -> dict[str, str]:
+    """Of the references given, those that a payout of the account has, with its id."""
+    if not references:
+        return {}
+    rows = connection.execute(
+        select(payouts.c.reference, payouts.c.id).where(
+            payouts.c.account_id == account_id,
+            payouts.c.livemode == livemode,
+            payouts.c.reference.is_not(None),
+            among(payouts.c.reference, references),
+            payouts.c.status.not_in(_CAME_TO_NOTHING),
+        )
+    )
+    return {row.reference: row.id for row in rows}
+
+
+def find_same(
+    connection: Connection,
+    account_id: str,
+    *,
+    livemode: bool,
+    digest: str,
+    since: datetime,
+    but: str | None = None,
+) -> str | None:
+    """Another batch of the account that asked for the same not long ago, and was not canceled."""
+    return connection.execute(
+        select(payout_batches.c.id)
+        .where(
+            payout_batches.c.account_id == account_id,
+            payout_batches.c.livemode == livemode,
+            payout_batches.c.digest == digest,
+            payout_batches.c.created > since,
+            payout_batches.c.canceled_at.is_(None),
+            payout_batches.c.id != (but or ""),
+        )
+        .order_by(payout_batches.c.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def list_unheld(connection: Connection, identifier: str) -> list[Payout]:
+    """The payouts of a batch whose money the ledger was not asked for yet, as far as we know."""
+    statement = (
+        select(payouts)
+        .where(
+            payouts.c.batch == identifier,
+            payouts.c.hold == HoldStatus.none.value,
+            payouts.c.status == PayoutStatus.requested.value,
+        )
+        .order_by(payouts.c.line)
+    )
+    return fetch_all(connection, statement, Payout)
+
+
+def totals(connection: Connection, identifiers: Sequence[str]) -> dict[str, list[Total]]:
+    """Counts and sums by currency and status, added up from the payouts of each batch."""
+    statement = (
+        select(
+            payouts.c.batch,
+            payouts.c.currency,
+            payouts.c.decimals,
+            payouts.c.status,
+            func.count().label("count"),
+            func.sum(payouts.c.amount).label("amount"),
+            func.sum(payouts.c.fee).label("fee"),
+            func.count().filter(payouts.c.under_review).label("under_review"),
+        )
+        .where(payouts.c.batch.is_not(None), among(payouts.c.batch, identifiers))
+        .group_by(payouts.c.batch, payouts.c.currency, payouts.c.decimals, payouts.c.status)
+        .order_by(payouts.c.batch, payouts.c.currency, payouts.c.status)
+    )
+    found: dict[str, list[Total]] = {identifier: [] for identifier in identifiers}
+    for total in fetch_all(connection, statement, Total):
+        found[total.batch].append(total)
+    return found
+
+
+def cancel_lines(connection: Connection, identifier: str, *, now: datetime) -> list[Payout]:
+    """Call off every payout of a batch that no transaction carries; what they are afterwards.
+
+    Rows that a stage holds in a transaction of its own are waited for; those that are leased for
+    longer are being made into a transaction, and left.
+    """
+    statement = (
+        update(payouts)
+        .where(
+            payouts.c.batch == identifier,
+            payouts.c.hold == HoldStatus.held.value,
+            payouts.c.status.in_(_CANCELABLE),
+            payouts.c.transaction.is_(None),
+            is_free(payouts, now),
+        )
+        .values(
+            status=PayoutStatus.canceled.value,
+            under_review=False,
+            canceled_at=now,
+            lease_token=None,
+        )
+        .returning(payouts)
+    )
+    found = fetch_all(connection, statement, Payout)
+    return sorted(found, key=lambda each: each.line or 0)
+
+
+def mark_canceled(connection: Connection, identifier: str, *, now: datetime) -> None:
+    """Say when a batch was first called off."""
+    connection.execute(
+        update(payout_batches)
+        .where(payout_batches.c.id == identifier, payout_batches.c.canceled_at.is_(None))
+        .values(canceled_at=now)
+    )
