@@ -1,5 +1,6 @@
 """One object of every kind, made as far as the API itself can make them."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from sakk.core.label import Category
@@ -66,6 +67,9 @@ def create_objects(api: Api) -> Objects:
             ]
         },
     )
+    objects["refund"] = _made(
+        api, "/v1/refunds", {"payment_intent": paid_intent(api), "amount": 100}
+    )
     objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")
@@ -109,16 +113,35 @@ def _first(api: Api, path: str) -> str:
     return str(answer.json()["data"][0]["id"])
 
 
-def _payin(api: Api) -> tuple[str, str]:
-    """A held payin and its screening: chains and lists are not part of these tests."""
-    moment = now()
-    asset = f"{NETWORK}/erc20:{USDC}"
-    payin = PayIn(
+def paid_intent(api: Api, cents: int = 2_500) -> str:
+    """A payment intent of Alice's with a posted payin; her balance comes from elsewhere."""
+    intent = _made(api, "/v1/payment_intents", {"amount": cents, "currency": "usd"})
+    units = cents * 10_000
+    posted = replace(
+        _arrived(api),
+        tx_hash="0x" + intent[-26:].encode().hex().rjust(64, "0"),
+        token_amount=units,
+        amount=units,
+        credit_units=units,
+        suspense_units=0,
+        status=PayInStatus.posted.value,
+        role="payment",
+        counts=True,
+        payment_intent=intent,
+    )
+    with api.database.begin() as connection:
+        insert_seen(connection, [posted])
+    return intent
+
+
+def _arrived(api: Api) -> PayIn:
+    """A transfer of 25 USDC to Alice: chains are not part of these tests."""
+    return PayIn(
         id=new_id("pin"),
         account_id=api.world.alice.account,
         livemode=False,
         network=NETWORK,
-        asset=asset,
+        asset=f"{NETWORK}/erc20:{USDC}",
         contract=USDC,
         currency="usdc",
         decimals=6,
@@ -131,10 +154,16 @@ def _payin(api: Api) -> tuple[str, str]:
         block_number=7,
         block_hash="0x" + "cd" * 32,
         block_timestamp=1_700_000_000,
-        status=PayInStatus.held,
+        status=PayInStatus.held.value,
         reason="screening",
-        created=moment,
+        created=now(),
     )
+
+
+def _payin(api: Api) -> tuple[str, str]:
+    """A held payin and its screening: lists are not part of these tests either."""
+    payin = _arrived(api)
+    moment, asset = payin.created, payin.asset
     screening = Screening(
         id=new_id("scr"),
         account_id=api.world.alice.account,

@@ -58,6 +58,7 @@ PAYIN = shown(
 DESTINATION = {"network": "eip155:84532", "address": "0x1"}
 BENEFICIARY = shown("beneficiary", name="A", address="0x1", networks=["eip155:1"])
 PAYOUT = shown("payout", amount=5, currency="usdc", status="posted", destination=DESTINATION)
+REFUND = shown("refund", amount=5, currency="usd", status="pending", destination=DESTINATION)
 TRANSFER = shown("transfer", amount=5, currency="usdc", destination="acct_2")
 LINE = shown(
     "balance_transaction", amount=-5, currency="usdc", type="payout", net=-5, balance_after=0
@@ -227,6 +228,40 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         None,
     ),
     (
+        lambda c: c.refunds.create(payment_intent="pi_1", amount=5),
+        REFUND,
+        "POST /v1/refunds",
+        {"payment_intent": "pi_1", "amount": 5},
+    ),
+    (
+        lambda c: c.refunds.create(
+            payin="pin_1", reason="duplicate", network="eip155:84532", address="0x1"
+        ),
+        REFUND,
+        "POST /v1/refunds",
+        {"payin": "pin_1", "reason": "duplicate", "destination": DESTINATION},
+    ),
+    (
+        lambda c: c.refunds.update("re_1", metadata=None),
+        REFUND,
+        "POST /v1/refunds/re_1",
+        {"metadata": None},
+    ),
+    (lambda c: c.refunds.cancel("re_1"), REFUND, "POST /v1/refunds/re_1/cancel", {}),
+    (
+        lambda c: c.refunds.create_claim_link("re_1", claim_expires_at=9),
+        REFUND,
+        "POST /v1/refunds/re_1/claim_link",
+        {"claim_expires_at": 9},
+    ),
+    (
+        lambda c: c.refunds.redirect("re_1", **DESTINATION),
+        REFUND,
+        "POST /v1/refunds/re_1/redirect",
+        {"destination": DESTINATION},
+    ),
+    (lambda c: c.refunds.retrieve("re_1"), REFUND, "GET /v1/refunds/re_1", None),
+    (
         lambda c: c.transfers.create(amount=5, currency="usdc", destination="acct_2"),
         TRANSFER,
         "POST /v1/transfers",
@@ -318,6 +353,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
         PAYOUT,
         "/v1/payout_batches/pob_1/payouts",
     ),
+    (lambda c: c.refunds.list(), REFUND, "/v1/refunds"),
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),
     (lambda c: c.liability_epochs.list(), EPOCH, "/v1/liability_epochs"),

@@ -316,3 +316,12 @@ def test_public_of_a_finished_intent(status: str) -> None:
     assert shown["next_action"] is None
     assert shown["succeeded_at"] == int(START.timestamp())
     assert shown["canceled_at"] is None
+
+
+def test_what_went_back_does_not_pay() -> None:
+    # Ten of twenty-five came late and went back: fifteen more are not enough, twenty-five are.
+    row = intent(status="expired", amount_refunded=1_000)
+    arrived = [paid(10_000_000), paid(15_000_000)]
+    assert assess(row, arrived, policy=PaymentPolicy()).status is PaymentStatus.expired
+    arrived = [paid(10_000_000), paid(25_000_000)]
+    assert assess(row, arrived, policy=PaymentPolicy()).status is PaymentStatus.succeeded

@@ -355,3 +355,16 @@ def test_a_fee_that_eats_the_payout_is_refused(amount: int, says: str) -> None:
     with pytest.raises(AmountTooSmall, match=says) as caught:
         drafted(request(amount=amount, fee_mode="receiver"), fees={ASSET: 20_000})
     assert caught.value.param == "amount"
+
+
+def test_coins_in_suspense_go_back_as_they_came_and_cost_the_merchant_nothing() -> None:
+    row = payout(purpose="refund", source="suspense", token_amount=7)
+    stands, flies = chart.suspense(ASSET), chart.payout_in_flight(ASSET)
+    assert debited(row) == 0
+    assert hold_posting(row) == Posting(stands, flies, 7, TransferCode.payout_hold)
+    assert settlement_postings(row) == [
+        Posting(flies, chart.custody(ASSET, "hot"), 7, TransferCode.payout)
+    ]
+    assert undone_posting(row) == Posting(flies, stands, 7, TransferCode.payout_void)
+    # Suspense has no limit: what happened already is taken from where it stood.
+    assert owed_posting(row) == Posting(stands, flies, 7, TransferCode.payout)

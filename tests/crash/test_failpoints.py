@@ -172,6 +172,40 @@ def payout_batch(house: House, merchant: Merchant) -> Compare:
     return compare
 
 
+def refunded_payment(house: House, merchant: Merchant) -> Compare:
+    """A payment goes back in part, once; another refund of it is called off before its claim."""
+    job = merchant.begin()
+    merchant.pay(job)
+    merchant.await_end(job)
+    payer = "0x" + "79" * 20
+    place = {"network": house.network()["network"], "address": payer}
+    intent = {"payment_intent": job.intent["id"]}
+    sent = merchant.client.post("/v1/refunds", {**intent, "amount": 400, "destination": place})
+    merchant.balance_units -= 4_000_000
+    waiting = merchant.client.post("/v1/refunds", intent)
+    assert (waiting["status"], waiting["amount"]) == ("requires_action", job.cents - 400)
+    merchant.client.post(f"/v1/refunds/{waiting['id']}/cancel", {})
+    merchant.await_event("refund.succeeded", sent["id"])
+
+    def released() -> bool:
+        return query(house, "SELECT hold FROM refunds WHERE id = %s", waiting["id"]) == [
+            ("voided",)
+        ]
+
+    await_true(released, "the hold to be given back")
+
+    def compare() -> None:
+        for name in ("refund.created", "refund.succeeded"):
+            merchant.compare_event(name, sent["id"])
+        merchant.compare_event("refund.canceled", waiting["id"])
+        got = transfers(merchant.wallet, house.token(), receiver=payer)
+        assert [each["units"] for each in got] == [4_000_000]
+        found = merchant.client.get(f"/v1/payment_intents/{job.intent['id']}")
+        assert found["amount_refunded"] == 400
+
+    return compare
+
+
 def reversed_payment(house: House, merchant: Merchant) -> Compare:
     """A final payment leaves the chain: what was credited is taken back."""
     job = merchant.begin(cents=50)
@@ -310,6 +344,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (canceled_payout, ("payout.release",)),
     (frozen_payout, ("freeze.signer",)),
     (payout_batch, ("payout_batch.hold",)),
+    (refunded_payment, ("refund.hold", "refund.release")),
     (reversed_payment, ("payin.reverse",)),
     (outflow, ("outflow.post",)),
     (adopted_surplus, ("adoption.post",)),

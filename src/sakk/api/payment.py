@@ -133,6 +133,8 @@ class PaymentIntentShape(Shape):
     amount_decimal: str
     amount_received: int
     amount_received_decimal: str
+    amount_refunded: int
+    amount_refunded_decimal: str
     amount_status: Literal["exact", "under", "over"] | None
     canceled_at: int | None
     cancellation_reason: str | None

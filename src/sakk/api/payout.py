@@ -148,7 +148,8 @@ def create(context: Context, body: PayoutCreate) -> Document:
 def list_payouts(context: Context, query: PayoutListParameters) -> Listing:
     """List the payouts, newest first: an account's, or all for the operator."""
     columns = store.payouts.c
-    filters = []
+    # Those that carry refunds out are seen as refunds.
+    filters = [columns.purpose == rules.PayoutPurpose.payout.value]
     if query.status is not None:
         filters.append(columns.status == query.status.value)
     if query.destination is not None:
@@ -176,7 +177,8 @@ def retrieve(context: Context, payout: str) -> Document:
         account_id=context.visible_account_id,
         livemode=context.livemode,
     )
-    if found is None:
+    hidden = not context.is_operator
+    if found is None or (hidden and found.purpose == rules.PayoutPurpose.refund):
         raise ResourceMissing(f"No such payout: {payout!r}", param="id")
     return _shown(context, found)
 

@@ -140,9 +140,22 @@ PAYOUT_UNKNOWN: Final = _register(
     "payout", "unknown", "The outcome is not known; only the same bytes are sent again.", "operator"
 )
 
+PAYOUT_MOVED: Final = _register(
+    "payout",
+    "moved",
+    "The payout that carries a refund out changed its status; the merchant is told of the refund.",
+    "operator",
+)
+
 REFUND_CREATED: Final = _register("refund", "created", "A refund was requested.")
-REFUND_UPDATED: Final = _register("refund", "updated", "A refund's status changed.")
+REFUND_UPDATED: Final = _register(
+    "refund", "updated", "A refund's destination, transaction or metadata changed."
+)
+REFUND_SUCCEEDED: Final = _register("refund", "succeeded", "A refund arrived and is final.")
 REFUND_FAILED: Final = _register("refund", "failed", "A refund failed; the hold is released.")
+REFUND_CANCELED: Final = _register(
+    "refund", "canceled", "A refund was called off; the hold is released."
+)
 
 TRANSFER_CREATED: Final = _register(
     "transfer", "created", "Money was moved between two accounts in the ledger."

@@ -62,6 +62,8 @@ class PaymentIntent:
     canceled_at: datetime | None
     succeeded_at: datetime | None
     created: datetime
+    # What refunds that were not given up take, in the intent's unit.
+    amount_refunded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,11 @@ def assess(
         case PaymentStatus.succeeded | PaymentStatus.canceled:
             pass
         case PaymentStatus.requires_action | PaymentStatus.processing | PaymentStatus.expired:
-            status = _open_status(status, received=received, awaited=awaited, least=least)
+            # What went back does not pay: after a refund the whole amount is asked for again.
+            back = intent.amount_refunded
+            status = _open_status(
+                status, received=received - back, awaited=awaited - back, least=least
+            )
         case _:
             assert_never(status)
     return Assessment(
@@ -255,6 +261,8 @@ def public(intent: PaymentIntent) -> dict[str, Any]:
         "amount_decimal": money.format_decimal(intent.amount, intent.decimals),
         "amount_received": intent.amount_received,
         "amount_received_decimal": money.format_decimal(intent.amount_received, intent.decimals),
+        "amount_refunded": intent.amount_refunded,
+        "amount_refunded_decimal": money.format_decimal(intent.amount_refunded, intent.decimals),
         "amount_status": intent.amount_status,
         "canceled_at": _seconds(intent.canceled_at),
         "cancellation_reason": intent.cancellation_reason,

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sakk.core import chart, money
 from sakk.core.approval import approval_message
 from sakk.core.beneficiary import Destination, Wanted
-from sakk.core.chart import TransferCode
+from sakk.core.chart import LedgerAccount, TransferCode
 from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid
 from sakk.core.evm import checksum_address
 from sakk.core.network import Asset, Currency, Network
@@ -49,12 +49,27 @@ class HoldStatus(StrEnum):
     posted = "posted"
 
 
+class PayoutPurpose(StrEnum):
+    """What a payout is for; one that carries a refund out is not listed among the payouts."""
+
+    payout = "payout"
+    refund = "refund"
+
+
+class MoneySource(StrEnum):
+    """Where a payout's money stands in the ledger: what we owe the merchant, or in suspense."""
+
+    balance = "balance"
+    suspense = "suspense"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
     """One payout. ``amount`` and ``fee`` in the currency's unit, ``token_amount`` atomic units.
 
     With ``fee_mode`` sender the beneficiary receives exactly ``amount`` and the account is debited
-    ``amount + fee``; with receiver it receives ``amount - fee``. ``waits_for``: why an approved one
+    ``amount + fee``; with receiver it receives ``amount - fee``. From ``source`` suspense it costs
+    the account nothing: coins whose owner was undecided go back. ``waits_for``: why an approved one
     has no transaction yet, in words for the operator. ``batch`` and ``line`` (from 1) say where it
     was asked for among others; ``reference`` is the caller's own name for it. No transaction is
     made for it before ``scheduled_at``.
@@ -73,6 +88,8 @@ class Payout:
     destination: str
     beneficiary: str | None = None
     fee_mode: str
+    purpose: str = PayoutPurpose.payout.value
+    source: str = MoneySource.balance.value
     status: str
     hold: str
     screening: str | None = None
@@ -285,6 +302,8 @@ def _worded(payout: Payout, units: int) -> str:
 
 def debited(payout: Payout) -> int:
     """What the payout takes from the account's balance, in the currency's unit."""
+    if payout.source == MoneySource.suspense:
+        return 0
     return payout.amount + payout.fee if payout.fee_mode == "sender" else payout.amount
 
 
@@ -297,7 +316,7 @@ def approved_content(payout: Payout) -> bytes:
     """What a person approves of a payout, and may sign: see `sakk.core.approval`."""
     return approval_message(
         intent_id=payout.id,
-        purpose="payout",
+        purpose=payout.purpose,
         network=payout.network,
         asset=payout.asset,
         destination=payout.destination,
@@ -363,20 +382,36 @@ def decided(
 
 
 def hold_posting(payout: Payout) -> Posting:
-    """The reservation: pending from the merchant's available balance."""
+    """The reservation: pending from where the money stands, into what is in flight."""
+    return Posting(_stands(payout), _in_flight(payout), _held(payout), TransferCode.payout_hold)
+
+
+def _stands(payout: Payout) -> LedgerAccount:
+    """Where the payout's money is until it is sent, and where it returns to."""
+    if payout.source == MoneySource.suspense:
+        return chart.suspense(payout.asset)
     unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
-    return Posting(
-        chart.merchant(payout.account_id, "available", unit),
-        chart.payout_in_flight(unit),
-        debited(payout),
-        TransferCode.payout_hold,
-    )
+    return chart.merchant(payout.account_id, "available", unit)
+
+
+def _in_flight(payout: Payout) -> LedgerAccount:
+    """Money in flight is counted in what it is reserved in: a currency, or coins in suspense."""
+    if payout.source == MoneySource.suspense:
+        return chart.payout_in_flight(payout.asset)
+    return chart.payout_in_flight(chart.currency_unit(payout.currency, livemode=payout.livemode))
+
+
+def _held(payout: Payout) -> int:
+    return payout.token_amount if payout.source == MoneySource.suspense else debited(payout)
 
 
 def settlement_postings(payout: Payout) -> list[Posting]:
     """After the hold is posted: money in flight becomes coins that left custody, and the fee."""
+    in_flight = _in_flight(payout)
+    if payout.source == MoneySource.suspense:
+        hot = chart.custody(payout.asset, "hot")
+        return [Posting(in_flight, hot, payout.token_amount, TransferCode.payout)]
     unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
-    in_flight = chart.payout_in_flight(unit)
     result = [
         Posting(
             in_flight,
@@ -397,28 +432,20 @@ def settlement_postings(payout: Payout) -> list[Posting]:
 
 
 def undone_posting(payout: Payout) -> Posting:
-    """A settled payout was undone by the chain: the balance gets its money back."""
-    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
-    return Posting(
-        chart.payout_in_flight(unit),
-        chart.merchant(payout.account_id, "available", unit),
-        debited(payout),
-        TransferCode.payout_void,
-    )
+    """A settled payout was undone by the chain: the money is back where it stood."""
+    return Posting(_in_flight(payout), _stands(payout), _held(payout), TransferCode.payout_void)
 
 
 def owed_posting(payout: Payout) -> Posting:
     """A payout whose money had been given back was made by the chain after all: it is owed to us.
 
-    The balance may not cover it any more, and no limit may stop what has happened already.
+    The balance may not cover it any more, and no limit may stop what has happened already. What
+    stood in suspense has no limit, so it is taken from there.
     """
-    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
-    return Posting(
-        chart.receivable(payout.account_id, unit),
-        chart.payout_in_flight(unit),
-        debited(payout),
-        TransferCode.payout,
-    )
+    in_flight, owing = _in_flight(payout), _stands(payout)
+    if payout.source == MoneySource.balance:
+        owing = chart.receivable(payout.account_id, in_flight.unit)
+    return Posting(owing, in_flight, _held(payout), TransferCode.payout)
 
 
 def is_cancelable(payout: Payout) -> bool:

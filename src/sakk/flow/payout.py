@@ -15,7 +15,14 @@ from sakk.core import payout as rules
 from sakk.core.errors import BalanceInsufficient, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.network import Asset
-from sakk.core.payout import HoldStatus, Payout, PayoutRequest, PayoutStatus, Terms
+from sakk.core.payout import (
+    HoldStatus,
+    Payout,
+    PayoutPurpose,
+    PayoutRequest,
+    PayoutStatus,
+    Terms,
+)
 from sakk.flow import beneficiary
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
@@ -83,21 +90,31 @@ def cancel(
         payout = store.find(
             connection, identifier, account_id=account_id, livemode=livemode, lock=True
         )
-        if payout is None:
+        if payout is None or payout.purpose != PayoutPurpose.payout:
             raise ResourceMissing(f"No such payout: {identifier!r}.", param="id")
-        leased = payout.lease_until is not None and payout.lease_until > now
-        if not rules.is_cancelable(payout) or leased:
-            raise UnexpectedState(
-                f"This payout is {payout.status} and can not be canceled any more: its transaction "
-                "is being prepared or is on its way."
-            )
-        canceled = replace(payout, status=PayoutStatus.canceled.value, canceled_at=now)
-        _write_status(connection, [canceled])
-        events.append(
-            connection, [payout_event(canceled, event.PAYOUT_CANCELED, request_id)], now=now
-        )
-        wake(connection, "payout.release")
+        return call_off(connection, payout, now=now, request_id=request_id)
+
+
+def call_off(
+    connection: Connection, payout: Payout, *, now: datetime, request_id: str | None = None
+) -> Payout:
+    """A locked payout is canceled; UnexpectedState where a transaction carries it already."""
+    require_unsent(payout, now=now)
+    canceled = replace(payout, status=PayoutStatus.canceled.value, canceled_at=now)
+    _write_status(connection, [canceled])
+    events.append(connection, [payout_event(canceled, event.PAYOUT_CANCELED, request_id)], now=now)
+    wake(connection, "payout.release")
     return canceled
+
+
+def require_unsent(payout: Payout, *, now: datetime) -> None:
+    """UnexpectedState unless a payout is held, unsent and in no stage's hands."""
+    leased = payout.lease_until is not None and payout.lease_until > now
+    if not rules.is_cancelable(payout) or leased:
+        raise UnexpectedState(
+            f"This payout is {payout.status} and can not be canceled any more: its transaction "
+            "is being prepared or is on its way."
+        )
 
 
 def review(
@@ -137,7 +154,12 @@ def hold_set(payout: Payout) -> PostingSet:
 
 
 def payout_event(payout: Payout, name: str, request_id: str | None = None) -> NewEvent:
-    """An event about a payout, as its audience may see it."""
+    """An event about a payout, as its audience may see it.
+
+    Of one that carries a refund out the operator alone is told; its merchant is told of the refund.
+    """
+    if payout.purpose == PayoutPurpose.refund:
+        name = event.PAYOUT_MOVED
     operator = event.event_type(name).audience == "operator"
     return NewEvent(
         account_id=payout.account_id,

@@ -58,7 +58,7 @@ def payout_build_stage(parts: Parts) -> Stage:
             order = Order(
                 livemode=row.livemode,
                 network=row.network,
-                purpose=Purpose.payout,
+                purpose=Purpose(row.purpose),
                 subject=row.id,
                 account_id=row.account_id,
                 sender=sender.address,

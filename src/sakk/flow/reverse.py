@@ -19,6 +19,7 @@ from sakk.core.network import Asset, Currency
 from sakk.core.payin import UNBOOKABLE, PayIn, PayInRole, PayInStatus
 from sakk.core.posting import Posting, reversed_postings
 from sakk.flow import payment as payment_flow
+from sakk.flow import refund as refund_flow
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payin import payin_event
@@ -191,6 +192,7 @@ def _record(
     ]
     happened += _follow_intents(connection, closed, now)
     events.append(connection, happened, now=now)
+    refund_flow.fail_uncovered(connection, closed, now=now)
 
 
 def _seen_again(row: PayIn, now: datetime) -> PayIn:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn, PayInRole, PayInStatus
-from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.screening import Direction, Screening, ScreeningRequest, Verdict
 from sakk.flow.context import Parts
 from sakk.flow.payin import allocate_rows, payin_event
@@ -143,8 +143,10 @@ def payout_screen_stage(parts: Parts) -> Stage:
             for row, screening in zip(rows, verdicts, strict=True):
                 after = _judged(row, screening.id, screening.verdict, now=now)
                 judged.append(after)
+                if after.status == PayoutStatus.rejected:
+                    happened.append(payout_event(after, event.PAYOUT_REJECTED))
                 # One that was screened before its time, and is clear at it too, is where it was.
-                if not after.under_review and row.screened_at is None:
+                elif not after.under_review and row.screened_at is None:
                     happened.append(payout_event(after, event.PAYOUT_SCREENED))
             settle(
                 connection,
@@ -157,13 +159,15 @@ def payout_screen_stage(parts: Parts) -> Stage:
                         "screened_at": row.screened_at,
                         "under_review": row.under_review,
                         "decided_at": row.decided_at,
+                        "failure_code": row.failure_code,
+                        "failure_message": row.failure_message,
                     }
                     for row in judged
                 ],
                 token=token,
             )
             events.append(connection, happened, now=now)
-            wake(connection, "payout.decide")
+            wake(connection, "payout.decide", "payout.release", "refund.follow")
             return len(rows)
 
     return Stage("payout.screen", run, lane=PAYOUT_LANE)
@@ -195,6 +199,15 @@ def _judged(row: Payout, screening: str, verdict: str, *, now: datetime) -> Payo
             return replace(judged, status=PayoutStatus.screened.value)
         case Verdict.clear:
             return judged
+        case Verdict.block if row.purpose == PayoutPurpose.refund:
+            # An address that its payer gave gets no second look: it is not accepted, and no more
+            # is said. The money is back where it was, and the merchant may ask again.
+            return replace(
+                judged,
+                status=PayoutStatus.rejected.value,
+                failure_code="declined",
+                failure_message="The destination was not accepted.",
+            )
         case Verdict.review | Verdict.block:
             return replace(
                 judged, status=PayoutStatus.requested.value, under_review=True, decided_at=None

@@ -11,7 +11,7 @@ from sakk.core import sweep as sweep_rules
 from sakk.core.abi import TRANSFER_TOPIC
 from sakk.core.caip import erc20_contract
 from sakk.core.event import NewEvent
-from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.posting import Posting
 from sakk.core.sweep import Sweep, SweepStatus
 from sakk.core.transaction import (
@@ -32,6 +32,7 @@ from sakk.signing.protocol import Branch, KeyReference, Signed, SignRequest
 from sakk.signing.protocol import Purpose as SigningPurpose
 from sakk.store import address
 from sakk.store import payout as payouts
+from sakk.store import refund as refunds
 from sakk.store import sweep as sweeps
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
@@ -173,6 +174,9 @@ def _finish_payout(connection: Connection, row: ChainTransaction, *, now: dateti
         wake(connection, "payout.release")
     fields = ("id", "status", "hold", "posted_at", "failure_code", "failure_message")
     update_records(connection, payouts.payouts, [{field: getattr(done, field) for field in fields}])
+    if done.purpose == PayoutPurpose.refund:
+        refunds.reopen(connection, done.id)
+        wake(connection, "refund.follow")
     return payout_event(done, name)
 
 

@@ -13,6 +13,12 @@ from sakk.flow.context import Parts
 from sakk.flow.decide import decide_stage
 from sakk.flow.expire import expire_stage
 from sakk.flow.finality import finality_stage
+from sakk.flow.follow import (
+    refund_expire_stage,
+    refund_follow_stage,
+    refund_hold_stage,
+    refund_release_stage,
+)
 from sakk.flow.forget import forget_stage
 from sakk.flow.freeze import freeze_stage
 from sakk.flow.hold import hold_stage, release_stage
@@ -87,6 +93,10 @@ def pipeline(parts: Parts) -> list[Stage]:
         payout_screen_stage(parts),
         decide_stage(parts),
         release_stage(parts),
+        refund_hold_stage(parts),
+        refund_release_stage(parts),
+        refund_expire_stage(parts),
+        refund_follow_stage(parts),
         payout_build_stage(parts),
         sign_stage(parts),
         broadcast_stage(parts),

@@ -25,6 +25,8 @@ NAMED_TABLES = {
     "out": "outflows",
     "ad": "adoptions",
     "tr": "transfers",
+    # A refund's money is reserved under its payout's number before the payout's row is there.
+    "re": "refunds",
 }
 
 

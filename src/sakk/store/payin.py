@@ -137,6 +137,19 @@ def find(
     return fetch_one(connection, statement, PayIn)
 
 
+def find_intent(connection: Connection, identifier: str) -> str | None:
+    """The payment intent of a pay-in."""
+    return connection.execute(
+        select(payins.c.payment_intent).where(payins.c.id == identifier)
+    ).scalar_one_or_none()
+
+
+def lock_one(connection: Connection, identifier: str) -> PayIn | None:
+    """One pay-in by its id alone, locked; its payment intent is locked before."""
+    statement = select(payins).where(payins.c.id == identifier).with_for_update()
+    return fetch_one(connection, statement, PayIn)
+
+
 def in_status(status: PayInStatus, *conditions: Any, limit: int) -> Query[PayIn]:
     """Lock rows that stand in a status, oldest first, skipping what another worker has."""
     return query(

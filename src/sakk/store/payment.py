@@ -51,6 +51,7 @@ payment_intents = Table(
     Column("canceled_at", Timestamp),
     Column("succeeded_at", Timestamp),
     Column("created", Timestamp, nullable=False),
+    Column("amount_refunded", Units, nullable=False, server_default="0"),
     Index("ix_payment_intents_account", "account_id", "livemode", "id"),
     Index("ix_payment_intents_customer", "customer", "id"),
     Index(

@@ -40,6 +40,8 @@ payouts = Table(
     Column("destination", Text, nullable=False),
     Column("beneficiary", Text),
     Column("fee_mode", Text, nullable=False),
+    Column("purpose", Text, nullable=False, server_default="payout"),
+    Column("source", Text, nullable=False, server_default="balance"),
     Column("status", Text, nullable=False),
     Column("hold", Text, nullable=False),
     Column("screening", Text),

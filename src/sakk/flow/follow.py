@@ -1,0 +1,183 @@
+"""Follow: what becomes of a refund after its request: its hold, its payout's end, its expiry."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core import refund as rules
+from sakk.core.payout import HoldStatus
+from sakk.core.refund import FailureReason, Refund, RefundStatus
+from sakk.flow.context import Parts
+from sakk.flow.payout import hold_set
+from sakk.flow.refund import count_refund, hold, lock_refund, refund_event, write_refund
+from sakk.flow.stage import Stage, wake
+from sakk.ledger.types import CreateTransferStatus
+from sakk.store import event as events
+from sakk.store import payout as payouts
+from sakk.store import refund as store
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+
+BATCH_MAX = 100
+# A request makes its own hold; only what is older was left behind by a crash.
+HOLD_LEFT_TO_REQUEST = timedelta(seconds=5)
+
+_NEWS = {
+    RefundStatus.pending: event.REFUND_UPDATED,
+    RefundStatus.succeeded: event.REFUND_SUCCEEDED,
+    RefundStatus.failed: event.REFUND_FAILED,
+    RefundStatus.canceled: event.REFUND_CANCELED,
+}
+
+
+def refund_hold_stage(parts: Parts) -> Stage:
+    """The stage that reserves the money of refunds whose request did not live to see it."""
+    table = store.refunds
+
+    def run() -> int:
+        token = new_id("lease")
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                Refund,
+                table.c.status.in_(
+                    [RefundStatus.requires_action.value, RefundStatus.pending.value]
+                ),
+                table.c.hold == HoldStatus.none.value,
+                table.c.created < now - HOLD_LEFT_TO_REQUEST,
+                token=token,
+                now=now,
+                limit=BATCH_MAX,
+            )
+        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            for row in rows:
+                hold(parts, row)
+        return len(rows)
+
+    return Stage("refund.hold", run)
+
+
+def refund_release_stage(parts: Parts) -> Stage:
+    """The stage that gives back the money of refunds that ended before they had a payout."""
+    table = store.refunds
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(
+                connection,
+                table,
+                Refund,
+                table.c.status.in_([RefundStatus.failed.value, RefundStatus.canceled.value]),
+                table.c.hold == HoldStatus.held.value,
+                table.c.payout.is_(None),
+                token=token,
+                now=parts.clock(),
+                limit=BATCH_MAX,
+            )
+        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            for row in rows:
+                _release(parts, row, token=token)
+        return len(rows)
+
+    return Stage("refund.release", run)
+
+
+def refund_expire_stage(parts: Parts) -> Stage:
+    """The stage that ends refunds whose payer did not say where to in time."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            overdue = store.list_overdue(connection, now=now, limit=BATCH_MAX)
+        ended = 0
+        for identifier in overdue:
+            with parts.database.begin() as connection:
+                refund = lock_refund(connection, identifier)
+                expires_at = refund.claim_expires_at
+                if (
+                    refund.status != RefundStatus.requires_action
+                    or expires_at is None
+                    or expires_at > now
+                ):
+                    continue
+                expired = replace(
+                    refund,
+                    status=RefundStatus.failed.value,
+                    failure_reason=FailureReason.claim_expired.value,
+                )
+                _change(connection, expired, event.REFUND_FAILED, parts)
+                wake(connection, "refund.release")
+                ended += 1
+        return ended
+
+    return Stage("refund.expire", run)
+
+
+def refund_follow_stage(parts: Parts) -> Stage:
+    """The stage that brings refunds in line with the payouts that carry them out."""
+
+    def run() -> int:
+        with parts.database.begin() as connection:
+            moved = store.list_moved(connection, limit=BATCH_MAX)
+        for identifier in moved:
+            with parts.database.begin() as connection:
+                _follow(connection, identifier, parts)
+        return len(moved)
+
+    return Stage("refund.follow", run)
+
+
+def _follow(connection: Connection, identifier: str, parts: Parts) -> None:
+    refund = lock_refund(connection, identifier)
+    assert refund.payout is not None
+    payout = payouts.lock_one(connection, refund.payout)
+    assert payout is not None
+    if refund.status != RefundStatus.pending:
+        return
+    status, why = rules.outcome(payout)
+    if status is RefundStatus.pending and payout.tx_hash == refund.tx_hash:
+        return
+    after = replace(
+        refund,
+        status=status.value,
+        failure_reason=None if why is None else why.value,
+        tx_hash=payout.tx_hash,
+        succeeded_at=parts.clock() if status is RefundStatus.succeeded else None,
+        canceled_at=payout.canceled_at,
+    )
+    _change(connection, after, _NEWS[status], parts)
+
+
+def _change(connection: Connection, refund: Refund, name: str, parts: Parts) -> None:
+    write_refund(connection, refund)
+    count_refund(connection, refund)
+    events.append(connection, [refund_event(refund, name)], now=parts.clock())
+
+
+def _release(parts: Parts, row: Refund, *, token: str) -> None:
+    """Void one hold; a void that was journalled before is booked already."""
+    failpoint("refund.release.before")
+    held = hold_set(rules.carrier(row))
+    outcome = parts.books.settle_hold(held, step="release", attempt=row.attempt, void=True)
+    failpoint("refund.release.after")
+    done = outcome.booked or (
+        outcome.refusal is CreateTransferStatus.pending_transfer_already_voided
+    )
+    change: dict[str, Any] = {"id": row.id, "hold": HoldStatus.voided.value}
+    if not done:
+        change = {
+            "id": row.id,
+            "hold": row.hold,
+            "attempt": row.attempt + 1,
+            "failures": row.failures + 1,
+            "retry_at": parts.clock() + retry_delay(row.failures),
+        }
+    with parts.database.begin() as connection:
+        settle(connection, store.refunds, [change], token=token)

@@ -1,0 +1,325 @@
+"""Drafts of refunds: what a request would take, within the cap as it stands, and where it may go.
+
+Whoever drafts has locked what bounds it: the payment intent, or the pay-in.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from sakk.core import money
+from sakk.core import refund as rules
+from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.evm import parse_address
+from sakk.core.money import Rate
+from sakk.core.network import Asset
+from sakk.core.payin import PayInStatus, credited_amount
+from sakk.core.payment import PaymentIntent, quote_of, value_of
+from sakk.core.payout import HoldStatus, Initiator, MoneySource, check_destination
+from sakk.core.refund import Given, Refund, RefundStatus, Share
+from sakk.store import address, network
+from sakk.store import payin as payins
+from sakk.store import payment as payments
+from sakk.store import refund as store
+
+CLAIM_DEFAULT = timedelta(days=30)
+CLAIM_MIN = timedelta(minutes=1)
+CLAIM_MAX = timedelta(days=366)
+STANDING = (PayInStatus.posted, PayInStatus.released)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to: a network by CAIP-2, and an address on it as it was written."""
+
+    network: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """What is to be given back, of a payment intent or of one pay-in that stands in suspense.
+
+    ``amount`` None: all that is left. ``coin`` None: what arrived. Without a ``destination`` the
+    payer says where to, by the link whose token has ``claim_hash``.
+    """
+
+    payment_intent: str | None = None
+    payin: str | None = None
+    amount: int | None = None
+    coin: str | None = None
+    destination: Place | None = None
+    claim_hash: str | None = None
+    claim_expires_at: datetime | None = None
+    reason: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    initiator: Initiator = field(default_factory=Initiator)
+
+
+def lock_bounds(connection: Connection, request: RefundRequest) -> None:
+    """Lock the payment intent, and then the pay-in, that bound a refund."""
+    intent = request.payment_intent
+    if request.payin is not None:
+        intent = payins.find_intent(connection, request.payin)
+    if intent is not None:
+        payments.lock_many(connection, [intent])
+    if request.payin is not None:
+        payins.lock_one(connection, request.payin)
+
+
+def draft_refund(
+    connection: Connection,
+    request: RefundRequest,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+) -> Refund:
+    """A refund as asked for, within the cap as it stands; what bounds it is locked."""
+    if (request.payment_intent is None) == (request.payin is None):
+        raise ParameterInvalid("Give payment_intent or payin, one of them.", param="payment_intent")
+    if request.payment_intent is not None:
+        refund = _of_payment(connection, request, identifier, account_id, livemode, now)
+    else:
+        refund = _of_payin(connection, request, identifier, account_id, livemode, now)
+    if request.destination is not None:
+        return aim(
+            connection, replace(refund, status=RefundStatus.pending.value), request.destination
+        )
+    if not payable_assets(connection, refund):
+        raise UnexpectedState(
+            f"{refund.coin} can not be sent on any network in this amount: no enabled network "
+            "lists a token of it that is paid out and fine enough."
+        )
+    return replace(
+        refund,
+        claim_hash=request.claim_hash,
+        claim_expires_at=claim_expiry(request.claim_expires_at, now),
+    )
+
+
+def _of_payment(
+    connection: Connection,
+    request: RefundRequest,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+) -> Refund:
+    assert request.payment_intent is not None
+    intent = payments.find(
+        connection, request.payment_intent, account_id=account_id, livemode=livemode
+    )
+    if intent is None:
+        raise ResourceMissing(
+            f"No such payment_intent: {request.payment_intent!r}.", param="payment_intent"
+        )
+    share = _share(connection, intent, request)
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    return Refund(
+        id=identifier,
+        account_id=account_id,
+        livemode=livemode,
+        payment_intent=intent.id,
+        payin=None,
+        source=MoneySource.balance.value,
+        amount=share.amount,
+        currency=intent.currency,
+        decimals=intent.decimals,
+        coin=share.coin,
+        coin_amount=share.coin_amount,
+        coin_decimals=currencies[share.coin].decimals,
+        status=RefundStatus.requires_action.value,
+        hold=HoldStatus.none.value,
+        reason=request.reason,
+        description=request.description,
+        metadata=request.metadata or {},
+        initiator=request.initiator.key,
+        initiator_person=request.initiator.person,
+        created=now,
+    )
+
+
+def _share(connection: Connection, intent: PaymentIntent, request: RefundRequest) -> Share:
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    received, arrived = credited(connection, intent)
+    given = [
+        Given(each.amount, each.coin, each.coin_amount)
+        for each in store.list_live(connection, payment_intent=intent.id)
+    ]
+    payable: dict[str, list[Asset]] = {}
+    for asset in _offered(connection, intent.livemode):
+        payable.setdefault(asset.currency, []).append(asset)
+    rates = {
+        quote.currency: rules.coin_rate(quote, coin_decimals=currencies[quote.currency].decimals)
+        for quote in map(quote_of, intent.quotes)
+        if quote.currency in payable
+    }
+    grains = {
+        coin: rules.grain(payable[coin], coin_decimals=currencies[coin].decimals) for coin in rates
+    }
+    return rules.choose(
+        rules.remaining(received, arrived, given),
+        amount=request.amount,
+        coin=request.coin,
+        rates=rates,
+        grains=grains,
+    )
+
+
+def credited(connection: Connection, intent: PaymentIntent) -> tuple[int, dict[str, int]]:
+    """What was credited for an intent and stands: in its unit, and by coin in the coins' units."""
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    quotes = {quote.asset: quote for quote in map(quote_of, intent.quotes)}
+    paid: list[tuple[str, int]] = []
+    arrived: dict[str, int] = {}
+    for row in payins.list_counted(connection, [intent.id]).get(intent.id, []):
+        if row.status not in STANDING or not row.credit_units:
+            continue
+        quote = quotes[row.asset]
+        units, _ = credited_amount(
+            row.credit_units,
+            asset_decimals=quote.decimals,
+            currency_decimals=currencies[quote.currency].decimals,
+        )
+        paid.append((row.asset, row.credit_units))
+        arrived[quote.currency] = arrived.get(quote.currency, 0) + units
+    if not paid:
+        return 0, {}
+    return value_of(list(quotes.values()), paid, amount=intent.amount), arrived
+
+
+def _of_payin(
+    connection: Connection,
+    request: RefundRequest,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+) -> Refund:
+    assert request.payin is not None
+    row = payins.find(connection, request.payin, account_id=account_id, livemode=livemode)
+    if row is None:
+        raise ResourceMissing(f"No such payin: {request.payin!r}.", param="payin")
+    if row.status not in STANDING or row.orphaned:
+        raise UnexpectedState(
+            "This payin is not credited: only what stands in suspense after it was posted can be "
+            "refunded by itself. A payment is refunded by its payment_intent."
+        )
+    if request.coin not in (None, row.currency):
+        raise ParameterInvalid(
+            f"What stands in suspense goes back as it came, in {row.currency}.", param="currency"
+        )
+    asset = network.find_asset(connection, row.asset)
+    assert asset is not None
+    coin = {each.currency: each for each in network.list_currencies(connection)}[asset.currency]
+    currency, decimals = coin.currency, coin.decimals
+    rate = Rate(10**coin.decimals, 10**asset.decimals)
+    if row.counts and row.payment_intent is not None:
+        intent = payments.find(
+            connection, row.payment_intent, account_id=account_id, livemode=livemode
+        )
+        assert intent is not None
+        currency, decimals = intent.currency, intent.decimals
+        rate = {quote.asset: quote.rate for quote in map(quote_of, intent.quotes)}[row.asset]
+    given = store.list_live(connection, payin=row.id)
+    left = (row.suspense_units or 0) - sum(each.token_amount or 0 for each in given)
+    amount, units = rules.suspended(left, amount=request.amount, rate=rate)
+    coin_amount, _ = money.rescale(units, from_decimals=asset.decimals, to_decimals=coin.decimals)
+    return Refund(
+        id=identifier,
+        account_id=account_id,
+        livemode=livemode,
+        payment_intent=row.payment_intent,
+        payin=row.id,
+        source=MoneySource.suspense.value,
+        amount=amount,
+        currency=currency,
+        decimals=decimals,
+        coin=coin.currency,
+        coin_amount=coin_amount,
+        coin_decimals=coin.decimals,
+        network=row.network,
+        asset=row.asset,
+        token_amount=units,
+        status=RefundStatus.requires_action.value,
+        hold=HoldStatus.none.value,
+        reason=request.reason,
+        description=request.description,
+        metadata=request.metadata or {},
+        initiator=request.initiator.key,
+        initiator_person=request.initiator.person,
+        created=now,
+    )
+
+
+def payable_assets(connection: Connection, refund: Refund) -> list[Asset]:
+    """The assets in which exactly this refund can be sent, on enabled networks."""
+    return [
+        asset
+        for asset in _offered(connection, refund.livemode)
+        if asset.currency == refund.coin and rules.token_units(refund, asset) is not None
+    ]
+
+
+def _offered(connection: Connection, livemode: bool) -> list[Asset]:
+    networks = {each.network: each for each in network.list_networks(connection)}
+    return [
+        asset
+        for asset in network.list_assets(connection)
+        if asset.payout_enabled
+        and asset.contract is not None
+        and networks[asset.network].enabled
+        and networks[asset.network].livemode == livemode
+    ]
+
+
+def aim(connection: Connection, refund: Refund, place: Place) -> Refund:
+    """The refund with a destination that was checked; ParameterInvalid says what is wrong."""
+    assets = {each.network: each for each in payable_assets(connection, refund)}
+    asset = assets.get(place.network)
+    if asset is None:
+        raise ParameterInvalid(
+            f"This refund can not be sent on {place.network!r}. "
+            f"It can on: {', '.join(sorted(assets)) or 'no network'}.",
+            param="destination[network]",
+        )
+    try:
+        parsed = parse_address(place.address)
+    except ValueError as error:
+        raise ParameterInvalid(
+            f"{error}. Give the address as its owner's wallet shows it on that network.",
+            param="destination[address]",
+        ) from error
+    listed = network.list_assets(connection, network=place.network)
+    check_destination(
+        parsed,
+        contracts=frozenset(each.contract for each in listed if each.contract is not None),
+        treasury=frozenset(each.address for each in address.list_treasury(connection)),
+    )
+    if address.find_address(connection, parsed) is not None:
+        raise ParameterInvalid(
+            "This is one of this Sakk's own deposit addresses, perhaps the one that was paid to. "
+            "Give an address of your own wallet.",
+            param="destination[address]",
+        )
+    return replace(
+        refund,
+        network=asset.network,
+        asset=asset.asset,
+        token_amount=rules.token_units(refund, asset),
+        destination=parsed,
+    )
+
+
+def claim_expiry(wanted: datetime | None, now: datetime) -> datetime:
+    if wanted is None:
+        return now + CLAIM_DEFAULT
+    if not now + CLAIM_MIN <= wanted <= now + CLAIM_MAX:
+        raise ParameterInvalid(
+            "claim_expires_at is a Unix time from 1 minute to 366 days from now.",
+            param="claim_expires_at",
+        )
+    return wanted

@@ -1,0 +1,200 @@
+"""Refunds: rows and queries."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+    update,
+)
+
+from sakk.core.payout import HoldStatus, PayoutStatus
+from sakk.core.refund import LIVE, Refund, RefundStatus
+from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.lease import lease_columns
+from sakk.store.payin import payins
+from sakk.store.payment import payment_intents
+from sakk.store.payout import payouts
+from sakk.store.schema import Document, Timestamp, Units, metadata
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("payment_intent", Text),
+    Column("payin", Text),
+    Column("source", Text, nullable=False),
+    Column("amount", Units, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("coin", Text, nullable=False),
+    Column("coin_amount", Units, nullable=False),
+    Column("coin_decimals", Integer, nullable=False),
+    Column("network", Text),
+    Column("asset", Text),
+    Column("token_amount", Units),
+    Column("destination", Text),
+    Column("status", Text, nullable=False),
+    Column("hold", Text, nullable=False),
+    Column("payout", Text),
+    Column("tx_hash", Text),
+    Column("reason", Text),
+    Column("failure_reason", Text),
+    Column("description", Text),
+    Column("metadata", Document, nullable=False),
+    Column("initiator", Text),
+    Column("initiator_person", Text),
+    Column("claim_hash", Text),
+    Column("claim_expires_at", Timestamp),
+    Column("claimed_at", Timestamp),
+    Column("canceled_at", Timestamp),
+    Column("succeeded_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    *lease_columns(),
+    Index("ix_refunds_account", "account_id", "livemode", "id"),
+    Index("ix_refunds_payment_intent", "payment_intent", "id"),
+    Index("ix_refunds_payin", "payin", "id"),
+    Index("uq_refunds_claim", "claim_hash", unique=True),
+    Index("uq_refunds_payout", "payout", unique=True),
+    Index(
+        "ix_refunds_work",
+        "status",
+        "hold",
+        postgresql_where=text(
+            "status in ('requires_action', 'pending') or (hold = 'held' and payout is null)"
+        ),
+    ),
+)
+
+_ENDED = [
+    PayoutStatus.posted.value,
+    PayoutStatus.rejected.value,
+    PayoutStatus.canceled.value,
+    PayoutStatus.failed.value,
+]
+
+
+def insert(connection: Connection, refund: Refund) -> None:
+    insert_records(connection, refunds, [refund])
+
+
+def find(
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+) -> Refund | None:
+    """One refund of an account, or of any account for the operator (``account_id`` None)."""
+    statement = select(refunds).where(refunds.c.id == identifier, refunds.c.livemode == livemode)
+    if account_id is not None:
+        statement = statement.where(refunds.c.account_id == account_id)
+    return fetch_one(connection, statement, Refund)
+
+
+def lock_one(connection: Connection, identifier: str) -> Refund | None:
+    """One refund by its id alone, locked; its payment intent is locked before, if it changes."""
+    statement = select(refunds).where(refunds.c.id == identifier).with_for_update()
+    return fetch_one(connection, statement, Refund)
+
+
+def find_intent(connection: Connection, identifier: str) -> str | None:
+    """The payment intent of a refund, which never changes."""
+    return connection.execute(
+        select(refunds.c.payment_intent).where(refunds.c.id == identifier)
+    ).scalar_one_or_none()
+
+
+def find_claim(connection: Connection, claim_hash: str) -> Refund | None:
+    """The refund whose claim link has this token's hash."""
+    return fetch_one(connection, select(refunds).where(refunds.c.claim_hash == claim_hash), Refund)
+
+
+def list_live(
+    connection: Connection, *, payment_intent: str | None = None, payin: str | None = None
+) -> list[Refund]:
+    """The refunds that count against a payment intent's cap, or a pay-in's, newest first."""
+    of_what = (
+        refunds.c.payin == payin
+        if payin is not None
+        else (refunds.c.payment_intent == payment_intent) & refunds.c.payin.is_(None)
+    )
+    statement = (
+        select(refunds).where(of_what, refunds.c.status.in_(LIVE)).order_by(refunds.c.id.desc())
+    )
+    return fetch_all(connection, statement, Refund)
+
+
+def list_moved(connection: Connection, *, limit: int) -> list[str]:
+    """Pending refunds whose payout has come to its end, or has a transaction since."""
+    statement = (
+        select(refunds.c.id)
+        .join(payouts, payouts.c.id == refunds.c.payout)
+        .where(
+            refunds.c.status == RefundStatus.pending.value,
+            payouts.c.status.in_(_ENDED) | payouts.c.tx_hash.is_distinct_from(refunds.c.tx_hash),
+        )
+        .order_by(refunds.c.id)
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def list_overdue(connection: Connection, *, now: datetime, limit: int) -> list[str]:
+    """Refunds whose payer did not say where to in time."""
+    statement = (
+        select(refunds.c.id)
+        .where(
+            refunds.c.status == RefundStatus.requires_action.value,
+            refunds.c.hold == HoldStatus.held.value,
+            refunds.c.claim_expires_at <= now,
+        )
+        .order_by(refunds.c.id)
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def reopen(connection: Connection, payout: str) -> None:
+    """The chain decided on a payout once more: the refund that it carries is looked at again."""
+    connection.execute(
+        update(refunds)
+        .where(
+            refunds.c.payout == payout,
+            refunds.c.status.in_([RefundStatus.succeeded.value, RefundStatus.failed.value]),
+        )
+        .values(status=RefundStatus.pending.value)
+    )
+
+
+def count_refunded(connection: Connection, intents: Sequence[str]) -> None:
+    """Write what the refunds that count add up to on their payment intents, which are locked.
+
+    Of a pay-in's own refunds those count whose pay-in counted towards the intent.
+    """
+    total = (
+        select(func.coalesce(func.sum(refunds.c.amount), 0))
+        .select_from(refunds.outerjoin(payins, payins.c.id == refunds.c.payin))
+        .where(
+            refunds.c.payment_intent == payment_intents.c.id,
+            refunds.c.status.in_(LIVE),
+            refunds.c.payin.is_(None) | payins.c.counts,
+        )
+        .scalar_subquery()
+    )
+    connection.execute(
+        update(payment_intents)
+        .where(payment_intents.c.id.in_(sorted(intents)))
+        .values(amount_refunded=total)
+    )

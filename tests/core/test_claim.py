@@ -1,0 +1,30 @@
+"""Claim tokens: of one form, unguessable, and kept only as a hash."""
+
+import pytest
+
+from sakk.core.claim import TOKEN_LENGTH, claim_path, is_token, make_token, token_hash
+
+
+def test_a_token_needs_no_escaping_and_carries_all_of_its_randomness() -> None:
+    token = make_token(bytes(range(256 - 32, 256)))
+    assert len(token) == TOKEN_LENGTH
+    assert is_token(token)
+    assert make_token(bytes(32)) != token
+    assert claim_path(token).endswith(token)
+
+
+def test_a_short_random_is_refused() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        make_token(bytes(31))
+
+
+@pytest.mark.parametrize("text", ["", "a" * 42, "a" * 44, "a" * 42 + "/", "a" * 42 + "\n"])
+def test_what_is_no_token(text: str) -> None:
+    assert not is_token(text)
+
+
+def test_what_is_kept_is_not_the_token() -> None:
+    token = make_token(bytes(32))
+    assert token_hash(token) == token_hash(token)
+    assert token not in token_hash(token)
+    assert len(token_hash(token)) == 64
