@@ -8,6 +8,7 @@ import typer
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.screening.importers import import_list, lists, retire_list
+from sakk.screening.mapping import load_mapping
 from sakk.store.identity import now
 
 app = typer.Typer(help="Sanctions and label lists.", no_args_is_help=True)
@@ -22,6 +23,12 @@ def import_file(
     form: Annotated[str | None, typer.Option("--format", help="When it is not recognised.")] = None,
     kind: Annotated[str | None, typer.Option(help="sanctions, labels or operator.")] = None,
     category: Annotated[str | None, typer.Option(help="For every row, whatever it says.")] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A TOML file that describes the columns of FILE."
+        ),
+    ] = None,
     allow_shrink: Annotated[
         bool, typer.Option(help="Accept a list that lost most of its rows.")
     ] = False,
@@ -37,6 +44,7 @@ def import_file(
             kind=kind,
             category=category,
             allow_shrink=allow_shrink,
+            mapping=None if mapping is None else load_mapping(mapping),
             now=now(),
         )
     if as_json:

@@ -4,6 +4,7 @@
 - ``tagpack``: GraphSense TagPack YAML (``screening/tagpack.py``)
 - ``forta``: the CSV files of Forta's labelled datasets
 - ``csv``: a header and rows, `address,category,…`, by comma, semicolon or tab
+- ``mapped``: CSV or JSON that the operator describes (``screening/mapping.py``)
 - ``json``: an array of objects, or an object a line, with the same names
 """
 
@@ -49,6 +50,7 @@ class ListFormat(StrEnum):
     forta = "forta"
     csv = "csv"
     json = "json"
+    mapped = "mapped"
 
 
 # A public pack is nobody's here to mend, so a malformed address in it is skipped and reported;
@@ -60,6 +62,7 @@ KINDS = {
     ListFormat.forta: ListKind.labels,
     ListFormat.csv: ListKind.labels,
     ListFormat.json: ListKind.labels,
+    ListFormat.mapped: ListKind.labels,
 }
 
 
@@ -84,6 +87,18 @@ class Notes:
     """What a format did not use, for the report."""
 
     ignored_columns: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class CsvShape:
+    """How a CSV file is written; no ``delimiter`` is the most frequent of the usual ones.
+
+    A ``header`` is told in lower case; a first row that is none is told as it is.
+    """
+
+    delimiter: str | None = None
+    header: bool = True
+    skip_lines: int = 0
 
 
 Parser = Callable[[Source, Notes], Iterator[Statement]]
@@ -136,8 +151,10 @@ def detect_format(source: Source) -> ListFormat:
         return ListFormat.forta
     if "address" in {_COLUMN_NAMES.get(column) for column in header}:
         return ListFormat.csv
-    known = ", ".join(ListFormat)
-    raise source.refusal(f"cannot tell the format; name it with --format ({known})")
+    known = ", ".join(each for each in ListFormat if each is not ListFormat.mapped)
+    raise source.refusal(
+        f"cannot tell the format; name it with --format ({known}), or describe it with --mapping"
+    )
 
 
 def parse_ofac(source: Source, notes: Notes) -> Iterator[Statement]:
@@ -154,7 +171,7 @@ def parse_ofac(source: Source, notes: Notes) -> Iterator[Statement]:
 
 def parse_forta(source: Source, notes: Notes) -> Iterator[Statement]:
     """Forta's three CSV shapes; all are Ethereum addresses from Etherscan's labels."""
-    rows = _csv_rows(source)
+    rows = csv_rows(source, CsvShape())
     header = next(rows, None)
     if header is None or not any(columns <= set(header[1]) for columns in _FORTA_HEADERS):
         raise source.refusal("has none of the headers of Forta's labelled datasets", line=1)
@@ -179,7 +196,7 @@ def parse_forta(source: Source, notes: Notes) -> Iterator[Statement]:
 
 def parse_csv(source: Source, notes: Notes) -> Iterator[Statement]:
     """A header with at least an address column; names as in `_COLUMN_NAMES`."""
-    rows = _csv_rows(source)
+    rows = csv_rows(source, CsvShape())
     _, names = next(rows, (0, []))
     columns = [_COLUMN_NAMES.get(name, "") for name in names]
     if "address" not in columns:
@@ -193,15 +210,13 @@ def parse_csv(source: Source, notes: Notes) -> Iterator[Statement]:
     for line, values in rows:
         row = _row(source, line, columns, values)
         row.pop("", None)
-        yield _statement(source, line, dict(row))
+        yield statement_of(source, line, dict(row))
 
 
 def parse_json(source: Source, notes: Notes) -> Iterator[Statement]:
     """An array of objects, or one object a line."""
-    is_array = source.head().lstrip()[:1] == "["
-    objects = _json_array(source) if is_array else _json_lines(source)
     ignored: set[str] = set()
-    for line, item in objects:
+    for line, item in json_objects(source):
         if not isinstance(item, dict):
             raise source.refusal("expected an object with 'address' and 'category'", line=line)
         row: dict[str, Any] = {}
@@ -216,7 +231,13 @@ def parse_json(source: Source, notes: Notes) -> Iterator[Statement]:
         if len(ignored) > COLUMNS_MAX:
             raise source.refusal(f"more than {COLUMNS_MAX} names are unknown", line=line)
         notes.ignored_columns = tuple(sorted(ignored))
-        yield _statement(source, line, row)
+        yield statement_of(source, line, row)
+
+
+def json_objects(source: Source) -> Iterator[tuple[int, Any]]:
+    """The objects of an array, or one a line, each with the line on which it begins."""
+    is_array = source.head().lstrip()[:1] == "["
+    return _json_array(source) if is_array else _json_lines(source)
 
 
 def parse_confidence(text: str) -> int | None:
@@ -229,7 +250,9 @@ def parse_confidence(text: str) -> int | None:
     return None
 
 
-def _statement(source: Source, line: int, row: dict[str, Any]) -> Statement:
+def statement_of(source: Source, line: int, row: dict[str, Any]) -> Statement:
+    """A row in our names as a statement; what it can not be is refused with its line."""
+
     def text(name: str) -> str | None:
         value = row.get(name)
         if value is None or value == "":
@@ -282,19 +305,21 @@ def _header_names(line: str) -> list[str]:
     return [name.strip().strip('"').lower() for name in line.split(delimiter)]
 
 
-def _csv_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line on which each begins, the header first and in lower case."""
+def csv_rows(source: Source, shape: CsvShape) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the line on which each begins."""
     lines = source.lines()
+    for _ in range(shape.skip_lines):
+        next(lines, "")
     first = next(lines, "")
-    delimiter = max(",;\t", key=first.count)
+    delimiter = shape.delimiter or max(",;\t", key=first.count)
 
     def all_lines() -> Iterator[str]:
         yield first
         yield from lines
 
     reader = csv.reader(all_lines(), delimiter=delimiter, strict=True)
-    begins = 1
-    header = True
+    begins = 1 + shape.skip_lines
+    header = shape.header
     while True:
         try:
             values = next(reader)

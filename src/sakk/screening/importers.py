@@ -37,6 +37,7 @@ from sakk.screening.formats import (
     parse_json,
     parse_ofac,
 )
+from sakk.screening.mapping import ColumnMapping, mapped_parser
 from sakk.screening.override import OVERRIDES
 from sakk.screening.source import Source
 from sakk.screening.tagpack import parse_tagpack
@@ -113,15 +114,17 @@ def import_list(
     kind: str | None = None,
     category: str | None = None,
     allow_shrink: bool = False,
+    mapping: ColumnMapping | None = None,
     now: datetime,
 ) -> ImportReport:
     """Import a file as the list ``name`` (default: the file's name without its ending).
 
-    ``category`` overrides what the file says of every row. Raises `ParameterInvalid` with file and
-    line; then nothing has changed.
+    ``mapping`` describes a format of somebody else's (`load_mapping`). ``category`` overrides what
+    the file says of every row. Raises `ParameterInvalid` with file and line; then nothing has
+    changed.
     """
     with Source(Path(path)) as source:
-        chosen = detect_format(source) if format is None else _format(format)
+        chosen, parse = _chosen(source, format, mapping)
         list_kind = KINDS[chosen] if kind is None else _kind(kind)
         list_name = _name(source.path.stem if name is None else name)
         forced = None if category is None else _category(category)
@@ -130,7 +133,7 @@ def import_list(
         with database.begin() as connection:
             _allow_time(connection)
             reader.tokens = _token_contracts(connection)
-            label_store.stage_rows(connection, reader.rows(_PARSERS[chosen](source, notes)))
+            label_store.stage_rows(connection, reader.rows(parse(source, notes)))
             sha256 = source.sha256()
             _check_yield(source, tally)
             label_store.lock_lists(connection)
@@ -164,6 +167,20 @@ def import_list(
         unknown_categories=dict(tally.unknown.most_common(EXAMPLES_MAX)),
         ignored_columns=notes.ignored_columns,
     )
+
+
+def _chosen(
+    source: Source, format: str | None, mapping: ColumnMapping | None
+) -> tuple[ListFormat, Parser]:
+    """The format of a file, and what reads it."""
+    if mapping is not None:
+        if format is not None:
+            raise ParameterInvalid(
+                "The mapping says the format: leave --format out.", param="format"
+            )
+        return ListFormat.mapped, mapped_parser(mapping)
+    chosen = detect_format(source) if format is None else _format(format)
+    return chosen, _PARSERS[chosen]
 
 
 def lists(connection: Connection) -> list[LabelList]:
@@ -333,12 +350,15 @@ def _name(given: str) -> str:
 
 def _format(text: str) -> ListFormat:
     try:
-        return ListFormat(text)
-    except ValueError:
-        known = ", ".join(ListFormat)
+        found = ListFormat(text)
+        _PARSERS[found]
+    except (ValueError, KeyError):
+        known = ", ".join(_PARSERS)
         raise ParameterInvalid(
-            f"Unknown format {text!r}; known are {known}.", param="format"
+            f"Unknown format {text!r}; known are {known}. Another one is described by a mapping.",
+            param="format",
         ) from None
+    return found
 
 
 def _kind(text: str) -> ListKind:
