@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from sakk.core import abi, evm
+from sakk.core import abi, evm, hub
 from sakk.core.agreement import (
     bridge_break,
     payin_break,
@@ -295,6 +295,66 @@ def test_an_altered_sweep(changes: dict[str, Any]) -> None:
 
 def test_a_sweep_whose_transaction_is_gone() -> None:
     assert sweep_break(sweep(), None) == "sw_1: its transaction tx_1 is missing"
+
+
+def collection(rows: list[Sweep], *, delegated: bool = False, **changes: Any) -> ChainTransaction:
+    """A call of the hub for these sweeps, signed with a real key."""
+    data = hub.encode_sweep([hub.Item(each.address, CONTRACT, each.token_amount) for each in rows])
+    fields: dict[str, Any] = {
+        "type": 2,
+        "chainId": 84532,
+        "nonce": 4,
+        "maxPriorityFeePerGas": 1,
+        "maxFeePerGas": 2_000,
+        "gas": 80_000,
+        "to": evm.checksum_address("0x" + "0b" * 20),
+        "value": 0,
+        "data": data,
+    }
+    if delegated:
+        wanted = {"chainId": 0, "address": bytes(20), "nonce": 0}
+        fields |= {"type": 4, "authorizationList": [Account.sign_authorization(wanted, KEY)]}
+    raw = bytes(Account.sign_transaction(fields, KEY).raw_transaction)
+    return signed(
+        purpose="collect",
+        asset=NATIVE,
+        token_amount=0,
+        raw=raw,
+        hash=evm.transaction_hash(raw),
+        **changes,
+    )
+
+
+def collected(number: int, *, arrived: int | None) -> Sweep:
+    address = f"0x{number:040x}"
+    return sweep(id=f"sw_{number}", address=address, method="hub", arrived_units=arrived)
+
+
+@pytest.mark.parametrize("delegated", [False, True])
+def test_a_true_collection(delegated: bool) -> None:
+    rows = [collected(1, arrived=1_000), collected(2, arrived=0), collected(3, arrived=990)]
+    row = collection(rows, delegated=delegated)
+    custody = {NATIVE: -50, ASSET: -10}
+    assert transaction_break(row, custody=custody, native_asset=NATIVE, sweeps=rows) is None
+    reverted = replace(row, status="failed")
+    only_gas = {NATIVE: -50}
+    assert transaction_break(reverted, custody=only_gas, native_asset=NATIVE, sweeps=rows) is None
+    for each in rows:
+        assert sweep_break(each, row) is None
+
+
+def test_an_altered_collection() -> None:
+    rows = [collected(1, arrived=1_000), collected(2, arrived=1_000)]
+    row = collection(rows)
+    for wrong in (
+        rows[:1],
+        rows[::-1],
+        [rows[0], replace(rows[1], token_amount=999)],
+        [rows[0], replace(rows[1], address=OTHER)],
+    ):
+        found = transaction_break(row, custody={NATIVE: -50}, native_asset=NATIVE, sweeps=wrong)
+        assert found is not None
+    assert sweep_break(replace(rows[0], destination=SENDER), row) is not None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import pytest
 
 from sakk.core import chart
 from sakk.core.chart import TransferCode
-from sakk.core.sweep import Sweep, postings, public
+from sakk.core.money import Rate
+from sakk.core.network import Currency
+from sakk.core.sweep import UNITS_NEVER, Sweep, postings, public, units_worth_collecting
 
 ASSET = "eip155:84532/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
 SWEEP = Sweep(
@@ -43,6 +45,54 @@ def test_postings(arrived: int, hot: int, lost: int) -> None:
     }
     assert moved == {key: amount for key, amount in expected.items() if amount}
     assert sum(each.amount for each in legs) == SWEEP.token_amount
+
+
+USD = Rate(1, 1)
+
+
+def currency(code: str, rate: Rate | None) -> Currency:
+    """A coin at so many US dollars, or of no known price."""
+    return Currency(
+        currency=code,
+        name=code,
+        kind="coin",
+        decimals=6,
+        usd_numerator=None if rate is None else rate.numerator,
+        usd_denominator=None if rate is None else rate.denominator,
+        updated=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    ("coin", "native", "cost_wei", "percent_max", "units"),
+    [
+        # Gas of one dollar is five percent of twenty.
+        (USD, Rate(2_000, 1), 5 * 10**14, 5, 20_000_000),
+        (USD, Rate(2_000, 1), 5 * 10**14, 100, 1_000_000),
+        # Rounded up: a unit less would not be enough.
+        (USD, Rate(2_000, 1), 5 * 10**14 + 1, 100, 1_000_001),
+        (Rate(1, 2), Rate(2_000, 1), 5 * 10**14, 100, 2_000_000),
+        (USD, Rate(2_000, 1), 0, 5, 0),
+        # Without a price the asset's minimum decides alone.
+        (None, Rate(2_000, 1), 5 * 10**14, 5, 0),
+        (USD, None, 5 * 10**14, 5, 0),
+        # Never, until it is old.
+        (USD, Rate(2_000, 1), 5 * 10**14, 0, UNITS_NEVER),
+        (USD, Rate(10**40, 1), 10**50, 1, UNITS_NEVER),
+    ],
+)
+def test_what_a_deposit_must_be_worth(
+    coin: Rate | None, native: Rate | None, cost_wei: int, percent_max: int, units: int
+) -> None:
+    found = units_worth_collecting(
+        currency("usdc", coin),
+        currency("eth", native),
+        decimals=6,
+        native_decimals=18,
+        cost_wei=cost_wei,
+        percent_max=percent_max,
+    )
+    assert found == units
 
 
 def test_what_is_shown() -> None:

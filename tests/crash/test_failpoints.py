@@ -7,7 +7,8 @@ after it; the third one goes on. Calls of several parts, or of several steps, di
 import json
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,23 +68,43 @@ def payout_alone(_: House, merchant: Merchant) -> Compare:
     return lambda: merchant.compare(job)
 
 
-def payment_alone(_: House, merchant: Merchant) -> Compare:
+def payment_alone(house: House, merchant: Merchant) -> Compare:
     """Paid and swept: the first transaction of ours is the deposit address's gas."""
+    job = merchant.begin()
+    with without_hub(house):
+        merchant.pay(job)
+        merchant.await_end(job)
+    return lambda: merchant.compare(job)
+
+
+@contextmanager
+def without_hub(house: House) -> Iterator[None]:
+    """Deposits go by their own keys."""
+    query(house, "UPDATE hubs SET enabled = false RETURNING network")
+    try:
+        yield
+    finally:
+        query(house, "UPDATE hubs SET enabled = true RETURNING network")
+
+
+def collected_payment(_: House, merchant: Merchant) -> Compare:
+    """Paid and collected by the hub: one transaction of ours."""
     job = merchant.begin()
     merchant.pay(job)
     merchant.await_end(job)
     return lambda: merchant.compare(job)
 
 
-def fuelled_payment(_: House, merchant: Merchant) -> Compare:
+def fuelled_payment(house: House, merchant: Merchant) -> Compare:
     """Paid and swept, with gas on the address already: the sweep is the only transaction of ours.
 
     The native coin is a pay-in of its own, which nobody asked for.
     """
     job = merchant.begin()
-    merchant.wallet.send_native(job.deposit, FUEL_WEI)
-    merchant.pay(job)
-    merchant.await_end(job)
+    with without_hub(house):
+        merchant.wallet.send_native(job.deposit, FUEL_WEI)
+        merchant.pay(job)
+        merchant.await_end(job)
     return lambda: merchant.compare(job)
 
 
@@ -339,6 +360,8 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (payout_alone, ("transaction.sign", "transaction.settle")),
     (fuelled_payment, ("signer.log", "transaction.build", "transaction.broadcast")),
     (fuelled_payment, ("transaction.sign", "transaction.confirm", "transaction.settle")),
+    (collected_payment, ("collect.build", "transaction.sign", "transaction.broadcast")),
+    (collected_payment, ("signer.log", "transaction.confirm", "transaction.settle")),
     (payment_alone, ("topup.build", "transaction.sign", "transaction.settle")),
     (book_transfer, ("transfer.post",)),
     (canceled_payout, ("payout.release",)),

@@ -8,6 +8,7 @@ import pytest
 from tests.chain import StartChain
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
+from tests.flow.hubs import collect_all, deposited, pay_again, use_hub
 from tests.flow.money import (
     BENEFICIARY,
     credit,
@@ -316,3 +317,22 @@ def test_the_command_reaches_what_is_there_and_says_what_is_not(
     assert lifted.exit_code == code
     assert in_force(world) == []
     assert (tmp_path / "signer" / "unfreeze").exists()
+
+
+def test_an_assets_freeze_lets_others_be_collected(make_world: MakeWorld) -> None:
+    world = make_world(sweep=True)
+    use_hub(world)
+    addresses = deposited(world, 2)
+    pay_again(world, addresses, token="usdt", whole=3)
+    # Chosen and built before it, and not signed.
+    world.run_only("sweep.collect", "collect.build")
+    frozen = freeze(world, asset=world.asset("usdc"))
+    collect_all(world, 30)
+    ends = {(row.asset, row.status) for row in world.sweeps()}
+    assert ends == {(world.asset("usdc"), "approved"), (world.asset("usdt"), "posted")}
+    assert units_at(world, world.treasury) == 0
+    world.check()
+    lift(world, frozen.id)
+    collect_all(world)
+    assert {row.status for row in world.sweeps()} == {"posted"}
+    world.check()

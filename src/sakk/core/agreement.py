@@ -4,11 +4,12 @@ A row is what people see and the ledger is what is true, so a row that was alter
 fault, must not pass. Each function gives None, or what does not agree, in words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sakk.core import chart, evm
+from sakk.core import authorization, chart, evm
 from sakk.core.abi import decode_transfer
 from sakk.core.caip import chain_id, erc20_contract
+from sakk.core.hub import decode_sweep
 from sakk.core.payin import PayIn, PayInRole, PayInStatus, credited_amount
 from sakk.core.payout import Payout, PayoutStatus, debited
 from sakk.core.sweep import Sweep
@@ -79,23 +80,33 @@ def payout_break(row: Payout, sent: ChainTransaction | None, *, taken: int) -> s
 
 
 def sweep_break(row: Sweep, sent: ChainTransaction | None) -> str | None:
-    """A sweep: that its transaction is the one that it asked for."""
+    """A sweep: that its transaction is the one that it asked for, or calls the hub for it."""
     if row.transaction is None:
         return None
     if sent is None:
         return f"{row.id}: its transaction {row.transaction} is missing"
-    asked = (row.network, row.asset, row.address, row.destination, row.token_amount)
-    made = (sent.network, sent.asset, sent.sender, sent.destination, sent.token_amount)
+    asked: tuple[object, ...] = (row.network, row.destination)
+    made: tuple[object, ...] = (sent.network, sent.destination)
+    if sent.purpose != Purpose.collect:
+        asked += (row.asset, row.address, row.token_amount)
+        made += (sent.asset, sent.sender, sent.token_amount)
     if asked != made:
         return f"{row.id}: the row asks for {asked}, its transaction {sent.id} makes {made}"
     return None
 
 
 def transaction_break(
-    row: ChainTransaction, *, custody: CustodyMoves, native_asset: str
+    row: ChainTransaction,
+    *,
+    custody: CustodyMoves,
+    native_asset: str,
+    sweeps: Sequence[Sweep] = (),
 ) -> str | None:
-    """A transaction: its bytes are what the row says, and its transfers what it did."""
-    different = _different_bytes(row)
+    """A transaction: its bytes are what the row says, and its transfers what it did.
+
+    ``sweeps``: those that it carries out, in order, where it is a call of the hub.
+    """
+    different = _different_bytes(row, sweeps)
     if different is not None:
         return f"{row.id}: {different}"
     status = TransactionStatus(row.status)
@@ -109,6 +120,11 @@ def transaction_break(
             case Purpose.sweep:
                 kept = row.token_amount - min(row.arrived_units or 0, row.token_amount)
                 expected[row.asset] = expected.get(row.asset, 0) - kept
+            case Purpose.collect:
+                for each in sweeps:
+                    kept = each.token_amount - min(each.arrived_units or 0, each.token_amount)
+                    if each.arrived_units:
+                        expected[each.asset] = expected.get(each.asset, 0) - kept
             case Purpose.topup:
                 pass
     expected = {asset: units for asset, units in expected.items() if units}
@@ -117,24 +133,39 @@ def transaction_break(
     return None
 
 
-def _different_bytes(row: ChainTransaction) -> str | None:
+def _different_bytes(row: ChainTransaction, sweeps: Sequence[Sweep]) -> str | None:
     """What the signed bytes say otherwise than the row."""
     if row.raw is None:
         return None
     if row.hash != evm.transaction_hash(row.raw):
         return f"its hash is not that of its bytes, {evm.transaction_hash(row.raw)}"
-    signed = evm.decode_signed(row.raw)
-    made = signed.transaction
-    contract = erc20_contract(row.asset)
-    if contract is None:
-        to, units = made.to, made.value
+    if authorization.is_set_code(row.raw):
+        set_code = authorization.decode_signed(row.raw)
+        made, sender = set_code.transaction.call, authorization.recover_sender(set_code)
     else:
-        call = decode_transfer(made.data)
-        to, units = call.to, call.amount
-        if made.to != contract:
-            return f"its bytes call {made.to}, the row says {contract}"
-    claims = (chain_id(row.network), row.sender, row.nonce, row.destination, row.token_amount)
-    bytes_say = (made.chain_id, evm.recover_sender(signed), made.nonce, to, units)
+        signed = evm.decode_signed(row.raw)
+        assert isinstance(signed.transaction, evm.Transaction), "we sign no legacy transactions"
+        made, sender = signed.transaction, evm.recover_sender(signed)
+    claims: tuple[object, ...] = (chain_id(row.network), row.sender, row.nonce)
+    bytes_say: tuple[object, ...] = (made.chain_id, sender, made.nonce)
+    if row.purpose == Purpose.collect:
+        claims += tuple(
+            (each.address, erc20_contract(each.asset), each.token_amount) for each in sweeps
+        )
+        bytes_say += tuple(
+            (each.deposit, each.token, each.units) for each in decode_sweep(made.data)
+        )
+    else:
+        contract = erc20_contract(row.asset)
+        if contract is None:
+            to, units = made.to, made.value
+        else:
+            call = decode_transfer(made.data)
+            to, units = call.to, call.amount
+            if made.to != contract:
+                return f"its bytes call {made.to}, the row says {contract}"
+        claims += (row.destination, row.token_amount)
+        bytes_say += (to, units)
     if claims != bytes_say:
         return f"its bytes say {bytes_say}, the row {claims}"
     return None

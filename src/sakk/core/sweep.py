@@ -12,10 +12,29 @@ from typing import Any
 from sakk.core import chart
 from sakk.core.chart import TransferCode
 from sakk.core.evm import checksum_address
+from sakk.core.network import Currency
 from sakk.core.payout import PayoutStatus as SweepStatus
 from sakk.core.posting import Posting
 
-__all__ = ["Sweep", "SweepMethod", "SweepStatus", "postings", "public"]
+__all__ = [
+    "Sweep",
+    "SweepMethod",
+    "SweepStatus",
+    "postings",
+    "public",
+    "units_worth_collecting",
+]
+
+# What one deposit costs, in gas: a hundredth of a first collection by the hub, or a top-up and a
+# transfer (docs/operating/treasury.md, `sakk bench gas`).
+GAS_BY_HUB = 31_400
+GAS_BY_KEY = 61_300
+# Where no hub says otherwise: a deposit waits while its gas is more than so much of its worth, and
+# at most so long.
+COST_PERCENT_MAX = 5
+AGE_SECONDS_MAX = 7 * 86_400
+# More than any deposit: what is never worth its gas.
+UNITS_NEVER = 10**77
 
 
 class SweepMethod(StrEnum):
@@ -56,6 +75,31 @@ class Sweep:
     lease_token: str | None = None
     lease_until: datetime | None = None
     created: datetime
+
+
+def units_worth_collecting(
+    coin: Currency,
+    native: Currency,
+    *,
+    decimals: int,
+    native_decimals: int,
+    cost_wei: int,
+    percent_max: int,
+) -> int:
+    """The least atomic units of a token whose worth lets ``cost_wei`` be ``percent_max`` of it.
+
+    0 where a price is not known: the asset's own minimum decides then. Rounded up.
+    """
+    if coin.usd_numerator is None or coin.usd_denominator is None:
+        return 0
+    if native.usd_numerator is None or native.usd_denominator is None:
+        return 0
+    if not percent_max:
+        return UNITS_NEVER
+    dividend: int = cost_wei * native.usd_numerator * coin.usd_denominator * 10**decimals * 100
+    divisor: int = native.usd_denominator * coin.usd_numerator * 10**native_decimals * percent_max
+    units: int = -(-dividend // divisor)
+    return min(units, UNITS_NEVER)
 
 
 def postings(sweep: Sweep, *, arrived_units: int) -> list[Posting]:

@@ -33,6 +33,7 @@ class Purpose(StrEnum):
     payout = "payout"
     refund = "refund"
     sweep = "sweep"
+    collect = "collect"
     topup = "topup"
 
 
@@ -40,7 +41,8 @@ class Purpose(StrEnum):
 class ChainTransaction:
     """One transaction from a key of ours. Amounts in atomic units, gas cost in the native coin's.
 
-    ``subject``: the payout, refund or sweep that it carries out. ``since_block``: the head's number
+    ``subject``: the payout, refund or sweep that it carries out; its own id where it carries many,
+    which name it. ``since_block``: the head's number
     when the nonce was taken. ``succeeded``: what the receipt says, None before. ``arrived_units``:
     what reached the destination. ``orphaned``: it was final, and its block left the chain
     since: the same bytes are sent again. ``replacements``: the number of the newest attempt that

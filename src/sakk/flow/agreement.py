@@ -9,7 +9,7 @@ from sakk.core import agreement as rules
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.payout import Payout, PayoutStatus, debited
 from sakk.core.sweep import Sweep
-from sakk.core.transaction import ChainTransaction
+from sakk.core.transaction import ChainTransaction, Purpose
 from sakk.store import agreement as store
 from sakk.store import network
 from sakk.store.payin import payins
@@ -107,9 +107,15 @@ def _transactions(connection: Connection) -> Iterator[str]:
     natives = {each.network: each.native_asset for each in network.list_networks(connection)}
     for page in store.pages(connection, transactions, ChainTransaction):
         custody = store.custody_moves(connection, [row.id for row in page])
+        carried = store.carried_sweeps(
+            connection, [row.id for row in page if row.purpose == Purpose.collect]
+        )
         for row in page:
             found = rules.transaction_break(
-                row, custody=custody[row.id], native_asset=natives[row.network]
+                row,
+                custody=custody[row.id],
+                native_asset=natives[row.network],
+                sweeps=carried.get(row.id, ()),
             )
             if found is not None:
                 yield found

@@ -23,7 +23,7 @@ from sakk.core.transaction import (
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
-from sakk.flow.sweep import sweep_event
+from sakk.flow.sweep import advance_collected, sweep_event
 from sakk.rails.evm.send import Broadcast, BroadcastOutcome
 from sakk.store import event as events
 from sakk.store import freeze as freezes
@@ -161,5 +161,9 @@ def _follow_subject(
             update_records(connection, sweeps.sweeps, [{**change, "status": swept.value}])
             name = event.SWEEP_UNKNOWN if unknown else event.SWEEP_BROADCAST
             return [sweep_event(replace(sweep, status=swept.value), name)]
+        case Purpose.collect:
+            swept = SweepStatus.unknown if unknown else SweepStatus.broadcast
+            name = event.SWEEP_UNKNOWN if unknown else event.SWEEP_BROADCAST
+            return advance_collected(connection, row.id, swept, name)
         case Purpose.topup:
             return []

@@ -14,7 +14,7 @@ from sakk.core.event import NewEvent
 from sakk.core.network import Network, Quirk
 from sakk.core.payout import Payout, PayoutStatus, owed_posting, undone_posting
 from sakk.core.posting import reversed_postings
-from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.sweep import SweepStatus
 from sakk.core.transaction import (
     REBROADCAST_AFTER,
     ChainTransaction,
@@ -26,13 +26,20 @@ from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, payout_event
 from sakk.flow.stage import Stage, wake
-from sakk.flow.sweep import sweep_event
-from sakk.flow.transaction import arrived_units, find_subject, finish_subject, settlement
-from sakk.rails.evm.rail import TransactionReference
+from sakk.flow.sweep import confirm_collected, note_arrived, sweep_event
+from sakk.flow.transaction import (
+    Subject,
+    arrived_units,
+    collected_units,
+    find_subject,
+    finish_subject,
+    settlement,
+)
+from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.status import TransactionState
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
+from sakk.store import address, network
 from sakk.store import event as events
-from sakk.store import network
 from sakk.store import payout as payouts
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
@@ -77,9 +84,7 @@ def confirm_stage(parts: Parts) -> Stage:
         changed = 0
         for row in rows:
             try:
-                changed += _look_up(
-                    parts, row, networks[row.network], row.asset in taking, token=token
-                )
+                changed += _look_up(parts, row, networks[row.network], taking, token=token)
             except SakkError as error:
                 log.warning("confirm.waits", transaction=row.id, code=error.code)
                 with parts.database.begin() as connection:
@@ -90,7 +95,7 @@ def confirm_stage(parts: Parts) -> Stage:
 
 
 def _look_up(
-    parts: Parts, row: ChainTransaction, found: Network, takes_fee: bool, *, token: str
+    parts: Parts, row: ChainTransaction, found: Network, taking: set[str], *, token: str
 ) -> int:
     assert row.hash is not None
     rail = parts.rail_of(found)
@@ -104,10 +109,15 @@ def _look_up(
         )
     )
     change = _change(row, chain, found, now=parts.clock())
+    collected: dict[str, int] = {}
     if change is not None and change.get("succeeded"):
-        change["arrived_units"] = arrived_units(rail, row, chain, takes_fee=takes_fee)
+        if row.purpose == Purpose.collect:
+            collected = _collected(parts, rail, row, chain, taking)
+        else:
+            takes_fee = row.asset in taking
+            change["arrived_units"] = arrived_units(rail, row, chain, takes_fee=takes_fee)
     if row.orphaned and change is not None and "status" in change:
-        return _record_again(parts, row, change, found, token=token)
+        return _record_again(parts, row, change, collected, found, token=token)
     failpoint("transaction.confirm.before")
     with parts.database.begin() as connection:
         if change is None:
@@ -119,10 +129,20 @@ def _look_up(
         )
         if settled and "status" in change:
             now = parts.clock()
-            events.append(connection, _follow_subject(connection, row, change, now), now=now)
+            happened = _follow_subject(connection, row, change, collected, now)
+            events.append(connection, happened, now=now)
             wake(connection, "transaction.settle")
     failpoint("transaction.confirm.after")
     return settled if "status" in change else 0
+
+
+def _collected(
+    parts: Parts, rail: EvmRail, row: ChainTransaction, chain: ChainStatus, taking: set[str]
+) -> dict[str, int]:
+    with parts.database.begin() as connection:
+        carried = sweeps.of_transaction(connection, row.id)
+        treasuries = {each.address for each in address.list_treasury(connection)}
+    return collected_units(rail, row, carried, chain, treasuries=treasuries, taking_fees=taking)
 
 
 def _change(
@@ -177,7 +197,13 @@ def _soon(row: ChainTransaction) -> datetime | None:
 
 
 def _record_again(
-    parts: Parts, row: ChainTransaction, change: dict[str, Any], found: Network, *, token: str
+    parts: Parts,
+    row: ChainTransaction,
+    change: dict[str, Any],
+    collected: dict[str, int],
+    found: Network,
+    *,
+    token: str,
 ) -> int:
     """A booked transaction lost its block and has another: book what is different this time."""
     facts = ("succeeded", "gas_cost", "arrived_units", "block_number", "block_hash")
@@ -186,7 +212,8 @@ def _record_again(
     status = TransactionStatus.posted if again.succeeded else TransactionStatus.failed
     with parts.database.begin() as connection:
         subject = find_subject(connection, row)
-    if not _book_again(parts, row, again, subject, native=found.native_asset):
+    after = _after(subject, collected)
+    if not _book_again(parts, row, again, subject, after, native=found.native_asset):
         log.error("confirm.again_refused", transaction=row.id)
         with parts.database.begin() as connection:
             give_back(connection, store.transactions, [row.id], token=token, until=parts.clock())
@@ -206,24 +233,36 @@ def _record_again(
             ],
             token=token,
         )
+        if settled and subject != after:
+            log.error("confirm.collection_changed", transaction=row.id)
+            note_arrived(connection, row.id, collected)
         if settled and again.succeeded != row.succeeded:
             log.error("confirm.outcome_changed", transaction=row.id, succeeded=again.succeeded)
+        if settled and (again.succeeded != row.succeeded or subject != after):
             events.append(connection, finish_subject(connection, again, now=now), now=now)
     return settled
+
+
+def _after(subject: Subject, collected: dict[str, int]) -> Subject:
+    """The sweeps of a call of the hub as they end this time; anything else as it is."""
+    if not isinstance(subject, tuple):
+        return subject
+    return tuple(replace(each, arrived_units=collected.get(each.id, 0)) for each in subject)
 
 
 def _book_again(
     parts: Parts,
     row: ChainTransaction,
     again: ChainTransaction,
-    subject: Payout | Sweep | None,
+    subject: Subject,
+    after: Subject,
     *,
     native: str,
 ) -> bool:
     """Undo what was booked and book what is true now; nothing where both are the same."""
     step = f"again:{again.block_hash}"
     was = settlement(row, subject, native=native)
-    now_true = settlement(again, subject, native=native)
+    now_true = settlement(again, after, native=native)
     sets = []
     if was != now_true:
         undo = reversed_postings(was, TransferCode.transaction_undone)
@@ -243,7 +282,11 @@ def _post_hold(parts: Parts, payout: Payout, step: str) -> bool:
 
 
 def _follow_subject(
-    connection: Connection, row: ChainTransaction, change: dict[str, Any], now: datetime
+    connection: Connection,
+    row: ChainTransaction,
+    change: dict[str, Any],
+    collected: dict[str, int],
+    now: datetime,
 ) -> list[NewEvent]:
     """A success is told at once; a failure when its hold and gas are settled."""
     if not change["succeeded"]:
@@ -262,10 +305,10 @@ def _follow_subject(
         case Purpose.sweep:
             sweep = sweeps.lock_one(connection, row.subject)
             assert sweep is not None
-            collected = replace(sweep, status=SweepStatus.confirmed.value)
-            update_records(
-                connection, sweeps.sweeps, [{"id": collected.id, "status": collected.status}]
-            )
-            return [sweep_event(collected, event.SWEEP_CONFIRMED)]
+            swept = replace(sweep, status=SweepStatus.confirmed.value)
+            update_records(connection, sweeps.sweeps, [{"id": swept.id, "status": swept.status}])
+            return [sweep_event(swept, event.SWEEP_CONFIRMED)]
+        case Purpose.collect:
+            return confirm_collected(connection, row.id, collected)
         case Purpose.topup:
             return []

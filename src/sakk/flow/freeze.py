@@ -29,6 +29,7 @@ STAGE = "freeze.agree"
 OUTGOING = (
     "payout.build",
     "sweep.build",
+    "collect.build",
     "transaction.sign",
     "transaction.broadcast",
 )

@@ -16,14 +16,17 @@ from sakk.core.network import Asset, Network, Quirk
 from sakk.core.outflow import Outflow
 from sakk.core.payin import PayIn
 from sakk.core.reconcile import AssetProof, InFlight, NetworkProof, Proof
+from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose
 from sakk.flow.agreement import disagreements
-from sakk.flow.transaction import arrived_units
+from sakk.flow.transaction import arrived_units, collected_units
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.status import TransactionState, TransactionStatus
 from sakk.store import network
 from sakk.store import reconcile as store
+from sakk.store.address import list_treasury
+from sakk.store.agreement import carried_sweeps
 from sakk.store.database import Database
 from sakk.store.network import Block
 
@@ -107,6 +110,8 @@ class Moment:
     outflows: Sequence[Outflow]
     adoptions: Sequence[Adoption]
     sent: Sequence[ChainTransaction]
+    collected: Mapping[str, Sequence[Sweep]]
+    treasuries: frozenset[str]
     booked: Mapping[tuple[str, str], int]
 
 
@@ -134,6 +139,10 @@ def read_moment(connection: Connection, found: Network) -> Moment:
         outflows=outflows,
         adoptions=adoptions,
         sent=sent,
+        collected=carried_sweeps(
+            connection, [each.id for each in sent if each.purpose == Purpose.collect]
+        ),
+        treasuries=frozenset(each.address for each in list_treasury(connection)),
         booked=store.booked_units(connection, rows, assets),
     )
 
@@ -228,12 +237,15 @@ def _effects(rail: EvmRail, moment: Moment) -> dict[tuple[str, str], tuple[int, 
     found: dict[tuple[str, str], tuple[int, str]] = {}
     for sent in moment.sent:
         why = f"{sent.purpose} {'orphaned' if sent.orphaned else sent.status}"
-        effects = {native: 0, sent.asset: 0}
+        carried = moment.collected.get(sent.id, ())
+        effects = {native: 0, sent.asset: 0, **dict.fromkeys((row.asset for row in carried), 0)}
         chain = chain_status(rail, moment.network, sent)
         if is_mined_by(chain, moment.block.number):
             effects[native] -= chain.fee_wei
             if chain.succeeded:
                 effects[sent.asset] -= _left(rail, moment, sent, chain)
+                for asset, units in _kept(rail, moment, sent, chain):
+                    effects[asset] -= units
         found.update({(sent.id, asset): (units, why) for asset, units in effects.items()})
     return found
 
@@ -248,5 +260,25 @@ def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: Transact
             takes_fee = sent.asset in moment.taking_fees
             arrived = arrived_units(rail, sent, chain, takes_fee=takes_fee)
             return sent.token_amount - min(arrived, sent.token_amount)
-        case Purpose.topup:
+        case Purpose.topup | Purpose.collect:
             return 0
+
+
+def _kept(
+    rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: TransactionStatus
+) -> Iterator[tuple[str, int]]:
+    """What tokens kept for themselves on the way of a collection, per sweep that brought any."""
+    carried = moment.collected.get(sent.id, ())
+    if not carried:
+        return
+    arrived = collected_units(
+        rail,
+        sent,
+        carried,
+        chain,
+        treasuries=moment.treasuries,
+        taking_fees=moment.taking_fees,
+    )
+    for row in carried:
+        if arrived[row.id]:
+            yield row.asset, row.token_amount - min(arrived[row.id], row.token_amount)

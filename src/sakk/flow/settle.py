@@ -6,13 +6,12 @@ import structlog
 from sqlalchemy import Connection
 
 from sakk.core.payout import Payout
-from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set
 from sakk.flow.stage import Stage
-from sakk.flow.transaction import find_subject, finish_subject, settlement
+from sakk.flow.transaction import Subject, find_subject, finish_subject, settlement
 from sakk.ledger.types import CreateTransferStatus
 from sakk.store import event as events
 from sakk.store import network
@@ -58,12 +57,12 @@ def settle_stage(parts: Parts) -> Stage:
     return Stage("transaction.settle", run)
 
 
-def _subjects(connection: Connection, rows: list[ChainTransaction]) -> dict[str, Payout | Sweep]:
+def _subjects(connection: Connection, rows: list[ChainTransaction]) -> dict[str, Subject]:
     found = {row.subject: find_subject(connection, row) for row in rows}
     return {identifier: subject for identifier, subject in found.items() if subject is not None}
 
 
-def _book(parts: Parts, row: ChainTransaction, subject: Payout | Sweep | None, native: str) -> bool:
+def _book(parts: Parts, row: ChainTransaction, subject: Subject, native: str) -> bool:
     """Post everything the transaction did, all or none; False if the ledger refused."""
     if row.succeeded and isinstance(subject, Payout) and not _post_hold(parts, row, subject):
         return False

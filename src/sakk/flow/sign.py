@@ -17,7 +17,12 @@ from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
-from sakk.flow.sweep import sweep_event
+from sakk.flow.sweep import (
+    abandon_collected,
+    advance_collected,
+    release_collected,
+    sweep_event,
+)
 from sakk.flow.transaction import first_attempt, sign_request
 from sakk.signing.protocol import Reason, Signed, SignerRefused
 from sakk.store import address
@@ -36,6 +41,7 @@ BATCH_MAX = 50
 _ONLY_THIS_ONE = (Reason.destination_time_locked, Reason.over_velocity)
 STEP_BACK_MIN = timedelta(seconds=5)
 STEP_BACK_MAX = timedelta(minutes=10)
+COLLECT_STEP_BACK = timedelta(minutes=1)
 
 log = structlog.get_logger(__name__)
 
@@ -69,14 +75,15 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
     now = parts.clock()
     if not _is_wanted(parts, row):
         with parts.database.begin() as connection:
-            called_off = SignerRefused(Reason.claim_mismatch, "what it was for was called off")
-            _refuse(connection, row, called_off, token=token, now=now)
+            nothing = SignerRefused(Reason.claim_mismatch, "what it was for was called off")
+            _refuse(connection, row, nothing, token=token, now=now, called_off=True)
         return
     if _is_stopped(parts, row, token=token):
         return
     failpoint("transaction.sign.before")
     try:
-        signed = parts.signer_client().sign(sign_request(row))
+        deposits = _deposits(parts, row)
+        signed = parts.signer_client().sign(sign_request(row, deposits=deposits))
     except SignerRefused as refusal:
         log.error("sign.refused", transaction=row.id, reason=refusal.reason.value)
         with parts.database.begin() as connection:
@@ -125,8 +132,20 @@ def _is_wanted(parts: Parts, row: ChainTransaction) -> bool:
                     and sweep.status == SweepStatus.approved
                     and sweep.transaction == row.id
                 )
+            case Purpose.collect:
+                collected = sweeps.lock_of_transaction(connection, row.id)
+                held = sweeps.with_held_money(connection, [each.address for each in collected])
+                return not held and all(each.status == SweepStatus.approved for each in collected)
             case Purpose.topup:
                 return True
+
+
+def _deposits(parts: Parts, row: ChainTransaction) -> list[int]:
+    """The key indexes of the addresses that a call of the hub collects from."""
+    if row.purpose != Purpose.collect:
+        return []
+    with parts.database.begin() as connection:
+        return [each.key_index for each in sweeps.of_transaction(connection, row.id)]
 
 
 def _record(
@@ -178,6 +197,10 @@ def _advance_subject(
                 [{"id": collected.id, "status": collected.status, "tx_hash": tx_hash}],
             )
             happened.append(sweep_event(collected, event.SWEEP_SIGNED))
+        case Purpose.collect:
+            happened += advance_collected(
+                connection, row.id, SweepStatus.signed, event.SWEEP_SIGNED, tx_hash=tx_hash
+            )
         case Purpose.topup:
             pass
     events.append(connection, happened, now=now)
@@ -216,7 +239,9 @@ def _step_back(
     if not _close_refused(connection, row, refusal, token=token):
         return
     table = sweeps.sweeps if row.purpose == Purpose.sweep else payouts.payouts
-    if row.purpose != Purpose.topup:
+    if row.purpose == Purpose.collect:
+        release_collected(connection, row.id, retry_at=now + COLLECT_STEP_BACK)
+    elif row.purpose != Purpose.topup:
         waited = now - _created(connection, row)
         again = now + min(max(waited / 4, STEP_BACK_MIN), STEP_BACK_MAX)
         update_records(
@@ -261,8 +286,12 @@ def _refuse(
     *,
     token: str,
     now: datetime,
+    called_off: bool = False,
 ) -> None:
-    """Nothing was signed: the nonce is free again, and whatever it was for ends here."""
+    """Nothing was signed: the nonce is free again, and whatever it was for ends here.
+
+    A call of the hub that is not wanted as it is goes on without whom it may not touch any more.
+    """
     if not _close_refused(connection, row, refusal, token=token):
         return
     match Purpose(row.purpose):
@@ -293,6 +322,12 @@ def _refuse(
             wake(connection, "payout.release", "payout.build")
         case Purpose.sweep:
             _abandon_sweep(connection, row, refusal, now=now)
+        case Purpose.collect if called_off:
+            release_collected(connection, row.id)
+        case Purpose.collect:
+            code = f"signer_{refusal.reason.value}"
+            until = now + retry_delay(20)
+            abandon_collected(connection, row.id, code, until=until, now=now)
         case Purpose.topup:
             pass
 

@@ -1,17 +1,19 @@
 """Sweeps: decide what is collected from deposit addresses, and order the gas that it needs."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
 
-from sakk.core import evm
+from sakk.core import event, evm
 from sakk.core import sweep as rules
 from sakk.core.caip import chain_id
 from sakk.core.event import NewEvent
 from sakk.core.fee import Fees
 from sakk.core.network import Network
-from sakk.core.sweep import Sweep
+from sakk.core.sweep import Sweep, SweepStatus
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow import fee
 from sakk.flow.context import Parts
@@ -19,6 +21,7 @@ from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.send import build_transfer, estimate_transfer, nonces
 from sakk.store import address, transaction
+from sakk.store import event as events
 from sakk.store import sweep as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
@@ -26,6 +29,7 @@ from sakk.store.identity import new_id
 
 # Coins that could not be collected stay where they are; they are tried again after this.
 SWEEP_AGAIN_AFTER = timedelta(hours=1)
+SWEEP_AGAIN_AFTER_MAX = timedelta(days=7)
 # A refused top-up is asked for again, by when the signer's policy or its day may allow it.
 TOPUP_AGAIN_AFTER = timedelta(minutes=1)
 # Fees may rise until the top-up is final: what is too much stays for the next sweep.
@@ -165,3 +169,124 @@ def _is_under_way(parts: Parts, connection: Connection, identifier: str) -> bool
             | TransactionStatus.confirmed
         ):
             return True
+
+
+def advance_collected(
+    connection: Connection,
+    identifier: str,
+    status: SweepStatus,
+    name: str,
+    *,
+    tx_hash: str | None = None,
+) -> list[NewEvent]:
+    """Every sweep of one call of the hub takes a status of its transaction."""
+    rows = [
+        replace(row, status=status.value, tx_hash=tx_hash or row.tx_hash)
+        for row in store.lock_of_transaction(connection, identifier)
+    ]
+    _write(connection, rows, "status", "tx_hash")
+    return [sweep_event(row, name) for row in rows]
+
+
+def confirm_collected(
+    connection: Connection, identifier: str, arrived: Mapping[str, int]
+) -> list[NewEvent]:
+    """A call of the hub is final: what each sweep brought, by its id; those of nothing failed."""
+    rows = [
+        replace(
+            row,
+            arrived_units=arrived.get(row.id, 0),
+            status=SweepStatus.confirmed.value if arrived.get(row.id) else row.status,
+        )
+        for row in store.lock_of_transaction(connection, identifier)
+    ]
+    _write(connection, rows, "status", "arrived_units")
+    return [sweep_event(row, event.SWEEP_CONFIRMED) for row in rows if row.arrived_units]
+
+
+def note_arrived(connection: Connection, identifier: str, arrived: Mapping[str, int]) -> None:
+    """A call of the hub was mined again: what each sweep brought this time, by its id."""
+    rows = [
+        replace(row, arrived_units=arrived.get(row.id, 0))
+        for row in store.lock_of_transaction(connection, identifier)
+    ]
+    _write(connection, rows, "arrived_units")
+
+
+def finish_collected(
+    connection: Connection, identifier: str, *, succeeded: bool, now: datetime
+) -> list[NewEvent]:
+    """Bring the sweeps of a booked call of the hub to their ends, each to its own.
+
+    After a reorganisation the same call may end otherwise for some: only these change.
+    """
+    done: list[Sweep] = []
+    for row in store.lock_of_transaction(connection, identifier):
+        if succeeded and row.arrived_units:
+            if row.status == SweepStatus.posted:
+                continue
+            if row.status == SweepStatus.failed:
+                # Given up before and collected after all: what was put back is gone again.
+                moved = [(row.address, row.asset, -row.token_amount)]
+                address.add_deposits(connection, moved)
+            ended = replace(row, status=SweepStatus.posted.value, posted_at=now, failure_code=None)
+            done.append(ended)
+        elif row.status != SweepStatus.failed:
+            code = "not_collected" if succeeded else "transaction_failed"
+            done.append(_failed(connection, row, code, until=_postponed(connection, row, now)))
+    _write(connection, done, "status", "posted_at", "failure_code")
+    if done:
+        wake(connection, "payout.build")
+    return [
+        sweep_event(
+            row, event.SWEEP_POSTED if row.status == SweepStatus.posted else event.SWEEP_FAILED
+        )
+        for row in done
+    ]
+
+
+def release_collected(
+    connection: Connection, identifier: str, *, retry_at: datetime | None = None
+) -> None:
+    """Nothing of a call of the hub was signed: its sweeps are built again."""
+    rows = store.lock_of_transaction(connection, identifier)
+    changes = [
+        {"id": row.id, "transaction": None, "retry_at": retry_at}
+        for row in rows
+        if row.status == SweepStatus.approved
+    ]
+    update_records(connection, store.sweeps, changes)
+    wake(connection, "collect.build")
+
+
+def abandon_collected(
+    connection: Connection, identifier: str, code: str, *, until: datetime, now: datetime
+) -> None:
+    """The signer refused a call of the hub for good: the coins stay, and are tried again later."""
+    rows = [
+        _failed(connection, row, code, until=until)
+        for row in store.lock_of_transaction(connection, identifier)
+        if row.status == SweepStatus.approved
+    ]
+    _write(connection, rows, "status", "failure_code")
+    happened = [sweep_event(row, event.SWEEP_FAILED) for row in rows]
+    events.append(connection, happened, now=now)
+
+
+def _failed(connection: Connection, row: Sweep, code: str, *, until: datetime) -> Sweep:
+    """The coins stand on their deposit address still, and are left alone for a while."""
+    address.add_deposits(connection, [(row.address, row.asset, row.token_amount)])
+    store.postpone(connection, address=row.address, asset=row.asset, until=until)
+    return replace(row, status=SweepStatus.failed.value, failure_code=code)
+
+
+def _postponed(connection: Connection, row: Sweep, now: datetime) -> datetime:
+    """An hour, doubled with every failure in a row up to a week: each costs gas in vain."""
+    failures = store.failures_in_a_row(connection, address=row.address, asset=row.asset)
+    doubled: timedelta = SWEEP_AGAIN_AFTER * (2 ** min(failures, 10))
+    return now + min(doubled, SWEEP_AGAIN_AFTER_MAX)
+
+
+def _write(connection: Connection, rows: Sequence[Sweep], *fields: str) -> None:
+    changes = [{name: getattr(row, name) for name in ("id", *fields)} for row in rows]
+    update_records(connection, store.sweeps, changes)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from sakk.core import event
 from sakk.core.network import Network
-from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
 from sakk.core.transaction import Purpose
 from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
 from sakk.flow.context import Parts
@@ -37,6 +37,7 @@ def sweep_build_stage(parts: Parts) -> Stage:
                 table,
                 Sweep,
                 table.c.status == SweepStatus.approved.value,
+                table.c.method == SweepMethod.key.value,
                 table.c.transaction.is_(None),
                 freezes.sweep_may_go(),
                 token=token,

@@ -1,14 +1,18 @@
 """Chain transactions: what a final one did to the books, and to the row that it was for."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
-from sakk.core import event
+from sakk.core import event, evm, hub
 from sakk.core import payout as payout_rules
 from sakk.core import sweep as sweep_rules
 from sakk.core.abi import TRANSFER_TOPIC
+from sakk.core.authorization import decode_unsigned as decode_set_code
+from sakk.core.authorization import is_set_code
 from sakk.core.caip import erc20_contract
 from sakk.core.event import NewEvent
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
@@ -24,7 +28,7 @@ from sakk.core.transaction import (
 )
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
-from sakk.flow.sweep import SWEEP_AGAIN_AFTER, sweep_event
+from sakk.flow.sweep import SWEEP_AGAIN_AFTER, finish_collected, sweep_event
 from sakk.rails.evm.arrival import arrivals
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
@@ -36,6 +40,8 @@ from sakk.store import refund as refunds
 from sakk.store import sweep as sweeps
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
+
+Subject: TypeAlias = Payout | Sweep | tuple[Sweep, ...] | None
 
 
 def arrived_units(
@@ -69,8 +75,76 @@ def arrived_units(
     return sum(really.get(log_index, 0) for log_index in logged)
 
 
-def sign_request(row: ChainTransaction, attempt: Attempt | None = None) -> SignRequest:
-    """What the signer is asked for: the transaction as it was built, or a later attempt of it."""
+def collected_units(
+    rail: EvmRail,
+    row: ChainTransaction,
+    sweeps_of_it: Sequence[Sweep],
+    chain: ChainStatus,
+    *,
+    treasuries: Collection[str],
+    taking_fees: Collection[str],
+) -> dict[str, int]:
+    """What each sweep of a mined call of the hub brought to a treasury of ours, by the sweep's id.
+
+    An item that the hub says moved nothing did so, whatever else is logged. The hub's treasury may
+    have changed since the call was built: what counts is to whom the coins went.
+    """
+    hub_address = _call_of(row).to
+    assert hub_address is not None
+    logs = [(each.contract, each.topics, each.data) for each in chain.logs]
+    failed = hub.not_collected(logs, hub=hub_address)
+    arrived: dict[str, int] = {}
+    for place, sweep in enumerate(sweeps_of_it):
+        sent = [] if place in failed else _transfers_from(sweep, chain, treasuries)
+        arrived[sweep.id] = sum(units for _, _, units in sent)
+        if not sent or sweep.asset not in taking_fees or chain.block_hash is None:
+            continue
+        contract = erc20_contract(sweep.asset)
+        assert contract is not None
+        really: dict[int, int] = {}
+        for receiver in {to for _, to, _ in sent}:
+            really |= arrivals(
+                rail.rpc,
+                asset=sweep.asset,
+                contract=contract,
+                receiver=receiver,
+                block_hash=chain.block_hash,
+            )
+        arrived[sweep.id] = sum(really.get(log_index, 0) for log_index, _, _ in sent)
+    return arrived
+
+
+def _transfers_from(
+    sweep: Sweep, chain: ChainStatus, receivers: Collection[str]
+) -> list[tuple[int, str, int]]:
+    """(log index, receiver, units) of the EIP-20 transfers from a deposit address to treasuries."""
+    contract = erc20_contract(sweep.asset)
+    sender = "0x" + sweep.address[2:].rjust(64, "0")
+    return [
+        (each.log_index, "0x" + each.topics[2][26:], int(each.data, 16))
+        for each in chain.logs
+        if each.contract == contract
+        and len(each.topics) == 3
+        and each.topics[0] == TRANSFER_TOPIC
+        and each.topics[1] == sender
+        and "0x" + each.topics[2][26:] in receivers
+    ]
+
+
+def _call_of(row: ChainTransaction) -> evm.Transaction:
+    """The call that a transaction makes, of whichever type its bytes are."""
+    if is_set_code(row.unsigned):
+        return decode_set_code(row.unsigned).call
+    return evm.decode_unsigned(row.unsigned)
+
+
+def sign_request(
+    row: ChainTransaction, attempt: Attempt | None = None, *, deposits: Sequence[int] = ()
+) -> SignRequest:
+    """What the signer is asked for: the transaction as it was built, or a later attempt of it.
+
+    ``deposits``: the key indexes of the addresses that a call of the hub collects from, in order.
+    """
     # A payout or sweep is signed once for ever; a sweep may need gas more than once.
     intent = row.id if row.purpose == Purpose.topup else row.subject
     return SignRequest(
@@ -84,6 +158,7 @@ def sign_request(row: ChainTransaction, attempt: Attempt | None = None) -> SignR
         token_amount=str(row.token_amount),
         attempt=0 if attempt is None else attempt.attempt,
         destination_index=row.destination_index,
+        deposits=tuple(deposits),
     )
 
 
@@ -106,18 +181,18 @@ def first_attempt(row: ChainTransaction, signed: Signed, *, now: datetime) -> At
     )
 
 
-def find_subject(connection: Connection, row: ChainTransaction) -> Payout | Sweep | None:
-    """What a transaction is for; a top-up's is the sweep that needs the gas."""
+def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
+    """What a transaction is for: of a top-up the sweep that needs the gas, of a collection many."""
     match Purpose(row.purpose):
+        case Purpose.collect:
+            return tuple(sweeps.of_transaction(connection, row.id))
         case Purpose.sweep | Purpose.topup:
             return sweeps.find(connection, row.subject)
         case Purpose.payout | Purpose.refund:
             return payouts.lock_one(connection, row.subject)
 
 
-def settlement(
-    row: ChainTransaction, subject: Payout | Sweep | None, *, native: str
-) -> list[Posting]:
+def settlement(row: ChainTransaction, subject: Subject, *, native: str) -> list[Posting]:
     """What a final transaction did: the gas in any case, the coins if it succeeded.
 
     A payout's hold is settled beside these, under the payout's own id.
@@ -130,6 +205,12 @@ def settlement(
             case Purpose.sweep:
                 assert isinstance(subject, Sweep)
                 moved += sweep_rules.postings(subject, arrived_units=row.arrived_units or 0)
+            case Purpose.collect:
+                assert isinstance(subject, tuple)
+                for sweep in subject:
+                    if sweep.arrived_units:
+                        arrived = sweep.arrived_units
+                        moved += sweep_rules.postings(sweep, arrived_units=arrived)
             case Purpose.payout | Purpose.refund:
                 assert isinstance(subject, Payout)
                 moved += payout_rules.settlement_postings(subject)
@@ -146,6 +227,8 @@ def finish_subject(
             return []
         case Purpose.sweep:
             return [_finish_sweep(connection, row, now=now)]
+        case Purpose.collect:
+            return finish_collected(connection, row.id, succeeded=bool(row.succeeded), now=now)
         case Purpose.payout | Purpose.refund:
             return [_finish_payout(connection, row, now=now)]
 

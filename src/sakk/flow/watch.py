@@ -217,7 +217,9 @@ class Follower:
         # A payout of ours to a deposit address of ours is a pay-in for whoever that address is;
         # a sweep or a top-up only moves our own coins about.
         internal = {
-            name for name, purpose in own.items() if purpose in (Purpose.sweep, Purpose.topup)
+            name
+            for name, purpose in own.items()
+            if purpose in (Purpose.sweep, Purpose.collect, Purpose.topup)
         }
         arriving = [
             each for each in transfers if each.direction != "out" and each.tx_hash not in internal

@@ -23,6 +23,7 @@ from sakk.rails.sandbox.chain import SandboxChain, SandboxToken, deploy, mine_un
 from sakk.rails.sandbox.node import LocalNode, start_node
 from sakk.rails.sandbox.wallet import Wallet
 from sakk.runtime.postgres import start_postgres
+from sakk.runtime.sandbox_hub import allow_hub, hub_address, set_up_hub
 from sakk.runtime.serve import prepare_database, run_tree
 from sakk.runtime.settings import Settings, load_settings
 from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
@@ -169,7 +170,8 @@ def _make_signer_files(
         for token in chain.tokens
     }
     assets.update({native_asset(chain.network): 18 for chain in chains})
-    write_policy(files.policy, sandbox_policy([chain.network for chain in chains], assets))
+    policy = sandbox_policy([chain.network for chain in chains], assets)
+    write_policy(files.policy, allow_hub(policy, hub_address(keystore)))
     return keystore
 
 
@@ -185,6 +187,7 @@ def _fill_database(
             for chain in chains:
                 _put_chain(connection, chain, options)
             tenants = _make_tenants(connection)
+        set_up_hub(database, chains, keystore)
     finally:
         database.close()
     for chain in chains:

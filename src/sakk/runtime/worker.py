@@ -8,6 +8,7 @@ import structlog
 from sakk.flow.adoption import adoption_stage
 from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.collect import collect_stage
+from sakk.flow.collect_build import collect_build_stage
 from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
 from sakk.flow.decide import decide_stage
@@ -88,6 +89,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         adoption_stage(parts),
         expire_stage(parts),
         collect_stage(parts),
+        collect_build_stage(parts),
         sweep_build_stage(parts),
         hold_stage(parts),
         payout_screen_stage(parts),

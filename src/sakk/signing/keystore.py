@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from sakk.core import authorization, evm, hd
+from sakk.core.authorization import SetCodeTransaction, SignedSetCode
 from sakk.core.errors import Misconfigured
 from sakk.signing.files import check_private, write_private
 from sakk.signing.protocol import Branch
@@ -89,15 +90,31 @@ class Keystore:
         """Names the keystore in the log, so that one's log is not continued under another."""
         return evm.keccak256(self.xpub.encode()).hex()[:32]
 
-    def sign_transaction(self, transaction: evm.Transaction, branch: Branch, index: int) -> bytes:
-        """Sign an EIP-1559 transaction (RFC 6979, low s): the same fields give the same bytes."""
+    def sign_transaction(
+        self, transaction: evm.Transaction | SetCodeTransaction, branch: Branch, index: int
+    ) -> bytes:
+        """Sign an EIP-1559 or EIP-7702 transaction (RFC 6979, low s): the same fields give the
+        same bytes."""
         key = self._key(branch, index)
+        if isinstance(transaction, SetCodeTransaction):
+            return self._sign_set_code(transaction, key, self.address(branch, index))
         compact = key.sign_recoverable(evm.signing_hash(transaction), hasher=None)
         signed = evm.SignedTransaction(transaction, evm.parse_signature(compact))
         raw = evm.encode_signed(signed)
         # Read back what leaves: a fault in memory or in a library must not become a payment.
         assert evm.decode_signed(raw) == signed
         assert evm.recover_sender(signed) == self.address(branch, index)
+        return raw
+
+    def _sign_set_code(
+        self, transaction: SetCodeTransaction, key: coincurve.PrivateKey, address: str
+    ) -> bytes:
+        digest = authorization.signing_hash(transaction)
+        signature = evm.parse_signature(key.sign_recoverable(digest, hasher=None))
+        signed = SignedSetCode(transaction, signature)
+        raw = authorization.encode_signed(signed)
+        assert authorization.decode_signed(raw) == signed
+        assert authorization.recover_sender(signed) == address
         return raw
 
     def sign_authorization(self, index: int, delegate: str) -> evm.Signature:

@@ -14,6 +14,7 @@ import msgspec
 
 from sakk.core import caip, evm, hd
 from sakk.core.errors import Misconfigured
+from sakk.core.hub import TRANSACTION_GAS_MAX
 from sakk.signing.files import check_private, write_private
 
 VERSION: Final = 1
@@ -30,7 +31,9 @@ class NetworkRule(
     """What one network may cost. Fees are in wei; a day is the last 24 hours.
 
     ``fee_per_day_max`` counts the most that signed transactions can cost, gas limit times price.
-    ``cold_treasury_addresses`` are sweep destinations whose keys are elsewhere.
+    ``cold_treasury_addresses`` are sweep destinations whose keys are elsewhere. ``hub`` may be
+    called to collect, and deposit addresses may run the code at ``delegate``; without them nothing
+    is collected that way. One such call may take ``collect_gas_limit_max`` of gas.
     """
 
     network: str
@@ -40,6 +43,9 @@ class NetworkRule(
     topup_per_transaction_max: str
     topup_per_day_max: str
     cold_treasury_addresses: tuple[str, ...] = ()
+    hub: str | None = None
+    delegate: str | None = None
+    collect_gas_limit_max: int = TRANSACTION_GAS_MAX
 
 
 class AssetRule(
@@ -226,10 +232,13 @@ def _check_approvers(policy: Policy) -> None:
 def _check_network(rule: NetworkRule, name: str) -> None:
     try:
         caip.chain_id(rule.network)
-        for address in rule.cold_treasury_addresses:
-            evm.parse_address(address)
+        for address in (*rule.cold_treasury_addresses, rule.hub, rule.delegate):
+            if address is not None:
+                evm.parse_address(address)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+    if (rule.hub is None) != (rule.delegate is None):
+        raise ValueError(f"{name} names a hub without its delegate, or a delegate without its hub")
     if rule.gas_limit_max < 21_000:
         raise ValueError(f"{name}.gas_limit_max is below 21,000, the least that a transfer costs")
     for field in (

@@ -37,6 +37,7 @@ class Purpose(StrEnum):
     payout = "payout"
     refund = "refund"
     sweep = "sweep"
+    collect = "collect"
     topup = "topup"
     disperse = "disperse"
     allowance = "allowance"
@@ -156,7 +157,9 @@ class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     A dispersal pays ``payments``, in the order of its bytes; its own intent is the transaction's
     id, its destination the contract and its amount their sum. Each payment's intent is signed once
     for ever too, here or alone. An allowance's destination is who may spend so much; a deployment's
-    is where the contract will stand, and its amount is 0.
+    is where the contract will stand, and its amount is 0. A collection's destination is the
+    treasury that its hub pays to, its amount 0, and ``deposits`` are the indexes of the deposit
+    addresses that it collects from, in the order of its bytes.
     """
 
     intent_id: str
@@ -171,6 +174,7 @@ class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     destination_index: int | None = None
     approvals: tuple[Approval, ...] = ()
     payments: tuple[Payment, ...] = ()
+    deposits: tuple[int, ...] = ()
 
 
 class PublicRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="public"):
@@ -314,6 +318,8 @@ def request_digest(request: SignRequest) -> str:
     if not payments:
         # As it was before there were payments: what was signed then stays the same request.
         del content["payments"]
+    if not request.deposits:
+        del content["deposits"]
     return hashlib.sha256(_encoder.encode(content)).hexdigest()
 
 

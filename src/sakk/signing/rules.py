@@ -13,8 +13,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sakk.core import abi, caip, evm
+from sakk.core.authorization import SetCodeTransaction, SignedAuthorization
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX, decode_disperse
+from sakk.signing.collection import check_collection, read_unsigned
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
 from sakk.signing.protocol import (
     APPROVALS_MAX,
@@ -56,6 +58,14 @@ class Decoded:
     asset_rule: AssetRule | None
     explanation: str
     lines: tuple["Decoded", ...] = ()
+    authorizations: tuple[SignedAuthorization, ...] = ()
+
+    @property
+    def unsigned(self) -> evm.Transaction | SetCodeTransaction:
+        """What is signed: the call, with the authorizations that a collection carries."""
+        if not self.authorizations:
+            return self.transaction
+        return SetCodeTransaction(self.transaction, self.authorizations)
 
     @property
     def payments(self) -> tuple["Decoded", ...]:
@@ -71,10 +81,7 @@ def decode(request: SignRequest, policy: Policy, address: Address) -> Decoded:
         raise refusal(
             Reason.network_not_allowed, f"the policy does not name network {request.network}"
         )
-    try:
-        transaction = evm.decode_unsigned(request.unsigned)
-    except ValueError as error:
-        raise refusal(Reason.malformed, f"unsigned: {error}") from None
+    transaction, authorizations = _read(request)
     _check_envelope(request, transaction)
     _check_caps(request, transaction, network_rule)
     try:
@@ -93,10 +100,24 @@ def decode(request: SignRequest, policy: Policy, address: Address) -> Decoded:
         network_rule=network_rule,
         asset_rule=policy.asset(request.asset),
         explanation=_explain(request, transaction, source),
+        authorizations=authorizations,
     )
     decoded = replace(decoded, lines=tuple(_line(decoded, each) for each in request.payments))
     _check_purpose(decoded, policy, address)
     return decoded
+
+
+def _read(request: SignRequest) -> tuple[evm.Transaction, tuple[SignedAuthorization, ...]]:
+    """The call that the bytes make, and the authorizations that a collection carries with it."""
+    try:
+        if request.purpose is not Purpose.collect:
+            return evm.decode_unsigned(request.unsigned), ()
+        unsigned = read_unsigned(request.unsigned)
+    except ValueError as error:
+        raise refusal(Reason.malformed, f"unsigned: {error}") from None
+    if isinstance(unsigned, SetCodeTransaction):
+        return unsigned.call, unsigned.authorizations
+    return unsigned, ()
 
 
 def _line(decoded: Decoded, payment: Payment) -> Decoded:
@@ -229,6 +250,8 @@ def _gas_limit_max(request: SignRequest, rule: NetworkRule) -> int:
             return min(len(request.payments) * rule.gas_limit_max, TRANSACTION_GAS_MAX)
         case Purpose.deploy:
             return DEPLOY_GAS_MAX
+        case Purpose.collect:
+            return rule.collect_gas_limit_max
         case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup | Purpose.allowance:
             return rule.gas_limit_max
 
@@ -248,6 +271,9 @@ def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int
             return _allowed(request, transaction)
         case Purpose.deploy:
             return _deployed(request, transaction)
+        case Purpose.collect:
+            # What each item moves is held against the policy; where to, against the claim alone.
+            return request.destination.lower(), 0
 
 
 def _dispersed(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
@@ -357,6 +383,17 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             _check_payout(decoded)
         case Purpose.sweep:
             _check_sweep(decoded, policy, address)
+        case Purpose.collect:
+            _check_treasury_key(decoded, policy)
+            _check_home(decoded, policy, address)
+            check_collection(
+                decoded.request,
+                decoded.transaction,
+                decoded.authorizations,
+                rule=decoded.network_rule,
+                policy=policy,
+                address=address,
+            )
         case Purpose.topup:
             _check_treasury_key(decoded, policy)
             _check_topup(decoded, address)
@@ -419,6 +456,11 @@ def _check_sweep(decoded: Decoded, policy: Policy, address: Address) -> None:
         raise refusal(
             Reason.key_not_allowed, f"a sweep leaves from a deposit key, not {key.branch}"
         )
+    _check_home(decoded, policy, address)
+
+
+def _check_home(decoded: Decoded, policy: Policy, address: Address) -> None:
+    """What is swept goes to a treasury of this signer, or to a cold one of the policy."""
     own = {address(Branch.treasury, index) for index in policy.treasury_indexes}
     cold = {item.lower() for item in decoded.network_rule.cold_treasury_addresses}
     if decoded.destination not in own | cold:
@@ -476,6 +518,9 @@ def _explain(request: SignRequest, transaction: evm.Transaction, source: str) ->
             return f"{head} {to} may take {moved} at the call of {source}, {costs}"
         case Purpose.deploy:
             return f"{head} {source} creates contract {to}, {costs}"
+        case Purpose.collect:
+            count = f"{len(request.deposits)} deposits"
+            return f"{head} {count} to {to} by {transaction.to} at the call of {source}, {costs}"
         case Purpose.disperse:
             lines = [
                 f"{each.purpose} {each.intent_id}: {each.token_amount} units to"

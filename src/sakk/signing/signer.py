@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, assert_never
 from sakk.core import evm
 from sakk.core.errors import Misconfigured
 from sakk.signing import log as journal
+from sakk.signing.collection import collected_assets
 from sakk.signing.freeze import Freezes
 from sakk.signing.keystore import Keystore
 from sakk.signing.policy import Policy, load_policy
@@ -158,6 +159,9 @@ class Signer:
             if before is not None:
                 return before
             decoded = decode(request, policy, self._keystore.address)
+            if request.purpose is Purpose.collect:
+                for asset in collected_assets(request.network, decoded.transaction):
+                    self._check_frozen(policy, now, network=request.network, asset=asset)
             check_each(decoded.payments, partial(self._check_carried, decoded))
             self._check_replaces(decoded)
             check_each(decoded.payments, partial(self._check_approvals, policy))
@@ -168,7 +172,7 @@ class Signer:
             self._note_refusal(request, digest, refused, now)
             raise
         key = request.key
-        raw = self._keystore.sign_transaction(decoded.transaction, key.branch, key.index)
+        raw = self._keystore.sign_transaction(decoded.unsigned, key.branch, key.index)
         return self._write(decoded, digest, raw, now)
 
     def _same_as_before(self, request: SignRequest, digest: str) -> Signed | None:

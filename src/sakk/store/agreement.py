@@ -8,9 +8,11 @@ from sqlalchemy import ColumnElement, Connection, Table, select, text
 
 from sakk.core import ids
 from sakk.core.chart import AccountCode
+from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
 from sakk.store.database import fetch_all
 from sakk.store.ledger import NO_USER_DATA
+from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 
 ROWS_PER_PAGE = 2_000
@@ -110,6 +112,17 @@ def find_transactions(
     """Transactions by their ids."""
     statement = select(transactions).where(transactions.c.id.in_(list(identifiers)))
     return {row.id: row for row in fetch_all(connection, statement, ChainTransaction)}
+
+
+def carried_sweeps(connection: Connection, identifiers: Sequence[str]) -> dict[str, list[Sweep]]:
+    """The sweeps of each transaction that carries many, in the order of its bytes."""
+    statement = (
+        select(sweeps).where(sweeps.c.transaction.in_(list(identifiers))).order_by(sweeps.c.id)
+    )
+    found: dict[str, list[Sweep]] = {}
+    for row in fetch_all(connection, statement, Sweep) if identifiers else ():
+        found.setdefault(row.transaction or "", []).append(row)
+    return found
 
 
 def unnamed_transfers(connection: Connection, *, limit: int) -> Iterator[str]:

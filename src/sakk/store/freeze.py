@@ -107,13 +107,15 @@ def lift(connection: Connection, identifiers: Sequence[str], *, reason: str, now
 def payout_may_go() -> ColumnElement[bool]:
     """A payout that no freeze stops."""
     return ~_stopped(
-        payouts.c.network, payouts.c.asset, freezes.c.account_id == payouts.c.account_id
+        payouts.c.network,
+        freezes.c.asset == payouts.c.asset,
+        freezes.c.account_id == payouts.c.account_id,
     )
 
 
 def sweep_may_go() -> ColumnElement[bool]:
     """A sweep that no freeze stops; an account's freeze does not, for the coins stay ours."""
-    return ~_stopped(sweeps.c.network, sweeps.c.asset)
+    return ~_stopped(sweeps.c.network, freezes.c.asset == sweeps.c.asset)
 
 
 def sender_may_go() -> ColumnElement[bool]:
@@ -127,7 +129,7 @@ def bytes_may_go() -> ColumnElement[bool]:
     first = transactions.c.broadcast_at.is_(None)
     return ~_stopped(
         transactions.c.network,
-        transactions.c.asset,
+        _of_asset(),
         _of_account(),
         whole=(or_(first, freezes.c.holds_rebroadcasts),),
     )
@@ -140,7 +142,7 @@ def stopping(connection: Connection, row: ChainTransaction) -> Freeze | None:
         select(freezes)
         .join(transactions, transactions.c.id == row.id)
         .where(
-            *_fits(transactions.c.network, transactions.c.asset, _of_account()),
+            *_fits(transactions.c.network, _of_asset(), _of_account()),
             *((freezes.c.holds_rebroadcasts,) if again else ()),
         )
         # One that stops the whole sender comes before one that stops this transaction alone.
@@ -160,19 +162,28 @@ def _of_account() -> ColumnElement[bool]:
     )
 
 
+def _of_asset() -> ColumnElement[bool]:
+    """Does a transaction move coins of the freeze's asset? A call of the hub moves many."""
+    collected = select(sweeps.c.asset).where(sweeps.c.transaction == transactions.c.id)
+    return or_(
+        freezes.c.asset == transactions.c.asset,
+        freezes.c.asset == any_(collected.correlate(transactions).scalar_subquery()),
+    )
+
+
 def _stopped(
     network: ColumnElement[Any],
-    asset: ColumnElement[Any] | None,
+    of_asset: ColumnElement[bool] | None,
     of_account: ColumnElement[bool] | None = None,
     *,
     whole: Sequence[ColumnElement[bool]] = (),
 ) -> ColumnElement[bool]:
-    return exists(select(freezes.c.id).where(*_fits(network, asset, of_account), *whole))
+    return exists(select(freezes.c.id).where(*_fits(network, of_asset, of_account), *whole))
 
 
 def _fits(
     network: ColumnElement[Any],
-    asset: ColumnElement[Any] | None,
+    of_asset: ColumnElement[bool] | None,
     of_account: ColumnElement[bool] | None,
 ) -> list[ColumnElement[bool]]:
     """In force, and all that it names is so."""
@@ -180,8 +191,8 @@ def _fits(
         freezes.c.lifted_at.is_(None),
         or_(freezes.c.network.is_(None), freezes.c.network == network),
     ]
-    if asset is not None:
-        conditions.append(or_(freezes.c.asset.is_(None), freezes.c.asset == asset))
+    if of_asset is not None:
+        conditions.append(or_(freezes.c.asset.is_(None), of_asset))
     no_account = freezes.c.account_id.is_(None)
     conditions.append(no_account if of_account is None else or_(no_account, of_account))
     return [and_(*conditions)]

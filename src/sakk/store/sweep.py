@@ -1,5 +1,6 @@
 """Sweeps: rows and queries."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,19 +12,25 @@ from sqlalchemy import (
     Index,
     Table,
     Text,
+    and_,
     exists,
+    func,
+    or_,
     select,
     text,
+    tuple_,
     update,
 )
 
 from sakk.core.payin import PayInStatus
-from sakk.core.sweep import Sweep
+from sakk.core.payout import PayoutStatus
+from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
 from sakk.store.address import addresses, deposits
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.network import assets, networks
 from sakk.store.payin import payins
+from sakk.store.payout import payouts
 from sakk.store.schema import Timestamp, Units, metadata
 
 sweeps = Table(
@@ -70,6 +77,7 @@ class Collectable:
     address: str
     key_index: int
     units: int
+    since: datetime
 
 
 def insert(connection: Connection, rows: list[Sweep]) -> None:
@@ -85,15 +93,73 @@ def lock_one(connection: Connection, identifier: str) -> Sweep | None:
     return fetch_one(connection, statement, Sweep)
 
 
-def lock_collectable(connection: Connection, *, now: datetime, limit: int) -> list[Collectable]:
-    """Deposits worth collecting: clean, above the asset's minimum, no sweep of them under way."""
+def note_since(connection: Connection, *, now: datetime) -> None:
+    """Remember of each deposit that is new here since when it waits to be collected."""
+    connection.execute(
+        update(deposits).where(deposits.c.units > 0, deposits.c.since.is_(None)).values(since=now)
+    )
+
+
+def forget_since(connection: Connection, deposited: Sequence[tuple[str, str]]) -> None:
+    """What comes to these deposits (address, asset) from now on waits anew."""
+    connection.execute(
+        update(deposits)
+        .where(tuple_(deposits.c.address, deposits.c.asset).in_(list(deposited)))
+        .values(since=None)
+    )
+
+
+def networks_to_collect(connection: Connection, *, now: datetime) -> list[str]:
+    """Networks with a deposit at or above its asset's minimum that may be looked at now."""
+    statement = (
+        select(networks.c.network)
+        .where(networks.c.enabled)
+        .where(
+            exists().where(
+                assets.c.network == networks.c.network,
+                assets.c.contract.is_not(None),
+                deposits.c.asset == assets.c.asset,
+                deposits.c.units > 0,
+                deposits.c.units >= assets.c.sweep_minimum,
+                deposits.c.retry_at.is_(None) | (deposits.c.retry_at <= now),
+            )
+        )
+        .order_by(networks.c.network)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def lock_collectable(
+    connection: Connection,
+    network: str,
+    *,
+    thresholds: dict[str, int],
+    aged_before: datetime,
+    now: datetime,
+    limit: int,
+) -> list[Collectable]:
+    """Deposits of a network to be collected, longest waiting first: clean, no sweep under way.
+
+    Worth their gas by ``thresholds`` (atomic units by asset), or above their asset's minimum and
+    waiting since before ``aged_before``.
+    """
     held = exists().where(
         payins.c.address == deposits.c.address, payins.c.status == PayInStatus.held.value
     )
     busy = exists().where(
         sweeps.c.address == deposits.c.address,
-        sweeps.c.asset == deposits.c.asset,
+        sweeps.c.network == assets.c.network,
+        (sweeps.c.asset == deposits.c.asset) | (sweeps.c.method == SweepMethod.hub.value),
         sweeps.c.status.in_(_UNDER_WAY),
+    )
+    worth = [
+        and_(deposits.c.asset == asset, deposits.c.units >= units)
+        for asset, units in sorted(thresholds.items())
+    ]
+    aged = and_(
+        deposits.c.since <= aged_before,
+        deposits.c.asset.in_(sorted(thresholds)),
+        deposits.c.units >= assets.c.sweep_minimum,
     )
     statement = (
         select(
@@ -103,25 +169,84 @@ def lock_collectable(connection: Connection, *, now: datetime, limit: int) -> li
             deposits.c.address,
             addresses.c.key_index,
             deposits.c.units,
+            deposits.c.since,
         )
         .join(assets, assets.c.asset == deposits.c.asset)
         .join(networks, networks.c.network == assets.c.network)
         .join(addresses, addresses.c.address == deposits.c.address)
         .where(
+            assets.c.network == network,
             deposits.c.units > 0,
-            deposits.c.units >= assets.c.sweep_minimum,
-            assets.c.contract.is_not(None),
-            networks.c.enabled,
-            addresses.c.purpose != "treasury",
+            deposits.c.since.is_not(None),
+            or_(aged, *worth),
+            addresses.c.purpose.in_(["payment", "customer"]),
             deposits.c.retry_at.is_(None) | (deposits.c.retry_at <= now),
             ~held,
             ~busy,
         )
-        .order_by(deposits.c.address)
+        .order_by(deposits.c.since, deposits.c.address, deposits.c.asset)
         .limit(limit)
         .with_for_update(of=deposits, skip_locked=True)
     )
     return fetch_all(connection, statement, Collectable)
+
+
+def under_way(connection: Connection, network: str, wanted: Sequence[str]) -> set[str]:
+    """Those of the addresses that a sweep is about to leave."""
+    statement = select(sweeps.c.address).where(
+        sweeps.c.network == network,
+        sweeps.c.status.in_(_UNDER_WAY),
+        among(sweeps.c.address, wanted),
+    )
+    return set(connection.execute(statement).scalars())
+
+
+def with_held_money(connection: Connection, wanted: Sequence[str]) -> set[str]:
+    """Those of the addresses with a pay-in that screening holds."""
+    statement = select(payins.c.address).where(
+        payins.c.status == PayInStatus.held.value, among(payins.c.address, wanted)
+    )
+    return set(connection.execute(statement).scalars())
+
+
+def is_liquidity_wanted(connection: Connection, wanted: Iterable[str]) -> bool:
+    """Does a payout in one of these assets wait for a transaction?"""
+    waiting = exists().where(
+        payouts.c.status == PayoutStatus.approved.value,
+        payouts.c.transaction.is_(None),
+        among(payouts.c.asset, wanted),
+    )
+    return bool(connection.execute(select(waiting)).scalar_one())
+
+
+def of_transaction(connection: Connection, identifier: str) -> list[Sweep]:
+    """The sweeps that one transaction carries out, in the order of its bytes."""
+    statement = select(sweeps).where(sweeps.c.transaction == identifier).order_by(sweeps.c.id)
+    return fetch_all(connection, statement, Sweep)
+
+
+def lock_of_transaction(connection: Connection, identifier: str) -> list[Sweep]:
+    statement = (
+        select(sweeps)
+        .where(sweeps.c.transaction == identifier)
+        .order_by(sweeps.c.id)
+        .with_for_update()
+    )
+    return fetch_all(connection, statement, Sweep)
+
+
+def failures_in_a_row(connection: Connection, *, address: str, asset: str) -> int:
+    """How many sweeps of a deposit failed since the last that did not."""
+    of_deposit = (sweeps.c.address == address, sweeps.c.asset == asset)
+    last_good = (
+        select(func.coalesce(func.max(sweeps.c.id), ""))
+        .where(*of_deposit, sweeps.c.status == SweepStatus.posted.value)
+        .scalar_subquery()
+    )
+    statement = select(func.count()).where(
+        *of_deposit, sweeps.c.status == SweepStatus.failed.value, sweeps.c.id > last_good
+    )
+    return int(connection.execute(statement).scalar_one())
 
 
 def postpone(connection: Connection, *, address: str, asset: str, until: datetime) -> None:
