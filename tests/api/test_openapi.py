@@ -75,7 +75,8 @@ def test_every_post_is_described_in_both_media_types() -> None:
         if route.method == "POST":
             both = {"application/json", "application/x-www-form-urlencoded"}
             records = {"application/vnd.sakk.ledger-records"} if route.batch else set()
-            assert set(operation["requestBody"]["content"]) == both | records
+            files = {"text/csv", "multipart/form-data"} if route.takes_file else set()
+            assert set(operation["requestBody"]["content"]) == both | records | files
         assert operation["summary"], route
         assert operation["x-scope"] == route.scope
 

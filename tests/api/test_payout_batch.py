@@ -1,9 +1,12 @@
 """Batches of payouts over HTTP: one key, one batch, whatever is sent at once."""
 
+import hashlib
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from eth_utils.crypto import keccak
 
 from tests.api.objects import NETWORK
@@ -115,3 +118,110 @@ def test_a_body_is_as_large_as_ten_thousand_lines_and_no_larger(api: Api) -> Non
     assert answer.json()["error"]["param"] == "lines"
     padded = {"lines": lines[:1], "description": "x" * (8 << 20)}
     assert api.call("POST", "/v1/payout_batches", json=padded).status_code == 413
+
+
+HEADER = "network;address;currency;amount;reference"
+
+
+def csv_of(*amounts: str) -> bytes:
+    """A file as a spreadsheet of half of Europe writes it."""
+    rows = []
+    for number, amount in enumerate(amounts):
+        found = line(number)["destination"]
+        rows.append(f"{found['network']};{found['address']};usdc;{amount};R-{uuid4()}")
+    return "\r\n".join(["\ufeff" + HEADER, *rows, ""]).encode()
+
+
+def test_what_was_previewed_is_what_is_made(api: Api) -> None:
+    fund(api, 100_000_000, api.world.alice.key)
+    file = csv_of("1.50", "2.25")
+    headers = {"Content-Type": "text/csv"}
+    shown = api.call("POST", "/v1/payout_batches/preview", content=file, headers=headers).json()
+    assert (shown["valid"], shown["faults"]) == (True, [])
+    assert [(each["line"], each["amount"]) for each in shown["lines"]] == [
+        (2, 1_500_000),
+        (3, 2_250_000),
+    ]
+    [total] = shown["totals"]
+    assert (total["debited_decimal"], total["available"] >= 100_000_000) == ("3.750000", True)
+    assert shown["digest"] == hashlib.sha256(file).hexdigest()
+
+    def made(**fields: str) -> tuple[int, dict[str, Any]]:
+        answer = api.call(
+            "POST", "/v1/payout_batches", files={"file": ("pay.csv", file)}, data=fields
+        )
+        return answer.status_code, answer.json()
+
+    status, body = made()
+    assert (status, body["error"]["param"]) == (400, "digest")
+    status, body = made(digest="00" * 32)
+    assert (status, body["error"]["param"]) == (400, "digest")
+    status, body = made(digest=shown["digest"], description="May", **{"metadata[run]": "7"})
+    assert (status, body["source"], body["digest"]) == (200, "csv", shown["digest"])
+    assert (body["description"], body["metadata"]) == ("May", {"run": "7"})
+    status, body = made(digest=shown["digest"])
+    assert (status, body["error"]["code"]) == (400, "payout_duplicate")
+    # The whole as JSON, with the same answer for a preview of it.
+    again = api.call(
+        "POST",
+        "/v1/payout_batches/preview",
+        json={"file": b64encode(file).decode(), "allow_duplicates": True},
+    ).json()
+    assert (again["digest"], again["valid"]) == (shown["digest"], True)
+
+
+def test_a_preview_shows_every_fault_by_line_and_column(api: Api) -> None:
+    before = api.call("GET", "/v1/payout_batches").json()
+    file = csv_of("1,50", "2.00", "3.00") + b"eip155:84532;0x12;usdc;1;x\r\n"
+    twice = file.decode().splitlines()[2]
+    shown = api.call(
+        "POST",
+        "/v1/payout_batches/preview",
+        files={"file": ("pay.csv", file + twice.encode())},
+    ).json()
+    faults = [(each["line"], each["param"], each["code"]) for each in shown["faults"]]
+    assert faults == [
+        (2, "amount", "parameter_invalid"),
+        (5, "address", "parameter_invalid"),
+        (6, None, "payout_duplicate"),
+    ]
+    assert "line 3" in shown["faults"][2]["message"]
+    assert not shown["valid"]
+    answer = api.call(
+        "POST",
+        "/v1/payout_batches",
+        json={"file": b64encode(file).decode(), "digest": hashlib.sha256(file).hexdigest()},
+    )
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "file")
+    assert error["message"].startswith("Line 2, column amount: '1,50' has a comma")
+    assert api.call("GET", "/v1/payout_batches").json() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "lines"),
+        ({"lines": [line(1)], "file": ""}, "lines"),
+        ({"file": "no base64"}, "file"),
+    ],
+)
+def test_lines_or_a_file(api: Api, body: dict[str, Any], param: str) -> None:
+    answer = api.call("POST", "/v1/payout_batches/preview", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("multipart/form-data", b""),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\nno name\r\n--x--"),
+        ("multipart/form-data; boundary=x", b'--x\r\nc: d; name="file"\r\n\r\nno end'),
+        ("multipart/form-data; boundary=x", b'--x\r\nc: d; name="a"\r\n\r\n\xff\r\n--x--'),
+    ],
+)
+def test_forms_that_can_not_be_read(api: Api, kind: str, content: bytes) -> None:
+    answer = api.call(
+        "POST", "/v1/payout_batches/preview", content=content, headers={"Content-Type": kind}
+    )
+    assert answer.status_code == 400, answer.text

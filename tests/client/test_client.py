@@ -216,6 +216,12 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"lines": [LINE_ASKED], "allow_duplicates": True},
     ),
     (
+        lambda c: c.payout_batches.create(file=b"a,b", digest="ab"),
+        BATCH,
+        "POST /v1/payout_batches",
+        {"file": "YSxi", "digest": "ab"},
+    ),
+    (
         lambda c: c.payout_batches.cancel("pob_1"),
         BATCH,
         "POST /v1/payout_batches/pob_1/cancel",

@@ -27,6 +27,8 @@ from sakk.core.payout_batch import (
     doubles,
     drafts,
     line_id,
+    preview_line,
+    preview_totals,
     public,
     refusal,
     repeated,
@@ -125,7 +127,26 @@ def test_a_batch_is_refused_by_its_first_fault() -> None:
     assert refusal(faults[:1], in_file=False).param == "lines[6][destination][address]"
     assert refusal([Fault(2, None, "Repeats.")], in_file=False).param == "lines[1]"
     in_file = refusal(faults[:1], in_file=True)
-    assert (in_file.param, in_file.message) == ("file", "Line 7: Not an address.")
+    assert in_file.param == "file"
+    assert in_file.message == "Line 7, column destination[address]: Not an address."
+    bare = refusal([Fault(2, None, "Repeats.")], in_file=True)
+    assert bare.message == "Line 2: Repeats."
+
+
+def test_what_a_preview_shows() -> None:
+    later = MOMENT + timedelta(days=1)
+    rows = [
+        line(1, fee=20_000),
+        line(2, fee=20_000, fee_mode="receiver", scheduled_at=later),
+        line(3, currency="cny", decimals=2, amount=725),
+    ]
+    cny, usdc = preview_totals(rows)
+    assert (cny["currency"], cny["count"], cny["debited_decimal"]) == ("cny", 1, "7.25")
+    assert (usdc["count"], usdc["delivered"], usdc["fee"]) == (2, 9_980_000, 40_000)
+    assert usdc["debited_decimal"] == "10.020000"
+    first, second = preview_line(rows[0]), preview_line(rows[1])
+    assert (first["scheduled_at"], second["scheduled_at"]) == (None, int(later.timestamp()))
+    assert first["destination"]["address"] == "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
 def test_a_digest_is_of_what_would_be_paid() -> None:

@@ -7,6 +7,7 @@ a number that JSON does not have.
 
 import json
 import re
+from base64 import b64encode
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -17,8 +18,12 @@ FIELDS_MAX = 2_000
 ARRAY_INDEX_MAX = 1_000
 NAME_LENGTH_MAX = 500
 
+PARTS_MAX = 50
+
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+CSV = "text/csv"
+PARTS = "multipart/form-data"
 
 Tree = dict[str, Any]
 
@@ -27,6 +32,8 @@ _PART = re.compile(r"\[([^\[\]]*)\]")
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BOUNDARY = re.compile(r"boundary=(?:\"([^\"]{1,70})\"|([^\s;\"]{1,70}))", re.IGNORECASE)
+_PART_NAME = re.compile(rb";\s*name=\"([^\"]+)\"", re.IGNORECASE)
 
 
 def read_body(body: bytes, content_type: str | None) -> tuple[Tree, bool]:
@@ -50,6 +57,45 @@ def read_body(body: bytes, content_type: str | None) -> tuple[Tree, bool]:
             raise MediaTypeUnsupported(
                 f"Content-Type {other or '(none)'!r} is not read here. Send {JSON} or {FORM}."
             )
+
+
+def read_upload(body: bytes, content_type: str | None) -> tuple[Tree, bool]:
+    """Parse a body that may be a file: the parameter ``file`` is its bytes in base64.
+
+    A plain CSV is the file alone; a form of several parts (RFC 7578) has it in the part ``file``,
+    beside other parameters. Other bodies are read as everywhere.
+    """
+    match (content_type or "").partition(";")[0].strip().lower():
+        case "text/csv":
+            return {"file": b64encode(body).decode()}, True
+        case "multipart/form-data":
+            return _read_parts(body, content_type or ""), False
+        case _:
+            return read_body(body, content_type)
+
+
+def _read_parts(body: bytes, content_type: str) -> Tree:
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise InvalidRequest("The Content-Type of a form of several parts names its boundary.")
+    delimiter = b"\r\n--" + (found[1] or found[2]).encode("latin-1")
+    _, *parts = (b"\r\n" + body).split(delimiter, PARTS_MAX + 1)
+    if not parts or not parts[-1].startswith(b"--"):
+        raise InvalidRequest(
+            f"The form has no end, or more than {PARTS_MAX} parts. Send it again, whole."
+        )
+    root: Tree = {}
+    for part in parts[:-1]:
+        head, separator, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = _PART_NAME.search(head)
+        if not separator or name is None:
+            raise InvalidRequest("A part of the form has no name.")
+        if name[1] == b"file":
+            value: str | None = b64encode(content).decode()
+        else:
+            value = _text(content, name[1].decode("latin-1")) or None
+        _place(root, _text(name[1], ""), value)
+    return {key: _finished(value) for key, value in root.items()}
 
 
 def read_json(body: bytes) -> Tree:
@@ -153,8 +199,12 @@ def _finished(value: Any) -> Any:
 
 
 def _decoded(raw: bytes, param: str) -> str:
+    return _text(unquote_to_bytes(raw.replace(b"+", b" ")), param)
+
+
+def _text(raw: bytes, param: str) -> str:
     try:
-        text = unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidRequest("The parameters are not valid UTF-8.") from None
     if "\x00" in text:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from sakk import __version__
-from sakk.api.body import FORM, JSON
+from sakk.api.body import CSV, FORM, JSON, PARTS
 from sakk.api.ledger_body import RECORDS, RESULTS
 from sakk.api.parameters import Parameters
 from sakk.api.route import Route, scopes
@@ -176,6 +176,8 @@ def _operation(
         operation["requestBody"] = _request_body(
             route.parameters, references[route.parameters, "validation"], components
         )
+        if route.takes_file:
+            _upload(operation["requestBody"]["content"], references[route.parameters, "validation"])
         if route.batch is not None:
             batch = references[route.batch, "validation"]
             _post_many(operation, references[route.parameters, "validation"], batch)
@@ -199,6 +201,15 @@ def _request_body(
     return {
         "required": bool(schema.get("required")),
         "content": {JSON: {"schema": reference}, FORM: form},
+    }
+
+
+def _upload(content: dict[str, Any], reference: Schema) -> None:
+    """The body may be the file itself, or a form of several parts with the file among them."""
+    content[CSV] = {"schema": {"type": "string"}}
+    content[PARTS] = {
+        "schema": reference,
+        "encoding": {"file": {"contentType": CSV}},
     }
 
 

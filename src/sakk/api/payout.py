@@ -244,8 +244,13 @@ def request_of(
         metadata=merge({}, body.metadata) if body.metadata else {},
         reference=reference,
         scheduled_at=moment(body.scheduled_at),
-        initiator=rules.Initiator(context.caller.key.id, context.caller.key.person),
+        initiator=initiator_of(context),
     )
+
+
+def initiator_of(context: Context) -> rules.Initiator:
+    """Who asks: the key, and the person whose key it is."""
+    return rules.Initiator(context.caller.key.id, context.caller.key.person)
 
 
 def _shown(context: Context, payout: rules.Payout) -> Document:

@@ -1,17 +1,26 @@
 """Payout batches: thousands of payouts in one request."""
 
+from base64 import b64decode
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import ListParameters, LongText, Metadata, Parameters, ShortText
-from sakk.api.payout import PayoutFields, PayoutShape, request_of
+from sakk.api.payout import (
+    Destination,
+    PayoutFields,
+    PayoutShape,
+    initiator_of,
+    request_of,
+)
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import chart
 from sakk.core import payout as payout_rules
 from sakk.core import payout_batch as rules
-from sakk.core.errors import ResourceMissing
+from sakk.core.errors import ParameterInvalid, ParameterMissing, ResourceMissing
 from sakk.core.metadata import merge
 from sakk.flow import payout_batch as flow
 from sakk.store import payout as payouts
@@ -35,15 +44,82 @@ class PayoutLine(PayoutFields):
     ] = False
 
 
-class PayoutBatchCreate(Parameters):
-    """Payouts to be made together; each has a life of its own afterwards."""
+class PayoutBatchPreview(Parameters):
+    """Payouts to be looked at together: ``lines``, or a CSV ``file``."""
 
-    lines: Annotated[list[PayoutLine], Field(min_length=1, max_length=rules.LINES_MAX)]
+    lines: Annotated[list[PayoutLine] | None, Field(min_length=1, max_length=rules.LINES_MAX)] = (
+        None
+    )
+    file: Annotated[
+        str | None,
+        Field(description="A CSV file in base64; as `text/csv` or a part of a form, as it is."),
+    ] = None
     allow_duplicates: Annotated[
         bool, Field(description="Pay lines that double another one, or the whole batch again.")
     ] = False
+
+
+class PayoutBatchCreate(PayoutBatchPreview):
+    """Payouts to be made together; each has a life of its own afterwards."""
+
+    digest: Annotated[
+        str | None,
+        Field(description="The preview's: what was previewed is what is made. A file needs it."),
+    ] = None
     description: LongText | None = None
     metadata: Metadata | None = None
+
+
+class Fault(Shape):
+    """What is wrong with a line; ``line`` 0 is the whole batch."""
+
+    line: int
+    param: Annotated[str | None, Field(description="The field of the line, or the file's column.")]
+    code: str
+    message: str
+
+
+class PreviewTotal(Shape):
+    """What the lines add up to in a currency's smallest unit, and what the balance has of it."""
+
+    currency: str
+    count: int
+    delivered: int
+    delivered_decimal: str
+    fee: int
+    fee_decimal: str
+    debited: int
+    debited_decimal: str
+    available: int
+
+
+class PreviewLine(Shape):
+    """A line as it would be paid; ``line`` as a file's editor numbers it, or from 1."""
+
+    line: int
+    amount: int
+    amount_decimal: str
+    asset: str
+    currency: str
+    description: str | None
+    destination: Destination
+    fee: int
+    fee_mode: Literal["sender", "receiver"]
+    reference: str | None
+    scheduled_at: int | None
+    token_amount: str
+
+
+class PayoutBatchPreviewShape(Shape):
+    """What would be made. Nothing was; with faults nothing can be."""
+
+    object: Literal["payout_batch_preview"]
+    digest: str
+    faults: list[Fault]
+    lines: list[PreviewLine]
+    livemode: Livemode
+    totals: list[PreviewTotal]
+    valid: bool
 
 
 class PayoutBatchLines(ListParameters):
@@ -83,12 +159,52 @@ class PayoutBatchShape(Shape):
     totals: list[PayoutBatchTotal]
 
 
+@resource.lookup(
+    "/v1/payout_batches/preview",
+    returns=PayoutBatchPreviewShape,
+    operation="preview_payout_batch",
+    body_bytes_max=BODY_BYTES_MAX,
+    takes_file=True,
+)
+def preview(context: Context, body: PayoutBatchPreview) -> Document:
+    """Look at a batch: every line as it would be paid, and everything that is wrong.
+
+    Nothing is made. A file's columns are `network`, `address` or `beneficiary`, `currency`,
+    `amount` (a decimal number), `fee_mode`, `reference`, `description`, `scheduled_at`,
+    `allow_duplicate`.
+    """
+    checked = flow.preview(
+        context.parts,
+        _request(context, body),
+        identifier=context.object_id(rules.PREFIX),
+        account_id=context.account_id,
+        livemode=context.livemode,
+    )
+    totals = rules.preview_totals(checked.payouts)
+    units = [chart.currency_unit(each["currency"], livemode=context.livemode) for each in totals]
+    available = context.parts.books.balances(
+        [chart.merchant(context.account_id, "available", unit) for unit in units]
+    )
+    return {
+        "object": "payout_batch_preview",
+        "digest": checked.digest,
+        "faults": [each.document() for each in checked.faults],
+        "lines": [rules.preview_line(each) for each in checked.payouts],
+        "livemode": context.livemode,
+        "totals": [
+            total | {"available": units} for total, units in zip(totals, available, strict=True)
+        ],
+        "valid": not checked.faults,
+    }
+
+
 @resource.post(
     "/v1/payout_batches",
     returns=PayoutBatchShape,
     operation="create_payout_batch",
     two_steps=True,
     body_bytes_max=BODY_BYTES_MAX,
+    takes_file=True,
 )
 def create(context: Context, body: PayoutBatchCreate) -> Document:
     """Send money to up to 10,000 destinations.
@@ -97,18 +213,17 @@ def create(context: Context, body: PayoutBatchCreate) -> Document:
     payout of its own: one that fails stops no other, and one that the balance does not cover is
     rejected alone, the first lines first.
     """
+    if body.file is not None and body.digest is None:
+        raise ParameterMissing(
+            "Missing required parameter: digest. POST /v1/payout_batches/preview answers it: what "
+            "was previewed is what is made.",
+            param="digest",
+        )
     batch, totals = flow.create(
         context.parts,
-        flow.BatchRequest(
-            lines=[
-                rules.Line(
-                    number,
-                    request_of(context, line, reference=line.reference),
-                    line.allow_duplicate,
-                )
-                for number, line in enumerate(body.lines, 1)
-            ],
-            allow_duplicates=body.allow_duplicates,
+        replace(
+            _request(context, body),
+            previewed=body.digest,
             description=body.description,
             metadata=merge({}, body.metadata or {}),
         ),
@@ -192,6 +307,33 @@ def cancel(context: Context, payout_batch: str) -> Document:
         request_id=context.request_id,
     )
     return rules.public(batch, totals)
+
+
+def _request(context: Context, body: PayoutBatchPreview) -> flow.BatchRequest:
+    if (body.lines is None) == (body.file is None):
+        raise ParameterMissing("Give lines or a file, and not both.", param="lines")
+    if body.file is not None:
+        try:
+            raw = b64decode(body.file, validate=True)
+        except ValueError:
+            raise ParameterInvalid("The file is not base64.", param="file") from None
+        return flow.read_file(
+            context.parts,
+            raw,
+            initiator=initiator_of(context),
+            allow_duplicates=body.allow_duplicates,
+        )
+    return flow.BatchRequest(
+        lines=[
+            rules.Line(
+                number,
+                request_of(context, line, reference=line.reference),
+                line.allow_duplicate,
+            )
+            for number, line in enumerate(body.lines or (), 1)
+        ],
+        allow_duplicates=body.allow_duplicates,
+    )
 
 
 def _found(context: Context, identifier: str) -> rules.PayoutBatch:

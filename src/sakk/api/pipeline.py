@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from sakk.api.answer import encode, refusal
 from sakk.api.authentication import Authenticator, client_address
-from sakk.api.body import Tree, canonical, read_body, read_form
+from sakk.api.body import Tree, canonical, read_body, read_form, read_upload
 from sakk.api.catalogue import CatalogueCache
 from sakk.api.context import Caller, Context, Document, Listing, ShownOnce
 from sakk.api.dependencies import Dependencies
@@ -223,4 +223,5 @@ def _tree(route: Route, request: Request) -> tuple[Tree, bool]:
             f"Received unknown parameter: {name}. Send the parameters of a POST in its body.",
             param=name,
         )
-    return read_body(request.body, request.headers.get("content-type"))
+    read = read_upload if route.takes_file else read_body
+    return read(request.body, request.headers.get("content-type"))

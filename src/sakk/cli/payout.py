@@ -1,9 +1,10 @@
-"""``sakk payouts``: decide those under review."""
+"""``sakk payouts``: decide those under review, and pay files of them."""
 
 from typing import Annotated
 
 import typer
 
+from sakk.cli import payout_batch
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payout as rules
@@ -12,7 +13,11 @@ from sakk.flow.payout import review as decide_review
 from sakk.store import payout as store
 from sakk.store.database import fetch_all
 
-app = typer.Typer(help="Payouts that wait for a person.", no_args_is_help=True)
+app = typer.Typer(
+    help="Payouts: those that wait for a person, and whole files of them.", no_args_is_help=True
+)
+for command in (payout_batch.upload, payout_batch.batches, payout_batch.batch, payout_batch.cancel):
+    app.command()(command)
 
 SHOWN_MAX = 200
 Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]

@@ -1,5 +1,6 @@
 """Payout batches: thousands of payouts in one request."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
@@ -37,6 +38,27 @@ class PayoutBatch(Resource, frozen=True, kw_only=True):
     canceled_at: int | None = None
 
 
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with a line of a batch."""
+
+    line: int
+    code: str
+    message: str
+    param: str | None = None
+
+
+class PayoutBatchPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch would make; ``lines`` and ``totals`` as the API shows them."""
+
+    object: str
+    digest: str
+    valid: bool
+    faults: list[Fault]
+    lines: list[dict[str, Any]]
+    totals: list[dict[str, Any]]
+    livemode: bool = False
+
+
 class PayoutBatches(Retrievable[PayoutBatch]):
     """Payouts that are asked for together; each has a life of its own afterwards."""
 
@@ -46,7 +68,9 @@ class PayoutBatches(Retrievable[PayoutBatch]):
     def create(
         self,
         *,
-        lines: Sequence[Mapping[str, Any]],
+        lines: Sequence[Mapping[str, Any]] | None = None,
+        file: bytes | None = None,
+        digest: str | None = None,
         allow_duplicates: bool | None = None,
         description: str | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -54,19 +78,32 @@ class PayoutBatches(Retrievable[PayoutBatch]):
     ) -> PayoutBatch:
         """Send money to up to 10,000 destinations; each line is what a payout's body is.
 
-        A line may carry a ``reference`` of yours, which is paid once. One wrong line and nothing
+        A line may carry a ``reference`` of yours, which is paid once. Instead of lines, the bytes
+        of a CSV ``file`` with the ``digest`` that its preview showed. One wrong line and nothing
         is made: `InvalidRequestError` names it. If no answer comes, `ConnectionFailedError`
         carries the key under which the same batch can be sent again without paying twice.
         """
         body = present(
             {
-                "lines": [dict(line) for line in lines],
+                **_what(lines, file),
+                "digest": digest,
                 "allow_duplicates": allow_duplicates,
                 "description": description,
                 "metadata": metadata,
             }
         )
         return self._post(PayoutBatch, self.root, body, idempotency_key)
+
+    def preview(
+        self,
+        *,
+        lines: Sequence[Mapping[str, Any]] | None = None,
+        file: bytes | None = None,
+        allow_duplicates: bool | None = None,
+    ) -> PayoutBatchPreview:
+        """What would be made, and everything that is wrong; nothing is made."""
+        body = present({**_what(lines, file), "allow_duplicates": allow_duplicates})
+        return self._post(PayoutBatchPreview, f"{self.root}/preview", body, None)
 
     def cancel(self, id: str, *, idempotency_key: str | None = None) -> PayoutBatch:
         """Call off every payout of a batch that no transaction carries yet."""
@@ -81,3 +118,10 @@ class PayoutBatches(Retrievable[PayoutBatch]):
     def list(self, **options: Unpack[ListOptions]) -> Page[PayoutBatch]:
         """Batches, newest first."""
         return self._list(self.root, PayoutBatch, options)
+
+
+def _what(lines: Sequence[Mapping[str, Any]] | None, file: bytes | None) -> dict[str, Any]:
+    return {
+        "lines": None if lines is None else [dict(line) for line in lines],
+        "file": None if file is None else b64encode(file).decode(),
+    }

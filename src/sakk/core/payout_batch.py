@@ -16,7 +16,16 @@ from typing import Any
 from sakk.core import ids, money
 from sakk.core.beneficiary import Destination
 from sakk.core.errors import InvalidRequest, ParameterInvalid, PayoutDuplicate
-from sakk.core.payout import Payout, PayoutRequest, PayoutStatus, Terms, draft
+from sakk.core.evm import checksum_address
+from sakk.core.payout import (
+    Payout,
+    PayoutRequest,
+    PayoutStatus,
+    Terms,
+    debited,
+    delivered,
+    draft,
+)
 
 PREFIX = "pob"
 LINES_MAX = 10_000
@@ -199,7 +208,8 @@ def _doubled(line: int, param: str | None, message: str) -> Fault:
 def refusal(faults: Sequence[Fault], *, in_file: bool) -> InvalidRequest:
     """The error that refuses a batch: its first fault, and how many there are."""
     first = min(faults, key=lambda fault: fault.line)
-    message = f"Line {first.line}: {first.message}"
+    column = f", column {first.param}" if in_file and first.param else ""
+    message = f"Line {first.line}{column}: {first.message}"
     if len(faults) > 1:
         message += (
             f" {len(faults)} faults in all, and nothing was made: "
@@ -226,6 +236,52 @@ def digest_of(payouts: Iterable[Payout]) -> str:
         ]
         told.update(json.dumps(line, ensure_ascii=True).encode() + b"\n")
     return told.hexdigest()
+
+
+def preview_totals(payouts: Iterable[Payout]) -> list[dict[str, Any]]:
+    """What payouts add up to in each currency: what arrives, the fees, and what is debited."""
+    sums: dict[tuple[str, int], list[int]] = {}
+    for payout in payouts:
+        found = sums.setdefault((payout.currency, payout.decimals), [0, 0, 0, 0])
+        for place, units in enumerate((1, delivered(payout), payout.fee, debited(payout))):
+            found[place] += units
+    return [
+        {
+            "currency": currency,
+            "count": count,
+            "delivered": arrives,
+            "delivered_decimal": money.format_decimal(arrives, decimals),
+            "fee": fee,
+            "fee_decimal": money.format_decimal(fee, decimals),
+            "debited": taken,
+            "debited_decimal": money.format_decimal(taken, decimals),
+        }
+        for (currency, decimals), (count, arrives, fee, taken) in sorted(sums.items())
+    ]
+
+
+def preview_line(payout: Payout) -> dict[str, Any]:
+    """A line as it would be paid."""
+    return {
+        "line": payout.line,
+        "amount": payout.amount,
+        "amount_decimal": money.format_decimal(payout.amount, payout.decimals),
+        "asset": payout.asset,
+        "currency": payout.currency,
+        "description": payout.description,
+        "destination": {
+            "network": payout.network,
+            "address": checksum_address(payout.destination),
+            "beneficiary": payout.beneficiary,
+        },
+        "fee": payout.fee,
+        "fee_mode": payout.fee_mode,
+        "reference": payout.reference,
+        "scheduled_at": None
+        if payout.scheduled_at is None
+        else int(payout.scheduled_at.timestamp()),
+        "token_amount": str(payout.token_amount),
+    }
 
 
 def status_of(totals: Iterable[Total]) -> BatchStatus:

@@ -11,18 +11,20 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from sakk.core import event
+from sakk.core import event, payout_file
 from sakk.core import payout_batch as rules
-from sakk.core.errors import PayoutDuplicate, ResourceMissing
+from sakk.core.errors import ParameterInvalid, PayoutDuplicate, ResourceMissing
 from sakk.core.event import NewEvent
-from sakk.core.payout import Payout
+from sakk.core.payout import Initiator, Payout
 from sakk.core.payout_batch import Fault, Line, PayoutBatch, Total
+from sakk.core.payout_file import column_of
 from sakk.flow import beneficiary
 from sakk.flow.book import HOLDS_MAX
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, payout_event, read_terms, record_holds
 from sakk.flow.stage import wake
 from sakk.store import event as events
+from sakk.store import network
 from sakk.store import payout as payouts
 from sakk.store import payout_batch as store
 from sakk.store.failpoint import failpoint
@@ -34,13 +36,15 @@ EVENTS_MAX = 5_000
 class BatchRequest:
     """What a merchant asks for. ``digest`` is that of the file that it came in, if it did.
 
-    ``faults`` were found while the lines were read, before anything was known of them.
+    ``faults`` were found while the lines were read, before anything was known of them;
+    ``previewed`` is the digest that a preview showed.
     """
 
     lines: Sequence[Line]
     source: str = "json"
     digest: str | None = None
     faults: Sequence[Fault] = ()
+    previewed: str | None = None
     allow_duplicates: bool = False
     description: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -60,6 +64,22 @@ class Checked:
     digest: str
     payouts: list[Payout]
     faults: list[Fault]
+
+
+def read_file(
+    parts: Parts, raw: bytes, *, initiator: Initiator, allow_duplicates: bool = False
+) -> BatchRequest:
+    """What the bytes of a CSV file ask for, with everything wrong in it."""
+    with parts.database.begin() as connection:
+        decimals = {each.currency: each.decimals for each in network.list_currencies(connection)}
+    found = payout_file.read(raw, decimals, initiator=initiator)
+    return BatchRequest(
+        lines=found.lines,
+        source="csv",
+        digest=found.digest,
+        faults=found.faults,
+        allow_duplicates=allow_duplicates,
+    )
 
 
 def check(
@@ -90,6 +110,8 @@ def check(
         livemode=livemode,
         now=now,
     )
+    if request.source == "csv":
+        faults = [replace(each, param=column_of(each.param)) for each in faults]
     faults = [*request.faults, *faults, *rules.doubles(made, request.allowed)]
     faults.sort(key=lambda fault: fault.line)
     return Checked(request.digest or rules.digest_of(made), made, faults)
@@ -145,6 +167,11 @@ def create(
             livemode=livemode,
             now=now,
         )
+        if request.previewed not in (None, checked.digest):
+            raise ParameterInvalid(
+                "This is not what was previewed under that digest. Preview it again.",
+                param="digest",
+            )
         if checked.faults:
             raise rules.refusal(checked.faults, in_file=request.source == "csv")
         fresh = PayoutBatch(

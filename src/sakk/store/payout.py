@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
-from sakk.store.database import among, fetch_one, insert_records, row_of
+from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -189,6 +189,12 @@ def find(
     if lock:
         statement = statement.with_for_update()
     return fetch_one(connection, statement, Payout)
+
+
+def list_batch(connection: Connection, batch: str) -> list[Payout]:
+    """All payouts of a batch, in the order of its lines."""
+    statement = select(payouts).where(payouts.c.batch == batch).order_by(payouts.c.line)
+    return fetch_all(connection, statement, Payout)
 
 
 def is_due(now: datetime) -> ColumnElement[bool]:

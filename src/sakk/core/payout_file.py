@@ -1,0 +1,337 @@
+"""Files of payouts: CSV as people's spreadsheets write it, read strictly, and written for them.
+
+RFC 4180, with a comma, a semicolon or a tab between cells, a byte order mark or none, in UTF-8.
+Amounts are decimal numbers that are read exactly into smallest units; what a spreadsheet may have
+made of a number (a decimal comma, groups of thousands, an exponent) is refused with a remedy, never
+guessed. Everything that is wrong is told, by the file's line and the column.
+"""
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sakk.core import money
+from sakk.core.beneficiary import Wanted
+from sakk.core.evm import checksum_address
+from sakk.core.payout import Initiator, Payout, PayoutRequest
+from sakk.core.payout_batch import LINES_MAX, Fault, Line
+
+SEPARATORS = (",", ";", "\t")
+COLUMNS = (
+    "network",
+    "address",
+    "beneficiary",
+    "currency",
+    "amount",
+    "fee_mode",
+    "reference",
+    "description",
+    "scheduled_at",
+    "allow_duplicate",
+)
+NEEDED = ("currency", "amount")
+TEXT_LENGTHS_MAX = {"reference": 255, "description": 1_000}
+CELL_LENGTH_MAX = 2_000
+WRITTEN = (
+    "line",
+    "id",
+    "status",
+    "network",
+    "address",
+    "beneficiary",
+    "currency",
+    "amount",
+    "fee",
+    "fee_mode",
+    "reference",
+    "description",
+    "scheduled_at",
+    "tx_hash",
+    "failure_code",
+    "failure_message",
+)
+# What a spreadsheet takes for a formula (OWASP, "CSV Injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
+_YES = {"yes", "true", "1"}
+_NO = {"", "no", "false", "0"}
+_PARAM_COLUMNS = {"destination[network]": "network", "destination[beneficiary]": "beneficiary"}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutFile:
+    """What was read of a file. ``digest``: the SHA-256 of its bytes, in hexadecimal.
+
+    Lines are numbered as an editor numbers them, the header's is 1.
+    """
+
+    digest: str
+    lines: list[Line]
+    faults: list[Fault]
+
+
+class _Wrong(Exception):
+    """A cell can not be what its column is."""
+
+    def __init__(self, column: str | None, message: str) -> None:
+        super().__init__(message)
+        self.column = column
+        self.message = message
+
+
+def read(
+    raw: bytes, decimals: Mapping[str, int], *, initiator: Initiator = Initiator()
+) -> PayoutFile:
+    """Read a file. ``decimals``: of each currency that there is."""
+    digest = hashlib.sha256(raw).hexdigest()
+    try:
+        text = _decoded(raw)
+    except _Wrong as wrong:
+        return PayoutFile(digest, [], [Fault(_line_of_fault(raw), None, wrong.message)])
+    separator = _separator(text)
+    records = iter(_records(text, separator))
+    header = next(records, None)
+    if isinstance(header, Fault):
+        return PayoutFile(digest, [], [header])
+    if header is None:
+        return PayoutFile(digest, [], [Fault(1, None, f"The file is empty. {_expected()}")])
+    names = [cell.strip().lower().replace(" ", "_") for cell in header[1]]
+    faults = _header_faults(header[0], names)
+    if faults:
+        return PayoutFile(digest, [], faults)
+    lines: list[Line] = []
+    for record in records:
+        if isinstance(record, Fault):
+            faults.append(record)
+            continue
+        if len(lines) + len(faults) >= LINES_MAX:
+            faults.append(
+                Fault(record[0], None, f"A file has at most {LINES_MAX} payouts. Divide it.")
+            )
+            break
+        try:
+            lines.append(_line(record[0], _cells(names, record[1]), decimals, initiator))
+        except _Wrong as wrong:
+            faults.append(Fault(record[0], wrong.column, wrong.message))
+    if not lines and not faults:
+        faults.append(Fault(header[0], None, "The file has a header and no payout."))
+    return PayoutFile(digest, lines, faults)
+
+
+def column_of(param: str | None) -> str | None:
+    """The column that a payout's field stands in."""
+    if param is None:
+        return None
+    return _PARAM_COLUMNS.get(param, "address" if param.startswith("destination") else param)
+
+
+def write(payouts: Iterable[Payout]) -> str:
+    """Payouts as a CSV file, with CRLF as RFC 4180 has it; no cell begins as a formula."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(WRITTEN)
+    for payout in payouts:
+        writer.writerow(
+            [
+                _harmless(cell)
+                for cell in (
+                    payout.line,
+                    payout.id,
+                    payout.status,
+                    payout.network,
+                    checksum_address(payout.destination),
+                    payout.beneficiary,
+                    payout.currency,
+                    money.format_decimal(payout.amount, payout.decimals),
+                    money.format_decimal(payout.fee, payout.decimals),
+                    payout.fee_mode,
+                    payout.reference,
+                    payout.description,
+                    None if payout.scheduled_at is None else payout.scheduled_at.isoformat(),
+                    payout.tx_hash,
+                    payout.failure_code,
+                    payout.failure_message,
+                )
+            ]
+        )
+    return out.getvalue()
+
+
+def _harmless(cell: str | int | None) -> str:
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _decoded(raw: bytes) -> str:
+    if raw.startswith(_UTF16):
+        raise _Wrong(None, "The file is UTF-16. Save it as CSV in UTF-8.")
+    try:
+        text = raw.removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Wrong(
+            None, "This line is not UTF-8. Save the file as CSV in UTF-8, not in a code page."
+        ) from None
+    if "\0" in text:
+        raise _Wrong(None, "The file holds a NUL character: it is not a CSV file.")
+    return text
+
+
+def _line_of_fault(raw: bytes) -> int:
+    """The line of the first byte that is not UTF-8, or of the first NUL; else the first."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = error.start
+    else:
+        place = raw.index(b"\0")
+    return raw.count(b"\n", 0, place) + 1
+
+
+def _separator(text: str) -> str:
+    """What stands most often in the first line."""
+    first = text.partition("\n")[0]
+    return max(SEPARATORS, key=first.count)
+
+
+def _records(text: str, separator: str) -> list[tuple[int, list[str]] | Fault]:
+    """Each record with the line that it begins in; empty ones are left out.
+
+    What can not be read is the last: nobody knows where the next record would begin.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    found: list[tuple[int, list[str]] | Fault] = []
+    begins = 1
+    try:
+        for record in reader:
+            if any(cell.strip() for cell in record):
+                found.append((begins, record))
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        message = f"This can not be read as CSV: {error}. Are the quotes closed?"
+        found.append(Fault(begins, None, message))
+    return found
+
+
+def _header_faults(line: int, names: Sequence[str]) -> list[Fault]:
+    faults = [
+        Fault(line, name or None, f"There is no column {name!r}. {_expected()}")
+        for name in names
+        if name not in COLUMNS
+    ]
+    faults += [
+        Fault(line, name, f"The column {name!r} stands twice. Remove one.")
+        for name in sorted({each for each in names if names.count(each) > 1} & set(COLUMNS))
+    ]
+    missing = [name for name in NEEDED if name not in names]
+    if "beneficiary" not in names:
+        missing += [name for name in ("network", "address") if name not in names]
+    faults += [Fault(line, name, f"The column {name!r} is missing.") for name in missing]
+    return faults
+
+
+def _expected() -> str:
+    return f"The first line names the columns: {', '.join(COLUMNS)}."
+
+
+def _cells(names: Sequence[str], record: Sequence[str]) -> dict[str, str]:
+    if len(record) != len(names):
+        raise _Wrong(
+            None,
+            f"This line has {len(record)} cells, and the header has {len(names)}. A cell that "
+            "holds the separator stands in double quotes.",
+        )
+    cells = {name: cell.strip() for name, cell in zip(names, record, strict=True)}
+    for name, cell in cells.items():
+        if len(cell) > TEXT_LENGTHS_MAX.get(name, CELL_LENGTH_MAX):
+            raise _Wrong(name, "This is too long.")
+    return cells
+
+
+def _line(
+    number: int, cells: Mapping[str, str], decimals: Mapping[str, int], initiator: Initiator
+) -> Line:
+    currency = cells["currency"].lower()
+    if currency not in decimals:
+        raise _Wrong(
+            "currency",
+            f"There is no currency {cells['currency']!r}. There are: "
+            f"{', '.join(sorted(decimals))}.",
+        )
+    fee_mode = cells.get("fee_mode") or "sender"
+    if fee_mode not in ("sender", "receiver"):
+        raise _Wrong("fee_mode", f"{fee_mode!r} is neither sender nor receiver.")
+    request = PayoutRequest(
+        amount=_amount(cells["amount"], currency, decimals[currency]),
+        currency=currency,
+        destination=Wanted(
+            network=cells.get("network") or None,
+            address=cells.get("address") or None,
+            beneficiary=cells.get("beneficiary") or None,
+        ),
+        fee_mode=fee_mode,
+        description=cells.get("description") or None,
+        reference=cells.get("reference") or None,
+        scheduled_at=_moment(cells.get("scheduled_at", "")),
+        initiator=initiator,
+    )
+    return Line(number, request, _is_yes(cells.get("allow_duplicate", "")))
+
+
+def _amount(text: str, currency: str, decimals: int) -> int:
+    """Smallest units, exactly."""
+    if not _DECIMAL.fullmatch(text):
+        raise _Wrong("amount", _amount_remedy(text))
+    try:
+        units = money.parse_decimal(text, decimals)
+    except ValueError:
+        raise _Wrong(
+            "amount", f"{text} has more decimal places than {currency} has, which is {decimals}."
+        ) from None
+    if not 0 < units <= money.UNITS_MAX:
+        raise _Wrong("amount", f"{text} is no amount that can be paid.")
+    return units
+
+
+def _amount_remedy(text: str) -> str:
+    if not text:
+        return "The amount is missing."
+    if re.fullmatch(r"[0-9]+,[0-9]+", text):
+        return (
+            f"{text!r} has a comma. Write a decimal point, {text.replace(',', '.')}, and no groups "
+            "of thousands."
+        )
+    if re.fullmatch(r"[0-9]{1,3}([,. '\u2019\u00a0\u202f][0-9]{3})+([.,][0-9]+)?", text):
+        return f"{text!r} has groups of thousands. Write the digits together, like 1234.50."
+    if re.fullmatch(r"[0-9.,]+[eE][+-]?[0-9]+", text):
+        return f"{text!r} has an exponent. Format the column as text, and write all digits."
+    return f"{text!r} is not an amount. Write digits and a decimal point, like 1234.50."
+
+
+def _moment(text: str) -> datetime | None:
+    """A time with its zone (ISO 8601), or seconds since 1970."""
+    if not text:
+        return None
+    try:
+        if text.isascii() and text.isdigit():
+            return datetime.fromtimestamp(int(text), UTC)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise _Wrong(
+            "scheduled_at", f"{text!r} is not a time with its zone, like 2026-12-01T09:00:00Z."
+        )
+    return moment.astimezone(UTC)
+
+
+def _is_yes(text: str) -> bool:
+    word = text.lower()
+    if word not in _YES | _NO:
+        raise _Wrong("allow_duplicate", f"{text!r} is neither yes nor no.")
+    return word in _YES

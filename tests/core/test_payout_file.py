@@ -1,0 +1,187 @@
+"""Files of payouts: every way to write one, every way to be wrong, and what is written."""
+
+import csv
+import hashlib
+import io
+from datetime import UTC, datetime
+
+import pytest
+from tests.core.test_payout import DESTINATION, MOMENT, payout
+
+from sakk.core import payout_batch, payout_file
+from sakk.core.beneficiary import Wanted
+from sakk.core.payout import PayoutRequest
+from sakk.core.payout_batch import Line
+from sakk.core.payout_file import COLUMNS, PayoutFile, column_of, write
+
+DECIMALS = {"usdc": 6, "cny": 2, "jpy": 0}
+NETWORK = "eip155:84532"
+HEADER = "network,address,currency,amount"
+LINE = f"{NETWORK},{DESTINATION},usdc,1.50"
+
+
+def read(text: str | bytes) -> PayoutFile:
+    raw = text.encode() if isinstance(text, str) else text
+    found = payout_file.read(raw, DECIMALS)
+    assert found.digest == hashlib.sha256(raw).hexdigest()
+    return found
+
+
+def line(number: int = 2, units: int = 1_500_000, **changes: object) -> Line:
+    wanted = Wanted(network=NETWORK, address=DESTINATION)
+    return Line(number, PayoutRequest(units, "usdc", wanted, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEADER}\n{LINE}\n",
+        f"{HEADER}\r\n{LINE}\r\n",
+        f"{HEADER}\n{LINE}",
+        f"\ufeff{HEADER}\n{LINE}\n",
+        f"{HEADER}\n{LINE}\n".replace(",", ";"),
+        f"{HEADER}\n{LINE}\n".replace(",", "\t"),
+        f"Network, Address ,CURRENCY,Amount\n {NETWORK} , {DESTINATION},USDC, 1.50\n",
+        f'{HEADER}\n"{NETWORK}","{DESTINATION}","usdc","1.5"\n',
+        f"{HEADER}\n{LINE}\n\n , , , \n",
+    ],
+)
+def test_every_way_to_write_one(text: str) -> None:
+    found = read(text)
+    assert (found.lines, found.faults) == ([line()], [])
+
+
+def test_every_column() -> None:
+    text = (
+        ",".join(COLUMNS)
+        + f'\n{NETWORK},,ben_1,usdc,7,receiver,INV-1,"rent,\nMay",2026-12-01T09:00:00+01:00,yes\n'
+        + f"{NETWORK},{DESTINATION},,cny,7.25,,,,1767225600,\n"
+    )
+    first, second = read(text).lines
+    assert first == Line(
+        2,
+        PayoutRequest(
+            7_000_000,
+            "usdc",
+            Wanted(network=NETWORK, beneficiary="ben_1"),
+            fee_mode="receiver",
+            reference="INV-1",
+            description="rent,\nMay",
+            scheduled_at=datetime(2026, 12, 1, 8, tzinfo=UTC),
+        ),
+        allow_duplicate=True,
+    )
+    # The cell before it has two lines.
+    assert (second.number, second.request.amount) == (4, 725)
+    assert second.request.scheduled_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_amounts_are_exact() -> None:
+    text = f"{HEADER}\n{NETWORK},{DESTINATION},usdc,123456789012345678901234.567891\n"
+    assert read(text).lines[0].request.amount == 123_456_789_012_345_678_901_234_567_891
+
+
+def faulty(text: str | bytes, line: int, column: str | None, says: str) -> None:
+    faults = read(text).faults
+    assert [(each.line, each.param) for each in faults] == [(line, column)], faults
+    assert says in faults[0].message
+
+
+@pytest.mark.parametrize(
+    ("amount", "says"),
+    [
+        ("1,50", "1.50"),
+        ("1,500", "decimal point"),
+        ("1,234.50", "groups"),
+        ("1.234,50", "groups"),
+        ("1 234", "groups"),
+        ("1'234.50", "groups"),
+        ("1.5E+3", "exponent"),
+        ("-5", "is not an amount"),
+        ("+5", "is not an amount"),
+        ("=1+1", "is not an amount"),
+        ("\u0661", "is not an amount"),
+        ("1.", "is not an amount"),
+        ("USD 5", "is not an amount"),
+        ("", "missing"),
+        ("0", "no amount"),
+        ("0.000000", "no amount"),
+        (str(10**40), "no amount"),
+        ("1.0000001", "more decimal places"),
+    ],
+)
+def test_amounts_that_are_not_guessed(amount: str, says: str) -> None:
+    text = f"{HEADER}\n{NETWORK},{DESTINATION},usdc,X\n".replace(",", "\t").replace("X", amount)
+    faulty(text, 2, "amount", says)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "says"),
+    [
+        ("", 1, None, "empty"),
+        ("\n\n", 1, None, "empty"),
+        (f"{HEADER}\n", 1, None, "no payout"),
+        (f"{HEADER},colour\n{LINE},red\n", 1, "colour", "There is no column 'colour'"),
+        (f"{HEADER},\n{LINE},\n", 1, None, "There is no column ''"),
+        (f"{HEADER},amount\n{LINE},2\n", 1, "amount", "twice"),
+        (f"network,address,amount\n{NETWORK},{DESTINATION},1\n", 1, "currency", "missing"),
+        (f"address,currency,amount\n{DESTINATION},usdc,1\n", 1, "network", "missing"),
+        (f"{HEADER}\n{LINE},extra\n", 2, None, "5 cells, and the header has 4"),
+        (f'{HEADER}\n{LINE}\n{NETWORK},"open\n', 3, None, "quotes"),
+        (f'"{HEADER}\n', 1, None, "quotes"),
+        (f"{HEADER}\n{LINE.replace('usdc', 'doge')}\n", 2, "currency", "There are: cny, jpy"),
+        (f"{HEADER},fee_mode\n{LINE},both\n", 2, "fee_mode", "neither"),
+        (f"{HEADER},scheduled_at\n{LINE},tomorrow\n", 2, "scheduled_at", "zone"),
+        (f"{HEADER},scheduled_at\n{LINE},2026-12-01T09:00:00\n", 2, "scheduled_at", "zone"),
+        (f"{HEADER},scheduled_at\n{LINE},{10**30}\n", 2, "scheduled_at", "zone"),
+        (f"{HEADER},allow_duplicate\n{LINE},maybe\n", 2, "allow_duplicate", "neither"),
+        (f"{HEADER},reference\n{LINE},{'x' * 256}\n", 2, "reference", "too long"),
+        (f"{HEADER}\n{LINE}\n".encode("utf-16"), 1, None, "UTF-16"),
+        (f"{HEADER}\n{LINE}\n".encode() + b"caf\xe9", 3, None, "not UTF-8"),
+        (f"{HEADER}\n{LINE}\0\n", 2, None, "NUL"),
+    ],
+)
+def test_every_way_to_be_wrong(text: str | bytes, line: int, column: str | None, says: str) -> None:
+    faulty(text, line, column, says)
+
+
+def test_every_fault_is_told_and_the_rest_is_read() -> None:
+    text = f"{HEADER}\n{LINE}\n{LINE.replace('1.50', 'x')}\n{LINE}\n{LINE.replace('usdc', 'y')}\n"
+    found = read(text)
+    assert [each.number for each in found.lines] == [2, 4]
+    assert [(each.line, each.param) for each in found.faults] == [(3, "amount"), (5, "currency")]
+
+
+def test_more_lines_than_a_batch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payout_file, "LINES_MAX", 2)
+    faulty(f"{HEADER}\n" + f"{LINE}\n" * 3, 4, None, "at most 2")
+    assert payout_batch.LINES_MAX == 10_000
+
+
+@pytest.mark.parametrize(
+    ("param", "column"),
+    [
+        (None, None),
+        ("amount", "amount"),
+        ("destination", "address"),
+        ("destination[address]", "address"),
+        ("destination[network]", "network"),
+        ("destination[beneficiary]", "beneficiary"),
+    ],
+)
+def test_a_field_stands_in_a_column(param: str | None, column: str | None) -> None:
+    assert column_of(param) == column
+
+
+def test_what_is_written_is_no_formula() -> None:
+    row = payout(batch="pob_1", line=7, reference="=HYPERLINK(1)", description="+1", fee=20_000)
+    later = payout(line=8, reference="@x", description="-1", scheduled_at=MOMENT)
+    harmless = payout(line=9, reference="a=b", description='say "x", y')
+    found = list(csv.DictReader(io.StringIO(write([row, later, harmless]))))
+    assert [each["line"] for each in found] == ["7", "8", "9"]
+    assert [each["reference"] for each in found] == ["'=HYPERLINK(1)", "'@x", "a=b"]
+    assert [each["description"] for each in found] == ["'+1", "'-1", 'say "x", y']
+    assert (found[0]["amount"], found[0]["fee"]) == ("5.000000", "0.020000")
+    assert found[0]["address"] == "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+    assert (found[0]["scheduled_at"], found[1]["scheduled_at"]) == ("", MOMENT.isoformat())
+    assert found[0]["tx_hash"] == ""
