@@ -1,15 +1,20 @@
 """``sakk keys``: the signer's keystore and its policy. Run them as the signer's user."""
 
+import contextlib
 import secrets
+import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import track
 
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
+from sakk.cli.token import make_token_key, token_pin
 from sakk.core import evm
 from sakk.core.authorization import FileHeader, file_header, file_line
 from sakk.core.evm import checksum_address
@@ -17,10 +22,16 @@ from sakk.rails.evm.hub import delegate_of
 from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings
 from sakk.signing.client import SignerClient
-from sakk.signing.keystore import create_keystore, open_keystore, verify_keystore
+from sakk.signing.keystore import (
+    Keystore,
+    create_keystore,
+    drill_signature,
+    open_keystore,
+    verify_keystore,
+)
 from sakk.signing.policy import load_policy, production_policy, write_policy
 from sakk.signing.protocol import Branch
-from sakk.signing.server import signer_files
+from sakk.signing.server import SignerFiles, open_keys, signer_files
 from sakk.store.database import open_database
 from sakk.store.identity import now
 from sakk.store.network import list_assets, list_networks
@@ -32,27 +43,132 @@ Mnemonic = Annotated[
 ]
 
 
+class KeystoreKind(StrEnum):
+    """Where the treasury's keys are."""
+
+    file = "file"
+    pkcs11 = "pkcs11"
+
+
 @app.command()
-def create(mnemonic: Mnemonic = False) -> None:
-    """Make a keystore, its passphrase file if it is missing, and a strict policy."""
+def init(
+    mnemonic: Mnemonic = False,
+    keystore: Annotated[
+        KeystoreKind, typer.Option(help="Where the treasury's key is to be made.")
+    ] = KeystoreKind.file,
+    module: Annotated[
+        Path | None, typer.Option(exists=True, help="PKCS#11: the library of the token.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="PKCS#11: the token's label.")] = None,
+    index: Annotated[int, typer.Option(min=0, help="PKCS#11: the treasury key's index.")] = 0,
+    label: Annotated[str | None, typer.Option(help="PKCS#11: the key's label in it.")] = None,
+    deposit_xpub: Annotated[
+        str | None, typer.Option(help="PKCS#11: the deposits' xpub, when their seed is elsewhere.")
+    ] = None,
+) -> None:
+    """Make a keystore, its passphrase file if it is missing, and a strict policy.
+
+    With a token the treasury's key is made in it and stays there; deposits have a keystore file,
+    or none at all with --deposit-xpub. Run it again with another --index for one more key.
+    """
     settings = begin(log_level="warning")
     files = signer_files(settings.data_dir)
     files.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = settings.keystore_passphrase_file or files.directory / "passphrase"
+    if keystore is KeystoreKind.file:
+        made = _make_file(settings, files, mnemonic=mnemonic)
+        _say(files, made.xpub, checksum_address(made.address(Branch.treasury, 0)))
+        return
+    if module is None or token is None:
+        raise typer.BadParameter("a token needs --module and --token")
+    rest = None
+    xpub = deposit_xpub
+    if xpub is None:
+        there = files.keystore.exists()
+        rest = (
+            _open_file(settings, files) if there else _make_file(settings, files, mnemonic=mnemonic)
+        )
+        xpub = rest.xpub
+    address = make_token_key(
+        settings,
+        files,
+        module=module,
+        token=token,
+        index=index,
+        label=label,
+        xpub=xpub,
+        rest=rest,
+    )
+    _write_first_policy(files, treasury_indexes=(index,))
+    _say(files, xpub, address)
+    console.print(f"token       {files.token}; give the PIN by SAKK_TOKEN_PIN_FILE")
+    console.print(f"The policy's treasury_indexes must name {index} for it to be used.")
+
+
+def _passphrase_file(settings: Settings, files: SignerFiles) -> Path:
+    return settings.keystore_passphrase_file or files.directory / "passphrase"
+
+
+def _make_file(settings: Settings, files: SignerFiles, *, mnemonic: bool) -> Keystore:
+    path = _passphrase_file(settings, files)
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(32) + "\n")
     phrase = typer.prompt("Phrase", hide_input=True) if mnemonic else None
-    keystore = create_keystore(files.keystore, path.read_text().strip(), now=now(), mnemonic=phrase)
-    if not files.policy.exists():
-        write_policy(files.policy, production_policy([], {}))
+    made = create_keystore(files.keystore, path.read_text().strip(), now=now(), mnemonic=phrase)
+    _write_first_policy(files)
     console.print(f"keystore    {files.keystore}")
-    console.print(f"policy      {files.policy}")
     console.print(f"passphrase  {path}")
-    console.print(f"xpub        {keystore.xpub}")
-    console.print(f"treasury    {checksum_address(keystore.address(Branch.treasury, 0))}")
-    console.print(f"Set SAKK_KEYSTORE_PASSPHRASE_FILE={path}, keep copies of the first and third")
+    console.print(f"Set SAKK_KEYSTORE_PASSPHRASE_FILE={path}, keep copies of these two")
     console.print("in two places apart, and try the copies with `sakk keys verify`.")
+    return made
+
+
+def _open_file(settings: Settings, files: SignerFiles) -> Keystore:
+    return open_keystore(files.keystore, _passphrase_file(settings, files).read_text().strip())
+
+
+def _write_first_policy(files: SignerFiles, *, treasury_indexes: tuple[int, ...] = (0,)) -> None:
+    if not files.policy.exists():
+        strict = production_policy([], {})
+        write_policy(
+            files.policy, msgspec.structs.replace(strict, treasury_indexes=treasury_indexes)
+        )
+
+
+def _say(files: SignerFiles, xpub: str, treasury: str) -> None:
+    console.print(f"policy      {files.policy}")
+    console.print(f"xpub        {xpub}")
+    console.print(f"treasury    {treasury}")
+
+
+@app.command()
+def measure(
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long.")] = 3.0,
+    index: Annotated[int, typer.Option(min=0, help="Which treasury key.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Sign what no chain accepts, again and again: how many signatures a second the key gives."""
+    settings = begin(log_level="warning")
+    files = signer_files(settings.data_dir)
+    keys = open_keys(
+        files,
+        passphrase=_passphrase_file(settings, files).read_text().strip()
+        if files.keystore.exists()
+        else None,
+        pin=token_pin(settings) if files.token.exists() else None,
+    )
+    with contextlib.closing(keys):
+        drill_signature(keys, Branch.treasury, index=index)
+        count, began = 0, time.perf_counter()
+        while (spent := time.perf_counter() - began) < seconds:
+            drill_signature(keys, Branch.treasury, index=index)
+            count += 1
+    result = {"keystore": type(keys).__name__, "signatures": count, "seconds": round(spent, 3)}
+    result["signatures_per_second"] = round(count / spent, 1)
+    if as_json:
+        print_json(result)
+        return
+    console.print(f"{result['signatures_per_second']} signatures/s, {count} in {spent:.2f} s")
 
 
 @app.command()
@@ -80,11 +196,7 @@ def authorise(
     """
     settings = begin(log_level="warning")
     delegate = delegate_of(evm.parse_address(hub))
-    path = (
-        settings.keystore_passphrase_file
-        or signer_files(settings.data_dir).directory / "passphrase"
-    )
-    keystore = open_keystore(signer_files(settings.data_dir).keystore, path.read_text().strip())
+    keystore = _open_file(settings, signer_files(settings.data_dir))
     terminal = Console(stderr=True)
     indexes = range(first, last)
     with out.open("x") as file:
@@ -99,7 +211,8 @@ def authorise(
 def show(as_json: Json = False) -> None:
     """Ask the running signer how it is."""
     status = _client(begin(log_level="warning")).status()
-    document = {name: getattr(status, name) for name in status.__struct_fields__}
+    document = msgspec.to_builtins(status)
+    del document["type"]
     if as_json:
         print_json(document)
         return

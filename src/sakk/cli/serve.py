@@ -21,6 +21,9 @@ def serve(
 ) -> None:
     """Run the server: API, ledger, workers, watchers and signer, under one supervisor."""
     settings = begin(port=port, host=host)
+    if settings.token.exists() and settings.read_token_pin() is None and sys.stdin.isatty():
+        pin = typer.prompt("The token's PIN", hide_input=True)
+        settings = begin(port=port, host=host, token_pin=pin)
     if role is not None:
         begin_process(settings, role=role.value)
         run_role(role, settings)

@@ -41,9 +41,9 @@ def prepare_database(url: str) -> None:
 
 def serve(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> int:
     """Run every role under a supervisor until SIGTERM; returns the exit code."""
-    if not settings.keystore.exists():
+    if not (settings.keystore.exists() or settings.token.exists()):
         raise Misconfigured(
-            f"There is no keystore at {settings.keystore}: make one with `sakk keys create`."
+            f"There is no keystore at {settings.keystore}: make one with `sakk keys init`."
         )
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     postgres: Postgres | None = None
@@ -79,7 +79,10 @@ def run_tree(
             **metrics.prepare_folder(settings.data_dir / "metrics"),
         }
         supervisor = Supervisor(
-            [Role(role.value, _argv(role), environment) for role in roles],
+            [
+                Role(role.value, _argv(role), _of_role(role, settings, environment))
+                for role in roles
+            ],
             run_dir=settings.run_dir,
             postgres=postgres,
             on_change=on_change,
@@ -91,6 +94,13 @@ def run_tree(
             shutil.rmtree(sockets, ignore_errors=True)
         if postgres is not None:
             postgres.stop()
+
+
+def _of_role(role: RoleName, settings: Settings, environment: dict[str, str]) -> dict[str, str]:
+    """A PIN that was asked for at the terminal is the signer's alone."""
+    if role is RoleName.signer and settings.token_pin is not None:
+        return {**environment, "SAKK_TOKEN_PIN": settings.token_pin.get_secret_value()}
+    return environment
 
 
 def _argv(role: RoleName) -> list[str]:

@@ -101,6 +101,16 @@ class Settings(BaseSettings):
         default=None,
         description="File with the keystore's passphrase, readable by the signer alone.",
     )
+    token_pin_file: Path | None = Field(
+        default=None,
+        description="File with the PIN of the PKCS#11 token that holds treasury keys, readable by "
+        "the signer alone.",
+    )
+    token_pin: SecretStr | None = Field(
+        default=None,
+        description="The same PIN itself. Every process of this environment sees it: prefer the "
+        "file. `sakk serve` at a terminal asks when neither is set.",
+    )
     lease_seconds: int = Field(
         default=LEASE_SECONDS_DEFAULT,
         ge=1,
@@ -135,6 +145,17 @@ class Settings(BaseSettings):
         if self.webhook_allow_loopback and not self.sandbox:
             raise ValueError("SAKK_WEBHOOK_ALLOW_LOOPBACK is for the sandbox alone: unset it")
         return self
+
+    @property
+    def token(self) -> Path:
+        """The file that names a PKCS#11 token, if there is one."""
+        return self.data_dir / "signer" / "token.toml"
+
+    def read_token_pin(self) -> str | None:
+        """The token's PIN by file or environment; None when neither is set."""
+        if self.token_pin_file is not None:
+            return self.token_pin_file.read_text().strip()
+        return None if self.token_pin is None else self.token_pin.get_secret_value()
 
     @property
     def keystore(self) -> Path:

@@ -2,7 +2,6 @@
 
 import threading
 
-from sakk.core.errors import Misconfigured
 from sakk.runtime.place import signer_socket
 from sakk.runtime.process import report_ready
 from sakk.runtime.settings import Settings
@@ -13,16 +12,11 @@ from sakk.store.identity import now
 
 def run_signer(settings: Settings, stop: threading.Event) -> None:
     path = settings.keystore_passphrase_file
-    if path is None:
-        raise Misconfigured(
-            "SAKK_KEYSTORE_PASSPHRASE_FILE is not set: name the file with the keystore's "
-            "passphrase. `sakk keys create` makes both.",
-            param="SAKK_KEYSTORE_PASSPHRASE_FILE",
-        )
     serve_signer(
         files=signer_files(settings.data_dir),
         socket_path=signer_socket(settings),
-        passphrase=path.read_text().strip(),
+        passphrase=None if path is None else path.read_text().strip(),
+        pin=settings.read_token_pin(),
         stop=stop,
         clock=now,
         user=settings.signer_user,

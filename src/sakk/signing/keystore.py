@@ -7,11 +7,12 @@ leaves the signer.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 import coincurve
 import msgspec
@@ -61,23 +62,72 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
 
-class Keystore:
-    """An opened keystore: it signs digests for the signer's own rules, and shows no key."""
+class Keys(Protocol):
+    """What the signer needs of a keystore, wherever its keys are.
 
-    __slots__ = ("_accounts", "_key", "address", "path", "xpub")
+    ``xpub`` is the deposits' (``m/44'/60'/0'``); ``fingerprint`` names the keystore in the log, so
+    that one's log is not continued under another.
+    """
 
-    address: Callable[[Branch, int], str]
+    __slots__ = ()
+
+    xpub: str
+    fingerprint: str
+
+    @abstractmethod
+    def address(self, branch: Branch, index: int) -> str:
+        """The address of a key, in lower-case hex; ValueError for an index that has none here."""
+
+    @abstractmethod
+    def sign_digest(self, digest: bytes, branch: Branch, index: int) -> evm.Signature:
+        """Sign 32 bytes with a low s (EIP-2). For this module and its like alone.
+
+        SignerRefused while the key is not to be had.
+        """
+
+    def sign_transaction(
+        self, transaction: evm.Transaction | SetCodeTransaction, branch: Branch, index: int
+    ) -> bytes:
+        """Sign an EIP-1559 or EIP-7702 transaction; the bytes are checked before they leave."""
+        # Read back what leaves: a fault in memory or in a library must not become a payment.
+        if isinstance(transaction, SetCodeTransaction):
+            signature = self.sign_digest(authorization.signing_hash(transaction), branch, index)
+            with_code = SignedSetCode(transaction, signature)
+            raw = authorization.encode_signed(with_code)
+            assert authorization.decode_signed(raw) == with_code
+            assert authorization.recover_sender(with_code) == self.address(branch, index)
+            return raw
+        signature = self.sign_digest(evm.signing_hash(transaction), branch, index)
+        signed = evm.SignedTransaction(transaction, signature)
+        raw = evm.encode_signed(signed)
+        assert evm.decode_signed(raw) == signed
+        assert evm.recover_sender(signed) == self.address(branch, index)
+        return raw
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        return
+
+
+class Keystore(Keys):
+    """An opened keystore file: it signs digests for the signer's own rules, and shows no key.
+
+    By RFC 6979: the same digest gives the same signature.
+    """
+
+    __slots__ = ("_accounts", "_address_of", "_key", "fingerprint", "path", "xpub")
 
     def __init__(self, path: Path, seed: Secret) -> None:
         root = BIP32.from_seed(seed.reveal())
         self.path = path
-        self.xpub: str = root.get_xpub_from_path(ACCOUNT_PATHS[Branch.deposit])
+        self.xpub = root.get_xpub_from_path(ACCOUNT_PATHS[Branch.deposit])
+        self.fingerprint = fingerprint_of(self.xpub)
         self._accounts = {
             branch: BIP32.from_xpriv(root.get_xpriv_from_path(f"{account}/0"))
             for branch, account in ACCOUNT_PATHS.items()
         }
         self._key = lru_cache(maxsize=KEYS_CACHED_MAX)(self._derive)
-        self.address = lru_cache(maxsize=KEYS_CACHED_MAX)(self._address)
+        self._address_of = lru_cache(maxsize=KEYS_CACHED_MAX)(self._address)
 
     def __repr__(self) -> str:
         return f"Keystore({str(self.path)!r})"
@@ -85,47 +135,21 @@ class Keystore:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a keystore is not pickled")
 
-    @property
-    def fingerprint(self) -> str:
-        """Names the keystore in the log, so that one's log is not continued under another."""
-        return evm.keccak256(self.xpub.encode()).hex()[:32]
+    def address(self, branch: Branch, index: int) -> str:
+        return self._address_of(branch, index)
 
-    def sign_transaction(
-        self, transaction: evm.Transaction | SetCodeTransaction, branch: Branch, index: int
-    ) -> bytes:
-        """Sign an EIP-1559 or EIP-7702 transaction (RFC 6979, low s): the same fields give the
-        same bytes."""
-        key = self._key(branch, index)
-        if isinstance(transaction, SetCodeTransaction):
-            return self._sign_set_code(transaction, key, self.address(branch, index))
-        compact = key.sign_recoverable(evm.signing_hash(transaction), hasher=None)
-        signed = evm.SignedTransaction(transaction, evm.parse_signature(compact))
-        raw = evm.encode_signed(signed)
-        # Read back what leaves: a fault in memory or in a library must not become a payment.
-        assert evm.decode_signed(raw) == signed
-        assert evm.recover_sender(signed) == self.address(branch, index)
-        return raw
-
-    def _sign_set_code(
-        self, transaction: SetCodeTransaction, key: coincurve.PrivateKey, address: str
-    ) -> bytes:
-        digest = authorization.signing_hash(transaction)
-        signature = evm.parse_signature(key.sign_recoverable(digest, hasher=None))
-        signed = SignedSetCode(transaction, signature)
-        raw = authorization.encode_signed(signed)
-        assert authorization.decode_signed(raw) == signed
-        assert authorization.recover_sender(signed) == address
-        return raw
+    def sign_digest(self, digest: bytes, branch: Branch, index: int) -> evm.Signature:
+        compact = self._key(branch, index).sign_recoverable(digest, hasher=None)
+        return evm.parse_signature(compact)
 
     def sign_authorization(self, index: int, delegate: str) -> evm.Signature:
         """Let a deposit address run a hub's delegate on every chain, before it sends anything.
 
         Signed where the seed is, so that who sweeps needs no deposit key (EIP-7702).
         """
-        key = self._key(Branch.deposit, index)
         wanted = authorization.for_delegate(delegate)
         digest = authorization.authorization_hash(wanted)
-        signature = evm.parse_signature(key.sign_recoverable(digest, hasher=None))
+        signature = self.sign_digest(digest, Branch.deposit, index)
         signed = authorization.SignedAuthorization(wanted, signature)
         assert authorization.authority(signed) == self.address(Branch.deposit, index)
         return signature
@@ -138,6 +162,29 @@ class Keystore:
     def _address(self, branch: Branch, index: int) -> str:
         """The address of a key, in lower-case hex; ValueError for an index out of range."""
         return evm.public_key_address(self._key(branch, index).public_key.format())
+
+
+def fingerprint_of(xpub: str) -> str:
+    """How the log names the keystore of an extended public key."""
+    return evm.keccak256(xpub.encode()).hex()[:32]
+
+
+def drill_signature(keys: Keys, branch: Branch, *, index: int = 0) -> str:
+    """Sign a transaction that no chain accepts (the largest chain id, to itself, of no value).
+
+    Returns the address that signed, which was recovered from the bytes.
+    """
+    drill = evm.Transaction(
+        chain_id=evm.CHAIN_ID_MAX,
+        nonce=0,
+        max_priority_fee_per_gas=0,
+        max_fee_per_gas=0,
+        gas_limit=0,
+        to=keys.address(branch, index),
+        value=0,
+        data=b"",
+    )
+    return evm.recover_sender(evm.decode_signed(keys.sign_transaction(drill, branch, index)))
 
 
 class _Kdf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -228,26 +275,13 @@ def open_keystore(path: Path, passphrase: str) -> Keystore:
 def verify_keystore(path: Path, passphrase: str, *, xpub: str) -> Keystore:
     """The restore drill: a copy opens, has the expected xpub, and its keys sign.
 
-    Misconfigured says what failed. Every branch signs a transaction that no chain accepts (the
-    largest chain id, to itself, of no value), and watch-only derivation agrees with it.
+    Misconfigured says what failed. Every branch signs, and watch-only derivation agrees.
     """
     keystore = open_keystore(path, passphrase)
     if keystore.xpub != xpub:
         raise Misconfigured(f"{path} opens, but is not the keystore of the expected xpub")
     for branch in Branch:
-        address = keystore.address(branch, 0)
-        drill = evm.Transaction(
-            chain_id=evm.CHAIN_ID_MAX,
-            nonce=0,
-            max_priority_fee_per_gas=0,
-            max_fee_per_gas=0,
-            gas_limit=0,
-            to=address,
-            value=0,
-            data=b"",
-        )
-        signed = evm.decode_signed(keystore.sign_transaction(drill, branch, 0))
-        if evm.recover_sender(signed) != address:
+        if drill_signature(keystore, branch) != keystore.address(branch, 0):
             raise Misconfigured(f"{path}: the {branch} key does not sign for its address")
     if hd.deposit_address(xpub, 0) != keystore.address(Branch.deposit, 0):
         raise Misconfigured(f"{path}: watch-only derivation disagrees with the keys")

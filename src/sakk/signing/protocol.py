@@ -75,6 +75,7 @@ class Reason(StrEnum):
     approvals_required = "approvals_required"
     approval_invalid = "approval_invalid"
     too_many_refusals = "too_many_refusals"
+    keystore_unavailable = "keystore_unavailable"
 
 
 TRANSIENT_REASONS: Final = frozenset(
@@ -84,6 +85,7 @@ TRANSIENT_REASONS: Final = frozenset(
         Reason.destination_time_locked,
         Reason.over_velocity,
         Reason.too_many_refusals,
+        Reason.keystore_unavailable,
     }
 )
 

@@ -16,7 +16,7 @@ import structlog
 from sakk.core.errors import Misconfigured, SakkError, Unavailable
 from sakk.signing.files import PRIVATE_MODE
 from sakk.signing.harden import drop_privileges, harden_process, peer_uid
-from sakk.signing.keystore import Keystore, open_keystore
+from sakk.signing.keystore import Keys, Secret, open_keystore
 from sakk.signing.protocol import (
     Reason,
     Refused,
@@ -46,6 +46,7 @@ class SignerFiles:
     keystore: Path
     policy: Path
     log: Path
+    token: Path
 
 
 def signer_files(data_directory: Path) -> SignerFiles:
@@ -56,14 +57,51 @@ def signer_files(data_directory: Path) -> SignerFiles:
         keystore=directory / "keystore.json",
         policy=directory / "policy.toml",
         log=directory / "log.jsonl",
+        token=directory / "token.toml",
     )
+
+
+def open_keys(files: SignerFiles, *, passphrase: str | None, pin: str | None) -> Keys:
+    """The keystore that these files describe: the seed's file, the token's, or both.
+
+    Misconfigured says which secret is missing, and for what.
+    """
+    rest = None
+    if files.keystore.exists():
+        if passphrase is None:
+            raise Misconfigured(
+                "SAKK_KEYSTORE_PASSPHRASE_FILE is not set: name the file with the keystore's"
+                " passphrase. `sakk keys init` makes both.",
+                param="SAKK_KEYSTORE_PASSPHRASE_FILE",
+            )
+        rest = open_keystore(files.keystore, passphrase)
+    if not files.token.exists():
+        if rest is None:
+            raise Misconfigured(f"{files.keystore} is missing: make one with `sakk keys init`")
+        return rest
+    if pin is None:
+        raise Misconfigured(
+            "SAKK_TOKEN_PIN_FILE is not set: name the file with the token's PIN.",
+            param="SAKK_TOKEN_PIN_FILE",
+        )
+    # Its library is an extra: a signer without a token does without it.
+    try:
+        from sakk.signing.pkcs11 import Token, TokenKeystore, read_token_file
+    except ImportError:
+        raise Misconfigured(
+            f"{files.token} names a token, and python-pkcs11 is not installed:"
+            " `pip install 'sakk[pkcs11]'`"
+        ) from None
+    found = read_token_file(files.token)
+    return TokenKeystore(found, Token(found.module, found.token, Secret(pin.encode())), rest)
 
 
 def main(
     *,
     files: SignerFiles,
     socket_path: Path,
-    passphrase: str,
+    passphrase: str | None,
+    pin: str | None = None,
     stop: threading.Event,
     clock: Callable[[], datetime],
     user: str | None = None,
@@ -72,6 +110,7 @@ def main(
 ) -> None:
     """The role ``signer``: harden, become its own user if started as root, open, and serve.
 
+    ``passphrase`` opens the file keystore, ``pin`` the token: of what is there, each is needed.
     With ``user``, the files and their directory must belong to that user. The socket is bound
     before the change of user; it belongs to ``client_uid`` (whom the other roles run as), or else
     to who started the signer. ``on_ready`` is called when clients can connect.
@@ -86,10 +125,13 @@ def main(
             drop_privileges(user)
             # A change of user resets what prctl(2) set.
             harden_process()
-        keystore = open_keystore(files.keystore, passphrase)
-        with contextlib.closing(
-            Signer(keystore=keystore, policy_path=files.policy, log_path=files.log, clock=clock)
-        ) as signer:
+        keystore = open_keys(files, passphrase=passphrase, pin=pin)
+        with (
+            contextlib.closing(keystore),
+            contextlib.closing(
+                Signer(keystore=keystore, policy_path=files.policy, log_path=files.log, clock=clock)
+            ) as signer,
+        ):
             serve_on(listener, signer, stop, allowed=allowed, on_ready=on_ready)
     with contextlib.suppress(OSError):
         socket_path.unlink(missing_ok=True)
@@ -97,7 +139,7 @@ def main(
 
 def serve(
     socket_path: Path,
-    keystore: Keystore,
+    keystore: Keys,
     policy_path: Path,
     log_path: Path,
     stop: threading.Event,

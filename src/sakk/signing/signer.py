@@ -19,7 +19,7 @@ from sakk.core.errors import Misconfigured
 from sakk.signing import log as journal
 from sakk.signing.collection import collected_assets
 from sakk.signing.freeze import Freezes
-from sakk.signing.keystore import Keystore
+from sakk.signing.keystore import Keys
 from sakk.signing.policy import Policy, load_policy
 from sakk.signing.protocol import (
     Branch,
@@ -83,7 +83,7 @@ class Signer:
     def __init__(
         self,
         *,
-        keystore: Keystore,
+        keystore: Keys,
         policy_path: Path,
         log_path: Path,
         clock: Callable[[], datetime],
