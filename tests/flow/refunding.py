@@ -5,9 +5,11 @@ import hashlib
 from tests.flow.harness import World
 from tests.flow.money import fund_treasury
 
+from sakk.core.claim import Claim
 from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent
 from sakk.core.refund import Refund
+from sakk.flow import claim as claims
 from sakk.flow import refund as flow
 from sakk.flow.refund_draft import Place, RefundRequest
 from sakk.store import refund as store
@@ -74,10 +76,10 @@ def claim(
     network: str | None = None,
     token_hash: str = CLAIM,
     confirm: bool = True,
-) -> Refund:
+) -> Claim:
     """The payer says where to."""
     with world.database.begin() as connection:
-        return flow.claim(
+        return claims.give(
             connection,
             token_hash,
             Place(network or world.chain.network, address),

@@ -150,10 +150,15 @@ def test_the_payer_says_where_to(world: World) -> None:
     )
     assert world.payouts() == []
     # Looked at and not confirmed, nothing is final.
-    assert claim(world, confirm=False).destination == PAYER
+    looked = claim(world, confirm=False)
+    assert (looked.status, looked.address, looked.amount) == (
+        "unconfirmed",
+        PAYER,
+        25 * WHOLE_TOKEN,
+    )
     assert refund_now(world, row).destination is None
     claimed = claim(world)
-    assert (claimed.status, claimed.destination) == ("pending", PAYER)
+    assert (claimed.status, claimed.address) == ("given", PAYER)
     with pytest.raises(UnexpectedState):
         claim(world, OTHER)
     world.run()
@@ -169,7 +174,7 @@ def test_a_claim_at_once_from_two_browsers_is_one(world: World) -> None:
 
     def say(address: str) -> str | None:
         try:
-            return claim(world, address).destination
+            return claim(world, address).address
         except UnexpectedState:
             return None
 

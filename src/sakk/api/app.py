@@ -38,6 +38,9 @@ from sakk.api import (
 )
 from sakk.api.answer import headers as answer_headers
 from sakk.api.answer import refusal
+from sakk.api.claim import BODY_BYTES_MAX as CLAIM_BYTES_MAX
+from sakk.api.claim import PATH as CLAIM_PATH
+from sakk.api.claim import ClaimDoor
 from sakk.api.dependencies import REQUESTS_WAITING_MAX, ApiSettings, Dependencies
 from sakk.api.health import health_routes
 from sakk.api.limit import Limits
@@ -149,6 +152,12 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
     for path, respond in health_routes(dependencies, lambda: openapi_document(routes)).items():
         fixed["GET", path] = _plain(gate, respond)
         app.add_api_route(path, fixed["GET", path], methods=["GET"], response_model=None)
+    app.add_api_route(
+        CLAIM_PATH,
+        _claim_endpoint(gate, ClaimDoor(dependencies, limits)),
+        methods=["GET", "POST"],
+        response_model=None,
+    )
     app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
     return Envelope(Shortcut(app, fixed), dependencies, doors)
 
@@ -212,6 +221,39 @@ class Gate:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
+def _arrived(request: HttpRequest, method: str, body: bytes) -> Request:
+    return Request(
+        request_id=request_id(request),
+        method=method,
+        path=request.scope["path"],
+        path_parameters=request.path_params,
+        query=request.scope["query_string"],
+        headers={
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in request.scope["headers"]
+        },
+        body=body,
+        peer=request.client.host if request.client else None,
+    )
+
+
+def _claim_endpoint(gate: Gate, door: ClaimDoor) -> Endpoint:
+    """For payers, who have no key."""
+
+    async def endpoint(request: HttpRequest) -> HttpResponse:
+        try:
+            body = await read_whole(request, CLAIM_BYTES_MAX)
+        except SakkError as error:
+            return _response(refusal(error, request_id=request_id(request)))
+        arrived = _arrived(request, request.method, body)
+        answer, extra = await gate.beside(lambda: door.answer(arrived))
+        response = _response(answer)
+        response.headers.update(extra)
+        return response
+
+    return endpoint
+
+
 def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
     settings = pipeline.dependencies.settings
     seconds = request_seconds.labels(route.method, route.path)
@@ -224,19 +266,7 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
         except SakkError as error:
             answer = refusal(error, request_id=request_id(request), public_url=settings.public_url)
         else:
-            arrived = Request(
-                request_id=request_id(request),
-                method=route.method,
-                path=request.scope["path"],
-                path_parameters=request.path_params,
-                query=request.scope["query_string"],
-                headers={
-                    name.decode("latin-1"): value.decode("latin-1")
-                    for name, value in request.scope["headers"]
-                },
-                body=body,
-                peer=request.client.host if request.client else None,
-            )
+            arrived = _arrived(request, route.method, body)
             answer = await gate.run(
                 request, lambda: pipeline.answer(route, arrived), outside=outside
             )

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from sakk.core.errors import RateLimited
 
 BUCKETS_MAX = 50_000
+# Of one IP address: a person who mistypes is not stopped, and guessing 256 bits is hopeless anyway.
+CLAIMS_PER_MINUTE_MAX = 120
 
 
 class TokenBuckets:
@@ -44,7 +46,7 @@ class TokenBuckets:
 
 
 class Limits:
-    """Requests by key, and failed authentications by IP address."""
+    """Requests by key, and failed authentications and looks at claims by IP address."""
 
     def __init__(
         self,
@@ -56,6 +58,8 @@ class Limits:
     ) -> None:
         self._requests: TokenBuckets | None = None
         self._failures: TokenBuckets | None = None
+        claims = max(1.0, CLAIMS_PER_MINUTE_MAX / processes)
+        self._claims = TokenBuckets(rate=claims / 60, burst=claims, clock=clock)
         if requests_per_second is not None:
             share = max(1.0, requests_per_second / processes)
             self._requests = TokenBuckets(rate=share, burst=share, clock=clock)
@@ -67,6 +71,14 @@ class Limits:
         """Raise RateLimited when a key has used up its share of this second."""
         if self._requests is not None and not self._requests.take(key_id):
             raise RateLimited("Too many requests with this API key. Slow down and try again.")
+
+    def count_claim(self, address: str | None) -> None:
+        """Raise RateLimited for an address that looks at claims again and again."""
+        if not self._claims.take(address or ""):
+            raise RateLimited(
+                "Too many requests from this IP address. Try again in a minute.",
+                retry_after_seconds=60,
+            )
 
     def check_failures(self, address: str | None) -> None:
         """Raise RateLimited for an address that has tried too many keys that do not exist."""

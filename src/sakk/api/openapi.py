@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from sakk import __version__
 from sakk.api.body import CSV, FORM, JSON, PARTS
+from sakk.api.claim import PATH as CLAIM_PATH
 from sakk.api.ledger_body import RECORDS, RESULTS
 from sakk.api.parameters import Parameters
 from sakk.api.route import Route, scopes
@@ -90,6 +91,7 @@ def openapi_document(routes: Sequence[Route]) -> dict[str, Any]:
         )
     for path, operation in _keyless().items():
         paths[path] = {"get": operation}
+    paths[CLAIM_PATH] = _claims()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -320,6 +322,60 @@ def _keyless() -> dict[str, dict[str, Any]]:
         "/metrics": operation("metrics", "Metrics in Prometheus' text format", "text/plain"),
         "/openapi.json": operation("openapi", "This description", JSON),
         "/docs/errors": operation("errors", "What the error codes mean", "text/html"),
+    }
+
+
+def _claims() -> dict[str, Any]:
+    """A payer's own door: no key, JSON or a page by ``Accept``."""
+    token = {
+        "name": "token",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    }
+    document = {"type": "object", "description": "A refund_claim."}
+    answers = {
+        "200": {
+            "description": "Where the claim stands.",
+            "headers": _headers(["Request-Id"]),
+            "content": {JSON: {"schema": document}, "text/html": {"schema": {"type": "string"}}},
+        }
+    }
+    common = {"tags": ["refund_claims"], "security": [], "parameters": [token]}
+    place = {
+        "type": "object",
+        "required": ["network", "address"],
+        "additionalProperties": False,
+        "properties": {
+            "network": {"type": "string"},
+            "address": {"type": "string"},
+            "confirm": {"type": "boolean", "default": False},
+        },
+    }
+
+    def refusals(*statuses: int, answered: bool) -> dict[str, Any]:
+        return {
+            str(each): {"$ref": f"#/components/responses/{_error_name(each, answered)}"}
+            for each in statuses
+        }
+
+    return {
+        "get": {
+            "operationId": "retrieve_refund_claim",
+            "summary": "Look at what a claim link is for",
+            **common,
+            "responses": answers | refusals(404, 429, 500, 503, answered=False),
+        },
+        "post": {
+            "operationId": "give_refund_claim",
+            "summary": "Say where a refund is to be sent",
+            **common,
+            "requestBody": {
+                "required": True,
+                "content": {JSON: {"schema": place}, FORM: {"schema": place}},
+            },
+            "responses": answers | refusals(400, 404, 413, 415, 429, 500, 503, answered=True),
+        },
     }
 
 

@@ -43,7 +43,7 @@ Metadata = Annotated[
     dict[MetadataKey, MetadataValue | None], Field(max_length=metadata_rules.KEYS_MAX)
 ]
 
-M = TypeVar("M", bound="Parameters")
+M = TypeVar("M", bound="Strict")
 
 
 class Strict(BaseModel):

@@ -120,7 +120,7 @@ def hold(parts: Parts, refund: Refund) -> Refund:
         if outcome.booked:
             held = replace(current, hold=HoldStatus.held.value)
             if held.destination is not None:
-                held = _dispatch(connection, held)
+                held = dispatch(connection, held)
             write_refund(connection, held)
             return held
         refused = replace(
@@ -210,7 +210,7 @@ def redirect(
         raise UnexpectedState("This refund's money is just being reserved: try again in a moment.")
     aimed = aim(connection, refund, place)
     if refund.payout is None:
-        aimed = replace(_dispatch(connection, aimed), claimed_at=refund.claimed_at or now)
+        aimed = replace(dispatch(connection, aimed), claimed_at=refund.claimed_at or now)
     else:
         payout = payouts.lock_one(connection, refund.payout)
         assert payout is not None
@@ -284,7 +284,7 @@ def _ended(
     return replace(refund, status=status.value, failure_reason=reason)
 
 
-def _dispatch(connection: Connection, refund: Refund) -> Refund:
+def dispatch(connection: Connection, refund: Refund) -> Refund:
     """Money held and destination known: the payout that carries the refund out is written."""
     payout = rules.carrier(refund)
     first = payouts.insert(connection, payout)
@@ -318,29 +318,6 @@ def _readdress(connection: Connection, refund: Refund) -> None:
         ],
     )
     wake(connection, "payout.screen")
-
-
-def claim(
-    connection: Connection, claim_hash: str, place: Place, *, now: datetime, confirm: bool
-) -> Refund:
-    """The payer says where to. Without ``confirm`` it is only checked, and nothing is final."""
-    found = store.find_claim(connection, claim_hash)
-    refund = None if found is None else lock_refund(connection, found.id)
-    if refund is None or refund.claim_hash != claim_hash:
-        raise ResourceMissing("There is no such claim.", param="token")
-    if not rules.is_claimable(refund, now):
-        raise UnexpectedState(
-            "This link has been used, or its time is over. Ask the merchant for what became of it."
-        )
-    aimed = aim(connection, refund, place)
-    if not confirm:
-        return aimed
-    if refund.hold != HoldStatus.held:
-        raise UnexpectedState("This refund is just being prepared: try again in a moment.")
-    claimed = replace(_dispatch(connection, aimed), claimed_at=now)
-    write_refund(connection, claimed)
-    events.append(connection, [refund_event(claimed, event.REFUND_UPDATED)], now=now)
-    return claimed
 
 
 def _require_balance(parts: Parts, refund: Refund) -> None:

@@ -1,0 +1,102 @@
+"""Claims: who holds a link looks at what waits, and says where to; once, and then it is final."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from sakk.core import event, money
+from sakk.core import refund as refund_rules
+from sakk.core.claim import Claim, ClaimNetwork, ClaimStatus
+from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.payout import HoldStatus
+from sakk.core.refund import Refund, RefundStatus
+from sakk.flow.refund import dispatch, lock_refund, refund_event, write_refund
+from sakk.flow.refund_draft import Place, aim, payable_assets
+from sakk.store import account as accounts
+from sakk.store import event as events
+from sakk.store import network
+from sakk.store import refund as refunds
+
+
+def look(connection: Connection, claim_hash: str, *, now: datetime) -> Claim:
+    """What waits behind a link; ResourceMissing when nobody made it."""
+    refund = refunds.find_claim(connection, claim_hash)
+    if refund is None:
+        raise _unknown()
+    return _of_refund(connection, refund, now=now)
+
+
+def give(
+    connection: Connection, claim_hash: str, place: Place, *, now: datetime, confirm: bool
+) -> Claim:
+    """Say where to. Without ``confirm`` the address is only checked, and nothing is final.
+
+    Raises ResourceMissing, ParameterInvalid for the address, and UnexpectedState when the link was
+    used or its time is over.
+    """
+    found = refunds.find_claim(connection, claim_hash)
+    refund = None if found is None else lock_refund(connection, found.id)
+    if refund is None or refund.claim_hash != claim_hash:
+        raise _unknown()
+    if not refund_rules.is_claimable(refund, now):
+        raise UnexpectedState(
+            "This link has been used, or its time is over. Ask the merchant for what became of it."
+        )
+    aimed = aim(connection, refund, place)
+    if not confirm:
+        return replace(
+            _of_refund(connection, refund, now=now),
+            status=ClaimStatus.unconfirmed,
+            network=aimed.network,
+            address=aimed.destination,
+        )
+    if refund.hold != HoldStatus.held:
+        raise UnexpectedState("This refund is just being prepared: try again in a moment.")
+    claimed = replace(dispatch(connection, aimed), claimed_at=now)
+    write_refund(connection, claimed)
+    events.append(connection, [refund_event(claimed, event.REFUND_UPDATED)], now=now)
+    return _of_refund(connection, claimed, now=now)
+
+
+def _of_refund(connection: Connection, refund: Refund, *, now: datetime) -> Claim:
+    account = accounts.find_account(connection, refund.account_id)
+    names = {each.network: each.name for each in network.list_networks(connection)}
+    status = _status(refund, now)
+    return Claim(
+        status=status,
+        merchant=None if account is None else account.name,
+        amount=refund.coin_amount,
+        amount_decimal=money.format_decimal(refund.coin_amount, refund.coin_decimals),
+        currency=refund.coin,
+        networks=[
+            ClaimNetwork(asset.network, names[asset.network], asset.symbol)
+            for asset in payable_assets(connection, refund)
+        ]
+        if status is ClaimStatus.open
+        else [],
+        network=refund.network if refund.destination is not None else None,
+        address=refund.destination,
+        tx_hash=refund.tx_hash,
+        expires_at=refund.claim_expires_at,
+        livemode=refund.livemode,
+    )
+
+
+def _status(refund: Refund, now: datetime) -> ClaimStatus:
+    match RefundStatus(refund.status):
+        case RefundStatus.requires_action:
+            claimable = refund_rules.is_claimable(refund, now)
+            return ClaimStatus.open if claimable else ClaimStatus.over
+        case RefundStatus.pending:
+            return ClaimStatus.given
+        case RefundStatus.succeeded:
+            return ClaimStatus.sent
+        case RefundStatus.failed | RefundStatus.canceled:
+            return ClaimStatus.over
+
+
+def _unknown() -> ResourceMissing:
+    return ResourceMissing(
+        "There is no such claim. Ask the merchant for a fresh link.", param="token"
+    )
