@@ -6,10 +6,12 @@ from uuid import uuid4
 from sakk.core.label import Category
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
+from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.ledger.projection import catch_up
 from sakk.store.identity import new_id, now
 from sakk.store.payin import insert_seen
 from sakk.store.screening import insert_screenings
+from sakk.store.transaction import insert as insert_transaction
 from tests.api.world import USDC, Api
 
 NETWORK = "eip155:84532"
@@ -70,6 +72,7 @@ def create_objects(api: Api) -> Objects:
     objects["refund"] = _made(
         api, "/v1/refunds", {"payment_intent": paid_intent(api), "amount": 100}
     )
+    objects["chain_transaction"] = _transaction(api, objects["payout"])
     objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")
@@ -79,6 +82,37 @@ def create_objects(api: Api) -> Objects:
     )
     objects["payin"], objects["screening"] = _payin(api)
     return objects
+
+
+def _transaction(api: Api, payout: str) -> str:
+    """What carries the payout: no chain is part of these tests."""
+    row = ChainTransaction(
+        id=new_id("tx"),
+        livemode=False,
+        network=NETWORK,
+        purpose="payout",
+        subject=payout,
+        account_id=api.world.alice.account,
+        sender=ADDRESS,
+        key_branch="treasury",
+        key_index=0,
+        nonce=int(payout[-2:], 36),
+        asset=f"{NETWORK}/erc20:{USDC}",
+        destination=ADDRESS,
+        token_amount=1_000_000,
+        gas_limit=80_000,
+        max_fee_per_gas=2,
+        max_priority_fee_per_gas=1,
+        unsigned=b"",
+        since_block=1,
+        raw=b"",
+        hash="0x" + new_id("tx")[-26:].encode().hex()[:64],
+        status=TransactionStatus.broadcast.value,
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        insert_transaction(connection, row)
+    return row.id
 
 
 def _made(api: Api, path: str, body: dict[str, object]) -> str:

@@ -119,7 +119,7 @@ def signed(**changes: Any) -> ChainTransaction:
         "gas": 80_000,
         "to": evm.checksum_address(to if native else changes.pop("contract", CONTRACT)),
         "value": units if native else 0,
-        "data": b"" if native else abi.encode_transfer(to, units),
+        "data": changes.pop("data", b"" if native else abi.encode_transfer(to, units)),
     }
     raw = bytes(Account.sign_transaction(fields, KEY).raw_transaction)
     row = ChainTransaction(
@@ -151,6 +151,9 @@ def signed(**changes: Any) -> ChainTransaction:
     return replace(row, **changes)
 
 
+# What an attempt that cancels is: nothing to the sender itself.
+USED_UP: dict[str, Any] = {"contract": SENDER, "units": 0, "data": b""}
+
 TRUE_TRANSACTIONS: list[tuple[dict[str, Any], dict[str, int]]] = [
     ({}, {ASSET: -1_000, NATIVE: -50}),
     ({"purpose": "sweep"}, {NATIVE: -50}),
@@ -162,6 +165,9 @@ TRUE_TRANSACTIONS: list[tuple[dict[str, Any], dict[str, int]]] = [
     ({"status": "broadcast"}, {}),
     ({"status": "built", "raw": None, "hash": None}, {}),
     ({"orphaned": True}, {}),
+    # An operator canceled it: its bytes send nothing to the sender itself.
+    ({"status": "failed", "succeeded": False, **USED_UP}, {NATIVE: -50}),
+    ({"purpose": "cancel", "succeeded": True, **USED_UP}, {NATIVE: -50}),
 ]
 
 
@@ -186,6 +192,8 @@ def test_a_true_transaction(changes: dict[str, Any], custody: dict[str, int]) ->
         {"gas_cost": 51},
         {"status": "failed"},
         {"asset": NATIVE, "to": SENDER},
+        {"succeeded": True, **USED_UP},
+        {"status": "failed", "made_nonce": 9, **USED_UP},
     ],
 )
 def test_an_altered_transaction(changes: dict[str, Any]) -> None:

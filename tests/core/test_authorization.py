@@ -95,6 +95,15 @@ def test_a_transaction_is_encoded_as_eth_account_does() -> None:
     assert not rules.is_set_code(b"\x02\xc0")
 
 
+def test_another_price_changes_nothing_else() -> None:
+    before = transaction()
+    dearer = rules.repriced(
+        rules.encode_unsigned(before), max_fee_per_gas=9, max_priority_fee_per_gas=8
+    )
+    call = dataclasses.replace(before.call, max_fee_per_gas=9, max_priority_fee_per_gas=8)
+    assert rules.decode_unsigned(dearer) == dataclasses.replace(before, call=call)
+
+
 def test_whose_code_an_address_runs_is_read_from_its_own() -> None:
     designator = rules.DESIGNATOR + bytes.fromhex(DELEGATE[2:])
     assert rules.delegated_to(designator) == DELEGATE

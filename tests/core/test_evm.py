@@ -105,6 +105,16 @@ def test_bad_addresses_are_refused(text: str, message: str) -> None:
         evm.parse_address(text)
 
 
+@given(transactions())
+def test_another_price_changes_nothing_else(transaction: evm.Transaction) -> None:
+    dearer = evm.repriced(
+        evm.encode_unsigned(transaction), max_fee_per_gas=9, max_priority_fee_per_gas=8
+    )
+    assert evm.decode_unsigned(dearer) == dataclasses.replace(
+        transaction, max_fee_per_gas=9, max_priority_fee_per_gas=8
+    )
+
+
 @given(addresses)
 def test_checksums_agree_with_eth_utils(address: str) -> None:
     assert evm.checksum_address(address) == to_checksum_address(address)

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from sakk.core.fee import GWEI, Caps
 from sakk.core.money import Rate, convert_up
 from sakk.core.network import (
     Asset,
@@ -43,6 +45,32 @@ def asset(**changes: Any) -> Asset:
         "created": START,
     }
     return Asset(**{**fields, **changes})
+
+
+def network() -> Network:
+    return Network(
+        network=NAME,
+        name="Base Sepolia",
+        family="eip155",
+        livemode=False,
+        enabled=True,
+        rpc_urls=["http://secret:secret@node"],
+        confirmations=2,
+        block_seconds=2,
+        poll_milliseconds=100,
+        start_block=None,
+        native_asset=f"{NAME}/slip44:60",
+        bloom="exact",
+        created=START,
+    )
+
+
+def test_a_network_caps_what_its_gas_may_cost() -> None:
+    capped = replace(
+        network(), max_fee_per_gas_max=30 * GWEI, max_priority_fee_per_gas_max=2 * GWEI
+    )
+    assert capped.fee_caps == Caps(30 * GWEI, 2 * GWEI)
+    assert network().fee_caps == Caps()
 
 
 @pytest.mark.parametrize(
@@ -88,21 +116,7 @@ def test_public_currency_names_its_assets() -> None:
 
 
 def test_public_network_keeps_rpc_addresses_to_itself() -> None:
-    found = Network(
-        network=NAME,
-        name="Base Sepolia",
-        family="eip155",
-        livemode=False,
-        enabled=True,
-        rpc_urls=["http://secret:secret@node"],
-        confirmations=2,
-        block_seconds=2,
-        poll_milliseconds=100,
-        start_block=None,
-        native_asset=f"{NAME}/slip44:60",
-        bloom="exact",
-        created=START,
-    )
+    found = network()
     native = asset(asset=f"{NAME}/slip44:60", contract=None)
     elsewhere = asset(network="eip155:1")
     shown = public_network(found, [asset(), native, elsewhere], head_number=7)

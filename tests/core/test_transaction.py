@@ -11,9 +11,14 @@ from sakk.core.chart import TransferCode
 from sakk.core.posting import Posting
 from sakk.core.transaction import (
     REBROADCAST_AFTER_MAX,
+    Attempt,
     ChainTransaction,
+    attempt_view,
+    cancel_intent,
     custody_place,
     gas_postings,
+    is_replaceable,
+    operator_view,
     public,
     rebroadcast_delay,
     topup_postings,
@@ -85,6 +90,62 @@ def test_rebroadcasts_grow_rarer_to_a_limit() -> None:
     assert delays[:3] == [timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=20)]
     assert delays == sorted(delays)
     assert delays[-1] == rebroadcast_delay(10**6) == REBROADCAST_AFTER_MAX
+
+
+@pytest.mark.parametrize(
+    ("changes", "replaceable"),
+    [
+        ({"status": "built"}, False),
+        ({"status": "signed"}, False),
+        ({"status": "broadcast"}, True),
+        ({"status": "broadcast", "block_hash": "0x1"}, False),
+        ({"status": "unknown"}, True),
+        ({"status": "confirmed"}, False),
+        ({"status": "posted"}, False),
+        ({"status": "posted", "orphaned": True}, True),
+        ({"status": "failed", "orphaned": True}, True),
+        ({"status": "refused"}, False),
+    ],
+)
+def test_what_may_be_replaced(changes: dict[str, Any], replaceable: bool) -> None:
+    assert is_replaceable(transaction(**changes)) is replaceable
+
+
+def test_the_intent_of_a_cancel_is_one_nonce_of_one_key() -> None:
+    row = transaction()
+    named = cancel_intent(NETWORK, row.sender, 4)
+    assert named == f"cancel:{NETWORK}:{row.sender}:4"
+    assert named != cancel_intent(NETWORK, row.sender, 5)
+
+
+def test_the_operator_sees_all_of_it() -> None:
+    shown = operator_view(transaction(gas_cost=21_000, hash="0xab", waits_for="fees"))
+    assert (shown["id"], shown["object"], shown["gas_cost"]) == (
+        "tx_1",
+        "chain_transaction",
+        "21000",
+    )
+    assert shown["sender"] == "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+    assert shown["waits_for"] == "fees"
+    assert operator_view(transaction())["gas_cost"] is None
+
+
+def test_an_attempt_is_shown_with_its_price() -> None:
+    attempt = Attempt(
+        id="txa_1",
+        transaction="tx_1",
+        attempt=1,
+        network=NETWORK,
+        cancels=True,
+        max_fee_per_gas=2_200,
+        max_priority_fee_per_gas=1_125,
+        unsigned=b"\x02",
+        status="built",
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    shown = attempt_view(attempt)
+    assert (shown["attempt"], shown["cancels"], shown["hash"]) == (1, True, None)
+    assert (shown["max_fee_per_gas"], shown["max_priority_fee_per_gas"]) == ("2200", "1125")
 
 
 @pytest.mark.parametrize(("cost", "shown"), [(None, None), (21_000, "21000"), (0, "0")])

@@ -150,6 +150,17 @@ class Miner:
             with self._lock:
                 self._busy.discard(index)
 
+    @contextmanager
+    def away_from(self, index: int) -> Iterator[None]:
+        """No blocks for a network that has them all the time, until the end of this."""
+        with self._lock:
+            self._busy.discard(index)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.add(index)
+
     def close(self) -> None:
         self._stop.set()
         self._thread.join()

@@ -68,6 +68,38 @@ def payout_alone(_: House, merchant: Merchant) -> Compare:
     return lambda: merchant.compare(job)
 
 
+def stuck_payout(house: House, merchant: Merchant) -> Compare:
+    """Paid out by a transaction that no block takes, and that an operator has offered for more."""
+    job = merchant.begin()
+    with house.miner.away_from(0):
+        merchant.send(job)
+        assert job.payout is not None
+        merchant.await_event("payout.broadcast", job.payout["id"])
+        [(sent,)] = query(house, "SELECT id FROM transactions WHERE subject = %s", job.payout["id"])
+        asked = house.run("transactions", "replace", sent)
+        assert asked.returncode == 0, asked.stderr
+
+        def replaced() -> bool:
+            return query(house, "SELECT replacements FROM transactions WHERE id = %s", sent) == [
+                (1,)
+            ]
+
+        await_true(replaced, "the transaction to be signed anew")
+    merchant.await_end(job)
+
+    def compare() -> None:
+        merchant.compare(job)
+        rows = query(
+            house,
+            "SELECT attempt, status FROM transaction_attempts WHERE transaction = %s"
+            " ORDER BY attempt",
+            sent,
+        )
+        assert rows == [(0, "signed"), (1, "signed")]
+
+    return compare
+
+
 def payment_alone(house: House, merchant: Merchant) -> Compare:
     """Paid and swept: the first transaction of ours is the deposit address's gas."""
     job = merchant.begin()
@@ -362,6 +394,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (fuelled_payment, ("transaction.sign", "transaction.confirm", "transaction.settle")),
     (collected_payment, ("collect.build", "transaction.sign", "transaction.broadcast")),
     (collected_payment, ("signer.log", "transaction.confirm", "transaction.settle")),
+    (stuck_payout, ("transaction.replace", "transaction.resign")),
     (payment_alone, ("topup.build", "transaction.sign", "transaction.settle")),
     (book_transfer, ("transfer.post",)),
     (canceled_payout, ("payout.release",)),

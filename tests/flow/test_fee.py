@@ -13,12 +13,12 @@ from sakk.store import fee, network
 PAID = 30 * WHOLE_TOKEN
 
 
-def set_cap(world: World, gwei: int) -> None:
+def set_cap(world: World, wei: int) -> None:
     """Cap what a network's gas may cost, as ``sakk networks fees`` does."""
     with world.database.begin() as connection:
         found = network.find_network(connection, world.chain.network)
         assert found is not None
-        network.put_network(connection, replace(found, max_fee_per_gas_max=gwei * GWEI))
+        network.put_network(connection, replace(found, max_fee_per_gas_max=wei))
 
 
 def set_base_fee(world: World, gwei: int) -> None:
@@ -28,7 +28,7 @@ def set_base_fee(world: World, gwei: int) -> None:
 
 def test_a_spike_of_a_hundred_times_is_waited_for(world: World) -> None:
     rich(world, 100)
-    set_cap(world, 60)
+    set_cap(world, 60 * GWEI)
     set_base_fee(world, 20)
     set_base_fee(world, 2_000)
     row = world.payout(PAID, address=BENEFICIARY)

@@ -303,7 +303,7 @@ def test_a_deny_listed_beneficiary_fails_and_holds_nobody_up(world: World) -> No
     world.check()
 
 
-def test_a_fee_spike_delays_and_nothing_more(world: World) -> None:
+def test_a_spike_shorter_than_a_replacement_takes_delays_and_nothing_more(world: World) -> None:
     rich(world, 100)
     row = world.payout(PAID, address=BENEFICIARY)
     world.run()
@@ -311,12 +311,12 @@ def test_a_fee_spike_delays_and_nothing_more(world: World) -> None:
     for _ in range(3):
         send_rpc(world, "anvil_setNextBlockBaseFeePerGas", hex(first.max_fee_per_gas * 2))
         world.mine()
-        let_pass(world, 20)
+        let_pass(world, 15)
     assert payout_now(world, row).status == "unknown"
     assert nonce_at(world, world.treasury) == first.nonce
-    send_rpc(world, "anvil_setNextBlockBaseFeePerGas", hex(first.max_fee_per_gas // 2))
-    let_pass(world, 400)
+    send_rpc(world, "anvil_setNextBlockBaseFeePerGas", hex(first.max_fee_per_gas // 16))
     world.mine()
+    let_pass(world, 400)
     world.finalize()
     assert payout_now(world, row).status == "posted"
     assert transaction_of(world, row).raw == first.raw

@@ -61,7 +61,7 @@ def test_a_transfer_from_intent_to_receipt(
     assert (seen.asset, seen.units, seen.tx_hash) == (intent.asset, intent.units, sent.tx_hash)
     became = rail.status(
         TransactionReference(
-            tx_hash=sent.tx_hash,
+            hashes=(sent.tx_hash,),
             sender=intent.sender,
             nonce=intent.nonce,
             since_block=cursor.number,

@@ -27,7 +27,7 @@ class Sent:
     def status(self, rpc: Rpc) -> TransactionStatus:
         return status(
             rpc,
-            self.tx_hash,
+            [self.tx_hash],
             sender=self.sender,
             nonce=self.nonce,
             since_block=self.since,

@@ -304,6 +304,55 @@ class TestTopup:
         assert refused(check, self.request(make_request, keystore, **changes))[0] == reason
 
 
+class TestCancel:
+    """A nonce of one of our keys is used up: its intent names it, and nothing moves."""
+
+    def request(self, make_request: MakeRequest, keystore: Keystore, **changes: Any) -> SignRequest:
+        branch, index = changes.pop("branch", Branch.treasury), changes.pop("index", 0)
+        own = keystore.address(branch, index)
+        defaults: dict[str, Any] = {
+            "intent_id": f"cancel:{NETWORK}:{own}:7",
+            "purpose": Purpose.cancel,
+            "branch": branch,
+            "index": index,
+            "asset": NATIVE,
+            "destination": own,
+            "amount": 0,
+            "fields": {"nonce": 7, "gas_limit": 21_000},
+        }
+        return make_request(**(defaults | changes))
+
+    @pytest.mark.parametrize("branch", [Branch.treasury, Branch.deposit])
+    def test_of_an_own_nonce(
+        self, check: Decode, make_request: MakeRequest, keystore: Keystore, branch: Branch
+    ) -> None:
+        decoded = check(self.request(make_request, keystore, branch=branch))
+        assert (decoded.amount, decoded.destination) == (0, keystore.address(branch, 0))
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"destination": ATTACKER}, "destination_not_allowed"),
+            ({"amount": 1}, "claim_mismatch"),
+            ({"asset": USDC}, "claim_mismatch"),
+            ({"index": 5}, "key_not_allowed"),
+            ({"intent_id": "po_1"}, "claim_mismatch"),
+            ({"fields": {"nonce": 8}}, "claim_mismatch"),
+            ({"fields": {"nonce": 7, "data": b"\x01"}}, "call_not_allowed"),
+            ({"fields": {"nonce": 7, "value": 1}}, "claim_mismatch"),
+        ],
+    )
+    def test_anything_else_is_refused(
+        self,
+        check: Decode,
+        make_request: MakeRequest,
+        keystore: Keystore,
+        changes: dict[str, Any],
+        reason: str,
+    ) -> None:
+        assert refused(check, self.request(make_request, keystore, **changes))[0] == reason
+
+
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(evm.Transaction)])
 def test_every_field_of_the_transaction_is_bound(
     check: Decode, make_request: MakeRequest, name: str

@@ -173,6 +173,24 @@ def test_a_repeated_or_replaced_intent_counts_once(
     assert status(signer).spent[USDC] == status(open_signer()).spent[USDC] == "25000000"
 
 
+def test_a_replacement_counts_only_what_it_may_cost_more(
+    open_signer: OpenSigner, make_request: MakeRequest, files: SignerFiles, policy: Policy
+) -> None:
+    gas, name = 100_000, f"{NETWORK}/fees"
+    change_network(files, policy, fee_per_day_max=str(gas * 5 * 10**9))
+    signer = open_signer()
+    sign(signer, make_request())
+    sign(signer, make_request(attempt=1, fields={"max_fee_per_gas": 3 * 10**9}))
+    assert status(signer).spent[name] == str(gas * 3 * 10**9)
+    # An attempt may also be cheaper than one before: that takes nothing back.
+    sign(signer, make_request(attempt=2, fields={"max_fee_per_gas": 2 * 10**9}))
+    sign(signer, make_request(attempt=3, fields={"max_fee_per_gas": 5 * 10**9}))
+    assert status(signer).spent[name] == status(open_signer()).spent[name] == str(gas * 5 * 10**9)
+    again = open_signer()
+    dearer = make_request(attempt=4, fields={"max_fee_per_gas": 5 * 10**9 + 1})
+    assert refused(again, dearer) is Reason.over_velocity
+
+
 def test_fees_of_a_day_are_limited_for_sweeps_too(
     open_signer: OpenSigner,
     make_request: MakeRequest,

@@ -33,6 +33,7 @@ from sakk.api import (
     payout_batch,
     refund,
     screening,
+    transaction,
     transfer,
     webhook,
 )
@@ -92,6 +93,7 @@ RESOURCES: tuple[Resource, ...] = (
     liability.proofs,
     event.resource,
     freeze.resource,
+    transaction.resource,
     webhook.resource,
     screening.resource,
     ledger_history.resource,

@@ -35,6 +35,7 @@ GROUPS = {
     "networks": "sakk.cli.network",
     "payins": "sakk.cli.payin",
     "payouts": "sakk.cli.payout",
+    "transactions": "sakk.cli.transaction",
     "sweeps": "sakk.cli.sweep",
 }
 

@@ -28,6 +28,10 @@ def add(
     sweep_minimum: Annotated[str, typer.Option(help="Whole coins that a sweep is worth.")] = "5",
     payin: Annotated[bool, typer.Option(help="Offer it to payers.")] = True,
     payout: Annotated[bool, typer.Option(help="Offer it for payouts.")] = True,
+    compare_above: Annotated[
+        str | None,
+        typer.Option(help="Whole coins from which two providers must agree that a payout is made."),
+    ] = None,
 ) -> None:
     """List a token, after asking the chain for its decimals and symbol."""
     contract = erc20_contract(asset.lower())
@@ -41,6 +45,11 @@ def add(
             raise ParameterInvalid("Add its network first: sakk networks add.", param="asset")
         if currency not in known:
             raise ParameterInvalid(f"There is no currency {currency!r}.", param="currency")
+        if compare_above is not None and len(found.rpc_urls) < 2:
+            raise ParameterInvalid(
+                f"{found.network} has one RPC URL: add it again with a second --rpc first.",
+                param="compare_above",
+            )
         facts = token_facts(make_rail(found).rpc, contract)
         with database.begin() as connection:
             put_asset(
@@ -59,6 +68,9 @@ def add(
                     eip712_name=facts.name,
                     eip712_version=None,
                     created=now(),
+                    compare_above=None
+                    if compare_above is None
+                    else parse_decimal(compare_above, facts.decimals),
                 ),
             )
     console.print(f"{facts.symbol} ({facts.name}), {facts.decimals} decimals, is listed.")
@@ -78,6 +90,7 @@ def show(as_json: Json = False) -> None:
             "payin": each.payin_enabled,
             "payout": each.payout_enabled,
             "quirks": each.quirks,
+            "compare_above": None if each.compare_above is None else str(each.compare_above),
         }
         for each in found
     ]

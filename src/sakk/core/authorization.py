@@ -6,7 +6,7 @@ sent anything. A type 4 transaction carries a list of them; one that does not fi
 chain without failing the transaction.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sakk.core import evm, rlp
 
@@ -135,6 +135,17 @@ def encode_signed(signed: SignedSetCode) -> bytes:
 def decode_unsigned(data: bytes) -> SetCodeTransaction:
     """Read unsigned type 4 bytes; ValueError names what is wrong."""
     return _transaction(_items(data, length=10))
+
+
+def repriced(unsigned: bytes, *, max_fee_per_gas: int, max_priority_fee_per_gas: int) -> bytes:
+    """The same transaction at another price. ValueError if its bytes are malformed."""
+    found = decode_unsigned(unsigned)
+    call = replace(
+        found.call,
+        max_fee_per_gas=max_fee_per_gas,
+        max_priority_fee_per_gas=max_priority_fee_per_gas,
+    )
+    return encode_unsigned(replace(found, call=call))
 
 
 def decode_signed(data: bytes) -> SignedSetCode:

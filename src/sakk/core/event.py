@@ -246,6 +246,18 @@ NETWORK_RECOVERED: Final = _register(
 NETWORK_REORGANIZED: Final = _register(
     "network", "reorganized", "A network replaced blocks that had been followed.", "operator"
 )
+TRANSACTION_REPLACED: Final = _register(
+    "transaction", "replaced", "A transaction of ours was signed anew for a higher fee.", "operator"
+)
+TRANSACTION_FOREIGN: Final = _register(
+    "transaction",
+    "foreign",
+    "Somebody else used a nonce of ours: the key is in other hands, and its address is frozen.",
+    "operator",
+)
+TRANSACTION_DISPUTED: Final = _register(
+    "transaction", "disputed", "Two providers disagree about a transaction of ours.", "operator"
+)
 NETWORK_FEES_ABOVE_CAP: Final = _register(
     "network",
     "fees_above_cap",

@@ -5,7 +5,7 @@ are EIP-1559 (type 2) and legacy with EIP-155 replay protection; other types are
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import coincurve
@@ -187,6 +187,17 @@ def decode_unsigned(data: bytes) -> Transaction:
     """Read unsigned EIP-1559 bytes; ValueError names what is wrong or which type it is instead."""
     items = _typed_items(data, length=9)
     return read_fields(items)
+
+
+def repriced(unsigned: bytes, *, max_fee_per_gas: int, max_priority_fee_per_gas: int) -> bytes:
+    """The same transaction at another price. ValueError if it is malformed or of another type."""
+    return encode_unsigned(
+        replace(
+            decode_unsigned(unsigned),
+            max_fee_per_gas=max_fee_per_gas,
+            max_priority_fee_per_gas=max_priority_fee_per_gas,
+        )
+    )
 
 
 def decode_signed(data: bytes) -> SignedTransaction:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sakk.core import chart
 from sakk.core.chart import TransferCode
+from sakk.core.evm import checksum_address
 from sakk.core.posting import Posting
 
 REBROADCAST_AFTER = timedelta(seconds=5)
@@ -35,6 +36,7 @@ class Purpose(StrEnum):
     sweep = "sweep"
     collect = "collect"
     topup = "topup"
+    cancel = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +131,32 @@ class Attempt:
     created: datetime
 
 
+def cancel_intent(network: str, sender: str, nonce: int) -> str:
+    """The signer's intent for using one nonce of one address up, and nothing else."""
+    return f"cancel:{network}:{sender}:{nonce}"
+
+
 def custody_place(key_branch: str) -> chart.Custody:
     """Which custody account a key's address belongs to."""
     return "deposit" if key_branch == "deposit" else "hot"
+
+
+def is_replaceable(transaction: ChainTransaction) -> bool:
+    """Has it been sent, and does no block hold it? Then another attempt may take its nonce."""
+    if transaction.block_hash is not None:
+        return False
+    match TransactionStatus(transaction.status):
+        case TransactionStatus.broadcast | TransactionStatus.unknown:
+            return True
+        case TransactionStatus.posted | TransactionStatus.failed:
+            return transaction.orphaned
+        case (
+            TransactionStatus.built
+            | TransactionStatus.signed
+            | TransactionStatus.confirmed
+            | TransactionStatus.refused
+        ):
+            return False
 
 
 def rebroadcast_delay(broadcasts: int) -> timedelta:
@@ -164,6 +189,53 @@ def topup_postings(transaction: ChainTransaction, *, native_asset: str) -> list[
             TransferCode.topup,
         )
     ]
+
+
+def operator_view(transaction: ChainTransaction) -> dict[str, Any]:
+    """The operator's object ``chain_transaction``. Fees in wei per gas, as strings."""
+    return {
+        "id": transaction.id,
+        "object": "chain_transaction",
+        "asked": transaction.asked,
+        "asset": transaction.asset,
+        "block_number": transaction.block_number,
+        "created": int(transaction.created.timestamp()),
+        "destination": checksum_address(transaction.destination),
+        "error": transaction.error,
+        "explanation": transaction.explanation,
+        "gas_cost": None if transaction.gas_cost is None else str(transaction.gas_cost),
+        "gas_limit": transaction.gas_limit,
+        "hash": transaction.hash,
+        "livemode": transaction.livemode,
+        "max_fee_per_gas": str(transaction.max_fee_per_gas),
+        "max_priority_fee_per_gas": str(transaction.max_priority_fee_per_gas),
+        "metadata": {},
+        "network": transaction.network,
+        "nonce": transaction.nonce,
+        "purpose": transaction.purpose,
+        "replacements": transaction.replacements,
+        "sender": checksum_address(transaction.sender),
+        "status": transaction.status,
+        "subject": transaction.subject,
+        "succeeded": transaction.succeeded,
+        "token_amount": str(transaction.token_amount),
+        "waits_for": transaction.waits_for,
+    }
+
+
+def attempt_view(attempt: Attempt) -> dict[str, Any]:
+    """One attempt, as part of the operator's object. Fees in wei per gas, as strings."""
+    return {
+        "attempt": attempt.attempt,
+        "cancels": attempt.cancels,
+        "created": int(attempt.created.timestamp()),
+        "error": attempt.error,
+        "explanation": attempt.explanation,
+        "hash": attempt.hash,
+        "max_fee_per_gas": str(attempt.max_fee_per_gas),
+        "max_priority_fee_per_gas": str(attempt.max_priority_fee_per_gas),
+        "status": attempt.status,
+    }
 
 
 def public(transaction: ChainTransaction) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.reconcile import (
     Moment,
-    chain_status,
     is_mined_by,
     read_moment,
     settled_snapshot,
 )
 from sakk.flow.stage import Stage, wake
+from sakk.flow.transaction import look_up
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
 from sakk.store import address, network
@@ -104,7 +104,7 @@ def _surplus(rail: EvmRail, moment: Moment, explained: dict[str, int]) -> dict[s
     expected = dict(explained)
     for sent in moment.sent:
         if sent.orphaned or sent.status not in ("posted", "failed"):
-            chain = chain_status(rail, moment.network, sent)
+            chain = look_up(rail, moment.network, sent, moment.attempts[sent.id])
             if not is_mined_by(chain, moment.block.number):
                 continue
             moved = sent.token_amount if chain.succeeded and sent.asset == native else 0

@@ -1,37 +1,32 @@
 """Broadcast: hand signed bytes to the network, the same bytes every time, until they are mined.
 
+Of a transaction that was replaced every attempt is as good: all have one nonce, so one is mined.
+
 No answer of a node makes a transaction failed: only the chain does. An unclear one is ``unknown``.
 """
 
-from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
 
-from sakk.core import event
-from sakk.core.event import NewEvent
-from sakk.core.payout import PayoutStatus
-from sakk.core.sweep import SweepStatus
+from sakk.core.network import Network
 from sakk.core.transaction import (
+    Attempt,
     ChainTransaction,
-    Purpose,
     TransactionStatus,
     rebroadcast_delay,
 )
 from sakk.flow.context import Parts
-from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
-from sakk.flow.sweep import advance_collected, sweep_event
+from sakk.flow.transaction import follow_status
+from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import Broadcast, BroadcastOutcome
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import network
-from sakk.store import payout as payouts
-from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
-from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, give_back, settle
@@ -67,16 +62,17 @@ def broadcast_stage(parts: Parts) -> Stage:
                 limit=BATCH_MAX,
             )
             networks = {each.network: each for each in network.list_networks(connection)}
+            attempts = store.list_attempts(connection, [row.id for row in rows if row.replacements])
         for row in sorted(rows, key=lambda each: (each.network, each.sender, each.nonce)):
-            assert row.raw is not None
             if _is_stopped(parts, row, token=token):
                 continue
+            found = networks[row.network]
             failpoint("transaction.broadcast.before")
-            sent = parts.rail_of(networks[row.network]).broadcast(row.raw)
+            sent = _send(parts.rail_of(found), row, attempts.get(row.id, ()))
             failpoint("transaction.broadcast.after")
             now = parts.clock()
             with parts.database.begin() as connection:
-                _record(connection, row, sent, token=token, now=now)
+                _record(connection, row, sent, found, token=token, now=now)
         return len(rows)
 
     return Stage("transaction.broadcast", run)
@@ -93,10 +89,31 @@ def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:
     return True
 
 
+def _send(rail: EvmRail, row: ChainTransaction, attempts: Sequence[Attempt]) -> Broadcast:
+    """Send the dearest attempt; where no node takes it, those before it, which are as good."""
+    assert row.raw is not None
+    signed = [each.raw for each in reversed(attempts) if each.raw is not None]
+    first: Broadcast | None = None
+    for raw in signed or [row.raw]:
+        sent = rail.broadcast(raw)
+        if _status_after(row, sent.outcome) is not TransactionStatus.unknown:
+            return sent
+        first = first or sent
+    assert first is not None
+    return first
+
+
 def _record(
-    connection: Connection, row: ChainTransaction, sent: Broadcast, *, token: str, now: datetime
+    connection: Connection,
+    row: ChainTransaction,
+    sent: Broadcast,
+    found: Network,
+    *,
+    token: str,
+    now: datetime,
 ) -> None:
     status = _status_after(row, sent.outcome)
+    replace_after = timedelta(seconds=found.replace_after_seconds)
     if status is TransactionStatus.unknown:
         log.warning("broadcast.unclear", transaction=row.id, outcome=sent.outcome.value)
     settled = settle(
@@ -108,14 +125,15 @@ def _record(
                 "status": status.value,
                 "broadcasts": row.broadcasts + 1,
                 "broadcast_at": row.broadcast_at or now,
-                "error": sent.reason or None,
+                "replace_at": row.replace_at or now + replace_after,
+                "error": _error_after(row, sent),
                 "retry_at": now + rebroadcast_delay(row.broadcasts),
             }
         ],
         token=token,
     )
     if settled and status.value != row.status:
-        events.append(connection, _follow_subject(connection, row, status), now=now)
+        events.append(connection, follow_status(connection, row, status), now=now)
         wake(connection, "transaction.confirm")
 
 
@@ -124,13 +142,13 @@ def _status_after(row: ChainTransaction, outcome: BroadcastOutcome) -> Transacti
         # Booked before a reorganisation took its block away: it only has to be mined again.
         return TransactionStatus(row.status)
     match outcome:
-        case (
-            BroadcastOutcome.accepted
-            | BroadcastOutcome.already_known
-            | BroadcastOutcome.nonce_too_low
-        ):
-            # A nonce that is used up was most likely used by these very bytes; the chain tells.
+        case BroadcastOutcome.accepted | BroadcastOutcome.already_known:
             return TransactionStatus.broadcast
+        case BroadcastOutcome.nonce_too_low:
+            # It was most likely used by these very bytes; the chain tells. Where it has told of
+            # somebody else's, only the chain takes that back.
+            unknown = row.status == TransactionStatus.unknown
+            return TransactionStatus.unknown if unknown else TransactionStatus.broadcast
         case (
             BroadcastOutcome.underpriced
             | BroadcastOutcome.insufficient_funds
@@ -140,30 +158,7 @@ def _status_after(row: ChainTransaction, outcome: BroadcastOutcome) -> Transacti
             return TransactionStatus.unknown
 
 
-def _follow_subject(
-    connection: Connection, row: ChainTransaction, status: TransactionStatus
-) -> list[NewEvent]:
-    """The payout or sweep takes its transaction's status; a top-up has no row of its own."""
-    unknown = status is TransactionStatus.unknown
-    change: dict[str, Any] = {"id": row.subject}
-    match Purpose(row.purpose):
-        case Purpose.payout | Purpose.refund:
-            payout = payouts.lock_one(connection, row.subject)
-            assert payout is not None
-            after = PayoutStatus.unknown if unknown else PayoutStatus.broadcast
-            update_records(connection, payouts.payouts, [{**change, "status": after.value}])
-            name = event.PAYOUT_UNKNOWN if unknown else event.PAYOUT_BROADCAST
-            return [payout_event(replace(payout, status=after.value), name)]
-        case Purpose.sweep:
-            sweep = sweeps.lock_one(connection, row.subject)
-            assert sweep is not None
-            swept = SweepStatus.unknown if unknown else SweepStatus.broadcast
-            update_records(connection, sweeps.sweeps, [{**change, "status": swept.value}])
-            name = event.SWEEP_UNKNOWN if unknown else event.SWEEP_BROADCAST
-            return [sweep_event(replace(sweep, status=swept.value), name)]
-        case Purpose.collect:
-            swept = SweepStatus.unknown if unknown else SweepStatus.broadcast
-            name = event.SWEEP_UNKNOWN if unknown else event.SWEEP_BROADCAST
-            return advance_collected(connection, row.id, swept, name)
-        case Purpose.topup:
-            return []
+def _error_after(row: ChainTransaction, sent: Broadcast) -> str | None:
+    if sent.outcome is BroadcastOutcome.nonce_too_low and row.error is not None:
+        return row.error
+    return sent.reason or None

@@ -38,6 +38,7 @@ from sakk.store.lease import retry_delay, settle
 
 BATCH_MAX = 20
 WAIT_LIQUIDITY = timedelta(seconds=2)
+WAIT_FROZEN = timedelta(minutes=1)
 WAIT_TURN = timedelta(milliseconds=50)
 WOULD_FAIL_MAX = 5
 
@@ -139,6 +140,9 @@ def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTr
         found = network.find_network(connection, order.network)
         if found is None or not found.enabled:
             raise Waits("the network is not enabled", WAIT_LIQUIDITY)
+        frozen = transaction.frozen_senders(connection, order.network)
+        if order.sender in frozen:
+            raise Waits(f"{order.sender} is frozen: {frozen[order.sender]}", WAIT_FROZEN)
         if transaction.unsigned_of(connection, order.network, order.sender) is not None:
             raise Waits("another transaction of this sender is being signed", WAIT_TURN)
         # Before the balance is asked for: what is mined in between is then taken off twice, never

@@ -1,22 +1,25 @@
 """Confirm: ask the chain what became of a transaction, and believe it only when it is final."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy import Connection
 
 from sakk.core import event
 from sakk.core.chart import TransferCode
-from sakk.core.errors import SakkError
+from sakk.core.errors import Misconfigured, SakkError
 from sakk.core.event import NewEvent
-from sakk.core.network import Network, Quirk
+from sakk.core.network import Asset, Network, Quirk
 from sakk.core.payout import Payout, PayoutStatus, owed_posting, undone_posting
 from sakk.core.posting import reversed_postings
 from sakk.core.sweep import SweepStatus
 from sakk.core.transaction import (
     REBROADCAST_AFTER,
+    Attempt,
     ChainTransaction,
     Purpose,
     TransactionStatus,
@@ -31,11 +34,17 @@ from sakk.flow.transaction import (
     Subject,
     arrived_units,
     collected_units,
+    find_attempt,
     find_subject,
     finish_subject,
+    follow_hash,
+    follow_status,
+    look_up,
     settlement,
+    transaction_event,
 )
-from sakk.rails.evm.rail import EvmRail, TransactionReference
+from sakk.rails.evm.rail import EvmRail
+from sakk.rails.evm.rpc import RpcDisagreement
 from sakk.rails.evm.status import TransactionState
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.store import address, network
@@ -49,9 +58,32 @@ from sakk.store.identity import new_id
 from sakk.store.lease import claim, give_back, settle
 
 BATCH_MAX = 100
+CONFIRMED = TransactionStatus.confirmed.value
 _BOOKED = [TransactionStatus.posted.value, TransactionStatus.failed.value]
 
 log = structlog.get_logger(__name__)
+
+foreign_nonces = Counter(
+    "sakk_foreign_nonces_total",
+    "Nonces of ours that somebody else's transaction holds: a key is in other hands.",
+    ["network"],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A transaction with all that it was signed as, and the settings that it is judged by."""
+
+    row: ChainTransaction
+    attempts: Sequence[Attempt]
+    network: Network
+    asset: Asset | None
+
+    @property
+    def needs_agreement(self) -> bool:
+        """Is so much at stake that one provider's word is not enough?"""
+        limit = None if self.asset is None else self.asset.compare_above
+        return limit is not None and self.row.token_amount >= limit
 
 
 def confirm_stage(parts: Parts) -> Stage:
@@ -76,39 +108,28 @@ def confirm_stage(parts: Parts) -> Stage:
                 early=True,
             )
             networks = {each.network: each for each in network.list_networks(connection)}
-            taking = {
-                each.asset
-                for each in network.list_assets(connection)
-                if Quirk.fee_on_transfer in each.quirks
-            }
+            attempts = store.list_attempts(connection, [row.id for row in rows])
+            assets = {each.asset: each for each in network.list_assets(connection)}
+            taking = {name for name, each in assets.items() if Quirk.fee_on_transfer in each.quirks}
         changed = 0
         for row in rows:
+            sent = Sent(row, attempts[row.id], networks[row.network], assets.get(row.asset))
             try:
-                changed += _look_up(parts, row, networks[row.network], taking, token=token)
+                changed += _look_up(parts, sent, taking, token=token)
             except SakkError as error:
                 log.warning("confirm.waits", transaction=row.id, code=error.code)
                 with parts.database.begin() as connection:
-                    give_back(connection, table, [row.id], token=token, until=parts.clock())
+                    _wait(connection, row, error, token=token, now=parts.clock())
         return changed
 
     return Stage("transaction.confirm", run)
 
 
-def _look_up(
-    parts: Parts, row: ChainTransaction, found: Network, taking: set[str], *, token: str
-) -> int:
-    assert row.hash is not None
+def _look_up(parts: Parts, sent: Sent, taking: set[str], *, token: str) -> int:
+    row, found = sent.row, sent.network
     rail = parts.rail_of(found)
-    chain = rail.status(
-        TransactionReference(
-            tx_hash=row.hash,
-            sender=row.sender,
-            nonce=row.nonce,
-            since_block=row.since_block,
-            confirmations=found.confirmations,
-        )
-    )
-    change = _change(row, chain, found, now=parts.clock())
+    chain = look_up(rail, found, row, sent.attempts, agreed=sent.needs_agreement)
+    change = _change(sent, chain, now=parts.clock())
     collected: dict[str, int] = {}
     if change is not None and change.get("succeeded"):
         if row.purpose == Purpose.collect:
@@ -116,24 +137,13 @@ def _look_up(
         else:
             takes_fee = row.asset in taking
             change["arrived_units"] = arrived_units(rail, row, chain, takes_fee=takes_fee)
-    if row.orphaned and change is not None and "status" in change:
+    if row.orphaned and change is not None and change.get("status") == CONFIRMED:
         return _record_again(parts, row, change, collected, found, token=token)
     failpoint("transaction.confirm.before")
     with parts.database.begin() as connection:
-        if change is None:
-            give_back(connection, store.transactions, [row.id], token=token, until=parts.clock())
-            return 0
-        kept = {"retry_at": row.retry_at, "failures": row.failures}
-        settled = settle(
-            connection, store.transactions, [{"id": row.id, **kept, **change}], token=token
-        )
-        if settled and "status" in change:
-            now = parts.clock()
-            happened = _follow_subject(connection, row, change, collected, now)
-            events.append(connection, happened, now=now)
-            wake(connection, "transaction.settle")
+        settled = _record(connection, parts, row, change, collected, token=token)
     failpoint("transaction.confirm.after")
-    return settled if "status" in change else 0
+    return settled
 
 
 def _collected(
@@ -145,18 +155,77 @@ def _collected(
     return collected_units(rail, row, carried, chain, treasuries=treasuries, taking_fees=taking)
 
 
-def _change(
-    row: ChainTransaction, chain: ChainStatus, found: Network, *, now: datetime
-) -> dict[str, Any] | None:
+def _record(
+    connection: Connection,
+    parts: Parts,
+    row: ChainTransaction,
+    change: dict[str, Any] | None,
+    collected: dict[str, int],
+    *,
+    token: str,
+) -> int:
+    """Write what was learned; 1 if a status changed."""
+    now = parts.clock()
+    if change is None:
+        give_back(connection, store.transactions, [row.id], token=token, until=now)
+        return 0
+    kept = {"retry_at": row.retry_at, "failures": row.failures}
+    settled = settle(
+        connection, store.transactions, [{"id": row.id, **kept, **change}], token=token
+    )
+    if settled and change.get("hash", row.hash) != row.hash:
+        follow_hash(connection, row, change["hash"])
+    if not settled or "status" not in change:
+        return 0
+    if change["status"] == CONFIRMED:
+        happened = _follow_subject(connection, row, change, collected, now)
+        events.append(connection, happened, now=now)
+        wake(connection, "transaction.settle")
+    else:
+        _alarm(connection, row, change["error"], now=now)
+    return settled
+
+
+def _alarm(connection: Connection, row: ChainTransaction, reason: str, *, now: datetime) -> None:
+    """Somebody else used our nonce: nothing more leaves that address; the chain decides."""
+    foreign_nonces.labels(row.network).inc()
+    log.error("confirm.foreign_nonce", transaction=row.id, sender=row.sender, reason=reason)
+    store.freeze_sender(connection, row.network, row.sender, base=row.nonce, reason=reason, now=now)
+    happened = [transaction_event(replace(row, error=reason), event.TRANSACTION_FOREIGN)]
+    if row.status != TransactionStatus.unknown and not row.orphaned:
+        happened += follow_status(connection, row, TransactionStatus.unknown)
+    events.append(connection, happened, now=now)
+
+
+def _wait(
+    connection: Connection, row: ChainTransaction, error: SakkError, *, token: str, now: datetime
+) -> None:
+    """Nothing was learned. That providers disagree is told once, and shown until they agree."""
+    if not isinstance(error, RpcDisagreement | Misconfigured) or row.waits_for == error.message:
+        give_back(connection, store.transactions, [row.id], token=token, until=now)
+        return
+    kept = {"retry_at": row.retry_at, "failures": row.failures}
+    change = {"id": row.id, **kept, "waits_for": error.message}
+    if settle(connection, store.transactions, [change], token=token):
+        disputed = replace(row, waits_for=error.message)
+        events.append(
+            connection, [transaction_event(disputed, event.TRANSACTION_DISPUTED)], now=now
+        )
+
+
+def _change(sent: Sent, chain: ChainStatus, *, now: datetime) -> dict[str, Any] | None:
     """What to write, or None if nothing new is known."""
+    row = sent.row
     match chain.state:
         case TransactionState.mined:
-            place = {"block_number": chain.block_number, "block_hash": chain.block_hash}
-            if chain.confirmations < found.confirmations:
-                return place if chain.block_hash != row.block_hash else None
+            place = _place(sent, chain)
+            if chain.confirmations < sent.network.confirmations:
+                known = {name: getattr(row, name) for name in place}
+                return place if place != known else None
             return {
                 **place,
-                "status": TransactionStatus.confirmed.value,
+                "status": CONFIRMED,
+                "waits_for": None,
                 "succeeded": chain.succeeded,
                 "gas_cost": chain.fee_wei,
                 "arrived_units": 0,
@@ -168,7 +237,8 @@ def _change(
             # Final proof: another transaction used the nonce, so this one can never be mined.
             log.error("confirm.replaced", transaction=row.id, by=chain.replaced_by)
             return {
-                "status": TransactionStatus.confirmed.value,
+                "status": CONFIRMED,
+                "waits_for": None,
                 "succeeded": False,
                 "gas_cost": 0,
                 "arrived_units": 0,
@@ -184,8 +254,25 @@ def _change(
             return gone if gone != now_known else None
         case TransactionState.pending:
             return None if row.block_hash is None else {"block_number": None, "block_hash": None}
-        case _:
-            return None
+        case TransactionState.contested:
+            if chain.replaced_by is None:
+                return None
+            reason = f"nonce {row.nonce} is held by {chain.replaced_by}, which is not ours"
+            if row.error == reason:
+                return None
+            status = row.status if row.orphaned else TransactionStatus.unknown.value
+            return {"status": status, "error": reason}
+
+
+def _place(sent: Sent, chain: ChainStatus) -> dict[str, Any]:
+    """Where it was mined, and under which of its hashes."""
+    place: dict[str, Any] = {"block_number": chain.block_number, "block_hash": chain.block_hash}
+    mined = find_attempt(sent.attempts, chain.tx_hash)
+    if mined is not None:
+        place |= {"hash": mined.hash, "raw": mined.raw}
+        if mined.cancels:
+            place["error"] = "canceled by the operator"
+    return place
 
 
 def _soon(row: ChainTransaction) -> datetime | None:
@@ -208,6 +295,7 @@ def _record_again(
     """A booked transaction lost its block and has another: book what is different this time."""
     facts = ("succeeded", "gas_cost", "arrived_units", "block_number", "block_hash")
     known: dict[str, Any] = {name: change.get(name) for name in facts}
+    known |= {name: change.get(name, getattr(row, name)) for name in ("hash", "raw", "error")}
     again = replace(row, orphaned=False, **known)
     status = TransactionStatus.posted if again.succeeded else TransactionStatus.failed
     with parts.database.begin() as connection:
@@ -233,6 +321,8 @@ def _record_again(
             ],
             token=token,
         )
+        if settled and again.hash is not None and again.hash != row.hash:
+            follow_hash(connection, row, again.hash)
         if settled and subject != after:
             log.error("confirm.collection_changed", transaction=row.id)
             note_arrived(connection, row.id, collected)
@@ -310,5 +400,5 @@ def _follow_subject(
             return [sweep_event(swept, event.SWEEP_CONFIRMED)]
         case Purpose.collect:
             return confirm_collected(connection, row.id, collected)
-        case Purpose.topup:
+        case Purpose.topup | Purpose.cancel:
             return []

@@ -17,11 +17,11 @@ from sakk.core.outflow import Outflow
 from sakk.core.payin import PayIn
 from sakk.core.reconcile import AssetProof, InFlight, NetworkProof, Proof
 from sakk.core.sweep import Sweep
-from sakk.core.transaction import ChainTransaction, Purpose
+from sakk.core.transaction import Attempt, ChainTransaction, Purpose
 from sakk.flow.agreement import disagreements
-from sakk.flow.transaction import arrived_units, collected_units
+from sakk.flow.transaction import arrived_units, collected_units, look_up
 from sakk.rails.evm.balances import balances
-from sakk.rails.evm.rail import EvmRail, TransactionReference
+from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.status import TransactionState, TransactionStatus
 from sakk.store import network
 from sakk.store import reconcile as store
@@ -29,6 +29,7 @@ from sakk.store.address import list_treasury
 from sakk.store.agreement import carried_sweeps
 from sakk.store.database import Database
 from sakk.store.network import Block
+from sakk.store.transaction import list_attempts
 
 PROJECTION_WAIT_SECONDS = 30.0
 PROJECTION_POLL_SECONDS = 0.05
@@ -112,6 +113,7 @@ class Moment:
     sent: Sequence[ChainTransaction]
     collected: Mapping[str, Sequence[Sweep]]
     treasuries: frozenset[str]
+    attempts: Mapping[str, Sequence[Attempt]]
     booked: Mapping[tuple[str, str], int]
 
 
@@ -143,21 +145,8 @@ def read_moment(connection: Connection, found: Network) -> Moment:
             connection, [each.id for each in sent if each.purpose == Purpose.collect]
         ),
         treasuries=frozenset(each.address for each in list_treasury(connection)),
+        attempts=list_attempts(connection, [each.id for each in sent]),
         booked=store.booked_units(connection, rows, assets),
-    )
-
-
-def chain_status(rail: EvmRail, found: Network, sent: ChainTransaction) -> TransactionStatus:
-    """What the chain says has become of a transaction of ours."""
-    assert sent.hash is not None
-    return rail.status(
-        TransactionReference(
-            tx_hash=sent.hash,
-            sender=sent.sender,
-            nonce=sent.nonce,
-            since_block=sent.since_block,
-            confirmations=found.confirmations,
-        )
     )
 
 
@@ -239,7 +228,7 @@ def _effects(rail: EvmRail, moment: Moment) -> dict[tuple[str, str], tuple[int, 
         why = f"{sent.purpose} {'orphaned' if sent.orphaned else sent.status}"
         carried = moment.collected.get(sent.id, ())
         effects = {native: 0, sent.asset: 0, **dict.fromkeys((row.asset for row in carried), 0)}
-        chain = chain_status(rail, moment.network, sent)
+        chain = look_up(rail, moment.network, sent, moment.attempts[sent.id])
         if is_mined_by(chain, moment.block.number):
             effects[native] -= chain.fee_wei
             if chain.succeeded:
@@ -260,7 +249,7 @@ def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: Transact
             takes_fee = sent.asset in moment.taking_fees
             arrived = arrived_units(rail, sent, chain, takes_fee=takes_fee)
             return sent.token_amount - min(arrived, sent.token_amount)
-        case Purpose.topup | Purpose.collect:
+        case Purpose.topup | Purpose.collect | Purpose.cancel:
             return 0
 
 

@@ -23,7 +23,7 @@ from sakk.flow.sweep import (
     release_collected,
     sweep_event,
 )
-from sakk.flow.transaction import first_attempt, sign_request
+from sakk.flow.transaction import deposit_indexes, first_attempt, sign_request
 from sakk.signing.protocol import Reason, Signed, SignerRefused
 from sakk.store import address
 from sakk.store import event as events
@@ -82,7 +82,7 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
         return
     failpoint("transaction.sign.before")
     try:
-        deposits = _deposits(parts, row)
+        deposits = deposit_indexes(parts, row)
         signed = parts.signer_client().sign(sign_request(row, deposits=deposits))
     except SignerRefused as refusal:
         log.error("sign.refused", transaction=row.id, reason=refusal.reason.value)
@@ -136,16 +136,8 @@ def _is_wanted(parts: Parts, row: ChainTransaction) -> bool:
                 collected = sweeps.lock_of_transaction(connection, row.id)
                 held = sweeps.with_held_money(connection, [each.address for each in collected])
                 return not held and all(each.status == SweepStatus.approved for each in collected)
-            case Purpose.topup:
+            case Purpose.topup | Purpose.cancel:
                 return True
-
-
-def _deposits(parts: Parts, row: ChainTransaction) -> list[int]:
-    """The key indexes of the addresses that a call of the hub collects from."""
-    if row.purpose != Purpose.collect:
-        return []
-    with parts.database.begin() as connection:
-        return [each.key_index for each in sweeps.of_transaction(connection, row.id)]
 
 
 def _record(
@@ -201,7 +193,7 @@ def _advance_subject(
             happened += advance_collected(
                 connection, row.id, SweepStatus.signed, event.SWEEP_SIGNED, tx_hash=tx_hash
             )
-        case Purpose.topup:
+        case Purpose.topup | Purpose.cancel:
             pass
     events.append(connection, happened, now=now)
 
@@ -241,7 +233,7 @@ def _step_back(
     table = sweeps.sweeps if row.purpose == Purpose.sweep else payouts.payouts
     if row.purpose == Purpose.collect:
         release_collected(connection, row.id, retry_at=now + COLLECT_STEP_BACK)
-    elif row.purpose != Purpose.topup:
+    elif row.purpose not in (Purpose.topup, Purpose.cancel):
         waited = now - _created(connection, row)
         again = now + min(max(waited / 4, STEP_BACK_MIN), STEP_BACK_MAX)
         update_records(
@@ -328,7 +320,7 @@ def _refuse(
             code = f"signer_{refusal.reason.value}"
             until = now + retry_delay(20)
             abandon_collected(connection, row.id, code, until=until, now=now)
-        case Purpose.topup:
+        case Purpose.topup | Purpose.cancel:
             pass
 
 

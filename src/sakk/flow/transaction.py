@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from sakk.core import event, evm, hub
 from sakk.core import payout as payout_rules
@@ -14,7 +14,9 @@ from sakk.core.abi import TRANSFER_TOPIC
 from sakk.core.authorization import decode_unsigned as decode_set_code
 from sakk.core.authorization import is_set_code
 from sakk.core.caip import erc20_contract
+from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
+from sakk.core.network import Network
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.posting import Posting
 from sakk.core.sweep import Sweep, SweepStatus
@@ -23,14 +25,19 @@ from sakk.core.transaction import (
     AttemptStatus,
     ChainTransaction,
     Purpose,
+    TransactionStatus,
+    cancel_intent,
     gas_postings,
+    is_replaceable,
+    operator_view,
     topup_postings,
 )
+from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
-from sakk.flow.sweep import SWEEP_AGAIN_AFTER, finish_collected, sweep_event
+from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collected, sweep_event
 from sakk.rails.evm.arrival import arrivals
-from sakk.rails.evm.rail import EvmRail
+from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.signing.protocol import Branch, KeyReference, Signed, SignRequest
 from sakk.signing.protocol import Purpose as SigningPurpose
@@ -38,6 +45,7 @@ from sakk.store import address
 from sakk.store import payout as payouts
 from sakk.store import refund as refunds
 from sakk.store import sweep as sweeps
+from sakk.store import transaction as store
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
 
@@ -139,14 +147,38 @@ def _call_of(row: ChainTransaction) -> evm.Transaction:
 
 
 def sign_request(
-    row: ChainTransaction, attempt: Attempt | None = None, *, deposits: Sequence[int] = ()
+    row: ChainTransaction,
+    attempt: Attempt | None = None,
+    *,
+    deposits: Sequence[int] = (),
+    native: str | None = None,
 ) -> SignRequest:
     """What the signer is asked for: the transaction as it was built, or a later attempt of it.
 
     ``deposits``: the key indexes of the addresses that a call of the hub collects from, in order.
+    ``native``: the network's own coin, for an attempt that only uses the nonce up.
     """
+    if attempt is not None and attempt.cancels:
+        assert native is not None
+        return SignRequest(
+            intent_id=cancel_intent(row.network, row.sender, row.nonce),
+            purpose=SigningPurpose.cancel,
+            network=row.network,
+            key=KeyReference(branch=Branch(row.key_branch), index=row.key_index),
+            unsigned=attempt.unsigned,
+            asset=native,
+            destination=row.sender,
+            token_amount="0",  # noqa: S106
+            attempt=attempt.attempt,
+        )
     # A payout or sweep is signed once for ever; a sweep may need gas more than once.
-    intent = row.id if row.purpose == Purpose.topup else row.subject
+    match Purpose(row.purpose):
+        case Purpose.topup:
+            intent = row.id
+        case Purpose.cancel:
+            intent = cancel_intent(row.network, row.sender, row.nonce)
+        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.collect:
+            intent = row.subject
     return SignRequest(
         intent_id=intent,
         purpose=SigningPurpose(row.purpose),
@@ -160,6 +192,14 @@ def sign_request(
         destination_index=row.destination_index,
         deposits=tuple(deposits),
     )
+
+
+def deposit_indexes(parts: Parts, row: ChainTransaction) -> list[int]:
+    """The key indexes of the addresses that a call of the hub collects from."""
+    if row.purpose != Purpose.collect:
+        return []
+    with parts.database.begin() as connection:
+        return [each.key_index for each in sweeps.of_transaction(connection, row.id)]
 
 
 def first_attempt(row: ChainTransaction, signed: Signed, *, now: datetime) -> Attempt:
@@ -181,6 +221,84 @@ def first_attempt(row: ChainTransaction, signed: Signed, *, now: datetime) -> At
     )
 
 
+def look_up(
+    rail: EvmRail,
+    found: Network,
+    row: ChainTransaction,
+    attempts: Sequence[Attempt],
+    *,
+    agreed: bool = False,
+) -> ChainStatus:
+    """What the chain says has become of a transaction, whichever of its attempts was mined.
+
+    An attempt that cancels carries nothing out, so it is never a success.
+    """
+    chain = rail.status(
+        TransactionReference(
+            hashes=hashes_of(row, attempts),
+            sender=row.sender,
+            nonce=row.nonce,
+            since_block=row.since_block,
+            confirmations=found.confirmations,
+            agreed=agreed,
+        )
+    )
+    mined = find_attempt(attempts, chain.tx_hash)
+    if mined is not None and mined.cancels:
+        return replace(chain, succeeded=False)
+    return chain
+
+
+def hashes_of(row: ChainTransaction, attempts: Sequence[Attempt]) -> tuple[str, ...]:
+    """Every hash under which a transaction may be mined, the newest first."""
+    signed = [each.hash for each in reversed(attempts) if each.hash is not None]
+    assert row.hash is not None
+    return tuple(dict.fromkeys([row.hash, *signed]))
+
+
+def find_attempt(attempts: Sequence[Attempt], tx_hash: str | None) -> Attempt | None:
+    """The attempt that has this hash."""
+    return next((each for each in attempts if each.hash == tx_hash), None) if tx_hash else None
+
+
+def follow_hash(connection: Connection, row: ChainTransaction, tx_hash: str) -> None:
+    """What a transaction carries out names the attempt that was signed last, or mined."""
+    for table in (payouts.payouts, sweeps.sweeps):
+        connection.execute(
+            update(table).where(table.c.transaction == row.id).values(tx_hash=tx_hash)
+        )
+
+
+def ask(parts: Parts, identifier: str, what: str, *, livemode: bool) -> ChainTransaction:
+    """Have a transaction replaced now: ``replace`` offers more, ``cancel`` uses the nonce up.
+
+    Again changes nothing. UnexpectedState once a block holds it, or while it is not signed.
+    """
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        row = store.lock_one(connection, identifier, livemode=livemode)
+        if row is None:
+            raise ResourceMissing(f"No such chain transaction: {identifier!r}", param="id")
+        if not is_replaceable(row):
+            where = f"{row.status}, in block {row.block_number}" if row.block_hash else row.status
+            raise UnexpectedState(f"{identifier} is {where}: there is nothing to replace.")
+        change = {"id": row.id, "asked": what, "replace_at": now}
+        update_records(connection, store.transactions, [change])
+        wake(connection, "transaction.replace")
+    return replace(row, asked=what, replace_at=now)
+
+
+def transaction_event(row: ChainTransaction, name: str, **more: Any) -> NewEvent:
+    """An event about a chain transaction; the operator's alone."""
+    return NewEvent(
+        account_id=None,
+        livemode=row.livemode,
+        type=name,
+        object_id=row.id,
+        object={**operator_view(row), **more},
+    )
+
+
 def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
     """What a transaction is for: of a top-up the sweep that needs the gas, of a collection many."""
     match Purpose(row.purpose):
@@ -190,6 +308,8 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
             return sweeps.find(connection, row.subject)
         case Purpose.payout | Purpose.refund:
             return payouts.lock_one(connection, row.subject)
+        case Purpose.cancel:
+            return None
 
 
 def settlement(row: ChainTransaction, subject: Subject, *, native: str) -> list[Posting]:
@@ -214,7 +334,38 @@ def settlement(row: ChainTransaction, subject: Subject, *, native: str) -> list[
             case Purpose.payout | Purpose.refund:
                 assert isinstance(subject, Payout)
                 moved += payout_rules.settlement_postings(subject)
+            case Purpose.cancel:
+                pass
     return moved
+
+
+def follow_status(
+    connection: Connection, row: ChainTransaction, status: TransactionStatus
+) -> list[NewEvent]:
+    """The payout or sweep takes its transaction's status; a top-up has no row of its own."""
+    unknown = status is TransactionStatus.unknown
+    change: dict[str, Any] = {"id": row.subject}
+    match Purpose(row.purpose):
+        case Purpose.payout | Purpose.refund:
+            payout = payouts.lock_one(connection, row.subject)
+            assert payout is not None
+            after = PayoutStatus.unknown if unknown else PayoutStatus.broadcast
+            update_records(connection, payouts.payouts, [{**change, "status": after.value}])
+            name = event.PAYOUT_UNKNOWN if unknown else event.PAYOUT_BROADCAST
+            return [payout_event(replace(payout, status=after.value), name)]
+        case Purpose.sweep:
+            sweep = sweeps.lock_one(connection, row.subject)
+            assert sweep is not None
+            swept = SweepStatus.unknown if unknown else SweepStatus.broadcast
+            update_records(connection, sweeps.sweeps, [{**change, "status": swept.value}])
+            name = event.SWEEP_UNKNOWN if unknown else event.SWEEP_BROADCAST
+            return [sweep_event(replace(sweep, status=swept.value), name)]
+        case Purpose.collect:
+            swept = SweepStatus.unknown if unknown else SweepStatus.broadcast
+            name = event.SWEEP_UNKNOWN if unknown else event.SWEEP_BROADCAST
+            return advance_collected(connection, row.id, swept, name)
+        case Purpose.topup | Purpose.cancel:
+            return []
 
 
 def finish_subject(
@@ -231,6 +382,8 @@ def finish_subject(
             return finish_collected(connection, row.id, succeeded=bool(row.succeeded), now=now)
         case Purpose.payout | Purpose.refund:
             return [_finish_payout(connection, row, now=now)]
+        case Purpose.cancel:
+            return []
 
 
 def _finish_payout(connection: Connection, row: ChainTransaction, *, now: datetime) -> NewEvent:

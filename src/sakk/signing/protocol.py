@@ -42,6 +42,7 @@ class Purpose(StrEnum):
     disperse = "disperse"
     allowance = "allowance"
     deploy = "deploy"
+    cancel = "cancel"
 
 
 class Branch(StrEnum):
@@ -161,7 +162,8 @@ class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     for ever too, here or alone. An allowance's destination is who may spend so much; a deployment's
     is where the contract will stand, and its amount is 0. A collection's destination is the
     treasury that its hub pays to, its amount 0, and ``deposits`` are the indexes of the deposit
-    addresses that it collects from, in the order of its bytes.
+    addresses that it collects from, in the order of its bytes. A cancel sends nothing to the sender
+    itself, and its intent is ``core.transaction.cancel_intent``: one nonce of one key.
     """
 
     intent_id: str

@@ -16,6 +16,7 @@ from sakk.core import abi, caip, evm
 from sakk.core.authorization import SetCodeTransaction, SignedAuthorization
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX, decode_disperse
+from sakk.core.transaction import cancel_intent
 from sakk.signing.collection import check_collection, read_unsigned
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
 from sakk.signing.protocol import (
@@ -252,7 +253,14 @@ def _gas_limit_max(request: SignRequest, rule: NetworkRule) -> int:
             return DEPLOY_GAS_MAX
         case Purpose.collect:
             return rule.collect_gas_limit_max
-        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup | Purpose.allowance:
+        case (
+            Purpose.payout
+            | Purpose.refund
+            | Purpose.sweep
+            | Purpose.topup
+            | Purpose.allowance
+            | Purpose.cancel
+        ):
             return rule.gas_limit_max
 
 
@@ -263,7 +271,7 @@ def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int
     deployment the contract's address.
     """
     match request.purpose:
-        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup:
+        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup | Purpose.cancel:
             return _transferred(request, transaction)
         case Purpose.disperse:
             return _dispersed(request, transaction)
@@ -405,6 +413,8 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             _check_allowance(decoded)
         case Purpose.deploy:
             _check_treasury_key(decoded, policy)
+        case Purpose.cancel:
+            _check_cancel(decoded, policy)
         case _:
             assert_never(decoded.request.purpose)
 
@@ -502,6 +512,25 @@ def _check_allowance(decoded: Decoded) -> None:
         )
 
 
+def _check_cancel(decoded: Decoded, policy: Policy) -> None:
+    """A nonce of one of our own keys is used up: nothing moves but the fee."""
+    request, nonce = decoded.request, decoded.transaction.nonce
+    if request.key.branch is Branch.treasury:
+        _check_treasury_key(decoded, policy)
+    if request.asset != caip.native_asset(request.network) or decoded.amount:
+        raise refusal(Reason.claim_mismatch, "a cancel is of nothing, in the native coin")
+    if decoded.destination != decoded.source:
+        raise refusal(
+            Reason.destination_not_allowed,
+            f"a cancel goes to its own sender {decoded.source}, not to {decoded.destination}",
+        )
+    intent = cancel_intent(request.network, decoded.source, nonce)
+    if request.intent_id != intent:
+        raise refusal(
+            Reason.claim_mismatch, f"the cancel of this nonce is {intent}, not {request.intent_id}"
+        )
+
+
 def _explain(request: SignRequest, transaction: evm.Transaction, source: str) -> str:
     """What is signed, in a line for a person and the log; a dispersal has one more a payment."""
     fee_max = transaction.gas_limit * transaction.max_fee_per_gas
@@ -512,6 +541,8 @@ def _explain(request: SignRequest, transaction: evm.Transaction, source: str) ->
     match request.purpose:
         case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup:
             return f"{head} {moved} from {source} to {to}, {costs}"
+        case Purpose.cancel:
+            return f"{head} nothing moves, {source} uses its {costs}"
         case Purpose.allowance:
             if int(request.token_amount) == evm.UINT256_MAX:
                 moved = f"any number of units of {request.asset}"

@@ -97,6 +97,7 @@ class Signer:
         self._attempts: dict[str, int] = {}
         # The payments of dispersals, each with the dispersal that it was signed in.
         self._carried: dict[str, str] = {}
+        self._fees: dict[str, int] = {}
         self._spent: defaultdict[str, Spent] = defaultdict(lambda: Spent(DAY_MS))
         self._destinations: dict[tuple[str, str], int] = {}
         self._paid: set[tuple[str, str]] = set()
@@ -299,7 +300,9 @@ class Signer:
         """Hold what the last 24 hours used, and this, against the day's limits."""
         replaces = decoded.request.intent_id in self._attempts
         rule = decoded.network_rule
-        limits = {_fees(rule.network): (decoded.fee_max, rule.fee_per_day_max)}
+        # One attempt of an intent is mined, so a later one adds only what it offers more.
+        more = max(0, decoded.fee_max - self._fees.get(decoded.request.intent_id, 0))
+        limits = {_fees(rule.network): (more, rule.fee_per_day_max)}
         budget = _budget(decoded.request.purpose, decoded.request.network, decoded.request.asset)
         if decoded.request.purpose is Purpose.topup:
             limits[budget] = (decoded.amount, rule.topup_per_day_max)
@@ -362,7 +365,9 @@ class Signer:
         if not replaces and purpose in PAYING | {Purpose.topup, Purpose.disperse}:
             budget = _budget(purpose, entry.network, entry.asset)
             self._spent[budget].add(at, int(entry.amount))
-        self._spent[_fees(entry.network)].add(at, int(entry.fee_max))
+        before, fee_max = self._fees.get(entry.intent_id, 0), int(entry.fee_max)
+        self._spent[_fees(entry.network)].add(at, max(0, fee_max - before))
+        self._fees[entry.intent_id] = max(before, fee_max)
         if purpose in PAYING:
             self._paid.add((entry.network, entry.destination))
         self._paid.update((entry.network, each.destination) for each in entry.payments)

@@ -135,6 +135,12 @@ def bytes_may_go() -> ColumnElement[bool]:
     )
 
 
+def more_may_be_offered() -> ColumnElement[bool]:
+    """A sent transaction that no freeze stops; one that is to be called off may go all the same."""
+    stopped = _stopped(transactions.c.network, _of_asset(), _of_account())
+    return or_(~stopped, and_(transactions.c.asked == "cancel", sender_may_go()))
+
+
 def stopping(connection: Connection, row: ChainTransaction) -> Freeze | None:
     """The freeze that stops a transaction right now; to be asked just before the act itself."""
     again = row.broadcast_at is not None

@@ -1,6 +1,7 @@
 """Chain transactions of ours, and the nonce of every sending address."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
@@ -168,6 +169,21 @@ def insert(connection: Connection, row: ChainTransaction) -> None:
     insert_records(connection, transactions, [row])
 
 
+def lock_one(connection: Connection, identifier: str, *, livemode: bool) -> ChainTransaction | None:
+    """One transaction of a mode, locked."""
+    statement = select(transactions).where(
+        transactions.c.id == identifier, transactions.c.livemode == livemode
+    )
+    return fetch_one(connection, statement.with_for_update(), ChainTransaction)
+
+
+def has_hash(tx_hash: str) -> ColumnElement[bool]:
+    """Is this the hash of one of the transaction's attempts?"""
+    return (transactions.c.hash == tx_hash) | transactions.c.id.in_(
+        select(attempts.c.transaction).where(attempts.c.hash == tx_hash)
+    )
+
+
 def insert_attempt(connection: Connection, row: Attempt) -> None:
     insert_records(connection, attempts, [row])
 
@@ -191,6 +207,39 @@ def find(connection: Connection, identifier: str) -> ChainTransaction | None:
     return fetch_one(
         connection, select(transactions).where(transactions.c.id == identifier), ChainTransaction
     )
+
+
+def freeze_sender(
+    connection: Connection, network: str, sender: str, *, base: int, reason: str, now: datetime
+) -> bool:
+    """Send nothing from an address any more; False if it was frozen before."""
+    connection.execute(
+        upsert(nonces).values(network=network, sender=sender, base=base).on_conflict_do_nothing()
+    )
+    frozen = update(nonces).where(
+        nonces.c.network == network, nonces.c.sender == sender, nonces.c.frozen_at.is_(None)
+    )
+    return connection.execute(frozen.values(frozen_at=now, frozen_reason=reason)).rowcount == 1
+
+
+def frozen_senders(connection: Connection, network: str) -> dict[str, str]:
+    """The addresses from which nothing may be sent on a network, each with the reason."""
+    rows = connection.execute(
+        select(nonces.c.sender, nonces.c.frozen_reason).where(
+            nonces.c.network == network, nonces.c.frozen_at.is_not(None)
+        )
+    )
+    return {row.sender: row.frozen_reason for row in rows}
+
+
+def holds_lease(connection: Connection, identifier: str, token: str) -> bool:
+    """Lock a transaction's row, and say whether a lease of it is still held by this token."""
+    held = connection.execute(
+        select(transactions.c.lease_token)
+        .where(transactions.c.id == identifier, transactions.c.lease_until.is_not(None))
+        .with_for_update()
+    ).scalar_one_or_none()
+    return held == token
 
 
 def unmined_units(connection: Connection, *, network: str, sender: str, asset: str) -> int:

@@ -26,13 +26,14 @@ class TransferIntent:
 
 @dataclass(frozen=True, slots=True)
 class TransactionReference:
-    """A transaction that was signed; see ``status.status``."""
+    """A transaction that was signed, with the hashes of all its attempts; see ``status.status``."""
 
-    tx_hash: str
+    hashes: tuple[str, ...]
     sender: str
     nonce: int
     since_block: int
     confirmations: int
+    agreed: bool = False
 
 
 class EvmRail:
@@ -96,9 +97,10 @@ class EvmRail:
         """What became of a signed transaction."""
         return status(
             self.rpc,
-            reference.tx_hash,
+            reference.hashes,
             sender=reference.sender,
             nonce=reference.nonce,
             since_block=reference.since_block,
             confirmations=reference.confirmations,
+            agreed=reference.agreed,
         )

@@ -126,7 +126,13 @@ def estimate_transfer(
 
     ``contract`` is the ERC-20 token; None for the native coin.
     """
-    call = _call_fields(sender, _target(receiver, contract, units))
+    to, value, data = _target(receiver, contract, units)
+    return estimate_call(rpc, sender=sender, to=to, value=value, data=data)
+
+
+def estimate_call(rpc: Rpc, *, sender: str, to: str, value: int, data: bytes) -> int:
+    """The gas limit for any call, with a margin. TransferWouldFail if it would revert now."""
+    call = _call_fields(sender, (to, value, data))
     try:
         gas = parse_quantity(rpc.call("eth_estimateGas", [call], str), maximum=evm.GAS_LIMIT_MAX)
     except RpcRefused as error:
