@@ -7,11 +7,14 @@ from sakk.core.label import Category
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.transaction import ChainTransaction, TransactionStatus
+from sakk.flow.context import Parts
+from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
 from sakk.store.identity import new_id, now
 from sakk.store.payin import insert_seen
 from sakk.store.screening import insert_screenings
 from sakk.store.transaction import insert as insert_transaction
+from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import USDC, Api
 
 NETWORK = "eip155:84532"
@@ -73,6 +76,7 @@ def create_objects(api: Api) -> Objects:
         api, "/v1/refunds", {"payment_intent": paid_intent(api), "amount": 100}
     )
     objects["chain_transaction"] = _transaction(api, objects["payout"])
+    objects["person"] = _person(api)
     objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")
@@ -145,6 +149,13 @@ def _first(api: Api, path: str) -> str:
     answer = api.call("GET", path)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["data"][0]["id"])
+
+
+def _person(api: Api) -> str:
+    """One of the first two admins, whom only the machine makes."""
+    parts = Parts(api.database, vault=Vault(bytes(KEY_BYTES)))
+    made, _ = bootstrap(parts, name="Ann", email=f"{new_id('ann')}@example.com", livemode=False)
+    return made.person.id
 
 
 def paid_intent(api: Api, cents: int = 2_500) -> str:

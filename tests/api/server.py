@@ -28,6 +28,7 @@ from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
 from sakk.runtime.metrics import exposition
 from sakk.store.database import open_database
+from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import USDC
 
 PROBE_LOCK = 77
@@ -143,7 +144,11 @@ def make() -> ASGIApp:
     ledger = open_ledger(database.url)
     return create_app(
         Dependencies(
-            parts=Parts(database=database, ledger_books=Books(database, ledger)),
+            parts=Parts(
+                database=database,
+                ledger_books=Books(database, ledger),
+                vault=Vault(bytes(KEY_BYTES)),
+            ),
             settings=settings,
             metrics=exposition,
             line=LocalLine(ledger.calls),

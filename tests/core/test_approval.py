@@ -5,7 +5,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sakk.core.approval import Approval, approval_message, content_digest, standing
+from sakk.core.approval import (
+    Approval,
+    acting_role,
+    approval_message,
+    content_digest,
+    public_approval,
+    standing,
+)
 
 CONTENT = {
     "intent_id": "po_1",
@@ -52,3 +59,28 @@ def test_only_approvals_of_this_content_in_this_role_count() -> None:
         replace(GIVEN, role="admin"),
     ]
     assert standing([*others, GIVEN], digest=DIGEST, role="approver") == [GIVEN]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "roles", "acts_as"),
+    [
+        ("approver", ["approver", "viewer"], "approver"),
+        ("approver", ["admin"], None),
+        ("approver", None, None),
+        ("operator", None, "operator"),
+        ("operator", ["admin"], "operator"),
+        ("operator", ["approver"], "operator"),
+        ("operator", ["treasurer"], None),
+        (None, ["approver"], None),
+    ],
+)
+def test_in_which_role_one_approves(
+    wanted: str | None, roles: list[str] | None, acts_as: str | None
+) -> None:
+    assert acting_role(wanted, roles) == acts_as
+
+
+def test_what_is_shown() -> None:
+    shown = public_approval(GIVEN)
+    assert (shown["by"], shown["role"], shown["method"]) == ("per_1", "approver", "totp")
+    assert shown["digest"] == DIGEST

@@ -10,9 +10,12 @@ from tests.flow.wiring import WHOLE_TOKEN
 from sakk.core import chart
 from sakk.core.ledger import account_id
 from sakk.core.payout import Payout
+from sakk.core.person import Actor
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
+from sakk.flow import approval
 from sakk.store.database import fetch_one
+from sakk.store.identity import new_id
 from sakk.store.transaction import transactions
 
 # Nobody holds its key here; it has no coins at first.
@@ -103,3 +106,15 @@ def pending_in_pool(world: World) -> int:
 def send_rpc(world: World, method: str, *parameters: Any) -> Any:
     """Ask the node for something that only a test asks for."""
     return world.chain.rpc.call(method, *parameters)
+
+
+def judge(world: World, row: Payout, *, approve: bool, reason: str | None = None) -> Payout:
+    """The word of the operator's key, without a person, on a payout that waits."""
+    decide = approval.approve if approve else approval.reject
+    return decide(
+        world.parts,
+        row.id,
+        approval.Word(Actor("key_operator"), comment=reason),
+        approval_id=new_id("apr"),
+        livemode=False,
+    )

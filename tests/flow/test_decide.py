@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event as database_events
 from tests.flow.harness import World
-from tests.flow.money import BENEFICIARY, payout_now, rich
+from tests.flow.money import BENEFICIARY, judge, payout_now, rich
 from tests.flow.policing import ACME, Desk
 from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core.policy import Action, Amount, Period, Rule, seed_rules
-from sakk.flow.payout import review
 from sakk.store.database import Database
 from sakk.store.identity import new_id
 
@@ -206,7 +205,7 @@ def test_the_whole_way_of_one_that_compliance_let_go(world: World) -> None:
     row = world.payout(30 * WHOLE_TOKEN, address=BENEFICIARY)
     world.run()
     assert payout_now(world, row).under_review
-    review(world.parts, row.id, livemode=False, approve=True, reason=None)
+    judge(world, row, approve=True)
     world.run()
     found = payout_now(world, row)
     assert (found.status, found.under_review, found.rule) == ("screened", False, "look")

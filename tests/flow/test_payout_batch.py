@@ -10,7 +10,7 @@ import pytest
 from eth_utils.crypto import keccak
 from sqlalchemy import update
 from tests.flow.harness import World
-from tests.flow.money import BENEFICIARY, credit, hold_total, rich, units_at
+from tests.flow.money import BENEFICIARY, credit, hold_total, judge, rich, units_at
 from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core.beneficiary import Wanted
@@ -305,7 +305,7 @@ def test_what_is_scheduled_is_screened_again_at_its_time(world: World) -> None:
     world.run()
     [row] = world.payouts()
     assert (row.status, row.under_review, row.transaction) == ("requested", True, None)
-    single.review(world.parts, row.id, livemode=False, approve=True, reason=None)
+    judge(world, row, approve=True)
     world.run()
     world.finalize()
     assert now(world, batch) == {"posted": 1}

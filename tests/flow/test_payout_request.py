@@ -11,6 +11,7 @@ from tests.flow.money import (
     credit,
     fund_treasury,
     hold_total,
+    judge,
     payout_now,
     rich,
     units_at,
@@ -204,7 +205,7 @@ def test_a_sanctioned_destination_waits_for_the_operator(world: World, approve: 
     assert (world.transactions(), hold_total(world)) == ([], 30 * WHOLE_TOKEN)
     world.reconcile()
 
-    flow.review(world.parts, row.id, livemode=False, approve=approve, reason="seen")
+    judge(world, row, approve=approve, reason="seen")
     world.run()
     world.finalize()
     done = payout_now(world, row)
@@ -214,7 +215,7 @@ def test_a_sanctioned_destination_waits_for_the_operator(world: World, approve: 
         assert (done.status, done.failure_message) == ("rejected", "seen")
         assert (world.balance(), hold_total(world)) == (100 * WHOLE_TOKEN, 0)
     with pytest.raises(UnexpectedState):
-        flow.review(world.parts, row.id, livemode=False, approve=True, reason=None)
+        judge(world, row, approve=True)
     world.check()
 
 
@@ -222,9 +223,9 @@ def test_nothing_is_decided_that_is_not_under_review(world: World) -> None:
     rich(world, 100)
     row = world.payout(WHOLE_TOKEN, address=BENEFICIARY)
     with pytest.raises(UnexpectedState):
-        flow.review(world.parts, row.id, livemode=False, approve=True, reason=None)
+        judge(world, row, approve=True)
     with pytest.raises(ResourceMissing):
-        flow.review(world.parts, new_id("po"), livemode=False, approve=True, reason=None)
+        judge(world, replace(row, id=new_id("po")), approve=True)
 
 
 def test_a_hold_that_a_crash_left_behind_is_made(world: World) -> None:

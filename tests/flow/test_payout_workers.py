@@ -12,6 +12,7 @@ from tests.flow.harness import World
 from tests.flow.money import (
     BENEFICIARY,
     hold_total,
+    judge,
     let_pass,
     nonce_at,
     payout_now,
@@ -24,7 +25,6 @@ from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
 from sakk.flow.hold import release_stage
-from sakk.flow.payout import review
 from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.settle import settle_stage
 from sakk.flow.sign import sign_stage
@@ -195,7 +195,7 @@ def test_a_hold_is_given_back_once(world: World) -> None:
     world.import_list(BENEFICIARY)
     row = world.payout(PAID, address=BENEFICIARY)
     world.run()
-    review(world.parts, row.id, livemode=False, approve=False, reason=None)
+    judge(world, row, approve=False)
     second = world.stages["payout.release"]
 
     def meanwhile() -> None:

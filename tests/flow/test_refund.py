@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from tests.flow.harness import World
-from tests.flow.money import credit, fund_treasury, hold_total, payout_now, units_at
+from tests.flow.money import credit, fund_treasury, hold_total, judge, payout_now, units_at
 from tests.flow.refunding import (
     CLAIM,
     OTHER,
@@ -26,7 +26,6 @@ from sakk.core.errors import (
     SakkError,
     UnexpectedState,
 )
-from sakk.flow import payout as payouts
 from sakk.flow import refund as flow
 from sakk.flow.refund_draft import Place
 from sakk.store.identity import new_id
@@ -346,7 +345,7 @@ def test_a_refund_under_review_waits_for_the_operator(world: World) -> None:
     [payout] = world.payouts()
     assert payout.under_review
     assert refund_now(world, row).status == "pending"
-    payouts.review(world.parts, payout.id, livemode=False, approve=False, reason="No.")
+    judge(world, payout, approve=False, reason="No.")
     world.run()
     failed = refund_now(world, row)
     assert (failed.status, failed.failure_reason) == ("failed", "declined")

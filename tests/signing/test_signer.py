@@ -326,13 +326,18 @@ class TestApprovals:
         other = make_request(amount=24_000_000)
         for approvals in (
             self.approve(other, one, two),
-            self.approve(request, one, stranger),
             (Approval(self.public(one), b"\x00" * 64), *self.approve(request, two)),
             (Approval(self.public(one), b"short"), *self.approve(request, two)),
             self.approve(request, *[one] * 17),
         ):
             bad = msgspec.structs.replace(request, approvals=approvals)
             assert refused(signer, bad) is Reason.approval_invalid
+        # Whom the policy does not name counts for nothing, and spoils nothing.
+        unknown = self.approve(request, one, stranger)
+        short = msgspec.structs.replace(request, approvals=unknown)
+        assert refused(signer, short) is Reason.approvals_required
+        enough = (*unknown, *self.approve(request, two))
+        sign(signer, msgspec.structs.replace(request, approvals=enough))
 
 
 class TestFreeze:

@@ -50,6 +50,7 @@ class ApiKeyShape(Shape):
     allowed_addresses: list[str]
     expires_at: int | None
     revoked_at: int | None
+    person: str | None
     metadata: ObjectMetadata
     created: Created
     livemode: Livemode
@@ -64,6 +65,7 @@ def create(context: Context, body: ApiKeyCreate) -> ShownOnce:
     The token is in this answer and nowhere else; a replay under the same Idempotency-Key does not
     show it again. Restricted keys make no keys.
     """
+    caller = context.caller
     kind = KeyKind(body.kind)
     scopes = _scopes(context, kind, body.scopes)
     key, token = flow.create(
@@ -77,6 +79,9 @@ def create(context: Context, body: ApiKeyCreate) -> ShownOnce:
         scopes=scopes,
         allowed_addresses=body.allowed_addresses or (),
         expires_at=moment(body.expires_at),
+        # A key that a person makes for the operator's account is their own: nobody makes one
+        # that acts as nobody, or as another.
+        person=caller.key.person if context.account_id == caller.key.account_id else None,
     )
     return ShownOnce(document=public_api_key(key, secret=token), stored=public_api_key(key))
 

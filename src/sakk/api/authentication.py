@@ -15,6 +15,7 @@ from sakk.api.limit import Limits
 from sakk.core.account import AccountKind
 from sakk.core.api_key import check_usable, is_token, token_hash
 from sakk.core.errors import AccountInvalid, AuthenticationFailed
+from sakk.core.person import PersonState
 from sakk.store import account as account_store
 from sakk.store import api_key as api_key_store
 from sakk.store.api_key import Principal
@@ -51,14 +52,12 @@ class Authenticator:
         token = read_token(authorization)
         hashed = token_hash(token)
         principal = self._remembered(hashed) or self._looked_up(token, hashed, address)
-        check_usable(principal.key, now=now, address=address)
+        _check_usable(principal, now=now, address=address)
         account_id = principal.key.account_id
         if stripe_account is not None and stripe_account != account_id:
             self._check_may_act(principal, stripe_account)
             account_id = stripe_account
-        return Caller(
-            key=principal.key, account_id=account_id, key_account_kind=principal.account_kind
-        )
+        return _caller(principal, account_id)
 
     def caller_at_once(
         self, *, authorization: str | None, address: str | None, now: datetime
@@ -67,12 +66,8 @@ class Authenticator:
         principal = self._remembered(token_hash(read_token(authorization)))
         if principal is None:
             return None
-        check_usable(principal.key, now=now, address=address)
-        return Caller(
-            key=principal.key,
-            account_id=principal.key.account_id,
-            key_account_kind=principal.account_kind,
-        )
+        _check_usable(principal, now=now, address=address)
+        return _caller(principal, principal.key.account_id)
 
     def _remembered(self, hashed: bytes) -> Principal | None:
         with self._lock:
@@ -117,6 +112,24 @@ class Authenticator:
                 if len(self._accounts) > CACHE_ENTRIES_MAX:
                     self._accounts.popitem(last=False)
         return found
+
+
+def _check_usable(principal: Principal, *, now: datetime, address: str | None) -> None:
+    """Raise AuthenticationFailed for a key that may not be used, or whose person may not act."""
+    check_usable(principal.key, now=now, address=address)
+    if principal.person_state not in (None, PersonState.active):
+        raise AuthenticationFailed(
+            f"The person whose key this is, is {principal.person_state}. Ask an admin."
+        )
+
+
+def _caller(principal: Principal, account_id: str) -> Caller:
+    return Caller(
+        key=principal.key,
+        account_id=account_id,
+        key_account_kind=principal.account_kind,
+        roles=principal.roles,
+    )
 
 
 def read_token(authorization: str | None) -> str:

@@ -12,6 +12,7 @@ from sakk.api.dependencies import ApiSettings, Dependencies
 from sakk.core.account import AccountKind
 from sakk.core.api_key import ApiKey
 from sakk.core.idempotency import object_id
+from sakk.core.person import Actor
 from sakk.flow.context import Parts
 from sakk.flow.payment import Catalogue
 from sakk.store.database import Database
@@ -21,11 +22,15 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The key that was shown, and the account that it acts for."""
+    """The key that was shown, and the account that it acts for.
+
+    ``roles``: those of the person whose key it is; None for a key that is nobody's in particular.
+    """
 
     key: ApiKey
     account_id: str
     key_account_kind: str
+    roles: Sequence[str] | None = None
 
     @property
     def is_operator(self) -> bool:
@@ -55,6 +60,11 @@ class Context:
     @property
     def livemode(self) -> bool:
         return self.caller.key.livemode
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts: the key, and the person whose key it is."""
+        return Actor(self.caller.key.id, self.caller.key.person)
 
     @property
     def is_operator(self) -> bool:

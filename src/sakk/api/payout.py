@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
+from sqlalchemy import and_, not_
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import (
@@ -62,18 +63,13 @@ class PayoutCreate(Parameters, PayoutFields):
     """A payout; with ``fee_mode`` sender the beneficiary receives exactly ``amount``."""
 
 
-class PayoutReject(Parameters):
-    """Why it is not paid out; the merchant reads it."""
-
-    reason: LongText | None = None
-
-
 class PayoutListParameters(ListParameters):
     """Which payouts."""
 
     status: rules.PayoutStatus | None = None
     destination: Identifier | None = None
     beneficiary: Identifier | None = None
+    awaiting_approvals: bool | None = None
 
 
 class Destination(Shape):
@@ -156,6 +152,11 @@ def list_payouts(context: Context, query: PayoutListParameters) -> Listing:
         filters.append(columns.destination == query.destination.lower())
     if query.beneficiary is not None:
         filters.append(columns.beneficiary == query.beneficiary)
+    if query.awaiting_approvals is not None:
+        waits = and_(
+            columns.status == rules.PayoutStatus.screened.value, columns.decided_at.is_not(None)
+        )
+        filters.append(waits if query.awaiting_approvals else not_(waits))
     rows, has_more = fetch_page(
         context.connection,
         store.payouts,
@@ -199,36 +200,6 @@ def cancel(context: Context, payout: str) -> Document:
         request_id=context.request_id,
     )
     return _shown(context, canceled)
-
-
-@resource.post(
-    "/v1/payouts/{payout}/approve",
-    returns=PayoutShape,
-    operation="approve_payout",
-    operator_only=True,
-    two_steps=True,
-)
-def approve(context: Context, payout: str) -> Document:
-    """Let a payout under review go on."""
-    decided = flow.review(
-        context.parts, payout, livemode=context.livemode, approve=True, reason=None
-    )
-    return _shown(context, decided)
-
-
-@resource.post(
-    "/v1/payouts/{payout}/reject",
-    returns=PayoutShape,
-    operation="reject_payout",
-    operator_only=True,
-    two_steps=True,
-)
-def reject(context: Context, payout: str, body: PayoutReject) -> Document:
-    """Refuse a payout under review; its money is available again."""
-    decided = flow.review(
-        context.parts, payout, livemode=context.livemode, approve=False, reason=body.reason
-    )
-    return _shown(context, decided)
 
 
 def request_of(

@@ -20,6 +20,7 @@ from sakk.api.route import Kind, Route
 from sakk.core.api_key import KeyKind, allows
 from sakk.core.errors import ParameterInvalid, ParameterUnknown, PermissionDenied
 from sakk.core.idempotency import Key, check_key, fingerprint
+from sakk.core.person import may_write
 from sakk.flow.idempotency import (
     Answer,
     Attempt,
@@ -198,6 +199,15 @@ def check_permitted(route: Route, caller: Caller) -> None:
         raise PermissionDenied(
             f"This restricted API key does not have the scope {route.scope!r}. Add it to the key's"
             " scopes, or use another key."
+        )
+    if (
+        caller.roles is not None
+        and route.access == "write"
+        and not may_write(caller.roles, route.resource)
+    ):
+        raise PermissionDenied(
+            f"Your roles ({', '.join(caller.roles)}) do not include {route.scope}. Ask an admin for"
+            " another role."
         )
     if route.secret_key_only and caller.key.kind == KeyKind.restricted:
         raise PermissionDenied("A restricted key may not do this. Use a secret key.")

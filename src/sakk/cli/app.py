@@ -37,6 +37,7 @@ GROUPS = {
     "payouts": "sakk.cli.payout",
     "transactions": "sakk.cli.transaction",
     "sweeps": "sakk.cli.sweep",
+    "persons": "sakk.cli.person",
 }
 
 

@@ -21,6 +21,7 @@ from sakk.core.evm import checksum_address
 from sakk.rails.evm.hub import delegate_of
 from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings
+from sakk.signing.approver import create_approver
 from sakk.signing.client import SignerClient
 from sakk.signing.keystore import (
     Keystore,
@@ -169,6 +170,26 @@ def measure(
         print_json(result)
         return
     console.print(f"{result['signatures_per_second']} signatures/s, {count} in {spent:.2f} s")
+
+
+@app.command()
+def approver(
+    file: Annotated[Path, typer.Argument(help="Where the key is written; the approver keeps it.")],
+    passphrase: Annotated[
+        bool, typer.Option("--passphrase/--no-passphrase", help="Encrypt the file.")
+    ] = True,
+) -> None:
+    """Make an approver's Ed25519 key; name its public key in the signer's policy file."""
+    word = (
+        typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True)
+        if passphrase
+        else None
+    )
+    console.print(f"public key  {create_approver(file, word)}")
+    console.print(
+        "Give it to the operator for the signer's policy (`approvers`), and to"
+        " POST /v1/persons/{you}/public_key."
+    )
 
 
 @app.command()

@@ -166,6 +166,7 @@ def public_api_key(key: ApiKey, *, secret: str | None = None) -> dict[str, Any]:
         "allowed_addresses": key.allowed_addresses,
         "expires_at": None if key.expires_at is None else int(key.expires_at.timestamp()),
         "revoked_at": None if key.revoked_at is None else int(key.revoked_at.timestamp()),
+        "person": key.person,
         "metadata": {},
         "created": int(key.created.timestamp()),
         "livemode": key.livemode,

@@ -6,11 +6,13 @@ same words, and the signer checks the signature for itself.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+
+from sakk.core.person import OPERATOR, Role
 
 PREFIX: Final = "apr"
 
@@ -87,3 +89,35 @@ def standing(approvals: Iterable[Approval], *, digest: str, role: str | None) ->
         for each in approvals
         if each.verdict == Verdict.approve and each.digest == digest and each.role == role
     ]
+
+
+def acting_role(wanted: str | None, roles: Collection[str] | None) -> str | None:
+    """In which role one may approve what wants ``wanted``; None: not at all.
+
+    ``roles`` None: the operator's key, without a person. What the operator may approve, an approver
+    and an admin may too.
+    """
+    if wanted == OPERATOR:
+        able = roles is None or not {Role.approver, Role.admin}.isdisjoint(roles)
+        return OPERATOR if able else None
+    return wanted if wanted is not None and roles is not None and wanted in roles else None
+
+
+def public_approval(approval: Approval) -> dict[str, Any]:
+    """The API's object ``approval``; the operator alone sees it."""
+    return {
+        "id": approval.id,
+        "object": "approval",
+        "account": approval.account_id,
+        "payout": approval.payout,
+        "verdict": approval.verdict,
+        "by": approval.actor,
+        "key": approval.key,
+        "role": approval.role,
+        "method": approval.method,
+        "digest": approval.digest,
+        "comment": approval.comment,
+        "metadata": {},
+        "created": int(approval.created.timestamp()),
+        "livemode": approval.livemode,
+    }

@@ -9,6 +9,7 @@ SakkError
 │   ├── AmountTooSmall        400  what would arrive is under the asset's minimum
 │   ├── PayoutDuplicate       400  the same line, reference or batch was given before
 │   ├── UnexpectedState       400  the object is not in a state that allows this
+│   │   └── ApprovalStale     400  what was approved is not what stands there now
 │   ├── ResourceMissing       404
 │   │   └── CursorMissing     400  a list's cursor names none of its rows
 │   ├── RouteUnknown          404  no such URL
@@ -20,7 +21,10 @@ SakkError
 ├── AuthenticationFailed      401
 │   └── ApiKeyExpired         401
 ├── PermissionDenied          403
-│   └── AccountInvalid        403  no such account, or not one that this key may act for
+│   ├── AccountInvalid        403  no such account, or not one that this key may act for
+│   ├── StepUpRequired        403  a fresh code or a signature is needed besides the key
+│   ├── StepUpFailed          403  the code or the signature is wrong, or was used before
+│   └── SamePerson            403  another person has to do this
 ├── RateLimited               429
 ├── Unavailable               503  a part that we need is away; the same request may succeed later
 └── Misconfigured             500  the operator must mend it
@@ -120,6 +124,15 @@ class UnexpectedState(InvalidRequest):
     """
 
     code = "unexpected_state"
+
+
+class ApprovalStale(UnexpectedState):
+    """What was to be approved is not what stands there now.
+
+    Look at it again, and approve what it says with its new digest.
+    """
+
+    code = "approval_stale"
 
 
 class ResourceMissing(InvalidRequest):
@@ -242,6 +255,33 @@ class AccountInvalid(PermissionDenied):
     """
 
     code = "account_invalid"
+
+
+class StepUpRequired(PermissionDenied):
+    """The person has to prove to be there, besides showing a key.
+
+    Send `code`, a fresh one-time code, or `signature` by the person's own key.
+    """
+
+    code = "step_up_required"
+
+
+class StepUpFailed(PermissionDenied):
+    """The one-time code or the signature is wrong, or the code was used before.
+
+    Wait for the next code; check the clock of the device that shows it.
+    """
+
+    code = "step_up_failed"
+
+
+class SamePerson(PermissionDenied):
+    """Who asked for something does not approve it, and nobody approves twice.
+
+    Another person with the role has to approve it.
+    """
+
+    code = "same_person"
 
 
 class RateLimited(SakkError):

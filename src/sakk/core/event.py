@@ -146,6 +146,30 @@ PAYOUT_MOVED: Final = _register(
     "The payout that carries a refund out changed its status; the merchant is told of the refund.",
     "operator",
 )
+APPROVAL_CREATED: Final = _register(
+    "approval", "created", "A person approved or rejected a payout.", "operator"
+)
+PERSON_PROPOSED: Final = _register(
+    "person", "proposed", "A person, a role or a key was proposed by an admin.", "operator"
+)
+PERSON_APPROVED: Final = _register(
+    "person", "approved", "Another admin approved what was proposed for a person.", "operator"
+)
+PERSON_UPDATED: Final = _register(
+    "person", "updated", "A person's second factor or public key changed.", "operator"
+)
+PERSON_SUSPENDED: Final = _register(
+    "person", "suspended", "A person may do nothing any more.", "operator"
+)
+POLICY_PROPOSED: Final = _register(
+    "policy", "proposed", "A version of the policy was proposed.", "operator"
+)
+POLICY_ACTIVATED: Final = _register(
+    "policy", "activated", "A version of the policy took effect.", "operator"
+)
+POLICY_REJECTED: Final = _register(
+    "policy", "rejected", "A proposed version of the policy was rejected.", "operator"
+)
 
 REFUND_CREATED: Final = _register("refund", "created", "A refund was requested.")
 REFUND_UPDATED: Final = _register(

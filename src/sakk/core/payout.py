@@ -339,6 +339,7 @@ def facts_of(payout: Payout, roles: Iterable[str] = ()) -> Facts:
         asset=payout.asset,
         destination=payout.destination,
         amount=payout.amount,
+        purpose=payout.purpose,
         beneficiary=payout.beneficiary,
         key=payout.initiator,
         person=payout.initiator_person,

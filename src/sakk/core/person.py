@@ -1,16 +1,41 @@
-"""Persons: the operator's people, and what each of them may do.
+"""Persons: the operator's people, what each of them may do, and how one proves to be there.
 
-A person has roles. Whose API key acts is who acts: two keys of one person are one person.
+A person has roles. Whose API key acts is who acts: two keys of one person are one person. What adds
+to anybody's power (a new person, a role, a new key) is proposed by one admin and approved by
+another. Nobody but the person ever has the key: only its hash is proposed.
+
+One-time codes are RFC 6238's with its defaults: SHA-1, 6 digits, 30 seconds. One step early or late
+is accepted, and each step's code once.
 """
 
+import hmac
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
+
+import pyotp
+
+from sakk.core.errors import ParameterInvalid
 
 PREFIX: Final = "per"
 # A rule of a policy that asks for it is satisfied by the operator's key without a person too.
 OPERATOR: Final = "operator"
+BOOTSTRAP_ADMINS: Final = 2
+STEP_SECONDS: Final = 30
+STEPS_AWAY_MAX: Final = 1
+CODE_DIGITS: Final = 6
+SECRET_BYTES: Final = 20
+ISSUER: Final = "Sakk"
+# Of a million codes three are right at any time: this makes a guess take years.
+FAILURES_MAX: Final = 5
+LOCKED_FOR: Final = timedelta(minutes=5)
+PUBLIC_KEY_DIGITS: Final = 64
+NAME_LENGTH_MAX: Final = 100
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,180}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class Role(StrEnum):
@@ -24,6 +49,27 @@ class Role(StrEnum):
 
 
 ROLES_THAT_APPROVE: Final = (Role.admin, Role.treasurer, Role.approver, Role.compliance)
+_REVIEWS: Final = frozenset({"approvals", "cases", "lists", "payins", "screenings"})
+_MAKES: Final = frozenset(
+    {
+        "approvals",
+        "beneficiaries",
+        "payout_batches",
+        "payouts",
+        "policies",
+        "quotes",
+        "refunds",
+        "transfers",
+    }
+)
+# What each role may write; everybody reads, and everybody keeps their own second factor.
+_WRITES: Final = {
+    Role.treasurer: _MAKES,
+    Role.approver: frozenset({"approvals", "policies"}),
+    Role.compliance: _REVIEWS,
+    Role.viewer: frozenset[str](),
+}
+OWN: Final = "second_factors"
 
 
 class PersonState(StrEnum):
@@ -58,3 +104,124 @@ class Person:
     proposed_by: str | None
     approved_by: str | None
     created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: an API key, and the person whose key it is."""
+
+    key: str
+    person: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Two keys of a person are one; the operator's keys without a person are one too."""
+        return self.person or OPERATOR
+
+
+def may_write(roles: Collection[str], resource: str) -> bool:
+    """May a person with these roles change something of a resource of the API?"""
+    if resource == OWN or Role.admin in roles:
+        return True
+    return any(resource in _WRITES[Role(role)] for role in roles)
+
+
+def read_roles(roles: Sequence[str]) -> list[str]:
+    """Roles as they are stored; ParameterInvalid names what is none."""
+    for index, role in enumerate(roles):
+        if role not in set(Role):
+            raise ParameterInvalid(
+                f"There is no role {role!r}: use {', '.join(Role)}.", param=f"roles[{index}]"
+            )
+    if not roles:
+        raise ParameterInvalid("A person has at least one role.", param="roles")
+    return sorted(set(roles))
+
+
+def check_details(name: str, email: str) -> None:
+    """A name that can be shown on one line, and an address that can be one."""
+    if not (1 <= len(name) <= NAME_LENGTH_MAX and name.isprintable()):
+        raise ParameterInvalid(
+            f"A name has 1 to {NAME_LENGTH_MAX} printable characters.", param="name"
+        )
+    if _EMAIL.fullmatch(email) is None:
+        raise ParameterInvalid(f"{email!r} is not an e-mail address.", param="email")
+
+
+def check_key_hash(text: str) -> str:
+    """SHA-256 of the token that the person made and keeps, in hexadecimal."""
+    if _HASH.fullmatch(text) is None:
+        raise ParameterInvalid(
+            "key_hash is the SHA-256 of the person's own token in 64 lower-case hexadecimal"
+            " digits; `sakk persons token` makes both.",
+            param="key_hash",
+        )
+    return text
+
+
+def check_public_key(text: str) -> str:
+    """An Ed25519 public key as the signer's policy file names it."""
+    if _HASH.fullmatch(text) is None:
+        raise ParameterInvalid(
+            "public_key is an Ed25519 public key in 64 lower-case hexadecimal digits;"
+            " `sakk keys approver` makes one.",
+            param="public_key",
+        )
+    return text
+
+
+def totp_uri(secret: str, email: str) -> str:
+    """What an authenticator app reads, mostly as a QR code."""
+    return str(pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=ISSUER))
+
+
+def totp_step(secret: str, code: str, *, now: datetime, used: int) -> int | None:
+    """The step whose code this is, later than the last that was ``used``; None for a wrong code."""
+    current = int(now.timestamp()) // STEP_SECONDS
+    codes = pyotp.TOTP(secret, digits=CODE_DIGITS, interval=STEP_SECONDS)
+    found = None
+    for step in range(current - STEPS_AWAY_MAX, current + STEPS_AWAY_MAX + 1):
+        is_right = hmac.compare_digest(codes.generate_otp(step).encode(), code.encode())
+        if is_right and step > used:
+            found = step
+    return found
+
+
+def is_locked(person: Person, now: datetime) -> bool:
+    """Were there too many wrong codes, a moment ago?"""
+    return person.totp_locked_until is not None and now < person.totp_locked_until
+
+
+def counted(person: Person, now: datetime) -> tuple[int, datetime | None]:
+    """Failures and lock after one more try, which counts as a failure until it succeeds."""
+    failures = person.totp_failures + 1
+    if failures < FAILURES_MAX:
+        return failures, None
+    return 0, now + LOCKED_FOR
+
+
+def public_person(person: Person) -> dict[str, Any]:
+    """The API's object ``person``: never the secret, nor the hash of a key."""
+    proposal = person.proposal
+    return {
+        "id": person.id,
+        "object": "person",
+        "name": person.name,
+        "email": person.email,
+        "roles": person.roles,
+        "state": person.state,
+        "proposal": None
+        if proposal is None
+        else {
+            "by": proposal["by"],
+            "roles": proposal["roles"],
+            "new_key": proposal["key_hash"] is not None,
+        },
+        "public_key": person.public_key,
+        "second_factor": person.totp_confirmed,
+        "proposed_by": person.proposed_by,
+        "approved_by": person.approved_by,
+        "metadata": {},
+        "created": int(person.created.timestamp()),
+        "livemode": person.livemode,
+    }

@@ -32,8 +32,12 @@ def create(
     scopes: Sequence[str] = (),
     allowed_addresses: Sequence[str] = (),
     expires_at: datetime | None = None,
+    person: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key: its row, and the token, which cannot be had again. Scopes were checked before."""
+    """Make a key: its row, and the token, which cannot be had again. Scopes were checked before.
+
+    ``person``: whose it is. A key that a person makes for the operator's account is their own.
+    """
     if expires_at is not None and expires_at <= now:
         raise ParameterInvalid("expires_at must lie in the future.", param="expires_at")
     token = format_token(kind, livemode=livemode, random=os.urandom(TOKEN_RANDOM_BYTES))
@@ -51,6 +55,7 @@ def create(
         expires_at=expires_at,
         revoked_at=None,
         created=now,
+        person=person,
     )
     store.insert_api_key(connection, key)
     return key, token

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sakk.core.errors import Misconfigured
 from sakk.core.network import Network
 from sakk.flow.book import Books
 from sakk.rails.evm.rail import EvmRail
@@ -11,6 +12,7 @@ from sakk.screening.engine import Engine
 from sakk.signing.client import SignerClient
 from sakk.store.database import Database
 from sakk.store.identity import now as wall_clock
+from sakk.store.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Parts:
     screening: Engine | None = None
     signer: SignerClient | None = None
     rail: Callable[[Network], EvmRail] | None = None
+    vault: Vault | None = None
     clock: Callable[[], datetime] = field(default=wall_clock)
 
     @property
@@ -36,6 +39,16 @@ class Parts:
     def signer_client(self) -> SignerClient:
         assert self.signer is not None, "this role was wired without a signer"
         return self.signer
+
+    def secrets_vault(self) -> Vault:
+        """Where second factors are sealed; Misconfigured on a machine without its key."""
+        if self.vault is None:
+            raise Misconfigured(
+                "This machine has no vault key: set SAKK_VAULT_KEY_FILE to a copy of the file that"
+                " the first server made.",
+                param="SAKK_VAULT_KEY_FILE",
+            )
+        return self.vault
 
     def rail_of(self, network: Network) -> EvmRail:
         assert self.rail is not None, "this role was wired without rails"

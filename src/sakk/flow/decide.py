@@ -110,7 +110,7 @@ def _decide(
         each for before, row in zip(rows, after, strict=True) for each in _news(before, row)
     ]
     events.append(connection, happened, now=now)
-    wake(connection, "payout.build", "payout.release")
+    wake(connection, "payout.build", "payout.release", "refund.follow")
 
 
 def _approved_before(

@@ -117,32 +117,28 @@ def require_unsent(payout: Payout, *, now: datetime) -> None:
         )
 
 
-def review(
-    parts: Parts, identifier: str, *, livemode: bool, approve: bool, reason: str | None
+def reviewed(
+    connection: Connection, payout: Payout, *, approve: bool, reason: str | None, now: datetime
 ) -> Payout:
-    """The word of compliance on a payout under review; one that is let go is the policy's next."""
-    now = parts.clock()
-    with parts.database.begin() as connection:
-        payout = store.find(connection, identifier, account_id=None, livemode=livemode, lock=True)
-        if payout is None:
-            raise ResourceMissing(f"No such payout: {identifier!r}.", param="id")
-        if not payout.under_review or payout.status != PayoutStatus.requested:
-            raise UnexpectedState("This payout is not under review: nothing is to be decided.")
-        if approve:
-            decided = replace(payout, status=PayoutStatus.screened.value, under_review=False)
-            name = event.PAYOUT_SCREENED
-        else:
-            decided = replace(
-                payout,
-                status=PayoutStatus.rejected.value,
-                under_review=False,
-                failure_code="rejected",
-                failure_message=reason or "The payout was not approved.",
-            )
-            name = event.PAYOUT_REJECTED
-        _write_status(connection, [decided])
-        events.append(connection, [payout_event(decided, name, None)], now=now)
-        wake(connection, "payout.decide", "payout.release")
+    """The word of compliance on a payout under review; one that is let go is the policy's next.
+
+    The caller has locked the row, and has checked who speaks.
+    """
+    if approve:
+        decided = replace(payout, status=PayoutStatus.screened.value, under_review=False)
+        name = event.PAYOUT_SCREENED
+    else:
+        decided = replace(
+            payout,
+            status=PayoutStatus.rejected.value,
+            under_review=False,
+            failure_code="rejected",
+            failure_message=reason or "The payout was not approved.",
+        )
+        name = event.PAYOUT_REJECTED
+    _write_status(connection, [decided])
+    events.append(connection, [payout_event(decided, name, None)], now=now)
+    wake(connection, "payout.decide", "payout.release", "refund.follow")
     return decided
 
 

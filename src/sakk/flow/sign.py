@@ -14,6 +14,7 @@ from sakk.core.event import NewEvent
 from sakk.core.payout import PayoutStatus
 from sakk.core.sweep import SweepStatus
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.flow.approval import signatures
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
@@ -80,10 +81,13 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
         return
     if _is_stopped(parts, row, token=token):
         return
+    with parts.database.begin() as connection:
+        approvals = signatures(connection, [row.subject]).get(row.subject, ())
     failpoint("transaction.sign.before")
     try:
         deposits = deposit_indexes(parts, row)
-        signed = parts.signer_client().sign(sign_request(row, deposits=deposits))
+        wanted = sign_request(row, approvals=approvals, deposits=deposits)
+        signed = parts.signer_client().sign(wanted)
     except SignerRefused as refusal:
         log.error("sign.refused", transaction=row.id, reason=refusal.reason.value)
         with parts.database.begin() as connection:

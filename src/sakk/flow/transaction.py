@@ -39,7 +39,7 @@ from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collect
 from sakk.rails.evm.arrival import arrivals
 from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
-from sakk.signing.protocol import Branch, KeyReference, Signed, SignRequest
+from sakk.signing.protocol import Approval, Branch, KeyReference, Signed, SignRequest
 from sakk.signing.protocol import Purpose as SigningPurpose
 from sakk.store import address
 from sakk.store import payout as payouts
@@ -150,11 +150,13 @@ def sign_request(
     row: ChainTransaction,
     attempt: Attempt | None = None,
     *,
+    approvals: Sequence[Approval] = (),
     deposits: Sequence[int] = (),
     native: str | None = None,
 ) -> SignRequest:
     """What the signer is asked for: the transaction as it was built, or a later attempt of it.
 
+    ``approvals``: what approvers signed of the payout; a later attempt needs none again.
     ``deposits``: the key indexes of the addresses that a call of the hub collects from, in order.
     ``native``: the network's own coin, for an attempt that only uses the nonce up.
     """
@@ -191,6 +193,7 @@ def sign_request(
         attempt=0 if attempt is None else attempt.attempt,
         destination_index=row.destination_index,
         deposits=tuple(deposits),
+        approvals=tuple(approvals),
     )
 
 

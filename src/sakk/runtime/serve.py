@@ -14,6 +14,7 @@ from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.runtime.role import RoleName
 from sakk.runtime.settings import Settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
+from sakk.runtime.vault import make_vault
 from sakk.store.database import open_database
 from sakk.store.migrate import upgrade
 from sakk.store.seed import seed_currencies, seed_policy
@@ -72,6 +73,7 @@ def run_tree(
     told.write_text(str(sockets))
     try:
         prepare_database(url)
+        make_vault(settings)
         environment = {
             **_environment(settings),
             "DATABASE_URL": url,
@@ -123,6 +125,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
     if settings.keystore_passphrase_file is not None:
         values["SAKK_KEYSTORE_PASSPHRASE_FILE"] = str(settings.keystore_passphrase_file)
+    if settings.vault_key_file is not None:
+        values["SAKK_VAULT_KEY_FILE"] = str(settings.vault_key_file)
     if "PATH" in os.environ:
         values["PATH"] = os.environ["PATH"]
     return values

@@ -19,7 +19,7 @@ PREFIX = "SAKK_"
 PORT_DEFAULT = 8402
 # Read by the processes themselves or set by the supervisor for its children; not for operators.
 INTERNAL_NAMES = frozenset(
-    {"SAKK_READY_FD", "SAKK_RESTARTS", "SAKK_FAILPOINTS", "SAKK_FAILPOINT_DIR"}
+    {"SAKK_READY_FD", "SAKK_RESTARTS", "SAKK_FAILPOINTS", "SAKK_FAILPOINT_DIR", "SAKK_API_KEY"}
 )
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -110,6 +110,12 @@ class Settings(BaseSettings):
         default=None,
         description="The same PIN itself. Every process of this environment sees it: prefer the "
         "file. `sakk serve` at a terminal asks when neither is set.",
+    )
+    vault_key_file: Path | None = Field(
+        default=None,
+        description="File with the key that second factors are sealed with in the database; "
+        "`vault.key` in the data directory by default, made at the first start. Every machine "
+        "whose API checks one-time codes needs a copy.",
     )
     lease_seconds: int = Field(
         default=LEASE_SECONDS_DEFAULT,

@@ -13,6 +13,7 @@ from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.watch import AddressSet, BloomMode, EvmWatcher
 from sakk.runtime.place import database_url, ledger_address, signer_socket
 from sakk.runtime.settings import Settings
+from sakk.runtime.vault import read_vault
 from sakk.screening.engine import Engine
 from sakk.signing.client import SignerClient
 from sakk.store.database import Database, open_database
@@ -59,6 +60,7 @@ def make_parts(
         screening=Engine(database) if screening else None,
         signer=SignerClient(signer_socket(settings)) if signer else None,
         rail=rail_cache(),
+        vault=read_vault(settings),
     )
 
 

@@ -153,7 +153,10 @@ def check_each(lines: Sequence[Decoded], check: Callable[[Decoded], None]) -> No
 
 
 def approved_by(request: SignRequest, policy: Policy) -> frozenset[str]:
-    """The approvers whose signatures over this request hold; a bad signature is a refusal."""
+    """The approvers whose signatures over this request hold; a bad signature is a refusal.
+
+    A signature by whom the policy does not name counts for nothing.
+    """
     if len(request.approvals) > APPROVALS_MAX:
         raise refusal(Reason.approval_invalid, f"more than {APPROVALS_MAX} approvals")
     message = approval_message(request)
@@ -161,7 +164,7 @@ def approved_by(request: SignRequest, policy: Policy) -> frozenset[str]:
     for approval in request.approvals:
         key = approval.public_key.hex()
         if key not in policy.approvers:
-            raise refusal(Reason.approval_invalid, f"{key} is no approver of the policy")
+            continue
         try:
             Ed25519PublicKey.from_public_bytes(approval.public_key).verify(
                 approval.signature, message

@@ -9,6 +9,7 @@ from sakk.core.api_key import ApiKey
 from sakk.store.account import accounts
 from sakk.store.database import fetch_one
 from sakk.store.page import PageRequest, fetch_page
+from sakk.store.person import persons
 from sakk.store.schema import Bytes, Timestamp, metadata
 
 api_keys = Table(
@@ -34,10 +35,15 @@ api_keys = Table(
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a token stands for: the key, and what kind of account it belongs to."""
+    """Who a token stands for: the key, what kind of account it belongs to, and whose it is.
+
+    ``roles`` and ``person_state`` None: the key is nobody's in particular.
+    """
 
     key: ApiKey
     account_kind: str
+    roles: list[str] | None = None
+    person_state: str | None = None
 
 
 def insert_api_key(connection: Connection, key: ApiKey) -> None:
@@ -48,8 +54,14 @@ def find_principal(connection: Connection, token_hash: bytes) -> Principal | Non
     """The key with this hash, revoked and expired ones too, and its account's kind."""
     row = (
         connection.execute(
-            select(api_keys, accounts.c.kind.label("account_kind"))
+            select(
+                api_keys,
+                accounts.c.kind.label("account_kind"),
+                persons.c.roles,
+                persons.c.state.label("person_state"),
+            )
             .join(accounts, accounts.c.id == api_keys.c.account_id)
+            .join(persons, persons.c.id == api_keys.c.person, isouter=True)
             .where(api_keys.c.token_hash == token_hash)
         )
         .mappings()
@@ -58,9 +70,9 @@ def find_principal(connection: Connection, token_hash: bytes) -> Principal | Non
     if row is None:
         return None
     values = dict(row)
-    account_kind = values.pop("account_kind")
+    beside = {name: values.pop(name) for name in ("account_kind", "roles", "person_state")}
     values["token_hash"] = bytes(values["token_hash"])
-    return Principal(key=ApiKey(**values), account_kind=account_kind)
+    return Principal(key=ApiKey(**values), **beside)
 
 
 def find_api_key(
@@ -91,5 +103,14 @@ def revoke(connection: Connection, key_id: str, *, account_id: str, now: datetim
             api_keys.c.account_id == account_id,
             api_keys.c.revoked_at.is_(None),
         )
+        .values(revoked_at=now)
+    )
+
+
+def revoke_of_person(connection: Connection, person: str, *, now: datetime) -> None:
+    """End every key of a person."""
+    connection.execute(
+        update(api_keys)
+        .where(api_keys.c.person == person, api_keys.c.revoked_at.is_(None))
         .values(revoked_at=now)
     )

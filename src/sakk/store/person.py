@@ -1,6 +1,7 @@
 """Persons: rows and queries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -12,10 +13,14 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    any_,
+    func,
+    literal,
     select,
+    update,
 )
 
-from sakk.core.person import Person
+from sakk.core.person import Person, PersonState, Role
 from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
 
@@ -64,3 +69,26 @@ def list_persons(
     if ids is not None:
         statement = statement.where(persons.c.id.in_(list(ids)))
     return fetch_all(connection, statement.limit(PERSONS_MAX), Person)
+
+
+def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -> None:
+    connection.execute(update(persons).where(persons.c.id == identifier).values(dict(values)))
+
+
+def count_admins(connection: Connection, *, livemode: bool) -> int:
+    """How many admins of a mode are active."""
+    found = connection.execute(
+        select(func.count())
+        .select_from(persons)
+        .where(
+            persons.c.livemode == livemode,
+            persons.c.state == PersonState.active.value,
+            literal(Role.admin.value) == any_(persons.c.roles),
+        )
+    ).scalar_one()
+    return int(found)
+
+
+def lock_all(connection: Connection) -> None:
+    """Until this transaction ends nobody else adds or suspends persons."""
+    connection.exec_driver_sql("LOCK TABLE persons IN SHARE ROW EXCLUSIVE MODE")

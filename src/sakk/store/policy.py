@@ -134,7 +134,7 @@ _COUNTED = """
     AND NOT (p.id = ANY(%(apart)s))
     AND (k.assets = '{}' OR p.asset = ANY(k.assets))
     AND (k.networks = '{}' OR p.network = ANY(k.networks))
-    AND (k.purposes = '{}' OR 'payout' = ANY(k.purposes))
+    AND (k.purposes = '{}' OR p.purpose = ANY(k.purposes))
 """
 _BY_WHOM = {
     "account": "p.account_id = k.value",

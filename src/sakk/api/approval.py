@@ -1,0 +1,157 @@
+"""Approvals: the operator's people decide on payouts that wait for them."""
+
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from sakk.api.context import Context, Document, Listing
+from sakk.api.parameters import Identifier, ListParameters, LongText, Parameters
+from sakk.api.payout import PayoutShape
+from sakk.api.person import Code, Hash
+from sakk.api.route import Resource
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import approval as rules
+from sakk.core import payout as payout_rules
+from sakk.flow import approval as flow
+from sakk.flow.explanation import explanation
+from sakk.flow.step_up import StepUp
+from sakk.store import approval as store
+from sakk.store.page import fetch_page
+
+resource = Resource("approvals")
+
+Signature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
+
+
+class PayoutApprove(Parameters):
+    """A yes, of the content whose ``digest`` the explanation shows.
+
+    A person sends ``code``, or ``signature``: Ed25519 in hexadecimal over the explanation's
+    ``message``, which the signer checks too. The operator's key without a person sends neither.
+    """
+
+    digest: Hash | None = None
+    code: Code | None = None
+    signature: Signature | None = None
+    comment: LongText | None = None
+
+
+class PayoutReject(Parameters):
+    """Why it is not paid out; the merchant reads it."""
+
+    reason: LongText | None = None
+
+
+class ApprovalListParameters(ListParameters):
+    """Of which payout."""
+
+    payout: Identifier | None = None
+
+
+class ApprovalShape(Shape):
+    """One word on one payout. ``by``: a person, or ``operator`` for a key without one."""
+
+    id: str
+    object: Literal["approval"]
+    account: str
+    payout: str
+    verdict: rules.Verdict
+    by: str
+    key: str
+    role: str
+    method: rules.Method
+    digest: str
+    comment: str | None
+    metadata: ObjectMetadata
+    created: Created
+    livemode: Livemode
+
+
+@resource.post(
+    "/v1/payouts/{payout}/approve",
+    returns=PayoutShape,
+    operation="approve_payout",
+    operator_only=True,
+    two_steps=True,
+)
+def approve(context: Context, payout: str, body: PayoutApprove) -> Document:
+    """Approve a payout that waits; with enough approvals it is signed.
+
+    Whoever asked for it can not approve it, and nobody approves twice. One under review is decided
+    by compliance, and is the policy's next.
+    """
+    decided = flow.approve(
+        context.parts,
+        payout,
+        flow.Word(context.actor, StepUp(body.code, body.signature), body.digest, body.comment),
+        approval_id=context.object_id(rules.PREFIX),
+        livemode=context.livemode,
+    )
+    return payout_rules.public(decided, operator=True)
+
+
+@resource.post(
+    "/v1/payouts/{payout}/reject",
+    returns=PayoutShape,
+    operation="reject_payout",
+    operator_only=True,
+    two_steps=True,
+)
+def reject(context: Context, payout: str, body: PayoutReject) -> Document:
+    """Refuse a payout that waits or is under review; its money is available again."""
+    decided = flow.reject(
+        context.parts,
+        payout,
+        flow.Word(context.actor, comment=body.reason),
+        approval_id=context.object_id(rules.PREFIX),
+        livemode=context.livemode,
+    )
+    return payout_rules.public(decided, operator=True)
+
+
+class ExplanationShape(Shape):
+    """What will be signed, in words. ``decoded``: read from the bytes of a transaction.
+
+    Send ``digest`` with an approval, or sign ``message``. ``signed``: what the signer said of it.
+    """
+
+    object: Literal["explanation"]
+    payout: str
+    text: str
+    warning: str | None
+    decoded: bool
+    signed: str | None
+    awaiting_approvals: bool
+    approvals: list[ApprovalShape]
+    digest: str
+    message: str
+    livemode: Livemode
+
+
+@resource.get(
+    "/v1/payouts/{payout}/explanation",
+    returns=ExplanationShape,
+    operation="explain_payout",
+    operator_only=True,
+)
+def explain(context: Context, payout: str) -> Document:
+    """Explain what will be signed for a payout, for the person who approves it."""
+    return explanation(context.connection, payout, livemode=context.livemode)
+
+
+@resource.get(
+    "/v1/approvals", returns=Page[ApprovalShape], operation="list_approvals", operator_only=True
+)
+def list_approvals(context: Context, query: ApprovalListParameters) -> Listing:
+    """List what people said of payouts, newest first."""
+    filters = [] if query.payout is None else [store.approvals.c.payout == query.payout]
+    rows, has_more = fetch_page(
+        context.connection,
+        store.approvals,
+        rules.Approval,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+        page=query.page(),
+        filters=filters,
+    )
+    return Listing(data=[rules.public_approval(row) for row in rows], has_more=has_more)

@@ -1,0 +1,187 @@
+"""Explanations: what will be signed for a payout, in words, for the person who approves it.
+
+Addresses are shown whole: who poisons an address book counts on what is left out. When the
+transaction is built already, the words are of its bytes, not of the row that asked for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sakk.core import abi, caip, evm
+from sakk.core.approval import Approval, content_digest, public_approval, standing
+from sakk.core.money import format_decimal
+from sakk.core.network import Asset, Network
+from sakk.core.payout import Payout, approved_content, is_awaiting_approvals
+
+GWEI_DECIMALS = 9
+FRACTION_MIN = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A transaction that was built for the payout: its bytes, and the signer's words if signed."""
+
+    unsigned: bytes
+    sender: str
+    explanation: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What else is known of a payout. ``beneficiary``: the entry's name, and since when it stands.
+
+    ``paid_before``: payouts of the account to this address that were made. ``names``: of persons,
+    by id. ``version``: the number of the policy's version that judged it.
+    """
+
+    asset: Asset
+    network: Network
+    native: Asset | None
+    treasury: str | None
+    beneficiary: tuple[str, datetime] | None
+    paid_before: int
+    version: int | None
+    approvals: Sequence[Approval]
+    names: dict[str, str]
+    built: Built | None
+
+
+def explain(payout: Payout, known: Circumstances) -> dict[str, Any]:
+    """The API's object ``explanation``: the words, and what an approver sends back or signs."""
+    content = approved_content(payout)
+    decoded = None if known.built is None else _decoded(known.built, payout)
+    return {
+        "object": "explanation",
+        "payout": payout.id,
+        "text": f"{_movement(payout, known, decoded)}; {_fee(known, decoded)}; "
+        f"{_policy(payout, known)}.",
+        "warning": _warning(payout, decoded),
+        "decoded": decoded is not None,
+        "signed": None if known.built is None else known.built.explanation,
+        "awaiting_approvals": is_awaiting_approvals(payout),
+        "approvals": [public_approval(each) for each in known.approvals],
+        "digest": content_digest(content),
+        "message": content.decode(),
+        "livemode": payout.livemode,
+    }
+
+
+def grouped(units: int, decimals: int) -> str:
+    """An amount as people read it: ``1,250.00``; never rounded, at least two places if it can."""
+    text = format_decimal(units, decimals)
+    whole, _, fraction = text.partition(".")
+    kept = fraction.rstrip("0").ljust(min(FRACTION_MIN, decimals), "0")
+    shown = f"{int(whole):,}"
+    return f"{shown}.{kept}" if kept else shown
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the bytes of a transaction do: who gets how many units, and what it may cost in wei."""
+
+    contract: str | None
+    destination: str
+    units: int
+    chain_id: int
+    sender: str
+    fee_max: int
+
+
+def _decoded(built: Built, payout: Payout) -> Decoded | None:
+    """Read the bytes; None when they are no transfer of one payment."""
+    try:
+        transaction = evm.decode_unsigned(built.unsigned)
+        if transaction.to is None:
+            return None
+        contract = caip.erc20_contract(payout.asset)
+        moved = (
+            (transaction.to, transaction.value) if contract is None else _transfer(transaction.data)
+        )
+    except ValueError:
+        return None
+    return Decoded(
+        contract=None if contract is None else transaction.to,
+        destination=moved[0],
+        units=moved[1],
+        chain_id=transaction.chain_id,
+        sender=built.sender,
+        fee_max=transaction.gas_limit * transaction.max_fee_per_gas,
+    )
+
+
+def _transfer(data: bytes) -> tuple[str, int]:
+    transfer = abi.decode_transfer(data)
+    return transfer.to, transfer.amount
+
+
+def _movement(payout: Payout, known: Circumstances, decoded: Decoded | None) -> str:
+    units = payout.token_amount if decoded is None else decoded.units
+    destination = payout.destination if decoded is None else decoded.destination
+    contract = known.asset.contract if decoded is None else decoded.contract
+    what = "native coin" if contract is None else f"token {evm.checksum_address(contract)}"
+    to = [_who(known), _history(known.paid_before)]
+    source = known.treasury if decoded is None else decoded.sender
+    leaving = "the treasury" if source is None else f"treasury {evm.checksum_address(source)}"
+    return (
+        f"Send {grouped(units, known.asset.decimals)} {known.asset.symbol}"
+        f" ({what} on {known.network.name}, {known.network.network})"
+        f" to {evm.checksum_address(destination)} ({', '.join(to)}), from {leaving}"
+    )
+
+
+def _who(known: Circumstances) -> str:
+    if known.beneficiary is None:
+        return "not in the address book"
+    name, since = known.beneficiary
+    return f"beneficiary {name!r}, in the address book since {since:%Y-%m-%d}"
+
+
+def _history(paid_before: int) -> str:
+    if paid_before == 0:
+        return "never paid before"
+    return "paid once before" if paid_before == 1 else f"paid {paid_before} times before"
+
+
+def _fee(known: Circumstances, decoded: Decoded | None) -> str:
+    if decoded is None or known.native is None:
+        most = grouped(known.network.max_fee_per_gas_max, GWEI_DECIMALS)
+        return f"network fee at most {most} gwei for each unit of gas"
+    cost = grouped(decoded.fee_max, known.native.decimals)
+    return f"network fee at most {cost} {known.native.symbol}"
+
+
+def _policy(payout: Payout, known: Circumstances) -> str:
+    if payout.under_review:
+        return "screening stopped it, compliance decides first"
+    if payout.decided_at is None:
+        return "no policy has judged it yet"
+    rule = "no rule fits, so it" if payout.rule is None else f"rule {payout.rule!r}"
+    by = "no policy is in force, " if known.version is None else f"policy version {known.version}, "
+    if not payout.approvals_needed:
+        return f"{by}{rule} decided it"
+    content = content_digest(approved_content(payout))
+    given = standing(known.approvals, digest=content, role=payout.approver_role)
+    plural = "" if payout.approvals_needed == 1 else "s"
+    names = ", ".join(known.names.get(each.actor, each.actor) for each in given)
+    return (
+        f"{by}{rule} asks for {payout.approvals_needed} approval{plural} of"
+        f" {payout.approver_role}, {len(given)} given{f' by {names}' if names else ''}"
+    )
+
+
+def _warning(payout: Payout, decoded: Decoded | None) -> str | None:
+    """What the bytes do otherwise than the payout says; None when they agree."""
+    if decoded is None:
+        return None
+    said = (
+        caip.erc20_contract(payout.asset),
+        payout.destination,
+        payout.token_amount,
+        caip.chain_id(payout.network),
+    )
+    done = (decoded.contract, decoded.destination, decoded.units, decoded.chain_id)
+    if said == done:
+        return None
+    return "THE TRANSACTION DOES NOT DO WHAT THE PAYOUT SAYS. Reject it and look into it."

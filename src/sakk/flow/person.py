@@ -1,0 +1,408 @@
+"""Persons: the first two by the machine's owner, every other by two admins.
+
+Nobody but the person ever has a key of theirs: what is proposed and approved is its hash.
+"""
+
+import base64
+import os
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core.api_key import PREFIX as KEY_PREFIX
+from sakk.core.api_key import (
+    SHOWN_CHARACTERS,
+    TOKEN_RANDOM_BYTES,
+    ApiKey,
+    KeyKind,
+    format_token,
+    token_hash,
+    token_prefix,
+)
+from sakk.core.errors import (
+    ParameterInvalid,
+    PermissionDenied,
+    ResourceMissing,
+    SamePerson,
+    UnexpectedState,
+)
+from sakk.core.event import NewEvent
+from sakk.core.person import (
+    BOOTSTRAP_ADMINS,
+    PREFIX,
+    SECRET_BYTES,
+    Actor,
+    Person,
+    PersonState,
+    Role,
+    check_details,
+    check_key_hash,
+    check_public_key,
+    public_person,
+    read_roles,
+    totp_step,
+    totp_uri,
+)
+from sakk.flow.context import Parts
+from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.store import account as accounts
+from sakk.store import api_key as keys
+from sakk.store import event as events
+from sakk.store import person as store
+from sakk.store.database import among
+from sakk.store.identity import new_id
+
+STEP_UP_OF_NOTHING = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """A new person as an admin introduces them; the key's hash comes from the person."""
+
+    name: str
+    email: str
+    roles: list[str]
+    key_hash: str
+    key_last4: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A second factor in the making: the secret is shown this once."""
+
+    person: Person
+    secret: str
+    uri: str
+
+
+def new_token(*, livemode: bool) -> tuple[str, str]:
+    """A token that a person makes for themselves, and the hash that is proposed."""
+    random = os.urandom(TOKEN_RANDOM_BYTES)
+    token = format_token(KeyKind.secret, livemode=livemode, random=random)
+    return token, token_hash(token).hex()
+
+
+def bootstrap(parts: Parts, *, name: str, email: str, livemode: bool) -> tuple[Enrolment, str]:
+    """One of the first two admins, made by who has the machine: the enrolment, and the key.
+
+    Once there are two, only they add others: PermissionDenied.
+    """
+    check_details(name, email)
+    now = parts.clock()
+    token, hashed = new_token(livemode=livemode)
+    secret = _new_secret()
+    with parts.database.begin() as connection:
+        store.lock_all(connection)
+        if store.count_admins(connection, livemode=livemode) >= BOOTSTRAP_ADMINS:
+            raise PermissionDenied(
+                f"There are {BOOTSTRAP_ADMINS} admins: one of them proposes a person"
+                " (POST /v1/persons), another approves."
+            )
+        _check_email(connection, email, livemode=livemode)
+        identifier = new_id(PREFIX)
+        person = _new_person(identifier, name, email, livemode=livemode, now=now)
+        person = replace(
+            person,
+            roles=[Role.admin.value],
+            state=PersonState.active.value,
+            totp_secret=parts.secrets_vault().seal(secret, identifier),
+        )
+        store.insert(connection, person)
+        _insert_key(connection, person, hashed, token[-SHOWN_CHARACTERS:], now=now)
+        _tell(connection, person, event.PERSON_APPROVED, now=now)
+    return Enrolment(person, secret, totp_uri(secret, email)), token
+
+
+def propose(
+    parts: Parts,
+    introduction: Introduction,
+    *,
+    identifier: str,
+    actor: Actor,
+    livemode: bool,
+) -> Person:
+    """An admin introduces a person, who may do nothing until another admin approves."""
+    check_details(introduction.name, introduction.email)
+    roles = read_roles(introduction.roles)
+    check_key_hash(introduction.key_hash)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        store.lock_all(connection)
+        by = _admin(connection, actor, livemode=livemode)
+        found = store.find(connection, identifier, livemode=livemode)
+        if found is not None:
+            return found
+        _check_email(connection, introduction.email, livemode=livemode)
+        person = replace(
+            _new_person(
+                identifier, introduction.name, introduction.email, livemode=livemode, now=now
+            ),
+            proposed_by=by.id,
+            proposal={
+                "by": by.id,
+                "roles": roles,
+                "key_hash": introduction.key_hash,
+                "key_last4": introduction.key_last4,
+            },
+        )
+        store.insert(connection, person)
+        _tell(connection, person, event.PERSON_PROPOSED, now=now)
+    return person
+
+
+def propose_change(
+    parts: Parts,
+    identifier: str,
+    *,
+    actor: Actor,
+    livemode: bool,
+    roles: list[str] | None,
+    key_hash: str | None,
+    key_last4: str,
+) -> Person:
+    """An admin proposes other roles, or a new key in place of all others and the second factor.
+
+    The person goes on as before until another admin approves.
+    """
+    wanted = None if roles is None else read_roles(roles)
+    if key_hash is not None:
+        check_key_hash(key_hash)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        person = _locked(connection, identifier, livemode=livemode)
+        by = _admin(connection, actor, livemode=livemode)
+        if person.state != PersonState.active:
+            raise UnexpectedState(f"This person is {person.state}: only an active one is changed.")
+        proposal = {
+            "by": by.id,
+            "roles": wanted or person.roles,
+            "key_hash": key_hash,
+            "key_last4": key_last4,
+        }
+        store.change(connection, person.id, {"proposal": proposal})
+        person = replace(person, proposal=proposal)
+        _tell(connection, person, event.PERSON_PROPOSED, now=now)
+    return person
+
+
+def approve(
+    parts: Parts, identifier: str, *, actor: Actor, livemode: bool, step_up: StepUp
+) -> Person:
+    """Another admin approves what was proposed for a person; a fresh code is needed."""
+    count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        person = _locked(connection, identifier, livemode=livemode)
+        by = _admin(connection, actor, livemode=livemode)
+        proposal = person.proposal
+        if proposal is None or person.state == PersonState.suspended:
+            raise UnexpectedState("Nothing is proposed for this person.")
+        if by.id in (proposal["by"], person.id):
+            raise SamePerson(
+                "Neither who proposed it nor whom it is about approves it: another admin does."
+            )
+        check(parts, connection, by, step_up, message=None, now=now)
+        values: dict[str, Any] = {
+            "roles": proposal["roles"],
+            "state": PersonState.active.value,
+            "proposal": None,
+            "approved_by": by.id,
+        }
+        if proposal["key_hash"] is not None:
+            values |= {"totp_secret": None, "totp_confirmed": False, "public_key": None}
+        person = replace(person, **values)
+        if proposal["key_hash"] is not None:
+            keys.revoke_of_person(connection, person.id, now=now)
+            _insert_key(connection, person, proposal["key_hash"], proposal["key_last4"], now=now)
+        store.change(connection, person.id, values)
+        _tell(connection, person, event.PERSON_APPROVED, now=now)
+    return person
+
+
+def suspend(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> Person:
+    """An admin ends a person's keys and roles at once; nobody suspends the last admin."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        store.lock_all(connection)
+        person = _locked(connection, identifier, livemode=livemode)
+        by = _admin(connection, actor, livemode=livemode)
+        if by.id == person.id:
+            raise SamePerson("Nobody suspends themselves: another admin does.")
+        if person.state == PersonState.suspended:
+            return person
+        values: dict[str, Any] = {"state": PersonState.suspended.value, "proposal": None}
+        store.change(connection, person.id, values)
+        keys.revoke_of_person(connection, person.id, now=now)
+        person = replace(person, **values)
+        _tell(connection, person, event.PERSON_SUSPENDED, now=now)
+    return person
+
+
+def enrol(
+    parts: Parts, identifier: str, *, actor: Actor, livemode: bool, step_up: StepUp
+) -> Enrolment:
+    """A person begins a second factor; one that has one gives its code to replace it."""
+    count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
+    secret = _new_secret()
+    with parts.database.begin() as connection:
+        person = _self(connection, identifier, actor, livemode=livemode)
+        if person.totp_confirmed:
+            check(parts, connection, person, step_up, message=None, now=now)
+        values: dict[str, Any] = {
+            "totp_secret": parts.secrets_vault().seal(secret, person.id),
+            "totp_confirmed": False,
+            "totp_step": STEP_UP_OF_NOTHING,
+        }
+        store.change(connection, person.id, values)
+        person = replace(person, **values)
+    return Enrolment(person, secret, totp_uri(secret, person.email))
+
+
+def confirm(parts: Parts, identifier: str, *, actor: Actor, livemode: bool, code: str) -> Person:
+    """The first code of a new second factor puts it in force."""
+    step_up = StepUp(code=code)
+    count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        person = _self(connection, identifier, actor, livemode=livemode)
+        if person.totp_secret is None or person.totp_confirmed:
+            raise UnexpectedState("No second factor waits for its first code.")
+        secret = parts.secrets_vault().open(bytes(person.totp_secret), person.id)
+        step = totp_step(secret, code, now=now, used=person.totp_step)
+        if step is None:
+            raise ParameterInvalid(
+                "This code is wrong. Send the one that your device shows now.", param="code"
+            )
+        values: dict[str, Any] = {
+            "totp_confirmed": True,
+            "totp_step": step,
+            "totp_failures": 0,
+            "totp_locked_until": None,
+        }
+        store.change(connection, person.id, values)
+        person = replace(person, **values)
+        _tell(connection, person, event.PERSON_UPDATED, now=now)
+    return person
+
+
+def set_public_key(
+    parts: Parts,
+    identifier: str,
+    *,
+    actor: Actor,
+    livemode: bool,
+    public_key: str,
+    step_up: StepUp,
+) -> Person:
+    """A person names the key that they sign approvals with; a fresh code is needed."""
+    check_public_key(public_key)
+    count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        person = _self(connection, identifier, actor, livemode=livemode)
+        check(parts, connection, person, step_up, message=None, now=now)
+        store.change(connection, person.id, {"public_key": public_key})
+        person = replace(person, public_key=public_key)
+        _tell(connection, person, event.PERSON_UPDATED, now=now)
+    return person
+
+
+def _new_secret() -> str:
+    return base64.b32encode(os.urandom(SECRET_BYTES)).decode()
+
+
+def _new_person(identifier: str, name: str, email: str, *, livemode: bool, now: datetime) -> Person:
+    return Person(
+        id=identifier,
+        livemode=livemode,
+        name=name,
+        email=email,
+        roles=[],
+        state=PersonState.proposed.value,
+        proposal=None,
+        public_key=None,
+        totp_secret=None,
+        totp_confirmed=False,
+        totp_step=STEP_UP_OF_NOTHING,
+        totp_failures=0,
+        totp_locked_until=None,
+        proposed_by=None,
+        approved_by=None,
+        created=now,
+    )
+
+
+def _insert_key(
+    connection: Connection, person: Person, hashed: str, last4: str, *, now: datetime
+) -> None:
+    operator = accounts.find_operator(connection)
+    if operator is None:
+        raise UnexpectedState(
+            "There is no operator's account yet: `sakk accounts create NAME --operator`."
+        )
+    kind = KeyKind.secret
+    keys.insert_api_key(
+        connection,
+        ApiKey(
+            id=new_id(KEY_PREFIX),
+            account_id=operator.id,
+            livemode=person.livemode,
+            kind=kind.value,
+            name=person.name,
+            token_hash=bytes.fromhex(hashed),
+            prefix=token_prefix(kind, livemode=person.livemode),
+            last4=last4,
+            scopes=[],
+            allowed_addresses=[],
+            expires_at=None,
+            revoked_at=None,
+            created=now,
+            person=person.id,
+        ),
+    )
+
+
+def _admin(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
+    person = acting_person(connection, actor, livemode=livemode)
+    if Role.admin not in person.roles:
+        raise PermissionDenied("Only a person with the role admin may do this.")
+    return person
+
+
+def _self(connection: Connection, identifier: str, actor: Actor, *, livemode: bool) -> Person:
+    _locked(connection, identifier, livemode=livemode)
+    if actor.person != identifier:
+        raise PermissionDenied("Only the person may do this, with a key of their own.")
+    return acting_person(connection, actor, livemode=livemode)
+
+
+def _locked(connection: Connection, identifier: str, *, livemode: bool) -> Person:
+    person = store.find(connection, identifier, livemode=livemode, lock=True)
+    if person is None:
+        raise ResourceMissing(f"No such person: {identifier!r}", param="person")
+    return person
+
+
+def _check_email(connection: Connection, email: str, *, livemode: bool) -> None:
+    taken = connection.execute(
+        store.persons.select().where(
+            store.persons.c.livemode == livemode, among(store.persons.c.email, [email])
+        )
+    ).first()
+    if taken is not None:
+        raise ParameterInvalid(f"There is a person with the address {email!r}.", param="email")
+
+
+def _tell(connection: Connection, person: Person, name: str, *, now: datetime) -> None:
+    told = NewEvent(
+        account_id=None,
+        livemode=person.livemode,
+        type=name,
+        object_id=person.id,
+        object=public_person(person),
+    )
+    events.append(connection, [told], now=now)

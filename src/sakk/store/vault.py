@@ -1,0 +1,41 @@
+"""What the database holds sealed: AES-256-GCM under a key that is not in the database.
+
+A sealed value is bound to what it belongs to (a person's id): moved to another row it does not
+open.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from sakk.core.errors import Misconfigured
+
+KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Seals and opens small secrets."""
+
+    key: bytes = field(repr=False)
+
+    def seal(self, secret: str, owner: str) -> bytes:
+        """A secret for the database: a fresh nonce, the ciphertext and its tag."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + AESGCM(self.key).encrypt(nonce, secret.encode(), owner.encode())
+
+    def open(self, sealed: bytes, owner: str) -> str:
+        """The secret; Misconfigured if it was sealed with another key, or for another owner."""
+        nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        try:
+            return AESGCM(self.key).decrypt(nonce, body, owner.encode()).decode()
+        except InvalidTag:
+            raise Misconfigured(
+                f"The second factor of {owner} does not open with this machine's vault key: copy"
+                " the file that SAKK_VAULT_KEY_FILE names from where it was sealed.",
+                param="SAKK_VAULT_KEY_FILE",
+            ) from None

@@ -1,0 +1,232 @@
+"""Explanations: the words that an approver reads, of the bytes when there are some."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sakk.core import abi, evm
+from sakk.core.approval import Approval
+from sakk.core.explanation import Built, Circumstances, explain, grouped
+from sakk.core.network import Asset, Network
+from sakk.core.payout import Payout
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+BASE = "eip155:8453"
+CONTRACT = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
+USDC = f"{BASE}/erc20:{CONTRACT}"
+ACME = "0x8ba1f109551bd432803012645ac136ddd64dba72"
+TREASURY = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+GWEI = 10**9
+
+
+def asset(identifier: str, contract: str | None, symbol: str, decimals: int) -> Asset:
+    return Asset(
+        asset=identifier,
+        network=BASE,
+        contract=contract,
+        currency=symbol.lower(),
+        symbol=symbol,
+        decimals=decimals,
+        quirks=[],
+        payin_enabled=True,
+        payout_enabled=True,
+        sweep_minimum=1,
+        eip712_name=None,
+        eip712_version=None,
+        created=NOW,
+    )
+
+
+COIN = asset(f"{BASE}/slip44:60", None, "ETH", 18)
+NETWORK = Network(
+    network=BASE,
+    name="Base",
+    family="eip155",
+    livemode=True,
+    enabled=True,
+    rpc_urls=[],
+    confirmations=1,
+    block_seconds=2,
+    poll_milliseconds=1,
+    start_block=None,
+    native_asset=COIN.asset,
+    bloom="none",
+    created=NOW,
+    max_fee_per_gas_max=200 * GWEI,
+)
+PAYOUT = Payout(
+    id="po_1",
+    account_id="acct_1",
+    livemode=True,
+    amount=1_250_000_000,
+    fee=0,
+    currency="usdc",
+    decimals=6,
+    network=BASE,
+    asset=USDC,
+    token_amount=1_250_000_000,
+    destination=ACME,
+    fee_mode="sender",
+    status="screened",
+    hold="held",
+    policy_version="pol_4",
+    rule="large payouts",
+    approvals_needed=2,
+    approver_role="approver",
+    decided_at=NOW,
+    metadata={},
+    created=NOW,
+)
+KNOWN = Circumstances(
+    asset=asset(USDC, CONTRACT, "USDC", 6),
+    network=NETWORK,
+    native=COIN,
+    treasury=TREASURY,
+    beneficiary=("Acme", NOW),
+    paid_before=3,
+    version=4,
+    approvals=[],
+    names={"per_1": "Jane Doe"},
+    built=None,
+)
+
+
+def built(**changes: Any) -> Built:
+    """A transaction of a transfer, as the builder makes it."""
+    fields: dict[str, Any] = {
+        "chain_id": 8453,
+        "nonce": 1,
+        "max_priority_fee_per_gas": GWEI,
+        "max_fee_per_gas": 10 * GWEI,
+        "gas_limit": 100_000,
+        "to": CONTRACT,
+        "value": 0,
+        "data": abi.encode_transfer(ACME, 1_250_000_000),
+    }
+    transaction = evm.Transaction(**(fields | changes))
+    return Built(
+        unsigned=evm.encode_unsigned(transaction), sender=TREASURY, explanation="payout po_1"
+    )
+
+
+def test_what_an_approver_reads() -> None:
+    explained = explain(PAYOUT, KNOWN)
+    given = approval(explained["digest"])
+    assert explain(PAYOUT, replace(KNOWN, approvals=[given]))["text"] == (
+        "Send 1,250.00 USDC (token 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 on Base,"
+        " eip155:8453) to 0x8ba1f109551bD432803012645Ac136ddd64DBA72 (beneficiary 'Acme', in the"
+        " address book since 2026-01-02, paid 3 times before), from treasury"
+        " 0x70997970C51812dc3A010C7d01b50e0d17dc79C8; network fee at most 200.00 gwei for each"
+        " unit of gas; policy version 4, rule 'large payouts' asks for 2 approvals of approver,"
+        " 1 given by Jane Doe."
+    )
+    assert explained["awaiting_approvals"] is True
+    assert (explained["decoded"], explained["warning"], explained["signed"]) == (False, None, None)
+    assert explained["message"].splitlines()[0] == "sakk approval v1"
+
+
+def approval(digest: str, actor: str = "per_1") -> Approval:
+    return Approval(
+        id="apr_1",
+        account_id="acct_1",
+        livemode=True,
+        payout="po_1",
+        verdict="approve",
+        actor=actor,
+        key="key_1",
+        role="approver",
+        method="totp",
+        digest=digest,
+        public_key=None,
+        signature=None,
+        comment=None,
+        created=NOW,
+    )
+
+
+WORDS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "stranger": ({}, {"beneficiary": None, "paid_before": 0}, "(not in the address book, never"),
+    "once": ({}, {"paid_before": 1}, "paid once before"),
+    "no treasury": ({}, {"treasury": None}, "from the treasury;"),
+    "under review": ({"under_review": True}, {}, "compliance decides first."),
+    "not judged": ({"decided_at": None}, {}, "no policy has judged it yet."),
+    "no rule": (
+        {"rule": None, "approvals_needed": 1},
+        {"version": None},
+        "no policy is in force, no rule fits, so it asks for 1 approval of approver, 0 given.",
+    ),
+    "allowed": ({"approvals_needed": 0}, {}, "policy version 4, rule 'large payouts' decided it."),
+}
+
+
+@pytest.mark.parametrize(("payout", "known", "words"), WORDS.values(), ids=WORDS)
+def test_words(payout: dict[str, Any], known: dict[str, Any], words: str) -> None:
+    assert words in explain(replace(PAYOUT, **payout), replace(KNOWN, **known))["text"]
+
+
+def test_a_name_that_is_not_known_is_the_id() -> None:
+    digest = explain(PAYOUT, KNOWN)["digest"]
+    known = replace(KNOWN, approvals=[approval(digest, "operator"), approval("00")])
+    assert explain(PAYOUT, known)["text"].endswith("1 given by operator.")
+
+
+def test_bytes_are_told_as_they_are() -> None:
+    explained = explain(PAYOUT, replace(KNOWN, built=built()))
+    assert (explained["decoded"], explained["warning"]) == (True, None)
+    assert "network fee at most 0.001 ETH;" in explained["text"]
+    assert explained["signed"] == "payout po_1"
+    known = replace(KNOWN, built=built(), native=None)
+    assert "gwei for each unit" in explain(PAYOUT, known)["text"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": abi.encode_transfer(ACME, 1)},
+        {"data": abi.encode_transfer(TREASURY, 1_250_000_000)},
+        {"to": TREASURY},
+        {"chain_id": 1},
+    ],
+)
+def test_bytes_that_do_otherwise_are_shouted_about(changes: dict[str, Any]) -> None:
+    explained = explain(PAYOUT, replace(KNOWN, built=built(**changes)))
+    assert "DOES NOT DO WHAT THE PAYOUT SAYS" in explained["warning"]
+
+
+def test_native_coin() -> None:
+    payout = replace(PAYOUT, asset=COIN.asset, token_amount=5 * 10**17)
+    paid = built(to=ACME, value=5 * 10**17, data=b"")
+    explained = explain(payout, replace(KNOWN, asset=COIN, built=paid))
+    assert explained["warning"] is None
+    assert explained["text"].startswith("Send 0.50 ETH (native coin on Base, eip155:8453) to 0x8ba")
+
+
+@pytest.mark.parametrize(
+    "transaction",
+    [
+        replace(built(), unsigned=b"\x02\xff"),
+        built(data=b"\x12\x34"),
+        built(to=None),
+    ],
+    ids=["no transaction", "another call", "a new contract"],
+)
+def test_what_is_no_single_transfer_is_told_by_the_row(transaction: Built) -> None:
+    explained = explain(PAYOUT, replace(KNOWN, built=transaction))
+    assert (explained["decoded"], explained["warning"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("units", "decimals", "text"),
+    [
+        (1_250_000_000, 6, "1,250.00"),
+        (1, 6, "0.000001"),
+        (1_234_567, 0, "1,234,567"),
+        (15, 1, "1.5"),
+        (10**24, 18, "1,000,000.00"),
+        (120_000, 6, "0.12"),
+    ],
+)
+def test_amounts_are_grouped_and_never_rounded(units: int, decimals: int, text: str) -> None:
+    assert grouped(units, decimals) == text
