@@ -8,7 +8,7 @@ import pytest
 
 from sakk.store.database import open_database
 from tests.api.objects import Objects, create_objects
-from tests.api.world import Api, create_world, http, serving
+from tests.api.world import Api, create_world, free_port, http, serving
 from tests.conftest import make_template, sibling
 
 
@@ -21,8 +21,10 @@ def api(postgres_url: str) -> Iterator[Api]:
     database = open_database(sibling(postgres_url, name))
     try:
         world = create_world(database)
-        with serving(database.url) as (url, _):
-            yield Api(url=url, world=world, database=database)
+        port = free_port()
+        with serving(database.url, DOOR_PORT=str(port)) as (url, _):
+            door = f"http://127.0.0.1:{port}"
+            yield Api(url=url, world=world, database=database, door=door)
     finally:
         database.close()
         with psycopg.connect(postgres_url, autocommit=True) as admin:

@@ -1,11 +1,15 @@
 """The application as the tests run it: every route, and probes that fail, wait and die.
 
-Run by granian in a process of its own; ``DATABASE_URL`` names the test's database.
+Run by granian in a process of its own; ``DATABASE_URL`` names the test's database. Where
+``DOOR_PORT`` is set the ledger's own door answers there.
 """
 
+import asyncio
 import os
+import threading
 from typing import Annotated, Any, Literal
 
+import uvloop
 from pydantic import Field
 from sqlalchemy import text
 from starlette.types import ASGIApp
@@ -13,6 +17,7 @@ from starlette.types import ASGIApp
 from sakk.api.app import ROUTES, create_app
 from sakk.api.context import Context, Document
 from sakk.api.dependencies import ApiSettings, Dependencies
+from sakk.api.ledger_door import LedgerDoor, open_listener
 from sakk.api.parameters import Amount, Metadata, Parameters, ShortText, Strict
 from sakk.api.route import Resource
 from sakk.api.shapes import Shape
@@ -23,11 +28,12 @@ from sakk.core.posting import Posting
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.liability import make_epoch as make_liability_epoch
+from sakk.ledger.calls import OpenLedger
 from sakk.ledger.line import LocalLine
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
 from sakk.runtime.metrics import exposition
-from sakk.store.database import open_database
+from sakk.store.database import Database, open_database
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import USDC
 
@@ -130,6 +136,11 @@ def make_epoch(context: Context, body: ProbeParameters) -> Document:
     return {"id": made[unit], "seen": made}
 
 
+async def _door(ledger: OpenLedger, database: Database, settings: ApiSettings, port: int) -> None:
+    with open_listener("127.0.0.1", port) as listener:
+        await LedgerDoor(ledger.calls, database, settings).serve(listener, asyncio.Event())
+
+
 def make() -> ASGIApp:
     """The application; limits from the environment."""
     configure_logging(level="warning", form="json", role="api")
@@ -142,6 +153,10 @@ def make() -> ASGIApp:
     )
     database = open_database(os.environ["DATABASE_URL"])
     ledger = open_ledger(database.url)
+    if port := os.environ.get("DOOR_PORT"):
+        threading.Thread(
+            target=uvloop.run, args=(_door(ledger, database, settings, int(port)),), daemon=True
+        ).start()
     return create_app(
         Dependencies(
             parts=Parts(

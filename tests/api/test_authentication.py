@@ -1,9 +1,11 @@
 """Keys: who may ask, for which account, from where, how often."""
 
 import base64
+import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from sakk.api.authentication import Authenticator, client_address, read_token
 from sakk.api.limit import Limits, TokenBuckets
@@ -152,6 +154,46 @@ def test_a_revocation_is_seen_within_a_second(database: Database) -> None:
     clock.seconds += 1.0
     with pytest.raises(AuthenticationFailed, match="was revoked"):
         ask()
+
+
+def test_a_key_in_use_is_looked_up_again_beside_its_requests(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So no request waits for the database once a second; what the look-up finds counts at once."""
+    account, key_id, token = _key(database)
+    clock = Clock()
+    limits = Limits(requests_per_second=None, failures_per_minute=1, processes=1)
+    authenticator = Authenticator(database, limits, clock)
+    started: list[threading.Thread] = []
+
+    class Thread(threading.Thread):
+        def start(self) -> None:
+            started.append(self)
+            super().start()
+
+    monkeypatch.setattr("sakk.api.authentication.threading.Thread", Thread)
+
+    def at_once() -> str | None:
+        caller = authenticator.caller_at_once(
+            authorization=f"Bearer {token}", address=None, now=now()
+        )
+        return None if caller is None else caller.account_id
+
+    assert at_once() is None
+    authenticator.caller(
+        authorization=f"Bearer {token}", stripe_account=None, address=None, now=now()
+    )
+    for _ in range(3):
+        clock.seconds += 0.6
+        assert at_once() == account
+        started[-1].join()
+    assert len(started) == 3
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM api_keys WHERE id = :id"), {"id": key_id})
+    clock.seconds += 0.6
+    assert at_once() == account
+    started[-1].join()
+    assert at_once() is None
 
 
 def test_too_many_wrong_keys_from_one_address_do_not_lock_out_known_ones(

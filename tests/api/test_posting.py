@@ -4,19 +4,18 @@ import asyncio
 import json
 import time
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sakk.api import posting
-from sakk.api.app import SECURITY_HEADERS
+from sakk.api.answer import SECURITY_HEADERS
 from sakk.api.authentication import Authenticator
 from sakk.api.dependencies import ApiSettings
 from sakk.api.ledger import resource
 from sakk.api.ledger_body import BODY_BYTES_MAX
 from sakk.api.limit import Limits
-from sakk.api.posting import PostingDoor
+from sakk.api.posting import PostingDoor, Postings
 from sakk.core.account import AccountKind
 from sakk.core.api_key import ApiKey, token_hash
 from sakk.core.errors import RateLimited, SakkError, Unavailable
@@ -43,15 +42,15 @@ class Line:
         return (7).to_bytes(8, "little") + b"\0"
 
 
-def ask(line: Line, *messages: dict[str, Any]) -> tuple[int, dict[bytes, bytes], Any]:
-    """Status, headers and document of the door's answer to a body that arrives in messages."""
+def principal(token: str) -> Principal:
+    """The operator, by this key."""
     key = ApiKey(
         id="key_1",
         account_id="acct_1",
         livemode=False,
         kind="secret",
         name=None,
-        token_hash=token_hash(TOKEN),
+        token_hash=token_hash(token),
         prefix="sk_test_",
         last4="aaaa",
         scopes=[],
@@ -60,23 +59,18 @@ def ask(line: Line, *messages: dict[str, Any]) -> tuple[int, dict[bytes, bytes],
         revoked_at=None,
         created=datetime.now(UTC),
     )
+    return Principal(key=key, account_kind=AccountKind.operator)
+
+
+def ask(line: Line, *messages: dict[str, Any]) -> tuple[int, dict[bytes, bytes], Any]:
+    """Status, headers and document of the door's answer to a body that arrives in messages."""
     nothing: Any = None
     limits = Limits(requests_per_second=None, failures_per_minute=None, processes=1)
     authenticator = Authenticator(nothing, limits)
-    known = Principal(key=key, account_kind=AccountKind.operator)
-    authenticator._principals[token_hash(TOKEN)] = (time.monotonic() + 60, known)
-    pipeline: Any = SimpleNamespace(
-        authenticator=authenticator, dependencies=SimpleNamespace(settings=ApiSettings())
-    )
+    authenticator._principals[token_hash(TOKEN)] = (time.monotonic() + 60, principal(TOKEN))
     observed: list[int] = []
-    door = PostingDoor(
-        ROUTE,
-        pipeline,
-        line,
-        nothing,
-        lambda _, status: observed.append(status),
-        SECURITY_HEADERS,
-    )
+    postings = Postings(ROUTE, authenticator, ApiSettings(), nothing)
+    door = PostingDoor(postings, line, lambda _, status: observed.append(status))
     scope = {
         "type": "http",
         "headers": [

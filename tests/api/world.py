@@ -55,11 +55,12 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A running server and who may speak to it."""
+    """A running server and who may speak to it. ``door``: the ledger's own, beside it."""
 
     url: str
     world: World
     database: Database
+    door: str = ""
 
     def stripe(self, key: str | None = None, **options: Any) -> stripe.StripeClient:
         """The unmodified Stripe client, pointed here; as Alice unless told otherwise."""
@@ -164,12 +165,17 @@ def _put_network(connection: Any, name: str, *, livemode: bool) -> None:
     )
 
 
+def free_port() -> int:
+    """A port of loopback that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def serving(database_url: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run the real server on a free loopback port until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
         [

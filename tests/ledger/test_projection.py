@@ -241,6 +241,32 @@ def test_a_projector_gives_way_to_a_flood_until_it_trails_too_far(
     assert lag(database_url).events == 0
 
 
+def test_rows_of_a_busy_ledger_are_written_a_few_times_a_second(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page for the first group, one after the pause for all that came meanwhile."""
+    monkeypatch.setattr(projection, "BUSY_GROUPS", 1)
+    paused = threading.Event()
+    with closing(Projector(database_url)) as projector:
+        waits: list[float] = []
+
+        def wait(seconds: float) -> bool:
+            waits.append(seconds)
+            return paused.wait(30)
+
+        with closing(open_with_accounts(database_url, on_append=projector.wake)) as ledger:
+            wait_projected(database_url)
+            monkeypatch.setattr(projector._closing, "wait", wait)
+            for k in range(5):
+                ledger.create_transfers([move(10 + k)])
+            while not waits:
+                time.sleep(0.001)
+            assert 0 <= waits[0] <= projection.PACE_SECONDS
+            assert lag(database_url).events >= 4
+            paused.set()
+            wait_projected(database_url)
+
+
 def test_a_long_lag_is_reckoned_from_its_beginning(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,16 @@ log = structlog.get_logger("sakk.api")
 
 RETRY_AFTER_SECONDS = 1
 
+# Pages of the console and the checkout set their own; these are for JSON that no page embeds.
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+
 
 def encode(document: Any) -> bytes:
     """A document as JSON; whole numbers of any size stay exact."""

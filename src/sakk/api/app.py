@@ -11,7 +11,6 @@ import structlog
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
 from fastapi import Response as HttpResponse
-from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,17 +38,18 @@ from sakk.api import (
     transfer,
     webhook,
 )
+from sakk.api.answer import SECURITY_HEADERS, refusal
 from sakk.api.answer import headers as answer_headers
-from sakk.api.answer import refusal
 from sakk.api.claim import BODY_BYTES_MAX as CLAIM_BYTES_MAX
 from sakk.api.claim import PATH as CLAIM_PATH
 from sakk.api.claim import ClaimDoor
 from sakk.api.dependencies import REQUESTS_WAITING_MAX, ApiSettings, Dependencies
 from sakk.api.health import health_routes
 from sakk.api.limit import Limits
+from sakk.api.observation import observer
 from sakk.api.openapi import openapi_document
 from sakk.api.pipeline import Pipeline, Request
-from sakk.api.posting import PostingDoor
+from sakk.api.posting import PostingDoor, Postings
 from sakk.api.route import Kind, Resource, Route, scopes
 from sakk.core.errors import (
     BodyTooLarge,
@@ -68,13 +68,6 @@ BODY_SECONDS_MAX = 30.0
 
 T = TypeVar("T")
 Endpoint = Callable[[HttpRequest], Awaitable[HttpResponse]]
-
-requests_total = Counter(
-    "sakk_api_requests_total", "Requests answered.", ["method", "route", "status"]
-)
-request_seconds = Histogram(
-    "sakk_api_request_seconds", "From a request's head to its answer.", ["method", "route"]
-)
 
 RESOURCES: tuple[Resource, ...] = (
     account.resource,
@@ -104,16 +97,6 @@ RESOURCES: tuple[Resource, ...] = (
     ledger_history.resource,
 )
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)
-
-# Pages of the console and the checkout set their own; these are for JSON that no page embeds.
-SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-)
 
 
 def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> ASGIApp:
@@ -263,7 +246,7 @@ def _claim_endpoint(gate: Gate, door: ClaimDoor) -> Endpoint:
 
 def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
     settings = pipeline.dependencies.settings
-    seconds = request_seconds.labels(route.method, route.path)
+    observe = observer(route.method, route.path)
     outside = route.kind in (Kind.two_steps, Kind.inquiry)
 
     async def endpoint(request: HttpRequest) -> HttpResponse:
@@ -277,8 +260,7 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
             answer = await gate.run(
                 request, lambda: pipeline.answer(route, arrived), outside=outside
             )
-        seconds.observe(time.perf_counter() - began)
-        requests_total.labels(route.method, route.path, answer.status).inc()
+        observe(time.perf_counter() - began, answer.status)
         return _response(answer)
 
     return endpoint
@@ -287,16 +269,8 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
 def _posting_door(gate: Gate, pipeline: Pipeline, route: Route) -> ASGIApp:
     line = pipeline.dependencies.line
     assert line is not None, "this process was wired without a line to the ledger"
-    seconds = request_seconds.labels(route.method, route.path)
-    answered: dict[int, Counter] = {}
-
-    def observe(took: float, status: int) -> None:
-        seconds.observe(took)
-        if status not in answered:
-            answered[status] = requests_total.labels(route.method, route.path, status)
-        answered[status].inc()
-
-    return PostingDoor(route, pipeline, line, gate.beside, observe, SECURITY_HEADERS)
+    postings = Postings(route, pipeline.authenticator, pipeline.dependencies.settings, gate.beside)
+    return PostingDoor(postings, line, observer(route.method, route.path))
 
 
 def _plain(gate: Gate, respond: Callable[[], HttpResponse]) -> Endpoint:

@@ -10,11 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from sqlalchemy.exc import DBAPIError
+
 from sakk.api.context import Caller
 from sakk.api.limit import Limits
 from sakk.core.account import AccountKind
 from sakk.core.api_key import check_usable, is_token, token_hash
-from sakk.core.errors import AccountInvalid, AuthenticationFailed
+from sakk.core.errors import AccountInvalid, AuthenticationFailed, SakkError
 from sakk.core.person import PersonState
 from sakk.store import account as account_store
 from sakk.store import api_key as api_key_store
@@ -38,6 +40,7 @@ class Authenticator:
         self._clock = clock
         self._principals: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
         self._accounts: OrderedDict[str, float] = OrderedDict()
+        self._refreshing: set[bytes] = set()
         self._lock = threading.Lock()
 
     def caller(
@@ -51,7 +54,7 @@ class Authenticator:
         """Who asks; raises AuthenticationFailed, AccountInvalid, RateLimited."""
         token = read_token(authorization)
         hashed = token_hash(token)
-        principal = self._remembered(hashed) or self._looked_up(token, hashed, address)
+        principal = self._remembered(token, hashed) or self._looked_up(token, hashed, address)
         _check_usable(principal, now=now, address=address)
         account_id = principal.key.account_id
         if stripe_account is not None and stripe_account != account_id:
@@ -63,16 +66,38 @@ class Authenticator:
         self, *, authorization: str | None, address: str | None, now: datetime
     ) -> Caller | None:
         """Who asks for itself, without the database: None when it must be asked."""
-        principal = self._remembered(token_hash(read_token(authorization)))
+        token = read_token(authorization)
+        principal = self._remembered(token, token_hash(token))
         if principal is None:
             return None
         _check_usable(principal, now=now, address=address)
         return _caller(principal, principal.key.account_id)
 
-    def _remembered(self, hashed: bytes) -> Principal | None:
+    def _remembered(self, token: str, hashed: bytes) -> Principal | None:
+        """What was found a moment ago. A key in use is looked up again beside its requests, so
+        that not all of them wait for it at once."""
         with self._lock:
             until, principal = self._principals.get(hashed, (0.0, None))
-        return principal if until > self._clock() else None
+            left = until - self._clock()
+            refreshes = 0 < left < CACHE_SECONDS / 2 and hashed not in self._refreshing
+            if refreshes:
+                self._refreshing.add(hashed)
+        if refreshes:
+            threading.Thread(target=self._refresh, args=(token, hashed), daemon=True).start()
+        return principal if left > 0 else None
+
+    def _refresh(self, token: str, hashed: bytes) -> None:
+        try:
+            self._looked_up(token, hashed, None)
+        except AuthenticationFailed:
+            with self._lock:
+                self._principals.pop(hashed, None)
+        except (SakkError, DBAPIError):
+            # The database is away: the key is asked for again when its moment is over.
+            pass
+        finally:
+            with self._lock:
+                self._refreshing.discard(hashed)
 
     def _looked_up(self, token: str, hashed: bytes, address: str | None) -> Principal:
         self._limits.check_failures(address)

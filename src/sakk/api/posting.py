@@ -1,22 +1,24 @@
-"""The ledger's door: plain ASGI beside the framework, from a request's body to the ledger and back.
+"""The ledger's door: from a request to records for the ledger, and from its results to an answer.
 
-One event loop reads the body, hands its records to the ledger's line, and words the results; no
-thread and no query stands between. What arrives in one turn of the loop reaches the ledger in one
-frame. Idempotency is by the ids in the body, so an ``Idempotency-Key`` needs no storage. The rate
-limit of a key does not count here: what holds this door back is the ledger's own queue.
+``Postings`` knows one route, whichever server carries it: ``PostingDoor`` is that server's ASGI
+beside the framework in the API's processes, ``sakk.api.ledger_door`` the ledger's own. One event
+loop reads the body, hands its records to the ledger, and words the results; no thread and no query
+stands between. Idempotency is by the ids in the body, so an ``Idempotency-Key`` needs no storage.
+The rate limit of a key does not count here: what holds this door back is the ledger's own queue.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
+from sakk.api.answer import SECURITY_HEADERS, refusal
 from sakk.api.answer import headers as answer_headers
-from sakk.api.answer import refusal
-from sakk.api.authentication import client_address
+from sakk.api.authentication import Authenticator, client_address
 from sakk.api.context import Caller
+from sakk.api.dependencies import ApiSettings
 from sakk.api.ledger_body import (
     BODY_BYTES_MAX,
     RESULTS,
@@ -26,7 +28,8 @@ from sakk.api.ledger_body import (
     read_the_long_way,
     show_id,
 )
-from sakk.api.pipeline import Pipeline, check_permitted
+from sakk.api.observation import Observe
+from sakk.api.pipeline import check_permitted
 from sakk.api.route import Route
 from sakk.core.errors import BodyTooLarge, InvalidRequest, ParameterUnknown
 from sakk.core.ledger import shown_id
@@ -43,35 +46,107 @@ BODY_SECONDS_MAX = 30.0
 OPS = {"accounts": Op.create_accounts, "transfers": Op.create_transfers}
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
-# Seconds and status of each answer.
-Observe = Callable[[float, int], None]
 
 
-class PostingDoor:
-    """One route of postings, as an ASGI application that needs no envelope around it.
+class Head(NamedTuple):
+    """What stands before a body. Header names are in lower case."""
 
-    ``headers``: what stands on every answer besides its own.
+    headers: dict[bytes, bytes]
+    query: bytes
+    peer: str | None
+
+    def text(self, name: bytes) -> str | None:
+        """A header's value."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+class Postings:
+    """One route of postings: who may post, and what a body says.
+
+    Each question has a short way, which answers at once or None, and a long one. All raise what
+    the caller is told.
     """
 
     def __init__(
         self,
         route: Route,
-        pipeline: Pipeline,
-        line: Line,
+        authenticator: Authenticator,
+        settings: ApiSettings,
         in_thread: InThread,
-        observe: Observe,
-        headers: Sequence[tuple[bytes, bytes]],
     ) -> None:
-        self._route = route
         noun: Any = route.handler()
         assert isinstance(noun, Noun), "a posting's handler says which noun it is"
+        self.route = route
+        self.settings = settings
         self._noun = noun
-        self._authenticator = pipeline.authenticator
-        self._settings = pipeline.dependencies.settings
-        self._line = line
+        self._authenticator = authenticator
         self._in_thread = in_thread
+        self.op = OPS[noun.name]
+
+    def admit_at_once(self, head: Head) -> Caller | None:
+        """Who posts, where that is remembered."""
+        caller = None
+        if b"stripe-account" not in head.headers:
+            caller = self._authenticator.caller_at_once(
+                authorization=head.text(b"authorization"),
+                address=self._address(head),
+                now=wall_clock(),
+            )
+        return None if caller is None else self._permitted(head, caller)
+
+    async def admit(self, head: Head) -> Caller:
+        """Who posts, by the database."""
+        caller = await self._in_thread(
+            lambda: self._authenticator.caller(
+                authorization=head.text(b"authorization"),
+                stripe_account=head.text(b"stripe-account"),
+                address=self._address(head),
+                now=wall_clock(),
+            )
+        )
+        assert isinstance(caller, Caller)
+        return self._permitted(head, caller)
+
+    def read_at_once(self, head: Head, body: bytes, *, livemode: bool) -> Posting | None:
+        """A body of records or of JSON in the usual spelling, or one that is short."""
+        media_type = head.text(b"content-type")
+        found = read_at_once(self._noun, body, media_type, livemode=livemode)
+        if found is None and len(body) <= INLINE_BYTES_MAX:
+            return read_the_long_way(self._noun, body, media_type, livemode=livemode)
+        return found
+
+    async def read(self, head: Head, body: bytes, *, livemode: bool) -> Posting:
+        """Any body."""
+        media_type = head.text(b"content-type")
+        found = await self._in_thread(
+            lambda: read_the_long_way(self._noun, body, media_type, livemode=livemode)
+        )
+        assert isinstance(found, Posting)
+        return found
+
+    def _address(self, head: Head) -> str | None:
+        return client_address(
+            head.peer, head.text(b"x-forwarded-for"), self.settings.trusted_proxies
+        )
+
+    def _permitted(self, head: Head, caller: Caller) -> Caller:
+        check_permitted(self.route, caller)
+        if head.query:
+            raise ParameterUnknown(
+                "This endpoint has no parameters in its URL. Send them in the body.",
+                param=head.query.partition(b"=")[0].decode("latin-1"),
+            )
+        return caller
+
+
+class PostingDoor:
+    """One route of postings, as an ASGI application that needs no envelope around it."""
+
+    def __init__(self, postings: Postings, line: Line, observe: Observe) -> None:
+        self._postings = postings
+        self._line = line
         self._observe = observe
-        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -81,67 +156,28 @@ class PostingDoor:
             media_type, body = await self._answer(scope, receive)
             headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
         except Exception as error:
-            answer = refusal(error, request_id=identifier, public_url=self._settings.public_url)
+            public_url = self._postings.settings.public_url
+            answer = refusal(error, request_id=identifier, public_url=public_url)
             status, headers, body = answer.status, answer_headers(answer), answer.body
         headers.append((b"request-id", identifier.encode()))
-        headers.extend(self._headers)
+        headers.extend(SECURITY_HEADERS)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         self._observe(time.perf_counter() - began, status)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bytes]:
         """The answer's media type and body; raises what the caller is told."""
-        headers = dict(scope["headers"])
-        caller = await self._caller(scope, headers)
-        check_permitted(self._route, caller)
-        if scope["query_string"]:
-            raise ParameterUnknown(
-                "This endpoint has no parameters in its URL. Send them in the body.",
-                param=scope["query_string"].partition(b"=")[0].decode("latin-1"),
-            )
-        body = await read_whole(receive, headers.get(b"content-length"))
-        livemode = caller.key.livemode
-        posting = await self._read(body, _text(headers, b"content-type"), livemode=livemode)
-        results = await self._line.ask(OPS[posting.noun.name], posting.records)
-        return worded(posting, results, livemode=livemode)
-
-    async def _read(self, body: bytes, media_type: str | None, *, livemode: bool) -> Posting:
-        found = read_at_once(self._noun, body, media_type, livemode=livemode)
-        if found is None and len(body) <= INLINE_BYTES_MAX:
-            found = read_the_long_way(self._noun, body, media_type, livemode=livemode)
-        elif found is None:
-            found = await self._in_thread(
-                lambda: read_the_long_way(self._noun, body, media_type, livemode=livemode)
-            )
-        assert isinstance(found, Posting)
-        return found
-
-    async def _caller(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
-        now = wall_clock()
+        postings = self._postings
         client = scope["client"]
-        address = client_address(
-            client[0] if client else None,
-            _text(headers, b"x-forwarded-for"),
-            self._settings.trusted_proxies,
-        )
-        authorization = _text(headers, b"authorization")
-        stripe_account = _text(headers, b"stripe-account")
-        if stripe_account is None:
-            known = self._authenticator.caller_at_once(
-                authorization=authorization, address=address, now=now
-            )
-            if known is not None:
-                return known
-        caller = await self._in_thread(
-            lambda: self._authenticator.caller(
-                authorization=authorization,
-                stripe_account=stripe_account,
-                address=address,
-                now=now,
-            )
-        )
-        assert isinstance(caller, Caller)
-        return caller
+        head = Head(dict(scope["headers"]), scope["query_string"], client[0] if client else None)
+        caller = postings.admit_at_once(head) or await postings.admit(head)
+        body = await read_whole(receive, head.headers.get(b"content-length"))
+        livemode = caller.key.livemode
+        posting = postings.read_at_once(head, body, livemode=livemode)
+        if posting is None:
+            posting = await postings.read(head, body, livemode=livemode)
+        results = await self._line.ask(postings.op, posting.records)
+        return worded(posting, results, livemode=livemode)
 
 
 def worded(posting: Posting, results: bytes, *, livemode: bool) -> tuple[bytes, bytes]:
@@ -191,8 +227,3 @@ async def _chunk(receive: Receive) -> tuple[bytes, bool]:
 
 def _too_large() -> BodyTooLarge:
     return BodyTooLarge(f"The body is larger than {BODY_BYTES_MAX} bytes. Send less at once.")
-
-
-def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
-    value = headers.get(name)
-    return None if value is None else value.decode("latin-1")

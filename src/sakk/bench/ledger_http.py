@@ -16,6 +16,7 @@ from typing import Any
 from sakk.bench.figures import WrongResult, cost, rate, times
 from sakk.bench.flood import Flood, flood, prepare
 from sakk.bench.stack import Stack, spent
+from sakk.ledger.projection import lag, wait_projected
 
 LEDGER = 700
 AMOUNT = 3
@@ -26,7 +27,6 @@ RECORDS = "application/vnd.sakk.ledger-records"
 TRANSFERS, LOOKUP = "/v1/ledger/transfers", "/v1/ledger/accounts/lookup"
 RESULT_SIZE = 9
 CATCH_UP_SECONDS_MAX = 120.0
-LOOK_SECONDS = 0.2
 
 Say = Callable[[str], None]
 
@@ -54,98 +54,183 @@ class Target:
         return self.accounts[self._next % count], self.accounts[(7 * self._next + 1) % count]
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A way to the ledger. ``nothing``: method and path of its own no-op, with the same key."""
+
+    prefix: str
+    address: str
+    nothing: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one door was asked in one repeat."""
+
+    door: Door
+    name: str
+    batch: int
+    flood: Flood
+    cpu: dict[str, float]
+    # Seconds from the last answer until its rows were written, and how far they trailed then.
+    rows_seconds: float
+    rows_behind: int
+
+    @property
+    def transfers(self) -> int:
+        return len(self.flood.milliseconds) * self.batch
+
+
+def doors(stack: Stack) -> tuple[Door, Door]:
+    """The ledger's own, and the API's."""
+    return (
+        Door("http", stack.description["ledger"], ("OPTIONS", TRANSFERS)),
+        Door("http_api", stack.api, ("GET", "/healthz")),
+    )
+
+
 def run(stack: Stack, *, repeats: int = 5, say: Say = lambda _: None) -> list[dict[str, Any]]:
-    """All of the door's figures in one go, verified; lines of ``sakk bench``'s results."""
+    """Both doors' figures in one go, verified; lines of ``sakk bench``'s results.
+
+    Each load begins when the rows of the one before it are written, so that none is slowed by
+    another's.
+    """
     target = open_accounts(stack, ACCOUNTS)
-    loads: dict[str, list[Flood]] = {}
-    costs: list[dict[str, float]] = []
+    loads: list[Load] = []
     for number in range(repeats + 1):
-        say("warming up" if number == 0 else f"repeat {number}: the door")
-        before = stack.cpu_seconds()
-        measured = {
-            "noop": no_op(target, requests=4_000, connections=64),
-            "single": singles(target, requests=6_000, connections=64),
-            "json_100": json_batches(target, batch=100, requests=600, connections=8),
-            "json_1000": json_batches(target, batch=1_000, requests=150, connections=4),
-            "binary_1000": record_batches(target, batch=1_000, requests=300, connections=4),
-        }
-        if number:
-            costs.append(spent(before, stack.cpu_seconds()))
-            for name, load in measured.items():
-                loads.setdefault(name, []).append(load)
+        for door in doors(stack):
+            say("warming up" if number == 0 else f"repeat {number}: {door.prefix}")
+            done = list(_loads(target, door))
+            loads += done if number else []
     check(target)
-    return _results(loads, costs, repeats)
+    return [line for door in doors(stack) for line in _results(door, loads)]
 
 
-def _results(
-    loads: dict[str, list[Flood]], costs: list[dict[str, float]], repeats: int
-) -> list[dict[str, Any]]:
-    single = [load.rate for load in loads["single"]]
-    latencies = [each for load in loads["single"] for each in load.milliseconds]
+def _loads(target: Target, door: Door) -> Iterator[Load]:
+    plan: tuple[tuple[str, int, Callable[[], Flood]], ...] = (
+        ("noop", 1, lambda: no_op(target, door, requests=8_000, connections=64)),
+        ("single", 1, lambda: singles(target, door, requests=10_000, connections=64)),
+        ("json_100", 100, lambda: json_batches(target, door, 100, requests=600, connections=8)),
+        ("json_1000", 1_000, lambda: json_batches(target, door, 1_000, requests=150)),
+        ("binary_1000", 1_000, lambda: record_batches(target, door, 1_000, requests=300)),
+    )
+    for name, batch, flooded in plan:
+        before = target.stack.cpu_seconds()
+        flood = flooded()
+        cpu = spent(before, target.stack.cpu_seconds())
+        behind = lag(target.stack.description["database_url"]).events
+        yield Load(door, name, batch, flood, cpu, await_projection(target), behind)
+
+
+def _results(door: Door, loads: list[Load]) -> list[dict[str, Any]]:
+    by_name: dict[str, list[Load]] = {}
+    for load in loads:
+        if load.door == door:
+            by_name.setdefault(load.name, []).append(load)
+    repeats = len(by_name["single"])
+    rates = {
+        name: [load.transfers / load.flood.seconds for load in found]
+        for name, found in by_name.items()
+    }
+    binary = by_name["binary_1000"]
     return [
-        rate(
-            "http_single_64",
-            "transfers/s",
-            single,
-            baselines=[load.rate for load in loads["noop"]],
+        rate(f"{door.prefix}_noop_64", "requests/s", rates["noop"]),
+        rate(f"{door.prefix}_single_64", "transfers/s", rates["single"], baselines=rates["noop"]),
+        times(
+            f"{door.prefix}_single_64_latency",
+            [each for load in by_name["single"] for each in load.flood.milliseconds],
+            repeats=repeats,
         ),
-        times("http_single_64_latency", latencies, repeats=repeats),
         *(
-            rate(
-                f"http_{name}",
-                "transfers/s",
-                [load.rate * int(name.rpartition("_")[2]) for load in loads[name]],
-                baselines=single,
-            )
+            rate(f"{door.prefix}_{name}", "transfers/s", rates[name], baselines=rates["single"])
             for name in ("json_100", "json_1000", "binary_1000")
         ),
+        rate(
+            f"{door.prefix}_binary_1000_with_rows",
+            "transfers/s",
+            [load.transfers / (load.flood.seconds + load.rows_seconds) for load in binary],
+            baselines=rates["binary_1000"],
+        ),
+        cost(
+            f"{door.prefix}_binary_1000_rows_behind",
+            "transfers",
+            [float(load.rows_behind) for load in binary],
+        ),
         *(
-            cost(f"http_cpu_{name}", "s/repeat", [each.get(name, 0.0) for each in costs])
-            for name in ("api", "ledger", "postgres")
+            cost(
+                f"{door.prefix}_{name}_cpu_{part}",
+                "us/transfer",
+                [1e6 * _cpu(load, part) / load.transfers for load in by_name[name]],
+            )
+            for name in ("single", "binary_1000")
+            for part in ("api", "ledger", "postgres", "client")
         ),
     ]
+
+
+def _cpu(load: Load, part: str) -> float:
+    """CPU seconds of a part of the stack, or of this process."""
+    return load.flood.client_cpu_seconds if part == "client" else load.cpu.get(part, 0.0)
 
 
 def open_accounts(stack: Stack, count: int) -> Target:
     """New accounts in a ledger of the operator's own."""
     target = Target(stack, [new_id() for _ in range(count)])
     requests = [
-        _post(target, "/v1/ledger/accounts", {"accounts": [_account(each) for each in part]})
+        _post(
+            target,
+            stack.api,
+            "/v1/ledger/accounts",
+            {"accounts": [_account(each) for each in part]},
+        )
         for part in _parts(target.accounts)
     ]
-    _flood(target, iter(requests), 1, _expect(b'"created"', min(count, BATCH_MAX), at_most=True))
+    answered = _expect(b'"created"', min(count, BATCH_MAX), at_most=True)
+    flood(stack.api, iter(requests), connections=1, answered=answered)
     return target
 
 
-def no_op(target: Target, *, requests: int, connections: int) -> Flood:
+def no_op(target: Target, door: Door, *, requests: int, connections: int) -> Flood:
     """The server's own route that does nothing, by the same client."""
-    request = prepare(target.stack.api, "GET", "/healthz", target.headers)
-    return _flood(target, (request for _ in range(requests)), connections, _expect(b'"ok"', 1))
+    method, path = door.nothing
+    request = prepare(door.address, method, path, target.headers)
+    return flood(door.address, (request for _ in range(requests)), connections=connections)
 
 
-def singles(target: Target, *, requests: int, connections: int) -> Flood:
+def singles(target: Target, door: Door, *, requests: int, connections: int) -> Flood:
     """One transfer a request."""
-    made = [_post(target, TRANSFERS, _transfer(target)) for _ in range(requests)]
+    made = [_post(target, door.address, TRANSFERS, _transfer(target)) for _ in range(requests)]
     target.transfers += requests
-    return _flood(target, iter(made), connections, _expect(b'"created"', 1))
+    answered = _expect(b'"created"', 1)
+    return flood(door.address, iter(made), connections=connections, answered=answered)
 
 
-def json_batches(target: Target, *, batch: int, requests: int, connections: int) -> Flood:
+def json_batches(
+    target: Target, door: Door, batch: int, *, requests: int, connections: int = 4
+) -> Flood:
     """Batches in JSON."""
     made = [
-        _post(target, TRANSFERS, {"transfers": [_transfer(target) for _ in range(batch)]})
+        _post(
+            target,
+            door.address,
+            TRANSFERS,
+            {"transfers": [_transfer(target) for _ in range(batch)]},
+        )
         for _ in range(requests)
     ]
     target.transfers += requests * batch
-    return _flood(target, iter(made), connections, _expect(b'"created"', batch))
+    answered = _expect(b'"created"', batch)
+    return flood(door.address, iter(made), connections=connections, answered=answered)
 
 
-def record_batches(target: Target, *, batch: int, requests: int, connections: int) -> Flood:
+def record_batches(
+    target: Target, door: Door, batch: int, *, requests: int, connections: int = 4
+) -> Flood:
     """Batches in records of 128 bytes."""
     headers = target.headers | {"Content-Type": RECORDS}
     made = [
         prepare(
-            target.stack.api,
+            door.address,
             "POST",
             TRANSFERS,
             headers,
@@ -154,12 +239,13 @@ def record_batches(target: Target, *, batch: int, requests: int, connections: in
         for _ in range(requests)
     ]
     target.transfers += requests * batch
+    created = bytes(batch)
 
     def all_created(body: bytes) -> None:
-        if len(body) != RESULT_SIZE * batch or any(body[8 * batch :]):
+        if len(body) != RESULT_SIZE * batch or body[8 * batch :] != created:
             raise WrongResult("a batch of records was not created whole")
 
-    return _flood(target, iter(made), connections, all_created)
+    return flood(door.address, iter(made), connections=connections, answered=all_created)
 
 
 def check(target: Target) -> None:
@@ -172,10 +258,10 @@ def check(target: Target) -> None:
             totals[1] += account["credits_posted"]
 
     requests = [
-        _post(target, LOOKUP, {"ids": [each.hex() for each in part]})
+        _post(target, target.stack.api, LOOKUP, {"ids": [each.hex() for each in part]})
         for part in _parts(target.accounts)
     ]
-    _flood(target, iter(requests), 1, add)
+    flood(target.stack.api, iter(requests), connections=1, answered=add)
     wanted = AMOUNT * target.transfers
     if totals != [wanted, wanted]:
         raise WrongResult(f"{target.transfers} transfers acknowledged, totals are {totals}")
@@ -186,18 +272,7 @@ def check(target: Target) -> None:
 def await_projection(target: Target) -> float:
     """Wait until the rows have caught up with the ledger; the seconds that it took."""
     began = time.monotonic()
-    last: list[int] = []
-    request = _post(target, "/v1/ledger/accounts", _account(new_id()))
-    _flood(target, iter([request]), 1, lambda body: last.append(json.loads(body)["timestamp"]))
-    path = f"/v1/ledger/accounts/{target.accounts[0].hex()}/balance"
-    look = prepare(target.stack.api, "GET", path, target.headers)
-    reached: list[int] = [0]
-    while reached[0] < last[0]:
-        if time.monotonic() - began > CATCH_UP_SECONDS_MAX:
-            raise WrongResult(f"the projection trails by {last[0] - reached[0]} ns")
-        time.sleep(LOOK_SECONDS)
-        _flood(target, iter([look]), 1, lambda body: reached.append(json.loads(body)["as_of"]))
-        del reached[0]
+    wait_projected(target.stack.description["database_url"], seconds_max=CATCH_UP_SECONDS_MAX)
     return time.monotonic() - began
 
 
@@ -236,15 +311,9 @@ def _parts(accounts: list[bytes]) -> Iterator[list[bytes]]:
         yield accounts[start : start + BATCH_MAX]
 
 
-def _post(target: Target, path: str, document: dict[str, Any]) -> bytes:
+def _post(target: Target, address: str, path: str, document: dict[str, Any]) -> bytes:
     body = json.dumps(document, separators=(",", ":")).encode()
-    return prepare(target.stack.api, "POST", path, target.headers, body)
-
-
-def _flood(
-    target: Target, requests: Iterator[bytes], connections: int, answered: Callable[[bytes], None]
-) -> Flood:
-    return flood(target.stack.api, requests, connections=connections, answered=answered)
+    return prepare(address, "POST", path, target.headers, body)
 
 
 def _expect(word: bytes, count: int, *, at_most: bool = False) -> Callable[[bytes], None]:

@@ -15,6 +15,7 @@ SakkError
 │   ├── RouteUnknown          404  no such URL
 │   ├── MethodNotAllowed      405
 │   ├── BodyTooLarge          413
+│   ├── HeadTooLarge          431
 │   └── MediaTypeUnsupported  415
 ├── IdempotencyMismatch       400
 ├── IdempotencyInProgress     409
@@ -182,6 +183,16 @@ class BodyTooLarge(InvalidRequest):
 
     code = "body_too_large"
     status = 413
+
+
+class HeadTooLarge(InvalidRequest):
+    """The request's headers are larger than the server reads.
+
+    Send fewer headers, or shorter ones.
+    """
+
+    code = "head_too_large"
+    status = 431
 
 
 class MediaTypeUnsupported(InvalidRequest):

@@ -39,6 +39,10 @@ RETRY_SECONDS = 0.5
 FLOOD_EVENTS = 1_024
 GIVE_WAY_SECONDS = 0.02
 GIVE_WAY_EVENTS_MAX = 500_000
+# A page costs PostgreSQL as much as hundreds of rows: while groups come one after another, a page
+# is written a few times a second, and not after each.
+BUSY_GROUPS = 4
+PACE_SECONDS = 0.2
 MEASURE_SECONDS = 0.2
 PARTITION_RETRY_SECONDS = 60.0
 PARTITION_AHEAD_NS = 7 * 86_400 * 1_000_000_000
@@ -200,6 +204,7 @@ class Projector:
         self.failure: Exception | None = None
         self.sequence = 0
         self._appended = 0
+        self._groups = 0
         self._not_behind = 0
         self._measured_at = 0.0
         self._wake = threading.Event()
@@ -212,6 +217,7 @@ class Projector:
     def wake(self, events: int) -> None:
         """A row with so many events was appended to the journal. Called by its writer alone."""
         self._appended += events
+        self._groups += 1
         self._wake.set()
 
     def lag_events(self) -> int:
@@ -243,11 +249,15 @@ class Projector:
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
         outside, book = DatabaseRows(connection), new_book(self._shard)
         self._measure(connection, self._appended, at_rest=False)
+        groups, written_at = 0, 0.0
         while not self._closing.is_set():
+            if self._groups - groups >= BUSY_GROUPS:
+                self._closing.wait(max(0.0, written_at + PACE_SECONDS - time.monotonic()))
             self._give_way()
             self._wake.clear()
-            appended = self._appended
+            appended, groups = self._appended, self._groups
             moved = run(project(outside, book))
+            written_at = time.monotonic()
             self.sequence = max(self.sequence, book.sequence)
             self._measure(connection, appended, at_rest=not moved)
             if not moved:

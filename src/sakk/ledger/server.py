@@ -39,9 +39,14 @@ DRAIN_SECONDS_MAX = 10.0
 
 def serve_ledger(ledger: OpenLedger, address: str | Path, stop: threading.Event) -> None:
     """Answer connections until ``stop`` is set or the ledger stops; calls under way finish."""
+    asyncio.run(answer_calls(ledger, address, stop))
+
+
+async def answer_calls(ledger: OpenLedger, address: str | Path, stop: threading.Event) -> None:
+    """The same, in an event loop that runs already."""
     listener = _listen(str(address))
     with listener:
-        asyncio.run(_Server(ledger).serve(listener, stop))
+        await _Server(ledger).serve(listener, stop)
     if not str(address).startswith(TCP):
         Path(address).unlink(missing_ok=True)
 

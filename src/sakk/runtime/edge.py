@@ -9,14 +9,14 @@ from granian.constants import Interfaces
 from starlette.types import ASGIApp
 
 from sakk.api.app import create_app
-from sakk.api.dependencies import ApiSettings, Dependencies
+from sakk.api.dependencies import Dependencies
 from sakk.ledger.line import RemoteLine
 from sakk.runtime.metrics import announce_role, exposition
 from sakk.runtime.place import ledger_address
 from sakk.runtime.process import die_with_parent, exempt_from_collection, report_ready
 from sakk.runtime.settings import Settings, load_settings
 from sakk.runtime.start import begin_process
-from sakk.runtime.wiring import open_parts
+from sakk.runtime.wiring import api_settings, open_parts
 
 READY_POLL_SECONDS = 0.02
 BACKLOG = 2_048
@@ -46,17 +46,10 @@ def application() -> ASGIApp:
     begin_process(settings, role="api")
     announce_role("api")
     parts = open_parts(settings)
-    limit = settings.api_rate_limit_per_second
     app = create_app(
         Dependencies(
             parts=parts,
-            settings=ApiSettings(
-                rate_limit_per_second=limit or None,
-                processes=settings.api_workers,
-                public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
-                webhook_allow_loopback=settings.webhook_allow_loopback,
-                authentication_failures_per_minute=None if settings.sandbox else 60,
-            ),
+            settings=api_settings(settings),
             metrics=exposition,
             line=RemoteLine(ledger_address(settings)),
         )

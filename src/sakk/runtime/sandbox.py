@@ -85,6 +85,7 @@ def run_sandbox(options: SandboxOptions, *, on_ready: Callable[[dict[str, Any]],
             host="127.0.0.1",
             api_workers=options.api_workers,
             api_rate_limit_per_second=0,
+            ledger_port=_free_port(),
             keystore_passphrase_file=passphrase_file,
             sandbox=True,
             webhook_allow_loopback=options.webhook_allow_loopback,
@@ -117,6 +118,7 @@ def describe(
         "account": tenants.account,
         "operator_key": tenants.operator_key,
         "console": f"{api}/console",
+        "ledger": f"http://{settings.host}:{settings.ledger_port}",
         "networks": [
             {
                 "network": chain.network,

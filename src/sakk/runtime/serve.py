@@ -117,6 +117,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "SAKK_PORT": str(settings.port),
         "SAKK_API_WORKERS": str(settings.api_workers),
         "SAKK_API_RATE_LIMIT_PER_SECOND": str(settings.api_rate_limit_per_second),
+        "SAKK_LEDGER_PORT": "" if settings.ledger_port is None else str(settings.ledger_port),
         "SAKK_LOG_LEVEL": settings.log_level,
         "SAKK_LOG_FORMAT": settings.log_format,
         "SAKK_SANDBOX": str(settings.sandbox).lower(),

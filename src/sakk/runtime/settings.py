@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         description="Where the ledger's process answers, `unix:/path` or `tcp://host:port`. "
         "A socket in the socket folder by default.",
     )
+    ledger_port: Port | None = Field(
+        default=None,
+        description="Port on which the ledger's process takes postings over HTTP itself, on the "
+        "API's address; 0 takes any. Without it they go through the API alone.",
+    )
     signer_address: str | None = Field(
         default=None,
         pattern=r"^unix:/[^\s]+$",

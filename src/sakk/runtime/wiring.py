@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import cast
 
+from sakk.api.dependencies import ApiSettings
 from sakk.core.network import Network
 from sakk.flow.book import Books
 from sakk.flow.context import Parts
@@ -68,4 +69,16 @@ def open_parts(settings: Settings, *, screening: bool = False, signer: bool = Fa
     """Open the database and wire a role's parts."""
     return make_parts(
         settings, open_database(database_url(settings)), screening=screening, signer=signer
+    )
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    """The limits of one HTTP process: the API's workers, and the ledger's door beside them."""
+    limit = settings.api_rate_limit_per_second
+    return ApiSettings(
+        rate_limit_per_second=limit or None,
+        processes=settings.api_workers + (settings.ledger_port is not None),
+        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        webhook_allow_loopback=settings.webhook_allow_loopback,
+        authentication_failures_per_minute=None if settings.sandbox else 60,
     )
