@@ -13,6 +13,7 @@ from sakk.ledger.projection import catch_up
 from sakk.store.identity import new_id, now
 from sakk.store.payin import insert_seen
 from sakk.store.screening import insert_screenings
+from sakk.store.seed import seed_policy
 from sakk.store.transaction import insert as insert_transaction
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import USDC, Api
@@ -77,6 +78,9 @@ def create_objects(api: Api) -> Objects:
     )
     objects["chain_transaction"] = _transaction(api, objects["payout"])
     objects["person"] = _person(api)
+    with api.database.begin() as connection:
+        seed_policy(connection)
+    objects["policy"] = "active"
     objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")

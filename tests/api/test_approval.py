@@ -160,6 +160,29 @@ def test_whose_key_it_is_stands_in_what_it_makes(api: Api, parts: Parts, admin: 
     assert "totp_secret" not in repr(listed)
 
 
+def test_an_admin_proposes_a_person_and_cannot_approve_them(api: Api, admin: Colleague) -> None:
+    _, hashed = flow.new_token(livemode=False)
+    body = {
+        "name": "Carl",
+        "email": f"{new_id('carl')}@example.com",
+        "roles": ["approver", "viewer"],
+        "key_hash": hashed,
+        "key_last4": "abcd",
+    }
+    assert refused(api, "/v1/persons", body, api.world.operator.key) == (403, "permission_denied")
+    made = call(api, "POST", "/v1/persons", body, admin.key)
+    assert (made["state"], made["roles"]) == ("proposed", [])
+    assert made["proposal"] == {
+        "by": admin.id,
+        "roles": ["approver", "viewer"],
+        "new_key": True,
+    }
+    path = f"/v1/persons/{made['id']}"
+    assert refused(api, f"{path}/approve", {"code": "000000"}, admin.key) == (403, "same_person")
+    assert refused(api, path, {"roles": ["admin"]}, admin.key) == (400, "unexpected_state")
+    assert call(api, "POST", f"{path}/suspend", {}, admin.key)["state"] == "suspended"
+
+
 def test_roles_limit_what_a_persons_key_may_write(api: Api, admin: Colleague) -> None:
     with api.database.begin() as connection:
         connection.exec_driver_sql(

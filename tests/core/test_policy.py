@@ -1,5 +1,6 @@
 """Rules of policies: what fits, in which order, what is refused to be written."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,11 +17,14 @@ from sakk.core.policy import (
     Per,
     Period,
     PeriodKey,
+    PolicyVersion,
     Rule,
     counted_keys,
     evaluate,
     load_rules,
     period_keys,
+    public_decision,
+    public_version,
     read_rules,
     role_default,
     rules_digest,
@@ -119,7 +123,7 @@ def test_a_rule_does_not_fit_and_says_why(
     assert (found.action, found.rule, found.index) == (Action.approve, None, None)
     assert (found.approvals, found.role) == (1, "approver")
     [passed] = found.passed
-    assert passed.rule == "first"
+    assert (passed.rule, passed.by_period) == ("first", False)
     assert why in passed.reason
 
 
@@ -149,6 +153,7 @@ def test_a_period_adds_up_what_went_before(per: Per, value: str) -> None:
     assert decide(rule, of=asked, before=4_000_000) is Action.allow
     assert decide(rule, of=asked, before=4_000_001) is Action.approve
     found = evaluate([rule], asked, {key: 4_000_001}, role_default="approver")
+    assert found.passed[0].by_period
     assert found.passed[0].reason == f"sum of 60 s per {per} 5000001 is above 5000000"
 
 
@@ -340,3 +345,36 @@ def test_more_money_is_never_let_go_more_easily(
     milder = decide(*rules, of=facts(amount), before=before)
     assert STRICTNESS[decide(*rules, of=facts(amount + more), before=before)] >= STRICTNESS[milder]
     assert STRICTNESS[decide(*rules, of=facts(amount), before=before + more)] >= STRICTNESS[milder]
+
+
+def test_versions_and_decisions_are_shown() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    version = PolicyVersion(
+        id="pol_1",
+        livemode=True,
+        number=4,
+        state="proposed",
+        rules=rules_document(seed_rules()),
+        digest=rules_digest(seed_rules()),
+        note="why",
+        base=3,
+        proposed_by="per_1",
+        decided_by=None,
+        created=moment,
+        activated_at=None,
+        closed_at=None,
+    )
+    shown = public_version(version)
+    assert (shown["number"], shown["base"], shown["activated_at"]) == (4, 3, None)
+    assert shown["created"] == int(moment.timestamp())
+    assert shown["rules"][1]["role"] == "operator"
+    found = evaluate(seed_rules(), facts(10**13), {}, role_default="x")
+    assert public_decision(found) == {
+        "action": "approve",
+        "rule": "everything else",
+        "approvals": 1,
+        "role": "operator",
+        "passed": [
+            {"rule": "up to 10,000", "reason": "amount 10000000000000 is above 10000000000"}
+        ],
+    }

@@ -23,7 +23,8 @@ ROLES_MAX = 10
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 LastFour = Annotated[str, StringConstraints(pattern=r"^[0-9a-z]{4}$")]
-Roles = Annotated[list[rules.Role], Field(min_length=1, max_length=ROLES_MAX)]
+RoleName = Literal["admin", "treasurer", "approver", "compliance", "viewer"]
+Roles = Annotated[list[RoleName], Field(min_length=1, max_length=ROLES_MAX)]
 
 
 class PersonCreate(Parameters):
@@ -117,7 +118,7 @@ def create(context: Context, body: PersonCreate) -> Document:
         flow.Introduction(
             name=body.name,
             email=body.email,
-            roles=[role.value for role in body.roles],
+            roles=list(body.roles),
             key_hash=body.key_hash,
             key_last4=body.key_last4,
         ),
@@ -172,7 +173,7 @@ def update(context: Context, person: str, body: PersonUpdate) -> Document:
         person,
         actor=context.actor,
         livemode=context.livemode,
-        roles=None if body.roles is None else [role.value for role in body.roles],
+        roles=None if body.roles is None else list(body.roles),
         key_hash=body.key_hash,
         key_last4=body.key_last4,
     )

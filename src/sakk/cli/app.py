@@ -38,6 +38,7 @@ GROUPS = {
     "transactions": "sakk.cli.transaction",
     "sweeps": "sakk.cli.sweep",
     "persons": "sakk.cli.person",
+    "policies": "sakk.cli.policy",
 }
 
 

@@ -163,10 +163,11 @@ class PeriodKey(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A rule that did not fit, and why."""
+    """A rule that did not fit, and why; ``by_period``: all but its period fitted."""
 
     rule: str
     reason: str
+    by_period: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +191,10 @@ def evaluate(
     """
     passed: list[Passed] = []
     for index, rule in enumerate(rules):
-        reason = _mismatch(rule, facts) or _period_mismatch(rule, facts, sums)
+        reason = _mismatch(rule, facts)
+        by_period = reason is None
+        if reason is None:
+            reason = _period_mismatch(rule, facts, sums)
         if reason is None:
             return Decision(
                 action=rule.action,
@@ -200,7 +204,7 @@ def evaluate(
                 role=rule.role,
                 passed=tuple(passed),
             )
-        passed.append(Passed(rule.name, reason))
+        passed.append(Passed(rule.name, reason, by_period))
     return Decision(
         action=Action.approve,
         rule=None,
@@ -251,6 +255,38 @@ def counted_keys(rules: Sequence[Rule], facts: Facts) -> set[PeriodKey]:
         and (not rule.assets or facts.asset in rule.assets)
         and (not rule.networks or facts.network in rule.networks)
         and (not rule.purposes or facts.purpose in rule.purposes)
+    }
+
+
+def public_version(version: PolicyVersion) -> dict[str, Any]:
+    """The API's object ``policy``: one version, its rules as they were written."""
+    return {
+        "id": version.id,
+        "object": "policy",
+        "number": version.number,
+        "state": version.state,
+        "rules": version.rules,
+        "digest": version.digest,
+        "note": version.note,
+        "base": version.base,
+        "proposed_by": version.proposed_by,
+        "decided_by": version.decided_by,
+        "activated_at": _seconds(version.activated_at),
+        "closed_at": _seconds(version.closed_at),
+        "metadata": {},
+        "created": _seconds(version.created),
+        "livemode": version.livemode,
+    }
+
+
+def public_decision(decision: Decision) -> dict[str, Any]:
+    """A decision as the simulator shows it: the rule, and why those before it did not fit."""
+    return {
+        "action": decision.action.value,
+        "rule": decision.rule,
+        "approvals": decision.approvals,
+        "role": decision.role,
+        "passed": [{"rule": each.rule, "reason": each.reason} for each in decision.passed],
     }
 
 
@@ -326,6 +362,10 @@ def check_rules(rules: Sequence[Rule]) -> None:
                 raise ValueError(
                     f"{at}.period.seconds: A period has 1 to {PERIOD_SECONDS_MAX} seconds."
                 )
+
+
+def _seconds(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())
 
 
 def _check_action(rule: Rule, index: int, *, livemode: bool) -> None:

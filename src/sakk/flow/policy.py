@@ -1,23 +1,204 @@
-"""Policies: judging payouts by the version in force.
+"""Policies: judging payouts by the version in force, and changing it by two people.
 
 A period's sum is computed from the rows under a lock, and what is let through is added to it before
-the next payout is judged, so payouts at the same moment can not pass a limit together.
+the next payout is judged, so payouts at the same moment can not pass a limit together. A version
+never changes: a change is a new one, proposed by one person and put in force by another.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 
 import msgspec
 from sqlalchemy import Connection
 
+from sakk.core import event
 from sakk.core import policy as rules
+from sakk.core.errors import (
+    ApprovalStale,
+    PermissionDenied,
+    ResourceMissing,
+    SamePerson,
+    UnexpectedState,
+)
+from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, facts_of
-from sakk.core.policy import Action, Decision, PolicyVersion, Rule, load_rules
+from sakk.core.person import Actor, Person, Role
+from sakk.core.policy import (
+    Action,
+    Decision,
+    PolicyVersion,
+    Rule,
+    VersionState,
+    load_rules,
+    public_version,
+    rules_digest,
+    rules_document,
+)
+from sakk.flow.context import Parts
+from sakk.flow.stage import wake
+from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.store import event as events
 from sakk.store import person as persons
 from sakk.store import policy as store
 
 VERSIONS_REMEMBERED_MAX = 32
+PROPOSERS = frozenset({Role.admin, Role.treasurer})
+APPROVERS = frozenset({Role.admin, Role.approver})
+
+
+def propose(
+    parts: Parts,
+    document: object,
+    *,
+    identifier: str,
+    actor: Actor,
+    note: str | None,
+    livemode: bool,
+) -> PolicyVersion:
+    """Write a version that takes effect when another person approves it.
+
+    Raises ParameterInvalid for a rule that can not be, PermissionDenied for a key without a person
+    who may propose.
+    """
+    written = rules.read_rules(document, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        # Two proposals at once have two numbers.
+        store.lock_judging(connection, livemode=livemode)
+        by = _person(connection, actor, PROPOSERS, livemode=livemode)
+        found = store.find(connection, identifier, livemode=livemode)
+        if found is not None:
+            return found
+        active = store.find_active(connection, livemode=livemode)
+        version = PolicyVersion(
+            id=identifier,
+            livemode=livemode,
+            number=store.next_number(connection, livemode=livemode),
+            state=VersionState.proposed.value,
+            rules=rules_document(written),
+            digest=rules_digest(written),
+            note=note,
+            base=None if active is None else active.number,
+            proposed_by=by.id,
+            decided_by=None,
+            created=now,
+            activated_at=None,
+            closed_at=None,
+        )
+        store.insert(connection, version)
+        _tell(connection, version, event.POLICY_PROPOSED, now=now)
+    return version
+
+
+def approve(
+    parts: Parts,
+    identifier: str,
+    *,
+    actor: Actor,
+    livemode: bool,
+    digest: str,
+    step_up: StepUp,
+) -> PolicyVersion:
+    """Another person puts a proposed version in force, with a fresh code.
+
+    What waits for approvals is judged by it at once. ``digest``: of the rules that were read.
+    Raises SamePerson, ApprovalStale, UnexpectedState when another version took effect meanwhile.
+    """
+    count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        store.lock_judging(connection, livemode=livemode)
+        version = _proposed(connection, identifier, livemode=livemode)
+        if version.decided_by == actor.person and version.state == VersionState.active:
+            return version
+        _require_proposed(version)
+        by = _person(connection, actor, APPROVERS, livemode=livemode)
+        if by.id == version.proposed_by:
+            raise SamePerson("You proposed this version: another person has to approve it.")
+        if digest != version.digest:
+            raise ApprovalStale(
+                "These are not the rules that you read: look at the version again.",
+                param="digest",
+            )
+        active = store.find_active(connection, livemode=livemode)
+        if (None if active is None else active.number) != version.base:
+            raise UnexpectedState(
+                f"Version {version.number} was written against version {version.base or 'none'},"
+                " and another took effect since. Propose it again."
+            )
+        check(parts, connection, by, step_up, message=None, now=now)
+        if active is not None:
+            store.close(connection, active.id, VersionState.superseded, by=None, now=now)
+        store.activate(connection, version.id, by=by.id, now=now)
+        version = replace(
+            version, state=VersionState.active.value, decided_by=by.id, activated_at=now
+        )
+        _tell(connection, version, event.POLICY_ACTIVATED, now=now)
+        wake(connection, "payout.decide")
+    return version
+
+
+def reject(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> PolicyVersion:
+    """One no ends a proposed version; who proposed it may take it back so."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        version = _proposed(connection, identifier, livemode=livemode)
+        _require_proposed(version)
+        by = _person(connection, actor, PROPOSERS | APPROVERS, livemode=livemode)
+        store.close(connection, version.id, VersionState.rejected, by=by.id, now=now)
+        version = replace(
+            version, state=VersionState.rejected.value, decided_by=by.id, closed_at=now
+        )
+        _tell(connection, version, event.POLICY_REJECTED, now=now)
+    return version
+
+
+def find_version(
+    connection: Connection, identifier: str | None, *, livemode: bool
+) -> PolicyVersion | None:
+    """A version by id or number; the one in force for ``active`` or None. ResourceMissing."""
+    if identifier in (None, VersionState.active.value):
+        return store.find_active(connection, livemode=livemode)
+    assert identifier is not None
+    return _found(store.find(connection, identifier, livemode=livemode), identifier)
+
+
+def _proposed(connection: Connection, identifier: str, *, livemode: bool) -> PolicyVersion:
+    found = store.find(connection, identifier, livemode=livemode, lock=True)
+    return _found(found, identifier)
+
+
+def _found(version: PolicyVersion | None, identifier: str) -> PolicyVersion:
+    if version is None:
+        raise ResourceMissing(f"No such version of the policy: {identifier!r}", param="policy")
+    return version
+
+
+def _require_proposed(version: PolicyVersion) -> None:
+    if version.state != VersionState.proposed:
+        raise UnexpectedState(f"Version {version.number} is {version.state}: it never changes.")
+
+
+def _person(
+    connection: Connection, actor: Actor, roles: frozenset[Role], *, livemode: bool
+) -> Person:
+    person = acting_person(connection, actor, livemode=livemode)
+    if roles.isdisjoint(person.roles):
+        raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(roles))} may.")
+    return person
+
+
+def _tell(connection: Connection, version: PolicyVersion, name: str, *, now: datetime) -> None:
+    told = NewEvent(
+        account_id=None,
+        livemode=version.livemode,
+        type=name,
+        object_id=version.id,
+        object=public_version(version),
+    )
+    events.append(connection, [told], now=now)
 
 
 def judge(
@@ -33,7 +214,7 @@ def judge(
     The caller holds `sakk.store.policy.lock_judging` when it acts on the decisions.
     """
     judged_by = rules_of(version)
-    roles = _roles(connection, judged_by, payouts, livemode=livemode)
+    roles = roles_of(connection, judged_by, payouts, livemode=livemode)
     facts = [facts_of(each, roles.get(each.initiator_person or "", ())) for each in payouts]
     sums = store.period_sums(
         connection,
@@ -64,7 +245,7 @@ def _read(document: bytes) -> tuple[Rule, ...]:
     return load_rules(msgspec.json.decode(document))
 
 
-def _roles(
+def roles_of(
     connection: Connection, judged_by: Sequence[Rule], payouts: Sequence[Payout], *, livemode: bool
 ) -> dict[str, list[str]]:
     """The roles of the persons who asked, where a rule asks for roles."""

@@ -42,6 +42,7 @@ class PaidEntry(msgspec.Struct, frozen=True):
     intent_id: str
     destination: str
     amount: str
+    purpose: str = "payout"
 
 
 class SignedEntry(msgspec.Struct, frozen=True, tag="signed", tag_field="kind"):

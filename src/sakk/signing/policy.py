@@ -15,6 +15,8 @@ import msgspec
 from sakk.core import caip, evm, hd
 from sakk.core.errors import Misconfigured
 from sakk.core.hub import TRANSACTION_GAS_MAX
+from sakk.core.person import Role
+from sakk.core.policy import Action, Amount, Period, Rule, check_rules
 from sakk.signing.files import check_private, write_private
 
 VERSION: Final = 1
@@ -64,13 +66,52 @@ class AssetRule(
     destinations: tuple[str, ...] | None = None
 
 
+class SignerRule(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """One rule, as `sakk.core.policy.Rule`, over what the signer knows for itself.
+
+    Amounts are atomic units of the one asset that the rule then names; a period is ``per``
+    destination or all, and adds up what this signer signed. With the action ``approve``,
+    ``approvals`` of the ``approvers`` (without them: of the file's) must have signed the payment.
+    """
+
+    name: str
+    action: Action
+    approvals: int | None = None
+    approvers: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    amount: Amount | None = None
+    period: Period | None = None
+
+    def rule(self) -> Rule:
+        """The same, as the core judges it."""
+        return Rule(
+            name=self.name,
+            action=self.action,
+            approvals=self.approvals,
+            role=Role.approver.value if self.action is Action.approve else None,
+            assets=self.assets,
+            networks=self.networks,
+            purposes=self.purposes,
+            destinations=self.destinations,
+            amount=self.amount,
+            period=self.period,
+        )
+
+
 class Policy(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
     """The whole file.
 
     A destination that was never paid waits ``destination_time_lock_seconds`` from the first request
-    that names it. ``approvers`` are Ed25519 public keys in hexadecimal.
+    that names it. ``approvers`` are Ed25519 public keys in hexadecimal. With ``rules`` the first
+    that fits a payment decides, and what none fits is not signed; the limits of ``networks`` and
+    ``assets`` hold besides.
     """
 
     version: int
@@ -81,6 +122,7 @@ class Policy(
     approvers: tuple[str, ...] = ()
     networks: tuple[NetworkRule, ...]
     assets: tuple[AssetRule, ...]
+    rules: tuple[SignerRule, ...] | None = None
 
     def network(self, network: str) -> NetworkRule | None:
         """The rule of a network, or None: it is not allowed."""
@@ -135,6 +177,7 @@ def check_policy(policy: Policy) -> None:
         _check_asset(asset, policy, f"assets[{place}]")
     _check_unique([rule.network for rule in policy.networks], "networks")
     _check_unique([rule.asset for rule in policy.assets], "assets")
+    _check_rules(policy)
 
 
 def sandbox_policy(networks: Sequence[str], assets: Mapping[str, int]) -> Policy:
@@ -198,18 +241,36 @@ def render_policy(policy: Policy) -> str:
     """Write a policy as TOML."""
     document = msgspec.to_builtins(policy)
     tables = {name: document.pop(name) for name in ("networks", "assets")}
+    tables["rules"] = document.pop("rules", None) or ()
+    if policy.rules == ():
+        document["rules"] = []
     lines = ["# The signer's policy. Amounts are atomic units (wei for fees), as strings."]
     lines += [f"{key} = {_render(value)}" for key, value in document.items()]
     for name, rows in tables.items():
-        if not rows:
+        if not rows and name != "rules":
             lines.insert(1, f"{name} = []")
-        for row in rows:
-            lines += ["", f"[[{name}]]"]
-            lines += [f"{key} = {_render(value)}" for key, value in row.items()]
+        lines += _table(name, rows)
     return "\n".join(lines) + "\n"
 
 
+def render_rules(rules: Sequence[SignerRule]) -> str:
+    """Rules as the section of a policy file that holds them."""
+    rows: list[dict[str, object]] = msgspec.to_builtins(list(rules))
+    return "\n".join(_table("rules", rows)).lstrip("\n") + "\n"
+
+
+def _table(name: str, rows: Sequence[Mapping[str, object]]) -> list[str]:
+    lines = []
+    for row in rows:
+        lines += ["", f"[[{name}]]"]
+        lines += [f"{key} = {_render(value)}" for key, value in row.items()]
+    return lines
+
+
 def _render(value: object) -> str:
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{key} = {_render(each)}" for key, each in value.items())
+        return f"{{ {inside} }}"
     # A JSON string, number, boolean or list of those is the same text in TOML.
     return msgspec.json.encode(value).decode()
 
@@ -227,6 +288,33 @@ def _check_approvers(policy: Policy) -> None:
         raise ValueError("approvals_min is below 1")
     if policy.approvers and len(policy.approvers) < policy.approvals_min:
         raise ValueError("approvals_min is more than there are approvers")
+
+
+def _check_rules(policy: Policy) -> None:
+    """The rules as the core has them, less what this signer can not know."""
+    for place, each in enumerate(policy.rules or ()):
+        name = f"rules[{place}]"
+        for field in ("amount", "period"):
+            found = getattr(each, field)
+            if found is not None and (found.unit != "smallest" or len(each.assets) != 1):
+                raise ValueError(f"{name}.{field} is in atomic units: name one asset, and no unit")
+        if each.period is not None and each.period.per not in ("destination", "all"):
+            raise ValueError(f"{name}.period.per is destination or all: no more is known here")
+        if any(not entry.startswith("0x") for entry in each.destinations):
+            raise ValueError(f"{name}.destinations are addresses")
+        if each.action is not Action.approve:
+            if each.approvals is not None or each.approvers:
+                raise ValueError(f"{name}.approvals belong to the action approve")
+            continue
+        named = each.approvers or policy.approvers
+        if not set(each.approvers) <= set(policy.approvers):
+            raise ValueError(f"{name}.approvers names a key that approvers does not")
+        if each.approvals is None or not 1 <= each.approvals <= len(named):
+            raise ValueError(f"{name}.approvals is 1 to {len(named)}, as many as there are")
+    try:
+        check_rules([each.rule() for each in policy.rules or ()])
+    except ValueError as error:
+        raise ValueError(f"rules{str(error).removeprefix('$')}") from None
 
 
 def _check_network(rule: NetworkRule, name: str) -> None:

@@ -75,6 +75,7 @@ class Reason(StrEnum):
     over_velocity = "over_velocity"
     approvals_required = "approvals_required"
     approval_invalid = "approval_invalid"
+    rule_blocks = "rule_blocks"
     too_many_refusals = "too_many_refusals"
     keystore_unavailable = "keystore_unavailable"
 

@@ -2,7 +2,7 @@
 
 An answer follows from the request, the policy file, the log and the clock. The order of refusals:
 the policy must be readable and the signer not frozen; then the intent must be new or the same as
-signed before; then `rules.decode`; then approvals, the time lock, and velocity.
+signed before; then `rules.decode`; then approvals, the file's rules, the time lock, and velocity.
 """
 
 import os
@@ -41,6 +41,7 @@ from sakk.signing.protocol import (
     refusal,
     request_digest,
 )
+from sakk.signing.rulebook import Moved, Rulebook
 from sakk.signing.rules import PAYING, Decoded, approved_by, check_each, decode
 from sakk.store.failpoint import failpoint
 
@@ -110,6 +111,7 @@ class Signer:
         self._policy_error: str | None = None
         self._log = journal.SignerLog(log_path)
         self._freezes = Freezes(self._log)
+        self._rulebook = Rulebook()
         try:
             self._open()
         except BaseException:
@@ -165,7 +167,10 @@ class Signer:
                     self._check_frozen(policy, now, network=request.network, asset=asset)
             check_each(decoded.payments, partial(self._check_carried, decoded))
             self._check_replaces(decoded)
-            check_each(decoded.payments, partial(self._check_approvals, policy))
+            # A replacement moves the money that was approved and judged with the first attempt.
+            if request.intent_id not in self._attempts:
+                check_each(decoded.payments, partial(self._check_approvals, policy))
+                check_each(decoded.payments, self._rulebook.judging(policy, now))
             self._name_destinations(decoded, policy, now)
             check_each(decoded.payments, partial(self._check_time_lock, policy, now))
             self._check_velocity(decoded, now)
@@ -365,6 +370,8 @@ class Signer:
         if not replaces and purpose in PAYING | {Purpose.topup, Purpose.disperse}:
             budget = _budget(purpose, entry.network, entry.asset)
             self._spent[budget].add(at, int(entry.amount))
+        if not replaces:
+            self._rulebook.take(_moved(entry, at))
         before, fee_max = self._fees.get(entry.intent_id, 0), int(entry.fee_max)
         self._spent[_fees(entry.network)].add(at, max(0, fee_max - before))
         self._fees[entry.intent_id] = max(before, fee_max)
@@ -413,6 +420,7 @@ class Signer:
                 if digest != self._logged_policy:
                     self._log.append(journal.PolicyEntry(digest), at=now)
                     self._logged_policy = digest
+                self._rulebook.load(policy)
                 self._policy, self._policy_stamp = policy, stamp
         except (Misconfigured, OSError) as error:
             self._policy, self._policy_error = None, str(error)
@@ -494,9 +502,23 @@ class Signer:
 def _paid(decoded: Decoded) -> tuple[journal.PaidEntry, ...]:
     """A dispersal's payments as the log holds them."""
     return tuple(
-        journal.PaidEntry(each.request.intent_id, each.destination, str(each.amount))
+        journal.PaidEntry(
+            each.request.intent_id, each.destination, str(each.amount), each.request.purpose.value
+        )
         for each in decoded.lines
     )
+
+
+def _moved(entry: journal.SignedEntry, at: int) -> list[Moved]:
+    """What a signed entry pays to others, for the rules that add it up."""
+    if Purpose(entry.purpose) in PAYING:
+        paid = [(entry.destination, entry.purpose, entry.amount)]
+    else:
+        paid = [(each.destination, each.purpose, each.amount) for each in entry.payments]
+    return [
+        Moved(at, entry.network, entry.asset, destination, purpose, int(amount))
+        for destination, purpose, amount in paid
+    ]
 
 
 def _beyond(decoded: Decoded, left: int) -> list[str]:

@@ -129,7 +129,8 @@ def lock_judging(connection: Connection, *, livemode: bool) -> None:
 # What was judged and not undone counts, also while it waits for approvals: it is promised.
 _COUNTED = """
     p.livemode = %(livemode)s AND p.currency = k.currency
-    AND p.decided_at > %(now)s - make_interval(secs => k.seconds)
+    AND p.decided_at > k.at - make_interval(secs => k.seconds)
+    AND (k.before IS NULL OR p.decided_at < k.before)
     AND p.status NOT IN ('rejected', 'canceled', 'failed')
     AND NOT (p.id = ANY(%(apart)s))
     AND (k.assets = '{}' OR p.asset = ANY(k.assets))
@@ -151,7 +152,7 @@ _SELECT_SUMS = f"""
 WITH keys AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(%(keys)s AS json)) AS k(
         place integer, seconds integer, per text, value text, currency text,
-        assets text[], networks text[], purposes text[]
+        assets text[], networks text[], purposes text[], at timestamptz, before timestamptz
     )
 )
 {_SUMS}
@@ -168,20 +169,42 @@ def period_sums(
 ) -> dict[PeriodKey, int]:
     """What each period adds up now, of all payouts but those set ``apart``; one statement."""
     distinct = list(dict.fromkeys(keys))
-    if not distinct:
-        return {}
-    rows = [{"place": place, **key._asdict()} for place, key in enumerate(distinct)]
+    asked = [(key, now, None) for key in distinct]
+    totals = _add_up(connection, asked, livemode=livemode, apart=apart)
+    return dict(zip(distinct, totals, strict=True))
+
+
+def past_sums(
+    connection: Connection, asked: Sequence[tuple[PeriodKey, datetime]], *, livemode: bool
+) -> list[int]:
+    """What each period added up just before a moment, of what was let through for good."""
+    return _add_up(connection, [(key, at, at) for key, at in asked], livemode=livemode, apart=())
+
+
+def _add_up(
+    connection: Connection,
+    asked: Sequence[tuple[PeriodKey, datetime, datetime | None]],
+    *,
+    livemode: bool,
+    apart: Sequence[str],
+) -> list[int]:
+    """The sum of each key at a moment; ``before`` None counts what others have just written."""
+    if not asked:
+        return []
+    rows = [
+        {"place": place, **key._asdict(), "at": at, "before": before}
+        for place, (key, at, before) in enumerate(asked)
+    ]
     found = run(
         connection,
         _SELECT_SUMS,
         {
             "keys": msgspec.json.encode(rows).decode(),
             "livemode": livemode,
-            "now": now,
             "apart": list(apart),
         },
     )
-    sums = dict.fromkeys(distinct, 0)
+    totals = [0] * len(asked)
     for row in found.mappings():
-        sums[distinct[row["place"]]] = int(row["total"])
-    return sums
+        totals[row["place"]] = int(row["total"])
+    return totals
