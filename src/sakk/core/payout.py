@@ -116,6 +116,7 @@ class Payout:
     quote: str | None = None
     scheduled_at: datetime | None = None
     screened_at: datetime | None = None
+    screening_stale: bool = False
     attempt: int = 0
     canceled_at: datetime | None = None
     confirmed_at: datetime | None = None
@@ -471,6 +472,14 @@ def is_cancelable(payout: Payout) -> bool:
             | PayoutStatus.failed
         ):
             return False
+
+
+def may_be_sent(payout: Payout) -> bool:
+    """Is it past its screening, and not yet carried by a transaction?"""
+    return payout.transaction is None and payout.status in (
+        PayoutStatus.screened,
+        PayoutStatus.approved,
+    )
 
 
 def public(payout: Payout, *, operator: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sakk.core.money import UNITS_MAX
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import Match, PayIn, PayInRole, PayInStatus, allocate, match_payment
 from sakk.core.payment import PaymentIntent, quotes_of
+from sakk.core.screening import Direction, ScreeningRequest
 from sakk.flow import payment as payment_flow
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
@@ -168,6 +169,21 @@ def _role(
         quotes=quotes_of(intent, {row.asset}),
         policy=policies.get(intent.account_id, PaymentPolicy()),
         counted_before=(intent.id, row.tx_hash) in counted_before,
+    )
+
+
+def screening_request(row: PayIn) -> ScreeningRequest:
+    """What is judged of a pay-in."""
+    return ScreeningRequest(
+        subject=row.id,
+        account_id=row.account_id,
+        livemode=row.livemode,
+        network=row.network,
+        asset=row.asset,
+        direction=Direction.incoming,
+        sender=row.sender,
+        receiver=row.address,
+        token_units=row.token_amount,
     )
 
 

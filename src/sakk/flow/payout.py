@@ -23,6 +23,7 @@ from sakk.core.payout import (
     PayoutStatus,
     Terms,
 )
+from sakk.core.screening import Direction, ScreeningRequest
 from sakk.flow import beneficiary
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
@@ -277,4 +278,19 @@ def _write_status(connection: Connection, payouts: Sequence[Payout]) -> None:
             {**{name: getattr(payout, name) for name in fields}, "lease_token": None}
             for payout in payouts
         ],
+    )
+
+
+def screening_request(row: Payout, sender: str) -> ScreeningRequest:
+    """What is judged of a payout; ``sender`` is a treasury address."""
+    return ScreeningRequest(
+        subject=row.id,
+        account_id=row.account_id,
+        livemode=row.livemode,
+        network=row.network,
+        asset=row.asset,
+        direction=Direction.outgoing,
+        sender=sender,
+        receiver=row.destination,
+        token_units=row.token_amount,
     )

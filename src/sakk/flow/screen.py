@@ -14,10 +14,12 @@ from sakk.core import event
 from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn, PayInRole, PayInStatus
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
-from sakk.core.screening import Direction, Screening, ScreeningRequest, Verdict
+from sakk.core.screening import Screening, Verdict
 from sakk.flow.context import Parts
 from sakk.flow.payin import allocate_rows, payin_event
+from sakk.flow.payin import screening_request as payin_request
 from sakk.flow.payout import payout_event
+from sakk.flow.payout import screening_request as payout_request
 from sakk.flow.stage import PAYIN_LANE, PAYOUT_LANE, Stage, wake
 from sakk.store import address
 from sakk.store import event as events
@@ -44,7 +46,7 @@ def screen_stage(parts: Parts) -> Stage:
             rows = fetch(connection, due)
             if not rows:
                 return 0
-            verdicts = engine.screen([_request(row) for row in rows], connection=connection)
+            verdicts = engine.screen([payin_request(row) for row in rows], connection=connection)
             insert_screenings(connection, verdicts)
             held, clear = _part(rows, verdicts)
             allocated = allocate_rows(connection, clear, now=now)
@@ -54,20 +56,6 @@ def screen_stage(parts: Parts) -> Stage:
             return len(rows)
 
     return Stage("payin.screen", run, lane=PAYIN_LANE)
-
-
-def _request(row: PayIn) -> ScreeningRequest:
-    return ScreeningRequest(
-        subject=row.id,
-        account_id=row.account_id,
-        livemode=row.livemode,
-        network=row.network,
-        asset=row.asset,
-        direction=Direction.incoming,
-        sender=row.sender,
-        receiver=row.address,
-        token_units=row.token_amount,
-    )
 
 
 def _part(rows: Sequence[PayIn], verdicts: Sequence[Screening]) -> tuple[list[PayIn], list[PayIn]]:
@@ -135,7 +123,7 @@ def payout_screen_stage(parts: Parts) -> Stage:
             treasury = address.list_treasury(connection)
             sender = treasury[0].address if treasury else rows[0].destination
             verdicts = engine.screen(
-                [_payout_request(row, sender) for row in rows], connection=connection
+                [payout_request(row, sender) for row in rows], connection=connection
             )
             insert_screenings(connection, verdicts)
             happened: list[NewEvent] = []
@@ -157,6 +145,7 @@ def payout_screen_stage(parts: Parts) -> Stage:
                         "status": row.status,
                         "screening": row.screening,
                         "screened_at": row.screened_at,
+                        "screening_stale": False,
                         "under_review": row.under_review,
                         "decided_at": row.decided_at,
                         "failure_code": row.failure_code,
@@ -171,20 +160,6 @@ def payout_screen_stage(parts: Parts) -> Stage:
             return len(rows)
 
     return Stage("payout.screen", run, lane=PAYOUT_LANE)
-
-
-def _payout_request(row: Payout, sender: str) -> ScreeningRequest:
-    return ScreeningRequest(
-        subject=row.id,
-        account_id=row.account_id,
-        livemode=row.livemode,
-        network=row.network,
-        asset=row.asset,
-        direction=Direction.outgoing,
-        sender=sender,
-        receiver=row.destination,
-        token_units=row.token_amount,
-    )
 
 
 def _judged(row: Payout, screening: str, verdict: str, *, now: datetime) -> Payout:

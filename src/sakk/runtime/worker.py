@@ -29,6 +29,7 @@ from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
 from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.post import post_stage
 from sakk.flow.replace import replace_stage
+from sakk.flow.rescreen import rescreen_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
 from sakk.flow.screen import payout_screen_stage, screen_stage
 from sakk.flow.settle import settle_stage
@@ -106,6 +107,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         confirm_stage(parts),
         replace_stage(parts),
         settle_stage(parts),
+        rescreen_stage(parts),
         freeze_stage(parts),
         left_behind_stage(parts),
         forget_stage(parts),

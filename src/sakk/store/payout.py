@@ -66,6 +66,7 @@ payouts = Table(
     Column("quote", Text),
     Column("scheduled_at", Timestamp),
     Column("screened_at", Timestamp),
+    Column("screening_stale", Boolean, nullable=False, server_default=text("false")),
     Column("canceled_at", Timestamp),
     Column("confirmed_at", Timestamp),
     Column("posted_at", Timestamp),
@@ -198,19 +199,25 @@ def list_batch(connection: Connection, batch: str) -> list[Payout]:
 
 
 def is_due(now: datetime) -> ColumnElement[bool]:
-    """May a transaction be made for it now? What was scheduled is screened again at its time."""
-    return payouts.c.scheduled_at.is_(None) | (
-        (payouts.c.scheduled_at <= now) & (payouts.c.screened_at >= payouts.c.scheduled_at)
+    """May a transaction be made for it now?
+
+    What was scheduled is screened again at its time, and what the lists say otherwise of first.
+    """
+    return ~payouts.c.screening_stale & (
+        payouts.c.scheduled_at.is_(None)
+        | ((payouts.c.scheduled_at <= now) & (payouts.c.screened_at >= payouts.c.scheduled_at))
     )
 
 
 def is_stale(now: datetime) -> ColumnElement[bool]:
-    """Its time has come, and what was found of its destination is from before."""
+    """What was found of its destination is from before: its time has come, or the lists changed."""
     return (
         payouts.c.status.in_([PayoutStatus.screened.value, PayoutStatus.approved.value])
         & payouts.c.transaction.is_(None)
-        & (payouts.c.scheduled_at <= now)
-        & (payouts.c.screened_at < payouts.c.scheduled_at)
+        & (
+            payouts.c.screening_stale
+            | ((payouts.c.scheduled_at <= now) & (payouts.c.screened_at < payouts.c.scheduled_at))
+        )
     )
 
 

@@ -5,12 +5,12 @@ from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Table, Text, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from sakk.core.screening import Reason, Screening, reason_from_document, reason_to_document
-from sakk.store.database import as_json, fetch_one, insert_given
+from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -107,3 +107,14 @@ def latest_screening(connection: Connection, subject: str) -> Screening | None:
     """The last verdict on a pay-in or payout, or None if it was never screened."""
     statement = select(screenings).where(screenings.c.subject == subject)
     return fetch_one(connection, statement.order_by(screenings.c.id.desc()).limit(1), Screening)
+
+
+def latest_screenings(connection: Connection, subjects: Sequence[str]) -> dict[str, Screening]:
+    """The last verdict on each of some pay-ins and payouts, by its subject."""
+    statement = (
+        select(screenings)
+        .ext(distinct_on(screenings.c.subject))
+        .where(among(screenings.c.subject, subjects))
+        .order_by(screenings.c.subject, screenings.c.id.desc())
+    )
+    return {row.subject: row for row in fetch_all(connection, statement, Screening)}

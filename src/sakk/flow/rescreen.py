@@ -1,0 +1,158 @@
+"""Rescreen: a change of the lists is held against what is held and what was paid of late.
+
+Each transfer whose other side got or lost a label is judged again; the verdict is one more record,
+and the operator is told where it differs from the last. Nothing that was decided is undone by it:
+a held pay-in stays held, money that was credited or sent is a person's work. A payout that no
+transaction carries yet is screened again before it gets one.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from prometheus_client import Gauge
+from sqlalchemy import Connection, select
+
+from sakk.core import event
+from sakk.core.event import NewEvent
+from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.payout import Payout, may_be_sent
+from sakk.core.screening import Screening, to_public
+from sakk.flow.context import Parts
+from sakk.flow.payin import screening_request as payin_request
+from sakk.flow.payout import screening_request as payout_request
+from sakk.flow.stage import Stage, wake
+from sakk.store import address
+from sakk.store import event as events
+from sakk.store import payin as payins
+from sakk.store import payout as payouts
+from sakk.store import rescreen as store
+from sakk.store.database import among, fetch_all, update_records
+from sakk.store.label import list_lists, lists_version
+from sakk.store.screening import insert_screenings, latest_screenings
+
+BATCH_MAX = 500
+# How long ago a transfer may be that a new label is held against.
+LATE_DAYS = 90
+
+waiting = Gauge(
+    "sakk_rescreen_pending",
+    "Transfers that a change of the lists touches and that are not judged again yet.",
+    multiprocess_mode="mostrecent",
+)
+list_age_seconds = Gauge(
+    "sakk_list_age_seconds",
+    "Since a list was last imported.",
+    ["list", "kind"],
+    multiprocess_mode="mostrecent",
+)
+
+
+def rescreen_stage(parts: Parts) -> Stage:
+    """The stage that judges again whatever a change of the lists touches."""
+    engine = parts.screening_engine()
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            marked = _mark(connection, now=now)
+        with parts.database.begin() as connection:
+            subjects = store.take(connection, BATCH_MAX)
+            if not subjects:
+                return marked
+            incoming = _incoming(connection, subjects)
+            outgoing = _outgoing(connection, subjects)
+            treasury = address.list_treasury(connection)
+            requests = [payin_request(row) for row in incoming] + [
+                payout_request(row, treasury[0].address if treasury else row.destination)
+                for row in outgoing
+            ]
+            before = latest_screenings(connection, subjects)
+            verdicts = engine.screen(requests, connection=connection)
+            insert_screenings(connection, verdicts)
+            _note(connection, incoming, outgoing, {each.subject: each for each in verdicts})
+            events.append(connection, _news(before, verdicts), now=now)
+            store.done(connection, subjects)
+            waiting.set(store.pending(connection))
+            wake(connection, "payout.screen")
+        return marked + len(subjects)
+
+    return Stage("screening.rescreen", run)
+
+
+def _mark(connection: Connection, *, now: datetime) -> int:
+    """Mark what the newest lists touch; the cursor moves in the same transaction."""
+    for each in list_lists(connection):
+        if each.retired_at is None:
+            list_age_seconds.labels(each.name, each.kind).set(each.age_seconds(now))
+    version = lists_version(connection)
+    if store.read_cursor(connection) == version:
+        return 0
+    after = store.lock_cursor(connection)
+    # The database may have been set back: then all that the lists say is new.
+    after = after if after <= version else 0
+    return store.mark(
+        connection, after=after, version=version, since=now - timedelta(days=LATE_DAYS)
+    )
+
+
+def _incoming(connection: Connection, subjects: Sequence[str]) -> list[PayIn]:
+    table = payins.payins
+    statement = select(table).where(among(table.c.id, subjects)).order_by(table.c.id)
+    return fetch_all(connection, statement.with_for_update(), PayIn)
+
+
+def _outgoing(connection: Connection, subjects: Sequence[str]) -> list[Payout]:
+    table = payouts.payouts
+    statement = select(table).where(among(table.c.id, subjects)).order_by(table.c.id)
+    return fetch_all(connection, statement.with_for_update(), Payout)
+
+
+def _note(
+    connection: Connection,
+    incoming: Sequence[PayIn],
+    outgoing: Sequence[Payout],
+    verdicts: dict[str, Screening],
+) -> None:
+    """Rows that still wait for a person name the newest verdict; others keep what decided them."""
+    update_records(
+        connection,
+        payins.payins,
+        [
+            {"id": row.id, "screening": verdicts[row.id].id}
+            for row in incoming
+            if row.status == PayInStatus.held
+        ],
+    )
+    update_records(
+        connection,
+        payouts.payouts,
+        [{"id": row.id, "screening": verdicts[row.id].id} for row in outgoing if row.under_review],
+    )
+    update_records(
+        connection,
+        payouts.payouts,
+        [{"id": row.id, "screening_stale": True} for row in outgoing if may_be_sent(row)],
+    )
+
+
+def _news(before: dict[str, Screening], verdicts: Sequence[Screening]) -> list[NewEvent]:
+    """What the operator is told: verdicts that are others than before, or for other reasons."""
+    told = []
+    for screening in verdicts:
+        last = before.get(screening.subject)
+        if last is not None and (last.verdict, last.reasons) == (
+            screening.verdict,
+            screening.reasons,
+        ):
+            continue
+        told.append(
+            NewEvent(
+                account_id=screening.account_id,
+                livemode=screening.livemode,
+                type=event.SCREENING_UPDATED,
+                object_id=screening.id,
+                object=to_public(screening),
+                previous_attributes=None if last is None else {"verdict": last.verdict},
+            )
+        )
+    return told
