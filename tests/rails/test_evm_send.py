@@ -8,7 +8,7 @@ from eth_account import Account
 from sakk.core import evm
 from sakk.core.fee import GWEI, Caps, Fees
 from sakk.rails.evm.fee import fees
-from sakk.rails.evm.rpc import Rpc, RpcRefused
+from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.send import (
     BroadcastOutcome,
     TransferWouldFail,
@@ -17,9 +17,7 @@ from sakk.rails.evm.send import (
     estimate_transfer,
     nonces,
     revert_reason,
-    simulate,
 )
-from sakk.rails.sandbox.chain import TokenKind, deploy_token, mint
 from tests.chain import Chain
 from tests.rails.conftest import OpenRpc
 from tests.rails.lying_node import LyingNode, Refuse, always
@@ -104,92 +102,10 @@ def test_a_transfer_that_would_revert_is_refused_before_it_is_built(chain: Chain
     poor = "0x" + "66" * 20
     with pytest.raises(TransferWouldFail, match="exceeds balance"):
         estimate_transfer(rpc, sender=poor, receiver=RECEIVER, contract=usdc, units=1)
-    outcome = simulate(rpc, sender=poor, receiver=RECEIVER, contract=usdc, units=1)
-    assert not outcome.succeeds
-    assert "exceeds balance" in outcome.reason
     chain.issuer.call_contract(usdc, "blacklist(address)", RECEIVER)
     chain.mine()
     with pytest.raises(TransferWouldFail, match="blacklisted"):
         estimate_transfer(rpc, sender=payer, receiver=RECEIVER, contract=usdc, units=1)
-
-
-@pytest.mark.parametrize("currency", ["usdc", "usdt"])
-def test_simulation_reads_exact_differences(chain: Chain, rpc: Rpc, currency: str) -> None:
-    token = getattr(chain.contracts, currency).contract.lower()
-    payer = chain.payer.address.lower()
-    outcome = simulate(rpc, sender=payer, receiver=RECEIVER, contract=token, units=9)
-    assert outcome.succeeds
-    assert (outcome.spent_units, outcome.received_units, outcome.approvals) == (9, 9, ())
-    to_itself = simulate(rpc, sender=payer, receiver=payer, contract=token, units=9)
-    assert (to_itself.spent_units, to_itself.received_units) == (0, 0)
-
-
-def test_simulation_sees_the_fee_that_the_event_hides(chain: Chain, rpc: Rpc) -> None:
-    token = deploy_token(
-        chain.contracts,
-        TokenKind.gross_fee,
-        name="Gross",
-        symbol="GROSS",
-        decimals=6,
-        fee_basis_points=100,
-    )
-    mint(chain.contracts, token, chain.payer.address, 1_000_000)
-    outcome = simulate(
-        rpc,
-        sender=chain.payer.address.lower(),
-        receiver=RECEIVER,
-        contract=token.contract.lower(),
-        units=10_000,
-    )
-    assert (outcome.spent_units, outcome.received_units) == (10_000, 9_900)
-
-
-def test_simulation_of_native_coins(chain: Chain, rpc: Rpc) -> None:
-    payer = chain.payer.address.lower()
-    outcome = simulate(rpc, sender=payer, receiver=RECEIVER, contract=None, units=11)
-    assert (outcome.succeeds, outcome.spent_units, outcome.received_units) == (True, 11, 11)
-
-
-def test_simulation_without_the_method_still_finds_reverts(
-    chain: Chain, liar: LyingNode, open_rpc: OpenRpc
-) -> None:
-    def missing(params: object, result: object) -> object:
-        raise Refuse(-32601, "the method does not exist")
-
-    liar.answer("eth_simulateV1", missing)
-    rpc, usdc = open_rpc(liar.url), chain.contracts.usdc.contract
-    payer = chain.payer.address
-    fine = simulate(rpc, sender=payer, receiver=RECEIVER, contract=usdc, units=1)
-    assert (fine.succeeds, fine.spent_units, fine.received_units) == (True, None, None)
-    poor = simulate(rpc, sender=RECEIVER, receiver=payer, contract=usdc, units=1)
-    assert not poor.succeeds
-    liar.answer("eth_call", lambda params, result: "0x" + "00" * 32)
-    refused = simulate(rpc, sender=payer, receiver=RECEIVER, contract=usdc, units=1)
-    assert (refused.succeeds, refused.reason) == (False, "transfer returned false")
-
-
-def test_an_approval_hidden_in_a_transfer_is_shown(
-    chain: Chain, liar: LyingNode, open_rpc: OpenRpc
-) -> None:
-    payer = chain.payer.address.lower()
-    spender = "0x" + "55" * 20
-
-    def approve(params: object, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        log = dict(blocks[0]["calls"][2]["logs"][0])
-        topic = "0x" + evm.keccak256(b"Approval(address,address,uint256)").hex()
-        words = ["0x" + address[2:].rjust(64, "0") for address in (payer, spender)]
-        blocks[0]["calls"][2]["logs"].append({**log, "topics": [topic, *words]})
-        return blocks
-
-    liar.answer("eth_simulateV1", approve)
-    outcome = simulate(
-        open_rpc(liar.url),
-        sender=payer,
-        receiver=RECEIVER,
-        contract=chain.contracts.usdc.contract,
-        units=1,
-    )
-    assert outcome.approvals == (spender,)
 
 
 def test_the_same_bytes_again_are_known_and_then_used(chain: Chain, rpc: Rpc) -> None:
@@ -296,20 +212,3 @@ def test_revert_reasons_are_read() -> None:
     assert revert_reason("0xdeadbeef") == "custom error 0xdeadbeef"
     for nothing in (None, "0x", "0xzz", ""):
         assert revert_reason(nothing) == ""
-
-
-def test_simulation_refused_for_another_reason_is_not_hidden(
-    chain: Chain, liar: LyingNode, open_rpc: OpenRpc
-) -> None:
-    def refuse(params: object, result: object) -> object:
-        raise Refuse(-38013, "intrinsic gas too low")
-
-    liar.answer("eth_simulateV1", refuse)
-    with pytest.raises(RpcRefused):
-        simulate(
-            open_rpc(liar.url),
-            sender=chain.payer.address,
-            receiver=RECEIVER,
-            contract=None,
-            units=1,
-        )

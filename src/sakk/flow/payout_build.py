@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -14,8 +15,8 @@ from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import Stage, wake
+from sakk.flow.trial import require_exact_transfer
 from sakk.rails.evm.rail import EvmRail
-from sakk.rails.evm.send import TransferWouldFail, simulate
 from sakk.store import address
 from sakk.store import event as events
 from sakk.store import freeze as freezes
@@ -27,7 +28,9 @@ from sakk.store.lease import claim, give_back, settle
 def payout_build_stage(parts: Parts) -> Stage:
     """The stage that prepares the transactions of approved payouts."""
     table = payouts.payouts
-    habits = Habits(table, check=_require_exact, give_up=_fail_payout, lacks_gas=lambda *_: None)
+    habits = Habits(
+        table, check=partial(_check, parts), give_up=_fail_payout, lacks_gas=lambda *_: None
+    )
 
     def run() -> int:
         token = new_id("lease")
@@ -74,26 +77,16 @@ def payout_build_stage(parts: Parts) -> Stage:
     return Stage("payout.build", run)
 
 
-def _require_exact(rail: EvmRail, order: Order) -> None:
-    """Try a payout on the newest state: exactly the amount must leave and arrive, nothing else."""
-    seen = simulate(
-        rail.rpc,
+def _check(parts: Parts, rail: EvmRail, order: Order) -> None:
+    """Exactly the amount must leave and arrive, and nothing else of ours may change."""
+    require_exact_transfer(
+        parts,
+        rail,
         sender=order.sender,
         receiver=order.destination,
         contract=erc20_contract(order.asset),
         units=order.units,
     )
-    if not seen.succeeds:
-        raise TransferWouldFail(f"the transfer would fail: {seen.reason}")
-    if seen.approvals:
-        raise TransferWouldFail("the transfer would also grant an approval")
-    if seen.spent_units is not None and (
-        seen.spent_units != order.units or seen.received_units != order.units
-    ):
-        raise TransferWouldFail(
-            f"{order.units} would be sent, {seen.spent_units} would leave and "
-            f"{seen.received_units} would arrive"
-        )
 
 
 def _fail_payout(

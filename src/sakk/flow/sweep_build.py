@@ -2,19 +2,23 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
 
 from sakk.core import event
-from sakk.core.network import Network
+from sakk.core.caip import erc20_contract
+from sakk.core.network import Network, Quirk
 from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
 from sakk.core.transaction import Purpose
 from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
 from sakk.flow.sweep import SWEEP_AGAIN_AFTER, order_topup, sweep_event
-from sakk.store import address
+from sakk.flow.trial import require_exact_transfer
+from sakk.rails.evm.rail import EvmRail
+from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import sweep as sweeps
@@ -27,7 +31,9 @@ log = structlog.get_logger(__name__)
 def sweep_build_stage(parts: Parts) -> Stage:
     """The stage that prepares sweeps, and orders the gas that a deposit address lacks."""
     table = sweeps.sweeps
-    habits = Habits(table, check=lambda *_: None, give_up=_fail_sweep, lacks_gas=_order_topup)
+    habits = Habits(
+        table, check=partial(_check, parts), give_up=_fail_sweep, lacks_gas=_order_topup
+    )
 
     def run() -> int:
         token = new_id("lease")
@@ -62,6 +68,21 @@ def sweep_build_stage(parts: Parts) -> Stage:
         return len(rows)
 
     return Stage("sweep.build", run)
+
+
+def _check(parts: Parts, rail: EvmRail, order: Order) -> None:
+    """All of it leaves and reaches the treasury, less what the token keeps if it is listed so."""
+    with parts.database.begin() as connection:
+        listed = network.find_asset(connection, order.asset)
+    require_exact_transfer(
+        parts,
+        rail,
+        sender=order.sender,
+        receiver=order.destination,
+        contract=erc20_contract(order.asset),
+        units=order.units,
+        takes_fee=listed is not None and Quirk.fee_on_transfer in listed.quirks,
+    )
 
 
 def _order_topup(parts: Parts, row: Sweep, found: Network, needed: int, lacking: int) -> None:

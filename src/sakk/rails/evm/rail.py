@@ -70,6 +70,10 @@ class EvmRail:
         """What to offer for gas now; FeesAboveCap while the network asks more than the caps."""
         return fee.fees(self.rpc, caps)
 
+    def call_of(self, receiver: str, contract: str | None, units: int) -> tuple[str, int, bytes]:
+        """What a transfer calls, with which value in wei and which calldata."""
+        return send.transfer_call(receiver, contract, units)
+
     def build(self, intent: TransferIntent) -> evm.Transaction:
         """Price a transfer and give its unsigned fields. TransferWouldFail, FeesAboveCap."""
         contract = caip.erc20_contract(intent.asset)

@@ -1,29 +1,20 @@
-"""Try out, build and broadcast EVM transfers. Nothing here signs or holds a key.
+"""Build and broadcast EVM transfers. Nothing here signs or holds a key.
 
-A transfer is tried before it is built: ``eth_estimateGas``
-finds what reverts, ``eth_simulateV1`` (ethereum/execution-apis) what would really arrive. A
-broadcast that got no clear answer is ``unknown``, never failed: the same bytes may be sent again,
-since one (sender, nonce) is mined once.
+A transfer's gas is estimated before it is built, which finds what reverts; what it would change is
+tried out in ``rails.evm.trial``. A broadcast that got no clear answer is ``unknown``, never failed:
+the same bytes may be sent again, since one (sender, nonce) is mined once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import msgspec
 
 from sakk.core import abi, evm
 from sakk.core.errors import SakkError
 from sakk.core.fee import Fees
-from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcRefused, parse_data, parse_quantity
+from sakk.rails.evm.rpc import Rpc, RpcRefused, parse_quantity
 
 # Balances and storage may change before the transaction is mined, and gas with them.
 GAS_MARGIN_PERCENT = 25
-SIMULATION_GAS = 5_000_000
-APPROVAL_TOPIC = "0x" + evm.keccak256(b"Approval(address,address,uint256)").hex()
-# The address that eth_simulateV1 gives to the logs of native transfers (`traceTransfers`).
-NATIVE_LOG_ADDRESS = "0x" + "ee" * 20
-
 _ERROR_STRING = abi.selector("Error(string)")
 _PANIC = abi.selector("Panic(uint256)")
 _REASON_BYTES_MAX = 512
@@ -70,44 +61,6 @@ class Nonces:
     pending: int
 
 
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """What a transfer would do if it were mined now.
-
-    ``spent_units`` and ``received_units`` are differences of balances, in atomic units without gas;
-    None when the node cannot simulate (``eth_simulateV1`` missing) and only a revert was looked
-    for. ``approvals``: spenders to whom the sender's tokens would be exposed; must be empty.
-    """
-
-    succeeds: bool
-    reason: str
-    spent_units: int | None
-    received_units: int | None
-    approvals: tuple[str, ...]
-
-
-class SimulatedLog(msgspec.Struct, rename="camel"):
-    address: str
-    topics: list[str]
-    data: str
-
-
-class SimulatedError(msgspec.Struct):
-    message: str = ""
-    data: str | None = None
-
-
-class SimulatedCall(msgspec.Struct, rename="camel"):
-    status: str
-    return_data: str = "0x"
-    logs: list[SimulatedLog] = []
-    error: SimulatedError | None = None
-
-
-class SimulatedBlock(msgspec.Struct):
-    calls: list[SimulatedCall]
-
-
 def nonces(rpc: Rpc, address: str) -> Nonces:
     """The next nonces of an address, by its mined and by its known transactions."""
     latest, pending = (
@@ -126,37 +79,18 @@ def estimate_transfer(
 
     ``contract`` is the ERC-20 token; None for the native coin.
     """
-    to, value, data = _target(receiver, contract, units)
+    to, value, data = transfer_call(receiver, contract, units)
     return estimate_call(rpc, sender=sender, to=to, value=value, data=data)
 
 
 def estimate_call(rpc: Rpc, *, sender: str, to: str, value: int, data: bytes) -> int:
     """The gas limit for any call, with a margin. TransferWouldFail if it would revert now."""
-    call = _call_fields(sender, (to, value, data))
+    call = call_fields(sender, (to, value, data))
     try:
         gas = parse_quantity(rpc.call("eth_estimateGas", [call], str), maximum=evm.GAS_LIMIT_MAX)
     except RpcRefused as error:
         raise TransferWouldFail(f"the transfer would fail: {refusal_reason(error)}") from error
     return gas + gas * GAS_MARGIN_PERCENT // 100
-
-
-def simulate(
-    rpc: Rpc, *, sender: str, receiver: str, contract: str | None, units: int
-) -> Simulation:
-    """Try a transfer on the newest state, and read what each side's balance would become."""
-    sender, receiver = sender.lower(), receiver.lower()
-    target = _target(receiver, contract, units)
-    try:
-        return _simulate_exactly(rpc, sender, receiver, contract, target)
-    except RpcRefused as error:
-        if not error.is_method_missing:
-            raise
-    try:
-        returned = parse_data(rpc.call("eth_call", [_call_fields(sender, target), "latest"], str))
-    except RpcRefused as error:
-        return Simulation(False, refusal_reason(error), None, None, ())
-    refused = contract is not None and _is_false(returned)
-    return Simulation(not refused, "transfer returned false" if refused else "", None, None, ())
 
 
 def build_transfer(
@@ -170,7 +104,7 @@ def build_transfer(
     units: int,
 ) -> evm.Transaction:
     """The unsigned transaction of one transfer, of a token or (``contract`` None) native coins."""
-    to, value, data = _target(receiver, contract, units)
+    to, value, data = transfer_call(receiver, contract, units)
     return evm.Transaction(
         chain_id=chain_id,
         nonce=nonce,
@@ -297,7 +231,7 @@ def _outcome(answer: str | SakkError | None, tx_hash: str) -> tuple[BroadcastOut
     return BroadcastOutcome.unknown, answer.reason
 
 
-def _target(receiver: str, contract: str | None, units: int) -> tuple[str, int, bytes]:
+def transfer_call(receiver: str, contract: str | None, units: int) -> tuple[str, int, bytes]:
     """Where the transaction goes, its value in wei, and its calldata. ValueError if malformed."""
     if units <= 0:
         raise ValueError(f"a transfer moves more than nothing, not {units}")
@@ -308,79 +242,7 @@ def _target(receiver: str, contract: str | None, units: int) -> tuple[str, int, 
     return evm.parse_address(contract), 0, abi.encode_transfer(receiver, units)
 
 
-def _call_fields(sender: str, target: tuple[str, int, bytes]) -> dict[str, str]:
+def call_fields(sender: str, target: tuple[str, int, bytes]) -> dict[str, str]:
+    """A call as nodes are asked about it: where to, the value in wei, the calldata."""
     to, value, data = target
     return {"from": sender, "to": to, "value": hex(value), "data": "0x" + data.hex()}
-
-
-def _is_false(returned: bytes) -> bool:
-    """Tokens return true, nothing at all (USDT), or false; only false is a refusal."""
-    return len(returned) >= abi.WORD_BYTES and not any(returned[: abi.WORD_BYTES])
-
-
-def _simulate_exactly(
-    rpc: Rpc, sender: str, receiver: str, contract: str | None, target: tuple[str, int, bytes]
-) -> Simulation:
-    """The transfer between readings of both balances, in one simulated block."""
-    move = {**_call_fields(sender, target), "gas": hex(SIMULATION_GAS)}
-    reads = [] if contract is None else _balance_calls(contract, sender, receiver)
-    options = {
-        "blockStateCalls": [{"calls": [*reads, move, *reads]}],
-        "traceTransfers": contract is None,
-        "validation": False,
-    }
-    blocks = rpc.call("eth_simulateV1", [options, "latest"], list[SimulatedBlock])
-    if len(blocks) != 1 or len(blocks[0].calls) != 1 + 2 * len(reads):
-        raise RpcInconsistent("eth_simulateV1 left calls out")
-    calls = blocks[0].calls
-    moved = calls[len(reads)]
-    if moved.status != "0x1":
-        error = moved.error or SimulatedError()
-        data = error.data if error.data not in (None, "0x") else moved.return_data
-        return Simulation(False, revert_reason(data) or error.message, None, None, ())
-    if contract is not None and _is_false(parse_data(moved.return_data)):
-        return Simulation(False, "transfer returned false", None, None, ())
-    if contract is None:
-        spent, received = _native_moves(moved.logs, sender, receiver)
-    else:
-        before = [_balance(call) for call in calls[: len(reads)]]
-        after = [_balance(call) for call in calls[len(reads) + 1 :]]
-        spent, received = before[0] - after[0], after[1] - before[1]
-    return Simulation(True, "", spent, received, _approvals(moved.logs, sender))
-
-
-def _balance_calls(contract: str, *holders: str) -> list[dict[str, str]]:
-    return [
-        {"to": contract, "data": "0x" + abi.encode_balance_of(holder).hex()} for holder in holders
-    ]
-
-
-def _balance(call: SimulatedCall) -> int:
-    if call.status != "0x1":
-        raise TransferWouldFail("the token does not answer balanceOf")
-    return int.from_bytes(parse_data(call.return_data, length=abi.WORD_BYTES), "big")
-
-
-def _native_moves(logs: Sequence[SimulatedLog], sender: str, receiver: str) -> tuple[int, int]:
-    """What native coins left the sender and reached the receiver, by the traced transfers."""
-    spent = received = 0
-    for log in logs:
-        if log.address.lower() != NATIVE_LOG_ADDRESS or len(log.topics) != 3:
-            continue
-        units = int.from_bytes(parse_data(log.data, length=abi.WORD_BYTES), "big")
-        source, target = ("0x" + topic[26:].lower() for topic in log.topics[1:])
-        spent += units * ((source == sender) - (target == sender))
-        received += units * ((target == receiver) - (source == receiver))
-    return spent, received
-
-
-def _approvals(logs: Sequence[SimulatedLog], sender: str) -> tuple[str, ...]:
-    """Spenders that the sender would approve, other than by spending an allowance down to zero."""
-    return tuple(
-        "0x" + log.topics[2][26:].lower()
-        for log in logs
-        if len(log.topics) == 3
-        and log.topics[0].lower() == APPROVAL_TOPIC
-        and "0x" + log.topics[1][26:].lower() == sender
-        and any(parse_data(log.data))
-    )
