@@ -311,7 +311,7 @@ def test_a_spike_shorter_than_a_replacement_takes_delays_and_nothing_more(world:
     for _ in range(3):
         send_rpc(world, "anvil_setNextBlockBaseFeePerGas", hex(first.max_fee_per_gas * 2))
         world.mine()
-        let_pass(world, 15)
+        let_pass(world, 6)
     assert payout_now(world, row).status == "unknown"
     assert nonce_at(world, world.treasury) == first.nonce
     send_rpc(world, "anvil_setNextBlockBaseFeePerGas", hex(first.max_fee_per_gas // 16))
