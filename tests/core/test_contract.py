@@ -1,3 +1,6 @@
+import json
+from importlib import resources
+
 import pytest
 
 from sakk.core.contract import CONTRACTS, DISPERSE, SALT, deployed_by
@@ -20,3 +23,9 @@ def test_the_address_follows_from_the_code() -> None:
 def test_other_code_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         deployed_by(data)
+
+
+def test_our_own_code_is_known() -> None:
+    artifact = resources.files("sakk.rails.evm") / "artifacts" / "Disperse.json"
+    code = bytes.fromhex(json.loads(artifact.read_text())["bytecode"].removeprefix("0x"))
+    assert deployed_by(SALT + code) == DISPERSE

@@ -123,3 +123,8 @@ def test_public_network_keeps_rpc_addresses_to_itself() -> None:
     assert "secret" not in repr(shown)
     assert [token["contract"] for token in shown["tokens"]] == [CONTRACT]
     assert shown["head_block_number"] == 7
+
+
+def test_a_networks_fee_caps() -> None:
+    capped = replace(network(), max_fee_per_gas_max=3 * GWEI, max_priority_fee_per_gas_max=GWEI)
+    assert capped.fee_caps == Caps(3 * GWEI, GWEI)

@@ -227,8 +227,6 @@ def public_beneficiary(entry: Beneficiary, *, now: datetime) -> dict[str, Any]:
 
 
 def _common(one: str, other: str) -> int:
-    """How many digits two texts begin with in common."""
-    for count, (left, right) in enumerate(zip(one, other, strict=True)):
-        if left != right:
-            return count
-    return len(one)
+    """How many digits two texts, which are not the same, begin with in common."""
+    pairs = enumerate(zip(one, other, strict=True))
+    return next(count for count, (left, right) in pairs if left != right)
