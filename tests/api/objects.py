@@ -4,14 +4,18 @@ from dataclasses import replace
 from uuid import uuid4
 
 from sakk.core.label import Category
+from sakk.core.network import Asset, Currency
 from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.quote import TransferCost
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.flow.context import Parts
 from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
 from sakk.store.identity import new_id, now
+from sakk.store.network import put_asset, put_currency
 from sakk.store.payin import insert_seen
+from sakk.store.quote import put_cost
 from sakk.store.screening import insert_screenings
 from sakk.store.seed import seed_policy
 from sakk.store.transaction import insert as insert_transaction
@@ -81,6 +85,7 @@ def create_objects(api: Api) -> Objects:
     with api.database.begin() as connection:
         seed_policy(connection)
     objects["policy"] = "active"
+    objects["quote"] = _quote(api)
     objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")
@@ -121,6 +126,36 @@ def _transaction(api: Api, payout: str) -> str:
     with api.database.begin() as connection:
         insert_transaction(connection, row)
     return row.id
+
+
+def _quote(api: Api) -> str:
+    """A quote: the network's own coin has a price, and the worker has looked at what gas costs."""
+    moment = now()
+    with api.database.begin() as connection:
+        put_currency(connection, Currency("eth", "Ether", "coin", 18, 3_000, 1, moment))
+        put_asset(
+            connection,
+            Asset(
+                asset=f"{NETWORK}/slip44:60",
+                network=NETWORK,
+                contract=None,
+                currency="eth",
+                symbol="ETH",
+                decimals=18,
+                quirks=[],
+                payin_enabled=False,
+                payout_enabled=False,
+                sweep_minimum=0,
+                eip712_name=None,
+                eip712_version=None,
+                created=moment,
+            ),
+        )
+        put_cost(
+            connection,
+            TransferCost(f"{NETWORK}/erc20:{USDC}", NETWORK, 65_000, 10**9, moment),
+        )
+    return _made(api, "/v1/quotes", {"network": NETWORK, "currency": "usdc"})
 
 
 def _made(api: Api, path: str, body: dict[str, object]) -> str:

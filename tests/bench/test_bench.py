@@ -12,7 +12,7 @@ import pytest
 from tests.chain import Chain
 from typer.testing import CliRunner
 
-from sakk.bench import api, gas, ingest, payin
+from sakk.bench import api, gas, ingest, payin, payout
 from sakk.bench.figures import percentile
 from sakk.bench.stack import Stack, start_stack
 from sakk.cli.app import make_app
@@ -72,6 +72,16 @@ def test_api_tells_rate_latency_and_costs_beside_an_empty_route(stack: Stack) ->
         "api_cpu_postgres": "ms/request",
     }
     assert lines["api_payment_intents_2"]["baseline"] > 0
+
+
+def test_payout_tells_acceptance_and_the_way_to_a_node(stack: Stack) -> None:
+    lines = by_name(payout.measure(stack, payouts=5, rounds=1, singles=2))
+    assert {name: line["unit"] for name, line in lines.items()} == {
+        "accept_5": "s",
+        "accepted_to_broadcast": "payouts/s",
+        "single_p99": "ms",
+        "payout_cpu": "ms/payout",
+    }
 
 
 def test_ingest_tells_rate_beside_web3_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:

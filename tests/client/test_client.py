@@ -128,6 +128,16 @@ LINE_ASKED = {
     "destination": {"network": "eip155:84532", "address": "0x1"},
     "reference": "INV-1",
 }
+QUOTE = shown(
+    "quote",
+    kind="payout",
+    network="eip155:84532",
+    asset="a",
+    currency="usdc",
+    fee=5,
+    network_fee=5,
+    expires_at=9,
+)
 BATCH = shown("payout_batch", status="processing", lines=1, totals=[])
 
 Call = Callable[[SakkClient], Resource]
@@ -209,6 +219,13 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"reason": "no"},
     ),
     (lambda c: c.payouts.retrieve("po/1"), PAYOUT, "GET /v1/payouts/po%2F1", None),
+    (
+        lambda c: c.quotes.create(network="eip155:84532", currency="usdc"),
+        QUOTE,
+        "POST /v1/quotes",
+        {"network": "eip155:84532", "currency": "usdc"},
+    ),
+    (lambda c: c.quotes.retrieve("qt_1"), QUOTE, "GET /v1/quotes/qt_1", None),
     (
         lambda c: c.payout_batches.create(lines=[LINE_ASKED], allow_duplicates=True),
         BATCH,
@@ -353,6 +370,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.payins.list(), PAYIN, "/v1/payins"),
     (lambda c: c.beneficiaries.list(), BENEFICIARY, "/v1/beneficiaries"),
     (lambda c: c.payouts.list(), PAYOUT, "/v1/payouts"),
+    (lambda c: c.quotes.list(), QUOTE, "/v1/quotes"),
     (lambda c: c.payout_batches.list(), BATCH, "/v1/payout_batches"),
     (
         lambda c: c.payout_batches.payouts("pob_1"),

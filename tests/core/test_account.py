@@ -80,6 +80,7 @@ def test_the_public_account() -> None:
     assert shown["settings"]["payouts"] == {
         "destinations": "address_book",
         "beneficiary_delay_seconds": None,
+        "network_fee": "default",
     }
     assert shown["created"] == 1_767_225_600
 
@@ -89,13 +90,17 @@ def test_live_money_waits_a_day_unless_the_operator_says_otherwise() -> None:
     assert (plain.delay_seconds(livemode=True), plain.delay_seconds(livemode=False)) == (86_400, 0)
     changed = change_payout_settings(
         plain,
-        {"destinations": "address_book", "beneficiary_delay_seconds": 60},
+        {
+            "destinations": "address_book",
+            "beneficiary_delay_seconds": 60,
+            "network_fee": "charge",
+        },
         by_operator=True,
     )
-    assert changed == PayoutSettings("address_book", 60)
+    assert changed == PayoutSettings("address_book", 60, "charge")
     assert changed.delay_seconds(livemode=True) == changed.delay_seconds(livemode=False) == 60
     back = change_payout_settings(changed, {"beneficiary_delay_seconds": None}, by_operator=True)
-    assert back == PayoutSettings("address_book", None)
+    assert back == PayoutSettings("address_book", None, "charge")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +108,7 @@ def test_live_money_waits_a_day_unless_the_operator_says_otherwise() -> None:
     [
         {"destinations": "anyone"},
         {"destinations": None},
+        {"network_fee": "free"},
         {"beneficiary_delay_seconds": -1},
         {"beneficiary_delay_seconds": True},
         {"beneficiary_delay_seconds": 31 * 86_400},

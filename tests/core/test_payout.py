@@ -9,7 +9,7 @@ import pytest
 from sakk.core import chart
 from sakk.core.beneficiary import Destination, Wanted
 from sakk.core.chart import TransferCode
-from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid
+from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid, Unavailable
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payout import (
     POLICY_BLOCKED,
@@ -348,6 +348,11 @@ def test_the_fee_is_locked_in() -> None:
     assert drafted(request(), fees={ASSET: 20_000}).fee == 20_000
     receiver = drafted(request(fee_mode="receiver"), fees={ASSET: 20_000})
     assert (receiver.amount, receiver.fee, receiver.token_amount) == (5_000_000, 20_000, 4_980_000)
+
+
+def test_a_fee_that_is_not_known_is_neither_charged_nor_waived() -> None:
+    with pytest.raises(Unavailable, match="is not known now"):
+        drafted(request(), fees={})
 
 
 @pytest.mark.parametrize(("amount", "says"), [(20_000, "takes the whole"), (20_999, "least")])

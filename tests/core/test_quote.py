@@ -8,7 +8,16 @@ import pytest
 from tests.core.test_network import NAME, START, asset, currency
 
 from sakk.core.network import Currency
-from sakk.core.quote import COST_AGE_MAX, Quote, TransferCost, network_fee, network_fees, public
+from sakk.core.quote import (
+    COST_AGE_MAX,
+    TRANSFER_GAS_DEFAULT,
+    Quote,
+    TransferCost,
+    network_fee,
+    network_fees,
+    public,
+    typical_gas,
+)
 
 GWEI = 10**9
 TOKEN = asset().asset
@@ -49,13 +58,21 @@ def test_a_fee_is_known_while_its_measure_is_fresh(
     changes: dict[str, Any], age: timedelta, known: bool
 ) -> None:
     cost = replace(COST, **changes)
-    assets = {each.asset: each for each in (asset(), asset(asset=NATIVE, contract=None))}
-    assets[NATIVE] = replace(assets[NATIVE], currency="eth", decimals=18)
+    native = asset(asset=NATIVE, contract=None, currency="eth", decimals=18)
+    assets = [asset(), native]
     currencies = {"usdc": currency(), "eth": currency("eth", 18, (3_000, 1))}
     found = network_fees({cost.asset: cost}, assets, currencies, now=START + age)
     assert found == ({TOKEN: 390_000} if known else {})
     unpriced = currencies | {"eth": currency("eth", 18, None)}
     assert network_fees({cost.asset: cost}, assets, unpriced, now=START) == {}
+
+
+@pytest.mark.parametrize(
+    ("limits", "gas"),
+    [([], TRANSFER_GAS_DEFAULT), ([100_000], 80_000), ([50_000, 75_000, 1_000_000], 60_000)],
+)
+def test_the_gas_of_a_transfer_is_what_transfers_needed(limits: list[int], gas: int) -> None:
+    assert typical_gas(limits) == gas
 
 
 def test_what_is_shown() -> None:

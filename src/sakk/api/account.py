@@ -21,6 +21,7 @@ from sakk.core.account import (
     Destinations,
     Finished,
     Late,
+    NetworkFee,
     Over,
     WrongAsset,
     public_account,
@@ -47,9 +48,11 @@ class PolicyParameters(Strict):
 
 
 class PayoutSettingsParameters(Strict):
-    """Whom the account may pay; the operator's to change, what is left out stays."""
+    """Whom the account may pay, and what it bears; the operator's to change, what is left out
+    stays."""
 
     destinations: Destinations | None = None
+    network_fee: NetworkFee | None = None
     beneficiary_delay_seconds: (
         Annotated[int, Field(ge=0, le=BENEFICIARY_DELAY_SECONDS_MAX)] | None
     ) = None
@@ -94,9 +97,14 @@ class Policy(Shape):
 
 
 class PayoutSettingsShape(Shape):
-    """Whom the account may pay; a delay of null is the mode's own (a day for live money)."""
+    """Whom the account may pay; a delay of null is the mode's own (a day for live money).
+
+    ``network_fee``: is it charged what the network takes? ``default`` is what the operator's own
+    account says.
+    """
 
     destinations: Destinations
+    network_fee: NetworkFee
     beneficiary_delay_seconds: int | None
 
 

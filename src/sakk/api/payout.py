@@ -1,5 +1,6 @@
 """Payouts: money sent out to an address."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -61,6 +62,10 @@ class PayoutFields(Strict):
 
 class PayoutCreate(Parameters, PayoutFields):
     """A payout; with ``fee_mode`` sender the beneficiary receives exactly ``amount``."""
+
+    quote: Annotated[
+        Identifier | None, Field(description="A quote that has not expired: its fee is charged.")
+    ] = None
 
 
 class PayoutListParameters(ListParameters):
@@ -131,7 +136,7 @@ def create(context: Context, body: PayoutCreate) -> Document:
     """
     payout = flow.create(
         context.parts,
-        request_of(context, body),
+        replace(request_of(context, body), quote=body.quote),
         identifier=context.object_id("po"),
         account_id=context.account_id,
         livemode=context.livemode,

@@ -82,10 +82,19 @@ def payouts(
     delay_seconds: Annotated[
         int | None, typer.Option(help="How long a new entry of the address book waits.")
     ] = None,
+    network_fee: Annotated[
+        bool | None,
+        typer.Option(
+            "--network-fee/--no-network-fee",
+            help="Charge it what the network takes for its payouts, or not.",
+        ),
+    ] = None,
     live: Live = False,
 ) -> None:
-    """Say whom an account may pay; what is left out stays."""
+    """Say whom an account may pay, and what it bears; what is left out stays."""
     changes: dict[str, str | int] = {}
+    if network_fee is not None:
+        changes["network_fee"] = "charge" if network_fee else "waive"
     if address_book is not None:
         changes["destinations"] = "address_book" if address_book else "any"
     if delay_seconds is not None:
@@ -102,7 +111,7 @@ def payouts(
     settings = PayoutSettings(**changed.payouts)
     console.print(
         f"{account} pays {settings.destinations}; a new entry waits "
-        f"{settings.delay_seconds(livemode=live)} seconds."
+        f"{settings.delay_seconds(livemode=live)} seconds. Network fee: {settings.network_fee}."
     )
 
 

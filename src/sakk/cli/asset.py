@@ -1,5 +1,6 @@
 """``sakk assets``: the allow-list of tokens. A token that is not on it is never credited."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -8,12 +9,12 @@ from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.caip import asset_network, erc20_contract
 from sakk.core.errors import ParameterInvalid
-from sakk.core.money import parse_decimal
+from sakk.core.money import format_decimal, parse_decimal
 from sakk.core.network import Asset, Quirk
 from sakk.rails.evm.balances import token_facts
 from sakk.runtime.wiring import make_rail
 from sakk.store.identity import now
-from sakk.store.network import find_network, list_assets, list_currencies, put_asset
+from sakk.store.network import find_asset, find_network, list_assets, list_currencies, put_asset
 
 app = typer.Typer(help="The tokens that are accepted.", no_args_is_help=True)
 
@@ -26,6 +27,7 @@ def add(
         list[Quirk] | None, typer.Option(help="How it departs from ERC-20; again for more.")
     ] = None,
     sweep_minimum: Annotated[str, typer.Option(help="Whole coins that a sweep is worth.")] = "5",
+    payout_minimum: Annotated[str, typer.Option(help="Whole coins; less is not sent.")] = "0",
     payin: Annotated[bool, typer.Option(help="Offer it to payers.")] = True,
     payout: Annotated[bool, typer.Option(help="Offer it for payouts.")] = True,
     compare_above: Annotated[
@@ -71,10 +73,31 @@ def add(
                     compare_above=None
                     if compare_above is None
                     else parse_decimal(compare_above, facts.decimals),
+                    payout_minimum=parse_decimal(payout_minimum, facts.decimals),
                 ),
             )
     console.print(f"{facts.symbol} ({facts.name}), {facts.decimals} decimals, is listed.")
     console.print("Let the signer send it: sakk keys policy --write, or edit its policy file.")
+
+
+@app.command()
+def minimum(
+    asset: Annotated[str, typer.Argument(help="CAIP-19: eip155:8453/erc20:0x….")],
+    payout: Annotated[str, typer.Argument(help="Whole coins, like 1.50; 0 is none.")],
+) -> None:
+    """Say the least that is paid out of a token: a payout of which less would arrive is refused."""
+    with opened_database() as database, database.begin() as connection:
+        found = find_asset(connection, asset.lower())
+        if found is None:
+            raise ParameterInvalid(f"{asset!r} is not listed.", param="asset")
+        try:
+            units = parse_decimal(payout, found.decimals)
+        except ValueError as error:
+            raise ParameterInvalid(f"{error}.", param="payout") from error
+        if units < 0:
+            raise ParameterInvalid("A minimum is 0 or more.", param="payout")
+        put_asset(connection, replace(found, payout_minimum=units))
+    console.print(f"At least {payout} {found.symbol} is sent to anyone.")
 
 
 @app.command(name="list")
@@ -89,6 +112,7 @@ def show(as_json: Json = False) -> None:
             "decimals": each.decimals,
             "payin": each.payin_enabled,
             "payout": each.payout_enabled,
+            "payout_minimum": format_decimal(each.payout_minimum, each.decimals),
             "quirks": each.quirks,
             "compare_above": None if each.compare_above is None else str(each.compare_above),
         }

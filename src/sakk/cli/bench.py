@@ -16,6 +16,7 @@ class Bench(StrEnum):
 
     ingest = "ingest"
     payin = "payin"
+    payout = "payout"
     api = "api"
     ledger = "ledger"
     gas = "gas"

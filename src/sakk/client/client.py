@@ -10,6 +10,7 @@ from sakk.client.errors import ApiError
 from sakk.client.ledger import Ledger
 from sakk.client.payout import Payouts
 from sakk.client.payout_batch import PayoutBatches
+from sakk.client.quote import Quotes
 from sakk.client.refund import Refunds
 from sakk.client.resources import (
     Accounts,
@@ -123,6 +124,7 @@ class SakkClient:
         self.payment_intents = PaymentIntents(transport)
         self.payout_batches = PayoutBatches(transport)
         self.payouts = Payouts(transport)
+        self.quotes = Quotes(transport)
         self.refunds = Refunds(transport)
         self.screenings = Screenings(transport)
         self.transfers = Transfers(transport)

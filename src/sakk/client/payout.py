@@ -67,6 +67,7 @@ class Payouts(Retrievable[Payout]):
         beneficiary: str | None = None,
         fee_mode: Literal["sender", "receiver"] | None = None,
         scheduled_at: int | None = None,
+        quote: str | None = None,
         description: str | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -74,6 +75,7 @@ class Payouts(Retrievable[Payout]):
         """Send ``amount`` smallest units of a coin to an address on a network, or a beneficiary.
 
         ``scheduled_at``, seconds since 1970: not before then; the money is reserved at once.
+        ``quote``: its fee is what is charged.
 
         If no answer comes, `ConnectionFailedError` carries the key under which the same payout can
         be sent again without paying twice. Raises `BalanceInsufficientError`.
@@ -87,6 +89,7 @@ class Payouts(Retrievable[Payout]):
                 ),
                 "fee_mode": fee_mode,
                 "scheduled_at": scheduled_at,
+                "quote": quote,
                 "description": description,
                 "metadata": metadata,
             }

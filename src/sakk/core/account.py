@@ -16,6 +16,7 @@ BENEFICIARY_DELAY_SECONDS_MAX = 30 * 86_400
 Late = Literal["accept", "credit", "refund_due", "suspense"]
 Over = Literal["accept", "credit", "refund_due"]
 WrongAsset = Literal["credit", "refund_due", "suspense"]
+NetworkFee = Literal["default", "charge", "waive"]
 Destinations = Literal["any", "address_book"]
 Finished = Literal["credit", "refund_due", "suspense"]
 
@@ -85,14 +86,18 @@ def change_policy(policy: PaymentPolicy, changes: Mapping[str, Any]) -> PaymentP
 
 @dataclass(frozen=True, slots=True)
 class PayoutSettings:
-    """Whom an account may pay; set by the operator alone, so that a stolen key can not widen it.
+    """Whom an account may pay and what it bears; set by the operator alone, so that a stolen key
+    can not widen it.
 
     ``destinations``: any address, or only those of its address book. A new entry of the book waits
     ``beneficiary_delay_seconds``; None is the mode's own: a day for live money, none for test.
+    ``network_fee``: is it charged what the network takes for its payouts? ``default`` is what the
+    operator's own account says, and there ``waive``.
     """
 
     destinations: Destinations = "any"
     beneficiary_delay_seconds: int | None = None
+    network_fee: NetworkFee = "default"
 
     def document(self) -> dict[str, Any]:
         """The settings as they are stored and shown."""
@@ -121,6 +126,11 @@ def change_payout_settings(
                 raise ParameterInvalid(
                     f"{param} is one of {', '.join(get_args(Destinations))}.", param=param
                 )
+        elif name == "network_fee":
+            if value not in get_args(NetworkFee):
+                raise ParameterInvalid(
+                    f"{param} is one of {', '.join(get_args(NetworkFee))}.", param=param
+                )
         elif name == "beneficiary_delay_seconds":
             if value is not None and (
                 type(value) is not int or not 0 <= value <= BENEFICIARY_DELAY_SECONDS_MAX
@@ -135,11 +145,7 @@ def change_payout_settings(
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant of this Sakk.
-
-    ``payout_fee``: is it charged what the network takes (``core.quote.FeePolicy``)? None is what
-    the operator's own account says.
-    """
+    """A tenant of this Sakk."""
 
     id: str
     kind: str
@@ -150,7 +156,6 @@ class Account:
     payouts: dict[str, Any]
     metadata: dict[str, str]
     created: datetime
-    payout_fee: str | None = None
 
 
 def public_account(account: Account, *, livemode: bool) -> dict[str, Any]:

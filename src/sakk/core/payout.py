@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -19,6 +19,7 @@ from sakk.core.evm import checksum_address
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.policy import Action, Decision, Facts
 from sakk.core.posting import Posting
+from sakk.core.quote import unknown_fee
 
 SCHEDULE_MAX = timedelta(days=366)
 # The merchant reads it: the rule itself is the operator's.
@@ -147,6 +148,7 @@ class PayoutRequest:
     description: str | None = None
     metadata: dict[str, str] | None = None
     reference: str | None = None
+    quote: str | None = None
     scheduled_at: datetime | None = None
     initiator: Initiator = Initiator()
 
@@ -156,7 +158,8 @@ class Terms:
     """What payouts of one mode are made of, read once for any number of them.
 
     ``assets`` are the tokens that can be paid out, by network and currency; ``contracts`` every
-    listed token's, by network; ``fees`` what is charged, by asset, in its currency's unit.
+    listed token's, by network; ``fees`` what is charged, by asset, in its currency's unit; None
+    where nothing is.
     """
 
     networks: Mapping[str, Network]
@@ -164,7 +167,7 @@ class Terms:
     currencies: Mapping[str, Currency]
     contracts: Mapping[str, frozenset[str]]
     treasury: frozenset[str]
-    fees: Mapping[str, int] = field(default_factory=dict)
+    fees: Mapping[str, int] | None = None
 
 
 def draft(
@@ -200,7 +203,7 @@ def draft(
         account_id=account_id,
         livemode=livemode,
         amount=request.amount,
-        fee=terms.fees.get(asset.asset, 0),
+        fee=_fee(terms, asset),
         currency=currency.currency,
         decimals=currency.decimals,
         network=network.network,
@@ -218,6 +221,7 @@ def draft(
         batch=batch,
         line=line,
         reference=request.reference,
+        quote=request.quote,
         scheduled_at=request.scheduled_at,
         created=now,
     )
@@ -253,6 +257,15 @@ def payable(terms: Terms, *, network: str, currency: str) -> Asset:
         f"It offers: {', '.join(offered) or 'nothing'}.",
         param="currency",
     )
+
+
+def _fee(terms: Terms, asset: Asset) -> int:
+    if terms.fees is None:
+        return 0
+    fee = terms.fees.get(asset.asset)
+    if fee is None:
+        raise unknown_fee(asset)
+    return fee
 
 
 def check_schedule(scheduled_at: datetime | None, now: datetime) -> None:

@@ -5,13 +5,13 @@ of the native coin and of the currency, and rounded up. Whether an account is ch
 operator's policy; a quote says both, and the fee that is charged under it stays as it was quoted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sakk.core import money
+from sakk.core.errors import Unavailable
 from sakk.core.network import Asset, Currency, unit_rate
 
 PREFIX = "qt"
@@ -20,13 +20,8 @@ QUOTE_LENGTH = timedelta(minutes=10)
 COST_AGE_MAX = timedelta(minutes=5)
 # A transfer of a token to an address that never held it, as USDC's own contract costs it.
 TRANSFER_GAS_DEFAULT = 65_000
-
-
-class FeePolicy(StrEnum):
-    """Who bears what the network takes: the account pays it, or the operator does."""
-
-    charge = "charge"
-    waive = "waive"
+# What is added to an estimate when a transaction is built.
+GAS_MARGIN_PERCENT = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +69,19 @@ def network_fee(cost: TransferCost, *, native: Currency, currency: Currency) -> 
 
 def network_fees(
     costs: Mapping[str, TransferCost],
-    assets: Mapping[str, Asset],
+    assets: Iterable[Asset],
     currencies: Mapping[str, Currency],
     *,
     now: datetime,
 ) -> dict[str, int]:
     """The network's fee of every token whose cost is known and fresh, by asset."""
+    by_name = {each.asset: each for each in assets}
     natives = {
-        each.network: currencies[each.currency] for each in assets.values() if each.is_native
+        each.network: currencies[each.currency] for each in by_name.values() if each.is_native
     }
     found: dict[str, int] = {}
     for asset, cost in costs.items():
-        listed = assets.get(asset)
+        listed = by_name.get(asset)
         native = natives.get(cost.network)
         if listed is None or native is None or cost.measured < now - COST_AGE_MAX:
             continue
@@ -93,6 +89,22 @@ def network_fees(
         if fee is not None:
             found[asset] = fee
     return found
+
+
+def typical_gas(limits: Sequence[int]) -> int:
+    """The gas of a transfer: the median of what was lately estimated, without the margin."""
+    if not limits:
+        return TRANSFER_GAS_DEFAULT
+    return sorted(limits)[len(limits) // 2] * 100 // (100 + GAS_MARGIN_PERCENT)
+
+
+def unknown_fee(asset: Asset) -> Unavailable:
+    """What a transfer costs can not be said: a fee that is not known is not charged, nor waived."""
+    return Unavailable(
+        f"What a transfer of {asset.symbol} on {asset.network} costs is not known now: the "
+        "network's fees were not read lately, or a currency has no price. Try again, or ask the "
+        "operator."
+    )
 
 
 def public(quote: Quote) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from sakk.core.payout import (
     Terms,
 )
 from sakk.core.screening import Direction, ScreeningRequest
-from sakk.flow import beneficiary
+from sakk.flow import beneficiary, quote
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
@@ -57,10 +57,21 @@ def create(
             [place] = beneficiary.resolve(
                 connection, [request.destination], account_id=account_id, livemode=livemode, now=now
             )
+            terms = read_terms(connection, account_id=account_id, livemode=livemode, now=now)
+            if request.quote is not None:
+                terms = quote.promised(
+                    connection,
+                    terms,
+                    request,
+                    place,
+                    account_id=account_id,
+                    livemode=livemode,
+                    now=now,
+                )
             fresh = rules.draft(
                 request,
                 place,
-                read_terms(connection, livemode=livemode),
+                terms,
                 identifier=identifier,
                 account_id=account_id,
                 livemode=livemode,
@@ -168,9 +179,10 @@ def payout_event(payout: Payout, name: str, request_id: str | None = None) -> Ne
     )
 
 
-def read_terms(connection: Connection, *, livemode: bool) -> Terms:
-    """What payouts may be made of now."""
+def read_terms(connection: Connection, *, account_id: str, livemode: bool, now: datetime) -> Terms:
+    """What an account's payouts may be made of now, and what they cost it."""
     assets = network.list_assets(connection)
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
     found = network.list_networks(connection, livemode=livemode)
     payable: dict[tuple[str, str], Asset] = {}
     for asset in assets:
@@ -179,7 +191,7 @@ def read_terms(connection: Connection, *, livemode: bool) -> Terms:
     return Terms(
         networks={each.network: each for each in found if each.enabled},
         assets=payable,
-        currencies={each.currency: each for each in network.list_currencies(connection)},
+        currencies=currencies,
         contracts={
             place.network: frozenset(
                 each.contract for each in assets if each.contract and each.network == place.network
@@ -187,6 +199,7 @@ def read_terms(connection: Connection, *, livemode: bool) -> Terms:
             for place in found
         },
         treasury=frozenset(each.address for each in address.list_treasury(connection)),
+        fees=quote.fees_now(connection, account_id, assets, currencies, now=now),
     )
 
 

@@ -93,7 +93,7 @@ def check(
 ) -> Checked:
     """Look at every line, each for itself and beside the others; nothing is written."""
     with parts.database.begin() as connection:
-        terms = read_terms(connection, livemode=livemode)
+        terms = read_terms(connection, account_id=account_id, livemode=livemode, now=now)
         places = beneficiary.resolve(
             connection,
             [line.request.destination for line in request.lines],

@@ -46,7 +46,7 @@ def what_if(
     row = draft(
         request,
         place,
-        read_terms(connection, livemode=livemode),
+        read_terms(connection, account_id=account_id, livemode=livemode, now=now),
         identifier=identifier,
         account_id=account_id,
         livemode=livemode,

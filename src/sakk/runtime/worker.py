@@ -28,6 +28,7 @@ from sakk.flow.notify import Notifier
 from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
 from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.post import post_stage
+from sakk.flow.quote import measure_stage
 from sakk.flow.replace import replace_stage
 from sakk.flow.rescreen import rescreen_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
@@ -111,6 +112,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         freeze_stage(parts),
         left_behind_stage(parts),
         forget_stage(parts),
+        measure_stage(parts),
     ]
 
 

@@ -22,7 +22,6 @@ accounts = Table(
     Column("payouts", Document, nullable=False, server_default=text("'{}'")),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
-    Column("payout_fee", Text),
 )
 
 
@@ -77,3 +76,20 @@ def policy(connection: Connection, account_ids: Iterable[str]) -> dict[str, Paym
 
 
 _POLICIES = "SELECT id, policy FROM accounts WHERE id = ANY(%(ids)s)"
+
+
+def is_charged_network_fee(connection: Connection, account_id: str) -> bool:
+    """Is an account charged what the network takes? Its own setting, or the operator's."""
+    rows = run(
+        connection, _NETWORK_FEES, {"id": account_id, "operator": AccountKind.operator.value}
+    )
+    found = {row.own: row.network_fee for row in rows}
+    own = found.get(True) or "default"
+    return (found.get(False) if own == "default" else own) == "charge"
+
+
+_NETWORK_FEES = (
+    "(SELECT true AS own, payouts ->> 'network_fee' AS network_fee FROM accounts WHERE id = %(id)s)"
+    " UNION ALL (SELECT false, payouts ->> 'network_fee' FROM accounts WHERE kind = %(operator)s"
+    " ORDER BY id LIMIT 1)"
+)

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.transaction import Attempt, ChainTransaction, TransactionStatus
+from sakk.core.transaction import Attempt, ChainTransaction, Purpose, TransactionStatus
 from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
@@ -290,6 +290,17 @@ def unsigned_of(connection: Connection, network: str, sender: str) -> ChainTrans
         ),
         ChainTransaction,
     )
+
+
+def recent_payout_gas(connection: Connection, asset: str, *, limit: int = 20) -> list[int]:
+    """The gas limits of the newest transactions that carry one payout of a token."""
+    statement = (
+        select(transactions.c.gas_limit)
+        .where(transactions.c.asset == asset, transactions.c.purpose == Purpose.payout.value)
+        .order_by(transactions.c.id.desc())
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
 
 
 def known_purposes(connection: Connection, network: str, hashes: Sequence[str]) -> dict[str, str]:

@@ -68,7 +68,6 @@ def upgrade() -> None:
         sa.Column("measured", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("asset", name=op.f("pk_transfer_costs")),
     )
-    op.add_column("accounts", sa.Column("payout_fee", sa.Text(), nullable=True))
     op.add_column(
         "assets",
         sa.Column(
