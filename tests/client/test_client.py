@@ -213,6 +213,12 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     (lambda c: c.payouts.cancel("po_1"), PAYOUT, "POST /v1/payouts/po_1/cancel", {}),
     (lambda c: c.payouts.approve("po_1"), PAYOUT, "POST /v1/payouts/po_1/approve", {}),
     (
+        lambda c: c.payouts.approve("po_1", digest="ab", code="123456"),
+        PAYOUT,
+        "POST /v1/payouts/po_1/approve",
+        {"digest": "ab", "code": "123456"},
+    ),
+    (
         lambda c: c.payouts.reject("po_1", reason="no"),
         PAYOUT,
         "POST /v1/payouts/po_1/reject",

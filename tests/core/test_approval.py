@@ -10,6 +10,7 @@ from sakk.core.approval import (
     acting_role,
     approval_message,
     content_digest,
+    joint_digest,
     public_approval,
     standing,
 )
@@ -84,3 +85,8 @@ def test_what_is_shown() -> None:
     shown = public_approval(GIVEN)
     assert (shown["by"], shown["role"], shown["method"]) == ("per_1", "approver", "totp")
     assert shown["digest"] == DIGEST
+
+
+def test_many_are_approved_by_one_digest_of_all() -> None:
+    assert joint_digest(["b", "a"]) == joint_digest(["a", "b"])
+    assert len({joint_digest(each) for each in (["a"], ["a", "b"], ["a", "c"], [])}) == 4

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 from tests.flow.harness import World
 from tests.flow.money import (
@@ -19,13 +20,18 @@ from tests.flow.money import (
     transaction_of,
     units_at,
 )
+from tests.flow.policing import Desk
 from tests.flow.wiring import WHOLE_TOKEN
 
+from sakk.core.payout import approved_content
+from sakk.core.policy import Action, Rule
 from sakk.core.transaction import ChainTransaction
 from sakk.flow import payout as flow
+from sakk.flow import person
 from sakk.flow.sign import sign_stage
+from sakk.flow.step_up import StepUp
 from sakk.signing.client import SignerClient
-from sakk.signing.policy import AssetRule, Policy, load_policy, write_policy
+from sakk.signing.policy import AssetRule, Policy, SignerRule, load_policy, write_policy
 from sakk.signing.protocol import SignerUnavailable
 
 PAID = 30 * WHOLE_TOKEN
@@ -214,4 +220,48 @@ def test_over_the_days_limit_waits_for_the_next_day_and_can_be_called_off(world:
     world.finalize()
     assert payout_now(world, again).status == "posted"
     assert units_at(world, BENEFICIARY) == 2 * PAID + WHOLE_TOKEN
+    world.check()
+
+
+def test_the_signer_checks_the_signatures_that_the_server_collected(world: World) -> None:
+    """What a person signed travels to the signer; a server that says so by itself gets nothing."""
+    rich(world, 100)
+    key = Ed25519PrivateKey.from_private_bytes(b"\x05" * 32)
+    public = key.public_key().public_bytes_raw().hex()
+    asks = SignerRule(name="one of us", action=Action.approve, approvals=1)
+    rules = {"approvers": (public,), "approvals_min": 1, "rules": (asks,)}
+    change_policy(world, lambda policy: msgspec.structs.replace(policy, **rules))
+    desk = Desk(world.database, world.account, now=world.clock())
+    one = desk.member("carl", "approver")
+    person.set_public_key(
+        desk.parts,
+        one.id,
+        actor=one.actor,
+        livemode=False,
+        public_key=public,
+        step_up=StepUp(code=one.code()),
+    )
+    desk.enact(Rule(name="look", action=Action.approve, approvals=1, role="approver"))
+    honest = world.payout(PAID, address=BENEFICIARY)
+    forged = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    waiting = payout_now(world, honest)
+    assert (waiting.status, waiting.rule) == ("screened", "look")
+    signed = key.sign(approved_content(waiting)).hex()
+    desk.approve(waiting, one, step_up=StepUp(signature=signed), digest=None)
+    with world.database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE payouts SET status = 'approved' WHERE id = %s", (forged.id,)
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO approvals SELECT 'apr_forged', account_id, livemode, %s, verdict, actor,"
+            " key, role, method, digest, public_key, signature, comment, created FROM approvals",
+            (forged.id,),
+        )
+    world.run()
+    world.finalize()
+    assert payout_now(world, honest).status == "posted"
+    lied = payout_now(world, forged)
+    assert (lied.status, lied.failure_code) == ("rejected", "signer_approval_invalid")
+    assert units_at(world, BENEFICIARY) == PAID
     world.check()

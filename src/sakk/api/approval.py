@@ -13,6 +13,7 @@ from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import approval as rules
 from sakk.core import payout as payout_rules
 from sakk.flow import approval as flow
+from sakk.flow.approval_batch import approve_batch, explain_batch
 from sakk.flow.explanation import explanation
 from sakk.flow.step_up import StepUp
 from sakk.store import approval as store
@@ -137,6 +138,77 @@ class ExplanationShape(Shape):
 def explain(context: Context, payout: str) -> Document:
     """Explain what will be signed for a payout, for the person who approves it."""
     return explanation(context.connection, payout, livemode=context.livemode)
+
+
+class BatchApprove(Parameters):
+    """The ``digest`` of the batch's explanation, and a person's one-time ``code``."""
+
+    digest: Hash | None = None
+    code: Code | None = None
+    comment: LongText | None = None
+
+
+class BatchTotal(Shape):
+    """What is approved in one currency."""
+
+    currency: str
+    count: int
+    amount: int
+    shown: str
+
+
+class BatchExplanationShape(Shape):
+    """What the caller may approve of a batch; ``waiting`` counts others' decisions too."""
+
+    object: Literal["batch_explanation"]
+    payout_batch: str
+    text: str
+    count: int
+    waiting: int
+    totals: list[BatchTotal]
+    digest: str
+    livemode: Livemode
+
+
+class BatchApprovalShape(Shape):
+    """How many approvals were given, and how many payouts may be signed by them."""
+
+    object: Literal["batch_approval"]
+    payout_batch: str
+    approvals: int
+    approved: int
+    livemode: Livemode
+
+
+@resource.get(
+    "/v1/payout_batches/{payout_batch}/explanation",
+    returns=BatchExplanationShape,
+    operation="explain_payout_batch",
+    operator_only=True,
+)
+def explain_all(context: Context, payout_batch: str) -> Document:
+    """Say what the caller may approve of a batch: how many payouts, and their sum."""
+    return explain_batch(
+        context.connection, payout_batch, actor=context.actor, livemode=context.livemode
+    )
+
+
+@resource.post(
+    "/v1/payout_batches/{payout_batch}/approve",
+    returns=BatchApprovalShape,
+    operation="approve_payout_batch",
+    operator_only=True,
+    two_steps=True,
+)
+def approve_all(context: Context, payout_batch: str, body: BatchApprove) -> Document:
+    """Approve every payout of a batch that was shown, with one code; all or none."""
+    return approve_batch(
+        context.parts,
+        payout_batch,
+        flow.Word(context.actor, StepUp(body.code), body.digest, body.comment),
+        approval_id=lambda place: context.object_id(rules.PREFIX, place),
+        livemode=context.livemode,
+    )
 
 
 @resource.get(

@@ -13,6 +13,7 @@ from sakk.core import payout as rules
 from sakk.core.approval import PREFIX
 from sakk.core.money import format_decimal
 from sakk.flow import approval as flow
+from sakk.flow.approval_batch import approve_batch, explain_batch
 from sakk.flow.explanation import explanation
 from sakk.flow.step_up import StepUp
 from sakk.signing.approver import is_encrypted, sign_approval
@@ -133,6 +134,31 @@ def approve(
         livemode=live,
     )
     console.print(f"{decided.id} is {decided.status}.")
+
+
+@app.command(name="approve-batch")
+def approve_whole_batch(
+    batch: Annotated[str, typer.Argument(help="pob_…")],
+    code: Annotated[str | None, typer.Option(help="The one-time code of your device.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
+    live: Live = False,
+) -> None:
+    """Approve what waits of a batch, after its sum was shown."""
+    parts = parts_of(begin(log_level="warning"))
+    actor = acting(parts, livemode=live)
+    with parts.database.begin() as connection:
+        found = explain_batch(connection, batch, actor=actor, livemode=live)
+    console.print(found["text"], markup=False)
+    if not yes:
+        typer.confirm("Approve these?", abort=True)
+    done = approve_batch(
+        parts,
+        batch,
+        flow.Word(actor, StepUp(code), found["digest"]),
+        approval_id=[new_id(PREFIX) for _ in range(found["count"] + 1)].__getitem__,
+        livemode=live,
+    )
+    console.print(f"{done['approvals']} approvals given, {done['approved']} payouts may be signed.")
 
 
 @app.command()

@@ -100,14 +100,28 @@ class Payouts(Retrievable[Payout]):
         """Call a payout off, while nothing is signed."""
         return self._post(Payout, self._path(id, "cancel"), {}, idempotency_key)
 
-    def approve(self, id: str, *, idempotency_key: str | None = None) -> Payout:
-        """Let a payout under review go on; the operator's."""
-        return self._post(Payout, self._path(id, "approve"), {}, idempotency_key)
+    def approve(
+        self,
+        id: str,
+        *,
+        digest: str | None = None,
+        code: str | None = None,
+        signature: str | None = None,
+        comment: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Payout:
+        """Approve a payout that waits, or let one under review go on; the operator's people's.
+
+        ``digest`` is that of what was shown (its explanation). A person proves to be there by a
+        fresh one-time ``code``, or by a ``signature`` of the explanation's message.
+        """
+        body = present({"digest": digest, "code": code, "signature": signature, "comment": comment})
+        return self._post(Payout, self._path(id, "approve"), body, idempotency_key)
 
     def reject(
         self, id: str, *, reason: str | None = None, idempotency_key: str | None = None
     ) -> Payout:
-        """Refuse a payout under review; the merchant reads the reason. The operator's."""
+        """Refuse a payout that waits or is under review; the merchant reads the reason."""
         return self._post(
             Payout, self._path(id, "reject"), present({"reason": reason}), idempotency_key
         )
@@ -118,6 +132,7 @@ class Payouts(Retrievable[Payout]):
         status: str | None = None,
         destination: str | None = None,
         beneficiary: str | None = None,
+        awaiting_approvals: bool | None = None,
         **options: Unpack[ListOptions],
     ) -> Page[Payout]:
         """Payouts, newest first; ``destination`` is an address."""
@@ -125,6 +140,7 @@ class Payouts(Retrievable[Payout]):
             "status": status,
             "destination": destination,
             "beneficiary": beneficiary,
+            "awaiting_approvals": awaiting_approvals,
             **options,
         }
         return self._list(self.root, Payout, query)

@@ -82,6 +82,11 @@ def content_digest(message: bytes) -> str:
     return hashlib.sha256(message).hexdigest()
 
 
+def joint_digest(digests: Iterable[str]) -> str:
+    """What is approved of many payouts at once: the digest of all of theirs, in one order."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
 def standing(approvals: Iterable[Approval], *, digest: str, role: str | None) -> list[Approval]:
     """The approvals that count for this content and this role; one a person, by the rows' key."""
     return [

@@ -134,8 +134,8 @@ def reject(
             failure_code="rejected",
             failure_message=word.comment or REJECTED,
         )
-        _write(connection, [rejected])
-        told = [_told(approval), payout_event(rejected, event.PAYOUT_REJECTED)]
+        write_status(connection, [rejected])
+        told = [told_of(approval), payout_event(rejected, event.PAYOUT_REJECTED)]
         events.append(connection, told, now=now)
         wake(connection, "payout.release", "refund.follow")
     return rejected
@@ -172,7 +172,7 @@ def _approval(
             f"Only a person with the role {payout.approver_role} may approve this payout:"
             f" the rule {payout.rule!r} of the policy says so."
         )
-    if _is_of(payout, actor):
+    if is_of(payout, actor):
         raise SamePerson("You asked for this payout: another person has to approve it.")
     if any(each.actor == actor.name for each in given):
         raise SamePerson("You have decided on this payout already: another person is needed.")
@@ -218,19 +218,19 @@ def _follow(
     connection: Connection, payout: Payout, given: Sequence[Approval], *, now: datetime
 ) -> Payout:
     """Approve the payout when there are enough; otherwise it goes on waiting."""
-    told = [_told(given[-1])]
+    told = [told_of(given[-1])]
     digest = content_digest(payout_rules.approved_content(payout))
     enough = standing(given, digest=digest, role=payout.approver_role)
     if len(enough) >= payout.approvals_needed:
         payout = replace(payout, status=PayoutStatus.approved.value)
-        _write(connection, [payout])
+        write_status(connection, [payout])
         told.append(payout_event(payout, event.PAYOUT_APPROVED))
         wake(connection, "payout.build", "refund.follow")
     events.append(connection, told, now=now)
     return payout
 
 
-def _is_of(payout: Payout, actor: Actor) -> bool:
+def is_of(payout: Payout, actor: Actor) -> bool:
     """Did this actor ask for the payout, with whichever key?"""
     if actor.person is not None:
         return payout.initiator_person == actor.person
@@ -258,7 +258,7 @@ def _locked(connection: Connection, identifier: str, *, livemode: bool) -> Payou
     return payout
 
 
-def _write(connection: Connection, rows: Sequence[Payout]) -> None:
+def write_status(connection: Connection, rows: Sequence[Payout]) -> None:
     fields = ("id", "status", "failure_code", "failure_message")
     update_records(
         connection,
@@ -267,7 +267,7 @@ def _write(connection: Connection, rows: Sequence[Payout]) -> None:
     )
 
 
-def _told(approval: Approval) -> NewEvent:
+def told_of(approval: Approval) -> NewEvent:
     return NewEvent(
         account_id=approval.account_id,
         livemode=approval.livemode,

@@ -42,6 +42,8 @@ NETWORKS_MAX = 16
 CONFIRMATIONS = 2
 POLL_MILLISECONDS = 50
 SWEEP_MINIMUM_WHOLE = 1
+# The policy asks for an approval far below: what was approved is signed.
+SIGNED_WHOLE_MAX = 1_000_000
 TREASURY_NATIVE_WEI = 1_000 * 10**18
 BLOCK_SECONDS_DEFAULT = 1.0
 
@@ -172,7 +174,7 @@ def _make_signer_files(
         for token in chain.tokens
     }
     assets.update({native_asset(chain.network): 18 for chain in chains})
-    policy = sandbox_policy([chain.network for chain in chains], assets)
+    policy = sandbox_policy([chain.network for chain in chains], assets, whole_max=SIGNED_WHOLE_MAX)
     write_policy(files.policy, allow_hub(policy, hub_address(keystore)))
     return keystore
 

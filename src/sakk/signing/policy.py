@@ -180,8 +180,10 @@ def check_policy(policy: Policy) -> None:
     _check_rules(policy)
 
 
-def sandbox_policy(networks: Sequence[str], assets: Mapping[str, int]) -> Policy:
-    """Generous limits for test money: 10,000 whole units a payout, no time lock, no velocity.
+def sandbox_policy(
+    networks: Sequence[str], assets: Mapping[str, int], *, whole_max: int = 10_000
+) -> Policy:
+    """Generous limits for test money: no time lock, no velocity, ``whole_max`` units a payout.
 
     ``assets`` maps CAIP-19 assets to their decimals.
     """
@@ -200,7 +202,7 @@ def sandbox_policy(networks: Sequence[str], assets: Mapping[str, int]) -> Policy
             for network in networks
         ),
         assets=tuple(
-            AssetRule(asset=asset, per_transaction_max=str(10_000 * 10**decimals))
+            AssetRule(asset=asset, per_transaction_max=str(whole_max * 10**decimals))
             for asset, decimals in assets.items()
         ),
     )

@@ -1,0 +1,246 @@
+"""Approvals of whole batches: one person, one code, every payout that waits for such a person.
+
+What is approved is the joint digest of the payouts that were shown with their sum. If one was
+canceled, judged otherwise or approved meanwhile, it is another digest, and nothing is approved.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from sakk.core import event
+from sakk.core.approval import (
+    Approval,
+    Method,
+    Verdict,
+    acting_role,
+    content_digest,
+    joint_digest,
+    standing,
+)
+from sakk.core.errors import (
+    ApprovalStale,
+    ParameterMissing,
+    ResourceMissing,
+    UnexpectedState,
+)
+from sakk.core.event import NewEvent
+from sakk.core.explanation import grouped
+from sakk.core.payout import Payout, PayoutStatus, approved_content
+from sakk.core.person import Actor, Person
+from sakk.flow.approval import Word, is_of, told_of, write_status
+from sakk.flow.context import Parts
+from sakk.flow.payout import payout_event
+from sakk.flow.stage import wake
+from sakk.flow.step_up import acting_person, check, count_try
+from sakk.store import approval as store
+from sakk.store import event as events
+from sakk.store import payout as payouts
+from sakk.store import payout_batch as batches
+from sakk.store.database import fetch_all
+
+EVENTS_AT_ONCE: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Approvable:
+    """What somebody may approve of a batch now: the payouts, and what was said of them before."""
+
+    batch: str
+    rows: list[Payout]
+    roles: dict[str, str]
+    given: dict[str, list[Approval]]
+    waiting: int
+
+    @property
+    def digest(self) -> str:
+        return joint_digest(content_digest(approved_content(row)) for row in self.rows)
+
+
+def explain_batch(
+    connection: Connection, identifier: str, *, actor: Actor, livemode: bool
+) -> dict[str, Any]:
+    """What the actor may approve of a batch, in words and in sums; ResourceMissing."""
+    person = _person(connection, actor, livemode=livemode)
+    found = _approvable(connection, identifier, actor, person, livemode=livemode, lock=False)
+    totals = _totals(found.rows)
+    sums = ", ".join(f"{each['shown']} {each['currency'].upper()}" for each in totals)
+    addresses = len({row.destination for row in found.rows})
+    largest = max(found.rows, key=lambda row: row.amount, default=None)
+    text = (
+        f"Approve {len(found.rows)} payouts of {identifier}: {sums} to {addresses} addresses; the"
+        f" largest is {grouped(largest.amount, largest.decimals)} {largest.currency.upper()} to"
+        f" {largest.destination}."
+        if largest is not None
+        else f"No payout of {identifier} waits for your approval."
+    )
+    return {
+        "object": "batch_explanation",
+        "payout_batch": identifier,
+        "text": text,
+        "count": len(found.rows),
+        "waiting": found.waiting,
+        "totals": totals,
+        "digest": found.digest,
+        "livemode": livemode,
+    }
+
+
+def approve_batch(
+    parts: Parts,
+    identifier: str,
+    word: Word,
+    *,
+    approval_id: Callable[[int], str],
+    livemode: bool,
+) -> dict[str, Any]:
+    """One approval of every payout that was shown; how many may be signed now.
+
+    Raises what `sakk.flow.approval.approve` does; all or none are approved.
+    """
+    count_try(parts, word.actor, word.step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        person = _person(connection, word.actor, livemode=livemode)
+        found = _approvable(
+            connection, identifier, word.actor, person, livemode=livemode, lock=True
+        )
+        if any(each.id == approval_id(0) for said in found.given.values() for each in said):
+            return _result(identifier, [], [], livemode=livemode)
+        if not found.rows:
+            raise UnexpectedState("No payout of this batch waits for your approval.")
+        _check_digest(word.digest, found.digest)
+        method = Method.key
+        if person is not None:
+            method, _ = check(parts, connection, person, word.step_up, message=None, now=now)
+        made = [
+            _approval(row, word, found.roles[row.id], method, approval_id(place), now=now)
+            for place, row in enumerate(found.rows)
+        ]
+        store.insert(connection, made)
+        approved = [
+            replace(row, status=PayoutStatus.approved.value)
+            for row, each in zip(found.rows, made, strict=True)
+            if _is_enough(row, [*found.given.get(row.id, ()), each])
+        ]
+        write_status(connection, approved)
+        told = [told_of(each) for each in made]
+        told += [payout_event(row, event.PAYOUT_APPROVED) for row in approved]
+        _append(connection, told, now=now)
+        wake(connection, "payout.build", "refund.follow")
+    return _result(identifier, made, approved, livemode=livemode)
+
+
+def _approvable(
+    connection: Connection,
+    identifier: str,
+    actor: Actor,
+    person: Person | None,
+    *,
+    livemode: bool,
+    lock: bool,
+) -> Approvable:
+    """The payouts of a batch that wait and that this actor may approve, in their order."""
+    batch = batches.find(connection, identifier, account_id=None, livemode=livemode)
+    if batch is None:
+        raise ResourceMissing(f"No such payout batch: {identifier!r}.", param="id")
+    table = payouts.payouts
+    statement = (
+        select(table)
+        .where(
+            table.c.batch == identifier,
+            table.c.status == PayoutStatus.screened.value,
+            table.c.decided_at.is_not(None),
+        )
+        .order_by(table.c.id)
+    )
+    rows = fetch_all(connection, statement.with_for_update() if lock else statement, Payout)
+    given: dict[str, list[Approval]] = {}
+    for each in store.of_payouts(connection, [row.id for row in rows]):
+        given.setdefault(each.payout, []).append(each)
+    roles: dict[str, str] = {}
+    for row in rows:
+        role = acting_role(row.approver_role, None if person is None else person.roles)
+        said = any(each.actor == actor.name for each in given.get(row.id, ()))
+        if role is not None and not said and not is_of(row, actor):
+            roles[row.id] = role
+    mine = [row for row in rows if row.id in roles]
+    return Approvable(identifier, mine, roles, given, len(rows))
+
+
+def _person(connection: Connection, actor: Actor, *, livemode: bool) -> Person | None:
+    return None if actor.person is None else acting_person(connection, actor, livemode=livemode)
+
+
+def _check_digest(sent: str | None, digest: str) -> None:
+    if sent is None:
+        raise ParameterMissing(
+            "Missing required parameter: digest. Send the digest of the batch's explanation.",
+            param="digest",
+        )
+    if sent != digest:
+        raise ApprovalStale(
+            "These are not the payouts that you were shown: look at the explanation again.",
+            param="digest",
+        )
+
+
+def _approval(
+    row: Payout, word: Word, role: str, method: Method, identifier: str, *, now: datetime
+) -> Approval:
+    return Approval(
+        id=identifier,
+        account_id=row.account_id,
+        livemode=row.livemode,
+        payout=row.id,
+        verdict=Verdict.approve.value,
+        actor=word.actor.name,
+        key=word.actor.key,
+        role=role,
+        method=method.value,
+        digest=content_digest(approved_content(row)),
+        public_key=None,
+        signature=None,
+        comment=word.comment,
+        created=now,
+    )
+
+
+def _is_enough(row: Payout, given: Sequence[Approval]) -> bool:
+    digest = content_digest(approved_content(row))
+    return len(standing(given, digest=digest, role=row.approver_role)) >= row.approvals_needed
+
+
+def _append(connection: Connection, told: Sequence[NewEvent], *, now: datetime) -> None:
+    for place in range(0, len(told), EVENTS_AT_ONCE):
+        events.append(connection, told[place : place + EVENTS_AT_ONCE], now=now)
+
+
+def _totals(rows: Sequence[Payout]) -> list[dict[str, Any]]:
+    sums: dict[tuple[str, int], list[int]] = {}
+    for row in rows:
+        sums.setdefault((row.currency, row.decimals), []).append(row.amount)
+    return [
+        {
+            "currency": currency,
+            "count": len(amounts),
+            "amount": sum(amounts),
+            "shown": grouped(sum(amounts), decimals),
+        }
+        for (currency, decimals), amounts in sorted(sums.items())
+    ]
+
+
+def _result(
+    identifier: str, made: Sequence[Approval], approved: Sequence[Payout], *, livemode: bool
+) -> dict[str, Any]:
+    return {
+        "object": "batch_approval",
+        "payout_batch": identifier,
+        "approvals": len(made),
+        "approved": len(approved),
+        "livemode": livemode,
+    }
