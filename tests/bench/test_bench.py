@@ -12,7 +12,7 @@ import pytest
 from tests.chain import Chain
 from typer.testing import CliRunner
 
-from sakk.bench import api, gas, ingest, payin, payout
+from sakk.bench import api, gas, gas_sweep, ingest, payin, payout
 from sakk.bench.figures import percentile
 from sakk.bench.stack import Stack, start_stack
 from sakk.cli.app import make_app
@@ -60,6 +60,17 @@ def test_gas_tells_what_a_payout_costs_beside_a_transfer(chain: Chain) -> None:
     assert lines["payout_disperse_1_used"]["ratio"] > 1
     assert lines["payout_disperse_5_fresh"]["ratio"] < 0.7
     assert lines["payout_disperse_5_used"]["ratio"] < 0.6
+
+
+def test_gas_tells_what_a_deposit_costs_by_each_way(chain: Chain) -> None:
+    chain.set_automine(True)
+    found = gas_sweep.measure_sweeps(chain.contracts, chain.payer, [1, 3], say=lambda _: None)
+    lines = by_name(found)
+    assert {line["unit"] for line in lines.values()} == {"gas/deposit"}
+    for way in ("hub", "clone"):
+        first, again = (lines[f"sweep_{way}_3_{when}"]["median"] for when in ("first", "again"))
+        assert again < first < lines[f"sweep_{way}_1_first"]["median"]
+    assert lines["sweep_hub_3_first"]["ratio"] < 0.75
 
 
 def test_api_tells_rate_latency_and_costs_beside_an_empty_route(stack: Stack) -> None:

@@ -62,6 +62,13 @@ def test_other_bytes_are_refused(data: bytes, message: str) -> None:
         hub.decode_sweep(data)
 
 
+def test_a_treasury_is_proposed_by_its_address() -> None:
+    expected = encode(["address"], ["0x" + "11" * 20])
+    assert hub.encode_propose("0x" + "11" * 20) == (
+        evm.keccak256(b"propose(address)")[:4] + expected
+    )
+
+
 def test_items_that_moved_nothing_are_told_by_the_hub_alone() -> None:
     data = "0x" + encode(["uint256", "address", "address"], [7, ITEMS[0].deposit, HUB]).hex()
     logs = [

@@ -29,7 +29,7 @@ OUTFLOW = Outflow(
 )
 
 
-@pytest.mark.parametrize("place", ["deposit", "hot"])
+@pytest.mark.parametrize("place", ["deposit", "hot", "cold"])
 def test_it_leaves_the_custody_that_it_left(place: chart.Custody) -> None:
     row = replace(OUTFLOW, place=place)
     suspense, custody = chart.suspense(ASSET), chart.custody(ASSET, place)

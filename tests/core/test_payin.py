@@ -19,6 +19,7 @@ from sakk.core.payin import (
     PayInStatus,
     allocate,
     credited_amount,
+    is_moved,
     is_pending,
     match_payment,
     postings,
@@ -238,6 +239,30 @@ def test_postings_of_the_treasury_are_the_operators_equity() -> None:
     assert book(row, source="quarantine") == [
         Posting(quarantine, equity, 9, TransferCode.treasury_funded)
     ]
+
+
+@pytest.mark.parametrize(
+    ("role", "reason", "place", "left"),
+    [
+        ("vault", None, "cold", None),
+        ("treasury", "moved_from_cold", "hot", "cold"),
+        ("treasury", "moved_from_hot", "hot", "hot"),
+        ("vault", "moved_from_hot", "cold", "hot"),
+        ("vault", "moved_from_cold", "cold", "cold"),
+    ],
+)
+def test_what_moves_between_the_operators_own_places_is_no_new_money(
+    role: str, reason: str | None, place: chart.Custody, left: chart.Custody | None
+) -> None:
+    row = payin(9, role=role, account_id=None, credit_units=9, reason=reason)
+    equity = chart.equity_operator(row.asset)
+    legs = postings(row, asset_decimals=6, currency_decimals=6)
+    assert is_moved(row) is (left is not None)
+    code = TransferCode.treasury_funded if left is None else TransferCode.treasury_moved
+    expected = [Posting(chart.custody(row.asset, place), equity, 9, code)]
+    if left is not None:
+        expected.append(Posting(equity, chart.custody(row.asset, left), 9, code))
+    assert legs == expected
 
 
 def test_quarantine_keeps_all_of_it() -> None:

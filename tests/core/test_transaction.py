@@ -13,9 +13,9 @@ from sakk.core.transaction import (
     REBROADCAST_AFTER_MAX,
     Attempt,
     ChainTransaction,
+    GasCoin,
     attempt_view,
     cancel_intent,
-    custody_place,
     gas_postings,
     is_replaceable,
     operator_view,
@@ -54,34 +54,46 @@ def transaction(**changes: Any) -> ChainTransaction:
     return replace(row, **changes)
 
 
-@pytest.mark.parametrize(("branch", "place"), [("deposit", "deposit"), ("treasury", "hot")])
-def test_gas_leaves_the_custody_of_who_sent(branch: str, place: chart.Custody) -> None:
+COIN = GasCoin(asset=NATIVE, unit="eth", decimals=18, unit_decimals=18)
+TANK = chart.gas_tank(NETWORK, NATIVE)
+HOT = chart.custody(NATIVE, "hot")
+
+
+@pytest.mark.parametrize(("branch", "source"), [("deposit", TANK), ("treasury", HOT)])
+def test_gas_is_an_expense_out_of_what_paid_it(branch: str, source: chart.LedgerAccount) -> None:
     row = transaction(key_branch=branch, gas_cost=21_000, succeeded=False)
-    assert custody_place(branch) == place
-    assert gas_postings(row, native_asset=NATIVE) == [
+    assert gas_postings(row, coin=COIN) == [
+        Posting(chart.conversion_asset(NATIVE), source, 21_000, TransferCode.gas),
         Posting(
-            debit=chart.gas(NETWORK, NATIVE),
-            credit=chart.custody(NATIVE, place),
-            amount=21_000,
-            code=TransferCode.gas,
-        )
+            chart.fee_network("eth"),
+            chart.conversion_currency(NATIVE, "eth"),
+            21_000,
+            TransferCode.gas,
+        ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("cost", "amount", "dust"), [(5_000_000_007, 5, 7), (7, 0, 7), (5_000_000_000, 5, 0)]
+)
+def test_what_is_too_small_for_the_currency_is_dust(cost: int, amount: int, dust: int) -> None:
+    coin = GasCoin(asset=NATIVE, unit="eth", decimals=18, unit_decimals=9)
+    legs = gas_postings(transaction(gas_cost=cost), coin=coin)
+    assert sum(each.amount for each in legs if each.credit == HOT) == cost
+    expense = [each.amount for each in legs if each.debit == chart.fee_network("eth")]
+    assert sum(expense) == amount
+    assert sum(each.amount for each in legs if each.debit == chart.dust(NATIVE)) == dust
 
 
 @pytest.mark.parametrize("cost", [None, 0])
 def test_what_was_never_mined_cost_nothing(cost: int | None) -> None:
-    assert gas_postings(transaction(gas_cost=cost), native_asset=NATIVE) == []
+    assert gas_postings(transaction(gas_cost=cost), coin=COIN) == []
 
 
-def test_a_topup_only_moves_between_our_own_places() -> None:
+def test_a_topup_goes_into_the_tank() -> None:
     row = transaction(purpose="topup", asset=NATIVE, token_amount=5)
     assert topup_postings(row, native_asset=NATIVE) == [
-        Posting(
-            debit=chart.custody(NATIVE, "deposit"),
-            credit=chart.custody(NATIVE, "hot"),
-            amount=5,
-            code=TransferCode.topup,
-        )
+        Posting(debit=TANK, credit=HOT, amount=5, code=TransferCode.topup)
     ]
 
 

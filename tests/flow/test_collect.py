@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from tests.flow.conftest import MakeWorld
@@ -18,8 +19,11 @@ from sakk.core.hub import Alone
 from sakk.core.network import CurrencyKind
 from sakk.core.transaction import ChainTransaction
 from sakk.flow.hub import put_hub
+from sakk.signing.policy import load_policy, write_policy
+from sakk.signing.protocol import Branch
 from sakk.store import hub as hubs
 from sakk.store import network
+from sakk.store.address import put_treasury
 
 
 @pytest.fixture
@@ -344,6 +348,32 @@ def change_treasury(world: World, deployed: DeployedHub, treasury: str) -> None:
     world.mine()
     world.chain.payer.call_contract(deployed.address, "execute()", gas_limit=100_000)
     world.mine()
+
+
+def test_rotation_works_on_addresses_that_were_delegated_before(world: World) -> None:
+    """The drill: the cold key moves the treasury to a new key, and no address signs anything."""
+    deployed = use_hub(world)
+    addresses = deposited(world, 3)
+    collect_all(world)
+    fresh = world.keystore.address(Branch.treasury, 1)
+    path = world.directory / "policy.toml"
+    policy, _ = load_policy(path)
+    write_policy(path, msgspec.structs.replace(policy, treasury_indexes=(0, 1)))
+    with world.database.begin() as connection:
+        put_treasury(connection, [world.treasury, fresh], livemode=False, now=world.clock())
+    world.watch()
+    change_treasury(world, deployed, fresh)
+    pay_again(world, addresses)
+    collect_all(world)
+    assert statuses(world) == ["posted"] * 6
+    assert units_at(world, world.treasury) == 15 * WHOLE_TOKEN
+    assert units_at(world, fresh) == 15 * WHOLE_TOKEN
+    assert {row.destination for row in world.sweeps()[3:]} == {fresh}
+    # Only the first collection carried authorisations.
+    raws = [row.raw for row in collections(world)]
+    assert [is_set_code(raw or b"") for raw in raws] == [True, False]
+    assert world.custody("usdc", "hot") == 30 * WHOLE_TOKEN
+    world.check()
 
 
 def test_a_hub_is_asked_who_it_is(world: World) -> None:

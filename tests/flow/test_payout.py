@@ -39,7 +39,7 @@ def test_from_request_to_ledger(world: World) -> None:
     assert units_at(world, world.treasury) == world.custody("usdc", "hot") == 970 * WHOLE_TOKEN
     gas = wei_before - wei_at(world, world.treasury)
     assert gas == transaction_of(world, row).gas_cost
-    assert world.ledger(chart.gas(world.chain.network, world.native)) == -gas
+    assert world.ledger(chart.fee_network("test/eth")) == -gas
     assert world.custody(world.native, "hot") == wei_at(world, world.treasury)
     assert world.event_types(about=row.id) == [
         "payout.created",

@@ -35,7 +35,7 @@ def node(chain: Chain) -> Iterator[LyingNode]:
 
 
 def gas_spent(world: World) -> int:
-    return -world.ledger(chart.gas(world.chain.network, world.native))
+    return -world.ledger(chart.fee_network("test/eth"))
 
 
 def test_an_answer_that_was_lost_is_unknown_and_paid_once(

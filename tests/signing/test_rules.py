@@ -379,3 +379,25 @@ def test_every_field_of_the_transaction_is_bound(
 def test_a_key_reference_is_typed() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"branch": "master", "index": 0}, KeyReference)
+
+
+def test_a_withdrawal_goes_to_an_address_that_the_policy_names_as_cold(
+    keystore: Keystore, policy: Policy, make_request: MakeRequest
+) -> None:
+    rule = msgspec.structs.replace(
+        policy.networks[0], cold_treasury_addresses=(evm.checksum_address(PAYEE),)
+    )
+    named = msgspec.structs.replace(policy, networks=(rule,))
+    request = make_request(purpose=Purpose.withdrawal, amount=50_000_000_000)
+    # Above what one payout may be: it stays the house's own.
+    assert decode(request, named, keystore.address).destination == PAYEE
+    for changed, reason in (
+        (make_request(purpose=Purpose.withdrawal, destination=ATTACKER), "destination_not_allowed"),
+        (make_request(purpose=Purpose.withdrawal, amount=0), "claim_mismatch"),
+        (make_request(purpose=Purpose.withdrawal, branch=Branch.deposit), "key_not_allowed"),
+    ):
+        found, _ = refused(lambda each: decode(each, named, keystore.address), changed)
+        assert found == reason
+    assert refused(lambda each: decode(each, policy, keystore.address), request)[0] == (
+        Reason.destination_not_allowed
+    )

@@ -38,6 +38,7 @@ from sakk.api import (
     screening,
     transaction,
     transfer,
+    treasury,
     webhook,
 )
 from sakk.api.answer import SECURITY_HEADERS, refusal
@@ -89,6 +90,7 @@ RESOURCES: tuple[Resource, ...] = (
     person.own,
     policy.resource,
     transfer.resource,
+    treasury.resource,
     balance.resource,
     balance.transactions,
     liability.epochs,

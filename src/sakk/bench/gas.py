@@ -1,4 +1,4 @@
-"""``sakk bench gas``: what a payout costs in gas, alone and in one transaction with others.
+"""``sakk bench gas``: what a payout costs in gas, alone and with others, and what a sweep costs.
 
 On anvil with Circle's FiatToken behind its proxy: a local chain counts gas as every chain does, so
 one measurement is exact, whatever else the machine is doing. A recipient is fresh when it never
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sakk.bench.figures import WrongResult, cost
+from sakk.bench.gas_sweep import measure_sweeps
 from sakk.bench.machine import describe_machine
 from sakk.core.caip import evm_network
 from sakk.core.contract import DISPERSE
@@ -33,6 +34,7 @@ def run(*, say: Say) -> dict[str, Any]:
         chain = deploy(node.url, network)
         with Wallet(chain.rpc_url, chain.payer_private_key) as treasury:
             results = measure(chain, treasury, LINES, say=say)
+            results += measure_sweeps(chain, treasury, LINES, say=say)
     return {"machine": describe_machine(), "results": results}
 
 

@@ -39,6 +39,7 @@ GROUPS = {
     "sweeps": "sakk.cli.sweep",
     "persons": "sakk.cli.person",
     "policies": "sakk.cli.policy",
+    "treasury": "sakk.cli.treasury",
 }
 
 

@@ -9,17 +9,21 @@ from rich.progress import Progress, TextColumn
 
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
-from sakk.core.evm import checksum_address
-from sakk.core.hub import Alone
+from sakk.core.evm import CREATE2_DEPLOYER, checksum_address, parse_address
+from sakk.core.hub import CANCEL, EXECUTE, Alone, encode_propose
 from sakk.flow.authorization import import_authorizations
 from sakk.flow.context import Parts
 from sakk.flow.hub import AGE_SECONDS_MAX, COST_PERCENT_MAX, WAIT_SECONDS, put_hub
+from sakk.rails.evm.contract import contract_address
+from sakk.rails.evm.contract import deployment as contract_deployment
+from sakk.rails.evm.hub import delegate_deployment, delegate_of, hub_facts
 from sakk.runtime.place import database_url
 from sakk.runtime.wiring import rail_cache
 from sakk.store import authorization
 from sakk.store import hub as hubs
 from sakk.store.database import open_database
 from sakk.store.identity import now
+from sakk.store.network import list_networks
 
 app = typer.Typer(help="Collecting from deposit addresses.", no_args_is_help=True)
 
@@ -96,18 +100,75 @@ def hub(
     console.print("Name hub and delegate in the signer's policy, and import authorisations.")
 
 
+@app.command()
+def deployment(
+    treasury: Annotated[str, typer.Option(help="Where the hub pays to.")],
+    collector: Annotated[str, typer.Option(help="The key that asks it to collect.")],
+    cold: Annotated[str, typer.Option(help="The key that changes its treasury.")],
+    delay: Annotated[int, typer.Option(help="Seconds that a change waits.")] = 172_800,
+    as_json: Json = False,
+) -> None:
+    """Print what creates a hub and its delegate: calls that any wallet may send, on any chain."""
+    named = [checksum_address(parse_address(each)) for each in (treasury, collector, cold)]
+    place = contract_address("Hub", *named, delay)
+    calls = [
+        {"to": checksum_address(CREATE2_DEPLOYER), "data": "0x" + data.hex()}
+        for data in (contract_deployment("Hub", *named, delay), delegate_deployment(place))
+    ]
+    document = {
+        "hub": checksum_address(place),
+        "delegate": checksum_address(delegate_of(place)),
+        "calls": calls,
+    }
+    if as_json:
+        print_json(document)
+        return
+    console.print(f"hub       {document['hub']}")
+    console.print(f"delegate  {document['delegate']}")
+    for call in calls:
+        console.print(f"to {call['to']}")
+        console.print(f"data {call['data']}")
+
+
+@app.command()
+def rotation(
+    hub_address: Annotated[str, typer.Argument(help="Where the hub stands.")],
+    treasury: Annotated[str, typer.Argument(help="Where it shall pay to.")],
+    as_json: Json = False,
+) -> None:
+    """Print the calls that change a hub's treasury: two of the cold key, and one of anyone."""
+    place = checksum_address(parse_address(hub_address))
+    calls = [
+        {"by": "cold key", "to": place, "call": "propose", "data": encode_propose(treasury)},
+        {"by": "anyone, after the delay", "to": place, "call": "execute", "data": EXECUTE},
+        {"by": "cold key, to give it up", "to": place, "call": "cancel", "data": CANCEL},
+    ]
+    shown = [{**call, "data": "0x" + call["data"].hex()} for call in calls]  # type: ignore[attr-defined]
+    if as_json:
+        print_json(shown)
+        return
+    for call in shown:
+        console.print(f"{call['by']}: to {call['to']}, {call['call']}")
+        console.print(f"  data {call['data']}")
+
+
 @app.command(name="hubs")
 def show_hubs(as_json: Json = False) -> None:
-    """Show which hubs collect, and for how many addresses there are authorisations."""
+    """Show which hubs collect, what was proposed to them, and how many authorisations there are."""
+    rail = rail_cache()
     with opened_database() as database, database.begin() as connection:
         rows = []
+        networks = {each.network: each for each in list_networks(connection)}
         for each in hubs.list_hubs(connection):
             number, highest = authorization.count(connection, each.delegate)
+            facts = hub_facts(rail(networks[each.network]).rpc, each.address)
             rows.append(
                 {
                     "network": each.network,
                     "hub": checksum_address(each.address),
-                    "treasury": checksum_address(each.treasury),
+                    "treasury": checksum_address(facts.treasury),
+                    "proposed": facts.proposed and checksum_address(facts.proposed),
+                    "executable_at": facts.executable_at,
                     "enabled": each.enabled,
                     "wait_seconds": each.wait_seconds,
                     "age_seconds_max": each.age_seconds_max,

@@ -10,7 +10,7 @@ from sakk.core import authorization, chart, evm
 from sakk.core.abi import decode_transfer
 from sakk.core.caip import chain_id, erc20_contract
 from sakk.core.hub import decode_sweep
-from sakk.core.payin import PayIn, PayInRole, PayInStatus, credited_amount
+from sakk.core.payin import OPERATORS, PayIn, PayInStatus, credited_amount, is_moved
 from sakk.core.payout import Payout, PayoutStatus, debited
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
@@ -32,9 +32,9 @@ def payin_break(
     owed = 0
     match PayInStatus(row.status):
         case PayInStatus.posted | PayInStatus.released:
-            expected = {row.asset: row.token_amount}
+            expected = {} if is_moved(row) else {row.asset: row.token_amount}
             # What the treasury takes in is the operator's: no merchant is owed it.
-            units = 0 if row.role == PayInRole.treasury else row.credit_units or 0
+            units = 0 if row.role in OPERATORS else row.credit_units or 0
             owed, _ = credited_amount(
                 units, asset_decimals=asset_decimals, currency_decimals=currency_decimals
             )
@@ -125,7 +125,7 @@ def transaction_break(
                     kept = each.token_amount - min(each.arrived_units or 0, each.token_amount)
                     if each.arrived_units:
                         expected[each.asset] = expected.get(each.asset, 0) - kept
-            case Purpose.topup | Purpose.cancel:
+            case Purpose.topup | Purpose.withdrawal | Purpose.cancel:
                 pass
     expected = {asset: units for asset, units in expected.items() if units}
     if dict(custody) != expected:

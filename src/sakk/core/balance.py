@@ -61,13 +61,19 @@ def source_prefix(code: int) -> str | None:
             | TransferCode.payin_suspense
             | TransferCode.payin_dust
             | TransferCode.treasury_funded
+            | TransferCode.treasury_moved
         ):
             return "pin"
         case TransferCode.payout_hold | TransferCode.payout | TransferCode.payout_void:
             return "po"
         case TransferCode.sweep | TransferCode.sweep_loss:
             return "sw"
-        case TransferCode.topup | TransferCode.gas | TransferCode.transaction_undone:
+        case (
+            TransferCode.topup
+            | TransferCode.withdrawal
+            | TransferCode.gas
+            | TransferCode.transaction_undone
+        ):
             return "tx"
         case TransferCode.outflow | TransferCode.outflow_reversed:
             return "out"

@@ -21,8 +21,10 @@ class AccountCode(IntEnum):
     dust = 11
     suspense = 12
     quarantine = 13
+    # Retired: what the networks took, before it was an expense in `fee_network`.
     gas = 14
     conversion = 15
+    gas_tank = 16
     merchant_incoming = 20
     merchant_available = 21
     merchant_reserved = 22
@@ -44,12 +46,14 @@ class TransferCode(IntEnum):
     payin_suspense = 104
     payin_dust = 105
     treasury_funded = 110
+    treasury_moved = 111
     payout_hold = 200
     payout = 201
     payout_void = 202
     sweep = 300
     sweep_loss = 301
     topup = 310
+    withdrawal = 311
     gas = 320
     transaction_undone = 330
     outflow = 400
@@ -103,9 +107,9 @@ def quarantine(asset: str) -> LedgerAccount:
     return LedgerAccount(f"quarantine:{asset}", asset, AccountCode.quarantine)
 
 
-def gas(network: str, native: str) -> LedgerAccount:
-    """What the network took for our transactions, in the native coin's atomic units."""
-    return LedgerAccount(f"gas:{network}", native, AccountCode.gas)
+def gas_tank(network: str, native: str) -> LedgerAccount:
+    """Native coin that the gas station gave to deposit addresses, in atomic units."""
+    return LedgerAccount(f"gas:tank:{network}", native, AccountCode.gas_tank)
 
 
 def conversion_asset(asset: str) -> LedgerAccount:
@@ -147,6 +151,11 @@ def payout_in_flight(unit: str) -> LedgerAccount:
 def fee_revenue(unit: str) -> LedgerAccount:
     """What the operator earned by fees."""
     return LedgerAccount("fee:revenue", unit, AccountCode.fee_revenue)
+
+
+def fee_network(unit: str) -> LedgerAccount:
+    """What the networks took for our transactions: the operator's expense."""
+    return LedgerAccount("fee:network", unit, AccountCode.fee_network)
 
 
 def equity_operator(unit: str) -> LedgerAccount:

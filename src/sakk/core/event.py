@@ -215,6 +215,23 @@ SWEEP_UNKNOWN: Final = _register(
     "sweep", "unknown", "A collection's outcome is not known.", "operator"
 )
 
+GAS_LOW: Final = _register(
+    "gas", "low", "A network's native coin for gas is running out.", "operator"
+)
+GAS_RESTORED: Final = _register(
+    "gas", "restored", "A network has enough native coin for gas again.", "operator"
+)
+
+WITHDRAWAL_CREATED: Final = _register(
+    "withdrawal", "created", "Coins are to leave the hot treasury for a vault.", "operator"
+)
+WITHDRAWAL_POSTED: Final = _register(
+    "withdrawal", "posted", "A withdrawal to a vault is final and in the ledger.", "operator"
+)
+WITHDRAWAL_FAILED: Final = _register(
+    "withdrawal", "failed", "A withdrawal to a vault was refused or failed.", "operator"
+)
+
 OUTFLOW_SEEN: Final = _register(
     "outflow", "seen", "Money left one of our addresses on the chain.", "operator"
 )

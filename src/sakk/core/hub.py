@@ -15,6 +15,9 @@ from sakk.core import abi, evm
 SWEEP = abi.selector("sweep((address,address,uint256)[])")
 NOT_COLLECTED_TOPIC = "0x" + evm.keccak256(b"NotCollected(uint256,address,address)").hex()
 TREASURY = abi.selector("treasury()")
+PROPOSE = abi.selector("propose(address)")
+EXECUTE = abi.selector("execute()")
+CANCEL = abi.selector("cancel()")
 IS_COLLECTOR = abi.selector("isCollector(address)")
 # The hub begins an item only where this much gas is left (ITEM_GAS_MAX and one part in 32 of it).
 ITEM_GAS_RESERVE = 309_375
@@ -63,6 +66,11 @@ class Item:
     deposit: str
     token: str
     units: int
+
+
+def encode_propose(treasury: str) -> bytes:
+    """Calldata by which the cold key proposes a treasury."""
+    return PROPOSE + abi.encode_address(treasury)
 
 
 def encode_sweep(items: Sequence[Item]) -> bytes:

@@ -53,7 +53,9 @@ class Outflow:
 
 
 def postings(outflow: Outflow) -> list[Posting]:
-    place: Custody = "deposit" if outflow.place == "deposit" else "hot"
+    place: Custody = "hot"
+    if outflow.place in ("deposit", "cold"):
+        place = "deposit" if outflow.place == "deposit" else "cold"
     return [
         Posting(
             chart.suspense(outflow.asset),

@@ -40,9 +40,15 @@ class PayInRole(StrEnum):
     wrong_asset = "wrong_asset"  # listed, but not what the intent asked for
     customer = "customer"  # to a customer's permanent address
     treasury = "treasury"  # the operator funds the treasury
+    vault = "vault"  # to an address of the operator's own whose key is elsewhere
     unlisted = "unlisted"  # a token that is on no list of ours
     excessive = "excessive"  # more units than a ledger account can hold
 
+
+# What is the operator's own, and no merchant's.
+OPERATORS = (PayInRole.treasury.value, PayInRole.vault.value)
+# The reason of what only moved between the treasury and vaults, with the place that it left.
+MOVED_FROM = "moved_from_"
 
 # What no ledger account is opened for: it is held as a row until a person decides.
 UNBOOKABLE = (PayInRole.unlisted.value, PayInRole.excessive.value)
@@ -158,8 +164,8 @@ def allocate(
     """
     role = PayInRole(payin.role or PayInRole.unlisted)
     match role:
-        case PayInRole.customer | PayInRole.treasury:
-            return Allocation(payin.token_amount, 0, None)
+        case PayInRole.customer | PayInRole.treasury | PayInRole.vault:
+            return Allocation(payin.token_amount, 0, payin.reason)
         case PayInRole.late:
             return _by_policy(payin, policy.late, "late")
         case PayInRole.finished:
@@ -214,9 +220,8 @@ def postings(
     """The linked set that books a screened pay-in; ``source`` is custody or quarantine."""
     debit = _custody(payin) if source == "custody" else chart.quarantine(payin.asset)
     credit_units, suspense_units = payin.credit_units or 0, payin.suspense_units or 0
-    if payin.role == PayInRole.treasury:
-        equity = chart.equity_operator(payin.asset)
-        return [Posting(debit, equity, payin.token_amount, TransferCode.treasury_funded)]
+    if payin.role in OPERATORS:
+        return _operators_postings(payin, debit)
     code = TransferCode.payin if source == "custody" else TransferCode.payin_released
     result: list[Posting] = []
     amount, dust_units = credited_amount(
@@ -240,6 +245,25 @@ def postings(
     return result
 
 
+def is_moved(payin: PayIn) -> bool:
+    """Did it come from another address of the operator's own?"""
+    return payin.role in OPERATORS and (payin.reason or "").startswith(MOVED_FROM)
+
+
+def _operators_postings(payin: PayIn, debit: LedgerAccount) -> list[Posting]:
+    """New money is the operator's; what only moved leaves the place where it was."""
+    equity = chart.equity_operator(payin.asset)
+    units = payin.token_amount
+    if not is_moved(payin):
+        return [Posting(debit, equity, units, TransferCode.treasury_funded)]
+    place: chart.Custody = "hot" if payin.reason == f"{MOVED_FROM}hot" else "cold"
+    left = chart.custody(payin.asset, place)
+    return [
+        Posting(debit, equity, units, TransferCode.treasury_moved),
+        Posting(equity, left, units, TransferCode.treasury_moved),
+    ]
+
+
 def quarantine_postings(payin: PayIn) -> list[Posting]:
     """Book a held pay-in: the coins are ours to keep safe, nobody's to spend."""
     return [
@@ -253,6 +277,8 @@ def quarantine_postings(payin: PayIn) -> list[Posting]:
 
 
 def _custody(payin: PayIn) -> LedgerAccount:
+    if payin.role == PayInRole.vault:
+        return chart.custody(payin.asset, "cold")
     return chart.custody(payin.asset, "hot" if payin.role == PayInRole.treasury else "deposit")
 
 

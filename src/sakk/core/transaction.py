@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sakk.core import chart
+from sakk.core import chart, money
 from sakk.core.chart import TransferCode
 from sakk.core.evm import checksum_address
 from sakk.core.posting import Posting
@@ -37,6 +37,7 @@ class Purpose(StrEnum):
     collect = "collect"
     topup = "topup"
     cancel = "cancel"
+    withdrawal = "withdrawal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +137,6 @@ def cancel_intent(network: str, sender: str, nonce: int) -> str:
     return f"cancel:{network}:{sender}:{nonce}"
 
 
-def custody_place(key_branch: str) -> chart.Custody:
-    """Which custody account a key's address belongs to."""
-    return "deposit" if key_branch == "deposit" else "hot"
-
-
 def is_replaceable(transaction: ChainTransaction) -> bool:
     """Has it been sent, and does no block hold it? Then another attempt may take its nonce."""
     if transaction.block_hash is not None:
@@ -165,25 +161,51 @@ def rebroadcast_delay(broadcasts: int) -> timedelta:
     return min(doubled, REBROADCAST_AFTER_MAX)
 
 
-def gas_postings(transaction: ChainTransaction, *, native_asset: str) -> list[Posting]:
-    """What the network took, from the custody that paid it; owed whether or not it reverted."""
-    if not transaction.gas_cost:
+@dataclass(frozen=True, slots=True)
+class GasCoin:
+    """The coin that a network takes for gas: the asset, and the unit in which its cost is counted.
+
+    ``decimals`` are the asset's and ``unit_decimals`` the currency's.
+    """
+
+    asset: str
+    unit: str
+    decimals: int
+    unit_decimals: int
+
+
+def gas_postings(transaction: ChainTransaction, *, coin: GasCoin) -> list[Posting]:
+    """What the network took, from whence it was paid; owed whether or not it reverted.
+
+    It is the operator's expense, in the coin's currency; what is too small for that is dust.
+    """
+    cost = transaction.gas_cost
+    if not cost:
         return []
-    return [
-        Posting(
-            chart.gas(transaction.network, native_asset),
-            chart.custody(native_asset, custody_place(transaction.key_branch)),
-            transaction.gas_cost,
-            TransferCode.gas,
-        )
-    ]
+    source = (
+        chart.gas_tank(transaction.network, coin.asset)
+        if transaction.key_branch == "deposit"
+        else chart.custody(coin.asset, "hot")
+    )
+    amount, dust_units = money.rescale(
+        cost, from_decimals=coin.decimals, to_decimals=coin.unit_decimals
+    )
+    moved = []
+    if amount:
+        bridge = chart.conversion_asset(coin.asset)
+        moved.append(Posting(bridge, source, cost - dust_units, TransferCode.gas))
+        owed = chart.conversion_currency(coin.asset, coin.unit)
+        moved.append(Posting(chart.fee_network(coin.unit), owed, amount, TransferCode.gas))
+    if dust_units:
+        moved.append(Posting(chart.dust(coin.asset), source, dust_units, TransferCode.gas))
+    return moved
 
 
 def topup_postings(transaction: ChainTransaction, *, native_asset: str) -> list[Posting]:
-    """Native coin for gas moves from the treasury to a deposit address of ours."""
+    """Native coin for gas moves from the treasury to the gas station's tank: an address of ours."""
     return [
         Posting(
-            chart.custody(native_asset, "deposit"),
+            chart.gas_tank(transaction.network, native_asset),
             chart.custody(native_asset, "hot"),
             transaction.token_amount,
             TransferCode.topup,

@@ -20,6 +20,7 @@ from sakk.core.network import Network
 from sakk.core.payout import Payout
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.core.treasury import Withdrawal
 from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
@@ -44,7 +45,7 @@ WOULD_FAIL_MAX = 5
 
 log = structlog.get_logger(__name__)
 
-Row = TypeVar("Row", Payout, Sweep)
+Row = TypeVar("Row", Payout, Sweep, Withdrawal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def attempt(parts: Parts, habits: Habits[Row], row: Row, order: Order, *, token:
         settle(connection, habits.table, [{"id": row.id, **change}], token=token)
 
 
-def _again(row: Payout | Sweep, reason: str, now: datetime) -> dict[str, Any]:
+def _again(row: Payout | Sweep | Withdrawal, reason: str, now: datetime) -> dict[str, Any]:
     return {
         "retry_at": now + retry_delay(row.failures),
         "failures": row.failures + 1,

@@ -21,10 +21,12 @@ from sakk.core.transaction import (
     REBROADCAST_AFTER,
     Attempt,
     ChainTransaction,
+    GasCoin,
     Purpose,
     TransactionStatus,
     rebroadcast_delay,
 )
+from sakk.core.treasury import WithdrawalStatus
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, payout_event
@@ -43,6 +45,7 @@ from sakk.flow.transaction import (
     settlement,
     transaction_event,
 )
+from sakk.flow.treasury import advance_withdrawal
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.rpc import RpcDisagreement
 from sakk.rails.evm.status import TransactionState
@@ -300,8 +303,9 @@ def _record_again(
     status = TransactionStatus.posted if again.succeeded else TransactionStatus.failed
     with parts.database.begin() as connection:
         subject = find_subject(connection, row)
+        coin = network.gas_coins(connection)[row.network]
     after = _after(subject, collected)
-    if not _book_again(parts, row, again, subject, after, native=found.native_asset):
+    if not _book_again(parts, row, again, subject, after, coin=coin):
         log.error("confirm.again_refused", transaction=row.id)
         with parts.database.begin() as connection:
             give_back(connection, store.transactions, [row.id], token=token, until=parts.clock())
@@ -347,12 +351,12 @@ def _book_again(
     subject: Subject,
     after: Subject,
     *,
-    native: str,
+    coin: GasCoin,
 ) -> bool:
     """Undo what was booked and book what is true now; nothing where both are the same."""
     step = f"again:{again.block_hash}"
-    was = settlement(row, subject, native=native)
-    now_true = settlement(again, after, native=native)
+    was = settlement(row, subject, coin=coin)
+    now_true = settlement(again, after, coin=coin)
     sets = []
     if was != now_true:
         undo = reversed_postings(was, TransferCode.transaction_undone)
@@ -400,5 +404,7 @@ def _follow_subject(
             return [sweep_event(swept, event.SWEEP_CONFIRMED)]
         case Purpose.collect:
             return confirm_collected(connection, row.id, collected)
+        case Purpose.withdrawal:
+            return advance_withdrawal(connection, row.subject, WithdrawalStatus.confirmed)
         case Purpose.topup | Purpose.cancel:
             return []

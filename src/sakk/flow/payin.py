@@ -24,13 +24,14 @@ from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payment as payments
-from sakk.store.address import Address
+from sakk.store.address import OPERATORS, VAULT, Address
 from sakk.store.database import update_records
 
 
 def match_rows(connection: Connection, rows: list[PayIn], *, now: datetime) -> list[PayIn]:
     """Match pay-ins, bring their intents in line, and write and tell all of it."""
-    ours = address.find_addresses(connection, list({row.address for row in rows}))
+    ends = {end for row in rows for end in (row.address, row.sender)}
+    ours = address.find_addresses(connection, list(ends))
     assets = {each.asset: each for each in network.list_assets(connection)}
     currencies = {each.currency: each for each in network.list_currencies(connection)}
     wanted = {found.payment_intent for found in ours.values() if found.payment_intent is not None}
@@ -41,6 +42,7 @@ def match_rows(connection: Connection, rows: list[PayIn], *, now: datetime) -> l
         _matched(
             row,
             ours[row.address],
+            sender=ours.get(row.sender),
             asset=assets.get(row.asset),
             currencies=currencies,
             intents=intents,
@@ -106,6 +108,7 @@ def _matched(
     row: PayIn,
     found: Address,
     *,
+    sender: Address | None,
     asset: Asset | None,
     currencies: dict[str, Currency],
     intents: dict[str, PaymentIntent],
@@ -123,6 +126,7 @@ def _matched(
     match = _role(
         row,
         found,
+        sender=sender,
         asset=asset,
         amount=amount,
         intent=intent,
@@ -144,10 +148,18 @@ def _matched(
     )
 
 
+def _moved_from(sender: Address | None) -> str | None:
+    """The reason of what only moved between the treasury and vaults."""
+    if sender is None or sender.purpose not in OPERATORS:
+        return None
+    return f"{payins.MOVED_FROM}{'cold' if sender.purpose == VAULT else 'hot'}"
+
+
 def _role(
     row: PayIn,
     found: Address,
     *,
+    sender: Address | None,
     asset: Asset | None,
     amount: int | None,
     intent: PaymentIntent | None,
@@ -158,8 +170,9 @@ def _role(
         return Match(PayInRole.unlisted, False, "asset_not_listed")
     if row.token_amount > UNITS_MAX or amount is None or amount > UNITS_MAX:
         return Match(PayInRole.excessive, False, "amount_exceeds_ledger")
-    if found.purpose == "treasury":
-        return Match(PayInRole.treasury, False, None)
+    if found.purpose in OPERATORS:
+        role = PayInRole.vault if found.purpose == VAULT else PayInRole.treasury
+        return Match(role, False, _moved_from(sender))
     if intent is None:
         return Match(PayInRole.customer, False, None)
     return match_payment(

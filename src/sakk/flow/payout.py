@@ -198,7 +198,7 @@ def read_terms(connection: Connection, *, account_id: str, livemode: bool, now: 
             )
             for place in found
         },
-        treasury=frozenset(each.address for each in address.list_treasury(connection)),
+        treasury=address.operators(connection),
         fees=quote.fees_now(connection, account_id, assets, currencies, now=now),
     )
 

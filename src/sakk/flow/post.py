@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, or_
 
 from sakk.core import event
 from sakk.core.network import Asset, Currency
-from sakk.core.payin import UNBOOKABLE, PayIn, PayInRole, PayInStatus, postings, quarantine_postings
+from sakk.core.payin import OPERATORS, UNBOOKABLE, PayIn, PayInStatus, postings, quarantine_postings
 from sakk.flow import payment as payment_flow
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
@@ -132,11 +132,7 @@ def _record(
     fresh = [row for row in booked if row.id in still_ours and not _was_in_custody(row)]
     address.add_deposits(
         connection,
-        [
-            (row.address, row.asset, row.token_amount)
-            for row in fresh
-            if row.role != PayInRole.treasury
-        ],
+        [(row.address, row.asset, row.token_amount) for row in fresh if row.role not in OPERATORS],
     )
     happened = [
         payin_event(row, event.PAYIN_POSTED) for row in posted if row.account_id is not None

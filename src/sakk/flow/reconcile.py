@@ -30,6 +30,7 @@ from sakk.store.agreement import carried_sweeps
 from sakk.store.database import Database
 from sakk.store.network import Block
 from sakk.store.transaction import list_attempts
+from sakk.store.treasury import list_vaults
 
 PROJECTION_WAIT_SECONDS = 30.0
 PROJECTION_POLL_SECONDS = 0.05
@@ -114,6 +115,7 @@ class Moment:
     collected: Mapping[str, Sequence[Sweep]]
     treasuries: frozenset[str]
     attempts: Mapping[str, Sequence[Attempt]]
+    vaults: frozenset[str]
     booked: Mapping[tuple[str, str], int]
 
 
@@ -146,6 +148,7 @@ def read_moment(connection: Connection, found: Network) -> Moment:
         ),
         treasuries=frozenset(each.address for each in list_treasury(connection)),
         attempts=list_attempts(connection, [each.id for each in sent]),
+        vaults=frozenset(each.address for each in list_vaults(connection)),
         booked=store.booked_units(connection, rows, assets),
     )
 
@@ -209,15 +212,26 @@ def _observed(moment: Moment) -> dict[tuple[str, str], tuple[int, str]]:
         gone = payin.orphaned or payin.block_number > block
         why = "payin orphaned" if payin.orphaned else f"payin {payin.status}"
         if payin.asset in moment.assets:
-            found[payin.id, payin.asset] = (0 if gone else payin.token_amount, why)
+            found[payin.id, payin.asset] = (0 if gone else _came(moment, payin), why)
     for outflow in moment.outflows:
         gone = outflow.orphaned or outflow.block_number > block
         why = "outflow orphaned" if outflow.orphaned else f"outflow {outflow.status}"
+        gone = gone or outflow.place == "cold"
         found[outflow.id, outflow.asset] = (0 if gone else -outflow.token_amount, why)
     for adoption in moment.adoptions:
         units = 0 if adoption.block_number > block else adoption.token_amount
         found[adoption.id, adoption.asset] = (units, f"adoption {adoption.status}")
     return found
+
+
+def _came(moment: Moment, payin: PayIn) -> int:
+    """What a transfer brought to addresses whose keys are here, less what it took from them."""
+    to_vault, from_vault = payin.address in moment.vaults, payin.sender in moment.vaults
+    within = (to_vault or payin.address in moment.treasuries) and (
+        from_vault or payin.sender in moment.treasuries
+    )
+    came = 0 if to_vault else payin.token_amount
+    return came - (payin.token_amount if within and not from_vault else 0)
 
 
 def _effects(rail: EvmRail, moment: Moment) -> dict[tuple[str, str], tuple[int, str]]:
@@ -242,7 +256,7 @@ def _effects(rail: EvmRail, moment: Moment) -> dict[tuple[str, str], tuple[int, 
 def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: TransactionStatus) -> int:
     """Atomic units that a successful transaction took out of our hands altogether."""
     match Purpose(sent.purpose):
-        case Purpose.payout | Purpose.refund:
+        case Purpose.payout | Purpose.refund | Purpose.withdrawal:
             return sent.token_amount
         case Purpose.sweep:
             # What the token kept for itself on the way is gone; the rest only moved.

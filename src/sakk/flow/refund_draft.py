@@ -297,7 +297,7 @@ def aim(connection: Connection, refund: Refund, place: Place) -> Refund:
     check_destination(
         parsed,
         contracts=frozenset(each.contract for each in listed if each.contract is not None),
-        treasury=frozenset(each.address for each in address.list_treasury(connection)),
+        treasury=address.operators(connection),
     )
     if address.find_address(connection, parsed) is not None:
         raise ParameterInvalid(

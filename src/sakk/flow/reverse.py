@@ -16,7 +16,7 @@ from sakk.core import chart, event
 from sakk.core import payin as rules
 from sakk.core.chart import TransferCode
 from sakk.core.network import Asset, Currency
-from sakk.core.payin import UNBOOKABLE, PayIn, PayInRole, PayInStatus
+from sakk.core.payin import OPERATORS, UNBOOKABLE, PayIn, PayInStatus
 from sakk.core.posting import Posting, reversed_postings
 from sakk.flow import payment as payment_flow
 from sakk.flow import refund as refund_flow
@@ -184,7 +184,7 @@ def _record(
         [
             (row.address, row.asset, -row.token_amount)
             for row in closed
-            if row.role != PayInRole.treasury
+            if row.role not in OPERATORS
         ],
     )
     happened = [

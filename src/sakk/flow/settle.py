@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import Connection
 
 from sakk.core.payout import Payout
-from sakk.core.transaction import ChainTransaction, TransactionStatus
+from sakk.core.transaction import ChainTransaction, GasCoin, TransactionStatus
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set
@@ -41,14 +41,12 @@ def settle_stage(parts: Parts) -> Stage:
                 now=parts.clock(),
                 limit=BATCH_MAX,
             )
-            natives = {
-                each.network: each.native_asset for each in network.list_networks(connection)
-            }
+            coins = network.gas_coins(connection)
             subjects = _subjects(connection, rows)
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
             for row in rows:
                 failpoint("transaction.settle.before")
-                booked = _book(parts, row, subjects.get(row.subject), natives[row.network])
+                booked = _book(parts, row, subjects.get(row.subject), coins[row.network])
                 failpoint("transaction.settle.after")
                 with parts.database.begin() as connection:
                     _record(connection, row, booked=booked, token=token, now=parts.clock())
@@ -62,11 +60,11 @@ def _subjects(connection: Connection, rows: list[ChainTransaction]) -> dict[str,
     return {identifier: subject for identifier, subject in found.items() if subject is not None}
 
 
-def _book(parts: Parts, row: ChainTransaction, subject: Subject, native: str) -> bool:
+def _book(parts: Parts, row: ChainTransaction, subject: Subject, coin: GasCoin) -> bool:
     """Post everything the transaction did, all or none; False if the ledger refused."""
     if row.succeeded and isinstance(subject, Payout) and not _post_hold(parts, row, subject):
         return False
-    moved = settlement(row, subject, native=native)
+    moved = settlement(row, subject, coin=coin)
     [outcome] = parts.books.post([PostingSet(row.id, "settle", row.attempt, moved)])
     if not outcome.booked:
         log.error("settle.refused", transaction=row.id, why=str(outcome.refusal))

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from sakk.core import event
 from sakk.core.event import NewEvent
-from sakk.core.payout import PayoutStatus
-from sakk.core.sweep import SweepStatus
+from sakk.core.payout import Payout, PayoutStatus
+from sakk.core.sweep import Sweep, SweepStatus
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.core.treasury import Withdrawal, WithdrawalStatus
 from sakk.flow.approval import signatures
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
@@ -25,8 +26,9 @@ from sakk.flow.sweep import (
     sweep_event,
 )
 from sakk.flow.transaction import deposit_indexes, first_attempt, sign_request
+from sakk.flow.treasury import advance_withdrawal, refuse_withdrawal
 from sakk.signing.protocol import Reason, Signed, SignerRefused
-from sakk.store import address
+from sakk.store import address, treasury
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
@@ -140,6 +142,13 @@ def _is_wanted(parts: Parts, row: ChainTransaction) -> bool:
                 collected = sweeps.lock_of_transaction(connection, row.id)
                 held = sweeps.with_held_money(connection, [each.address for each in collected])
                 return not held and all(each.status == SweepStatus.approved for each in collected)
+            case Purpose.withdrawal:
+                withdrawal = treasury.lock_one(connection, row.subject)
+                return (
+                    withdrawal is not None
+                    and withdrawal.status == WithdrawalStatus.approved
+                    and withdrawal.transaction == row.id
+                )
             case Purpose.topup | Purpose.cancel:
                 return True
 
@@ -197,6 +206,10 @@ def _advance_subject(
             happened += advance_collected(
                 connection, row.id, SweepStatus.signed, event.SWEEP_SIGNED, tx_hash=tx_hash
             )
+        case Purpose.withdrawal:
+            happened += advance_withdrawal(
+                connection, row.subject, WithdrawalStatus.signed, tx_hash=tx_hash
+            )
         case Purpose.topup | Purpose.cancel:
             pass
     events.append(connection, happened, now=now)
@@ -220,6 +233,9 @@ def _wait(
     )
 
 
+_SUBJECTS = {Purpose.sweep: sweeps.sweeps, Purpose.withdrawal: treasury.withdrawals}
+
+
 def _step_back(
     connection: Connection,
     row: ChainTransaction,
@@ -234,7 +250,7 @@ def _step_back(
     """
     if not _close_refused(connection, row, refusal, token=token):
         return
-    table = sweeps.sweeps if row.purpose == Purpose.sweep else payouts.payouts
+    table = _SUBJECTS.get(Purpose(row.purpose), payouts.payouts)
     if row.purpose == Purpose.collect:
         release_collected(connection, row.id, retry_at=now + COLLECT_STEP_BACK)
     elif row.purpose not in (Purpose.topup, Purpose.cancel):
@@ -247,11 +263,13 @@ def _step_back(
 
 
 def _created(connection: Connection, row: ChainTransaction) -> datetime:
-    subject = (
-        sweeps.lock_one(connection, row.subject)
-        if row.purpose == Purpose.sweep
-        else payouts.lock_one(connection, row.subject)
-    )
+    subject: Sweep | Withdrawal | Payout | None
+    if row.purpose == Purpose.sweep:
+        subject = sweeps.lock_one(connection, row.subject)
+    elif row.purpose == Purpose.withdrawal:
+        subject = treasury.lock_one(connection, row.subject)
+    else:
+        subject = payouts.lock_one(connection, row.subject)
     assert subject is not None
     return subject.created
 
@@ -324,6 +342,9 @@ def _refuse(
             code = f"signer_{refusal.reason.value}"
             until = now + retry_delay(20)
             abandon_collected(connection, row.id, code, until=until, now=now)
+        case Purpose.withdrawal:
+            code = f"signer_{refusal.reason.value}"
+            refuse_withdrawal(connection, row.subject, code, now=now)
         case Purpose.topup | Purpose.cancel:
             pass
 

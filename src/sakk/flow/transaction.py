@@ -10,6 +10,7 @@ from sqlalchemy import Connection, update
 from sakk.core import event, evm, hub
 from sakk.core import payout as payout_rules
 from sakk.core import sweep as sweep_rules
+from sakk.core import treasury as treasury_rules
 from sakk.core.abi import TRANSFER_TOPIC
 from sakk.core.authorization import decode_unsigned as decode_set_code
 from sakk.core.authorization import is_set_code
@@ -24,6 +25,7 @@ from sakk.core.transaction import (
     Attempt,
     AttemptStatus,
     ChainTransaction,
+    GasCoin,
     Purpose,
     TransactionStatus,
     cancel_intent,
@@ -32,16 +34,18 @@ from sakk.core.transaction import (
     operator_view,
     topup_postings,
 )
+from sakk.core.treasury import Withdrawal, WithdrawalStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
 from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collected, sweep_event
+from sakk.flow.treasury import advance_withdrawal, finish_withdrawal
 from sakk.rails.evm.arrival import arrivals
 from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.signing.protocol import Approval, Branch, KeyReference, Signed, SignRequest
 from sakk.signing.protocol import Purpose as SigningPurpose
-from sakk.store import address
+from sakk.store import address, treasury
 from sakk.store import payout as payouts
 from sakk.store import refund as refunds
 from sakk.store import sweep as sweeps
@@ -49,7 +53,7 @@ from sakk.store import transaction as store
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
 
-Subject: TypeAlias = Payout | Sweep | tuple[Sweep, ...] | None
+Subject: TypeAlias = Payout | Sweep | Withdrawal | tuple[Sweep, ...] | None
 
 
 def arrived_units(
@@ -179,7 +183,7 @@ def sign_request(
             intent = row.id
         case Purpose.cancel:
             intent = cancel_intent(row.network, row.sender, row.nonce)
-        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.collect:
+        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.collect | Purpose.withdrawal:
             intent = row.subject
     return SignRequest(
         intent_id=intent,
@@ -309,25 +313,30 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
             return tuple(sweeps.of_transaction(connection, row.id))
         case Purpose.sweep | Purpose.topup:
             return sweeps.find(connection, row.subject)
+        case Purpose.withdrawal:
+            return treasury.find(connection, row.subject)
         case Purpose.payout | Purpose.refund:
             return payouts.lock_one(connection, row.subject)
         case Purpose.cancel:
             return None
 
 
-def settlement(row: ChainTransaction, subject: Subject, *, native: str) -> list[Posting]:
+def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> list[Posting]:
     """What a final transaction did: the gas in any case, the coins if it succeeded.
 
     A payout's hold is settled beside these, under the payout's own id.
     """
-    moved = gas_postings(row, native_asset=native)
+    moved = gas_postings(row, coin=coin)
     if row.succeeded:
         match Purpose(row.purpose):
             case Purpose.topup:
-                moved += topup_postings(row, native_asset=native)
+                moved += topup_postings(row, native_asset=coin.asset)
             case Purpose.sweep:
                 assert isinstance(subject, Sweep)
                 moved += sweep_rules.postings(subject, arrived_units=row.arrived_units or 0)
+            case Purpose.withdrawal:
+                assert isinstance(subject, Withdrawal)
+                moved += treasury_rules.postings(subject)
             case Purpose.collect:
                 assert isinstance(subject, tuple)
                 for sweep in subject:
@@ -367,6 +376,9 @@ def follow_status(
             swept = SweepStatus.unknown if unknown else SweepStatus.broadcast
             name = event.SWEEP_UNKNOWN if unknown else event.SWEEP_BROADCAST
             return advance_collected(connection, row.id, swept, name)
+        case Purpose.withdrawal:
+            sent = WithdrawalStatus.unknown if unknown else WithdrawalStatus.broadcast
+            return advance_withdrawal(connection, row.subject, sent)
         case Purpose.topup | Purpose.cancel:
             return []
 
@@ -381,6 +393,9 @@ def finish_subject(
             return []
         case Purpose.sweep:
             return [_finish_sweep(connection, row, now=now)]
+        case Purpose.withdrawal:
+            done = bool(row.succeeded)
+            return finish_withdrawal(connection, row.subject, succeeded=done, now=now)
         case Purpose.collect:
             return finish_collected(connection, row.id, succeeded=bool(row.succeeded), now=now)
         case Purpose.payout | Purpose.refund:

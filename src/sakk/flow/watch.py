@@ -216,11 +216,7 @@ class Follower:
         )
         # A payout of ours to a deposit address of ours is a pay-in for whoever that address is;
         # a sweep or a top-up only moves our own coins about.
-        internal = {
-            name
-            for name, purpose in own.items()
-            if purpose in (Purpose.sweep, Purpose.collect, Purpose.topup)
-        }
+        internal = {name for name, purpose in own.items() if purpose in _WITHIN}
         arriving = [
             each for each in transfers if each.direction != "out" and each.tx_hash not in internal
         ]
@@ -253,13 +249,14 @@ class Follower:
         leaving = [each for each in foreign if each.direction != "in"]
         if not leaving:
             return
-        ours = address.find_addresses(connection, [each.sender for each in leaving])
+        ends = [end for each in leaving for end in (each.sender, each.receiver)]
+        ours = address.find_addresses(connection, ends)
         listed = {each.asset for each in network.list_assets(connection, network=self.name)}
         now = self.parts.clock()
         rows = [
-            _outflow(found, each, treasury=ours[each.sender].purpose == "treasury", now=now)
+            _outflow(found, each, purpose=ours[each.sender].purpose, now=now)
             for each in leaving
-            if each.sender in ours and each.asset in listed
+            if each.sender in ours and each.asset in listed and not _is_moved(each, ours)
         ]
         fresh = outflow.insert_seen(connection, rows)
         events.append(connection, [_outflow_seen(row) for row in rows if row.id in fresh], now=now)
@@ -300,6 +297,11 @@ class Follower:
                 came[holding] -= units
                 result.append((each, units))
         return result
+
+
+# Transactions of ours that only move our own coins about.
+_WITHIN = (Purpose.sweep, Purpose.collect, Purpose.topup, Purpose.withdrawal)
+_PLACES = {address.TREASURY: "hot", address.VAULT: "cold"}
 
 
 class LeaseLost(SakkError):
@@ -368,7 +370,13 @@ def _payin(
     )
 
 
-def _outflow(found: Network, seen: TransferSeen, *, treasury: bool, now: datetime) -> Outflow:
+def _is_moved(seen: TransferSeen, ours: dict[str, address.Address]) -> bool:
+    """Between the treasury and vaults: its arrival tells of both sides."""
+    ends = [ours.get(seen.sender), ours.get(seen.receiver)]
+    return all(end is not None and end.purpose in address.OPERATORS for end in ends)
+
+
+def _outflow(found: Network, seen: TransferSeen, *, purpose: str, now: datetime) -> Outflow:
     return Outflow(
         id=new_id("out"),
         livemode=found.livemode,
@@ -376,7 +384,7 @@ def _outflow(found: Network, seen: TransferSeen, *, treasury: bool, now: datetim
         asset=seen.asset,
         token_amount=seen.units,
         address=seen.sender,
-        place="hot" if treasury else "deposit",
+        place=_PLACES.get(purpose, "deposit"),
         receiver=seen.receiver,
         tx_hash=seen.tx_hash,
         log_index=seen.log_index,

@@ -23,6 +23,7 @@ from sakk.store.freeze import list_in_force
 from sakk.store.identity import now
 from sakk.store.migrate import current_revision, expected_revision
 from sakk.store.network import find_cursor, list_assets, list_networks
+from sakk.store.tank import list_tanks
 
 LAG_SECONDS_MAX = 60
 BLOCKS_BEHIND_MAX = 20
@@ -56,6 +57,7 @@ def examine(settings: Settings) -> list[Finding]:
             lambda: _freezes(database),
             lambda: _signer(settings, database),
             lambda: _networks(database),
+            lambda: _gas(database),
             lambda: _lists(database),
         ]
         for check in checks:
@@ -184,6 +186,14 @@ def _network(database: Database, found: Network) -> Iterator[Finding]:
                 asset.asset,
                 f"{facts.symbol}, {facts.decimals} decimals on the chain, {asset.decimals} here",
             )
+
+
+def _gas(database: Database) -> Iterator[Finding]:
+    with database.begin() as connection:
+        found = list_tanks(connection)
+    for each in found:
+        words = "too little for gas: send native coin to the treasury" if each.low else "for gas"
+        yield Finding(not each.low, f"{each.network} gas", f"{each.wei} wei, {words}")
 
 
 def _lists(database: Database) -> Iterator[Finding]:

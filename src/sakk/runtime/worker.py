@@ -22,6 +22,7 @@ from sakk.flow.follow import (
 )
 from sakk.flow.forget import forget_stage
 from sakk.flow.freeze import freeze_stage
+from sakk.flow.gas import gas_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
@@ -38,6 +39,7 @@ from sakk.flow.sign import sign_stage
 from sakk.flow.stage import CHANNEL, Bell, Stage, start_stages
 from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import left_behind_stage
+from sakk.flow.treasury import withdrawal_build_stage
 from sakk.runtime.process import report_ready
 from sakk.runtime.settings import Settings
 from sakk.runtime.wiring import open_parts
@@ -103,6 +105,8 @@ def pipeline(parts: Parts) -> list[Stage]:
         refund_expire_stage(parts),
         refund_follow_stage(parts),
         payout_build_stage(parts),
+        withdrawal_build_stage(parts),
+        gas_stage(parts),
         sign_stage(parts),
         broadcast_stage(parts),
         confirm_stage(parts),

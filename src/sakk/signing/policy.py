@@ -33,9 +33,9 @@ class NetworkRule(
     """What one network may cost. Fees are in wei; a day is the last 24 hours.
 
     ``fee_per_day_max`` counts the most that signed transactions can cost, gas limit times price.
-    ``cold_treasury_addresses`` are sweep destinations whose keys are elsewhere. ``hub`` may be
-    called to collect, and deposit addresses may run the code at ``delegate``; without them nothing
-    is collected that way. One such call may take ``collect_gas_limit_max`` of gas.
+    ``cold_treasury_addresses`` are destinations of sweeps and withdrawals whose keys are elsewhere.
+    ``hub`` may be called to collect, and deposit addresses may run the code at ``delegate``;
+    without them nothing is collected that way. One such call may take ``collect_gas_limit_max``.
     """
 
     network: str

@@ -39,6 +39,7 @@ class Purpose(StrEnum):
     sweep = "sweep"
     collect = "collect"
     topup = "topup"
+    withdrawal = "withdrawal"
     disperse = "disperse"
     allowance = "allowance"
     deploy = "deploy"

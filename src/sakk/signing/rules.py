@@ -261,6 +261,7 @@ def _gas_limit_max(request: SignRequest, rule: NetworkRule) -> int:
             | Purpose.refund
             | Purpose.sweep
             | Purpose.topup
+            | Purpose.withdrawal
             | Purpose.allowance
             | Purpose.cancel
         ):
@@ -274,7 +275,14 @@ def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int
     deployment the contract's address.
     """
     match request.purpose:
-        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup | Purpose.cancel:
+        case (
+            Purpose.payout
+            | Purpose.refund
+            | Purpose.sweep
+            | Purpose.topup
+            | Purpose.withdrawal
+            | Purpose.cancel
+        ):
             return _transferred(request, transaction)
         case Purpose.disperse:
             return _dispersed(request, transaction)
@@ -394,6 +402,9 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             _check_payout(decoded)
         case Purpose.sweep:
             _check_sweep(decoded, policy, address)
+        case Purpose.withdrawal:
+            _check_treasury_key(decoded, policy)
+            _check_withdrawal(decoded)
         case Purpose.collect:
             _check_treasury_key(decoded, policy)
             _check_home(decoded, policy, address)
@@ -482,6 +493,19 @@ def _check_home(decoded: Decoded, policy: Policy, address: Address) -> None:
         )
 
 
+def _check_withdrawal(decoded: Decoded) -> None:
+    """The treasury's coins go to an address that the policy names as cold, and nowhere else."""
+    _required_asset(decoded)
+    if decoded.amount == 0:
+        raise refusal(Reason.claim_mismatch, "a withdrawal of nothing")
+    cold = {item.lower() for item in decoded.network_rule.cold_treasury_addresses}
+    if decoded.destination not in cold:
+        raise refusal(
+            Reason.destination_not_allowed,
+            f"{decoded.destination} is not in the policy's cold_treasury_addresses",
+        )
+
+
 def _check_topup(decoded: Decoded, address: Address) -> None:
     request = decoded.request
     if request.asset != caip.native_asset(request.network):
@@ -542,7 +566,7 @@ def _explain(request: SignRequest, transaction: evm.Transaction, source: str) ->
     to = request.destination.lower()
     head = f"{request.purpose} {request.intent_id}:"
     match request.purpose:
-        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup:
+        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup | Purpose.withdrawal:
             return f"{head} {moved} from {source} to {to}, {costs}"
         case Purpose.cancel:
             return f"{head} nothing moves, {source} uses its {costs}"

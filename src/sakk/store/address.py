@@ -36,6 +36,11 @@ from sakk.store.schema import Timestamp, Units, metadata
 
 FAMILY_EVM = "eip155"
 RESERVED_INDICES = 64
+TREASURY = "treasury"
+VAULT = "vault"
+OPERATORS = (TREASURY, VAULT)
+# A vault's key is elsewhere, so it has no index here.
+NO_KEY = -1
 
 wallets = Table(
     "wallets",
@@ -101,7 +106,7 @@ VALUES (%(id)s, %(family)s, %(address)s, %(purpose)s, %(key_index)s, %(account_i
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of ours. ``purpose``: payment, customer or treasury."""
+    """An address of ours. ``purpose``: payment, customer, treasury or vault."""
 
     id: str
     family: str
@@ -203,11 +208,31 @@ def put_treasury(
         connection.execute(statement.on_conflict_do_nothing())
 
 
+def put_vault(connection: Connection, address: str, *, livemode: bool, now: datetime) -> None:
+    """Watch an address of the operator's own whose key is elsewhere."""
+    statement = insert(addresses).values(
+        id=new_id("addr"),
+        family=FAMILY_EVM,
+        address=address,
+        purpose=VAULT,
+        key_index=NO_KEY,
+        livemode=livemode,
+        created=now,
+    )
+    connection.execute(statement.on_conflict_do_nothing())
+
+
 def list_treasury(connection: Connection) -> list[Address]:
     statement = (
         select(addresses).where(addresses.c.purpose == "treasury").order_by(addresses.c.key_index)
     )
     return fetch_all(connection, statement, Address)
+
+
+def operators(connection: Connection) -> frozenset[str]:
+    """Addresses of the operator's own side: the treasury's and the vaults."""
+    statement = select(addresses.c.address).where(addresses.c.purpose.in_(OPERATORS))
+    return frozenset(connection.execute(statement).scalars())
 
 
 def find_customer_address(connection: Connection, customer: str) -> str | None:

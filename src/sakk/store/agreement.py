@@ -60,12 +60,12 @@ def custody_moves(connection: Connection, rows: Sequence[str]) -> dict[str, dict
             " sum(CASE WHEN n.id = t.debit_account_id THEN t.amount ELSE -t.amount END) AS units"
             " FROM ledger_transfers t"
             " JOIN ledger_account_names n ON n.id IN (t.debit_account_id, t.credit_account_id)"
-            " AND n.code = :code"
+            " AND n.code = ANY(:codes)"
             f" WHERE t.user_data = ANY(:rows) AND t.user_data <> {NO_USER_DATA}"
             " AND t.status = 'posted'"
             " GROUP BY t.user_data, n.unit"
         ),
-        {"rows": _uuids(rows), "code": int(AccountCode.custody)},
+        {"rows": _uuids(rows), "codes": [int(AccountCode.custody), int(AccountCode.gas_tank)]},
     )
     names = {ids.decode(row)[1]: row for row in rows}
     result: dict[str, dict[str, int]] = {row: {} for row in rows}
@@ -175,7 +175,7 @@ def miscounted_deposits(connection: Connection, *, limit: int) -> list[str]:
             "WITH moved AS ("
             " SELECT p.address, p.asset, p.token_amount AS units FROM payins p"
             " LEFT JOIN addresses a ON a.address = p.address"
-            " WHERE a.purpose IS DISTINCT FROM 'treasury' AND"
+            " WHERE coalesce(a.purpose, '') NOT IN ('treasury', 'vault') AND"
             " (p.status IN ('posted', 'released') OR (p.status IN ('held', 'screened')"
             " AND p.quarantined))"
             " UNION ALL SELECT address, asset, -token_amount FROM sweeps"

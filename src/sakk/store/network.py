@@ -21,8 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from sakk.core.chart import currency_unit
 from sakk.core.fee import MAX_FEE_CAP_WEI, PRIORITY_FEE_CAP_WEI, REPLACE_AFTER_SECONDS
 from sakk.core.network import Asset, Currency, Network
+from sakk.core.transaction import GasCoin
 from sakk.store.database import fetch, fetch_all, fetch_one, query
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -172,6 +174,33 @@ def list_assets(connection: Connection, *, network: str | None = None) -> list[A
 
 _ASSETS = select(assets).order_by(assets.c.created, assets.c.asset)
 _LIST_ASSETS = query(_ASSETS, Asset)
+
+
+def gas_coins(connection: Connection) -> dict[str, GasCoin]:
+    """Per network, the coin that it takes for gas, and the unit in which its cost is counted."""
+    rows = connection.execute(
+        select(
+            networks.c.network,
+            networks.c.livemode,
+            networks.c.native_asset,
+            assets.c.currency,
+            assets.c.decimals,
+            currencies.c.decimals.label("currency_decimals"),
+        )
+        .outerjoin(assets, assets.c.asset == networks.c.native_asset)
+        .outerjoin(currencies, currencies.c.currency == assets.c.currency)
+    )
+    return {
+        row.network: GasCoin(
+            asset=row.native_asset,
+            unit=row.native_asset
+            if row.currency is None
+            else currency_unit(row.currency, livemode=row.livemode),
+            decimals=row.decimals or 0,
+            unit_decimals=row.currency_decimals or 0,
+        )
+        for row in rows
+    }
 
 
 def find_asset(connection: Connection, asset: str) -> Asset | None:

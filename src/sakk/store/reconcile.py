@@ -8,10 +8,12 @@ from sqlalchemy import Connection, text
 
 from sakk.core import chart, ids
 from sakk.core.adoption import Adoption
+from sakk.core.caip import asset_network
 from sakk.core.ledger import account_id
 from sakk.core.outflow import Outflow
 from sakk.core.payin import PayIn
 from sakk.core.transaction import ChainTransaction
+from sakk.store.address import VAULT
 from sakk.store.adoption import adoptions
 from sakk.store.database import fetch_all
 from sakk.store.ledger import NO_USER_DATA
@@ -40,8 +42,7 @@ def position(connection: Connection) -> Position:
 
 def custody_units(connection: Connection, asset: str) -> int:
     """What the ledger says that we hold of an asset, in atomic units."""
-    places: list[chart.Custody] = ["hot", "cold", "deposit"]
-    wanted = [UUID(int=account_id(chart.custody(asset, place).name)) for place in places]
+    wanted = [UUID(int=account_id(account.name)) for account in holdings(asset)]
     total = connection.execute(
         text(
             "SELECT coalesce(sum(debits_posted - credits_posted), 0) FROM ledger_accounts"
@@ -50,6 +51,13 @@ def custody_units(connection: Connection, asset: str) -> int:
         {"ids": wanted},
     ).scalar_one()
     return int(total)
+
+
+def holdings(asset: str) -> list[chart.LedgerAccount]:
+    """The accounts of coins that stand on addresses whose keys are here: all but the vaults."""
+    places: list[chart.Custody] = ["hot", "deposit"]
+    tank = chart.gas_tank(asset_network(asset), asset)
+    return [*(chart.custody(asset, place) for place in places), tank]
 
 
 def unsettled_payins(connection: Connection, network: str, *, block: int) -> list[PayIn]:
@@ -114,11 +122,7 @@ def booked_units(
     """Per (row, asset), what the row's transfers did to our custody, in atomic units, signed."""
     if not rows:
         return {}
-    custody = {
-        account_id(chart.custody(asset, place).name): asset
-        for asset in assets
-        for place in ("hot", "cold", "deposit")
-    }
+    custody = {account_id(each.name): asset for asset in assets for each in holdings(asset)}
     by_uuid = {ids.decode(row)[1]: row for row in rows}
     found = connection.execute(
         text(
@@ -141,10 +145,13 @@ def booked_units(
 
 
 def all_addresses(connection: Connection, family: str) -> list[str]:
-    """Every address ever issued or held."""
+    """Every address ever issued or held whose key is here."""
     return list(
         connection.execute(
-            text("SELECT address FROM addresses WHERE family = :family ORDER BY id"),
-            {"family": family},
+            text(
+                "SELECT address FROM addresses WHERE family = :family AND purpose <> :vault"
+                " ORDER BY id"
+            ),
+            {"family": family, "vault": VAULT},
         ).scalars()
     )

@@ -12,7 +12,7 @@ from enum import StrEnum
 from sakk.core import abi, authorization, evm, hub
 from sakk.core.authorization import SignedAuthorization
 from sakk.core.errors import Misconfigured
-from sakk.rails.evm.contract import contract_address
+from sakk.rails.evm.contract import contract_address, deployment
 from sakk.rails.evm.rpc import Call, Rpc, RpcInconsistent, RpcRefused, parse_data, parse_quantity
 from sakk.rails.evm.send import GAS_MARGIN_PERCENT, TransferWouldFail, refusal_reason
 
@@ -44,6 +44,11 @@ class HubFacts:
 def delegate_of(address: str) -> str:
     """Where the delegate of a hub stands: it follows from the hub's address."""
     return contract_address("DepositDelegate", address)
+
+
+def delegate_deployment(address: str) -> bytes:
+    """Calldata of the public deployer that creates the delegate of a hub."""
+    return deployment("DepositDelegate", address)
 
 
 def hub_facts(rpc: Rpc, address: str) -> HubFacts:

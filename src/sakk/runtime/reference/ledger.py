@@ -34,6 +34,9 @@ MOVED_WHEN = {
     TransferCode.payout_void: "a payout that was settled is undone by the chain",
     TransferCode.sweep: "a deposit has reached the treasury",
     TransferCode.sweep_loss: "a token kept part of a sweep for itself",
+    TransferCode.treasury_moved: "coins came from another address of the operator's own, hot or "
+    "cold",
+    TransferCode.withdrawal: "coins went from the hot treasury to a vault",
     TransferCode.topup: "the treasury gave a deposit address native coin for gas",
     TransferCode.gas: "a transaction of ours is final, whether or not it succeeded",
     TransferCode.transaction_undone: "a reorganisation changed what a final transaction of ours "
@@ -100,11 +103,11 @@ def _accounts() -> list[tuple[LedgerAccount, str]]:
     return [
         (chart.custody(ASSET, "deposit"), f"{held}: on deposit addresses."),
         (chart.custody(ASSET, "hot"), f"{held}: in the treasury."),
-        (chart.custody(ASSET, "cold"), "Not used yet."),
+        (chart.custody(ASSET, "cold"), f"{held}: in vaults, whose keys are elsewhere."),
         (chart.dust(ASSET), summary(chart.dust)),
         (chart.suspense(ASSET), summary(chart.suspense)),
         (chart.quarantine(ASSET), summary(chart.quarantine)),
-        (chart.gas(NETWORK, NATIVE), summary(chart.gas)),
+        (chart.gas_tank(NETWORK, NATIVE), summary(chart.gas_tank)),
         (chart.conversion_asset(ASSET), summary(chart.conversion_asset)),
         (chart.conversion_currency(ASSET, unit), summary(chart.conversion_currency)),
         (chart.merchant(ACCOUNT, "incoming", unit), "Not used yet."),
@@ -113,6 +116,7 @@ def _accounts() -> list[tuple[LedgerAccount, str]]:
         (chart.receivable(ACCOUNT, unit), summary(chart.receivable)),
         (chart.payout_in_flight(unit), summary(chart.payout_in_flight)),
         (chart.fee_revenue(unit), summary(chart.fee_revenue)),
+        (chart.fee_network("eth"), summary(chart.fee_network)),
         (chart.equity_operator(ASSET), summary(chart.equity_operator)),
         (chart.loss("transfer_fee", ASSET), summary(chart.loss)),
     ]
@@ -161,7 +165,7 @@ def _examples() -> list[str]:
         _example(
             "The payout is final: the hold is posted, and with it",
             [
-                *transaction.gas_postings(sent, native_asset=NATIVE),
+                *transaction.gas_postings(sent, coin=transaction.GasCoin(NATIVE, "eth", 18, 18)),
                 *payout.settlement_postings(paid),
             ],
         ),

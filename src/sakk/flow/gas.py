@@ -1,0 +1,96 @@
+"""The gas station: how much native coin pays for gas, and an alarm before it runs out.
+
+Coins for gas stand at the treasury; the station gives some to a deposit address that is swept by
+its own key (`flow.sweep`). Nothing is lost when a tank is empty: what would be sent waits.
+"""
+
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Gauge
+
+from sakk.core import event
+from sakk.core.errors import SakkError
+from sakk.core.event import NewEvent
+from sakk.core.network import Network
+from sakk.core.tank import Tank, is_low, public
+from sakk.flow import fee
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage
+from sakk.rails.evm.balances import balances
+from sakk.store import address, network
+from sakk.store import event as events
+from sakk.store import tank as store
+
+LOOK_EVERY = timedelta(seconds=15)
+
+log = structlog.get_logger(__name__)
+
+tank_wei = Gauge(
+    "sakk_gas_tank_wei",
+    "Native coin at the treasury's addresses, which pays for gas.",
+    ["network"],
+    multiprocess_mode="mostrecent",
+)
+tank_low = Gauge(
+    "sakk_gas_tank_low",
+    "1 while a network's tank covers too few transactions at its present fees.",
+    ["network"],
+    multiprocess_mode="mostrecent",
+)
+
+
+def gas_stage(parts: Parts) -> Stage:
+    """The stage that looks at every network's tank, and tells when it runs low."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            looked = {each.network: each for each in store.list_tanks(connection)}
+            due = [
+                each
+                for each in network.list_networks(connection)
+                if each.enabled
+                and (each.network not in looked or looked[each.network].checked <= now - LOOK_EVERY)
+            ]
+        for each in due:
+            try:
+                _look(parts, each, looked.get(each.network))
+            except SakkError as error:
+                log.info("gas.not_looked", network=each.network, code=error.code)
+        return 0
+
+    return Stage("gas.look", run, idle_seconds=LOOK_EVERY.total_seconds())
+
+
+def _look(parts: Parts, found: Network, before: Tank | None) -> None:
+    rail = parts.rail_of(found)
+    price = fee.price(parts, found)
+    with parts.database.begin() as connection:
+        holders = [each.address for each in address.list_treasury(connection)]
+    held = balances(rail.rpc, [(each, found.native_asset) for each in holders], rail.head().number)
+    wei = sum(held.values())
+    low = is_low(wei, price)
+    tank_wei.labels(found.network).set(wei)
+    tank_low.labels(found.network).set(low)
+    now = parts.clock()
+    after = Tank(network=found.network, wei=wei, low=low, checked=now)
+    with parts.database.begin() as connection:
+        store.put(connection, after)
+        if low == (before.low if before is not None else False):
+            return
+        name = event.GAS_LOW if low else event.GAS_RESTORED
+        log.warning(name, network=found.network, wei=wei)
+        events.append(
+            connection,
+            [
+                NewEvent(
+                    account_id=None,
+                    livemode=found.livemode,
+                    type=name,
+                    object_id=found.network,
+                    object=public(after),
+                )
+            ],
+            now=now,
+        )
