@@ -360,7 +360,7 @@ def test_rotation_works_on_addresses_that_were_delegated_before(world: World) ->
     policy, _ = load_policy(path)
     write_policy(path, msgspec.structs.replace(policy, treasury_indexes=(0, 1)))
     with world.database.begin() as connection:
-        put_treasury(connection, [world.treasury, fresh], livemode=False, now=world.clock())
+        put_treasury(connection, {0: world.treasury, 1: fresh}, livemode=False, now=world.clock())
     world.watch()
     change_treasury(world, deployed, fresh)
     pay_again(world, addresses)

@@ -137,7 +137,7 @@ def put_configuration(
         seed_policy(connection)
         put_wallet(connection, keystore.xpub, now=clock())
         treasury = keystore.address(Branch.treasury, 0)
-        put_treasury(connection, [treasury], livemode=False, now=clock())
+        put_treasury(connection, {0: treasury}, livemode=False, now=clock())
         for position, chain in enumerate(chains):
             urls = rpc_urls if rpc_urls is not None and position == 0 else [chain.rpc_url]
             _put_network(connection, chain, urls=urls, sweep=sweep, now=clock())

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sakk.cli import sender
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.errors import ParameterInvalid
@@ -16,7 +17,10 @@ from sakk.flow.context import Parts
 from sakk.runtime.wiring import open_parts
 from sakk.store.identity import now
 
-app = typer.Typer(help="The treasury by tiers.", no_args_is_help=True)
+app = typer.Typer(help="The treasury: its sending addresses, and its tiers.", no_args_is_help=True)
+app.command(name="list")(sender.show)
+app.command()(sender.add)
+app.command()(sender.unfreeze)
 
 Units = Annotated[str, typer.Argument(help="Atomic units, in decimal digits.")]
 Asset = Annotated[str, typer.Argument(help="CAIP-19, as `sakk assets list` shows it.")]

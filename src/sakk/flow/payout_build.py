@@ -14,6 +14,7 @@ from sakk.core.transaction import Purpose
 from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
+from sakk.flow.sender import Senders
 from sakk.flow.stage import Stage, wake
 from sakk.flow.trial import require_exact_transfer
 from sakk.rails.evm.rail import EvmRail
@@ -56,8 +57,9 @@ def payout_build_stage(parts: Parts) -> Stage:
             with parts.database.begin() as connection:
                 give_back(connection, table, [row.id for row in rows], token=token)
             raise SakkError("No treasury address yet: start the signer.")
-        sender = treasury[0]
+        senders = Senders(parts, treasury)
         for row in rows:
+            sender = senders.choose(row.network, row.asset, units=row.token_amount)
             order = Order(
                 livemode=row.livemode,
                 network=row.network,

@@ -187,7 +187,7 @@ def _fill_database(
     try:
         with database.begin() as connection:
             put_wallet(connection, keystore.xpub, now=now())
-            put_treasury(connection, [treasury], livemode=False, now=now())
+            put_treasury(connection, {0: treasury}, livemode=False, now=now())
             for chain in chains:
                 _put_chain(connection, chain, options)
             tenants = _make_tenants(connection)

@@ -129,8 +129,7 @@ def enrol(parts: Parts, stop: threading.Event) -> None:
             log.info("worker.awaits_signer")
             stop.wait(SIGNER_RETRY_SECONDS)
             continue
-        addresses = [address for _, address in sorted(public.treasury_addresses.items())]
         with parts.database.begin() as connection:
             put_wallet(connection, public.xpub, now=now())
-            put_treasury(connection, addresses, livemode=False, now=now())
+            put_treasury(connection, public.treasury_addresses, livemode=False, now=now())
         return

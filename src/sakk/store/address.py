@@ -6,6 +6,7 @@ index comes from a sequence, so that two processes never share one; a gap costs 
 
 import os
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -192,10 +193,10 @@ os.register_at_fork(after_in_child=_reserved.clear)
 
 
 def put_treasury(
-    connection: Connection, treasury: list[str], *, livemode: bool, now: datetime
+    connection: Connection, treasury: Mapping[int, str], *, livemode: bool, now: datetime
 ) -> None:
-    """Watch the signer's treasury addresses; their order is their key index."""
-    for index, address in enumerate(treasury):
+    """Watch the signer's treasury addresses, by their key indexes."""
+    for index, address in sorted(treasury.items()):
         statement = insert(addresses).values(
             id=new_id("addr"),
             family=FAMILY_EVM,

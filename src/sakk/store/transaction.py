@@ -1,6 +1,7 @@
 """Chain transactions of ours, and the nonce of every sending address."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.transaction import Attempt, ChainTransaction, Purpose, TransactionStatus
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -232,6 +233,52 @@ def frozen_senders(connection: Connection, network: str) -> dict[str, str]:
     return {row.sender: row.frozen_reason for row in rows}
 
 
+def unfreeze_sender(connection: Connection, network: str, sender: str, *, base: int) -> None:
+    """Send from an address again, from the nonce ``base`` on at least."""
+    connection.execute(
+        update(nonces)
+        .where(nonces.c.network == network, nonces.c.sender == sender)
+        .values(frozen_at=None, frozen_reason=None, base=func.greatest(nonces.c.base, base))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What transactions of an address are about to take, per asset, and in gas at the most."""
+
+    in_flight: int = 0
+    is_busy: bool = False
+    gas_wei: int = 0
+    units: Mapping[str, int] = field(default_factory=dict)
+
+
+def queues(connection: Connection, network: str, senders: Sequence[str]) -> dict[str, Queue]:
+    """The queue of every address that has one."""
+    unmined = _unmined(network, transactions.c.sender)
+    rows = connection.execute(
+        select(
+            transactions.c.sender,
+            transactions.c.asset,
+            func.count().label("waiting"),
+            func.bool_or(transactions.c.status == TransactionStatus.built.value).label("busy"),
+            func.sum(transactions.c.token_amount).label("units"),
+            func.sum(transactions.c.gas_limit * transactions.c.max_fee_per_gas).label("gas"),
+        )
+        .where(*unmined, among(transactions.c.sender, senders))
+        .group_by(transactions.c.sender, transactions.c.asset)
+    )
+    found: dict[str, Queue] = {}
+    for row in rows:
+        before = found.get(row.sender, Queue())
+        found[row.sender] = Queue(
+            in_flight=before.in_flight + row.waiting,
+            is_busy=before.is_busy or row.busy,
+            gas_wei=before.gas_wei + int(row.gas),
+            units={**before.units, row.asset: int(row.units)},
+        )
+    return found
+
+
 def holds_lease(connection: Connection, identifier: str, token: str) -> bool:
     """Lock a transaction's row, and say whether a lease of it is still held by this token."""
     held = connection.execute(
@@ -261,7 +308,7 @@ def unmined_wei(connection: Connection, *, network: str, sender: str, native: st
     return int(total) + unmined_units(connection, network=network, sender=sender, asset=native)
 
 
-def _unmined(network: str, sender: str) -> tuple[ColumnElement[bool], ...]:
+def _unmined(network: str, sender: str | ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
     """Transactions of a sender that will use their nonce, and that no block holds."""
     return (
         transactions.c.network == network,

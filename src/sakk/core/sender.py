@@ -1,0 +1,45 @@
+"""Senders: which of the treasury's addresses a payment leaves from.
+
+Each address sends its nonces one after the other, so several send in parallel. The one that has the
+coins and the shortest queue is next; coins that transactions are about to take are not counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An address, what it can spend of one asset now, and what waits in its queue.
+
+    ``spare_units`` and ``spare_wei`` are what the chain shows at its head, less what transactions
+    of ours are about to take. ``is_busy``: one of them has a nonce and no signature yet.
+    """
+
+    address: str
+    key_index: int
+    spare_units: int
+    spare_wei: int
+    in_flight: int
+    is_busy: bool = False
+    frozen_reason: str | None = None
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.frozen_reason is not None
+
+
+def choose(standings: Sequence[Standing], *, units: int) -> Standing | None:
+    """The sender of so many units: able, then idle, then with the shortest queue and most coins.
+
+    None where all are frozen. Where none is able, the richest: it says what it waits for.
+    """
+    usable = [each for each in standings if not each.is_frozen]
+    able = [each for each in usable if each.spare_units >= units and each.spare_wei > 0]
+    if able:
+        return min(able, key=_order)
+    return max(usable, key=lambda each: (each.spare_units, -each.key_index), default=None)
+
+
+def _order(each: Standing) -> tuple[bool, int, int, int]:
+    return each.is_busy, each.in_flight, -each.spare_units, each.key_index
