@@ -7,6 +7,7 @@ from sakk.core.label import Category
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.quote import TransferCost
+from sakk.core.recovery import Recovery
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.flow.context import Parts
@@ -16,6 +17,7 @@ from sakk.store.identity import new_id, now
 from sakk.store.network import put_asset, put_currency
 from sakk.store.payin import insert_seen
 from sakk.store.quote import put_cost
+from sakk.store.recovery import insert as insert_recovery
 from sakk.store.screening import insert_screenings
 from sakk.store.seed import seed_policy
 from sakk.store.transaction import insert as insert_transaction
@@ -94,6 +96,7 @@ def create_objects(api: Api) -> Objects:
         api, f"/v1/webhook_endpoints/{objects['webhook_endpoint']}/deliveries"
     )
     objects["payin"], objects["screening"] = _payin(api)
+    objects["recovery"] = _recovery(api)
     return objects
 
 
@@ -242,6 +245,30 @@ def _arrived(api: Api) -> PayIn:
         reason="screening",
         created=now(),
     )
+
+
+def _recovery(api: Api) -> str:
+    """A recovery that waits for its payer: nodes are not part of these tests."""
+    row = Recovery(
+        id=new_id("rec"),
+        livemode=False,
+        network=NETWORK,
+        asset=f"{NETWORK}/erc20:0x{'77' * 20}",
+        address=ADDRESS,
+        key_index=0,
+        token_amount=7,
+        symbol="TKN",
+        decimals=0,
+        source="unbooked",
+        account_id=api.world.alice.account,
+        payment_intent=None,
+        payin=None,
+        status="requires_action",
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        insert_recovery(connection, row)
+    return row.id
 
 
 def _payin(api: Api) -> tuple[str, str]:

@@ -160,6 +160,9 @@ TRUE_TRANSACTIONS: list[tuple[dict[str, Any], dict[str, int]]] = [
     ({"purpose": "sweep", "arrived_units": 990}, {NATIVE: -50, ASSET: -10}),
     ({"purpose": "sweep", "arrived_units": 1_010}, {NATIVE: -50}),
     ({"purpose": "topup", "asset": NATIVE}, {NATIVE: -50}),
+    # A recovery: what was never in the ledger leaves no trace there.
+    ({"purpose": "recovery"}, {ASSET: -1_000, NATIVE: -50}),
+    ({"purpose": "recovery"}, {NATIVE: -50}),
     ({"status": "failed"}, {NATIVE: -50}),
     ({"status": "failed", "gas_cost": 0}, {}),
     ({"status": "broadcast"}, {}),

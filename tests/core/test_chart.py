@@ -36,6 +36,7 @@ TRANSFER_CODES = {
     "payin_reversed": 103,
     "payin_suspense": 104,
     "payin_dust": 105,
+    "payin_returned": 106,
     "treasury_funded": 110,
     "treasury_moved": 111,
     "payout_hold": 200,

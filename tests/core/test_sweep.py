@@ -1,5 +1,6 @@
 """Sweeps, as rules: what arrived is hot, what did not is lost, and both leave the deposit."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,15 @@ from sakk.core import chart
 from sakk.core.chart import TransferCode
 from sakk.core.money import Rate
 from sakk.core.network import Currency
-from sakk.core.sweep import UNITS_NEVER, Sweep, postings, public, units_worth_collecting
+from sakk.core.sweep import (
+    UNITS_NEVER,
+    Sweep,
+    SweepSource,
+    deposit_units,
+    postings,
+    public,
+    units_worth_collecting,
+)
 
 ASSET = "eip155:84532/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
 SWEEP = Sweep(
@@ -102,3 +111,25 @@ def test_what_is_shown() -> None:
     assert shown["destination"] == "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
     assert shown["token_amount"] == "1000"
     assert (shown["tx_hash"], shown["failure_code"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("source", "held", "counted"),
+    [
+        (SweepSource.quarantine, chart.quarantine(ASSET), True),
+        (SweepSource.suspense, chart.suspense(ASSET), True),
+        (SweepSource.adopted, chart.suspense(ASSET), False),
+        (SweepSource.unbooked, None, False),
+    ],
+)
+def test_a_recovery_leaves_from_where_the_coins_were_held(
+    source: SweepSource, held: chart.LedgerAccount | None, counted: bool
+) -> None:
+    row = replace(SWEEP, method="recovery", source=source.value)
+    # Whatever the token kept for itself: all of it left the address.
+    legs = postings(row, arrived_units=990)
+    moved = [(each.debit, each.credit, each.amount, each.code) for each in legs]
+    custody = chart.custody(ASSET, "deposit")
+    expected = [] if held is None else [(held, custody, 1_000, TransferCode.payin_returned)]
+    assert moved == expected
+    assert deposit_units(row) == ([(row.address, ASSET, 1_000)] if counted else [])

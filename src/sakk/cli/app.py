@@ -36,6 +36,8 @@ GROUPS = {
     "payins": "sakk.cli.payin",
     "payouts": "sakk.cli.payout",
     "transactions": "sakk.cli.transaction",
+    "recover": "sakk.cli.recover",
+    "refunds": "sakk.cli.refund",
     "sweeps": "sakk.cli.sweep",
     "persons": "sakk.cli.person",
     "policies": "sakk.cli.policy",

@@ -112,11 +112,26 @@ def transaction_break(
     status = TransactionStatus(row.status)
     if row.orphaned or status not in (TransactionStatus.posted, TransactionStatus.failed):
         return None
+    expected = _expected_moves(row, custody, native_asset, sweeps)
+    expected = {asset: units for asset, units in expected.items() if units}
+    if dict(custody) != expected:
+        return f"{row.id}: the row says {_moves(expected)} moved, its transfers {_moves(custody)}"
+    return None
+
+
+def _expected_moves(
+    row: ChainTransaction, custody: CustodyMoves, native_asset: str, sweeps: Sequence[Sweep]
+) -> dict[str, int]:
+    """What a booked transaction did to custody, as its row tells it."""
     expected = {native_asset: -(row.gas_cost or 0)}
-    if status is TransactionStatus.posted:
+    if row.status == TransactionStatus.posted:
         match Purpose(row.purpose):
             case Purpose.payout | Purpose.refund:
                 expected[row.asset] = expected.get(row.asset, 0) - row.token_amount
+            case Purpose.recovery:
+                expected[row.asset] = expected.get(row.asset, 0) - _given_back(
+                    row, custody, native_asset
+                )
             case Purpose.sweep:
                 kept = row.token_amount - min(row.arrived_units or 0, row.token_amount)
                 expected[row.asset] = expected.get(row.asset, 0) - kept
@@ -127,10 +142,13 @@ def transaction_break(
                         expected[each.asset] = expected.get(each.asset, 0) - kept
             case Purpose.topup | Purpose.withdrawal | Purpose.cancel:
                 pass
-    expected = {asset: units for asset, units in expected.items() if units}
-    if dict(custody) != expected:
-        return f"{row.id}: the row says {_moves(expected)} moved, its transfers {_moves(custody)}"
-    return None
+    return expected
+
+
+def _given_back(row: ChainTransaction, custody: CustodyMoves, native_asset: str) -> int:
+    """A recovery: a token that was never in the ledger leaves no trace there, all else whole."""
+    is_booked = row.asset == native_asset or row.asset in custody
+    return row.token_amount if is_booked else 0
 
 
 def _different_bytes(row: ChainTransaction, sweeps: Sequence[Sweep]) -> str | None:

@@ -60,6 +60,7 @@ def source_prefix(code: int) -> str | None:
             | TransferCode.payin_reversed
             | TransferCode.payin_suspense
             | TransferCode.payin_dust
+            | TransferCode.payin_returned
             | TransferCode.treasury_funded
             | TransferCode.treasury_moved
         ):

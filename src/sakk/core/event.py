@@ -181,6 +181,22 @@ REFUND_CANCELED: Final = _register(
     "refund", "canceled", "A refund was called off; the hold is released."
 )
 
+RECOVERY_CREATED: Final = _register(
+    "recovery", "created", "Coins on a deposit address were offered to their payer.", "operator"
+)
+RECOVERY_UPDATED: Final = _register(
+    "recovery", "updated", "A recovery's destination or transaction is known.", "operator"
+)
+RECOVERY_SUCCEEDED: Final = _register(
+    "recovery", "succeeded", "Recovered coins arrived and are final.", "operator"
+)
+RECOVERY_FAILED: Final = _register(
+    "recovery", "failed", "A recovery failed; the coins are where they were.", "operator"
+)
+RECOVERY_CANCELED: Final = _register(
+    "recovery", "canceled", "A recovery was called off.", "operator"
+)
+
 TRANSFER_CREATED: Final = _register(
     "transfer", "created", "Money was moved between two accounts in the ledger."
 )

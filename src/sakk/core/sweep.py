@@ -19,7 +19,9 @@ from sakk.core.posting import Posting
 __all__ = [
     "Sweep",
     "SweepMethod",
+    "SweepSource",
     "SweepStatus",
+    "deposit_units",
     "postings",
     "public",
     "units_worth_collecting",
@@ -38,10 +40,25 @@ UNITS_NEVER = 10**77
 
 
 class SweepMethod(StrEnum):
-    """How coins leave a deposit address: by its own key and a top-up, or at the hub's call."""
+    """How coins leave a deposit address: by its own key and a top-up, or at the hub's call.
+
+    A recovery leaves by its own key too, and goes to whoever paid, not to a treasury.
+    """
 
     key = "key"
     hub = "hub"
+    recovery = "recovery"
+
+
+class SweepSource(StrEnum):
+    """What the coins are in the ledger: on deposit, held in quarantine, in suspense as a pay-in or
+    as native coin that was adopted, or never in it at all."""
+
+    deposit = "deposit"
+    quarantine = "quarantine"
+    suspense = "suspense"
+    adopted = "adopted"
+    unbooked = "unbooked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +79,7 @@ class Sweep:
     token_amount: int
     status: str
     method: str = SweepMethod.key.value
+    source: str = SweepSource.deposit.value
     arrived_units: int | None = None
     topup: str | None = None
     transaction: str | None = None
@@ -103,8 +121,18 @@ def units_worth_collecting(
 
 
 def postings(sweep: Sweep, *, arrived_units: int) -> list[Posting]:
-    """Custody moves from deposit to hot; what a token kept for itself on the way is a loss."""
+    """Custody moves from deposit to hot; what a token kept for itself on the way is a loss.
+
+    A recovery's coins leave custody, out of where they were held, whatever the token kept of them.
+    """
     source = chart.custody(sweep.asset, "deposit")
+    if sweep.method == SweepMethod.recovery:
+        if sweep.source == SweepSource.unbooked:
+            return []
+        held = chart.suspense(sweep.asset)
+        if sweep.source == SweepSource.quarantine:
+            held = chart.quarantine(sweep.asset)
+        return [Posting(held, source, sweep.token_amount, TransferCode.payin_returned)]
     result: list[Posting] = []
     arrived = min(arrived_units, sweep.token_amount)
     if arrived:
@@ -116,6 +144,13 @@ def postings(sweep: Sweep, *, arrived_units: int) -> list[Posting]:
         missing = sweep.token_amount - arrived
         result.append(Posting(lost, source, missing, TransferCode.sweep_loss))
     return result
+
+
+def deposit_units(sweep: Sweep) -> list[tuple[str, str, int]]:
+    """What a sweep takes of what we count on deposit addresses: (address, asset, units)."""
+    if sweep.source in (SweepSource.unbooked, SweepSource.adopted):
+        return []
+    return [(sweep.address, sweep.asset, sweep.token_amount)]
 
 
 def public(sweep: Sweep) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Purpose(StrEnum):
     topup = "topup"
     cancel = "cancel"
     withdrawal = "withdrawal"
+    recovery = "recovery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,6 +173,8 @@ def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTr
     price = fee.price(parts, found)
     gas_needed = gas_limit * price.max_fee_per_gas
     spare_wei = held[order.sender, native] - taken_wei
+    if order.asset == native:
+        spare_wei -= order.units
     if spare_wei < gas_needed:
         habits.lacks_gas(parts, row, found, gas_needed, gas_needed - spare_wei)
         raise Waits("the sender has not enough native coin for gas", WAIT_LIQUIDITY)

@@ -396,7 +396,7 @@ def _follow_subject(
                 [{"id": confirmed.id, "status": confirmed.status, "confirmed_at": now}],
             )
             return [payout_event(confirmed, event.PAYOUT_CONFIRMED)]
-        case Purpose.sweep:
+        case Purpose.sweep | Purpose.recovery:
             sweep = sweeps.lock_one(connection, row.subject)
             assert sweep is not None
             swept = replace(sweep, status=SweepStatus.confirmed.value)

@@ -24,6 +24,7 @@ from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payment as payments
+from sakk.store import recovery as recoveries
 from sakk.store.address import OPERATORS, VAULT, Address
 from sakk.store.database import update_records
 
@@ -261,6 +262,8 @@ def release(parts: Parts, identifier: str, *, livemode: bool) -> PayIn:
             raise ResourceMissing(f"No such payin: {identifier!r}.", param="id")
         if row.status != PayInStatus.held or row.orphaned:
             raise UnexpectedState(f"This payin is {row.status}, not held: nothing is to release.")
+        if recoveries.is_payin_claimed(connection, row.id):
+            raise UnexpectedState("A recovery is sending this payin back: cancel that first.")
         if row.role == PayInRole.unlisted:
             if network.find_asset(connection, row.asset) is None:
                 raise UnexpectedState(

@@ -225,7 +225,8 @@ def _require_gas(parts: Parts, found: Network, row: ChainTransaction, fees: Fees
     native = found.native_asset
     with parts.database.begin() as connection:
         taken = store.unmined_wei(connection, network=row.network, sender=row.sender, native=native)
-        sweep = sweeps.find(connection, row.subject) if row.purpose == Purpose.sweep else None
+        alone = row.purpose in (Purpose.sweep, Purpose.recovery)
+        sweep = sweeps.find(connection, row.subject) if alone else None
     rail = parts.rail_of(found)
     held = balances(rail.rpc, [(row.sender, native)], rail.head().number)[row.sender, native]
     needed = row.gas_limit * fees.max_fee_per_gas

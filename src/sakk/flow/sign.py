@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, PayoutStatus
-from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.sweep import Sweep, SweepStatus, deposit_units
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.core.treasury import Withdrawal, WithdrawalStatus
 from sakk.flow.approval import signatures
@@ -131,7 +131,7 @@ def _is_wanted(parts: Parts, row: ChainTransaction) -> bool:
                     and payout.status == PayoutStatus.approved
                     and payout.transaction == row.id
                 )
-            case Purpose.sweep:
+            case Purpose.sweep | Purpose.recovery:
                 sweep = sweeps.find(connection, row.subject)
                 return (
                     sweep is not None
@@ -192,7 +192,7 @@ def _advance_subject(
                 [{"id": signed.id, "status": signed.status, "tx_hash": tx_hash}],
             )
             happened.append(payout_event(signed, event.PAYOUT_SIGNED))
-        case Purpose.sweep:
+        case Purpose.sweep | Purpose.recovery:
             sweep = sweeps.lock_one(connection, row.subject)
             assert sweep is not None
             collected = replace(sweep, status=SweepStatus.signed.value, tx_hash=tx_hash)
@@ -233,7 +233,11 @@ def _wait(
     )
 
 
-_SUBJECTS = {Purpose.sweep: sweeps.sweeps, Purpose.withdrawal: treasury.withdrawals}
+_SUBJECTS = {
+    Purpose.sweep: sweeps.sweeps,
+    Purpose.recovery: sweeps.sweeps,
+    Purpose.withdrawal: treasury.withdrawals,
+}
 
 
 def _step_back(
@@ -264,7 +268,7 @@ def _step_back(
 
 def _created(connection: Connection, row: ChainTransaction) -> datetime:
     subject: Sweep | Withdrawal | Payout | None
-    if row.purpose == Purpose.sweep:
+    if row.purpose in (Purpose.sweep, Purpose.recovery):
         subject = sweeps.lock_one(connection, row.subject)
     elif row.purpose == Purpose.withdrawal:
         subject = treasury.lock_one(connection, row.subject)
@@ -334,7 +338,7 @@ def _refuse(
             )
             events.append(connection, [payout_event(rejected, event.PAYOUT_REJECTED)], now=now)
             wake(connection, "payout.release", "payout.build")
-        case Purpose.sweep:
+        case Purpose.sweep | Purpose.recovery:
             _abandon_sweep(connection, row, refusal, now=now)
         case Purpose.collect if called_off:
             release_collected(connection, row.id)
@@ -364,7 +368,7 @@ def _abandon_sweep(
         sweeps.sweeps,
         [{"id": failed.id, "status": failed.status, "failure_code": failed.failure_code}],
     )
-    address.add_deposits(connection, [(sweep.address, sweep.asset, sweep.token_amount)])
+    address.add_deposits(connection, deposit_units(sweep))
     sweeps.postpone(
         connection, address=sweep.address, asset=sweep.asset, until=now + retry_delay(20)
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core.caip import erc20_contract
 from sakk.core.network import Network, Quirk
-from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
+from sakk.core.sweep import Sweep, SweepMethod, SweepStatus, deposit_units
 from sakk.core.transaction import Purpose
 from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
 from sakk.flow.context import Parts
@@ -28,6 +28,12 @@ from sakk.store.lease import claim, settle
 log = structlog.get_logger(__name__)
 
 
+_PURPOSES = {
+    SweepMethod.key: Purpose.sweep,
+    SweepMethod.recovery: Purpose.recovery,
+}
+
+
 def sweep_build_stage(parts: Parts) -> Stage:
     """The stage that prepares sweeps, and orders the gas that a deposit address lacks."""
     table = sweeps.sweeps
@@ -43,7 +49,7 @@ def sweep_build_stage(parts: Parts) -> Stage:
                 table,
                 Sweep,
                 table.c.status == SweepStatus.approved.value,
-                table.c.method == SweepMethod.key.value,
+                table.c.method != SweepMethod.hub.value,
                 table.c.transaction.is_(None),
                 freezes.sweep_may_go(),
                 token=token,
@@ -54,7 +60,7 @@ def sweep_build_stage(parts: Parts) -> Stage:
             order = Order(
                 livemode=row.livemode,
                 network=row.network,
-                purpose=Purpose.sweep,
+                purpose=_PURPOSES[SweepMethod(row.method)],
                 subject=row.id,
                 account_id=None,
                 sender=row.address,
@@ -71,7 +77,10 @@ def sweep_build_stage(parts: Parts) -> Stage:
 
 
 def _check(parts: Parts, rail: EvmRail, order: Order) -> None:
-    """All of it leaves and reaches the treasury, less what the token keeps if it is listed so."""
+    """All of it leaves and arrives, less what the token keeps if it is listed so.
+
+    Of a token on no list, which only a recovery sends, nobody knows what it keeps.
+    """
     with parts.database.begin() as connection:
         listed = network.find_asset(connection, order.asset)
     require_exact_transfer(
@@ -81,7 +90,7 @@ def _check(parts: Parts, rail: EvmRail, order: Order) -> None:
         receiver=order.destination,
         contract=erc20_contract(order.asset),
         units=order.units,
-        takes_fee=listed is not None and Quirk.fee_on_transfer in listed.quirks,
+        takes_fee=listed is None or Quirk.fee_on_transfer in listed.quirks,
     )
 
 
@@ -95,7 +104,7 @@ def _fail_sweep(connection: Connection, row: Sweep, reason: str, token: str, now
     change = {name: getattr(failed, name) for name in ("id", "status", "failure_code")}
     if settle(connection, sweeps.sweeps, [change], token=token):
         log.warning("sweep.given_up", sweep=row.id, reason=reason)
-        address.add_deposits(connection, [(row.address, row.asset, row.token_amount)])
+        address.add_deposits(connection, deposit_units(row))
         sweeps.postpone(
             connection, address=row.address, asset=row.asset, until=now + SWEEP_AGAIN_AFTER
         )

@@ -20,7 +20,7 @@ from sakk.core.event import NewEvent
 from sakk.core.network import Network
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.posting import Posting
-from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.sweep import Sweep, SweepStatus, deposit_units
 from sakk.core.transaction import (
     Attempt,
     AttemptStatus,
@@ -183,7 +183,14 @@ def sign_request(
             intent = row.id
         case Purpose.cancel:
             intent = cancel_intent(row.network, row.sender, row.nonce)
-        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.collect | Purpose.withdrawal:
+        case (
+            Purpose.payout
+            | Purpose.refund
+            | Purpose.sweep
+            | Purpose.collect
+            | Purpose.withdrawal
+            | Purpose.recovery
+        ):
             intent = row.subject
     return SignRequest(
         intent_id=intent,
@@ -311,7 +318,7 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
     match Purpose(row.purpose):
         case Purpose.collect:
             return tuple(sweeps.of_transaction(connection, row.id))
-        case Purpose.sweep | Purpose.topup:
+        case Purpose.sweep | Purpose.topup | Purpose.recovery:
             return sweeps.find(connection, row.subject)
         case Purpose.withdrawal:
             return treasury.find(connection, row.subject)
@@ -331,7 +338,7 @@ def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> lis
         match Purpose(row.purpose):
             case Purpose.topup:
                 moved += topup_postings(row, native_asset=coin.asset)
-            case Purpose.sweep:
+            case Purpose.sweep | Purpose.recovery:
                 assert isinstance(subject, Sweep)
                 moved += sweep_rules.postings(subject, arrived_units=row.arrived_units or 0)
             case Purpose.withdrawal:
@@ -365,7 +372,7 @@ def follow_status(
             update_records(connection, payouts.payouts, [{**change, "status": after.value}])
             name = event.PAYOUT_UNKNOWN if unknown else event.PAYOUT_BROADCAST
             return [payout_event(replace(payout, status=after.value), name)]
-        case Purpose.sweep:
+        case Purpose.sweep | Purpose.recovery:
             sweep = sweeps.lock_one(connection, row.subject)
             assert sweep is not None
             swept = SweepStatus.unknown if unknown else SweepStatus.broadcast
@@ -391,7 +398,7 @@ def finish_subject(
         case Purpose.topup:
             wake(connection, "sweep.build")
             return []
-        case Purpose.sweep:
+        case Purpose.sweep | Purpose.recovery:
             return [_finish_sweep(connection, row, now=now)]
         case Purpose.withdrawal:
             done = bool(row.succeeded)
@@ -442,15 +449,18 @@ def _finish_sweep(connection: Connection, row: ChainTransaction, *, now: datetim
         name = event.SWEEP_POSTED
         if sweep.status == SweepStatus.failed:
             # Given up before and now mined after all: what was put back is gone again.
-            address.add_deposits(connection, [(sweep.address, sweep.asset, -sweep.token_amount)])
+            address.add_deposits(
+                connection, [(held, asset, -units) for held, asset, units in deposit_units(sweep)]
+            )
         wake(connection, "payout.build")
     else:
         done = replace(sweep, status=SweepStatus.failed.value, failure_code="transaction_failed")
         name = event.SWEEP_FAILED
-        address.add_deposits(connection, [(sweep.address, sweep.asset, sweep.token_amount)])
+        address.add_deposits(connection, deposit_units(sweep))
         sweeps.postpone(
             connection, address=sweep.address, asset=sweep.asset, until=now + SWEEP_AGAIN_AFTER
         )
     fields = ("id", "status", "posted_at", "failure_code")
     update_records(connection, sweeps.sweeps, [{field: getattr(done, field) for field in fields}])
+    wake(connection, "recovery.follow")
     return sweep_event(done, name)

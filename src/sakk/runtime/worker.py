@@ -30,6 +30,7 @@ from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
 from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.post import post_stage
 from sakk.flow.quote import measure_stage
+from sakk.flow.recovery import recovery_follow_stage, recovery_screen_stage
 from sakk.flow.replace import replace_stage
 from sakk.flow.rescreen import rescreen_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
@@ -104,6 +105,8 @@ def pipeline(parts: Parts) -> list[Stage]:
         refund_release_stage(parts),
         refund_expire_stage(parts),
         refund_follow_stage(parts),
+        recovery_screen_stage(parts),
+        recovery_follow_stage(parts),
         payout_build_stage(parts),
         withdrawal_build_stage(parts),
         gas_stage(parts),

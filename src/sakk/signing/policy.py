@@ -25,6 +25,7 @@ GWEI: Final = 10**9
 ETHER: Final = 10**18
 PUBLIC_KEY_BYTES: Final = 32
 DIGITS_MAX: Final = 78
+UNITS_ANY: Final = str(2**256 - 1)
 
 
 class NetworkRule(
@@ -103,6 +104,21 @@ class SignerRule(
         )
 
 
+class RecoveryRule(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """What may go back from a deposit address to who paid it by mistake, at most ``units_max``.
+
+    Of one ``asset``; without it of any token of the network that ``assets`` does not name. With
+    ``destinations``, to no other address: naming them here is the second pair of eyes.
+    """
+
+    network: str
+    units_max: str
+    asset: str | None = None
+    destinations: tuple[str, ...] | None = None
+
+
 class Policy(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
@@ -123,6 +139,15 @@ class Policy(
     networks: tuple[NetworkRule, ...]
     assets: tuple[AssetRule, ...]
     rules: tuple[SignerRule, ...] | None = None
+    recoveries: tuple[RecoveryRule, ...] = ()
+
+    def recovery(self, network: str, asset: str, *, any_token: bool) -> RecoveryRule | None:
+        """The rule that names an asset, or else, if that may do, the one for any token."""
+        rules = [rule for rule in self.recoveries if rule.network == network]
+        named = next((rule for rule in rules if rule.asset == asset), None)
+        if named is not None or not any_token:
+            return named
+        return next((rule for rule in rules if rule.asset is None), None)
 
     def network(self, network: str) -> NetworkRule | None:
         """The rule of a network, or None: it is not allowed."""
@@ -175,6 +200,9 @@ def check_policy(policy: Policy) -> None:
         _check_network(network, f"networks[{place}]")
     for place, asset in enumerate(policy.assets):
         _check_asset(asset, policy, f"assets[{place}]")
+    for place, recovery in enumerate(policy.recoveries):
+        _check_recovery(recovery, policy, f"recoveries[{place}]")
+    _check_unique([f"{rule.network} {rule.asset}" for rule in policy.recoveries], "recoveries")
     _check_unique([rule.network for rule in policy.networks], "networks")
     _check_unique([rule.asset for rule in policy.assets], "assets")
     _check_rules(policy)
@@ -204,6 +232,14 @@ def sandbox_policy(
         assets=tuple(
             AssetRule(asset=asset, per_transaction_max=str(whole_max * 10**decimals))
             for asset, decimals in assets.items()
+        ),
+        # Test tokens come and go; what is listed goes back to its payer too.
+        recoveries=(
+            *(RecoveryRule(network=network, units_max=UNITS_ANY) for network in networks),
+            *(
+                RecoveryRule(network=caip.asset_network(asset), asset=asset, units_max=UNITS_ANY)
+                for asset in assets
+            ),
         ),
     )
 
@@ -246,10 +282,11 @@ def render_policy(policy: Policy) -> str:
     tables["rules"] = document.pop("rules", None) or ()
     if policy.rules == ():
         document["rules"] = []
+    tables["recoveries"] = document.pop("recoveries", ())
     lines = ["# The signer's policy. Amounts are atomic units (wei for fees), as strings."]
     lines += [f"{key} = {_render(value)}" for key, value in document.items()]
     for name, rows in tables.items():
-        if not rows and name != "rules":
+        if not rows and name not in ("rules", "recoveries"):
             lines.insert(1, f"{name} = []")
         lines += _table(name, rows)
     return "\n".join(lines) + "\n"
@@ -359,6 +396,19 @@ def _check_asset(rule: AssetRule, policy: Policy, name: str) -> None:
         _check_units(rule.approvals_above, f"{name}.approvals_above")
         if not policy.approvers:
             raise ValueError(f"{name}.approvals_above is set, but approvers is empty")
+
+
+def _check_recovery(rule: RecoveryRule, policy: Policy, name: str) -> None:
+    try:
+        if rule.asset is not None and caip.asset_network(rule.asset) != rule.network:
+            raise ValueError(f"{rule.asset} is not on {rule.network}")
+        for address in rule.destinations or ():
+            evm.parse_address(address)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if policy.network(rule.network) is None:
+        raise ValueError(f"{name}.network is not one that networks names")
+    _check_units(rule.units_max, f"{name}.units_max")
 
 
 def _check_units(text: str, name: str) -> None:

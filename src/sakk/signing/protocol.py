@@ -40,6 +40,7 @@ class Purpose(StrEnum):
     collect = "collect"
     topup = "topup"
     withdrawal = "withdrawal"
+    recovery = "recovery"
     disperse = "disperse"
     allowance = "allowance"
     deploy = "deploy"

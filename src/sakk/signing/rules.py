@@ -32,6 +32,7 @@ from sakk.signing.protocol import (
     payment_request,
     refusal,
 )
+from sakk.signing.recovery import check_recovery
 
 # What sends money to others: each with its limits, approvals and time lock.
 PAYING = frozenset({Purpose.payout, Purpose.refund})
@@ -264,6 +265,7 @@ def _gas_limit_max(request: SignRequest, rule: NetworkRule) -> int:
             | Purpose.withdrawal
             | Purpose.allowance
             | Purpose.cancel
+            | Purpose.recovery
         ):
             return rule.gas_limit_max
 
@@ -281,6 +283,7 @@ def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int
             | Purpose.sweep
             | Purpose.topup
             | Purpose.withdrawal
+            | Purpose.recovery
             | Purpose.cancel
         ):
             return _transferred(request, transaction)
@@ -419,6 +422,8 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
         case Purpose.topup:
             _check_treasury_key(decoded, policy)
             _check_topup(decoded, address)
+        case Purpose.recovery:
+            check_recovery(decoded.request, policy, source=decoded.source)
         case Purpose.disperse:
             _check_treasury_key(decoded, policy)
             check_each(decoded.lines, _check_payout)
@@ -570,6 +575,8 @@ def _explain(request: SignRequest, transaction: evm.Transaction, source: str) ->
             return f"{head} {moved} from {source} to {to}, {costs}"
         case Purpose.cancel:
             return f"{head} nothing moves, {source} uses its {costs}"
+        case Purpose.recovery:
+            return f"{head} {moved} go back from deposit address {source} to {to}, {costs}"
         case Purpose.allowance:
             if int(request.token_amount) == evm.UINT256_MAX:
                 moved = f"any number of units of {request.asset}"

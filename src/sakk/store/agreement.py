@@ -29,6 +29,7 @@ NAMED_TABLES = {
     "tr": "transfers",
     # A refund's money is reserved under its payout's number before the payout's row is there.
     "re": "refunds",
+    "rec": "recoveries",
 }
 
 
@@ -176,10 +177,11 @@ def miscounted_deposits(connection: Connection, *, limit: int) -> list[str]:
             " SELECT p.address, p.asset, p.token_amount AS units FROM payins p"
             " LEFT JOIN addresses a ON a.address = p.address"
             " WHERE coalesce(a.purpose, '') NOT IN ('treasury', 'vault') AND"
-            " (p.status IN ('posted', 'released') OR (p.status IN ('held', 'screened')"
+            " (p.status IN ('posted', 'released') OR (p.status IN ('held', 'screened', 'returned')"
             " AND p.quarantined))"
             " UNION ALL SELECT address, asset, -token_amount FROM sweeps"
             " WHERE status NOT IN ('failed', 'canceled', 'rejected')"
+            " AND source NOT IN ('unbooked', 'adopted')"
             " UNION ALL SELECT address, asset, -token_amount FROM outflows"
             " WHERE status = 'posted' AND place = 'deposit'),"
             " counted AS (SELECT address, asset, sum(units) AS units FROM moved"

@@ -150,6 +150,22 @@ def lock_one(connection: Connection, identifier: str) -> PayIn | None:
     return fetch_one(connection, statement, PayIn)
 
 
+def find_held(connection: Connection, *, address: str, asset: str) -> PayIn | None:
+    """The oldest held pay-in of an asset on an address that is on the chain."""
+    statement = (
+        select(payins)
+        .where(
+            payins.c.address == address,
+            payins.c.asset == asset,
+            payins.c.status == PayInStatus.held.value,
+            ~payins.c.orphaned,
+        )
+        .order_by(payins.c.id)
+        .limit(1)
+    )
+    return fetch_one(connection, statement, PayIn)
+
+
 def in_status(status: PayInStatus, *conditions: Any, limit: int) -> Query[PayIn]:
     """Lock rows that stand in a status, oldest first, skipping what another worker has."""
     return query(

@@ -46,6 +46,7 @@ sweeps = Table(
     Column("token_amount", Units, nullable=False),
     Column("status", Text, nullable=False),
     Column("method", Text, nullable=False, server_default="key"),
+    Column("source", Text, nullable=False, server_default="deposit"),
     Column("arrived_units", Units),
     Column("topup", Text),
     Column("transaction", Text),

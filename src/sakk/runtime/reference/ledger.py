@@ -28,6 +28,7 @@ MOVED_WHEN = {
     TransferCode.payin_reversed: "a reorganisation took a posted pay-in off the chain",
     TransferCode.payin_suspense: "the account's policy leaves all or part of a pay-in to a person",
     TransferCode.payin_dust: "a token has more decimals than its currency",
+    TransferCode.payin_returned: "A recovery sends held or suspended coins back to their payer.",
     TransferCode.treasury_funded: "the operator sends coins to the treasury",
     TransferCode.payout_hold: "a payout is requested (pending)",
     TransferCode.payout: "a payout is final on its chain",

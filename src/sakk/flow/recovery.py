@@ -1,0 +1,434 @@
+"""Recoveries: look at what stands on a deposit address, offer it to its payer, and send it back.
+
+The balance is read from the node, never assumed; what is offered is at most that. The destination
+is screened before a transaction is made, and a transfer that screening holds leaves from its own
+deposit address, so that it never mixes with the treasury.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core import recovery as rules
+from sakk.core.caip import asset_network, erc20_contract
+from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.event import NewEvent
+from sakk.core.evm import parse_address
+from sakk.core.network import Network
+from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
+from sakk.core.payout import check_destination
+from sakk.core.recovery import Recovery
+from sakk.core.refund import FailureReason, RefundStatus
+from sakk.core.screening import Direction, ScreeningRequest, Verdict
+from sakk.core.sweep import SweepSource, deposit_units
+from sakk.flow.context import Parts
+from sakk.flow.fee import price
+from sakk.flow.payin import payin_event
+from sakk.flow.refund_draft import claim_expiry
+from sakk.flow.stage import Stage, wake
+from sakk.rails.evm.balances import balances, token_facts
+from sakk.rails.evm.send import TransferWouldFail, estimate_transfer
+from sakk.store import address as addresses
+from sakk.store import event as events
+from sakk.store import network as networks
+from sakk.store import payin as payins
+from sakk.store import recovery as store
+from sakk.store import sweep as sweeps
+from sakk.store import transaction as transactions
+from sakk.store.database import update_records
+from sakk.store.screening import insert_screenings
+
+BATCH_MAX = 100
+NATIVE_DECIMALS = 18
+# To whom a transfer is tried out before its destination is known; it is never sent there.
+_SYMBOL = re.compile(r"[A-Za-z0-9$-]{1,12}")
+_NOBODY = "0x000000000000000000000000000000000000dead"
+_WRITTEN = (
+    "id",
+    "status",
+    "destination",
+    "screening",
+    "under_review",
+    "sweep",
+    "tx_hash",
+    "failure_reason",
+    "claimed_at",
+    "succeeded_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What stands on a deposit address in one asset, whose it may be, and what sending it costs.
+
+    ``units``: read from the node. ``source``: where it stands in the ledger, None where it is not
+    to be recovered, and ``why`` says what to do instead. ``gas_wei``: the most that the transfer
+    costs at today's fees; None where the token refuses the transfer.
+    """
+
+    network: str
+    asset: str
+    address: str
+    key_index: int
+    symbol: str
+    decimals: int
+    units: int
+    source: SweepSource | None
+    why: str | None
+    gas_wei: int | None
+    account_id: str | None
+    payment_intent: str | None
+    payin: str | None
+
+
+def examine(parts: Parts, *, network: str, address: str, asset: str, livemode: bool) -> Finding:
+    """Look at one asset on one deposit address; ParameterInvalid, ResourceMissing, Unavailable."""
+    with parts.database.begin() as connection:
+        found = _network(connection, network, asset, livemode=livemode)
+        ours = _deposit(connection, address)
+        held = _held_payin(connection, ours.address, asset)
+        listed = networks.find_asset(connection, asset) is not None
+        waiting = store.in_suspense(connection, address=ours.address, asset=asset)
+    rail = parts.rail_of(found)
+    contract = erc20_contract(asset)
+    units = balances(rail.rpc, [(ours.address, asset)], rail.head().number)[ours.address, asset]
+    symbol, decimals = found.native_asset.partition("/")[2], NATIVE_DECIMALS
+    if contract is not None:
+        facts = token_facts(rail.rpc, contract)
+        symbol, decimals = _named(facts.symbol, contract), facts.decimals
+    source, most, why = _source(contract, held, waiting, units, listed=listed)
+    units = min(units, most)
+    return Finding(
+        network=found.network,
+        asset=asset,
+        address=ours.address,
+        key_index=ours.key_index,
+        symbol=symbol,
+        decimals=decimals,
+        units=units,
+        source=source if units else None,
+        why=why if units else "Nothing of it is there.",
+        gas_wei=_gas(parts, found, ours.address, contract, units) if units else None,
+        account_id=ours.account_id,
+        payment_intent=ours.payment_intent,
+        payin=None if held is None else held.id,
+    )
+
+
+def create(
+    parts: Parts,
+    finding: Finding,
+    *,
+    identifier: str,
+    livemode: bool,
+    claim_hash: str,
+    claim_expires_at: datetime | None,
+) -> Recovery:
+    """Offer what was found to its payer, under a claim link; repeat under the same identifier."""
+    now = parts.clock()
+    if finding.source is None:
+        raise UnexpectedState(finding.why or "This is not to be recovered.")
+    with parts.database.begin() as connection:
+        before = store.find(connection, identifier)
+        if before is not None:
+            return before
+        if finding.payin is not None:
+            payins.lock_one(connection, finding.payin)
+        if store.find_live(connection, address=finding.address, asset=finding.asset) is not None:
+            raise UnexpectedState("A recovery of this is under way already.")
+        recovery = Recovery(
+            id=identifier,
+            livemode=livemode,
+            network=finding.network,
+            asset=finding.asset,
+            address=finding.address,
+            key_index=finding.key_index,
+            token_amount=finding.units,
+            symbol=finding.symbol,
+            decimals=finding.decimals,
+            source=finding.source.value,
+            account_id=finding.account_id,
+            payment_intent=finding.payment_intent,
+            payin=finding.payin,
+            status=RefundStatus.requires_action.value,
+            claim_hash=claim_hash,
+            claim_expires_at=claim_expiry(claim_expires_at, now),
+            created=now,
+        )
+        store.insert(connection, recovery)
+        _tell(connection, recovery, event.RECOVERY_CREATED, now)
+    return recovery
+
+
+def aim(connection: Connection, recovery: Recovery, *, network: str, address: str) -> Recovery:
+    """A recovery with a destination that was checked; ParameterInvalid says what is wrong."""
+    if network != recovery.network:
+        raise ParameterInvalid(
+            f"These coins are on {recovery.network} and can only be sent there.",
+            param="destination[network]",
+        )
+    try:
+        parsed = parse_address(address)
+    except ValueError as error:
+        raise ParameterInvalid(f"{error}.", param="destination[address]") from error
+    listed = networks.list_assets(connection, network=network)
+    contracts = {each.contract for each in listed if each.contract is not None}
+    own = erc20_contract(recovery.asset)
+    check_destination(
+        parsed,
+        contracts=frozenset(contracts if own is None else {*contracts, own}),
+        treasury=frozenset(each.address for each in addresses.list_treasury(connection)),
+    )
+    if addresses.find_address(connection, parsed) is not None:
+        raise ParameterInvalid(
+            "This is one of this Sakk's own deposit addresses. Give an address of your own wallet.",
+            param="destination[address]",
+        )
+    return replace(recovery, destination=parsed)
+
+
+def claim(connection: Connection, aimed: Recovery, *, now: datetime) -> Recovery:
+    """The payer's word is final: the destination is screened next."""
+    claimed = replace(aimed, status=RefundStatus.pending.value, claimed_at=now)
+    _write(connection, claimed)
+    _tell(connection, claimed, event.RECOVERY_UPDATED, now)
+    wake(connection, "recovery.screen")
+    return claimed
+
+
+def decide(
+    connection: Connection, identifier: str, *, approve: bool, livemode: bool, now: datetime
+) -> Recovery:
+    """The operator's word: lets one under review go, or calls any off that is not being sent."""
+    recovery = store.find(connection, identifier, lock=True)
+    if recovery is None or recovery.livemode != livemode:
+        raise ResourceMissing(f"No such recovery: {identifier!r}.", param="id")
+    if recovery.status not in rules.LIVE or recovery.sweep is not None:
+        raise UnexpectedState(
+            f"This recovery is {recovery.status}: nothing is to be decided any more."
+        )
+    if not approve:
+        return _end(connection, recovery, RefundStatus.canceled, None, now=now)
+    if not recovery.under_review:
+        raise UnexpectedState("This recovery is not under review: nothing is to be approved.")
+    return _dispatch(connection, replace(recovery, under_review=False), now=now)
+
+
+def recovery_screen_stage(parts: Parts) -> Stage:
+    """The stage that screens where recoveries go; one that is clear gets its sweep."""
+    engine = parts.screening_engine()
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = store.lock_unscreened(connection, limit=BATCH_MAX)
+            if not rows:
+                return 0
+            verdicts = engine.screen([_request(row) for row in rows], connection=connection)
+            insert_screenings(connection, verdicts)
+            for row, screening in zip(rows, verdicts, strict=True):
+                judged = replace(row, screening=screening.id)
+                match Verdict(screening.verdict):
+                    case Verdict.clear:
+                        _dispatch(connection, judged, now=now)
+                    case Verdict.review:
+                        _write(connection, replace(judged, under_review=True))
+                    case Verdict.block:
+                        why = FailureReason.declined
+                        _end(connection, judged, RefundStatus.failed, why, now=now)
+            return len(rows)
+
+    return Stage("recovery.screen", run)
+
+
+def recovery_follow_stage(parts: Parts) -> Stage:
+    """The stage that brings recoveries in line with the sweeps that carry them out."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = store.lock_moved(connection, limit=BATCH_MAX)
+            for row in rows:
+                _follow(connection, row, now=now)
+            return len(rows)
+
+    return Stage("recovery.follow", run)
+
+
+def _follow(connection: Connection, row: Recovery, *, now: datetime) -> None:
+    assert row.sweep is not None
+    sweep = sweeps.find(connection, row.sweep)
+    assert sweep is not None
+    sent = None if sweep.transaction is None else transactions.find(connection, sweep.transaction)
+    status, why = rules.outcome(sweep, moved=sent is not None and bool(sent.arrived_units))
+    row = replace(row, tx_hash=sweep.tx_hash)
+    if status is RefundStatus.pending:
+        _write(connection, row)
+        _tell(connection, row, event.RECOVERY_UPDATED, now)
+        return
+    _end(connection, row, status, why, now=now)
+    if status is RefundStatus.succeeded and row.payin is not None:
+        _return_payin(connection, row.payin, now=now)
+
+
+def _return_payin(connection: Connection, identifier: str, *, now: datetime) -> None:
+    payin = payins.lock_one(connection, identifier)
+    assert payin is not None
+    if payin.status != PayInStatus.held:
+        return
+    returned = replace(payin, status=PayInStatus.returned.value)
+    update_records(connection, payins.payins, [{"id": returned.id, "status": returned.status}])
+    events.append(connection, [payin_event(returned, event.PAYIN_RETURNED)], now=now)
+
+
+def _dispatch(connection: Connection, row: Recovery, *, now: datetime) -> Recovery:
+    """The destination is clear: the sweep that carries it out is written, if all still stands."""
+    if row.payin is not None:
+        payin = payins.lock_one(connection, row.payin)
+        if payin is None or payin.status != PayInStatus.held or payin.orphaned:
+            gone = FailureReason.payment_reversed
+            return _end(connection, row, RefundStatus.failed, gone, now=now)
+    sweep = rules.carrier(row, now=now)
+    sweeps.insert(connection, [sweep])
+    taken = [(held, asset, -units) for held, asset, units in deposit_units(sweep)]
+    addresses.add_deposits(connection, taken)
+    sent = replace(row, sweep=sweep.id)
+    _write(connection, sent)
+    wake(connection, "sweep.build")
+    return sent
+
+
+def _end(
+    connection: Connection,
+    row: Recovery,
+    status: RefundStatus,
+    why: FailureReason | None,
+    *,
+    now: datetime,
+) -> Recovery:
+    ended = replace(
+        row,
+        status=status.value,
+        failure_reason=None if why is None else why.value,
+        under_review=False,
+        succeeded_at=now if status is RefundStatus.succeeded else None,
+    )
+    names = {
+        RefundStatus.succeeded: event.RECOVERY_SUCCEEDED,
+        RefundStatus.canceled: event.RECOVERY_CANCELED,
+    }
+    _write(connection, ended)
+    _tell(connection, ended, names.get(status, event.RECOVERY_FAILED), now)
+    return ended
+
+
+def _write(connection: Connection, row: Recovery) -> None:
+    update_records(connection, store.recoveries, [{name: getattr(row, name) for name in _WRITTEN}])
+
+
+def _tell(connection: Connection, row: Recovery, name: str, now: datetime) -> None:
+    told = NewEvent(
+        account_id=None,
+        livemode=row.livemode,
+        type=name,
+        object_id=row.id,
+        object=rules.public(row),
+    )
+    events.append(connection, [told], now=now)
+
+
+def _network(connection: Connection, name: str, asset: str, *, livemode: bool) -> Network:
+    found = networks.find_network(connection, name)
+    if found is None or found.livemode != livemode:
+        raise ParameterInvalid(
+            f"{name!r} is not a network here. Add it first: sakk networks add {name}.",
+            param="network",
+        )
+    try:
+        on_it = asset_network(asset) == name
+    except ValueError as error:
+        raise ParameterInvalid(f"{error}.", param="asset") from error
+    if not on_it:
+        raise ParameterInvalid(f"{asset} is not on {name}.", param="asset")
+    return found
+
+
+def _deposit(connection: Connection, text: str) -> addresses.Address:
+    try:
+        parsed = parse_address(text)
+    except ValueError as error:
+        raise ParameterInvalid(f"{error}.", param="address") from error
+    found = addresses.find_address(connection, parsed)
+    if found is None or found.purpose in addresses.OPERATORS:
+        raise ResourceMissing(
+            "This is not a deposit address of this Sakk: only such can be recovered from.",
+            param="address",
+        )
+    return found
+
+
+def _held_payin(connection: Connection, address: str, asset: str) -> PayIn | None:
+    """The held pay-in of that asset there, if there is exactly one that can be named."""
+    return payins.find_held(connection, address=address, asset=asset)
+
+
+def _named(symbol: str, contract: str) -> str:
+    """What a token calls itself, if that is a name; whoever made it may have written anything."""
+    return symbol if _SYMBOL.fullmatch(symbol) else contract
+
+
+def _source(
+    contract: str | None,
+    held: PayIn | None,
+    waiting: dict[SweepSource, int],
+    units: int,
+    *,
+    listed: bool,
+) -> tuple[SweepSource | None, int, str | None]:
+    """Where the coins stand, how many of them may go, and if none, what to do instead."""
+    if contract is None:
+        for source, most in waiting.items():
+            if most > 0:
+                return source, most, None
+        return None, units, "Have this native coin booked first: sakk reconcile --adopt."
+    if held is not None and held.quarantined:
+        return SweepSource.quarantine, held.token_amount, None
+    if held is not None and held.role not in UNBOOKABLE:
+        return None, units, "This pay-in is just being quarantined: try again in a moment."
+    if not listed:
+        return SweepSource.unbooked, units, None
+    return (
+        None,
+        units,
+        "This token is listed here: its pay-ins are credited, or refunded by POST /v1/refunds.",
+    )
+
+
+def _gas(parts: Parts, found: Network, sender: str, contract: str | None, units: int) -> int | None:
+    """What sending it costs at most at today's fees; None where the token refuses to be sent."""
+    rail = parts.rail_of(found)
+    try:
+        gas = estimate_transfer(
+            rail.rpc, sender=sender, receiver=_NOBODY, contract=contract, units=units
+        )
+    except TransferWouldFail:
+        return None
+    return gas * price(parts, found).max_fee_per_gas
+
+
+def _request(row: Recovery) -> ScreeningRequest:
+    assert row.destination is not None
+    return ScreeningRequest(
+        subject=row.id,
+        account_id=row.account_id,
+        livemode=row.livemode,
+        network=row.network,
+        asset=row.asset,
+        direction=Direction.outgoing,
+        sender=row.address,
+        receiver=row.destination,
+        token_units=row.token_amount,
+    )
