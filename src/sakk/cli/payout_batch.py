@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payout_batch as rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
@@ -17,7 +17,6 @@ from sakk.core.payout_file import write
 from sakk.flow import payout as single
 from sakk.flow import payout_batch as flow
 from sakk.flow.context import Parts
-from sakk.runtime.wiring import open_parts
 from sakk.store import payout as payouts
 from sakk.store import payout_batch as store
 from sakk.store.account import find_account
@@ -45,7 +44,10 @@ def upload(
     live: Live = False,
     as_json: Json = False,
 ) -> None:
-    """Pay a file of up to 10,000 payouts, or show every fault in it."""
+    """Pay a file of up to 10,000 payouts, or show every fault in it.
+
+    The running server reserves the money within seconds; `sakk payouts batch` shows how far it is.
+    """
     if file.stat().st_size > FILE_BYTES_MAX:
         raise ParameterInvalid(f"A file has at most {FILE_BYTES_MAX} bytes. Divide it.")
     with _opened_parts(account) as parts:
@@ -140,16 +142,15 @@ def cancel(
 
 @contextmanager
 def _opened_parts(account: str) -> Iterator[Parts]:
-    """The database and the ledger; ResourceMissing for an account that there is not."""
-    parts = open_parts(begin(log_level="warning"))
-    try:
-        with parts.database.begin() as connection:
+    """The database alone: the running server reserves the money, and gives it back.
+
+    ResourceMissing for an account that there is not.
+    """
+    with opened_database() as database:
+        with database.begin() as connection:
             if find_account(connection, account) is None:
                 raise ResourceMissing(f"No such account: {account!r}.", param="account")
-        yield parts
-    finally:
-        parts.books.ledger.close()
-        parts.database.close()
+        yield Parts(database)
 
 
 def _print_preview(checked: flow.Checked, *, as_json: bool) -> None:
