@@ -15,10 +15,13 @@ from sakk.core.agreement import (
     sweep_break,
     transaction_break,
 )
+from sakk.core.contract import DISPERSE
+from sakk.core.disperse import Payment, encode_disperse
 from sakk.core.payin import PayIn
 from sakk.core.payout import Payout
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
+from sakk.rails.evm.contract import SALT, creation_code
 
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 NETWORK = "eip155:84532"
@@ -205,6 +208,90 @@ def test_an_altered_transaction(changes: dict[str, Any]) -> None:
     )
     assert found is not None
     assert found.startswith("tx_1: ")
+
+
+LINES = [Payment(OTHER, 600), Payment(SENDER, 400)]
+
+
+def dispersal(**changes: Any) -> ChainTransaction:
+    """A transaction that pays two payouts."""
+    made = {
+        "purpose": "disperse",
+        "subject": "tx_1",
+        "contract": DISPERSE.address,
+        "destination": DISPERSE.address,
+        "data": encode_disperse(CONTRACT, LINES),
+    }
+    row = signed(**made | changes)
+    unsigned = evm.Transaction(
+        84532, 4, 1, 2_000, 80_000, DISPERSE.address, 0, encode_disperse(CONTRACT, LINES)
+    )
+    return replace(row, unsigned=evm.encode_unsigned(unsigned))
+
+
+def allowance(**changes: Any) -> ChainTransaction:
+    made = {
+        "purpose": "allowance",
+        "destination": DISPERSE.address,
+        "data": abi.encode_approve(DISPERSE.address, 1_000),
+    }
+    return signed(**made | changes)
+
+
+def deployment(**changes: Any) -> ChainTransaction:
+    made = {
+        "purpose": "deploy",
+        "contract": evm.CREATE2_DEPLOYER,
+        "destination": DISPERSE.address,
+        "token_amount": 0,
+        "data": SALT + creation_code("Disperse"),
+    }
+    return signed(**made | changes)
+
+
+def test_true_calls_of_our_contract() -> None:
+    def check(row: ChainTransaction, custody: dict[str, int]) -> str | None:
+        return transaction_break(row, custody=custody, native_asset=NATIVE)
+
+    assert check(dispersal(), {ASSET: -1_000, NATIVE: -50}) is None
+    some = dispersal(arrived_units=600, failed_lines={"1": "no"})
+    assert check(some, {ASSET: -600, NATIVE: -50}) is None
+    assert check(dispersal(arrived_units=None), {NATIVE: -50}) is None
+    assert check(allowance(), {NATIVE: -50}) is None
+    assert check(deployment(), {NATIVE: -50}) is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        dispersal(arrived_units=999),
+        dispersal(contract=OTHER),
+        dispersal(token_amount=999),
+        dispersal(data=encode_disperse(OTHER, LINES)),
+        dispersal(data=encode_disperse(CONTRACT, LINES[:1])),
+        dispersal(data=abi.encode_transfer(OTHER, 1_000)),
+        allowance(data=abi.encode_approve(OTHER, 1_000)),
+        allowance(data=abi.encode_approve(DISPERSE.address, 1_001)),
+        allowance(contract=OTHER),
+        deployment(data=SALT + b"other code"),
+        deployment(contract=OTHER),
+        deployment(destination=OTHER),
+    ],
+)
+def test_altered_calls_of_our_contract(row: ChainTransaction) -> None:
+    custody = {ASSET: -1_000, NATIVE: -50} if row.purpose == "disperse" else {NATIVE: -50}
+    found = transaction_break(row, custody=custody, native_asset=NATIVE)
+    assert found is not None
+    assert found.startswith("tx_1: ")
+
+
+@pytest.mark.parametrize(("line", "to", "units"), [(0, OTHER, 600), (1, SENDER, 400)])
+def test_a_payout_is_its_line_of_a_dispersal(line: int, to: str, units: int) -> None:
+    row = payout(transaction_line=line, destination=to, token_amount=units)
+    assert payout_break(row, dispersal(), taken=1_010) is None
+    for other in (None, 1 - line, 2):
+        found = payout_break(replace(row, transaction_line=other), dispersal(), taken=1_010)
+        assert found is not None
 
 
 def payout(**changes: Any) -> Payout:

@@ -14,6 +14,8 @@ from sakk.core.transaction import (
     Attempt,
     ChainTransaction,
     GasCoin,
+    Purpose,
+    TransactionStatus,
     attempt_view,
     cancel_intent,
     gas_postings,
@@ -172,3 +174,34 @@ def test_what_is_shown(cost: int | None, shown: str | None) -> None:
         "status": "confirmed",
         "gas_cost": shown,
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "paid", "why"),
+    [
+        ({"succeeded": True}, {None, 0, 1}, "The transaction reverted on the chain."),
+        (
+            {"succeeded": True, "failed_lines": {"1": "it is paused"}},
+            {None, 0},
+            "The token did not make this transfer: it is paused.",
+        ),
+        ({"succeeded": False, "error": "replaced by 0xab"}, set(), "replaced by 0xab"),
+        ({"succeeded": None}, set(), "The transaction reverted on the chain."),
+    ],
+)
+def test_what_a_line_did(changes: dict[str, Any], paid: set[int | None], why: str) -> None:
+    row = transaction(purpose="disperse", **changes)
+    assert {line for line in (None, 0, 1) if row.pays(line)} == paid
+    assert row.why_unpaid(1) == why
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_what_carries_payouts(purpose: Purpose) -> None:
+    carrying = {Purpose.payout, Purpose.refund, Purpose.disperse}
+    assert transaction(purpose=purpose.value).carries_payouts is (purpose in carrying)
+
+
+@pytest.mark.parametrize("status", TransactionStatus)
+def test_what_is_over(status: TransactionStatus) -> None:
+    over = {TransactionStatus.posted, TransactionStatus.failed, TransactionStatus.refused}
+    assert status.is_over is (status in over)

@@ -100,6 +100,28 @@ def stuck_payout(house: House, merchant: Merchant) -> Compare:
     return compare
 
 
+def payouts_together(house: House, merchant: Merchant) -> Compare:
+    """Several in one request: the treasury allows the contract, and one transaction pays them."""
+    jobs = [merchant.begin(payout_units=1_000_000) for _ in range(4)]
+    merchant.send_together(jobs)
+    for job in jobs:
+        merchant.await_end(job)
+
+    def compare() -> None:
+        for job in jobs:
+            merchant.compare(job)
+        ids = [job.payout["id"] for job in jobs if job.payout is not None]
+        [(carriers, purposes)] = query(
+            house,
+            "SELECT count(DISTINCT t.id), array_agg(DISTINCT t.purpose) FROM transactions t"
+            " JOIN payouts p ON p.transaction = t.id WHERE p.id = ANY(%s)",
+            ids,
+        )
+        assert (carriers, purposes) == (1, ["disperse"])
+
+    return compare
+
+
 def payment_alone(house: House, merchant: Merchant) -> Compare:
     """Paid and swept: the first transaction of ours is the deposit address's gas."""
     job = merchant.begin()
@@ -388,6 +410,9 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (new_account, ("account.open", "ledger.project", "webhook.send")),
     (whole_job, ("command.commit", "watch.record", "payin.post", "ledger.append")),
     (payout_alone, ("idempotency", "transaction.build", "transaction.broadcast")),
+    (payouts_together, ("call.build", "disperse.build", "signer.log")),
+    (payouts_together, ("transaction.sign", "transaction.broadcast")),
+    (payouts_together, ("transaction.confirm", "transaction.settle")),
     (payout_alone, ("payout.hold", "signer.log", "transaction.confirm")),
     (payout_alone, ("transaction.sign", "transaction.settle")),
     (fuelled_payment, ("signer.log", "transaction.build", "transaction.broadcast")),

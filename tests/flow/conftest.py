@@ -22,6 +22,7 @@ class MakeWorld(Protocol):
         self,
         *,
         sweep: bool = False,
+        disperse_min: int = 0,
         more_chains: Sequence[Chain] = (),
         rpc_urls: Sequence[str] | None = None,
     ) -> World: ...
@@ -44,6 +45,7 @@ def make_world(database: Database, chain: Chain, world_keystore: Keystore) -> It
         def make(
             *,
             sweep: bool = False,
+            disperse_min: int = 0,
             more_chains: Sequence[Chain] = (),
             rpc_urls: Sequence[str] | None = None,
         ) -> World:
@@ -53,6 +55,7 @@ def make_world(database: Database, chain: Chain, world_keystore: Keystore) -> It
                     [chain, *more_chains],
                     world_keystore,
                     sweep=sweep,
+                    disperse_min=disperse_min,
                     rpc_urls=rpc_urls,
                 )
             )

@@ -11,6 +11,7 @@ or round after round until nothing moves, so a test decides what happens between
     world.check()                     # reconciliation and ledger verification
 
 ``world`` never sweeps; ``make_world(sweep=True)`` collects deposits of one token and more.
+Payouts go alone; with ``make_world(disperse_min=2)`` two and more go in one transaction.
 """
 
 import contextlib
@@ -552,6 +553,7 @@ def open_world(
     keystore: Keystore,
     *,
     sweep: bool = False,
+    disperse_min: int = 0,
     rpc_urls: Sequence[str] | None = None,
 ) -> Iterator[World]:
     """Wire a world, fund its treasury, and follow the chain to where it stands.
@@ -563,7 +565,8 @@ def open_world(
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         treasury = keystore.address(Branch.treasury, 0)
-        put_configuration(database, chains, keystore, clock, sweep=sweep, rpc_urls=rpc_urls)
+        how: dict[str, Any] = {"sweep": sweep, "disperse_min": disperse_min, "rpc_urls": rpc_urls}
+        put_configuration(database, chains, keystore, clock, **how)
         signer = stack.enter_context(serving_signer(directory, chains, keystore, clock))
         projector = Projector(database.url)
         stack.callback(projector.close)

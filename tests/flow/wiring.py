@@ -130,6 +130,7 @@ def put_configuration(
     clock: WorldClock,
     *,
     sweep: bool,
+    disperse_min: int,
     rpc_urls: Sequence[str] | None,
 ) -> None:
     with database.begin() as connection:
@@ -140,11 +141,19 @@ def put_configuration(
         put_treasury(connection, {0: treasury}, livemode=False, now=clock())
         for position, chain in enumerate(chains):
             urls = rpc_urls if rpc_urls is not None and position == 0 else [chain.rpc_url]
-            _put_network(connection, chain, urls=urls, sweep=sweep, now=clock())
+            _put_network(
+                connection, chain, urls=urls, sweep=sweep, disperse_min=disperse_min, now=clock()
+            )
 
 
 def _put_network(
-    connection: Connection, chain: Chain, *, urls: Sequence[str], sweep: bool, now: datetime
+    connection: Connection,
+    chain: Chain,
+    *,
+    urls: Sequence[str],
+    sweep: bool,
+    disperse_min: int,
+    now: datetime,
 ) -> None:
     network.put_network(
         connection,
@@ -176,7 +185,7 @@ def _put_network(
         (chain.contracts.usdt, usdt),
     ):
         listed = asset_of(chain, token, quirks=quirks, sweep_minimum=minimum, now=now)
-        network.put_asset(connection, listed)
+        network.put_asset(connection, dataclasses.replace(listed, disperse_min=disperse_min))
     native = dataclasses.replace(
         asset_of(chain, chain.contracts.usdc, quirks=(), sweep_minimum=0, now=now),
         asset=caip.native_asset(chain.network),

@@ -319,6 +319,8 @@ def test_each_payment_above_needs_its_own_approvals(
         ("po_1",),
     )
     signed(signer, dispersal([small, approved(large, KEYS)]))
+    # A later attempt pays the same for other fees, and needs none again.
+    signed(signer, dispersal([small, large], attempt=1, fields={"max_fee_per_gas": 4 * 10**9}))
 
 
 def test_payments_do_not_change_what_other_requests_are(make_request: MakeRequest) -> None:

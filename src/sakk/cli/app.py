@@ -28,6 +28,7 @@ GROUPS = {
     "accounts": "sakk.cli.account",
     "assets": "sakk.cli.asset",
     "beneficiaries": "sakk.cli.beneficiary",
+    "contracts": "sakk.cli.contract",
     "currencies": "sakk.cli.currency",
     "keys": "sakk.cli.keys",
     "ledger": "sakk.cli.ledger",

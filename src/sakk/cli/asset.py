@@ -10,7 +10,7 @@ from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.caip import asset_network, erc20_contract
 from sakk.core.errors import ParameterInvalid
 from sakk.core.money import format_decimal, parse_decimal
-from sakk.core.network import Asset, Quirk
+from sakk.core.network import DISPERSE_MIN, Asset, Quirk
 from sakk.rails.evm.balances import token_facts
 from sakk.runtime.wiring import make_rail
 from sakk.store.identity import now
@@ -28,6 +28,9 @@ def add(
     ] = None,
     sweep_minimum: Annotated[str, typer.Option(help="Whole coins that a sweep is worth.")] = "5",
     payout_minimum: Annotated[str, typer.Option(help="Whole coins; less is not sent.")] = "0",
+    disperse_min: Annotated[
+        int, typer.Option(min=0, help="So many payouts due together share a transaction; 0: never.")
+    ] = DISPERSE_MIN,
     payin: Annotated[bool, typer.Option(help="Offer it to payers.")] = True,
     payout: Annotated[bool, typer.Option(help="Offer it for payouts.")] = True,
     compare_above: Annotated[
@@ -74,6 +77,7 @@ def add(
                     if compare_above is None
                     else parse_decimal(compare_above, facts.decimals),
                     payout_minimum=parse_decimal(payout_minimum, facts.decimals),
+                    disperse_min=disperse_min,
                 ),
             )
     console.print(f"{facts.symbol} ({facts.name}), {facts.decimals} decimals, is listed.")

@@ -5,10 +5,13 @@ fault, must not pass. Each function gives None, or what does not agree, in words
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from sakk.core import authorization, chart, evm
-from sakk.core.abi import decode_transfer
+from sakk.core.abi import decode_approve, decode_transfer
 from sakk.core.caip import chain_id, erc20_contract
+from sakk.core.contract import DISPERSE, deployed_by
+from sakk.core.disperse import Payment, decode_disperse
 from sakk.core.hub import decode_sweep
 from sakk.core.payin import OPERATORS, PayIn, PayInStatus, credited_amount, is_moved
 from sakk.core.payout import Payout, PayoutStatus, debited
@@ -73,10 +76,27 @@ def payout_break(row: Payout, sent: ChainTransaction | None, *, taken: int) -> s
     if sent is None:
         return f"{row.id}: its transaction {row.transaction} is missing"
     asked = (row.network, row.asset, row.destination, row.token_amount)
-    made = (sent.network, sent.asset, sent.destination, sent.token_amount)
+    made = (sent.network, sent.asset, *_line(row, sent))
     if asked != made:
         return f"{row.id}: the row asks for {asked}, its transaction {sent.id} makes {made}"
     return None
+
+
+def _line(row: Payout, sent: ChainTransaction) -> tuple[str, int] | tuple[None, None]:
+    """To whom a transaction pays how much for a payout: all of it, or one line of a dispersal."""
+    if sent.purpose != Purpose.disperse:
+        return sent.destination, sent.token_amount
+    payments = _payments(sent.unsigned)
+    if row.transaction_line is None or row.transaction_line >= len(payments):
+        return None, None
+    payment = payments[row.transaction_line]
+    return payment.to, payment.units
+
+
+@lru_cache(maxsize=64)
+def _payments(unsigned: bytes) -> tuple[Payment, ...]:
+    """A dispersal's lines; remembered, since each of its payouts asks for its own."""
+    return decode_disperse(evm.decode_unsigned(unsigned).data).payments
 
 
 def sweep_break(row: Sweep, sent: ChainTransaction | None) -> str | None:
@@ -140,7 +160,15 @@ def _expected_moves(
                     kept = each.token_amount - min(each.arrived_units or 0, each.token_amount)
                     if each.arrived_units:
                         expected[each.asset] = expected.get(each.asset, 0) - kept
-            case Purpose.topup | Purpose.withdrawal | Purpose.cancel:
+            case Purpose.disperse:
+                expected[row.asset] = expected.get(row.asset, 0) - (row.arrived_units or 0)
+            case (
+                Purpose.topup
+                | Purpose.withdrawal
+                | Purpose.cancel
+                | Purpose.allowance
+                | Purpose.deploy
+            ):
                 pass
     return expected
 
@@ -177,14 +205,12 @@ def _different_bytes(row: ChainTransaction, sweeps: Sequence[Sweep]) -> str | No
             (each.deposit, each.token, each.units) for each in decode_sweep(made.data)
         )
     else:
-        contract = erc20_contract(row.asset)
-        if contract is None:
-            to, units = made.to, made.value
-        else:
-            call = decode_transfer(made.data)
-            to, units = call.to, call.amount
-            if made.to != contract:
-                return f"its bytes call {made.to}, the row says {contract}"
+        try:
+            called, to, units = _claimed(row, made)
+        except ValueError as error:
+            return f"its bytes are {error}"
+        if made.to != called:
+            return f"its bytes call {made.to}, the row says {called}"
         claims += (row.destination, row.token_amount)
         bytes_say += (to, units)
     if claims != bytes_say:
@@ -195,6 +221,38 @@ def _different_bytes(row: ChainTransaction, sweeps: Sequence[Sweep]) -> str | No
 def _uses_up(row: ChainTransaction, made: evm.Transaction) -> bool:
     """Is this the attempt that only uses the nonce up?"""
     return made.to == row.sender and not made.value and not made.data
+
+
+def _claimed(
+    row: ChainTransaction, made: evm.Transaction | evm.LegacyTransaction
+) -> tuple[str | None, str | None, int]:
+    """The contract that the bytes of a purpose call, and whom they give how much; ValueError."""
+    contract = erc20_contract(row.asset)
+    match Purpose(row.purpose):
+        case (
+            Purpose.payout
+            | Purpose.refund
+            | Purpose.sweep
+            | Purpose.collect
+            | Purpose.topup
+            | Purpose.withdrawal
+            | Purpose.recovery
+            | Purpose.cancel
+        ):
+            if contract is None:
+                return made.to, made.to, made.value
+            call = decode_transfer(made.data)
+            return contract, call.to, call.amount
+        case Purpose.disperse:
+            dispersal = decode_disperse(made.data)
+            if dispersal.token != contract:
+                raise ValueError(f"a dispersal of {dispersal.token}, the row says {contract}")
+            return DISPERSE.address, DISPERSE.address, dispersal.units
+        case Purpose.allowance:
+            approval = decode_approve(made.data)
+            return contract, approval.spender, approval.amount
+        case Purpose.deploy:
+            return evm.CREATE2_DEPLOYER, deployed_by(made.data).address, 0
 
 
 def bridge_break(

@@ -13,6 +13,9 @@ from sakk.core.fee import (
 )
 from sakk.core.money import Rate
 
+# Two share what every transaction costs; a lone payout stays one plain transfer.
+DISPERSE_MIN = 2
+
 
 class CurrencyKind(StrEnum):
     fiat = "fiat"
@@ -79,6 +82,7 @@ class Asset:
 
     A payout of ``compare_above`` atomic units and more is confirmed when two providers say so.
     ``sweep_minimum`` and ``payout_minimum`` in atomic units: less is not worth its gas.
+    ``disperse_min`` payouts and more that are due together go in one transaction; 0: never.
     """
 
     asset: str
@@ -96,6 +100,7 @@ class Asset:
     created: datetime
     compare_above: int | None = None
     payout_minimum: int = 0
+    disperse_min: int = DISPERSE_MIN
 
     @property
     def is_native(self) -> bool:

@@ -73,7 +73,8 @@ class Payout:
     the account nothing: coins whose owner was undecided go back. ``waits_for``: why an approved one
     has no transaction yet, in words for the operator. ``batch`` and ``line`` (from 1) say where it
     was asked for among others; ``reference`` is the caller's own name for it. No transaction is
-    made for it before ``scheduled_at``.
+    made for it before ``scheduled_at``. ``transaction_line``: its place in a transaction that pays
+    others too. ``alone``: it was parked, and is sent with no others.
     """
 
     id: str
@@ -105,6 +106,8 @@ class Payout:
     approver_role: str | None = None
     decided_at: datetime | None = None
     transaction: str | None = None
+    transaction_line: int | None = None
+    alone: bool = False
     tx_hash: str | None = None
     waits_for: str | None = None
     failure_code: str | None = None

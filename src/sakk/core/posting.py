@@ -4,6 +4,7 @@ The pure rules say which accounts, how much and why; ``flow`` turns a set of pos
 ledger transfers whose ids are a hash of (row, step, leg, attempt).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sakk.core.chart import LedgerAccount, TransferCode
@@ -30,4 +31,15 @@ def reversed_postings(postings: list[Posting], code: TransferCode) -> list[Posti
     return [
         Posting(debit=each.credit, credit=each.debit, amount=each.amount, code=code)
         for each in reversed(postings)
+    ]
+
+
+def merged(postings: Iterable[Posting]) -> list[Posting]:
+    """One posting for all that move the same way for the same reason, in the order of the first."""
+    amounts: dict[tuple[LedgerAccount, LedgerAccount, TransferCode], int] = {}
+    for each in postings:
+        way = (each.debit, each.credit, each.code)
+        amounts[way] = amounts.get(way, 0) + each.amount
+    return [
+        Posting(debit, credit, amount, code) for (debit, credit, code), amount in amounts.items()
     ]

@@ -29,6 +29,15 @@ class TransactionStatus(StrEnum):
     failed = "failed"
     refused = "refused"
 
+    @property
+    def is_over(self) -> bool:
+        """Will nothing more come of it, unless its block leaves the chain?"""
+        return self in (
+            TransactionStatus.posted,
+            TransactionStatus.failed,
+            TransactionStatus.refused,
+        )
+
 
 class Purpose(StrEnum):
     payout = "payout"
@@ -39,6 +48,9 @@ class Purpose(StrEnum):
     cancel = "cancel"
     withdrawal = "withdrawal"
     recovery = "recovery"
+    disperse = "disperse"
+    allowance = "allowance"
+    deploy = "deploy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +58,15 @@ class ChainTransaction:
     """One transaction from a key of ours. Amounts in atomic units, gas cost in the native coin's.
 
     ``subject``: the payout, refund or sweep that it carries out; its own id where it carries many,
-    which name it. ``since_block``: the head's number
-    when the nonce was taken. ``succeeded``: what the receipt says, None before. ``arrived_units``:
-    what reached the destination. ``orphaned``: it was final, and its block left the chain
-    since: the same bytes are sent again. ``replacements``: the number of the newest attempt that
-    was signed; ``raw``, ``hash`` and the fees are that attempt's until a block holds another.
-    ``waits_for``: why it is not replaced now. ``asked``: what an operator wants done with it,
-    ``replace`` or ``cancel``. ``explanation``: the signer's words for what it signed.
+    which name it. ``since_block``: the head's number when the nonce was taken. ``succeeded``: what
+    the receipt says, None before. ``arrived_units``: what reached the destination.
+    ``failed_lines``: of a dispersal that succeeded, the lines that did not, each with what the
+    token answered; ``arrived_units`` are then those of the other lines. ``orphaned``: it was final,
+    and its block left the chain since: the same bytes are sent again. ``replacements``: the number
+    of the newest attempt that was signed; ``raw``, ``hash`` and the fees are that attempt's until a
+    block holds another. ``waits_for``: why it is not replaced now. ``asked``: what an operator
+    wants done with it, ``replace`` or ``cancel``. ``explanation``: the signer's words for what it
+    signed.
     """
 
     id: str
@@ -82,6 +96,7 @@ class ChainTransaction:
     succeeded: bool | None = None
     gas_cost: int | None = None
     arrived_units: int | None = None
+    failed_lines: dict[str, str] | None = None
     orphaned: bool = False
     error: str | None = None
     broadcasts: int = 0
@@ -100,6 +115,22 @@ class ChainTransaction:
     asked: str | None = None
     explanation: str | None = None
     created: datetime
+
+    @property
+    def carries_payouts(self) -> bool:
+        """Is it for payouts, whose rows name it?"""
+        return self.purpose in (Purpose.payout, Purpose.refund, Purpose.disperse)
+
+    def pays(self, line: int | None) -> bool:
+        """Did it pay a line (None: its only one), by what is known of its receipt?"""
+        return bool(self.succeeded) and str(line) not in (self.failed_lines or {})
+
+    def why_unpaid(self, line: int | None) -> str:
+        """Why a line was not paid, by proof of the chain: in words for the merchant."""
+        answer = (self.failed_lines or {}).get(str(line))
+        if answer is not None:
+            return f"The token did not make this transfer: {answer}."
+        return self.error or "The transaction reverted on the chain."
 
 
 class AttemptStatus(StrEnum):

@@ -4,7 +4,7 @@ The transaction is committed before any signing. A sender has at most one that h
 signature. A refused one leaves its nonce to the next, so a sequence never has a gap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -29,10 +29,11 @@ from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import (
     TransferWouldFail,
     build_transfer,
+    estimate_call,
     estimate_transfer,
     nonces,
 )
-from sakk.store import network, transaction
+from sakk.store import address, network, transaction
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import retry_delay, settle
@@ -127,6 +128,152 @@ def attempt(parts: Parts, habits: Habits[Row], row: Row, order: Order, *, token:
         settle(connection, habits.table, [{"id": row.id, **change}], token=token)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the database says of a sender before the chain is asked: what is promised already."""
+
+    sender: str
+    nonce: int | None
+    taken_units: int
+    taken_wei: int
+
+    def next_nonce(self, rail: EvmRail) -> int:
+        """The nonce to be taken; the chain knows the first."""
+        return nonces(rail.rpc, self.sender).latest if self.nonce is None else self.nonce
+
+
+def stand(connection: Connection, found: Network, sender: str, asset: str) -> Standing:
+    """Read a sender's standing; ``Waits`` while it may not send, or another has the turn."""
+    frozen = transaction.frozen_senders(connection, found.network)
+    if sender in frozen:
+        raise Waits(f"{sender} is frozen: {frozen[sender]}", WAIT_FROZEN)
+    if transaction.unsigned_of(connection, found.network, sender) is not None:
+        raise Waits("another transaction of this sender is being signed", WAIT_TURN)
+    # Before the balance is asked for: what is mined in between is then taken off twice, never
+    # not at all. The nonce says later whether anything was added to it.
+    return Standing(
+        sender=sender,
+        nonce=transaction.next_nonce(connection, found.network, sender),
+        taken_units=transaction.unmined_units(
+            connection, network=found.network, sender=sender, asset=asset
+        ),
+        taken_wei=transaction.unmined_wei(
+            connection, network=found.network, sender=sender, native=found.native_asset
+        ),
+    )
+
+
+def put_off(
+    parts: Parts,
+    table: Table,
+    rows: Sequence[Row],
+    *,
+    token: str,
+    delay: timedelta | None,
+    reason: str | None,
+) -> None:
+    """Give rows back until later (``delay`` None: they are due at once), with the reason."""
+    if not rows:
+        return
+    until = None if delay is None else parts.clock() + delay
+    changes = [
+        {"id": row.id, "retry_at": until, "failures": row.failures, "waits_for": reason}
+        for row in rows
+    ]
+    with parts.database.begin() as connection:
+        settle(connection, table, changes, token=token)
+
+
+def put_off_failed(
+    parts: Parts, table: Table, rows: Sequence[Row], error: SakkError, *, token: str
+) -> None:
+    """Give rows back after a failure, for longer each time."""
+    now = parts.clock()
+    changes = [{"id": row.id, **_again(row, error.message, now)} for row in rows]
+    with parts.database.begin() as connection:
+        settle(connection, table, changes, token=token)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a contract by the treasury that pays nobody; ``to`` is called with ``data``."""
+
+    purpose: Purpose
+    to: str
+    data: bytes
+    asset: str
+    destination: str
+    units: int
+
+
+def order_call(
+    parts: Parts, found: Network, sender: address.Address, call: Call
+) -> ChainTransaction:
+    """Prepare a treasury's call of a contract; it goes the way of every transaction from here.
+
+    ``Waits`` while another one of the sender has the turn, or gas lacks.
+    """
+    with parts.database.begin() as connection:
+        standing = stand(connection, found, sender.address, call.asset)
+    rail = parts.rail_of(found)
+    head = rail.head().number
+    price = fee.price(parts, found)
+    limit = estimate_call(rail.rpc, sender=sender.address, to=call.to, value=0, data=call.data)
+    holding = (sender.address, found.native_asset)
+    spare_wei = balances(rail.rpc, [holding], head)[holding] - standing.taken_wei
+    if spare_wei < limit * price.max_fee_per_gas:
+        raise Waits("the sender has not enough native coin for gas", WAIT_LIQUIDITY)
+    nonce = standing.next_nonce(rail)
+    identifier = new_id("tx")
+    unsigned = evm.Transaction(
+        chain_id=chain_id(found.network),
+        nonce=nonce,
+        max_priority_fee_per_gas=price.max_priority_fee_per_gas,
+        max_fee_per_gas=price.max_fee_per_gas,
+        gas_limit=limit,
+        to=call.to,
+        value=0,
+        data=call.data,
+    )
+    built = ChainTransaction(
+        id=identifier,
+        livemode=found.livemode,
+        network=found.network,
+        purpose=call.purpose.value,
+        subject=identifier,
+        sender=sender.address,
+        key_branch="treasury",
+        key_index=sender.key_index,
+        nonce=nonce,
+        asset=call.asset,
+        destination=call.destination,
+        token_amount=call.units,
+        gas_limit=limit,
+        max_fee_per_gas=price.max_fee_per_gas,
+        max_priority_fee_per_gas=price.max_priority_fee_per_gas,
+        unsigned=evm.encode_unsigned(unsigned),
+        since_block=head,
+        status=TransactionStatus.built.value,
+        created=parts.clock(),
+    )
+    failpoint("call.build.before")
+    with parts.database.begin() as connection:
+        take_turn(connection, built)
+        transaction.insert(connection, built)
+        wake(connection, "transaction.sign")
+    failpoint("call.build.after")
+    return built
+
+
+def take_turn(connection: Connection, built: ChainTransaction) -> None:
+    """Lock the sender; ``Waits`` unless the nonce that was expected is still the next, and free."""
+    nonce = transaction.lock_nonce(connection, built.network, built.sender, base=built.nonce)
+    if nonce != built.nonce:
+        raise Waits("another transaction of this sender came first", WAIT_TURN)
+    if transaction.unsigned_of(connection, built.network, built.sender) is not None:
+        raise Waits("another transaction of this sender is being signed", WAIT_TURN)
+
+
 def _again(row: Payout | Sweep | Withdrawal, reason: str, now: datetime) -> dict[str, Any]:
     return {
         "retry_at": now + retry_delay(row.failures),
@@ -141,25 +288,12 @@ def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTr
         found = network.find_network(connection, order.network)
         if found is None or not found.enabled:
             raise Waits("the network is not enabled", WAIT_LIQUIDITY)
-        frozen = transaction.frozen_senders(connection, order.network)
-        if order.sender in frozen:
-            raise Waits(f"{order.sender} is frozen: {frozen[order.sender]}", WAIT_FROZEN)
-        if transaction.unsigned_of(connection, order.network, order.sender) is not None:
-            raise Waits("another transaction of this sender is being signed", WAIT_TURN)
-        # Before the balance is asked for: what is mined in between is then taken off twice, never
-        # not at all. The nonce says later whether anything was added to it.
-        nonce = transaction.next_nonce(connection, order.network, order.sender)
-        taken = transaction.unmined_units(
-            connection, network=order.network, sender=order.sender, asset=order.asset
-        )
-        native = found.native_asset
-        taken_wei = transaction.unmined_wei(
-            connection, network=order.network, sender=order.sender, native=native
-        )
+        standing = stand(connection, found, order.sender, order.asset)
+    native = found.native_asset
     rail = parts.rail_of(found)
     head = rail.head()
     held = balances(rail.rpc, [(order.sender, order.asset), (order.sender, native)], head.number)
-    if held[order.sender, order.asset] - taken < order.units:
+    if held[order.sender, order.asset] - standing.taken_units < order.units:
         raise Waits("the sender's coins do not cover it yet", WAIT_LIQUIDITY)
     contract = erc20_contract(order.asset)
     habits.check(rail, order)
@@ -172,7 +306,7 @@ def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTr
     )
     price = fee.price(parts, found)
     gas_needed = gas_limit * price.max_fee_per_gas
-    spare_wei = held[order.sender, native] - taken_wei
+    spare_wei = held[order.sender, native] - standing.taken_wei
     if order.asset == native:
         spare_wei -= order.units
     if spare_wei < gas_needed:
@@ -188,7 +322,7 @@ def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTr
         sender=order.sender,
         key_branch=order.key_branch,
         key_index=order.key_index,
-        nonce=nonces(rail.rpc, order.sender).latest if nonce is None else nonce,
+        nonce=standing.next_nonce(rail),
         asset=order.asset,
         destination=order.destination,
         destination_index=order.destination_index,
@@ -211,12 +345,8 @@ def _insert(
     *,
     token: str,
 ) -> None:
-    nonce = transaction.lock_nonce(connection, built.network, built.sender, base=built.nonce)
-    if nonce != built.nonce:
-        raise Waits("another transaction of this sender came first", WAIT_TURN)
-    if transaction.unsigned_of(connection, built.network, built.sender) is not None:
-        raise Waits("another transaction of this sender is being signed", WAIT_TURN)
-    final = with_nonce(built, nonce)
+    take_turn(connection, built)
+    final = with_nonce(built, built.nonce)
     # Guarded by the status too: what was called off in the meantime gets no transaction.
     settled = settle(
         connection,

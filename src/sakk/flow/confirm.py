@@ -29,19 +29,21 @@ from sakk.core.transaction import (
 from sakk.core.treasury import WithdrawalStatus
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.payout import hold_set, payout_event
+from sakk.flow.payout import hold_set
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import confirm_collected, note_arrived, sweep_event
 from sakk.flow.transaction import (
     Subject,
     arrived_units,
     collected_units,
+    dispersed,
     find_attempt,
     find_subject,
     finish_subject,
     follow_hash,
     follow_status,
     look_up,
+    move_payouts,
     settlement,
     transaction_event,
 )
@@ -52,7 +54,6 @@ from sakk.rails.evm.status import TransactionState
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.store import address, network
 from sakk.store import event as events
-from sakk.store import payout as payouts
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
 from sakk.store.database import update_records
@@ -137,6 +138,8 @@ def _look_up(parts: Parts, sent: Sent, taking: set[str], *, token: str) -> int:
     if change is not None and change.get("succeeded"):
         if row.purpose == Purpose.collect:
             collected = _collected(parts, rail, row, chain, taking)
+        elif row.purpose == Purpose.disperse:
+            change |= dispersed(row, chain, takes_fee=row.asset in taking)
         else:
             takes_fee = row.asset in taking
             change["arrived_units"] = arrived_units(rail, row, chain, takes_fee=takes_fee)
@@ -296,7 +299,14 @@ def _record_again(
     token: str,
 ) -> int:
     """A booked transaction lost its block and has another: book what is different this time."""
-    facts = ("succeeded", "gas_cost", "arrived_units", "block_number", "block_hash")
+    facts = (
+        "succeeded",
+        "gas_cost",
+        "arrived_units",
+        "failed_lines",
+        "block_number",
+        "block_hash",
+    )
     known: dict[str, Any] = {name: change.get(name) for name in facts}
     known |= {name: change.get(name, getattr(row, name)) for name in ("hash", "raw", "error")}
     again = replace(row, orphaned=False, **known)
@@ -330,10 +340,13 @@ def _record_again(
         if settled and subject != after:
             log.error("confirm.collection_changed", transaction=row.id)
             note_arrived(connection, row.id, collected)
-        if settled and again.succeeded != row.succeeded:
+        told = (row.succeeded, row.failed_lines)
+        changed = (again.succeeded, again.failed_lines) != told
+        if settled and changed:
             log.error("confirm.outcome_changed", transaction=row.id, succeeded=again.succeeded)
-        if settled and (again.succeeded != row.succeeded or subject != after):
-            events.append(connection, finish_subject(connection, again, now=now), now=now)
+        if settled and (changed or subject != after):
+            happened = finish_subject(connection, again, now=now, before=row)
+            events.append(connection, happened, now=now)
     return settled
 
 
@@ -361,11 +374,14 @@ def _book_again(
     if was != now_true:
         undo = reversed_postings(was, TransferCode.transaction_undone)
         sets.append(PostingSet(row.id, step, 0, [*undo, *now_true]))
-    if isinstance(subject, Payout) and again.succeeded != row.succeeded:
-        if not again.succeeded:
-            sets.append(PostingSet(subject.id, step, 0, [undone_posting(subject)]))
-        elif not _post_hold(parts, subject, step):
-            sets.append(PostingSet(subject.id, f"owed:{step}", 0, [owed_posting(subject)]))
+    for payout in subject if isinstance(subject, list) else ():
+        line = payout.transaction_line
+        if again.pays(line) == row.pays(line):
+            continue
+        if not again.pays(line):
+            sets.append(PostingSet(payout.id, step, 0, [undone_posting(payout)]))
+        elif not _post_hold(parts, payout, step):
+            sets.append(PostingSet(payout.id, f"owed:{step}", 0, [owed_posting(payout)]))
     return all(outcome.booked for outcome in parts.books.post(sets))
 
 
@@ -386,16 +402,16 @@ def _follow_subject(
     if not change["succeeded"]:
         return []
     match Purpose(row.purpose):
-        case Purpose.payout | Purpose.refund:
-            payout = payouts.lock_one(connection, row.subject)
-            assert payout is not None
-            confirmed = replace(payout, status=PayoutStatus.confirmed.value, confirmed_at=now)
-            update_records(
+        case Purpose.payout | Purpose.refund | Purpose.disperse:
+            learned = replace(row, succeeded=True, failed_lines=change.get("failed_lines"))
+            return move_payouts(
                 connection,
-                payouts.payouts,
-                [{"id": confirmed.id, "status": confirmed.status, "confirmed_at": now}],
+                learned,
+                PayoutStatus.confirmed,
+                event.PAYOUT_CONFIRMED,
+                paid_only=True,
+                confirmed_at=now,
             )
-            return [payout_event(confirmed, event.PAYOUT_CONFIRMED)]
         case Purpose.sweep | Purpose.recovery:
             sweep = sweeps.lock_one(connection, row.subject)
             assert sweep is not None
@@ -406,5 +422,5 @@ def _follow_subject(
             return confirm_collected(connection, row.id, collected)
         case Purpose.withdrawal:
             return advance_withdrawal(connection, row.subject, WithdrawalStatus.confirmed)
-        case Purpose.topup | Purpose.cancel:
+        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
             return []

@@ -1,42 +1,55 @@
-"""Build payouts: an approved one that was tried out gets a transaction with a nonce."""
+"""Build payouts: what was tried out gets a transaction with a nonce, alone or with others."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+import structlog
 from sqlalchemy import Connection
 
 from sakk.core import event
 from sakk.core.caip import erc20_contract
+from sakk.core.disperse import LINES_MAX
 from sakk.core.errors import SakkError
+from sakk.core.fee import FeesAboveCap
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.core.transaction import Purpose
-from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
+from sakk.flow import fee
+from sakk.flow.build import BATCH_MAX, Habits, Order, Waits, attempt, put_off, put_off_failed
 from sakk.flow.context import Parts
+from sakk.flow.disperse import Group, disperse, may_go_together, park
 from sakk.flow.payout import payout_event
 from sakk.flow.sender import Senders
 from sakk.flow.stage import Stage, wake
 from sakk.flow.trial import require_exact_transfer
 from sakk.rails.evm.rail import EvmRail
-from sakk.store import address
+from sakk.rails.evm.send import TransferWouldFail
+from sakk.store import address, network, transaction
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, give_back, settle
 
+log = structlog.get_logger(__name__)
+
 
 def payout_build_stage(parts: Parts) -> Stage:
-    """The stage that prepares the transactions of approved payouts."""
+    """The stage that prepares the transactions of approved payouts.
+
+    What is due together goes together, and nothing waits for company: a lone payout is sent at
+    once, and while it is signed the next ones gather.
+    """
     table = payouts.payouts
-    habits = Habits(
-        table, check=partial(_check, parts), give_up=_fail_payout, lacks_gas=lambda *_: None
-    )
 
     def run() -> int:
         token = new_id("lease")
         now = parts.clock()
         with parts.database.begin() as connection:
+            treasury = address.list_treasury(connection)
+            # Where every sender has an unsigned transaction nothing is built: its signing wakes.
+            busy = transaction.busy_networks(connection, [each.address for each in treasury])
             rows = claim(
                 connection,
                 table,
@@ -44,13 +57,15 @@ def payout_build_stage(parts: Parts) -> Stage:
                 table.c.status == PayoutStatus.approved.value,
                 table.c.hold == HoldStatus.held.value,
                 table.c.transaction.is_(None),
+                table.c.network.not_in(busy),
                 freezes.payout_may_go(),
                 payouts.is_due(now),
                 token=token,
                 now=now,
-                limit=BATCH_MAX,
+                limit=LINES_MAX,
             )
-            treasury = address.list_treasury(connection)
+            listed = {each.asset: each for each in network.list_assets(connection)} if rows else {}
+            networks = {each.network: each for each in network.list_networks(connection)}
         if not rows:
             return 0
         if not treasury:
@@ -58,25 +73,75 @@ def payout_build_stage(parts: Parts) -> Stage:
                 give_back(connection, table, [row.id for row in rows], token=token)
             raise SakkError("No treasury address yet: start the signer.")
         senders = Senders(parts, treasury)
-        for row in rows:
-            sender = senders.choose(row.network, row.asset, units=row.token_amount)
-            order = Order(
-                livemode=row.livemode,
-                network=row.network,
-                purpose=Purpose(row.purpose),
-                subject=row.id,
-                account_id=row.account_id,
-                sender=sender.address,
-                key_branch="treasury",
-                key_index=sender.key_index,
-                asset=row.asset,
-                destination=row.destination,
-                units=row.token_amount,
-            )
-            attempt(parts, habits, row, order, token=token)
+        lone: list[Payout] = [row for row in rows if not may_go_together(row)]
+        for asset, members in _by_asset(rows).items():
+            where = listed[asset].network
+            units = sum(row.token_amount for row in members)
+            sender = senders.choose(where, asset, units=units)
+            group = Group(networks[where], listed[asset], sender, members)
+            lone += _together(parts, group, token=token)
+        _each_alone(parts, lone, senders, token=token)
         return len(rows)
 
     return Stage("payout.build", run)
+
+
+def _by_asset(rows: Sequence[Payout]) -> dict[str, list[Payout]]:
+    """Those that may share a transaction, by what they pay in, the oldest first."""
+    found: dict[str, list[Payout]] = {}
+    for row in rows:
+        if may_go_together(row):
+            found.setdefault(row.asset, []).append(row)
+    return found
+
+
+def _together(parts: Parts, group: Group, *, token: str) -> Sequence[Payout]:
+    """Build one transaction for a group; returns those that go alone, now."""
+    if not group.is_worth_it or not group.network.enabled:
+        return group.rows
+    table, rows = payouts.payouts, group.rows
+    try:
+        return disperse(parts, group, token=token)
+    except Waits as waiting:
+        log.info("build.waits", payouts=len(rows), reason=str(waiting))
+        delay, reason = waiting.delay, str(waiting)
+        put_off(parts, table, rows, token=token, delay=delay, reason=reason)
+    except FeesAboveCap as error:
+        put_off(parts, table, rows, token=token, delay=fee.WAIT_FEES, reason=error.message)
+    except TransferWouldFail as error:
+        log.warning("build.would_fail", payouts=len(rows), reason=error.message)
+        park(parts, rows, token=token)
+    except SakkError as error:
+        log.warning("build.failed", payouts=len(rows), code=error.code, reason=error.message)
+        put_off_failed(parts, table, rows, error, token=token)
+    return ()
+
+
+def _each_alone(parts: Parts, rows: Sequence[Payout], senders: Senders, *, token: str) -> None:
+    """One plain transfer each: the first that can be built takes the turn."""
+    table = payouts.payouts
+    habits = Habits(
+        table, check=partial(_check, parts), give_up=_fail_payout, lacks_gas=lambda *_: None
+    )
+    for row in rows[:BATCH_MAX]:
+        sender = senders.choose(row.network, row.asset, units=row.token_amount)
+        order = Order(
+            livemode=row.livemode,
+            network=row.network,
+            purpose=Purpose(row.purpose),
+            subject=row.id,
+            account_id=row.account_id,
+            sender=sender.address,
+            key_branch="treasury",
+            key_index=sender.key_index,
+            asset=row.asset,
+            destination=row.destination,
+            units=row.token_amount,
+        )
+        attempt(parts, habits, row, order, token=token)
+    if len(rows) > BATCH_MAX:
+        with parts.database.begin() as connection:
+            give_back(connection, table, [row.id for row in rows[BATCH_MAX:]], token=token)
 
 
 def _check(parts: Parts, rail: EvmRail, order: Order) -> None:

@@ -19,7 +19,7 @@ from sakk.core.reconcile import AssetProof, InFlight, NetworkProof, Proof
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import Attempt, ChainTransaction, Purpose
 from sakk.flow.agreement import disagreements
-from sakk.flow.transaction import arrived_units, collected_units, look_up
+from sakk.flow.transaction import arrived_units, collected_units, dispersed, look_up
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.status import TransactionState, TransactionStatus
@@ -263,7 +263,10 @@ def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: Transact
             takes_fee = sent.asset in moment.taking_fees
             arrived = arrived_units(rail, sent, chain, takes_fee=takes_fee)
             return sent.token_amount - min(arrived, sent.token_amount)
-        case Purpose.topup | Purpose.collect | Purpose.cancel:
+        case Purpose.disperse:
+            takes_fee = sent.asset in moment.taking_fees
+            return int(dispersed(sent, chain, takes_fee=takes_fee)["arrived_units"])
+        case Purpose.topup | Purpose.collect | Purpose.cancel | Purpose.allowance | Purpose.deploy:
             return 0
 
 

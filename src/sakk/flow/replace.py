@@ -31,7 +31,13 @@ from sakk.flow.context import Parts
 from sakk.flow.fee import WAIT_FEES, price
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import order_topup
-from sakk.flow.transaction import deposit_indexes, follow_hash, sign_request, transaction_event
+from sakk.flow.transaction import (
+    carried_payouts,
+    deposit_indexes,
+    follow_hash,
+    sign_request,
+    transaction_event,
+)
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.send import estimate_call
 from sakk.signing.protocol import Signed, SignerRefused
@@ -127,6 +133,7 @@ def _replace(
             sign_request(
                 row,
                 following,
+                carried=carried_payouts(parts, row),
                 deposits=deposit_indexes(parts, row),
                 native=found.native_asset,
             )

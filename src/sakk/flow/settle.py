@@ -1,5 +1,6 @@
 """Settle: book what a final transaction did: the hold, the coins, and the gas in any case."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
@@ -42,11 +43,11 @@ def settle_stage(parts: Parts) -> Stage:
                 limit=BATCH_MAX,
             )
             coins = network.gas_coins(connection)
-            subjects = _subjects(connection, rows)
+            subjects = {row.id: find_subject(connection, row) for row in rows}
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
             for row in rows:
                 failpoint("transaction.settle.before")
-                booked = _book(parts, row, subjects.get(row.subject), coins[row.network])
+                booked = _book(parts, row, subjects[row.id], coins[row.network])
                 failpoint("transaction.settle.after")
                 with parts.database.begin() as connection:
                     _record(connection, row, booked=booked, token=token, now=parts.clock())
@@ -55,14 +56,10 @@ def settle_stage(parts: Parts) -> Stage:
     return Stage("transaction.settle", run)
 
 
-def _subjects(connection: Connection, rows: list[ChainTransaction]) -> dict[str, Subject]:
-    found = {row.subject: find_subject(connection, row) for row in rows}
-    return {identifier: subject for identifier, subject in found.items() if subject is not None}
-
-
 def _book(parts: Parts, row: ChainTransaction, subject: Subject, coin: GasCoin) -> bool:
     """Post everything the transaction did, all or none; False if the ledger refused."""
-    if row.succeeded and isinstance(subject, Payout) and not _post_hold(parts, row, subject):
+    paid = [payout for payout in _payouts(subject) if row.pays(payout.transaction_line)]
+    if not _post_holds(parts, row, paid):
         return False
     moved = settlement(row, subject, coin=coin)
     [outcome] = parts.books.post([PostingSet(row.id, "settle", row.attempt, moved)])
@@ -71,14 +68,22 @@ def _book(parts: Parts, row: ChainTransaction, subject: Subject, coin: GasCoin) 
     return outcome.booked
 
 
-def _post_hold(parts: Parts, row: ChainTransaction, payout: Payout) -> bool:
-    outcome = parts.books.settle_hold(
-        hold_set(payout), step="settle", attempt=row.attempt, void=False
-    )
-    if outcome.booked or outcome.refusal is CreateTransferStatus.pending_transfer_already_posted:
-        return True
-    log.error("settle.hold_refused", transaction=row.id, why=str(outcome.refusal))
-    return False
+def _payouts(subject: Subject) -> Sequence[Payout]:
+    return subject if isinstance(subject, list) else ()
+
+
+def _post_holds(parts: Parts, row: ChainTransaction, paid: Sequence[Payout]) -> bool:
+    """Spend the holds of what was paid; one that was spent before is spent."""
+    holds = [(hold_set(payout), row.attempt) for payout in paid]
+    refused = [
+        outcome
+        for outcome in parts.books.settle_holds(holds, step="settle", void=False)
+        if not outcome.booked
+        and outcome.refusal is not CreateTransferStatus.pending_transfer_already_posted
+    ]
+    for outcome in refused:
+        log.error("settle.hold_refused", transaction=row.id, why=str(outcome.refusal))
+    return not refused
 
 
 def _record(

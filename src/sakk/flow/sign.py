@@ -3,6 +3,7 @@
 The same intent gives the same bytes, so a crash after the signer's answer changes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -25,7 +26,7 @@ from sakk.flow.sweep import (
     release_collected,
     sweep_event,
 )
-from sakk.flow.transaction import deposit_indexes, first_attempt, sign_request
+from sakk.flow.transaction import deposit_indexes, first_attempt, move_payouts, sign_request
 from sakk.flow.treasury import advance_withdrawal, refuse_withdrawal
 from sakk.signing.protocol import Reason, Signed, SignerRefused
 from sakk.store import address, treasury
@@ -76,24 +77,27 @@ def sign_stage(parts: Parts) -> Stage:
 
 def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
     now = parts.clock()
-    if not _is_wanted(parts, row):
-        with parts.database.begin() as connection:
+    with parts.database.begin() as connection:
+        carried = payouts.lock_carried(connection, row.id) if row.carries_payouts else []
+        if not _is_wanted(connection, row, carried):
             nothing = SignerRefused(Reason.claim_mismatch, "what it was for was called off")
             _refuse(connection, row, nothing, token=token, now=now, called_off=True)
-        return
+            return
     if _is_stopped(parts, row, token=token):
         return
     with parts.database.begin() as connection:
-        approvals = signatures(connection, [row.subject]).get(row.subject, ())
+        approvals = signatures(connection, [payout.id for payout in carried])
     failpoint("transaction.sign.before")
     try:
         deposits = deposit_indexes(parts, row)
-        wanted = sign_request(row, approvals=approvals, deposits=deposits)
+        wanted = sign_request(row, carried=carried, approvals=approvals, deposits=deposits)
         signed = parts.signer_client().sign(wanted)
     except SignerRefused as refusal:
         log.error("sign.refused", transaction=row.id, reason=refusal.reason.value)
         with parts.database.begin() as connection:
-            if refusal.reason in _ONLY_THIS_ONE:
+            if refusal.intents:
+                _part(connection, row, refusal, token=token, now=now)
+            elif refusal.reason in _ONLY_THIS_ONE or _may_be_signed(row, refusal):
                 _step_back(connection, row, refusal, token=token, now=now)
             elif refusal.transient:
                 _wait(connection, row, refusal.message, token=token, now=now)
@@ -120,37 +124,39 @@ def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:
     return True
 
 
-def _is_wanted(parts: Parts, row: ChainTransaction) -> bool:
-    """Does the payout or sweep still stand, with this transaction and no other?"""
-    with parts.database.begin() as connection:
-        match Purpose(row.purpose):
-            case Purpose.payout | Purpose.refund:
-                payout = payouts.lock_one(connection, row.subject)
-                return (
-                    payout is not None
-                    and payout.status == PayoutStatus.approved
-                    and payout.transaction == row.id
-                )
-            case Purpose.sweep | Purpose.recovery:
-                sweep = sweeps.find(connection, row.subject)
-                return (
-                    sweep is not None
-                    and sweep.status == SweepStatus.approved
-                    and sweep.transaction == row.id
-                )
-            case Purpose.collect:
-                collected = sweeps.lock_of_transaction(connection, row.id)
-                held = sweeps.with_held_money(connection, [each.address for each in collected])
-                return not held and all(each.status == SweepStatus.approved for each in collected)
-            case Purpose.withdrawal:
-                withdrawal = treasury.lock_one(connection, row.subject)
-                return (
-                    withdrawal is not None
-                    and withdrawal.status == WithdrawalStatus.approved
-                    and withdrawal.transaction == row.id
-                )
-            case Purpose.topup | Purpose.cancel:
-                return True
+def _is_wanted(connection: Connection, row: ChainTransaction, carried: Sequence[Payout]) -> bool:
+    """Do the payouts or the sweep still stand, with this transaction and no other?"""
+    match Purpose(row.purpose):
+        case Purpose.payout | Purpose.refund | Purpose.disperse:
+            return {payout.status for payout in carried} == {PayoutStatus.approved.value}
+        case Purpose.sweep | Purpose.recovery:
+            sweep = sweeps.find(connection, row.subject)
+            return (
+                sweep is not None
+                and sweep.status == SweepStatus.approved
+                and sweep.transaction == row.id
+            )
+        case Purpose.collect:
+            collected = sweeps.lock_of_transaction(connection, row.id)
+            held = sweeps.with_held_money(connection, [each.address for each in collected])
+            return not held and all(each.status == SweepStatus.approved for each in collected)
+        case Purpose.withdrawal:
+            withdrawal = treasury.lock_one(connection, row.subject)
+            return (
+                withdrawal is not None
+                and withdrawal.status == WithdrawalStatus.approved
+                and withdrawal.transaction == row.id
+            )
+        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
+            return True
+
+
+def _may_be_signed(row: ChainTransaction, refusal: SignerRefused) -> bool:
+    """Does the signer remember a payout that our rows have forgotten?
+
+    It may have been paid, so its money is not given back: it waits for the operator.
+    """
+    return row.carries_payouts and refusal.reason is Reason.intent_conflict
 
 
 def _record(
@@ -182,16 +188,10 @@ def _advance_subject(
 ) -> None:
     happened: list[NewEvent] = []
     match Purpose(row.purpose):
-        case Purpose.payout | Purpose.refund:
-            payout = payouts.lock_one(connection, row.subject)
-            assert payout is not None
-            signed = replace(payout, status=PayoutStatus.signed.value, tx_hash=tx_hash)
-            update_records(
-                connection,
-                payouts.payouts,
-                [{"id": signed.id, "status": signed.status, "tx_hash": tx_hash}],
+        case Purpose.payout | Purpose.refund | Purpose.disperse:
+            happened += move_payouts(
+                connection, row, PayoutStatus.signed, event.PAYOUT_SIGNED, tx_hash=tx_hash
             )
-            happened.append(payout_event(signed, event.PAYOUT_SIGNED))
         case Purpose.sweep | Purpose.recovery:
             sweep = sweeps.lock_one(connection, row.subject)
             assert sweep is not None
@@ -210,7 +210,7 @@ def _advance_subject(
             happened += advance_withdrawal(
                 connection, row.subject, WithdrawalStatus.signed, tx_hash=tx_hash
             )
-        case Purpose.topup | Purpose.cancel:
+        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
             pass
     events.append(connection, happened, now=now)
 
@@ -233,13 +233,6 @@ def _wait(
     )
 
 
-_SUBJECTS = {
-    Purpose.sweep: sweeps.sweeps,
-    Purpose.recovery: sweeps.sweeps,
-    Purpose.withdrawal: treasury.withdrawals,
-}
-
-
 def _step_back(
     connection: Connection,
     row: ChainTransaction,
@@ -254,28 +247,78 @@ def _step_back(
     """
     if not _close_refused(connection, row, refusal, token=token):
         return
-    table = _SUBJECTS.get(Purpose(row.purpose), payouts.payouts)
-    if row.purpose == Purpose.collect:
+    if row.carries_payouts:
+        carried = payouts.lock_carried(connection, row.id)
+        _let_go(connection, carried, later=True, reason=refusal.message, now=now)
+    elif row.purpose in (Purpose.sweep, Purpose.recovery):
+        sweep = sweeps.lock_one(connection, row.subject)
+        assert sweep is not None
+        again = _again(sweep, now=now)
+        change = {"id": sweep.id, "transaction": None, "retry_at": again}
+        update_records(connection, sweeps.sweeps, [change])
+    elif row.purpose == Purpose.withdrawal:
+        withdrawal = treasury.lock_one(connection, row.subject)
+        assert withdrawal is not None
+        again = _again(withdrawal, now=now)
+        change = {"id": withdrawal.id, "transaction": None, "retry_at": again}
+        update_records(connection, treasury.withdrawals, [change])
+    elif row.purpose == Purpose.collect:
         release_collected(connection, row.id, retry_at=now + COLLECT_STEP_BACK)
-    elif row.purpose not in (Purpose.topup, Purpose.cancel):
-        waited = now - _created(connection, row)
-        again = now + min(max(waited / 4, STEP_BACK_MIN), STEP_BACK_MAX)
-        update_records(
-            connection, table, [{"id": row.subject, "transaction": None, "retry_at": again}]
-        )
     wake(connection, "payout.build", "sweep.build")
 
 
-def _created(connection: Connection, row: ChainTransaction) -> datetime:
-    subject: Sweep | Withdrawal | Payout | None
-    if row.purpose in (Purpose.sweep, Purpose.recovery):
-        subject = sweeps.lock_one(connection, row.subject)
-    elif row.purpose == Purpose.withdrawal:
-        subject = treasury.lock_one(connection, row.subject)
+def _again(subject: Payout | Sweep | Withdrawal, *, now: datetime) -> datetime:
+    waited = now - subject.created
+    return now + min(max(waited / 4, STEP_BACK_MIN), STEP_BACK_MAX)
+
+
+def _let_go(
+    connection: Connection,
+    carried: Sequence[Payout],
+    *,
+    later: bool,
+    reason: str | None,
+    now: datetime,
+    alone: bool = False,
+) -> None:
+    """Payouts of a transaction that was not signed are built again: with others, or alone."""
+    update_records(
+        connection,
+        payouts.payouts,
+        [
+            {
+                "id": payout.id,
+                "transaction": None,
+                "transaction_line": None,
+                "retry_at": _again(payout, now=now) if later else None,
+                "waits_for": reason,
+                "alone": payout.alone or alone,
+            }
+            for payout in carried
+        ],
+    )
+
+
+def _part(
+    connection: Connection,
+    row: ChainTransaction,
+    refusal: SignerRefused,
+    *,
+    token: str,
+    now: datetime,
+) -> None:
+    """Some payments of a dispersal are refused: they wait or end, and the others go on at once."""
+    if not _close_refused(connection, row, refusal, token=token):
+        return
+    carried = payouts.lock_carried(connection, row.id)
+    named = [payout for payout in carried if payout.id in refusal.intents]
+    others = [payout for payout in carried if payout.id not in refusal.intents]
+    _let_go(connection, others, later=False, reason=None, now=now)
+    if refusal.transient or _may_be_signed(row, refusal):
+        _let_go(connection, named, later=True, reason=refusal.message, now=now)
     else:
-        subject = payouts.lock_one(connection, row.subject)
-    assert subject is not None
-    return subject.created
+        _reject(connection, named, refusal, now=now)
+    wake(connection, "payout.build")
 
 
 def _close_refused(
@@ -314,30 +357,14 @@ def _refuse(
         return
     match Purpose(row.purpose):
         case Purpose.payout | Purpose.refund:
-            payout = payouts.lock_one(connection, row.subject)
-            assert payout is not None
-            if payout.status != PayoutStatus.approved or payout.transaction != row.id:
-                return
-            rejected = replace(
-                payout,
-                status=PayoutStatus.rejected.value,
-                failure_code=f"signer_{refusal.reason.value}",
-                failure_message=refusal.message,
-            )
-            update_records(
-                connection,
-                payouts.payouts,
-                [
-                    {
-                        "id": rejected.id,
-                        "status": rejected.status,
-                        "failure_code": rejected.failure_code,
-                        "failure_message": rejected.failure_message,
-                    }
-                ],
-            )
-            events.append(connection, [payout_event(rejected, event.PAYOUT_REJECTED)], now=now)
-            wake(connection, "payout.release", "payout.build")
+            carried = payouts.lock_carried(connection, row.id)
+            standing = [each for each in carried if each.status == PayoutStatus.approved]
+            _reject(connection, standing, refusal, now=now)
+        case Purpose.disperse:
+            # It is the whole that is refused, which says nothing against any one of them.
+            carried = payouts.lock_carried(connection, row.id)
+            standing = [each for each in carried if each.status == PayoutStatus.approved]
+            _let_go(connection, standing, later=False, reason=None, now=now, alone=True)
         case Purpose.sweep | Purpose.recovery:
             _abandon_sweep(connection, row, refusal, now=now)
         case Purpose.collect if called_off:
@@ -349,8 +376,32 @@ def _refuse(
         case Purpose.withdrawal:
             code = f"signer_{refusal.reason.value}"
             refuse_withdrawal(connection, row.subject, code, now=now)
-        case Purpose.topup | Purpose.cancel:
+        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
             pass
+    wake(connection, "payout.build")
+
+
+def _reject(
+    connection: Connection, carried: Sequence[Payout], refusal: SignerRefused, *, now: datetime
+) -> None:
+    rejected = [
+        replace(
+            payout,
+            status=PayoutStatus.rejected.value,
+            failure_code=f"signer_{refusal.reason.value}",
+            failure_message=refusal.message,
+        )
+        for payout in carried
+    ]
+    fields = ("id", "status", "failure_code", "failure_message")
+    update_records(
+        connection,
+        payouts.payouts,
+        [{field: getattr(payout, field) for field in fields} for payout in rejected],
+    )
+    happened = [payout_event(payout, event.PAYOUT_REJECTED) for payout in rejected]
+    events.append(connection, happened, now=now)
+    wake(connection, "payout.release")
 
 
 def _abandon_sweep(

@@ -1,6 +1,6 @@
 """Chain transactions: what a final one did to the books, and to the row that it was for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -15,11 +15,13 @@ from sakk.core.abi import TRANSFER_TOPIC
 from sakk.core.authorization import decode_unsigned as decode_set_code
 from sakk.core.authorization import is_set_code
 from sakk.core.caip import erc20_contract
+from sakk.core.contract import DISPERSE
+from sakk.core.disperse import Contradiction, Log, Outcomes, decode_disperse, outcomes
 from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.network import Network
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
-from sakk.core.posting import Posting
+from sakk.core.posting import Posting, merged
 from sakk.core.sweep import Sweep, SweepStatus, deposit_units
 from sakk.core.transaction import (
     Attempt,
@@ -42,8 +44,10 @@ from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collect
 from sakk.flow.treasury import advance_withdrawal, finish_withdrawal
 from sakk.rails.evm.arrival import arrivals
 from sakk.rails.evm.rail import EvmRail, TransactionReference
+from sakk.rails.evm.rpc import RpcInconsistent, parse_data
+from sakk.rails.evm.send import revert_reason
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
-from sakk.signing.protocol import Approval, Branch, KeyReference, Signed, SignRequest
+from sakk.signing.protocol import Approval, Branch, KeyReference, Payment, Signed, SignRequest
 from sakk.signing.protocol import Purpose as SigningPurpose
 from sakk.store import address, treasury
 from sakk.store import payout as payouts
@@ -53,7 +57,45 @@ from sakk.store import transaction as store
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
 
-Subject: TypeAlias = Payout | Sweep | Withdrawal | tuple[Sweep, ...] | None
+Subject: TypeAlias = Sweep | Withdrawal | list[Payout] | tuple[Sweep, ...] | None
+_WORD_OF_FALSE = bytes(32)
+_REASON_CHARACTERS_MAX = 200
+
+
+def dispersed(row: ChainTransaction, chain: ChainStatus, *, takes_fee: bool) -> dict[str, Any]:
+    """What became of the lines of a mined dispersal that succeeded, by its bytes and its receipt.
+
+    RpcInconsistent when the receipt contradicts itself: it settles nothing.
+    """
+    dispersal = decode_disperse(evm.decode_unsigned(row.unsigned).data)
+    logs = [Log(each.contract, each.topics, parse_data(each.data)) for each in chain.logs]
+    try:
+        found = outcomes(
+            dispersal,
+            logs,
+            contract=DISPERSE.address,
+            sender=row.sender,
+            takes_fee=takes_fee,
+        )
+    except Contradiction as error:
+        raise RpcInconsistent(f"the receipt of {row.hash} contradicts itself: {error}") from error
+    paid = sum(
+        payment.units for line, payment in enumerate(dispersal.payments) if line not in found.failed
+    )
+    failed = {str(line): _answer(found, line) for line in sorted(found.failed)}
+    return {"arrived_units": paid, "failed_lines": failed or None}
+
+
+def _answer(found: Outcomes, line: int) -> str:
+    """What the token answered to a line that failed, in words that any log and row can hold."""
+    answer = found.failed[line]
+    if found.untried_from is not None and line >= found.untried_from:
+        return "the transaction's gas was used up before it"
+    if answer == _WORD_OF_FALSE:
+        return "it answered false"
+    words = revert_reason("0x" + answer.hex())[:_REASON_CHARACTERS_MAX]
+    printable = "".join(each if each.isprintable() else "?" for each in words)
+    return printable or "it gave no reason, or used more gas than a payment may"
 
 
 def arrived_units(
@@ -154,15 +196,17 @@ def sign_request(
     row: ChainTransaction,
     attempt: Attempt | None = None,
     *,
-    approvals: Sequence[Approval] = (),
+    carried: Sequence[Payout] = (),
+    approvals: Mapping[str, Sequence[Approval]] | None = None,
     deposits: Sequence[int] = (),
     native: str | None = None,
 ) -> SignRequest:
     """What the signer is asked for: the transaction as it was built, or a later attempt of it.
 
-    ``approvals``: what approvers signed of the payout; a later attempt needs none again.
-    ``deposits``: the key indexes of the addresses that a call of the hub collects from, in order.
-    ``native``: the network's own coin, for an attempt that only uses the nonce up.
+    ``carried``: the payouts of a dispersal, in the order of its lines. ``approvals``: what people
+    signed of each payout; a later attempt needs none again. ``deposits``: the key indexes of the
+    addresses that a call of the hub collects from, in order. ``native``: the network's own coin,
+    for an attempt that only uses the nonce up.
     """
     if attempt is not None and attempt.cancels:
         assert native is not None
@@ -190,8 +234,13 @@ def sign_request(
             | Purpose.collect
             | Purpose.withdrawal
             | Purpose.recovery
+            | Purpose.disperse
+            | Purpose.allowance
+            | Purpose.deploy
         ):
             intent = row.subject
+    payments = carried if row.purpose == Purpose.disperse else ()
+    given = approvals or {}
     return SignRequest(
         intent_id=intent,
         purpose=SigningPurpose(row.purpose),
@@ -204,8 +253,17 @@ def sign_request(
         attempt=0 if attempt is None else attempt.attempt,
         destination_index=row.destination_index,
         deposits=tuple(deposits),
-        approvals=tuple(approvals),
+        approvals=tuple(given.get(row.subject, ())),
+        payments=tuple(_payment(each, given.get(each.id, ())) for each in payments),
     )
+
+
+def carried_payouts(parts: Parts, row: ChainTransaction) -> list[Payout]:
+    """The payouts that a transaction carries, in the order of its lines."""
+    if not row.carries_payouts:
+        return []
+    with parts.database.begin() as connection:
+        return payouts.lock_carried(connection, row.id)
 
 
 def deposit_indexes(parts: Parts, row: ChainTransaction) -> list[int]:
@@ -214,6 +272,16 @@ def deposit_indexes(parts: Parts, row: ChainTransaction) -> list[int]:
         return []
     with parts.database.begin() as connection:
         return [each.key_index for each in sweeps.of_transaction(connection, row.id)]
+
+
+def _payment(payout: Payout, approvals: Sequence[Approval]) -> Payment:
+    return Payment(
+        payout.id,
+        payout.destination,
+        str(payout.token_amount),
+        SigningPurpose(payout.purpose),
+        tuple(approvals),
+    )
 
 
 def first_attempt(row: ChainTransaction, signed: Signed, *, now: datetime) -> Attempt:
@@ -322,10 +390,34 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
             return sweeps.find(connection, row.subject)
         case Purpose.withdrawal:
             return treasury.find(connection, row.subject)
-        case Purpose.payout | Purpose.refund:
-            return payouts.lock_one(connection, row.subject)
-        case Purpose.cancel:
+        case Purpose.payout | Purpose.refund | Purpose.disperse:
+            return payouts.lock_carried(connection, row.id)
+        case Purpose.cancel | Purpose.allowance | Purpose.deploy:
             return None
+
+
+def move_payouts(
+    connection: Connection,
+    row: ChainTransaction,
+    status: PayoutStatus,
+    name: str,
+    *,
+    paid_only: bool = False,
+    **fields: Any,
+) -> list[NewEvent]:
+    """All payouts that a transaction carries take a status together; what is told of it.
+
+    ``paid_only``: those of lines that did not fail. ``fields`` are set beside the status.
+    """
+    moved = [
+        replace(payout, status=status.value, **fields)
+        for payout in payouts.lock_carried(connection, row.id)
+        if not paid_only or row.pays(payout.transaction_line)
+    ]
+    changed = ("id", "status", *fields)
+    rows = [{field: getattr(payout, field) for field in changed} for payout in moved]
+    update_records(connection, payouts.payouts, rows)
+    return [payout_event(payout, name) for payout in moved]
 
 
 def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> list[Posting]:
@@ -350,10 +442,15 @@ def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> lis
                     if sweep.arrived_units:
                         arrived = sweep.arrived_units
                         moved += sweep_rules.postings(sweep, arrived_units=arrived)
-            case Purpose.payout | Purpose.refund:
-                assert isinstance(subject, Payout)
-                moved += payout_rules.settlement_postings(subject)
-            case Purpose.cancel:
+            case Purpose.payout | Purpose.refund | Purpose.disperse:
+                assert isinstance(subject, list)
+                moved += merged(
+                    posting
+                    for payout in subject
+                    if row.pays(payout.transaction_line)
+                    for posting in payout_rules.settlement_postings(payout)
+                )
+            case Purpose.cancel | Purpose.allowance | Purpose.deploy:
                 pass
     return moved
 
@@ -365,13 +462,10 @@ def follow_status(
     unknown = status is TransactionStatus.unknown
     change: dict[str, Any] = {"id": row.subject}
     match Purpose(row.purpose):
-        case Purpose.payout | Purpose.refund:
-            payout = payouts.lock_one(connection, row.subject)
-            assert payout is not None
+        case Purpose.payout | Purpose.refund | Purpose.disperse:
             after = PayoutStatus.unknown if unknown else PayoutStatus.broadcast
-            update_records(connection, payouts.payouts, [{**change, "status": after.value}])
             name = event.PAYOUT_UNKNOWN if unknown else event.PAYOUT_BROADCAST
-            return [payout_event(replace(payout, status=after.value), name)]
+            return move_payouts(connection, row, after, name)
         case Purpose.sweep | Purpose.recovery:
             sweep = sweeps.lock_one(connection, row.subject)
             assert sweep is not None
@@ -386,14 +480,21 @@ def follow_status(
         case Purpose.withdrawal:
             sent = WithdrawalStatus.unknown if unknown else WithdrawalStatus.broadcast
             return advance_withdrawal(connection, row.subject, sent)
-        case Purpose.topup | Purpose.cancel:
+        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
             return []
 
 
 def finish_subject(
-    connection: Connection, row: ChainTransaction, *, now: datetime
+    connection: Connection,
+    row: ChainTransaction,
+    *,
+    now: datetime,
+    before: ChainTransaction | None = None,
 ) -> list[NewEvent]:
-    """Bring the payout or sweep of a booked transaction to its end, and tell of it."""
+    """Bring the payouts or the sweep of a booked transaction to their end, and tell of it.
+
+    ``before``: the transaction as it was booked before a reorganisation; what is the same stays.
+    """
     match Purpose(row.purpose):
         case Purpose.topup:
             wake(connection, "sweep.build")
@@ -405,16 +506,39 @@ def finish_subject(
             return finish_withdrawal(connection, row.subject, succeeded=done, now=now)
         case Purpose.collect:
             return finish_collected(connection, row.id, succeeded=bool(row.succeeded), now=now)
-        case Purpose.payout | Purpose.refund:
-            return [_finish_payout(connection, row, now=now)]
-        case Purpose.cancel:
+        case Purpose.payout | Purpose.refund | Purpose.disperse:
+            return _finish_payouts(connection, row, before, now=now)
+        case Purpose.allowance:
+            wake(connection, "payout.build")
+            return []
+        case Purpose.cancel | Purpose.deploy:
             return []
 
 
-def _finish_payout(connection: Connection, row: ChainTransaction, *, now: datetime) -> NewEvent:
-    payout = payouts.lock_one(connection, row.subject)
-    assert payout is not None
-    if row.succeeded:
+def _finish_payouts(
+    connection: Connection, row: ChainTransaction, before: ChainTransaction | None, *, now: datetime
+) -> list[NewEvent]:
+    finished = [
+        _finished(row, payout, now=now)
+        for payout in payouts.lock_carried(connection, row.id)
+        if before is None
+        or row.pays(payout.transaction_line) != before.pays(payout.transaction_line)
+    ]
+    fields = ("id", "status", "hold", "posted_at", "failure_code", "failure_message")
+    changes = [{field: getattr(done, field) for field in fields} for done, _ in finished]
+    update_records(connection, payouts.payouts, changes)
+    if any(name == event.PAYOUT_FAILED for _, name in finished):
+        wake(connection, "payout.release")
+    for done, _ in finished:
+        if done.purpose == PayoutPurpose.refund:
+            refunds.reopen(connection, done.id)
+            wake(connection, "refund.follow")
+    return [payout_event(done, name) for done, name in finished]
+
+
+def _finished(row: ChainTransaction, payout: Payout, *, now: datetime) -> tuple[Payout, str]:
+    """A payout at its end, by what its line of the transaction did; and what that is called."""
+    if row.pays(payout.transaction_line):
         done = replace(
             payout,
             status=PayoutStatus.posted.value,
@@ -423,22 +547,14 @@ def _finish_payout(connection: Connection, row: ChainTransaction, *, now: dateti
             failure_code=None,
             failure_message=None,
         )
-        name = event.PAYOUT_POSTED
-    else:
-        done = replace(
-            payout,
-            status=PayoutStatus.failed.value,
-            failure_code="transaction_failed",
-            failure_message=row.error or "The transaction reverted on the chain.",
-        )
-        name = event.PAYOUT_FAILED
-        wake(connection, "payout.release")
-    fields = ("id", "status", "hold", "posted_at", "failure_code", "failure_message")
-    update_records(connection, payouts.payouts, [{field: getattr(done, field) for field in fields}])
-    if done.purpose == PayoutPurpose.refund:
-        refunds.reopen(connection, done.id)
-        wake(connection, "refund.follow")
-    return payout_event(done, name)
+        return done, event.PAYOUT_POSTED
+    failed = replace(
+        payout,
+        status=PayoutStatus.failed.value,
+        failure_code="transfer_failed" if row.succeeded else "transaction_failed",
+        failure_message=row.why_unpaid(payout.transaction_line),
+    )
+    return failed, event.PAYOUT_FAILED
 
 
 def _finish_sweep(connection: Connection, row: ChainTransaction, *, now: datetime) -> NewEvent:

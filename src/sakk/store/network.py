@@ -89,6 +89,7 @@ assets = Table(
     Column("created", Timestamp, nullable=False),
     Column("compare_above", Units),
     Column("payout_minimum", Units, nullable=False, server_default="0"),
+    Column("disperse_min", Integer, nullable=False, server_default="2"),
 )
 
 cursors = Table(
@@ -250,6 +251,7 @@ _ASSET_SETTINGS = (
     "sweep_minimum",
     "compare_above",
     "payout_minimum",
+    "disperse_min",
 )
 
 
@@ -263,6 +265,14 @@ def put_asset(connection: Connection, asset: Asset) -> None:
             set_={name: statement.excluded[name] for name in _ASSET_SETTINGS},
         )
     )
+
+
+def set_disperse_min(connection: Connection, name: str, minimum: int) -> Asset:
+    """Change from how many payouts on a token's share a transaction."""
+    statement = update(assets).where(assets.c.asset == name).values(disperse_min=minimum)
+    found = fetch_one(connection, statement.returning(assets), Asset)
+    assert found is not None
+    return found
 
 
 def find_cursor(connection: Connection, network: str) -> Cursor | None:

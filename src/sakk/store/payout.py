@@ -54,6 +54,8 @@ payouts = Table(
     Column("approver_role", Text),
     Column("decided_at", Timestamp),
     Column("transaction", Text),
+    Column("transaction_line", Integer),
+    Column("alone", Boolean, nullable=False, server_default=text("false")),
     Column("tx_hash", Text),
     Column("waits_for", Text),
     Column("failure_code", Text),
@@ -225,3 +227,14 @@ def lock_one(connection: Connection, identifier: str) -> Payout | None:
     """One payout by its id alone, locked: for stages, which serve every account."""
     statement = select(payouts).where(payouts.c.id == identifier).with_for_update()
     return fetch_one(connection, statement, Payout)
+
+
+def lock_carried(connection: Connection, transaction: str) -> list[Payout]:
+    """The payouts that a transaction carries, in the order of its lines, locked."""
+    statement = (
+        select(payouts)
+        .where(payouts.c.transaction == transaction)
+        .order_by(payouts.c.transaction_line, payouts.c.id)
+        .with_for_update()
+    )
+    return fetch_all(connection, statement, Payout)

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sakk.core.transaction import Attempt, ChainTransaction, Purpose, TransactionStatus
 from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
-from sakk.store.schema import Timestamp, Units, metadata
+from sakk.store.schema import Document, Timestamp, Units, metadata
 
 transactions = Table(
     "transactions",
@@ -57,6 +57,7 @@ transactions = Table(
     Column("succeeded", Boolean),
     Column("gas_cost", Units),
     Column("arrived_units", Units),
+    Column("failed_lines", Document),
     Column("orphaned", Boolean, nullable=False, server_default=text("false")),
     Column("error", Text),
     Column("broadcasts", Integer, nullable=False),
@@ -293,7 +294,10 @@ def unmined_units(connection: Connection, *, network: str, sender: str, asset: s
     """Atomic units that our own transactions are about to take from a sender."""
     total = connection.execute(
         select(func.coalesce(func.sum(transactions.c.token_amount), 0)).where(
-            *_unmined(network, sender), transactions.c.asset == asset
+            *_unmined(network, sender),
+            transactions.c.asset == asset,
+            # What it allows to be taken is not taken.
+            transactions.c.purpose != Purpose.allowance.value,
         )
     ).scalar_one()
     return int(total)
@@ -348,6 +352,47 @@ def recent_payout_gas(connection: Connection, asset: str, *, limit: int = 20) ->
         .limit(limit)
     )
     return list(connection.execute(statement).scalars())
+
+
+def busy_networks(connection: Connection, senders: Sequence[str]) -> set[str]:
+    """The networks where each of these has a transaction without a signature."""
+    found = connection.execute(
+        select(transactions.c.network)
+        .where(
+            transactions.c.status == TransactionStatus.built.value,
+            among(transactions.c.sender, senders),
+        )
+        .group_by(transactions.c.network)
+        .having(func.count(transactions.c.sender.distinct()) >= len(senders))
+    )
+    return set(found.scalars())
+
+
+def latest_allowance(connection: Connection, sender: str, *, asset: str) -> ChainTransaction | None:
+    """The last allowance of a token that a sender was asked to give or take back."""
+    statement = (
+        select(transactions)
+        .where(
+            transactions.c.purpose == Purpose.allowance.value,
+            transactions.c.sender == sender,
+            transactions.c.asset == asset,
+        )
+        .order_by(transactions.c.id.desc())
+        .limit(1)
+    )
+    return fetch_one(connection, statement, ChainTransaction)
+
+
+def is_under_way(connection: Connection, network: str, purpose: Purpose, destination: str) -> bool:
+    """Is there a transaction of this purpose and destination that has not come to its end?"""
+    over = [status.value for status in TransactionStatus if status.is_over]
+    statement = select(transactions.c.id).where(
+        transactions.c.network == network,
+        transactions.c.purpose == purpose.value,
+        transactions.c.destination == destination,
+        transactions.c.status.not_in(over),
+    )
+    return connection.execute(statement.limit(1)).first() is not None
 
 
 def known_purposes(connection: Connection, network: str, hashes: Sequence[str]) -> dict[str, str]:

@@ -90,11 +90,10 @@ def token_facts(rpc: Rpc, contract: str) -> TokenFacts:
     )
 
 
-def _by_multicall(rpc: Rpc, holdings: Sequence[Holding], at: object) -> list[int] | None:
-    """Balances by one aggregate3; None if the node refuses it or it is not understood."""
+def encode_balances(holdings: Sequence[Holding]) -> bytes:
+    """Calldata of Multicall3 that reads many balances at once."""
     # Imported at the first use: it costs every process a third of its start.
-    from eth_abi.abi import decode, encode
-    from eth_abi.exceptions import DecodingError
+    from eth_abi.abi import encode
 
     calls = []
     for address, asset in holdings:
@@ -104,17 +103,33 @@ def _by_multicall(rpc: Rpc, holdings: Sequence[Holding], at: object) -> list[int
             calls.append((MULTICALL3, True, _ETH_BALANCE + word))
         else:
             calls.append((contract, True, abi.BALANCE_OF + word))
-    data = _AGGREGATE3 + encode(["(address,bool,bytes)[]"], [calls])
+    return _AGGREGATE3 + encode(["(address,bool,bytes)[]"], [calls])
+
+
+def decode_balances(answer: bytes, *, count: int) -> list[int] | None:
+    """What Multicall3 answered to that, in order; None if it is not understood."""
+    from eth_abi.abi import decode
+    from eth_abi.exceptions import DecodingError
+
     try:
-        answer = rpc.call("eth_call", [{"to": MULTICALL3, "data": "0x" + data.hex()}, at], str)
-        results = decode(["(bool,bytes)[]"], parse_data(answer))[0]
-    except (RpcRefused, DecodingError):
+        results = decode(["(bool,bytes)[]"], answer)[0]
+    except DecodingError:
         return None
-    if len(results) != len(holdings):
+    if len(results) != count:
         return None
     if any(not succeeded or len(returned) != abi.WORD_BYTES for succeeded, returned in results):
         return None
     return [int.from_bytes(returned, "big") for _, returned in results]
+
+
+def _by_multicall(rpc: Rpc, holdings: Sequence[Holding], at: object) -> list[int] | None:
+    """Balances by one aggregate3; None if the node refuses it or it is not understood."""
+    data = "0x" + encode_balances(holdings).hex()
+    try:
+        answer = rpc.call("eth_call", [{"to": MULTICALL3, "data": data}, at], str)
+    except RpcRefused:
+        return None
+    return decode_balances(parse_data(answer), count=len(holdings))
 
 
 def _one_by_one(rpc: Rpc, holdings: Sequence[Holding], at: object) -> list[int]:

@@ -32,8 +32,15 @@ class SimulatedError(msgspec.Struct):
 class SimulatedCall(msgspec.Struct, rename="camel"):
     status: str
     return_data: str = "0x"
+    gas_used: str = "0x0"
     logs: list[TracedLog] = []
     error: SimulatedError | None = None
+
+    @property
+    def why_failed(self) -> str:
+        error = self.error or SimulatedError()
+        given = error.data if error.data not in (None, "0x") else self.return_data
+        return revert_reason(given) or error.message
 
 
 class SimulatedBlock(msgspec.Struct):
@@ -96,9 +103,7 @@ def _simulated(
     calls = blocks[0].calls
     done = calls[len(reads)]
     if done.status != "0x1":
-        error = done.error or SimulatedError()
-        given = error.data if error.data not in (None, "0x") else done.return_data
-        return Trial(False, revert_reason(given) or error.message)
+        return Trial(False, done.why_failed)
     refused = _refused_by(parse_data(done.return_data), answers_true)
     if refused is not None:
         return refused
