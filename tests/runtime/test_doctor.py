@@ -1,9 +1,30 @@
 """The doctor's findings that need nothing around them."""
 
 import pytest
+from tests.flow.policing import Desk
 
+from sakk.core.network import Network
 from sakk.ledger import machine
-from sakk.runtime.doctor import examine_machine
+from sakk.runtime.doctor import examine_machine, examine_policy
+from sakk.store.database import Database
+from sakk.store.identity import now
+from sakk.store.network import put_network
+
+LIVE = Network(
+    network="eip155:8453",
+    name="Base",
+    family="eip155",
+    livemode=True,
+    enabled=True,
+    rpc_urls=["http://127.0.0.1:1"],
+    confirmations=2,
+    block_seconds=2,
+    poll_milliseconds=100,
+    start_block=None,
+    native_asset="eip155:8453/slip44:60",
+    bloom="none",
+    created=now(),
+)
 
 
 def test_the_doctor_says_which_machine_serves_and_how_to_get_the_fast_one(
@@ -16,3 +37,27 @@ def test_the_doctor_says_which_machine_serves_and_how_to_get_the_fast_one(
     found = examine_machine()
     assert not found.ok
     assert "make setup" in found.message
+
+
+def test_the_doctor_tells_what_real_money_waits_for(database: Database) -> None:
+    assert list(examine_policy(database)) == []
+    with database.begin() as connection:
+        put_network(connection, LIVE)
+    assert [(each.ok, each.subject) for each in examine_policy(database)] == [
+        (False, "persons"),
+        (False, "policy"),
+    ]
+    desk = Desk(database, "acct_1")
+    desk.admins(livemode=True)
+    desk.enact(livemode=True)
+    found = list(examine_policy(database))
+    assert [(each.ok, each.subject) for each in found] == [(True, "persons"), (True, "policy")]
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE api_keys SET person = NULL WHERE person = (SELECT min(person) FROM api_keys)"
+        )
+    [*_, loose] = examine_policy(database)
+    assert (loose.ok, loose.message) == (
+        False,
+        "1 live keys of the operator belong to no person: revoke them",
+    )

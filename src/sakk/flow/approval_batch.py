@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from sakk.core import event
 from sakk.core.approval import (
@@ -65,7 +65,7 @@ def explain_batch(
 ) -> dict[str, Any]:
     """What the actor may approve of a batch, in words and in sums; ResourceMissing."""
     person = _person(connection, actor, livemode=livemode)
-    found = _approvable(connection, identifier, actor, person, livemode=livemode, lock=False)
+    found = _approvable(connection, identifier, actor, person, livemode=livemode)
     totals = _totals(found.rows)
     sums = ", ".join(f"{each['shown']} {each['currency'].upper()}" for each in totals)
     addresses = len({row.destination for row in found.rows})
@@ -104,10 +104,10 @@ def approve_batch(
     count_try(parts, word.actor, word.step_up, livemode=livemode)
     now = parts.clock()
     with parts.database.begin() as connection:
+        # Payouts before the person, in the order in which one payout's approval locks them.
+        lock_waiting(connection, identifier)
         person = _person(connection, word.actor, livemode=livemode)
-        found = _approvable(
-            connection, identifier, word.actor, person, livemode=livemode, lock=True
-        )
+        found = _approvable(connection, identifier, word.actor, person, livemode=livemode)
         if any(each.id == approval_id(0) for said in found.given.values() for each in said):
             return _result(identifier, [], [], livemode=livemode)
         if not found.rows:
@@ -141,23 +141,12 @@ def _approvable(
     person: Person | None,
     *,
     livemode: bool,
-    lock: bool,
 ) -> Approvable:
     """The payouts of a batch that wait and that this actor may approve, in their order."""
     batch = batches.find(connection, identifier, account_id=None, livemode=livemode)
     if batch is None:
         raise ResourceMissing(f"No such payout batch: {identifier!r}.", param="id")
-    table = payouts.payouts
-    statement = (
-        select(table)
-        .where(
-            table.c.batch == identifier,
-            table.c.status == PayoutStatus.screened.value,
-            table.c.decided_at.is_not(None),
-        )
-        .order_by(table.c.id)
-    )
-    rows = fetch_all(connection, statement.with_for_update() if lock else statement, Payout)
+    rows = fetch_all(connection, _waiting(identifier), Payout)
     given: dict[str, list[Approval]] = {}
     for each in store.of_payouts(connection, [row.id for row in rows]):
         given.setdefault(each.payout, []).append(each)
@@ -169,6 +158,24 @@ def _approvable(
             roles[row.id] = role
     mine = [row for row in rows if row.id in roles]
     return Approvable(identifier, mine, roles, given, len(rows))
+
+
+def lock_waiting(connection: Connection, identifier: str) -> None:
+    """Nobody else decides on what waits of a batch until this transaction ends."""
+    connection.execute(_waiting(identifier).with_for_update())
+
+
+def _waiting(identifier: str) -> Select[Any]:
+    table = payouts.payouts
+    return (
+        select(table)
+        .where(
+            table.c.batch == identifier,
+            table.c.status == PayoutStatus.screened.value,
+            table.c.decided_at.is_not(None),
+        )
+        .order_by(table.c.id)
+    )
 
 
 def _person(connection: Connection, actor: Actor, *, livemode: bool) -> Person | None:

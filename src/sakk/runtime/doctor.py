@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sakk.core.errors import SakkError
 from sakk.core.network import Network
+from sakk.core.person import BOOTSTRAP_ADMINS
 from sakk.ledger.machine import Make, serving
 from sakk.ledger.projection import lag
 from sakk.rails.evm.balances import token_facts
@@ -18,11 +19,14 @@ from sakk.screening.importers import lists
 from sakk.signing.client import SignerClient
 from sakk.store.account import find_operator
 from sakk.store.address import find_xpub, list_treasury
+from sakk.store.api_key import count_loose_keys
 from sakk.store.database import Database, open_database
 from sakk.store.freeze import list_in_force
 from sakk.store.identity import now
 from sakk.store.migrate import current_revision, expected_revision
 from sakk.store.network import find_cursor, list_assets, list_networks
+from sakk.store.person import count_admins
+from sakk.store.policy import find_active
 from sakk.store.tank import list_tanks
 
 LAG_SECONDS_MAX = 60
@@ -54,6 +58,7 @@ def examine(settings: Settings) -> list[Finding]:
         checks: list[Callable[[], Iterator[Finding]]] = [
             lambda: _ledger(url),
             lambda: _accounts(database),
+            lambda: examine_policy(database),
             lambda: _freezes(database),
             lambda: _signer(settings, database),
             lambda: _networks(database),
@@ -111,6 +116,35 @@ def _accounts(database: Database) -> Iterator[Finding]:
         yield Finding(False, "accounts", "no operator: `sakk accounts create NAME --operator`")
     else:
         yield Finding(True, "accounts", f"the operator is {operator.id}")
+
+
+def examine_policy(database: Database) -> Iterator[Finding]:
+    """Real money waits until people have made a policy; keys that are nobody's are told of."""
+    with database.begin() as connection:
+        if not list_networks(connection, livemode=True):
+            return
+        active = find_active(connection, livemode=True)
+        admins = count_admins(connection, livemode=True)
+        loose = count_loose_keys(connection, livemode=True)
+    yield Finding(
+        admins >= BOOTSTRAP_ADMINS,
+        "persons",
+        f"{admins} admins for real money"
+        + ("" if admins >= BOOTSTRAP_ADMINS else ": `sakk persons create NAME EMAIL --live`"),
+    )
+    yield Finding(
+        active is not None,
+        "policy",
+        "none for real money, so every payout waits: `sakk policies propose FILE --live`"
+        if active is None
+        else f"version {active.number} is in force for real money",
+    )
+    if admins and loose:
+        yield Finding(
+            False,
+            "keys",
+            f"{loose} live keys of the operator belong to no person: revoke them",
+        )
 
 
 def _freezes(database: Database) -> Iterator[Finding]:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ARRAY, Boolean, Column, Connection, Index, Table, Text, select, update
+from sqlalchemy import ARRAY, Boolean, Column, Connection, Index, Table, Text, func, select, update
 
+from sakk.core.account import AccountKind
 from sakk.core.api_key import ApiKey
 from sakk.store.account import accounts
 from sakk.store.database import fetch_one
@@ -114,3 +115,18 @@ def revoke_of_person(connection: Connection, person: str, *, now: datetime) -> N
         .where(api_keys.c.person == person, api_keys.c.revoked_at.is_(None))
         .values(revoked_at=now)
     )
+
+
+def count_loose_keys(connection: Connection, *, livemode: bool) -> int:
+    """Keys of the operator's that can be used and belong to no person."""
+    found = connection.execute(
+        select(func.count())
+        .select_from(api_keys.join(accounts, accounts.c.id == api_keys.c.account_id))
+        .where(
+            accounts.c.kind == AccountKind.operator.value,
+            api_keys.c.livemode == livemode,
+            api_keys.c.person.is_(None),
+            api_keys.c.revoked_at.is_(None),
+        )
+    ).scalar_one()
+    return int(found)

@@ -21,10 +21,12 @@ from sqlalchemy import (
 )
 
 from sakk.core.person import Person, PersonState, Role
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import fetch_all, fetch_one, insert_records, run
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
 
 PERSONS_MAX = 1_000
+# Of all who add persons one counts the admins at a time.
+PERSONS_LOCK = 0x5A4B51
 
 persons = Table(
     "persons",
@@ -91,4 +93,4 @@ def count_admins(connection: Connection, *, livemode: bool) -> int:
 
 def lock_all(connection: Connection) -> None:
     """Until this transaction ends nobody else adds or suspends persons."""
-    connection.exec_driver_sql("LOCK TABLE persons IN SHARE ROW EXCLUSIVE MODE")
+    run(connection, "SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": PERSONS_LOCK})
