@@ -490,3 +490,20 @@ def test_a_refund_that_leaves_the_chain_is_mined_again(world: World) -> None:
     assert refund_now(world, row).status == "succeeded"
     assert units_at(world, PAYER) == 25 * WHOLE_TOKEN
     world.check()
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        "UPDATE refunds SET destination = '0x4838b106fce9647bdf1e7877bf73ce8b0bad5f97'",
+        "UPDATE payment_intents SET amount_refunded = 0",
+    ],
+)
+def test_an_altered_row_does_not_pass_reconciliation(world: World, altered: str) -> None:
+    intent = paid(world)
+    refund(world, intent, 1_000, address=PAYER)
+    world.run()
+    world.check()
+    with world.database.begin() as connection:
+        connection.exec_driver_sql(altered)
+    assert len(world.reconcile(ok=False).row_breaks) == 1

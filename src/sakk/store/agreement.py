@@ -199,6 +199,39 @@ def miscounted_deposits(connection: Connection, *, limit: int) -> list[str]:
     ]
 
 
+def miscounted_refunds(connection: Connection, *, limit: int) -> list[str]:
+    """Refunds whose payout sends something else, and payments that count them otherwise."""
+    other = connection.execute(
+        text(
+            "SELECT r.id, r.payout FROM refunds r LEFT JOIN payouts p ON p.id = r.payout"
+            " WHERE r.payout IS NOT NULL AND (p.purpose, p.source, p.account_id, p.amount,"
+            " p.currency, p.network, p.asset, p.token_amount, p.destination)"
+            " IS DISTINCT FROM ('refund', r.source, r.account_id, r.coin_amount,"
+            " r.coin, r.network, r.asset, r.token_amount, r.destination)"
+            " ORDER BY r.id LIMIT :limit"
+        ),
+        {"limit": limit},
+    )
+    found = [f"{row.id}: its payout {row.payout} sends something else" for row in other]
+    counted = connection.execute(
+        text(
+            "SELECT i.id, i.amount_refunded AS shown, coalesce(r.total, 0) AS total"
+            " FROM payment_intents i LEFT JOIN ("
+            " SELECT r.payment_intent, sum(r.amount) AS total FROM refunds r"
+            " LEFT JOIN payins p ON p.id = r.payin"
+            " WHERE r.status IN ('requires_action', 'pending', 'succeeded')"
+            " AND (r.payin IS NULL OR p.counts) GROUP BY r.payment_intent) r"
+            " ON r.payment_intent = i.id"
+            " WHERE i.amount_refunded <> coalesce(r.total, 0) ORDER BY i.id LIMIT :limit"
+        ),
+        {"limit": limit},
+    )
+    return found + [
+        f"{row.id}: it shows {row.shown} as refunded, its refunds are {row.total}"
+        for row in counted
+    ]
+
+
 def lost_addresses(connection: Connection, *, limit: int) -> list[str]:
     """Addresses that were given out or used, and that the address book does not hold any more."""
     rows = connection.execute(

@@ -168,14 +168,16 @@ def list_overdue(connection: Connection, *, now: datetime, limit: int) -> list[s
 
 def reopen(connection: Connection, payout: str) -> None:
     """The chain decided on a payout once more: the refund that it carries is looked at again."""
-    connection.execute(
+    reopened = connection.execute(
         update(refunds)
         .where(
             refunds.c.payout == payout,
             refunds.c.status.in_([RefundStatus.succeeded.value, RefundStatus.failed.value]),
         )
         .values(status=RefundStatus.pending.value)
-    )
+        .returning(refunds.c.payment_intent)
+    ).scalars()
+    count_refunded(connection, [each for each in reopened if each is not None])
 
 
 def count_refunded(connection: Connection, intents: Sequence[str]) -> None:
