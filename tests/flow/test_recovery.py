@@ -128,6 +128,24 @@ def test_a_token_on_no_list_goes_back_to_its_payer(world: World) -> None:
     world.check()
 
 
+def test_two_payers_of_one_address_get_back_what_each_sent(world: World) -> None:
+    fund_treasury(world)
+    contract = unlisted(world)
+    intent = world.intent(2_500)
+    for units in (3, 4):
+        world.pay(intent, contract, units)
+        world.finalize()
+    first, second = world.payins(intent)
+    row = offer(world, intent.address, first.asset)
+    assert (row.payin, row.token_amount) == (first.id, 3)
+    claim(world, row)
+    settle(world)
+    assert [each.status for each in world.payins(intent)] == ["returned", "held"]
+    found = examine(world, intent.address, first.asset)
+    assert (found.payin, found.units) == (second.id, 4)
+    world.check()
+
+
 def test_what_screening_holds_leaves_from_where_it_stands(world: World) -> None:
     fund_treasury(world)
     world.import_list(world.chain.payer.address, name="payers", category="mixer")

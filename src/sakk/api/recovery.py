@@ -81,7 +81,12 @@ def create(context: Context, body: RecoveryCreate) -> Document | ShownOnce:
     """
     network, address, asset = _place(context, body)
     finding = flow.examine(
-        context.parts, network=network, address=address, asset=asset, livemode=context.livemode
+        context.parts,
+        network=network,
+        address=address,
+        asset=asset,
+        livemode=context.livemode,
+        payin=body.payin,
     )
     token = claim.make_token(os.urandom(claim.TOKEN_RANDOM_BYTES))
     recovery = flow.create(

@@ -84,12 +84,23 @@ class Finding:
     payin: str | None
 
 
-def examine(parts: Parts, *, network: str, address: str, asset: str, livemode: bool) -> Finding:
-    """Look at one asset on one deposit address; ParameterInvalid, ResourceMissing, Unavailable."""
+def examine(
+    parts: Parts,
+    *,
+    network: str,
+    address: str,
+    asset: str,
+    livemode: bool,
+    payin: str | None = None,
+) -> Finding:
+    """Look at one asset on one deposit address; ParameterInvalid, ResourceMissing, Unavailable.
+
+    ``payin``: which of several held ones is meant; else the oldest.
+    """
     with parts.database.begin() as connection:
         found = _network(connection, network, asset, livemode=livemode)
         ours = _deposit(connection, address)
-        held = _held_payin(connection, ours.address, asset)
+        held = payins.find_held(connection, address=ours.address, asset=asset, first=payin)
         listed = networks.find_asset(connection, asset) is not None
         waiting = store.in_suspense(connection, address=ours.address, asset=asset)
     rail = parts.rail_of(found)
@@ -129,12 +140,12 @@ def create(
 ) -> Recovery:
     """Offer what was found to its payer, under a claim link; repeat under the same identifier."""
     now = parts.clock()
-    if finding.source is None:
-        raise UnexpectedState(finding.why or "This is not to be recovered.")
     with parts.database.begin() as connection:
         before = store.find(connection, identifier)
         if before is not None:
             return before
+        if finding.source is None:
+            raise UnexpectedState(finding.why or "This is not to be recovered.")
         if finding.payin is not None:
             payins.lock_one(connection, finding.payin)
         if store.find_live(connection, address=finding.address, asset=finding.asset) is not None:
@@ -370,11 +381,6 @@ def _deposit(connection: Connection, text: str) -> addresses.Address:
     return found
 
 
-def _held_payin(connection: Connection, address: str, asset: str) -> PayIn | None:
-    """The held pay-in of that asset there, if there is exactly one that can be named."""
-    return payins.find_held(connection, address=address, asset=asset)
-
-
 def _named(symbol: str, contract: str) -> str:
     """What a token calls itself, if that is a name; whoever made it may have written anything."""
     return symbol if _SYMBOL.fullmatch(symbol) else contract
@@ -399,7 +405,8 @@ def _source(
     if held is not None and held.role not in UNBOOKABLE:
         return None, units, "This pay-in is just being quarantined: try again in a moment."
     if not listed:
-        return SweepSource.unbooked, units, None
+        # Each payer gets what that payer sent, where it was seen who sent what.
+        return SweepSource.unbooked, units if held is None else held.token_amount, None
     return (
         None,
         units,

@@ -307,6 +307,7 @@ def _readdress(connection: Connection, refund: Refund) -> None:
                 "destination": refund.destination,
                 "status": PayoutStatus.requested.value,
                 "screening": None,
+                "screened_at": None,
                 "under_review": False,
                 "decided_at": None,
                 "policy_version": None,

@@ -150,8 +150,10 @@ def lock_one(connection: Connection, identifier: str) -> PayIn | None:
     return fetch_one(connection, statement, PayIn)
 
 
-def find_held(connection: Connection, *, address: str, asset: str) -> PayIn | None:
-    """The oldest held pay-in of an asset on an address that is on the chain."""
+def find_held(
+    connection: Connection, *, address: str, asset: str, first: str | None = None
+) -> PayIn | None:
+    """The held pay-in of an asset on an address that is on the chain: ``first``, or the oldest."""
     statement = (
         select(payins)
         .where(
@@ -160,7 +162,7 @@ def find_held(connection: Connection, *, address: str, asset: str) -> PayIn | No
             payins.c.status == PayInStatus.held.value,
             ~payins.c.orphaned,
         )
-        .order_by(payins.c.id)
+        .order_by((payins.c.id != (first or "")).asc(), payins.c.id)
         .limit(1)
     )
     return fetch_one(connection, statement, PayIn)
