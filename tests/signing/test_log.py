@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sakk.core.errors import Misconfigured, Unavailable
-from sakk.signing.log import DestinationEntry, Entry, FrozenEntry, SignerLog
+from sakk.signing.log import DestinationEntry, Entry, FrozenEntry, SignerLog, read_log
 
 ENTRIES: list[Entry] = [
     FrozenEntry("one"),
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 def replayed(path: Path) -> list[Entry]:
     log = SignerLog(path)
     try:
-        return [entry for _, _, entry in log.replay()]
+        return [each.entry for each in log.replay()]
     finally:
         log.close()
 
@@ -33,7 +33,7 @@ def write(path: Path) -> bytes:
     log = SignerLog(path)
     for at, entry in enumerate(ENTRIES):
         place = log.append(entry, at=at)
-        assert log.read(place) == entry
+        assert log.read(place).entry == entry
     log.close()
     return path.read_bytes()
 
@@ -42,8 +42,9 @@ def test_what_was_written_is_replayed_and_continued(path: Path) -> None:
     write(path)
     log = SignerLog(path)
     found = list(log.replay())
-    assert [(at, entry) for _, at, entry in found] == list(enumerate(ENTRIES))
-    assert [log.read(place) for place, _, _ in found] == ENTRIES
+    assert [(each.at, each.entry) for each in found] == list(enumerate(ENTRIES))
+    assert [log.read(each.place).entry for each in found] == ENTRIES
+    assert list(read_log(path)) == found
     head = log.head
     log.append(FrozenEntry("four"), at=9)
     assert log.sequence == 4

@@ -39,6 +39,7 @@ GROUPS = {
     "transactions": "sakk.cli.transaction",
     "recover": "sakk.cli.recover",
     "refunds": "sakk.cli.refund",
+    "restore": "sakk.cli.restore",
     "sweeps": "sakk.cli.sweep",
     "persons": "sakk.cli.person",
     "policies": "sakk.cli.policy",

@@ -146,7 +146,7 @@ def _expected_moves(
     expected = {native_asset: -(row.gas_cost or 0)}
     if row.status == TransactionStatus.posted:
         match Purpose(row.purpose):
-            case Purpose.payout | Purpose.refund:
+            case Purpose.payout | Purpose.refund | Purpose.forgotten:
                 expected[row.asset] = expected.get(row.asset, 0) - row.token_amount
             case Purpose.recovery:
                 expected[row.asset] = expected.get(row.asset, 0) - _given_back(
@@ -238,6 +238,7 @@ def _claimed(
             | Purpose.withdrawal
             | Purpose.recovery
             | Purpose.cancel
+            | Purpose.forgotten
         ):
             if contract is None:
                 return made.to, made.to, made.value

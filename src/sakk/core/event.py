@@ -282,6 +282,13 @@ FREEZE_LIFTED: Final = _register(
     "freeze", "lifted", "What was stopped may be signed and sent again.", "operator"
 )
 
+RESTORE_BEGUN: Final = _register(
+    "restore", "begun", "The database is older than what was done with it.", "operator"
+)
+RESTORE_FINISHED: Final = _register(
+    "restore", "finished", "A restored database is in line with the chain again.", "operator"
+)
+
 LEDGER_REFUSED: Final = _register(
     "ledger", "refused", "The ledger refused a posting; a person must look.", "operator"
 )

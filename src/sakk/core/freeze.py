@@ -17,11 +17,15 @@ REASON_CHARACTERS_MAX = 200
 
 
 class FreezeOrigin(StrEnum):
-    """Through which door it came. ``signer``: the signer had it before the database."""
+    """Through which door it came. ``signer``: the signer had it before the database.
+
+    ``restore``: the database is older than what was done with it; it ends when that is settled.
+    """
 
     api = "api"
     cli = "cli"
     signer = "signer"
+    restore = "restore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,8 @@ class Freeze:
 
     @property
     def reaches_signer(self) -> bool:
-        """The signer knows networks and assets; of accounts it knows nothing."""
-        return self.account_id is None
+        """The signer knows networks and assets; of accounts and restores it knows nothing."""
+        return self.account_id is None and self.origin != FreezeOrigin.restore
 
     @property
     def scope(self) -> str:

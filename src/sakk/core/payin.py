@@ -41,6 +41,7 @@ class PayInRole(StrEnum):
     customer = "customer"  # to a customer's permanent address
     treasury = "treasury"  # the operator funds the treasury
     vault = "vault"  # to an address of the operator's own whose key is elsewhere
+    lost = "lost"  # to an address that was given out after the backup that the database is
     unlisted = "unlisted"  # a token that is on no list of ours
     excessive = "excessive"  # more units than a ledger account can hold
 
@@ -172,6 +173,8 @@ def allocate(
             return _by_policy(payin, policy.finished, "finished")
         case PayInRole.wrong_asset:
             return _by_policy(payin, policy.wrong_asset, "wrong_asset")
+        case PayInRole.lost:
+            return Allocation(0, payin.token_amount, "address_lost")
         case PayInRole.unlisted | PayInRole.excessive:
             return Allocation(0, payin.token_amount, role.value)
         case PayInRole.payment:

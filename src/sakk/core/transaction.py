@@ -51,6 +51,8 @@ class Purpose(StrEnum):
     disperse = "disperse"
     allowance = "allowance"
     deploy = "deploy"
+    # Signed by us, for a payout that a restored database does not know.
+    forgotten = "forgotten"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +292,18 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
         "max_priority_fee_per_gas": str(attempt.max_priority_fee_per_gas),
         "status": attempt.status,
     }
+
+
+def forgotten_postings(transaction: ChainTransaction) -> list[Posting]:
+    """Coins went to somebody whose payout the database forgot: a person settles that."""
+    return [
+        Posting(
+            chart.suspense(transaction.asset),
+            chart.custody(transaction.asset, "hot"),
+            transaction.token_amount,
+            TransferCode.outflow,
+        )
+    ]
 
 
 def public(transaction: ChainTransaction) -> dict[str, Any]:

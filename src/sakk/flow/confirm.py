@@ -422,5 +422,7 @@ def _follow_subject(
             return confirm_collected(connection, row.id, collected)
         case Purpose.withdrawal:
             return advance_withdrawal(connection, row.subject, WithdrawalStatus.confirmed)
-        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
+        case (
+            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+        ):
             return []

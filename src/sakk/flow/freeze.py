@@ -99,7 +99,12 @@ def lift(
     force.
     """
     kept = check_reason(reason)
-    found = store.list_in_force(connection, lock=True)
+    found = [
+        each
+        for each in store.list_in_force(connection, lock=True)
+        # `sakk restore check` ends that one, and nothing else.
+        if each.origin != FreezeOrigin.restore
+    ]
     if identifier is not None:
         found = [each for each in found if each.id == identifier]
         if not found:

@@ -174,6 +174,8 @@ def _role(
     if found.purpose in OPERATORS:
         role = PayInRole.vault if found.purpose == VAULT else PayInRole.treasury
         return Match(role, False, _moved_from(sender))
+    if found.purpose == "lost":
+        return Match(PayInRole.lost, False, "address_lost")
     if intent is None:
         return Match(PayInRole.customer, False, None)
     return match_payment(

@@ -256,7 +256,13 @@ def _effects(rail: EvmRail, moment: Moment) -> dict[tuple[str, str], tuple[int, 
 def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: TransactionStatus) -> int:
     """Atomic units that a successful transaction took out of our hands altogether."""
     match Purpose(sent.purpose):
-        case Purpose.payout | Purpose.refund | Purpose.withdrawal | Purpose.recovery:
+        case (
+            Purpose.payout
+            | Purpose.refund
+            | Purpose.withdrawal
+            | Purpose.recovery
+            | Purpose.forgotten
+        ):
             return sent.token_amount
         case Purpose.sweep:
             # What the token kept for itself on the way is gone; the rest only moved.

@@ -19,6 +19,7 @@ from sakk.core.caip import chain_id
 from sakk.core.errors import SakkError
 from sakk.core.fee import Fees
 from sakk.core.network import Network
+from sakk.core.restore import Head
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import (
     Attempt,
@@ -44,6 +45,7 @@ from sakk.signing.protocol import Signed, SignerRefused
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import network
+from sakk.store import restore as restores
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
 from sakk.store.database import update_records
@@ -151,6 +153,7 @@ def _replace(
         _wait(parts, row, error.message, WAIT_FEES, token=token)
         return 0
     with parts.database.begin() as connection:
+        restores.put_anchor(connection, Head(signed.sequence, signed.line_hash))
         return _record(connection, row, following, signed, found, token=token, now=parts.clock())
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, PayoutStatus
+from sakk.core.restore import Head
 from sakk.core.sweep import Sweep, SweepStatus, deposit_units
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.core.treasury import Withdrawal, WithdrawalStatus
@@ -33,6 +34,7 @@ from sakk.store import address, treasury
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
+from sakk.store import restore as restores
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
 from sakk.store.database import update_records
@@ -147,7 +149,9 @@ def _is_wanted(connection: Connection, row: ChainTransaction, carried: Sequence[
                 and withdrawal.status == WithdrawalStatus.approved
                 and withdrawal.transaction == row.id
             )
-        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
+        case (
+            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+        ):
             return True
 
 
@@ -177,6 +181,7 @@ def _record(
         ],
         token=token,
     )
+    restores.put_anchor(connection, Head(signed.sequence, signed.line_hash))
     if settled:
         store.insert_attempt(connection, first_attempt(row, signed, now=now))
         _advance_subject(connection, row, signed.hash, now=now)
@@ -210,7 +215,9 @@ def _advance_subject(
             happened += advance_withdrawal(
                 connection, row.subject, WithdrawalStatus.signed, tx_hash=tx_hash
             )
-        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
+        case (
+            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+        ):
             pass
     events.append(connection, happened, now=now)
 
@@ -376,7 +383,9 @@ def _refuse(
         case Purpose.withdrawal:
             code = f"signer_{refusal.reason.value}"
             refuse_withdrawal(connection, row.subject, code, now=now)
-        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
+        case (
+            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+        ):
             pass
     wake(connection, "payout.build")
 

@@ -31,6 +31,7 @@ from sakk.core.transaction import (
     Purpose,
     TransactionStatus,
     cancel_intent,
+    forgotten_postings,
     gas_postings,
     is_replaceable,
     operator_view,
@@ -392,7 +393,7 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
             return treasury.find(connection, row.subject)
         case Purpose.payout | Purpose.refund | Purpose.disperse:
             return payouts.lock_carried(connection, row.id)
-        case Purpose.cancel | Purpose.allowance | Purpose.deploy:
+        case Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten:
             return None
 
 
@@ -430,6 +431,8 @@ def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> lis
         match Purpose(row.purpose):
             case Purpose.topup:
                 moved += topup_postings(row, native_asset=coin.asset)
+            case Purpose.forgotten:
+                moved += forgotten_postings(row)
             case Purpose.sweep | Purpose.recovery:
                 assert isinstance(subject, Sweep)
                 moved += sweep_rules.postings(subject, arrived_units=row.arrived_units or 0)
@@ -480,7 +483,9 @@ def follow_status(
         case Purpose.withdrawal:
             sent = WithdrawalStatus.unknown if unknown else WithdrawalStatus.broadcast
             return advance_withdrawal(connection, row.subject, sent)
-        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
+        case (
+            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+        ):
             return []
 
 
@@ -496,7 +501,7 @@ def finish_subject(
     ``before``: the transaction as it was booked before a reorganisation; what is the same stays.
     """
     match Purpose(row.purpose):
-        case Purpose.topup:
+        case Purpose.topup | Purpose.forgotten:
             wake(connection, "sweep.build")
             return []
         case Purpose.sweep | Purpose.recovery:

@@ -11,6 +11,7 @@ from sakk.core.errors import Misconfigured
 from sakk.runtime import metrics
 from sakk.runtime.place import SOCKETS_NAME
 from sakk.runtime.postgres import Postgres, start_postgres
+from sakk.runtime.restore import look_before_start
 from sakk.runtime.role import RoleName
 from sakk.runtime.settings import Settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
@@ -74,6 +75,7 @@ def run_tree(
     try:
         prepare_database(url)
         make_vault(settings)
+        look_before_start(settings, url)
         environment = {
             **_environment(settings),
             "DATABASE_URL": url,

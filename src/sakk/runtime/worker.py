@@ -42,6 +42,7 @@ from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import left_behind_stage
 from sakk.flow.treasury import withdrawal_build_stage
 from sakk.runtime.process import report_ready
+from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
 from sakk.runtime.settings import Settings
 from sakk.runtime.wiring import open_parts
 from sakk.signing.protocol import SignerUnavailable
@@ -60,6 +61,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     parts = open_parts(settings, screening=True, signer=True)
     parts.screening_engine().refresh()
     enrol(parts, stop)
+    # Roles that are started apart had no supervisor that looked.
+    look_before_start(settings, parts.database.url)
     # Many threads that mostly wait: one that has an answer should not wait for one that computes.
     sys.setswitchinterval(SWITCH_SECONDS)
     bell = Bell(parts.database.url)
@@ -72,7 +75,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     sender = threading.Thread(
         target=notifier.run, args=(stop, bell.event(DELIVERY_STAGE)), name=CHANNEL, daemon=True
     )
-    threads = start_stages(pipeline(parts), bell, stop)
+    stages = [*pipeline(parts), anchor_stage(parts, anchor_path(settings))]
+    threads = start_stages(stages, bell, stop)
     sender.start()
     report_ready()
     stop.wait()

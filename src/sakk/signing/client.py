@@ -11,6 +11,8 @@ from sakk.signing.protocol import (
     REASON_CHARACTERS_MAX,
     FindRequest,
     FreezeRequest,
+    Line,
+    LineRequest,
     NotSigned,
     Public,
     PublicRequest,
@@ -69,6 +71,10 @@ class SignerClient:
         """What was signed for an intent, or None; SignerRefused while frozen."""
         found = self._expect(FindRequest(intent_id=intent_id, attempt=attempt), (Signed, NotSigned))
         return found if isinstance(found, Signed) else None
+
+    def line(self, sequence: int) -> str | None:
+        """The hash of a line of the signer's log; None if the log ends before it."""
+        return self._expect(LineRequest(sequence), Line).hash
 
     def freeze(self, request: FreezeRequest) -> Status:
         """Stop signing at once; only a command at the signer's files undoes it."""

@@ -132,6 +132,8 @@ class Replayed(NamedTuple):
     place: Place
     at: int
     entry: Entry
+    sequence: int
+    hash: str
 
 
 class _Unhashed(msgspec.Struct, frozen=True):
@@ -222,25 +224,30 @@ class SignerLog:
         self._advance(head, len(line))
         return place
 
-    def read(self, place: Place) -> Entry:
-        """The entry of a line that was appended or replayed."""
-        return _line_decoder.decode(os.pread(self._file, place.length, place.offset)).entry
+    def read(self, place: Place) -> Replayed:
+        """A line that was appended or replayed."""
+        line = _line_decoder.decode(os.pread(self._file, place.length, place.offset))
+        return Replayed(place, line.at, line.entry, line.sequence, line.hash)
+
+    def hash_at(self, sequence: int) -> str | None:
+        """The hash of a line by its number; None if the log ends before it."""
+        if not 1 <= sequence <= self.sequence:
+            return None
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            file.seek(0)
+            for _ in range(sequence - 1):
+                file.readline(LINE_BYTES_MAX)
+            return _line_decoder.decode(file.readline(LINE_BYTES_MAX)).hash
 
     def _read(self, line: bytes) -> Replayed:
         """Check a line against the one before it."""
-        bare = line[:-_HASH_TAIL_BYTES] + b"}"
-        head = hashlib.sha256(bare).hexdigest()
-        if line[-_HASH_TAIL_BYTES:] != _HASH_MARK + head.encode() + b'"}':
-            raise self._corrupt("the hash does not fit the line")
         try:
-            found = _line_decoder.decode(line)
-        except msgspec.MsgspecError as error:
+            found = _verified(line, sequence=self.sequence + 1, previous=self.head)
+        except ValueError as error:
             raise self._corrupt(str(error)) from None
-        if found.sequence != self.sequence + 1 or found.previous != self.head:
-            raise self._corrupt("a line is missing or out of order")
         place = Place(self._end, len(line))
-        self._advance(head, len(line) + 1)
-        return Replayed(place, found.at, found.entry)
+        self._advance(found.hash, len(line) + 1)
+        return Replayed(place, found.at, found.entry, found.sequence, found.hash)
 
     def _advance(self, head: str, length: int) -> None:
         self.sequence += 1
@@ -252,3 +259,32 @@ class SignerLog:
             f"{self.path} is broken after line {self.sequence}: {what}. The signer does not start"
             " on a log that it cannot trust: restore it, and reconcile before signing again"
         )
+
+
+def read_log(path: Path) -> Iterator[Replayed]:
+    """Read and verify a log that is not ours to write: a copy, or one whose signer is running.
+
+    A last line without its newline is left out. Misconfigured where the chain breaks.
+    """
+    sequence, previous, offset = 0, GENESIS, 0
+    with path.open("rb") as file:
+        while (line := file.readline(LINE_BYTES_MAX)).endswith(b"\n"):
+            try:
+                found = _verified(line[:-1], sequence=sequence + 1, previous=previous)
+            except ValueError as error:
+                raise Misconfigured(f"{path} is broken after line {sequence}: {error}") from None
+            place = Place(offset, len(line) - 1)
+            yield Replayed(place, found.at, found.entry, found.sequence, found.hash)
+            sequence, previous, offset = found.sequence, found.hash, offset + len(line)
+
+
+def _verified(line: bytes, *, sequence: int, previous: str) -> _Line:
+    """A line that follows from the one before it; ValueError says what does not fit."""
+    bare = line[:-_HASH_TAIL_BYTES] + b"}"
+    head = hashlib.sha256(bare).hexdigest()
+    if line[-_HASH_TAIL_BYTES:] != _HASH_MARK + head.encode() + b'"}':
+        raise ValueError("the hash does not fit the line")
+    found = _line_decoder.decode(line)
+    if found.sequence != sequence or found.previous != previous:
+        raise ValueError("a line is missing or out of order")
+    return found

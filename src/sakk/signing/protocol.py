@@ -199,6 +199,12 @@ class FindRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     attempt: int = 0
 
 
+class LineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="line"):
+    """Ask for the hash of a line of the log: whoever kept it sees whether it is the same log."""
+
+    sequence: int
+
+
 class FreezeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="freeze"):
     """Stop signing: all of it, or what fits the network and the asset that are named.
 
@@ -218,10 +224,20 @@ class Signed(msgspec.Struct, frozen=True, tag="signed"):
     raw: bytes
     hash: str
     explanation: str
+    # Where the signer's log has it, and that line's hash: the database keeps the newest of them.
+    sequence: int = 0
+    line_hash: str = ""
 
 
 class NotSigned(msgspec.Struct, frozen=True, tag="not_signed"):
     """Nothing was signed for that intent and attempt."""
+
+
+class Line(msgspec.Struct, frozen=True, tag="line"):
+    """A line's hash, None if the log ends before it."""
+
+    sequence: int
+    hash: str | None
 
 
 class Public(msgspec.Struct, frozen=True, tag="public"):
@@ -269,8 +285,8 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     intents: tuple[str, ...] = ()
 
 
-Request = SignRequest | FindRequest | PublicRequest | StatusRequest | FreezeRequest
-Response = Signed | NotSigned | Public | Status | Refused
+Request = SignRequest | FindRequest | PublicRequest | StatusRequest | FreezeRequest | LineRequest
+Response = Signed | NotSigned | Public | Status | Refused | Line
 
 _request_decoder = msgspec.msgpack.Decoder(Request)
 _response_decoder = msgspec.msgpack.Decoder(Response)

@@ -25,6 +25,8 @@ from sakk.signing.protocol import (
     Branch,
     FindRequest,
     FreezeRequest,
+    Line,
+    LineRequest,
     NotSigned,
     Public,
     PublicRequest,
@@ -146,6 +148,8 @@ class Signer:
                 return self._public()
             case StatusRequest():
                 return self._status(peer_uid)
+            case LineRequest():
+                return Line(request.sequence, self._log.hash_at(request.sequence))
             case FreezeRequest():
                 self._freezes.freeze(request, now=self._now())
                 return self._status(peer_uid)
@@ -200,15 +204,21 @@ class Signer:
         written = self._signed.get((request.intent_id, request.attempt))
         if written is None:
             return NotSigned()
-        entry = self._log.read(written.place)
+        entry = self._log.read(written.place).entry
         assert isinstance(entry, journal.SignedEntry)
         self._check_frozen(policy, now, network=entry.network, asset=entry.asset)
         return self._read(written)
 
     def _read(self, written: Written) -> Signed:
-        entry = self._log.read(written.place)
-        assert isinstance(entry, journal.SignedEntry)
-        return Signed(raw=bytes.fromhex(entry.raw), hash=entry.hash, explanation=entry.explanation)
+        line = self._log.read(written.place)
+        assert isinstance(line.entry, journal.SignedEntry)
+        return Signed(
+            raw=bytes.fromhex(line.entry.raw),
+            hash=line.entry.hash,
+            explanation=line.entry.explanation,
+            sequence=line.sequence,
+            line_hash=line.hash,
+        )
 
     def _check_carried(self, decoded: Decoded, payment: Decoded) -> None:
         """A payment is signed once for ever: alone, or in one dispersal."""
@@ -230,7 +240,7 @@ class Signer:
                 Reason.intent_conflict,
                 f"{request.intent_id} attempt {latest} was signed, {request.attempt} is older",
             )
-        entry = self._log.read(self._signed[(request.intent_id, latest)].place)
+        entry = self._log.read(self._signed[(request.intent_id, latest)].place).entry
         assert isinstance(entry, journal.SignedEntry)
         before = (entry.purpose, entry.network, entry.source, entry.nonce)
         before_moved = (entry.asset, entry.destination, entry.amount, entry.payments)
@@ -331,11 +341,6 @@ class Signer:
     def _write(self, decoded: Decoded, digest: str, raw: bytes, now: int) -> Signed:
         """Make the signature durable in the log; only then may it leave."""
         request = decoded.request
-        signed = Signed(
-            raw=raw,
-            hash=evm.transaction_hash(raw),
-            explanation=decoded.explanation,
-        )
         entry = journal.SignedEntry(
             intent_id=request.intent_id,
             attempt=request.attempt,
@@ -349,15 +354,21 @@ class Signer:
             amount=str(decoded.amount),
             fee_max=str(decoded.fee_max),
             raw=raw.hex(),
-            hash=signed.hash,
-            explanation=signed.explanation,
+            hash=evm.transaction_hash(raw),
+            explanation=decoded.explanation,
             payments=_paid(decoded),
         )
         failpoint("signer.log.before")
         place = self._log.append(entry, at=now)
         failpoint("signer.log.after")
         self._take_signed(entry, place, now)
-        return signed
+        return Signed(
+            raw=raw,
+            hash=entry.hash,
+            explanation=entry.explanation,
+            sequence=self._log.sequence,
+            line_hash=self._log.head,
+        )
 
     def _take_signed(self, entry: journal.SignedEntry, place: journal.Place, at: int) -> None:
         """What a signature changes in memory: the same now and at replay."""
@@ -466,8 +477,8 @@ class Signer:
 
     def _open(self) -> None:
         """Replay the log, begin a new one, and check that it is this keystore's."""
-        for place, at, entry in self._log.replay():
-            self._take(place, at, entry)
+        for line in self._log.replay():
+            self._take(line.place, line.at, line.entry)
         if self._log.sequence == 0:
             opened = journal.OpenedEntry(self._keystore.fingerprint)
             self._log.append(opened, at=self._now())

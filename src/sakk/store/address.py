@@ -136,6 +136,11 @@ def put_wallet(connection: Connection, xpub: str, *, now: datetime) -> None:
         )
 
 
+def has_wallet(connection: Connection) -> bool:
+    """Was any address ever to be issued here?"""
+    return connection.execute(select(wallets.c.xpub)).first() is not None
+
+
 def find_xpub(connection: Connection) -> str:
     xpub = connection.execute(
         select(wallets.c.xpub).where(wallets.c.family == FAMILY_EVM)
