@@ -247,7 +247,7 @@ def test_an_operator_cancels(world: World) -> None:
     world.finalize()
     done = payout_now(world, row)
     assert (done.status, done.failure_code) == ("failed", "transaction_failed")
-    assert done.failure_message == "canceled by the operator"
+    assert done.failure_message == "canceled: its nonce was used up"
     assert units_at(world, BENEFICIARY) == 0
     assert (world.balance(), hold_total(world)) == (100 * WHOLE_TOKEN, 0)
     assert world.custody(world.native, "hot") == wei_at(world, world.treasury)

@@ -17,6 +17,8 @@ from sakk.core.posting import Posting
 
 REBROADCAST_AFTER = timedelta(seconds=5)
 REBROADCAST_AFTER_MAX = timedelta(minutes=5)
+# What an operator asks of a transaction that is to use its nonce up and do nothing.
+ASK_CANCEL = "cancel"
 
 
 class TransactionStatus(StrEnum):

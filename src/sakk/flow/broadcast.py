@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from sakk.core.network import Network
 from sakk.core.transaction import (
+    ASK_CANCEL,
     Attempt,
     ChainTransaction,
     TransactionStatus,
@@ -48,6 +49,8 @@ def broadcast_stage(parts: Parts) -> Stage:
                 table,
                 ChainTransaction,
                 table.c.block_hash.is_(None),
+                # What is to be called off waits for the bytes that do it.
+                table.c.asked.is_distinct_from(ASK_CANCEL),
                 table.c.status.in_(
                     [
                         TransactionStatus.signed.value,
@@ -92,7 +95,9 @@ def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:
 def _send(rail: EvmRail, row: ChainTransaction, attempts: Sequence[Attempt]) -> Broadcast:
     """Send the dearest attempt; where no node takes it, those before it, which are as good."""
     assert row.raw is not None
-    signed = [each.raw for each in reversed(attempts) if each.raw is not None]
+    canceling = [each for each in attempts if each.cancels and each.raw is not None]
+    # Once it is called off only what calls it off is sent; the rest may be mined, not by us.
+    signed = [each.raw for each in reversed(canceling or attempts) if each.raw is not None]
     first: Broadcast | None = None
     for raw in signed or [row.raw]:
         sent = rail.broadcast(raw)

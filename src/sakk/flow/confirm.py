@@ -63,6 +63,9 @@ from sakk.store.lease import claim, give_back, settle
 
 BATCH_MAX = 100
 CONFIRMED = TransactionStatus.confirmed.value
+# An authorisation of EIP-7702 may use a nonce too: that is no transaction, and has no hash.
+_REPLACED_BY = "replaced by 0x"
+_HELD_BY = "is held by"
 _BOOKED = [TransactionStatus.posted.value, TransactionStatus.failed.value]
 
 log = structlog.get_logger(__name__)
@@ -187,8 +190,15 @@ def _record(
         happened = _follow_subject(connection, row, change, collected, now)
         events.append(connection, happened, now=now)
         wake(connection, "transaction.settle")
+        # Final at the first look, so nobody was told while it was contested.
+        foreign = (change.get("error") or "").startswith(_REPLACED_BY)
+        if foreign and _HELD_BY not in (row.error or ""):
+            _alarm(connection, row, change["error"], now=now)
     else:
         _alarm(connection, row, change["error"], now=now)
+        if row.status != TransactionStatus.unknown and not row.orphaned:
+            unclear = follow_status(connection, row, TransactionStatus.unknown)
+            events.append(connection, unclear, now=now)
     return settled
 
 
@@ -197,10 +207,8 @@ def _alarm(connection: Connection, row: ChainTransaction, reason: str, *, now: d
     foreign_nonces.labels(row.network).inc()
     log.error("confirm.foreign_nonce", transaction=row.id, sender=row.sender, reason=reason)
     store.freeze_sender(connection, row.network, row.sender, base=row.nonce, reason=reason, now=now)
-    happened = [transaction_event(replace(row, error=reason), event.TRANSACTION_FOREIGN)]
-    if row.status != TransactionStatus.unknown and not row.orphaned:
-        happened += follow_status(connection, row, TransactionStatus.unknown)
-    events.append(connection, happened, now=now)
+    foreign = transaction_event(replace(row, error=reason), event.TRANSACTION_FOREIGN)
+    events.append(connection, [foreign], now=now)
 
 
 def _wait(
@@ -263,7 +271,7 @@ def _change(sent: Sent, chain: ChainStatus, *, now: datetime) -> dict[str, Any] 
         case TransactionState.contested:
             if chain.replaced_by is None:
                 return None
-            reason = f"nonce {row.nonce} is held by {chain.replaced_by}, which is not ours"
+            reason = f"nonce {row.nonce} {_HELD_BY} {chain.replaced_by}, which is not ours"
             if row.error == reason:
                 return None
             status = row.status if row.orphaned else TransactionStatus.unknown.value
@@ -277,7 +285,7 @@ def _place(sent: Sent, chain: ChainStatus) -> dict[str, Any]:
     if mined is not None:
         place |= {"hash": mined.hash, "raw": mined.raw}
         if mined.cancels:
-            place["error"] = "canceled by the operator"
+            place["error"] = "canceled: its nonce was used up"
     return place
 
 

@@ -22,6 +22,7 @@ from sakk.core.network import Network
 from sakk.core.restore import Head
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import (
+    ASK_CANCEL,
     Attempt,
     AttemptStatus,
     ChainTransaction,
@@ -58,7 +59,6 @@ BATCH_MAX = 50
 ATTEMPTS_MAX = 100
 WAIT_SIGNER = timedelta(minutes=5)
 WAIT_GAS = timedelta(seconds=10)
-ASK_CANCEL = "cancel"
 
 log = structlog.get_logger(__name__)
 
@@ -338,7 +338,8 @@ def _refused(
                 [{"id": attempt.id, "status": AttemptStatus.refused.value, "error": reason}],
             )
     delay = retry_delay(row.failures) if refusal.transient else WAIT_SIGNER
-    asked = row.asked if refusal.transient else None
+    # A booked one that is to be called off is never let go again.
+    asked = row.asked if refusal.transient or row.orphaned else None
     _wait(parts, row, reason, delay, token=token, asked=asked)
 
 

@@ -13,6 +13,7 @@ from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
 from sakk.flow.decide import decide_stage
 from sakk.flow.expire import expire_stage
+from sakk.flow.fill import fill_stage
 from sakk.flow.finality import finality_stage
 from sakk.flow.follow import (
     refund_expire_stage,
@@ -118,6 +119,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         broadcast_stage(parts),
         confirm_stage(parts),
         replace_stage(parts),
+        fill_stage(parts),
         settle_stage(parts),
         rescreen_stage(parts),
         freeze_stage(parts),

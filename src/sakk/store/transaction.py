@@ -280,6 +280,67 @@ def queues(connection: Connection, network: str, senders: Sequence[str]) -> dict
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A sender, the first of its nonces that was sent and is not mined, and since when it waits."""
+
+    network: str
+    sender: str
+    key_branch: str
+    key_index: int
+    nonce: int
+    since: datetime
+
+
+def senders_waiting(connection: Connection, *, before: datetime) -> list[Waiting]:
+    """The senders of which something was sent before this moment, and is in no block."""
+    key = (
+        transactions.c.network,
+        transactions.c.sender,
+        transactions.c.key_branch,
+        transactions.c.key_index,
+    )
+    statement = (
+        select(
+            *key,
+            func.min(transactions.c.nonce).label("nonce"),
+            func.min(transactions.c.broadcast_at).label("since"),
+        )
+        .where(
+            transactions.c.block_hash.is_(None),
+            transactions.c.status.in_(
+                [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
+            )
+            | transactions.c.orphaned,
+            transactions.c.broadcast_at < before,
+        )
+        .group_by(*key)
+    )
+    return fetch_all(connection, statement, Waiting)
+
+
+def at_nonces(
+    connection: Connection, network: str, sender: str, wanted: Sequence[int]
+) -> dict[int, ChainTransaction]:
+    """What has these nonces of a sender; a refused one has none any more."""
+    statement = select(transactions).where(
+        transactions.c.network == network,
+        transactions.c.sender == sender,
+        transactions.c.nonce.in_(list(wanted)),
+        transactions.c.status != TransactionStatus.refused.value,
+    )
+    return {row.nonce: row for row in fetch_all(connection, statement, ChainTransaction)}
+
+
+def reopen_to_cancel(connection: Connection, identifier: str, *, now: datetime) -> None:
+    """A transaction that had been proved impossible can be mined again: its nonce is used up."""
+    connection.execute(
+        update(transactions)
+        .where(transactions.c.id == identifier)
+        .values(orphaned=True, asked="cancel", replace_at=now, broadcasts=0)
+    )
+
+
 def holds_lease(connection: Connection, identifier: str, token: str) -> bool:
     """Lock a transaction's row, and say whether a lease of it is still held by this token."""
     held = connection.execute(

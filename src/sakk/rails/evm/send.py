@@ -11,7 +11,7 @@ from enum import StrEnum
 from sakk.core import abi, evm
 from sakk.core.errors import SakkError
 from sakk.core.fee import Fees
-from sakk.rails.evm.rpc import Rpc, RpcRefused, parse_quantity
+from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcRefused, parse_quantity
 
 # Balances and storage may change before the transaction is mined, and gas with them.
 GAS_MARGIN_PERCENT = 25
@@ -70,6 +70,15 @@ def nonces(rpc: Rpc, address: str) -> Nonces:
         for tag in ("latest", "pending")
     )
     return Nonces(latest=latest, pending=pending)
+
+
+def agreed_nonce(rpc: Rpc, address: str) -> int:
+    """How many nonces of an address are used; by two providers where there are two."""
+    asked = ("eth_getTransactionCount", [address, "latest"])
+    answer = rpc.compare(*asked, str) if len(rpc.providers) > 1 else rpc.find(*asked, str)
+    if answer is None:
+        raise RpcInconsistent("the node answered eth_getTransactionCount with nothing")
+    return parse_quantity(answer, maximum=evm.NONCE_MAX)
 
 
 def estimate_transfer(

@@ -1,0 +1,106 @@
+"""Nonces that nothing of ours will use: they are used up, and what waits behind them is mined."""
+
+from tests.flow.harness import CONFIRMATIONS, World
+from tests.flow.money import (
+    BENEFICIARY,
+    hold_total,
+    let_pass,
+    nonce_at,
+    payout_now,
+    rich,
+    send_rpc,
+    transaction_of,
+    units_at,
+)
+from tests.flow.wiring import WHOLE_TOKEN
+
+from sakk.core.payout import Payout
+from sakk.flow.fill import GAP_AFTER
+from sakk.flow.sender import unfreeze
+from sakk.store.transaction import lock_nonce
+
+PAID = 30 * WHOLE_TOKEN
+LATER = GAP_AFTER.seconds + 1
+
+
+def test_a_node_that_said_too_much_leaves_a_gap_that_is_filled(world: World) -> None:
+    rich(world, 100)
+    first = nonce_at(world, world.treasury)
+    with world.database.begin() as connection:
+        lock_nonce(connection, world.chain.network, world.treasury, base=first + 2)
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    world.finalize()
+    assert transaction_of(world, row).nonce == first + 2
+    assert payout_now(world, row).status == "broadcast"
+    let_pass(world, LATER)
+    filling = [each for each in world.transactions() if each.purpose == "cancel"]
+    assert [each.nonce for each in filling] == [first, first + 1]
+    assert {each.token_amount for each in filling} == {0}
+    world.reconcile()
+    world.finalize()
+    let_pass(world, LATER)
+    assert payout_now(world, row).status == "posted"
+    assert {each.status for each in world.transactions()} == {"posted"}
+    assert units_at(world, BENEFICIARY) == PAID
+    assert nonce_at(world, world.treasury) == first + 3
+    assert len(world.transactions()) == 3
+    world.check()
+
+
+def test_what_only_waits_for_a_block_is_no_gap(world: World) -> None:
+    rich(world, 100)
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    for _ in range(3):
+        let_pass(world, LATER)
+    assert [each.purpose for each in world.transactions()] == ["payout"]
+    world.finalize()
+    assert payout_now(world, row).status == "posted"
+    world.check()
+
+
+def failed_by_another(world: World) -> Payout:
+    """A payout whose nonce somebody else's final transaction took; its money is available again."""
+    row = world.payout(PAID, address=BENEFICIARY)
+    world.run()
+    sent = transaction_of(world, row)
+    send_rpc(world, "anvil_dropAllTransactions")
+    send_rpc(world, "anvil_impersonateAccount", world.treasury)
+    call = {"from": world.treasury, "to": world.treasury, "nonce": hex(sent.nonce)}
+    send_rpc(world, "eth_sendTransaction", call)
+    send_rpc(world, "anvil_stopImpersonatingAccount", world.treasury)
+    world.mine(1 + CONFIRMATIONS)
+    world.run()
+    assert payout_now(world, row).status == "failed"
+    unfreeze(world.parts, world.chain.network, world.treasury)
+    return row
+
+
+def test_a_nonce_that_comes_back_is_not_used_by_what_was_given_back(world: World) -> None:
+    """The other's transaction leaves the chain: what had failed could be mined after all."""
+    rich(world, 100)
+    failed = failed_by_another(world)
+    gone = transaction_of(world, failed)
+    another = "0x" + "74" * 20
+    row = world.payout(PAID, address=another)
+    world.run()
+    assert transaction_of(world, row).nonce == gone.nonce + 1
+    world.chain.reorg(CONFIRMATIONS + 1)
+    send_rpc(world, "anvil_dropAllTransactions")
+    world.mine()
+    world.run()
+    assert nonce_at(world, world.treasury) == gone.nonce
+    for _ in range(4):
+        let_pass(world, LATER)
+        world.finalize()
+    assert payout_now(world, row).status == "posted"
+    assert payout_now(world, failed).status == "failed"
+    assert (units_at(world, another), units_at(world, BENEFICIARY)) == (PAID, 0)
+    assert (world.balance(), hold_total(world)) == (70 * WHOLE_TOKEN, 0)
+    done = transaction_of(world, failed)
+    assert (done.status, done.orphaned) == ("failed", False)
+    assert done.error == "canceled: its nonce was used up"
+    told = world.event_types(about=gone.id, operator=True)
+    assert told.count("transaction.foreign") == 1
+    world.check()
