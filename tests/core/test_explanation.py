@@ -207,10 +207,11 @@ def test_native_coin() -> None:
     "transaction",
     [
         replace(built(), unsigned=b"\x02\xff"),
+        replace(built(), unsigned=b""),
         built(data=b"\x12\x34"),
         built(to=None),
     ],
-    ids=["no transaction", "another call", "a new contract"],
+    ids=["no transaction", "one of many", "another call", "a new contract"],
 )
 def test_what_is_no_single_transfer_is_told_by_the_row(transaction: Built) -> None:
     explained = explain(PAYOUT, replace(KNOWN, built=transaction))

@@ -86,10 +86,16 @@ def _paid_before(connection: Connection, payout: Payout) -> int:
 
 
 def _built(connection: Connection, payout: Payout) -> Built | None:
-    """The transaction that carries this payout alone; one of many payments is the signer's word."""
+    """The transaction that carries the payout: its bytes if it carries this one alone.
+
+    Of one that carries many payments the signer's own words are told.
+    """
     if payout.transaction is None:
         return None
     row = transactions.find(connection, payout.transaction)
-    if row is None or row.purpose not in (Purpose.payout, Purpose.refund):
+    if row is None:
         return None
-    return Built(unsigned=row.unsigned, sender=row.sender, explanation=row.explanation)
+    alone = row.purpose in (Purpose.payout, Purpose.refund)
+    return Built(
+        unsigned=row.unsigned if alone else b"", sender=row.sender, explanation=row.explanation
+    )
