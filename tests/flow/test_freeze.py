@@ -42,9 +42,9 @@ OTHER = "0x" + "71" * 20
 # Up to which stage a payout goes before the freeze, and the status in which it then stays.
 STEPS = [
     ((), "requested"),
-    (("payout.screen",), "approved"),
-    (("payout.screen", "payout.build"), "approved"),
-    (("payout.screen", "payout.build", "transaction.sign"), "signed"),
+    (("payout.screen", "payout.decide"), "approved"),
+    (("payout.screen", "payout.decide", "payout.build"), "approved"),
+    (("payout.screen", "payout.decide", "payout.build", "transaction.sign"), "signed"),
 ]
 
 
@@ -119,7 +119,13 @@ def test_pay_ins_are_credited_and_payouts_accepted_meanwhile(make_world: MakeWor
 def test_what_a_node_was_given_is_given_to_it_again_unless_that_is_held_too(world: World) -> None:
     rich(world, 100)
     row = world.payout(WHOLE_TOKEN, address=BENEFICIARY)
-    world.run_only("payout.screen", "payout.build", "transaction.sign", "transaction.broadcast")
+    world.run_only(
+        "payout.screen",
+        "payout.decide",
+        "payout.build",
+        "transaction.sign",
+        "transaction.broadcast",
+    )
     freeze(world, holds_rebroadcasts=True)
     send_rpc(world, "anvil_dropAllTransactions")
     world.clock.advance(REBROADCAST_AFTER_MAX)
@@ -138,7 +144,7 @@ def test_an_accounts_freeze_lets_the_others_be_paid(world: World) -> None:
     other = world.merchant()
     credit(world, 100, account=other)
     theirs = world.payout(WHOLE_TOKEN, address=BENEFICIARY, account=other)
-    world.run_only("payout.screen", "payout.build")
+    world.run_only("payout.screen", "payout.decide", "payout.build")
     built = transaction_of(world, theirs)
     frozen = freeze(world, account_id=other)
     ours = world.payout(2 * WHOLE_TOKEN, address=OTHER)
@@ -211,7 +217,7 @@ def test_between_the_claim_and_the_signature(world: World, monkeypatch: pytest.M
     """Another worker's freeze is seen by the one that has the row already."""
     rich(world, 100)
     row = world.payout(WHOLE_TOKEN, address=BENEFICIARY)
-    world.run_only("payout.screen", "payout.build")
+    world.run_only("payout.screen", "payout.decide", "payout.build")
     real = sign._is_wanted
 
     def is_wanted(*arguments: Any) -> bool:
@@ -253,7 +259,7 @@ def test_the_database_alone_is_frozen_and_the_signer_follows(
 def test_the_signer_alone_is_frozen_and_the_stages_follow(world: World) -> None:
     rich(world, 100)
     row = world.payout(WHOLE_TOKEN, address=BENEFICIARY)
-    world.run_only("payout.screen", "payout.build", "transaction.sign")
+    world.run_only("payout.screen", "payout.decide", "payout.build", "transaction.sign")
     client = world.parts.signer_client()
     identifier = new_id("frz")
     client.freeze(FreezeRequest("PostgreSQL is down", freeze=identifier))
