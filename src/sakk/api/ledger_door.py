@@ -20,7 +20,6 @@ from sakk.api.answer import headers as answer_headers
 from sakk.api.answer import refusal
 from sakk.api.authentication import Authenticator
 from sakk.api.connection import Connection, Exchange
-from sakk.api.context import Caller
 from sakk.api.dependencies import ApiSettings
 from sakk.api.ledger import resource
 from sakk.api.ledger_body import BODY_BYTES_MAX, Posting
@@ -62,6 +61,15 @@ class _Routed(NamedTuple):
 
     postings: Postings
     observe: Observe
+    observe_options: Observe
+
+
+class _Admitted(NamedTuple):
+    """An exchange that may be asked."""
+
+    routed: _Routed
+    head: Head
+    livemode: bool
 
 
 class LedgerDoor:
@@ -85,6 +93,7 @@ class LedgerDoor:
             route.path.encode(): _Routed(
                 Postings(route, authenticator, settings, self._in_thread),
                 observer(route.method, route.path),
+                observer(OPTIONS.decode(), route.path),
             )
             for route in resource.routes
             if route.kind is Kind.posting
@@ -142,27 +151,26 @@ class LedgerDoor:
         except Exception as error:
             exchange.refusal = error
             return
-        exchange.context = caller
         if caller is None:
             exchange.hold()
             self._start(self._admit(exchange, routed, head))
+        else:
+            exchange.context = _Admitted(routed, head, caller.key.livemode)
 
     def finish(self, exchange: Exchange) -> None:
         """Ask the ledger what the body says."""
-        routed = self._routes.get(exchange.path)
         if exchange.refusal is not None:
             self._refuse(exchange, exchange.refusal)
             return
-        if routed is None:
+        admitted = exchange.context
+        if not isinstance(admitted, _Admitted):
             self._answer(exchange, self._observe_health, b"application/json", b'{"status":"ok"}')
             return
         if exchange.method == OPTIONS:
             exchange.answer(200, _ALLOW % new_id("req").encode(), b"")
+            admitted.routed.observe_options(time.perf_counter() - exchange.began, 200)
             return
-        caller = exchange.context
-        assert isinstance(caller, Caller)
-        livemode = caller.key.livemode
-        head = Head(exchange.headers, exchange.query, exchange.peer)
+        routed, head, livemode = admitted
         body = exchange.body()
         try:
             posting = routed.postings.read_at_once(head, body, livemode=livemode)
@@ -170,7 +178,7 @@ class LedgerDoor:
             self._refuse(exchange, error)
             return
         if posting is None:
-            self._start(self._read(exchange, routed, head, body, livemode))
+            self._start(self._read(exchange, admitted, body))
         else:
             self._ask(_Asked(exchange, routed, posting, livemode))
 
@@ -232,21 +240,25 @@ class LedgerDoor:
                 continue
             parts = shares(results, [asked.posting.records for asked in together])
             for asked, part in zip(together, parts, strict=True):
-                media_type, body = worded(asked.posting, part, livemode=asked.livemode)
-                self._answer(asked.exchange, asked.route.observe, media_type, body)
+                try:
+                    media_type, body = worded(asked.posting, part, livemode=asked.livemode)
+                except Exception as error:
+                    self._refuse(asked.exchange, error)
+                else:
+                    self._answer(asked.exchange, asked.route.observe, media_type, body)
 
     # What is not done at once
 
     async def _admit(self, exchange: Exchange, routed: _Routed, head: Head) -> None:
         try:
-            exchange.context = await routed.postings.admit(head)
+            caller = await routed.postings.admit(head)
+            exchange.context = _Admitted(routed, head, caller.key.livemode)
         except Exception as error:
             exchange.refusal = error
         exchange.release()
 
-    async def _read(
-        self, exchange: Exchange, routed: _Routed, head: Head, body: bytes, livemode: bool
-    ) -> None:
+    async def _read(self, exchange: Exchange, admitted: _Admitted, body: bytes) -> None:
+        routed, head, livemode = admitted
         try:
             posting = await routed.postings.read(head, body, livemode=livemode)
         except Exception as error:

@@ -26,23 +26,21 @@ from sakk.api.ledger_body import (
     Posting,
     read_at_once,
     read_the_long_way,
-    show_id,
 )
 from sakk.api.observation import Observe
 from sakk.api.pipeline import check_permitted
 from sakk.api.route import Route
 from sakk.core.errors import BodyTooLarge, InvalidRequest, ParameterUnknown
-from sakk.core.ledger import shown_id
 from sakk.ledger.calls import Op
 from sakk.ledger.line import Line
-from sakk.ledger.record import ID_SIZE, decode_id
-from sakk.ledger.wire import Noun
+from sakk.ledger.wire import ACCOUNTS, TRANSFERS, Noun
 from sakk.store.identity import new_id
 from sakk.store.identity import now as wall_clock
 
 # A longer body that must be read the long way is read in a thread.
 INLINE_BYTES_MAX = 16 << 10
 BODY_SECONDS_MAX = 30.0
+JSON = b"application/json"
 OPS = {"accounts": Op.create_accounts, "transfers": Op.create_transfers}
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -184,17 +182,29 @@ def worded(posting: Posting, results: bytes, *, livemode: bool) -> tuple[bytes, 
     """The media type and the body of what the ledger said."""
     if posting.form is Form.records:
         return RESULTS.encode(), results
-    noun = posting.noun.name[:-1].encode()
-    mode = b"true" if livemode else b"false"
-    written = posting.noun.write(results)
-    if posting.form is Form.batch:
-        body = b'{"object":"ledger.%b_results","livemode":%b,"results":%b}' % (noun, mode, written)
-    else:
-        identifier = show_id(shown_id(decode_id(posting.records[:ID_SIZE]))).encode()
-        head = b'{"id":"%b","object":"ledger.%b_result","livemode":%b,' % (identifier, noun, mode)
-        # The one result's own braces and brackets end it.
-        body = head + written[2:-1]
-    return b"application/json", body
+    around = _AROUND[posting.noun.name, livemode]
+    if posting.form is Form.one:
+        return JSON, posting.noun.write.one(posting.records, results, around.one)
+    return JSON, b"%b%b}" % (around.batch, posting.noun.write(results))
+
+
+class _Around(NamedTuple):
+    """What stands before results in JSON: between an id and its result, and before a list."""
+
+    one: bytes
+    batch: bytes
+
+
+def _around(noun: str, mode: str) -> _Around:
+    said = f'"object":"ledger.{noun}_result%s","livemode":{mode},'
+    return _Around(f'",{said % ""}'.encode(), f'{{{said % "s"}"results":'.encode())
+
+
+_AROUND = {
+    (noun.name, livemode): _around(noun.name.removesuffix("s"), "true" if livemode else "false")
+    for noun in (ACCOUNTS, TRANSFERS)
+    for livemode in (False, True)
+}
 
 
 async def read_whole(receive: Receive, content_length: bytes | None) -> bytes:

@@ -56,7 +56,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A way to the ledger. ``nothing``: method and path of its own no-op, with the same key."""
+    """A way to the ledger. ``nothing``: method and path of its own no-op, which is asked with the
+    key and the body of a posting."""
 
     prefix: str
     address: str
@@ -191,9 +192,10 @@ def open_accounts(stack: Stack, count: int) -> Target:
 
 
 def no_op(target: Target, door: Door, *, requests: int, connections: int) -> Flood:
-    """The server's own route that does nothing, by the same client."""
+    """The server's own route that does nothing, by the same client with the same bytes."""
     method, path = door.nothing
-    request = prepare(door.address, method, path, target.headers)
+    body = _json(_transfer(target))
+    request = prepare(door.address, method, path, target.headers, body)
     return flood(door.address, (request for _ in range(requests)), connections=connections)
 
 
@@ -312,8 +314,11 @@ def _parts(accounts: list[bytes]) -> Iterator[list[bytes]]:
 
 
 def _post(target: Target, address: str, path: str, document: dict[str, Any]) -> bytes:
-    body = json.dumps(document, separators=(",", ":")).encode()
-    return prepare(address, "POST", path, target.headers, body)
+    return prepare(address, "POST", path, target.headers, _json(document))
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _expect(word: bytes, count: int, *, at_most: bool = False) -> Callable[[bytes], None]:

@@ -42,7 +42,7 @@ GIVE_WAY_EVENTS_MAX = 500_000
 # A page costs PostgreSQL as much as hundreds of rows: while groups come one after another, a page
 # is written a few times a second, and not after each.
 BUSY_GROUPS = 4
-PACE_SECONDS = 0.2
+PACE_SECONDS = 0.05
 MEASURE_SECONDS = 0.2
 PARTITION_RETRY_SECONDS = 60.0
 PARTITION_AHEAD_NS = 7 * 86_400 * 1_000_000_000
@@ -249,15 +249,17 @@ class Projector:
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
         outside, book = DatabaseRows(connection), new_book(self._shard)
         self._measure(connection, self._appended, at_rest=False)
-        groups, written_at = 0, 0.0
+        groups, written_at, pause = 0, 0.0, 0.0
         while not self._closing.is_set():
             if self._groups - groups >= BUSY_GROUPS:
-                self._closing.wait(max(0.0, written_at + PACE_SECONDS - time.monotonic()))
+                self._closing.wait(max(0.0, written_at + pause - time.monotonic()))
             self._give_way()
             self._wake.clear()
             appended, groups = self._appended, self._groups
+            began = time.monotonic()
             moved = run(project(outside, book))
             written_at = time.monotonic()
+            pause = max(PACE_SECONDS, 2 * (written_at - began))
             self.sequence = max(self.sequence, book.sequence)
             self._measure(connection, appended, at_rest=not moved)
             if not moved:

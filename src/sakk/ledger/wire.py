@@ -6,11 +6,11 @@ stands around each timestamp.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sakk.core.errors import ParameterInvalid
-from sakk.core.ledger import LEDGER_MAX, is_uuid, operator_unit, stored_id
-from sakk.ledger.record import RECORD_SIZE, decode_id, decode_results, encode_id, split
+from sakk.core.ledger import LEDGER_MAX, is_uuid, operator_unit, shown_id, stored_id
+from sakk.ledger.record import ID_SIZE, RECORD_SIZE, decode_id, decode_results, encode_id, split
 from sakk.ledger.types import CreateAccountStatus, CreateTransferStatus
 
 UNIT_OFFSET = 96
@@ -24,6 +24,18 @@ _REMEDY = {
 Places = Callable[[bytes, bool], tuple[bytes | None, int, int]]
 
 
+class Write(Protocol):
+    """Results in JSON."""
+
+    def __call__(self, results: bytes) -> bytes:
+        """A list of them."""
+        ...
+
+    def one(self, record: bytes, results: bytes, middle: bytes) -> bytes:
+        """One as an answer: the record's id as its caller knows it, ``middle``, its own fields."""
+        ...
+
+
 class Noun(NamedTuple):
     """Accounts or transfers: the name of a batch's list, and what reads and writes them."""
 
@@ -32,7 +44,7 @@ class Noun(NamedTuple):
     # A body's records and whether it held one event alone; None: read it the long way.
     read_json: Callable[[bytes, bool], tuple[bytes, bool] | None]
     place: Places
-    write: Callable[[bytes], bytes]
+    write: Write
 
 
 def placed(noun: Noun, records: bytes, *, livemode: bool) -> bytes:
@@ -81,6 +93,12 @@ class PythonResultWriter:
     def __init__(self, befores: list[bytes], afters: list[bytes]) -> None:
         self._befores = befores
         self._afters = afters
+
+    def one(self, record: bytes, results: bytes, middle: bytes) -> bytes:
+        shown = f"{shown_id(decode_id(record[:ID_SIZE])):032x}"
+        text = "-".join((shown[:8], shown[8:12], shown[12:16], shown[16:20], shown[20:]))
+        # The list's brackets and the result's own opening brace are left out.
+        return b'{"id":"%b%b%b' % (text.encode(), middle, self(results)[2:-1])
 
     def __call__(self, results: bytes) -> bytes:
         timestamps, statuses = decode_results(results)

@@ -62,6 +62,7 @@ cdef enum AccountFlag:
     HISTORY = 8
     FROZEN = 32
 
+cdef const char *DIGITS = b"0123456789abcdef"
 cdef uint8_t HEX[256]
 memset(HEX, 255, 256)
 cdef int _digit
@@ -505,6 +506,50 @@ cdef class ResultWriter:
         self._befores = befores
         self._afters = afters
         self._longest = max(len(a) + len(b) for a, b in zip(befores, afters)) + 21
+
+    def one(self, bytes record not None, bytes results not None, bytes middle not None) -> bytes:
+        """One result as the whole of an answer: the record's id as it is shown, ``middle``, and
+        the result's own fields."""
+        cdef uint8_t identifier[16]
+        cdef uint64_t timestamp
+        cdef bytes before, after
+        cdef char *out
+        cdef char *end
+        cdef int index
+        if PyBytes_GET_SIZE(record) < RECORD or PyBytes_GET_SIZE(results) != 9:
+            raise ValueError("one record has one result")
+        index = <uint8_t>PyBytes_AS_STRING(results)[8]
+        if index >= len(self._befores):
+            raise ValueError(f"there is no status {index}")
+        before, after = <bytes>self._befores[index], <bytes>self._afters[index]
+        memcpy(identifier, PyBytes_AS_STRING(record), 16)
+        memcpy(&timestamp, PyBytes_AS_STRING(results), 8)
+        if identifier[8] & VARIANT == UUID | TEST_BIT:
+            identifier[8] &= ~<uint8_t>TEST_BIT
+        out = <char *>malloc(self._longest + PyBytes_GET_SIZE(middle) + 64)
+        if out == NULL:
+            raise MemoryError
+        try:
+            memcpy(out, b'{"id":"', 7)
+            end = out + 7
+            for index in range(16):
+                if index == 4 or index == 6 or index == 8 or index == 10:
+                    end[0] = 45
+                    end += 1
+                end[0] = DIGITS[identifier[index] >> 4]
+                end[1] = DIGITS[identifier[index] & 15]
+                end += 2
+            memcpy(end, PyBytes_AS_STRING(middle), PyBytes_GET_SIZE(middle))
+            end += PyBytes_GET_SIZE(middle)
+            # The result's own opening brace is the answer's.
+            memcpy(end, PyBytes_AS_STRING(before) + 1, PyBytes_GET_SIZE(before) - 1)
+            end += PyBytes_GET_SIZE(before) - 1
+            end += write_number(timestamp, end)
+            memcpy(end, PyBytes_AS_STRING(after), PyBytes_GET_SIZE(after))
+            end += PyBytes_GET_SIZE(after)
+            return PyBytes_FromStringAndSize(out, end - out)
+        finally:
+            free(out)
 
     def __call__(self, bytes results not None) -> bytes:
         cdef Py_ssize_t count = PyBytes_GET_SIZE(results) // 9
