@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from sakk.api.ledger_body import BODY_BYTES_MAX, RECORDS, RESULTS
+from sakk.api.ledger_body import BODY_BYTES_MAX, IDS, RECORDS, RESULTS
+from sakk.client import LedgerAccountCreate, LedgerTransferCreate, SakkClient
 from sakk.core import chart
 from sakk.core.api_key import KeyKind
 from sakk.core.ledger import account_id, transfer_id
@@ -462,3 +463,100 @@ def test_nothing_of_a_posting_is_kept_for_replay(api: Api) -> None:
             text("SELECT count(*) FROM idempotency_keys WHERE key = :key"), {"key": key}
         ).scalar_one()
     assert kept == 0
+
+
+@pytest.mark.parametrize("livemode", [False, True])
+def test_look_ups_in_binary_say_what_json_says(api: Api, livemode: bool) -> None:
+    """By the client, which reads both: accounts, transfers, results, and what is not there."""
+    key = live_operator(api) if livemode else api.world.operator.key
+    with SakkClient(key, api.url) as sakk:
+        first, second, chained = (uuid.uuid4() for _ in range(3))
+        made = [
+            LedgerAccountCreate(
+                id=first, ledger=LEDGER, code=7, flags=["history"], user_data=second
+            ),
+            LedgerAccountCreate(id=second, ledger=LEDGER, code=8),
+        ]
+        assert all(each.accepted for each in sakk.ledger.create_accounts(made))
+        hold = LedgerTransferCreate(
+            id=uuid.uuid4(), debit_account_id=first, credit_account_id=second, amount=2**100,
+            ledger=LEDGER, code=9, flags=["pending"], user_data=first, timeout_seconds=60,
+            effective_at=5,
+        )  # fmt: skip
+        post = LedgerTransferCreate(
+            id=uuid.uuid4(), pending_id=hold.id, amount=3, flags=["post_pending"]
+        )
+        wrong = LedgerTransferCreate(id=chained, ledger=LEDGER, code=1, amount=1)
+        sakk.ledger.create_transfers([hold, post, wrong])
+        ids = [hold.id, uuid.uuid4(), post.id, chained, first]
+        for look_up, asked in (
+            (sakk.ledger.look_up_transfers, ids),
+            (sakk.ledger.look_up_results, ids),
+            (sakk.ledger.look_up_accounts, [second, uuid.uuid4(), first]),
+        ):
+            by_json: Any = look_up(asked)
+            assert look_up(asked, as_records=True) == by_json
+            assert None in by_json
+            assert by_json[0] is not None
+        # Neither the other mode's nor the chart's.
+        other = api.world.operator.key if livemode else live_operator(api)
+        with SakkClient(other, api.url) as stranger:
+            assert stranger.ledger.look_up_accounts([first], as_records=True) == [None]
+            assert stranger.ledger.look_up_results([post.id], as_records=True) == [None]
+    chart_id = account_id(chart.fee_revenue("usdc").name)
+    found = api.call(
+        "POST",
+        "/v1/ledger/accounts/lookup",
+        key=key,
+        content=chart_id.to_bytes(16, "big"),
+        headers={"Content-Type": IDS},
+    )
+    assert (found.content, found.headers["content-type"]) == (bytes(128), RECORDS)
+
+
+@pytest.mark.parametrize("path", ["accounts/lookup", "transfers/lookup", "transfers/results"])
+@pytest.mark.parametrize("body", [b"", bytes(15), bytes(16 * 8_193)])
+def test_ids_that_are_none(api: Api, path: str, body: bytes) -> None:
+    answer = api.call(
+        "POST",
+        f"/v1/ledger/{path}",
+        key=api.world.operator.key,
+        content=body,
+        headers={"Content-Type": IDS},
+    )
+    assert error_of(answer, status=400)["code"] == "parameter_invalid"
+
+
+def test_accounts_are_listed_by_what_they_are(api: Api) -> None:
+    mark = new()
+    ledger = 4_000_000 + uuid.uuid4().int % 1_000_000
+    ids = [new() for _ in range(5)]
+    post(api, "accounts", {
+        "accounts": [
+            {"id": each, "ledger": ledger + (index == 4), "code": 500 + index % 2}
+            | ({"user_data": mark} if index < 3 else {})
+            for index, each in enumerate(ids)
+        ]
+    })  # fmt: skip
+    catch_up(api.database.url)
+
+    def listed(**query: Any) -> list[str]:
+        page = get(api, "accounts", **query)
+        assert page["url"] == "/v1/ledger/accounts"
+        return [each["id"] for each in page["data"]]
+
+    assert listed(ledger=ledger) == ids[3::-1]
+    assert listed(ledger=ledger, code=501) == [ids[3], ids[1]]
+    assert listed(user_data=mark) == ids[2::-1]
+    assert listed(ledger=ledger, limit=2) == [ids[3], ids[2]]
+    assert listed(ledger=ledger, limit=2, starting_after=ids[2]) == [ids[1], ids[0]]
+    assert listed(ledger=ledger, limit=2, ending_before=ids[0]) == [ids[2], ids[1]]
+    assert listed(limit=1) == listed()[:1]
+    [newest] = get(api, "accounts", ledger=ledger + 1)["data"]
+    assert newest == get(api, f"accounts/{ids[4]}")
+    assert listed(ledger=ledger, **{"created[lt]": newest["created"]}) == []
+    answer = api.call(
+        "GET", "/v1/ledger/accounts", key=api.world.operator.key, params={"starting_after": new()}
+    )
+    assert error_of(answer, status=400)["param"] == "starting_after"
+    assert api.call("GET", "/v1/ledger/accounts").status_code == 403

@@ -313,3 +313,31 @@ def test_records_by_their_media_type() -> None:
     assert found is not None
     assert found.records == record * 2
     assert read_at_once(TRANSFERS, record, "text/plain", livemode=True) is None
+
+
+@pytest.mark.parametrize("name", ["accounts", "transfers"])
+@FAST
+@given(st.lists(uuids, max_size=5), st.binary(min_size=128, max_size=128), st.booleans())
+def test_what_is_found_is_shown_alike_in_both_languages(
+    name: str, ids: list[uuid.UUID], record: bytes, test: bool
+) -> None:
+    plain, quick = in_python(name), compiled(name)
+    asked = b"".join(each.bytes for each in ids) + record
+    assert quick.place_ids(asked, test) == plain.place_ids(asked, test)
+    assert quick.show(record + bytes(128)) == plain.show(record + bytes(128))
+    middle, result = b'","x":1,', (7).to_bytes(8, "little") + b"\1"
+    assert quick.write.one(record, result, middle) == plain.write.one(record, result, middle)
+
+
+def test_records_are_shown_as_they_were_placed() -> None:
+    event = dict.fromkeys(("id", "debit_account_id", "credit_account_id", "user_data"), UUID)
+    body = json.dumps(event | {"amount": 5, "ledger": 9, "code": 1}).encode()
+    for livemode in (False, True):
+        written = read_at_once(TRANSFERS, body, JSON, livemode=livemode)
+        assert written is not None
+        shown = TRANSFERS.show(written.records)
+        assert placed(TRANSFERS, shown, livemode=livemode) == written.records
+    with pytest.raises(ValueError, match="one result"):
+        TRANSFERS.write.one(bytes(128), bytes(18), b"")
+    with pytest.raises(ValueError, match="no status 250"):
+        TRANSFERS.write.one(bytes(128), bytes(8) + b"\xfa", b"")

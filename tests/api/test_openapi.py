@@ -76,7 +76,8 @@ def test_every_post_is_described_in_both_media_types() -> None:
             both = {"application/json", "application/x-www-form-urlencoded"}
             records = {"application/vnd.sakk.ledger-records"} if route.batch else set()
             files = {"text/csv", "multipart/form-data"} if route.takes_file else set()
-            assert set(operation["requestBody"]["content"]) == both | records | files
+            ids = {"application/vnd.sakk.ledger-ids"} if route.in_binary else set()
+            assert set(operation["requestBody"]["content"]) == both | records | files | ids
         assert operation["summary"], route
         assert operation["x-scope"] == route.scope
 

@@ -118,6 +118,13 @@ def test_a_status_of_a_newer_server_is_a_refusal(script: Script, client: SakkCli
     assert (found.status, found.accepted) == ("status_250", False)
 
 
+@pytest.mark.parametrize("noun", ["accounts", "transfers"])
+def test_records_that_are_cut_are_none(script: Script, client: SakkClient, noun: str) -> None:
+    script.will(Reply(bytes(127)))
+    with pytest.raises(ApiError, match="whole number of records"):
+        getattr(client.ledger, f"look_up_{noun}")([ONE], as_records=True)
+
+
 def test_amounts_that_are_none_can_not_be_packed() -> None:
     for amount in (-1, 2**128):
         with pytest.raises(OverflowError):

@@ -28,6 +28,7 @@ ACCOUNT_CODES = {
     "fee_network": 41,
     "equity_operator": 50,
     "loss": 51,
+    "fx": 60,
 }
 TRANSFER_CODES = {
     "payin": 100,
@@ -74,6 +75,8 @@ TRANSFER_CODES = {
         (chart.payout_in_flight("usdc"), "payout:in_flight#usdc", AccountCode.payout_in_flight),
         (chart.fee_revenue("usdc"), "fee:revenue#usdc", AccountCode.fee_revenue),
         (chart.fee_network("eth"), "fee:network#eth", AccountCode.fee_network),
+        (chart.fx("usdc", "eur", "test/eur"), "fx:eur-usdc#test/eur", AccountCode.fx),
+        (chart.fx("eur", "usdc", "usdc"), "fx:eur-usdc#usdc", AccountCode.fx),
         (chart.equity_operator(ASSET), f"equity:operator#{ASSET}", AccountCode.equity_operator),
         (chart.loss("fee", ASSET), f"loss:fee#{ASSET}", AccountCode.loss),
     ],

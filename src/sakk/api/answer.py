@@ -69,7 +69,7 @@ def refusal(error: Exception, *, request_id: str, public_url: str = "") -> Answe
 def headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     """What goes before an answer's body, besides what stands on all of them."""
     pairs = [
-        (b"content-type", b"application/json"),
+        (b"content-type", answer.media_type.encode()),
         (b"content-length", str(len(answer.body)).encode()),
     ]
     if answer.replay_of is not None:

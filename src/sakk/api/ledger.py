@@ -6,6 +6,8 @@ from pydantic import Field, RootModel, WithJsonSchema
 
 from sakk.api.context import Context, Document
 from sakk.api.ledger_body import (
+    RECORDS,
+    RESULTS,
     AnyId,
     LedgerAccountBatch,
     LedgerAccountCreate,
@@ -15,10 +17,11 @@ from sakk.api.ledger_body import (
     show_id,
 )
 from sakk.api.parameters import Parameters
-from sakk.api.route import Resource
+from sakk.api.route import InBinary, Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Shape
-from sakk.core.errors import ResourceMissing
+from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import ledger as flow
+from sakk.ledger.record import ID_SIZE, check_count
 from sakk.ledger.types import (
     BATCH_MAX,
     AccountFlags,
@@ -287,6 +290,7 @@ def retrieve_result(context: Context, ledger_transfer: str) -> Document:
     returns=LedgerAccountsFound,
     operation="look_up_ledger_accounts",
     operator_only=True,
+    in_binary=InBinary(lambda context, ids: _in_binary(context, "accounts", ids), RECORDS),
 )
 def look_up_accounts(context: Context, body: LedgerLookup) -> Document:
     """Retrieve up to 8,192 accounts, as of one moment."""
@@ -299,6 +303,7 @@ def look_up_accounts(context: Context, body: LedgerLookup) -> Document:
     returns=LedgerTransfersFound,
     operation="look_up_ledger_transfers",
     operator_only=True,
+    in_binary=InBinary(lambda context, ids: _in_binary(context, "transfers", ids), RECORDS),
 )
 def look_up_transfers(context: Context, body: LedgerLookup) -> Document:
     """Retrieve up to 8,192 transfers."""
@@ -311,6 +316,7 @@ def look_up_transfers(context: Context, body: LedgerLookup) -> Document:
     returns=LedgerResultsFound,
     operation="look_up_ledger_transfer_results",
     operator_only=True,
+    in_binary=InBinary(lambda context, ids: _in_binary(context, "results", ids), RESULTS),
 )
 def look_up_results(context: Context, body: LedgerLookup) -> Document:
     """Retrieve what became of up to 8,192 ids of transfers."""
@@ -320,6 +326,26 @@ def look_up_results(context: Context, body: LedgerLookup) -> Document:
         "livemode": context.livemode,
         "results": [_outcome(each) for each in found],
     }
+
+
+def _in_binary(
+    context: Context, what: Literal["accounts", "transfers", "results"], ids: bytes
+) -> bytes:
+    """What is found under ids of the caller's own, as records, or as results of transfers."""
+    if not ids or len(ids) % ID_SIZE:
+        raise ParameterInvalid(
+            f"The body has {len(ids)} bytes. Send {ID_SIZE} for each id, and at least one id."
+        )
+    check_count(len(ids) // ID_SIZE)
+    placed = TRANSFERS.place_ids(ids, not context.livemode)
+    found = context.parts.books.ledger.lookup_encoded(what, placed)
+    match what:
+        case "accounts":
+            return ACCOUNTS.show(found)
+        case "transfers":
+            return TRANSFERS.show(found)
+        case "results":
+            return found
 
 
 def number(text: str) -> int:

@@ -30,6 +30,7 @@ from sakk.ledger.wire import Noun, placed
 
 RECORDS = "application/vnd.sakk.ledger-records"
 RESULTS = "application/vnd.sakk.ledger-results"
+IDS = "application/vnd.sakk.ledger-ids"
 BODY_BYTES_MAX = BATCH_MAX * 512
 FLAGS_MAX = 8
 NANOSECONDS_MAX = (1 << 63) - 1

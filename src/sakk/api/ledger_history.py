@@ -3,12 +3,19 @@
 The projection writes them behind the ledger; ``as_of`` says how far it is.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
-from sakk.api.ledger import LedgerTransferShape, Moment, Units, number, there
+from sakk.api.ledger import (
+    LedgerAccountShape,
+    LedgerTransferShape,
+    Moment,
+    Units,
+    number,
+    there,
+)
 from sakk.api.ledger import resource as resource
 from sakk.api.ledger_body import AnyId, Code, LedgerNumber, Nanoseconds, UserData
 from sakk.api.parameters import ListParameters, Parameters
@@ -21,6 +28,7 @@ from sakk.store import ledger as store
 from sakk.store.page import PageRequest
 
 SECOND = 1_000_000_000
+T = TypeVar("T")
 HoldStatus = Literal["posted", "pending", "voided", "expired"]
 
 
@@ -31,6 +39,14 @@ class LedgerTransferListParameters(ListParameters):
     code: Code | None = None
     ledger: LedgerNumber | None = None
     status: HoldStatus | None = None
+    user_data: UserData | None = None
+
+
+class LedgerAccountListParameters(ListParameters):
+    """Which accounts: all that is given must hold."""
+
+    code: Code | None = None
+    ledger: LedgerNumber | None = None
     user_data: UserData | None = None
 
 
@@ -87,6 +103,42 @@ class LedgerBalanceShape(Shape):
 
 
 @resource.get(
+    "/v1/ledger/accounts",
+    returns=Page[LedgerAccountShape],
+    operation="list_ledger_accounts",
+    operator_only=True,
+    asks_outside=True,
+)
+def list_accounts(context: Context, query: LedgerAccountListParameters) -> Listing:
+    """List your ledgers' accounts, newest first, with totals that trail by a moment."""
+    page = query.page()
+    first, last = flow.unit_bounds(livemode=context.livemode)
+    if query.ledger is not None:
+        first = last = operator_unit(query.ledger, livemode=context.livemode)
+    after, newest_first = None, True
+    for param in ("starting_after", "ending_before"):
+        if (text := getattr(page, param)) is not None:
+            [found] = flow.find_accounts(context.parts, [number(text)], livemode=context.livemode)
+            after, newest_first = _known(found, text, param)["timestamp"], param != "ending_before"
+            break
+    earliest, latest = _span(page)
+    filters = store.AccountQuery(
+        unit_min=first,
+        unit_max=last,
+        code=query.code,
+        user_data=query.user_data,
+        timestamp_min=earliest,
+        timestamp_max=latest,
+    )
+    with context.database.begin() as connection:
+        rows = store.find_accounts(
+            connection, filters, after=after, limit=page.limit + 1, newest_first=newest_first
+        )
+    data = [flow.public_projected_account(row, livemode=context.livemode) for row in rows]
+    return _listing(data, page.limit, newest_first=newest_first)
+
+
+@resource.get(
     "/v1/ledger/transfers",
     returns=Page[LedgerTransferShape],
     operation="list_ledger_transfers",
@@ -108,6 +160,7 @@ def list_transfers(context: Context, query: LedgerTransferListParameters) -> Lis
     if query.ledger is not None:
         first = last = operator_unit(query.ledger, livemode=context.livemode)
     cursor, newest_first = _cursor(context, page)
+    earliest, latest = _span(page)
     filters = store.TransferQuery(
         account_id=account_id,
         unit_min=first,
@@ -115,12 +168,8 @@ def list_transfers(context: Context, query: LedgerTransferListParameters) -> Lis
         code=query.code,
         user_data=query.user_data,
         status=query.status,
-        timestamp_min=None
-        if page.created_gte is None
-        else int(page.created_gte.timestamp()) * SECOND,
-        timestamp_max=None
-        if page.created_lt is None
-        else int(page.created_lt.timestamp()) * SECOND - 1,
+        timestamp_min=earliest,
+        timestamp_max=latest,
     )
     with context.database.begin() as connection:
         rows = store.find_transfers(
@@ -150,12 +199,9 @@ def list_entries(
     """
     _, account_id = _account(context, ledger_account)
     page = query.page()
-    earliest, latest = store.ALWAYS
-    if page.created_gte is not None:
-        earliest = int(page.created_gte.timestamp()) * SECOND
-    if page.created_lt is not None:
-        latest = int(page.created_lt.timestamp()) * SECOND - 1
-    span = (earliest, latest)
+    earliest, latest = _span(page)
+    first, last = store.ALWAYS
+    span = (first if earliest is None else earliest, last if latest is None else latest)
     cursor, newest_first = _cursor(context, page)
     with context.database.begin() as connection:
         if query.order_by == "timestamp":
@@ -242,13 +288,24 @@ def _cursor(context: Context, page: PageRequest) -> tuple[Transfer | None, bool]
             continue
         ids = [number(text)]
         [found] = flow.stored_transfers(context.parts, ids, livemode=context.livemode)
-        if found is None:
-            raise CursorMissing(
-                f"No such object in this list: {text!r}. Use an id that the list returned.",
-                param=param,
-            )
-        return found, param == "starting_after"
+        return _known(found, text, param), param == "starting_after"
     return None, True
+
+
+def _known(found: T | None, text: str, param: str) -> T:
+    if found is None:
+        raise CursorMissing(
+            f"No such object in this list: {text!r}. Use an id that the list returned.",
+            param=param,
+        )
+    return found
+
+
+def _span(page: PageRequest) -> tuple[int | None, int | None]:
+    """The first and the last nanosecond that a page's ``created`` asks for."""
+    first = None if page.created_gte is None else int(page.created_gte.timestamp()) * SECOND
+    last = None if page.created_lt is None else int(page.created_lt.timestamp()) * SECOND - 1
+    return first, last
 
 
 def _listing(data: list[Document], limit: int, *, newest_first: bool) -> Listing:

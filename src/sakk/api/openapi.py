@@ -9,12 +9,12 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from sakk import __version__
 from sakk.api.body import CSV, FORM, JSON, PARTS
 from sakk.api.claim import PATH as CLAIM_PATH
-from sakk.api.ledger_body import RECORDS, RESULTS
+from sakk.api.ledger_body import IDS, RECORDS, RESULTS
 from sakk.api.parameters import Parameters
 from sakk.api.route import Route, scopes
 from sakk.api.shapes import Error
 from sakk.core.idempotency import KEY_LENGTH_MAX
-from sakk.ledger.record import RECORD_SIZE
+from sakk.ledger.record import ID_SIZE, RECORD_SIZE
 
 REF = "#/components/schemas/{model}"
 Schema = dict[str, Any]
@@ -183,6 +183,8 @@ def _operation(
         if route.batch is not None:
             batch = references[route.batch, "validation"]
             _post_many(operation, references[route.parameters, "validation"], batch)
+        if route.in_binary is not None:
+            _look_up(operation, route.in_binary.media_type)
     else:
         parameters.extend(_query_parameters(route.parameters, components))
     return operation
@@ -226,6 +228,13 @@ def _post_many(operation: dict[str, Any], single: Schema, batch: Schema) -> None
     }
     content = operation["responses"]["200"]["content"]
     content[RESULTS] = {"schema": {"type": "string", "format": "binary"}}
+
+
+def _look_up(operation: dict[str, Any], media_type: str) -> None:
+    """A look-up also takes ids as bytes, and answers in kind."""
+    binary = {"type": "string", "format": "binary"}
+    operation["requestBody"]["content"][IDS] = {"schema": binary | {"minLength": ID_SIZE}}
+    operation["responses"]["200"]["content"][media_type] = {"schema": binary}
 
 
 def _query_parameters(

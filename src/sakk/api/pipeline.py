@@ -14,8 +14,9 @@ from sakk.api.catalogue import CatalogueCache
 from sakk.api.context import Caller, Context, Document, Listing, ShownOnce
 from sakk.api.dependencies import Dependencies
 from sakk.api.expand import check, expand
+from sakk.api.ledger_body import IDS
 from sakk.api.limit import Limits
-from sakk.api.parameters import Parameters, validate
+from sakk.api.parameters import NoParameters, Parameters, validate
 from sakk.api.route import Kind, Route
 from sakk.core.api_key import KeyKind, allows
 from sakk.core.errors import ParameterInvalid, ParameterUnknown, PermissionDenied
@@ -85,6 +86,9 @@ class Pipeline:
                     return self._query(route, request, prepared)
                 case Kind.inquiry:
                     context = self._context(request, prepared, Attempt(new_seed()))
+                    if route.in_binary is not None and _is_binary(request):
+                        found = route.in_binary.answer(context, request.body)
+                        return Answer(200, found, media_type=route.in_binary.media_type)
                     return self._handled(route, request, prepared, context)
                 case Kind.command | Kind.two_steps:
                     return self._command(route, request, prepared)
@@ -115,6 +119,8 @@ class Pipeline:
         self.limits.count_request(caller.key.id)
         check_permitted(route, caller)
         _check_path(request.path_parameters)
+        if route.in_binary is not None and _is_binary(request):
+            return Prepared(caller=caller, parameters=NoParameters(), tree={}, now=now)
         tree, typed = _tree(route, request)
         parameters = validate(route.parameters, tree, strict=typed)
         if parameters.expand:
@@ -221,6 +227,11 @@ def _check_path(parameters: Mapping[str, str]) -> None:
     for name, value in parameters.items():
         if len(value) > PATH_PARAMETER_LENGTH_MAX or not value.isprintable():
             raise ParameterInvalid("That is not an id.", param=name)
+
+
+def _is_binary(request: Request) -> bool:
+    # A query is refused on the way of all bodies.
+    return not request.query and request.headers.get("content-type") == IDS
 
 
 def _tree(route: Route, request: Request) -> tuple[Tree, bool]:

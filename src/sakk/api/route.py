@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 from pydantic import BaseModel
 
@@ -49,6 +49,13 @@ class Kind(StrEnum):
 WRITING = frozenset({Kind.command, Kind.two_steps, Kind.posting})
 
 
+class InBinary(NamedTuple):
+    """How a look-up answers a body of 16-byte ids (``IDS`` of ``sakk.api.ledger_body``)."""
+
+    answer: Callable[[Context, bytes], bytes]
+    media_type: str
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One endpoint."""
@@ -74,6 +81,8 @@ class Route:
     body_bytes_max: int | None = None
     # The body may be a file, plain or in a form of several parts: the parameter ``file``.
     takes_file: bool = False
+    # A look-up that also takes ids as bytes, and answers in kind.
+    in_binary: "InBinary | None" = None
 
     @property
     def scope(self) -> str:
@@ -137,6 +146,7 @@ class Resource:
         operator_only: bool = False,
         body_bytes_max: int | None = None,
         takes_file: bool = False,
+        in_binary: InBinary | None = None,
     ) -> Callable[[H], H]:
         """An inquiry whose parameters are too many for a query string: it changes nothing."""
         return self._register(
@@ -148,6 +158,7 @@ class Resource:
             operator_only,
             body_bytes_max=body_bytes_max,
             takes_file=takes_file,
+            in_binary=in_binary,
         )
 
     def posting(
@@ -203,6 +214,7 @@ class Resource:
         *,
         body_bytes_max: int | None = None,
         takes_file: bool = False,
+        in_binary: InBinary | None = None,
     ) -> Callable[[H], H]:
         def register(handler: H) -> H:
             parameters, takes_parameters = _parameters(handler, method, path)
@@ -225,6 +237,7 @@ class Resource:
                     expands=self._expands,
                     body_bytes_max=body_bytes_max,
                     takes_file=takes_file,
+                    in_binary=in_binary,
                 )
             )
             return handler

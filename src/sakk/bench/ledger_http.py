@@ -27,6 +27,10 @@ RECORDS = "application/vnd.sakk.ledger-records"
 TRANSFERS, LOOKUP = "/v1/ledger/transfers", "/v1/ledger/accounts/lookup"
 RESULT_SIZE = 9
 CATCH_UP_SECONDS_MAX = 120.0
+# PostgreSQL is at rest when it uses less than this share of a core.
+REST_SHARE_MAX = 0.1
+REST_LOOK_SECONDS = 0.4
+REST_SECONDS_MAX = 8.0
 
 Say = Callable[[str], None]
 
@@ -93,8 +97,8 @@ def doors(stack: Stack) -> tuple[Door, Door]:
 def run(stack: Stack, *, repeats: int = 5, say: Say = lambda _: None) -> list[dict[str, Any]]:
     """Both doors' figures in one go, verified; lines of ``sakk bench``'s results.
 
-    Each load begins when the rows of the one before it are written, so that none is slowed by
-    another's.
+    Each load begins when the rows of the one before it are written and PostgreSQL is at rest, so
+    that none is slowed by another's.
     """
     target = open_accounts(stack, ACCOUNTS)
     loads: list[Load] = []
@@ -111,9 +115,9 @@ def _loads(target: Target, door: Door) -> Iterator[Load]:
     plan: tuple[tuple[str, int, Callable[[], Flood]], ...] = (
         ("noop", 1, lambda: no_op(target, door, requests=8_000, connections=64)),
         ("single", 1, lambda: singles(target, door, requests=10_000, connections=64)),
-        ("json_100", 100, lambda: json_batches(target, door, 100, requests=600, connections=8)),
-        ("json_1000", 1_000, lambda: json_batches(target, door, 1_000, requests=150)),
-        ("binary_1000", 1_000, lambda: record_batches(target, door, 1_000, requests=300)),
+        ("json_100", 100, lambda: json_batches(target, door, 100, requests=400, connections=8)),
+        ("json_1000", 1_000, lambda: json_batches(target, door, 1_000, requests=100)),
+        ("binary_1000", 1_000, lambda: record_batches(target, door, 1_000, requests=200)),
     )
     for name, batch, flooded in plan:
         before = target.stack.cpu_seconds()
@@ -121,6 +125,7 @@ def _loads(target: Target, door: Door) -> Iterator[Load]:
         cpu = spent(before, target.stack.cpu_seconds())
         behind = lag(target.stack.description["database_url"]).events
         yield Load(door, name, batch, flood, cpu, await_projection(target), behind)
+        await_rest(target)
 
 
 def _results(door: Door, loads: list[Load]) -> list[dict[str, Any]]:
@@ -276,6 +281,17 @@ def await_projection(target: Target) -> float:
     began = time.monotonic()
     wait_projected(target.stack.description["database_url"], seconds_max=CATCH_UP_SECONDS_MAX)
     return time.monotonic() - began
+
+
+def await_rest(target: Target) -> None:
+    """Wait until PostgreSQL has cleaned up behind many rows (vacuum, checkpoint), or for a time."""
+    deadline = time.monotonic() + REST_SECONDS_MAX
+    used = target.stack.cpu_seconds().get("postgres", 0.0)
+    while time.monotonic() < deadline:
+        time.sleep(REST_LOOK_SECONDS)
+        before, used = used, target.stack.cpu_seconds().get("postgres", 0.0)
+        if used - before < REST_LOOK_SECONDS * REST_SHARE_MAX:
+            return
 
 
 def new_id() -> bytes:

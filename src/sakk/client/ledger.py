@@ -8,7 +8,7 @@ since 1970.
 import json
 import struct
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack, get_args
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from sakk.client.page import Page
 
 BATCH_MAX = 8_192
 RECORDS = "application/vnd.sakk.ledger-records"
+IDS = "application/vnd.sakk.ledger-ids"
 JSON = "application/json"
 AMOUNT_MAX = (1 << 128) - 1
 
@@ -46,6 +47,8 @@ TransferFlag = Literal[
 # The layouts, bits and numbers of the reference's page on ledger records.
 _TRANSFER = struct.Struct("<16s16s16s16s16s16sQQQIHH")
 _ACCOUNT = struct.Struct("<16s64x16sQ8xHH12x")
+_ACCOUNT_FOUND = struct.Struct("<16s16s16s16s16s16sQQHH12x")
+_NEVER_SEEN = 255
 _FLAG_BITS = {
     "linked": 1,
     "debits_must_not_exceed_credits": 2,
@@ -312,17 +315,57 @@ class Ledger(Endpoint[LedgerTransfer]):
         """What became of a transfer's id; raises `ResourceMissingError` if it was never seen."""
         return self._get(LedgerResult, self._path("transfers", str(id), "result"))
 
-    def look_up_accounts(self, ids: Sequence[Id]) -> list[LedgerAccount | None]:
-        """Up to 8,192 accounts, in the order of the ids; None where there is none."""
+    def look_up_accounts(
+        self, ids: Sequence[Id], *, as_records: bool = False
+    ) -> list[LedgerAccount | None]:
+        """Up to 8,192 accounts, in the order of the ids; None where there is none.
+
+        ``as_records`` finds those of your own alone.
+        """
+        if as_records:
+            found = _split(self._ask("accounts/lookup", ids), _ACCOUNT_FOUND.size)
+            livemode = self._transport.livemode
+            return [_read_account(each, livemode) if any(each) else None for each in found]
         return self._look_up(_Accounts, ids, "accounts", "lookup").data
 
-    def look_up_transfers(self, ids: Sequence[Id]) -> list[LedgerTransfer | None]:
-        """Up to 8,192 transfers, in the order of the ids; None where there is none."""
+    def look_up_transfers(
+        self, ids: Sequence[Id], *, as_records: bool = False
+    ) -> list[LedgerTransfer | None]:
+        """Up to 8,192 transfers, in the order of the ids; None where there is none.
+
+        ``as_records`` finds those of your own alone.
+        """
+        if as_records:
+            found = _split(self._ask("transfers/lookup", ids), _TRANSFER.size)
+            livemode = self._transport.livemode
+            return [_read_transfer(each, livemode) if any(each) else None for each in found]
         return self._look_up(_Transfers, ids, "transfers", "lookup").data
 
-    def look_up_results(self, ids: Sequence[Id]) -> list[LedgerResult | None]:
+    def look_up_results(
+        self, ids: Sequence[Id], *, as_records: bool = False
+    ) -> list[LedgerResult | None]:
         """What became of up to 8,192 transfers' ids; None for one that was never seen."""
+        if as_records:
+            answer = self._ask("transfers/results", ids)
+            results = _read_results(answer, TRANSFER_STATUSES)
+            seen = answer[8 * len(results) :]
+            return [
+                None if number == _NEVER_SEEN else result
+                for number, result in zip(seen, results, strict=True)
+            ]
         return self._look_up(_Results, ids, "transfers", "results").results
+
+    def list_accounts(
+        self,
+        *,
+        code: int | None = None,
+        ledger: int | None = None,
+        user_data: Id | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[LedgerAccount]:
+        """Your ledgers' accounts, newest first, with totals that trail by a moment."""
+        query = {"code": code, "ledger": ledger, "user_data": _text(user_data), **options}
+        return self._list(self._path("accounts"), LedgerAccount, query)
 
     def list_transfers(
         self,
@@ -377,6 +420,9 @@ class Ledger(Endpoint[LedgerTransfer]):
             "POST", join(self.root, noun), content=body, media_type=media_type
         )
 
+    def _ask(self, path: str, ids: Sequence[Id]) -> bytes:
+        return self._send(path, IDS, b"".join([_bytes(each) for each in ids]))
+
     def _look_up(self, kind: type[V], ids: Sequence[Id], *parts: str) -> V:
         return self._post(kind, self._path(*parts), {"ids": [str(each) for each in ids]}, None)
 
@@ -430,6 +476,64 @@ def _read_results(body: bytes, statuses: Sequence[str]) -> list[LedgerResult]:
         LedgerResult(status=name, timestamp=timestamp, transient=name in TRANSIENT_STATUSES)
         for name, timestamp in zip(names, timestamps, strict=True)
     ]
+
+
+def _split(body: bytes, size: int) -> list[bytes]:
+    if len(body) % size:
+        raise ApiError("The server's answer cannot be read: it is no whole number of records.")
+    return [body[start : start + size] for start in range(0, len(body), size)]
+
+
+def _read_account(record: bytes, livemode: bool) -> LedgerAccount:
+    identifier, *totals, user_data, ledger, timestamp, code, flags = _ACCOUNT_FOUND.unpack(record)
+    names: Sequence[str] = get_args(AccountFlag)
+    pending, posted, credits_pending, credits_posted = (
+        int.from_bytes(total, "little") for total in totals
+    )
+    return LedgerAccount(
+        id=str(UUID(bytes=identifier)),
+        object="ledger.account",
+        created=timestamp // 1_000_000_000,
+        livemode=livemode,
+        code=code,
+        credits_pending=credits_pending,
+        credits_posted=credits_posted,
+        debits_pending=pending,
+        debits_posted=posted,
+        timestamp=timestamp,
+        flags=[name for name in names if _FLAG_BITS[name] & flags],
+        ledger=ledger,
+        user_data=_shown(user_data),
+    )
+
+
+def _read_transfer(record: bytes, livemode: bool) -> LedgerTransfer:
+    (
+        identifier, debit, credit, amount, pending_id, user_data, ledger, effective_at, timestamp,
+        timeout_seconds, code, flags,
+    ) = _TRANSFER.unpack(record)  # fmt: skip
+    names: Sequence[str] = get_args(TransferFlag)
+    return LedgerTransfer(
+        id=str(UUID(bytes=identifier)),
+        object="ledger.transfer",
+        created=timestamp // 1_000_000_000,
+        livemode=livemode,
+        amount=int.from_bytes(amount, "little"),
+        code=code,
+        credit_account_id=str(UUID(bytes=credit)),
+        debit_account_id=str(UUID(bytes=debit)),
+        effective_at=effective_at or timestamp,
+        timestamp=timestamp,
+        flags=[name for name in names if _FLAG_BITS[name] & flags],
+        ledger=ledger,
+        pending_id=_shown(pending_id),
+        timeout_seconds=timeout_seconds,
+        user_data=_shown(user_data),
+    )
+
+
+def _shown(identifier: bytes) -> str | None:
+    return str(UUID(bytes=identifier)) if any(identifier) else None
 
 
 def _bits(flags: Sequence[str]) -> int:

@@ -83,6 +83,8 @@ class Transport:
         self.base_url = base_url.rstrip("/")
         self.account = account
         self._api_key = api_key
+        # A key says its mode.
+        self.livemode = "_live_" in api_key[:8]
         self._retry = retry or RetryPolicy()
         # Redirects are not followed: the key is for the host that it was given for.
         self._http = httpx2.Client(timeout=timeout_seconds, follow_redirects=False)

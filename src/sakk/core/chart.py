@@ -34,6 +34,7 @@ class AccountCode(IntEnum):
     fee_network = 41
     equity_operator = 50
     loss = 51
+    fx = 60
 
 
 class TransferCode(IntEnum):
@@ -157,6 +158,16 @@ def fee_revenue(unit: str) -> LedgerAccount:
 def fee_network(unit: str) -> LedgerAccount:
     """What the networks took for our transactions: the operator's expense."""
     return LedgerAccount("fee:network", unit, AccountCode.fee_network)
+
+
+def fx(one: str, other: str, unit: str) -> LedgerAccount:
+    """What exchanges between two currencies took in of one and gave out of the other.
+
+    One pair of accounts for both directions, whichever currency is named first; the pair's balances
+    are the position that the operator holds.
+    """
+    pair = "-".join(sorted((one, other)))
+    return LedgerAccount(f"fx:{pair}", unit, AccountCode.fx)
 
 
 def equity_operator(unit: str) -> LedgerAccount:

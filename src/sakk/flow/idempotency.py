@@ -57,6 +57,8 @@ class Answer:
     stored_body: bytes | None = None
     replay_of: str | None = None
     retry_after_seconds: int | None = None
+    # What is not JSON is never stored.
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,13 @@ from sakk.core.ledger import (
 )
 from sakk.flow.context import Parts
 from sakk.ledger.types import Account, AccountFlags, Transfer, TransferFlags, TransferResult
-from sakk.store.ledger import AccountName, Entry, LedgerTransfer, account_names
+from sakk.store.ledger import (
+    AccountName,
+    Entry,
+    LedgerAccount,
+    LedgerTransfer,
+    account_names,
+)
 from sakk.store.network import list_networks
 
 Document = dict[str, Any]
@@ -179,6 +185,23 @@ def public_projected(row: LedgerTransfer, *, livemode: bool) -> Document:
         timestamp=row.timestamp_ns,
     )
     return public_transfer(transfer, livemode=livemode)
+
+
+def public_projected_account(row: LedgerAccount, *, livemode: bool) -> Document:
+    """The object ``ledger.account`` of the caller's own from the projection's row."""
+    account = Account(
+        id=row.id.int,
+        unit=row.unit,
+        code=row.code,
+        flags=AccountFlags(row.flags),
+        user_data=row.user_data.int,
+        debits_pending=row.debits_pending,
+        debits_posted=row.debits_posted,
+        credits_pending=row.credits_pending,
+        credits_posted=row.credits_posted,
+        timestamp=row.timestamp_ns,
+    )
+    return public_account(account, None, livemode=livemode)
 
 
 def public_entry(entry: Entry, *, livemode: bool) -> Document:

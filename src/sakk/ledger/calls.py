@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sakk.core.errors import ParameterInvalid
 from sakk.ledger.group import Kind
@@ -135,6 +135,11 @@ class OpenLedger:
             else TransferResult(CreateTransferStatus(status), timestamp)
             for status, timestamp in zip(statuses, timestamps, strict=True)
         ]
+
+    def lookup_encoded(
+        self, what: Literal["accounts", "transfers", "results"], ids: bytes
+    ) -> bytes:
+        return self._call(Op[f"lookup_{what}"], ids)
 
     def close(self) -> None:
         self.calls.close()

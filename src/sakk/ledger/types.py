@@ -11,7 +11,7 @@ Errors raised (never returned): ``ParameterInvalid`` for a value that does not f
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sakk.core.errors import SakkError
 
@@ -355,6 +355,12 @@ class Ledger(Protocol):
 
     def lookup_results(self, ids: Sequence[int]) -> list[TransferResult | None]:
         """The first outcome of each transfer id, refusals too; None for an id never seen."""
+        ...
+
+    def lookup_encoded(
+        self, what: Literal["accounts", "transfers", "results"], ids: bytes
+    ) -> bytes:
+        """The same by 16-byte ids, as records or results; see ``sakk.ledger.calls``."""
         ...
 
     def close(self) -> None:

@@ -45,6 +45,9 @@ class Noun(NamedTuple):
     read_json: Callable[[bytes, bool], tuple[bytes, bool] | None]
     place: Places
     write: Write
+    # A caller's ids in their mode's place, and the other way round what was found under them.
+    place_ids: Callable[[bytes, bool], bytes]
+    show: Callable[[bytes], bytes]
 
 
 def placed(noun: Noun, records: bytes, *, livemode: bool) -> bytes:
@@ -85,6 +88,28 @@ def place_in_python(noun: str, records: bytes, test: bool) -> tuple[bytes | None
         parts[UNIT_OFFSET : UNIT_OFFSET + 8] = unit.to_bytes(8, "little")
         out.append(bytes(parts))
     return b"".join(out), 0, 0
+
+
+def place_ids_in_python(ids: bytes, test: bool) -> bytes:
+    """The same as ``place_ids`` of the compiled module."""
+    return b"".join(
+        encode_id(stored_id(identifier, livemode=not test) if is_uuid(identifier) else 0)
+        for identifier in (decode_id(each) for each in split(ids, ID_SIZE))
+    )
+
+
+def show_in_python(noun: str, records: bytes) -> bytes:
+    """The same as ``show_…`` of the compiled module."""
+    out = []
+    for record in split(records):
+        parts = bytearray(record)
+        for offset in (0, *_OPTIONAL[noun]):
+            identifier = decode_id(record[offset : offset + ID_SIZE])
+            parts[offset : offset + ID_SIZE] = encode_id(shown_id(identifier))
+        unit = int.from_bytes(record[UNIT_OFFSET : UNIT_OFFSET + 8], "little") & LEDGER_MAX
+        parts[UNIT_OFFSET : UNIT_OFFSET + 8] = unit.to_bytes(8, "little")
+        out.append(bytes(parts))
+    return b"".join(out)
 
 
 class PythonResultWriter:
@@ -131,18 +156,22 @@ def in_python(name: str) -> Noun:
         lambda body, test: None,
         lambda records, test: place_in_python(name, records, test),
         PythonResultWriter(*around_timestamps(status)),
+        place_ids_in_python,
+        lambda records: show_in_python(name, records),
     )
 
 
 def compiled(name: str) -> Noun:
     """A noun in compiled code; ImportError where it is not built."""
-    from sakk.ledger.compiled import wire
+    from sakk.ledger.compiled import answer, wire
 
     status = CreateAccountStatus if name == "accounts" else CreateTransferStatus
-    write = wire.ResultWriter(*around_timestamps(status))
+    write = answer.ResultWriter(*around_timestamps(status))
     if name == "accounts":
-        return Noun(name, status, wire.accounts_from_json, wire.place_accounts, write)
-    return Noun(name, status, wire.transfers_from_json, wire.place_transfers, write)
+        read, place, show = wire.accounts_from_json, wire.place_accounts, answer.show_accounts
+    else:
+        read, place, show = wire.transfers_from_json, wire.place_transfers, answer.show_transfers
+    return Noun(name, status, read, place, write, wire.place_ids, show)
 
 
 def _built(name: str) -> Noun:

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 DOOR_RETRY_SECONDS = 2.0
 # The writer and the event loop take turns: by Python's default either would wait five milliseconds
 # for the other.
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0001
 
 
 def run_ledger(settings: Settings, stop: threading.Event) -> None:

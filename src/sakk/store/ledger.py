@@ -77,8 +77,10 @@ ledger_accounts = Table(
     Column("debits_posted", Units, nullable=False),
     Column("credits_pending", Units, nullable=False),
     Column("credits_posted", Units, nullable=False),
-    Index("ix_ledger_accounts_code", "code"),
-    Index("ix_ledger_accounts_user_data", "user_data"),
+    Index("ix_ledger_accounts_timestamp", "timestamp_ns"),
+    Index("ix_ledger_accounts_unit", "unit", "timestamp_ns"),
+    Index("ix_ledger_accounts_code", "code", "timestamp_ns"),
+    Index("ix_ledger_accounts_user_data", "user_data", "timestamp_ns"),
 )
 # Totals change with every page: room on each page of the table keeps the indexes out of it.
 _after_create(ledger_accounts, "ALTER TABLE ledger_accounts SET (fillfactor = 50)")
@@ -104,6 +106,7 @@ ledger_transfers = Table(
     # that was posted is posted too: its post has the entries.
     Column("status", Text, nullable=False),
     PrimaryKeyConstraint("shard", "timestamp_ns"),
+    Index("ix_ledger_transfers_unit", "unit", "timestamp_ns"),
     Index("ix_ledger_transfers_code", "code", "timestamp_ns"),
     Index(
         "ix_ledger_transfers_user_data",
@@ -236,18 +239,40 @@ class LedgerTransfer:
 
 
 @dataclass(frozen=True, slots=True)
-class TransferQuery:
-    """Which transfers: all that is given must hold. Units and times are first and last, both
+class LedgerAccount:
+    """An account as its rows show it."""
+
+    id: UUID
+    unit: int
+    code: int
+    flags: int
+    user_data: UUID
+    timestamp_ns: int
+    debits_pending: int
+    debits_posted: int
+    credits_pending: int
+    credits_posted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountQuery:
+    """Which accounts: all that is given must hold. Units and times are first and last, both
     included; times are the ledger's (ns)."""
 
-    account_id: int | None = None
     unit_min: int | None = None
     unit_max: int | None = None
     code: int | None = None
     user_data: int | None = None
-    status: str | None = None
     timestamp_min: int | None = None
     timestamp_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferQuery(AccountQuery):
+    """Which transfers, in the same way."""
+
+    account_id: int | None = None
+    status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,6 +442,36 @@ def totals_at(connection: Connection, account_id: int, *, timestamp_ns: int) -> 
     return None if row is None else Totals(*(int(total) for total in row))
 
 
+def find_accounts(
+    connection: Connection,
+    query: AccountQuery,
+    *,
+    shard: int = 0,
+    after: int | None = None,
+    limit: int = 100,
+    newest_first: bool = True,
+) -> list[LedgerAccount]:
+    """Accounts by the ledger's time of their opening; pages are those of ``find_transfers``."""
+    conditions, parameters = _common(query, shard)
+    if query.user_data is not None:
+        conditions.append("t.user_data = %(user_data)s")
+    if after is not None:
+        conditions.append(f"t.timestamp_ns {'<' if newest_first else '>'} %(after)s")
+        parameters["after"] = after
+    parameters["limit"] = min(limit, ROWS_LIMIT_MAX)
+    columns = ", ".join(f"t.{name}" for name in LedgerAccount.__slots__)
+    found = run(
+        connection,
+        f"SELECT {columns} FROM ledger_accounts t WHERE {' AND '.join(conditions)}"  # noqa: S608
+        f" ORDER BY t.timestamp_ns {'DESC' if newest_first else 'ASC'} LIMIT %(limit)s",
+        parameters,
+    )
+    return [
+        LedgerAccount(identifier, int(unit), *fields, *map(int, totals))
+        for identifier, unit, *fields, totals in ((*row[:6], row[6:]) for row in map(tuple, found))
+    ]
+
+
 def find_transfers(
     connection: Connection,
     query: TransferQuery,
@@ -465,24 +520,36 @@ def find_transfers(
 _AMOUNT, _UNIT = (LedgerTransfer.__slots__.index(name) for name in ("amount", "unit"))
 
 
-def _conditions(query: TransferQuery, shard: int) -> tuple[list[str], dict[str, Any]]:
+def _common(query: AccountQuery, shard: int) -> tuple[list[str], dict[str, Any]]:
+    """What transfers and accounts are both asked by."""
     conditions, parameters = ["t.shard = %(shard)s"], dict[str, Any](shard=shard)
     for name, value, condition in (
         ("unit_min", query.unit_min, "t.unit >= %(unit_min)s"),
         ("unit_max", query.unit_max, "t.unit <= %(unit_max)s"),
         ("code", query.code, "t.code = %(code)s"),
-        ("status", query.status, "t.status = %(status)s"),
         ("timestamp_min", query.timestamp_min, "t.timestamp_ns >= %(timestamp_min)s"),
         ("timestamp_max", query.timestamp_max, "t.timestamp_ns <= %(timestamp_max)s"),
     ):
         if value is not None:
             conditions.append(condition)
             parameters[name] = value
-    if query.status is not None and query.status != "posted":
-        conditions.append("t.status <> 'posted'")
+    if query.unit_min is not None and query.unit_min == query.unit_max:
+        # One unit: its index has it in the order of time, which two bounds would not say.
+        conditions.append("t.unit = %(unit_min)s")
+    if query.user_data is not None:
+        parameters["user_data"] = UUID(int=query.user_data)
+    return conditions, parameters
+
+
+def _conditions(query: TransferQuery, shard: int) -> tuple[list[str], dict[str, Any]]:
+    conditions, parameters = _common(query, shard)
+    if query.status is not None:
+        conditions.append("t.status = %(status)s")
+        parameters["status"] = query.status
+        if query.status != "posted":
+            conditions.append("t.status <> 'posted'")
     if query.user_data is not None:
         conditions.append("t.user_data = %(user_data)s")
-        parameters["user_data"] = UUID(int=query.user_data)
         if query.user_data:
             conditions.append(f"t.user_data <> {NO_USER_DATA}")
     return conditions, parameters

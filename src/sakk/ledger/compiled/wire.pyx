@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The short way of bodies: JSON to records, records to records with their place, results to JSON.
+"""The short way of bodies: JSON to records, and records to records with their place.
 
 ``…_from_json`` knows one spelling of everything and answers None to whatever else: the long way in
 Python (``sakk.api.ledger_body``) then reads the body again, and finds it right or words the error.
@@ -62,7 +62,6 @@ cdef enum AccountFlag:
     HISTORY = 8
     FROZEN = 32
 
-cdef const char *DIGITS = b"0123456789abcdef"
 cdef uint8_t HEX[256]
 memset(HEX, 255, 256)
 cdef int _digit
@@ -479,108 +478,14 @@ def place_accounts(bytes records not None, bint test):
     return place(records, True, test)
 
 
-cdef inline int write_number(uint64_t number, char *out) noexcept nogil:
-    cdef char digits[20]
-    cdef int length = 0, index
-    while True:
-        digits[length] = <char>(48 + number % 10)
-        length += 1
-        number //= 10
-        if number == 0:
-            break
-    for index in range(length):
-        out[index] = digits[length - 1 - index]
-    return length
-
-
-cdef class ResultWriter:
-    """Results as a JSON array. ``befores`` and ``afters``: what stands around each timestamp, by
-    status."""
-
-    cdef list _befores, _afters
-    cdef Py_ssize_t _longest
-
-    def __init__(self, befores: list[bytes], afters: list[bytes]) -> None:
-        if len(befores) != len(afters) or len(befores) > 256:
-            raise ValueError("each status has a before and an after")
-        self._befores = befores
-        self._afters = afters
-        self._longest = max(len(a) + len(b) for a, b in zip(befores, afters)) + 21
-
-    def one(self, bytes record not None, bytes results not None, bytes middle not None) -> bytes:
-        """One result as the whole of an answer: the record's id as it is shown, ``middle``, and
-        the result's own fields."""
-        cdef uint8_t identifier[16]
-        cdef uint64_t timestamp
-        cdef bytes before, after
-        cdef char *out
-        cdef char *end
-        cdef int index
-        if PyBytes_GET_SIZE(record) < RECORD or PyBytes_GET_SIZE(results) != 9:
-            raise ValueError("one record has one result")
-        index = <uint8_t>PyBytes_AS_STRING(results)[8]
-        if index >= len(self._befores):
-            raise ValueError(f"there is no status {index}")
-        before, after = <bytes>self._befores[index], <bytes>self._afters[index]
-        memcpy(identifier, PyBytes_AS_STRING(record), 16)
-        memcpy(&timestamp, PyBytes_AS_STRING(results), 8)
-        if identifier[8] & VARIANT == UUID | TEST_BIT:
-            identifier[8] &= ~<uint8_t>TEST_BIT
-        out = <char *>malloc(self._longest + PyBytes_GET_SIZE(middle) + 64)
-        if out == NULL:
-            raise MemoryError
-        try:
-            memcpy(out, b'{"id":"', 7)
-            end = out + 7
-            for index in range(16):
-                if index == 4 or index == 6 or index == 8 or index == 10:
-                    end[0] = 45
-                    end += 1
-                end[0] = DIGITS[identifier[index] >> 4]
-                end[1] = DIGITS[identifier[index] & 15]
-                end += 2
-            memcpy(end, PyBytes_AS_STRING(middle), PyBytes_GET_SIZE(middle))
-            end += PyBytes_GET_SIZE(middle)
-            # The result's own opening brace is the answer's.
-            memcpy(end, PyBytes_AS_STRING(before) + 1, PyBytes_GET_SIZE(before) - 1)
-            end += PyBytes_GET_SIZE(before) - 1
-            end += write_number(timestamp, end)
-            memcpy(end, PyBytes_AS_STRING(after), PyBytes_GET_SIZE(after))
-            end += PyBytes_GET_SIZE(after)
-            return PyBytes_FromStringAndSize(out, end - out)
-        finally:
-            free(out)
-
-    def __call__(self, bytes results not None) -> bytes:
-        cdef Py_ssize_t count = PyBytes_GET_SIZE(results) // 9
-        cdef Py_ssize_t index
-        cdef const char *at = PyBytes_AS_STRING(results)
-        cdef const uint8_t *statuses = <const uint8_t *>at + 8 * count
-        cdef char *out = <char *>malloc(count * self._longest + 2)
-        cdef char *end = out
-        cdef bytes part
-        cdef uint64_t timestamp
-        if out == NULL:
-            raise MemoryError
-        try:
-            end[0] = 91
-            end += 1
-            for index in range(count):
-                if index:
-                    end[0] = 44
-                    end += 1
-                if statuses[index] >= len(self._befores):
-                    raise ValueError(f"there is no status {statuses[index]}")
-                part = <bytes>self._befores[statuses[index]]
-                memcpy(end, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-                end += PyBytes_GET_SIZE(part)
-                memcpy(&timestamp, at + 8 * index, 8)
-                end += write_number(timestamp, end)
-                part = <bytes>self._afters[statuses[index]]
-                memcpy(end, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-                end += PyBytes_GET_SIZE(part)
-            end[0] = 93
-            end += 1
-            return PyBytes_FromStringAndSize(out, end - out)
-        finally:
-            free(out)
+def place_ids(bytes ids not None, bint test):
+    """Ids of a caller's own as their mode says; zeros, which nothing has, for any other."""
+    cdef Py_ssize_t count = PyBytes_GET_SIZE(ids) // 16
+    cdef Py_ssize_t index
+    cdef bytes placed = PyBytes_FromStringAndSize(PyBytes_AS_STRING(ids), count * 16)
+    cdef uint8_t *at = <uint8_t *>PyBytes_AS_STRING(placed)
+    for index in range(count):
+        if not place_id(at, False, test):
+            memset(at, 0, 16)
+        at += 16
+    return placed

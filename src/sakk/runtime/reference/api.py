@@ -92,6 +92,8 @@ def _operation(route: Route, operation: Schema, schemas: dict[str, Schema]) -> s
             f"One, or up to {BATCH_MAX:,} in a list under {code(name)}; or "
             "[records](ledger-records.md)."
         )
+    if route.in_binary is not None:
+        notes.append("Also [in binary](ledger-records.md#look-ups).")
     if route.expands:
         notes.append(f"Expands {', '.join(code(name) for name in route.expands)}.")
     blocks = [

@@ -118,6 +118,7 @@ def _accounts() -> list[tuple[LedgerAccount, str]]:
         (chart.payout_in_flight(unit), summary(chart.payout_in_flight)),
         (chart.fee_revenue(unit), summary(chart.fee_revenue)),
         (chart.fee_network("eth"), summary(chart.fee_network)),
+        (chart.fx("usdc", "eur", unit), summary(chart.fx)),
         (chart.equity_operator(ASSET), summary(chart.equity_operator)),
         (chart.loss("transfer_fee", ASSET), summary(chart.loss)),
     ]

@@ -5,9 +5,9 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 
-from sakk.api.ledger_body import BODY_BYTES_MAX, RECORDS, RESULTS
+from sakk.api.ledger_body import BODY_BYTES_MAX, IDS, RECORDS, RESULTS
 from sakk.core.ledger import LEDGER_MAX
-from sakk.ledger.record import ACCOUNT, RECORD_SIZE, TRANSFER
+from sakk.ledger.record import ACCOUNT, NEVER_SEEN, RECORD_SIZE, TRANSFER
 from sakk.ledger.types import (
     BATCH_MAX,
     AccountFlags,
@@ -73,6 +73,15 @@ def records_page() -> str:
                 ["8n", "n", "u8 of each: its status, below"],
             ],
         ),
+        "## Look-ups",
+        f"`POST /v1/ledger/accounts/lookup`, `/v1/ledger/transfers/lookup` and "
+        f"`/v1/ledger/transfers/results` take `{IDS}`: 16 bytes for each id, 1 to {BATCH_MAX:,} of "
+        f"them, with nothing before, between or after. The first two answer `{RECORDS}`, a record "
+        "for each id in the order of the request: zeros where nothing is found; of an account with "
+        "its four totals now, of a transfer as it took effect, both with their `timestamp`. "
+        f"Results answer `{RESULTS}` with status {NEVER_SEEN} and timestamp 0 for an id that was "
+        "never seen. Ids are those of your own in the key's mode; accounts and transfers of the "
+        "chart are looked up in JSON.",
         "## Flags of transfers",
         _flags(TransferFlags),
         "## Flags of accounts",
