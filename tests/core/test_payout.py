@@ -373,3 +373,10 @@ def test_coins_in_suspense_go_back_as_they_came_and_cost_the_merchant_nothing() 
     assert undone_posting(row) == Posting(flies, stands, 7, TransferCode.payout_void)
     # Suspense has no limit: what happened already is taken from where it stood.
     assert owed_posting(row) == Posting(stands, flies, 7, TransferCode.payout)
+
+
+def test_an_approval_of_a_refund_is_not_one_of_a_payout() -> None:
+    row = payout()
+    words = approved_content(replace(row, purpose="refund"))
+    assert b"\nrefund\n" in words
+    assert words != approved_content(row)
