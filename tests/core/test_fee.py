@@ -9,6 +9,7 @@ from sakk.core.fee import (
     Fees,
     FeesAboveCap,
     Reward,
+    in_coins,
     is_enough,
     next_base_fee,
     quote,
@@ -95,6 +96,11 @@ def test_above_the_cap_there_is_no_quote() -> None:
     with pytest.raises(FeesAboveCap, match="11000000000 wei per gas, the cap is 10999999999") as no:
         quote(10 * GWEI, busy(GWEI), Caps(11 * GWEI - 1))
     assert no.value.transient
+
+
+def test_fees_are_told_in_coins() -> None:
+    assert in_coins(2_100_000 * GWEI) == "0.002100000000000000"
+    assert in_coins(0) == "0.000000000000000000"
 
 
 @pytest.mark.parametrize(

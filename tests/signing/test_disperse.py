@@ -127,7 +127,7 @@ def test_every_line_is_explained_and_the_bytes_are_the_call(open_signer: OpenSig
     assert (made.to, made.value) == (DISPERSE.address, 0)
     head, *rest = found.explanation.splitlines()
     assert head.startswith(f"disperse tx_1: 3 payments, {3 * UNITS} units of {USDC} from 0x")
-    assert head.endswith("at most 2000000000000000 wei of fees")
+    assert "at most 0.002000000000000000 of the native coin in fees" in head
     assert rest == [
         f"payout po_0: {UNITS} units to {payee(0)}",
         f"payout po_1: {UNITS} units to {payee(1)}",

@@ -57,7 +57,8 @@ def test_a_payout_is_decoded_and_explained(check: Decode, make_request: MakeRequ
     assert decoded.fee_max == 100_000 * 2 * 10**9
     assert decoded.explanation == (
         f"payout po_1: 25000000 units of {USDC} from {decoded.source} to {PAYEE},"
-        " nonce 0, at most 200000000000000 wei of fees"
+        " nonce 0, at most 0.000200000000000000 of the native coin in fees"
+        " (2000000000 wei per gas)"
     )
 
 

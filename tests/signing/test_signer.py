@@ -128,6 +128,7 @@ def test_a_later_attempt_may_change_fees_only(
     dearer = make_request(attempt=2, fields={"max_fee_per_gas": 3 * 10**9})
     second = sign(signer, dearer)
     assert second.raw != first.raw
+    assert second.explanation.endswith(f", replaces {first.hash}")
     assert sign(signer, make_request()) == first
     assert refused(signer, make_request(attempt=1)) is Reason.intent_conflict
 

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sakk.core.errors import Unavailable
+from sakk.core.money import format_decimal
 
 GWEI = 10**9
+NATIVE_DECIMALS = 18
 MAX_FEE_CAP_WEI = 500 * GWEI
 PRIORITY_FEE_CAP_WEI = 50 * GWEI
 # go-ethereum's pool takes 0.001 gwei and more.
@@ -131,6 +133,11 @@ def raised(offered: Fees, now: Fees, caps: Caps) -> Fees | None:
         max_priority_fee_per_gas=given,
         base_fee_per_gas=now.base_fee_per_gas,
     )
+
+
+def in_coins(wei: int) -> str:
+    """Wei as an exact decimal of the chain's own coin, which has 18 on every EVM chain."""
+    return format_decimal(wei, NATIVE_DECIMALS)
 
 
 def _bumped(wei: int, thousandths: int) -> int:

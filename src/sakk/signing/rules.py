@@ -16,6 +16,7 @@ from sakk.core import abi, caip, evm
 from sakk.core.authorization import SetCodeTransaction, SignedAuthorization
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX, decode_disperse
+from sakk.core.fee import in_coins
 from sakk.core.transaction import cancel_intent
 from sakk.signing.collection import check_collection, read_unsigned
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
@@ -566,7 +567,10 @@ def _check_cancel(decoded: Decoded, policy: Policy) -> None:
 def _explain(request: SignRequest, transaction: evm.Transaction, source: str) -> str:
     """What is signed, in a line for a person and the log; a dispersal has one more a payment."""
     fee_max = transaction.gas_limit * transaction.max_fee_per_gas
-    costs = f"nonce {transaction.nonce}, at most {fee_max} wei of fees"
+    price = f"{in_coins(fee_max)} of the native coin in fees"
+    costs = (
+        f"nonce {transaction.nonce}, at most {price} ({transaction.max_fee_per_gas} wei per gas)"
+    )
     moved = f"{request.token_amount} units of {request.asset}"
     to = request.destination.lower()
     head = f"{request.purpose} {request.intent_id}:"

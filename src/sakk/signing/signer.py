@@ -338,6 +338,15 @@ class Signer:
                     beyond,
                 )
 
+    def _explained(self, decoded: Decoded) -> str:
+        """The words for what is signed; of a later attempt also what it takes the place of."""
+        intent = decoded.request.intent_id
+        if intent not in self._attempts:
+            return decoded.explanation
+        before = self._read(self._signed[(intent, self._attempts[intent])])
+        head, *rest = decoded.explanation.splitlines()
+        return "\n".join([f"{head}, replaces {before.hash}", *rest])
+
     def _write(self, decoded: Decoded, digest: str, raw: bytes, now: int) -> Signed:
         """Make the signature durable in the log; only then may it leave."""
         request = decoded.request
@@ -355,7 +364,7 @@ class Signer:
             fee_max=str(decoded.fee_max),
             raw=raw.hex(),
             hash=evm.transaction_hash(raw),
-            explanation=decoded.explanation,
+            explanation=self._explained(decoded),
             payments=_paid(decoded),
         )
         failpoint("signer.log.before")
