@@ -19,7 +19,7 @@ from sakk.core.payout import Initiator, Payout
 from sakk.core.payout_batch import Fault, Line, PayoutBatch, Total
 from sakk.core.payout_file import column_of
 from sakk.flow import beneficiary
-from sakk.flow.book import HOLDS_MAX
+from sakk.flow.book import HOLDS_MAX, Outcome
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, payout_event, read_terms, record_holds
 from sakk.flow.stage import wake
@@ -28,6 +28,7 @@ from sakk.store import network
 from sakk.store import payout as payouts
 from sakk.store import payout_batch as store
 from sakk.store.failpoint import failpoint
+from sakk.store.lease import lease_length
 
 EVENTS_MAX = 5_000
 
@@ -251,13 +252,14 @@ def hold_lines(parts: Parts, made: Sequence[Payout]) -> None:
     """
     if parts.ledger_books is None:
         return
+    outcomes: list[Outcome] = []
     for first in range(0, len(made), HOLDS_MAX):
-        group = made[first : first + HOLDS_MAX]
         failpoint("payout_batch.hold.before")
-        outcomes = parts.books.post([hold_set(each) for each in group])
+        outcomes += parts.books.post([hold_set(each) for each in made[first : first + HOLDS_MAX]])
         failpoint("payout_batch.hold.after")
-        with parts.database.begin() as connection:
-            record_holds(connection, list(zip(group, outcomes, strict=True)), now=parts.clock())
+    # All at once: the stages that follow would take the machine from who is still to be answered.
+    with parts.database.begin() as connection:
+        record_holds(connection, list(zip(made, outcomes, strict=True)), now=parts.clock())
 
 
 def batch_event(
@@ -296,7 +298,9 @@ def _insert(
         )
         if same is not None:
             raise PayoutDuplicate(_said_before(same))
-        payouts.insert_many(connection, checked.payouts)
+        # Their holds are this request's to make, as long as a lease lasts: two at it do it twice.
+        until = None if parts.ledger_books is None else now + lease_length()
+        payouts.insert_many(connection, checked.payouts, lease_until=until)
         totals = store.totals(connection, [fresh.id])[fresh.id]
         events.append(
             connection,

@@ -192,10 +192,12 @@ def row_of(record: Any) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}
 
 
-def insert_records(connection: Connection, table: Table, records: Sequence[Any]) -> None:
-    """Insert dataclasses whose fields are the table's columns."""
+def insert_records(
+    connection: Connection, table: Table, records: Sequence[Any], **same: Any
+) -> None:
+    """Insert dataclasses whose fields are the table's columns; ``same`` is what all rows have."""
     if records:
-        rows = [row_of(record) for record in records]
+        rows = [row_of(record) | same for record in records]
         run(connection, _insert(table, tuple(rows[0])), {"rows": as_json(table, rows)})
 
 

@@ -139,9 +139,14 @@ def insert(connection: Connection, payout: Payout) -> bool:
     return first is not None
 
 
-def insert_many(connection: Connection, rows: Sequence[Payout]) -> None:
-    """Record the payouts of a batch that was recorded in this transaction: nobody else has them."""
-    insert_records(connection, payouts, rows)
+def insert_many(
+    connection: Connection, rows: Sequence[Payout], *, lease_until: datetime | None = None
+) -> None:
+    """Record the payouts of a batch that was recorded in this transaction: nobody else has them.
+
+    ``lease_until``: no stage looks at them before, unless what they wait for was done.
+    """
+    insert_records(connection, payouts, rows, lease_until=lease_until)
 
 
 def mark_held(connection: Connection, identifiers: Sequence[str]) -> None:
