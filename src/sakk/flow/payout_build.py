@@ -75,12 +75,10 @@ def payout_build_stage(parts: Parts) -> Stage:
         senders = Senders(parts, treasury)
         lone: list[Payout] = [row for row in rows if not may_go_together(row)]
         for asset, members in _by_asset(rows).items():
-            where = listed[asset].network
-            units = sum(row.token_amount for row in members)
-            sender = senders.choose(where, asset, units=units)
-            group = Group(networks[where], listed[asset], sender, members)
-            lone += _together(parts, group, token=token)
-        _each_alone(parts, lone, senders, token=token)
+            group = Group(networks[listed[asset].network], listed[asset], treasury[0], members)
+            lone += _together(parts, group, senders, token=token)
+        # As it stands now: what a group was to take and did not is not promised to anyone.
+        _each_alone(parts, lone, Senders(parts, treasury), token=token)
         return len(rows)
 
     return Stage("payout.build", run)
@@ -95,13 +93,15 @@ def _by_asset(rows: Sequence[Payout]) -> dict[str, list[Payout]]:
     return found
 
 
-def _together(parts: Parts, group: Group, *, token: str) -> Sequence[Payout]:
+def _together(parts: Parts, group: Group, senders: Senders, *, token: str) -> Sequence[Payout]:
     """Build one transaction for a group; returns those that go alone, now."""
     if not group.is_worth_it or not group.network.enabled:
         return group.rows
     table, rows = payouts.payouts, group.rows
+    units = sum(row.token_amount for row in rows)
     try:
-        return disperse(parts, group, token=token)
+        sender = senders.choose(group.network.network, group.asset.asset, units=units)
+        return disperse(parts, replace(group, sender=sender), token=token)
     except Waits as waiting:
         log.info("build.waits", payouts=len(rows), reason=str(waiting))
         delay, reason = waiting.delay, str(waiting)
