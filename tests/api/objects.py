@@ -3,6 +3,7 @@
 from dataclasses import replace
 from uuid import uuid4
 
+from sakk.core.approval import Approval
 from sakk.core.label import Category
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import PayIn, PayInStatus
@@ -13,6 +14,7 @@ from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.flow.context import Parts
 from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
+from sakk.store.approval import insert as insert_approvals
 from sakk.store.identity import new_id, now
 from sakk.store.network import put_asset, put_currency
 from sakk.store.payin import insert_seen
@@ -84,6 +86,7 @@ def create_objects(api: Api) -> Objects:
     )
     objects["chain_transaction"] = _transaction(api, objects["payout"])
     objects["person"] = _person(api)
+    _approve(api, objects["payout"])
     with api.database.begin() as connection:
         seed_policy(connection)
     objects["policy"] = "active"
@@ -191,6 +194,28 @@ def _first(api: Api, path: str) -> str:
     answer = api.call("GET", path)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["data"][0]["id"])
+
+
+def _approve(api: Api, payout: str) -> None:
+    """A word on a payout: the workers that would let it wait are not part of these tests."""
+    approval = Approval(
+        id=new_id("apr"),
+        account_id=api.world.alice.account,
+        livemode=False,
+        payout=payout,
+        verdict="approve",
+        actor="operator",
+        key="key_1",
+        role="operator",
+        method="key",
+        digest="00" * 32,
+        public_key=None,
+        signature=None,
+        comment=None,
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        insert_approvals(connection, [approval])
 
 
 def _person(api: Api) -> str:
