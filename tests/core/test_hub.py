@@ -1,5 +1,8 @@
 """The hub's calldata and events, against eth-abi as the second source."""
 
+import dataclasses
+from datetime import UTC, datetime
+
 import pytest
 from eth_abi.abi import encode
 
@@ -60,6 +63,25 @@ BODY = GOOD[4:]
 def test_other_bytes_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hub.decode_sweep(data)
+
+
+def test_what_is_shown() -> None:
+    made = hub.Hub(
+        network="eip155:1",
+        address=HUB,
+        delegate="0x" + "de" * 20,
+        treasury="0x" + "11" * 20,
+        wait_seconds=60,
+        age_seconds_max=60,
+        cost_percent_max=5,
+        alone="key",
+        enabled=True,
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    assert (hub.public(made)["object"], hub.public(made)["proposed"]) == ("hub", None)
+    waiting = dataclasses.replace(made, proposed="0x" + "22" * 20)
+    shown = hub.public(waiting, executable_at=9)
+    assert (shown["proposed"], shown["executable_at"]) == ("0x" + "22" * 20, 9)
 
 
 def test_a_treasury_is_proposed_by_its_address() -> None:

@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from sakk.core.fee import GWEI, Fees
-from sakk.core.tank import GAS_EACH, TRANSACTIONS_MIN, Tank, is_low, public
+from sakk.core.tank import (
+    GAS_EACH,
+    SENDER_TRANSACTIONS_MIN,
+    TRANSACTIONS_MIN,
+    Tank,
+    filling,
+    is_low,
+    public,
+)
 
 ENOUGH = TRANSACTIONS_MIN * GAS_EACH * 2 * GWEI
 
@@ -14,6 +22,32 @@ ENOUGH = TRANSACTIONS_MIN * GAS_EACH * 2 * GWEI
 def test_low_follows_the_fees(wei: int, low: bool) -> None:
     assert is_low(wei, Fees(2 * GWEI, 1, GWEI)) is low
     assert is_low(wei, Fees(4 * GWEI, 1, 2 * GWEI))
+
+
+PRICE = Fees(2 * GWEI, 1, GWEI)
+EACH = SENDER_TRANSACTIONS_MIN * GAS_EACH * 2 * GWEI
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({}, None),
+        ({"a": 0}, None),
+        ({"a": EACH, "b": 10 * EACH}, None),
+        ({"a": EACH - 1, "b": 10 * EACH}, ("b", "a", EACH + 1)),
+        ({"a": 10 * EACH, "b": 0}, ("a", "b", 2 * EACH)),
+        # It keeps as much for itself as it gives.
+        ({"a": 4 * EACH, "b": 0}, ("a", "b", 2 * EACH)),
+        ({"a": 4 * EACH - 1, "b": 0}, None),
+        # The poorest first.
+        ({"a": 10 * EACH, "b": 5, "c": 3}, ("a", "c", 2 * EACH - 3)),
+    ],
+)
+def test_an_address_without_gas_is_given_some_by_the_richest(
+    held: dict[str, int], expected: tuple[str, str, int] | None
+) -> None:
+    found = filling(held, PRICE)
+    assert (None if found is None else (found.source, found.destination, found.wei)) == expected
 
 
 def test_what_is_shown() -> None:

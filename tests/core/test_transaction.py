@@ -93,10 +93,15 @@ def test_what_was_never_mined_cost_nothing(cost: int | None) -> None:
 
 
 def test_a_topup_goes_into_the_tank() -> None:
-    row = transaction(purpose="topup", asset=NATIVE, token_amount=5)
+    row = transaction(purpose="topup", asset=NATIVE, token_amount=5, destination_index=3)
     assert topup_postings(row, native_asset=NATIVE) == [
         Posting(debit=TANK, credit=HOT, amount=5, code=TransferCode.topup)
     ]
+
+
+def test_gas_for_another_treasury_address_stays_hot() -> None:
+    row = transaction(purpose="topup", asset=NATIVE, token_amount=5)
+    assert topup_postings(row, native_asset=NATIVE) == []
 
 
 def test_rebroadcasts_grow_rarer_to_a_limit() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 from sqlalchemy import text
+from tests.chain import StartChain
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.hubs import allow_hub, collect_all, deposited, pay_again, use_hub
@@ -18,7 +19,7 @@ from sakk.core.errors import Misconfigured, ParameterInvalid
 from sakk.core.hub import Alone
 from sakk.core.network import CurrencyKind
 from sakk.core.transaction import ChainTransaction
-from sakk.flow.hub import put_hub
+from sakk.flow.hub import LOOK_EVERY, put_hub
 from sakk.signing.policy import load_policy, write_policy
 from sakk.signing.protocol import Branch
 from sakk.store import hub as hubs
@@ -295,6 +296,29 @@ def test_a_reorganisation_of_a_confirmed_collection(world: World) -> None:
     world.check()
 
 
+def test_a_chain_without_delegation_goes_by_top_ups(
+    make_world: MakeWorld, start_chain: StartChain
+) -> None:
+    old = start_chain("eip155:31341", hardfork="cancun")
+    world = make_world(sweep=True, more_chains=[old])
+    with pytest.raises(Misconfigured, match="EIP-7702"):
+        use_hub(world, chain=old, authorised=1)
+    use_hub(world)
+    address = world.customer_address(world.customer())
+    for chain in (world.chain, old):
+        world.pay(address, "usdc", 5 * WHOLE_TOKEN, chain=chain)
+    world.mine(3)
+    world.run_except("sweep.collect")
+    collect_all(world, 6)
+    ways = {(row.network, row.method, row.status) for row in world.sweeps()}
+    assert ways == {
+        (world.chain.network, "hub", "posted"),
+        (old.network, "key", "posted"),
+    }
+    assert old.payer.balance_of(world.contract("usdc", old), world.treasury) == 5 * WHOLE_TOKEN
+    world.check()
+
+
 def test_two_workers_collect_once(world: World) -> None:
     use_hub(world)
     deposited(world, 6)
@@ -332,6 +356,8 @@ def test_the_treasury_of_the_hub_is_followed_when_it_changes(world: World) -> No
     change_treasury(world, deployed, stranger)
     pay_again(world, addresses)
     collect_all(world)
+    told = [name for name in world.event_types(operator=True) if name.startswith("hub.")]
+    assert told == ["hub.proposed", "hub.changed"]
     # It is no address of ours: nothing is signed, and nothing has failed.
     assert statuses(world) == ["posted"] * 2 + ["approved"] * 2
     assert units_at(world, stranger) == 0
@@ -344,6 +370,8 @@ def test_the_treasury_of_the_hub_is_followed_when_it_changes(world: World) -> No
 def change_treasury(world: World, deployed: DeployedHub, treasury: str) -> None:
     """By the cold key, and after its delay."""
     deployed.cold_call("propose(address)", evm.checksum_address(treasury))
+    world.advance(LOOK_EVERY)
+    world.run_only("hub.look")
     world.advance(timedelta(seconds=DAY_SECONDS + 1))
     world.mine()
     world.chain.payer.call_contract(deployed.address, "execute()", gas_limit=100_000)
@@ -374,6 +402,21 @@ def test_rotation_works_on_addresses_that_were_delegated_before(world: World) ->
     assert [is_set_code(raw or b"") for raw in raws] == [True, False]
     assert world.custody("usdc", "hot") == 30 * WHOLE_TOKEN
     world.check()
+
+
+def test_a_proposal_is_told_before_it_is_due(world: World) -> None:
+    deployed = use_hub(world, authorised=0)
+    stranger = evm.checksum_address("0x8ba1f109551bd432803012645ac136ddd64dba72")
+    for signature, arguments in (("propose(address)", (stranger,)), ("cancel()", ())):
+        deployed.cold_call(signature, *arguments)
+        for _ in range(2):
+            world.advance(LOOK_EVERY)
+            world.run_only("hub.look")
+    told = [each for each in world.events(operator=True) if each.type.startswith("hub.")]
+    assert [each.type for each in told] == ["hub.proposed", "hub.canceled"]
+    assert told[0].object["proposed"] == stranger
+    assert told[0].object["executable_at"] is not None
+    assert told[1].object["proposed"] is None
 
 
 def test_a_hub_is_asked_who_it_is(world: World) -> None:

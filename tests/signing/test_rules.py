@@ -286,7 +286,7 @@ class TestTopup:
         [
             ({"destination": ATTACKER}, "destination_not_allowed"),
             ({"destination_index": 8}, "destination_not_allowed"),
-            ({"destination_index": None}, "malformed"),
+            ({"destination_index": None}, "destination_not_allowed"),
             ({"destination_index": -1}, "malformed"),
             ({"amount": ETHER + 1}, "over_limit"),
             ({"asset": USDC}, "asset_not_allowed"),
@@ -402,3 +402,21 @@ def test_a_withdrawal_goes_to_an_address_that_the_policy_names_as_cold(
     assert refused(lambda each: decode(each, policy, keystore.address), request)[0] == (
         Reason.destination_not_allowed
     )
+
+
+def test_gas_goes_to_another_treasury_address_too(
+    keystore: Keystore, policy: Policy, make_request: MakeRequest
+) -> None:
+    both = msgspec.structs.replace(policy, treasury_indexes=(0, 1))
+    other, own = keystore.address(Branch.treasury, 1), keystore.address(Branch.treasury, 0)
+    gas = {"purpose": Purpose.topup, "asset": NATIVE, "amount": ETHER}
+    request = make_request(destination=other, **gas)
+    assert decode(request, both, keystore.address).destination == other
+    for changed, rules in (
+        (request, policy),
+        (make_request(destination=own, **gas), both),
+        (make_request(destination=ATTACKER, **gas), both),
+    ):
+        with pytest.raises(SignerRefused) as caught:
+            decode(changed, rules, keystore.address)
+        assert caught.value.reason is Reason.destination_not_allowed

@@ -238,6 +238,17 @@ GAS_RESTORED: Final = _register(
     "gas", "restored", "A network has enough native coin for gas again.", "operator"
 )
 
+HUB_PROPOSED: Final = _register(
+    "hub",
+    "proposed",
+    "The cold key proposes another treasury to a hub; its delay runs.",
+    "operator",
+)
+HUB_CANCELED: Final = _register(
+    "hub", "canceled", "A treasury that was proposed to a hub is not any more.", "operator"
+)
+HUB_CHANGED: Final = _register("hub", "changed", "A hub pays to another treasury.", "operator")
+
 WITHDRAWAL_CREATED: Final = _register(
     "withdrawal", "created", "Coins are to leave the hot treasury for a vault.", "operator"
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sakk.core import abi, evm
 
@@ -45,6 +46,7 @@ class Hub:
 
     A deposit waits ``wait_seconds`` for company. One whose share of the gas is more than
     ``cost_percent_max`` of its worth waits on, at most until it is ``age_seconds_max`` old.
+    ``proposed`` is the treasury that the cold key proposed, as it was last seen.
     """
 
     network: str
@@ -56,6 +58,7 @@ class Hub:
     cost_percent_max: int
     alone: str
     enabled: bool
+    proposed: str | None = None
     created: datetime
 
 
@@ -66,6 +69,20 @@ class Item:
     deposit: str
     token: str
     units: int
+
+
+def public(hub: Hub, *, executable_at: int | None = None) -> dict[str, Any]:
+    """The operator's object ``hub``."""
+    return {
+        "id": hub.network,
+        "object": "hub",
+        "address": evm.checksum_address(hub.address),
+        "enabled": hub.enabled,
+        "executable_at": executable_at,
+        "network": hub.network,
+        "proposed": None if hub.proposed is None else evm.checksum_address(hub.proposed),
+        "treasury": evm.checksum_address(hub.treasury),
+    }
 
 
 def encode_propose(treasury: str) -> bytes:

@@ -238,7 +238,12 @@ def gas_postings(transaction: ChainTransaction, *, coin: GasCoin) -> list[Postin
 
 
 def topup_postings(transaction: ChainTransaction, *, native_asset: str) -> list[Posting]:
-    """Native coin for gas moves from the treasury to the gas station's tank: an address of ours."""
+    """Native coin for gas moves from the treasury to the gas station's tank: a deposit address.
+
+    From one treasury address to another it stays where it is in the books.
+    """
+    if transaction.destination_index is None:
+        return []
     return [
         Posting(
             chart.gas_tank(transaction.network, native_asset),

@@ -13,16 +13,20 @@ from sakk.core import event
 from sakk.core.errors import SakkError
 from sakk.core.event import NewEvent
 from sakk.core.network import Network
-from sakk.core.tank import Tank, is_low, public
+from sakk.core.tank import Filling, Tank, filling, is_low, public
 from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
+from sakk.flow.sweep import GasGift, send_gas
 from sakk.rails.evm.balances import balances
-from sakk.store import address, network
+from sakk.store import address, network, transaction
 from sakk.store import event as events
 from sakk.store import tank as store
+from sakk.store.identity import new_id
 
 LOOK_EVERY = timedelta(seconds=15)
+# One that was refused, or whose coins are used up already, is not given more at once.
+FILL_AGAIN_AFTER = timedelta(minutes=10)
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +67,26 @@ def gas_stage(parts: Parts) -> Stage:
     return Stage("gas.look", run, idle_seconds=LOOK_EVERY.total_seconds())
 
 
+def _fill(parts: Parts, found: Network, wanted: Filling | None) -> None:
+    """Order gas for a treasury address that has too little, from the one that has most."""
+    if wanted is None:
+        return
+    with parts.database.begin() as connection:
+        since = parts.clock() - FILL_AGAIN_AFTER
+        if transaction.was_topped_up(connection, found.network, wanted.destination, since=since):
+            return
+        [sender] = [
+            each for each in address.list_treasury(connection) if each.address == wanted.source
+        ]
+    gift = GasGift(
+        subject=new_id("gas"),
+        destination=wanted.destination,
+        destination_index=None,
+        units=wanted.wei,
+    )
+    send_gas(parts, found, sender, gift)
+
+
 def _look(parts: Parts, found: Network, before: Tank | None) -> None:
     rail = parts.rail_of(found)
     price = fee.price(parts, found)
@@ -74,6 +98,11 @@ def _look(parts: Parts, found: Network, before: Tank | None) -> None:
     tank_wei.labels(found.network).set(wei)
     tank_low.labels(found.network).set(low)
     now = parts.clock()
+    _fill(
+        parts,
+        found,
+        filling({holder: held[holder, found.native_asset] for holder in holders}, price),
+    )
     after = Tank(network=found.network, wei=wei, low=low, checked=now)
     with parts.database.begin() as connection:
         store.put(connection, after)

@@ -1,20 +1,33 @@
 """Hubs: have a hub collect on a network, after asking it who it is; follow its treasury."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 import structlog
 
-from sakk.core import evm
-from sakk.core.errors import Misconfigured, ParameterInvalid
-from sakk.core.hub import Alone, Hub
+from sakk.core import event, evm
+from sakk.core.errors import Misconfigured, ParameterInvalid, SakkError
+from sakk.core.event import NewEvent
+from sakk.core.hub import Alone, Hub, public
 from sakk.core.network import Network
 from sakk.flow.context import Parts
-from sakk.rails.evm.hub import HubFacts, delegate_of, hub_facts, is_collector
+from sakk.flow.stage import Stage
+from sakk.rails.evm.hub import (
+    HubFacts,
+    delegate_of,
+    hub_facts,
+    is_collector,
+    knows_delegation,
+)
 from sakk.rails.evm.rail import EvmRail
 from sakk.store import address, network
+from sakk.store import event as events
 from sakk.store import hub as store
 
 WAIT_SECONDS = 60
 AGE_SECONDS_MAX = 7 * 86_400
 COST_PERCENT_MAX = 5
+LOOK_EVERY = timedelta(seconds=30)
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +45,8 @@ def put_hub(
 ) -> Hub:
     """Let a hub collect on a network, or change when it does.
 
-    Misconfigured when it does not stand there, pays to an address that is not ours, or takes no
-    call of the key that collects.
+    Misconfigured when it does not stand there, on a network without EIP-7702, when it pays to an
+    address that is not ours, or takes no call of the key that collects.
     """
     with parts.database.begin() as connection:
         found = network.find_network(connection, name)
@@ -46,6 +59,12 @@ def put_hub(
         raise ParameterInvalid(str(error), param="address") from None
     rail = parts.rail_of(found)
     facts = hub_facts(rail.rpc, place)
+    if not knows_delegation(rail.rpc):
+        raise Misconfigured(
+            f"{name} does not carry EIP-7702's authorisations: its deposits are swept by their own "
+            "keys, with gas from the treasury.",
+            param="network",
+        )
     _require_ours(parts, place, facts)
     for each in collector:
         _require_collector(rail, place, each.address)
@@ -67,20 +86,63 @@ def put_hub(
 
 
 def follow_treasury(parts: Parts, hub: Hub, found: Network) -> Hub:
-    """Where the hub pays to now, remembered when it has changed.
+    """The hub with the treasury that it pays to now.
 
     Misconfigured when that is no address of ours: nothing may be collected then.
     """
     facts = hub_facts(parts.rail_of(found).rpc, hub.address)
-    if facts.treasury == hub.treasury:
-        return hub
     _require_ours(parts, hub.address, facts)
-    log.warning("hub.treasury_changed", hub=hub.address, before=hub.treasury, now=facts.treasury)
+    return replace(hub, treasury=facts.treasury)
+
+
+def hub_stage(parts: Parts) -> Stage:
+    """The stage that asks every hub what is proposed to it, and tells: that is what a delay is for.
+
+    A proposal that nobody here knows of is to be cancelled with the cold key before it is due.
+    """
+    looked: dict[str, datetime] = {}
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            networks = {each.network: each for each in network.list_networks(connection)}
+            due = [
+                each
+                for each in store.list_hubs(connection)
+                if looked.get(each.network, now - LOOK_EVERY) <= now - LOOK_EVERY
+            ]
+        for each in due:
+            looked[each.network] = now
+            try:
+                _look(parts, each, networks[each.network])
+            except SakkError as error:
+                log.info("hub.not_looked", network=each.network, code=error.code)
+        return 0
+
+    return Stage("hub.look", run, idle_seconds=LOOK_EVERY.total_seconds())
+
+
+def _look(parts: Parts, before: Hub, found: Network) -> None:
+    facts = hub_facts(parts.rail_of(found).rpc, before.address)
+    after = replace(before, proposed=facts.proposed, treasury=facts.treasury)
+    if after == before:
+        return
+    if facts.treasury != before.treasury:
+        name = event.HUB_CHANGED
+    else:
+        name = event.HUB_CANCELED if facts.proposed is None else event.HUB_PROPOSED
+    log.warning(name, network=found.network, treasury=facts.treasury, proposed=facts.proposed)
+    told = NewEvent(
+        account_id=None,
+        livemode=found.livemode,
+        type=name,
+        object_id=found.network,
+        object=public(after, executable_at=facts.executable_at),
+    )
     with parts.database.begin() as connection:
-        store.set_treasury(connection, hub.network, facts.treasury)
-        changed = store.find(connection, hub.network)
-    assert changed is not None
-    return changed
+        store.set_proposed(connection, found.network, facts.proposed)
+        store.set_treasury(connection, found.network, facts.treasury)
+        events.append(connection, [told], now=parts.clock())
 
 
 def _require_ours(parts: Parts, hub_address: str, facts: HubFacts) -> None:

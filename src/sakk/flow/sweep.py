@@ -1,7 +1,7 @@
 """Sweeps: decide what is collected from deposit addresses, and order the gas that it needs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -59,88 +59,126 @@ def order_topup(parts: Parts, row: Sweep, found: Network, *, needed: int, lackin
         if row.topup is not None and _is_under_way(parts, connection, row.topup):
             return
         sender = address.list_treasury(connection)[0]
-        if transaction.unsigned_of(connection, row.network, sender.address) is not None:
+    gift = GasGift(
+        subject=row.id,
+        destination=row.address,
+        destination_index=row.key_index,
+        units=lacking + needed * TOPUP_MARGIN_PERCENT // 100,
+    )
+
+    def remember(connection: Connection, topup: ChainTransaction) -> None:
+        update_records(connection, store.sweeps, [{"id": row.id, "topup": topup.id}])
+
+    send_gas(parts, found, sender, gift, remember=remember)
+
+
+@dataclass(frozen=True, slots=True)
+class GasGift:
+    """Native coin for gas: to a deposit address by its index, or (None) to a treasury address."""
+
+    subject: str
+    destination: str
+    destination_index: int | None
+    units: int
+
+
+def send_gas(
+    parts: Parts,
+    found: Network,
+    sender: address.Address,
+    gift: GasGift,
+    *,
+    remember: Callable[[Connection, ChainTransaction], None] = lambda *_: None,
+) -> None:
+    """Prepare a native transfer from a treasury address to another address of ours.
+
+    Nothing is done when it is not the sender's turn, or when it has too little itself: whoever
+    needs it asks again. ``remember`` writes in the commit that takes the nonce.
+    """
+    native, name = found.native_asset, found.network
+    with parts.database.begin() as connection:
+        if transaction.unsigned_of(connection, name, sender.address) is not None:
             return
-        native = found.native_asset
-        expected = transaction.next_nonce(connection, row.network, sender.address)
+        expected = transaction.next_nonce(connection, name, sender.address)
         taken = transaction.unmined_wei(
-            connection, network=row.network, sender=sender.address, native=native
+            connection, network=name, sender=sender.address, native=native
         )
-    units = lacking + needed * TOPUP_MARGIN_PERCENT // 100
     rail = parts.rail_of(found)
     head = rail.head()
     price = fee.price(parts, found)
     held = balances(rail.rpc, [(sender.address, native)], head.number)[sender.address, native]
-    if held - taken <= units:
-        log.warning("topup.no_native_coin", network=row.network, treasury=sender.address)
+    if held - taken <= gift.units:
+        log.warning("topup.no_native_coin", network=name, treasury=sender.address)
         return
     gas_limit = estimate_transfer(
-        rail.rpc, sender=sender.address, receiver=row.address, contract=None, units=units
+        rail.rpc,
+        sender=sender.address,
+        receiver=gift.destination,
+        contract=None,
+        units=gift.units,
     )
-    if held - taken < units + gas_limit * price.max_fee_per_gas:
-        log.warning("topup.no_native_coin", network=row.network, treasury=sender.address)
+    if held - taken < gift.units + gas_limit * price.max_fee_per_gas:
+        log.warning("topup.no_native_coin", network=name, treasury=sender.address)
         return
     if expected is None:
         expected = nonces(rail.rpc, sender.address).latest
     with parts.database.begin() as connection:
-        nonce = transaction.lock_nonce(connection, row.network, sender.address, base=expected)
+        nonce = transaction.lock_nonce(connection, name, sender.address, base=expected)
         if nonce != expected:
             return
-        if transaction.unsigned_of(connection, row.network, sender.address) is not None:
+        if transaction.unsigned_of(connection, name, sender.address) is not None:
             return
         topup = _topup(
-            row,
+            found,
+            gift,
             sender,
-            native=native,
             nonce=nonce,
             price=price,
             gas_limit=gas_limit,
-            units=units,
             since_block=head.number,
             now=parts.clock(),
         )
         transaction.insert(connection, topup)
-        update_records(connection, store.sweeps, [{"id": row.id, "topup": topup.id}])
+        remember(connection, topup)
         wake(connection, "transaction.sign")
         failpoint("topup.build.before")
     failpoint("topup.build.after")
 
 
 def _topup(
-    row: Sweep,
+    found: Network,
+    gift: GasGift,
     sender: address.Address,
     *,
-    native: str,
     nonce: int,
     price: Fees,
     gas_limit: int,
-    units: int,
     since_block: int,
     now: datetime,
 ) -> ChainTransaction:
     unsigned = build_transfer(
-        chain_id=chain_id(row.network),
+        chain_id=chain_id(found.network),
         nonce=nonce,
         fees=price,
         gas_limit=gas_limit,
-        receiver=row.address,
+        receiver=gift.destination,
         contract=None,
-        units=units,
+        units=gift.units,
     )
     return ChainTransaction(
         id=new_id("tx"),
-        livemode=row.livemode,
-        network=row.network,
+        livemode=found.livemode,
+        network=found.network,
         purpose=Purpose.topup.value,
-        subject=row.id,
+        subject=gift.subject,
         sender=sender.address,
         key_branch="treasury",
         key_index=sender.key_index,
         nonce=nonce,
-        asset=native,
-        destination=row.address,
-        destination_index=row.key_index,
-        token_amount=units,
+        asset=found.native_asset,
+        destination=gift.destination,
+        destination_index=gift.destination_index,
+        token_amount=gift.units,
         gas_limit=gas_limit,
         max_fee_per_gas=price.max_fee_per_gas,
         max_priority_fee_per_gas=price.max_priority_fee_per_gas,

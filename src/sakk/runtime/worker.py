@@ -25,6 +25,7 @@ from sakk.flow.forget import forget_stage
 from sakk.flow.freeze import freeze_stage
 from sakk.flow.gas import gas_stage
 from sakk.flow.hold import hold_stage, release_stage
+from sakk.flow.hub import hub_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
 from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
@@ -115,6 +116,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         payout_build_stage(parts),
         withdrawal_build_stage(parts),
         gas_stage(parts),
+        hub_stage(parts),
         sign_stage(parts),
         broadcast_stage(parts),
         confirm_stage(parts),

@@ -34,6 +34,7 @@ from sakk.signing.protocol import (
     refusal,
 )
 from sakk.signing.recovery import check_recovery
+from sakk.signing.topup import check_topup
 
 # What sends money to others: each with its limits, approvals and time lock.
 PAYING = frozenset({Purpose.payout, Purpose.refund})
@@ -422,7 +423,15 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             )
         case Purpose.topup:
             _check_treasury_key(decoded, policy)
-            _check_topup(decoded, address)
+            check_topup(
+                decoded.request,
+                source=decoded.source,
+                destination=decoded.destination,
+                wei=decoded.amount,
+                rule=decoded.network_rule,
+                policy=policy,
+                address=address,
+            )
         case Purpose.recovery:
             check_recovery(decoded.request, policy, source=decoded.source)
         case Purpose.disperse:
@@ -509,29 +518,6 @@ def _check_withdrawal(decoded: Decoded) -> None:
         raise refusal(
             Reason.destination_not_allowed,
             f"{decoded.destination} is not in the policy's cold_treasury_addresses",
-        )
-
-
-def _check_topup(decoded: Decoded, address: Address) -> None:
-    request = decoded.request
-    if request.asset != caip.native_asset(request.network):
-        raise refusal(Reason.asset_not_allowed, "a top-up is of the native coin")
-    if request.destination_index is None:
-        raise refusal(Reason.malformed, "a top-up names its destination_index")
-    try:
-        own = address(Branch.deposit, request.destination_index)
-    except ValueError as error:
-        raise refusal(Reason.malformed, f"destination_index: {error}") from None
-    if decoded.destination != own:
-        raise refusal(
-            Reason.destination_not_allowed,
-            f"{decoded.destination} is not deposit address {request.destination_index}",
-        )
-    if decoded.amount > int(decoded.network_rule.topup_per_transaction_max):
-        raise refusal(
-            Reason.over_limit,
-            f"{decoded.amount} wei are above {decoded.network_rule.topup_per_transaction_max}"
-            " per top-up",
         )
 
 

@@ -19,6 +19,7 @@ hubs = Table(
     Column("cost_percent_max", BigInteger, nullable=False),
     Column("alone", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
+    Column("proposed", Text),
     Column("created", Timestamp, nullable=False),
 )
 
@@ -34,6 +35,11 @@ def put(connection: Connection, hub: Hub) -> None:
 def set_treasury(connection: Connection, network: str, treasury: str) -> None:
     """Remember where a hub pays to since its treasury was changed."""
     connection.execute(update(hubs).where(hubs.c.network == network).values(treasury=treasury))
+
+
+def set_proposed(connection: Connection, network: str, proposed: str | None) -> None:
+    """Remember which treasury was seen proposed to a hub."""
+    connection.execute(update(hubs).where(hubs.c.network == network).values(proposed=proposed))
 
 
 def find(connection: Connection, network: str) -> Hub | None:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    exists,
     func,
     select,
     text,
@@ -349,6 +350,24 @@ def holds_lease(connection: Connection, identifier: str, token: str) -> bool:
         .with_for_update()
     ).scalar_one_or_none()
     return held == token
+
+
+def was_topped_up(
+    connection: Connection, network: str, destination: str, *, since: datetime
+) -> bool:
+    """Is gas for an address on its way, or was it ordered since then?"""
+    ended = [
+        TransactionStatus.posted.value,
+        TransactionStatus.failed.value,
+        TransactionStatus.refused.value,
+    ]
+    found = exists().where(
+        transactions.c.network == network,
+        transactions.c.purpose == Purpose.topup.value,
+        transactions.c.destination == destination,
+        (transactions.c.created > since) | transactions.c.status.not_in(ended),
+    )
+    return bool(connection.execute(select(found)).scalar_one())
 
 
 def unmined_units(connection: Connection, *, network: str, sender: str, asset: str) -> int:

@@ -22,6 +22,18 @@ _PROPOSED = abi.selector("proposed()")
 _EXECUTABLE_AT = abi.selector("executableAt()")
 
 
+_NOBODY = "0x" + "22" * evm.ADDRESS_BYTES
+# Signed by the key of 32 bytes 0x11, which everyone knows: it is shown to nodes, and never sent.
+_PROBE = SignedAuthorization(
+    authorization.for_delegate("0x" + "11" * evm.ADDRESS_BYTES),
+    evm.Signature(
+        y_parity=1,
+        r=0x21399A3E8F817D31A667A9150D2607828F42D19D76F697D98E004A2D21B7A9A,
+        s=0x5552FCFB7E68F2B4A8816A13379A195167F4CF743ECD8A32F7723E92742A83D6,
+    ),
+)
+
+
 class Standing(StrEnum):
     """What a deposit address is to a hub."""
 
@@ -70,6 +82,17 @@ def hub_facts(rpc: Rpc, address: str) -> HubFacts:
 def is_collector(rpc: Rpc, address: str, collector: str) -> bool:
     """May this address ask the hub for a sweep?"""
     return _read_number(rpc, address, hub.IS_COLLECTOR + abi.encode_address(collector)) == 1
+
+
+def knows_delegation(rpc: Rpc) -> bool:
+    """Does this network carry authorizations (EIP-7702)? Where it does they cost gas."""
+    call: dict[str, object] = {"from": _NOBODY, "to": _NOBODY, "data": "0x"}
+    call["authorizationList"] = [_rpc_authorization(_PROBE)]
+    try:
+        gas = parse_quantity(rpc.call("eth_estimateGas", [call], str), maximum=evm.GAS_LIMIT_MAX)
+    except RpcRefused:
+        return False
+    return gas > evm.TRANSFER_GAS
 
 
 def standings(rpc: Rpc, addresses: Sequence[str], *, delegate: str) -> dict[str, Standing]:
