@@ -3,9 +3,11 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
+from tests.chain import Chain
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
 from tests.flow.money import (
@@ -18,15 +20,17 @@ from tests.flow.money import (
     units_at,
     wei_at,
 )
+from tests.rails.lying_node import lying_node
 
 from sakk.core import chart, evm
 from sakk.core.abi import encode_address, encode_allowance, encode_uint
 from sakk.core.contract import DISPERSE
-from sakk.core.disperse import LINES_MAX
+from sakk.core.disperse import FAILED_TOPIC, LINES_MAX, topic_of
 from sakk.core.evm import keccak256
 from sakk.core.payout import Payout
 from sakk.core.transaction import ChainTransaction
 from sakk.flow.stage import Stage
+from sakk.flow.transaction import ask
 from sakk.signing.policy import load_policy, write_policy
 from sakk.store.database import update_records
 from sakk.store.transaction import transactions
@@ -418,3 +422,71 @@ def test_what_the_signer_does_not_allow_ends_and_the_others_go_on(world: World) 
     assert "24 hours" in (done[4].waits_for or "")
     assert hold_total(world) == 2 * PAID
     world.check()
+
+
+def test_a_receipt_that_contradicts_itself_settles_nothing(
+    make_world: MakeWorld, chain: Chain
+) -> None:
+    """A node that leaves a Transfer out, or adds a failure, is asked again until it is honest."""
+    with lying_node(chain.rpc_url) as node:
+        world = make_world(disperse_min=2, rpc_urls=[node.url])
+        allowed(world)
+        rows = [world.payout(PAID, address=payee(place)) for place in range(3)]
+        world.run()
+        sent = carrier(world, rows[0])
+
+        def without_one(params: list[Any], receipt: Any) -> Any:
+            if params == [sent.hash] and receipt is not None:
+                receipt["logs"] = receipt["logs"][1:]
+            return receipt
+
+        def with_a_failure(params: list[Any], receipt: Any) -> Any:
+            if params == [sent.hash] and receipt is not None:
+                told = dict(receipt["logs"][0], address=DISPERSE.address, logIndex="0x63")
+                told["topics"] = [FAILED_TOPIC, topic_of(world.treasury)]
+                told["data"] = "0x" + bytes(96).hex()
+                receipt["logs"] = [*receipt["logs"], told]
+            return receipt
+
+        for lie in (without_one, with_a_failure):
+            node.answer("eth_getTransactionReceipt", lie)
+            world.mine(1 + CONFIRMATIONS)
+            let_pass(world, 1)
+            assert statuses(world, rows) == {"broadcast"}
+            assert hold_total(world) == 3 * PAID
+        node.honest()
+        settle(world, 1)
+        assert statuses(world, rows) == {"posted"}
+        check_books(world)
+
+
+def test_a_stuck_dispersal_is_offered_for_more_and_pays_once(world: World) -> None:
+    allowed(world)
+    rows = [world.payout(PAID, address=payee(place)) for place in range(3)]
+    world.run()
+    first = carrier(world, rows[0])
+    send_rpc(world, "anvil_setNextBlockBaseFeePerGas", hex(first.max_fee_per_gas * 2))
+    world.mine()
+    let_pass(world, 61)
+    again = carrier(world, rows[0])
+    assert (again.replacements, again.nonce) == (1, first.nonce)
+    assert again.hash != first.hash
+    settle(world)
+    assert statuses(world, rows) == {"posted"}
+    assert {payout_now(world, row).tx_hash for row in rows} == {again.hash}
+    assert [units_at(world, payee(place)) for place in range(3)] == [PAID] * 3
+    check_books(world)
+
+
+def test_a_dispersal_that_is_canceled_gives_every_line_back(world: World) -> None:
+    allowed(world)
+    rows = [world.payout(PAID, address=payee(place)) for place in range(3)]
+    world.run()
+    sent = carrier(world, rows[0])
+    ask(world.parts, sent.id, "cancel", livemode=False)
+    settle(world)
+    assert statuses(world, rows) == {"failed"}
+    assert "nonce was used up" in (payout_now(world, rows[0]).failure_message or "")
+    assert (world.balance(), hold_total(world)) == (100 * WHOLE_TOKEN, 0)
+    assert units_at(world, payee(0)) == 0
+    check_books(world)
