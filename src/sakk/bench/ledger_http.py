@@ -9,7 +9,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ CATCH_UP_SECONDS_MAX = 120.0
 REST_SHARE_MAX = 0.1
 REST_LOOK_SECONDS = 0.4
 REST_SECONDS_MAX = 8.0
+SINGLE = ("noop", "single")
+BATCHES = ("json_100", "json_1000", "binary_1000")
 
 Say = Callable[[str], None]
 
@@ -61,11 +63,12 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Door:
     """A way to the ledger. ``nothing``: method and path of its own no-op, which is asked with the
-    key and the body of a posting."""
+    key and the body of a posting. ``loads``: what it is asked for."""
 
     prefix: str
     address: str
     nothing: tuple[str, str]
+    loads: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ class Load:
 def doors(stack: Stack) -> tuple[Door, Door]:
     """The ledger's own, and the API's."""
     return (
-        Door("http", stack.description["ledger"], ("OPTIONS", TRANSFERS)),
-        Door("http_api", stack.api, ("GET", "/healthz")),
+        Door("http", stack.description["ledger"], ("OPTIONS", TRANSFERS), (*SINGLE, *BATCHES)),
+        Door("http_api", stack.api, ("GET", "/healthz"), (*SINGLE, BATCHES[-1])),
     )
 
 
@@ -105,13 +108,13 @@ def run(stack: Stack, *, repeats: int = 5, say: Say = lambda _: None) -> list[di
     for number in range(repeats + 1):
         for door in doors(stack):
             say("warming up" if number == 0 else f"repeat {number}: {door.prefix}")
-            done = list(_loads(target, door))
+            done = list(_loads(target, door, door.loads if number else SINGLE))
             loads += done if number else []
     check(target)
     return [line for door in doors(stack) for line in _results(door, loads)]
 
 
-def _loads(target: Target, door: Door) -> Iterator[Load]:
+def _loads(target: Target, door: Door, names: Sequence[str]) -> Iterator[Load]:
     plan: tuple[tuple[str, int, Callable[[], Flood]], ...] = (
         ("noop", 1, lambda: no_op(target, door, requests=8_000, connections=64)),
         ("single", 1, lambda: singles(target, door, requests=10_000, connections=64)),
@@ -120,6 +123,8 @@ def _loads(target: Target, door: Door) -> Iterator[Load]:
         ("binary_1000", 1_000, lambda: record_batches(target, door, 1_000, requests=200)),
     )
     for name, batch, flooded in plan:
+        if name not in names:
+            continue
         before = target.stack.cpu_seconds()
         flood = flooded()
         cpu = spent(before, target.stack.cpu_seconds())
@@ -149,7 +154,8 @@ def _results(door: Door, loads: list[Load]) -> list[dict[str, Any]]:
         ),
         *(
             rate(f"{door.prefix}_{name}", "transfers/s", rates[name], baselines=rates["single"])
-            for name in ("json_100", "json_1000", "binary_1000")
+            for name in BATCHES
+            if name in rates
         ),
         rate(
             f"{door.prefix}_binary_1000_with_rows",
