@@ -12,6 +12,7 @@ from sakk.core.recovery import Recovery
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.flow.context import Parts
+from sakk.flow.freeze import lift
 from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
 from sakk.store.approval import insert as insert_approvals
@@ -100,7 +101,17 @@ def create_objects(api: Api) -> Objects:
     )
     objects["payin"], objects["screening"] = _payin(api)
     objects["recovery"] = _recovery(api)
+    _freeze(api)
     return objects
+
+
+def _freeze(api: Api) -> None:
+    """One that is over: it stops nothing in the tests that follow."""
+    body = {"reason": "drill", "account": api.world.bob.account}
+    made = api.call("POST", "/v1/freeze", key=api.world.operator.key, json=body)
+    assert made.status_code == 200, made.text
+    with api.database.begin() as connection:
+        lift(connection, made.json()["id"], reason="drill over", now=now())
 
 
 def _transaction(api: Api, payout: str) -> str:
