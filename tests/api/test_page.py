@@ -79,8 +79,10 @@ def test_lists_of_configuration_have_pages_too(api: Api) -> None:
     assert first["has_more"]
     cursor = first["data"][0]["id"]
     second = api.call("GET", f"/v1/currencies?limit=1&starting_after={cursor}").json()
-    assert not second["has_more"]
     assert second["data"][0]["id"] != cursor
+    whole = api.call("GET", "/v1/currencies?limit=100").json()
+    assert not whole["has_more"]
+    assert whole["data"][:2] == first["data"] + second["data"]
     back = api.call("GET", f"/v1/currencies?limit=1&ending_before={second['data'][0]['id']}").json()
     assert back["data"] == first["data"]
     missing = api.call("GET", "/v1/currencies?starting_after=doge")

@@ -118,6 +118,7 @@ def test_last_second_is_in_time() -> None:
         ("unlisted", {}, False, "unlisted"),
         (None, {}, False, "unlisted"),
         ("excessive", {}, False, "excessive"),
+        ("lost", {}, False, "address_lost"),
     ],
 )
 def test_allocation_by_role(

@@ -27,6 +27,7 @@ from sakk.core.payout import (
     facts_of,
     hold_posting,
     is_cancelable,
+    may_be_sent,
     owed_posting,
     public,
     settlement_postings,
@@ -380,3 +381,18 @@ def test_an_approval_of_a_refund_is_not_one_of_a_payout() -> None:
     words = approved_content(replace(row, purpose="refund"))
     assert b"\nrefund\n" in words
     assert words != approved_content(row)
+
+
+@pytest.mark.parametrize(
+    ("status", "carried_by", "expected"),
+    [
+        ("requested", None, False),
+        ("screened", None, True),
+        ("approved", None, True),
+        ("approved", "tx_1", False),
+        ("signed", "tx_1", False),
+        ("posted", None, False),
+    ],
+)
+def test_what_may_still_be_held_back(status: str, carried_by: str | None, expected: bool) -> None:
+    assert may_be_sent(payout(status=status, transaction=carried_by)) is expected

@@ -18,6 +18,7 @@ from sakk.core.transaction import (
     TransactionStatus,
     attempt_view,
     cancel_intent,
+    forgotten_postings,
     gas_postings,
     is_replaceable,
     operator_view,
@@ -210,3 +211,10 @@ def test_what_carries_payouts(purpose: Purpose) -> None:
 def test_what_is_over(status: TransactionStatus) -> None:
     over = {TransactionStatus.posted, TransactionStatus.failed, TransactionStatus.refused}
     assert status.is_over is (status in over)
+
+
+def test_what_a_forgotten_payout_took_is_a_persons_work() -> None:
+    row = transaction(token_amount=7)
+    assert forgotten_postings(row) == [
+        Posting(chart.suspense(ASSET), chart.custody(ASSET, "hot"), 7, TransferCode.outflow)
+    ]

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from eth_utils.crypto import keccak
 
+from sakk.core import ids
 from sakk.rails.sandbox.wallet import Wallet, encode_call
 from tests.crash.house import Client, House, await_true, await_value
 from tests.receiver import Receiver
@@ -306,7 +308,17 @@ def prove_rows(house: House) -> None:
         " GROUP BY user_data, code, debit_account_id, credit_account_id, pending_id"
         " HAVING count(*) > 1",
     )
-    assert repeated == []
+    carried = {
+        UUID(int=ids.decode(row)[1]): count
+        for row, count in query(
+            house,
+            "SELECT transaction, count(*) FROM (SELECT transaction FROM payouts"
+            " UNION ALL SELECT transaction FROM sweeps) AS carried"
+            " WHERE transaction IS NOT NULL GROUP BY transaction",
+        )
+    }
+    # What one transaction did for several payouts or deposits is a leg for each of them.
+    assert [row for row in repeated if row[-1] > carried.get(row[0], 1)] == []
     assert half_way(house) == []
 
 

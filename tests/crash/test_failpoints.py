@@ -239,7 +239,8 @@ def payout_batch(house: House, merchant: Merchant) -> Compare:
     def compare() -> None:
         shown = merchant.client.get(f"/v1/payout_batches/{made['id']}")
         assert [(each["status"], each["count"]) for each in shown["totals"]] == [("posted", 3)]
-        assert query(house, "SELECT count(*) FROM payouts WHERE batch IS NOT NULL") == [(3,)]
+        counted = query(house, "SELECT count(*) FROM payouts WHERE batch = %s", made["id"])
+        assert counted == [(3,)]
         for number, address in enumerate(addresses):
             got = transfers(merchant.wallet, house.token(), receiver=address)
             assert [each["units"] for each in got] == [1_000_000 + number]

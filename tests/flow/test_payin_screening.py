@@ -152,7 +152,7 @@ def test_nothing_is_credited_while_the_lists_are_out_of_reach(world: World) -> N
     world.mine(3)
     with pytest.raises(Unavailable, match="screening lists cannot be read"):
         world.run()
-    world.run_except("payin.screen", "payout.screen")
+    world.run_except("payin.screen", "payout.screen", "screening.rescreen")
     assert world.payin(intent).status == "confirmed"
     assert world.position() == {}
     world.check()

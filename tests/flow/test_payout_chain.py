@@ -316,7 +316,7 @@ def test_a_spike_shorter_than_a_replacement_takes_delays_and_nothing_more(world:
     assert nonce_at(world, world.treasury) == first.nonce
     send_rpc(world, "anvil_setNextBlockBaseFeePerGas", hex(first.max_fee_per_gas // 16))
     world.mine()
-    let_pass(world, 400)
+    let_pass(world, 30)
     world.finalize()
     assert payout_now(world, row).status == "posted"
     assert transaction_of(world, row).raw == first.raw
