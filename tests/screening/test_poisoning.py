@@ -35,6 +35,13 @@ def test_every_confirmed_payoff_looks_like_what_was_meant(
     assert [pair for pair in payoffs if lookalike_key(pair[0]) != lookalike_key(pair[1])] == []
 
 
+def test_four_digits_at_each_end_would_let_most_of_them_pass(
+    payoffs: list[tuple[str, str]],
+) -> None:
+    ends = [(paid[2:6], paid[-4:], meant[2:6], meant[-4:]) for paid, meant in payoffs]
+    assert sum((head, tail) == (first, last) for head, tail, first, last in ends) == 624
+
+
 def test_addresses_that_were_meant_do_not_look_like_one_another(
     payoffs: list[tuple[str, str]],
 ) -> None:
