@@ -15,9 +15,8 @@ from sakk.bench.figures import WrongResult
 from sakk.ledger.group import Kind, Request
 from sakk.ledger.journal import encode_group, next_row
 from sakk.ledger.machine import Machine, Make, new_loader, new_machine
-from sakk.ledger.outside import DatabaseJournal, run
 from sakk.ledger.record import ACCOUNT, ID_ZERO, RECORD_SIZE, TRANSFER, decode_account
-from sakk.ledger.replay import apply_row, check_link, genesis, restore
+from sakk.ledger.replay import apply_row, check_link, genesis
 from sakk.ledger.snapshot import state_hash
 from sakk.store.journal import JournalRow
 
@@ -167,15 +166,6 @@ def load_speed(*, transfers: int, accounts: int, make: Make | None = None) -> St
     seconds = time.perf_counter() - begun
     _demand(state_hash(loaded) == wanted, "the loaded state is another")
     return Started(loaded.transfer_count, seconds, sum(len(part) for part in parts))
-
-
-def start_up(database_url: str, *, shard: int = 0) -> Started:
-    """What a writer does before it serves: the newest snapshot, then the journal behind it."""
-    with DatabaseJournal(database_url, shard) as journal:
-        begun = time.perf_counter()
-        machine, _ = run(restore(journal))
-        seconds = time.perf_counter() - begun
-    return Started(machine.transfer_count, seconds)
 
 
 def resident_bytes() -> int:

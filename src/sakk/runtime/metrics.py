@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge
 from prometheus_client import generate_latest as _generate
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -44,8 +44,3 @@ def exposition() -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return _generate(registry)
-
-
-def forget_process(pid: int, folder: Path) -> None:
-    """A process ended: its gauges of the moment no longer count, its counters do."""
-    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

@@ -1,6 +1,5 @@
 """``sakk sandbox``: the whole system with test money on local chains, thrown away at its end."""
 
-import json
 import secrets
 import shutil
 import socket
@@ -312,8 +311,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def print_description(description: dict[str, Any]) -> str:
-    """One line of JSON, without a break in it."""
-    return json.dumps(description, separators=(",", ":"))

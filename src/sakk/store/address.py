@@ -241,15 +241,6 @@ def operators(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(statement).scalars())
 
 
-def find_customer_address(connection: Connection, customer: str) -> str | None:
-    return connection.execute(
-        select(addresses.c.address)
-        .where(addresses.c.customer == customer, addresses.c.purpose == "customer")
-        .order_by(addresses.c.id)
-        .limit(1)
-    ).scalar_one_or_none()
-
-
 def find_customer_addresses(connection: Connection, customers: list[str]) -> dict[str, str]:
     """The permanent address of each customer."""
     rows = connection.execute(

@@ -14,7 +14,7 @@ from sqlalchemy import (
     text,
 )
 
-from sakk.core.adoption import Adoption, AdoptionStatus
+from sakk.core.adoption import Adoption
 from sakk.store.database import fetch_all, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
@@ -56,12 +56,6 @@ def list_adoptions(connection: Connection, network: str) -> list[Adoption]:
     """All of a network; there are few, each by an operator's hand."""
     statement = select(adoptions).where(adoptions.c.network == network).order_by(adoptions.c.id)
     return fetch_all(connection, statement, Adoption)
-
-
-def count_requested(connection: Connection) -> int:
-    """How many are still to be booked."""
-    statement = select(adoptions.c.id).where(adoptions.c.status == AdoptionStatus.requested.value)
-    return len(connection.execute(statement).all())
 
 
 def explained_units(

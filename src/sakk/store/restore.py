@@ -10,7 +10,6 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    func,
     select,
     text,
     update,
@@ -236,11 +235,3 @@ def senders(connection: Connection) -> list[tuple[str, str]]:
         )
     )
     return [(row.network, row.sender) for row in rows]
-
-
-def unsettled(connection: Connection, since: datetime) -> int:
-    """Imported transactions that no final block holds yet."""
-    statement = select(func.count()).where(
-        transactions.c.status == TransactionStatus.unknown.value, transactions.c.created >= since
-    )
-    return int(connection.execute(statement).scalar_one())

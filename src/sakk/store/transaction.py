@@ -525,23 +525,3 @@ def reopen_orphaned(connection: Connection, network: str, hashes: Sequence[str])
         .values(block_hash=None, block_number=None, orphaned=True, broadcasts=0, retry_at=None)
     )
     return connection.execute(open_again).rowcount + connection.execute(were_final).rowcount
-
-
-def list_in_flight(connection: Connection, network: str) -> list[ChainTransaction]:
-    """Everything signed or sent whose cost and effect the ledger does not show yet."""
-    statement = (
-        select(transactions)
-        .where(
-            transactions.c.network == network,
-            transactions.c.status.in_(
-                [
-                    TransactionStatus.signed.value,
-                    TransactionStatus.broadcast.value,
-                    TransactionStatus.unknown.value,
-                    TransactionStatus.confirmed.value,
-                ]
-            ),
-        )
-        .order_by(transactions.c.id)
-    )
-    return fetch_all(connection, statement, ChainTransaction)
