@@ -108,9 +108,11 @@ def test_tail_follows_what_is_written_until_it_is_told_to_stop(
         ledger.create_accounts([Account(2, 7, 1)])
         line = process.stdout.readline()
         assert str(uuid.UUID(int=2)) in line
-    finally:
         process.terminate() if signalled else process.send_signal(2)
         assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
         process.stdout.close()
         ledger.close()
 

@@ -4,22 +4,20 @@
 at the milliseconds in ``DATA_DIRECTORY/clock``. It says ``ready`` on stdout and logs to stderr.
 """
 
-import signal
 import sys
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from sakk.core.errors import SakkError
+from sakk.runtime.signals import stop_at_signals
 from sakk.signing.server import main, signer_files
 
 
 def run(directory: Path, socket_path: Path, user: str | None) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = stop_at_signals()
 
     def clock() -> datetime:
         milliseconds = int((directory / "clock").read_text())

@@ -1,13 +1,10 @@
 """``sakk ledger``: look at the journal, prove it, and shorten the next start."""
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +21,7 @@ from sakk.ledger.snapshot import state_hash
 from sakk.ledger.tail import events, follow
 from sakk.ledger.verify import verify as verify_ledger
 from sakk.runtime.place import database_url
+from sakk.runtime.signals import stop_at_signals
 from sakk.store.journal import JournalRow, connect, last_sequence
 
 app = typer.Typer(help="The ledger's journal.", no_args_is_help=True)
@@ -132,7 +130,7 @@ def tail(
 ) -> None:
     """Print the journal as it is written, a line for each event, until Ctrl-C."""
     url = database_url(begin(log_level="warning"))
-    stop = _stop_at_signals() if follows else None
+    stop = stop_at_signals() if follows else None
     for row in follow(url, after=after, stop=stop):
         for document in [_group(row)] if groups else events(row):
             if as_json:
@@ -175,14 +173,3 @@ def _progress(url: str) -> Iterator[Any]:
     with Progress(*columns, console=terminal, transient=True) as progress:
         task = progress.add_task("rows", total=total)
         yield lambda sequence: progress.update(task, completed=sequence)
-
-
-def _stop_at_signals() -> threading.Event:
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    return stop

@@ -4,13 +4,11 @@ Each role's file is imported by that role alone: a process that was killed is ba
 signer holds no code that it does not need.
 """
 
-import signal
-import threading
 from enum import StrEnum
-from types import FrameType
 
 from sakk.runtime.metrics import announce_role
 from sakk.runtime.settings import Settings
+from sakk.runtime.signals import stop_at_signals
 
 
 class RoleName(StrEnum):
@@ -49,15 +47,3 @@ def run_role(role: RoleName, settings: Settings) -> None:
             from sakk.runtime.watcher import run_watcher
 
             run_watcher(settings, stop)
-
-
-def stop_at_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    return stop

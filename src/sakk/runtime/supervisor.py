@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Literal, Protocol, Self
 
 import structlog
 
 from sakk.core.errors import SakkError, Unavailable
 from sakk.runtime.process import READY, READY_VARIABLE, Command, Process, User, spawn
+from sakk.runtime.signals import at_stop_signals
 
 EXIT_MISCONFIGURED = 78  # EX_CONFIG of sysexits.h: starting it again cannot help
 BACKOFF_SECONDS_MIN = 0.05
@@ -125,8 +126,7 @@ class Supervisor:
 
         Call it in the main thread. Raises Unavailable when a role does not become ready.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        at_stop_signals(self._on_signal)
         self.start()
         try:
             self.await_ready()
@@ -178,7 +178,7 @@ class Supervisor:
         """What ``run`` returns: 0, or the code of a role that no restart can help."""
         return self._exit_code
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self) -> None:
         if self._stopping.is_set():
             self._is_forced = True
         self._stopping.set()
