@@ -13,9 +13,7 @@ def test_every_type_is_its_noun_and_a_verb_and_is_described() -> None:
         assert kind.description.endswith(".")
 
 
-@pytest.mark.parametrize(
-    "name", ["payin.held", "payin.seized", "screening.created", "case.created"]
-)
+@pytest.mark.parametrize("name", ["payin.held", "payin.seized", "screening.created", "case.opened"])
 def test_what_would_tip_off_is_the_operators(name: str) -> None:
     assert EVENT_TYPES[name].audience == "operator"
     assert not wants(["*"], name)

@@ -281,9 +281,17 @@ ADOPTION_POSTED: Final = _register(
 
 SCREENING_CREATED: Final = _register("screening", "created", "A transfer was judged.", "operator")
 SCREENING_UPDATED: Final = _register("screening", "updated", "A verdict changed.", "operator")
-CASE_CREATED: Final = _register("case", "created", "A compliance case was opened.", "operator")
-CASE_UPDATED: Final = _register("case", "updated", "A compliance case changed.", "operator")
+CASE_OPENED: Final = _register(
+    "case", "opened", "A compliance case was opened, or opened again by what was found.", "operator"
+)
+CASE_ASSIGNED: Final = _register(
+    "case", "assigned", "A person took a case, or gave it.", "operator"
+)
+CASE_PROPOSED: Final = _register(
+    "case", "proposed", "A person proposed how a case ends; another confirms it.", "operator"
+)
 CASE_CLOSED: Final = _register("case", "closed", "A compliance case was closed.", "operator")
+CASE_OVERDUE: Final = _register("case", "overdue", "A case's deadline passed.", "operator")
 LIST_IMPORTED: Final = _register("list", "imported", "A screening list was imported.", "operator")
 
 FREEZE_CREATED: Final = _register(

@@ -25,7 +25,8 @@ class Recovery:
 
     ``source``: where the coins stand in the ledger (see ``SweepSource``). ``symbol`` and
     ``decimals`` are what the token says of itself. ``account_id`` and ``payment_intent`` are those
-    that the address was given out for: they say who may be asked.
+    that the address was given out for: they say who may be asked. ``case_id``: the compliance case
+    that two people decided by, which named the destination.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Recovery:
     account_id: str | None
     payment_intent: str | None
     payin: str | None
+    case_id: str | None = None
     status: str
     destination: str | None = None
     screening: str | None = None

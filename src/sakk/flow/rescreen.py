@@ -13,10 +13,12 @@ from prometheus_client import Gauge
 from sqlalchemy import Connection, select
 
 from sakk.core import event
+from sakk.core.case import CaseKind, Opening, opening_of
 from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn, PayInStatus
-from sakk.core.payout import Payout, may_be_sent
-from sakk.core.screening import Screening, to_public
+from sakk.core.payout import Payout, PayoutPurpose, may_be_sent
+from sakk.core.screening import Screening, Verdict, to_public
+from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.payin import screening_request as payin_request
 from sakk.flow.payout import screening_request as payout_request
@@ -70,7 +72,9 @@ def rescreen_stage(parts: Parts) -> Stage:
             verdicts = engine.screen(requests, connection=connection)
             insert_screenings(connection, verdicts)
             _note(connection, incoming, outgoing, {each.subject: each for each in verdicts})
-            events.append(connection, _news(before, verdicts), now=now)
+            changed = _changed(before, verdicts)
+            events.append(connection, _news(before, changed), now=now)
+            open_cases(connection, _findings(changed, outgoing), now=now)
             store.done(connection, subjects)
             waiting.set(store.pending(connection))
             wake(connection, "payout.screen")
@@ -135,16 +139,37 @@ def _note(
     )
 
 
-def _news(before: dict[str, Screening], verdicts: Sequence[Screening]) -> list[NewEvent]:
-    """What the operator is told: verdicts that are others than before, or for other reasons."""
-    told = []
-    for screening in verdicts:
-        last = before.get(screening.subject)
-        if last is not None and (last.verdict, last.reasons) == (
-            screening.verdict,
-            screening.reasons,
-        ):
+def _changed(before: dict[str, Screening], verdicts: Sequence[Screening]) -> list[Screening]:
+    """Verdicts that are others than before, or for other reasons."""
+    return [
+        each
+        for each in verdicts
+        if (last := before.get(each.subject)) is None
+        or (last.verdict, last.reasons) != (each.verdict, each.reasons)
+    ]
+
+
+def _findings(changed: Sequence[Screening], outgoing: Sequence[Payout]) -> list[Opening]:
+    """What a person has to look at; what is not sent yet is screened again first, and held then."""
+    sent = {row.id: row for row in outgoing}
+    openings = []
+    for each in changed:
+        payout = sent.get(each.subject)
+        if each.verdict == Verdict.clear or (payout is not None and may_be_sent(payout)):
             continue
+        kind = CaseKind.payin
+        if payout is not None:
+            is_refund = payout.purpose == PayoutPurpose.refund
+            kind = CaseKind.refund if is_refund else CaseKind.payout
+        openings.append(opening_of(each, kind))
+    return openings
+
+
+def _news(before: dict[str, Screening], changed: Sequence[Screening]) -> list[NewEvent]:
+    """What the operator is told of verdicts that changed."""
+    told = []
+    for screening in changed:
+        last = before.get(screening.subject)
         told.append(
             NewEvent(
                 account_id=screening.account_id,

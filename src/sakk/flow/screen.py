@@ -11,10 +11,12 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from sakk.core import event
+from sakk.core.case import CaseKind, Opening, opening_of
 from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn, PayInRole, PayInStatus
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.screening import Screening, Verdict
+from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.payin import allocate_rows, payin_event
 from sakk.flow.payin import screening_request as payin_request
@@ -52,6 +54,9 @@ def screen_stage(parts: Parts) -> Stage:
             allocated = allocate_rows(connection, clear, now=now)
             _write(connection, held + allocated)
             events.append(connection, _news(held, allocated), now=now)
+            findings = [each for each in verdicts if each.verdict != Verdict.clear]
+            openings = [opening_of(each, CaseKind.payin) for each in findings]
+            open_cases(connection, openings, now=now)
             wake(connection, "payin.post")
             return len(rows)
 
@@ -128,9 +133,12 @@ def payout_screen_stage(parts: Parts) -> Stage:
             insert_screenings(connection, verdicts)
             happened: list[NewEvent] = []
             judged: list[Payout] = []
+            openings: list[Opening] = []
             for row, screening in zip(rows, verdicts, strict=True):
                 after = _judged(row, screening.id, screening.verdict, now=now)
                 judged.append(after)
+                if after.under_review:
+                    openings.append(opening_of(screening, _kind(after)))
                 if after.status == PayoutStatus.rejected:
                     happened.append(payout_event(after, event.PAYOUT_REJECTED))
                 # One that was screened before its time, and is clear at it too, is where it was.
@@ -156,10 +164,15 @@ def payout_screen_stage(parts: Parts) -> Stage:
                 token=token,
             )
             events.append(connection, happened, now=now)
+            open_cases(connection, openings, now=now)
             wake(connection, "payout.decide", "payout.release", "refund.follow")
             return len(rows)
 
     return Stage("payout.screen", run, lane=PAYOUT_LANE)
+
+
+def _kind(row: Payout) -> CaseKind:
+    return CaseKind.refund if row.purpose == PayoutPurpose.refund else CaseKind.payout
 
 
 def _judged(row: Payout, screening: str, verdict: str, *, now: datetime) -> Payout:

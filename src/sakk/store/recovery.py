@@ -41,6 +41,7 @@ recoveries = Table(
     Column("account_id", Text),
     Column("payment_intent", Text),
     Column("payin", Text),
+    Column("case_id", Text),
     Column("status", Text, nullable=False),
     Column("destination", Text),
     Column("screening", Text),

@@ -77,6 +77,14 @@ def find_screening(
     return fetch_one(connection, statement, Screening)
 
 
+def list_by_ids(connection: Connection, identifiers: Sequence[str]) -> list[Screening]:
+    """These verdicts, oldest first."""
+    if not identifiers:
+        return []
+    statement = select(screenings).where(among(screenings.c.id, identifiers))
+    return fetch_all(connection, statement.order_by(screenings.c.id), Screening)
+
+
 def list_screenings(
     connection: Connection,
     page: PageRequest,
