@@ -6,6 +6,7 @@ resolved is ``unknown``, never clean. Methods are in `core.tracing`; what is kep
 its height, in `screening.exposure`.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,6 +46,17 @@ class Method(StrEnum):
     walk = "walk"
     haircut = "haircut"
     fifo = "fifo"
+
+
+class BatchKind(StrEnum):
+    """What a batch of transfers is: read from the chain, imported, or the undoing of what was read.
+
+    An undone batch takes what was followed above its block back; what was imported stays.
+    """
+
+    followed = "followed"
+    imported = "imported"
+    undone = "undone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +140,20 @@ class Exposure:
     def unknown_ppm(self) -> int:
         """The share that nothing is known of, in millionths, rounded up; all of nothing is none."""
         return ppm(self.unknown_units, self.total_units)
+
+
+def chain_hash(
+    previous: bytes,
+    *,
+    height: int,
+    kind: BatchKind,
+    blocks: tuple[int, int],
+    count: int,
+    payload: bytes,
+) -> bytes:
+    """A batch's hash: SHA-256 over the hash before it, its head in text, and its payload."""
+    head = f"{height} {kind.value} {blocks[0]} {blocks[1]} {count}\n"
+    return hashlib.sha256(previous + head.encode() + payload).digest()
 
 
 def ppm(units: int, total: int) -> int:

@@ -51,7 +51,8 @@ class Network:
     ``bloom``: how far a block's bloom proves its logs complete, ``exact``, ``suspicious`` or
     ``none`` (see ``rails.evm.watch``). ``max_fee_per_gas_max`` and ``max_priority_fee_per_gas_max``
     are the most that is offered, in wei per gas. What no block has taken for
-    ``replace_after_seconds`` is offered again for more.
+    ``replace_after_seconds`` is offered again for more. With ``exposure`` every transfer of its
+    listed tokens is kept, to say where money came from.
     """
 
     network: str
@@ -70,6 +71,7 @@ class Network:
     max_fee_per_gas_max: int = MAX_FEE_CAP_WEI
     max_priority_fee_per_gas_max: int = PRIORITY_FEE_CAP_WEI
     replace_after_seconds: int = REPLACE_AFTER_SECONDS
+    exposure: bool = False
 
     @property
     def fee_caps(self) -> Caps:

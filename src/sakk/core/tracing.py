@@ -10,8 +10,8 @@ that an address sends without having received them here are of unknown origin.
   first leaves first.
 - *Backward exposure*: what an address ever received, by the shares of those who sent it.
 
-These are the specification: short, slow, on any amount. `screening.graph` keeps haircuts and
-walks by the million.
+These are the specification: short, slow, on any amount. `screening.exposure_graph` keeps haircuts
+and walks by the million.
 """
 
 from collections import deque

@@ -220,6 +220,7 @@ def _put_chain(connection: Connection, chain: SandboxChain, options: SandboxOpti
             native_asset=native_asset(chain.network),
             bloom="exact",
             created=now(),
+            exposure=True,
         ),
     )
     for token in chain.tokens:

@@ -69,6 +69,7 @@ networks = Table(
         nullable=False,
         server_default=str(REPLACE_AFTER_SECONDS),
     ),
+    Column("exposure", Boolean, nullable=False, server_default="false"),
 )
 
 assets = Table(
