@@ -56,10 +56,30 @@ def test_every_ofac_file_and_every_pack_is_read(database: Database) -> None:
         assert import_list(database, path, now=NOW).opened > 0
 
 
-def test_names_and_actors_are_not_taken_for_address_lists(database: Database) -> None:
-    for path in [*(LISTS / "names").iterdir(), LISTS / "tagpacks/graphsense.actorpack.yaml"]:
+def test_actors_and_bare_aliases_are_no_lists(database: Database) -> None:
+    for name in ("names/ofac_alt_2025-12-24.csv", "tagpacks/graphsense.actorpack.yaml"):
         with pytest.raises(ParameterInvalid):
-            import_list(database, path, now=NOW)
+            import_list(database, LISTS / name, now=NOW)
+
+
+def test_the_lists_of_names_are_read_whole(database: Database, tmp_path: Path) -> None:
+    un = import_list(database, LISTS / "names/UN_consolidated_2026-02-27.xml", now=NOW)
+    assert (un.entities.opened, un.rows, un.opened) == (1003, 1003, 0)
+    consolidated = import_list(database, LISTS / "names/ofac_cons_prim_2025-12-19.csv", now=NOW)
+    assert (consolidated.entities.opened, consolidated.opened) == (442, 0)
+    # The aliases at hand are of another day than the entries: those of later entries are left out.
+    sdn = LISTS / "names/ofac_sdn_2023-01-21.csv"
+    known = {line.partition(",")[0] for line in sdn.read_text().splitlines()}
+    aliases = tmp_path / "alt.csv"
+    lines = (LISTS / "names/ofac_alt_2025-12-24.csv").read_text().splitlines(keepends=True)
+    aliases.write_text("".join(line for line in lines if line.partition(",")[0] in known))
+    report = import_list(database, sdn, companions=[aliases], name="OFAC SDN", now=NOW)
+    assert (report.entities.opened, report.rows) == (11_443, 11_443 + 208)
+    # Without sdn_comments.csv the longest remarks end in the middle of an address.
+    assert (report.opened, report.duplicates, report.skipped) == (200, 2, {"malformed": 6})
+    again = import_list(database, sdn, companions=[aliases], name="OFAC SDN", now=NOW)
+    assert (again.entities.opened, again.entities.closed, again.opened) == (0, 0, 0)
+    assert again.lists_version == report.lists_version
 
 
 def test_the_zero_address_of_the_usdt_blacklist_alerts_no_mint(database: Database) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
-from sakk.screening.importers import import_list, lists, retire_list
+from sakk.screening.importers import ImportReport, import_list, lists, retire_list
 from sakk.screening.mapping import load_mapping
 from sakk.store.identity import now
 
@@ -17,6 +17,14 @@ app = typer.Typer(help="Sanctions and label lists.", no_args_is_help=True)
 @app.command(name="import")
 def import_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The list.")],
+    companions: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="More files of the same list: OFAC's alt.csv, add.csv, sdn_comments.csv.",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="The list's name; the file's by default.")
     ] = None,
@@ -39,6 +47,7 @@ def import_file(
         report = import_list(
             database,
             file,
+            companions=companions or (),
             name=name,
             format=form,
             kind=kind,
@@ -57,17 +66,29 @@ def import_file(
                 "closed": report.closed,
                 "unchanged": report.unchanged,
                 "duplicates": report.duplicates,
+                "entries_opened": report.entities.opened,
+                "entries_closed": report.entities.closed,
+                "entries_unchanged": report.entities.unchanged,
                 "skipped": report.skipped,
                 "unknown_categories": report.unknown_categories,
                 "ignored_columns": list(report.ignored_columns),
             }
         )
         return
+    _print_report(report)
+
+
+def _print_report(report: ImportReport) -> None:
     console.print(
         f"{report.list.name}: {report.rows} rows read, {report.opened} labels opened, "
         f"{report.closed} closed, {report.unchanged} unchanged; in force at lists version "
         f"{report.lists_version}"
     )
+    if report.list.entity_count or report.entities.closed:
+        console.print(
+            f"  names: {report.entities.opened} entries opened, {report.entities.closed} closed, "
+            f"{report.entities.unchanged} unchanged"
+        )
     for reason, count in report.skipped.items():
         console.print(f"  {count} skipped: {reason}")
     for each in report.examples:
@@ -89,6 +110,7 @@ def show(as_json: Json = False) -> None:
             "kind": each.kind,
             "version": each.version,
             "rows": each.row_count,
+            "entries": each.entity_count,
             "age_hours": each.age_seconds(now()) // 3600,
             "stale": each.is_stale(now()),
         }
@@ -97,7 +119,7 @@ def show(as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        headings = ["name", "kind", "version", "rows", "age (h)", "stale"]
+        headings = ["name", "kind", "version", "addresses", "names", "age (h)", "stale"]
         print_table(headings, [list(row.values()) for row in rows])
 
 

@@ -68,7 +68,10 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LabelList:
-    """A list as it stands; ``version`` is the lists version at which its labels last changed."""
+    """A list as it stands; ``version`` is the lists version at which it last changed.
+
+    ``row_count`` is how many labels it has, ``entity_count`` how many entries with names.
+    """
 
     id: str
     name: str
@@ -80,6 +83,7 @@ class LabelList:
     sha256: str
     imported_at: datetime
     retired_at: datetime | None
+    entity_count: int = 0
 
     def age_seconds(self, now: datetime) -> int:
         """Seconds since the list was last imported."""

@@ -1,4 +1,13 @@
-"""The formats of label lists: each is a function from a source to a stream of statements.
+"""The formats of lists: each is a function from a source to a stream of statements.
+
+Lists of names:
+
+- ``ofac_csv``, ``ofac_xml``: OFAC's legacy files (``screening/ofac.py``)
+- ``ofac_advanced``: OFAC's advanced XML (``screening/ofac_advanced.py``)
+- ``un``, ``eu``: the consolidated lists (``screening/sanctions_xml.py``)
+- ``names_csv``, ``names_json``: a header with ``name`` (``screening/names_file.py``)
+
+Lists of addresses:
 
 - ``ofac``: one address a line, the coin in the file's name (``sanctioned_addresses_ETH.txt``)
 - ``tagpack``: GraphSense TagPack YAML (``screening/tagpack.py``)
@@ -17,6 +26,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from sakk.core.entity import EntityContent, EntityKind
 from sakk.core.label import CONFIDENCE_MAX, ListKind
 from sakk.screening.source import LINE_BYTES_MAX, Source
 
@@ -51,11 +61,27 @@ class ListFormat(StrEnum):
     csv = "csv"
     json = "json"
     mapped = "mapped"
+    ofac_csv = "ofac_csv"
+    ofac_xml = "ofac_xml"
+    ofac_advanced = "ofac_advanced"
+    un = "un"
+    eu = "eu"
+    names_csv = "names_csv"
+    names_json = "names_json"
 
 
 # A public pack is nobody's here to mend, so a malformed address in it is skipped and reported;
-# a sanctions file or the operator's own is refused, because a skipped row there is a hole.
-LENIENT = frozenset({ListFormat.tagpack, ListFormat.forta})
+# a sanctions file or the operator's own is refused, because a skipped row there is a hole. In
+# OFAC's files of names one mistyped address must not keep thousands of names out.
+LENIENT = frozenset(
+    {
+        ListFormat.tagpack,
+        ListFormat.forta,
+        ListFormat.ofac_csv,
+        ListFormat.ofac_xml,
+        ListFormat.ofac_advanced,
+    }
+)
 KINDS = {
     ListFormat.ofac: ListKind.sanctions,
     ListFormat.tagpack: ListKind.labels,
@@ -63,6 +89,13 @@ KINDS = {
     ListFormat.csv: ListKind.labels,
     ListFormat.json: ListKind.labels,
     ListFormat.mapped: ListKind.labels,
+    ListFormat.ofac_csv: ListKind.sanctions,
+    ListFormat.ofac_xml: ListKind.sanctions,
+    ListFormat.ofac_advanced: ListKind.sanctions,
+    ListFormat.un: ListKind.sanctions,
+    ListFormat.eu: ListKind.sanctions,
+    ListFormat.names_csv: ListKind.labels,
+    ListFormat.names_json: ListKind.labels,
 }
 
 
@@ -78,6 +111,19 @@ class Statement:
     entity: str | None = None
     actor: str | None = None
     source: str | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NameStatement:
+    """What one entry of a list of names says; ``ref`` is the list's own reference of it."""
+
+    line: int
+    ref: str
+    kind: EntityKind
+    name: str
+    content: EntityContent
     valid_from: datetime | None = None
     valid_to: datetime | None = None
 
@@ -101,10 +147,21 @@ class CsvShape:
     skip_lines: int = 0
 
 
-Parser = Callable[[Source, Notes], Iterator[Statement]]
+Parser = Callable[[Source, Notes], Iterator[Statement | NameStatement]]
 
 _OFAC_NAME = re.compile(r"sanctioned_addresses_([A-Za-z0-9]{2,10})\.txt")
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]')
+_JSON_KEY = re.compile(r'"([a-z_]{1,40})"\s*:')
+_XML_ROOT = re.compile(r"<(?:\w+:)?([A-Za-z_]+)")
+_XML_FORMATS = {
+    "sdnList": ListFormat.ofac_xml,
+    "Sanctions": ListFormat.ofac_advanced,
+    "CONSOLIDATED_LIST": ListFormat.un,
+    "export": ListFormat.eu,
+}
+_OFAC_ENTRY = re.compile(r'"?\d{1,9}"?,(?:"[^"]*"|[^",]*),(?:[^,\n]*,){3}')
+# Columns that only a list of addresses has.
+_OF_ADDRESSES = {"category", "confidence", "network", "chain", "ticker", "actor"}
 _FORTA_ADDRESS = ("banned_address", "contract_address", "address")
 _FORTA_HEADERS = (
     {"banned_address", "wallet_tag", "data_source"},
@@ -145,16 +202,38 @@ def detect_format(source: Source) -> ListFormat:
     if name.endswith((".yaml", ".yml")):
         return ListFormat.tagpack
     if name.endswith((".json", ".jsonl", ".ndjson")) or head.lstrip()[:1] in ("[", "{"):
-        return ListFormat.json
-    header = set(_header_names(head.partition("\n")[0]))
+        return _detect_json(head)
+    if head.lstrip()[:1] == "<":
+        return _detect_xml(source, head)
+    first = head.partition("\n")[0]
+    if _OFAC_ENTRY.match(head) or _OFAC_ENTRY.match(head.partition("\n")[2]):
+        return ListFormat.ofac_csv
+    header = set(_header_names(first))
     if any(columns <= header for columns in _FORTA_HEADERS):
         return ListFormat.forta
     if "address" in {_COLUMN_NAMES.get(column) for column in header}:
         return ListFormat.csv
+    if "name" in header and not header & _OF_ADDRESSES:
+        return ListFormat.names_csv
     known = ", ".join(each for each in ListFormat if each is not ListFormat.mapped)
     raise source.refusal(
         f"cannot tell the format; name it with --format ({known}), or describe it with --mapping"
     )
+
+
+def _detect_json(head: str) -> ListFormat:
+    """A list of names has names and no addresses; what the head cannot tell is of addresses."""
+    keys = set(_JSON_KEY.findall(head.lower()))
+    is_names = "name" in keys and not keys & (_OF_ADDRESSES | {"address", "wallet"})
+    return ListFormat.names_json if is_names else ListFormat.json
+
+
+def _detect_xml(source: Source, head: str) -> ListFormat:
+    root = _XML_ROOT.search(head)
+    if root is None or root[1] not in _XML_FORMATS:
+        known = ", ".join(f"<{name}>" for name in _XML_FORMATS)
+        raise source.refusal(f"cannot tell the format; an XML list begins with one of {known}")
+    return _XML_FORMATS[root[1]]
 
 
 def parse_ofac(source: Source, notes: Notes) -> Iterator[Statement]:
@@ -196,11 +275,19 @@ def parse_forta(source: Source, notes: Notes) -> Iterator[Statement]:
 
 def parse_csv(source: Source, notes: Notes) -> Iterator[Statement]:
     """A header with at least an address column; names as in `_COLUMN_NAMES`."""
+    for line, row in named_rows(source, notes, _COLUMN_NAMES, needed="address"):
+        yield statement_of(source, line, row)
+
+
+def named_rows(
+    source: Source, notes: Notes, known: dict[str, str], *, needed: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a CSV file with a header, in our names; other columns are noted as ignored."""
     rows = csv_rows(source, CsvShape())
     _, names = next(rows, (0, []))
-    columns = [_COLUMN_NAMES.get(name, "") for name in names]
-    if "address" not in columns:
-        raise source.refusal("the header has no column 'address'", line=1)
+    columns = [known.get(name, "") for name in names]
+    if needed not in columns:
+        raise source.refusal(f"the header has no column {needed!r}", line=1)
     used = [column for column in columns if column]
     if len(used) != len(set(used)):
         raise source.refusal("two columns of the header mean the same", line=1)
@@ -210,18 +297,26 @@ def parse_csv(source: Source, notes: Notes) -> Iterator[Statement]:
     for line, values in rows:
         row = _row(source, line, columns, values)
         row.pop("", None)
-        yield statement_of(source, line, dict(row))
+        yield line, dict(row)
 
 
 def parse_json(source: Source, notes: Notes) -> Iterator[Statement]:
     """An array of objects, or one object a line."""
+    for line, row in named_objects(source, notes, _COLUMN_NAMES):
+        yield statement_of(source, line, row)
+
+
+def named_objects(
+    source: Source, notes: Notes, known: dict[str, str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON file in our names; other names are noted as ignored."""
     ignored: set[str] = set()
     for line, item in json_objects(source):
         if not isinstance(item, dict):
-            raise source.refusal("expected an object with 'address' and 'category'", line=line)
+            raise source.refusal("expected an object", line=line)
         row: dict[str, Any] = {}
         for name, value in item.items():
-            column = _COLUMN_NAMES.get(name.lower())
+            column = known.get(name.lower())
             if column is None:
                 ignored.add(name[:80])
             elif column in row:
@@ -231,7 +326,7 @@ def parse_json(source: Source, notes: Notes) -> Iterator[Statement]:
         if len(ignored) > COLUMNS_MAX:
             raise source.refusal(f"more than {COLUMNS_MAX} names are unknown", line=line)
         notes.ignored_columns = tuple(sorted(ignored))
-        yield statement_of(source, line, row)
+        yield line, row
 
 
 def json_objects(source: Source) -> Iterator[tuple[int, Any]]:
@@ -261,18 +356,6 @@ def statement_of(source: Source, line: int, row: dict[str, Any]) -> Statement:
             raise source.refusal(f"{name!r} must be text", line=line)
         return str(value).strip() or None
 
-    def moment(name: str) -> datetime | None:
-        value = text(name)
-        if value is None:
-            return None
-        try:
-            parsed = datetime.fromisoformat(value)
-        except ValueError:
-            raise source.refusal(
-                f"{name!r} is not a date or time of ISO 8601: {value[:40]!r}", line=line
-            ) from None
-        return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
     address = text("address")
     if address is None:
         raise source.refusal("the row has no address", line=line)
@@ -282,9 +365,7 @@ def statement_of(source: Source, line: int, row: dict[str, Any]) -> Statement:
         raise source.refusal(
             f"'confidence' is a whole number from 0 to {CONFIDENCE_MAX}", line=line
         )
-    valid_from, valid_to = moment("valid_from"), moment("valid_to")
-    if valid_from and valid_to and valid_to <= valid_from:
-        raise source.refusal("'valid_to' is not after 'valid_from'", line=line)
+    valid_from, valid_to = validity(source, line, text("valid_from"), text("valid_to"))
     category = text("category")
     return Statement(
         line=line,
@@ -298,6 +379,29 @@ def statement_of(source: Source, line: int, row: dict[str, Any]) -> Statement:
         valid_from=valid_from,
         valid_to=valid_to,
     )
+
+
+def validity(
+    source: Source, line: int, first: str | None, last: str | None
+) -> tuple[datetime | None, datetime | None]:
+    """From when until before when a row holds; refused is what is no time, or the wrong way."""
+    valid_from = _moment(source, line, "valid_from", first)
+    valid_to = _moment(source, line, "valid_to", last)
+    if valid_from and valid_to and valid_to <= valid_from:
+        raise source.refusal("'valid_to' is not after 'valid_from'", line=line)
+    return valid_from, valid_to
+
+
+def _moment(source: Source, line: int, name: str, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise source.refusal(
+            f"{name!r} is not a date or time of ISO 8601: {value[:40]!r}", line=line
+        ) from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _header_names(line: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Importing a list: a file becomes the list's labels in one transaction, or nothing changes.
+"""Importing a list: files become its labels and entries in one transaction, or nothing changes.
 
 A second import of the same name is a difference: what the file no longer says is closed, what it
 newly says is opened, and the rest is left alone. Once it has committed, every process decides by
@@ -6,9 +6,12 @@ it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from sqlalchemy import Connection, text
@@ -24,10 +27,12 @@ from sakk.core.label import (
     locate_address,
     worst,
 )
+from sakk.screening.entries import EntryReader
 from sakk.screening.formats import (
     KINDS,
     LENIENT,
     ListFormat,
+    NameStatement,
     Notes,
     Parser,
     Statement,
@@ -38,11 +43,17 @@ from sakk.screening.formats import (
     parse_ofac,
 )
 from sakk.screening.mapping import ColumnMapping, mapped_parser
+from sakk.screening.names_file import parse_names_csv, parse_names_json
+from sakk.screening.ofac import ofac_csv_parser, parse_sdn_xml
+from sakk.screening.ofac_advanced import parse_sdn_advanced
 from sakk.screening.override import OVERRIDES
+from sakk.screening.sanctions_xml import parse_eu, parse_un
 from sakk.screening.source import Source
 from sakk.screening.tagpack import parse_tagpack
+from sakk.store import entity as entity_store
 from sakk.store import label as label_store
 from sakk.store.database import Database
+from sakk.store.entity import EntityChange
 from sakk.store.identity import new_id
 from sakk.store.label import Change, LabelRow
 from sakk.store.network import list_assets
@@ -61,7 +72,15 @@ _PARSERS: dict[ListFormat, Parser] = {
     ListFormat.forta: parse_forta,
     ListFormat.csv: parse_csv,
     ListFormat.json: parse_json,
+    ListFormat.ofac_csv: ofac_csv_parser(()),
+    ListFormat.ofac_xml: parse_sdn_xml,
+    ListFormat.ofac_advanced: parse_sdn_advanced,
+    ListFormat.un: parse_un,
+    ListFormat.eu: parse_eu,
+    ListFormat.names_csv: parse_names_csv,
+    ListFormat.names_json: parse_names_json,
 }
+COMPANIONS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +103,7 @@ class ImportReport:
     closed: int
     unchanged: int
     duplicates: int
+    entities: EntityChange
     skipped: dict[str, int]
     examples: tuple[Skipped, ...]
     unknown_categories: dict[str, int]
@@ -109,6 +129,7 @@ def import_list(
     database: Database,
     path: str | Path,
     *,
+    companions: Sequence[str | Path] = (),
     name: str | None = None,
     format: str | None = None,
     kind: str | None = None,
@@ -119,49 +140,55 @@ def import_list(
 ) -> ImportReport:
     """Import a file as the list ``name`` (default: the file's name without its ending).
 
-    ``mapping`` describes a format of somebody else's (`load_mapping`). ``category`` overrides what
-    the file says of every row. Raises `ParameterInvalid` with file and line; then nothing has
-    changed.
+    ``companions`` are the other files of one list (OFAC's `alt.csv`, `add.csv` …). ``mapping``
+    describes a format of somebody else's (`load_mapping`). ``category`` overrides what the file
+    says of every address. Raises `ParameterInvalid` with file and line; then nothing has changed.
     """
-    with Source(Path(path)) as source:
-        chosen, parse = _chosen(source, format, mapping)
+    with ExitStack() as opened:
+        source = opened.enter_context(Source(Path(path)))
+        beside = [opened.enter_context(Source(Path(each))) for each in companions]
+        chosen, parse = _chosen(source, format, mapping, beside)
         list_kind = KINDS[chosen] if kind is None else _kind(kind)
         list_name = _name(source.path.stem if name is None else name)
         forced = None if category is None else _category(category)
         tally, notes = _Tally(), Notes()
         reader = _Reader(source, chosen, list_kind, forced, tally)
+        entries = EntryReader(source)
         with database.begin() as connection:
             _allow_time(connection)
             reader.tokens = _token_contracts(connection)
-            label_store.stage_rows(connection, reader.rows(parse(source, notes)))
-            sha256 = source.sha256()
-            _check_yield(source, tally)
+            _stage(connection, reader, entries, parse(source, notes))
+            digest = _digest(source, beside)
+            _check_yield(source, tally, entries)
             label_store.lock_lists(connection)
             before = label_store.find_list(connection, list_name)
             list_id = new_id("lst") if before is None else before.id
-            change = label_store.apply_staged(connection, list_id, now=now)
-            _check_shrink(source, list_kind, change, allow=allow_shrink)
+            change, entities = _apply(connection, list_id, now=now)
+            _check_shrink(source, list_kind, change, "sanctioned addresses", allow=allow_shrink)
+            _check_shrink(source, list_kind, entities, "sanctioned names", allow=allow_shrink)
             current = LabelList(
                 id=list_id,
                 name=list_name,
                 source=str(source.path.name),
                 kind=list_kind,
                 format=chosen,
-                version=_list_version(before, change),
+                version=_list_version(before, change, entities),
                 row_count=change.opened + change.unchanged,
-                sha256=sha256,
+                sha256=digest,
                 imported_at=now,
                 retired_at=None,
+                entity_count=entities.opened + entities.unchanged,
             )
-            label_store.put_list(connection, current, change)
+            label_store.put_list(connection, current, _both(change, entities))
     return ImportReport(
         list=current,
         lists_version=change.version,
-        rows=tally.rows,
+        rows=tally.rows + entries.rows_read,
         opened=change.opened,
         closed=change.closed,
         unchanged=change.unchanged,
         duplicates=change.duplicates,
+        entities=entities,
         skipped=dict(tally.skipped),
         examples=tuple(tally.examples),
         unknown_categories=dict(tally.unknown.most_common(EXAMPLES_MAX)),
@@ -170,17 +197,75 @@ def import_list(
 
 
 def _chosen(
-    source: Source, format: str | None, mapping: ColumnMapping | None
+    source: Source, format: str | None, mapping: ColumnMapping | None, beside: Sequence[Source]
 ) -> tuple[ListFormat, Parser]:
     """The format of a file, and what reads it."""
+    if mapping is not None and format is not None:
+        raise ParameterInvalid("The mapping says the format: leave --format out.", param="format")
     if mapping is not None:
-        if format is not None:
-            raise ParameterInvalid(
-                "The mapping says the format: leave --format out.", param="format"
-            )
-        return ListFormat.mapped, mapped_parser(mapping)
-    chosen = detect_format(source) if format is None else _format(format)
-    return chosen, _PARSERS[chosen]
+        chosen, parse = ListFormat.mapped, mapped_parser(mapping)
+    else:
+        chosen = detect_format(source) if format is None else _format(format)
+        parse = _PARSERS[chosen]
+    if not beside:
+        return chosen, parse
+    if chosen is not ListFormat.ofac_csv or len(beside) > COMPANIONS_MAX:
+        raise ParameterInvalid(
+            f"Only OFAC's CSV is one list of several files, at most {COMPANIONS_MAX} beside the"
+            " first: import the others as lists of their own.",
+            param="file",
+        )
+    return chosen, ofac_csv_parser(beside)
+
+
+def _stage(
+    connection: Connection,
+    reader: "_Reader",
+    entries: EntryReader,
+    statements: Iterator[Statement | NameStatement],
+) -> None:
+    """Stage what a file says: one kind of row streams at a time.
+
+    A list of addresses has no names. In a list of names the addresses are few, and wait.
+    """
+    first = next(statements, None)
+    every = chain(() if first is None else (first,), statements)
+    if isinstance(first, NameStatement):
+        addresses: list[Statement] = []
+        entity_store.stage_entities(connection, entries.rows(every, addresses))
+        label_store.stage_rows(connection, reader.rows(addresses))
+    else:
+        label_store.stage_rows(connection, reader.rows(every))
+        entity_store.stage_entities(connection, ())
+
+
+def _apply(connection: Connection, list_id: str, *, now: datetime) -> tuple[Change, EntityChange]:
+    """Make the list say what was staged, labels and entries at one version."""
+    change = label_store.apply_staged(connection, list_id, now=now)
+    is_new = bool(change.opened or change.closed)
+    version = change.version if is_new else change.version + 1
+    entities = entity_store.apply_entities(connection, list_id, version=version, now=now)
+    if not is_new and (entities.opened or entities.closed):
+        label_store.raise_version(connection, version)
+        change = replace(change, version=version)
+    return change, entities
+
+
+def _digest(source: Source, beside: Sequence[Source]) -> str:
+    """The digest of the file; of a list of several, that of their digests in the order given."""
+    if not beside:
+        return source.sha256()
+    return sha256("".join(each.sha256() for each in (source, *beside)).encode()).hexdigest()
+
+
+def _both(change: Change, entities: EntityChange) -> Change:
+    """What an import did to rows of either kind, for the record of imports."""
+    return replace(
+        change,
+        opened=change.opened + entities.opened,
+        closed=change.closed + entities.closed,
+        unchanged=change.unchanged + entities.unchanged,
+    )
 
 
 def lists(connection: Connection) -> list[LabelList]:
@@ -189,7 +274,7 @@ def lists(connection: Connection) -> list[LabelList]:
 
 
 def retire_list(database: Database, name: str, *, now: datetime) -> LabelList:
-    """Close every label of a list; its history stays. Raises `ResourceMissing`."""
+    """Close every label and entry of a list; its history stays. Raises `ResourceMissing`."""
     with database.begin() as connection:
         _allow_time(connection)
         label_store.lock_lists(connection)
@@ -197,15 +282,17 @@ def retire_list(database: Database, name: str, *, now: datetime) -> LabelList:
         if before is None:
             raise ResourceMissing(f"no list is called {name!r}; see `sakk lists`", param="name")
         label_store.stage_rows(connection, ())
-        change = label_store.apply_staged(connection, before.id, now=now)
+        entity_store.stage_entities(connection, ())
+        change, entities = _apply(connection, before.id, now=now)
         retired = replace(
             before,
-            version=_list_version(before, change),
+            version=_list_version(before, change, entities),
             row_count=0,
             imported_at=now,
             retired_at=now,
+            entity_count=0,
         )
-        label_store.put_list(connection, retired, change)
+        label_store.put_list(connection, retired, _both(change, entities))
     return retired
 
 
@@ -227,8 +314,9 @@ class _Reader:
         self._category = category
         self._tally = tally
 
-    def rows(self, statements: Iterable[Statement]) -> Iterator[LabelRow]:
+    def rows(self, statements: Iterable[Statement | NameStatement]) -> Iterator[LabelRow]:
         for statement in statements:
+            assert isinstance(statement, Statement), "a list of addresses has no names"
             self._tally.rows += 1
             if self._tally.rows > ROWS_MAX:
                 raise self._refusal(statement, f"more than {ROWS_MAX} rows")
@@ -301,7 +389,7 @@ def _token_contracts(connection: Connection) -> frozenset[str]:
     return KNOWN_TOKENS | {contract.lower() for contract in listed}
 
 
-def _check_yield(source: Source, tally: _Tally) -> None:
+def _check_yield(source: Source, tally: _Tally, entries: EntryReader) -> None:
     """Refuse a file that gave nothing: as a difference it would close the whole list."""
     if 2 * tally.skipped["malformed"] > tally.rows:
         first = next(one for one in tally.examples if one.reason == "malformed")
@@ -309,24 +397,27 @@ def _check_yield(source: Source, tally: _Tally) -> None:
             "more than half of the rows have no readable address; is the format right?",
             line=first.line,
         )
-    if tally.rows - sum(tally.skipped.values()) <= 0:
+    if tally.rows - sum(tally.skipped.values()) <= 0 and not entries.rows_read:
         raise source.refusal("has no label in it; to close a list, retire it")
 
 
-def _check_shrink(source: Source, kind: ListKind, change: Change, *, allow: bool) -> None:
+def _check_shrink(
+    source: Source, kind: ListKind, change: Change | EntityChange, rows: str, *, allow: bool
+) -> None:
     """Refuse a sanctions list that lost most of its rows, unless the operator says it is so."""
     before = change.closed + change.unchanged
     lost = before - change.opened - change.unchanged
     is_cut = before >= SHRINK_ROWS_MIN and 2 * lost > before
     if kind is ListKind.sanctions and is_cut and not allow:
         raise source.refusal(
-            f"would leave {before - lost} of {before} sanctioned addresses;"
+            f"would leave {before - lost} of {before} {rows};"
             " if that is true, import it with --allow-shrink"
         )
 
 
-def _list_version(before: LabelList | None, change: Change) -> int:
-    if before is None or change.opened or change.closed:
+def _list_version(before: LabelList | None, change: Change, entities: EntityChange) -> int:
+    changed = change.opened or change.closed or entities.opened or entities.closed
+    if before is None or changed:
         return change.version
     return before.version
 

@@ -24,6 +24,9 @@
 
 In JSON a column is a path of names, ``"wallet.address"``. Our names are those of the plain CSV
 format: address, network, category, entity, actor, confidence, source, valid_from, valid_to.
+
+A mapping with a column ``name`` describes a list of names instead, and its fields are those of
+``screening/names_file.py``: name, ref, kind, aliases, birth, country and so on.
 """
 
 from collections.abc import Iterator
@@ -36,6 +39,7 @@ import msgspec
 from sakk.core.errors import ParameterInvalid
 from sakk.screening.formats import (
     CsvShape,
+    NameStatement,
     Notes,
     Parser,
     Statement,
@@ -43,6 +47,8 @@ from sakk.screening.formats import (
     json_objects,
     statement_of,
 )
+from sakk.screening.names_file import FIELDS as NAME_FIELDS
+from sakk.screening.names_file import name_statement_of
 from sakk.screening.source import Source
 
 FILE_BYTES_MAX: Final = 256 * 1024
@@ -58,7 +64,7 @@ FIELDS: Final = (
     "valid_from",
     "valid_to",
 )
-_DATES: Final = ("valid_from", "valid_to")
+_DATES: Final = ("valid_from", "valid_to", "birth")
 
 
 class ColumnMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,11 +101,17 @@ def load_mapping(path: Path) -> ColumnMapping:
 def mapped_parser(mapping: ColumnMapping) -> Parser:
     """The parser of the format that a mapping describes."""
 
-    def parse(source: Source, notes: Notes) -> Iterator[Statement]:
+    of_names = "name" in mapping.columns
+
+    def parse(source: Source, notes: Notes) -> Iterator[Statement | NameStatement]:
         rows = _csv(source, mapping, notes) if mapping.format == "csv" else _json(source, mapping)
         for line, row, wanted in rows:
             if all(row.get(f"where {name}") in values for name, values in mapping.where.items()):
-                yield statement_of(source, line, _read(source, line, wanted, mapping))
+                row = _read(source, line, wanted, mapping)
+                if of_names:
+                    yield name_statement_of(source, line, row)
+                else:
+                    yield statement_of(source, line, row)
 
     return parse
 
@@ -210,16 +222,19 @@ def _date(source: Source, line: int, name: str, text: str, form: str) -> str:
         raise source.refusal(
             f"{name!r} is not a date of the form {form!r}: {text[:40]!r}", line=line
         ) from None
+    if name == "birth":
+        return parsed.date().isoformat()
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).isoformat()
 
 
 def _check(path: Path, mapping: ColumnMapping) -> None:
+    known = NAME_FIELDS if "name" in mapping.columns else FIELDS
     for place in (mapping.columns, mapping.values, mapping.constants):
-        unknown = sorted(set(place) - set(FIELDS))
+        unknown = sorted(set(place) - set(known))
         if unknown:
-            raise _refusal(path, f"there is no field {unknown[0]!r}; known are {', '.join(FIELDS)}")
-    if "address" not in mapping.columns:
-        raise _refusal(path, "[columns] does not say where the address stands")
+            raise _refusal(path, f"there is no field {unknown[0]!r}; known are {', '.join(known)}")
+    if "name" not in mapping.columns and "address" not in mapping.columns:
+        raise _refusal(path, "[columns] does not say where the address stands, or the name")
     both = sorted(set(mapping.columns) & set(mapping.constants))
     if both:
         raise _refusal(path, f"{both[0]!r} is both a column and a constant")

@@ -4,6 +4,7 @@ List files come from strangers. Nothing here holds a whole file, follows a refer
 length: a line, a file and a row have a maximum, text is UTF-8 without NUL, and the file is regular.
 """
 
+import codecs
 import hashlib
 import os
 import stat
@@ -17,13 +18,14 @@ from sakk.core.errors import ParameterInvalid
 FILE_BYTES_MAX = 1 << 30
 LINE_BYTES_MAX = 1 << 16
 HEAD_BYTES = 4096
+CHUNK_BYTES = 1 << 16
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Source:
-    """An open list file. Use as a context; read it once, by `lines` or by `read`."""
+    """An open list file. Use as a context; read it once, by `lines`, `read` or `chunks`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -86,17 +88,44 @@ class Source:
         """Like a text file's `read`, a line at a time, whatever ``size`` is; empty at the end."""
         return next(self.lines(), "")
 
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, proven to be UTF-8 without NUL, for a format whose lines have no end."""
+        file = self._open()
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        self.line = 1
+        while True:
+            raw = file.read(CHUNK_BYTES)
+            self._count(raw)
+            if b"\0" in raw:
+                raise self.refusal(
+                    "contains a NUL byte; this is not a text list",
+                    line=self.line + raw[: raw.index(b"\0")].count(b"\n"),
+                )
+            try:
+                decoder.decode(raw, not raw)
+            except UnicodeDecodeError as error:
+                line = self.line + error.object[: error.start].count(b"\n")
+                raise self.refusal("is not UTF-8; save it as UTF-8", line=line) from error
+            if not raw:
+                return
+            is_first = self._size == len(raw)
+            yield raw.removeprefix(_BYTE_ORDER_MARK) if is_first else raw
+            self.line += raw.count(b"\n")
+
+    def rewind(self) -> None:
+        """Read the file once more from its beginning: for a format that refers forward."""
+        self._open().seek(0)
+        self._hash = hashlib.sha256()
+        self._size = self.line = 0
+
     def sha256(self) -> str:
         """The digest of the whole file, in hex; reads what is left of it."""
-        for _ in self.lines():
-            pass
+        while raw := self._open().read(CHUNK_BYTES):
+            self._count(raw)
         return self._hash.hexdigest()
 
     def _decode(self, raw: bytes) -> str:
-        self._hash.update(raw)
-        self._size += len(raw)
-        if self._size > self._bytes_max:
-            raise self.refusal(f"file is larger than {self._bytes_max} bytes", line=self.line)
+        self._count(raw)
         if self.line == 1:
             raw = raw.removeprefix(_BYTE_ORDER_MARK)
         if b"\0" in raw:
@@ -107,6 +136,12 @@ class Source:
             raise self.refusal(
                 f"is not UTF-8 at byte {error.start + 1}; save it as UTF-8", line=self.line
             ) from error
+
+    def _count(self, raw: bytes) -> None:
+        self._hash.update(raw)
+        self._size += len(raw)
+        if self._size > self._bytes_max:
+            raise self.refusal(f"file is larger than {self._bytes_max} bytes", line=self.line)
 
     def _open(self) -> BinaryIO:
         assert self._file is not None, "use the source as a context"

@@ -54,6 +54,7 @@ label_lists = Table(
     Column("sha256", Text, nullable=False),
     Column("imported_at", Timestamp, nullable=False),
     Column("retired_at", Timestamp),
+    Column("entity_count", BigInteger, nullable=False, server_default="0"),
 )
 
 label_imports = Table(
@@ -222,7 +223,7 @@ def apply_staged(connection: Connection, list_id: str, *, now: datetime) -> Chan
     opened = connection.execute(_OPEN_NEW, parameters).rowcount
     total = count_open(connection, list_id)
     if opened or closed:
-        _raise_version(connection, version)
+        raise_version(connection, version)
     else:
         version -= 1
     return Change(
@@ -251,7 +252,7 @@ def put_list(connection: Connection, row: LabelList, change: Change) -> None:
             version=row.version,
             format=row.format,
             sha256=row.sha256,
-            row_count=row.row_count,
+            row_count=row.row_count + row.entity_count,
             opened=change.opened,
             closed=change.closed,
             imported_at=row.imported_at,
@@ -271,7 +272,7 @@ def put_label(connection: Connection, list_id: str, row: LabelRow, *, now: datet
             **{name: getattr(row, name) for name in _STAGED},
         )
     )
-    _raise_version(connection, version)
+    raise_version(connection, version)
     return version
 
 
@@ -280,7 +281,7 @@ def close_label(connection: Connection, list_id: str, row: LabelRow, *, now: dat
     version = lists_version(connection) + 1
     if not _close_one(connection, list_id, row, version=version, now=now):
         return False
-    _raise_version(connection, version)
+    raise_version(connection, version)
     return True
 
 
@@ -443,7 +444,8 @@ def _close_one(
     return result.rowcount > 0
 
 
-def _raise_version(connection: Connection, version: int) -> None:
+def raise_version(connection: Connection, version: int) -> None:
+    """Make a version the one of all lists, and wake who waits for it; needs `lock_lists`."""
     statement = insert(lists_versions).values(id=1, version=version)
     connection.execute(
         statement.on_conflict_do_update(index_elements=["id"], set_={"version": version})
