@@ -116,5 +116,5 @@ def test_a_list_that_touches_nobody_marks_nothing(world: World) -> None:
     world.import_list("0x" + "5a" * 20)
     assert world.run_only("screening.rescreen") == [0]
     with world.database.begin() as connection:
-        assert (store.read_cursor(connection), store.pending(connection)) == (1, 0)
+        assert (store.read_cursors(connection), store.pending(connection)) == ({store.LISTS: 1}, 0)
     assert told(world) == []

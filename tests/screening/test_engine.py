@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from sakk.core.errors import Unavailable
-from sakk.core.screening import DEFAULT_RULES, RuleSet, Verdict
+from sakk.core.label import Category
+from sakk.core.rule import BUILT_IN_NAME, Direct
+from sakk.core.screening import Verdict
 from sakk.screening import engine as engine_module
 from sakk.screening.engine import Engine
 from sakk.screening.importers import import_list, retire_list
@@ -16,8 +18,9 @@ from sakk.store.database import Database, open_database
 from sakk.store.identity import now
 from sakk.store.screening import find_screening, insert_screenings
 
-from .conftest import CLEAN, SUSPECT, ListFile, request
+from .conftest import CLEAN, SUSPECT, ListFile, enact, request
 
+EXCHANGE = (Category.exchange,)
 OTHER = "0x" + "6b" * 20
 TRON = "TBHTJqAy4DhHhmT3dNceJYNRz4SdLofLre"
 
@@ -52,7 +55,7 @@ def test_sanctions_on_either_side_block(
     (reason,) = screening.reasons
     assert (reason.list, reason.version, reason.address) == ("list", report.list.version, SUSPECT)
     assert screening.lists_version == report.lists_version
-    assert screening.rules_version == DEFAULT_RULES.version
+    assert screening.rules_version == BUILT_IN_NAME
 
 
 def test_letter_case_hides_nobody(database: Database, engine: Engine, list_file: ListFile) -> None:
@@ -163,9 +166,57 @@ def test_an_old_decision_can_be_reached_again(
         assert stored == one
         assert Engine(database).replay(stored) == (one.verdict, one.reasons)
     assert verdict(engine) == "block"
-    other_rules = Engine(database, rules=RuleSet(version="other", rules=()))
-    with pytest.raises(ValueError, match="decided under rules"):
-        other_rules.replay(made[0])
+    with pytest.raises(ValueError, match="no screening rules '9'"):
+        engine.replay(replace(made[0], rules_version="9"))
+
+
+def test_the_rules_in_force_hold_for_the_next_decision_and_old_ones_can_be_replayed(
+    database: Database, engine: Engine, list_file: ListFile
+) -> None:
+    import_list(database, listing(list_file, f"{SUSPECT},exchange,"), now=now())
+    live = replace(request(), livemode=True)
+    (first, first_live) = engine.screen([request(), live])
+    enact(database, Direct(name="no exchange", verdict=Verdict.block, categories=EXCHANGE))
+    (second, second_live) = engine.screen([request(), live])
+    enact(database, Direct(name="ask first", verdict=Verdict.review, categories=EXCHANGE))
+    (third,) = Engine(database).screen([request()])
+    made = [first, second, third, first_live, second_live]
+    assert [(one.verdict, one.rules_version) for one in made] == [
+        ("clear", BUILT_IN_NAME),
+        ("block", "1"),
+        ("review", "2"),
+        ("clear", BUILT_IN_NAME),
+        ("clear", BUILT_IN_NAME),
+    ]
+    fresh = Engine(database)
+    assert [fresh.replay(one) for one in made] == [(one.verdict, one.reasons) for one in made]
+
+
+def test_no_rules_take_effect_between_a_verdict_and_what_is_done_with_it(
+    database: Database, engine: Engine
+) -> None:
+    done: list[str] = []
+
+    def change() -> None:
+        enact(database)
+        done.append("changed")
+
+    thread = Thread(target=change)
+    with database.begin() as connection:
+        (screening,) = engine.screen([request()], connection=connection)
+        thread.start()
+        thread.join(0.3)
+        done.append(screening.rules_version)
+    thread.join(30)
+    assert done == [BUILT_IN_NAME, "changed"]
+
+
+def test_when_the_rules_cannot_be_read_nothing_passes(database: Database, engine: Engine) -> None:
+    engine.refresh()
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE rules_in_force RENAME TO rules_away"))
+    with pytest.raises(Unavailable, match="nothing is passed"):
+        engine.screen([request()])
 
 
 def test_the_same_request_has_the_same_hash_and_outcome(engine: Engine) -> None:

@@ -36,6 +36,7 @@ from sakk.api import (
     quote,
     recovery,
     refund,
+    rule,
     screening,
     transaction,
     transfer,
@@ -102,6 +103,7 @@ RESOURCES: tuple[Resource, ...] = (
     transaction.resource,
     webhook.resource,
     screening.resource,
+    rule.resource,
     ledger_history.resource,
 )
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)

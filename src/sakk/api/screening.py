@@ -1,6 +1,6 @@
 """Screenings: verdicts on transfers. The operator's alone: they would tip a suspect off."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters
@@ -25,10 +25,12 @@ Path = list[str]
 
 
 class ReasonShape(Shape):
-    """Why: the rule, the label that it met, and the way there."""
+    """Why: the rule, what it met, the way there, and of how much of the money it is said."""
 
     verdict: str
+    kind: str
     rule: str
+    rule_version: str | None
     side: str
     address: str
     category: str
@@ -37,10 +39,13 @@ class ReasonShape(Shape):
     confidence: int
     entity: str | None
     path: Path
+    share_ppm: int | None
+    units: str | None
+    detail: str | None
 
 
 class ScreeningShape(Shape):
-    """A verdict, with all that is needed to reach it again."""
+    """A verdict, with all that is needed to reach it again: ``inputs`` are its facts."""
 
     id: str
     object: Literal["screening"]
@@ -54,6 +59,7 @@ class ScreeningShape(Shape):
     token_amount: str
     verdict: Verdict
     reasons: list[ReasonShape]
+    inputs: dict[str, Any] | None
     lists_version: int
     rules_version: str
     input_hash: str

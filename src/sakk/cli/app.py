@@ -43,6 +43,7 @@ GROUPS = {
     "sweeps": "sakk.cli.sweep",
     "persons": "sakk.cli.person",
     "policies": "sakk.cli.policy",
+    "rules": "sakk.cli.rule",
     "treasury": "sakk.cli.treasury",
 }
 

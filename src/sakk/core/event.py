@@ -279,6 +279,15 @@ ADOPTION_POSTED: Final = _register(
     "adoption", "posted", "Such native coin stands in suspense in the ledger.", "operator"
 )
 
+SCREENING_RULES_PROPOSED: Final = _register(
+    "screening_rules", "proposed", "A version of the screening rules was proposed.", "operator"
+)
+SCREENING_RULES_IN_FORCE: Final = _register(
+    "screening_rules", "in_force", "A version of the screening rules took effect.", "operator"
+)
+SCREENING_RULES_REJECTED: Final = _register(
+    "screening_rules", "rejected", "Proposed screening rules were rejected.", "operator"
+)
 SCREENING_CREATED: Final = _register("screening", "created", "A transfer was judged.", "operator")
 SCREENING_UPDATED: Final = _register("screening", "updated", "A verdict changed.", "operator")
 CASE_OPENED: Final = _register(

@@ -49,7 +49,9 @@ class Role(StrEnum):
 
 
 ROLES_THAT_APPROVE: Final = (Role.admin, Role.treasurer, Role.approver, Role.compliance)
-_REVIEWS: Final = frozenset({"approvals", "cases", "lists", "payins", "screenings"})
+_REVIEWS: Final = frozenset(
+    {"approvals", "cases", "lists", "payins", "screening_rules", "screenings"}
+)
 _MAKES: Final = frozenset(
     {
         "approvals",

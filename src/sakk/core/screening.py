@@ -1,13 +1,14 @@
-"""Screening: from what the lists say about a transfer's parties to a verdict, with its reasons.
+"""Screening: what is asked of a transfer, the facts that were found, and the verdict on them.
 
-The same hits under the same rules give the same decision, for ever. A decision is bound to the
-version of the lists and of the rules, so that it can be made again later and compared.
+The same facts under the same rules give the same decision, for ever (`sakk.core.verdict`). A
+decision keeps its facts and names the version of the lists and of the rules, so that it can be made
+again later and compared, bit for bit.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -33,7 +34,7 @@ class Side(StrEnum):
     receiver = "receiver"
 
 
-_GRAVITY = {Verdict.clear: 0, Verdict.review: 1, Verdict.block: 2}
+GRAVITY = {Verdict.clear: 0, Verdict.review: 1, Verdict.block: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,40 +67,23 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """Hits of these categories, at least this sure, on these sides, call for a verdict."""
+class Facts:
+    """What was found out about a transfer: all that a verdict rests on beside the rules.
 
-    name: str
-    verdict: Verdict
-    categories: frozenset[Category]
-    sides: frozenset[Side] = frozenset(Side)
-    confidence_min: int = 0
+    ``hits`` in a fixed order. ``unreadable``: the sides whose address can not be looked up.
+    """
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.confidence_min <= CONFIDENCE_MAX:
-            raise ValueError(f"confidence_min is a whole number from 0 to {CONFIDENCE_MAX}")
-
-    def matches(self, hit: Hit) -> bool:
-        return (
-            hit.side in self.sides
-            and hit.confidence >= self.confidence_min
-            and hit.category in self.categories
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    """Rules under one version; a changed rule is a new version."""
-
-    version: str
-    rules: tuple[Rule, ...]
+    hits: tuple[Hit, ...] = ()
+    unreadable: tuple[Side, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why: the rule, and the entry of the list (at its version) that met it.
+    """Why: the rule (of ``rule_version``), and what of the facts met it.
 
-    A reason with verdict ``clear`` is the operator's override, which took a review away.
+    For a label: the list and its version. ``share_ppm`` and ``units`` say how much of the money it
+    is about, where that is known, and ``path`` how it got here. A reason with verdict ``clear`` is
+    the operator's override, which took a review away.
     """
 
     verdict: Verdict
@@ -112,11 +96,19 @@ class Reason:
     confidence: int
     entity: str | None
     path: tuple[str, ...]
+    kind: str = "direct"
+    rule_version: str | None = None
+    share_ppm: int | None = None
+    units: int | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """A verdict on a transfer, with all that is needed to reach it again."""
+    """A verdict on a transfer, with all that is needed to reach it again.
+
+    ``inputs`` is the document of its facts; None in decisions from before they were kept.
+    """
 
     id: str
     account_id: str | None
@@ -134,59 +126,13 @@ class Screening:
     rules_version: str
     input_hash: str
     created: datetime
+    inputs: dict[str, Any] | None = None
 
 
 UNREADABLE_ADDRESS = "unreadable_address"
-KNOWN_GOOD = "known_good"
-
-DEFAULT_RULES = RuleSet(
-    version="default-1",
-    rules=(
-        Rule("direct_sanctions", Verdict.block, frozenset({Category.sanctions})),
-        Rule(
-            "direct_terrorism_or_child_abuse",
-            Verdict.block,
-            frozenset({Category.terrorism, Category.child_abuse}),
-        ),
-        Rule(
-            "direct_crime",
-            Verdict.review,
-            frozenset(
-                {
-                    Category.theft,
-                    Category.ransomware,
-                    Category.scam,
-                    Category.extortion,
-                    Category.darknet_market,
-                }
-            ),
-        ),
-        Rule("direct_mixer", Verdict.review, frozenset({Category.mixer})),
-        Rule("frozen_by_issuer", Verdict.review, frozenset({Category.frozen_by_issuer})),
-    ),
-)
 
 
-def decide(hits: Sequence[Hit], rules: RuleSet) -> tuple[Verdict, tuple[Reason, ...]]:
-    """Judge the hits: the gravest matched rule wins, and every match is a reason.
-
-    The operator's ``known_good`` entry for a party takes reviews on that party away, never a block:
-    a list of a state is not the operator's to overrule.
-    """
-    trusted = {hit.side for hit in hits if hit.category == Category.known_good}
-    reasons = []
-    for hit in hits:
-        if hit.category == Category.known_good:
-            reasons.append(_reason(hit, KNOWN_GOOD, Verdict.clear))
-            continue
-        for rule in rules.rules:
-            if rule.matches(hit) and (rule.verdict is Verdict.block or hit.side not in trusted):
-                reasons.append(_reason(hit, rule.name, rule.verdict))
-    reasons.sort(key=_reason_order)
-    return gravest([reason.verdict for reason in reasons]), tuple(reasons)
-
-
-def unreadable(side: Side, address: str) -> Reason:
+def unreadable(side: Side, address: str, *, rule_version: str | None = None) -> Reason:
     """The reason for a party whose address cannot be read: what cannot be looked up waits."""
     return Reason(
         verdict=Verdict.review,
@@ -199,16 +145,21 @@ def unreadable(side: Side, address: str) -> Reason:
         confidence=CONFIDENCE_MAX,
         entity=None,
         path=(address,),
+        kind="address",
+        rule_version=rule_version,
     )
 
 
 def gravest(verdicts: Sequence[Verdict]) -> Verdict:
     """The gravest of verdicts; clear if there is none."""
-    return max(verdicts, key=_GRAVITY.__getitem__, default=Verdict.clear)
+    return max(verdicts, key=GRAVITY.__getitem__, default=Verdict.clear)
 
 
-def input_hash(request: ScreeningRequest) -> str:
-    """SHA-256 in hex over the request's fields in a fixed order, in canonical JSON."""
+def input_hash(request: ScreeningRequest, inputs: dict[str, Any] | None = None) -> str:
+    """SHA-256 in hex over the request's fields in a fixed order and the facts, in canonical JSON.
+
+    Without ``inputs``: what decisions carry from before their facts were kept.
+    """
     fields = (
         request.subject,
         request.account_id,
@@ -219,8 +170,57 @@ def input_hash(request: ScreeningRequest) -> str:
         request.sender,
         request.receiver,
         str(request.token_units),
+        *(() if inputs is None else (inputs,)),
     )
-    return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
+    text = json.dumps(fields, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def facts_to_document(facts: Facts) -> dict[str, Any]:
+    """Facts as they are stored and hashed: what was not found is left out."""
+    document: dict[str, Any] = {}
+    if facts.hits:
+        document["hits"] = [
+            {
+                "side": str(hit.side),
+                "address": hit.address,
+                "category": str(hit.category),
+                "list": hit.list_name,
+                "version": hit.list_version,
+                "confidence": hit.confidence,
+                "entity": hit.entity,
+                "path": list(hit.path),
+            }
+            for hit in facts.hits
+        ]
+    if facts.unreadable:
+        document["unreadable"] = [str(side) for side in facts.unreadable]
+    return document
+
+
+def facts_from_document(document: dict[str, Any]) -> Facts:
+    """Read stored facts back."""
+    return Facts(
+        hits=tuple(
+            Hit(
+                side=Side(hit["side"]),
+                address=hit["address"],
+                category=hit["category"],
+                list_name=hit["list"],
+                list_version=hit["version"],
+                confidence=hit["confidence"],
+                entity=hit["entity"],
+                path=tuple(hit["path"]),
+            )
+            for hit in document.get("hits", ())
+        ),
+        unreadable=tuple(Side(side) for side in document.get("unreadable", ())),
+    )
+
+
+def hit_order(hit: Hit) -> tuple[str, str, str, int, str]:
+    """The order in which hits are kept: it never depends on how labels were loaded."""
+    return (hit.side, hit.list_name, hit.category, hit.confidence, hit.entity or "")
 
 
 def request_of(screening: Screening) -> ScreeningRequest:
@@ -242,7 +242,9 @@ def reason_to_document(reason: Reason) -> dict[str, Any]:
     """A reason as it is stored and shown."""
     return {
         "verdict": str(reason.verdict),
+        "kind": reason.kind,
         "rule": reason.rule,
+        "rule_version": reason.rule_version,
         "side": str(reason.side),
         "address": reason.address,
         "category": str(reason.category),
@@ -251,11 +253,15 @@ def reason_to_document(reason: Reason) -> dict[str, Any]:
         "confidence": reason.confidence,
         "entity": reason.entity,
         "path": list(reason.path),
+        "share_ppm": reason.share_ppm,
+        "units": None if reason.units is None else str(reason.units),
+        "detail": reason.detail,
     }
 
 
 def reason_from_document(document: dict[str, Any]) -> Reason:
-    """Read a stored reason back."""
+    """Read a stored reason back; those of earlier releases say less."""
+    units = document.get("units")
     return Reason(
         verdict=Verdict(document["verdict"]),
         rule=document["rule"],
@@ -267,7 +273,19 @@ def reason_from_document(document: dict[str, Any]) -> Reason:
         confidence=document["confidence"],
         entity=document["entity"],
         path=tuple(document["path"]),
+        kind=document.get("kind", "direct"),
+        rule_version=document.get("rule_version"),
+        share_ppm=document.get("share_ppm"),
+        units=None if units is None else int(units),
+        detail=document.get("detail"),
     )
+
+
+def is_same_finding(before: Screening, after: Screening) -> bool:
+    """Do two decisions say the same, whatever version of the rules said it?"""
+    return before.verdict == after.verdict and [
+        replace(reason, rule_version=None) for reason in before.reasons
+    ] == [replace(reason, rule_version=None) for reason in after.reasons]
 
 
 def to_public(screening: Screening) -> dict[str, Any]:
@@ -285,6 +303,7 @@ def to_public(screening: Screening) -> dict[str, Any]:
         "token_amount": str(screening.token_units),
         "verdict": str(screening.verdict),
         "reasons": [reason_to_document(reason) for reason in screening.reasons],
+        "inputs": screening.inputs,
         "lists_version": screening.lists_version,
         "rules_version": screening.rules_version,
         "input_hash": screening.input_hash,
@@ -292,30 +311,3 @@ def to_public(screening: Screening) -> dict[str, Any]:
         "livemode": screening.livemode,
         "metadata": {},
     }
-
-
-def _reason(hit: Hit, rule: str, verdict: Verdict) -> Reason:
-    return Reason(
-        verdict=verdict,
-        rule=rule,
-        side=hit.side,
-        address=hit.address,
-        category=str(hit.category),
-        list=hit.list_name,
-        version=hit.list_version,
-        confidence=hit.confidence,
-        entity=hit.entity,
-        path=hit.path,
-    )
-
-
-def _reason_order(reason: Reason) -> tuple[int, str, str, str, str, str]:
-    """Gravest first, then by name: the order never depends on how labels were loaded."""
-    return (
-        -_GRAVITY[reason.verdict],
-        reason.side,
-        reason.rule,
-        reason.list,
-        reason.category,
-        reason.entity or "",
-    )

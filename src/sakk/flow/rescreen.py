@@ -1,7 +1,8 @@
-"""Rescreen: a change of the lists is held against what is held and what was paid of late.
+"""Rescreen: a change of lists or rules is held against what waits, and lists against the past.
 
-Each transfer whose other side got or lost a label is judged again; the verdict is one more record,
-and the operator is told where it differs from the last. Nothing that was decided is undone by it:
+Each transfer whose other side got or lost a label is judged again, and when other rules take effect
+all that waits is; the verdict is one more record, and the operator is told where it differs from
+the last. Nothing that was decided is undone by it:
 a held pay-in stays held, money that was credited or sent is a person's work. A payout that no
 transaction carries yet is screened again before it gets one.
 """
@@ -17,7 +18,7 @@ from sakk.core.case import CaseKind, Opening, opening_of
 from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.payout import Payout, PayoutPurpose, may_be_sent
-from sakk.core.screening import Screening, Verdict, to_public
+from sakk.core.screening import Screening, Verdict, is_same_finding, to_public
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.payin import screening_request as payin_request
@@ -30,6 +31,7 @@ from sakk.store import payout as payouts
 from sakk.store import rescreen as store
 from sakk.store.database import among, fetch_all, update_records
 from sakk.store.label import list_lists, lists_version
+from sakk.store.rule import numbers_in_force
 from sakk.store.screening import insert_screenings, latest_screenings
 
 BATCH_MAX = 500
@@ -84,19 +86,25 @@ def rescreen_stage(parts: Parts) -> Stage:
 
 
 def _mark(connection: Connection, *, now: datetime) -> int:
-    """Mark what the newest lists touch; the cursor moves in the same transaction."""
+    """Mark what the newest lists and rules touch; the cursors move in the same transaction."""
     for each in list_lists(connection):
         if each.retired_at is None:
             list_age_seconds.labels(each.name, each.kind).set(each.age_seconds(now))
+    cursors = store.read_cursors(connection)
+    marked = 0
     version = lists_version(connection)
-    if store.read_cursor(connection) == version:
-        return 0
-    after = store.lock_cursor(connection)
-    # The database may have been set back: then all that the lists say is new.
-    after = after if after <= version else 0
-    return store.mark(
-        connection, after=after, version=version, since=now - timedelta(days=LATE_DAYS)
-    )
+    if cursors.get(store.LISTS, 0) != version:
+        after = store.lock_cursor(connection, store.LISTS)
+        # The database may have been set back: then all that the lists say is new.
+        after = after if after <= version else 0
+        marked += store.mark(
+            connection, after=after, version=version, since=now - timedelta(days=LATE_DAYS)
+        )
+    for livemode, number in numbers_in_force(connection).items():
+        cursor = store.RULES[livemode]
+        if cursors.get(cursor, 0) != number and store.lock_cursor(connection, cursor) != number:
+            marked += store.mark_waiting(connection, livemode=livemode, number=number)
+    return marked
 
 
 def _incoming(connection: Connection, subjects: Sequence[str]) -> list[PayIn]:
@@ -135,7 +143,12 @@ def _note(
     update_records(
         connection,
         payouts.payouts,
-        [{"id": row.id, "screening_stale": True} for row in outgoing if may_be_sent(row)],
+        [
+            # Whatever it waits for, it is judged before that.
+            {"id": row.id, "screening_stale": True, "retry_at": None}
+            for row in outgoing
+            if may_be_sent(row)
+        ],
     )
 
 
@@ -144,8 +157,7 @@ def _changed(before: dict[str, Screening], verdicts: Sequence[Screening]) -> lis
     return [
         each
         for each in verdicts
-        if (last := before.get(each.subject)) is None
-        or (last.verdict, last.reasons) != (each.verdict, each.reasons)
+        if (last := before.get(each.subject)) is None or not is_same_finding(last, each)
     ]
 
 

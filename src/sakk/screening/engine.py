@@ -1,9 +1,10 @@
 """The screening engine: labels in memory, judged by the core's rules, fresh at every decision.
 
-One engine lives in each process that decides. Each call reads the lists version first (one row by
-its key) and catches up with what changed since, so a decision that begins after an import has
-committed always uses it, in every process, without a restart. If the lists cannot be read, nothing
-is passed: the call raises `Unavailable` and what was to be judged waits.
+One engine lives in each process that decides. Each call reads the lists version and the number of
+the rules in force first (a row by its key each) and catches up with what changed since, so a
+decision that begins after a change has committed always uses it, in every process, without a
+restart. If any of it cannot be read, nothing is passed: the call raises `Unavailable` and what was
+to be judged waits.
 """
 
 import threading
@@ -17,28 +18,30 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sakk.core.errors import Unavailable
 from sakk.core.label import EVM, family_of_network, normalise_address
+from sakk.core.rule import BUILT_IN, Rule, load_rules, version_name
 from sakk.core.screening import (
-    DEFAULT_RULES,
+    Facts,
     Hit,
     Reason,
-    RuleSet,
     Screening,
     ScreeningRequest,
     Side,
     Verdict,
-    decide,
-    gravest,
+    facts_to_document,
+    hit_order,
     input_hash,
     request_of,
-    unreadable,
 )
+from sakk.core.verdict import decide, party
 from sakk.store import label as label_store
+from sakk.store import rule as rule_store
 from sakk.store.database import Database
 from sakk.store.identity import new_id
 from sakk.store.identity import now as clock
 
 # Beyond this many changed labels, loading anew is cheaper than catching up.
 CHANGES_MAX = 200_000
+VERSIONS_REMEMBERED_MAX = 64
 
 
 class Mark(NamedTuple):
@@ -60,9 +63,10 @@ Entry = Mark | list[Mark]
 class Engine:
     """Judges transfers by the lists in the database. Safe to share between threads."""
 
-    def __init__(self, database: Database, *, rules: RuleSet = DEFAULT_RULES) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._rules = rules
+        # Versions never change, so one that was read once is known for good.
+        self._rules: dict[tuple[str, bool], tuple[Rule, ...]] = {}
         self._lock = threading.Lock()
         self._version: int | None = None
         self._index: dict[Key, Entry] = {}
@@ -93,9 +97,9 @@ class Engine:
     ) -> list[Screening]:
         """Judge each transfer, in order; nothing is written.
 
-        With ``connection`` the lists are held as they are until the caller's transaction ends, so
-        that no import can come between the verdict and what the caller does with it.
-        Raises `Unavailable` if the lists cannot be read.
+        With ``connection`` the lists and the rules are held as they are until the caller's
+        transaction ends, so that no change can come between the verdict and what the caller does
+        with it. Raises `Unavailable` if any of it cannot be read.
         """
         if not batch:
             return []
@@ -111,58 +115,78 @@ class Engine:
             # Before the thread lock: this may wait for an import, which may wait for a caller
             # whose next step needs the thread lock.
             version = label_store.lists_version(connection, lock=hold)
+            numbers = rule_store.numbers_in_force(connection, lock=hold)
             with self._lock:
                 version = self._refresh(connection, version)
                 at = clock()
-                return [self._judge(request, version=version, at=at) for request in batch]
+                found = [_facts(request, self._index, self._lists, at=at) for request in batch]
+            screenings = []
+            for request, facts in zip(batch, found, strict=True):
+                name = version_name(numbers[request.livemode])
+                rules = self._rules_of(connection, name, livemode=request.livemode)
+                verdict, reasons = decide(request, facts, rules, version=name)
+                inputs = facts_to_document(facts)
+                screenings.append(
+                    Screening(
+                        id=new_id("scr"),
+                        account_id=request.account_id,
+                        livemode=request.livemode,
+                        subject=request.subject,
+                        network=request.network,
+                        asset=request.asset,
+                        direction=request.direction,
+                        sender=request.sender,
+                        receiver=request.receiver,
+                        token_units=request.token_units,
+                        verdict=verdict,
+                        reasons=reasons,
+                        lists_version=version,
+                        rules_version=name,
+                        input_hash=input_hash(request, inputs),
+                        created=at,
+                        inputs=inputs,
+                    )
+                )
+            return screenings
 
     def replay(self, screening: Screening) -> tuple[Verdict, tuple[Reason, ...]]:
-        """Reach an old decision again from the labels in force at its lists version.
+        """Reach an old decision again, by its version of the rules.
 
-        Raises `Unavailable` if the lists cannot be read, and ValueError if the rules in use are
-        not those of the decision.
+        What the lists say is read anew, from the labels in force at its lists version. Raises
+        `Unavailable` if that cannot be read, and ValueError if the rules are not there.
         """
-        if screening.rules_version != self._rules.version:
-            raise ValueError(
-                f"{screening.id} was decided under rules {screening.rules_version!r};"
-                f" this engine has {self._rules.version!r}"
-            )
         request = request_of(screening)
         family = family_of_network(request.network)
         wanted = [
             (family, address)
-            for _, text in _parties(request)
-            if (address := _readable(family, text)) is not None
+            for side in Side
+            if (address := _readable(family, party(request, side))) is not None
         ]
         version = screening.lists_version
         with _reading(), self._database.begin() as connection:
+            rules = self._rules_of(connection, screening.rules_version, livemode=screening.livemode)
             lists = label_store.list_versions_at(connection, version=version)
             found = label_store.labels_at(connection, version=version, addresses=wanted)
         index: dict[Key, Entry] = {}
         for row in found:
             _add(index, _key(row.family, row.address), _mark_of(row))
-        return _decide(request, index, lists, self._rules, at=screening.created)
+        facts = _facts(request, index, lists, at=screening.created)
+        return decide(request, facts, rules, version=screening.rules_version)
 
-    def _judge(self, request: ScreeningRequest, *, version: int, at: datetime) -> Screening:
-        verdict, reasons = _decide(request, self._index, self._lists, self._rules, at=at)
-        return Screening(
-            id=new_id("scr"),
-            account_id=request.account_id,
-            livemode=request.livemode,
-            subject=request.subject,
-            network=request.network,
-            asset=request.asset,
-            direction=request.direction,
-            sender=request.sender,
-            receiver=request.receiver,
-            token_units=request.token_units,
-            verdict=verdict,
-            reasons=reasons,
-            lists_version=version,
-            rules_version=self._rules.version,
-            input_hash=input_hash(request),
-            created=at,
-        )
+    def _rules_of(self, connection: Connection, name: str, *, livemode: bool) -> tuple[Rule, ...]:
+        """The rules of a version, read once; ValueError if there is none of this name."""
+        if name in BUILT_IN:
+            return BUILT_IN[name]
+        known = self._rules.get((name, livemode))
+        if known is None:
+            found = rule_store.find(connection, name, livemode=livemode)
+            if found is None:
+                raise ValueError(f"there are no screening rules {name!r}")
+            known = load_rules(found.rules)
+            while len(self._rules) >= VERSIONS_REMEMBERED_MAX:
+                self._rules.pop(next(iter(self._rules)), None)
+            self._rules[name, livemode] = known
+        return known
 
     def _refresh(self, connection: Connection, version: int) -> int:
         """Bring the memory to ``version`` or later; the caller holds the thread lock."""
@@ -205,29 +229,27 @@ class Engine:
         return self._marks.setdefault(mark, mark)
 
 
-def _decide(
+def _facts(
     request: ScreeningRequest,
     index: dict[Key, Entry],
     lists: dict[str, tuple[str, int]],
-    rules: RuleSet,
     *,
     at: datetime,
-) -> tuple[Verdict, tuple[Reason, ...]]:
+) -> Facts:
+    """What the lists say of the two parties."""
     family = family_of_network(request.network)
     hits: list[Hit] = []
-    waiting: list[Reason] = []
-    for side, text in _parties(request):
-        address = _readable(family, text)
+    unreadable: list[Side] = []
+    for side in Side:
+        address = _readable(family, party(request, side))
         if address is None:
-            waiting.append(unreadable(side, text))
+            unreadable.append(side)
             continue
         entry = index.get(_key(family, address))
         if entry is not None:
             hits.extend(_hits(side, address, entry, lists, at=at))
-    if not hits and not waiting:
-        return Verdict.clear, ()
-    verdict, reasons = decide(hits, rules)
-    return gravest([verdict, *(reason.verdict for reason in waiting)]), (*reasons, *waiting)
+    hits.sort(key=hit_order)
+    return Facts(hits=tuple(hits), unreadable=tuple(unreadable))
 
 
 def _hits(
@@ -254,10 +276,6 @@ def _hits(
             entity=mark.entity,
             path=(address,),
         )
-
-
-def _parties(request: ScreeningRequest) -> tuple[tuple[Side, str], tuple[Side, str]]:
-    return (Side.sender, request.sender), (Side.receiver, request.receiver)
 
 
 def _readable(family: str, text: str) -> str | None:

@@ -1,7 +1,8 @@
-"""What a change of the lists touches: pay-ins and payouts that are to be judged again."""
+"""What a change of lists or rules touches: pay-ins and payouts that are to be judged again."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -21,6 +22,9 @@ from sakk.store.database import among
 from sakk.store.schema import metadata
 
 MARK_SECONDS_MAX = 300
+# The rows of the cursor: of the lists, and of the rules of each mode.
+LISTS: Final = 1
+RULES: Final = {False: 2, True: 3}
 
 rescreens = Table("rescreens", metadata, Column("subject", Text, primary_key=True))
 
@@ -60,18 +64,34 @@ RETURNING subject
 """
 )
 
+_MARK_WAITING = text(
+    """
+INSERT INTO rescreens (subject)
+SELECT id FROM payins
+WHERE livemode = :livemode AND status = 'held' AND screening IS NOT NULL
+UNION ALL
+SELECT id FROM payouts
+WHERE livemode = :livemode AND screening IS NOT NULL AND transaction IS NULL
+  AND status IN ('requested', 'screened', 'approved')
+ON CONFLICT DO NOTHING
+RETURNING subject
+"""
+)
 
-def lock_cursor(connection: Connection) -> int:
-    """Up to which version of the lists everything is marked; others wait until the end."""
-    connection.execute(upsert(rescreen_cursor).values(id=1, version=0).on_conflict_do_nothing())
-    statement = select(rescreen_cursor.c.version).where(rescreen_cursor.c.id == 1)
+
+def lock_cursor(connection: Connection, cursor: int) -> int:
+    """Up to which version of its subject everything is marked; others wait until the end."""
+    connection.execute(
+        upsert(rescreen_cursor).values(id=cursor, version=0).on_conflict_do_nothing()
+    )
+    statement = select(rescreen_cursor.c.version).where(rescreen_cursor.c.id == cursor)
     return int(connection.execute(statement.with_for_update()).scalar_one())
 
 
-def read_cursor(connection: Connection) -> int:
-    """The same, for a look that changes nothing."""
-    statement = select(rescreen_cursor.c.version).where(rescreen_cursor.c.id == 1)
-    return int(connection.execute(statement).scalar_one_or_none() or 0)
+def read_cursors(connection: Connection) -> dict[int, int]:
+    """The same of every cursor, for a look that changes nothing."""
+    rows = connection.execute(select(rescreen_cursor.c.id, rescreen_cursor.c.version))
+    return {row.id: int(row.version) for row in rows}
 
 
 def mark(connection: Connection, *, after: int, version: int, since: datetime) -> int:
@@ -85,10 +105,23 @@ def mark(connection: Connection, *, after: int, version: int, since: datetime) -
         _MARK, {"after": after, "version": version, "since": since}
     ).scalars()
     count = len(marked.all())
-    connection.execute(
-        rescreen_cursor.update().where(rescreen_cursor.c.id == 1).values(version=version)
-    )
+    _move(connection, LISTS, version)
     return count
+
+
+def mark_waiting(connection: Connection, *, livemode: bool, number: int) -> int:
+    """Mark all of a mode that waits: for a person, or for its transaction; how many."""
+    connection.execute(text(f"SET LOCAL statement_timeout = '{MARK_SECONDS_MAX}s'"))
+    marked = connection.execute(_MARK_WAITING, {"livemode": livemode}).scalars()
+    count = len(marked.all())
+    _move(connection, RULES[livemode], number)
+    return count
+
+
+def _move(connection: Connection, cursor: int, version: int) -> None:
+    connection.execute(
+        rescreen_cursor.update().where(rescreen_cursor.c.id == cursor).values(version=version)
+    )
 
 
 def take(connection: Connection, limit: int) -> list[str]:

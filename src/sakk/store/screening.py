@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeDecorator
 from sakk.core.screening import Reason, Screening, reason_from_document, reason_to_document
 from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given
 from sakk.store.page import PageRequest, fetch_page
-from sakk.store.schema import Timestamp, Units, metadata
+from sakk.store.schema import Document, Timestamp, Units, metadata
 
 
 class Reasons(TypeDecorator[tuple[Reason, ...]]):
@@ -51,6 +51,7 @@ screenings = Table(
     Column("rules_version", Text, nullable=False),
     Column("input_hash", Text, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("inputs", Document),
     Index("ix_screenings_subject", "subject", "id"),
     Index("ix_screenings_verdict", "livemode", "verdict", "id"),
     Index("ix_screenings_account", "account_id", "livemode", "id"),

@@ -1,0 +1,145 @@
+"""Screening rules: their versions, who proposed and approved each, and what each says."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from sakk.api.context import Context, Document, Listing
+from sakk.api.parameters import Identifier, ListParameters, LongText, Parameters
+from sakk.api.person import Code, Hash
+from sakk.api.route import Resource
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import rule as core
+from sakk.flow import rule as flow
+from sakk.flow.step_up import StepUp
+from sakk.store import rule as store
+from sakk.store.page import fetch_page
+
+resource = Resource("screening_rules")
+
+# What each kind of rule has is checked by the core, which names the field that is wrong.
+Rules = Annotated[list[dict[str, Any]], Field(max_length=core.RULES_MAX)]
+
+
+class RulesCreate(Parameters):
+    """A version: every rule that fits a transfer is a reason, and the gravest verdict wins."""
+
+    rules: Rules
+    note: LongText | None = None
+
+
+class RulesApprove(Parameters):
+    """The ``digest`` of the rules that were read, and a fresh one-time code."""
+
+    digest: Hash
+    code: Code | None = None
+
+
+class RulesShape(Shape):
+    """One version. ``base``: the version that it was written against; 0 came with the house.
+
+    ``id`` and ``created`` are null for what came with the house.
+    """
+
+    id: str | None
+    object: Literal["screening_rules"]
+    number: int
+    state: core.RulesState
+    rules: list[dict[str, Any]]
+    digest: str
+    note: str | None
+    base: int | None
+    proposed_by: str | None
+    decided_by: str | None
+    in_force_from: int | None
+    in_force_to: int | None
+    closed_at: int | None
+    metadata: ObjectMetadata
+    created: Created | None
+    livemode: Livemode
+
+
+@resource.post(
+    "/v1/screening_rules",
+    returns=RulesShape,
+    operation="create_screening_rules",
+    operator_only=True,
+    two_steps=True,
+)
+def create(context: Context, body: RulesCreate) -> Document:
+    """Propose a version, as a person of compliance; it judges when another approves it."""
+    version = flow.propose(
+        context.parts,
+        body.rules,
+        identifier=context.object_id(core.PREFIX),
+        actor=context.actor,
+        note=body.note,
+        livemode=context.livemode,
+    )
+    return core.public_version(version)
+
+
+@resource.get(
+    "/v1/screening_rules",
+    returns=Page[RulesShape],
+    operation="list_screening_rules",
+    operator_only=True,
+)
+def list_versions(context: Context, query: ListParameters) -> Listing:
+    """List every version that people wrote, newest first."""
+    rows, has_more = fetch_page(
+        context.connection,
+        store.screening_rules,
+        core.RulesVersion,
+        account_id=None,
+        livemode=context.livemode,
+        page=query.page(),
+    )
+    return Listing(data=[core.public_version(row) for row in rows], has_more=has_more)
+
+
+@resource.get(
+    "/v1/screening_rules/{rules}",
+    returns=RulesShape,
+    operation="retrieve_screening_rules",
+    operator_only=True,
+)
+def retrieve(context: Context, rules: Identifier) -> Document:
+    """Retrieve a version by its id or number, or the one that judges now by ``in_force``."""
+    return flow.shown(context.connection, rules, livemode=context.livemode)
+
+
+@resource.post(
+    "/v1/screening_rules/{rules}/approve",
+    returns=RulesShape,
+    operation="approve_screening_rules",
+    operator_only=True,
+    two_steps=True,
+)
+def approve(context: Context, rules: Identifier, body: RulesApprove) -> Document:
+    """Put a version in force that another person proposed, as a person of compliance.
+
+    The very next decision is by it; what waits is judged again.
+    """
+    version = flow.approve(
+        context.parts,
+        rules,
+        actor=context.actor,
+        livemode=context.livemode,
+        digest=body.digest,
+        step_up=StepUp(code=body.code),
+    )
+    return core.public_version(version)
+
+
+@resource.post(
+    "/v1/screening_rules/{rules}/reject",
+    returns=RulesShape,
+    operation="reject_screening_rules",
+    operator_only=True,
+    two_steps=True,
+)
+def reject(context: Context, rules: Identifier) -> Document:
+    """End a version that was proposed; one no is enough."""
+    version = flow.reject(context.parts, rules, actor=context.actor, livemode=context.livemode)
+    return core.public_version(version)

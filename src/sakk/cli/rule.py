@@ -1,0 +1,137 @@
+"""``sakk rules``: the rules of screening, and who changed them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+
+from sakk.cli.acting import acting, parts_of
+from sakk.cli.open import begin, opened_database
+from sakk.cli.out import Json, console, print_json, print_table
+from sakk.core.errors import ParameterInvalid
+from sakk.core.rule import PREFIX, RulesVersion, public_version
+from sakk.flow import rule as flow
+from sakk.flow.step_up import StepUp
+from sakk.store.database import fetch_all
+from sakk.store.identity import new_id
+from sakk.store.rule import screening_rules
+
+SHOWN_MAX = 1_000
+
+app = typer.Typer(help="Which transfers are held, and why.", no_args_is_help=True)
+
+Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
+Which = Annotated[str, typer.Argument(help="A version: its number, rul_…, or in_force.")]
+
+
+@app.command()
+def show(version: Which = flow.IN_FORCE, live: Live = False, as_json: Json = False) -> None:
+    """Show a version's rules; 0 is what came with Sakk."""
+    with opened_database() as database, database.begin() as connection:
+        found = flow.shown(connection, version, livemode=live)
+    if as_json:
+        print_json(found)
+        return
+    console.print(f"version {found['number']} ({found['state']}), digest {found['digest']}")
+    _print_rules(found)
+
+
+@app.command(name="list")
+def list_versions(live: Live = False, as_json: Json = False) -> None:
+    """List every version, newest first: who proposed it, and who approved it."""
+    with opened_database() as database, database.begin() as connection:
+        statement = (
+            select(screening_rules)
+            .where(screening_rules.c.livemode == live)
+            .order_by(screening_rules.c.number.desc())
+            .limit(SHOWN_MAX)
+        )
+        rows = fetch_all(connection, statement, RulesVersion)
+    if as_json:
+        print_json([public_version(row) for row in rows])
+        return
+    print_table(
+        ["number", "id", "state", "rules", "proposed by", "decided by", "note"],
+        [
+            [
+                row.number,
+                row.id,
+                row.state,
+                len(row.rules),
+                row.proposed_by,
+                row.decided_by,
+                row.note,
+            ]
+            for row in rows
+        ],
+    )
+
+
+@app.command()
+def propose(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Rules, as JSON.")],
+    note: Annotated[str | None, typer.Option(help="Why.")] = None,
+    live: Live = False,
+) -> None:
+    """Propose a version, as the person of compliance whose key SAKK_API_KEY holds."""
+    parts = parts_of(begin(log_level="warning"))
+    version = flow.propose(
+        parts,
+        read_file(file),
+        identifier=new_id(PREFIX),
+        actor=acting(parts, livemode=live),
+        note=note,
+        livemode=live,
+    )
+    console.print(f"Version {version.number} is {version.state}; another person approves it:")
+    console.print(f"sakk rules approve {version.number} --code 123456")
+
+
+@app.command()
+def approve(
+    version: Which,
+    code: Annotated[str | None, typer.Option(help="The one-time code of your device.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
+    live: Live = False,
+) -> None:
+    """Put a version in force that another person proposed."""
+    parts = parts_of(begin(log_level="warning"))
+    with parts.database.begin() as connection:
+        found = flow.shown(connection, version, livemode=live)
+    _print_rules(found)
+    if not yes:
+        typer.confirm(f"Put version {found['number']} in force?", abort=True)
+    decided = flow.approve(
+        parts,
+        str(found["number"]),
+        actor=acting(parts, livemode=live),
+        livemode=live,
+        digest=found["digest"],
+        step_up=StepUp(code=code),
+    )
+    console.print(f"Version {decided.number} is {decided.state}.")
+
+
+@app.command()
+def reject(version: Which, live: Live = False) -> None:
+    """End a version that was proposed."""
+    parts = parts_of(begin(log_level="warning"))
+    decided = flow.reject(parts, version, actor=acting(parts, livemode=live), livemode=live)
+    console.print(f"Version {decided.number} is {decided.state}.")
+
+
+def read_file(file: Path) -> object:
+    """Rules as a file holds them: the list, or an object as ``sakk rules show --json`` prints."""
+    try:
+        document: object = json.loads(file.read_text())
+    except ValueError as error:
+        raise ParameterInvalid(f"{file} is no JSON: {error}", param="rules") from None
+    if isinstance(document, dict) and document.get("object") == "screening_rules":
+        return document["rules"]
+    return document
+
+
+def _print_rules(found: dict[str, Any]) -> None:
+    typer.echo(json.dumps(found["rules"], indent=2, ensure_ascii=False))

@@ -1,0 +1,200 @@
+"""Screening rules: a change is proposed by one person and put in force by another.
+
+A version never changes. What waits is judged again by a version that takes effect, as it is after a
+change of the lists.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from sakk.core import event
+from sakk.core import rule as rules
+from sakk.core.errors import (
+    ApprovalStale,
+    PermissionDenied,
+    ResourceMissing,
+    SamePerson,
+    UnexpectedState,
+)
+from sakk.core.event import NewEvent
+from sakk.core.person import Actor, Person, Role
+from sakk.core.rule import (
+    BUILT_IN_NUMBER,
+    RulesState,
+    RulesVersion,
+    public_built_in,
+    public_version,
+    rules_digest,
+    rules_document,
+)
+from sakk.flow.context import Parts
+from sakk.flow.stage import wake
+from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.store import event as events
+from sakk.store import rule as store
+
+RULERS: Final = frozenset({Role.admin, Role.compliance})
+IN_FORCE: Final = "in_force"
+
+
+def propose(
+    parts: Parts,
+    document: object,
+    *,
+    identifier: str,
+    actor: Actor,
+    note: str | None,
+    livemode: bool,
+) -> RulesVersion:
+    """Write a version that takes effect when another person approves it.
+
+    Raises ParameterInvalid for a rule that can not be, PermissionDenied for a key without a person
+    of compliance.
+    """
+    written = rules.read_rules(document)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        # Two proposals at once have two numbers.
+        base = store.lock_change(connection, livemode=livemode)
+        by = _person(connection, actor, livemode=livemode)
+        found = store.find(connection, identifier, livemode=livemode)
+        if found is not None:
+            return found
+        version = RulesVersion(
+            id=identifier,
+            livemode=livemode,
+            number=store.next_number(connection, livemode=livemode),
+            state=RulesState.proposed.value,
+            rules=rules_document(written),
+            digest=rules_digest(written),
+            note=note,
+            base=base,
+            proposed_by=by.id,
+            decided_by=None,
+            created=now,
+            in_force_from=None,
+            in_force_to=None,
+            closed_at=None,
+        )
+        store.insert(connection, version)
+        _tell(connection, version, event.SCREENING_RULES_PROPOSED, now=now)
+    return version
+
+
+def approve(
+    parts: Parts,
+    identifier: str,
+    *,
+    actor: Actor,
+    livemode: bool,
+    digest: str,
+    step_up: StepUp,
+) -> RulesVersion:
+    """Another person puts a proposed version in force, with a fresh code.
+
+    The very next decision is by it. ``digest``: of the rules that were read. Raises SamePerson,
+    ApprovalStale, UnexpectedState when another version took effect meanwhile.
+    """
+    count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        in_force = store.lock_change(connection, livemode=livemode)
+        version = _proposed(connection, identifier, livemode=livemode)
+        if version.decided_by == actor.person and version.state == RulesState.in_force:
+            return version
+        _require_proposed(version)
+        by = _person(connection, actor, livemode=livemode)
+        if by.id == version.proposed_by:
+            raise SamePerson("You proposed these rules: another person has to approve them.")
+        if digest != version.digest:
+            raise ApprovalStale(
+                "These are not the rules that you read: look at the version again.",
+                param="digest",
+            )
+        if in_force != version.base:
+            raise UnexpectedState(
+                f"Version {version.number} was written against version"
+                f" {version.base or 'none'}, and another took effect since. Propose it again."
+            )
+        check(parts, connection, by, step_up, message=None, now=now)
+        store.put_in_force(connection, version, by=by.id, now=now)
+        version = replace(
+            version, state=RulesState.in_force.value, decided_by=by.id, in_force_from=now
+        )
+        _tell(connection, version, event.SCREENING_RULES_IN_FORCE, now=now)
+        wake(connection, "screening.rescreen")
+    return version
+
+
+def reject(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> RulesVersion:
+    """One no ends a proposed version; who proposed it may take it back so."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        version = _proposed(connection, identifier, livemode=livemode)
+        _require_proposed(version)
+        by = _person(connection, actor, livemode=livemode)
+        store.reject(connection, version.id, by=by.id, now=now)
+        version = replace(version, state=RulesState.rejected.value, decided_by=by.id, closed_at=now)
+        _tell(connection, version, event.SCREENING_RULES_REJECTED, now=now)
+    return version
+
+
+def find_version(connection: Connection, identifier: str, *, livemode: bool) -> RulesVersion | None:
+    """A version by id or number; for ``in_force`` that one, None where the house's own judges.
+
+    ResourceMissing for one that is not there.
+    """
+    if identifier == IN_FORCE:
+        number = store.numbers_in_force(connection)[livemode]
+        if number == BUILT_IN_NUMBER:
+            return None
+        identifier = str(number)
+    return _found(store.find(connection, identifier, livemode=livemode), identifier)
+
+
+def shown(connection: Connection, identifier: str, *, livemode: bool) -> dict[str, Any]:
+    """A version as it is shown, what came with the house too: by ``in_force``, or ``0``."""
+    found = None
+    if identifier != str(BUILT_IN_NUMBER):
+        found = find_version(connection, identifier, livemode=livemode)
+    if found is not None:
+        return public_version(found)
+    judges = store.numbers_in_force(connection)[livemode] == BUILT_IN_NUMBER
+    return public_built_in(livemode=livemode, judges=judges)
+
+
+def _proposed(connection: Connection, identifier: str, *, livemode: bool) -> RulesVersion:
+    found = store.find(connection, identifier, livemode=livemode, lock=True)
+    return _found(found, identifier)
+
+
+def _found(version: RulesVersion | None, identifier: str) -> RulesVersion:
+    if version is None:
+        raise ResourceMissing(f"No such version of the rules: {identifier!r}", param="rules")
+    return version
+
+
+def _require_proposed(version: RulesVersion) -> None:
+    if version.state != RulesState.proposed:
+        raise UnexpectedState(f"Version {version.number} is {version.state}: it never changes.")
+
+
+def _person(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
+    person = acting_person(connection, actor, livemode=livemode)
+    if RULERS.isdisjoint(person.roles):
+        raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(RULERS))} may.")
+    return person
+
+
+def _tell(connection: Connection, version: RulesVersion, name: str, *, now: datetime) -> None:
+    told = NewEvent(
+        account_id=None,
+        livemode=version.livemode,
+        type=name,
+        object_id=version.id,
+        object=public_version(version),
+    )
+    events.append(connection, [told], now=now)

@@ -1,0 +1,40 @@
+"""Screening rules at the door: who may ask, and how a wrong rule is refused."""
+
+from typing import Any
+
+from tests.api.world import Api
+
+RULE: dict[str, Any] = {
+    "kind": "direct",
+    "name": "no exchange",
+    "verdict": "review",
+    "categories": ["exchange"],
+}
+
+
+def test_what_came_with_the_house_is_in_force(api: Api) -> None:
+    operator = api.world.operator.key
+    for name in ("in_force", "0"):
+        shown = api.call("GET", f"/v1/screening_rules/{name}", key=operator)
+        assert shown.status_code == 200, shown.text
+        assert (shown.json()["number"], shown.json()["state"]) == (0, "in_force")
+    assert api.call("GET", "/v1/screening_rules", key=operator).json()["data"] == []
+    assert api.call("GET", "/v1/screening_rules/7", key=operator).status_code == 404
+
+
+def test_a_merchant_never_sees_the_rules(api: Api) -> None:
+    assert api.call("GET", "/v1/screening_rules/in_force").status_code == 403
+    assert api.call("GET", "/v1/screening_rules").status_code == 403
+    assert api.call("POST", "/v1/screening_rules", json={"rules": [RULE]}).status_code == 403
+
+
+def test_only_a_person_proposes_and_a_wrong_rule_is_named(api: Api) -> None:
+    operator = api.world.operator.key
+    refused = api.call("POST", "/v1/screening_rules", key=operator, json={"rules": [RULE]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "permission_denied")
+    wrong = [RULE | {"categories": ["exchanges"]}]
+    refused = api.call("POST", "/v1/screening_rules", key=operator, json={"rules": wrong})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (
+        400,
+        "rules[0][categories][0]",
+    )
