@@ -9,6 +9,7 @@ from sakk.flow.context import Parts
 from sakk.runtime.place import database_url
 from sakk.runtime.settings import Settings
 from sakk.runtime.vault import read_vault
+from sakk.store import actor
 from sakk.store.api_key import find_principal
 from sakk.store.database import Database, open_database
 
@@ -27,7 +28,9 @@ def acting(parts: Parts, *, livemode: bool) -> Actor:
     token = os.environ.get(VARIABLE)
     if not token:
         return Actor(MACHINE)
-    return _actor(parts.database, token, parts, livemode=livemode)
+    acts = _actor(parts.database, token, parts, livemode=livemode)
+    actor.become(acts.signature)
+    return acts
 
 
 def _actor(database: Database, token: str, parts: Parts, *, livemode: bool) -> Actor:

@@ -27,6 +27,7 @@ COMMANDS = {
 GROUPS = {
     "accounts": "sakk.cli.account",
     "assets": "sakk.cli.asset",
+    "audit": "sakk.cli.audit",
     "beneficiaries": "sakk.cli.beneficiary",
     "contracts": "sakk.cli.contract",
     "currencies": "sakk.cli.currency",

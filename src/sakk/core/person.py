@@ -120,6 +120,11 @@ class Actor:
         """Two keys of a person are one; the operator's keys without a person are one too."""
         return self.person or OPERATOR
 
+    @property
+    def signature(self) -> str:
+        """As the audit log names it: the key, after the person whose key it is."""
+        return self.key if self.person is None else f"{self.person}/{self.key}"
+
 
 def may_write(roles: Collection[str], resource: str) -> bool:
     """May a person with these roles change something of a resource of the API?"""

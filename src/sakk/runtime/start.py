@@ -1,5 +1,7 @@
 """What every process does first: refuse to run unsafely, and set up its logs."""
 
+import getpass
+import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,7 +10,7 @@ from sakk.core.errors import Misconfigured, SakkError
 from sakk.runtime.logging import configure_logging, register_secret
 from sakk.runtime.settings import Settings
 from sakk.runtime.supervisor import EXIT_MISCONFIGURED
-from sakk.store import lease
+from sakk.store import actor, lease
 
 
 def begin_process(settings: Settings, *, role: str | None = None) -> None:
@@ -16,9 +18,18 @@ def begin_process(settings: Settings, *, role: str | None = None) -> None:
     if sys.flags.optimize:
         raise Misconfigured("Python was started with -O, which removes assertions: start without.")
     configure_logging(level=settings.log_level, form=settings.log_format, role=role)
+    actor.set_process(f"role:{role}" if role else f"cli:{_user()}")
     lease.set_lease_length(timedelta(seconds=settings.lease_seconds))
     if settings.database_url is not None:
         register_secret(settings.database_url.get_secret_value())
+
+
+def _user() -> str:
+    """Who has the machine: in a container there may be no name for the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def run_or_exit(call: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ import threading
 import structlog
 
 from sakk.flow.adoption import adoption_stage
+from sakk.flow.audit import seal_stage
 from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.collect import collect_stage
 from sakk.flow.collect_build import collect_build_stage
@@ -77,7 +78,11 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     sender = threading.Thread(
         target=notifier.run, args=(stop, bell.event(DELIVERY_STAGE)), name=CHANNEL, daemon=True
     )
-    stages = [*pipeline(parts), anchor_stage(parts, anchor_path(settings))]
+    stages = [
+        *pipeline(parts),
+        seal_stage(parts),
+        anchor_stage(parts, anchor_path(settings)),
+    ]
     threads = start_stages(stages, bell, stop)
     sender.start()
     report_ready()

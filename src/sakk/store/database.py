@@ -40,6 +40,8 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
+from sakk.store import actor
+
 POOL_SIZE = 10
 POOL_OVERFLOW_MAX = 30
 LOCK_TIMEOUT_MS = 10_000
@@ -61,10 +63,19 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """One transaction: commits at the end, rolls back on an exception."""
         with self.engine.begin() as connection:
+            acting = actor.current()
+            if acting is not None:
+                run(connection, _ACT, {"actor": acting.actor, "request": acting.request})
             yield connection
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+_ACT = (
+    "SELECT set_config('sakk.actor', %(actor)s, true),"
+    " set_config('sakk.request', %(request)s, true)"
+)
 
 
 def open_database(url: str, *, pool_size: int = POOL_SIZE) -> Database:
@@ -82,7 +93,7 @@ def open_database(url: str, *, pool_size: int = POOL_SIZE) -> Database:
         connect_args={
             "options": f"-c lock_timeout={LOCK_TIMEOUT_MS}"
             f" -c statement_timeout={STATEMENT_TIMEOUT_MS}"
-            " -c timezone=UTC -c synchronous_commit=on",
+            " -c timezone=UTC -c synchronous_commit=on" + actor.connect_option(),
         },
     )
     event.listen(engine, "connect", _remember_statements)

@@ -5,6 +5,7 @@ The whole envelope is encoded once, at append, and kept as the exact text (``jso
 would refuse (a NUL in a token's name) cannot fail the transaction that records money.
 """
 
+import hashlib
 import json
 import os
 import threading
@@ -29,7 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON
 
 from sakk.core import ids
+from sakk.core.audit import DECISIONS
 from sakk.core.event import API_VERSION, NewEvent, wants
+from sakk.store import audit
 from sakk.store.database import fetch_all, fetch_one, run
 from sakk.store.schema import Identifier, Timestamp, metadata
 from sakk.store.webhook import (
@@ -101,6 +104,8 @@ WHERE account_id = ANY(%(accounts)s) AND status = 'enabled'
 ORDER BY id
 """
 
+_NUL: Final = "\\u0000"
+_SHOWN_NUL: Final = "\\ufffd"
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 # pg_notify runs once, and only when the transaction commits does anybody hear it.
@@ -156,6 +161,7 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
             "created": now,
         },
     )
+    _note_decisions(connection, identifiers, events, bodies)
     if deliveries:
         run(
             connection,
@@ -182,6 +188,34 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
             },
         )
     return identifiers
+
+
+def _note_decisions(
+    connection: Connection,
+    identifiers: Sequence[str],
+    events: Sequence[NewEvent],
+    bodies: Sequence[str],
+) -> None:
+    """What is decided is in the audit log too, with the hash of what was told."""
+    audit.note(
+        connection,
+        [
+            audit.Note(
+                source="events",
+                act=event.type,
+                key=identifier,
+                subject=event.object_id,
+                after={
+                    "type": event.type,
+                    "sha256": hashlib.sha256(body.encode()).hexdigest(),
+                    # To be read; PostgreSQL takes no NUL where it looks into a document.
+                    "object": json.loads(_ENCODER.encode(event.object).replace(_NUL, _SHOWN_NUL)),
+                },
+            )
+            for identifier, event, body in zip(identifiers, events, bodies, strict=True)
+            if event.type in DECISIONS
+        ],
+    )
 
 
 def encode(identifier: str, event: NewEvent, *, created: int, pending: int) -> str:

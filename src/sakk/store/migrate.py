@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 
 import sakk.store
 from sakk.core.errors import Unavailable
+from sakk.store import audited
 from sakk.store.schema import metadata
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -73,6 +74,7 @@ def upgrade(url: str) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
             _set_lock_timeout(connection, LOCK_TIMEOUT_MS)
             command.upgrade(_config(connection), "head")
+            audited.install(connection)
     except OperationalError as error:
         raise Unavailable(f"the database could not be migrated, try again: {error}") from error
 
