@@ -91,6 +91,14 @@ def test_a_treasury_is_proposed_by_its_address() -> None:
     )
 
 
+def test_a_collector_is_named_and_dismissed() -> None:
+    for allowed in (True, False):
+        expected = encode(["address", "bool"], ["0x" + "11" * 20, allowed])
+        assert hub.encode_set_collector("0x" + "11" * 20, allowed=allowed) == (
+            evm.keccak256(b"setCollector(address,bool)")[:4] + expected
+        )
+
+
 def test_items_that_moved_nothing_are_told_by_the_hub_alone() -> None:
     data = "0x" + encode(["uint256", "address", "address"], [7, ITEMS[0].deposit, HUB]).hex()
     logs = [

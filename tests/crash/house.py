@@ -295,6 +295,7 @@ class House:
                 **self.environment,
                 "DATABASE_URL": self.database_url,
                 "SAKK_DATA_DIR": str(self.description["data_dir"]),
+                "SAKK_KEYSTORE_PASSPHRASE_FILE": f"{self.description['data_dir']}/passphrase",
             },
             capture_output=True,
             text=True,

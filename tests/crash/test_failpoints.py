@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from eth_utils.crypto import keccak
 
 from sakk.client.liability import verify as verify_proof
+from sakk.core.evm import checksum_address
 from sakk.flow.adoption import adopt
 from sakk.flow.context import Parts
 from sakk.ledger.verify import verify
 from sakk.runtime.wiring import make_rail
+from sakk.signing.policy import load_policy, write_policy
 from sakk.store.database import open_database
 from sakk.store.network import find_network
 from tests.crash.house import House, await_true, await_value
@@ -34,6 +37,8 @@ from tests.crash.job import (
 
 SOURCES = Path(__file__).parents[2] / "src" / "sakk"
 FUEL_WEI = 10**16
+# A treasury key that pays for gas alone.
+GAS_KEY = 5
 
 pytestmark = pytest.mark.xdist_group("crash")
 
@@ -404,6 +409,52 @@ def frozen_payout(house: House, merchant: Merchant) -> Compare:
     return lambda: merchant.compare(job)
 
 
+def rotated_key(house: House, merchant: Merchant) -> Compare:
+    """A gas key is given up: the worker dies around a move, the command around the marks."""
+    path = Path(house.description["data_dir"], "signer", "policy.toml")
+    policy, _ = load_policy(path)
+    write_policy(path, msgspec.structs.replace(policy, gas_indexes=(GAS_KEY,)))
+    assert house.run("treasury", "add").returncode == 0
+    [(source,)] = query(house, "SELECT address FROM addresses WHERE role = 'gas'")
+    with house.payer(1) as wallet, house.miner.at(1):
+        wallet.send_native(checksum_address(source), FUEL_WEI)
+
+        def is_funded() -> bool:
+            return int(wallet.rpc.call("eth_getBalance", source, "latest"), 16) >= FUEL_WEI
+
+        await_true(is_funded, "the gas key to be funded")
+        begun = house.run("keys", "rotate", "drill", "--from", str(GAS_KEY), "--to", "0", "--json")
+        assert begun.returncode == 0, begun.stderr
+        identifier = json.loads(begun.stdout)["id"]
+        rotate = ("keys", "rotate", "--rotation", identifier)
+        assert json.loads(house.run(*rotate, "--continue", "--json").stdout)["status"] == "moving"
+
+        def is_empty() -> bool:
+            shown = house.run(*rotate, "--status", "--json")
+            return shown.returncode == 0 and "retires" in json.loads(shown.stdout)["next"]
+
+        await_true(is_empty, "the old address to be empty")
+        for _ in range(2):
+            assert house.run(*rotate, "--continue").returncode == -signal.SIGKILL
+        done = house.run(*rotate, "--continue", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["status"] == "retired"
+
+    def compare() -> None:
+        after, _ = load_policy(path)
+        assert (after.gas_indexes, after.treasury_indexes) == ((), (0,))
+        network = house.network(1)["network"]
+        moved = query(
+            house,
+            "SELECT token_amount FROM transactions WHERE purpose = 'rotation' AND network = %s"
+            " AND status = 'posted'",
+            network,
+        )
+        assert len(moved) == 1
+
+    return compare
+
+
 # The calls that die in one run of a job, both sides of each: few enough that a part is not started
 # so often that the supervisor makes it wait. A call that several kinds of rows make stands with a
 # job of each.
@@ -431,6 +482,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (outflow, ("outflow.post",)),
     (adopted_surplus, ("adoption.post",)),
     (liability_epoch, ("liability.journal",)),
+    (rotated_key, ("rotation.build", "rotation.mark")),
 )
 
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sakk.core import evm
 from sakk.core.errors import Misconfigured
+from sakk.signing.budget import Spent
 from sakk.signing.freeze import request_freeze, request_unfreeze
 from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
 from sakk.signing.policy import Policy, write_policy
@@ -31,7 +32,7 @@ from sakk.signing.protocol import (
     approval_message,
 )
 from sakk.signing.server import SignerFiles
-from sakk.signing.signer import REFUSALS_LOGGED_PER_HOUR_MAX, Signer, Spent
+from sakk.signing.signer import REFUSALS_LOGGED_PER_HOUR_MAX, Signer
 
 NETWORK = "eip155:84532"
 USDC = f"{NETWORK}/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"

@@ -3,7 +3,6 @@
 import contextlib
 import secrets
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +10,12 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import track
+from sqlalchemy import Connection
 
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
-from sakk.cli.token import make_token_key, token_pin
+from sakk.cli.rotation import rotate
+from sakk.cli.token import KeystoreKind, make_token_key, passphrase_file, token_pin
 from sakk.core import evm
 from sakk.core.authorization import FileHeader, file_header, file_line
 from sakk.core.evm import checksum_address
@@ -25,30 +26,33 @@ from sakk.signing.approver import create_approver
 from sakk.signing.client import SignerClient
 from sakk.signing.keystore import (
     Keystore,
+    change_passphrase,
     create_keystore,
     drill_signature,
     open_keystore,
     verify_keystore,
 )
-from sakk.signing.policy import load_policy, production_policy, write_policy
+from sakk.signing.policy import (
+    Policy,
+    load_policy,
+    production_policy,
+    with_coins,
+    write_policy,
+    wrong_coins,
+)
 from sakk.signing.protocol import Branch
 from sakk.signing.server import SignerFiles, open_keys, signer_files
+from sakk.signing.words import amount_in_words
 from sakk.store.database import open_database
 from sakk.store.identity import now
 from sakk.store.network import list_assets, list_networks
 
 app = typer.Typer(help="The signer's keys and policy.", no_args_is_help=True)
+app.command()(rotate)
 
 Mnemonic = Annotated[
     bool, typer.Option("--mnemonic", help="Ask for a BIP-39 phrase instead of making a seed.")
 ]
-
-
-class KeystoreKind(StrEnum):
-    """Where the treasury's keys are."""
-
-    file = "file"
-    pkcs11 = "pkcs11"
 
 
 @app.command()
@@ -105,12 +109,8 @@ def init(
     console.print(f"The policy's treasury_indexes must name {index} for it to be used.")
 
 
-def _passphrase_file(settings: Settings, files: SignerFiles) -> Path:
-    return settings.keystore_passphrase_file or files.directory / "passphrase"
-
-
 def _make_file(settings: Settings, files: SignerFiles, *, mnemonic: bool) -> Keystore:
-    path = _passphrase_file(settings, files)
+    path = passphrase_file(settings, files)
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(32) + "\n")
@@ -125,7 +125,7 @@ def _make_file(settings: Settings, files: SignerFiles, *, mnemonic: bool) -> Key
 
 
 def _open_file(settings: Settings, files: SignerFiles) -> Keystore:
-    return open_keystore(files.keystore, _passphrase_file(settings, files).read_text().strip())
+    return open_keystore(files.keystore, passphrase_file(settings, files).read_text().strip())
 
 
 def _write_first_policy(files: SignerFiles, *, treasury_indexes: tuple[int, ...] = (0,)) -> None:
@@ -153,7 +153,7 @@ def measure(
     files = signer_files(settings.data_dir)
     keys = open_keys(
         files,
-        passphrase=_passphrase_file(settings, files).read_text().strip()
+        passphrase=passphrase_file(settings, files).read_text().strip()
         if files.keystore.exists()
         else None,
         pin=token_pin(settings) if files.token.exists() else None,
@@ -190,6 +190,20 @@ def approver(
         "Give it to the operator for the signer's policy (`approvers`), and to"
         " POST /v1/persons/{you}/public_key."
     )
+
+
+@app.command()
+def passphrase(
+    to: Annotated[Path, typer.Option(exists=True, help="A file with the new passphrase.")],
+) -> None:
+    """Seal the same keys with another passphrase; the signer is given it at its next start."""
+    settings = begin(log_level="warning")
+    files = signer_files(settings.data_dir)
+    before = passphrase_file(settings, files).read_text().strip()
+    change_passphrase(files.keystore, before, to.read_text().strip())
+    open_keystore(files.keystore, to.read_text().strip())
+    console.print(f"{files.keystore} opens with {to} alone.")
+    console.print(f"Set SAKK_KEYSTORE_PASSPHRASE_FILE={to} and restart the signer.")
 
 
 @app.command()
@@ -249,6 +263,10 @@ def policy(
             "--write", help="Write strict limits for the networks and assets in the database."
         ),
     ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Hold its symbols and decimals against the database's."),
+    ] = False,
 ) -> None:
     """Check the policy file, or make one for what is configured now; then edit it by hand."""
     settings = begin(log_level="warning")
@@ -258,15 +276,42 @@ def policy(
         try:
             with database.begin() as connection:
                 networks = [each.network for each in list_networks(connection)]
-                assets = {each.asset: each.decimals for each in list_assets(connection)}
+                coins = _coins(connection)
         finally:
             database.close()
         if files.policy.exists():
             files.policy.rename(files.policy.with_suffix(".toml.before"))
-        write_policy(files.policy, production_policy(networks, assets))
+        strict = production_policy(networks, {name: each[1] for name, each in coins.items()})
+        write_policy(files.policy, with_coins(strict, coins))
     found, digest = load_policy(files.policy)
     console.print(f"{files.policy}: {len(found.networks)} networks, {len(found.assets)} assets")
+    for rule in found.assets:
+        if rule.decimals is not None:
+            most = amount_in_words(rule.per_transaction_max, rule.asset, found)
+            console.print(f"  at most {most} per transaction")
+    if compare:
+        _compare(settings, found)
     console.print(f"digest {digest}")
+
+
+def _coins(connection: Connection) -> dict[str, tuple[str, int]]:
+    """Symbol and decimals of every listed asset."""
+    return {each.asset: (each.symbol, each.decimals) for each in list_assets(connection)}
+
+
+def _compare(settings: Settings, found: Policy) -> None:
+    """The signer asks nobody, so a person asks: the database's decimals are those of the chain."""
+    database = open_database(database_url(settings))
+    try:
+        with database.begin() as connection:
+            wrong = wrong_coins(found, _coins(connection))
+    finally:
+        database.close()
+    for each in wrong:
+        console.print(f"WRONG: {each}")
+    if wrong:
+        raise typer.Exit(1)
+    console.print("Symbols and decimals are those of the database.")
 
 
 def _client(settings: Settings) -> SignerClient:

@@ -77,6 +77,7 @@ def add(
                 max_fee_per_gas_max=before.max_fee_per_gas_max,
                 max_priority_fee_per_gas_max=before.max_priority_fee_per_gas_max,
                 replace_after_seconds=before.replace_after_seconds,
+                topup_wei_per_day_max=before.topup_wei_per_day_max,
             )
         if native not in {each.currency for each in list_currencies(connection)}:
             raise ParameterInvalid(
@@ -129,6 +130,27 @@ def fees(
         f" {_gwei(changed.max_priority_fee_per_gas_max)} as tip, and more for what is not mined"
         f" after {changed.replace_after_seconds} s."
     )
+
+
+@app.command()
+def gas(
+    network: Annotated[str, typer.Argument(help="CAIP-2.")],
+    topup_per_day_max: Annotated[
+        str, typer.Argument(help="Wei that deposit addresses are given in 24 hours, or none.")
+    ],
+) -> None:
+    """Limit the gas that sweeps by key may take in a day; what is beyond waits, nothing is lost."""
+    digits = topup_per_day_max.isascii() and topup_per_day_max.isdigit()
+    if not digits and topup_per_day_max != "none":
+        raise ParameterInvalid("It is wei in decimal digits, or none.", param="topup_per_day_max")
+    limit = int(topup_per_day_max) if digits else None
+    with opened_database() as database, database.begin() as connection:
+        found = find_network(connection, network)
+        if found is None:
+            raise ParameterInvalid(f"There is no network {network}.", param="network")
+        put_network(connection, replace(found, topup_wei_per_day_max=limit))
+    most = "as much gas as the signer allows" if limit is None else f"at most {limit} wei for gas"
+    console.print(f"{network}: deposit addresses are given {most} in 24 hours.")
 
 
 @app.command()

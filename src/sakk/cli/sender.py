@@ -8,6 +8,7 @@ from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.errors import ParameterInvalid
 from sakk.core.evm import checksum_address, parse_address
+from sakk.core.sender import TreasuryRole
 from sakk.flow.context import Parts
 from sakk.flow.sender import standings
 from sakk.flow.sender import unfreeze as unfreeze_sender
@@ -50,6 +51,7 @@ def show(
                             "network": found.network,
                             "address": checksum_address(each.address),
                             "key_index": each.key_index,
+                            "role": each.role,
                             "asset": asset,
                             "spare_units": str(each.spare_units),
                             "in_flight": each.in_flight,
@@ -67,18 +69,25 @@ def show(
 def add() -> None:
     """Take over the addresses that the signer's policy names in treasury_indexes. Repeat freely.
 
-    Payments leave from all of them at once; each needs coins and native coin for gas.
+    Payments leave from all of them at once; each needs coins and native coin for gas. Those of
+    gas_indexes order gas and collections, and pay nobody.
     """
     settings = begin(log_level="warning")
     with SignerClient(signer_socket(settings)) as signer:
-        named = signer.public().treasury_addresses
+        public = signer.public()
+        named = public.treasury_addresses
     with opened_database() as database, database.begin() as connection:
         before = {each.address for each in list_treasury(connection)}
         put_treasury(connection, named, livemode=False, now=now())
+        put_treasury(
+            connection, public.gas_addresses, livemode=False, now=now(), role=TreasuryRole.gas
+        )
         known = list_treasury(connection)
     fresh = [each for each in known if each.address not in before]
     for each in fresh:
-        console.print(f"{checksum_address(each.address)} (key {each.key_index}) pays from now on.")
+        does = "orders gas" if each.treasury_role is TreasuryRole.gas else "pays"
+        address = checksum_address(each.address)
+        console.print(f"{address} (key {each.key_index}) {does} from now on.")
     if not fresh:
         console.print(
             f"Nothing new: the policy names {sorted(named)}. Name one more index in"

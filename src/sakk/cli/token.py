@@ -1,5 +1,6 @@
 """What ``sakk keys`` does with a PKCS#11 token; its library is loaded when it is needed."""
 
+from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -9,6 +10,18 @@ from sakk.core.evm import checksum_address
 from sakk.runtime.settings import Settings
 from sakk.signing.keystore import Keystore, Secret
 from sakk.signing.server import SignerFiles
+
+
+class KeystoreKind(StrEnum):
+    """Where the treasury's keys are."""
+
+    file = "file"
+    pkcs11 = "pkcs11"
+
+
+def passphrase_file(settings: Settings, files: SignerFiles) -> Path:
+    """Where the file keystore's passphrase stands."""
+    return settings.keystore_passphrase_file or files.directory / "passphrase"
 
 
 def token_pin(settings: Settings) -> str:

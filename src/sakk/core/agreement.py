@@ -152,7 +152,7 @@ def _expected_moves(
                 expected[row.asset] = expected.get(row.asset, 0) - _given_back(
                     row, custody, native_asset
                 )
-            case Purpose.sweep:
+            case Purpose.sweep | Purpose.rotation:
                 kept = row.token_amount - min(row.arrived_units or 0, row.token_amount)
                 expected[row.asset] = expected.get(row.asset, 0) - kept
             case Purpose.collect:
@@ -238,6 +238,7 @@ def _claimed(
             | Purpose.withdrawal
             | Purpose.recovery
             | Purpose.cancel
+            | Purpose.rotation
             | Purpose.forgotten
         ):
             if contract is None:

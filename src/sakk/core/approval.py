@@ -77,6 +77,11 @@ def approval_message(
     return "\n".join(parts).encode()
 
 
+def rotation_message(*, source: str, target: str) -> bytes:
+    """What an approver signs of a rotation: which treasury address gives all it has to which."""
+    return "\n".join(("sakk rotation v1", source.lower(), target.lower())).encode()
+
+
 def content_digest(message: bytes) -> str:
     """SHA-256 of what is approved, in hexadecimal."""
     return hashlib.sha256(message).hexdigest()

@@ -238,6 +238,16 @@ GAS_RESTORED: Final = _register(
     "gas", "restored", "A network has enough native coin for gas again.", "operator"
 )
 
+GAS_LIMITED: Final = _register(
+    "gas",
+    "limited",
+    "A network's day's limit of gas for deposit addresses is reached; their sweeps wait.",
+    "operator",
+)
+GAS_UNLIMITED: Final = _register(
+    "gas", "unlimited", "A network's day's limit of gas has room again.", "operator"
+)
+
 HUB_PROPOSED: Final = _register(
     "hub",
     "proposed",
@@ -308,6 +318,22 @@ FREEZE_CREATED: Final = _register(
 )
 FREEZE_LIFTED: Final = _register(
     "freeze", "lifted", "What was stopped may be signed and sent again.", "operator"
+)
+
+KEY_ROTATION_ANNOUNCED: Final = _register(
+    "key_rotation", "announced", "A treasury key is to be given up for another.", "operator"
+)
+KEY_ROTATION_MOVING: Final = _register(
+    "key_rotation",
+    "moving",
+    "The successor pays, and what the old treasury address holds moves to it.",
+    "operator",
+)
+KEY_ROTATION_RETIRED: Final = _register(
+    "key_rotation", "retired", "An old treasury key is retired; its address is watched.", "operator"
+)
+KEY_ROTATION_ABORTED: Final = _register(
+    "key_rotation", "aborted", "A rotation was called off before money moved.", "operator"
 )
 
 RESTORE_BEGUN: Final = _register(

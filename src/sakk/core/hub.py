@@ -19,6 +19,7 @@ TREASURY = abi.selector("treasury()")
 PROPOSE = abi.selector("propose(address)")
 EXECUTE = abi.selector("execute()")
 CANCEL = abi.selector("cancel()")
+SET_COLLECTOR = abi.selector("setCollector(address,bool)")
 IS_COLLECTOR = abi.selector("isCollector(address)")
 # The hub begins an item only where this much gas is left (ITEM_GAS_MAX and one part in 32 of it).
 ITEM_GAS_RESERVE = 309_375
@@ -88,6 +89,11 @@ def public(hub: Hub, *, executable_at: int | None = None) -> dict[str, Any]:
 def encode_propose(treasury: str) -> bytes:
     """Calldata by which the cold key proposes a treasury."""
     return PROPOSE + abi.encode_address(treasury)
+
+
+def encode_set_collector(collector: str, *, allowed: bool) -> bytes:
+    """Calldata by which the cold key names or dismisses an address that may ask for a sweep."""
+    return SET_COLLECTOR + abi.encode_address(collector) + abi.encode_uint(int(allowed))
 
 
 def encode_sweep(items: Sequence[Item]) -> bytes:

@@ -52,7 +52,8 @@ class Network:
     ``none`` (see ``rails.evm.watch``). ``max_fee_per_gas_max`` and ``max_priority_fee_per_gas_max``
     are the most that is offered, in wei per gas. What no block has taken for
     ``replace_after_seconds`` is offered again for more. With ``exposure`` every transfer of its
-    listed tokens is kept, to say where money came from.
+    listed tokens is kept, to say where money came from. ``topup_wei_per_day_max``: how much gas
+    deposit addresses are given in 24 hours, None for no limit but the signer's.
     """
 
     network: str
@@ -72,6 +73,7 @@ class Network:
     max_priority_fee_per_gas_max: int = PRIORITY_FEE_CAP_WEI
     replace_after_seconds: int = REPLACE_AFTER_SECONDS
     exposure: bool = False
+    topup_wei_per_day_max: int | None = None
 
     @property
     def fee_caps(self) -> Caps:

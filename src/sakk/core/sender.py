@@ -6,6 +6,21 @@ coins and the shortest queue is next; coins that transactions are about to take 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TreasuryRole(StrEnum):
+    """What a treasury address does. ``gas`` orders gas and collections, and pays nobody.
+
+    A rotation makes a ``successor`` of it before it pays, or has it ``leaving`` when it pays no
+    more, and at last ``retired``. All are watched and reconciled for ever.
+    """
+
+    pay = "pay"
+    gas = "gas"
+    successor = "successor"
+    leaving = "leaving"
+    retired = "retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +38,7 @@ class Standing:
     in_flight: int
     is_busy: bool = False
     frozen_reason: str | None = None
+    role: str = TreasuryRole.pay.value
 
     @property
     def is_frozen(self) -> bool:

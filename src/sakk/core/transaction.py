@@ -53,6 +53,7 @@ class Purpose(StrEnum):
     disperse = "disperse"
     allowance = "allowance"
     deploy = "deploy"
+    rotation = "rotation"
     # Signed by us, for a payout that a restored database does not know.
     forgotten = "forgotten"
 

@@ -53,7 +53,7 @@ def collect_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            if not address.list_treasury(connection):
+            if not address.list_payers(connection):
                 return 0
             store.note_since(connection, now=parts.clock())
             waiting = store.networks_to_collect(connection, now=parts.clock())
@@ -83,7 +83,7 @@ def _collect(parts: Parts, name: str) -> int:
         chosen = _chosen(connection, ground, due, now=now)
         if not chosen:
             return 0
-        treasury = address.list_treasury(connection)[0].address
+        treasury = address.list_payers(connection)[0].address
         rows = [_sweep(each, method, ground, treasury, now) for each, method in chosen]
         store.insert(connection, rows)
         store.forget_since(connection, [(row.address, row.asset) for row in rows])

@@ -25,7 +25,7 @@ from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow import fee
 from sakk.flow.build import WAIT_LIQUIDITY, WAIT_TURN, WOULD_FAIL_MAX, Waits
 from sakk.flow.context import Parts
-from sakk.flow.hub import follow_treasury
+from sakk.flow.hub import collector_among, follow_treasury
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import sweep_event
 from sakk.rails.evm.balances import balances
@@ -133,8 +133,9 @@ def _build(parts: Parts, name: str, rows: list[Sweep], *, token: str) -> None:
     rows = [row for row in rows if row.address not in held]
     if not rows:
         return
+    found, named, sender = _collector(parts, name)
     with parts.database.begin() as connection:
-        known = _known(connection, name, rows)
+        known = _known(connection, found, named, sender, rows)
     rail = parts.rail_of(known.network)
     known = replace(known, hub=follow_treasury(parts, known.hub, known.network))
     standing = standings(rail.rpc, [row.address for row in rows], delegate=known.hub.delegate)
@@ -157,14 +158,25 @@ def _build(parts: Parts, name: str, rows: list[Sweep], *, token: str) -> None:
     failpoint("collect.build.after")
 
 
-def _known(connection: Connection, name: str, rows: Sequence[Sweep]) -> Known:
-    found = network.find_network(connection, name)
+def _collector(parts: Parts, name: str) -> tuple[Network, Hub, Address]:
+    """The network, its hub, and the first of our addresses whose calls the hub takes."""
+    with parts.database.begin() as connection:
+        found = network.find_network(connection, name)
+        named = hubs.find(connection, name)
+        candidates = address.list_gas_payers(connection)
     if found is None or not found.enabled:
         raise Waits("the network is not enabled", WAIT_LIQUIDITY)
-    named = hubs.find(connection, name)
     if named is None:
         raise Waits("the network has no hub", WAIT_LIQUIDITY)
-    sender = address.list_treasury(connection)[0]
+    if len(candidates) == 1:
+        return found, named, candidates[0]
+    return found, named, collector_among(parts.rail_of(found), named.address, candidates)
+
+
+def _known(
+    connection: Connection, found: Network, named: Hub, sender: Address, rows: Sequence[Sweep]
+) -> Known:
+    name = found.network
     if transaction.unsigned_of(connection, name, sender.address) is not None:
         raise Waits("another transaction of this sender is being signed", WAIT_TURN)
     deposited = [row.address for row in rows]

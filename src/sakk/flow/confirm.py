@@ -431,6 +431,11 @@ def _follow_subject(
         case Purpose.withdrawal:
             return advance_withdrawal(connection, row.subject, WithdrawalStatus.confirmed)
         case (
-            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+            Purpose.topup
+            | Purpose.cancel
+            | Purpose.allowance
+            | Purpose.deploy
+            | Purpose.rotation
+            | Purpose.forgotten
         ):
             return []

@@ -133,7 +133,7 @@ def _asset(connection: Connection, name: str) -> Asset:
 def _sender(parts: Parts, name: str) -> tuple[Network, Address]:
     with parts.database.begin() as connection:
         found = network.find_network(connection, name)
-        treasury = address.list_treasury(connection)
+        treasury = address.list_payers(connection)
     if found is None:
         raise ResourceMissing(f"There is no network {name!r}.", param="network")
     if not treasury:

@@ -32,7 +32,7 @@ def _circumstances(connection: Connection, payout: Payout) -> Circumstances:
     found = network.find_network(connection, payout.network)
     assert asset is not None, "an asset stays listed while payouts name it"
     assert found is not None, "a network stays listed while payouts name it"
-    treasury = address.list_treasury(connection)
+    treasury = address.list_payers(connection)
     given = approvals.of_payouts(connection, [payout.id])
     known = persons.list_persons(
         connection, livemode=payout.livemode, ids=[each.actor for each in given]

@@ -30,6 +30,7 @@ OUTGOING = (
     "payout.build",
     "sweep.build",
     "collect.build",
+    "rotation.build",
     "transaction.sign",
     "transaction.broadcast",
 )

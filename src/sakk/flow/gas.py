@@ -4,20 +4,22 @@ Coins for gas stand at the treasury; the station gives some to a deposit address
 its own key (`flow.sweep`). Nothing is lost when a tank is empty: what would be sent waits.
 """
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Gauge
+from sqlalchemy import Connection
 
 from sakk.core import event
 from sakk.core.errors import SakkError
-from sakk.core.event import NewEvent
 from sakk.core.network import Network
-from sakk.core.tank import Filling, Tank, filling, is_low, public
+from sakk.core.sender import TreasuryRole
+from sakk.core.tank import Filling, Tank, filling, is_beyond, is_low
 from sakk.flow import fee
 from sakk.flow.context import Parts
-from sakk.flow.stage import Stage
-from sakk.flow.sweep import GasGift, send_gas
+from sakk.flow.stage import Stage, wake
+from sakk.flow.sweep import TOPUP_DAY, GasGift, send_gas, tank_event
 from sakk.rails.evm.balances import balances
 from sakk.store import address, network, transaction
 from sakk.store import event as events
@@ -39,6 +41,20 @@ tank_wei = Gauge(
 tank_low = Gauge(
     "sakk_gas_tank_low",
     "1 while a network's tank covers too few transactions at its present fees.",
+    ["network"],
+    multiprocess_mode="mostrecent",
+)
+
+
+topped_up = Gauge(
+    "sakk_gas_topped_up_wei",
+    "Native coin that deposit addresses were given for gas in the last 24 hours.",
+    ["network"],
+    multiprocess_mode="mostrecent",
+)
+limited = Gauge(
+    "sakk_gas_limited",
+    "1 while a network's day's limit of gas for deposit addresses is reached.",
     ["network"],
     multiprocess_mode="mostrecent",
 )
@@ -76,7 +92,7 @@ def _fill(parts: Parts, found: Network, wanted: Filling | None) -> None:
         if transaction.was_topped_up(connection, found.network, wanted.destination, since=since):
             return
         [sender] = [
-            each for each in address.list_treasury(connection) if each.address == wanted.source
+            each for each in address.list_payers(connection) if each.address == wanted.source
         ]
     gift = GasGift(
         subject=new_id("gas"),
@@ -91,35 +107,50 @@ def _look(parts: Parts, found: Network, before: Tank | None) -> None:
     rail = parts.rail_of(found)
     price = fee.price(parts, found)
     with parts.database.begin() as connection:
-        holders = [each.address for each in address.list_treasury(connection)]
+        senders = address.list_gas_payers(connection)
+        spent = transaction.topped_up_wei(
+            connection, found.network, since=parts.clock() - TOPUP_DAY
+        )
+    holders = [each.address for each in senders]
     held = balances(rail.rpc, [(each, found.native_asset) for each in holders], rail.head().number)
     wei = sum(held.values())
     low = is_low(wei, price)
     tank_wei.labels(found.network).set(wei)
     tank_low.labels(found.network).set(low)
+    topped_up.labels(found.network).set(spent)
     now = parts.clock()
     _fill(
         parts,
         found,
-        filling({holder: held[holder, found.native_asset] for holder in holders}, price),
+        filling(
+            {holder: held[holder, found.native_asset] for holder in holders},
+            price,
+            gas_keys={each.address for each in senders if each.treasury_role is TreasuryRole.gas},
+        ),
     )
     after = Tank(network=found.network, wei=wei, low=low, checked=now)
     with parts.database.begin() as connection:
         store.put(connection, after)
+        after = store.find(connection, found.network)
+        limited.labels(found.network).set(_is_limited(connection, found, after, spent, now=now))
         if low == (before.low if before is not None else False):
             return
         name = event.GAS_LOW if low else event.GAS_RESTORED
         log.warning(name, network=found.network, wei=wei)
-        events.append(
-            connection,
-            [
-                NewEvent(
-                    account_id=None,
-                    livemode=found.livemode,
-                    type=name,
-                    object_id=found.network,
-                    object=public(after),
-                )
-            ],
-            now=now,
-        )
+        events.append(connection, [tank_event(found, after, name)], now=now)
+
+
+def _is_limited(
+    connection: Connection, found: Network, after: Tank, spent: int, *, now: datetime
+) -> bool:
+    """Does the day's limit hold gas back still? Its end is told of, and wakes what waited."""
+    if after.limited_wei is None:
+        return False
+    if is_beyond(spent, after.limited_wei, limit=found.topup_wei_per_day_max):
+        return True
+    store.let_go(connection, found.network)
+    free = replace(after, limited_wei=None)
+    log.info(event.GAS_UNLIMITED, network=found.network, spent=spent)
+    events.append(connection, [tank_event(found, free, event.GAS_UNLIMITED)], now=now)
+    wake(connection, "sweep.build")
+    return False

@@ -1,5 +1,6 @@
 """Hubs: have a hub collect on a network, after asking it who it is; follow its treasury."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -23,6 +24,7 @@ from sakk.rails.evm.rail import EvmRail
 from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import hub as store
+from sakk.store.address import Address
 
 WAIT_SECONDS = 60
 AGE_SECONDS_MAX = 7 * 86_400
@@ -50,7 +52,7 @@ def put_hub(
     """
     with parts.database.begin() as connection:
         found = network.find_network(connection, name)
-        collector = address.list_treasury(connection)[:1]
+        collectors = address.list_gas_payers(connection)
     if found is None:
         raise ParameterInvalid(f"There is no network {name}.", param="network")
     try:
@@ -66,8 +68,8 @@ def put_hub(
             param="network",
         )
     _require_ours(parts, place, facts)
-    for each in collector:
-        _require_collector(rail, place, each.address)
+    if collectors:
+        collector_among(rail, place, collectors)
     hub = Hub(
         network=name,
         address=place,
@@ -157,10 +159,14 @@ def _require_ours(parts: Parts, hub_address: str, facts: HubFacts) -> None:
         )
 
 
-def _require_collector(rail: EvmRail, hub_address: str, collector: str) -> None:
-    if not is_collector(rail.rpc, hub_address, collector):
-        raise Misconfigured(
-            f"The hub takes no calls of {evm.checksum_address(collector)}, the key that collects: "
-            "have the cold key call setCollector for it.",
-            param="address",
-        )
+def collector_among(rail: EvmRail, hub_address: str, candidates: Sequence[Address]) -> Address:
+    """The first of these addresses whose calls the hub takes; Misconfigured if it takes none's."""
+    for each in candidates:
+        if is_collector(rail.rpc, hub_address, each.address):
+            return each
+    named = evm.checksum_address(candidates[0].address)
+    raise Misconfigured(
+        f"The hub takes no calls of {named}, the key that collects: have the cold key call "
+        "setCollector for it.",
+        param="address",
+    )

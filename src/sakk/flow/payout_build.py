@@ -47,7 +47,7 @@ def payout_build_stage(parts: Parts) -> Stage:
         token = new_id("lease")
         now = parts.clock()
         with parts.database.begin() as connection:
-            treasury = address.list_treasury(connection)
+            treasury = address.list_payers(connection)
             # Where every sender has an unsigned transaction nothing is built: its signing wakes.
             busy = transaction.busy_networks(connection, [each.address for each in treasury])
             rows = claim(

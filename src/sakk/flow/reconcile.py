@@ -264,7 +264,7 @@ def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: Transact
             | Purpose.forgotten
         ):
             return sent.token_amount
-        case Purpose.sweep:
+        case Purpose.sweep | Purpose.rotation:
             # What the token kept for itself on the way is gone; the rest only moved.
             takes_fee = sent.asset in moment.taking_fees
             arrived = arrived_units(rail, sent, chain, takes_fee=takes_fee)

@@ -65,7 +65,7 @@ def rescreen_stage(parts: Parts) -> Stage:
                 return marked
             incoming = _incoming(connection, subjects)
             outgoing = _outgoing(connection, subjects)
-            treasury = address.list_treasury(connection)
+            treasury = address.list_payers(connection)
             requests = [payin_request(row) for row in incoming] + [
                 payout_request(row, treasury[0].address if treasury else row.destination)
                 for row in outgoing

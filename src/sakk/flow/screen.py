@@ -125,7 +125,7 @@ def payout_screen_stage(parts: Parts) -> Stage:
             )
             if not rows:
                 return 0
-            treasury = address.list_treasury(connection)
+            treasury = address.list_payers(connection)
             sender = treasury[0].address if treasury else rows[0].destination
             verdicts = engine.screen(
                 [payout_request(row, sender) for row in rows], connection=connection

@@ -49,7 +49,8 @@ class Senders:
             with self._parts.database.begin() as connection:
                 found = network.find_network(connection, network_name)
             read = [] if found is None else standings(self._parts, found, [asset])[asset]
-            self._standings[network_name, asset] = read
+            paying = [each for each in read if each.address in self._treasury]
+            self._standings[network_name, asset] = paying
         return self._standings[network_name, asset]
 
 
@@ -81,6 +82,7 @@ def standings(parts: Parts, found: Network, assets: Sequence[str]) -> Mapping[st
                     in_flight=queue.in_flight,
                     is_busy=queue.is_busy,
                     frozen_reason=frozen.get(each.address),
+                    role=each.treasury_role.value,
                 )
             )
     return result

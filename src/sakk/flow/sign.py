@@ -14,12 +14,14 @@ from sakk.core import event
 from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, PayoutStatus
 from sakk.core.restore import Head
+from sakk.core.rotation import RotationStatus
 from sakk.core.sweep import Sweep, SweepStatus, deposit_units
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.core.treasury import Withdrawal, WithdrawalStatus
 from sakk.flow.approval import signatures
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
+from sakk.flow.rotation import signed_approvals
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import (
     abandon_collected,
@@ -35,6 +37,7 @@ from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
 from sakk.store import restore as restores
+from sakk.store import rotation as rotations
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
 from sakk.store.database import update_records
@@ -89,6 +92,8 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
         return
     with parts.database.begin() as connection:
         approvals = signatures(connection, [payout.id for payout in carried])
+        if row.purpose == Purpose.rotation:
+            approvals[row.subject] = tuple(signed_approvals(connection, row.subject))
     failpoint("transaction.sign.before")
     try:
         deposits = deposit_indexes(parts, row)
@@ -149,6 +154,9 @@ def _is_wanted(connection: Connection, row: ChainTransaction, carried: Sequence[
                 and withdrawal.status == WithdrawalStatus.approved
                 and withdrawal.transaction == row.id
             )
+        case Purpose.rotation:
+            rotation = rotations.find(connection, row.subject)
+            return rotation is not None and rotation.status == RotationStatus.moving
         case (
             Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
         ):
@@ -216,7 +224,12 @@ def _advance_subject(
                 connection, row.subject, WithdrawalStatus.signed, tx_hash=tx_hash
             )
         case (
-            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+            Purpose.topup
+            | Purpose.cancel
+            | Purpose.allowance
+            | Purpose.deploy
+            | Purpose.rotation
+            | Purpose.forgotten
         ):
             pass
     events.append(connection, happened, now=now)
@@ -384,7 +397,12 @@ def _refuse(
             code = f"signer_{refusal.reason.value}"
             refuse_withdrawal(connection, row.subject, code, now=now)
         case (
-            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+            Purpose.topup
+            | Purpose.cancel
+            | Purpose.allowance
+            | Purpose.deploy
+            | Purpose.rotation
+            | Purpose.forgotten
         ):
             pass
     wake(connection, "payout.build")

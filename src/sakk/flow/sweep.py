@@ -14,13 +14,15 @@ from sakk.core.event import NewEvent
 from sakk.core.fee import Fees
 from sakk.core.network import Network
 from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.tank import Tank, is_beyond
+from sakk.core.tank import public as public_tank
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.send import build_transfer, estimate_transfer, nonces
-from sakk.store import address, transaction
+from sakk.store import address, tank, transaction
 from sakk.store import event as events
 from sakk.store import sweep as store
 from sakk.store.database import update_records
@@ -32,6 +34,7 @@ SWEEP_AGAIN_AFTER = timedelta(hours=1)
 SWEEP_AGAIN_AFTER_MAX = timedelta(days=7)
 # A refused top-up is asked for again, by when the signer's policy or its day may allow it.
 TOPUP_AGAIN_AFTER = timedelta(minutes=1)
+TOPUP_DAY = timedelta(hours=24)
 # Fees may rise until the top-up is final: what is too much stays for the next sweep.
 TOPUP_MARGIN_PERCENT = 50
 
@@ -58,7 +61,7 @@ def order_topup(parts: Parts, row: Sweep, found: Network, *, needed: int, lackin
     with parts.database.begin() as connection:
         if row.topup is not None and _is_under_way(parts, connection, row.topup):
             return
-        sender = address.list_treasury(connection)[0]
+        sender = address.list_gas_payers(connection)[0]
     gift = GasGift(
         subject=row.id,
         destination=row.address,
@@ -96,6 +99,8 @@ def send_gas(
     needs it asks again. ``remember`` writes in the commit that takes the nonce.
     """
     native, name = found.native_asset, found.network
+    if gift.destination_index is not None and _is_beyond(parts, found, gift):
+        return
     with parts.database.begin() as connection:
         if transaction.unsigned_of(connection, name, sender.address) is not None:
             return
@@ -128,6 +133,9 @@ def send_gas(
             return
         if transaction.unsigned_of(connection, name, sender.address) is not None:
             return
+        # Under the sender's lock: two sweeps at once can not pass the day's limit together.
+        if gift.destination_index is not None and _used(connection, found, gift, parts.clock()):
+            return
         topup = _topup(
             found,
             gift,
@@ -143,6 +151,36 @@ def send_gas(
         wake(connection, "transaction.sign")
         failpoint("topup.build.before")
     failpoint("topup.build.after")
+
+
+def _used(connection: Connection, found: Network, gift: GasGift, now: datetime) -> bool:
+    """Is too little of the network's day's limit left for this?"""
+    spent = transaction.topped_up_wei(connection, found.network, since=now - TOPUP_DAY)
+    return is_beyond(spent, gift.units, limit=found.topup_wei_per_day_max)
+
+
+def _is_beyond(parts: Parts, found: Network, gift: GasGift) -> bool:
+    """Would it pass the day's limit? Then that is told once, and the sweep asks again."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        if not _used(connection, found, gift, now):
+            return False
+        if tank.hold_back(connection, found.network, gift.units):
+            log.warning(event.GAS_LIMITED, network=found.network, wei=gift.units)
+            known = tank.find(connection, found.network)
+            events.append(connection, [tank_event(found, known, event.GAS_LIMITED)], now=now)
+    return True
+
+
+def tank_event(found: Network, known: Tank, name: str) -> NewEvent:
+    """An event about a network's gas; the operator's alone."""
+    return NewEvent(
+        account_id=None,
+        livemode=found.livemode,
+        type=name,
+        object_id=found.network,
+        object=public_tank(known),
+    )
 
 
 def _topup(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, update
 
 from sakk.core import event, evm, hub
 from sakk.core import payout as payout_rules
+from sakk.core import rotation as rotation_rules
 from sakk.core import sweep as sweep_rules
 from sakk.core import treasury as treasury_rules
 from sakk.core.abi import TRANSFER_TOPIC
@@ -224,7 +225,7 @@ def sign_request(
         )
     # A payout or sweep is signed once for ever; a sweep may need gas more than once.
     match Purpose(row.purpose):
-        case Purpose.topup:
+        case Purpose.topup | Purpose.rotation:
             intent = row.id
         case Purpose.cancel:
             intent = cancel_intent(row.network, row.sender, row.nonce)
@@ -393,7 +394,9 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
             return treasury.find(connection, row.subject)
         case Purpose.payout | Purpose.refund | Purpose.disperse:
             return payouts.lock_carried(connection, row.id)
-        case Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten:
+        case Purpose.cancel | Purpose.allowance | Purpose.deploy:
+            return None
+        case Purpose.rotation | Purpose.forgotten:
             return None
 
 
@@ -433,6 +436,8 @@ def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> lis
                 moved += topup_postings(row, native_asset=coin.asset)
             case Purpose.forgotten:
                 moved += forgotten_postings(row)
+            case Purpose.rotation:
+                moved += rotation_rules.postings(row)
             case Purpose.sweep | Purpose.recovery:
                 assert isinstance(subject, Sweep)
                 moved += sweep_rules.postings(subject, arrived_units=row.arrived_units or 0)
@@ -483,9 +488,9 @@ def follow_status(
         case Purpose.withdrawal:
             sent = WithdrawalStatus.unknown if unknown else WithdrawalStatus.broadcast
             return advance_withdrawal(connection, row.subject, sent)
-        case (
-            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
-        ):
+        case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
+            return []
+        case Purpose.rotation | Purpose.forgotten:
             return []
 
 
@@ -503,6 +508,9 @@ def finish_subject(
     match Purpose(row.purpose):
         case Purpose.topup | Purpose.forgotten:
             wake(connection, "sweep.build")
+            return []
+        case Purpose.rotation:
+            wake(connection, "rotation.build", "payout.build")
             return []
         case Purpose.sweep | Purpose.recovery:
             return [_finish_sweep(connection, row, now=now)]

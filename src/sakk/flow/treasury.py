@@ -161,7 +161,7 @@ def withdrawal_build_stage(parts: Parts) -> Stage:
                 now=parts.clock(),
                 limit=BATCH_MAX,
             )
-            treasury = address.list_treasury(connection)
+            treasury = address.list_payers(connection)
         if rows and not treasury:
             raise SakkError("No treasury address yet: start the signer.")
         for row in rows:

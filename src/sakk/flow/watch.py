@@ -300,7 +300,13 @@ class Follower:
 
 
 # Transactions of ours that only move our own coins about.
-_WITHIN = (Purpose.sweep, Purpose.collect, Purpose.topup, Purpose.withdrawal)
+_WITHIN = (
+    Purpose.sweep,
+    Purpose.collect,
+    Purpose.topup,
+    Purpose.withdrawal,
+    Purpose.rotation,
+)
 _PLACES = {address.TREASURY: "hot", address.VAULT: "cold"}
 
 

@@ -26,7 +26,7 @@ from sakk.runtime.sandbox_hub import allow_hub, hub_address, set_up_hub
 from sakk.runtime.serve import prepare_database, run_tree
 from sakk.runtime.settings import Settings, load_settings
 from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
-from sakk.signing.policy import sandbox_policy, write_policy
+from sakk.signing.policy import sandbox_policy, with_coins, write_policy
 from sakk.signing.protocol import Branch
 from sakk.signing.server import signer_files
 from sakk.store import network
@@ -167,13 +167,15 @@ def _make_signer_files(
     passphrase_file.touch(mode=0o600)
     passphrase_file.write_text(passphrase)
     keystore = create_keystore(files.keystore, passphrase, now=now(), scrypt_n=SCRYPT_N_MIN)
-    assets = {
-        erc20_asset(chain.network, token.contract.lower()): token.decimals
+    coins = {
+        erc20_asset(chain.network, token.contract.lower()): (token.currency.upper(), token.decimals)
         for chain in chains
         for token in chain.tokens
     }
-    assets.update({native_asset(chain.network): 18 for chain in chains})
-    policy = sandbox_policy([chain.network for chain in chains], assets, whole_max=SIGNED_WHOLE_MAX)
+    coins.update({native_asset(chain.network): ("ETH", 18) for chain in chains})
+    decimals = {asset: each[1] for asset, each in coins.items()}
+    networks = [chain.network for chain in chains]
+    policy = with_coins(sandbox_policy(networks, decimals, whole_max=SIGNED_WHOLE_MAX), coins)
     write_policy(files.policy, allow_hub(policy, hub_address(keystore)))
     return keystore
 

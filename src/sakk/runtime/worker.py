@@ -5,6 +5,7 @@ import threading
 
 import structlog
 
+from sakk.core.sender import TreasuryRole
 from sakk.flow.adoption import adoption_stage
 from sakk.flow.audit import seal_stage
 from sakk.flow.broadcast import broadcast_stage
@@ -37,6 +38,7 @@ from sakk.flow.recovery import recovery_follow_stage, recovery_screen_stage
 from sakk.flow.replace import replace_stage
 from sakk.flow.rescreen import rescreen_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
+from sakk.flow.rotation_build import rotation_build_stage
 from sakk.flow.screen import payout_screen_stage, screen_stage
 from sakk.flow.settle import settle_stage
 from sakk.flow.sign import sign_stage
@@ -120,6 +122,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         recovery_follow_stage(parts),
         payout_build_stage(parts),
         withdrawal_build_stage(parts),
+        rotation_build_stage(parts),
         gas_stage(parts),
         hub_stage(parts),
         sign_stage(parts),
@@ -148,4 +151,7 @@ def enrol(parts: Parts, stop: threading.Event) -> None:
         with parts.database.begin() as connection:
             put_wallet(connection, public.xpub, now=now())
             put_treasury(connection, public.treasury_addresses, livemode=False, now=now())
+            put_treasury(
+                connection, public.gas_addresses, livemode=False, now=now(), role=TreasuryRole.gas
+            )
         return

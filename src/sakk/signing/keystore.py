@@ -78,6 +78,10 @@ class Keys(Protocol):
     def address(self, branch: Branch, index: int) -> str:
         """The address of a key, in lower-case hex; ValueError for an index that has none here."""
 
+    def is_retired(self, index: int) -> bool:
+        """Was this treasury key given up? Then it gives its coins to its successor alone."""
+        return False
+
     @abstractmethod
     def sign_digest(self, digest: bytes, branch: Branch, index: int) -> evm.Signature:
         """Sign 32 bytes with a low s (EIP-2). For this module and its like alone.
@@ -115,11 +119,12 @@ class Keystore(Keys):
     By RFC 6979: the same digest gives the same signature.
     """
 
-    __slots__ = ("_accounts", "_address_of", "_key", "fingerprint", "path", "xpub")
+    __slots__ = ("_accounts", "_address_of", "_key", "fingerprint", "path", "retired", "xpub")
 
-    def __init__(self, path: Path, seed: Secret) -> None:
+    def __init__(self, path: Path, seed: Secret, *, retired: Sequence[int] = ()) -> None:
         root = BIP32.from_seed(seed.reveal())
         self.path = path
+        self.retired = frozenset(retired)
         self.xpub = root.get_xpub_from_path(ACCOUNT_PATHS[Branch.deposit])
         self.fingerprint = fingerprint_of(self.xpub)
         self._accounts = {
@@ -137,6 +142,9 @@ class Keystore(Keys):
 
     def address(self, branch: Branch, index: int) -> str:
         return self._address_of(branch, index)
+
+    def is_retired(self, index: int) -> bool:
+        return index in self.retired
 
     def sign_digest(self, digest: bytes, branch: Branch, index: int) -> evm.Signature:
         compact = self._key(branch, index).sign_recoverable(digest, hasher=None)
@@ -201,8 +209,8 @@ class _Cipher(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ciphertext: str
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file as it stands on disk; hexadecimal for bytes."""
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The file as it stands on disk; hexadecimal for bytes. ``retired``: treasury keys given up."""
 
     version: int
     created_at: str
@@ -210,6 +218,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     xpub: str
     kdf: _Kdf
     cipher: _Cipher
+    retired: tuple[int, ...] = ()
 
 
 def create_keystore(
@@ -226,32 +235,70 @@ def create_keystore(
     Without ``seed`` (16 to 64 bytes) or ``mnemonic`` (BIP-39) the seed is 32 bytes of the kernel's
     random generator. Where it came from is recorded in the file.
     """
-    if len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
-        raise Misconfigured(
-            f"the keystore's passphrase needs {PASSPHRASE_CHARACTERS_MIN} characters or more"
-        )
+    _check_passphrase(passphrase)
     source, value = _seed(seed, mnemonic)
     keystore = Keystore(path, Secret(value))
     kdf = _Kdf("scrypt", scrypt_n, SCRYPT_R, SCRYPT_P, os.urandom(SALT_BYTES).hex())
-    nonce = os.urandom(NONCE_BYTES)
     file = _File(
         version=VERSION,
         created_at=now.isoformat(),
         entropy_source=source,
         xpub=keystore.xpub,
         kdf=kdf,
-        cipher=_Cipher("aes-256-gcm", nonce.hex(), ""),
+        cipher=_Cipher("aes-256-gcm", "", ""),
     )
-    ciphertext = AESGCM(_stretch(passphrase, kdf)).encrypt(nonce, value, _header(file))
-    sealed = msgspec.structs.replace(
-        file, cipher=msgspec.structs.replace(file.cipher, ciphertext=ciphertext.hex())
-    )
-    write_private(path, msgspec.json.format(msgspec.json.encode(sealed)) + b"\n", replace=False)
+    _seal(path, file, value, passphrase, replace=False)
     return keystore
 
 
 def open_keystore(path: Path, passphrase: str) -> Keystore:
     """Decrypt a keystore; Misconfigured for a wrong passphrase, a changed file, or open modes."""
+    file, seed = _unseal(path, passphrase)
+    keystore = Keystore(path, Secret(seed), retired=file.retired)
+    if keystore.xpub != file.xpub:
+        raise Misconfigured(f"{path} names another public key than its seed has")
+    return keystore
+
+
+def change_passphrase(path: Path, passphrase: str, following: str) -> None:
+    """Seal the same seed with another passphrase, in one step; the file opens with one of both.
+
+    Misconfigured as at `open_keystore`, and for a passphrase that is too short or the same.
+    """
+    if following == passphrase:
+        raise Misconfigured("the new passphrase is the one that the keystore has")
+    file, seed = _unseal(path, passphrase)
+    _check_passphrase(following)
+    kdf = msgspec.structs.replace(file.kdf, salt=os.urandom(SALT_BYTES).hex())
+    _seal(path, msgspec.structs.replace(file, kdf=kdf), seed, following, replace=True)
+
+
+def retire_key(path: Path, passphrase: str, index: int) -> None:
+    """Mark a treasury key as given up: from its next start the signer uses it for no payment.
+
+    Again, it changes nothing.
+    """
+    file, seed = _unseal(path, passphrase)
+    if index in file.retired:
+        return
+    marked = msgspec.structs.replace(file, retired=(*file.retired, index))
+    _seal(path, marked, seed, passphrase, replace=True)
+
+
+def _seal(path: Path, file: _File, seed: bytes, passphrase: str, *, replace: bool) -> None:
+    """Encrypt under a fresh nonce and write the file whole: a crash leaves the old or the new."""
+    nonce = os.urandom(NONCE_BYTES)
+    file = msgspec.structs.replace(file, cipher=_Cipher("aes-256-gcm", nonce.hex(), ""))
+    ciphertext = AESGCM(_stretch(passphrase, file.kdf)).encrypt(nonce, seed, _header(file))
+    sealed = msgspec.structs.replace(
+        file, cipher=msgspec.structs.replace(file.cipher, ciphertext=ciphertext.hex())
+    )
+    content = msgspec.json.format(msgspec.json.encode(sealed)) + b"\n"
+    write_private(path, content, replace=replace)
+
+
+def _unseal(path: Path, passphrase: str) -> tuple[_File, bytes]:
+    """The file and the seed in it."""
     check_private(path)
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
@@ -266,10 +313,7 @@ def open_keystore(path: Path, passphrase: str) -> Keystore:
         raise Misconfigured(
             f"{path} does not open: the passphrase is wrong or the file was changed"
         ) from None
-    keystore = Keystore(path, Secret(seed))
-    if keystore.xpub != file.xpub:
-        raise Misconfigured(f"{path} names another public key than its seed has")
-    return keystore
+    return file, seed
 
 
 def verify_keystore(path: Path, passphrase: str, *, xpub: str) -> Keystore:
@@ -286,6 +330,13 @@ def verify_keystore(path: Path, passphrase: str, *, xpub: str) -> Keystore:
     if hd.deposit_address(xpub, 0) != keystore.address(Branch.deposit, 0):
         raise Misconfigured(f"{path}: watch-only derivation disagrees with the keys")
     return keystore
+
+
+def _check_passphrase(passphrase: str) -> None:
+    if len(passphrase) < PASSPHRASE_CHARACTERS_MIN:
+        raise Misconfigured(
+            f"the keystore's passphrase needs {PASSPHRASE_CHARACTERS_MIN} characters or more"
+        )
 
 
 def _seed(seed: bytes | None, mnemonic: str | None) -> tuple[str, bytes]:

@@ -46,7 +46,10 @@ class PaidEntry(msgspec.Struct, frozen=True):
 
 
 class SignedEntry(msgspec.Struct, frozen=True, tag="signed", tag_field="kind"):
-    """An intent was signed: what makes it that intent, and the bytes. Units are decimal digits."""
+    """An intent was signed: what makes it that intent, and the bytes. Units are decimal digits.
+
+    ``budget``: which day's limit it used, where that is not the asset's or the top-ups'.
+    """
 
     intent_id: str
     attempt: int
@@ -63,6 +66,7 @@ class SignedEntry(msgspec.Struct, frozen=True, tag="signed", tag_field="kind"):
     hash: str
     explanation: str
     payments: tuple[PaidEntry, ...] = ()
+    budget: str = ""
 
 
 class RefusedEntry(msgspec.Struct, frozen=True, tag="refused", tag_field="kind"):

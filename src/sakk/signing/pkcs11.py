@@ -45,12 +45,16 @@ _PIN_REFUSED: Final = "the PIN was refused: restart the signer with the right on
 log = structlog.get_logger(__name__)
 
 
-class TokenKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A treasury key in the token: its index here, its label there, and its address."""
+class TokenKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A treasury key in the token: its index here, its label there, and its address.
+
+    ``retired``: it was given up, and gives its coins to its successor alone.
+    """
 
     index: int
     label: str
     address: str
+    retired: bool = False
 
 
 class TokenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,6 +102,19 @@ def write_token_file(path: Path, file: TokenFile) -> None:
             f"{name} = {msgspec.json.encode(value).decode()}" for name, value in values.items()
         ]
     write_private(path, ("\n".join(lines) + "\n").encode(), replace=True)
+
+
+def retire_token_key(path: Path, index: int) -> bool:
+    """Mark a treasury key of the token as given up; False if the file does not name it."""
+    file = read_token_file(path)
+    if all(key.index != index for key in file.treasury):
+        return False
+    marked = tuple(
+        msgspec.structs.replace(key, retired=True) if key.index == index else key
+        for key in file.treasury
+    )
+    write_token_file(path, msgspec.structs.replace(file, treasury=marked))
+    return True
 
 
 class Token:
@@ -262,6 +279,12 @@ class TokenKeystore(Keys):
         if branch is Branch.deposit:
             return hd.deposit_address(self.xpub, index)
         raise ValueError(f"no treasury key has index {index}")
+
+    def is_retired(self, index: int) -> bool:
+        key = self._keys.get(index)
+        if key is not None:
+            return key.retired
+        return self._rest is not None and self._rest.is_retired(index)
 
     def sign_digest(self, digest: bytes, branch: Branch, index: int) -> evm.Signature:
         key = self._keys.get(index) if branch is Branch.treasury else None

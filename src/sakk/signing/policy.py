@@ -6,6 +6,7 @@ changes, and signs nothing while it is unreadable.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,10 @@ ETHER: Final = 10**18
 PUBLIC_KEY_BYTES: Final = 32
 DIGITS_MAX: Final = 78
 UNITS_ANY: Final = str(2**256 - 1)
+# EVM networks count every native coin in wei.
+NATIVE_DECIMALS: Final = 18
+DECIMALS_MAX: Final = 36
+_SYMBOL: Final = re.compile(r"[A-Za-z0-9.$₮+-]{1,20}")
 
 
 class NetworkRule(
@@ -37,6 +42,8 @@ class NetworkRule(
     ``cold_treasury_addresses`` are destinations of sweeps and withdrawals whose keys are elsewhere.
     ``hub`` may be called to collect, and deposit addresses may run the code at ``delegate``;
     without them nothing is collected that way. One such call may take ``collect_gas_limit_max``.
+    A key of ``gas_indexes`` is funded within ``gas_key_per_transaction_max`` and
+    ``gas_key_per_day_max``; without them like any other treasury address.
     """
 
     network: str
@@ -49,6 +56,8 @@ class NetworkRule(
     hub: str | None = None
     delegate: str | None = None
     collect_gas_limit_max: int = TRANSACTION_GAS_MAX
+    gas_key_per_transaction_max: str | None = None
+    gas_key_per_day_max: str | None = None
 
 
 class AssetRule(
@@ -57,7 +66,8 @@ class AssetRule(
     """How much of one asset may leave by payouts and refunds, in atomic units.
 
     Above ``approvals_above`` a payout needs `Policy.approvals_min` approvals. Without
-    ``per_day_max`` no day limits it. With ``destinations``, no other address may be paid.
+    ``per_day_max`` no day limits it. With ``destinations``, no other address may be paid. With
+    ``decimals`` and ``symbol`` the signer's words say amounts as people do.
     """
 
     asset: str
@@ -65,6 +75,8 @@ class AssetRule(
     per_day_max: str | None = None
     approvals_above: str | None = None
     destinations: tuple[str, ...] | None = None
+    decimals: int | None = None
+    symbol: str | None = None
 
 
 class SignerRule(
@@ -119,6 +131,20 @@ class RecoveryRule(
     destinations: tuple[str, ...] | None = None
 
 
+class RotationRule(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """The treasury key ``source`` may give its coins to the key ``target``, and to nobody else.
+
+    With ``approvals``, when so many of the file's approvers have signed that it does. A source that
+    ``treasury_indexes`` does not name any more does nothing else.
+    """
+
+    source: int
+    target: int
+    approvals: int = 0
+
+
 class Policy(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
@@ -127,19 +153,31 @@ class Policy(
     A destination that was never paid waits ``destination_time_lock_seconds`` from the first request
     that names it. ``approvers`` are Ed25519 public keys in hexadecimal. With ``rules`` the first
     that fits a payment decides, and what none fits is not signed; the limits of ``networks`` and
-    ``assets`` hold besides.
+    ``assets`` hold besides. ``gas_indexes``: treasury keys that order gas and collections, and pay
+    nobody.
     """
 
     version: int
     frozen: bool = False
     destination_time_lock_seconds: int
     treasury_indexes: tuple[int, ...] = (0,)
+    gas_indexes: tuple[int, ...] = ()
     approvals_min: int = 2
     approvers: tuple[str, ...] = ()
     networks: tuple[NetworkRule, ...]
     assets: tuple[AssetRule, ...]
     rules: tuple[SignerRule, ...] | None = None
     recoveries: tuple[RecoveryRule, ...] = ()
+    rotations: tuple[RotationRule, ...] = ()
+
+    @property
+    def leaving(self) -> tuple[int, ...]:
+        """The keys that have a successor."""
+        return tuple(rule.source for rule in self.rotations)
+
+    def rotation(self, source: int) -> RotationRule | None:
+        """The rule of a key that has a successor."""
+        return next((rule for rule in self.rotations if rule.source == source), None)
 
     def recovery(self, network: str, asset: str, *, any_token: bool) -> RecoveryRule | None:
         """The rule that names an asset, or else, if that may do, the one for any token."""
@@ -193,9 +231,16 @@ def check_policy(policy: Policy) -> None:
         raise ValueError("destination_time_lock_seconds is negative")
     if not policy.treasury_indexes:
         raise ValueError("treasury_indexes is empty")
-    if any(not 0 <= index <= hd.INDEX_MAX for index in policy.treasury_indexes):
-        raise ValueError(f"treasury_indexes are 0 to {hd.INDEX_MAX}")
+    for name in ("treasury_indexes", "gas_indexes"):
+        indexes = getattr(policy, name)
+        if any(not 0 <= index <= hd.INDEX_MAX for index in indexes):
+            raise ValueError(f"{name} are 0 to {hd.INDEX_MAX}")
+        _check_unique([str(index) for index in indexes], name)
+    both = set(policy.treasury_indexes) & set(policy.gas_indexes)
+    if both:
+        raise ValueError(f"gas_indexes names {min(both)}, which treasury_indexes lets pay anyone")
     _check_approvers(policy)
+    _check_rotations(policy)
     for place, network in enumerate(policy.networks):
         _check_network(network, f"networks[{place}]")
     for place, asset in enumerate(policy.assets):
@@ -206,6 +251,29 @@ def check_policy(policy: Policy) -> None:
     _check_unique([rule.network for rule in policy.networks], "networks")
     _check_unique([rule.asset for rule in policy.assets], "assets")
     _check_rules(policy)
+
+
+def with_coins(policy: Policy, coins: Mapping[str, tuple[str, int]]) -> Policy:
+    """The same limits, with what each asset is called and how many decimals it has."""
+    assets = tuple(
+        msgspec.structs.replace(rule, symbol=coins[rule.asset][0], decimals=coins[rule.asset][1])
+        if rule.asset in coins
+        else rule
+        for rule in policy.assets
+    )
+    return msgspec.structs.replace(policy, assets=assets)
+
+
+def wrong_coins(policy: Policy, coins: Mapping[str, tuple[str, int]]) -> list[str]:
+    """What the file says of an asset's symbol and decimals otherwise than ``coins`` do."""
+    return [
+        f"{rule.asset} has {rule.decimals} decimals and the symbol {rule.symbol} in the file,"
+        f" {coins[rule.asset][1]} and {coins[rule.asset][0]} in the database"
+        for rule in policy.assets
+        if rule.decimals is not None
+        and rule.asset in coins
+        and coins[rule.asset] != (rule.symbol, rule.decimals)
+    ]
 
 
 def sandbox_policy(
@@ -282,11 +350,12 @@ def render_policy(policy: Policy) -> str:
     tables["rules"] = document.pop("rules", None) or ()
     if policy.rules == ():
         document["rules"] = []
-    tables["recoveries"] = document.pop("recoveries", ())
+    for name in ("recoveries", "rotations"):
+        tables[name] = document.pop(name, ())
     lines = ["# The signer's policy. Amounts are atomic units (wei for fees), as strings."]
     lines += [f"{key} = {_render(value)}" for key, value in document.items()]
     for name, rows in tables.items():
-        if not rows and name not in ("rules", "recoveries"):
+        if not rows and name in ("networks", "assets"):
             lines.insert(1, f"{name} = []")
         lines += _table(name, rows)
     return "\n".join(lines) + "\n"
@@ -327,6 +396,20 @@ def _check_approvers(policy: Policy) -> None:
         raise ValueError("approvals_min is below 1")
     if policy.approvers and len(policy.approvers) < policy.approvals_min:
         raise ValueError("approvals_min is more than there are approvers")
+
+
+def _check_rotations(policy: Policy) -> None:
+    for place, rule in enumerate(policy.rotations):
+        name = f"rotations[{place}]"
+        if rule.source == rule.target or not 0 <= rule.source <= hd.INDEX_MAX:
+            raise ValueError(f"{name}.source is another key than target, 0 to {hd.INDEX_MAX}")
+        if rule.target not in policy.treasury_indexes:
+            raise ValueError(
+                f"{name}.target is {rule.target}, which treasury_indexes does not name"
+            )
+        if not 0 <= rule.approvals <= len(policy.approvers):
+            raise ValueError(f"{name}.approvals is 0 to {len(policy.approvers)}, as many as sign")
+    _check_unique([str(rule.source) for rule in policy.rotations], "rotations")
 
 
 def _check_rules(policy: Policy) -> None:
@@ -375,6 +458,9 @@ def _check_network(rule: NetworkRule, name: str) -> None:
         "topup_per_day_max",
     ):
         _check_units(getattr(rule, field), f"{name}.{field}")
+    for field in ("gas_key_per_transaction_max", "gas_key_per_day_max"):
+        if getattr(rule, field) is not None:
+            _check_units(getattr(rule, field), f"{name}.{field}")
 
 
 def _check_asset(rule: AssetRule, policy: Policy, name: str) -> None:
@@ -389,6 +475,7 @@ def _check_asset(rule: AssetRule, policy: Policy, name: str) -> None:
         raise ValueError(f"{name}.asset is not in its canonical form {canonical!r}")
     if policy.network(caip.asset_network(rule.asset)) is None:
         raise ValueError(f"{name}.asset is on a network that networks does not name")
+    _check_coin(rule, name)
     _check_units(rule.per_transaction_max, f"{name}.per_transaction_max")
     if rule.per_day_max is not None:
         _check_units(rule.per_day_max, f"{name}.per_day_max")
@@ -396,6 +483,20 @@ def _check_asset(rule: AssetRule, policy: Policy, name: str) -> None:
         _check_units(rule.approvals_above, f"{name}.approvals_above")
         if not policy.approvers:
             raise ValueError(f"{name}.approvals_above is set, but approvers is empty")
+
+
+def _check_coin(rule: AssetRule, name: str) -> None:
+    """Wrong decimals would make the words lie, so what can be known without a chain is held."""
+    if (rule.decimals is None) != (rule.symbol is None):
+        raise ValueError(f"{name} has decimals without a symbol, or a symbol without decimals")
+    if rule.decimals is None or rule.symbol is None:
+        return
+    if not 0 <= rule.decimals <= DECIMALS_MAX:
+        raise ValueError(f"{name}.decimals is {rule.decimals}, not 0 to {DECIMALS_MAX}")
+    if _SYMBOL.fullmatch(rule.symbol) is None:
+        raise ValueError(f"{name}.symbol is {rule.symbol!r}, not 1 to 20 letters and digits")
+    if caip.erc20_contract(rule.asset) is None and rule.decimals != NATIVE_DECIMALS:
+        raise ValueError(f"{name}.decimals is {rule.decimals}: a native coin has {NATIVE_DECIMALS}")
 
 
 def _check_recovery(rule: RecoveryRule, policy: Policy, name: str) -> None:

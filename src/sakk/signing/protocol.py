@@ -45,6 +45,7 @@ class Purpose(StrEnum):
     allowance = "allowance"
     deploy = "deploy"
     cancel = "cancel"
+    rotation = "rotation"
 
 
 class Branch(StrEnum):
@@ -163,7 +164,8 @@ class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     A dispersal pays ``payments``, in the order of its bytes; its own intent is the transaction's
     id, its destination the contract and its amount their sum. Each payment's intent is signed once
     for ever too, here or alone. An allowance's destination is who may spend so much; a deployment's
-    is where the contract will stand, and its amount is 0. A collection's destination is the
+    is where the contract will stand, and its amount is 0. A rotation moves coins to the successor
+    of its key. A collection's destination is the
     treasury that its hub pays to, its amount 0, and ``deposits`` are the indexes of the deposit
     addresses that it collects from, in the order of its bytes. A cancel sends nothing to the sender
     itself, and its intent is ``core.transaction.cancel_intent``: one nonce of one key.
@@ -240,11 +242,27 @@ class Line(msgspec.Struct, frozen=True, tag="line"):
     hash: str | None
 
 
+class Successor(msgspec.Struct, frozen=True):
+    """The coins of a treasury key may go to another's address, after so many approvals."""
+
+    source_index: int
+    source: str
+    target_index: int
+    target: str
+    approvals: int
+
+
 class Public(msgspec.Struct, frozen=True, tag="public"):
-    """The deposit account's xpub (``m/44'/60'/0'``) and the treasury's addresses, by index."""
+    """The deposit account's xpub (``m/44'/60'/0'``) and the treasury's addresses, by index.
+
+    ``gas_addresses``: of keys that pay for gas alone. ``successors``: keys whose coins may go to
+    another; one that pays no more is in ``treasury_addresses`` no longer.
+    """
 
     xpub: str
     treasury_addresses: dict[int, str]
+    gas_addresses: dict[int, str] = {}
+    successors: tuple[Successor, ...] = ()
 
 
 class FreezeState(msgspec.Struct, frozen=True):

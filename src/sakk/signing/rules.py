@@ -13,10 +13,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sakk.core import abi, caip, evm
+from sakk.core.approval import rotation_message
 from sakk.core.authorization import SetCodeTransaction, SignedAuthorization
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX, decode_disperse
-from sakk.core.fee import in_coins
 from sakk.core.transaction import cancel_intent
 from sakk.signing.collection import check_collection, read_unsigned
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
@@ -34,7 +34,9 @@ from sakk.signing.protocol import (
     refusal,
 )
 from sakk.signing.recovery import check_recovery
+from sakk.signing.rotation import check_rotation, rotation_rule
 from sakk.signing.topup import check_topup
+from sakk.signing.words import words
 
 # What sends money to others: each with its limits, approvals and time lock.
 PAYING = frozenset({Purpose.payout, Purpose.refund})
@@ -103,7 +105,7 @@ def decode(request: SignRequest, policy: Policy, address: Address) -> Decoded:
         fee_max=transaction.gas_limit * transaction.max_fee_per_gas,
         network_rule=network_rule,
         asset_rule=policy.asset(request.asset),
-        explanation=_explain(request, transaction, source),
+        explanation=words(request, transaction, policy, source=source),
         authorizations=authorizations,
     )
     decoded = replace(decoded, lines=tuple(_line(decoded, each) for each in request.payments))
@@ -155,14 +157,17 @@ def check_each(lines: Sequence[Decoded], check: Callable[[Decoded], None]) -> No
     raise refusal(first.reason, f"{intents[0]}: {first.message}{more}", intents)
 
 
-def approved_by(request: SignRequest, policy: Policy) -> frozenset[str]:
+def approved_by(
+    request: SignRequest, policy: Policy, message: bytes | None = None
+) -> frozenset[str]:
     """The approvers whose signatures over this request hold; a bad signature is a refusal.
 
-    A signature by whom the policy does not name counts for nothing.
+    A signature by whom the policy does not name counts for nothing. ``message``: what they signed,
+    where it is not the payment.
     """
     if len(request.approvals) > APPROVALS_MAX:
         raise refusal(Reason.approval_invalid, f"more than {APPROVALS_MAX} approvals")
-    message = approval_message(request)
+    message = approval_message(request) if message is None else message
     approvers = set()
     for approval in request.approvals:
         key = approval.public_key.hex()
@@ -174,10 +179,23 @@ def approved_by(request: SignRequest, policy: Policy) -> frozenset[str]:
             )
         except (InvalidSignature, ValueError):
             raise refusal(
-                Reason.approval_invalid, f"the approval of {key} is not of this payout"
+                Reason.approval_invalid, f"the approval of {key} is not of this {request.purpose}"
             ) from None
         approvers.add(key)
     return frozenset(approvers)
+
+
+def check_rotation_approved(decoded: Decoded, policy: Policy) -> None:
+    """The approvers whom the policy file asks for have signed that this key gives to that one."""
+    wanted = rotation_rule(decoded.request, policy).approvals
+    message = rotation_message(source=decoded.source, target=decoded.destination)
+    given = len(approved_by(decoded.request, policy, message)) if wanted else 0
+    if given < wanted:
+        raise refusal(
+            Reason.approvals_required,
+            f"to give {decoded.source} up for {decoded.destination} takes {wanted} approvals,"
+            f" {given} given",
+        )
 
 
 def _check_form(request: SignRequest) -> None:
@@ -268,6 +286,7 @@ def _gas_limit_max(request: SignRequest, rule: NetworkRule) -> int:
             | Purpose.allowance
             | Purpose.cancel
             | Purpose.recovery
+            | Purpose.rotation
         ):
             return rule.gas_limit_max
 
@@ -286,6 +305,7 @@ def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int
             | Purpose.topup
             | Purpose.withdrawal
             | Purpose.recovery
+            | Purpose.rotation
             | Purpose.cancel
         ):
             return _transferred(request, transaction)
@@ -411,7 +431,7 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             _check_treasury_key(decoded, policy)
             _check_withdrawal(decoded)
         case Purpose.collect:
-            _check_treasury_key(decoded, policy)
+            _check_treasury_key(decoded, policy, also=policy.gas_indexes)
             _check_home(decoded, policy, address)
             check_collection(
                 decoded.request,
@@ -422,7 +442,7 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
                 address=address,
             )
         case Purpose.topup:
-            _check_treasury_key(decoded, policy)
+            _check_treasury_key(decoded, policy, also=policy.gas_indexes)
             check_topup(
                 decoded.request,
                 source=decoded.source,
@@ -434,11 +454,15 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             )
         case Purpose.recovery:
             check_recovery(decoded.request, policy, source=decoded.source)
+        case Purpose.rotation:
+            _required_asset(decoded)
+            check_rotation(decoded.request, policy, address=address)
         case Purpose.disperse:
             _check_treasury_key(decoded, policy)
             check_each(decoded.lines, _check_payout)
         case Purpose.allowance:
-            _check_treasury_key(decoded, policy)
+            # A key that is rotated away takes back what it allowed, and allows no more.
+            _check_treasury_key(decoded, policy, also=() if decoded.amount else policy.leaving)
             _check_allowance(decoded)
         case Purpose.deploy:
             _check_treasury_key(decoded, policy)
@@ -448,9 +472,10 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             assert_never(decoded.request.purpose)
 
 
-def _check_treasury_key(decoded: Decoded, policy: Policy) -> None:
+def _check_treasury_key(decoded: Decoded, policy: Policy, *, also: Sequence[int] = ()) -> None:
+    """It leaves from a key that pays, or from one that may do this beside them."""
     key = decoded.request.key
-    if key.branch is not Branch.treasury or key.index not in policy.treasury_indexes:
+    if key.branch is not Branch.treasury or key.index not in (*policy.treasury_indexes, *also):
         raise refusal(
             Reason.key_not_allowed,
             f"a {decoded.request.purpose} is signed with a treasury key of the policy,"
@@ -535,7 +560,7 @@ def _check_cancel(decoded: Decoded, policy: Policy) -> None:
     """A nonce of one of our own keys is used up: nothing moves but the fee."""
     request, nonce = decoded.request, decoded.transaction.nonce
     if request.key.branch is Branch.treasury:
-        _check_treasury_key(decoded, policy)
+        _check_treasury_key(decoded, policy, also=(*policy.gas_indexes, *policy.leaving))
     if request.asset != caip.native_asset(request.network) or decoded.amount:
         raise refusal(Reason.claim_mismatch, "a cancel is of nothing, in the native coin")
     if decoded.destination != decoded.source:
@@ -548,39 +573,3 @@ def _check_cancel(decoded: Decoded, policy: Policy) -> None:
         raise refusal(
             Reason.claim_mismatch, f"the cancel of this nonce is {intent}, not {request.intent_id}"
         )
-
-
-def _explain(request: SignRequest, transaction: evm.Transaction, source: str) -> str:
-    """What is signed, in a line for a person and the log; a dispersal has one more a payment."""
-    fee_max = transaction.gas_limit * transaction.max_fee_per_gas
-    price = f"{in_coins(fee_max)} of the native coin in fees"
-    costs = (
-        f"nonce {transaction.nonce}, at most {price} ({transaction.max_fee_per_gas} wei per gas)"
-    )
-    moved = f"{request.token_amount} units of {request.asset}"
-    to = request.destination.lower()
-    head = f"{request.purpose} {request.intent_id}:"
-    match request.purpose:
-        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup | Purpose.withdrawal:
-            return f"{head} {moved} from {source} to {to}, {costs}"
-        case Purpose.cancel:
-            return f"{head} nothing moves, {source} uses its {costs}"
-        case Purpose.recovery:
-            return f"{head} {moved} go back from deposit address {source} to {to}, {costs}"
-        case Purpose.allowance:
-            if int(request.token_amount) == evm.UINT256_MAX:
-                moved = f"any number of units of {request.asset}"
-            return f"{head} {to} may take {moved} at the call of {source}, {costs}"
-        case Purpose.deploy:
-            return f"{head} {source} creates contract {to}, {costs}"
-        case Purpose.collect:
-            count = f"{len(request.deposits)} deposits"
-            return f"{head} {count} to {to} by {transaction.to} at the call of {source}, {costs}"
-        case Purpose.disperse:
-            lines = [
-                f"{each.purpose} {each.intent_id}: {each.token_amount} units to"
-                f" {each.destination.lower()}"
-                for each in request.payments
-            ]
-            count = f"{len(lines)} payments"
-            return "\n".join([f"{head} {count}, {moved} from {source} by {to}, {costs}", *lines])

@@ -7,8 +7,8 @@ signed before; then `rules.decode`; then approvals, the file's rules, the time l
 
 import os
 import threading
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, assert_never
 
 from sakk.core import evm
 from sakk.core.errors import Misconfigured
+from sakk.signing import budget as budgets
 from sakk.signing import log as journal
 from sakk.signing.collection import collected_assets
 from sakk.signing.freeze import Freezes
@@ -40,11 +41,20 @@ from sakk.signing.protocol import (
     SignRequest,
     Status,
     StatusRequest,
+    Successor,
     refusal,
     request_digest,
 )
 from sakk.signing.rulebook import Moved, Rulebook
-from sakk.signing.rules import PAYING, Decoded, approved_by, check_each, decode
+from sakk.signing.rules import (
+    PAYING,
+    Decoded,
+    approved_by,
+    check_each,
+    check_rotation_approved,
+    decode,
+)
+from sakk.signing.topup import is_gas_key
 from sakk.store.failpoint import failpoint
 
 DAY_MS: Final = 86_400_000
@@ -52,25 +62,6 @@ HOUR_MS: Final = 3_600_000
 # A caller cannot fill the disk: beyond this, refusals are counted but not written.
 REFUSALS_LOGGED_PER_HOUR_MAX: Final = 3_600
 REFUSALS_REMEMBERED_MAX: Final = 10_000
-
-
-class Spent:
-    """What a budget used in a rolling window; amounts in the budget's own units."""
-
-    def __init__(self, window_ms: int) -> None:
-        self._window_ms = window_ms
-        self._entries: deque[tuple[int, int]] = deque()
-        self._total = 0
-
-    def add(self, at: int, amount: int) -> None:
-        self._entries.append((at, amount))
-        self._total += amount
-
-    def total(self, now: int) -> int:
-        """What counts at ``now``. A clock that went back keeps counting what it had counted."""
-        while self._entries and self._entries[0][0] <= now - self._window_ms:
-            self._total -= self._entries.popleft()[1]
-        return self._total
 
 
 class Written(NamedTuple):
@@ -101,11 +92,11 @@ class Signer:
         # The payments of dispersals, each with the dispersal that it was signed in.
         self._carried: dict[str, str] = {}
         self._fees: dict[str, int] = {}
-        self._spent: defaultdict[str, Spent] = defaultdict(lambda: Spent(DAY_MS))
+        self._spent: defaultdict[str, budgets.Spent] = defaultdict(lambda: budgets.Spent(DAY_MS))
         self._destinations: dict[tuple[str, str], int] = {}
         self._paid: set[tuple[str, str]] = set()
         self._refused: OrderedDict[str, Reason] = OrderedDict()
-        self._refusals = Spent(HOUR_MS)
+        self._refusals = budgets.Spent(HOUR_MS)
         self._signed_total = self._refused_total = 0
         self._logged_policy = ""
         self._policy: Policy | None = None
@@ -166,6 +157,7 @@ class Signer:
             if before is not None:
                 return before
             decoded = decode(request, policy, self._keystore.address)
+            self._check_retired(decoded)
             if request.purpose is Purpose.collect:
                 for asset in collected_assets(request.network, decoded.transaction):
                     self._check_frozen(policy, now, network=request.network, asset=asset)
@@ -175,6 +167,8 @@ class Signer:
             if request.intent_id not in self._attempts:
                 check_each(decoded.payments, partial(self._check_approvals, policy))
                 check_each(decoded.payments, self._rulebook.judging(policy, now))
+                if request.purpose is Purpose.rotation:
+                    check_rotation_approved(decoded, policy)
             self._name_destinations(decoded, policy, now)
             check_each(decoded.payments, partial(self._check_time_lock, policy, now))
             self._check_velocity(decoded, now)
@@ -255,6 +249,18 @@ class Signer:
                 f" than attempt {latest}, not the same one with other fees",
             )
 
+    def _check_retired(self, decoded: Decoded) -> None:
+        """A key that its keystore marks as retired stays so, whatever the policy file says."""
+        key, purpose = decoded.request.key, decoded.request.purpose
+        if key.branch is not Branch.treasury or not self._keystore.is_retired(key.index):
+            return
+        takes_back = purpose is Purpose.allowance and not decoded.amount
+        if not takes_back and purpose not in (Purpose.rotation, Purpose.cancel):
+            raise refusal(
+                Reason.key_not_allowed,
+                f"treasury key {key.index} is retired: it gives its coins to its successor alone",
+            )
+
     def _check_approvals(self, policy: Policy, decoded: Decoded) -> None:
         rule = decoded.asset_rule
         if rule is None or rule.approvals_above is None:
@@ -317,10 +323,11 @@ class Signer:
         rule = decoded.network_rule
         # One attempt of an intent is mined, so a later one adds only what it offers more.
         more = max(0, decoded.fee_max - self._fees.get(decoded.request.intent_id, 0))
-        limits = {_fees(rule.network): (more, rule.fee_per_day_max)}
-        budget = _budget(decoded.request.purpose, decoded.request.network, decoded.request.asset)
+        limits = {budgets.fees(rule.network): (more, rule.fee_per_day_max)}
+        budget = self._budget_of(decoded)
         if decoded.request.purpose is Purpose.topup:
-            limits[budget] = (decoded.amount, rule.topup_per_day_max)
+            own = rule.gas_key_per_day_max if budget == budgets.gas_key(rule.network) else None
+            limits[budget] = (decoded.amount, own or rule.topup_per_day_max)
         elif decoded.payments:
             day_max = None if decoded.asset_rule is None else decoded.asset_rule.per_day_max
             if day_max is not None:
@@ -331,12 +338,21 @@ class Signer:
                 continue
             spent = self._spent[name].total(now)
             if spent + amount > int(limit):
-                beyond = _beyond(decoded, int(limit) - spent) if name == budget else ()
+                beyond = budgets.beyond(decoded, int(limit) - spent) if name == budget else ()
                 raise refusal(
                     Reason.over_velocity,
                     f"{amount} after {spent} in 24 hours is above {limit} of {name}",
                     beyond,
                 )
+
+    def _budget_of(self, decoded: Decoded) -> str:
+        """Which day's limit a request uses: a gas key's funding may have one of its own."""
+        request, rule = decoded.request, decoded.network_rule
+        if request.purpose is Purpose.topup and rule.gas_key_per_day_max is not None:
+            assert self._policy is not None
+            if is_gas_key(self._policy, decoded.destination, self._keystore.address):
+                return budgets.gas_key(request.network)
+        return budgets.budget(request.purpose, request.network, request.asset)
 
     def _explained(self, decoded: Decoded) -> str:
         """The words for what is signed; of a later attempt also what it takes the place of."""
@@ -366,6 +382,7 @@ class Signer:
             hash=evm.transaction_hash(raw),
             explanation=self._explained(decoded),
             payments=_paid(decoded),
+            budget=self._budget_of(decoded),
         )
         failpoint("signer.log.before")
         place = self._log.append(entry, at=now)
@@ -388,12 +405,12 @@ class Signer:
         purpose = Purpose(entry.purpose)
         self._carried.update(dict.fromkeys((each.intent_id for each in entry.payments), intent))
         if not replaces and purpose in PAYING | {Purpose.topup, Purpose.disperse}:
-            budget = _budget(purpose, entry.network, entry.asset)
+            budget = entry.budget or budgets.budget(purpose, entry.network, entry.asset)
             self._spent[budget].add(at, int(entry.amount))
         if not replaces:
             self._rulebook.take(_moved(entry, at))
         before, fee_max = self._fees.get(entry.intent_id, 0), int(entry.fee_max)
-        self._spent[_fees(entry.network)].add(at, max(0, fee_max - before))
+        self._spent[budgets.fees(entry.network)].add(at, max(0, fee_max - before))
         self._fees[entry.intent_id] = max(before, fee_max)
         if purpose in PAYING:
             self._paid.add((entry.network, entry.destination))
@@ -452,11 +469,22 @@ class Signer:
         policy = self._policy_in_force(self._now())
         return Public(
             xpub=self._keystore.xpub,
-            treasury_addresses={
-                index: self._keystore.address(Branch.treasury, index)
-                for index in policy.treasury_indexes
-            },
+            treasury_addresses=self._addresses(policy.treasury_indexes),
+            gas_addresses=self._addresses(policy.gas_indexes),
+            successors=tuple(
+                Successor(
+                    source_index=rule.source,
+                    source=self._keystore.address(Branch.treasury, rule.source),
+                    target_index=rule.target,
+                    target=self._keystore.address(Branch.treasury, rule.target),
+                    approvals=rule.approvals,
+                )
+                for rule in policy.rotations
+            ),
         )
+
+    def _addresses(self, indexes: Sequence[int]) -> dict[int, str]:
+        return {index: self._keystore.address(Branch.treasury, index) for index in indexes}
 
     def _status(self, peer_uid: int) -> Status:
         now = self._now()
@@ -539,22 +567,3 @@ def _moved(entry: journal.SignedEntry, at: int) -> list[Moved]:
         Moved(at, entry.network, entry.asset, destination, purpose, int(amount))
         for destination, purpose, amount in paid
     ]
-
-
-def _beyond(decoded: Decoded, left: int) -> list[str]:
-    """The payments of a dispersal for which a budget is too small, taken in their order."""
-    beyond = []
-    for each in decoded.lines:
-        if each.amount > left:
-            beyond.append(each.request.intent_id)
-        else:
-            left -= each.amount
-    return beyond
-
-
-def _budget(purpose: Purpose, network: str, asset: str) -> str:
-    return f"{network}/topup" if purpose is Purpose.topup else asset
-
-
-def _fees(network: str) -> str:
-    return f"{network}/fees"

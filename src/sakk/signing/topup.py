@@ -23,7 +23,8 @@ def check_topup(
     if request.asset != caip.native_asset(request.network):
         raise refusal(Reason.asset_not_allowed, "a top-up is of the native coin")
     if request.destination_index is None:
-        own = {address(Branch.treasury, index) for index in policy.treasury_indexes}
+        indexes = (*policy.treasury_indexes, *policy.gas_indexes, *policy.leaving)
+        own = {address(Branch.treasury, index) for index in indexes}
         if destination not in own - {source}:
             raise refusal(
                 Reason.destination_not_allowed,
@@ -32,11 +33,16 @@ def check_topup(
             )
     else:
         _check_deposit(destination, request.destination_index, address)
-    if wei > int(rule.topup_per_transaction_max):
-        raise refusal(
-            Reason.over_limit,
-            f"{wei} wei are above {rule.topup_per_transaction_max} per top-up",
-        )
+    limit = rule.topup_per_transaction_max
+    if is_gas_key(policy, destination, address) and rule.gas_key_per_transaction_max is not None:
+        limit = rule.gas_key_per_transaction_max
+    if wei > int(limit):
+        raise refusal(Reason.over_limit, f"{wei} wei are above {limit} per top-up")
+
+
+def is_gas_key(policy: Policy, destination: str, address: Address) -> bool:
+    """Is it the address of a key that pays for gas alone?"""
+    return destination in {address(Branch.treasury, index) for index in policy.gas_indexes}
 
 
 def _check_deposit(destination: str, index: int, address: Address) -> None:

@@ -26,11 +26,13 @@ from sqlalchemy import (
     func,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.errors import Misconfigured
 from sakk.core.hd import deposit_address
+from sakk.core.sender import TreasuryRole
 from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given, run
 from sakk.store.identity import new_id
 from sakk.store.schema import Timestamp, Units, metadata
@@ -40,6 +42,8 @@ RESERVED_INDICES = 64
 TREASURY = "treasury"
 VAULT = "vault"
 OPERATORS = (TREASURY, VAULT)
+# A rotation's roles are not the policy file's to change.
+_BY_POLICY = (TreasuryRole.pay, TreasuryRole.gas)
 # A vault's key is elsewhere, so it has no index here.
 NO_KEY = -1
 
@@ -69,6 +73,8 @@ addresses = Table(
     # The inserting transaction's number lets the watcher read what is new without a gap: rows
     # become visible in commit order, not in the order of their ids.
     Column("inserted_by", BigInteger, nullable=False, server_default=text("txid_current()")),
+    # What a treasury address does (`TreasuryRole`); null for all others, and for one that pays.
+    Column("role", Text),
     Index("uq_addresses_address", "family", "address", unique=True),
     Index(
         "uq_addresses_key",
@@ -120,6 +126,12 @@ class Address:
     customer: str | None
     created: datetime
     inserted_by: int
+    role: str | None = None
+
+    @property
+    def treasury_role(self) -> TreasuryRole:
+        """What it does as an address of the treasury."""
+        return TreasuryRole(self.role or TreasuryRole.pay)
 
 
 def put_wallet(connection: Connection, xpub: str, *, now: datetime) -> None:
@@ -198,9 +210,17 @@ os.register_at_fork(after_in_child=_reserved.clear)
 
 
 def put_treasury(
-    connection: Connection, treasury: Mapping[int, str], *, livemode: bool, now: datetime
+    connection: Connection,
+    treasury: Mapping[int, str],
+    *,
+    livemode: bool,
+    now: datetime,
+    role: TreasuryRole = TreasuryRole.pay,
 ) -> None:
-    """Watch the signer's treasury addresses, by their key indexes."""
+    """Watch the signer's treasury addresses, by their key indexes, and have them pay or order gas.
+
+    What a rotation says of one stands.
+    """
     for index, address in sorted(treasury.items()):
         statement = insert(addresses).values(
             id=new_id("addr"),
@@ -209,9 +229,25 @@ def put_treasury(
             purpose="treasury",
             key_index=index,
             livemode=livemode,
+            role=role.value,
             created=now,
         )
         connection.execute(statement.on_conflict_do_nothing())
+        others = [each.value for each in _BY_POLICY if each is not role]
+        connection.execute(
+            update(addresses)
+            .where(
+                addresses.c.address == address,
+                func.coalesce(addresses.c.role, TreasuryRole.pay.value).in_(others),
+            )
+            .values(role=role.value)
+        )
+
+
+def set_role(connection: Connection, address: str, role: TreasuryRole) -> None:
+    """Say what a treasury address does from now on."""
+    wanted = (addresses.c.purpose == TREASURY, addresses.c.address == address)
+    connection.execute(update(addresses).where(*wanted).values(role=role.value))
 
 
 def put_vault(connection: Connection, address: str, *, livemode: bool, now: datetime) -> None:
@@ -233,6 +269,18 @@ def list_treasury(connection: Connection) -> list[Address]:
         select(addresses).where(addresses.c.purpose == "treasury").order_by(addresses.c.key_index)
     )
     return fetch_all(connection, statement, Address)
+
+
+def list_payers(connection: Connection) -> list[Address]:
+    """The treasury addresses that payments leave from, and deposits go to."""
+    return [each for each in list_treasury(connection) if each.treasury_role is TreasuryRole.pay]
+
+
+def list_gas_payers(connection: Connection) -> list[Address]:
+    """Those that order gas and collections: keys for nothing else first, then those that pay."""
+    found = list_treasury(connection)
+    own = [each for each in found if each.treasury_role is TreasuryRole.gas]
+    return own + [each for each in found if each.treasury_role is TreasuryRole.pay]
 
 
 def operators(connection: Connection) -> frozenset[str]:

@@ -26,7 +26,7 @@ from sakk.core.freeze import Freeze, FreezeOrigin
 from sakk.core.transaction import ChainTransaction
 from sakk.store.database import fetch_all, fetch_one, row_of
 from sakk.store.payout import payouts
-from sakk.store.schema import Timestamp, metadata
+from sakk.store.schema import Document, Timestamp, metadata
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 
@@ -46,6 +46,29 @@ freezes = Table(
     Column("created", Timestamp, nullable=False),
     # Every claim of what goes out looks here: as a rule it is empty.
     Index("ix_freezes_in_force", "id", postgresql_where=text("lifted_at is null")),
+)
+
+# What one person asks to end, and another has to confirm.
+lifts = Table(
+    "freeze_lifts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("freeze", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("approvals", Document, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    Index(
+        "uq_freeze_lifts_proposed",
+        "freeze",
+        unique=True,
+        postgresql_where=text("status = 'proposed'"),
+    ),
 )
 
 

@@ -70,6 +70,7 @@ networks = Table(
         server_default=str(REPLACE_AFTER_SECONDS),
     ),
     Column("exposure", Boolean, nullable=False, server_default="false"),
+    Column("topup_wei_per_day_max", Units),
 )
 
 assets = Table(

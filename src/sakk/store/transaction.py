@@ -370,6 +370,20 @@ def was_topped_up(
     return bool(connection.execute(select(found)).scalar_one())
 
 
+def topped_up_wei(connection: Connection, network: str, *, since: datetime) -> int:
+    """What deposit addresses were given for gas, and are about to be, since then."""
+    total = connection.execute(
+        select(func.coalesce(func.sum(transactions.c.token_amount), 0)).where(
+            transactions.c.network == network,
+            transactions.c.purpose == Purpose.topup.value,
+            transactions.c.destination_index.is_not(None),
+            transactions.c.created > since,
+            transactions.c.status != TransactionStatus.refused.value,
+        )
+    ).scalar_one()
+    return int(total)
+
+
 def unmined_units(connection: Connection, *, network: str, sender: str, asset: str) -> int:
     """Atomic units that our own transactions are about to take from a sender."""
     total = connection.execute(

@@ -1,0 +1,71 @@
+"""What is signed, in words for a person and for the log.
+
+Amounts have decimals and a symbol where the policy file declares them for the asset; the atomic
+units, which the bytes hold, are said beside them.
+"""
+
+from sakk.core import caip, evm
+from sakk.core.explanation import grouped
+from sakk.core.fee import in_coins
+from sakk.signing.policy import Policy
+from sakk.signing.protocol import Purpose, SignRequest
+
+
+def words(
+    request: SignRequest, transaction: evm.Transaction, policy: Policy, *, source: str
+) -> str:
+    """A line for a person and the log; a dispersal has one more a payment."""
+    costs = _costs(request, transaction, policy)
+    moved = amount_in_words(request.token_amount, request.asset, policy)
+    to = request.destination.lower()
+    head = f"{request.purpose} {request.intent_id}:"
+    match request.purpose:
+        case Purpose.payout | Purpose.refund | Purpose.sweep | Purpose.topup | Purpose.withdrawal:
+            return f"{head} {moved} from {source} to {to}, {costs}"
+        case Purpose.rotation:
+            return f"{head} {moved} from treasury {source} to its successor {to}, {costs}"
+        case Purpose.cancel:
+            return f"{head} nothing moves, {source} uses its {costs}"
+        case Purpose.recovery:
+            return f"{head} {moved} go back from deposit address {source} to {to}, {costs}"
+        case Purpose.allowance:
+            if int(request.token_amount) == evm.UINT256_MAX:
+                moved = f"any number of units of {request.asset}"
+            return f"{head} {to} may take {moved} at the call of {source}, {costs}"
+        case Purpose.deploy:
+            return f"{head} {source} creates contract {to}, {costs}"
+        case Purpose.collect:
+            count = f"{len(request.deposits)} deposits"
+            return f"{head} {count} to {to} by {transaction.to} at the call of {source}, {costs}"
+        case Purpose.disperse:
+            lines = [
+                f"{each.purpose} {each.intent_id}:"
+                f" {_amount(each.token_amount, request.asset, policy)} to"
+                f" {each.destination.lower()}"
+                for each in request.payments
+            ]
+            count = f"{len(lines)} payments"
+            return "\n".join([f"{head} {count}, {moved} from {source} by {to}, {costs}", *lines])
+
+
+def amount_in_words(units: str, asset: str, policy: Policy) -> str:
+    """``25.00 USDC (25000000 units of eip155:…)``; without decimals the units alone."""
+    return _amount(units, asset, policy, of=f" of {asset}")
+
+
+def _amount(units: str, asset: str, policy: Policy, *, of: str = "") -> str:
+    rule = policy.asset(asset)
+    counted = f"{int(units)} units{of}"
+    if rule is None or rule.decimals is None:
+        return counted
+    return f"{grouped(int(units), rule.decimals)} {rule.symbol} ({counted})"
+
+
+def _costs(request: SignRequest, transaction: evm.Transaction, policy: Policy) -> str:
+    fee_max = transaction.gas_limit * transaction.max_fee_per_gas
+    native = policy.asset(caip.native_asset(request.network))
+    coin = "of the native coin" if native is None or native.symbol is None else native.symbol
+    return (
+        f"nonce {transaction.nonce}, at most {in_coins(fee_max)} {coin} in fees"
+        f" ({transaction.max_fee_per_gas} wei per gas)"
+    )
