@@ -1,4 +1,4 @@
-"""Build every Cython module of ``src/sakk/ledger/compiled`` in place, and carry them into wheels.
+"""Build every Cython module of each folder `compiled` in place, and carry them into wheels.
 
 ``python scripts/compile.py`` builds what changed since the last time; the marks stand beside the
 generated C, in ``build/compiled``. hatchling calls ``CompiledModules`` when it makes a wheel.
@@ -18,7 +18,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = Path("src/sakk/ledger/compiled")
+FOLDERS = (Path("src/sakk/ledger/compiled"), Path("src/sakk/screening/compiled"))
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 # Portable: no -march=native, for a wheel goes to other machines. Debugging is CFLAGS=-g.
 OPTIONS = ["-O3", "-g0", "-fno-strict-aliasing", "-Wno-unused-function"]
@@ -37,29 +37,34 @@ class CompiledModules(BuildHookInterface):  # type: ignore[type-arg]
         if self.target_name != "wheel" or version == "editable":
             return
         compile_modules(Path(self.root))
-        build_data["artifacts"].append(f"{FOLDER}/*{SUFFIX}")
+        build_data["artifacts"] += [f"{folder}/*{SUFFIX}" for folder in FOLDERS]
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 
 
 def compile_modules(root: Path) -> list[str]:
     """Build the modules whose sources changed; their names. NotBuilt where one cannot be."""
-    folder, build = root / FOLDER, root / "build" / "compiled"
+    build = root / "build" / "compiled"
     build.mkdir(parents=True, exist_ok=True)
-    shared = [Path(__file__), *sorted(folder.glob("*.pxd")), *sorted(folder.glob("*.h"))]
-
-    def bring_up_to_date(source: Path) -> str | None:
-        wanted = _hash([*shared, source])
-        mark, target = build / f"{source.stem}.made-from", folder / f"{source.stem}{SUFFIX}"
-        if target.exists() and mark.exists() and mark.read_text() == wanted:
-            return None
-        _compile(root, source, build, target)
-        mark.write_text(wanted)
-        return source.stem
-
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        names = pool.map(bring_up_to_date, sorted(folder.glob("*.pyx")))
+        names = pool.map(
+            lambda source: _bring_up_to_date(root, source, build),
+            [source for folder in FOLDERS for source in sorted((root / folder).glob("*.pyx"))],
+        )
         return [name for name in names if name is not None]
+
+
+def _bring_up_to_date(root: Path, source: Path, build: Path) -> str | None:
+    """Build a module unless it was made from the same sources; its name if it was built."""
+    folder = source.parent
+    shared = [Path(__file__), *sorted(folder.glob("*.pxd")), *sorted(folder.glob("*.h"))]
+    wanted = _hash([*shared, source])
+    mark, target = build / f"{source.stem}.made-from", folder / f"{source.stem}{SUFFIX}"
+    if target.exists() and mark.exists() and mark.read_text() == wanted:
+        return None
+    _compile(root, source, build, target)
+    mark.write_text(wanted)
+    return source.stem
 
 
 def _compile(root: Path, source: Path, build: Path, target: Path) -> None:
@@ -108,4 +113,4 @@ if __name__ == "__main__":
         for name in compile_modules(ROOT):
             print(f"setup: compiled {name}", file=sys.stderr)
     except NotBuilt as error:
-        sys.exit(f"setup: the ledger's compiled parts were not built: {error}")
+        sys.exit(f"setup: the compiled parts were not built: {error}")

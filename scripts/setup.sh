@@ -64,11 +64,11 @@ set_up_python() {
   fi
 }
 
-# The ledger's compiled parts, in place; scripts/compile.py builds only what changed.
+# The compiled parts, in place; scripts/compile.py builds only what changed.
 set_up_compiled() {
-  local mark=.venv/.made-from-compiled wanted folder=src/sakk/ledger/compiled source
-  wanted=$(hash_of scripts/compile.py "$folder"/*.pyx "$folder"/*.pxd)-$(.venv/bin/python -V)
-  for source in "$folder"/*.pyx; do
+  local mark=.venv/.made-from-compiled wanted source
+  wanted=$(hash_of scripts/compile.py src/sakk/*/compiled/*.p[yx][xd])-$(.venv/bin/python -V)
+  for source in src/sakk/*/compiled/*.pyx; do
     compgen -G "${source%.pyx}.*.so" >/dev/null || rm -f "$mark"
   done
   if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then

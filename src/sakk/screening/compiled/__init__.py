@@ -1,0 +1,1 @@
+"""The exposure graph, compiled: see ``sakk.screening.exposure_graph``."""
