@@ -16,6 +16,7 @@ from sakk.core.exposure_batch import (
     decode,
     encode,
     encode_transfers,
+    ends_and_units,
     head_bytes,
     live,
     pack_row,
@@ -63,6 +64,7 @@ def test_a_row_lies_where_its_hash_is_cut_out() -> None:
     payload = encode_transfers([transfer(1, 3), transfer(1, 4)])
     start = head_bytes(payload) + ROW_BYTES + TX_HASH_OFFSET
     assert payload[start : start + TX_HASH_BYTES] == b"\x04" * 32
+    assert ends_and_units(payload[-ROW_BYTES:]) == (b"\xaa" * 20, b"\xbb" * 20, 1)
 
 
 @pytest.mark.parametrize("units", [0, -1, UNITS_MAX + 1, 2**255])

@@ -239,6 +239,9 @@ def compare(mine: Graph, theirs: Graph, since: int, within: Limits) -> None:
             found = mine.walk(name(number), forward=forward, since=since, limits=within)
             assert found == theirs.walk(name(number), forward=forward, since=since, limits=within)
             assert sum(part[1] for part in found.parts) + found.unknown == found.total
+            assert mine.transfers_of(
+                name(number), leaving=forward, limit=within.edges_max
+            ) == theirs.transfers_of(name(number), leaving=forward, limit=within.edges_max)
 
 
 @settings(max_examples=300, deadline=None)

@@ -61,6 +61,12 @@ def pack_row(transfer: Transfer) -> bytes:
     )
 
 
+def ends_and_units(row: bytes) -> tuple[bytes, bytes, int]:
+    """Of one row the sender, the receiver and the units."""
+    sender, receiver, units, _, _ = _ROW.unpack(row)
+    return sender, receiver, int.from_bytes(units, "big")
+
+
 def encode(blocks: Iterable[Block]) -> bytes:
     """A payload of blocks in ascending order; those without rows are left out."""
     kept = [block for block in blocks if block.rows]

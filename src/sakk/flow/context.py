@@ -9,6 +9,7 @@ from sakk.core.network import Network
 from sakk.flow.book import Books
 from sakk.rails.evm.rail import EvmRail
 from sakk.screening.engine import Engine
+from sakk.screening.exposure import Exposures
 from sakk.signing.client import SignerClient
 from sakk.store.database import Database
 from sakk.store.identity import now as wall_clock
@@ -25,6 +26,7 @@ class Parts:
     signer: SignerClient | None = None
     rail: Callable[[Network], EvmRail] | None = None
     vault: Vault | None = None
+    exposure: Exposures | None = None
     clock: Callable[[], datetime] = field(default=wall_clock)
 
     @property
@@ -35,6 +37,10 @@ class Parts:
     def screening_engine(self) -> Engine:
         assert self.screening is not None, "this role was wired without screening"
         return self.screening
+
+    def exposures(self) -> Exposures:
+        assert self.exposure is not None, "this role was wired without exposure"
+        return self.exposure
 
     def signer_client(self) -> SignerClient:
         assert self.signer is not None, "this role was wired without a signer"

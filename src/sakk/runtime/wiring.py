@@ -16,6 +16,7 @@ from sakk.runtime.place import database_url, ledger_address, signer_socket
 from sakk.runtime.settings import Settings
 from sakk.runtime.vault import read_vault
 from sakk.screening.engine import Engine
+from sakk.screening.exposure import Exposures
 from sakk.signing.client import SignerClient
 from sakk.store.database import Database, open_database
 
@@ -62,6 +63,7 @@ def make_parts(
         signer=SignerClient(signer_socket(settings)) if signer else None,
         rail=rail_cache(),
         vault=read_vault(settings),
+        exposure=Exposures(database),
     )
 
 

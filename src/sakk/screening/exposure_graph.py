@@ -98,6 +98,12 @@ class Graph(Protocol):
         """Divide what an address received (forward: sent) since a time by where it leads."""
         ...
 
+    def transfers_of(
+        self, address: bytes, *, leaving: bool, limit: int
+    ) -> list[tuple[bytes, int, bool]]:
+        """An address's newest transfers: the other side, the row, and whether that has a label."""
+        ...
+
 
 def make_graph(*, decimals: int) -> Graph:
     """An empty graph of a token with so many decimals."""

@@ -226,6 +226,20 @@ class ReferenceGraph:
             node.grains, tuple(sorted((place, part) for place, part in parts.items() if part))
         )
 
+    def transfers_of(
+        self, address: bytes, *, leaving: bool, limit: int
+    ) -> list[tuple[bytes, int, bool]]:
+        node = self._nodes.get(address)
+        if node is None:
+            return []
+        numbers = node.leaving if leaving else node.arriving
+        edges = [self._edges[number] for number in reversed(numbers)][:limit]
+        others = [edge.receiver if leaving else edge.sender for edge in edges]
+        return [
+            (other.address, edge.row, other.place is not None)
+            for other, edge in zip(others, edges, strict=True)
+        ]
+
     def walk(self, address: bytes, *, forward: bool, since: int, limits: Limits) -> Trace:
         found = _Found()
         root = self._nodes.get(address)

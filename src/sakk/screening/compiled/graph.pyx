@@ -63,7 +63,7 @@ cdef class CompiledGraph:
         memset(zero, 0, ADDRESS_BYTES)
         if not 0 < grain < 1 << 127:
             raise ValueError("a grain is one atomic unit or more")
-        self.grain = ((<u128><uint64_t>(grain >> 64)) << 64) | <uint64_t>(grain & 0xFFFFFFFFFFFFFFFF)
+        self.grain = (<u128><uint64_t>(grain >> 64) << 64) | <uint64_t>(grain & ((1 << 64) - 1))
         self.state.k0 = int.from_bytes(os.urandom(8), "big") | 1
         self.state.k1 = int.from_bytes(os.urandom(8), "big") | 1
         self.state.free_cell = NONE
@@ -338,6 +338,24 @@ cdef class CompiledGraph:
             found.append((self.state.cells[cell].place, self.state.cells[cell].grains))
             cell = self.state.cells[cell].after
         return Held(record.held, tuple(found))
+
+    def transfers_of(self, bytes address, *, bint leaving, uint64_t limit):
+        cdef uint32_t number = self._number(address), edge_number, other
+        cdef Edge *edge
+        cdef list found = []
+        if number == NONE:
+            return found
+        edge_number = (
+            self.edges.ends[number].leaving if leaving else self.edges.ends[number].arriving
+        )
+        while edge_number != NONE and <uint64_t>len(found) < limit:
+            edge = self.edges.items + edge_number
+            other = edge.receiver if leaving else edge.sender
+            found.append(
+                (self._key(other), edge.row, bool(is_labelled(self.state.records[other].cells)))
+            )
+            edge_number = edge.before_leaving if leaving else edge.before_arriving
+        return found
 
     def walk(self, bytes address, *, bint forward, uint64_t since, limits):
         cdef uint32_t number = self._number(address), place

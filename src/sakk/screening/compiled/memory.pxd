@@ -71,7 +71,7 @@ cdef extern from *:
             return part * units / whole;
         return (uint64_t)((graph_u128)part * units / whole);
     }
-    /* a * b / c, rounded down, for b <= c: it fits. By the bits of a where the product would not. */
+    /* a * b / c, rounded down, for b <= c. By the bits of a where the product would not fit. */
     static graph_u128 graph_share(graph_u128 a, graph_u128 b, graph_u128 c)
     {
         graph_u128 quotient = 0, rest = 0;
@@ -96,7 +96,9 @@ cdef extern from *:
     """
     ctypedef unsigned long long u128 "graph_u128"
     const uint32_t NONE "GRAPH_NONE"
-    bint grow "graph_grow"(void **items, uint64_t *room, uint64_t needed, size_t size) noexcept nogil
+    bint grow "graph_grow"(
+        void **items, uint64_t *room, uint64_t needed, size_t size
+    ) noexcept nogil
     uint64_t load64 "graph_load64"(const uint8_t *at) noexcept nogil
     uint32_t load32 "graph_load32"(const uint8_t *at) noexcept nogil
     u128 load128 "graph_load128"(const uint8_t *at) noexcept nogil

@@ -84,13 +84,13 @@ ctypedef struct Walk:
 
 cdef inline bint begin(Walk *walk, Limits *limits) noexcept nogil:
     """Empty, with room for all that the limits allow; False where there is no memory."""
-    cdef uint64_t slots = 64
+    cdef uint64_t slots = 64, steps = <uint64_t>limits.edges_max + 2
     while slots < 2 * (<uint64_t>limits.edges_max + 1):
         slots *= 2
     if not (
         grow(<void **>&walk.table, &walk.table_room, slots, sizeof(uint32_t))
-        and grow(<void **>&walk.steps, &walk.step_room, <uint64_t>limits.edges_max + 2, sizeof(Step))
-        and grow(<void **>&walk.hits, &walk.hit_room, <uint64_t>limits.edges_max + 1, sizeof(Hit))
+        and grow(<void **>&walk.steps, &walk.step_room, steps, sizeof(Step))
+        and grow(<void **>&walk.hits, &walk.hit_room, steps, sizeof(Hit))
     ):
         return False
     walk.table_mask = slots - 1
