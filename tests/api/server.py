@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import uvloop
 from pydantic import Field
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from starlette.types import ASGIApp
 
 from sakk.api.app import ROUTES, create_app
@@ -27,6 +27,7 @@ from sakk.core.errors import BalanceInsufficient, Unavailable
 from sakk.core.posting import Posting
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.idempotency import Steps
 from sakk.flow.liability import make_epoch as make_liability_epoch
 from sakk.ledger.calls import OpenLedger
 from sakk.ledger.line import LocalLine
@@ -51,7 +52,17 @@ class Place(Strict):
 class ProbeParameters(Parameters):
     """One of every shape."""
 
-    mode: Literal["echo", "refuse", "crash", "wait", "unavailable"] = "echo"
+    mode: Literal[
+        "echo",
+        "refuse",
+        "crash",
+        "wait",
+        "unavailable",
+        "refuse_plan",
+        "refuse_intent",
+        "refuse_record",
+        "crash_record",
+    ] = "echo"
     amount: Amount | None = None
     flag: bool | None = None
     words: Annotated[list[ShortText], Field(max_length=5)] | None = None
@@ -81,7 +92,7 @@ def _run(context: Context, body: ProbeParameters, object_id: str) -> Document:
         case "wait":
             with context.database.begin() as connection:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({PROBE_LOCK})"))
-        case "echo":
+        case _:
             pass
     seen = body.model_dump(exclude_unset=True, mode="json")
     return {"id": object_id, "seen": seen}
@@ -104,6 +115,31 @@ def create_outside(context: Context, body: ProbeParameters) -> Document:
             text("INSERT INTO probes VALUES (:id) ON CONFLICT DO NOTHING"), {"id": object_id}
         )
     return _run(context, body, object_id)
+
+
+@probe.post("/v1/probes/steps", returns=ProbeShape, operation="probe_in_steps", in_steps=True)
+def create_in_steps(context: Context, body: ProbeParameters) -> Steps[str, Document, Document]:
+    """The row of the object is the intent; the execution stands outside."""
+    object_id = context.object_id("prb")
+    refusal = BalanceInsufficient("Not enough.", param="amount")
+    if body.mode == "refuse_plan":
+        raise refusal
+
+    def intend(connection: Connection) -> str:
+        connection.execute(
+            text("INSERT INTO probes VALUES (:id) ON CONFLICT DO NOTHING"), {"id": object_id}
+        )
+        if body.mode == "refuse_intent":
+            raise refusal
+        return object_id
+
+    def record(connection: Connection, seen: Document) -> Document | BalanceInsufficient:
+        connection.execute(text("INSERT INTO probes VALUES (:id)"), {"id": f"{object_id}-done"})
+        if body.mode == "crash_record":
+            raise RuntimeError("a fault of ours")
+        return refusal if body.mode == "refuse_record" else seen
+
+    return Steps(intend, lambda made: _run(context, body, made), record)
 
 
 class Funding(Parameters):

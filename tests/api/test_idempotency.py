@@ -14,7 +14,8 @@ from sakk.store.identity import new_id
 from tests.api.server import PROBE_LOCK
 from tests.api.world import Api, create_world, serving
 
-PATHS = ["/v1/probes", "/v1/probes/outside"]
+PATHS = ["/v1/probes", "/v1/probes/outside", "/v1/probes/steps"]
+AROUND = PATHS[1:]
 
 
 def keyed(api: Api, path: str, body: dict[str, Any], key: str, **options: Any) -> httpx2.Response:
@@ -91,6 +92,36 @@ def test_an_answer_that_asks_to_come_again_leaves_the_key_free(api: Api, path: s
     again = keyed(api, path, {"mode": "unavailable"}, key)
     assert first.status_code == again.status_code == 503
     assert "idempotent-replayed" not in again.headers
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "ran", "left"),
+    [
+        # Refused before anything is claimed, or with the claim: nothing is left.
+        ("refuse_plan", 400, 0, []),
+        ("refuse_intent", 400, 0, []),
+        # An answer that is an error: what was recorded stays.
+        ("refuse_record", 400, 1, ["", "-done"]),
+        # A fault while it is recorded: the intent stays, for a stage to go on from.
+        ("crash_record", 500, 1, [""]),
+    ],
+)
+def test_steps_that_end_in_an_error_are_kept_once(
+    api: Api, mode: str, status: int, ran: int, left: list[str]
+) -> None:
+    key = new_id("key")
+    with api.database.begin() as connection:
+        before = set(connection.execute(text("SELECT id FROM probes")).scalars())
+    counted = runs(api)
+    first = keyed(api, "/v1/probes/steps", {"mode": mode}, key)
+    again = keyed(api, "/v1/probes/steps", {"mode": mode}, key)
+    assert first.status_code == again.status_code == status
+    assert first.content == again.content
+    assert again.headers["idempotent-replayed"] == "true"
+    assert runs(api) == counted + ran
+    with api.database.begin() as connection:
+        after = set(connection.execute(text("SELECT id FROM probes")).scalars()) - before
+    assert sorted(each[30:] for each in after) == left
 
 
 def test_a_failed_command_leaves_no_row(api: Api) -> None:
@@ -189,28 +220,31 @@ def test_the_stripe_client_replays(api: Api) -> None:
         client.v1.customers.create({"name": "Eve"}, {"idempotency_key": key})
 
 
+@pytest.mark.parametrize("path", AROUND)
 @pytest.mark.parametrize(
     ("failpoint", "runs_before"), [("idempotency.claimed", 0), ("idempotency.executed", 1)]
 )
 def test_a_request_repeated_after_a_crash_works_on_the_same_object(
-    database_url: str, database: Any, failpoint: str, runs_before: int
+    database_url: str, database: Any, path: str, failpoint: str, runs_before: int
 ) -> None:
     world = create_world(database)
     key = new_id("key")
     with serving(database_url, SAKK_FAILPOINTS=f"{failpoint}=kill") as (url, _):
         dying = Api(url=url, world=world, database=database)
         with pytest.raises(httpx2.TransportError):
-            keyed(dying, "/v1/probes/outside", {"amount": 1}, key)
+            keyed(dying, path, {"amount": 1}, key)
     assert runs(dying) == runs_before
     with serving(database_url) as (url, _):
         api = Api(url=url, world=world, database=database)
-        assert keyed(api, "/v1/probes/outside", {"amount": 1}, key).status_code == 409
+        assert keyed(api, path, {"amount": 1}, key).status_code == 409
         with database.begin() as connection:
             connection.execute(text("UPDATE idempotency_keys SET lease_until = created"))
-        done = keyed(api, "/v1/probes/outside", {"amount": 1}, key)
+        done = keyed(api, path, {"amount": 1}, key)
         assert done.status_code == 200
-        assert keyed(api, "/v1/probes/outside", {"amount": 1}, key).content == done.content
+        assert keyed(api, path, {"amount": 1}, key).content == done.content
     with database.begin() as connection:
-        seeds = connection.execute(text("SELECT count(*), max(id) FROM probes")).one()
+        seeds = connection.execute(
+            text("SELECT count(*), min(id) FROM probes WHERE id NOT LIKE '%-done'")
+        ).one()
     assert tuple(seeds) == (1, done.json()["id"])
     assert runs(api) == runs_before + 1

@@ -219,7 +219,7 @@ class World:
         identifier: str | None = None,
     ) -> Payout:
         """Request a payout; the stages do the rest. Errors are those of the API."""
-        return payout.create(
+        steps = payout.create(
             self.parts,
             PayoutRequest(
                 amount=amount,
@@ -231,6 +231,7 @@ class World:
             account_id=account or self.account,
             livemode=False,
         )
+        return steps.run(self.database)
 
     def release(self, held: PayIn) -> PayIn:
         """Release a held pay-in as the operator."""

@@ -67,7 +67,7 @@ def paid(world: World, amount: int, *, quote: str | None = None, mode: str = "se
         identifier=new_id("po"),
         account_id=world.account,
         livemode=False,
-    )
+    ).run(world.database)
 
 
 def revenue(world: World) -> int:

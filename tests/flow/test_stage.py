@@ -8,7 +8,16 @@ from queue import SimpleQueue
 import pytest
 
 from sakk.core.errors import Unavailable
-from sakk.flow.stage import LANE_THREADS, Bell, Stage, Turn, run_stages, start_stages, wake
+from sakk.flow.stage import (
+    LANE_THREADS,
+    MANY_ROWS,
+    Bell,
+    Stage,
+    Turn,
+    run_stages,
+    start_stages,
+    wake,
+)
 from sakk.store.database import Database
 
 SECONDS_MAX = 10.0
@@ -98,32 +107,81 @@ def test_a_failure_is_waited_after_and_forgotten_after_a_success(
     assert turn.pause_seconds() == pytest.approx(0.1)
 
 
-def test_a_lane_has_threads_that_share_its_stages_and_another_stage_has_its_own() -> None:
-    stop, together = threading.Event(), threading.Barrier(LANE_THREADS + 2)
+def test_a_lanes_threads_are_called_while_there_is_much_to_do() -> None:
+    stop, together = threading.Event(), threading.Event()
     names: SimpleQueue[str] = SimpleQueue()
+    seen: set[int] = set()
 
     def run() -> int:
-        if not stop.is_set():
-            names.put(threading.current_thread().name)
-            together.wait(SECONDS_MAX)
-        return 0
+        names.put(threading.current_thread().name)
+        seen.add(threading.get_ident())
+        if len(seen) == LANE_THREADS:
+            together.set()
+        # Much, until all of the lane's threads have been at it.
+        return 0 if together.is_set() else MANY_ROWS
 
     stages = [
         Stage("first", run, idle_seconds=SECONDS_MAX, lane="lane"),
         Stage("second", lambda: 0, idle_seconds=SECONDS_MAX, lane="lane"),
-        Stage("alone", run, idle_seconds=SECONDS_MAX),
+        Stage("alone", lambda: 0, idle_seconds=SECONDS_MAX),
     ]
     threads = start_stages(stages, Bell(NOWHERE), stop, listening=False)
-    # Passed only when all of them are in their stages at once.
-    together.wait(SECONDS_MAX)
+    assert together.wait(SECONDS_MAX)
     stop.set()
     for thread in threads:
         thread.join(SECONDS_MAX)
         assert not thread.is_alive()
-    assert sorted(names.get() for _ in range(LANE_THREADS + 1)) == [
+    assert {names.get() for _ in range(names.qsize())} == {"lane"}
+    assert sorted(thread.name for thread in threads) == [
         "alone",
         *["lane"] * LANE_THREADS,
+        "stop",
     ]
+
+
+def test_a_little_wakes_one_thread_of_a_lane() -> None:
+    stop, done = threading.Event(), threading.Event()
+    at_it: set[int] = set()
+    left = [MANY_ROWS - 1] * 50
+
+    def run() -> int:
+        at_it.add(threading.get_ident())
+        if not left:
+            done.set()
+            return 0
+        return left.pop()
+
+    stages = [Stage("stage", run, idle_seconds=SECONDS_MAX, lane="lane")]
+    threads = start_stages(stages, Bell(NOWHERE), stop, listening=False)
+    assert done.wait(SECONDS_MAX)
+    stop.set()
+    for thread in threads:
+        thread.join(SECONDS_MAX)
+        assert not thread.is_alive()
+    assert len(at_it) == 1
+
+
+def test_after_a_few_rows_a_stage_rests_and_what_comes_meanwhile_gathers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("sakk.flow.stage.time.monotonic", lambda: now)
+    moves = deque([1, 5, 0, MANY_ROWS, MANY_ROWS, 0])
+    turn = Turn(Stage("stage", moves.popleft, idle_seconds=1.0, rest_seconds=0.1))
+    assert turn.take() == 1
+    # Nobody asked for more yet; then somebody does.
+    assert turn.pause_seconds() == 1.0
+    now += 0.04
+    assert turn.take() == 0
+    assert turn.pause_seconds() == pytest.approx(0.06)
+    now += turn.pause_seconds()
+    assert [turn.take(), turn.take()] == [5, 0]
+    now += 0.1
+    assert turn.take() == 0
+    assert turn.pause_seconds() == 1.0
+    now += 1.0
+    # Thousands wait for nothing.
+    assert [turn.take(), turn.take(), turn.take()] == [MANY_ROWS, MANY_ROWS, 0]
 
 
 def test_a_notification_wakes_the_lane_of_the_stage_that_it_names(database: Database) -> None:
@@ -140,8 +198,8 @@ def test_a_notification_wakes_the_lane_of_the_stage_that_it_names(database: Data
     ]
     threads = start_stages(stages, Bell(database.url), stop)
     try:
-        # Each thread runs at its start, and when the bell begins to listen.
-        for _ in range(2 * LANE_THREADS + 1):
+        # The lane's first thread runs at its start, and when the bell begins to listen.
+        for _ in range(3):
             with database.begin() as connection:
                 wake(connection, "named")
             runs.get(timeout=SECONDS_MAX)

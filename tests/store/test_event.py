@@ -12,7 +12,7 @@ from sakk.core.event import API_VERSION, NewEvent
 from sakk.core.webhook import DeliveryStatus
 from sakk.store import event, identity
 from sakk.store import webhook as webhook_store
-from sakk.store.database import Database
+from sakk.store.database import CHANNEL, Database
 from sakk.store.webhook import WebhookEndpoint
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -162,7 +162,7 @@ def test_the_commit_wakes_the_notifier_once_and_only_for_a_delivery(
     database: Database, database_url: str
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as listener:
-        listener.execute(f"LISTEN {webhook_store.NOTIFY_CHANNEL}")
+        listener.execute(f"LISTEN {CHANNEL}")
         append(database, happened())  # nobody wants it
         create_endpoint(database)
         append(database, *[happened()] * 50)

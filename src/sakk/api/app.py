@@ -257,7 +257,7 @@ def _claim_endpoint(gate: Gate, door: ClaimDoor) -> Endpoint:
 def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
     settings = pipeline.dependencies.settings
     observe = observer(route.method, route.path)
-    outside = route.kind in (Kind.two_steps, Kind.inquiry)
+    outside = route.kind in (Kind.two_steps, Kind.steps, Kind.inquiry)
 
     async def endpoint(request: HttpRequest) -> HttpResponse:
         began = time.perf_counter()

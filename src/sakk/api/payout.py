@@ -1,6 +1,7 @@
 """Payouts: money sent out to an address."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -26,6 +27,7 @@ from sakk.core.beneficiary import Wanted
 from sakk.core.errors import ResourceMissing
 from sakk.core.metadata import merge
 from sakk.flow import payout as flow
+from sakk.flow.idempotency import Steps
 from sakk.store import payout as store
 from sakk.store.page import fetch_page
 
@@ -127,22 +129,26 @@ class PayoutShape(Shape):
     waits_for: str | None
 
 
-@resource.post("/v1/payouts", returns=PayoutShape, operation="create_payout", two_steps=True)
-def create(context: Context, body: PayoutCreate) -> Document:
+@resource.post("/v1/payouts", returns=PayoutShape, operation="create_payout", in_steps=True)
+def create(context: Context, body: PayoutCreate) -> Steps[Any, Any, Document]:
     """Send money out.
 
     More than the available balance is refused at once. A payout that the balance covers waits for
     coins to be collected rather than fail.
     """
-    payout = flow.create(
+    with context.database.read() as connection:
+        offer = context.catalogues.read_offer(connection, livemode=context.livemode)
+    steps = flow.create(
         context.parts,
         replace(request_of(context, body), quote=body.quote),
         identifier=context.object_id("po"),
         account_id=context.account_id,
         livemode=context.livemode,
         request_id=context.request_id,
+        offer=offer,
+        repeated=context.resumed,
     )
-    return _shown(context, payout)
+    return steps.showing(partial(_shown, context))
 
 
 @resource.get("/v1/payouts", returns=Page[PayoutShape], operation="list_payouts")

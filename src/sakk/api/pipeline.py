@@ -5,8 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from sqlalchemy import Engine
-
 from sakk.api.answer import encode, refusal
 from sakk.api.authentication import Authenticator, client_address
 from sakk.api.body import Tree, canonical, read_body, read_form, read_upload
@@ -26,8 +24,10 @@ from sakk.flow.idempotency import (
     Answer,
     Attempt,
     Keyed,
+    Steps,
     new_seed,
     run_in_one_transaction,
+    run_in_steps,
     run_in_two_steps,
 )
 from sakk.store.actor import acting
@@ -72,13 +72,8 @@ class Pipeline:
     scopes: Sequence[str]
     catalogues: CatalogueCache = field(default_factory=CatalogueCache)
     authenticator: Authenticator = field(init=False)
-    _reading: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        # At READ COMMITTED every statement has its own snapshot anyway, so a query needs no
-        # transaction, and two round trips fewer.
-        engine = self.dependencies.database.engine
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.authenticator = Authenticator(self.dependencies.database, self.limits)
 
     def answer(self, route: Route, request: Request) -> Answer:
@@ -94,7 +89,7 @@ class Pipeline:
                         found = route.in_binary.answer(context, request.body)
                         return Answer(200, found, media_type=route.in_binary.media_type)
                     return self._handled(route, request, prepared, context)
-                case Kind.command | Kind.two_steps:
+                case Kind.command | Kind.two_steps | Kind.steps:
                     return self._command(route, request, prepared)
                 case Kind.posting:
                     raise AssertionError("a posting is answered by sakk.api.posting")
@@ -132,7 +127,7 @@ class Pipeline:
         return Prepared(caller=caller, parameters=parameters, tree=tree, now=now)
 
     def _query(self, route: Route, request: Request, prepared: Prepared) -> Answer:
-        with self._reading.connect() as connection:
+        with self.dependencies.database.read() as connection:
             context = self._context(request, prepared, Attempt(new_seed(), connection=connection))
             return self._handled(route, request, prepared, context)
 
@@ -140,6 +135,9 @@ class Pipeline:
         def work(attempt: Attempt) -> Answer:
             context = self._context(request, prepared, attempt)
             return self._handled(route, request, prepared, context)
+
+        def plan(attempt: Attempt) -> Steps[Any, Any, Answer]:
+            return self._planned(route, request, prepared, attempt)
 
         def failed(error: Exception) -> Answer:
             return self._refusal(request, error)
@@ -153,12 +151,37 @@ class Pipeline:
             request_id=request.request_id,
             now=prepared.now,
         )
-        run = run_in_two_steps if route.kind is Kind.two_steps else run_in_one_transaction
+        database = self.dependencies.database
+
+        def run() -> Answer:
+            match route.kind:
+                case Kind.steps:
+                    return run_in_steps(database, keyed, plan, failed)
+                case Kind.two_steps:
+                    return run_in_two_steps(database, keyed, work, failed)
+                case _:
+                    return run_in_one_transaction(database, keyed, work, failed)
+
         caller = prepared.caller
         if not (caller.is_operator or route.resource in ATTRIBUTED):
-            return run(self.dependencies.database, keyed, work, failed)
+            return run()
         with acting(Actor(caller.key.id, caller.key.person).signature, request.request_id):
-            return run(self.dependencies.database, keyed, work, failed)
+            return run()
+
+    def _planned(
+        self, route: Route, request: Request, prepared: Prepared, attempt: Attempt
+    ) -> Steps[Any, Any, Answer]:
+        """A handler's steps, with its document as the answer."""
+        context = self._context(request, prepared, attempt)
+        steps: Any = route.handler(context, **_arguments(route, request, prepared))
+        assert isinstance(steps, Steps)
+
+        def answer(document: Document) -> Answer:
+            if prepared.parameters.expand:
+                self._expand(route, context, document, prepared.parameters.expand)
+            return Answer(status=200, body=encode(document))
+
+        return steps.showing(answer)
 
     def _context(self, request: Request, prepared: Prepared, attempt: Attempt) -> Context:
         return Context(
@@ -176,10 +199,8 @@ class Pipeline:
     def _handled(
         self, route: Route, request: Request, prepared: Prepared, context: Context
     ) -> Answer:
-        arguments: dict[str, Any] = dict(request.path_parameters)
-        if route.takes_parameters:
-            arguments["body" if route.method == "POST" else "query"] = prepared.parameters
-        result = route.handler(context, **arguments)
+        result = route.handler(context, **_arguments(route, request, prepared))
+        assert not isinstance(result, Steps)
         stored: bytes | None = None
         document: Document
         if isinstance(result, Listing):
@@ -229,6 +250,13 @@ def check_permitted(route: Route, caller: Caller) -> None:
         raise PermissionDenied(
             "Only a key of the operator's account may do this. Use that key, or ask the operator."
         )
+
+
+def _arguments(route: Route, request: Request, prepared: Prepared) -> dict[str, Any]:
+    arguments: dict[str, Any] = dict(request.path_parameters)
+    if route.takes_parameters:
+        arguments["body" if route.method == "POST" else "query"] = prepared.parameters
+    return arguments
 
 
 def _check_path(parameters: Mapping[str, str]) -> None:

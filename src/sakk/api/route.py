@@ -8,8 +8,9 @@ A module of the door makes one ``Resource`` and puts its handlers on it::
     def create(context: Context, body: CustomerCreate) -> Document: ...
 
 A handler takes the context, the path's parameters by name, and ``body`` (POST) or ``query``
-(GET, DELETE) of a model of ``sakk.api.parameters``. It returns a document, a Listing or a
-ShownOnce, or raises from ``sakk.core.errors``. Its docstring is the endpoint's description.
+(GET, DELETE) of a model of ``sakk.api.parameters``. It returns a document, a Listing, a ShownOnce
+or (``in_steps``) `Steps` to a document, or raises from ``sakk.core.errors``. Its docstring is the
+endpoint's description.
 """
 
 import inspect
@@ -23,8 +24,9 @@ from pydantic import BaseModel
 
 from sakk.api.context import Context, Document, Listing, ShownOnce
 from sakk.api.parameters import ListParameters, NoParameters, Parameters
+from sakk.flow.idempotency import Steps
 
-Result = Document | Listing | ShownOnce
+Result = Document | Listing | ShownOnce | Steps[Any, Any, Document]
 Handler = Callable[..., Result]
 # Ids to documents, for one field of an object: {"customer": find_customers}.
 Expander = Callable[[Context, Sequence[str]], Mapping[str, Document]]
@@ -42,11 +44,12 @@ class Kind(StrEnum):
     inquiry = "inquiry"
     command = "command"
     two_steps = "two_steps"
+    steps = "steps"
     # Does not meet it: the ledger's own door (see ``sakk.api.posting``).
     posting = "posting"
 
 
-WRITING = frozenset({Kind.command, Kind.two_steps, Kind.posting})
+WRITING = frozenset({Kind.command, Kind.two_steps, Kind.steps, Kind.posting})
 
 
 class InBinary(NamedTuple):
@@ -120,11 +123,12 @@ class Resource:
         operator_only: bool = False,
         secret_key_only: bool = False,
         two_steps: bool = False,
+        in_steps: bool = False,
         body_bytes_max: int | None = None,
         takes_file: bool = False,
     ) -> Callable[[H], H]:
-        """A command: one transaction with its idempotency key, or two steps around the outside."""
-        kind = Kind.two_steps if two_steps else Kind.command
+        """A command: one transaction with its idempotency key, or more around the outside."""
+        kind = Kind.steps if in_steps else Kind.two_steps if two_steps else Kind.command
         return self._register(
             "POST",
             path,

@@ -20,7 +20,7 @@ from sakk.core.transaction import (
     rebroadcast_delay,
 )
 from sakk.flow.context import Parts
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import REST_SECONDS, Stage
 from sakk.flow.transaction import follow_status
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import Broadcast, BroadcastOutcome
@@ -78,7 +78,7 @@ def broadcast_stage(parts: Parts) -> Stage:
                 _record(connection, row, sent, found, token=token, now=now)
         return len(rows)
 
-    return Stage("transaction.broadcast", run)
+    return Stage("transaction.broadcast", run, rest_seconds=REST_SECONDS)
 
 
 def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:
@@ -138,8 +138,8 @@ def _record(
         token=token,
     )
     if settled and status.value != row.status:
+        # It is looked up when the watcher has seen the next block.
         events.append(connection, follow_status(connection, row, status), now=now)
-        wake(connection, "transaction.confirm")
 
 
 def _status_after(row: ChainTransaction, outcome: BroadcastOutcome) -> TransactionStatus:

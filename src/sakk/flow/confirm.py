@@ -30,7 +30,7 @@ from sakk.core.treasury import WithdrawalStatus
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.sweep import confirm_collected, note_arrived, sweep_event
 from sakk.flow.transaction import (
     Subject,
@@ -129,7 +129,7 @@ def confirm_stage(parts: Parts) -> Stage:
                     _wait(connection, row, error, token=token, now=parts.clock())
         return changed
 
-    return Stage("transaction.confirm", run)
+    return Stage("transaction.confirm", run, rest_seconds=REST_SECONDS)
 
 
 def _look_up(parts: Parts, sent: Sent, taking: set[str], *, token: str) -> int:

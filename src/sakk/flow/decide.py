@@ -22,9 +22,9 @@ from sakk.core.payout import (
 )
 from sakk.core.policy import Action, Decision, VersionState
 from sakk.flow.context import Parts
-from sakk.flow.payout import payout_event
+from sakk.flow.payout import awaited_by, payout_event
 from sakk.flow.policy import judge
-from sakk.flow.stage import PAYOUT_LANE, Stage, wake
+from sakk.flow.stage import PAYOUT_LANE, REST_SECONDS, Stage, wake
 from sakk.store import approval as approvals
 from sakk.store import event as events
 from sakk.store import payout as store
@@ -71,7 +71,7 @@ def decide_stage(parts: Parts) -> Stage:
                 _decide(connection, of_mode, livemode=livemode, now=now)
             return len(rows)
 
-    return Stage("payout.decide", run, lane=PAYOUT_LANE)
+    return Stage("payout.decide", run, lane=PAYOUT_LANE, rest_seconds=REST_SECONDS)
 
 
 def _decide(
@@ -110,7 +110,7 @@ def _decide(
         each for before, row in zip(rows, after, strict=True) for each in _news(before, row)
     ]
     events.append(connection, happened, now=now)
-    wake(connection, "payout.build", "payout.release", "refund.follow")
+    wake(connection, "payout.build", *awaited_by(after))
 
 
 def _approved_before(

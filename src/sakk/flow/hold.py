@@ -7,7 +7,7 @@ from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.flow.book import HOLDS_MAX, Outcome
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, record_holds
-from sakk.flow.stage import Stage
+from sakk.flow.stage import REST_SECONDS, Stage
 from sakk.ledger.types import CreateTransferStatus
 from sakk.store import payout as store
 from sakk.store.failpoint import failpoint
@@ -88,7 +88,7 @@ def release_stage(parts: Parts) -> Stage:
             settle(connection, table, released, token=token)
         return len(rows)
 
-    return Stage("payout.release", run)
+    return Stage("payout.release", run, rest_seconds=REST_SECONDS)
 
 
 def _released(row: Payout, outcome: Outcome, *, now: datetime) -> dict[str, Any]:

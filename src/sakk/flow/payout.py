@@ -5,7 +5,7 @@ row, so a request that is repeated after a crash reserves once.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -27,6 +27,7 @@ from sakk.core.screening import Direction, ScreeningRequest
 from sakk.flow import beneficiary, quote
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.idempotency import Steps
 from sakk.flow.stage import wake
 from sakk.ledger.types import TransferFlags
 from sakk.store import address, network
@@ -34,6 +35,14 @@ from sakk.store import event as events
 from sakk.store import payout as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What can be paid out in a mode, whoever asks: ``terms`` without fees, and all assets."""
+
+    terms: Terms
+    assets: Sequence[Asset]
 
 
 def create(
@@ -44,48 +53,86 @@ def create(
     account_id: str,
     livemode: bool,
     request_id: str | None = None,
-) -> Payout:
-    """Commit the request, reserve its money, and give the row; repeat under the same identifier.
+    offer: Offer | None = None,
+    repeated: bool = True,
+) -> Steps[Payout, tuple[Payout, Outcome | None], Payout]:
+    """The steps that commit a request and reserve its money; the same identifier is one payout.
 
-    Raises ParameterInvalid, BalanceInsufficient (nothing is reserved then), or Unavailable when
-    the ledger could not be asked: the row stays, and the same call goes on from there.
+    Raises ParameterInvalid, BalanceInsufficient (nothing is written then), or Unavailable when the
+    ledger can not be asked. One whose row is there and whose hold is not goes on from there.
+    ``offer``: what was read a moment ago. ``repeated``: may the row be there already?
     """
     now = parts.clock()
-    with parts.database.begin() as connection:
-        payout = store.find(connection, identifier, account_id=account_id, livemode=livemode)
-        if payout is None:
-            [place] = beneficiary.resolve(
-                connection, [request.destination], account_id=account_id, livemode=livemode, now=now
+    found = None
+    with parts.database.read() as connection:
+        if repeated:
+            found = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+        if found is None:
+            terms = read_terms(
+                connection, account_id=account_id, livemode=livemode, now=now, offer=offer
             )
-            terms = read_terms(connection, account_id=account_id, livemode=livemode, now=now)
-            if request.quote is not None:
-                terms = quote.promised(
-                    connection,
-                    terms,
-                    request,
-                    place,
-                    account_id=account_id,
-                    livemode=livemode,
-                    now=now,
-                )
-            fresh = rules.draft(
+            fresh = _draft(
+                connection,
                 request,
-                place,
                 terms,
                 identifier=identifier,
                 account_id=account_id,
                 livemode=livemode,
                 now=now,
             )
-    if payout is None:
+    if found is None:
         _require_balance(parts, fresh)
-        payout = _insert(parts, fresh, request_id, now=now)
-    if payout.hold == HoldStatus.none and payout.status == PayoutStatus.requested:
+
+    def intend(connection: Connection) -> Payout:
+        return found or _insert(connection, fresh, request_id, now=now)
+
+    def act(payout: Payout) -> tuple[Payout, Outcome | None]:
+        if payout.hold != HoldStatus.none or payout.status != PayoutStatus.requested:
+            return payout, None
         failpoint("payout.hold.before")
-        payout = hold(parts, payout)
-    if payout.hold == HoldStatus.refused:
-        raise _insufficient(payout)
-    return payout
+        [outcome] = parts.books.post([hold_set(payout)])
+        failpoint("payout.hold.after")
+        return payout, outcome
+
+    def record(
+        connection: Connection, held: tuple[Payout, Outcome | None]
+    ) -> Payout | BalanceInsufficient:
+        payout, outcome = held
+        if outcome is not None:
+            record_holds(connection, [(payout, outcome)], now=parts.clock())
+        current = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+        assert current is not None
+        return _insufficient(current) if current.hold == HoldStatus.refused else current
+
+    return Steps(intend, act, record)
+
+
+def _draft(
+    connection: Connection,
+    request: PayoutRequest,
+    terms: Terms,
+    *,
+    identifier: str,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+) -> Payout:
+    [place] = beneficiary.resolve(
+        connection, [request.destination], account_id=account_id, livemode=livemode, now=now
+    )
+    if request.quote is not None:
+        terms = quote.promised(
+            connection, terms, request, place, account_id=account_id, livemode=livemode, now=now
+        )
+    return rules.draft(
+        request,
+        place,
+        terms,
+        identifier=identifier,
+        account_id=account_id,
+        livemode=livemode,
+        now=now,
+    )
 
 
 def cancel(
@@ -179,19 +226,18 @@ def payout_event(payout: Payout, name: str, request_id: str | None = None) -> Ne
     )
 
 
-def read_terms(connection: Connection, *, account_id: str, livemode: bool, now: datetime) -> Terms:
-    """What an account's payouts may be made of now, and what they cost it."""
+def read_offer(connection: Connection, *, livemode: bool) -> Offer:
+    """The configuration that payouts of a mode are made of."""
     assets = network.list_assets(connection)
-    currencies = {each.currency: each for each in network.list_currencies(connection)}
     found = network.list_networks(connection, livemode=livemode)
     payable: dict[tuple[str, str], Asset] = {}
     for asset in assets:
         if asset.payout_enabled and asset.contract:
             payable.setdefault((asset.network, asset.currency), asset)
-    return Terms(
+    terms = Terms(
         networks={each.network: each for each in found if each.enabled},
         assets=payable,
-        currencies=currencies,
+        currencies={each.currency: each for each in network.list_currencies(connection)},
         contracts={
             place.network: frozenset(
                 each.contract for each in assets if each.contract and each.network == place.network
@@ -199,22 +245,35 @@ def read_terms(connection: Connection, *, account_id: str, livemode: bool, now: 
             for place in found
         },
         treasury=address.operators(connection),
-        fees=quote.fees_now(connection, account_id, assets, currencies, now=now),
     )
+    return Offer(terms, assets)
 
 
-def _insert(parts: Parts, fresh: Payout, request_id: str | None, *, now: datetime) -> Payout:
-    """Commit the request; of two at once under one identifier the first is the one."""
-    with parts.database.begin() as connection:
-        if store.insert(connection, fresh):
-            created = payout_event(fresh, event.PAYOUT_CREATED, request_id)
-            events.append(connection, [created], now=now)
-            return fresh
-        held = store.find(
-            connection, fresh.id, account_id=fresh.account_id, livemode=fresh.livemode
-        )
-    assert held is not None
-    return held
+def read_terms(
+    connection: Connection,
+    *,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+    offer: Offer | None = None,
+) -> Terms:
+    """What an account's payouts may be made of now, and what they cost it."""
+    offer = offer or read_offer(connection, livemode=livemode)
+    fees = quote.fees_now(connection, account_id, offer.assets, offer.terms.currencies, now=now)
+    return replace(offer.terms, fees=fees)
+
+
+def _insert(
+    connection: Connection, fresh: Payout, request_id: str | None, *, now: datetime
+) -> Payout:
+    """Write the request; of two at once under one identifier the first is the one."""
+    if store.insert(connection, fresh):
+        created = payout_event(fresh, event.PAYOUT_CREATED, request_id)
+        events.append(connection, [created], now=now)
+        return fresh
+    found = store.find(connection, fresh.id, account_id=fresh.account_id, livemode=fresh.livemode)
+    assert found is not None
+    return found
 
 
 def _require_balance(parts: Parts, payout: Payout) -> None:
@@ -236,19 +295,6 @@ def _insufficient(payout: Payout, available: int | None = None) -> BalanceInsuff
         "Wait for pending payments or send less.",
         param="amount",
     )
-
-
-def hold(parts: Parts, payout: Payout) -> Payout:
-    """Reserve the money and record what the ledger said; repeated, it changes nothing more."""
-    [outcome] = parts.books.post([hold_set(payout)])
-    failpoint("payout.hold.after")
-    with parts.database.begin() as connection:
-        record_holds(connection, [(payout, outcome)], now=parts.clock())
-        current = store.find(
-            connection, payout.id, account_id=payout.account_id, livemode=payout.livemode
-        )
-    assert current is not None
-    return current
 
 
 def record_holds(
@@ -278,7 +324,18 @@ def record_holds(
         [payout_event(each, event.PAYOUT_REJECTED) for each in refused if each.id in written],
         now=now,
     )
-    wake(connection, "payout.screen", "payout.release")
+    # What was called off before its hold was known is given back at the next idle look.
+    wake(connection, "payout.screen")
+
+
+def awaited_by(moved: Sequence[Payout]) -> list[str]:
+    """The stages, besides the next, that wait for some of these as they stand now."""
+    stages = []
+    if any(row.status == PayoutStatus.rejected for row in moved):
+        stages.append("payout.release")
+    if any(row.purpose == PayoutPurpose.refund for row in moved):
+        stages.append("refund.follow")
+    return stages
 
 
 def _write_status(connection: Connection, payouts: Sequence[Payout]) -> None:

@@ -21,7 +21,7 @@ from sakk.flow.context import Parts
 from sakk.flow.disperse import Group, disperse, may_go_together, park
 from sakk.flow.payout import payout_event
 from sakk.flow.sender import Senders
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.trial import require_exact_transfer
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import TransferWouldFail
@@ -81,7 +81,7 @@ def payout_build_stage(parts: Parts) -> Stage:
         _each_alone(parts, lone, Senders(parts, treasury), token=token)
         return len(rows)
 
-    return Stage("payout.build", run)
+    return Stage("payout.build", run, rest_seconds=REST_SECONDS)
 
 
 def _by_asset(rows: Sequence[Payout]) -> dict[str, list[Payout]]:

@@ -20,9 +20,9 @@ from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.payin import allocate_rows, payin_event
 from sakk.flow.payin import screening_request as payin_request
-from sakk.flow.payout import payout_event
+from sakk.flow.payout import awaited_by, payout_event
 from sakk.flow.payout import screening_request as payout_request
-from sakk.flow.stage import PAYIN_LANE, PAYOUT_LANE, Stage, wake
+from sakk.flow.stage import PAYIN_LANE, PAYOUT_LANE, REST_SECONDS, Stage, wake
 from sakk.store import address
 from sakk.store import event as events
 from sakk.store import payin as store
@@ -165,10 +165,10 @@ def payout_screen_stage(parts: Parts) -> Stage:
             )
             events.append(connection, happened, now=now)
             open_cases(connection, openings, now=now)
-            wake(connection, "payout.decide", "payout.release", "refund.follow")
+            wake(connection, "payout.decide", *awaited_by(judged))
             return len(rows)
 
-    return Stage("payout.screen", run, lane=PAYOUT_LANE)
+    return Stage("payout.screen", run, lane=PAYOUT_LANE, rest_seconds=REST_SECONDS)
 
 
 def _kind(row: Payout) -> CaseKind:

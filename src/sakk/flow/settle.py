@@ -11,7 +11,7 @@ from sakk.core.transaction import ChainTransaction, GasCoin, TransactionStatus
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set
-from sakk.flow.stage import Stage
+from sakk.flow.stage import REST_SECONDS, Stage
 from sakk.flow.transaction import Subject, find_subject, finish_subject, settlement
 from sakk.ledger.types import CreateTransferStatus
 from sakk.store import event as events
@@ -53,7 +53,7 @@ def settle_stage(parts: Parts) -> Stage:
                     _record(connection, row, booked=booked, token=token, now=parts.clock())
         return len(rows)
 
-    return Stage("transaction.settle", run)
+    return Stage("transaction.settle", run, rest_seconds=REST_SECONDS)
 
 
 def _book(parts: Parts, row: ChainTransaction, subject: Subject, coin: GasCoin) -> bool:

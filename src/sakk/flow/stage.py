@@ -1,7 +1,7 @@
 """The one loop: a stage takes what is due, and sleeps until someone says that more is.
 
-Stages wake each other through the database (NOTIFY in the transaction that writes the status), so
-they never call each other, and a missed wake-up costs at most one idle period.
+Stages wake each other through the database (NOTIFY once the transaction that writes the status is
+committed), so they never call each other, and a missed wake-up costs at most one idle period.
 """
 
 import threading
@@ -15,15 +15,18 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy import Connection, make_url
 
 from sakk.core.errors import SakkError
-from sakk.store.database import run
+from sakk.store.database import CHANNEL, notify_after
 
-CHANNEL = "sakk"
 # What a final pay-in goes through until its webhook is due.
 PAYIN_LANE = "payin"
 # From the hold until it may be signed, or waits for people.
 PAYOUT_LANE = "payout"
 # While one of them computes, others wait for the database and its disk.
 LANE_THREADS = 4
+# Whoever moved so many rows at once leaves more behind: a lane's other threads are called.
+MANY_ROWS = 20
+# What comes one by one gathers for so long after a run; thousands at once wait for nothing.
+REST_SECONDS = 0.2
 IDLE_SECONDS = 1.0
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 10.0
@@ -41,20 +44,20 @@ class Stage:
 
     Stages of one ``lane`` take turns in the lane's threads, in their order, a batch each: what came
     first is through all of them before the next batch begins. Others have a thread of their own.
+    ``rest_seconds``: after a run that moved few rows the next begins so much later than it did, at
+    the soonest. Each run is several commits, which requests wait behind, whatever it moves.
     """
 
     name: str
     run: Callable[[], int]
     idle_seconds: float = IDLE_SECONDS
     lane: str | None = None
+    rest_seconds: float = 0.0
 
 
 def wake(connection: Connection, *stages: str) -> None:
-    """Tell stages, in every process, that there is work once this transaction commits."""
-    run(connection, _NOTIFY, {"channel": CHANNEL, "stages": list(stages)})
-
-
-_NOTIFY = "SELECT pg_notify(%(channel)s, stage) FROM unnest(CAST(%(stages)s AS text[])) AS stage"
+    """Tell stages, in every process, that there is work once this transaction is committed."""
+    notify_after(connection, *stages)
 
 
 class Bell:
@@ -98,11 +101,16 @@ class Turn:
         self.stage = stage
         self._backoff = BACKOFF_SECONDS_MIN
         self._not_before = 0.0
+        # Asked for while it waited: it runs as soon as it may.
+        self._is_due = False
 
     def take(self) -> int:
-        """Run the stage once, unless it waits after a failure; how many rows it moved."""
-        if time.monotonic() < self._not_before:
+        """Run the stage once, unless it waits or rests; how many rows it moved."""
+        began = time.monotonic()
+        if began < self._not_before:
+            self._is_due = True
             return 0
+        self._is_due = False
         name = self.stage.name
         try:
             with run_seconds.labels(name).time():
@@ -112,8 +120,11 @@ class Turn:
             _report(name, error)
             self._not_before = time.monotonic() + self._backoff
             self._backoff = min(self._backoff * 2, BACKOFF_SECONDS_MAX)
+            self._is_due = True
             return 0
         self._backoff = BACKOFF_SECONDS_MIN
+        if done < MANY_ROWS:
+            self._not_before = began + self.stage.rest_seconds
         if done:
             rows_done.labels(name).inc(done)
         return done
@@ -121,19 +132,48 @@ class Turn:
     def pause_seconds(self) -> float:
         """How long it may rest when nothing calls it."""
         waiting = self._not_before - time.monotonic()
-        return waiting if waiting > 0 else self.stage.idle_seconds
+        return max(waiting, 0.0) if self._is_due else self.stage.idle_seconds
 
 
-def run_stages(stages: Sequence[Stage], event: threading.Event, stop: threading.Event) -> None:
+def run_stages(
+    stages: Sequence[Stage],
+    event: threading.Event,
+    stop: threading.Event,
+    more: threading.Condition | None = None,
+) -> None:
     """Run stages in turn until ``stop``: again at once while one has work, else asleep.
 
-    Threads may share ``event``: whoever clears it looks at every stage afterwards.
+    ``more``: where the other threads of the lane wait until there is work for them too.
     """
     turns = [Turn(stage) for stage in stages]
     while not stop.is_set():
         event.clear()
-        if not sum([turn.take() for turn in turns]):
+        moved = sum([turn.take() for turn in turns])
+        if moved >= MANY_ROWS and more is not None:
+            _call_one(more)
+        if not moved:
             event.wait(min(turn.pause_seconds() for turn in turns))
+
+
+def help_out(stages: Sequence[Stage], more: threading.Condition, stop: threading.Event) -> None:
+    """Run a lane's stages beside its first thread, when called, while there is much to do.
+
+    A bell that rang for all of them would make four looks of each one that finds something.
+    """
+    turns = [Turn(stage) for stage in stages]
+    while True:
+        with more:
+            if stop.is_set():
+                return
+            more.wait()
+        while not stop.is_set() and sum([turn.take() for turn in turns]) >= MANY_ROWS:
+            _call_one(more)
+
+
+def _call_one(more: threading.Condition) -> None:
+    """Call one thread; where none waits, all are at it."""
+    with more:
+        more.notify()
 
 
 def start_stages(
@@ -143,23 +183,37 @@ def start_stages(
     lanes: dict[str, list[Stage]] = {}
     for stage in stages:
         lanes.setdefault(stage.lane or stage.name, []).append(stage)
-    threads = [threading.Thread(target=_ring_at_stop, args=(bell, stop), name="stop", daemon=True)]
+    waiting: list[threading.Condition] = []
+    threads: list[threading.Thread] = []
     for name, members in lanes.items():
         event = bell.event(*(stage.name for stage in members))
-        threads += [
-            threading.Thread(target=run_stages, args=(members, event, stop), name=name, daemon=True)
-            for _ in range(LANE_THREADS if members[0].lane else 1)
-        ]
+        calls = threading.Condition() if members[0].lane else None
+        threads.append(_thread(name, run_stages, members, event, stop, calls))
+        if calls is not None:
+            waiting.append(calls)
+            threads += [
+                _thread(name, help_out, members, calls, stop) for _ in range(LANE_THREADS - 1)
+            ]
+    threads.append(_thread("stop", _ring_at_stop, bell, waiting, stop))
     if listening:
-        threads.append(threading.Thread(target=bell.listen, args=(stop,), name="bell", daemon=True))
+        threads.append(_thread("bell", bell.listen, stop))
     for thread in threads:
         thread.start()
     return threads
 
 
-def _ring_at_stop(bell: Bell, stop: threading.Event) -> None:
+def _thread(name: str, run: Callable[..., None], *arguments: object) -> threading.Thread:
+    return threading.Thread(target=run, args=arguments, name=name, daemon=True)
+
+
+def _ring_at_stop(
+    bell: Bell, waiting: Sequence[threading.Condition], stop: threading.Event
+) -> None:
     stop.wait()
     bell.ring_all()
+    for more in waiting:
+        with more:
+            more.notify_all()
 
 
 def _report(name: str, error: Exception) -> None:

@@ -42,7 +42,7 @@ from sakk.flow.rotation_build import rotation_build_stage
 from sakk.flow.screen import payout_screen_stage, screen_stage
 from sakk.flow.settle import settle_stage
 from sakk.flow.sign import sign_stage
-from sakk.flow.stage import CHANNEL, Bell, Stage, start_stages
+from sakk.flow.stage import Bell, Stage, start_stages
 from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import left_behind_stage
 from sakk.flow.treasury import withdrawal_build_stage
@@ -52,6 +52,7 @@ from sakk.runtime.settings import Settings
 from sakk.runtime.wiring import open_parts
 from sakk.signing.protocol import SignerUnavailable
 from sakk.store.address import put_treasury, put_wallet
+from sakk.store.database import CHANNEL
 from sakk.store.identity import now
 
 log = structlog.get_logger(__name__)

@@ -58,15 +58,36 @@ class Database:
 
     engine: Engine
     url: str = field(repr=False)
+    _reading: Engine = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        object.__setattr__(self, "_reading", reading)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Queries alone. At READ COMMITTED each has its own snapshot anyway: two round trips less
+        than a transaction."""
+        with self._reading.connect() as connection:
+            yield connection
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction: commits at the end, rolls back on an exception."""
-        with self.engine.begin() as connection:
-            acting = actor.current()
-            if acting is not None:
-                run(connection, _ACT, {"actor": acting.actor, "request": acting.request})
-            yield connection
+        """One transaction: commits at the end, rolls back on an exception.
+
+        Whom it named by ``notify_after`` is notified then.
+        """
+        with self.engine.connect() as connection:
+            try:
+                with connection.begin():
+                    acting = actor.current()
+                    if acting is not None:
+                        run(connection, _ACT, {"actor": acting.actor, "request": acting.request})
+                    yield connection
+                _notify(connection)
+            finally:
+                if not connection.invalidated:
+                    connection.info.pop(_NAMED, None)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -116,6 +137,37 @@ def _refuse_ended(connection: Any, _record: object, _proxy: object) -> None:
     listening.register(connection.fileno(), POLLIN)
     if listening.poll(0):
         raise InvalidatePoolError("the server has ended this connection")
+
+
+def notify_after(connection: Connection, *names: str) -> None:
+    """Name whoever waits for what this transaction writes; they are notified once it is committed.
+
+    Not inside it: of transactions that notify PostgreSQL lets one commit at a time, so each would
+    wait for the disk alone. A notification is a hint: one that a crash swallows costs its listener
+    an idle period.
+    """
+    named: dict[str, None] = connection.info.setdefault(_NAMED, {})
+    named.update(dict.fromkeys(names))
+
+
+def _notify(connection: Connection) -> None:
+    """A commit of its own that writes nothing, so that it waits for no disk."""
+    named = connection.info.pop(_NAMED, None)
+    if not named:
+        return
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.autocommit = True
+        driver.execute(_NOTIFY, {"channel": CHANNEL, "names": list(named)})
+        driver.autocommit = False
+    except psycopg.Error as error:
+        # What was to be done is committed.
+        connection.invalidate(error)
+
+
+CHANNEL = "sakk"
+_NAMED = "sakk.named"
+_NOTIFY = "SELECT pg_notify(%(channel)s, name) FROM unnest(CAST(%(names)s AS text[])) AS name"
 
 
 def run(connection: Connection, statement: str, parameters: dict[str, Any]) -> CursorResult[Any]:
@@ -255,7 +307,7 @@ def insert_given(table: Table, columns: tuple[str, ...]) -> Insert:
 
 @lru_cache(maxsize=STATEMENTS_MAX)
 def _insert(table: Table, columns: tuple[str, ...]) -> str:
-    return _text_of(insert_given(table, columns))
+    return text_of(insert_given(table, columns))
 
 
 def as_json(table: Table, rows: Sequence[dict[str, Any]]) -> str:
@@ -284,13 +336,13 @@ def _bytea(value: bytes | None) -> str | None:
 @lru_cache(maxsize=STATEMENTS_MAX)
 def _update(table: Table, columns: tuple[str, ...], matched: tuple[str, ...]) -> str:
     given = given_rows(table, columns)
-    return _text_of(
+    return text_of(
         update(table)
         .where(*(table.c[name] == given.c[name] for name in matched))
         .values({name: given.c[name] for name in columns if name not in matched})
     )
 
 
-def _text_of(statement: ClauseElement) -> str:
+def text_of(statement: ClauseElement) -> str:
     """A statement as text for ``run``; it holds names of ours and placeholders, no values."""
     return str(statement.compile(dialect=_DIALECT))

@@ -33,10 +33,9 @@ from sakk.core import ids
 from sakk.core.audit import DECISIONS
 from sakk.core.event import API_VERSION, NewEvent, wants
 from sakk.store import audit
-from sakk.store.database import fetch_all, fetch_one, run
+from sakk.store.database import fetch_all, fetch_one, notify_after, run
 from sakk.store.schema import Identifier, Timestamp, metadata
 from sakk.store.webhook import (
-    NOTIFY_CHANNEL,
     NOTIFY_WEBHOOK_DELIVERY,
     webhook_deliveries,
 )
@@ -108,16 +107,12 @@ _NUL: Final = "\\u0000"
 _SHOWN_NUL: Final = "\\ufffd"
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
-# pg_notify runs once, and only when the transaction commits does anybody hear it.
 _INSERT_DELIVERIES: Final = """
-WITH inserted AS (
-    INSERT INTO webhook_deliveries
-        (id, event_id, endpoint_id, account_id, status, next_attempt_at, created)
-    SELECT id, event_id, endpoint_id, account_id, 'pending', %(now)s, %(now)s
-    FROM json_to_recordset(CAST(%(rows)s AS json))
-        AS new(id text, event_id text, endpoint_id text, account_id text)
-)
-SELECT pg_notify(%(channel)s, %(payload)s)
+INSERT INTO webhook_deliveries
+    (id, event_id, endpoint_id, account_id, status, next_attempt_at, created)
+SELECT id, event_id, endpoint_id, account_id, 'pending', %(now)s, %(now)s
+FROM json_to_recordset(CAST(%(rows)s AS json))
+    AS new(id text, event_id text, endpoint_id text, account_id text)
 """
 
 
@@ -183,10 +178,9 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
                     ]
                 ).decode(),
                 "now": now,
-                "channel": NOTIFY_CHANNEL,
-                "payload": NOTIFY_WEBHOOK_DELIVERY,
             },
         )
+        notify_after(connection, NOTIFY_WEBHOOK_DELIVERY)
     return identifiers
 
 

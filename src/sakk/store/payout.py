@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import (
     Boolean,
@@ -12,15 +13,28 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    bindparam,
     func,
     select,
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
-from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
+from sakk.store.database import (
+    Query,
+    among,
+    as_json,
+    fetch,
+    fetch_all,
+    fetch_one,
+    insert_given,
+    insert_records,
+    query,
+    row_of,
+    run,
+    text_of,
+)
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -133,10 +147,13 @@ Index("ix_payouts_lookalike", payouts.c.account_id, payouts.c.livemode, LOOKALIK
 
 def insert(connection: Connection, payout: Payout) -> bool:
     """Record a payout; False if another request has recorded it under the same id."""
-    statement = upsert(payouts).values(row_of(payout)).on_conflict_do_nothing()
-    # Asked for by name: an INSERT's row count is not kept.
-    first = connection.execute(statement.returning(payouts.c.id)).scalar_one_or_none()
-    return first is not None
+    row = row_of(payout)
+    return run(connection, _insert_new(tuple(row)), {"rows": as_json(payouts, [row])}).rowcount == 1
+
+
+@lru_cache
+def _insert_new(columns: tuple[str, ...]) -> str:
+    return text_of(insert_given(payouts, columns).on_conflict_do_nothing())
 
 
 def insert_many(
@@ -191,12 +208,20 @@ def find(
     lock: bool = False,
 ) -> Payout | None:
     """One payout of an account, or of any account for the operator (``account_id`` None)."""
-    statement = select(payouts).where(payouts.c.id == identifier, payouts.c.livemode == livemode)
-    if account_id is not None:
-        statement = statement.where(payouts.c.account_id == account_id)
-    if lock:
-        statement = statement.with_for_update()
-    return fetch_one(connection, statement, Payout)
+    wanted = {"identifier": identifier, "livemode": livemode, "account": account_id}
+    found = fetch(connection, _find(of_one=account_id is not None, lock=lock), **wanted)
+    return found[0] if found else None
+
+
+@lru_cache
+def _find(*, of_one: bool, lock: bool) -> Query[Payout]:
+    statement = select(payouts).where(
+        payouts.c.id == bindparam("identifier", type_=Text),
+        payouts.c.livemode == bindparam("livemode", type_=Boolean),
+    )
+    if of_one:
+        statement = statement.where(payouts.c.account_id == bindparam("account", type_=Text))
+    return query(statement.with_for_update() if lock else statement, Payout)
 
 
 def list_batch(connection: Connection, batch: str) -> list[Payout]:

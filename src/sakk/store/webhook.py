@@ -30,10 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from sakk.core.webhook import DeliveryStatus, EndpointStatus
-from sakk.store.database import fetch_all, fetch_one
+from sakk.store.database import fetch_all, fetch_one, notify_after
 from sakk.store.schema import Document, Identifier, Timestamp, metadata
 
-NOTIFY_CHANNEL: Final = "sakk"
 NOTIFY_WEBHOOK_DELIVERY: Final = "webhook_delivery"
 PAGE_ROWS_MAX: Final = 100
 REPLAY_EVENTS_MAX: Final = 10_000
@@ -377,8 +376,8 @@ def replay(
 
 
 def notify(connection: Connection) -> None:
-    """Wake the notifier when this transaction commits."""
-    connection.execute(select(func.pg_notify(NOTIFY_CHANNEL, NOTIFY_WEBHOOK_DELIVERY)))
+    """Wake the notifier once this transaction is committed."""
+    notify_after(connection, NOTIFY_WEBHOOK_DELIVERY)
 
 
 _INSERT_MISSED: Final = text(
