@@ -4,6 +4,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from sakk.core.approval import Approval
+from sakk.core.freeze import Lift, LiftStatus
 from sakk.core.label import Category
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import PayIn, PayInStatus
@@ -16,6 +17,7 @@ from sakk.flow.freeze import lift
 from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
 from sakk.store.approval import insert as insert_approvals
+from sakk.store.freeze import insert_lift
 from sakk.store.identity import new_id, now
 from sakk.store.network import put_asset, put_currency
 from sakk.store.payin import insert_seen
@@ -101,17 +103,33 @@ def create_objects(api: Api) -> Objects:
     )
     objects["payin"], objects["screening"] = _payin(api)
     objects["recovery"] = _recovery(api)
-    _freeze(api)
+    objects["freeze"] = _freeze(api, objects["person"])
     return objects
 
 
-def _freeze(api: Api) -> None:
-    """One that is over: it stops nothing in the tests that follow."""
+def _freeze(api: Api, person: str) -> str:
+    """One that is over, with a lift that was rejected: it stops nothing in tests that follow."""
     body = {"reason": "drill", "account": api.world.bob.account}
     made = api.call("POST", "/v1/freeze", key=api.world.operator.key, json=body)
     assert made.status_code == 200, made.text
+    frozen = str(made.json()["id"])
+    rejected = Lift(
+        id=new_id("frl"),
+        freeze=frozen,
+        livemode=False,
+        status=LiftStatus.rejected.value,
+        reason="too early",
+        digest="00" * 32,
+        approvals=[],
+        proposed_by=person,
+        decided_by=person,
+        decided_at=now(),
+        created=now(),
+    )
     with api.database.begin() as connection:
-        lift(connection, made.json()["id"], reason="drill over", now=now())
+        insert_lift(connection, rejected)
+        lift(connection, frozen, reason="drill over", now=now())
+    return frozen
 
 
 def _transaction(api: Api, payout: str) -> str:

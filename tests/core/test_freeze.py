@@ -1,12 +1,22 @@
 """What a freeze stops, in words and in the operator's object."""
 
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from sakk.core.errors import ParameterInvalid
-from sakk.core.freeze import REASON_CHARACTERS_MAX, Freeze, check_reason, public
+from sakk.core.freeze import (
+    REASON_CHARACTERS_MAX,
+    Freeze,
+    Lift,
+    check_reason,
+    lift_digest,
+    message_of,
+    public,
+    public_lift,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 USDC = "eip155:8453/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
@@ -68,3 +78,28 @@ def test_the_object_says_whether_it_is_in_force_and_whether_the_signer_has_it() 
         seconds,
     )
     assert (lifted["lift_reason"], lifted["livemode"]) == ("over", True)
+
+
+def test_a_lift_is_of_one_freeze_and_one_reason() -> None:
+    freeze = make(network="eip155:8453")
+    message = "sakk lift v1\nfrz_1\neip155:8453\nevery asset\nlooked at"
+    assert message_of(freeze, "looked at").decode() == message
+    digest = lift_digest(freeze, "looked at")
+    assert digest != lift_digest(freeze, "looked at again")
+    assert digest != lift_digest(make(id="frz_2", network="eip155:8453"), "looked at")
+    lift = Lift(
+        id="frl_1",
+        freeze="frz_1",
+        livemode=False,
+        status="proposed",
+        reason="looked at",
+        digest=digest,
+        approvals=[],
+        proposed_by="per_1",
+        created=NOW,
+    )
+    shown = public_lift(lift, freeze)
+    assert (shown["object"], shown["message"], shown["signatures"]) == ("freeze_lift", message, 0)
+    assert (shown["decided_at"], shown["digest"]) == (None, digest)
+    ended = public_lift(dataclasses.replace(lift, decided_at=NOW, decided_by="per_2"), freeze)
+    assert ended["decided_at"] == int(NOW.timestamp())

@@ -171,7 +171,12 @@ def test_what_is_shown_holds_no_secret() -> None:
         "key_last4": "cdef",
     }
     shown = public_person(replace(JANE, proposal=proposal))
-    assert shown["proposal"] == {"by": "per_2", "roles": ["admin"], "new_key": True}
+    assert shown["proposal"] == {
+        "by": "per_2",
+        "roles": ["admin"],
+        "new_key": True,
+        "public_key": None,
+    }
     assert shown["second_factor"] is True
     assert "sealed" not in repr(shown)
     assert public_person(JANE)["proposal"] is None

@@ -17,15 +17,31 @@ import pytest
 from sqlalchemy import make_url
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
-from tests.flow.money import BENEFICIARY, let_pass, nonce_at, payout_now, rich, units_at
+from tests.flow.hubs import collect_all, deposited, use_hub
+from tests.flow.money import (
+    BENEFICIARY,
+    let_pass,
+    nonce_at,
+    payout_now,
+    rich,
+    transaction_of,
+    units_at,
+)
+from tests.flow.test_recovery import claim, now_of, offer, unlisted
+from tests.flow.test_rotation import announce
+from tests.flow.test_treasury import name_vault
 from tests.flow.wiring import WHOLE_TOKEN, watchers
 
 from sakk.core.payout import Payout
+from sakk.core.recovery import Recovery
 from sakk.core.restore import Head, Restore
+from sakk.core.treasury import Withdrawal
 from sakk.flow import restore as flow
+from sakk.flow import rotation as rotating
 from sakk.flow.book import Books
 from sakk.flow.restore import Evidence
-from sakk.flow.transaction import sign_request
+from sakk.flow.transaction import ask, sign_request
+from sakk.flow.treasury import withdraw
 from sakk.ledger.projection import Projector, wait_projected
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.restore import read_anchor, write_anchor
@@ -33,6 +49,8 @@ from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
 from sakk.store import freeze as freezes
 from sakk.store import restore as store
+from sakk.store import treasury
+from sakk.store.address import put_treasury
 from sakk.store.database import open_database
 from sakk.store.lease import LEASE_SECONDS_DEFAULT
 
@@ -278,3 +296,84 @@ def test_sweeps_and_their_gas_that_were_forgotten_are_ours_again(
     restored.check()
     assert restored.balance() == 120 * WHOLE_TOKEN
     assert len(restored.sweeps()) == len(world.sweeps())
+
+
+def _everything_happens(world: World, vault: str, recovery: Recovery) -> tuple[Withdrawal, Payout]:
+    """One transaction of each kind, signed and mined after the backup."""
+    collect_all(world)
+    claim(world, recovery)
+    withdrawal = withdraw(
+        world.parts, asset_name=world.asset("usdc"), units=9 * WHOLE_TOKEN, destination=vault
+    )
+    for _ in range(4):
+        let_pass(world, 30)
+        world.finalize()
+    canceled = world.payout(3 * WHOLE_TOKEN, address=THREE)
+    world.run()
+    ask(world.parts, transaction_of(world, canceled).id, "cancel", livemode=False)
+    let_pass(world, 30)
+    world.finalize()
+    rotation = announce(world)
+    rotating.begin(world.parts, rotation.id)
+    for _ in range(4):
+        let_pass(world, 3)
+        world.finalize()
+    return withdrawal, canceled
+
+
+def test_every_kind_of_transaction_is_imported(
+    make_world: MakeWorld, go_back: Back, tmp_path: Path
+) -> None:
+    """A backup before a collection, a withdrawal, a recovery, an allowance, a cancel, a rotation.
+
+    What the rows of the backup hold is tied, what came later is made again, and what nobody can
+    know is said.
+    """
+    world = make_world(sweep=True, disperse_min=2)
+    use_hub(world)
+    rich(world, 100)
+    world.finalize()
+    vault = name_vault(world)
+    contract = unlisted(world)
+    lost = world.intent(2_500)
+    world.pay(lost, contract, 7 * WHOLE_TOKEN)
+    addresses = deposited(world, 2)
+    recovery = offer(world, lost.address, world.payin(lost).asset)
+    held = [world.payout(WHOLE_TOKEN, address=each) for each in (ONE, TWO)]
+    world.run_except("payout.build", "sweep.collect", "collect.build")
+    dump = backup(world, tmp_path / "kinds.dump")
+
+    withdrawal, canceled = _everything_happens(world, vault, recovery)
+    kinds = {each.purpose for each in world.transactions() if each.status == "posted"}
+    assert kinds >= {"collect", "withdrawal", "recovery", "topup", "allowance", "rotation"}
+    assert {payout_now(world, row).status for row in held} == {"posted"}
+    assert payout_now(world, canceled).status == "failed"
+    signatures = world.parts.signer_client().status().signed_total
+
+    restored = go_back(world, dump)
+    restore = begin(restored, evidence(restored))
+    # As every worker does at its start: the signer's policy names the successor.
+    named = restored.parts.signer_client().public().treasury_addresses
+    with restored.database.begin() as connection:
+        put_treasury(connection, named, livemode=False, now=restored.clock())
+    codes = {note["code"] for note in restore.notes}
+    assert codes == {"payout.forgotten", "rotation.forgotten"}, restore.notes
+    for _ in range(3):
+        restored.run()
+        restored.finalize()
+    assert restored.parts.signer_client().status().signed_total == signatures
+    _, left = flow.check(restored.parts, evidence(restored))
+    assert {each.code for each in left} <= {*codes, "address.lost"}, left
+    with restored.database.begin() as connection:
+        flow.acknowledge(connection, [each.name for each in left])
+    done, left = flow.check(restored.parts, evidence(restored))
+    assert (done.status, left) == ("finished", [])
+    with restored.database.begin() as connection:
+        again = treasury.find(connection, withdrawal.id)
+    assert again is not None
+    assert (again.status, again.token_amount) == ("posted", 9 * WHOLE_TOKEN)
+    assert now_of(restored, recovery).status == "succeeded"
+    assert {each.status for each in restored.sweeps()} == {"posted"}
+    assert {each.address for each in restored.sweeps()} >= set(addresses)
+    assert {payout_now(restored, row).status for row in held} == {"posted"}
+    restored.check()

@@ -1,4 +1,4 @@
-"""Freezes: the operator stops signing and sending; a command on the machine lets them go on."""
+"""Freezes: the operator stops signing and sending; two persons let them go on."""
 
 from typing import Annotated, Literal
 
@@ -8,12 +8,27 @@ from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, Parameters
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
-from sakk.core.freeze import PREFIX, REASON_CHARACTERS_MAX, Freeze, FreezeOrigin, public
+from sakk.core.errors import ResourceMissing
+from sakk.core.freeze import (
+    LIFT_PREFIX,
+    PREFIX,
+    REASON_CHARACTERS_MAX,
+    Freeze,
+    FreezeOrigin,
+    LiftStatus,
+    public,
+    public_lift,
+)
 from sakk.flow import freeze as flow
+from sakk.flow.step_up import StepUp
 from sakk.store import freeze as store
 from sakk.store.page import fetch_page
 
 resource = Resource("freezes")
+
+Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Signature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 
 
 class FreezeParameters(Parameters):
@@ -59,7 +74,7 @@ class FreezeShape(Shape):
 def create(context: Context, body: FreezeParameters) -> Document:
     """Stop signing and sending at once, in both modes; the signer's log has it a moment later.
 
-    There is no request that lifts it: that is `sakk unfreeze`, at the signer's own files.
+    One person proposes to lift it and another confirms; `sakk unfreeze` does at the signer's files.
     """
     row = flow.freeze(
         context.connection,
@@ -97,3 +112,115 @@ def list_freezes(context: Context, query: FreezeListParameters) -> Listing:
         filters=filters,
     )
     return Listing(data=[public(row, livemode=context.livemode) for row in rows], has_more=has_more)
+
+
+class LiftParameters(Parameters):
+    """Why it ends. ``signature``: of the lift's ``message``, with your Ed25519 key."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=REASON_CHARACTERS_MAX)]
+    signature: Signature | None = None
+
+
+class LiftConfirm(Parameters):
+    """The ``digest`` of the lift that was read, and a fresh code or a signature of its message."""
+
+    digest: Hash
+    code: Code | None = None
+    signature: Signature | None = None
+
+
+class LiftShape(Shape):
+    """One person's wish to end a freeze, and what became of it.
+
+    ``signatures``: how many signed it for the signer, whose own half ends by them where its policy
+    file says so, and else by `sakk unfreeze`.
+    """
+
+    id: str
+    object: Literal["freeze_lift"]
+    created: Created
+    decided_at: int | None
+    decided_by: str | None
+    digest: str
+    freeze: str
+    livemode: Livemode
+    message: str
+    metadata: ObjectMetadata
+    proposed_by: str
+    reason: str
+    signatures: int
+    status: LiftStatus
+
+
+@resource.post(
+    "/v1/freezes/{freeze}/lift",
+    returns=LiftShape,
+    operation="propose_freeze_lift",
+    operator_only=True,
+    two_steps=True,
+)
+def propose_lift(context: Context, freeze: str, body: LiftParameters) -> Document:
+    """Propose to end a freeze, as an admin, treasurer or approver; another person confirms it."""
+    lifting, row = flow.propose_lift(
+        context.parts,
+        freeze,
+        reason=body.reason,
+        lift_id=context.object_id(LIFT_PREFIX),
+        actor=context.actor,
+        livemode=context.livemode,
+        signature=body.signature,
+    )
+    return public_lift(lifting, row)
+
+
+@resource.post(
+    "/v1/freezes/{freeze}/lift/confirm",
+    returns=LiftShape,
+    operation="confirm_freeze_lift",
+    operator_only=True,
+    two_steps=True,
+)
+def confirm_lift(context: Context, freeze: str, body: LiftConfirm) -> Document:
+    """End a freeze that another person proposed to lift; what waited goes on at once.
+
+    With a signature instead of a code the signer's half may end too.
+    """
+    lifting, row = flow.confirm_lift(
+        context.parts,
+        freeze,
+        actor=context.actor,
+        livemode=context.livemode,
+        digest=body.digest,
+        step_up=StepUp(code=body.code, signature=body.signature),
+    )
+    return public_lift(lifting, row)
+
+
+@resource.post(
+    "/v1/freezes/{freeze}/lift/reject",
+    returns=LiftShape,
+    operation="reject_freeze_lift",
+    operator_only=True,
+    two_steps=True,
+)
+def reject_lift(context: Context, freeze: str) -> Document:
+    """Reject a lift that was proposed; who proposed it may take it back so."""
+    lifting, row = flow.reject_lift(
+        context.parts, freeze, actor=context.actor, livemode=context.livemode
+    )
+    return public_lift(lifting, row)
+
+
+@resource.get(
+    "/v1/freezes/{freeze}/lift",
+    returns=LiftShape,
+    operation="retrieve_freeze_lift",
+    operator_only=True,
+)
+def retrieve_lift(context: Context, freeze: str) -> Document:
+    """Retrieve the lift of a freeze that is proposed, or the last one that was."""
+    row = store.find(context.connection, freeze)
+    lifting = None if row is None else store.find_lift(context.connection, freeze)
+    if row is None or lifting is None:
+        raise ResourceMissing(f"Nobody proposed to lift {freeze!r}.", param="freeze")
+    return public_lift(lifting, row)

@@ -70,6 +70,7 @@ class Proposal(Shape):
     by: str
     roles: list[rules.Role]
     new_key: bool
+    public_key: str | None
 
 
 class PersonShape(Shape):
@@ -262,7 +263,10 @@ def confirm(context: Context, person: str, body: CodeParameters) -> Document:
     two_steps=True,
 )
 def set_public_key(context: Context, person: str, body: PublicKeyParameters) -> Document:
-    """Name the Ed25519 key that you sign approvals with, as the signer's policy file has it."""
+    """Name the Ed25519 key that you sign approvals with, as the signer's policy file has it.
+
+    The first holds at once; another in its place is proposed, and an admin approves it.
+    """
     changed = flow.set_public_key(
         context.parts,
         person,

@@ -336,6 +336,16 @@ KEY_ROTATION_ABORTED: Final = _register(
     "key_rotation", "aborted", "A rotation was called off before money moved.", "operator"
 )
 
+FREEZE_LIFT_PROPOSED: Final = _register(
+    "freeze_lift", "proposed", "A person wants to end a freeze; another has to confirm.", "operator"
+)
+FREEZE_LIFT_CONFIRMED: Final = _register(
+    "freeze_lift", "confirmed", "Another person confirmed that a freeze ends.", "operator"
+)
+FREEZE_LIFT_REJECTED: Final = _register(
+    "freeze_lift", "rejected", "A lift that was proposed will not be.", "operator"
+)
+
 RESTORE_BEGUN: Final = _register(
     "restore", "begun", "The database is older than what was done with it.", "operator"
 )

@@ -1,8 +1,9 @@
 """Freezes: nothing of ours is signed or sent while one is in force, and pay-ins go on.
 
 A freeze stands in two places, and each alone stops what it can: a row in the database stops the
-stages of every process, an entry in the signer's own log stops the keys. It ends by a person's
-deliberate act, never by time.
+stages of every process, an entry in the signer's own log stops the keys. It ends by people's
+deliberate act, never by time: at the signer's files, or by two persons of whom one proposes the
+lift and another confirms it.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sakk.core.approval import content_digest
 from sakk.core.errors import ParameterInvalid
 
 PREFIX = "frz"
+LIFT_PREFIX = "frl"
 REASON_CHARACTERS_MAX = 200
 
 
@@ -71,6 +74,71 @@ class Freeze:
             if value is not None
         ]
         return ", ".join(parts) or "all"
+
+
+class LiftStatus(StrEnum):
+    """What became of a lift that was proposed."""
+
+    proposed = "proposed"
+    confirmed = "confirmed"
+    rejected = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lift:
+    """One person's wish to end a freeze, which another has to confirm.
+
+    ``digest``: of what both have read. ``approvals``: what people signed of it with their Ed25519
+    keys, for the signer; public key and signature in hexadecimal.
+    """
+
+    id: str
+    freeze: str
+    livemode: bool
+    status: str
+    reason: str
+    digest: str
+    approvals: list[dict[str, str]]
+    proposed_by: str
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    created: datetime
+
+
+def lift_message(*, freeze: str, network: str | None, asset: str | None, reason: str) -> bytes:
+    """What both people read and may sign: which freeze ends, what it stopped, and why it ends."""
+    scope = (network or "every network", asset or "every asset")
+    return "\n".join(("sakk lift v1", freeze, *scope, reason)).encode()
+
+
+def message_of(freeze: Freeze, reason: str) -> bytes:
+    """The message of a freeze's lift."""
+    return lift_message(freeze=freeze.id, network=freeze.network, asset=freeze.asset, reason=reason)
+
+
+def public_lift(lift: Lift, freeze: Freeze) -> dict[str, Any]:
+    """The operator's object ``freeze_lift``. ``message``: what may be signed, as UTF-8."""
+    return {
+        "id": lift.id,
+        "object": "freeze_lift",
+        "created": int(lift.created.timestamp()),
+        "decided_at": None if lift.decided_at is None else int(lift.decided_at.timestamp()),
+        "decided_by": lift.decided_by,
+        "digest": lift.digest,
+        "freeze": lift.freeze,
+        "livemode": lift.livemode,
+        "message": message_of(freeze, lift.reason).decode(),
+        "metadata": {},
+        "proposed_by": lift.proposed_by,
+        "reason": lift.reason,
+        "signatures": len(lift.approvals),
+        "status": lift.status,
+    }
+
+
+def lift_digest(freeze: Freeze, reason: str) -> str:
+    """SHA-256 of what is confirmed, in hexadecimal."""
+    return content_digest(message_of(freeze, reason))
 
 
 def check_reason(reason: str) -> str:

@@ -56,6 +56,7 @@ _MAKES: Final = frozenset(
     {
         "approvals",
         "beneficiaries",
+        "freezes",
         "payout_batches",
         "payouts",
         "policies",
@@ -67,7 +68,7 @@ _MAKES: Final = frozenset(
 # What each role may write; everybody reads, and everybody keeps their own second factor.
 _WRITES: Final = {
     Role.treasurer: _MAKES,
-    Role.approver: frozenset({"approvals", "policies"}),
+    Role.approver: frozenset({"approvals", "freezes", "policies"}),
     Role.compliance: _REVIEWS,
     Role.viewer: frozenset[str](),
 }
@@ -223,6 +224,7 @@ def public_person(person: Person) -> dict[str, Any]:
             "by": proposal["by"],
             "roles": proposal["roles"],
             "new_key": proposal["key_hash"] is not None,
+            "public_key": proposal.get("public_key"),
         },
         "public_key": person.public_key,
         "second_factor": person.totp_confirmed,

@@ -1,30 +1,64 @@
 """Freeze and lift, and the stage that brings the signer's freezes and the database's together.
 
 The database's row stops the stages, the signer's entry stops the keys. Each half can be reached
-when the other cannot; the stage carries a freeze over to the half that missed it. It never lifts.
+when the other cannot; the stage carries a freeze over to the half that missed it. It never lifts
+by itself: what two people lifted ends in the signer too where both signed and its policy file lets
+them, and else at its own files.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from typing import Final
 
 import structlog
 from prometheus_client import Gauge
 from sqlalchemy import Connection
 
 from sakk.core import event
-from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.errors import (
+    ApprovalStale,
+    ParameterInvalid,
+    PermissionDenied,
+    ResourceMissing,
+    SamePerson,
+    UnexpectedState,
+)
 from sakk.core.event import NewEvent
-from sakk.core.freeze import Freeze, FreezeOrigin, check_reason, public
+from sakk.core.freeze import (
+    Freeze,
+    FreezeOrigin,
+    Lift,
+    LiftStatus,
+    check_reason,
+    lift_digest,
+    message_of,
+    public,
+    public_lift,
+)
+from sakk.core.person import Actor, Person, Role
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
-from sakk.signing.protocol import FreezeRequest, FreezeState, SignerUnavailable
+from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.signing.client import SignerClient
+from sakk.signing.protocol import (
+    Approval,
+    FreezeRequest,
+    FreezeState,
+    SignerRefused,
+    SignerUnavailable,
+    UnfreezeRequest,
+)
 from sakk.store import event as events
 from sakk.store import freeze as store
 from sakk.store.account import find_account
 from sakk.store.failpoint import failpoint
-from sakk.store.network import find_asset, find_network
+from sakk.store.network import find_asset, find_network, list_networks
 
 STAGE = "freeze.agree"
+LIFT_PROPOSERS: Final = frozenset({Role.admin, Role.treasurer, Role.approver})
+LIFT_CONFIRMERS: Final = frozenset({Role.admin, Role.approver})
 # What goes on when a freeze is lifted.
 OUTGOING = (
     "payout.build",
@@ -134,10 +168,8 @@ def freeze_stage(parts: Parts) -> Stage:
         client = parts.signer_client()
         try:
             for row in missing:
-                failpoint("freeze.signer.before")
-                client.freeze(signer_request(row))
-                failpoint("freeze.signer.after")
-            states = client.status().freezes
+                _tell_signer(partial(client.freeze, signer_request(row)))
+            states = _end_signed(parts, client, client.status().freezes)
         except SignerUnavailable as error:
             # It signs nothing either; it is told when it is back.
             log.info("freeze.awaits_signer", reason=error.message)
@@ -149,6 +181,37 @@ def freeze_stage(parts: Parts) -> Stage:
             return len(missing) + _adopt(connection, states, now=now)
 
     return Stage(STAGE, run)
+
+
+def _tell_signer(ask: Callable[[], object]) -> None:
+    failpoint("freeze.signer.before")
+    ask()
+    failpoint("freeze.signer.after")
+
+
+def _end_signed(
+    parts: Parts, client: SignerClient, states: tuple[FreezeState, ...]
+) -> tuple[FreezeState, ...]:
+    """End in the signer what two people lifted and signed; what is in force afterwards."""
+    with parts.database.begin() as connection:
+        ended = store.signed_lifts(connection, [state.freeze for state in states])
+    if not ended:
+        return states
+    for lift_row in ended:
+        request = UnfreezeRequest(
+            freeze=lift_row.freeze,
+            reason=lift_row.reason,
+            approvals=tuple(
+                Approval(bytes.fromhex(each["public_key"]), bytes.fromhex(each["signature"]))
+                for each in lift_row.approvals
+            ),
+        )
+        try:
+            _tell_signer(partial(client.unfreeze, request))
+        except SignerRefused as error:
+            # Its policy file asks for more, or for hands at its own files.
+            log.info("freeze.signer_keeps", freeze=lift_row.freeze, reason=error.message)
+    return client.status().freezes
 
 
 def _adopt(connection: Connection, states: tuple[FreezeState, ...], *, now: datetime) -> int:
@@ -169,6 +232,170 @@ def _adopt(connection: Connection, states: tuple[FreezeState, ...], *, now: date
             log.error("freeze.adopted", freeze=row.id, reason=row.reason)
             _tell(connection, row, event.FREEZE_CREATED, now=now)
     return len(news)
+
+
+def propose_lift(
+    parts: Parts,
+    identifier: str,
+    *,
+    reason: str,
+    lift_id: str,
+    actor: Actor,
+    livemode: bool,
+    signature: str | None = None,
+) -> tuple[Lift, Freeze]:
+    """A person wants to end a freeze; nothing ends until another confirms.
+
+    The same person again may add a ``signature`` for the signer. Raises ResourceMissing for a
+    freeze that is not in force, and UnexpectedState while another lift of it is proposed.
+    """
+    kept = check_reason(reason)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        row = _in_force(connection, identifier)
+        by = _person(connection, actor, LIFT_PROPOSERS, livemode=livemode)
+        before = store.find_lift(connection, row.id)
+        if before is not None and before.status == LiftStatus.proposed:
+            if (before.proposed_by, before.reason) != (by.id, kept):
+                raise UnexpectedState(
+                    f"{before.id} proposes to lift it already: confirm or reject."
+                )
+            lifting = before
+        else:
+            lifting = Lift(
+                id=lift_id,
+                freeze=row.id,
+                livemode=livemode,
+                status=LiftStatus.proposed.value,
+                reason=kept,
+                digest=lift_digest(row, kept),
+                approvals=[],
+                proposed_by=by.id,
+                created=now,
+            )
+            store.insert_lift(connection, lifting)
+            _tell_lift(connection, lifting, row, event.FREEZE_LIFT_PROPOSED, now=now)
+        if signature is not None:
+            step_up = StepUp(signature=signature)
+            lifting = _signed(parts, connection, lifting, row, by, step_up, now=now)
+            store.change_lift(connection, lifting, "approvals")
+    return lifting, row
+
+
+def confirm_lift(
+    parts: Parts,
+    identifier: str,
+    *,
+    actor: Actor,
+    livemode: bool,
+    digest: str,
+    step_up: StepUp,
+) -> tuple[Lift, Freeze]:
+    """Another person ends a freeze, with a fresh code or a signature; what waited goes on.
+
+    ``digest``: of the lift that was read. Raises SamePerson, ApprovalStale, and ResourceMissing
+    when nothing is proposed.
+    """
+    count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        row = _in_force(connection, identifier)
+        lifting = _proposed(connection, row)
+        by = _person(connection, actor, LIFT_CONFIRMERS, livemode=livemode)
+        if by.id == lifting.proposed_by:
+            raise SamePerson("You proposed this lift: another person has to confirm it.")
+        if digest != lifting.digest:
+            raise ApprovalStale(
+                "This is not the lift that you read: look at it again.", param="digest"
+            )
+        lifting = _signed(parts, connection, lifting, row, by, step_up, now=now)
+        lifting = replace(
+            lifting, status=LiftStatus.confirmed.value, decided_by=by.id, decided_at=now
+        )
+        store.change_lift(connection, lifting, "status", "decided_by", "decided_at", "approvals")
+        _tell_lift(connection, lifting, row, event.FREEZE_LIFT_CONFIRMED, now=now)
+        lift(connection, row.id, reason=lifting.reason, now=now)
+    return lifting, row
+
+
+def reject_lift(
+    parts: Parts, identifier: str, *, actor: Actor, livemode: bool
+) -> tuple[Lift, Freeze]:
+    """One no ends a lift that was proposed; who proposed it may take it back so."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        row = _in_force(connection, identifier)
+        lifting = _proposed(connection, row)
+        by = _person(connection, actor, LIFT_PROPOSERS, livemode=livemode)
+        lifting = replace(
+            lifting, status=LiftStatus.rejected.value, decided_by=by.id, decided_at=now
+        )
+        store.change_lift(connection, lifting, "status", "decided_by", "decided_at")
+        _tell_lift(connection, lifting, row, event.FREEZE_LIFT_REJECTED, now=now)
+    return lifting, row
+
+
+def _signed(
+    parts: Parts,
+    connection: Connection,
+    lifting: Lift,
+    row: Freeze,
+    by: Person,
+    step_up: StepUp,
+    *,
+    now: datetime,
+) -> Lift:
+    """The person proves to be there; a signature is kept for the signer."""
+    message = message_of(row, lifting.reason)
+    _, signature = check(parts, connection, by, step_up, message=message, now=now)
+    if signature is None or by.public_key is None:
+        return lifting
+    others = [each for each in lifting.approvals if each["public_key"] != by.public_key]
+    given = {"public_key": by.public_key, "signature": signature.hex()}
+    return replace(lifting, approvals=[*others, given])
+
+
+def _in_force(connection: Connection, identifier: str) -> Freeze:
+    """A freeze that people may lift, locked; a restore's ends with the restore alone."""
+    for each in store.list_in_force(connection, lock=True):
+        if each.id == identifier and each.origin != FreezeOrigin.restore:
+            return each
+    raise ResourceMissing(f"No freeze in force: {identifier!r}", param="freeze")
+
+
+def _proposed(connection: Connection, row: Freeze) -> Lift:
+    lifting = store.find_lift(connection, row.id)
+    if lifting is None or lifting.status != LiftStatus.proposed:
+        raise ResourceMissing(f"Nobody proposed to lift {row.id}.", param="freeze")
+    return lifting
+
+
+def _person(
+    connection: Connection, actor: Actor, roles: frozenset[Role], *, livemode: bool
+) -> Person:
+    """A person who may: where real money moves, one whose key is of real money.
+
+    A freeze is of both modes, and test mode's people are easily made.
+    """
+    if not livemode and any(each.livemode and each.enabled for each in list_networks(connection)):
+        raise PermissionDenied("Real money moves here: lift it with a live key of a person.")
+    person = acting_person(connection, actor, livemode=livemode)
+    if roles.isdisjoint(person.roles):
+        raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(roles))} may.")
+    return person
+
+
+def _tell_lift(
+    connection: Connection, lifting: Lift, row: Freeze, name: str, *, now: datetime
+) -> None:
+    told = NewEvent(
+        account_id=None,
+        livemode=lifting.livemode,
+        type=name,
+        object_id=lifting.id,
+        object=public_lift(lifting, row),
+    )
+    events.append(connection, [told], now=now)
 
 
 def _check_scope(connection: Connection, order: FreezeOrder) -> None:

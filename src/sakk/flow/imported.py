@@ -1,7 +1,8 @@
 """Imported: transactions that the signer's log holds and a restored database does not.
 
 Each gets a row with its own bytes, ``unknown`` until the chain tells, so that the same bytes are
-all that can ever be sent for it. A payout that is still there is tied to it; one that is not is
+all that can ever be sent for it. What is still there (a payout, a sweep, a withdrawal, a recovery)
+is tied to it. What is not is made again where both ends are ours; where they are not it is
 ``forgotten``, and a person's to settle.
 """
 
@@ -12,9 +13,12 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from sakk.core import authorization, event, evm
+from sakk.core.caip import erc20_asset
+from sakk.core.hub import Item, decode_sweep
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.refund import RefundStatus
 from sakk.core.restore import Finding
-from sakk.core.sweep import Sweep, SweepStatus
+from sakk.core.sweep import Sweep, SweepMethod, SweepSource, SweepStatus, deposit_units
 from sakk.core.transaction import (
     Attempt,
     AttemptStatus,
@@ -22,12 +26,15 @@ from sakk.core.transaction import (
     Purpose,
     TransactionStatus,
 )
+from sakk.core.treasury import Withdrawal, WithdrawalStatus
 from sakk.flow.payout import payout_event
 from sakk.signing.log import PaidEntry, SignedEntry
-from sakk.store import address, network
+from sakk.store import address, network, treasury
 from sakk.store import event as events
 from sakk.store import payout as payouts
+from sakk.store import recovery as recoveries
 from sakk.store import restore as store
+from sakk.store import rotation as rotations
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as transactions
 from sakk.store.address import Address
@@ -36,9 +43,10 @@ from sakk.store.identity import new_id
 
 # In these a payout was not signed, as far as the database remembers.
 _UNSIGNED = (PayoutStatus.requested, PayoutStatus.screened, PayoutStatus.approved)
-_PAYING = (Purpose.payout.value, Purpose.refund.value, Purpose.disperse.value)
-# One plain transfer each; what carries many rows is for a person to look at.
-_IMPORTED = (*_PAYING, Purpose.sweep.value, Purpose.topup.value)
+# In these a sweep or a withdrawal was not signed, as far as the database remembers.
+_SWEPT = (SweepStatus.requested, SweepStatus.screened, SweepStatus.approved)
+# What a person has to settle, though the transaction itself was imported.
+FORGOTTEN = ("payout.forgotten", "recovery.forgotten", "rotation.forgotten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ def import_lines(
     imported = 0
     for line in lines:
         found = _import(connection, line, now=now)
-        imported += found is None or found.code == "payout.forgotten"
+        imported += found is None or found.code in FORGOTTEN
         notes += [] if found is None else [found]
     return imported, notes
 
@@ -78,25 +86,47 @@ def _import(connection: Connection, line: Line, *, now: datetime) -> Finding | N
     source = address.find_address(connection, entry.source)
     if book is None or source is None:
         return _note("transaction.unimported", line, "its network or sender is not here")
-    if entry.purpose not in _IMPORTED:
-        return _note("transaction.unimported", line, f"a {entry.purpose} is not imported by itself")
     standing = store.by_nonce(
         connection, network=entry.network, sender=entry.source, nonce=entry.nonce
     )
     if standing is not None and standing.raw is not None:
-        if standing.subject != entry.intent_id and standing.id != entry.intent_id:
+        # A cancel takes the nonce of whatever has it: it is one more attempt of that.
+        same = (standing.subject, standing.id)
+        if entry.intent_id not in same and entry.purpose != Purpose.cancel:
             return _note("nonce.twice", line, f"{standing.id} has nonce {entry.nonce} here")
         _add_attempt(connection, standing, line)
         return None
     for built in [*store.built_of(connection, entry.intent_id), *([standing] if standing else [])]:
         store.call_off(connection, built, "restored: the signer had signed another")
     row = _row(line, source, livemode=book.livemode, since=_since(connection, entry.network))
-    if entry.purpose in _PAYING:
-        return _import_payouts(connection, row, line, now=now)
-    if entry.purpose == Purpose.sweep:
-        return _import_sweep(connection, row, line, source, now=now)
-    _insert(connection, replace(row, id=entry.intent_id), line)
-    return None
+    return _carry(connection, row, line, source, now=now)
+
+
+def _carry(
+    connection: Connection, row: ChainTransaction, line: Line, source: Address, *, now: datetime
+) -> Finding | None:
+    """Insert a transaction that has no row here, and tie it to what it carries out."""
+    match Purpose(row.purpose):
+        case Purpose.payout | Purpose.refund | Purpose.disperse:
+            return _import_payouts(connection, row, line, now=now)
+        case Purpose.sweep:
+            return _import_sweep(connection, row, line, source, now=now)
+        case Purpose.collect:
+            return _import_collection(connection, row, line, now=now)
+        case Purpose.withdrawal:
+            return _import_withdrawal(connection, row, line, now=now)
+        case Purpose.recovery:
+            return _import_recovery(connection, row, line, source, now=now)
+        case Purpose.rotation:
+            return _import_rotation(connection, row, line)
+        case Purpose.cancel:
+            _insert(connection, replace(row, subject=row.id), line)
+            return None
+        case Purpose.topup | Purpose.allowance | Purpose.deploy:
+            _insert(connection, replace(row, id=row.subject), line)
+            return None
+        case Purpose.forgotten:
+            raise AssertionError("the signer signs nothing that was forgotten")
 
 
 def _import_payouts(
@@ -177,17 +207,173 @@ def _import_sweep(
         tx_hash=row.hash,
         created=now,
     )
-    sweeps.insert(connection, [sweep])
-    # What it takes is put there by its pay-in, which is read again.
-    address.add_deposits(connection, [(row.sender, row.asset, -row.token_amount)])
+    _make_sweep(connection, sweep)
     return None
+
+
+def _import_collection(
+    connection: Connection, row: ChainTransaction, line: Line, *, now: datetime
+) -> Finding | None:
+    """A call of the hub: what it takes from each deposit address is a sweep, made again if gone.
+
+    Its sweeps are told apart by the order of its bytes, so those that are still there must stand
+    in that order.
+    """
+    items = decode_sweep(_call_of(row.raw or b"").data)
+    kept = [_kept_sweep(connection, row.network, item) for item in items]
+    known = [each.id for each in kept if each is not None]
+    place_of_new = next((place for place, each in enumerate(kept) if each is None), len(kept))
+    if known != sorted(known) or any(each is not None for each in kept[place_of_new:]):
+        return _note("transaction.unimported", line, "its sweeps are not here in its order")
+    row = replace(row, id=line.entry.intent_id)
+    _insert(connection, row, line)
+    tied = {"status": SweepStatus.unknown.value, "transaction": row.id, "tx_hash": row.hash}
+    tied["method"] = SweepMethod.hub.value
+    update_records(connection, sweeps.sweeps, [{"id": each, **tied} for each in known])
+    owners = address.find_addresses(connection, [item.deposit for item in items])
+    for item in items[place_of_new:]:
+        owner = owners.get(item.deposit)
+        _make_sweep(
+            connection,
+            Sweep(
+                id=new_id("sw"),
+                livemode=row.livemode,
+                network=row.network,
+                asset=erc20_asset(row.network, item.token),
+                address=item.deposit,
+                key_index=address.NO_KEY if owner is None else owner.key_index,
+                destination=row.destination,
+                token_amount=item.units,
+                method=SweepMethod.hub.value,
+                status=SweepStatus.unknown.value,
+                transaction=row.id,
+                tx_hash=row.hash,
+                created=now,
+            ),
+        )
+    return None
+
+
+def _kept_sweep(connection: Connection, network_name: str, item: Item) -> Sweep | None:
+    """The sweep of one item, as the database holds it: approved, and in no transaction yet."""
+    asset = erc20_asset(network_name, item.token)
+    return sweeps.lock_unsent(connection, address=item.deposit, asset=asset, units=item.units)
+
+
+def _make_sweep(connection: Connection, sweep: Sweep) -> None:
+    """A sweep that was decided after the backup; what it takes is put there by its pay-in again."""
+    sweeps.insert(connection, [sweep])
+    taken = [(held, asset, -units) for held, asset, units in deposit_units(sweep)]
+    address.add_deposits(connection, taken)
+
+
+def _import_withdrawal(
+    connection: Connection, row: ChainTransaction, line: Line, *, now: datetime
+) -> Finding | None:
+    """To a vault of ours: its row is tied, or made again."""
+    found = treasury.lock_one(connection, row.subject)
+    if found is not None and found.status not in _SWEPT:
+        return _note("transaction.unimported", line, f"the withdrawal is {found.status} here")
+    _insert(connection, row, line)
+    sent = {
+        "status": WithdrawalStatus.unknown.value,
+        "transaction": row.id,
+        "tx_hash": row.hash,
+    }
+    if found is not None:
+        update_records(connection, treasury.withdrawals, [{"id": found.id, **sent}])
+        return None
+    made = Withdrawal(
+        id=row.subject,
+        livemode=row.livemode,
+        network=row.network,
+        asset=row.asset,
+        destination=row.destination,
+        token_amount=row.token_amount,
+        status=WithdrawalStatus.unknown.value,
+        transaction=row.id,
+        tx_hash=row.hash,
+        created=now,
+    )
+    treasury.insert(connection, made)
+    return None
+
+
+def _import_recovery(
+    connection: Connection, row: ChainTransaction, line: Line, source: Address, *, now: datetime
+) -> Finding | None:
+    """Coins went back to who paid by mistake: by its sweep, by its recovery, or for a person.
+
+    Of a recovery that is gone nobody knows out of what the coins were held: those of a listed token
+    are booked out of suspense, and others were never in the books.
+    """
+    found = sweeps.lock_one(connection, row.subject)
+    if found is not None and found.status not in _SWEPT:
+        return _note("transaction.unimported", line, f"the recovery's sweep is {found.status} here")
+    _insert(connection, row, line)
+    sent = {"status": SweepStatus.unknown.value, "transaction": row.id, "tx_hash": row.hash}
+    if found is not None:
+        update_records(connection, sweeps.sweeps, [{"id": found.id, **sent}])
+        return None
+    asked = recoveries.lock_unsent(
+        connection, address=row.sender, asset=row.asset, units=row.token_amount
+    )
+    listed = network.find_asset(connection, row.asset) is not None
+    source_of = SweepSource.suspense if listed else SweepSource.unbooked
+    sweep = Sweep(
+        id=row.subject,
+        livemode=row.livemode,
+        network=row.network,
+        asset=row.asset,
+        address=row.sender,
+        key_index=source.key_index,
+        destination=row.destination,
+        token_amount=row.token_amount,
+        method=SweepMethod.recovery.value,
+        source=source_of.value if asked is None else asked.source,
+        status=SweepStatus.unknown.value,
+        transaction=row.id,
+        tx_hash=row.hash,
+        created=now,
+    )
+    _make_sweep(connection, sweep)
+    if asked is None:
+        return _note("recovery.forgotten", line, "it is not here: tell whoever asked for it")
+    change = {
+        "id": asked.id,
+        "status": RefundStatus.pending.value,
+        "destination": row.destination,
+        "sweep": sweep.id,
+        "tx_hash": row.hash,
+    }
+    update_records(connection, recoveries.recoveries, [change])
+    return None
+
+
+def _import_rotation(connection: Connection, row: ChainTransaction, line: Line) -> Finding | None:
+    """From one treasury address to its successor: the books have both."""
+    known = rotations.find_of(connection, row.sender)
+    row = replace(row, id=line.entry.intent_id)
+    if known is None or known.target != row.destination:
+        _insert(connection, replace(row, subject=row.id), line)
+        return _note("rotation.forgotten", line, "its rotation is not here: announce it again")
+    _insert(connection, replace(row, subject=known.id), line)
+    return None
+
+
+def _call_of(raw: bytes) -> evm.Transaction:
+    """The call that signed bytes make, of whichever type they are."""
+    if authorization.is_set_code(raw):
+        return authorization.decode_signed(raw).transaction.call
+    made = evm.decode_signed(raw).transaction
+    assert isinstance(made, evm.Transaction)
+    return made
 
 
 def _row(line: Line, source: Address, *, livemode: bool, since: int) -> ChainTransaction:
     entry = line.entry
     raw = bytes.fromhex(entry.raw)
-    made = evm.decode_signed(raw).transaction
-    assert isinstance(made, evm.Transaction)
+    made = _call_of(raw)
     at = datetime.fromtimestamp(line.at / 1000, UTC)
     return ChainTransaction(
         id=new_id("tx"),
@@ -205,7 +391,7 @@ def _row(line: Line, source: Address, *, livemode: bool, since: int) -> ChainTra
         gas_limit=made.gas_limit,
         max_fee_per_gas=made.max_fee_per_gas,
         max_priority_fee_per_gas=made.max_priority_fee_per_gas,
-        unsigned=evm.encode_unsigned(made),
+        unsigned=unsigned_of(raw),
         since_block=since,
         raw=raw,
         hash=entry.hash,
@@ -241,8 +427,7 @@ def _add_attempt(connection: Connection, row: ChainTransaction, line: Line) -> N
 
 def _attempt(row: ChainTransaction, line: Line) -> Attempt:
     raw = bytes.fromhex(line.entry.raw)
-    made = evm.decode_signed(raw).transaction
-    assert isinstance(made, evm.Transaction)
+    made = _call_of(raw)
     at = datetime.fromtimestamp(line.at / 1000, UTC)
     return Attempt(
         id=new_id("txa"),
@@ -253,7 +438,7 @@ def _attempt(row: ChainTransaction, line: Line) -> Attempt:
         cancels=made.to == row.sender,
         max_fee_per_gas=made.max_fee_per_gas,
         max_priority_fee_per_gas=made.max_priority_fee_per_gas,
-        unsigned=evm.encode_unsigned(made),
+        unsigned=unsigned_of(raw),
         raw=raw,
         hash=line.entry.hash,
         status=AttemptStatus.signed.value,

@@ -211,6 +211,8 @@ def approve(
             "proposal": None,
             "approved_by": by.id,
         }
+        if proposal.get("public_key") is not None:
+            values |= {"public_key": proposal["public_key"]}
         if proposal["key_hash"] is not None:
             values |= {"totp_secret": None, "totp_confirmed": False, "public_key": None}
         person = replace(person, **values)
@@ -298,16 +300,34 @@ def set_public_key(
     public_key: str,
     step_up: StepUp,
 ) -> Person:
-    """A person names the key that they sign approvals with; a fresh code is needed."""
+    """A person names the key that they sign approvals with; a fresh code is needed.
+
+    The first one holds at once. Another in its place is proposed, and an admin approves it: whoever
+    has a person's key and device does not take their voice over alone.
+    """
     check_public_key(public_key)
     count_try(parts, actor, step_up, livemode=livemode)
     now = parts.clock()
     with parts.database.begin() as connection:
         person = _self(connection, identifier, actor, livemode=livemode)
         check(parts, connection, person, step_up, message=None, now=now)
-        store.change(connection, person.id, {"public_key": public_key})
-        person = replace(person, public_key=public_key)
-        _tell(connection, person, event.PERSON_UPDATED, now=now)
+        if person.public_key is None or person.public_key == public_key:
+            values: dict[str, Any] = {"public_key": public_key}
+            name = event.PERSON_UPDATED
+        else:
+            values = {
+                "proposal": {
+                    "by": person.id,
+                    "roles": person.roles,
+                    "key_hash": None,
+                    "key_last4": "",
+                    "public_key": public_key,
+                }
+            }
+            name = event.PERSON_PROPOSED
+        store.change(connection, person.id, values)
+        person = replace(person, **values)
+        _tell(connection, person, name, now=now)
     return person
 
 

@@ -24,6 +24,7 @@ from sakk.signing.protocol import (
     SignRequest,
     Status,
     StatusRequest,
+    UnfreezeRequest,
     decode_response,
     encode,
     read_frame,
@@ -80,6 +81,10 @@ class SignerClient:
         """Stop signing at once; only a command at the signer's files undoes it."""
         reason = request.reason[:REASON_CHARACTERS_MAX]
         return self._expect(msgspec.structs.replace(request, reason=reason), Status)
+
+    def unfreeze(self, request: UnfreezeRequest) -> Status:
+        """End a freeze by what approvers signed; SignerRefused where the policy does not let it."""
+        return self._expect(request, Status)
 
     def close(self) -> None:
         """Close the idle connections; calls under way close their own."""

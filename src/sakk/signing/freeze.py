@@ -1,8 +1,9 @@
-"""The signer's own freezes: entries of its log, which no request can undo.
+"""The signer's own freezes: entries of its log, which no request of one alone can undo.
 
 Two files in the signer's folder speak to a signer that does not answer: ``freeze`` stops it at its
-start, ``unfreeze`` is the only thing that lets it go on. Both are obeyed only where none but the
-signer's owner could have written them; a ``freeze`` that others could write stops it all the same.
+start, ``unfreeze`` lets it go on, as approvers' signatures do where the policy file says so. Both
+are obeyed only where none but the signer's owner could have written them; a ``freeze`` that others
+could write stops it all the same.
 """
 
 from pathlib import Path
@@ -11,15 +12,19 @@ from typing import Final
 import msgspec
 
 from sakk.core.errors import Misconfigured
+from sakk.core.freeze import lift_message
 from sakk.signing import log as journal
 from sakk.signing.files import check_private, sync_directory, write_private
+from sakk.signing.policy import Policy
 from sakk.signing.protocol import (
     REASON_CHARACTERS_MAX,
     FreezeRequest,
     FreezeState,
     Reason,
+    UnfreezeRequest,
     refusal,
 )
+from sakk.signing.rules import signers_of
 
 FREEZE_NAME: Final = "freeze"
 UNFREEZE_NAME: Final = "unfreeze"
@@ -67,6 +72,27 @@ class Freezes:
             ),
             now=now,
         )
+
+    def unfreeze(self, request: UnfreezeRequest, policy: Policy, *, now: int) -> None:
+        """End one freeze by what its approvers signed; a refusal where the file does not let them.
+
+        One that is over, or never was, changes nothing.
+        """
+        entry = self._in_force.get(request.freeze)
+        if entry is None:
+            return
+        message = lift_message(
+            freeze=entry.freeze, network=entry.network, asset=entry.asset, reason=request.reason
+        )
+        needed = policy.lift_approvals
+        given = len(signers_of(request.approvals, policy, message, what="lift")) if needed else 0
+        if not needed or given < needed:
+            raise refusal(
+                Reason.frozen,
+                f"{request.freeze} ends at the signer's files, or by {needed or 'no'} approvals of"
+                f" the policy's approvers; {given} given",
+            )
+        self._write(journal.UnfrozenEntry(request.reason, freeze=entry.freeze), now=now)
 
     def obey_files(self, *, now: int) -> None:
         """Take up what the two files say; a refusal while one is not to be trusted."""

@@ -153,8 +153,9 @@ class Policy(
     A destination that was never paid waits ``destination_time_lock_seconds`` from the first request
     that names it. ``approvers`` are Ed25519 public keys in hexadecimal. With ``rules`` the first
     that fits a payment decides, and what none fits is not signed; the limits of ``networks`` and
-    ``assets`` hold besides. ``gas_indexes``: treasury keys that order gas and collections, and pay
-    nobody.
+    ``assets`` hold besides. ``lift_approvals``: so many of the approvers may end a freeze by what
+    they signed; 0, and nobody ends one but at the signer's files. ``gas_indexes``: treasury keys
+    that order gas and collections, and pay nobody.
     """
 
     version: int
@@ -164,6 +165,7 @@ class Policy(
     gas_indexes: tuple[int, ...] = ()
     approvals_min: int = 2
     approvers: tuple[str, ...] = ()
+    lift_approvals: int = 0
     networks: tuple[NetworkRule, ...]
     assets: tuple[AssetRule, ...]
     rules: tuple[SignerRule, ...] | None = None
@@ -394,6 +396,8 @@ def _check_approvers(policy: Policy) -> None:
     _check_unique(policy.approvers, "approvers")
     if policy.approvals_min < 1:
         raise ValueError("approvals_min is below 1")
+    if policy.lift_approvals == 1 or not 0 <= policy.lift_approvals <= len(policy.approvers):
+        raise ValueError("lift_approvals is 0, or 2 and more up to as many as approvers names")
     if policy.approvers and len(policy.approvers) < policy.approvals_min:
         raise ValueError("approvals_min is more than there are approvers")
 

@@ -220,6 +220,17 @@ class FreezeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     asset: str | None = None
 
 
+class UnfreezeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unfreeze"):
+    """End one freeze, where the policy file's ``lift_approvals`` lets approvers do that.
+
+    They signed `sakk.core.freeze.lift_message`. One that is over stays over.
+    """
+
+    freeze: str
+    reason: str
+    approvals: tuple[Approval, ...]
+
+
 class Signed(msgspec.Struct, frozen=True, tag="signed"):
     """Signed bytes for ``eth_sendRawTransaction``, their hash, and what they do in words."""
 
@@ -303,7 +314,15 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     intents: tuple[str, ...] = ()
 
 
-Request = SignRequest | FindRequest | PublicRequest | StatusRequest | FreezeRequest | LineRequest
+Request = (
+    SignRequest
+    | FindRequest
+    | PublicRequest
+    | StatusRequest
+    | FreezeRequest
+    | UnfreezeRequest
+    | LineRequest
+)
 Response = Signed | NotSigned | Public | Status | Refused | Line
 
 _request_decoder = msgspec.msgpack.Decoder(Request)

@@ -23,6 +23,7 @@ from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
 from sakk.signing.protocol import (
     APPROVALS_MAX,
     INTENT_ID,
+    Approval,
     Branch,
     Payment,
     Purpose,
@@ -165,11 +166,18 @@ def approved_by(
     A signature by whom the policy does not name counts for nothing. ``message``: what they signed,
     where it is not the payment.
     """
-    if len(request.approvals) > APPROVALS_MAX:
-        raise refusal(Reason.approval_invalid, f"more than {APPROVALS_MAX} approvals")
     message = approval_message(request) if message is None else message
+    return signers_of(request.approvals, policy, message, what=request.purpose)
+
+
+def signers_of(
+    approvals: Sequence[Approval], policy: Policy, message: bytes, *, what: str
+) -> frozenset[str]:
+    """The approvers of the policy who signed a message; a refusal for a signature of another."""
+    if len(approvals) > APPROVALS_MAX:
+        raise refusal(Reason.approval_invalid, f"more than {APPROVALS_MAX} approvals")
     approvers = set()
-    for approval in request.approvals:
+    for approval in approvals:
         key = approval.public_key.hex()
         if key not in policy.approvers:
             continue
@@ -179,7 +187,7 @@ def approved_by(
             )
         except (InvalidSignature, ValueError):
             raise refusal(
-                Reason.approval_invalid, f"the approval of {key} is not of this {request.purpose}"
+                Reason.approval_invalid, f"the approval of {key} is not of this {what}"
             ) from None
         approvers.add(key)
     return frozenset(approvers)

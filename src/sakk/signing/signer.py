@@ -42,6 +42,7 @@ from sakk.signing.protocol import (
     Status,
     StatusRequest,
     Successor,
+    UnfreezeRequest,
     refusal,
     request_digest,
 )
@@ -143,6 +144,10 @@ class Signer:
                 return Line(request.sequence, self._log.hash_at(request.sequence))
             case FreezeRequest():
                 self._freezes.freeze(request, now=self._now())
+                return self._status(peer_uid)
+            case UnfreezeRequest():
+                now = self._now()
+                self._freezes.unfreeze(request, self._policy_in_force(now), now=now)
                 return self._status(peer_uid)
             case _:
                 assert_never(request)

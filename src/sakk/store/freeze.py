@@ -22,9 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.freeze import Freeze, FreezeOrigin
+from sakk.core.freeze import Freeze, FreezeOrigin, Lift, LiftStatus
 from sakk.core.transaction import ChainTransaction
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import fetch_all, fetch_one, insert_records, row_of, update_records
 from sakk.store.payout import payouts
 from sakk.store.schema import Document, Timestamp, metadata
 from sakk.store.sweep import sweeps
@@ -125,6 +125,36 @@ def lift(connection: Connection, identifiers: Sequence[str], *, reason: str, now
         connection.execute(update(table).where(*waiting).values(retry_at=None))
     unsigned = transactions.c.status == "built"
     connection.execute(update(transactions).where(unsigned).values(retry_at=None))
+
+
+def insert_lift(connection: Connection, row: Lift) -> None:
+    insert_records(connection, lifts, [row])
+
+
+def find_lift(connection: Connection, freeze: str) -> Lift | None:
+    """The lift of a freeze that is proposed now, or was last; locked."""
+    statement = (
+        select(lifts)
+        .where(lifts.c.freeze == freeze)
+        .order_by(lifts.c.id.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    return fetch_one(connection, statement, Lift)
+
+
+def change_lift(connection: Connection, row: Lift, *fields: str) -> None:
+    """Write these fields of a lift."""
+    changed = {name: getattr(row, name) for name in ("id", *fields)}
+    update_records(connection, lifts, [changed])
+
+
+def signed_lifts(connection: Connection, identifiers: Sequence[str]) -> list[Lift]:
+    """Of these freezes the lifts that were confirmed, and that people signed for the signer."""
+    statement = select(lifts).where(
+        lifts.c.freeze.in_(list(identifiers)), lifts.c.status == LiftStatus.confirmed.value
+    )
+    return [each for each in fetch_all(connection, statement, Lift) if each.approvals]
 
 
 def payout_may_go() -> ColumnElement[bool]:

@@ -72,6 +72,18 @@ recoveries = Table(
 )
 
 
+def lock_unsent(connection: Connection, *, address: str, asset: str, units: int) -> Recovery | None:
+    """The recovery of coins of an address that no sweep carries out yet, locked."""
+    statement = select(recoveries).where(
+        recoveries.c.address == address,
+        recoveries.c.asset == asset,
+        recoveries.c.token_amount == units,
+        recoveries.c.status.in_(LIVE),
+        recoveries.c.sweep.is_(None),
+    )
+    return fetch_one(connection, statement.limit(1).with_for_update(), Recovery)
+
+
 def insert(connection: Connection, recovery: Recovery) -> None:
     insert_records(connection, recoveries, [recovery])
 

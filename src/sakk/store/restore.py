@@ -26,6 +26,7 @@ from sakk.store.payout import payouts
 from sakk.store.schema import Document, Timestamp, metadata
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import attempts, transactions
+from sakk.store.treasury import withdrawals
 
 restores = Table(
     "restores",
@@ -164,7 +165,7 @@ def call_off(connection: Connection, row: ChainTransaction, reason: str) -> None
         transactions,
         [{"id": row.id, "status": TransactionStatus.refused.value, "error": reason}],
     )
-    for table in (payouts, sweeps):
+    for table in (payouts, sweeps, withdrawals):
         connection.execute(
             update(table).where(table.c.transaction == row.id).values(transaction=None)
         )

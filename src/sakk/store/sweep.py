@@ -94,6 +94,18 @@ def lock_one(connection: Connection, identifier: str) -> Sweep | None:
     return fetch_one(connection, statement, Sweep)
 
 
+def lock_unsent(connection: Connection, *, address: str, asset: str, units: int) -> Sweep | None:
+    """An approved sweep of so many units that no transaction carries, locked."""
+    statement = select(sweeps).where(
+        sweeps.c.address == address,
+        sweeps.c.asset == asset,
+        sweeps.c.token_amount == units,
+        sweeps.c.status == SweepStatus.approved.value,
+        sweeps.c.transaction.is_(None),
+    )
+    return fetch_one(connection, statement.limit(1).with_for_update(), Sweep)
+
+
 def note_since(connection: Connection, *, now: datetime) -> None:
     """Remember of each deposit that is new here since when it waits to be collected."""
     connection.execute(

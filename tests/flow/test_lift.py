@@ -1,0 +1,183 @@
+"""A freeze ends by two people: one proposes, another confirms, and neither alone."""
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.flow.policing import OPERATOR_KEY, Desk, Member
+
+from sakk.core.errors import (
+    ApprovalStale,
+    ParameterInvalid,
+    PermissionDenied,
+    ResourceMissing,
+    SamePerson,
+    StepUpFailed,
+    StepUpRequired,
+    UnexpectedState,
+)
+from sakk.core.freeze import Freeze, FreezeOrigin, Lift, message_of
+from sakk.core.person import Actor
+from sakk.flow import freeze as flow
+from sakk.flow import person
+from sakk.flow.step_up import StepUp
+from sakk.store import freeze as store
+from sakk.store.database import Database
+from sakk.store.identity import new_id
+
+WHY = "looked at: a drill"
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    return Desk(database, new_id("acct"))
+
+
+@pytest.fixture
+def frozen(desk: Desk) -> Freeze:
+    with desk.database.begin() as connection:
+        return flow.freeze(
+            connection,
+            flow.FreezeOrder(reason="theft"),
+            identifier=new_id("frz"),
+            origin=FreezeOrigin.api,
+            now=desk.now,
+        )
+
+
+def propose(desk: Desk, row: Freeze, by: Member | Actor, **more: Any) -> Lift:
+    actor = by.actor if isinstance(by, Member) else by
+    reason = more.pop("reason", WHY)
+    return flow.propose_lift(
+        desk.parts,
+        row.id,
+        reason=reason,
+        lift_id=new_id("frl"),
+        actor=actor,
+        livemode=False,
+        **more,
+    )[0]
+
+
+def confirm(desk: Desk, row: Freeze, by: Member | Actor, lift: Lift, **word: Any) -> Lift:
+    actor = by.actor if isinstance(by, Member) else by
+    if isinstance(by, Member):
+        word.setdefault("step_up", StepUp(code=by.code()))
+    word.setdefault("step_up", StepUp())
+    word.setdefault("digest", lift.digest)
+    return flow.confirm_lift(desk.parts, row.id, actor=actor, livemode=False, **word)[0]
+
+
+def in_force(desk: Desk) -> list[str]:
+    with desk.database.begin() as connection:
+        return [each.id for each in store.list_in_force(connection)]
+
+
+def test_one_proposes_and_another_confirms(desk: Desk, frozen: Freeze) -> None:
+    ann, ben = desk.admins()
+    lift = propose(desk, frozen, ann)
+    assert propose(desk, frozen, ann) == lift
+    with pytest.raises(UnexpectedState):
+        propose(desk, frozen, ben)
+    with pytest.raises(SamePerson):
+        confirm(desk, frozen, ann, lift)
+    with pytest.raises(ApprovalStale):
+        confirm(desk, frozen, ben, lift, digest="0" * 64)
+    with pytest.raises(StepUpRequired):
+        confirm(desk, frozen, ben, lift, step_up=StepUp())
+    with pytest.raises(StepUpFailed):
+        confirm(desk, frozen, ben, lift, step_up=StepUp(code="000000"))
+    assert in_force(desk) == [frozen.id]
+    done = confirm(desk, frozen, ben, lift)
+    assert (done.status, done.proposed_by, done.decided_by) == ("confirmed", ann.id, ben.id)
+    assert in_force(desk) == []
+    with pytest.raises(ResourceMissing, match="No freeze in force"):
+        confirm(desk, frozen, ben, lift)
+
+
+def test_nobody_alone_and_nobody_without_a_name(desk: Desk, frozen: Freeze) -> None:
+    ann = desk.member("amy", "admin")
+    for actor in (OPERATOR_KEY, desk.member("vera", "viewer")):
+        with pytest.raises(PermissionDenied):
+            propose(desk, frozen, actor)
+    with pytest.raises(ResourceMissing, match="Nobody proposed"):
+        flow.reject_lift(desk.parts, frozen.id, actor=ann.actor, livemode=False)
+    with pytest.raises(ParameterInvalid):
+        propose(desk, frozen, ann, reason=" ")
+    teo = desk.member("teo", "treasurer")
+    lift = propose(desk, frozen, ann)
+    with pytest.raises(PermissionDenied):
+        confirm(desk, frozen, teo, lift)
+    with pytest.raises(PermissionDenied):
+        confirm(desk, frozen, OPERATOR_KEY, lift)
+    flow.reject_lift(desk.parts, frozen.id, actor=teo.actor, livemode=False)
+    again = propose(desk, frozen, teo)
+    assert again.id != lift.id
+    assert in_force(desk) == [frozen.id]
+
+
+def test_a_restores_freeze_ends_with_the_restore_alone(desk: Desk) -> None:
+    ann, _ = desk.admins()
+    row = Freeze(
+        id=new_id("frz"),
+        reason="stale",
+        origin=FreezeOrigin.restore.value,
+        holds_rebroadcasts=True,
+        created=desk.now,
+    )
+    with desk.database.begin() as connection:
+        assert store.insert(connection, row)
+    with pytest.raises(ResourceMissing):
+        propose(desk, row, ann)
+
+
+def test_what_both_signed_is_kept_for_the_signer(desk: Desk, frozen: Freeze) -> None:
+    ann, ben = desk.admins()
+    message, signed = message_of(frozen, WHY), []
+    for each, seed in ((ann, 1), (ben, 2)):
+        key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+        signed.append(key.sign(message).hex())
+        person.set_public_key(
+            desk.parts,
+            each.id,
+            actor=each.actor,
+            livemode=False,
+            public_key=key.public_key().public_bytes_raw().hex(),
+            step_up=StepUp(code=each.code()),
+        )
+    lift = propose(desk, frozen, ann)
+    with pytest.raises(StepUpFailed):
+        propose(desk, frozen, ann, signature=signed[1])
+    propose(desk, frozen, ann, signature=signed[0])
+    confirm(desk, frozen, ben, lift, step_up=StepUp(signature=signed[1]))
+    with desk.database.begin() as connection:
+        [kept] = store.signed_lifts(connection, [frozen.id])
+    assert [each["signature"] for each in kept.approvals] == signed
+
+
+def test_an_approvers_key_is_replaced_by_two_people(desk: Desk) -> None:
+    ann, ben = desk.admins()
+    first, second = "ab" * 32, "cd" * 32
+
+    def name(key: str) -> Any:
+        return person.set_public_key(
+            desk.parts,
+            ann.id,
+            actor=ann.actor,
+            livemode=False,
+            public_key=key,
+            step_up=StepUp(code=ann.code()),
+        )
+
+    assert name(first).public_key == name(first).public_key == first
+    proposed = name(second)
+    assert (proposed.public_key, proposed.proposal["public_key"]) == (first, second)
+
+    def approve(by: Member) -> Any:
+        return person.approve(
+            desk.parts, ann.id, actor=by.actor, livemode=False, step_up=StepUp(code=by.code())
+        )
+
+    with pytest.raises(SamePerson):
+        approve(ann)
+    assert approve(ben).public_key == second
