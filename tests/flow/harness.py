@@ -72,6 +72,7 @@ from sakk.rails.evm.rail import EvmRail
 from sakk.rails.sandbox.chain import SandboxToken
 from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
+from sakk.screening.exposure import Exposures
 from sakk.screening.importers import ImportReport, import_list
 from sakk.signing.keystore import Keystore
 from sakk.signing.protocol import Branch
@@ -581,6 +582,7 @@ def open_world(
             signer=signer,
             rail=rails,
             clock=clock,
+            exposure=Exposures(database),
         )
         world = World(parts, chains, clock, "", "", treasury, keystore, directory)
         world.operator = world._open_account(AccountKind.operator, "Operator", {})

@@ -171,6 +171,7 @@ def _put_network(
             native_asset=caip.native_asset(chain.network),
             bloom="exact",
             created=now,
+            exposure=True,
         ),
     )
     usdt = [

@@ -62,8 +62,6 @@ def test_an_import_says_how_far_it_reached(database: Database) -> None:
     assert graph.last_block == 9
     append(database, BatchKind.followed, (10, 12), payload(10, 12))
     with database.begin() as connection:
-        assert store.overlapping(connection, NETWORK, ASSET, first=4, last=10) == [1, 2, 3]
-        assert store.overlapping(connection, NETWORK, ASSET, first=5, last=9) == [1]
         assert store.graphs_above(connection, NETWORK, 11) == [ASSET]
         assert store.graphs_above(connection, NETWORK, 12) == []
 

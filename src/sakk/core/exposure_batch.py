@@ -67,6 +67,13 @@ def ends_and_units(row: bytes) -> tuple[bytes, bytes, int]:
     return sender, receiver, int.from_bytes(units, "big")
 
 
+def rows_of(rows: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each row with what names it: its transaction and log."""
+    for start in range(0, len(rows), ROW_BYTES):
+        row = rows[start : start + ROW_BYTES]
+        yield row[TX_HASH_OFFSET:], row
+
+
 def encode(blocks: Iterable[Block]) -> bytes:
     """A payload of blocks in ascending order; those without rows are left out."""
     kept = [block for block in blocks if block.rows]

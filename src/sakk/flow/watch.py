@@ -20,13 +20,14 @@ from sakk.core.outflow import Outflow, OutflowStatus
 from sakk.core.outflow import public as public_outflow
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.transaction import Purpose
+from sakk.flow import exposure as exposure_flow
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
 from sakk.rails.evm.balances import net_changes
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.watch import AddressSet
 from sakk.rails.rail import BlockRef, BlockSeen, Reorg, TransferSeen
-from sakk.store import address, network, outflow, payin, transaction
+from sakk.store import address, exposure, network, outflow, payin, transaction
 from sakk.store import event as events
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
@@ -120,6 +121,7 @@ class Follower:
     def _refresh_addresses(self) -> None:
         with self.parts.database.begin() as connection:
             fresh, self.horizon = address.issued_since(connection, horizon=self.horizon)
+            self.rail.watcher.tokens = exposure.followed_tokens(connection, self.name)
         self.addresses.extend(fresh)
 
     def _write_idle(self, cursor: Cursor, head: BlockRef) -> None:
@@ -153,6 +155,7 @@ class Follower:
             payin.revive(connection, self.name, hashes)
             outflow.revive(connection, self.name, hashes)
             self._record(connection, transfers, refs)
+            exposure_flow.keep(connection, self.name, blocks, now=self.parts.clock())
             if last.number // PRUNE_EVERY != (cursor.block_number or 0) // PRUNE_EVERY:
                 network.prune_blocks(connection, self.name, below=last.number - BLOCKS_KEPT)
             wake(
@@ -177,6 +180,7 @@ class Follower:
             payin.mark_orphaned(connection, self.name, hashes)
             outflow.mark_orphaned(connection, self.name, hashes)
             transaction.reopen_orphaned(connection, self.name, hashes)
+            exposure_flow.take_back(connection, self.name, above=back_to, now=now)
             if ancestor is not None:
                 network.insert_blocks(connection, [_block(self.name, ancestor)])
             found = network.find_network(connection, self.name)

@@ -49,10 +49,15 @@ class TransferSeen:
 
 @dataclass(frozen=True, slots=True)
 class BlockSeen:
-    """One block and the transfers in it that touch us, in the block's order."""
+    """One block and the transfers in it that touch us, in the block's order.
+
+    ``flows``: of each asset that was asked for, all its transfers between whomever, as rows of
+    ``core.exposure_batch``.
+    """
 
     ref: BlockRef
     transfers: tuple[TransferSeen, ...]
+    flows: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,24 +300,6 @@ def payloads(
             yield height, found[height]
 
 
-def overlapping(
-    connection: Connection, network: str, asset: str, *, first: int, last: int
-) -> list[int]:
-    """Heights of the batches that hold transfers of any of these blocks."""
-    batches = exposure_batches.c
-    rows = connection.execute(
-        select(batches.height)
-        .where(
-            *_holds(network, asset),
-            batches.last_block >= first,
-            batches.first_block <= last,
-            batches.count > 0,
-        )
-        .order_by(batches.height)
-    )
-    return list(rows.scalars())
-
-
 def cut_out(
     connection: Connection,
     network: str,

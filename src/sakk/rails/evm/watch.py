@@ -16,17 +16,17 @@ import gc
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Literal
-
-import msgspec
 
 from sakk.core import caip
 from sakk.core.abi import TRANSFER_TOPIC
 from sakk.core.errors import Misconfigured
 from sakk.rails.evm.bloom import BLOOM_BYTES, bloom_of
+from sakk.rails.evm.flows import pack_flows
+from sakk.rails.evm.raw import RawBlock, RawHeader, RawLog, RawReceipt, RawTransaction
 from sakk.rails.evm.rpc import (
     Call,
     Rpc,
@@ -79,44 +79,6 @@ _TOPIC = re.compile(r"0x[0-9a-f]{64}")
 _TOPIC_PADDING = "0x" + "0" * 24
 
 
-class RawLog(msgspec.Struct, rename="camel", gc=False):
-    address: str
-    topics: tuple[str, ...]
-    data: str
-    block_hash: str
-    transaction_hash: str
-    log_index: str
-    removed: bool = False
-
-
-class RawTransaction(msgspec.Struct, rename="camel", gc=False):
-    hash: str
-    transaction_index: str
-    value: str
-    sender: str = msgspec.field(name="from")
-    to: str | None = None
-
-
-class RawHeader(msgspec.Struct, rename="camel"):
-    number: str
-    hash: str
-    parent_hash: str
-    timestamp: str
-    gas_used: str
-    logs_bloom: str = ""
-
-
-class RawBlock(RawHeader):
-    transactions: list[RawTransaction] = []
-
-
-class RawReceipt(msgspec.Struct, rename="camel"):
-    block_hash: str
-    status: str | None = None
-    contract_address: str | None = None
-    logs: list[RawLog] = []
-
-
 ReadBlock = tuple[BlockRef, RawHeader, list[RawLog]]
 
 
@@ -164,7 +126,8 @@ class EvmWatcher:
     """Follows one network through one ``Rpc``. Holds no position: the caller keeps the cursor.
 
     ``network`` is CAIP-2. ``stale_seconds``: a head older than this is an alarm (None: never).
-    ``skipped`` counts Transfer logs that touch us and are not ERC-20 transfers, by reason.
+    ``skipped`` counts Transfer logs that touch us and are not ERC-20 transfers, by reason. Of the
+    ``tokens`` (contract in lower-case hex to asset) every transfer is handed over, whoever's.
     ``clock`` is seconds since 1970, ``monotonic`` never goes back; tests pass their own.
     """
 
@@ -184,6 +147,7 @@ class EvmWatcher:
         self.rpc = rpc
         self.addresses = addresses
         self.skipped: Counter[str] = Counter()
+        self.tokens: Mapping[str, str] = {}
         self._chain_id = caip.chain_id(network)
         self._native_asset = caip.native_asset(network)
         self._bloom: BloomMode = bloom
@@ -266,7 +230,8 @@ class EvmWatcher:
                             # The chain moved between two answers: the next step will see how.
                             break
                         return Follow(reorg=self._find_reorg(previous, known_hash))
-                    seen.append(BlockSeen(ref, self._transfers(ref, raw, logs)))
+                    transfers = self._transfers(ref, raw, logs)
+                    seen.append(BlockSeen(ref, transfers, pack_flows(ref, logs, self.tokens)))
                     previous = ref
             except RpcUnavailable:
                 # What was read before holds; if the failure lasts, the next step meets it first.
