@@ -10,8 +10,10 @@ from sakk.core.network import Asset, Currency
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.quote import TransferCost
 from sakk.core.recovery import Recovery
+from sakk.core.regime import Requirement
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.transaction import ChainTransaction, TransactionStatus
+from sakk.core.travel_rule import TravelRule
 from sakk.flow.context import Parts
 from sakk.flow.freeze import lift
 from sakk.flow.person import bootstrap
@@ -26,6 +28,7 @@ from sakk.store.recovery import insert as insert_recovery
 from sakk.store.screening import insert_screenings
 from sakk.store.seed import seed_policy
 from sakk.store.transaction import insert as insert_transaction
+from sakk.store.travel_rule import insert_many as insert_travel_rules
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import USDC, Api
 
@@ -102,9 +105,51 @@ def create_objects(api: Api) -> Objects:
         api, f"/v1/webhook_endpoints/{objects['webhook_endpoint']}/deliveries"
     )
     objects["payin"], objects["screening"] = _payin(api)
-    objects["recovery"] = _recovery(api)
+    objects |= _travel_rule(api, objects["payout"]) | {"recovery": _recovery(api)}
     objects["freeze"] = _freeze(api, objects["person"])
     return objects
+
+
+def _travel_rule(api: Api, payout: str) -> Objects:
+    """The record of a payout, and an institution; no regime is in force for the other tests."""
+    none = {"regime": "none"}
+    api.call("POST", "/v1/travel_rule/regime", key=api.world.operator.key, json=none)
+    made = api.call("POST", "/v1/vasps", key=api.world.operator.key, json={"name": "Bob"})
+    identifier = new_id("trv")
+    row = TravelRule(
+        id=identifier,
+        account_id=api.world.alice.account,
+        livemode=False,
+        direction="outgoing",
+        subject=payout,
+        status="required",
+        regime="eu",
+        network=NETWORK,
+        address=ADDRESS,
+        currency="usdc",
+        amount=1_000_000,
+        counterparty="unknown",
+        vasp=None,
+        requirement=Requirement(True).document(),
+        missing=[{"field": "beneficiary.name", "message": "Give it."}],
+        ownership=None,
+        exchange="none",
+        request_identifier="1",
+        token_hash=None,
+        peer_callback=None,
+        tx_hash=None,
+        payload=None,
+        deadline_at=None,
+        completed_at=None,
+        ended_at=None,
+        decided_by=None,
+        reason=None,
+        legal_hold=False,
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        insert_travel_rules(connection, [row])
+    return {"travel_rule": identifier, "vasp": made.json()["id"]}
 
 
 def _freeze(api: Api, person: str) -> str:

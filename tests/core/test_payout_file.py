@@ -54,8 +54,9 @@ def test_every_way_to_write_one(text: str) -> None:
 def test_every_column() -> None:
     text = (
         ",".join(COLUMNS)
-        + f'\n{NETWORK},,ben_1,usdc,7,receiver,INV-1,"rent,\nMay",2026-12-01T09:00:00+01:00,yes\n'
-        + f"{NETWORK},{DESTINATION},,cny,7.25,,,,1767225600,\n"
+        + f'\n{NETWORK},,ben_1,usdc,7,receiver,INV-1,"rent,\nMay",2026-12-01T09:00:00+01:00,yes,'
+        + "natural,Lee,Ann,HK,hosted,Bob,506700GE1G29325QX363,ta1\n"
+        + f"{NETWORK},{DESTINATION},,cny,7.25,,,,1767225600,,,,,,,,,\n"
     )
     first, second = read(text).lines
     assert first == Line(
@@ -68,12 +69,25 @@ def test_every_column() -> None:
             reference="INV-1",
             description="rent,\nMay",
             scheduled_at=datetime(2026, 12, 1, 8, tzinfo=UTC),
+            travel_rule={
+                "type": "natural",
+                "name": "Lee",
+                "given_name": "Ann",
+                "country": "HK",
+                "wallet": "hosted",
+                "vasp": {
+                    "name": "Bob",
+                    "lei": "506700GE1G29325QX363",
+                    "travel_address": "ta1",
+                },
+            },
         ),
         allow_duplicate=True,
     )
     # The cell before it has two lines.
     assert (second.number, second.request.amount) == (4, 725)
     assert second.request.scheduled_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert second.request.travel_rule is None
 
 
 def test_amounts_are_exact() -> None:
@@ -85,6 +99,38 @@ def faulty(text: str | bytes, line: int, column: str | None, says: str) -> None:
     faults = read(text).faults
     assert [(each.line, each.param) for each in faults] == [(line, column)], faults
     assert says in faults[0].message
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "named", "says"),
+    [
+        ("beneficiary_wallet", "mine", "beneficiary_wallet", "neither hosted nor self_hosted"),
+        ("beneficiary_type", "person", "beneficiary_type", "neither natural nor legal"),
+        ("beneficiary_type", "legal", "beneficiary_name", "there is a beneficiary_name"),
+        ("beneficiary_name", "Acme", "beneficiary_type", "there is a beneficiary_type"),
+        ("beneficiary_name", "x" * 101, "beneficiary_name", "too long"),
+        ("vasp_lei", "506700GE1G29325QX364", "vasp_lei", "check digits"),
+    ],
+)
+def test_beneficiaries_that_can_not_be(column: str, cell: str, named: str, says: str) -> None:
+    faulty(f"{HEADER},{column}\n{LINE},{cell}\n", 2, named, says)
+
+
+def test_a_line_may_name_the_wallet_alone() -> None:
+    found = read(f"{HEADER},beneficiary_wallet\n{LINE},self_hosted\n")
+    assert found.lines[0].request.travel_rule == {"wallet": "self_hosted"}
+
+
+@pytest.mark.parametrize(
+    ("param", "column"),
+    [
+        ("travel_rule[vasp][travel_address]", "vasp_travel_address"),
+        ("travel_rule[naturalPerson][countryOfResidence]", "beneficiary_country"),
+        ("travel_rule[naturalPerson][name]", "beneficiary_name"),
+    ],
+)
+def test_columns_of_what_is_told(param: str, column: str) -> None:
+    assert column_of(param) == column
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ from sakk.api import (
     screening,
     transaction,
     transfer,
+    travel_rule,
     treasury,
+    vasp,
     webhook,
 )
 from sakk.api.answer import SECURITY_HEADERS, refusal
@@ -83,6 +85,8 @@ RESOURCES: tuple[Resource, ...] = (
     payment.resource,
     payin.resource,
     beneficiary.resource,
+    travel_rule.resource,
+    vasp.resource,
     payout.resource,
     payout_batch.resource,
     quote.resource,

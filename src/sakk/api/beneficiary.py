@@ -16,16 +16,15 @@ from sakk.api.parameters import (
 )
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.api.travel_rule import TravelRuleParameters
 from sakk.core.beneficiary import NETWORKS_MAX, PREFIX
 from sakk.flow import beneficiary as flow
+from sakk.flow.travel_rule import refresh
 from sakk.store import beneficiary as store
 
 resource = Resource("beneficiaries")
 
 SIGNATURE_LENGTH = 132
-
-Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-Lei = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{18}[0-9]{2}$")]
 
 
 class OwnershipParameters(Strict):
@@ -40,24 +39,12 @@ class OwnershipParameters(Strict):
     statement: LongText | None = None
 
 
-class VaspParameters(Strict):
-    """The institution that holds the address for its customer (IVMS101 ``beneficiaryVASP``)."""
-
-    name: ShortText
-    lei: Lei | None = None
-    country: Country | None = None
-
-
-class TravelRuleParameters(Strict):
-    """Who stands behind the address, in the words of IVMS101 as far as they are needed here."""
+class BookedTravelRule(TravelRuleParameters):
+    """Who stands behind the address: told with every payout there, which may say otherwise."""
 
     type: Literal["natural", "legal"]
     name: ShortText
     wallet: Literal["hosted", "self_hosted"]
-    country: Country | None = None
-    address: LongText | None = None
-    account_reference: ShortText | None = None
-    vasp: VaspParameters | None = None
 
 
 class BeneficiaryCreate(Parameters):
@@ -67,7 +54,7 @@ class BeneficiaryCreate(Parameters):
     address: Identifier
     networks: Annotated[list[Identifier], Field(min_length=1, max_length=NETWORKS_MAX)]
     ownership: OwnershipParameters | None = None
-    travel_rule: TravelRuleParameters | None = None
+    travel_rule: BookedTravelRule | None = None
     confirmed_unlike: Annotated[
         Identifier | None,
         Field(description="The known address that this one looks like, when it is really meant."),
@@ -81,7 +68,7 @@ class BeneficiaryUpdate(Parameters):
 
     name: ShortText | None = None
     ownership: OwnershipParameters | None = None
-    travel_rule: TravelRuleParameters | None = None
+    travel_rule: BookedTravelRule | None = None
     description: LongText | None = None
     metadata: Metadata | None = None
 
@@ -191,6 +178,16 @@ def update(context: Context, beneficiary: str, body: BeneficiaryUpdate) -> Docum
         now=context.now,
         request_id=context.request_id,
     )
+    if context.parts.vault is not None and {"ownership", "travel_rule"} & changes.keys():
+        # What waited for that goes on.
+        refresh(
+            context.connection,
+            context.parts.vault,
+            account_id=context.account_id,
+            livemode=context.livemode,
+            now=context.now,
+            address=entry.address,
+        )
     return flow.show(entry, now=context.now)
 
 

@@ -22,10 +22,12 @@ from sakk.api.parameters import (
 )
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.api.travel_rule import TravelRuleParameters
 from sakk.core import payout as rules
 from sakk.core.beneficiary import Wanted
 from sakk.core.errors import ResourceMissing
 from sakk.core.metadata import merge
+from sakk.core.travel_rule import TravelRuleStatus
 from sakk.flow import payout as flow
 from sakk.flow.idempotency import Steps
 from sakk.store import payout as store
@@ -56,6 +58,10 @@ class PayoutFields(Strict):
     fee_mode: Literal["sender", "receiver"] = "sender"
     description: LongText | None = None
     metadata: Metadata | None = None
+    travel_rule: Annotated[
+        TravelRuleParameters | None,
+        Field(description="Who stands behind the address, where the address book does not say."),
+    ] = None
     scheduled_at: Annotated[
         Timestamp | None,
         Field(description="Not sent before; its money is reserved at once. At most a year ahead."),
@@ -124,6 +130,10 @@ class PayoutShape(Shape):
     screening: str | None
     status: rules.PayoutStatus
     token_amount: str
+    travel_rule: Annotated[
+        TravelRuleStatus,
+        Field(description="It waits while it is `required` or `pending`; see its record."),
+    ]
     tx_hash: str | None
     under_review: bool
     waits_for: str | None
@@ -226,6 +236,7 @@ def request_of(
         metadata=merge({}, body.metadata) if body.metadata else {},
         reference=reference,
         scheduled_at=moment(body.scheduled_at),
+        travel_rule=None if body.travel_rule is None else body.travel_rule.told(),
         initiator=initiator_of(context),
     )
 

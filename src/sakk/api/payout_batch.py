@@ -171,7 +171,9 @@ def preview(context: Context, body: PayoutBatchPreview) -> Document:
 
     Nothing is made. A file's columns are `network`, `address` or `beneficiary`, `currency`,
     `amount` (a decimal number), `fee_mode`, `reference`, `description`, `scheduled_at`,
-    `allow_duplicate`.
+    `allow_duplicate`; and who stands behind the address (the Travel Rule): `beneficiary_type`,
+    `beneficiary_name`, `beneficiary_given_name`, `beneficiary_country`, `beneficiary_wallet`,
+    `vasp_name`, `vasp_lei`, `vasp_travel_address`.
     """
     checked = flow.preview(
         context.parts,

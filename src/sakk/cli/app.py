@@ -45,7 +45,9 @@ GROUPS = {
     "persons": "sakk.cli.person",
     "policies": "sakk.cli.policy",
     "rules": "sakk.cli.rule",
+    "travel-rule": "sakk.cli.travel_rule",
     "treasury": "sakk.cli.treasury",
+    "vasps": "sakk.cli.vasp",
 }
 
 

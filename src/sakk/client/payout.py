@@ -1,7 +1,7 @@
 """Payouts: money sent out to an address."""
 
 from collections.abc import Mapping
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import msgspec
 
@@ -35,6 +35,7 @@ class Payout(Resource, frozen=True, kw_only=True):
     failure_code: str | None = None
     failure_message: str | None = None
     screening: Reference = None
+    travel_rule: str | None = None
     tx_hash: str | None = None
     under_review: bool = False
     waits_for: str | None = None
@@ -68,6 +69,7 @@ class Payouts(Retrievable[Payout]):
         fee_mode: Literal["sender", "receiver"] | None = None,
         scheduled_at: int | None = None,
         quote: str | None = None,
+        travel_rule: Mapping[str, Any] | None = None,
         description: str | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -75,7 +77,7 @@ class Payouts(Retrievable[Payout]):
         """Send ``amount`` smallest units of a coin to an address on a network, or a beneficiary.
 
         ``scheduled_at``, seconds since 1970: not before then; the money is reserved at once.
-        ``quote``: its fee is what is charged.
+        ``quote``: its fee is what is charged. ``travel_rule``: who stands behind the address.
 
         If no answer comes, `ConnectionFailedError` carries the key under which the same payout can
         be sent again without paying twice. Raises `BalanceInsufficientError`.
@@ -90,6 +92,7 @@ class Payouts(Retrievable[Payout]):
                 "fee_mode": fee_mode,
                 "scheduled_at": scheduled_at,
                 "quote": quote,
+                "travel_rule": travel_rule,
                 "description": description,
                 "metadata": metadata,
             }

@@ -171,6 +171,34 @@ POLICY_REJECTED: Final = _register(
     "policy", "rejected", "A proposed version of the policy was rejected.", "operator"
 )
 
+TRAVEL_RULE_REQUIRED: Final = _register(
+    "travel_rule", "required", "The payout waits until it is known who stands behind it."
+)
+TRAVEL_RULE_COMPLETED: Final = _register(
+    "travel_rule", "completed", "All that the Travel Rule asks of the transfer is there."
+)
+TRAVEL_RULE_REFUSED: Final = _register(
+    "travel_rule", "refused", "The other institution, or a person, refused a transfer.", "operator"
+)
+TRAVEL_RULE_UNANSWERED: Final = _register(
+    "travel_rule", "unanswered", "The other institution did not answer in time.", "operator"
+)
+TRAVEL_RULE_RECEIVED: Final = _register(
+    "travel_rule", "received", "Another institution told who sends money here.", "operator"
+)
+TRAVEL_RULE_REGIME_CHOSEN: Final = _register(
+    "travel_rule_regime", "chosen", "A Travel Rule regime was put in force.", "operator"
+)
+WALLET_PROOF_CREATED: Final = _register(
+    "wallet_proof", "created", "A test transfer was asked for, to show whose a wallet is."
+)
+WALLET_PROOF_PROVED: Final = _register(
+    "wallet_proof", "proved", "The test transfer came: the wallet is the beneficiary's."
+)
+WALLET_PROOF_EXPIRED: Final = _register(
+    "wallet_proof", "expired", "The test transfer did not come in time."
+)
+
 REFUND_CREATED: Final = _register("refund", "created", "A refund was requested.")
 REFUND_UPDATED: Final = _register(
     "refund", "updated", "A refund's destination, transaction or metadata changed."

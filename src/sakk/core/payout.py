@@ -121,6 +121,8 @@ class Payout:
     scheduled_at: datetime | None = None
     screened_at: datetime | None = None
     screening_stale: bool = False
+    # What the Travel Rule still wants: it is not judged by the policy before that is there.
+    travel_rule: str = "not_required"
     attempt: int = 0
     canceled_at: datetime | None = None
     confirmed_at: datetime | None = None
@@ -142,7 +144,10 @@ class Initiator:
 
 @dataclass(frozen=True, slots=True)
 class PayoutRequest:
-    """What a merchant asks to be sent; ``amount`` in the currency's smallest unit."""
+    """What a merchant asks to be sent; ``amount`` in the currency's smallest unit.
+
+    ``travel_rule``: who stands behind the address, beside what the address book says.
+    """
 
     amount: int
     currency: str
@@ -153,6 +158,7 @@ class PayoutRequest:
     reference: str | None = None
     quote: str | None = None
     scheduled_at: datetime | None = None
+    travel_rule: Mapping[str, Any] | None = None
     initiator: Initiator = Initiator()
 
 
@@ -537,6 +543,7 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "screening": payout.screening if operator else None,
         "status": payout.status,
         "token_amount": str(payout.token_amount),
+        "travel_rule": payout.travel_rule,
         "tx_hash": payout.tx_hash,
         "under_review": payout.under_review,
         "waits_for": payout.waits_for if operator else None,

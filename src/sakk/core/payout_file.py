@@ -13,10 +13,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sakk.core import money
 from sakk.core.beneficiary import Wanted
 from sakk.core.evm import checksum_address
+from sakk.core.lei import is_lei
 from sakk.core.payout import Initiator, Payout, PayoutRequest
 from sakk.core.payout_batch import LINES_MAX, Fault, Line
 
@@ -32,9 +34,37 @@ COLUMNS = (
     "description",
     "scheduled_at",
     "allow_duplicate",
+    "beneficiary_type",
+    "beneficiary_name",
+    "beneficiary_given_name",
+    "beneficiary_country",
+    "beneficiary_wallet",
+    "vasp_name",
+    "vasp_lei",
+    "vasp_travel_address",
 )
+# Who stands behind an address, by the field of `travel_rule` that a column is.
+_TOLD = {
+    "beneficiary_type": "type",
+    "beneficiary_name": "name",
+    "beneficiary_given_name": "given_name",
+    "beneficiary_country": "country",
+    "beneficiary_wallet": "wallet",
+}
+_TOLD_VASP = {"vasp_name": "name", "vasp_lei": "lei", "vasp_travel_address": "travel_address"}
+_TOLD_CHOICES = {
+    "beneficiary_type": ("natural", "legal"),
+    "beneficiary_wallet": ("hosted", "self_hosted"),
+}
+_NEEDED_BY_TOLD = {"beneficiary_type": "beneficiary_name", "beneficiary_name": "beneficiary_type"}
 NEEDED = ("currency", "amount")
-TEXT_LENGTHS_MAX = {"reference": 255, "description": 1_000}
+TEXT_LENGTHS_MAX = {
+    "reference": 255,
+    "description": 1_000,
+    "beneficiary_name": 100,
+    "beneficiary_given_name": 100,
+    "vasp_name": 100,
+}
 CELL_LENGTH_MAX = 2_000
 WRITTEN = (
     "line",
@@ -128,7 +158,18 @@ def column_of(param: str | None) -> str | None:
     """The column that a payout's field stands in."""
     if param is None:
         return None
+    if param.startswith("travel_rule"):
+        return _told_column(param)
     return _PARAM_COLUMNS.get(param, "address" if param.startswith("destination") else param)
+
+
+def _told_column(param: str) -> str:
+    """The column of what a line says of its beneficiary, by the words that the field ends with."""
+    if "[vasp]" in param:
+        return "vasp_travel_address"
+    if "country" in param.lower():
+        return "beneficiary_country"
+    return "beneficiary_name"
 
 
 def write(payouts: Iterable[Payout]) -> str:
@@ -278,9 +319,25 @@ def _line(
         description=cells.get("description") or None,
         reference=cells.get("reference") or None,
         scheduled_at=_moment(cells.get("scheduled_at", "")),
+        travel_rule=_told(cells),
         initiator=initiator,
     )
     return Line(number, request, _is_yes(cells.get("allow_duplicate", "")))
+
+
+def _told(cells: Mapping[str, str]) -> dict[str, Any] | None:
+    """What a line says of whoever stands behind its address; None when it says nothing."""
+    for column, choices in _TOLD_CHOICES.items():
+        if cells.get(column) and cells[column] not in choices:
+            raise _Wrong(column, f"{cells[column]!r} is neither {' nor '.join(choices)}.")
+    for column, other in _NEEDED_BY_TOLD.items():
+        if cells.get(column) and not cells.get(other):
+            raise _Wrong(other, f"Where there is a {column}, there is a {other}.")
+    if cells.get("vasp_lei") and not is_lei(cells["vasp_lei"]):
+        raise _Wrong("vasp_lei", f"{cells['vasp_lei']!r} is no LEI: its check digits do not hold.")
+    told: dict[str, Any] = {name: cells[each] for each, name in _TOLD.items() if cells.get(each)}
+    vasp = {name: cells[each] for each, name in _TOLD_VASP.items() if cells.get(each)}
+    return (told | ({"vasp": vasp} if vasp else {})) or None
 
 
 def _amount(text: str, currency: str, decimals: int) -> int:

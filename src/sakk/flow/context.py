@@ -18,7 +18,10 @@ from sakk.store.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The wired parts of a process. A role that does not need a part is given None for it."""
+    """The wired parts of a process. A role that does not need a part is given None for it.
+
+    ``public_url``: by which others reach this server.
+    """
 
     database: Database
     ledger_books: Books | None = None
@@ -27,6 +30,7 @@ class Parts:
     rail: Callable[[Network], EvmRail] | None = None
     vault: Vault | None = None
     exposure: Exposures | None = None
+    public_url: str | None = None
     clock: Callable[[], datetime] = field(default=wall_clock)
 
     @property

@@ -21,6 +21,7 @@ from sakk.core.payout import (
     is_awaiting_approvals,
 )
 from sakk.core.policy import Action, Decision, VersionState
+from sakk.core.travel_rule import SETTLED
 from sakk.flow.context import Parts
 from sakk.flow.payout import awaited_by, payout_event
 from sakk.flow.policy import judge
@@ -29,7 +30,7 @@ from sakk.store import approval as approvals
 from sakk.store import event as events
 from sakk.store import payout as store
 from sakk.store import policy as policies
-from sakk.store.database import fetch, query, update_records
+from sakk.store.database import among, fetch, query, update_records
 
 BATCH_MAX = 500
 _table = store.payouts
@@ -47,6 +48,8 @@ _due = query(
     .where(
         _table.c.status == PayoutStatus.screened.value,
         _table.c.hold == HoldStatus.held.value,
+        # Who stands behind it is known, where that is asked.
+        among(_table.c.travel_rule, SETTLED),
         or_(
             _table.c.decided_at.is_(None),
             _table.c.policy_version.is_distinct_from(_versions.c.id),

@@ -1,18 +1,28 @@
 """Forget: what was kept for a time only is removed when the time is over."""
 
+from typing import Final
+
 from sakk.core.idempotency import expired_before
+from sakk.core.travel_rule import RETENTION
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
-from sakk.store import idempotency
+from sakk.store import idempotency, travel_rule
 
 IDLE_SECONDS = 60.0
+RECORDS_MAX: Final = 1_000
 
 
 def forget_stage(parts: Parts) -> Stage:
-    """The stage that drops answers kept under idempotency keys longer than promised."""
+    """The stage that drops what is older than it may be.
+
+    Answers under idempotency keys, and the data of Travel Rule records that no legal hold keeps.
+    """
 
     def run() -> int:
         with parts.database.begin() as connection:
-            return idempotency.purge(connection, before=expired_before(parts.clock()))
+            now = parts.clock()
+            answers = idempotency.purge(connection, before=expired_before(now))
+            before = now - RETENTION
+            return answers + travel_rule.forget(connection, before=before, limit=RECORDS_MAX)
 
     return Stage("forget", run, idle_seconds=IDLE_SECONDS)

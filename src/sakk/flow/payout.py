@@ -4,7 +4,7 @@ The row is committed first, then the ledger reserves the money under an id that 
 row, so a request that is repeated after a crash reserves once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -28,7 +28,9 @@ from sakk.flow import beneficiary, quote
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.idempotency import Steps
+from sakk.flow.regime import in_force
 from sakk.flow.stage import wake
+from sakk.flow.travel_need import checked, judge
 from sakk.ledger.types import TransferFlags
 from sakk.store import address, network
 from sakk.store import event as events
@@ -39,10 +41,14 @@ from sakk.store.failpoint import failpoint
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What can be paid out in a mode, whoever asks: ``terms`` without fees, and all assets."""
+    """What can be paid out in a mode, whoever asks: ``terms`` without fees, and all assets.
+
+    ``travel_rule``: is a regime in force that may want to know who stands behind a payout?
+    """
 
     terms: Terms
     assets: Sequence[Asset]
+    travel_rule: bool = False
 
 
 def create(
@@ -63,11 +69,13 @@ def create(
     ``offer``: what was read a moment ago. ``repeated``: may the row be there already?
     """
     now = parts.clock()
+    checked(request.travel_rule, today=now.date())
     found = None
     with parts.database.read() as connection:
         if repeated:
             found = store.find(connection, identifier, account_id=account_id, livemode=livemode)
         if found is None:
+            offer = offer or read_offer(connection, livemode=livemode)
             terms = read_terms(
                 connection, account_id=account_id, livemode=livemode, now=now, offer=offer
             )
@@ -83,8 +91,12 @@ def create(
     if found is None:
         _require_balance(parts, fresh)
 
+    def look(connection: Connection) -> Payout:
+        asked = offer is not None and offer.travel_rule
+        return _looked_at(connection, parts, request, fresh, now=now) if asked else fresh
+
     def intend(connection: Connection) -> Payout:
-        return found or _insert(connection, fresh, request_id, now=now)
+        return found or _insert(connection, fresh, request_id, look=look, now=now)
 
     def act(payout: Payout) -> tuple[Payout, Outcome | None]:
         if payout.hold != HoldStatus.none or payout.status != PayoutStatus.requested:
@@ -246,7 +258,7 @@ def read_offer(connection: Connection, *, livemode: bool) -> Offer:
         },
         treasury=address.operators(connection),
     )
-    return Offer(terms, assets)
+    return Offer(terms, assets, in_force(connection, livemode=livemode) is not None)
 
 
 def read_terms(
@@ -264,16 +276,37 @@ def read_terms(
 
 
 def _insert(
-    connection: Connection, fresh: Payout, request_id: str | None, *, now: datetime
+    connection: Connection,
+    fresh: Payout,
+    request_id: str | None,
+    *,
+    look: Callable[[Connection], Payout],
+    now: datetime,
 ) -> Payout:
-    """Write the request; of two at once under one identifier the first is the one."""
+    """Write the request; of two at once under one identifier the first is the one.
+
+    ``look`` says what the Travel Rule wants of the first.
+    """
     if store.insert(connection, fresh):
+        fresh = look(connection)
         created = payout_event(fresh, event.PAYOUT_CREATED, request_id)
         events.append(connection, [created], now=now)
         return fresh
     found = store.find(connection, fresh.id, account_id=fresh.account_id, livemode=fresh.livemode)
     assert found is not None
     return found
+
+
+def _looked_at(
+    connection: Connection, parts: Parts, request: PayoutRequest, fresh: Payout, *, now: datetime
+) -> Payout:
+    """A payout that was just recorded, with what the Travel Rule wants of it."""
+    told = {} if request.travel_rule is None else {fresh.id: request.travel_rule}
+    [judged] = judge(connection, parts.vault, [fresh], told, now=now)
+    update_records(
+        connection, store.payouts, [{"id": judged.id, "travel_rule": judged.travel_rule}]
+    )
+    return judged
 
 
 def _require_balance(parts: Parts, payout: Payout) -> None:

@@ -5,20 +5,21 @@ groups of as many as it takes at once, none linked to another. A crash between t
 by the request when it is repeated, or by the stage of ``flow/hold.py``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
 from sakk.core import event, payout_file
 from sakk.core import payout_batch as rules
-from sakk.core.errors import ParameterInvalid, PayoutDuplicate, ResourceMissing
+from sakk.core.errors import InvalidRequest, ParameterInvalid, PayoutDuplicate, ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.payout import Initiator, Payout
 from sakk.core.payout_batch import Fault, Line, PayoutBatch, Total
 from sakk.core.payout_file import column_of
-from sakk.flow import beneficiary
+from sakk.flow import beneficiary, travel_need
 from sakk.flow.book import HOLDS_MAX, Outcome
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, payout_event, read_terms, record_holds
@@ -113,9 +114,21 @@ def check(
     )
     if request.source == "csv":
         faults = [replace(each, param=column_of(each.param)) for each in faults]
-    faults = [*request.faults, *faults, *rules.doubles(made, request.allowed)]
+    untold = _untellable(request, now=now)
+    faults = [*request.faults, *faults, *untold, *rules.doubles(made, request.allowed)]
     faults.sort(key=lambda fault: fault.line)
     return Checked(request.digest or rules.digest_of(made), made, faults)
+
+
+def _untellable(request: BatchRequest, *, now: datetime) -> list[Fault]:
+    """Lines whose beneficiary is described as nobody can be."""
+    faults = []
+    for line in request.lines:
+        try:
+            travel_need.checked(line.request.travel_rule, today=now.date())
+        except InvalidRequest as error:
+            faults.append(Fault(line.number, error.param, error.message))
+    return faults
 
 
 def preview(
@@ -300,7 +313,10 @@ def _insert(
             raise PayoutDuplicate(_said_before(same))
         # Their holds are this request's to make, as long as a lease lasts: two at it do it twice.
         until = None if parts.ledger_books is None else now + lease_length()
-        payouts.insert_many(connection, checked.payouts, lease_until=until)
+        made = travel_need.judge(
+            connection, parts.vault, checked.payouts, _told(request, checked.payouts), now=now
+        )
+        payouts.insert_many(connection, made, lease_until=until)
         totals = store.totals(connection, [fresh.id])[fresh.id]
         events.append(
             connection,
@@ -309,10 +325,17 @@ def _insert(
         )
         _tell(
             connection,
-            [payout_event(each, event.PAYOUT_CREATED, request_id) for each in checked.payouts],
+            [payout_event(each, event.PAYOUT_CREATED, request_id) for each in made],
             now=now,
         )
-    return checked.payouts
+    return made
+
+
+def _told(request: BatchRequest, made: Sequence[Payout]) -> dict[str, Mapping[str, Any]]:
+    """What the lines say of their beneficiaries, by their payouts' ids."""
+    said = {line.number: line.request.travel_rule for line in request.lines}
+    found = {each.id: said.get(each.line or 0) for each in made}
+    return {identifier: told for identifier, told in found.items() if told is not None}
 
 
 def _repeated(

@@ -23,6 +23,7 @@ from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn
 from sakk.core.payout import HoldStatus, MoneySource, PayoutStatus
 from sakk.core.refund import FailureReason, Refund, RefundStatus
+from sakk.core.travel_rule import TravelRuleStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import call_off, hold_set, require_unsent
 from sakk.flow.refund_draft import (
@@ -34,11 +35,13 @@ from sakk.flow.refund_draft import (
     draft_refund,
     lock_bounds,
 )
+from sakk.flow.regime import in_force
 from sakk.flow.stage import wake
 from sakk.store import event as events
 from sakk.store import payment as payments
 from sakk.store import payout as payouts
 from sakk.store import refund as store
+from sakk.store import travel_rule as travel_rules
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 
@@ -286,11 +289,18 @@ def _ended(
 
 def dispatch(connection: Connection, refund: Refund) -> Refund:
     """Money held and destination known: the payout that carries the refund out is written."""
-    payout = rules.carrier(refund)
+    payout = replace(rules.carrier(refund), travel_rule=_first_look(connection, refund))
     first = payouts.insert(connection, payout)
     assert first, f"{payout.id} was there before"
-    wake(connection, "payout.screen")
+    wake(connection, "payout.screen", "payout.travel_rule")
     return replace(refund, status=RefundStatus.pending.value, payout=payout.id)
+
+
+def _first_look(connection: Connection, refund: Refund) -> str:
+    """A refund's payout waits until a stage has looked what the Travel Rule wants of it."""
+    regime = in_force(connection, livemode=refund.livemode)
+    status = TravelRuleStatus.not_required if regime is None else TravelRuleStatus.required
+    return status.value
 
 
 def _readdress(connection: Connection, refund: Refund) -> None:
@@ -314,11 +324,14 @@ def _readdress(connection: Connection, refund: Refund) -> None:
                 "rule": None,
                 "approvals_needed": 0,
                 "approver_role": None,
+                "travel_rule": _first_look(connection, refund),
                 "lease_token": None,
             }
         ],
     )
-    wake(connection, "payout.screen")
+    # Of another destination another record is made.
+    travel_rules.drop_subject(connection, rules.payout_id(refund))
+    wake(connection, "payout.screen", "payout.travel_rule")
 
 
 def _require_balance(parts: Parts, refund: Refund) -> None:

@@ -14,6 +14,7 @@ from sakk.ledger.projection import lag
 from sakk.rails.evm.balances import token_facts
 from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings, unknown_variables
+from sakk.runtime.vault import read_vault
 from sakk.runtime.wiring import make_rail
 from sakk.screening.importers import lists
 from sakk.signing.client import SignerClient
@@ -27,6 +28,7 @@ from sakk.store.migrate import current_revision, expected_revision
 from sakk.store.network import find_cursor, list_assets, list_networks
 from sakk.store.person import count_admins
 from sakk.store.policy import find_active
+from sakk.store.regime import find_active as find_regime
 from sakk.store.tank import list_tanks
 
 LAG_SECONDS_MAX = 60
@@ -59,6 +61,7 @@ def examine(settings: Settings) -> list[Finding]:
             lambda: _ledger(url),
             lambda: _accounts(database),
             lambda: examine_policy(database),
+            lambda: examine_regime(settings, database),
             lambda: _freezes(database),
             lambda: _signer(settings, database),
             lambda: _networks(database),
@@ -144,6 +147,29 @@ def examine_policy(database: Database) -> Iterator[Finding]:
             False,
             "keys",
             f"{loose} live keys of the operator belong to no person: revoke them",
+        )
+
+
+def examine_regime(settings: Settings, database: Database) -> Iterator[Finding]:
+    """Which Travel Rule regime is in force for real money; that none applies is a choice too."""
+    with database.begin() as connection:
+        if not list_networks(connection, livemode=True):
+            return
+        choice = find_regime(connection, livemode=True)
+    if choice is None:
+        yield Finding(
+            False,
+            "travel rule",
+            "no regime was chosen for real money, so nothing is asked of payouts: "
+            "`sakk travel-rule choose PRESET --live`, or `none`",
+        )
+        return
+    yield Finding(True, "travel rule", f"the regime {choice.name} is in force for real money")
+    if choice.regime is not None and read_vault(settings) is None:
+        yield Finding(
+            False,
+            "travel rule",
+            "its data is sealed, and this machine has no vault key: payouts are refused here",
         )
 
 

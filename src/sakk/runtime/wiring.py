@@ -64,6 +64,7 @@ def make_parts(
         rail=rail_cache(),
         vault=read_vault(settings),
         exposure=Exposures(database),
+        public_url=public_url(settings),
     )
 
 
@@ -74,13 +75,18 @@ def open_parts(settings: Settings, *, screening: bool = False, signer: bool = Fa
     )
 
 
+def public_url(settings: Settings) -> str:
+    """By which payers, merchants and other institutions reach this server."""
+    return settings.public_url or f"http://{settings.host}:{settings.port}"
+
+
 def api_settings(settings: Settings) -> ApiSettings:
     """The limits of one HTTP process: the API's workers, and the ledger's door beside them."""
     limit = settings.api_rate_limit_per_second
     return ApiSettings(
         rate_limit_per_second=limit or None,
         processes=settings.api_workers + (settings.ledger_port is not None),
-        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        public_url=public_url(settings),
         webhook_allow_loopback=settings.webhook_allow_loopback,
         authentication_failures_per_minute=None if settings.sandbox else 60,
     )

@@ -45,6 +45,7 @@ from sakk.flow.sign import sign_stage
 from sakk.flow.stage import Bell, Stage, start_stages
 from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import left_behind_stage
+from sakk.flow.travel_rule import travel_rule_stage
 from sakk.flow.treasury import withdrawal_build_stage
 from sakk.runtime.process import report_ready
 from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
@@ -113,6 +114,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         sweep_build_stage(parts),
         hold_stage(parts),
         payout_screen_stage(parts),
+        travel_rule_stage(parts),
         decide_stage(parts),
         release_stage(parts),
         refund_hold_stage(parts),

@@ -83,6 +83,7 @@ payouts = Table(
     Column("scheduled_at", Timestamp),
     Column("screened_at", Timestamp),
     Column("screening_stale", Boolean, nullable=False, server_default=text("false")),
+    Column("travel_rule", Text, nullable=False, server_default="not_required"),
     Column("canceled_at", Timestamp),
     Column("confirmed_at", Timestamp),
     Column("posted_at", Timestamp),

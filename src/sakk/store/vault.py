@@ -4,6 +4,7 @@ A sealed value is bound to what it belongs to (a person's id): moved to another 
 open.
 """
 
+import hmac
 import os
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,6 +29,10 @@ class Vault:
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + AESGCM(self.key).encrypt(nonce, secret.encode(), owner.encode())
 
+    def token(self, owner: str) -> str:
+        """A secret that only this vault can make for what it belongs to, always the same one."""
+        return hmac.digest(self.key, f"token\x1f{owner}".encode(), "sha256")[:20].hex()
+
     def open(self, sealed: bytes, owner: str) -> str:
         """The secret; Misconfigured if it was sealed with another key, or for another owner."""
         nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
@@ -35,7 +40,7 @@ class Vault:
             return AESGCM(self.key).decrypt(nonce, body, owner.encode()).decode()
         except InvalidTag:
             raise Misconfigured(
-                f"The second factor of {owner} does not open with this machine's vault key: copy"
+                f"What is sealed for {owner} does not open with this machine's vault key: copy"
                 " the file that SAKK_VAULT_KEY_FILE names from where it was sealed.",
                 param="SAKK_VAULT_KEY_FILE",
             ) from None

@@ -1,0 +1,78 @@
+"""Wallet proofs: rows, and the transfers that may prove them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.wallet_proof import WalletProof, WalletProofStatus
+from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.payin import payins
+from sakk.store.schema import Timestamp, Units, metadata
+
+wallet_proofs = Table(
+    "wallet_proofs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("beneficiary", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("payment_intent", Text, nullable=False, unique=True),
+    Column("amount", Units, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("payin", Text),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_wallet_proofs_account", "account_id", "livemode", "id"),
+    Index("ix_wallet_proofs_open", "id", postgresql_where=text("status = 'open'")),
+)
+# Past the point where a reorganisation takes it back.
+_FINAL = [
+    PayInStatus.screened.value,
+    PayInStatus.held.value,
+    PayInStatus.posted.value,
+    PayInStatus.released.value,
+]
+
+
+def insert(connection: Connection, proof: WalletProof) -> None:
+    connection.execute(upsert(wallet_proofs).values(row_of(proof)).on_conflict_do_nothing())
+
+
+def find(
+    connection: Connection, identifier: str, *, account_id: str, livemode: bool
+) -> WalletProof | None:
+    return fetch_one(
+        connection,
+        select(wallet_proofs).where(
+            wallet_proofs.c.id == identifier,
+            wallet_proofs.c.account_id == account_id,
+            wallet_proofs.c.livemode == livemode,
+        ),
+        WalletProof,
+    )
+
+
+def lock_open(connection: Connection, *, limit: int) -> list[WalletProof]:
+    """Proofs that are waited for and may be looked at now, locked."""
+    statement = (
+        select(wallet_proofs)
+        .where(wallet_proofs.c.status == WalletProofStatus.open.value)
+        .order_by(wallet_proofs.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return fetch_all(connection, statement, WalletProof)
+
+
+def final_payins(connection: Connection, intents: Sequence[str]) -> list[PayIn]:
+    """The final pay-ins of these payment intents, in the order in which they came."""
+    statement = (
+        select(payins)
+        .where(payins.c.payment_intent.in_(list(intents)), payins.c.status.in_(_FINAL))
+        .order_by(payins.c.id)
+    )
+    return fetch_all(connection, statement, PayIn)
