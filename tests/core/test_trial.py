@@ -7,12 +7,14 @@ from sakk.core.evm import keccak256
 from sakk.core.trial import (
     APPROVAL_TOPIC,
     NATIVE_LOG_ADDRESS,
+    NO_CODE,
     Grant,
     Holding,
     Log,
     Move,
     Trial,
     changes_by,
+    designation,
     objection,
     read_logs,
 )
@@ -61,6 +63,41 @@ def named(signature: str) -> str:
             log(named("ApprovalForAll(address,address,bool)"), TREASURY, OTHER, data=units(1)),
             (),
             (Grant("approves", TREASURY, OTHER),),
+        ),
+        # ERC-721: for one token, whose number is the fourth topic.
+        (
+            log(APPROVAL_TOPIC, TREASURY, OTHER, TOKEN),
+            (),
+            (Grant("approves", TREASURY, OTHER),),
+        ),
+        (log(APPROVAL_TOPIC, TREASURY, "0x" + "00" * 20, TOKEN), (), ()),
+        # Permit2, by a call and by a signature.
+        (
+            log(
+                named("Approval(address,address,address,uint160,uint48)"),
+                *(TREASURY, TOKEN, OTHER),
+                data=units(1),
+            ),
+            (),
+            (Grant("approves", TREASURY, OTHER),),
+        ),
+        (
+            log(
+                named("Permit(address,address,address,uint160,uint48,uint48)"),
+                *(TREASURY, TOKEN, OTHER),
+                data=units(1),
+            ),
+            (),
+            (Grant("approves", TREASURY, OTHER),),
+        ),
+        (
+            log(
+                named("Permit(address,address,address,uint160,uint48,uint48)"),
+                *(TREASURY, TOKEN, OTHER),
+                data=units(0),
+            ),
+            (),
+            (),
         ),
         (
             log(named("OwnershipTransferred(address,address)"), TREASURY, OTHER),
@@ -123,6 +160,22 @@ def made(
 def test_what_nobody_asked_for(trial: Trial, words: str | None) -> None:
     found = objection(trial, WANTED, ours={TREASURY, OURS}, approved={(TREASURY, PAYEE)})
     assert found is None if words is None else words in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("code", "is_refused"),
+    [
+        (None, False),
+        (sorted(NO_CODE)[0], False),
+        (sorted(NO_CODE)[1], False),
+        (designation(OTHER), False),
+        (designation(PAYEE), True),
+        ("0x" + "12" * 32, True),
+    ],
+)
+def test_whose_code_a_sender_runs(code: str | None, is_refused: bool) -> None:
+    found = objection(Trial(True, code=code), {}, ours=(), delegates={OTHER})
+    assert (found == "its sender runs another's code (EIP-7702)") is is_refused
 
 
 def test_a_native_change_is_named() -> None:

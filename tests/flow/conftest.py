@@ -10,6 +10,7 @@ from tests.chain import Chain
 from tests.flow.harness import World, open_world
 
 from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
+from sakk.store.breach import list_newest
 from sakk.store.database import Database
 
 PASSPHRASE = "correct horse battery staple"
@@ -38,8 +39,17 @@ def world_keystore(tmp_path_factory: pytest.TempPathFactory) -> Keystore:
 
 
 @pytest.fixture
-def make_world(database: Database, chain: Chain, world_keystore: Keystore) -> Iterator[MakeWorld]:
-    """Open a world with sweeps, more chains (``start_chain``) or another way to the node."""
+def make_world(
+    database: Database,
+    chain: Chain,
+    world_keystore: Keystore,
+    request: pytest.FixtureRequest,
+) -> Iterator[MakeWorld]:
+    """Open a world with sweeps, more chains (``start_chain``) or another way to the node.
+
+    Whatever Sakk does in a test, it never takes its own acts for somebody else's; where a test has
+    others act in its addresses' name it is marked ``breached``.
+    """
     with ExitStack() as stack:
 
         def make(
@@ -61,6 +71,9 @@ def make_world(database: Database, chain: Chain, world_keystore: Keystore) -> It
             )
 
         yield make
+    if request.node.get_closest_marker("breached") is None:
+        with database.begin() as connection:
+            assert [(each.kind, each.place) for each in list_newest(connection, limit=5)] == []
 
 
 @pytest.fixture

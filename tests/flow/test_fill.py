@@ -1,5 +1,6 @@
 """Nonces that nothing of ours will use: they are used up, and what waits behind them is mined."""
 
+import pytest
 from tests.flow.harness import CONFIRMATIONS, World
 from tests.flow.money import (
     BENEFICIARY,
@@ -77,6 +78,7 @@ def failed_by_another(world: World) -> Payout:
     return row
 
 
+@pytest.mark.breached
 def test_a_nonce_that_comes_back_is_not_used_by_what_was_given_back(world: World) -> None:
     """The other's transaction leaves the chain: what had failed could be mined after all."""
     rich(world, 100)

@@ -121,6 +121,7 @@ def test_minted_to_the_address(world: World) -> None:
     world.check()
 
 
+@pytest.mark.breached
 def test_burned_from_the_address(world: World) -> None:
     """The merchant keeps what was credited; what vanished stands in suspense for a person."""
     token = new_token(world, "BRN")

@@ -330,6 +330,7 @@ def test_block_that_comes_back_between_reversal_and_record(
     paid_once(world, intent, "reversed", "posted")
 
 
+@pytest.mark.breached
 def test_outflow_whose_block_comes_back_while_it_is_taken_back(world: World) -> None:
     """A burn on branch A: booked, given up, and there again before the books had followed."""
     token = deploy_token(

@@ -304,6 +304,7 @@ def test_two_workers_replace_once(world: World) -> None:
     check_paid_once(world, row, transaction_of(world, row).hash)
 
 
+@pytest.mark.breached
 def test_somebody_elses_transaction_is_an_alarm_and_the_chain_decides(world: World) -> None:
     row, first = stuck(world)
     send_rpc(world, "anvil_dropAllTransactions")

@@ -32,7 +32,8 @@ def test_a_reader_that_misses_a_payment_fails_the_bench(monkeypatch: pytest.Monk
     honest = EvmWatcher._match_logs
 
     def careless(self: EvmWatcher, ref: Any, logs: Any) -> Any:
-        return honest(self, ref, logs)[:-1]
+        hits, grants = honest(self, ref, logs)
+        return hits[:-1], grants
 
     monkeypatch.setattr(EvmWatcher, "_match_logs", careless)
     with pytest.raises(ingest.WrongPayments, match="the watcher found"):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sakk.core import abi, evm
-from sakk.core.trial import APPROVAL_TOPIC, Grant, Holding, Move, Trial
+from sakk.core.trial import APPROVAL_TOPIC, NO_CODE, Grant, Holding, Move, Trial, designation
 from sakk.rails.evm.rpc import Rpc, RpcRefused
 from sakk.rails.evm.send import transfer_call
 from sakk.rails.evm.trial import try_out
@@ -104,6 +104,13 @@ def test_an_approval_is_a_grant(chain: Chain, either: Rpc) -> None:
     )
     assert seen.grants == (Grant("approves", payer, SPENDER),)
     assert seen.changes == {(payer, usdc): 0}
+
+
+def test_the_code_that_the_sender_runs_is_known(chain: Chain, either: Rpc) -> None:
+    payer, usdc = chain.payer.address.lower(), chain.contracts.usdc.contract.lower()
+    assert transfer(either, payer, usdc, 1).code in NO_CODE
+    chain.rpc.call("anvil_setCode", payer, "0xef0100" + SPENDER[2:])
+    assert transfer(either, payer, usdc, 1).code == designation(SPENDER)
 
 
 def test_a_node_that_knows_neither_still_finds_reverts(

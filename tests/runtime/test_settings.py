@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sakk.core.breach import Guard
 from sakk.core.errors import Misconfigured
 from sakk.runtime.settings import (
     INTERNAL_NAMES,
@@ -88,3 +89,16 @@ def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*INTERNAL_NAMES, "SAKK_PORT", "SAKK_PROT"):
         monkeypatch.setenv(name, "1")
     assert unknown_variables() == ["SAKK_PROT"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sandbox", "guard"),
+    [
+        (None, False, Guard.treasury),
+        (None, True, Guard.off),
+        ("all", True, Guard.all),
+        ("off", False, Guard.off),
+    ],
+)
+def test_what_freezes_by_itself(given: str | None, sandbox: bool, guard: Guard) -> None:
+    assert load_settings(freeze_on_breach=given, sandbox=sandbox).guard is guard

@@ -29,6 +29,7 @@ GROUPS = {
     "assets": "sakk.cli.asset",
     "audit": "sakk.cli.audit",
     "beneficiaries": "sakk.cli.beneficiary",
+    "breaches": "sakk.cli.breach",
     "contracts": "sakk.cli.contract",
     "currencies": "sakk.cli.currency",
     "keys": "sakk.cli.keys",

@@ -29,6 +29,7 @@ _BLOCK: Final = b"sakk.audit.block.1"
 DECISIONS: Final = frozenset(
     {
         event.ADOPTION_CREATED,
+        event.BREACH_SEEN,
         event.HUB_CANCELED,
         event.HUB_CHANGED,
         event.HUB_PROPOSED,

@@ -297,6 +297,12 @@ WITHDRAWAL_FAILED: Final = _register(
     "withdrawal", "failed", "A withdrawal to a vault was refused or failed.", "operator"
 )
 
+BREACH_SEEN: Final = _register(
+    "breach",
+    "seen",
+    "Something was done in the name of one of our addresses that is not ours.",
+    "operator",
+)
 OUTFLOW_SEEN: Final = _register(
     "outflow", "seen", "Money left one of our addresses on the chain.", "operator"
 )

@@ -23,12 +23,14 @@ class FreezeOrigin(StrEnum):
     """Through which door it came. ``signer``: the signer had it before the database.
 
     ``restore``: the database is older than what was done with it; it ends when that is settled.
+    ``defence``: something was done in the name of an address of ours that we did not do.
     """
 
     api = "api"
     cli = "cli"
     signer = "signer"
     restore = "restore"
+    defence = "defence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

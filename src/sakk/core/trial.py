@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sakk.core.abi import TRANSFER_TOPIC
-from sakk.core.evm import keccak256
+from sakk.core.authorization import DESIGNATOR
+from sakk.core.evm import ZERO_ADDRESS, keccak256
 
 # The address that eth_simulateV1 gives to the logs of native transfers (`traceTransfers`).
 NATIVE_LOG_ADDRESS = "0x" + "ee" * 20
@@ -23,7 +24,16 @@ def _topic(signature: str) -> str:
 
 
 APPROVAL_TOPIC = _topic("Approval(address,address,uint256)")
-_APPROVAL_FOR_ALL = _topic("ApprovalForAll(address,address,bool)")
+# Uniswap's Permit2: owner, token and spender are indexed, the amount comes first in the data.
+_PERMIT2 = frozenset(
+    {
+        _topic("Approval(address,address,address,uint160,uint48)"),
+        _topic("Permit(address,address,address,uint160,uint48,uint48)"),
+    }
+)
+# The code of an address that has none, or that does not exist.
+NO_CODE = frozenset({"0x" + keccak256(b"").hex(), "0x" + "00" * 32})
+APPROVAL_FOR_ALL_TOPIC = _topic("ApprovalForAll(address,address,bool)")
 # What no transfer has a reason to do, whoever it is about: EIP-173, EIP-1967, OpenZeppelin's
 # access control, and the delegation of votes (EIP-5805).
 _NEVER = {
@@ -65,13 +75,18 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a call would do. ``changes``: of the holdings that were asked for; None if unknown."""
+    """What a call would do. ``changes``: of the holdings that were asked for; None if unknown.
+
+    ``code``: the hash of the code that the sender itself runs. Without any it can delegate a call
+    to nobody; what other contracts delegate shows in what they hold.
+    """
 
     succeeds: bool
     reason: str = ""
     changes: Mapping[Holding, int] | None = None
     moves: tuple[Move, ...] = ()
     grants: tuple[Grant, ...] = ()
+    code: str | None = None
 
     @property
     def parties(self) -> set[str]:
@@ -90,13 +105,20 @@ def read_logs(logs: Sequence[Log]) -> tuple[tuple[Move, ...], tuple[Grant, ...]]
         first, ends = log.topics[0].lower(), [_address(topic) for topic in log.topics[1:3]]
         if first in _NEVER:
             grants.append(Grant(_NEVER[first]))
+        elif first in _PERMIT2 and len(log.topics) == 4:
+            if _units(log.data):
+                grants.append(Grant("approves", ends[0], _address(log.topics[3])))
+        elif first == APPROVAL_TOPIC and len(log.topics) == 4:
+            # ERC-721: for one token; nobody, when it is taken back.
+            if ends[1] != ZERO_ADDRESS:
+                grants.append(Grant("approves", *ends))
         elif len(ends) < 2 or len(log.topics) != 3:
             continue
         elif first == TRANSFER_TOPIC:
             native = log.contract.lower() == NATIVE_LOG_ADDRESS
             contract = None if native else log.contract.lower()
             moves.append(Move(contract, ends[0], ends[1], _units(log.data)))
-        elif first in (APPROVAL_TOPIC, _APPROVAL_FOR_ALL) and _units(log.data):
+        elif first in (APPROVAL_TOPIC, APPROVAL_FOR_ALL_TOPIC) and _units(log.data):
             grants.append(Grant("approves", *ends))
     return tuple(moves), tuple(grants)
 
@@ -117,13 +139,18 @@ def objection(
     *,
     ours: Collection[str],
     approved: Collection[tuple[str, str]] = (),
+    delegates: Collection[str] = (),
 ) -> str | None:
     """What a call that succeeds would do beside what is wanted of it, in words; None if nothing.
 
     ``expected``: by how much each holding changes, None for one that may change by any amount.
     ``ours``: the trial's parties that are addresses of ours. ``approved``: who may spend whose
-    already, so that to say so again grants nothing.
+    already, so that to say so again grants nothing. ``delegates``: contracts whose code the sender
+    may run.
     """
+    known = NO_CODE | {designation(each) for each in delegates}
+    if trial.code is not None and trial.code not in known:
+        return "its sender runs another's code (EIP-7702)"
     for holding, units in expected.items():
         seen = None if trial.changes is None else trial.changes.get(holding)
         if units is not None and seen is not None and seen != units:
@@ -140,6 +167,11 @@ def objection(
         if grant.owner in ours and (grant.owner, grant.spender) not in approved:
             return f"it also {grant.what} {grant.spender} for {grant.owner}"
     return None
+
+
+def designation(delegate: str) -> str:
+    """The hash of the code of an address that runs a delegate's."""
+    return "0x" + keccak256(DESIGNATOR + bytes.fromhex(delegate[2:])).hex()
 
 
 def _address(topic: str) -> str:

@@ -5,12 +5,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy import Connection
 
 from sakk.core import event, evm
+from sakk.core.breach import Guard
 from sakk.core.errors import Misconfigured, ParameterInvalid, SakkError
 from sakk.core.event import NewEvent
 from sakk.core.hub import Alone, Hub, public
 from sakk.core.network import Network
+from sakk.flow import breach
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
 from sakk.rails.evm.hub import (
@@ -97,7 +100,7 @@ def follow_treasury(parts: Parts, hub: Hub, found: Network) -> Hub:
     return replace(hub, treasury=facts.treasury)
 
 
-def hub_stage(parts: Parts) -> Stage:
+def hub_stage(parts: Parts, *, guard: Guard = Guard.off) -> Stage:
     """The stage that asks every hub what is proposed to it, and tells: that is what a delay is for.
 
     A proposal that nobody here knows of is to be cancelled with the cold key before it is due.
@@ -116,7 +119,7 @@ def hub_stage(parts: Parts) -> Stage:
         for each in due:
             looked[each.network] = now
             try:
-                _look(parts, each, networks[each.network])
+                _look(parts, each, networks[each.network], guard=guard)
             except SakkError as error:
                 log.info("hub.not_looked", network=each.network, code=error.code)
         return 0
@@ -124,7 +127,7 @@ def hub_stage(parts: Parts) -> Stage:
     return Stage("hub.look", run, idle_seconds=LOOK_EVERY.total_seconds())
 
 
-def _look(parts: Parts, before: Hub, found: Network) -> None:
+def _look(parts: Parts, before: Hub, found: Network, *, guard: Guard) -> None:
     facts = hub_facts(parts.rail_of(found).rpc, before.address)
     after = replace(before, proposed=facts.proposed, treasury=facts.treasury)
     if after == before:
@@ -145,6 +148,16 @@ def _look(parts: Parts, before: Hub, found: Network) -> None:
         store.set_proposed(connection, found.network, facts.proposed)
         store.set_treasury(connection, found.network, facts.treasury)
         events.append(connection, [told], now=parts.clock())
+        strange = _strangers(connection, after)
+        now = parts.clock()
+        rows = [breach.of_hub(found, after.address, each, now=now) for each in strange]
+        breach.tell(connection, rows, guard=guard, now=now)
+
+
+def _strangers(connection: Connection, hub: Hub) -> list[str]:
+    """Where a hub pays, or is to pay, that is no address of the treasury or a vault."""
+    places = [each for each in (hub.treasury, hub.proposed) if each is not None]
+    return [each for each in places if each not in address.operators(connection)]
 
 
 def _require_ours(parts: Parts, hub_address: str, facts: HubFacts) -> None:

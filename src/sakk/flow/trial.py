@@ -11,7 +11,7 @@ from sakk.flow.context import Parts
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.send import TransferWouldFail
 from sakk.rails.evm.trial import try_out
-from sakk.store import address
+from sakk.store import address, hub
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,10 @@ def require_exact(
         raise TransferWouldFail(f"the transfer would fail: {trial.reason}")
     with parts.database.begin() as connection:
         ours = set(address.find_addresses(connection, sorted(trial.parties)))
-    beside = objection(trial, expected, ours=ours | {sender}, approved=approved)
+        delegates = hub.delegates(connection)
+    beside = objection(
+        trial, expected, ours=ours | {sender}, approved=approved, delegates=delegates
+    )
     if beside is not None:
         held_total.labels(rail.network).inc()
         log.error("trial.held", network=rail.network, sender=sender, to=to, beside=beside)

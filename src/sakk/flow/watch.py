@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from sqlalchemy import Connection
 
 from sakk.core import event
+from sakk.core.breach import Guard
 from sakk.core.errors import SakkError
 from sakk.core.event import NewEvent
 from sakk.core.network import Network, Quirk
@@ -20,6 +21,7 @@ from sakk.core.outflow import Outflow, OutflowStatus
 from sakk.core.outflow import public as public_outflow
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.transaction import Purpose
+from sakk.flow import breach
 from sakk.flow import exposure as exposure_flow
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
@@ -54,6 +56,7 @@ class Follower:
     name: str
     addresses: AddressSet
     rail: EvmRail
+    guard: Guard = Guard.off
     token: str = field(default_factory=lambda: new_id("lease"))
     horizon: int = 0
     # The head that the cursor stood at when it was last written, and when that was.
@@ -154,8 +157,9 @@ class Follower:
             network.insert_blocks(connection, [_block(self.name, block.ref) for block in blocks])
             payin.revive(connection, self.name, hashes)
             outflow.revive(connection, self.name, hashes)
-            self._record(connection, transfers, refs)
+            gone = self._record(connection, transfers, refs)
             exposure_flow.keep(connection, self.name, blocks, now=self.parts.clock())
+            self._guard(connection, blocks, gone)
             if last.number // PRUNE_EVERY != (cursor.block_number or 0) // PRUNE_EVERY:
                 network.prune_blocks(connection, self.name, below=last.number - BLOCKS_KEPT)
             wake(
@@ -212,9 +216,10 @@ class Follower:
 
     def _record(
         self, connection: Connection, transfers: list[TransferSeen], refs: dict[str, BlockRef]
-    ) -> None:
+    ) -> list[Outflow]:
+        """Write pay-ins and outflows; the outflows that are new."""
         if not transfers:
-            return
+            return []
         own = transaction.known_purposes(
             connection, self.name, list({each.tx_hash for each in transfers})
         )
@@ -226,7 +231,7 @@ class Follower:
         ]
         foreign = [each for each in transfers if each.tx_hash not in own]
         if not arriving and not foreign:
-            return
+            return []
         found = network.find_network(connection, self.name)
         assert found is not None
         arrived = self._arrived(connection, arriving, refs)
@@ -245,14 +250,14 @@ class Follower:
                 if units
             ],
         )
-        self._record_outflows(connection, found, foreign)
+        return self._record_outflows(connection, found, foreign)
 
     def _record_outflows(
         self, connection: Connection, found: Network, foreign: list[TransferSeen]
-    ) -> None:
+    ) -> list[Outflow]:
         leaving = [each for each in foreign if each.direction != "in"]
         if not leaving:
-            return
+            return []
         ends = [end for each in leaving for end in (each.sender, each.receiver)]
         ours = address.find_addresses(connection, ends)
         listed = {each.asset for each in network.list_assets(connection, network=self.name)}
@@ -267,6 +272,21 @@ class Follower:
         if fresh:
             log.error("watch.outflow", network=self.name, transactions=[r.tx_hash for r in rows])
             wake(connection, "outflow.post")
+        return [row for row in rows if row.id in fresh]
+
+    def _guard(
+        self, connection: Connection, blocks: tuple[BlockSeen, ...], gone: list[Outflow]
+    ) -> None:
+        """Hold what was done in the name of our addresses against what we did."""
+        acts = [act for block in blocks for act in block.acts]
+        if not acts and not gone:
+            return
+        found = network.find_network(connection, self.name)
+        assert found is not None
+        now = self.parts.clock()
+        rows = breach.foreign_acts(connection, found, acts, now=now)
+        rows += breach.of_outflows(gone, now=now)
+        breach.tell(connection, rows, guard=self.guard, now=now)
 
     def _arrived(
         self,
@@ -324,10 +344,17 @@ class LeaseLost(SakkError):
         super().__init__(f"another watcher follows {name} now")
 
 
-def watch_stage(parts: Parts, found: Network, rail: EvmRail) -> Stage:
-    """The stage that follows one network; asleep for its poll interval at the head."""
+def watch_stage(parts: Parts, found: Network, rail: EvmRail, *, guard: Guard = Guard.off) -> Stage:
+    """The stage that follows one network; asleep for its poll interval at the head.
+
+    ``guard``: which acts that are not ours stop all that goes out.
+    """
     follower = Follower(
-        parts=parts, name=found.network, addresses=rail.watcher.addresses, rail=rail
+        parts=parts,
+        name=found.network,
+        addresses=rail.watcher.addresses,
+        rail=rail,
+        guard=guard,
     )
     return Stage(
         f"watch.{found.network}", follower.step, idle_seconds=found.poll_milliseconds / 1000

@@ -48,8 +48,30 @@ class TransferSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class ActSeen:
+    """What a block shows done with the rights of ``address``, which is ours, besides transfers.
+
+    ``transaction``: it sent one, to ``other``. ``approval``: it lets ``other`` spend ``units`` of
+    ``asset``; ``operator``: everything of it. ``delegation``: it signed that it runs ``other``'s
+    code (EIP-7702). ``(network, tx_hash, kind, place)`` names it; ``place`` is the log's index, or
+    its place in the transaction's list, or 0.
+    """
+
+    network: str
+    kind: Literal["transaction", "approval", "operator", "delegation"]
+    address: str
+    other: str
+    asset: str | None
+    units: int | None
+    tx_hash: str
+    place: int
+    block_number: int
+    block_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class BlockSeen:
-    """One block and the transfers in it that touch us, in the block's order.
+    """One block, the transfers in it that touch us, in the block's order, and what ours did.
 
     ``flows``: of each asset that was asked for, all its transfers between whomever, as rows of
     ``core.exposure_batch``.
@@ -58,6 +80,7 @@ class BlockSeen:
     ref: BlockRef
     transfers: tuple[TransferSeen, ...]
     flows: tuple[tuple[str, bytes], ...] = ()
+    acts: tuple[ActSeen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

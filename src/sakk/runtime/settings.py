@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sakk.core.breach import Guard
 from sakk.core.errors import Misconfigured
 from sakk.store.lease import LEASE_SECONDS_DEFAULT
 
@@ -136,6 +137,12 @@ class Settings(BaseSettings):
         default=False,
         description="Let webhooks go to this machine. For the sandbox and tests alone.",
     )
+    freeze_on_breach: Guard | None = Field(
+        default=None,
+        description="Which acts in the name of our addresses that are not ours stop all that goes "
+        "out at once: those of `treasury` addresses (the default), `all`, or none (`off`, the "
+        "default of the sandbox).",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least important level that is logged."
     )
@@ -156,6 +163,13 @@ class Settings(BaseSettings):
         if self.webhook_allow_loopback and not self.sandbox:
             raise ValueError("SAKK_WEBHOOK_ALLOW_LOOPBACK is for the sandbox alone: unset it")
         return self
+
+    @property
+    def guard(self) -> Guard:
+        """Which breaches freeze."""
+        if self.freeze_on_breach is not None:
+            return self.freeze_on_breach
+        return Guard.off if self.sandbox else Guard.treasury
 
     @property
     def token(self) -> Path:

@@ -33,7 +33,7 @@ def run_watcher(settings: Settings, stop: threading.Event) -> None:
             if name not in followed:
                 own_stop = threading.Event()
                 parts = make_parts(settings, database)
-                stage = watch_stage(parts, found, make_rail(found))
+                stage = watch_stage(parts, found, make_rail(found), guard=settings.guard)
                 threads += start_stages([stage], bell, own_stop, listening=False)
                 followed[name] = (found, own_stop)
         stop.wait(NETWORKS_READ_SECONDS)

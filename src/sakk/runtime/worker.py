@@ -5,6 +5,7 @@ import threading
 
 import structlog
 
+from sakk.core.breach import Guard
 from sakk.core.sender import TreasuryRole
 from sakk.flow.adoption import adoption_stage
 from sakk.flow.audit import seal_stage
@@ -83,7 +84,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         target=notifier.run, args=(stop, bell.event(DELIVERY_STAGE)), name=CHANNEL, daemon=True
     )
     stages = [
-        *pipeline(parts),
+        *pipeline(parts, guard=settings.guard),
         seal_stage(parts),
         anchor_stage(parts, anchor_path(settings)),
     ]
@@ -96,8 +97,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     parts.database.close()
 
 
-def pipeline(parts: Parts) -> list[Stage]:
-    """Every stage of the worker, in the order of the flows."""
+def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
+    """Every stage of the worker, in the order of the flows; ``guard``: see `watch_stage`."""
     return [
         match_stage(parts),
         finality_stage(parts),
@@ -127,7 +128,7 @@ def pipeline(parts: Parts) -> list[Stage]:
         withdrawal_build_stage(parts),
         rotation_build_stage(parts),
         gas_stage(parts),
-        hub_stage(parts),
+        hub_stage(parts, guard=guard),
         sign_stage(parts),
         broadcast_stage(parts),
         confirm_stage(parts),

@@ -60,3 +60,9 @@ def count(connection: Connection, delegate: str) -> tuple[int, int | None]:
         )
     ).one()
     return int(row[0]), row[1]
+
+
+def is_known(connection: Connection, delegate: str) -> bool:
+    """Was anything ever signed for this delegate, with our doing?"""
+    found = select(authorizations.c.address).where(authorizations.c.delegate == delegate).limit(1)
+    return connection.execute(found).scalar_one_or_none() is not None

@@ -48,3 +48,8 @@ def find(connection: Connection, network: str) -> Hub | None:
 
 def list_hubs(connection: Connection) -> list[Hub]:
     return fetch_all(connection, select(hubs).order_by(hubs.c.network), Hub)
+
+
+def delegates(connection: Connection) -> frozenset[str]:
+    """Whose code deposit addresses may run: the delegates of the hubs."""
+    return frozenset(connection.execute(select(hubs.c.delegate)).scalars())

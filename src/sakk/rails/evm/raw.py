@@ -13,12 +13,22 @@ class RawLog(msgspec.Struct, rename="camel", gc=False):
     removed: bool = False
 
 
+class RawAuthorization(msgspec.Struct, rename="camel", gc=False):
+    chain_id: str
+    address: str
+    nonce: str
+    r: str
+    s: str
+    y_parity: str = "0x0"
+
+
 class RawTransaction(msgspec.Struct, rename="camel", gc=False):
     hash: str
     transaction_index: str
     value: str
     sender: str = msgspec.field(name="from")
     to: str | None = None
+    authorization_list: list[RawAuthorization] = []
 
 
 class RawHeader(msgspec.Struct, rename="camel"):

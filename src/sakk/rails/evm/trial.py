@@ -9,13 +9,15 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from sakk.core import abi
+from sakk.core import abi, evm
 from sakk.core.trial import Holding, Log, Trial, changes_by, read_logs
 from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcRefused, parse_data
 from sakk.rails.evm.send import TransferWouldFail, call_fields, refusal_reason, revert_reason
 
 # More than any call of ours takes; a block's limit is the node's own.
 SIMULATION_GAS = 16_000_000
+# Where the simulated chain has a contract that says whose code the sender runs.
+_PROBE = "0x5a4b4b" + "00" * 16 + "01"
 
 
 class TracedLog(msgspec.Struct):
@@ -92,13 +94,19 @@ def _simulated(
         {"to": contract, "data": "0x" + abi.encode_balance_of(holder).hex()}
         for holder, contract in tokens
     ]
+    probe = {"to": _PROBE, "data": "0x"}
     options = {
-        "blockStateCalls": [{"calls": [*reads, {**call, "gas": hex(SIMULATION_GAS)}, *reads]}],
+        "blockStateCalls": [
+            {
+                "stateOverrides": {_PROBE: {"code": _code_hash_of(call["from"])}},
+                "calls": [*reads, {**call, "gas": hex(SIMULATION_GAS)}, *reads, probe],
+            }
+        ],
         "traceTransfers": True,
         "validation": False,
     }
     blocks = rpc.call("eth_simulateV1", [options, "latest"], list[SimulatedBlock])
-    if len(blocks) != 1 or len(blocks[0].calls) != 1 + 2 * len(reads):
+    if len(blocks) != 1 or len(blocks[0].calls) != 2 + 2 * len(reads):
         raise RpcInconsistent("eth_simulateV1 left calls out")
     calls = blocks[0].calls
     done = calls[len(reads)]
@@ -109,10 +117,11 @@ def _simulated(
         return refused
     moves, grants = read_logs([_log(each) for each in done.logs])
     changes = changes_by(moves, holdings)
-    before, after = calls[: len(reads)], calls[len(reads) + 1 :]
+    before, after = calls[: len(reads)], calls[len(reads) + 1 : -1]
     for holding, first, last in zip(tokens, before, after, strict=True):
         changes[holding] = _balance(last) - _balance(first)
-    return Trial(True, changes=changes, moves=moves, grants=grants)
+    code = "0x" + parse_data(calls[-1].return_data, length=abi.WORD_BYTES).hex()
+    return Trial(True, changes=changes, moves=moves, grants=grants, code=code)
 
 
 def _traced(
@@ -127,7 +136,14 @@ def _traced(
     if refused is not None:
         return refused
     moves, grants = read_logs([_log(each) for each in _all_logs(top)])
-    return Trial(True, changes=changes_by(moves, holdings), moves=moves, grants=grants)
+    runs = parse_data(rpc.call("eth_getCode", [call["from"], "latest"], str))
+    code = "0x" + evm.keccak256(runs).hex()
+    return Trial(True, changes=changes_by(moves, holdings), moves=moves, grants=grants, code=code)
+
+
+def _code_hash_of(address: str) -> str:
+    """Code that returns EXTCODEHASH of an address: PUSH20, EXTCODEHASH, MSTORE at 0, RETURN it."""
+    return f"0x73{address[2:]}3f60005260206000f3"
 
 
 def _all_logs(top: TracedCall) -> list[TracedLog]:

@@ -25,6 +25,7 @@ from sakk.core import caip
 from sakk.core.abi import TRANSFER_TOPIC
 from sakk.core.errors import Misconfigured
 from sakk.rails.evm.bloom import BLOOM_BYTES, bloom_of
+from sakk.rails.evm.conduct import GRANT_TOPICS, granted, sent
 from sakk.rails.evm.flows import pack_flows
 from sakk.rails.evm.raw import RawBlock, RawHeader, RawLog, RawReceipt, RawTransaction
 from sakk.rails.evm.rpc import (
@@ -230,8 +231,7 @@ class EvmWatcher:
                             # The chain moved between two answers: the next step will see how.
                             break
                         return Follow(reorg=self._find_reorg(previous, known_hash))
-                    transfers = self._transfers(ref, raw, logs)
-                    seen.append(BlockSeen(ref, transfers, pack_flows(ref, logs, self.tokens)))
+                    seen.append(self._seen(ref, raw, logs))
                     previous = ref
             except RpcUnavailable:
                 # What was read before holds; if the failure lasts, the next step meets it first.
@@ -254,7 +254,7 @@ class EvmWatcher:
                 raise RpcDisagreement(f"{where} did not succeed")
             return
         block = BlockRef(transfer.block_number, transfer.block_hash, "", 0)
-        if transfer not in self._match_logs(block, receipt.logs):
+        if transfer not in self._match_logs(block, receipt.logs)[0]:
             raise RpcDisagreement(f"{where} is not in its receipt")
 
     def _check_chain(self) -> None:
@@ -359,18 +359,21 @@ class EvmWatcher:
                 yield (None if header is None else _block_ref(header)), ours
             number = numbers[-1] - 1
 
-    def _transfers(
-        self, ref: BlockRef, raw: RawHeader, logs: list[RawLog]
-    ) -> tuple[TransferSeen, ...]:
-        """A block's transfers that touch us: native coins by transaction, then tokens by log."""
-        hits = self._match_logs(ref, logs)
+    def _seen(self, ref: BlockRef, raw: RawHeader, logs: list[RawLog]) -> BlockSeen:
+        """A block's transfers that touch us, and what was done with the rights of ours."""
+        hits, grants = self._match_logs(ref, logs)
         self._prove(ref, raw, logs, hits)
-        native = self._native_transfers(ref, raw) if isinstance(raw, RawBlock) else []
-        return (*native, *hits)
+        acts = granted(self.network, ref, grants)
+        native: list[TransferSeen] = []
+        if isinstance(raw, RawBlock):
+            native = self._native_transfers(ref, raw)
+            acts += sent(self.network, ref, raw.transactions, self.addresses.contains)
+        flows = pack_flows(ref, logs, self.tokens)
+        return BlockSeen(ref, (*native, *hits), flows, tuple(acts))
 
     def _logs(self, refs: Sequence[BlockRef], *, everything: bool) -> list[list[RawLog]]:
-        """The logs of blocks by their hashes: all of them, or those with the Transfer topic."""
-        topics = {} if everything else {"topics": [TRANSFER_TOPIC]}
+        """The logs of blocks by their hashes: all of them, or transfers and approvals."""
+        topics = {} if everything else {"topics": [[TRANSFER_TOPIC, *sorted(GRANT_TOPICS)]]}
         calls = [Call("eth_getLogs", [{"blockHash": ref.hash, **topics}]) for ref in refs]
         try:
             answers = self.rpc.batch(calls, list[RawLog])
@@ -379,17 +382,26 @@ class EvmWatcher:
             raise RpcInconsistent(f"logs of blocks up to {refs[-1].number}: {error}") from error
         return answers
 
-    def _match_logs(self, ref: BlockRef, logs: list[RawLog]) -> list[TransferSeen]:
-        """Pick the transfers that touch us. The hot path: no decoding before a match."""
+    def _match_logs(
+        self, ref: BlockRef, logs: list[RawLog]
+    ) -> tuple[list[TransferSeen], list[RawLog]]:
+        """Pick the transfers that touch us, and what lets somebody spend what is ours.
+
+        The hot path: no decoding before a match.
+        """
         ours = self.addresses.topics
         block_hash = ref.hash
         hits: list[TransferSeen] = []
+        grants: list[RawLog] = []
         for log in logs:
             if log.block_hash != block_hash:
                 raise RpcInconsistent(f"a log of block {ref.number} names block {log.block_hash}")
             topics = log.topics
             if not topics or topics[0] != TRANSFER_TOPIC:
-                if topics and topics[0].lower() == TRANSFER_TOPIC:
+                if topics and topics[0] in GRANT_TOPICS:
+                    if len(topics) > 1 and topics[1] in ours:
+                        grants.append(log)
+                elif topics and topics[0].lower() == TRANSFER_TOPIC:
                     raise RpcInconsistent("the node writes topics in upper case, not as specified")
                 continue
             if (
@@ -402,7 +414,7 @@ class EvmWatcher:
                     hits.append(hit)
         if len({hit.log_index for hit in hits}) != len(hits):
             raise RpcInconsistent(f"block {ref.number} holds one log index twice")
-        return hits
+        return hits, grants
 
     def _transfer(self, ref: BlockRef, log: RawLog) -> TransferSeen | None:
         """Decode a Transfer log that names one of our addresses; None if it moves no ERC-20."""
@@ -464,7 +476,8 @@ class EvmWatcher:
             raise RpcInconsistent(f"block {ref.number} holds a transfer that its bloom excludes")
         if self._bloom == "suspicious":
             transfer_bits = bloom_of((TRANSFER_TOPIC,))
-            if logs or promised & transfer_bits != transfer_bits:
+            transfers = any(log.topics[:1] == (TRANSFER_TOPIC,) for log in logs)
+            if transfers or promised & transfer_bits != transfer_bits:
                 return
             logs = self._logs([ref], everything=True)[0]
             if any(log.topics and log.topics[0] == TRANSFER_TOPIC for log in logs):
