@@ -1,7 +1,7 @@
 """A document of rules: read, refused with the field, and shown."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -12,6 +12,8 @@ from sakk.core.rule import (
     ENTRIES_MAX,
     NAME_LENGTH_MAX,
     RULES_MAX,
+    Limit,
+    Rule,
     RulesState,
     RulesVersion,
     load_rules,
@@ -55,7 +57,7 @@ def test_the_digest_is_of_what_is_said_not_of_how_it_is_written() -> None:
         ({"name": ""}, "rules[0][name]", f"1 to {NAME_LENGTH_MAX} characters"),
         ({"name": "a\nb"}, "rules[0][name]", "characters"),
         ({"name": "a" * (NAME_LENGTH_MAX + 1)}, "rules[0][name]", "characters"),
-        ({"categories": []}, "rules[0][categories]", "at least one category"),
+        ({"categories": []}, "rules[0][categories]", "at least one"),
         ({"categories": ["mixers"]}, "rules[0][categories][0]", "Invalid enum value 'mixers'"),
         ({"sides": ["left"]}, "rules[0][sides][0]", "Invalid enum value 'left'"),
         ({"direction": "up"}, "rules[0][direction]", "Invalid enum value 'up'"),
@@ -72,6 +74,103 @@ def test_a_rule_that_can_not_be_is_refused_by_its_field(
         read_rules([DIRECT | changes])
     assert said in refused.value.message
     assert refused.value.param == param
+
+
+EXPOSURE = {"kind": "exposure", "categories": ["theft"], "share_min_ppm": 50_000}
+WINDOW = {"seconds": 3_600, "per": "account"}
+STRUCTURING = {
+    "kind": "structuring",
+    "below": {"units": {"usdc": "10000000000"}},
+    "width_ppm": 100_000,
+    "count_min": 3,
+    **WINDOW,
+}
+KINDS: list[dict[str, Any]] = [
+    EXPOSURE | {"via": "indirect"},
+    {"kind": "unknown", "share_min_ppm": 500_001, "amount": {"whole": "10000"}},
+    {"kind": "mixer", "share_min_ppm": 1, "hops_max": 2},
+    {"kind": "bridge_hop", "share_min_ppm": 1_000_000, "hops_max": 1},
+    {"kind": "peel_chain", "hops_min": 3, "peel_max_ppm": 50_000},
+    {"kind": "amount", "amount": {"whole": "10000", "units": {"usd": "999999"}}},
+    {"kind": "velocity", "count_min": 10, **WINDOW},
+    {"kind": "velocity", "units_min": {"whole": "5"}, "seconds": 60, "per": "counterparty"},
+    STRUCTURING,
+    {"kind": "pass_through", "seconds": 600, "share_min_ppm": 900_000},
+    {"kind": "dust", "below": {"whole": "1"}, "seconds": 86_400, "count_min": 2},
+    {"kind": "poisoning"},
+    {"kind": "first_payout", "amount": {"whole": "1000"}},
+    {"kind": "country", "lists": ["black_edd"], "parties": ["account"]},
+    {"kind": "issuer", "direction": "outgoing"},
+]
+
+
+@pytest.mark.parametrize("rule", KINDS)
+def test_every_kind_is_read_and_shown_as_it_was_written(rule: dict[str, Any]) -> None:
+    written = {"name": "a", "verdict": "review", **rule}
+    rules = read_rules([written])
+    assert rules_document(rules) == [written]
+    assert load_rules(rules_document(rules)) == rules
+
+
+def test_there_is_an_example_of_every_kind() -> None:
+    known = {kind.__struct_config__.tag for kind in get_args(Rule)}
+    assert known == {rule["kind"] for rule in KINDS} | {"direct"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "param", "said"),
+    [
+        (EXPOSURE | {"share_min_ppm": 0}, "rules[0][share_min_ppm]", "from 1 to 1000000"),
+        (EXPOSURE | {"share_min_ppm": 1_000_001}, "rules[0][share_min_ppm]", "to 1000000"),
+        (EXPOSURE | {"categories": []}, "rules[0][categories]", "at least one"),
+        (EXPOSURE | {"via": "maybe"}, "rules[0][via]", "Invalid enum value 'maybe'"),
+        (KINDS[2] | {"hops_max": 6}, "rules[0][hops_max]", "from 1 to 5"),
+        (KINDS[4] | {"hops_min": 1}, "rules[0][hops_min]", "from 2 to 5"),
+        (KINDS[4] | {"peel_max_ppm": 0}, "rules[0][peel_max_ppm]", "from 1"),
+        ({"kind": "amount"}, "rules[0][amount]", "from which on"),
+        ({"kind": "amount", "amount": {}}, "rules[0][amount]", "Say units of a currency"),
+        ({"kind": "amount", "amount": {"whole": "1.5"}}, "rules[0][amount][whole]", "digits"),
+        (
+            {"kind": "amount", "amount": {"units": {"usd": "-1"}}},
+            "rules[0][amount][units][usd]",
+            "digits",
+        ),
+        ({"kind": "velocity", **WINDOW}, "rules[0][count_min]", "count_min, units_min or both"),
+        ({"kind": "velocity", "units_min": {}, **WINDOW}, "rules[0][units_min]", "Say units"),
+        (KINDS[6] | {"seconds": 31 * 86_400 + 1}, "rules[0][seconds]", "to 2678400"),
+        (KINDS[6] | {"count_min": 10_001}, "rules[0][count_min]", "to 10000"),
+        (KINDS[6] | {"per": "moon"}, "rules[0][per]", "Invalid enum value 'moon'"),
+        (STRUCTURING | {"width_ppm": 0}, "rules[0][width_ppm]", "from 1"),
+        (STRUCTURING | {"below": {}}, "rules[0][below]", "Say units"),
+        ({"kind": "country", "lists": []}, "rules[0][lists]", "at least one"),
+        ({"kind": "country", "lists": ["a"], "parties": ["dog"]}, "rules[0][parties][0]", "'dog'"),
+    ],
+)
+def test_a_limit_that_can_not_be_is_refused_by_its_field(
+    rule: dict[str, Any], param: str, said: str
+) -> None:
+    with pytest.raises(ParameterInvalid) as refused:
+        read_rules([{"name": "a", "verdict": "review", **rule}])
+    assert said in refused.value.message
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("limit", "currency", "decimals", "units"),
+    [
+        (Limit(whole="10000"), "usdc", 6, 10_000_000_000),
+        (Limit(whole="10000"), "jpy", 0, 10_000),
+        (Limit(units={"usdc": "5"}, whole="10000"), "usdc", 6, 5),
+        (Limit(units={"usdc": "5"}, whole="10000"), "usdt", 6, 10_000_000_000),
+        (Limit(units={"usdc": "5"}), "usdt", 6, None),
+        (Limit(whole="10000"), None, None, None),
+        (Limit(whole="10000"), "usdc", None, None),
+    ],
+)
+def test_a_limit_is_of_a_currency(
+    limit: Limit, currency: str | None, decimals: int | None, units: int | None
+) -> None:
+    assert limit.of(currency, decimals) == units
 
 
 def test_two_rules_of_one_name_and_too_many_are_refused() -> None:

@@ -1,21 +1,28 @@
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from sakk.core.behaviour import Counted, Peel
+from sakk.core.exposure import Exposure, Hop, Method, Part, Path, Way
 from sakk.core.label import Category
 from sakk.core.screening import (
+    CountryHit,
     Direction,
     Facts,
     Hit,
+    IssuerAnswer,
     Reason,
     Screening,
     ScreeningRequest,
     Side,
     Verdict,
+    counterparty,
     facts_from_document,
-    facts_to_document,
     gravest,
     input_hash,
+    inputs_of,
     is_same_finding,
+    party,
     reason_from_document,
     reason_to_document,
     request_of,
@@ -78,18 +85,48 @@ def test_every_field_of_a_request_is_in_its_hash() -> None:
 
 
 def test_the_facts_are_in_the_hash() -> None:
-    facts = facts_to_document(Facts(hits=(hit(Category.mixer),)))
+    facts = inputs_of(REQUEST, Facts(hits=(hit(Category.mixer),)))
     assert len({input_hash(REQUEST), input_hash(REQUEST, {}), input_hash(REQUEST, facts)}) == 3
+
+
+EXPOSURE = Exposure(
+    network=REQUEST.network,
+    asset=REQUEST.asset,
+    address=ADDRESS,
+    direction=Way.source,
+    total_units=2**200,
+    parts=(Part("theft", 2**199, 5),),
+    unknown_units=2**199,
+    height=8,
+    paths=(Path("theft", None, "a list", (Hop("0xb", "0x1"),), 2**90),),
+    lists_version=3,
+    method=Method.haircut,
+    is_cut=True,
+)
 
 
 def test_facts_are_read_back_as_they_were() -> None:
     facts = Facts(
         hits=(hit(Category.mixer), hit(Category.scam, side=Side.receiver)),
         unreadable=(Side.receiver,),
+        counted={"incoming/account/60": Counted(3, 2**100), "x": Counted(10_000, 1, True)},
+        paid_before=False,
+        imitates="0xb",
+        exposure=EXPOSURE,
+        peels=(Peel("0xc", 2**100, 2**99),),
+        countries=(CountryHit("account", "KP", "black_edd", "fatf", 4),),
+        issuer=IssuerAnswer(7, None),
     )
-    assert facts_from_document(facts_to_document(facts)) == facts
-    assert facts_to_document(Facts()) == {}
+    stored = json.loads(json.dumps(inputs_of(REQUEST, facts)))
+    assert facts_from_document(stored) == facts
+    assert inputs_of(REQUEST, Facts()) == {}
     assert facts_from_document({}) == Facts()
+
+
+def test_the_other_side_is_whoever_pays_or_is_paid() -> None:
+    assert counterparty(REQUEST) == party(REQUEST, Side.sender) == ADDRESS
+    outgoing = replace(REQUEST, direction=Direction.outgoing)
+    assert counterparty(outgoing) == party(outgoing, Side.receiver) == REQUEST.receiver
 
 
 REASON = Reason(
@@ -160,6 +197,10 @@ def test_other_rules_that_say_the_same_are_no_news() -> None:
 def test_a_screening_is_shown_whole_and_can_be_asked_again() -> None:
     found = screening(REASON)
     assert request_of(found) == REQUEST
+    told = replace(REQUEST, currency="usdc", decimals=6, amount=2**100, beneficiary="ben_1")
+    inputs = inputs_of(told, Facts())
+    assert request_of(replace(found, inputs=inputs)) == told
+    assert request_of(replace(found, inputs=None)) == REQUEST
     shown = to_public(found)
     assert shown["object"] == "screening"
     assert shown["verdict"] == "block"

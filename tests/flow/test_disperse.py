@@ -21,6 +21,7 @@ from tests.flow.money import (
     wei_at,
 )
 from tests.rails.lying_node import lying_node
+from tests.screening.conftest import enact
 
 from sakk.core import chart, evm
 from sakk.core.abi import encode_address, encode_allowance, encode_uint
@@ -161,6 +162,8 @@ def test_a_lone_payout_is_one_plain_transfer_at_once(world: World) -> None:
 
 
 def test_a_deny_listed_recipient_among_fifty_is_parked_and_fails_alone(world: World) -> None:
+    # As if the issuer denied it just after it was screened: no rule asks before.
+    enact(world.database)
     allowed(world)
     blacklist(world, payee(17))
     world.mine()

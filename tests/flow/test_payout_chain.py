@@ -21,6 +21,7 @@ from tests.flow.money import (
     wei_at,
 )
 from tests.rails.lying_node import LyingNode, Refuse, lying_node
+from tests.screening.conftest import enact
 
 from sakk.core import chart
 
@@ -282,6 +283,8 @@ def test_a_failed_one_that_succeeds_on_the_other_branch_is_owed(world: World) ->
 
 
 def test_a_deny_listed_beneficiary_fails_and_holds_nobody_up(world: World) -> None:
+    # As if the issuer denied it just after it was screened: no rule asks before.
+    enact(world.database)
     rich(world, 100)
     world.chain.issuer.call_contract(world.contract("usdc"), "blacklist(address)", BENEFICIARY)
     world.mine()

@@ -4,20 +4,25 @@ Every stage is run with nothing due, and the plan of each statement that it sent
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 import pytest
 from sqlalchemy import ARRAY, Boolean, Column, DateTime, LargeBinary, Numeric, Table, text
 from sqlalchemy.types import JSON, BigInteger, Integer, Text
 
+from sakk.core.behaviour import Per, WindowKey
+from sakk.core.screening import Direction, ScreeningRequest
 from sakk.flow.context import Parts
 from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
 from sakk.signing.client import SignerClient
+from sakk.store import behaviour
 from sakk.store.address import addresses, deposits
 from sakk.store.adoption import adoptions
+from sakk.store.behaviour import Question
 from sakk.store.database import Database, open_database
 from sakk.store.outflow import outflows
 from sakk.store.payin import payins
@@ -58,6 +63,33 @@ FILLED: list[tuple[Table, dict[str, str], dict[str, str]]] = [
     (deposits, {"units": "0", "asset": "'a'"}, {"units": "0", "asset": "'b'"}),
 ]
 
+# What screening rules count about a transfer: every direction, for either side.
+WINDOWS = [
+    WindowKey(direction, per, 3_600, *band)
+    for direction in Direction
+    for per in get_args(Per)
+    for band in ((), (1, 10))
+]
+QUESTIONS = [
+    Question(
+        ScreeningRequest(
+            subject="po_1",
+            account_id="acct_1",
+            livemode=False,
+            network="eip155:1",
+            asset="eip155:1/slip44:60",
+            direction=direction,
+            sender="0x" + "1" * 40,
+            receiver="0x" + "2" * 40,
+            token_units=1,
+            currency="usdc",
+        ),
+        WINDOWS,
+        datetime.now(UTC),
+    )
+    for direction in Direction
+]
+
 
 @pytest.fixture
 def filled(database_url: str) -> Iterator[Database]:
@@ -95,6 +127,11 @@ def test_every_question_of_every_stage_uses_an_index(
         patch.setattr(psycopg.Cursor, "execute", remember)
         for stage in stages:
             assert stage.run() == 0, stage.name
+        with filled.begin() as connection:
+            counted = behaviour.count_windows(connection, QUESTIONS)
+            assert [set(each) for each in counted] == [{key.name for key in WINDOWS}] * 2
+            assert behaviour.paid_before(connection, QUESTIONS) == [False, False]
+            assert behaviour.imitated(connection, QUESTIONS) == [None, None]
 
     names = {table.name for table, _, _ in FILLED}
     asked = {name for name in names for statement in sent if f"{name}." in statement}

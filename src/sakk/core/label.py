@@ -59,6 +59,7 @@ class Category(StrEnum):
     gambling = "gambling"
     exchange = "exchange"
     defi = "defi"
+    bridge = "bridge"
     miner = "miner"
     service = "service"
     wallet = "wallet"
@@ -164,7 +165,7 @@ CATEGORY_WORDS: dict[str, Category] = {
     "blacklisted": Category.frozen_by_issuer,
     "defi_dex": Category.defi,
     "defi_lending": Category.defi,
-    "defi_bridge": Category.defi,
+    "defi_bridge": Category.bridge,
     "wallet_service": Category.wallet,
     "hosted_wallet": Category.wallet,
     "user": Category.other,

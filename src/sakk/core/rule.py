@@ -12,21 +12,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from sakk.core import caip
+from sakk.core.behaviour import PPM, ROWS_READ_MAX, WINDOW_SECONDS_MAX, Per
 from sakk.core.errors import ParameterInvalid
 from sakk.core.label import CONFIDENCE_MAX, Category
-from sakk.core.screening import Direction, Side, Verdict
+from sakk.core.screening import CountryParty, Direction, Side, Verdict
 
 PREFIX: Final = "rul"
 RULES_MAX: Final = 200
 ENTRIES_MAX: Final = 1_000
 NAME_LENGTH_MAX: Final = 80
+DIGITS_MAX: Final = 78
+# As far as the graph is walked for an exposure.
+HOPS_MAX: Final = 5
 # The number of what came with the house, before any version was put in force.
 BUILT_IN_NUMBER: Final = 0
+# Of what each number may be, by the field's name.
+_NUMBERS: Final = {
+    "confidence_min": (0, CONFIDENCE_MAX),
+    "share_min_ppm": (1, PPM),
+    "width_ppm": (1, PPM),
+    "peel_max_ppm": (1, PPM),
+    "hops_max": (1, HOPS_MAX),
+    "hops_min": (2, HOPS_MAX),
+    "seconds": (1, WINDOW_SECONDS_MAX),
+    "count_min": (1, ROWS_READ_MAX),
+}
 _INDEX = re.compile(r"\$?\[(\d+)\]|\.?(\w+)")
 
 
@@ -63,6 +78,22 @@ class RulesVersion:
     closed_at: datetime | None
 
 
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An amount, in digits: for each currency in its smallest unit (``units``), and for all that
+    are not named there ``whole`` units of whatever currency it is."""
+
+    units: dict[str, str] = {}
+    whole: str | None = None
+
+    def of(self, currency: str | None, decimals: int | None) -> int | None:
+        """The limit in the currency's smallest unit; None where it says nothing of the currency."""
+        if currency is None or decimals is None:
+            return None
+        if currency in self.units:
+            return int(self.units[currency])
+        return None if self.whole is None else int(self.whole) * 10**decimals
+
+
 class _Common(
     msgspec.Struct,
     frozen=True,
@@ -71,12 +102,13 @@ class _Common(
     kw_only=True,
     tag_field="kind",
 ):
-    """What every rule has; what is left out fits any transfer."""
+    """What every rule has; what is left out fits any transfer. ``amount``: at least so much."""
 
     name: str
     verdict: Verdict
     direction: Direction | None = None
     networks: tuple[str, ...] = ()
+    amount: Limit | None = None
 
 
 class Direct(_Common, frozen=True, tag="direct"):
@@ -87,7 +119,118 @@ class Direct(_Common, frozen=True, tag="direct"):
     confidence_min: int = 0
 
 
-Rule = Direct
+class Exposed(_Common, frozen=True, tag="exposure"):
+    """So much of the counterparty's money leads to these categories.
+
+    For a pay-in where the sender's money came from, for a payout where the receiver's went.
+    ``via``: over one transfer alone (direct), over several (indirect), or either.
+    """
+
+    categories: tuple[Category, ...]
+    share_min_ppm: int
+    via: Literal["any", "direct", "indirect"] = "any"
+
+
+class Unknown(_Common, frozen=True, tag="unknown"):
+    """So much of the counterparty's money leads to nothing that is known."""
+
+    share_min_ppm: int
+
+
+class _Near(_Common, frozen=True):
+    share_min_ppm: int
+    hops_max: int
+
+
+class Mixer(_Near, frozen=True, tag="mixer"):
+    """So much of the counterparty's money leads to a mixer within so many transfers."""
+
+
+class BridgeHop(_Near, frozen=True, tag="bridge_hop"):
+    """So much of it crossed a bridge within so many transfers: on this chain its trail ends."""
+
+
+class PeelChain(_Common, frozen=True, tag="peel_chain"):
+    """The money came over so many addresses in a row that each passed on all but a little."""
+
+    hops_min: int
+    peel_max_ppm: int
+
+
+class AmountRule(_Common, frozen=True, tag="amount"):
+    """The amount alone; ``amount`` says from which on."""
+
+
+class Velocity(_Common, frozen=True, tag="velocity"):
+    """So many transfers of its direction, or so much in its currency, ``per`` whom in a window."""
+
+    seconds: int
+    per: Per
+    count_min: int | None = None
+    units_min: Limit | None = None
+
+
+class Structuring(_Common, frozen=True, tag="structuring"):
+    """So many transfers, ``per`` whom in a window, that lie just below a threshold."""
+
+    below: Limit
+    width_ppm: int
+    count_min: int
+    seconds: int
+    per: Per
+
+
+class PassThrough(_Common, frozen=True, tag="pass_through"):
+    """What came in for the account in a window, and what went out, are nearly the same."""
+
+    seconds: int
+    share_min_ppm: int
+
+
+class Dust(_Common, frozen=True, tag="dust"):
+    """So many amounts below a limit came from one address in a window."""
+
+    below: Limit
+    seconds: int
+    count_min: int = 1
+
+
+class Poisoning(_Common, frozen=True, tag="poisoning"):
+    """The other side imitates an address that the account pays or has in its address book."""
+
+
+class FirstPayout(_Common, frozen=True, tag="first_payout"):
+    """The account never paid this address before."""
+
+
+class CountryRule(_Common, frozen=True, tag="country"):
+    """The account, or the beneficiary, is of a country on one of these lists."""
+
+    lists: tuple[str, ...]
+    parties: tuple[CountryParty, ...] = ()
+
+
+class Issuer(_Common, frozen=True, tag="issuer"):
+    """The token's issuer has the other side on the contract's deny-list, by the chain itself."""
+
+
+Rule = (
+    Direct
+    | Exposed
+    | Unknown
+    | Mixer
+    | BridgeHop
+    | PeelChain
+    | AmountRule
+    | Velocity
+    | Structuring
+    | PassThrough
+    | Dust
+    | Poisoning
+    | FirstPayout
+    | CountryRule
+    | Issuer
+)
 
 
 def read_rules(document: object) -> tuple[Rule, ...]:
@@ -195,9 +338,38 @@ _DIRECT: Final = (
     ),
 )
 
+
+def _indirect(name: str, share_min_ppm: int, *categories: Category) -> Exposed:
+    return Exposed(
+        name=name, verdict=Verdict.review, categories=categories, share_min_ppm=share_min_ppm
+    )
+
+
+# Haircut leaves more than 0 of any taint on half of all addresses, and more than 1 % on three in
+# a hundred: a rule of "more than zero" would stop everything.
+_EXPOSED: Final = (
+    _indirect("exposed_to_sanctions", 10_000, Category.sanctions, Category.terrorism),
+    _indirect("exposed_to_theft", 50_000, Category.theft, Category.ransomware),
+    _indirect("exposed_to_mixer", 100_000, Category.mixer),
+    _indirect("exposed_to_gambling", 250_000, Category.gambling),
+    Unknown(
+        name="unknown_origin",
+        verdict=Verdict.review,
+        direction=Direction.incoming,
+        amount=Limit(whole="10000"),
+        share_min_ppm=500_001,
+    ),
+)
+_ISSUER: Final = Issuer(
+    name="denied_by_issuer", verdict=Verdict.review, direction=Direction.outgoing
+)
+
 # What came with each release of the house; an entry is never changed, a change is a new name.
-BUILT_IN: Final[Mapping[str, tuple[Rule, ...]]] = {"default-1": _DIRECT}
-BUILT_IN_NAME: Final = "default-1"
+BUILT_IN: Final[Mapping[str, tuple[Rule, ...]]] = {
+    "default-1": _DIRECT,
+    "default-2": (*_DIRECT, *_EXPOSED, _ISSUER),
+}
+BUILT_IN_NAME: Final = "default-2"
 
 
 def _check(rules: Sequence[Rule]) -> None:
@@ -235,12 +407,39 @@ def _check_networks(networks: Sequence[str], at: str) -> None:
 
 
 def _check_kind(rule: Rule, at: str) -> None:
-    if not rule.categories:
-        raise ValueError(f"{at}.categories: Name at least one category.")
-    if not 0 <= rule.confidence_min <= CONFIDENCE_MAX:
-        raise ValueError(
-            f"{at}.confidence_min: A confidence is a whole number from 0 to {CONFIDENCE_MAX}."
-        )
+    """Every field by its name, whatever kind has it; then what a kind needs beside."""
+    for name, (least, most) in _NUMBERS.items():
+        value = getattr(rule, name, None)
+        if value is not None:
+            _check_number(value, least, most, f"{at}.{name}")
+    for name in ("amount", "below", "units_min"):
+        limit = getattr(rule, name, None)
+        if limit is not None:
+            _check_limit(limit, f"{at}.{name}")
+    for name in ("categories", "lists"):
+        entries = getattr(rule, name, None)
+        if entries is not None and not 1 <= len(entries) <= ENTRIES_MAX:
+            raise ValueError(f"{at}.{name}: Name at least one, and at most {ENTRIES_MAX}.")
+    if isinstance(rule, AmountRule) and rule.amount is None:
+        raise ValueError(f"{at}.amount: A rule about the amount says from which on.")
+    if isinstance(rule, Velocity) and rule.count_min is None and rule.units_min is None:
+        raise ValueError(f"{at}.count_min: Say count_min, units_min or both.")
+
+
+def _check_number(value: int, least: int, most: int, at: str) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{at}: {value} is not a whole number from {least} to {most}.")
+
+
+def _check_limit(limit: Limit, at: str) -> None:
+    if not limit.units and limit.whole is None:
+        raise ValueError(f"{at}: Say units of a currency, or whole units of any.")
+    digits = {f"units.{currency}": text for currency, text in limit.units.items()}
+    if limit.whole is not None:
+        digits["whole"] = limit.whole
+    for name, text in digits.items():
+        if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
+            raise ValueError(f"{at}.{name}: {text!r} is not a whole number in digits.")
 
 
 def _seconds(moment: datetime | None) -> int | None:

@@ -7,13 +7,18 @@ again later and compared, bit for bit.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
+from sakk.core.behaviour import Counted, Peel
+from sakk.core.exposure import Exposure, Hop, Method, Part, Path, Way
+from sakk.core.exposure import to_public as exposure_to_public
 from sakk.core.label import CONFIDENCE_MAX, Category
+
+CountryParty = Literal["account", "beneficiary"]
 
 
 class Verdict(StrEnum):
@@ -39,7 +44,10 @@ GRAVITY = {Verdict.clear: 0, Verdict.review: 1, Verdict.block: 2}
 
 @dataclass(frozen=True, slots=True)
 class ScreeningRequest:
-    """A transfer to be judged. ``subject`` is ``pin_…`` or ``po_…``; ``token_units`` are atomic."""
+    """A transfer to be judged. ``subject`` is ``pin_…`` or ``po_…``; ``token_units`` are atomic.
+
+    ``amount`` is in the smallest unit of ``currency``; None for a token that is on no list.
+    """
 
     subject: str
     account_id: str | None
@@ -50,6 +58,10 @@ class ScreeningRequest:
     sender: str
     receiver: str
     token_units: int
+    currency: str | None = None
+    decimals: int | None = None
+    amount: int | None = None
+    beneficiary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +79,48 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class CountryHit:
+    """The country of a party of ours stands on a list of countries, at the list's version."""
+
+    party: CountryParty
+    country: str
+    listing: str
+    list_name: str
+    version: int
+
+    @property
+    def words(self) -> str:
+        return f"the {self.party} is of {self.country}, which is {self.listing}"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerAnswer:
+    """What the token's contract says of the other side, at a block.
+
+    ``denied`` None: it has a deny-list, by its listing here, and answers none of the known calls.
+    """
+
+    block: int
+    denied: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was found out about a transfer: all that a verdict rests on beside the rules.
 
     ``hits`` in a fixed order. ``unreadable``: the sides whose address can not be looked up.
+    ``counted`` by a window's name. Of what no rule asked for nothing is known: None, or empty.
     """
 
     hits: tuple[Hit, ...] = ()
     unreadable: tuple[Side, ...] = ()
+    counted: Mapping[str, Counted] = field(default_factory=dict)
+    paid_before: bool | None = None
+    imitates: str | None = None
+    exposure: Exposure | None = None
+    peels: tuple[Peel, ...] = ()
+    countries: tuple[CountryHit, ...] = ()
+    issuer: IssuerAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,45 +222,127 @@ def input_hash(request: ScreeningRequest, inputs: dict[str, Any] | None = None) 
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def facts_to_document(facts: Facts) -> dict[str, Any]:
-    """Facts as they are stored and hashed: what was not found is left out."""
-    document: dict[str, Any] = {}
-    if facts.hits:
-        document["hits"] = [
-            {
-                "side": str(hit.side),
-                "address": hit.address,
-                "category": str(hit.category),
-                "list": hit.list_name,
-                "version": hit.list_version,
-                "confidence": hit.confidence,
-                "entity": hit.entity,
-                "path": list(hit.path),
-            }
-            for hit in facts.hits
-        ]
-    if facts.unreadable:
-        document["unreadable"] = [str(side) for side in facts.unreadable]
+def counterparty(request: ScreeningRequest) -> str:
+    """The address on the other side: whoever pays us, or whom we pay."""
+    return request.sender if request.direction is Direction.incoming else request.receiver
+
+
+def party(request: ScreeningRequest, side: Side) -> str:
+    """The address of one side of a transfer."""
+    return request.sender if side is Side.sender else request.receiver
+
+
+def inputs_of(request: ScreeningRequest, facts: Facts) -> dict[str, Any]:
+    """All that a verdict rests on, beside the request's own columns, as it is stored and hashed.
+
+    What was not found, or not looked for, is left out; units are digits.
+    """
+    transfer = {
+        "currency": request.currency,
+        "decimals": request.decimals,
+        "amount": None if request.amount is None else str(request.amount),
+        "beneficiary": request.beneficiary,
+    }
+    found: dict[str, Any] = {
+        "transfer": {name: value for name, value in transfer.items() if value is not None},
+        "hits": [_hit_to_document(hit) for hit in facts.hits],
+        "unreadable": [str(side) for side in facts.unreadable],
+        "counted": {
+            name: {"count": each.count, "units": str(each.units), "is_cut": each.is_cut}
+            for name, each in facts.counted.items()
+        },
+        "peels": [[hop.address, str(hop.units_in), str(hop.units_on)] for hop in facts.peels],
+        "countries": [
+            [hit.party, hit.country, hit.listing, hit.list_name, hit.version]
+            for hit in facts.countries
+        ],
+    }
+    document = {name: value for name, value in found.items() if value}
+    if facts.paid_before is not None:
+        document["paid_before"] = facts.paid_before
+    if facts.imitates is not None:
+        document["imitates"] = facts.imitates
+    if facts.exposure is not None:
+        document["exposure"] = exposure_to_public(facts.exposure)
+    if facts.issuer is not None:
+        document["issuer"] = {"block": facts.issuer.block, "denied": facts.issuer.denied}
     return document
 
 
-def facts_from_document(document: dict[str, Any]) -> Facts:
+def facts_from_document(document: Mapping[str, Any]) -> Facts:
     """Read stored facts back."""
+    exposure, issuer = document.get("exposure"), document.get("issuer")
     return Facts(
-        hits=tuple(
-            Hit(
-                side=Side(hit["side"]),
-                address=hit["address"],
-                category=hit["category"],
-                list_name=hit["list"],
-                list_version=hit["version"],
-                confidence=hit["confidence"],
-                entity=hit["entity"],
-                path=tuple(hit["path"]),
-            )
-            for hit in document.get("hits", ())
-        ),
+        hits=tuple(_hit_from_document(hit) for hit in document.get("hits", ())),
         unreadable=tuple(Side(side) for side in document.get("unreadable", ())),
+        counted={
+            name: Counted(each["count"], int(each["units"]), each["is_cut"])
+            for name, each in document.get("counted", {}).items()
+        },
+        paid_before=document.get("paid_before"),
+        imitates=document.get("imitates"),
+        exposure=None if exposure is None else _exposure_from_document(exposure),
+        peels=tuple(
+            Peel(address, int(units_in), int(units_on))
+            for address, units_in, units_on in document.get("peels", ())
+        ),
+        countries=tuple(CountryHit(*each) for each in document.get("countries", ())),
+        issuer=None if issuer is None else IssuerAnswer(issuer["block"], issuer["denied"]),
+    )
+
+
+def _hit_to_document(hit: Hit) -> dict[str, Any]:
+    return {
+        "side": str(hit.side),
+        "address": hit.address,
+        "category": str(hit.category),
+        "list": hit.list_name,
+        "version": hit.list_version,
+        "confidence": hit.confidence,
+        "entity": hit.entity,
+        "path": list(hit.path),
+    }
+
+
+def _hit_from_document(hit: Mapping[str, Any]) -> Hit:
+    return Hit(
+        side=Side(hit["side"]),
+        address=hit["address"],
+        category=hit["category"],
+        list_name=hit["list"],
+        list_version=hit["version"],
+        confidence=hit["confidence"],
+        entity=hit["entity"],
+        path=tuple(hit["path"]),
+    )
+
+
+def _exposure_from_document(document: Mapping[str, Any]) -> Exposure:
+    return Exposure(
+        network=document["network"],
+        asset=document["asset"],
+        address=document["address"],
+        direction=Way(document["direction"]),
+        total_units=int(document["total_amount"]),
+        parts=tuple(
+            Part(part["category"], int(part["amount"]), int(part["direct_amount"]))
+            for part in document["parts"]
+        ),
+        unknown_units=int(document["unknown_amount"]),
+        height=document["height"],
+        paths=tuple(
+            Path(
+                path["category"],
+                path["entity"],
+                path["list"],
+                tuple(Hop(hop["address"], hop["tx_hash"]) for hop in path["hops"]),
+                int(path["amount"]),
+            )
+            for path in document["paths"]
+        ),
+        lists_version=document["lists_version"],
+        method=Method(document["method"]),
+        is_cut=document["is_cut"],
     )
 
 
@@ -225,6 +353,8 @@ def hit_order(hit: Hit) -> tuple[str, str, str, int, str]:
 
 def request_of(screening: Screening) -> ScreeningRequest:
     """The request that a screening answered, to ask it again."""
+    transfer = (screening.inputs or {}).get("transfer", {})
+    amount = transfer.get("amount")
     return ScreeningRequest(
         subject=screening.subject,
         account_id=screening.account_id,
@@ -235,6 +365,10 @@ def request_of(screening: Screening) -> ScreeningRequest:
         sender=screening.sender,
         receiver=screening.receiver,
         token_units=screening.token_units,
+        currency=transfer.get("currency"),
+        decimals=transfer.get("decimals"),
+        amount=None if amount is None else int(amount),
+        beneficiary=transfer.get("beneficiary"),
     )
 
 

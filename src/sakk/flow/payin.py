@@ -200,6 +200,9 @@ def screening_request(row: PayIn) -> ScreeningRequest:
         sender=row.sender,
         receiver=row.address,
         token_units=row.token_amount,
+        currency=row.currency,
+        decimals=row.decimals,
+        amount=row.amount,
     )
 
 
@@ -264,6 +267,10 @@ def release(parts: Parts, identifier: str, *, livemode: bool) -> PayIn:
             raise ResourceMissing(f"No such payin: {identifier!r}.", param="id")
         if row.status != PayInStatus.held or row.orphaned:
             raise UnexpectedState(f"This payin is {row.status}, not held: nothing is to release.")
+        if row.screening is None:
+            raise UnexpectedState(
+                "This payin could not be judged yet: it is, by itself, when screening is back."
+            )
         if recoveries.is_payin_claimed(connection, row.id):
             raise UnexpectedState("A recovery is sending this payin back: cancel that first.")
         if row.role == PayInRole.unlisted:

@@ -22,6 +22,7 @@ from sakk.core.payout import (
     PayoutRequest,
     PayoutStatus,
     Terms,
+    delivered,
 )
 from sakk.core.screening import Direction, ScreeningRequest
 from sakk.flow import beneficiary, quote
@@ -396,4 +397,8 @@ def screening_request(row: Payout, sender: str) -> ScreeningRequest:
         sender=sender,
         receiver=row.destination,
         token_units=row.token_amount,
+        currency=row.currency,
+        decimals=row.decimals,
+        amount=delivered(row),
+        beneficiary=row.beneficiary,
     )

@@ -26,6 +26,7 @@ from sakk.core.screening import Direction, ScreeningRequest, Verdict
 from sakk.core.sweep import SweepSource, deposit_units
 from sakk.flow.context import Parts
 from sakk.flow.fee import price
+from sakk.flow.issuer import ask_issuers
 from sakk.flow.payin import payin_event
 from sakk.flow.refund_draft import claim_expiry
 from sakk.flow.stage import Stage, wake
@@ -235,10 +236,22 @@ def recovery_screen_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = store.lock_unscreened(connection, limit=BATCH_MAX)
+            found = store.lock_unscreened(connection, limit=BATCH_MAX)
+            wanted = engine.issuer_wanted(connection, [_request(row) for row in found])
+        if not found:
+            return 0
+        asking = ask_issuers(parts, wanted)
+        with parts.database.begin() as connection:
+            found = store.lock_unscreened(connection, limit=BATCH_MAX)
+            rows = [row for row in found if asking.is_answered(_request(row))]
             if not rows:
                 return 0
-            verdicts = engine.screen([_request(row) for row in rows], connection=connection)
+            verdicts = engine.screen(
+                [_request(row) for row in rows],
+                connection=connection,
+                at=now,
+                issuer=asking.answers,
+            )
             insert_screenings(connection, verdicts)
             for row, screening in zip(rows, verdicts, strict=True):
                 judged = replace(row, screening=screening.id)

@@ -18,7 +18,16 @@ from sakk.core.case import CaseKind, Opening, opening_of
 from sakk.core.event import NewEvent
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.payout import Payout, PayoutPurpose, may_be_sent
-from sakk.core.screening import Screening, Verdict, is_same_finding, to_public
+from sakk.core.screening import (
+    IssuerAnswer,
+    Screening,
+    Verdict,
+    counterparty,
+    facts_from_document,
+    is_same_finding,
+    request_of,
+    to_public,
+)
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.payin import screening_request as payin_request
@@ -71,7 +80,11 @@ def rescreen_stage(parts: Parts) -> Stage:
                 for row in outgoing
             ]
             before = latest_screenings(connection, subjects)
-            verdicts = engine.screen(requests, connection=connection)
+            # What is not sent is asked about before it is; for what was, the last answer stands.
+            said = _issuers_said(before)
+            verdicts = engine.screen(
+                requests, connection=connection, at=now, issuer=said, asked=False
+            )
             insert_screenings(connection, verdicts)
             _note(connection, incoming, outgoing, {each.subject: each for each in verdicts})
             changed = _changed(before, verdicts)
@@ -83,6 +96,16 @@ def rescreen_stage(parts: Parts) -> Stage:
         return marked + len(subjects)
 
     return Stage("screening.rescreen", run)
+
+
+def _issuers_said(before: dict[str, Screening]) -> dict[tuple[str, str], IssuerAnswer]:
+    """What issuers said of the other sides when these were screened last."""
+    found = {}
+    for each in before.values():
+        answer = facts_from_document(each.inputs or {}).issuer
+        if answer is not None:
+            found[each.asset, counterparty(request_of(each))] = answer
+    return found
 
 
 def _mark(connection: Connection, *, now: datetime) -> int:

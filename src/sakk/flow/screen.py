@@ -1,66 +1,160 @@
 """Screen: judge final pay-ins before any credit, and payouts before the policy does.
 
-Fail closed: while the lists can not be read nothing is screened, and so nothing is credited. A
-held pay-in's money goes to quarantine, and its merchant is told no more than ``under_review``.
+Fail closed: what can not be judged (lists, rules or graph out of reach, or a node that should say
+whom a token's issuer denies) is not passed. A pay-in's coins go to quarantine after a while, a
+payout waits, and both go on by themselves. A held pay-in's merchant is told no more than
+``under_review``.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+import structlog
+from sqlalchemy import ColumnElement, Connection, select
 
 from sakk.core import event
 from sakk.core.case import CaseKind, Opening, opening_of
+from sakk.core.errors import Unavailable
 from sakk.core.event import NewEvent
-from sakk.core.payin import PayIn, PayInRole, PayInStatus
+from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
-from sakk.core.screening import Screening, Verdict
+from sakk.core.screening import Screening, ScreeningRequest, Verdict
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
+from sakk.flow.issuer import Asking, ask_issuers
 from sakk.flow.payin import allocate_rows, payin_event
 from sakk.flow.payin import screening_request as payin_request
 from sakk.flow.payout import awaited_by, payout_event
 from sakk.flow.payout import screening_request as payout_request
 from sakk.flow.stage import PAYIN_LANE, PAYOUT_LANE, REST_SECONDS, Stage, wake
+from sakk.screening.engine import Engine
+from sakk.screening.facts import IssuerUnread
 from sakk.store import address
 from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payout as payouts
-from sakk.store.database import fetch, update_records
+from sakk.store import recovery as recoveries
+from sakk.store.database import Query, among, fetch, fetch_all, update_records
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, settle
+from sakk.store.lease import claim, give_back, given_back_on_error, settle
 from sakk.store.screening import insert_screenings
 
 # Small: what came first is told before what came last is begun.
 BATCH_MAX = 50
 PAYOUT_BATCH_MAX = 200
+# How long a final pay-in waits for a verdict that can not be had, before its coins are booked to
+# quarantine without one.
+UNJUDGED_MAX = timedelta(seconds=60)
+# The reason of those; the operator's alone.
+UNJUDGED = "screening_unavailable"
+# A node that did not answer is asked again for the same payouts after so long.
+ISSUER_AGAIN_AFTER = timedelta(seconds=5)
+
+log = structlog.get_logger(__name__)
+
+_confirmed = store.in_status(PayInStatus.confirmed, ~store.payins.c.orphaned, limit=BATCH_MAX)
 
 
 def screen_stage(parts: Parts) -> Stage:
-    """The stage that turns confirmed pay-ins into screened or held ones."""
+    """The stage that turns confirmed pay-ins into screened or held ones.
+
+    What can not be judged for `UNJUDGED_MAX` is held without a verdict, so that its coins stand in
+    quarantine; `rejudge_stage` judges it when that can be done again.
+    """
     engine = parts.screening_engine()
-    due = store.in_status(PayInStatus.confirmed, ~store.payins.c.orphaned, limit=BATCH_MAX)
 
     def run() -> int:
         now = parts.clock()
-        with parts.database.begin() as connection:
-            rows = fetch(connection, due)
-            if not rows:
-                return 0
-            verdicts = engine.screen([payin_request(row) for row in rows], connection=connection)
-            insert_screenings(connection, verdicts)
-            held, clear = _part(rows, verdicts)
-            allocated = allocate_rows(connection, clear, now=now)
-            _write(connection, held + allocated)
-            events.append(connection, _news(held, allocated), now=now)
-            findings = [each for each in verdicts if each.verdict != Verdict.clear]
-            openings = [opening_of(each, CaseKind.payin) for each in findings]
-            open_cases(connection, openings, now=now)
-            wake(connection, "payin.post")
-            return len(rows)
+        try:
+            return _judge_payins(parts, engine, _confirmed, now=now)
+        except Unavailable:
+            _hold_unjudged(parts, now=now)
+            raise
 
     return Stage("payin.screen", run, lane=PAYIN_LANE)
+
+
+def rejudge_stage(parts: Parts) -> Stage:
+    """The stage that judges what was held because it could not be judged; clear goes on."""
+    engine = parts.screening_engine()
+    due = store.in_status(
+        PayInStatus.held,
+        store.payins.c.reason == UNJUDGED,
+        store.payins.c.screening.is_(None),
+        store.payins.c.quarantined,
+        ~store.payins.c.orphaned,
+        ~recoveries.is_returning(store.payins.c.id),
+        limit=BATCH_MAX,
+    )
+
+    def run() -> int:
+        return _judge_payins(parts, engine, due, now=parts.clock())
+
+    return Stage("payin.rejudge", run)
+
+
+def _judge_payins(parts: Parts, engine: Engine, due: Query[PayIn], *, now: datetime) -> int:
+    """Judge a batch in one transaction; where issuers are to be asked, after that was done."""
+    asking = Asking()
+    with parts.database.begin() as connection:
+        rows = fetch(connection, due)
+        if not rows:
+            return 0
+        wanted = engine.issuer_wanted(connection, [payin_request(row) for row in rows])
+        if not wanted:
+            return _judge_locked(connection, engine, rows, asking, now=now)
+    asking = ask_issuers(parts, wanted)
+    with parts.database.begin() as connection:
+        rows = fetch(connection, due)
+        answered = [row for row in rows if asking.is_answered(payin_request(row))]
+        done = _judge_locked(connection, engine, answered, asking, now=now) if answered else 0
+    if len(answered) < len(rows):
+        raise IssuerUnread("A network's node does not say whom the issuer denies.")
+    return done
+
+
+def _judge_locked(
+    connection: Connection,
+    engine: Engine,
+    rows: Sequence[PayIn],
+    asking: Asking,
+    *,
+    now: datetime,
+) -> int:
+    requests = [payin_request(row) for row in rows]
+    verdicts = engine.screen(requests, connection=connection, at=now, issuer=asking.answers)
+    insert_screenings(connection, verdicts)
+    held, clear = _part(rows, verdicts)
+    allocated = allocate_rows(connection, clear, now=now)
+    _write(connection, held + allocated)
+    events.append(connection, _news(held, allocated), now=now)
+    findings = [each for each in verdicts if each.verdict != Verdict.clear]
+    open_cases(connection, [opening_of(each, CaseKind.payin) for each in findings], now=now)
+    wake(connection, "payin.post")
+    return len(rows)
+
+
+def _hold_unjudged(parts: Parts, *, now: datetime) -> None:
+    """Hold without a verdict what has waited for one too long: its coins go to quarantine."""
+    with parts.database.begin() as connection:
+        rows = [
+            row
+            for row in fetch(connection, _confirmed)
+            if row.confirmed_at is not None
+            and row.confirmed_at <= now - UNJUDGED_MAX
+            # What the ledger has no account for is held as a row alone, with its verdict.
+            and row.role not in UNBOOKABLE
+        ]
+        held = [
+            replace(row, status=PayInStatus.held.value, reviewed=True, reason=UNJUDGED)
+            for row in rows
+        ]
+        if held:
+            log.error("screening.unjudged", payins=len(held))
+            _write(connection, held)
+            events.append(connection, _news(held, ()), now=now)
+            wake(connection, "payin.post")
 
 
 def _part(rows: Sequence[PayIn], verdicts: Sequence[Screening]) -> tuple[list[PayIn], list[PayIn]]:
@@ -69,7 +163,7 @@ def _part(rows: Sequence[PayIn], verdicts: Sequence[Screening]) -> tuple[list[Pa
     clear: list[PayIn] = []
     for row, screening in zip(rows, verdicts, strict=True):
         judged = replace(row, screening=screening.id)
-        unbookable = row.role in (PayInRole.unlisted, PayInRole.excessive)
+        unbookable = row.role in UNBOOKABLE
         if screening.verdict == Verdict.clear and not unbookable:
             clear.append(judged)
             continue
@@ -108,67 +202,114 @@ def payout_screen_stage(parts: Parts) -> Stage:
     engine = parts.screening_engine()
     table = payouts.payouts
 
+    def due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+        return (
+            (table.c.status == PayoutStatus.requested.value) | payouts.is_stale(now),
+            table.c.hold == HoldStatus.held.value,
+            ~table.c.under_review,
+        )
+
     def run() -> int:
         now = parts.clock()
         token = new_id("lease")
         with parts.database.begin() as connection:
             rows = claim(
-                connection,
-                table,
-                Payout,
-                (table.c.status == PayoutStatus.requested.value) | payouts.is_stale(now),
-                table.c.hold == HoldStatus.held.value,
-                ~table.c.under_review,
-                token=token,
-                now=now,
-                limit=PAYOUT_BATCH_MAX,
+                connection, table, Payout, *due(now), token=token, now=now, limit=PAYOUT_BATCH_MAX
             )
             if not rows:
                 return 0
-            treasury = address.list_payers(connection)
-            sender = treasury[0].address if treasury else rows[0].destination
-            verdicts = engine.screen(
-                [payout_request(row, sender) for row in rows], connection=connection
-            )
-            insert_screenings(connection, verdicts)
-            happened: list[NewEvent] = []
-            judged: list[Payout] = []
-            openings: list[Opening] = []
-            for row, screening in zip(rows, verdicts, strict=True):
-                after = _judged(row, screening.id, screening.verdict, now=now)
-                judged.append(after)
-                if after.under_review:
-                    openings.append(opening_of(screening, _kind(after)))
-                if after.status == PayoutStatus.rejected:
-                    happened.append(payout_event(after, event.PAYOUT_REJECTED))
-                # One that was screened before its time, and is clear at it too, is where it was.
-                elif not after.under_review and row.screened_at is None:
-                    happened.append(payout_event(after, event.PAYOUT_SCREENED))
-            settle(
-                connection,
-                table,
-                [
-                    {
-                        "id": row.id,
-                        "status": row.status,
-                        "screening": row.screening,
-                        "screened_at": row.screened_at,
-                        "screening_stale": False,
-                        "under_review": row.under_review,
-                        "decided_at": row.decided_at,
-                        "failure_code": row.failure_code,
-                        "failure_message": row.failure_message,
-                    }
-                    for row in judged
-                ],
-                token=token,
-            )
-            events.append(connection, happened, now=now)
-            open_cases(connection, openings, now=now)
-            wake(connection, "payout.decide", *awaited_by(judged))
-            return len(rows)
+            requests = _payout_requests(connection, rows)
+            wanted = engine.issuer_wanted(connection, requests)
+            if not wanted:
+                _judge_payouts(connection, engine, rows, Asking(), token=token, now=now)
+                return len(rows)
+        # No transaction is open while nodes are asked.
+        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            asking = ask_issuers(parts, wanted)
+            return _judge_answered(parts, engine, rows, asking, due(now), token=token, now=now)
 
     return Stage("payout.screen", run, lane=PAYOUT_LANE, rest_seconds=REST_SECONDS)
+
+
+def _judge_answered(
+    parts: Parts,
+    engine: Engine,
+    rows: Sequence[Payout],
+    asking: Asking,
+    due: Sequence[ColumnElement[bool]],
+    *,
+    token: str,
+    now: datetime,
+) -> int:
+    """Judge those whose issuers were asked and that nobody called off meanwhile."""
+    table = payouts.payouts
+    with parts.database.begin() as connection:
+        statement = select(table).where(
+            among(table.c.id, [row.id for row in rows]), table.c.lease_token == token, *due
+        )
+        still = fetch_all(connection, statement.order_by(table.c.id).with_for_update(), Payout)
+        answered = [
+            row
+            for row, request in zip(still, _payout_requests(connection, still), strict=True)
+            if asking.is_answered(request)
+        ]
+        if answered:
+            _judge_payouts(connection, engine, answered, asking, token=token, now=now)
+        left = sorted({row.id for row in rows} - {row.id for row in answered})
+        give_back(connection, table, left, token=token, until=now + ISSUER_AGAIN_AFTER)
+    return len(answered)
+
+
+def _payout_requests(connection: Connection, rows: Sequence[Payout]) -> list[ScreeningRequest]:
+    treasury = address.list_payers(connection)
+    return [
+        payout_request(row, treasury[0].address if treasury else row.destination) for row in rows
+    ]
+
+
+def _judge_payouts(
+    connection: Connection,
+    engine: Engine,
+    rows: Sequence[Payout],
+    asking: Asking,
+    *,
+    token: str,
+    now: datetime,
+) -> None:
+    requests = _payout_requests(connection, rows)
+    verdicts = engine.screen(requests, connection=connection, at=now, issuer=asking.answers)
+    insert_screenings(connection, verdicts)
+    happened: list[NewEvent] = []
+    judged: list[Payout] = []
+    openings: list[Opening] = []
+    for row, screening in zip(rows, verdicts, strict=True):
+        after = _judged(row, screening.id, screening.verdict, now=now)
+        judged.append(after)
+        if after.under_review:
+            openings.append(opening_of(screening, _kind(after)))
+        if after.status == PayoutStatus.rejected:
+            happened.append(payout_event(after, event.PAYOUT_REJECTED))
+        # One that was screened before its time, and is clear at it too, is where it was.
+        elif not after.under_review and row.screened_at is None:
+            happened.append(payout_event(after, event.PAYOUT_SCREENED))
+    fields = (
+        "id",
+        "status",
+        "screening",
+        "screened_at",
+        "under_review",
+        "decided_at",
+        "failure_code",
+        "failure_message",
+    )
+    changes = [
+        {"screening_stale": False, **{name: getattr(row, name) for name in fields}}
+        for row in judged
+    ]
+    settle(connection, payouts.payouts, changes, token=token)
+    events.append(connection, happened, now=now)
+    open_cases(connection, openings, now=now)
+    wake(connection, "payout.decide", *awaited_by(judged))
 
 
 def _kind(row: Payout) -> CaseKind:

@@ -40,7 +40,7 @@ from sakk.flow.replace import replace_stage
 from sakk.flow.rescreen import rescreen_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
 from sakk.flow.rotation_build import rotation_build_stage
-from sakk.flow.screen import payout_screen_stage, screen_stage
+from sakk.flow.screen import payout_screen_stage, rejudge_stage, screen_stage
 from sakk.flow.settle import settle_stage
 from sakk.flow.sign import sign_stage
 from sakk.flow.stage import Bell, Stage, start_stages
@@ -103,6 +103,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         match_stage(parts),
         finality_stage(parts),
         screen_stage(parts),
+        rejudge_stage(parts),
         post_stage(parts),
         orphan_stage(parts),
         reverse_stage(parts),

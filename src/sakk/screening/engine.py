@@ -1,6 +1,7 @@
 """The screening engine: labels in memory, judged by the core's rules, fresh at every decision.
 
-One engine lives in each process that decides. Each call reads the lists version and the number of
+One engine lives in each process that decides; what the rules ask for beside labels is read for a
+whole batch at once (`sakk.screening.facts`). Each call reads the lists version and the number of
 the rules in force first (a row by its key each) and catches up with what changed since, so a
 decision that begins after a change has committed always uses it, in every process, without a
 restart. If any of it cannot be read, nothing is passed: the call raises `Unavailable` and what was
@@ -8,9 +9,11 @@ to be judged waits.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -27,12 +30,16 @@ from sakk.core.screening import (
     ScreeningRequest,
     Side,
     Verdict,
-    facts_to_document,
+    counterparty,
+    facts_from_document,
     hit_order,
     input_hash,
+    inputs_of,
+    party,
     request_of,
 )
-from sakk.core.verdict import decide, party
+from sakk.core.verdict import Needs, decide, needs
+from sakk.screening.facts import IssuerAnswers, deny_listing, gather
 from sakk.store import label as label_store
 from sakk.store import rule as rule_store
 from sakk.store.database import Database
@@ -42,6 +49,7 @@ from sakk.store.identity import now as clock
 # Beyond this many changed labels, loading anew is cheaper than catching up.
 CHANGES_MAX = 200_000
 VERSIONS_REMEMBERED_MAX = 64
+NOTHING_READ: IssuerAnswers = MappingProxyType({})
 
 
 class Mark(NamedTuple):
@@ -93,23 +101,55 @@ class Engine:
                 return self._refresh(connection, version)
 
     def screen(
-        self, batch: Sequence[ScreeningRequest], *, connection: Connection | None = None
+        self,
+        batch: Sequence[ScreeningRequest],
+        *,
+        connection: Connection | None = None,
+        at: datetime | None = None,
+        issuer: IssuerAnswers = NOTHING_READ,
+        asked: bool = True,
     ) -> list[Screening]:
         """Judge each transfer, in order; nothing is written.
 
         With ``connection`` the lists and the rules are held as they are until the caller's
         transaction ends, so that no change can come between the verdict and what the caller does
-        with it. Raises `Unavailable` if any of it cannot be read.
+        with it. ``at``: the moment that labels and windows are looked at from, now by default.
+        ``issuer``: what `issuer_wanted` asked for; with ``asked`` False an answer may lack. Raises
+        `Unavailable` if any of it cannot be read.
         """
         if not batch:
             return []
+        moment = at or clock()
         if connection is not None:
-            return self._screen(batch, connection, hold=True)
+            return self._screen(batch, connection, True, moment, issuer, asked)
         with _reading(), self._database.begin() as own:
-            return self._screen(batch, own, hold=False)
+            return self._screen(batch, own, False, moment, issuer, asked)
+
+    def issuer_wanted(
+        self, connection: Connection, batch: Sequence[ScreeningRequest]
+    ) -> set[tuple[str, str]]:
+        """Of which assets' contracts what addresses must be asked before these can be judged.
+
+        The caller asks them outside of any transaction, and gives the answers to `screen`.
+        """
+        with _reading():
+            numbers = rule_store.numbers_in_force(connection)
+            wanted = self._needs(connection, batch, numbers)
+            denying = deny_listing(connection, wanted)
+        return {
+            (request.asset, counterparty(request))
+            for request, need in zip(batch, wanted, strict=True)
+            if need.issuer and request.asset in denying
+        }
 
     def _screen(
-        self, batch: Sequence[ScreeningRequest], connection: Connection, *, hold: bool
+        self,
+        batch: Sequence[ScreeningRequest],
+        connection: Connection,
+        hold: bool,
+        at: datetime,
+        issuer: IssuerAnswers,
+        asked: bool,
     ) -> list[Screening]:
         with _reading():
             # Before the thread lock: this may wait for an import, which may wait for a caller
@@ -118,44 +158,70 @@ class Engine:
             numbers = rule_store.numbers_in_force(connection, lock=hold)
             with self._lock:
                 version = self._refresh(connection, version)
-                at = clock()
-                found = [_facts(request, self._index, self._lists, at=at) for request in batch]
-            screenings = []
-            for request, facts in zip(batch, found, strict=True):
-                name = version_name(numbers[request.livemode])
-                rules = self._rules_of(connection, name, livemode=request.livemode)
-                verdict, reasons = decide(request, facts, rules, version=name)
-                inputs = facts_to_document(facts)
-                screenings.append(
-                    Screening(
-                        id=new_id("scr"),
-                        account_id=request.account_id,
-                        livemode=request.livemode,
-                        subject=request.subject,
-                        network=request.network,
-                        asset=request.asset,
-                        direction=request.direction,
-                        sender=request.sender,
-                        receiver=request.receiver,
-                        token_units=request.token_units,
-                        verdict=verdict,
-                        reasons=reasons,
-                        lists_version=version,
-                        rules_version=name,
-                        input_hash=input_hash(request, inputs),
-                        created=at,
-                        inputs=inputs,
-                    )
-                )
-            return screenings
+                labelled = [_facts(request, self._index, self._lists, at=at) for request in batch]
+            wanted = self._needs(connection, batch, numbers)
+            found = gather(connection, batch, wanted, labelled, at=at, issuer=issuer, asked=asked)
+            return [
+                self._judged(connection, request, facts, numbers, version=version, at=at)
+                for request, facts in zip(batch, found, strict=True)
+            ]
+
+    def _needs(
+        self,
+        connection: Connection,
+        batch: Sequence[ScreeningRequest],
+        numbers: Mapping[bool, int],
+    ) -> list[Needs]:
+        rules = {
+            mode: self._rules_of(connection, version_name(number), livemode=mode)
+            for mode, number in numbers.items()
+        }
+        return [needs(request, rules[request.livemode]) for request in batch]
+
+    def _judged(
+        self,
+        connection: Connection,
+        request: ScreeningRequest,
+        facts: Facts,
+        numbers: Mapping[bool, int],
+        *,
+        version: int,
+        at: datetime,
+    ) -> Screening:
+        name = version_name(numbers[request.livemode])
+        rules = self._rules_of(connection, name, livemode=request.livemode)
+        verdict, reasons = decide(request, facts, rules, version=name)
+        inputs = inputs_of(request, facts)
+        return Screening(
+            id=new_id("scr"),
+            account_id=request.account_id,
+            livemode=request.livemode,
+            subject=request.subject,
+            network=request.network,
+            asset=request.asset,
+            direction=request.direction,
+            sender=request.sender,
+            receiver=request.receiver,
+            token_units=request.token_units,
+            verdict=verdict,
+            reasons=reasons,
+            lists_version=version,
+            rules_version=name,
+            input_hash=input_hash(request, inputs),
+            created=at,
+            inputs=inputs,
+        )
 
     def replay(self, screening: Screening) -> tuple[Verdict, tuple[Reason, ...]]:
         """Reach an old decision again, by its version of the rules.
 
-        What the lists say is read anew, from the labels in force at its lists version. Raises
-        `Unavailable` if that cannot be read, and ValueError if the rules are not there.
+        What the lists say is read anew, from the labels in force at its lists version; every other
+        fact is the recorded one. Raises `Unavailable` if the lists cannot be read, and ValueError
+        if the rules are not there, or if what is recorded is not what was hashed.
         """
         request = request_of(screening)
+        if input_hash(request, screening.inputs) != screening.input_hash:
+            raise ValueError(f"{screening.id}: its inputs are not those that were hashed")
         family = family_of_network(request.network)
         wanted = [
             (family, address)
@@ -170,7 +236,9 @@ class Engine:
         index: dict[Key, Entry] = {}
         for row in found:
             _add(index, _key(row.family, row.address), _mark_of(row))
-        facts = _facts(request, index, lists, at=screening.created)
+        anew = _facts(request, index, lists, at=screening.created)
+        recorded = facts_from_document(screening.inputs or {})
+        facts = replace(recorded, hits=anew.hits, unreadable=anew.unreadable)
         return decide(request, facts, rules, version=screening.rules_version)
 
     def _rules_of(self, connection: Connection, name: str, *, livemode: bool) -> tuple[Rule, ...]:

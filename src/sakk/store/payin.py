@@ -87,6 +87,9 @@ payins = Table(
     Index("ix_payins_payment_intent", "payment_intent", "id"),
     Index("ix_payins_tx_hash", "tx_hash"),
     Index("ix_payins_address", "address"),
+    # What screening rules count in a window.
+    Index("ix_payins_sender_created", "sender", "created"),
+    Index("ix_payins_account_created", "account_id", "created"),
     Index(
         "ix_payins_work",
         "status",

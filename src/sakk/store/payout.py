@@ -90,8 +90,11 @@ payouts = Table(
     Column("created", Timestamp, nullable=False),
     *lease_columns(),
     Index("ix_payouts_account", "account_id", "livemode", "id"),
-    Index("ix_payouts_destination", "account_id", "destination"),
+    Index("ix_payouts_destination", "account_id", "destination", "created"),
     Index("ix_payouts_transaction", "transaction"),
+    # What screening rules count in a window.
+    Index("ix_payouts_destination_created", "destination", "created"),
+    Index("ix_payouts_account_created", "account_id", "created"),
     # What a policy's periods add up.
     Index(
         "ix_payouts_decided",

@@ -4,12 +4,15 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
     Table,
     Text,
+    exists,
     func,
+    or_,
     select,
     text,
 )
@@ -115,6 +118,12 @@ def is_payin_claimed(connection: Connection, payin: str) -> bool:
         recoveries.c.payin == payin, recoveries.c.status.in_(LIVE)
     )
     return connection.execute(statement.limit(1)).first() is not None
+
+
+def is_returning(payin: ColumnElement[str]) -> ColumnElement[bool]:
+    """The same, as a condition on pay-ins."""
+    live = or_(*(recoveries.c.status == status for status in LIVE))
+    return exists().where(recoveries.c.payin == payin, live)
 
 
 def lock_unscreened(connection: Connection, *, limit: int) -> list[Recovery]:
