@@ -48,3 +48,9 @@ def test_hardened_and_negative_indexes_are_refused(index: int) -> None:
 def test_a_key_that_is_not_the_accounts_is_refused(xpub: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hd.deposit_address(xpub, 0)
+
+
+def test_each_index_is_of_the_seed_that_it_came_after() -> None:
+    seeds = (hd.Seed(0, "one"), hd.Seed(100, "two"), hd.Seed(500, "three"))
+    found = [hd.xpub_at(seeds, index) for index in (0, 99, 100, 499, 500, 10_000)]
+    assert found == ["one", "one", "two", "two", "three", "three"]

@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.progress import track
 from sqlalchemy import Connection
 
-from sakk.cli.open import begin
+from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json
 from sakk.cli.rotation import rotate
 from sakk.cli.token import KeystoreKind, make_token_key, passphrase_file, token_pin
 from sakk.core import evm
 from sakk.core.authorization import FileHeader, file_header, file_line
+from sakk.core.errors import Misconfigured
 from sakk.core.evm import checksum_address
 from sakk.rails.evm.hub import delegate_of
 from sakk.runtime.place import database_url, signer_socket
@@ -25,6 +26,8 @@ from sakk.runtime.settings import Settings
 from sakk.signing.approver import create_approver
 from sakk.signing.client import SignerClient
 from sakk.signing.keystore import (
+    First,
+    KeyRing,
     Keystore,
     change_passphrase,
     create_keystore,
@@ -41,8 +44,15 @@ from sakk.signing.policy import (
     wrong_coins,
 )
 from sakk.signing.protocol import Branch
-from sakk.signing.server import SignerFiles, open_keys, signer_files
+from sakk.signing.server import (
+    SignerFiles,
+    later_keystores,
+    open_keys,
+    open_seeds,
+    signer_files,
+)
 from sakk.signing.words import amount_in_words
+from sakk.store.address import find_seeds, next_seed_index
 from sakk.store.database import open_database
 from sakk.store.identity import now
 from sakk.store.network import list_assets, list_networks
@@ -85,7 +95,7 @@ def init(
         return
     if module is None or token is None:
         raise typer.BadParameter("a token needs --module and --token")
-    rest = None
+    rest: Keystore | KeyRing | None = None
     xpub = deposit_xpub
     if xpub is None:
         there = files.keystore.exists()
@@ -124,8 +134,24 @@ def _make_file(settings: Settings, files: SignerFiles, *, mnemonic: bool) -> Key
     return made
 
 
-def _open_file(settings: Settings, files: SignerFiles) -> Keystore:
-    return open_keystore(files.keystore, passphrase_file(settings, files).read_text().strip())
+def _open_file(settings: Settings, files: SignerFiles) -> Keystore | KeyRing:
+    return open_seeds(files, passphrase_file(settings, files).read_text().strip())
+
+
+def _opens(path: Path, word: str) -> bool:
+    try:
+        open_keystore(path, word)
+    except Misconfigured:
+        return False
+    return True
+
+
+def _seed_of(ring: KeyRing, first: int, last: int) -> Keystore:
+    """The seed that all of these deposit indices are of."""
+    found = ring.store_of(Branch.deposit, first)
+    if ring.store_of(Branch.deposit, last - 1) is not found:
+        raise typer.BadParameter("these indices are of two seeds: make a file for each")
+    return found
 
 
 def _write_first_policy(files: SignerFiles, *, treasury_indexes: tuple[int, ...] = (0,)) -> None:
@@ -193,6 +219,47 @@ def approver(
 
 
 @app.command()
+def seed(
+    mnemonic: Mnemonic = False,
+    treasury_from: Annotated[
+        int | None, typer.Option(min=1, help="The first treasury key of the new seed.")
+    ] = None,
+) -> None:
+    """Make another seed for what is issued from now on; the old one's addresses stay its own.
+
+    Restart the signer, then the workers, which make it known. Again, before that, changes nothing.
+    """
+    settings = begin(log_level="warning")
+    files = signer_files(settings.data_dir)
+    word = passphrase_file(settings, files).read_text().strip()
+    later = later_keystores(files)
+    policy, _ = load_policy(files.policy)
+    known = (*policy.treasury_indexes, *policy.gas_indexes, *policy.leaving)
+    with opened_database() as database, database.begin() as connection:
+        recorded = {each.first_index for each in find_seeds(connection)}
+        first = next_seed_index(connection)
+    stores = [open_keystore(path, word) for path in later]
+    waiting = [each for each in stores if each.first.deposit not in recorded]
+    if waiting:
+        made = waiting[0]
+    else:
+        phrase = typer.prompt("Phrase", hide_input=True) if mnemonic else None
+        made = create_keystore(
+            files.directory / f"keystore-{len(later) + 1:03}.json",
+            word,
+            now=now(),
+            mnemonic=phrase,
+            first=First(deposit=first, treasury=treasury_from or max(known) + 1),
+        )
+    console.print(f"keystore    {made.path}")
+    console.print(f"xpub        {made.xpub}")
+    console.print(f"deposits    from index {made.first.deposit} on")
+    console.print(f"treasury    from key {made.first.treasury} on: sakk keys rotate WHY --to INDEX")
+    console.print("Keep copies, restart the signer, then the workers. Where a hub collects:")
+    console.print(f"sakk keys authorise --from {made.first.deposit} --to …")
+
+
+@app.command()
 def passphrase(
     to: Annotated[Path, typer.Option(exists=True, help="A file with the new passphrase.")],
 ) -> None:
@@ -200,9 +267,12 @@ def passphrase(
     settings = begin(log_level="warning")
     files = signer_files(settings.data_dir)
     before = passphrase_file(settings, files).read_text().strip()
-    change_passphrase(files.keystore, before, to.read_text().strip())
-    open_keystore(files.keystore, to.read_text().strip())
-    console.print(f"{files.keystore} opens with {to} alone.")
+    after = to.read_text().strip()
+    for path in (files.keystore, *later_keystores(files)):
+        # A command that died between two files is repeated: what is done opens already.
+        if not _opens(path, after):
+            change_passphrase(path, before, after)
+        console.print(f"{path} opens with {to} alone.")
     console.print(f"Set SAKK_KEYSTORE_PASSPHRASE_FILE={to} and restart the signer.")
 
 
@@ -231,7 +301,8 @@ def authorise(
     """
     settings = begin(log_level="warning")
     delegate = delegate_of(evm.parse_address(hub))
-    keystore = _open_file(settings, signer_files(settings.data_dir))
+    opened = _open_file(settings, signer_files(settings.data_dir))
+    keystore = opened if isinstance(opened, Keystore) else _seed_of(opened, first, last)
     terminal = Console(stderr=True)
     indexes = range(first, last)
     with out.open("x") as file:

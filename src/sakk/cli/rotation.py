@@ -24,9 +24,10 @@ from sakk.flow.context import Parts
 from sakk.runtime.settings import Settings
 from sakk.runtime.wiring import open_parts
 from sakk.signing.approver import is_encrypted, sign_approval
-from sakk.signing.keystore import open_keystore, retire_key
+from sakk.signing.keystore import KeyRing, retire_key
 from sakk.signing.policy import Policy, RotationRule, load_policy, write_policy
-from sakk.signing.server import SignerFiles, signer_files
+from sakk.signing.protocol import Branch
+from sakk.signing.server import SignerFiles, open_seeds, signer_files
 from sakk.store import hub as hubs
 from sakk.store import rotation as store
 from sakk.store.failpoint import failpoint
@@ -136,7 +137,7 @@ def _make_key(
         return
     if not files.keystore.exists():
         raise Misconfigured("make it with `sakk keys init --keystore pkcs11` first, then rotate")
-    rest = open_keystore(files.keystore, passphrase_file(settings, files).read_text().strip())
+    rest = open_seeds(files, passphrase_file(settings, files).read_text().strip())
     make_token_key(
         settings,
         files,
@@ -181,7 +182,10 @@ def _retire_files(settings: Settings, row: Rotation) -> None:
         return
     if not (files.token.exists() and _retire_in_token(files, row.source_index)):
         word = passphrase_file(settings, files).read_text().strip()
-        retire_key(files.keystore, word, row.source_index)
+        opened = open_seeds(files, word)
+        if isinstance(opened, KeyRing):
+            opened = opened.store_of(Branch.treasury, row.source_index)
+        retire_key(opened.path, word, row.source_index)
     policy, _ = load_policy(files.policy)
     _rewrite(
         files,

@@ -12,6 +12,7 @@ from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.evm import CREATE2_DEPLOYER, checksum_address, parse_address
 from sakk.core.hub import CANCEL, EXECUTE, Alone, encode_propose
 from sakk.flow.authorization import import_authorizations
+from sakk.flow.collect import hurry as hurry_deposits
 from sakk.flow.context import Parts
 from sakk.flow.hub import AGE_SECONDS_MAX, COST_PERCENT_MAX, WAIT_SECONDS, put_hub
 from sakk.rails.evm.contract import contract_address
@@ -128,6 +129,19 @@ def deployment(
     for call in calls:
         console.print(f"to {call['to']}")
         console.print(f"data {call['data']}")
+
+
+@app.command()
+def hurry(
+    below: Annotated[int, typer.Option(min=1, help="Addresses with a smaller key index.")],
+) -> None:
+    """Collect all that stands on these deposit addresses now, the most valuable first, at any cost.
+
+    For a seed that is in other hands: `sakk keys seed` says where the new one begins.
+    """
+    with opened_database() as database:
+        count = hurry_deposits(Parts(database), below=below)
+    console.print(f"{count} deposits are collected as fast as their networks take them.")
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 from sakk.core.errors import Misconfigured
 from sakk.core.evm import checksum_address
 from sakk.runtime.settings import Settings
-from sakk.signing.keystore import Keystore, Secret
+from sakk.signing.keystore import KeyRing, Keystore, Secret
 from sakk.signing.server import SignerFiles
 
 
@@ -39,7 +39,7 @@ def make_token_key(
     index: int,
     label: str | None,
     xpub: str,
-    rest: Keystore | None,
+    rest: Keystore | KeyRing | None,
 ) -> str:
     """A treasury key in the token, or the one that is there, named in the token's file.
 

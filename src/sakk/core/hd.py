@@ -6,6 +6,8 @@ extended public key and one child's private key can compute the others': child k
 signer.)
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from bip32 import BIP32
@@ -14,6 +16,19 @@ from sakk.core import evm
 
 INDEX_MAX = (1 << 31) - 1
 ACCOUNT_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """The extended public key that addresses have from an index on, until the next seed's first."""
+
+    first_index: int
+    xpub: str
+
+
+def xpub_at(seeds: Sequence[Seed], index: int) -> str:
+    """The extended public key of an index; ``seeds`` in the order of their first indices."""
+    return next(seed.xpub for seed in reversed(seeds) if seed.first_index <= index)
 
 
 def deposit_address(xpub: str, index: int) -> str:

@@ -1,6 +1,6 @@
 """Authorizations: take in what was signed where the seed is, one verified signature an address."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -44,8 +44,8 @@ def import_authorizations(
     except ValueError as error:
         raise ParameterInvalid(f"line 1: {error}", param="file") from None
     with database.begin() as connection:
-        xpub = address.find_xpub(connection)
-    if header.xpub != xpub:
+        seeds = address.find_seeds(connection)
+    if header.xpub not in {seed.xpub for seed in seeds}:
         raise ParameterInvalid(
             "The file is of another extended public key than the addresses here: make it with the "
             "seed that belongs to this database.",
@@ -53,7 +53,7 @@ def import_authorizations(
         )
     total = added = 0
     while chunk := list(islice(remaining, LINES_PER_COMMIT)):
-        rows = list(_verified(chunk, header, now=now))
+        rows = list(_verified(chunk, header, seeds, now=now))
         with database.begin() as connection:
             added += store.insert(connection, rows)
         total += len(rows)
@@ -63,13 +63,17 @@ def import_authorizations(
 
 
 def _verified(
-    lines: Iterable[tuple[int, str]], header: rules.FileHeader, *, now: datetime
+    lines: Iterable[tuple[int, str]],
+    header: rules.FileHeader,
+    seeds: Sequence[hd.Seed],
+    *,
+    now: datetime,
 ) -> Iterator[StoredAuthorization]:
     wanted = rules.for_delegate(header.delegate)
     for number, line in lines:
         try:
             index, signature = rules.read_file_line(line)
-            expected = hd.deposit_address(header.xpub, index)
+            expected = hd.deposit_address(hd.xpub_at(seeds, index), index)
             signer = rules.authority(rules.SignedAuthorization(wanted, signature))
         except ValueError as error:
             raise ParameterInvalid(f"line {number}: {error}", param="file") from None

@@ -62,6 +62,26 @@ def collect_stage(parts: Parts) -> Stage:
     return Stage("sweep.collect", run, idle_seconds=IDLE.total_seconds())
 
 
+def hurry(parts: Parts, *, below: int) -> int:
+    """Have everything on deposit addresses below an index collected now, at any cost; how many.
+
+    The most valuable first, by the coins' prices: for a seed that is in other hands. What is less
+    than its asset's minimum stays.
+    """
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        found = store.worth(connection, below=below)
+        hubs_age = [each.age_seconds_max for each in hubs.list_hubs(connection)]
+        aged = now - timedelta(seconds=max([AGE_SECONDS_MAX, *hubs_age]))
+        # Deposits are taken in the order of their waiting, so the dearest has waited longest.
+        for place, (address_of, asset) in enumerate(reversed(found)):
+            since = aged - timedelta(seconds=place)
+            store.put_since(connection, address=address_of, asset=asset, since=since)
+        wake(connection, "sweep.collect")
+    log.warning("collect.hurried", below=below, deposits=len(found))
+    return len(found)
+
+
 def _collect(parts: Parts, name: str) -> int:
     try:
         ground = _survey(parts, name)

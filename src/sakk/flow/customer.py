@@ -47,7 +47,7 @@ def create(
     store.insert_customer(connection, customer)
     address_store.issue(
         connection,
-        xpub=address_store.find_xpub(connection),
+        seeds=address_store.find_seeds(connection),
         account_id=account_id,
         livemode=livemode,
         now=now,

@@ -11,6 +11,7 @@ from sakk.core import event, payment
 from sakk.core.account import PaymentPolicy
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
+from sakk.core.hd import Seed
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payin import PayInStatus
 from sakk.core.payment import Contribution, PaymentIntent, PaymentStatus, Quote
@@ -45,16 +46,16 @@ class PaymentRequest:
 class Catalogue:
     """The configuration that a quote needs, read together; small, and cached by the doors."""
 
-    xpub: str
+    seeds: tuple[Seed, ...]
     currencies: dict[str, Currency]
     networks: dict[str, Network]
     assets: list[Asset]
 
 
 def read_catalogue(connection: Connection) -> Catalogue:
-    """Read currencies, networks, assets and the wallet's extended public key."""
+    """Read currencies, networks, assets and the wallet's extended public keys."""
     return Catalogue(
-        xpub=address.find_xpub(connection),
+        seeds=address.find_seeds(connection),
         currencies={each.currency: each for each in network.list_currencies(connection)},
         networks={each.network: each for each in network.list_networks(connection)},
         assets=network.list_assets(connection),
@@ -84,7 +85,7 @@ def create(
         _require_customer(connection, request.customer, account_id=account_id, livemode=livemode)
     deposit = address.issue(
         connection,
-        xpub=catalogue.xpub,
+        seeds=catalogue.seeds,
         account_id=account_id,
         livemode=livemode,
         now=now,

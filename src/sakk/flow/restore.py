@@ -137,7 +137,7 @@ def begin(
     following = next_index(restored=first, anchored=evidence.address_index, gap=gap)
     store.skip_addresses(
         connection,
-        xpub=address.find_xpub(connection),
+        seeds=address.find_seeds(connection),
         # Processes had taken some indices at once and not used them when the backup was made.
         first=max(0, first - INDICES_RESERVED_MAX),
         following=following,

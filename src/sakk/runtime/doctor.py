@@ -19,7 +19,7 @@ from sakk.runtime.wiring import make_rail
 from sakk.screening.importers import lists
 from sakk.signing.client import SignerClient
 from sakk.store.account import find_operator
-from sakk.store.address import find_xpub, list_payers
+from sakk.store.address import find_seeds, list_payers
 from sakk.store.api_key import count_loose_keys
 from sakk.store.database import Database, open_database
 from sakk.store.freeze import list_in_force
@@ -185,14 +185,17 @@ def _freezes(database: Database) -> Iterator[Finding]:
 
 def _signer(settings: Settings, database: Database) -> Iterator[Finding]:
     with database.begin() as connection:
-        xpub = find_xpub(connection)
+        first, *later = find_seeds(connection)
         treasury = {each.address for each in list_payers(connection)}
     client = SignerClient(signer_socket(settings))
     try:
         public, status = client.public(), client.status()
     finally:
         client.close()
-    same = public.xpub == xpub and set(public.treasury_addresses.values()) >= treasury
+    known = {seed.first_index: seed.xpub for seed in later}
+    same = (public.xpub, public.later_xpubs) == (first.xpub, known) and set(
+        public.treasury_addresses.values()
+    ) >= treasury
     yield Finding(
         same,
         "signer",

@@ -53,7 +53,7 @@ from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
 from sakk.runtime.settings import Settings
 from sakk.runtime.wiring import open_parts
 from sakk.signing.protocol import SignerUnavailable
-from sakk.store.address import put_treasury, put_wallet
+from sakk.store.address import put_seeds, put_treasury, put_wallet
 from sakk.store.database import CHANNEL
 from sakk.store.identity import now
 
@@ -155,6 +155,8 @@ def enrol(parts: Parts, stop: threading.Event) -> None:
             continue
         with parts.database.begin() as connection:
             put_wallet(connection, public.xpub, now=now())
+            for first in put_seeds(connection, public.later_xpubs, now=now()):
+                log.warning("worker.seed_begins", first_index=first)
             put_treasury(connection, public.treasury_addresses, livemode=False, now=now())
             put_treasury(
                 connection, public.gas_addresses, livemode=False, now=now(), role=TreasuryRole.gas

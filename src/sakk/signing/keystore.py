@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
@@ -78,6 +79,10 @@ class Keys(Protocol):
     def address(self, branch: Branch, index: int) -> str:
         """The address of a key, in lower-case hex; ValueError for an index that has none here."""
 
+    def later_xpubs(self) -> dict[int, str]:
+        """The deposits' extended public keys of later seeds, by the indices that they begin at."""
+        return {}
+
     def is_retired(self, index: int) -> bool:
         """Was this treasury key given up? Then it gives its coins to its successor alone."""
         return False
@@ -119,12 +124,29 @@ class Keystore(Keys):
     By RFC 6979: the same digest gives the same signature.
     """
 
-    __slots__ = ("_accounts", "_address_of", "_key", "fingerprint", "path", "retired", "xpub")
+    __slots__ = (
+        "_accounts",
+        "_address_of",
+        "_key",
+        "fingerprint",
+        "first",
+        "path",
+        "retired",
+        "xpub",
+    )
 
-    def __init__(self, path: Path, seed: Secret, *, retired: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        seed: Secret,
+        *,
+        retired: Sequence[int] = (),
+        first: "First | None" = None,
+    ) -> None:
         root = BIP32.from_seed(seed.reveal())
         self.path = path
         self.retired = frozenset(retired)
+        self.first = first or First()
         self.xpub = root.get_xpub_from_path(ACCOUNT_PATHS[Branch.deposit])
         self.fingerprint = fingerprint_of(self.xpub)
         self._accounts = {
@@ -195,6 +217,57 @@ def drill_signature(keys: Keys, branch: Branch, *, index: int = 0) -> str:
     return evm.recover_sender(evm.decode_signed(keys.sign_transaction(drill, branch, index)))
 
 
+class First(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first indices of a seed: those before them are of the seed before it."""
+
+    deposit: int = 0
+    treasury: int = 0
+
+    def of(self, branch: Branch) -> int:
+        return self.deposit if branch is Branch.deposit else self.treasury
+
+
+class KeyRing(Keys):
+    """Several seeds, each from its first indices on; ``xpub`` and the fingerprint are the first's.
+
+    So the log goes on under the keystore that it was begun with.
+    """
+
+    __slots__ = ("_stores", "fingerprint", "xpub")
+
+    def __init__(self, stores: Sequence[Keystore]) -> None:
+        """Misconfigured unless one begins at 0, and each after the one before."""
+        self._stores = sorted(stores, key=lambda each: each.first.deposit)
+        firsts = [each.first for each in self._stores]
+        for before, after in pairwise(firsts):
+            if after.deposit <= before.deposit or after.treasury <= before.treasury:
+                raise Misconfigured("two keystores begin at the same index")
+        if firsts[0] != First():
+            raise Misconfigured("the first keystore is missing")
+        self.xpub = self._stores[0].xpub
+        self.fingerprint = self._stores[0].fingerprint
+
+    def __repr__(self) -> str:
+        return f"KeyRing({len(self._stores)})"
+
+    def store_of(self, branch: Branch, index: int) -> Keystore:
+        """The keystore that has a key."""
+        held = [each for each in self._stores if each.first.of(branch) <= index]
+        return held[-1] if held else self._stores[0]
+
+    def later_xpubs(self) -> dict[int, str]:
+        return {each.first.deposit: each.xpub for each in self._stores[1:]}
+
+    def is_retired(self, index: int) -> bool:
+        return self.store_of(Branch.treasury, index).is_retired(index)
+
+    def address(self, branch: Branch, index: int) -> str:
+        return self.store_of(branch, index).address(branch, index)
+
+    def sign_digest(self, digest: bytes, branch: Branch, index: int) -> evm.Signature:
+        return self.store_of(branch, index).sign_digest(digest, branch, index)
+
+
 class _Kdf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     n: int
@@ -210,7 +283,10 @@ class _Cipher(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The file as it stands on disk; hexadecimal for bytes. ``retired``: treasury keys given up."""
+    """The file as it stands on disk; hexadecimal for bytes.
+
+    ``retired``: treasury keys given up. A later seed's keys begin at ``first``.
+    """
 
     version: int
     created_at: str
@@ -219,6 +295,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     kdf: _Kdf
     cipher: _Cipher
     retired: tuple[int, ...] = ()
+    first: First = First()
 
 
 def create_keystore(
@@ -229,6 +306,7 @@ def create_keystore(
     seed: bytes | None = None,
     mnemonic: str | None = None,
     scrypt_n: int = SCRYPT_N,
+    first: First = First(),
 ) -> Keystore:
     """Write a new keystore and open it; FileExistsError rather than overwrite one.
 
@@ -237,7 +315,7 @@ def create_keystore(
     """
     _check_passphrase(passphrase)
     source, value = _seed(seed, mnemonic)
-    keystore = Keystore(path, Secret(value))
+    keystore = Keystore(path, Secret(value), first=first)
     kdf = _Kdf("scrypt", scrypt_n, SCRYPT_R, SCRYPT_P, os.urandom(SALT_BYTES).hex())
     file = _File(
         version=VERSION,
@@ -246,6 +324,7 @@ def create_keystore(
         xpub=keystore.xpub,
         kdf=kdf,
         cipher=_Cipher("aes-256-gcm", "", ""),
+        first=first,
     )
     _seal(path, file, value, passphrase, replace=False)
     return keystore
@@ -254,7 +333,7 @@ def create_keystore(
 def open_keystore(path: Path, passphrase: str) -> Keystore:
     """Decrypt a keystore; Misconfigured for a wrong passphrase, a changed file, or open modes."""
     file, seed = _unseal(path, passphrase)
-    keystore = Keystore(path, Secret(seed), retired=file.retired)
+    keystore = Keystore(path, Secret(seed), retired=file.retired, first=file.first)
     if keystore.xpub != file.xpub:
         raise Misconfigured(f"{path} names another public key than its seed has")
     return keystore

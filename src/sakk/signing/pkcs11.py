@@ -25,7 +25,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 from sakk.core import evm, hd
 from sakk.core.errors import Misconfigured
 from sakk.signing.files import check_private, write_private
-from sakk.signing.keystore import Keys, Keystore, Secret, fingerprint_of
+from sakk.signing.keystore import KeyRing, Keys, Keystore, Secret, fingerprint_of
 from sakk.signing.protocol import Branch, Reason, refusal
 
 VERSION: Final = 1
@@ -253,7 +253,7 @@ class Token:
 class TokenKeystore(Keys):
     """Treasury keys in the token by index; the rest of the treasury and deposits from a file."""
 
-    def __init__(self, file: TokenFile, token: Token, rest: Keystore | None) -> None:
+    def __init__(self, file: TokenFile, token: Token, rest: Keystore | KeyRing | None) -> None:
         """Misconfigured if the file keystore is not the one whose deposits these are."""
         if rest is not None and rest.xpub != file.xpub:
             raise Misconfigured("the token's file names another xpub than the file keystore has")
@@ -279,6 +279,9 @@ class TokenKeystore(Keys):
         if branch is Branch.deposit:
             return hd.deposit_address(self.xpub, index)
         raise ValueError(f"no treasury key has index {index}")
+
+    def later_xpubs(self) -> dict[int, str]:
+        return {} if self._rest is None else self._rest.later_xpubs()
 
     def is_retired(self, index: int) -> bool:
         key = self._keys.get(index)

@@ -267,13 +267,15 @@ class Public(msgspec.Struct, frozen=True, tag="public"):
     """The deposit account's xpub (``m/44'/60'/0'``) and the treasury's addresses, by index.
 
     ``gas_addresses``: of keys that pay for gas alone. ``successors``: keys whose coins may go to
-    another; one that pays no more is in ``treasury_addresses`` no longer.
+    another; one that pays no more is in ``treasury_addresses`` no longer. ``later_xpubs``: of the
+    seeds that came after the first, by the index that each begins at.
     """
 
     xpub: str
     treasury_addresses: dict[int, str]
     gas_addresses: dict[int, str] = {}
     successors: tuple[Successor, ...] = ()
+    later_xpubs: dict[int, str] = {}
 
 
 class FreezeState(msgspec.Struct, frozen=True):

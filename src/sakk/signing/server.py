@@ -16,7 +16,7 @@ import structlog
 from sakk.core.errors import Misconfigured, SakkError, Unavailable
 from sakk.signing.files import PRIVATE_MODE
 from sakk.signing.harden import drop_privileges, harden_process, peer_uid
-from sakk.signing.keystore import Keys, Secret, open_keystore
+from sakk.signing.keystore import KeyRing, Keys, Keystore, Secret, open_keystore
 from sakk.signing.protocol import (
     Reason,
     Refused,
@@ -61,12 +61,24 @@ def signer_files(data_directory: Path) -> SignerFiles:
     )
 
 
+def later_keystores(files: SignerFiles) -> list[Path]:
+    """The files of the seeds that came after the first, oldest first."""
+    return sorted(files.directory.glob("keystore-*.json"))
+
+
+def open_seeds(files: SignerFiles, passphrase: str) -> Keystore | KeyRing:
+    """The seed's file, or all of them where there are later ones; one passphrase opens each."""
+    paths = [files.keystore, *later_keystores(files)]
+    stores = [open_keystore(path, passphrase) for path in paths]
+    return stores[0] if len(stores) == 1 else KeyRing(stores)
+
+
 def open_keys(files: SignerFiles, *, passphrase: str | None, pin: str | None) -> Keys:
     """The keystore that these files describe: the seed's file, the token's, or both.
 
     Misconfigured says which secret is missing, and for what.
     """
-    rest = None
+    rest: Keystore | KeyRing | None = None
     if files.keystore.exists():
         if passphrase is None:
             raise Misconfigured(
@@ -74,7 +86,7 @@ def open_keys(files: SignerFiles, *, passphrase: str | None, pin: str | None) ->
                 " passphrase. `sakk keys init` makes both.",
                 param="SAKK_KEYSTORE_PASSPHRASE_FILE",
             )
-        rest = open_keystore(files.keystore, passphrase)
+        rest = open_seeds(files, passphrase)
     if not files.token.exists():
         if rest is None:
             raise Misconfigured(f"{files.keystore} is missing: make one with `sakk keys init`")

@@ -475,6 +475,7 @@ class Signer:
         return Public(
             xpub=self._keystore.xpub,
             treasury_addresses=self._addresses(policy.treasury_indexes),
+            later_xpubs=self._keystore.later_xpubs(),
             gas_addresses=self._addresses(policy.gas_indexes),
             successors=tuple(
                 Successor(

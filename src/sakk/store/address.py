@@ -6,7 +6,7 @@ index comes from a sequence, so that two processes never share one; a gap costs 
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.errors import Misconfigured
-from sakk.core.hd import deposit_address
+from sakk.core.hd import Seed, deposit_address, xpub_at
 from sakk.core.sender import TreasuryRole
 from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given, run
 from sakk.store.identity import new_id
@@ -39,6 +39,8 @@ from sakk.store.schema import Timestamp, Units, metadata
 
 FAMILY_EVM = "eip155"
 RESERVED_INDICES = 64
+# More indices than are given out between the making of a seed and its being known to all.
+SEED_GAP = 10_000
 TREASURY = "treasury"
 VAULT = "vault"
 OPERATORS = (TREASURY, VAULT)
@@ -51,6 +53,16 @@ wallets = Table(
     "wallets",
     metadata,
     Column("family", Text, primary_key=True),
+    Column("xpub", Text, nullable=False),
+    Column("created", Timestamp, nullable=False),
+)
+
+# The seeds that came after the wallet's first, each with the index from which on it is used.
+seeds = Table(
+    "wallet_seeds",
+    metadata,
+    Column("family", Text, primary_key=True),
+    Column("first_index", BigInteger, primary_key=True, autoincrement=False),
     Column("xpub", Text, nullable=False),
     Column("created", Timestamp, nullable=False),
 )
@@ -101,6 +113,11 @@ deposits = Table(
 )
 
 
+# Whoever makes the sequence jump to a seed's first index does so once, and alone.
+_LOCK_INDEX = text("SELECT pg_advisory_xact_lock(hashtext('sakk address index'))")
+_JUMP = text(
+    "SELECT setval('address_index', :least, false) FROM address_index WHERE last_value < :least"
+)
 _RESERVE = text("SELECT nextval('address_index') FROM generate_series(1, :count)")
 _INSERT_ADDRESS = """
 INSERT INTO addresses
@@ -148,12 +165,61 @@ def put_wallet(connection: Connection, xpub: str, *, now: datetime) -> None:
         )
 
 
+def put_seeds(connection: Connection, later: Mapping[int, str], *, now: datetime) -> list[int]:
+    """Record the seeds that come after the first, by their first indices; those that are new.
+
+    Addresses that are issued from now on are the newest seed's. Misconfigured when a seed begins
+    at an index that was given out already, or is another one than was recorded.
+    """
+    known = {seed.first_index: seed.xpub for seed in find_seeds(connection)}
+    fresh = sorted(set(later) - set(known))
+    for first in sorted(set(later) & set(known)):
+        if later[first] != known[first]:
+            raise Misconfigured(f"The seed from index {first} on is not the one that was recorded.")
+    for first in fresh:
+        if first <= _highest_index(connection) or first < max(known):
+            raise Misconfigured(
+                f"Index {first} was given out before the seed that begins there was made known:"
+                " remove its keystore file, and run `sakk keys seed` again."
+            )
+        row = {"family": FAMILY_EVM, "first_index": first, "xpub": later[first], "created": now}
+        connection.execute(insert(seeds).values(row))
+    return fresh
+
+
+def find_seeds(connection: Connection) -> tuple[Seed, ...]:
+    """The wallet's seeds, in the order of their first indices; Misconfigured without a wallet."""
+    rows = connection.execute(
+        select(seeds.c.first_index, seeds.c.xpub)
+        .where(seeds.c.family == FAMILY_EVM)
+        .order_by(seeds.c.first_index)
+    )
+    later = [Seed(int(row.first_index), row.xpub) for row in rows]
+    return (Seed(0, find_xpub(connection)), *later)
+
+
+def next_seed_index(connection: Connection) -> int:
+    """Where another seed may begin: beyond all that processes have taken or may take meanwhile."""
+    return _highest_index(connection) + SEED_GAP
+
+
+def _highest_index(connection: Connection) -> int:
+    found = connection.execute(
+        text(
+            "SELECT greatest((SELECT last_value FROM address_index),"
+            " (SELECT coalesce(max(key_index), 0) FROM addresses WHERE purpose <> 'treasury'))"
+        )
+    )
+    return int(found.scalar_one())
+
+
 def has_wallet(connection: Connection) -> bool:
     """Was any address ever to be issued here?"""
     return connection.execute(select(wallets.c.xpub)).first() is not None
 
 
 def find_xpub(connection: Connection) -> str:
+    """The extended public key of the wallet's first seed; Misconfigured without a wallet."""
     xpub = connection.execute(
         select(wallets.c.xpub).where(wallets.c.family == FAMILY_EVM)
     ).scalar_one_or_none()
@@ -165,15 +231,15 @@ def find_xpub(connection: Connection) -> str:
 def issue(
     connection: Connection,
     *,
-    xpub: str,
+    seeds: Collection[Seed],
     account_id: str,
     livemode: bool,
     now: datetime,
     payment_intent: str | None = None,
     customer: str | None = None,
 ) -> str:
-    """Issue a fresh deposit address: the same one on every EVM network, lower-case hex."""
-    index = _next_index(connection)
+    """Issue a fresh deposit address of the newest seed: the same one on every EVM network."""
+    index, xpub = _next_index(connection, least=max(seed.first_index for seed in seeds))
     address = deposit_address(xpub, index)
     run(
         connection,
@@ -194,17 +260,27 @@ def issue(
     return address
 
 
-def _next_index(connection: Connection) -> int:
-    """An index that nobody else has, out of a few that this process took at once."""
+def _next_index(connection: Connection, *, least: int) -> tuple[int, str]:
+    """An index that nobody else has, ``least`` or more, with the xpub that it is of.
+
+    It is out of a few that this process took at once. The seeds are read after the indices were
+    taken: whoever made the sequence reach a seed's first index had seen the seed.
+    """
     with _reserving:
         reserved = _reserved.setdefault(connection.engine, deque())
+        while reserved and reserved[0][0] < least:
+            reserved.popleft()
         if not reserved:
-            reserved.extend(connection.execute(_RESERVE, {"count": RESERVED_INDICES}).scalars())
+            connection.execute(_LOCK_INDEX)
+            connection.execute(_JUMP, {"least": least})
+            taken = connection.execute(_RESERVE, {"count": RESERVED_INDICES}).scalars().all()
+            known = find_seeds(connection)
+            reserved.extend((index, xpub_at(known, index)) for index in taken)
         return reserved.popleft()
 
 
 _reserving = Lock()
-_reserved: WeakKeyDictionary[Engine, deque[int]] = WeakKeyDictionary()
+_reserved: WeakKeyDictionary[Engine, deque[tuple[int, str]]] = WeakKeyDictionary()
 # A forked child that took from the same reserve would issue the same addresses.
 os.register_at_fork(after_in_child=_reserved.clear)
 

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.hd import deposit_address
+from sakk.core.hd import Seed, deposit_address, xpub_at
 from sakk.core.restore import Head, Restore, RestoreStatus
 from sakk.core.transaction import AttemptStatus, ChainTransaction, TransactionStatus
 from sakk.store.address import FAMILY_EVM, addresses
@@ -178,7 +178,7 @@ def address_index(connection: Connection) -> int:
 
 
 def skip_addresses(
-    connection: Connection, *, xpub: str, first: int, following: int, now: datetime
+    connection: Connection, *, seeds: Sequence[Seed], first: int, following: int, now: datetime
 ) -> int:
     """Never give these indices out again, and watch their addresses: they may be somebody's.
 
@@ -188,7 +188,9 @@ def skip_addresses(
         text("SELECT setval('address_index', greatest(:following, :restored), false)"),
         {"following": following, "restored": address_index(connection)},
     )
-    derived = {deposit_address(xpub, index): index for index in range(first, following)}
+    derived = {
+        deposit_address(xpub_at(seeds, index), index): index for index in range(first, following)
+    }
     known = set(
         connection.execute(
             select(addresses.c.address).where(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     exists,
     func,
     or_,
@@ -28,7 +29,7 @@ from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
 from sakk.store.address import addresses, deposits
 from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
-from sakk.store.network import assets, networks
+from sakk.store.network import assets, currencies, networks
 from sakk.store.payin import payins
 from sakk.store.payout import payouts
 from sakk.store.schema import Timestamp, Units, metadata
@@ -110,6 +111,41 @@ def note_since(connection: Connection, *, now: datetime) -> None:
     """Remember of each deposit that is new here since when it waits to be collected."""
     connection.execute(
         update(deposits).where(deposits.c.units > 0, deposits.c.since.is_(None)).values(since=now)
+    )
+
+
+def worth(connection: Connection, *, below: int) -> list[tuple[str, str]]:
+    """Deposits (address, asset) of key indices below one, the most valuable first.
+
+    A coin without a price comes last.
+    """
+    value = (
+        deposits.c.units
+        * func.coalesce(currencies.c.usd_numerator, 0)
+        / func.coalesce(currencies.c.usd_denominator, 1)
+        / func.power(cast(10, Units), assets.c.decimals)
+    )
+    statement = (
+        select(deposits.c.address, deposits.c.asset)
+        .join(assets, assets.c.asset == deposits.c.asset)
+        .join(currencies, currencies.c.currency == assets.c.currency)
+        .join(addresses, addresses.c.address == deposits.c.address)
+        .where(
+            deposits.c.units > 0,
+            addresses.c.key_index < below,
+            addresses.c.purpose.in_(["payment", "customer"]),
+        )
+        .order_by(value.desc(), deposits.c.address, deposits.c.asset)
+    )
+    return [(row.address, row.asset) for row in connection.execute(statement)]
+
+
+def put_since(connection: Connection, *, address: str, asset: str, since: datetime) -> None:
+    """Say since when a deposit waits, and have it looked at now."""
+    connection.execute(
+        update(deposits)
+        .where(deposits.c.address == address, deposits.c.asset == asset)
+        .values(since=since, retry_at=None)
     )
 
 
