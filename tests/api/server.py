@@ -34,6 +34,7 @@ from sakk.ledger.line import LocalLine
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
 from sakk.runtime.metrics import exposition
+from sakk.screening.engine import Engine
 from sakk.store.database import Database, open_database
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import USDC
@@ -199,6 +200,7 @@ def make() -> ASGIApp:
                 database=database,
                 ledger_books=Books(database, ledger),
                 vault=Vault(bytes(KEY_BYTES)),
+                screening=Engine(database),
             ),
             settings=settings,
             metrics=exposition,

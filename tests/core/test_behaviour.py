@@ -10,6 +10,7 @@ from sakk.core.behaviour import (
     is_fast,
     passed_through_ppm,
     peel_length,
+    with_itself,
 )
 from sakk.core.screening import Direction
 
@@ -92,3 +93,20 @@ def test_a_window_has_one_name() -> None:
     assert whole.name == "incoming/account/3600"
     assert whole._replace(low=9, high=10).name == "incoming/account/3600/9-10"
     assert whole._replace(low=0, high=10).name == "incoming/account/3600/0-10"
+
+
+@pytest.mark.parametrize(
+    ("key", "direction", "amount", "expected"),
+    [
+        (WindowKey("outgoing", "account", 60), "outgoing", 5, Counted(3, 15)),
+        (WindowKey("outgoing", "account", 60), "outgoing", None, Counted(3, 10)),
+        (WindowKey("incoming", "account", 60), "outgoing", 5, Counted(2, 10)),
+        (WindowKey("outgoing", "account", 60, 5, 6), "outgoing", 5, Counted(3, 15)),
+        (WindowKey("outgoing", "account", 60, 6, 9), "outgoing", 5, Counted(2, 10)),
+        (WindowKey("outgoing", "account", 60, 1, 5), "outgoing", 5, Counted(2, 10)),
+    ],
+)
+def test_what_is_asked_about_before_it_is_there_counts_itself(
+    key: WindowKey, direction: str, amount: int | None, expected: Counted
+) -> None:
+    assert with_itself(Counted(2, 10), key, direction=direction, amount=amount) == expected

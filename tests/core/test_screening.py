@@ -116,6 +116,7 @@ def test_facts_are_read_back_as_they_were() -> None:
         peels=(Peel("0xc", 2**100, 2**99),),
         countries=(CountryHit("account", "KP", "black_edd", "fatf", 4),),
         issuer=IssuerAnswer(7, None),
+        asked=("exposure", "peels"),
     )
     stored = json.loads(json.dumps(inputs_of(REQUEST, facts)))
     assert facts_from_document(stored) == facts

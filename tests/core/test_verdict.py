@@ -255,6 +255,13 @@ CASES: list[tuple[Rule, ScreeningRequest, Facts, tuple[int | None, int | None, s
         Facts(exposure=EXPOSURE),
         (800_000, 800, "800 of 1000 units"),
     ),
+    # A labelled sender's money is known as its own.
+    (
+        a(Unknown, share_min_ppm=500_001, amount=WHOLE_900),
+        PAYIN,
+        Facts(exposure=EXPOSURE, hits=(hit(Category.exchange),)),
+        None,
+    ),
     (
         a(Unknown, share_min_ppm=500_001, amount=Limit(whole="951")),
         PAYIN,

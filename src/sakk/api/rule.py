@@ -8,8 +8,12 @@ from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, LongText, Parameters
 from sakk.api.person import Code, Hash
 from sakk.api.route import Resource
+from sakk.api.screening import ReasonShape
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import rule as core
+from sakk.core.errors import ParameterMissing
+from sakk.core.screening import Verdict
+from sakk.flow import back_test
 from sakk.flow import rule as flow
 from sakk.flow.step_up import StepUp
 from sakk.store import rule as store
@@ -56,6 +60,61 @@ class RulesShape(Shape):
     closed_at: int | None
     metadata: ObjectMetadata
     created: Created | None
+    livemode: Livemode
+
+
+class RulesTest(Parameters):
+    """Which rules: ``rules`` that nobody proposed, or a ``version`` by id or number.
+
+    On how many of the ``last`` transfers, each by its last verdict.
+    """
+
+    rules: Rules | None = None
+    version: Identifier | None = None
+    last: Annotated[int, Field(ge=1, le=back_test.LAST_MAX)] = back_test.LAST_DEFAULT
+
+
+class VerdictCount(Shape):
+    """How many transfers had a verdict, and would have it."""
+
+    verdict: Verdict
+    was: int
+    would_be: int
+
+
+class RuleCount(Shape):
+    """How many transfers a rule fitted, and would fit."""
+
+    rule: str
+    was: int
+    would_be: int
+
+
+class DifferenceShape(Shape):
+    """A transfer with another verdict than the one that was given, and the reasons for it."""
+
+    subject: str
+    screening: str
+    was: Verdict
+    would_be: Verdict
+    reasons: list[ReasonShape]
+
+
+class RulesTestShape(Shape):
+    """What would have happened. ``untested``: judged before facts were kept.
+
+    ``missing``: of how many transfers a fact was not looked up that these rules ask for.
+    ``differences`` are the newest of those that ``changed``.
+    """
+
+    object: Literal["screening_rules_test"]
+    compared: int
+    untested: int
+    missing: dict[str, int]
+    verdicts: list[VerdictCount]
+    rules: list[RuleCount]
+    changed: int
+    differences: list[DifferenceShape]
     livemode: Livemode
 
 
@@ -143,3 +202,23 @@ def reject(context: Context, rules: Identifier) -> Document:
     """End a version that was proposed; one no is enough."""
     version = flow.reject(context.parts, rules, actor=context.actor, livemode=context.livemode)
     return core.public_version(version)
+
+
+@resource.lookup(
+    "/v1/screening_rules/test",
+    returns=RulesTestShape,
+    operation="test_screening_rules",
+    operator_only=True,
+)
+def test(context: Context, body: RulesTest) -> Document:
+    """Ask what rules would have done to the last transfers. Nothing is written."""
+    if (body.rules is None) == (body.version is None):
+        raise ParameterMissing("Give rules, or a version.", param="rules")
+    with context.database.begin() as connection:
+        document = body.rules
+        if body.version is not None:
+            document = flow.shown(connection, body.version, livemode=context.livemode)["rules"]
+        result = back_test.back_test(
+            connection, core.read_rules(document), livemode=context.livemode, last=body.last
+        )
+    return back_test.public(result, livemode=context.livemode)

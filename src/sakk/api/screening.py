@@ -1,20 +1,24 @@
 """Screenings: verdicts on transfers. The operator's alone: they would tip a suspect off."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
-from sakk.api.parameters import Identifier, ListParameters
+from sakk.api.parameters import Identifier, ListParameters, Parameters
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
-from sakk.core.errors import ResourceMissing
-from sakk.core.screening import Verdict, to_public
+from sakk.core.errors import ParameterMissing, ResourceMissing
+from sakk.core.screening import Verdict, gravest, to_public
+from sakk.flow import check as flow
+from sakk.flow.check import NETWORKS_MAX
 from sakk.store import screening as store
 
 resource = Resource("screenings")
 
 
 class ScreeningListParameters(ListParameters):
-    """Which screenings; ``subject`` is a payin or a payout."""
+    """Which screenings; ``subject`` is a payin, a payout, or ``check``."""
 
     subject: Identifier | None = None
     verdict: Verdict | None = None
@@ -103,3 +107,61 @@ def retrieve(context: Context, screening: str) -> Document:
     ):
         raise ResourceMissing(f"No such screening: {screening!r}", param="id")
     return to_public(found)
+
+
+class ScreeningCheck(Parameters):
+    """An address. With ``asset`` a withdrawal attempt of ``amount``; without, a wallet.
+
+    ``networks``: on which to look; the asset's own by default. ``account``: whose withdrawal.
+    """
+
+    address: Identifier
+    networks: Annotated[list[Identifier], Field(min_length=1, max_length=NETWORKS_MAX)] | None = (
+        None
+    )
+    asset: Annotated[str, Field(max_length=200)] | None = None
+    amount: Annotated[int, Field(ge=0)] | None = None
+    account: Identifier | None = None
+
+
+class ScreeningCheckShape(Shape):
+    """What is said of it now: the gravest ``verdict`` of its screenings."""
+
+    object: Literal["screening_check"]
+    verdict: Verdict
+    screenings: list[ScreeningShape]
+    livemode: Livemode
+
+
+@resource.post(
+    "/v1/screenings/check",
+    returns=ScreeningCheckShape,
+    operation="check_screening",
+    operator_only=True,
+    two_steps=True,
+)
+def check(context: Context, body: ScreeningCheck) -> Document:
+    """Ask what screening says of an address before anything is sent to it, or came from it.
+
+    The check is recorded as a screening about no transfer; a withdrawal is judged again later.
+    """
+    if body.networks is None and body.asset is None:
+        raise ParameterMissing("Give networks, an asset, or both.", param="networks")
+    networks = body.networks
+    if networks is None:
+        networks = [flow.network_of(body.asset or "")]
+    asked = flow.Check(
+        address=body.address,
+        networks=networks,
+        asset=body.asset,
+        amount=body.amount,
+        account_id=body.account or context.visible_account_id,
+    )
+    ids = [context.object_id("scr", place) for place in range(flow.CHECKS_MAX)]
+    found = flow.check(context.parts, asked, livemode=context.livemode, ids=ids)
+    return {
+        "object": "screening_check",
+        "verdict": gravest([Verdict(each.verdict) for each in found]).value,
+        "screenings": [to_public(each) for each in found],
+        "livemode": context.livemode,
+    }

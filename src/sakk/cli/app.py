@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": ("sakk.cli.demo", "demo"),
     "reconcile": ("sakk.cli.reconcile", "reconcile"),
     "doctor": ("sakk.cli.doctor", "doctor"),
+    "screen": ("sakk.cli.screen", "screen"),
     "freeze": ("sakk.cli.freeze", "freeze"),
     "unfreeze": ("sakk.cli.freeze", "unfreeze"),
     "bench": ("sakk.cli.bench", "bench"),

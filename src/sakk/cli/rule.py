@@ -11,7 +11,8 @@ from sakk.cli.acting import acting, parts_of
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.errors import ParameterInvalid
-from sakk.core.rule import PREFIX, RulesVersion, public_version
+from sakk.core.rule import PREFIX, RulesVersion, public_version, read_rules
+from sakk.flow import back_test
 from sakk.flow import rule as flow
 from sakk.flow.step_up import StepUp
 from sakk.store.database import fetch_all
@@ -120,6 +121,44 @@ def reject(version: Which, live: Live = False) -> None:
     parts = parts_of(begin(log_level="warning"))
     decided = flow.reject(parts, version, actor=acting(parts, livemode=live), livemode=live)
     console.print(f"Version {decided.number} is {decided.state}.")
+
+
+@app.command(name="test")
+def run_test(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Rules, as JSON.")],
+    last: Annotated[
+        int, typer.Option(min=1, max=back_test.LAST_MAX, help="On the last N transfers.")
+    ] = back_test.LAST_DEFAULT,
+    live: Live = False,
+    as_json: Json = False,
+) -> None:
+    """Show what rules would have done to the last transfers; nothing is written."""
+    rules = read_rules(read_file(file))
+    with opened_database() as database, database.begin() as connection:
+        result = back_test.back_test(connection, rules, livemode=live, last=last)
+    shown = back_test.public(result, livemode=live)
+    if as_json:
+        print_json(shown)
+        return
+    console.print(f"{shown['compared']} transfers compared, {shown['changed']} judged otherwise.")
+    if shown["untested"]:
+        console.print(f"{shown['untested']} are from before facts were kept, and not compared.")
+    for name, count in shown["missing"].items():
+        console.print(f"Of {count} the {name} was not looked up, and is not guessed.")
+    print_table(["verdict", "was", "would be"], [list(row.values()) for row in shown["verdicts"]])
+    print_table(["rule", "was", "would be"], [list(row.values()) for row in shown["rules"]])
+    print_table(
+        ["transfer", "was", "would be", "because of"],
+        [
+            [
+                each["subject"],
+                each["was"],
+                each["would_be"],
+                ", ".join(reason["rule"] for reason in each["reasons"]),
+            ]
+            for each in shown["differences"]
+        ],
+    )
 
 
 def read_file(file: Path) -> object:

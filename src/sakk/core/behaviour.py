@@ -48,6 +48,16 @@ class Counted:
     is_cut: bool = False
 
 
+def with_itself(counted: Counted, key: WindowKey, *, direction: str, amount: int | None) -> Counted:
+    """Count a transfer that is asked about before there is a row of it."""
+    units = amount or 0
+    if key.direction != direction or not (key.low or 0) <= units:
+        return counted
+    if key.high is not None and units >= key.high:
+        return counted
+    return Counted(counted.count + 1, counted.units + units, counted.is_cut)
+
+
 def is_fast(counted: Counted, *, count_min: int | None, units_min: int | None) -> bool:
     """Velocity: so many transfers, or so much, in the window. What was cut counts as enough."""
     by_count = count_min is not None and counted.count >= count_min

@@ -18,6 +18,8 @@ from sakk.core.exposure import Exposure, Hop, Method, Part, Path, Way
 from sakk.core.exposure import to_public as exposure_to_public
 from sakk.core.label import CONFIDENCE_MAX, Category
 
+# The subject of a screening that is about no transfer: somebody asked beforehand.
+CHECK = "check"
 CountryParty = Literal["account", "beneficiary"]
 
 
@@ -109,7 +111,8 @@ class Facts:
     """What was found out about a transfer: all that a verdict rests on beside the rules.
 
     ``hits`` in a fixed order. ``unreadable``: the sides whose address can not be looked up.
-    ``counted`` by a window's name. Of what no rule asked for nothing is known: None, or empty.
+    ``counted`` by a window's name. Of what no rule asked for nothing is known: None, or empty;
+    ``asked`` names what was looked up of exposure, peels, countries and issuer, found or not.
     """
 
     hits: tuple[Hit, ...] = ()
@@ -121,6 +124,7 @@ class Facts:
     peels: tuple[Peel, ...] = ()
     countries: tuple[CountryHit, ...] = ()
     issuer: IssuerAnswer | None = None
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,11 @@ def counterparty(request: ScreeningRequest) -> str:
     return request.sender if request.direction is Direction.incoming else request.receiver
 
 
+def other_side(request: ScreeningRequest) -> Side:
+    """On which side of a transfer that is."""
+    return Side.sender if request.direction is Direction.incoming else Side.receiver
+
+
 def party(request: ScreeningRequest, side: Side) -> str:
     """The address of one side of a transfer."""
     return request.sender if side is Side.sender else request.receiver
@@ -256,6 +265,7 @@ def inputs_of(request: ScreeningRequest, facts: Facts) -> dict[str, Any]:
             [hit.party, hit.country, hit.listing, hit.list_name, hit.version]
             for hit in facts.countries
         ],
+        "asked": list(facts.asked),
     }
     document = {name: value for name, value in found.items() if value}
     if facts.paid_before is not None:
@@ -288,6 +298,7 @@ def facts_from_document(document: Mapping[str, Any]) -> Facts:
         ),
         countries=tuple(CountryHit(*each) for each in document.get("countries", ())),
         issuer=None if issuer is None else IssuerAnswer(issuer["block"], issuer["denied"]),
+        asked=tuple(document.get("asked", ())),
     )
 
 

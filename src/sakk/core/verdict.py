@@ -10,6 +10,7 @@ from typing import Final
 
 from sakk.core import behaviour, provenance
 from sakk.core.behaviour import WindowKey
+from sakk.core.exposure import category_of_labels
 from sakk.core.label import CONFIDENCE_MAX, Category
 from sakk.core.provenance import Found
 from sakk.core.rule import (
@@ -41,6 +42,7 @@ from sakk.core.screening import (
     Verdict,
     counterparty,
     gravest,
+    other_side,
     party,
     unreadable,
 )
@@ -166,7 +168,7 @@ def _met(rule: Rule, request: ScreeningRequest, facts: Facts, version: str) -> I
                 and hit.confidence >= rule.confidence_min
             ]
         case Exposed() | Unknown() | Mixer() | BridgeHop() | PeelChain():
-            found = _provenance(rule, facts)
+            found = _provenance(rule, facts, other_side(request))
         case CountryRule():
             return [
                 _reason(
@@ -184,7 +186,7 @@ def _met(rule: Rule, request: ScreeningRequest, facts: Facts, version: str) -> I
 
 
 def _provenance(
-    rule: Exposed | Unknown | Mixer | BridgeHop | PeelChain, facts: Facts
+    rule: Exposed | Unknown | Mixer | BridgeHop | PeelChain, facts: Facts, side: Side
 ) -> Found | None:
     """Where the money came from, or went; nothing is said where no graph is fed."""
     match rule:
@@ -205,6 +207,9 @@ def _provenance(
                 facts.exposure, rule.categories, share_min_ppm=rule.share_min_ppm, via=rule.via
             )
         case Unknown():
+            # A labelled address is where the way ends: its money is known as its own.
+            if category_of_labels(hit.category for hit in facts.hits if hit.side is side):
+                return None
             return provenance.unresolved(facts.exposure, share_min_ppm=rule.share_min_ppm)
         case Mixer() | BridgeHop():
             category = Category.mixer if isinstance(rule, Mixer) else Category.bridge
@@ -274,11 +279,10 @@ def _counted(rule: Rule, request: ScreeningRequest, facts: Facts) -> Found | Non
 
 def _reason(rule: Rule, request: ScreeningRequest, found: Found, version: str) -> Reason:
     other = counterparty(request)
-    side = Side.sender if request.direction is Direction.incoming else Side.receiver
     return Reason(
         verdict=rule.verdict,
         rule=rule.name,
-        side=side,
+        side=other_side(request),
         address=other,
         category=found.category,
         list=found.list or "",

@@ -45,7 +45,8 @@ def application() -> ASGIApp:
     settings = load_settings()
     begin_process(settings, role="api")
     announce_role("api")
-    parts = open_parts(settings)
+    # Labels are loaded when somebody first asks about an address, not before.
+    parts = open_parts(settings, screening=True)
     app = create_app(
         Dependencies(
             parts=parts,

@@ -39,6 +39,7 @@ from sakk.core.screening import (
     request_of,
 )
 from sakk.core.verdict import Needs, decide, needs
+from sakk.screening.exposure import Exposures
 from sakk.screening.facts import IssuerAnswers, deny_listing, gather
 from sakk.store import label as label_store
 from sakk.store import rule as rule_store
@@ -73,6 +74,7 @@ class Engine:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._exposures = Exposures(database)
         # Versions never change, so one that was read once is known for good.
         self._rules: dict[tuple[str, bool], tuple[Rule, ...]] = {}
         self._lock = threading.Lock()
@@ -160,7 +162,16 @@ class Engine:
                 version = self._refresh(connection, version)
                 labelled = [_facts(request, self._index, self._lists, at=at) for request in batch]
             wanted = self._needs(connection, batch, numbers)
-            found = gather(connection, batch, wanted, labelled, at=at, issuer=issuer, asked=asked)
+            found = gather(
+                connection,
+                batch,
+                wanted,
+                labelled,
+                at=at,
+                issuer=issuer,
+                asked=asked,
+                exposures=self._exposures,
+            )
             return [
                 self._judged(connection, request, facts, numbers, version=version, at=at)
                 for request, facts in zip(batch, found, strict=True)

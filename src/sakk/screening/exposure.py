@@ -21,6 +21,7 @@ from prometheus_client import Gauge
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from sakk.core.behaviour import Peel
 from sakk.core.errors import ParameterInvalid, ResourceMissing, Unavailable
 from sakk.core.exposure import (
     PART_CATEGORIES,
@@ -37,6 +38,7 @@ from sakk.core.network import Asset
 from sakk.core.tracing import UNKNOWN, Move, fifo
 from sakk.screening.exposure_graph import Held, Limits, Trace, grain_of
 from sakk.screening.exposure_history import History, categories
+from sakk.screening.peel import chain_of
 from sakk.store import exposure as store
 from sakk.store import label as label_store
 from sakk.store.database import Database
@@ -118,6 +120,20 @@ class Exposures:
         """
         with self._current(network, asset, connection) as (history, open_connection):
             return _fifo(history, open_connection, address)
+
+    def chain(
+        self,
+        network: str,
+        asset: str,
+        address: str,
+        *,
+        hops_max: int,
+        connection: Connection | None = None,
+    ) -> tuple[Peel, ...]:
+        """The way that most of an address's money came, and what each stop on it kept."""
+        with self._current(network, asset, connection) as (history, open_connection):
+            root = read_address(address)
+            return chain_of(history, open_connection, root, hops_max=hops_max)
 
     def exposure_at(
         self,

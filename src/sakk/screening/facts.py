@@ -6,12 +6,25 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from sakk.core.behaviour import Counted, with_itself
 from sakk.core.errors import Unavailable
+from sakk.core.exposure import Way
 from sakk.core.network import Quirk
-from sakk.core.screening import Facts, IssuerAnswer, ScreeningRequest, counterparty
+from sakk.core.rule import HOPS_MAX
+from sakk.core.screening import (
+    CHECK,
+    Facts,
+    IssuerAnswer,
+    ScreeningRequest,
+    Side,
+    counterparty,
+    other_side,
+)
 from sakk.core.verdict import Needs
+from sakk.screening.exposure import Exposures
 from sakk.store import behaviour
 from sakk.store.behaviour import Question
+from sakk.store.exposure import height_of
 from sakk.store.network import list_assets
 
 # What a token's contract says of an address, by the asset and the address.
@@ -36,18 +49,23 @@ def gather(
     at: datetime,
     issuer: IssuerAnswers,
     asked: bool,
+    exposures: Exposures,
 ) -> list[Facts]:
     """Add to what the lists say what each transfer's rules want to know; nothing more is read.
 
     ``issuer``: what was read from nodes before. IssuerUnread where it lacks an answer, unless
     ``asked`` is False: what was sent long ago is not asked about again.
     """
-    found = list(labelled)
+    found = [
+        replace(facts, asked=asked_of(need)) for facts, need in zip(labelled, wanted, strict=True)
+    ]
     counting = [place for place, each in enumerate(wanted) if each.windows]
     questions = [Question(batch[place], wanted[place].windows, at) for place in counting]
     if counting:
         counts = behaviour.count_windows(connection, questions)
         for place, counted in zip(counting, counts, strict=True):
+            if batch[place].subject == CHECK:
+                counted = _with_itself(batch[place], wanted[place], counted)
             found[place] = replace(found[place], counted=counted)
     asking = [place for place, each in enumerate(wanted) if each.paid_before]
     if asking:
@@ -59,6 +77,7 @@ def gather(
         alike = behaviour.imitated(connection, _questions(batch, asking, at))
         for place, imitated in zip(asking, alike, strict=True):
             found[place] = replace(found[place], imitates=imitated)
+    _trace(connection, batch, wanted, found, exposures)
     denying = deny_listing(connection, wanted)
     for place, request in enumerate(batch):
         if wanted[place].issuer and request.asset in denying:
@@ -70,6 +89,52 @@ def gather(
                 )
             found[place] = replace(found[place], issuer=said)
     return found
+
+
+def _with_itself(
+    request: ScreeningRequest, need: Needs, counted: Mapping[str, Counted]
+) -> dict[str, Counted]:
+    return {
+        key.name: with_itself(
+            counted[key.name], key, direction=request.direction, amount=request.amount
+        )
+        for key in need.windows
+    }
+
+
+def _trace(
+    connection: Connection,
+    batch: Sequence[ScreeningRequest],
+    wanted: Sequence[Needs],
+    found: list[Facts],
+    exposures: Exposures,
+) -> None:
+    """Where the other side's money came from, or went, where transfers of the token are kept."""
+    asking = [place for place, need in enumerate(wanted) if need.exposure or need.peels]
+    fed = {
+        token: height_of(connection, *token) > 0
+        for token in {(batch[place].network, batch[place].asset) for place in asking}
+    }
+    for place in asking:
+        request, need = batch[place], wanted[place]
+        side = other_side(request)
+        token = request.network, request.asset
+        if not fed[token] or side in found[place].unreadable:
+            continue
+        way = Way.source if side is Side.sender else Way.destination
+        other = counterparty(request)
+        if need.exposure:
+            exposure = exposures.exposure(*token, other, way, connection=connection)
+            found[place] = replace(found[place], exposure=exposure)
+        if need.peels:
+            peels = exposures.chain(*token, other, hops_max=HOPS_MAX, connection=connection)
+            found[place] = replace(found[place], peels=peels)
+
+
+def asked_of(need: Needs) -> tuple[str, ...]:
+    """What is looked up that may turn out to be nothing."""
+    names = ("exposure", "peels", "countries", "issuer")
+    return tuple(name for name in names if getattr(need, name))
 
 
 def deny_listing(connection: Connection, wanted: Sequence[Needs]) -> frozenset[str]:

@@ -4,12 +4,28 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Table, Text, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Table,
+    Text,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from sakk.core.screening import Reason, Screening, reason_from_document, reason_to_document
+from sakk.core.screening import (
+    Reason,
+    Screening,
+    Verdict,
+    reason_from_document,
+    reason_to_document,
+)
 from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Document, Timestamp, Units, metadata
@@ -110,6 +126,21 @@ def list_screenings(
         page=page,
         filters=filters,
     )
+
+
+def newest_screenings(connection: Connection, *, livemode: bool, limit: int) -> list[Screening]:
+    """The newest verdicts of a mode, newest first; each verdict by its index, then the newest."""
+    by_verdict = [
+        select(screenings)
+        .where(screenings.c.livemode == livemode, screenings.c.verdict == verdict.value)
+        .order_by(screenings.c.id.desc())
+        .limit(limit)
+        .subquery()
+        for verdict in Verdict
+    ]
+    every = union_all(*(select(each) for each in by_verdict)).subquery()
+    statement = select(every).order_by(every.c.id.desc()).limit(limit)
+    return fetch_all(connection, statement, Screening)
 
 
 def latest_screening(connection: Connection, subject: str) -> Screening | None:
