@@ -4,6 +4,8 @@ from dataclasses import replace
 from uuid import uuid4
 
 from sakk.core.approval import Approval
+from sakk.core.case import CaseKind, opening_of
+from sakk.core.case import Settings as CaseSettings
 from sakk.core.freeze import Lift, LiftStatus
 from sakk.core.label import Category
 from sakk.core.network import Asset, Currency
@@ -14,18 +16,20 @@ from sakk.core.regime import Requirement
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.travel_rule import TravelRule
+from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.freeze import lift
 from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
 from sakk.store.approval import insert as insert_approvals
+from sakk.store.case import put_settings
 from sakk.store.freeze import insert_lift
 from sakk.store.identity import new_id, now
 from sakk.store.network import put_asset, put_currency
 from sakk.store.payin import insert_seen
 from sakk.store.quote import put_cost
 from sakk.store.recovery import insert as insert_recovery
-from sakk.store.screening import insert_screenings
+from sakk.store.screening import find_screening, insert_screenings
 from sakk.store.seed import seed_policy
 from sakk.store.transaction import insert as insert_transaction
 from sakk.store.travel_rule import insert_many as insert_travel_rules
@@ -104,10 +108,40 @@ def create_objects(api: Api) -> Objects:
     objects["webhook_delivery"] = _first(
         api, f"/v1/webhook_endpoints/{objects['webhook_endpoint']}/deliveries"
     )
-    objects["payin"], objects["screening"] = _payin(api)
-    objects |= _travel_rule(api, objects["payout"]) | {"recovery": _recovery(api)}
+    objects |= _travel_rule(api, objects["payout"])
     objects["freeze"] = _freeze(api, objects["person"])
-    return objects
+    return objects | _of_compliance(api)
+
+
+def _of_compliance(api: Api) -> Objects:
+    """What screening finds, and what is made of it."""
+    payin, screening = _payin(api)
+    case, attachment = _case(api, screening)
+    return {
+        "payin": payin,
+        "screening": screening,
+        "recovery": _recovery(api),
+        "case": case,
+        "case_attachment": attachment,
+    }
+
+
+def _case(api: Api, screening: str) -> tuple[str, str]:
+    """A case that one person works on alone, as in the sandbox, with a note and a file."""
+    with api.database.begin() as connection:
+        put_settings(connection, CaseSettings(False, True, None, "test", now()))
+        found = find_screening(connection, screening)
+        assert found is not None
+        opened = open_cases(connection, [opening_of(found, CaseKind.payin)], now=now())
+    [case] = opened.values()
+    key = api.world.operator.key
+    for path, body in (
+        ("notes", {"text": "looked at"}),
+        ("attachments", {"file": "aGk=", "name": "a.txt", "media_type": "text/plain"}),
+    ):
+        answer = api.call("POST", f"/v1/cases/{case}/{path}", key=key, json=body)
+        assert answer.status_code == 200, answer.text
+    return case, str(answer.json()["id"])
 
 
 def _travel_rule(api: Api, payout: str) -> Objects:

@@ -92,7 +92,10 @@ def test_what_is_there_is_as_it_is_described(api: Api, objects: Objects, route: 
     for key in (api.world.alice.key, api.world.operator.key):
         answer = api.call("GET", path, key=key)
         if answer.status_code == 200:
-            _check(route, answer.json())
+            if route.is_download:
+                assert answer.headers["content-type"] == "application/octet-stream"
+            else:
+                _check(route, answer.json())
             break
     else:
         pytest.fail(answer.text)

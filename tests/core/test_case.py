@@ -7,8 +7,19 @@ from typing import Any
 import pytest
 
 from sakk.core import case as rules
-from sakk.core.case import Act, Case, CaseAct, CaseKind, CaseStatus, Priority
-from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.case import (
+    Act,
+    Case,
+    CaseAct,
+    CaseKind,
+    CaseStatus,
+    Note,
+    Outcome,
+    Place,
+    Priority,
+    Subject,
+)
+from sakk.core.errors import ParameterInvalid, ParameterMissing, SakkError, UnexpectedState
 from sakk.core.screening import Reason, Screening, Side, Verdict
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -100,6 +111,7 @@ LIVE = [each for each in CaseStatus if each is not S.closed]
         ),
         (Act.declined, {S.awaiting_second: S.in_progress}),
         (Act.confirmed, {S.awaiting_second: S.carrying_out}),
+        (Act.filed, {S.awaiting_second: S.in_progress}),
         (Act.carried_out, {S.carrying_out: S.closed}),
         (Act.failed, {S.carrying_out: S.in_progress}),
         (Act.overdue, {each: each for each in LIVE}),
@@ -218,16 +230,118 @@ def test_an_act_says_what_it_changed() -> None:
 
 
 def test_the_digest_changes_with_everything_that_is_confirmed() -> None:
+    about = Subject(status="held", waits=True, is_booked=True, asset="a", units=5)
     proposed = case(proposal={"outcome": "release"}, acts=3)
-    digest = rules.digest_of(proposed, ["release"])
-    assert digest == rules.digest_of(proposed, ["release"])
+    digest = rules.digest_of(proposed, about)
+    assert digest == rules.digest_of(proposed, about)
     others = [
-        rules.digest_of(replace(proposed, acts=4), ["release"]),
-        rules.digest_of(replace(proposed, id="case_2"), ["release"]),
-        rules.digest_of(proposed, ["seize"]),
-        rules.digest_of(proposed, ["release", ""]),
+        rules.digest_of(replace(proposed, acts=4), about),
+        rules.digest_of(replace(proposed, id="case_2"), about),
+        rules.digest_of(replace(proposed, proposal={"outcome": "seize"}), about),
+        rules.digest_of(proposed, replace(about, status="orphaned")),
+        rules.digest_of(proposed, replace(about, units=6)),
+        rules.digest_of(proposed, replace(about, screening="scr_2")),
     ]
     assert len({digest, *others}) == 1 + len(others)
+
+
+HELD = Subject(status="held", waits=True, is_booked=True, is_deposit=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "outcomes"),
+    [
+        ("payin", HELD, "release return seize"),
+        ("payin", replace(HELD, is_deposit=False), "release seize"),
+        ("payin", replace(HELD, is_booked=False), "release return"),
+        ("payin", replace(HELD, is_booked=False, is_too_large=True), "return"),
+        ("payin", Subject(status="posted"), "dismiss"),
+        ("payin", Subject(status="seized", is_deposit=True), "seize dismiss"),
+        ("payout", Subject(status="under_review", waits=True), "release reject"),
+        ("refund", Subject(status="under_review", waits=True), "release reject"),
+        ("payout", Subject(status="canceled"), "dismiss"),
+        ("refund", Subject(status="posted"), "dismiss"),
+        ("party", Subject(status="known"), "release reject dismiss"),
+        ("address", Subject(status="known"), "dismiss"),
+        ("outflow", Subject(status="known"), "dismiss"),
+    ],
+)
+def test_how_a_case_may_end(kind: str, subject: Subject, outcomes: str) -> None:
+    assert [each.value for each in rules.outcomes_of(kind, subject)] == outcomes.split()
+
+
+def propose(outcome: Outcome, subject: Subject = HELD, **given: Any) -> dict[str, Any]:
+    return rules.proposal_of(case(), subject, outcome, by="per_1", note=None, now=NOW, **given)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "given", "error", "param"),
+    [
+        (Outcome.dismiss, {}, UnexpectedState, None),
+        (Outcome.return_, {}, ParameterMissing, "destination"),
+        (Outcome.release, {"destination": "0xaa"}, ParameterInvalid, "destination"),
+        (Outcome.seize, {}, ParameterMissing, "place"),
+        (Outcome.seize, {"place": Place.vault}, ParameterMissing, "destination"),
+        (
+            Outcome.seize,
+            {"place": Place.left, "destination": "0xaa"},
+            ParameterInvalid,
+            "destination",
+        ),
+        (Outcome.release, {"place": Place.left}, ParameterInvalid, "place"),
+        (
+            Outcome.seize,
+            {
+                "place": Place.vault,
+                "destination": "0xaa",
+                "subject": replace(HELD, is_deposit=False),
+            },
+            ParameterInvalid,
+            "place",
+        ),
+    ],
+)
+def test_what_may_not_be_proposed(
+    outcome: Outcome, given: dict[str, Any], error: type[SakkError], param: str | None
+) -> None:
+    with pytest.raises(error) as raised:
+        propose(outcome, **given)
+    assert raised.value.param == param
+
+
+def test_what_a_proposal_says() -> None:
+    said = propose(Outcome.seize, place=Place.vault, destination="0xaa")
+    assert (said["outcome"], said["place"], said["destination"]) == ("seize", "vault", "0xaa")
+    assert (said["by"], said["note"], said["at"]) == ("per_1", None, int(NOW.timestamp()))
+    noted = rules.proposal_of(case(), HELD, Outcome.release, by="per_1", note=" why ", now=NOW)
+    assert noted["note"] == "why"
+    # A report may be filed whatever the subject's state is.
+    filed = propose(Outcome.file, Subject(status="posted"), attachment="catt_1", sha256="00")
+    assert (filed["attachment"], filed["sha256"]) == ("catt_1", "00")
+
+
+def test_what_a_confirmation_makes_of_a_case() -> None:
+    waiting = case(status="awaiting_second", proposal={"outcome": "seize"})
+    done = rules.confirmed(waiting, by="per_2", digest="d")
+    assert (done.status, done.outcome) == ("carrying_out", "seize")
+    assert done.proposal == {"outcome": "seize", "confirmed_by": "per_2", "digest": "d"}
+    filed = rules.confirmed(replace(waiting, proposal={"outcome": "file"}), by="p", digest="d")
+    assert (filed.status, filed.outcome, filed.proposal) == ("in_progress", None, None)
+
+
+def test_what_is_opened_again_is_nobodys() -> None:
+    closed = case(
+        status="closed", assignee="per_1", outcome="release", proposal={}, closed_at=NOW, priority=2
+    )
+    again = rules.reopened(closed, now=NOW)
+    assert (again.status, again.assignee, again.outcome, again.proposal) == (
+        "open",
+        None,
+        None,
+        None,
+    )
+    assert (again.priority, again.due_at) == (2, NOW + timedelta(hours=24))
+    assert rules.reopened(closed, priority=3, now=NOW).due_at == NOW + timedelta(hours=4)
 
 
 def test_how_a_case_and_an_act_are_shown() -> None:
@@ -236,6 +350,8 @@ def test_how_a_case_and_an_act_are_shown() -> None:
     assert (shown["closed_at"], shown["created"]) == (None, int(NOW.timestamp()))
     closed = rules.public(case(status="closed", closed_at=NOW, due_at=NOW), now=NOW)
     assert (closed["closed_at"], closed["overdue"]) == (int(NOW.timestamp()), False)
+    note = rules.public_note(Note("cnote_1", "case_1", False, "per_1", "seen", NOW))
+    assert (note["object"], note["author"], note["text"]) == ("case_note", "per_1", "seen")
     act = CaseAct("cact_1", "case_1", 1, False, "noted", "per_1", "key_1", {}, {}, {"n": 1}, NOW)
     told = rules.public_act(act)
     assert (told["object"], told["by"], told["number"], told["detail"]) == (

@@ -25,6 +25,7 @@ from sakk.core.payin import (
     postings,
     public,
     quarantine_postings,
+    seizure_postings,
 )
 from sakk.core.posting import Posting, reversed_postings
 
@@ -272,6 +273,12 @@ def test_quarantine_keeps_all_of_it() -> None:
     ]
 
 
+def test_what_is_seized_leaves_quarantine_for_nobody_here() -> None:
+    quarantine, seized = chart.quarantine(USDC), chart.seized(USDC)
+    assert seized.name == f"seized:{USDC}#{USDC}"
+    assert seizure_postings(payin(9)) == [Posting(quarantine, seized, 9, TransferCode.payin_seized)]
+
+
 @given(
     units=st.integers(1, 2**128 - 1),
     part=st.integers(0, 100),
@@ -313,6 +320,25 @@ def test_public_tells_a_merchant_nothing_of_a_hold() -> None:
         "scr_1",
     )
     assert merchant["amount_decimal"] == "25.000000"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "shown"),
+    [
+        ("held", "screening_block", ("under_review", None)),
+        ("held", "asset_not_listed", ("under_review", None)),
+        ("returned", "late", ("declined", None)),
+        ("seized", "screening_review", ("declined", None)),
+        ("released", "screening_block", ("released", None)),
+        ("released", "late", ("released", "late")),
+        ("posted", None, ("posted", None)),
+    ],
+)
+def test_what_a_merchant_reads_of_an_end(
+    status: str, reason: str | None, shown: tuple[str, str | None]
+) -> None:
+    told = public(payin(status=status, reason=reason), operator=False)
+    assert (told["status"], told["reason"]) == shown
 
 
 def test_public_of_a_token_on_no_list() -> None:

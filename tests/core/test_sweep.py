@@ -9,6 +9,7 @@ from sakk.core import chart
 from sakk.core.chart import TransferCode
 from sakk.core.money import Rate
 from sakk.core.network import Currency
+from sakk.core.posting import Posting
 from sakk.core.sweep import (
     UNITS_NEVER,
     Sweep,
@@ -133,3 +134,17 @@ def test_a_recovery_leaves_from_where_the_coins_were_held(
     expected = [] if held is None else [(held, custody, 1_000, TransferCode.payin_returned)]
     assert moved == expected
     assert deposit_units(row) == ([(row.address, ASSET, 1_000)] if counted else [])
+
+
+def test_a_seizure_moves_custody_to_a_vault_and_counts_among_no_deposits() -> None:
+    row = replace(SWEEP, method="seizure", source="seized")
+    units = SWEEP.token_amount
+    assert postings(row, arrived_units=units) == [
+        Posting(
+            chart.custody(SWEEP.asset, "cold"),
+            chart.custody(SWEEP.asset, "deposit"),
+            units,
+            TransferCode.seizure,
+        )
+    ]
+    assert deposit_units(row) == []

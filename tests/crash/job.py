@@ -325,7 +325,8 @@ def prove_rows(house: House) -> None:
 def half_way(house: House) -> list[tuple[Any, ...]]:
     """The pay-ins that are not at their end."""
     return query(
-        house, "SELECT id FROM payins WHERE status NOT IN ('posted', 'released', 'reversed')"
+        house,
+        "SELECT id FROM payins WHERE status NOT IN ('posted', 'released', 'reversed', 'seized')",
     )
 
 

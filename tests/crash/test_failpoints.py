@@ -34,6 +34,7 @@ from tests.crash.job import (
     steal,
     transfers,
 )
+from tests.crash.seizure import seized_payment
 
 SOURCES = Path(__file__).parents[2] / "src" / "sakk"
 FUEL_WEI = 10**16
@@ -479,6 +480,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (payout_batch, ("payout_batch.hold",)),
     (refunded_payment, ("refund.hold", "refund.release")),
     (reversed_payment, ("payin.reverse",)),
+    (seized_payment, ("case.seize",)),
     (outflow, ("outflow.post",)),
     (adopted_surplus, ("adoption.post",)),
     (liability_epoch, ("liability.journal",)),

@@ -26,6 +26,7 @@ from typing import Any
 
 from sqlalchemy import select
 from tests.chain import Chain
+from tests.flow.policing import OPERATOR_KEY
 from tests.flow.wiring import (
     CONFIRMATIONS,
     NEVER,
@@ -57,10 +58,10 @@ from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
 from sakk.flow import account as accounts
 from sakk.flow import customer as customers
-from sakk.flow import payin as payin_flow
 from sakk.flow import payment, payout
 from sakk.flow.book import Books
 from sakk.flow.build import WAIT_TURN
+from sakk.flow.case_alone import release_payin
 from sakk.flow.context import Parts
 from sakk.flow.payment import PaymentRequest
 from sakk.flow.reconcile import reconcile
@@ -235,8 +236,8 @@ class World:
         return steps.run(self.database)
 
     def release(self, held: PayIn) -> PayIn:
-        """Release a held pay-in as the operator."""
-        return payin_flow.release(self.parts, held.id, livemode=False)
+        """Release a held pay-in as the operator of a sandbox, by its case where it has one."""
+        return release_payin(self.parts, held.id, actor=OPERATOR_KEY, livemode=False)
 
     def import_list(self, *addresses: str, name: str = "sanctions", **options: Any) -> ImportReport:
         """Import a sanctions list of these addresses, as ``sakk lists import`` does."""

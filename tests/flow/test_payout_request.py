@@ -212,7 +212,7 @@ def test_a_sanctioned_destination_waits_for_the_operator(world: World, approve: 
     if approve:
         assert (done.status, units_at(world, BENEFICIARY)) == ("posted", 30 * WHOLE_TOKEN)
     else:
-        assert (done.status, done.failure_message) == ("rejected", "seen")
+        assert (done.status, done.failure_message) == ("rejected", "The payout was not approved.")
         assert (world.balance(), hold_total(world)) == (100 * WHOLE_TOKEN, 0)
     with pytest.raises(UnexpectedState):
         judge(world, row, approve=True)

@@ -146,24 +146,6 @@ def test_two_payers_of_one_address_get_back_what_each_sent(world: World) -> None
     world.check()
 
 
-def test_what_screening_holds_leaves_from_where_it_stands(world: World) -> None:
-    fund_treasury(world)
-    world.import_list(world.chain.payer.address, name="payers", category="mixer")
-    intent = world.intent(2_500)
-    world.pay(intent)
-    world.finalize()
-    assert world.quarantine() == 25 * WHOLE_TOKEN
-    row = offer(world, intent.address, world.asset("usdc"))
-    assert row.source == "quarantine"
-    claim(world, row)
-    settle(world)
-    assert now_of(world, row).status == "succeeded"
-    assert units_at(world, PAYER) == 25 * WHOLE_TOKEN
-    assert (world.quarantine(), world.custody(), world.balance()) == (0, 0, 0)
-    assert world.payin(intent).status == "returned"
-    world.check()
-
-
 def test_a_destination_that_is_forbidden_gets_nothing(world: World) -> None:
     fund_treasury(world)
     contract = unlisted(world)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, exists, select, union_all
 from tests.chain import Chain
 
 from sakk.core import caip
+from sakk.core.case import Settings
 from sakk.core.network import Asset, Network, Quirk
 from sakk.core.transaction import TransactionStatus
 from sakk.flow.build import WAIT_TURN
@@ -29,6 +30,7 @@ from sakk.signing.protocol import Branch
 from sakk.signing.server import serve
 from sakk.store import network
 from sakk.store.address import put_treasury, put_wallet
+from sakk.store.case import put_settings
 from sakk.store.database import Database
 from sakk.store.payout import payouts
 from sakk.store.seed import seed_currencies, seed_policy
@@ -139,6 +141,8 @@ def put_configuration(
         put_wallet(connection, keystore.xpub, now=clock())
         treasury = keystore.address(Branch.treasury, 0)
         put_treasury(connection, {0: treasury}, livemode=False, now=clock())
+        # Cases are decided as in the sandbox: what takes two people is tested with people.
+        put_settings(connection, Settings(False, True, None, "test", clock()))
         for position, chain in enumerate(chains):
             urls = rpc_urls if rpc_urls is not None and position == 0 else [chain.rpc_url]
             _put_network(

@@ -72,6 +72,8 @@ def headers(answer: Answer) -> list[tuple[bytes, bytes]]:
         (b"content-type", answer.media_type.encode()),
         (b"content-length", str(len(answer.body)).encode()),
     ]
+    if answer.disposition is not None:
+        pairs.append((b"content-disposition", answer.disposition.encode("ascii")))
     if answer.replay_of is not None:
         pairs.append((b"idempotent-replayed", b"true"))
         pairs.append((b"original-request", answer.replay_of.encode()))

@@ -20,6 +20,7 @@ from sakk.api import (
     approval,
     balance,
     beneficiary,
+    case,
     currency,
     customer,
     event,
@@ -107,6 +108,7 @@ RESOURCES: tuple[Resource, ...] = (
     transaction.resource,
     webhook.resource,
     screening.resource,
+    case.resource,
     rule.resource,
     ledger_history.resource,
 )

@@ -24,6 +24,7 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 CSV = "text/csv"
 PARTS = "multipart/form-data"
+OCTETS = "application/octet-stream"
 
 Tree = dict[str, Any]
 

@@ -122,6 +122,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A file as its bytes. ``disposition`` says that it is to be saved, under which name."""
+
+    content: bytes
+    disposition: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShownOnce:
     """An answer with a secret: ``document`` goes out now, ``stored`` is what a replay shows."""
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from sakk import __version__
-from sakk.api.body import CSV, FORM, JSON, PARTS
+from sakk.api.body import CSV, FORM, JSON, OCTETS, PARTS
 from sakk.api.claim import PATH as CLAIM_PATH
 from sakk.api.ledger_body import IDS, RECORDS, RESULTS
 from sakk.api.parameters import Parameters
@@ -265,7 +265,9 @@ def _responses(route: Route, references: dict[Model, Schema]) -> dict[str, Any]:
         "200": {
             "description": "Done.",
             "headers": _headers(headers),
-            "content": {JSON: {"schema": references[route.returns, "serialization"]}},
+            "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+            if route.is_download
+            else {JSON: {"schema": references[route.returns, "serialization"]}},
         },
         **{
             str(status): {"$ref": f"#/components/responses/{_error_name(status, answered)}"}

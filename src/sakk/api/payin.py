@@ -11,7 +11,7 @@ from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import evm
 from sakk.core import payin as rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
-from sakk.flow import payin as flow
+from sakk.flow.case_alone import release_payin
 from sakk.store import payin as store
 from sakk.store.page import fetch_page
 
@@ -19,9 +19,6 @@ resource = Resource(
     "payins",
     expands={"customer": expand_customers, "payment_intent": expand_payment_intents},
 )
-
-# What a merchant is told while a person looks at a transfer: nothing that would tip anybody off.
-UNDER_REVIEW = "under_review"
 
 
 class PayinListParameters(ListParameters):
@@ -33,7 +30,7 @@ class PayinListParameters(ListParameters):
     asset: Identifier | None = None
     address: Identifier | None = None
     tx_hash: Identifier | None = None
-    status: rules.PayInStatus | Literal["under_review"] | None = None
+    status: rules.PayInStatus | Literal["under_review", "declined"] | None = None
 
 
 class PayinShape(Shape):
@@ -79,7 +76,7 @@ def list_payins(context: Context, query: PayinListParameters) -> Listing:
     if query.address is not None:
         filters.append(columns.address == _address(query.address))
     if query.status is not None:
-        filters.append(columns.status == _status(context, query.status))
+        filters.append(columns.status.in_(_statuses(context, query.status)))
     rows, has_more = fetch_page(
         context.connection,
         store.payins,
@@ -116,8 +113,12 @@ def retrieve(context: Context, payin: str) -> Document:
     two_steps=True,
 )
 def release(context: Context, payin: str) -> Document:
-    """Let a held payin go on to where it would have gone."""
-    released = flow.release(context.parts, payin, livemode=context.livemode)
+    """Let go on what is held for its token alone, once that is listed.
+
+    What screening holds is released by its case (`POST /v1/cases/{case}/propose`), but in the
+    sandbox, where one may do it alone.
+    """
+    released = release_payin(context.parts, payin, actor=context.actor, livemode=context.livemode)
     return rules.public(released, operator=True)
 
 
@@ -128,9 +129,15 @@ def _address(text: str) -> str:
         raise ParameterInvalid(f"Invalid address: {error}.", param="address") from None
 
 
-def _status(context: Context, status: str) -> str:
-    if status == UNDER_REVIEW:
-        return rules.PayInStatus.held.value
-    if status == rules.PayInStatus.held and not context.is_operator:
-        raise ParameterInvalid(f"Ask for held payins as {UNDER_REVIEW!r}.", param="status")
-    return str(status)
+def _statuses(context: Context, status: str) -> list[str]:
+    """The statuses of the rows that are asked for, by the words that the caller sees."""
+    found = [each.value for each in rules.PayInStatus if rules.shown_status(each.value) == status]
+    if context.is_operator and status not in (rules.UNDER_REVIEW, rules.DECLINED):
+        return [str(status)]
+    if not found:
+        raise ParameterInvalid(
+            f"Ask for held payins as {rules.UNDER_REVIEW!r}, for those that were not accepted as"
+            f" {rules.DECLINED!r}.",
+            param="status",
+        )
+    return found

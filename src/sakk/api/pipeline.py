@@ -7,9 +7,9 @@ from typing import Any, assert_never
 
 from sakk.api.answer import encode, refusal
 from sakk.api.authentication import Authenticator, client_address
-from sakk.api.body import Tree, canonical, read_body, read_form, read_upload
+from sakk.api.body import OCTETS, Tree, canonical, read_body, read_form, read_upload
 from sakk.api.catalogue import CatalogueCache
-from sakk.api.context import Caller, Context, Document, Listing, ShownOnce
+from sakk.api.context import Caller, Context, Document, Download, Listing, ShownOnce
 from sakk.api.dependencies import Dependencies
 from sakk.api.expand import check, expand
 from sakk.api.ledger_body import IDS
@@ -201,6 +201,8 @@ class Pipeline:
     ) -> Answer:
         result = route.handler(context, **_arguments(route, request, prepared))
         assert not isinstance(result, Steps)
+        if isinstance(result, Download):
+            return Answer(200, result.content, media_type=OCTETS, disposition=result.disposition)
         stored: bytes | None = None
         document: Document
         if isinstance(result, Listing):

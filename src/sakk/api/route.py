@@ -22,11 +22,11 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 from pydantic import BaseModel
 
-from sakk.api.context import Context, Document, Listing, ShownOnce
+from sakk.api.context import Context, Document, Download, Listing, ShownOnce
 from sakk.api.parameters import ListParameters, NoParameters, Parameters
 from sakk.flow.idempotency import Steps
 
-Result = Document | Listing | ShownOnce | Steps[Any, Any, Document]
+Result = Document | Listing | ShownOnce | Download | Steps[Any, Any, Document]
 Handler = Callable[..., Result]
 # Ids to documents, for one field of an object: {"customer": find_customers}.
 Expander = Callable[[Context, Sequence[str]], Mapping[str, Document]]
@@ -84,6 +84,8 @@ class Route:
     body_bytes_max: int | None = None
     # The body may be a file, plain or in a form of several parts: the parameter ``file``.
     takes_file: bool = False
+    # Answers with the bytes of a file, always of the type ``application/octet-stream``.
+    is_download: bool = False
     # A look-up that also takes ids as bytes, and answers in kind.
     in_binary: "InBinary | None" = None
 
@@ -109,10 +111,13 @@ class Resource:
         operation: str,
         operator_only: bool = False,
         asks_outside: bool = False,
+        is_download: bool = False,
     ) -> Callable[[H], H]:
         """A query; one that also asks the ledger opens its own transactions before and after."""
         kind = Kind.inquiry if asks_outside else Kind.query
-        return self._register("GET", path, returns, operation, kind, operator_only)
+        return self._register(
+            "GET", path, returns, operation, kind, operator_only, is_download=is_download
+        )
 
     def post(
         self,
@@ -218,6 +223,7 @@ class Resource:
         *,
         body_bytes_max: int | None = None,
         takes_file: bool = False,
+        is_download: bool = False,
         in_binary: InBinary | None = None,
     ) -> Callable[[H], H]:
         def register(handler: H) -> H:
@@ -241,6 +247,7 @@ class Resource:
                     expands=self._expands,
                     body_bytes_max=body_bytes_max,
                     takes_file=takes_file,
+                    is_download=is_download,
                     in_binary=in_binary,
                 )
             )

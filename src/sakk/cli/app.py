@@ -31,6 +31,7 @@ GROUPS = {
     "audit": "sakk.cli.audit",
     "beneficiaries": "sakk.cli.beneficiary",
     "breaches": "sakk.cli.breach",
+    "cases": "sakk.cli.case",
     "contracts": "sakk.cli.contract",
     "currencies": "sakk.cli.currency",
     "keys": "sakk.cli.keys",

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.open import opened_database
+from sakk.cli.acting import acting, parts_of
+from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payin as rules
-from sakk.flow.context import Parts
-from sakk.flow.payin import release as release_payin
+from sakk.flow.case_alone import release_payin
 from sakk.store import payin as store
 from sakk.store.database import fetch_all
 
@@ -41,7 +41,11 @@ def release(
     payin: Annotated[str, typer.Argument(help="pin_…")],
     live: Annotated[bool, typer.Option("--live/--test", help="Live money or test.")] = False,
 ) -> None:
-    """Let a held pay-in go on to the account that it was for."""
-    with opened_database() as database:
-        released = release_payin(Parts(database), payin, livemode=live)
+    """Let go on what was held for its token alone, once that is listed.
+
+    What screening holds is released by its case: `sakk cases release`.
+    """
+    parts = parts_of(begin(log_level="warning"))
+    actor = acting(parts, livemode=live)
+    released = release_payin(parts, payin, actor=actor, livemode=live)
     console.print(f"{released.id} goes on: it is posted in a moment.")

@@ -61,6 +61,7 @@ def source_prefix(code: int) -> str | None:
             | TransferCode.payin_suspense
             | TransferCode.payin_dust
             | TransferCode.payin_returned
+            | TransferCode.payin_seized
             | TransferCode.treasury_funded
             | TransferCode.treasury_moved
         ):
@@ -72,6 +73,7 @@ def source_prefix(code: int) -> str | None:
         case (
             TransferCode.topup
             | TransferCode.withdrawal
+            | TransferCode.seizure
             | TransferCode.gas
             | TransferCode.transaction_undone
         ):

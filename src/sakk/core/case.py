@@ -7,13 +7,12 @@ a proposal holds the number of the last act, so that nobody confirms something t
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any, Final
 
-from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.errors import ParameterInvalid, ParameterMissing, UnexpectedState
 from sakk.core.label import Category
 from sakk.core.screening import Screening, Verdict
 
@@ -65,6 +64,15 @@ class Outcome(StrEnum):
     seize = "seize"
     reject = "reject"
     dismiss = "dismiss"
+    # Ends nothing: a report to the authority is filed, and two people stand for it.
+    file = "file"
+
+
+class Place(StrEnum):
+    """Where seized coins stand: where they came to, or in a vault of the treasury."""
+
+    left = "left"
+    vault = "vault"
 
 
 class Act(StrEnum):
@@ -79,6 +87,7 @@ class Act(StrEnum):
     proposed = "proposed"
     declined = "declined"
     confirmed = "confirmed"
+    filed = "filed"
     carried_out = "carried_out"
     failed = "failed"
     overdue = "overdue"
@@ -103,6 +112,7 @@ _AFTER: Final[dict[Act, dict[CaseStatus, CaseStatus]]] = {
     Act.proposed: dict.fromkeys(_WORKED, CaseStatus.awaiting_second),
     Act.declined: {CaseStatus.awaiting_second: CaseStatus.in_progress},
     Act.confirmed: {CaseStatus.awaiting_second: CaseStatus.carrying_out},
+    Act.filed: {CaseStatus.awaiting_second: CaseStatus.in_progress},
     Act.carried_out: {CaseStatus.carrying_out: CaseStatus.closed},
     Act.failed: {CaseStatus.carrying_out: CaseStatus.in_progress},
     Act.overdue: {each: each for each in CaseStatus if each is not CaseStatus.closed},
@@ -161,12 +171,56 @@ class Case:
     due_at: datetime
     overdue_at: datetime | None = None
     closed_at: datetime | None = None
-    attempt: int = 0
-    failures: int = 0
-    retry_at: datetime | None = None
-    lease_token: str | None = None
-    lease_until: datetime | None = None
     created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a person wrote down of a case; never changed afterwards."""
+
+    id: str
+    case_id: str
+    livemode: bool
+    author: str
+    text: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How cases are worked in one mode.
+
+    ``one_person``: the sandbox, where whoever holds the operator's key may propose and confirm.
+    ``reporting_entity``: who reports to its authority (see `sakk.core.goaml`).
+    """
+
+    livemode: bool
+    one_person: bool
+    reporting_entity: dict[str, Any] | None
+    changed_by: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a case is about, as it stands: by this it is decided what may be done with it.
+
+    ``waits``: money stands still because of it. ``is_booked``: the ledger holds it in quarantine.
+    ``is_deposit``: it stands on a deposit address, whose key is here. ``is_too_large``: no ledger
+    account can hold it.
+    """
+
+    status: str
+    waits: bool = False
+    is_booked: bool = False
+    is_deposit: bool = False
+    is_too_large: bool = False
+    network: str = ""
+    asset: str = ""
+    units: int = 0
+    sender: str = ""
+    receiver: str = ""
+    screening: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +330,132 @@ def _plain(value: Any) -> Any:
     return int(value.timestamp()) if isinstance(value, datetime) else value
 
 
-def digest_of(case: Case, content: Sequence[str]) -> str:
-    """SHA-256 of what is confirmed: the proposal, what it is about, and all that came before."""
+def outcomes_of(kind: str, subject: Subject) -> tuple[Outcome, ...]:
+    """How a case may end, as its subject stands now.
+
+    What waits is never dismissed: money that nobody looks after would stand still for ever.
+    """
+    match CaseKind(kind):
+        case CaseKind.payin if subject.waits:
+            ends = [] if subject.is_too_large else [Outcome.release]
+            ends += [Outcome.return_] if subject.is_deposit else []
+            return (*ends, Outcome.seize) if subject.is_booked else tuple(ends)
+        case CaseKind.payin if subject.status == "seized":
+            # Coins that a vault did not get yet may be tried again, or left.
+            return (Outcome.seize, Outcome.dismiss)
+        case CaseKind.payout | CaseKind.refund if subject.waits:
+            return (Outcome.release, Outcome.reject)
+        case CaseKind.party:
+            return (Outcome.release, Outcome.reject, Outcome.dismiss)
+        case (
+            CaseKind.payin | CaseKind.payout | CaseKind.refund | CaseKind.address | CaseKind.outflow
+        ):
+            return (Outcome.dismiss,)
+
+
+def proposal_of(
+    case: Case,
+    subject: Subject,
+    outcome: Outcome,
+    *,
+    by: str,
+    note: str | None,
+    now: datetime,
+    destination: str | None = None,
+    place: Place | None = None,
+    attachment: str | None = None,
+    sha256: str | None = None,
+) -> dict[str, Any]:
+    """What one person asks another to confirm; UnexpectedState, ParameterMissing, …Invalid.
+
+    ``destination``: to whom held coins go back, or the vault. ``attachment``: the report to file.
+    """
+    possible = outcomes_of(case.kind, subject)
+    if outcome is not Outcome.file and outcome not in possible:
+        names = ", ".join(possible) or "nothing"
+        raise UnexpectedState(
+            f"This {case.kind} is {subject.status}: what can be proposed is {names}."
+        )
+    needs = outcome is Outcome.return_ or place is Place.vault
+    if needs and destination is None:
+        raise ParameterMissing(
+            "Missing required parameter: destination, the address that the coins go to.",
+            param="destination",
+        )
+    if destination is not None and not needs:
+        raise ParameterInvalid(
+            "Only what is returned, or seized into a vault, has a destination.",
+            param="destination",
+        )
+    if outcome is Outcome.seize and place is None:
+        raise ParameterMissing(
+            "Missing required parameter: place. Say left, where the coins stand, or vault.",
+            param="place",
+        )
+    if place is not None and outcome is not Outcome.seize:
+        raise ParameterInvalid("Only what is seized has a place.", param="place")
+    if place is Place.vault and not subject.is_deposit:
+        raise ParameterInvalid(
+            "These coins do not stand on a deposit address: they are left where they are.",
+            param="place",
+        )
+    return {
+        "outcome": outcome.value,
+        "by": by,
+        "at": int(now.timestamp()),
+        "note": None if note is None else check_note(note),
+        "destination": destination,
+        "place": None if place is None else place.value,
+        "attachment": attachment,
+        "sha256": sha256,
+    }
+
+
+def reopened(case: Case, *, priority: int | None = None, now: datetime) -> Case:
+    """A closed case as it is opened again: nobody's, with a new deadline."""
+    urgency = case.priority if priority is None else priority
+    return replace(
+        case,
+        status=after(case.status, Act.reopened).value,
+        priority=urgency,
+        due_at=due_at(case.kind, urgency, since=now),
+        assignee=None,
+        proposal=None,
+        outcome=None,
+        overdue_at=None,
+        closed_at=None,
+    )
+
+
+def digest_of(case: Case, subject: Subject) -> str:
+    """SHA-256 of what is confirmed: the proposal, what it is about, and all that came before.
+
+    A later act, another verdict, or a subject that moved on gives another digest.
+    """
     assert case.proposal is not None
-    words = ("sakk case v1", case.id, str(case.acts), *content)
+    words = [
+        "sakk case v1",
+        case.id,
+        str(case.acts),
+        case.kind,
+        case.subject,
+        *(str(getattr(subject, name)) for name in Subject.__slots__),
+        *(f"{name}={value}" for name, value in sorted(case.proposal.items())),
+    ]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
+
+
+def confirmed(case: Case, *, by: str, digest: str) -> Case:
+    """The case as a second person leaves it; a filed report gives it back to its officer."""
+    assert case.proposal is not None
+    if case.proposal["outcome"] == Outcome.file:
+        return replace(case, status=after(case.status, Act.filed).value, proposal=None)
+    return replace(
+        case,
+        status=after(case.status, Act.confirmed).value,
+        outcome=case.proposal["outcome"],
+        proposal={**case.proposal, "confirmed_by": by, "digest": digest},
+    )
 
 
 def public(case: Case, *, now: datetime) -> dict[str, Any]:
@@ -306,6 +481,20 @@ def public(case: Case, *, now: datetime) -> dict[str, Any]:
         "metadata": {},
         "created": int(case.created.timestamp()),
         "livemode": case.livemode,
+    }
+
+
+def public_note(note: Note) -> dict[str, Any]:
+    """One note of a case."""
+    return {
+        "id": note.id,
+        "object": "case_note",
+        "case": note.case_id,
+        "author": note.author,
+        "text": note.text,
+        "metadata": {},
+        "created": int(note.created.timestamp()),
+        "livemode": note.livemode,
     }
 
 

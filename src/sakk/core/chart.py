@@ -25,6 +25,7 @@ class AccountCode(IntEnum):
     gas = 14
     conversion = 15
     gas_tank = 16
+    seized = 17
     merchant_incoming = 20
     merchant_available = 21
     merchant_reserved = 22
@@ -47,6 +48,7 @@ class TransferCode(IntEnum):
     payin_suspense = 104
     payin_dust = 105
     payin_returned = 106
+    payin_seized = 107
     treasury_funded = 110
     treasury_moved = 111
     payout_hold = 200
@@ -56,6 +58,7 @@ class TransferCode(IntEnum):
     sweep_loss = 301
     topup = 310
     withdrawal = 311
+    seizure = 312
     gas = 320
     transaction_undone = 330
     outflow = 400
@@ -107,6 +110,11 @@ def suspense(asset: str) -> LedgerAccount:
 def quarantine(asset: str) -> LedgerAccount:
     """Coins that screening holds back."""
     return LedgerAccount(f"quarantine:{asset}", asset, AccountCode.quarantine)
+
+
+def seized(asset: str) -> LedgerAccount:
+    """Coins kept for an authority: nobody's here, and never released."""
+    return LedgerAccount(f"seized:{asset}", asset, AccountCode.seized)
 
 
 def gas_tank(network: str, native: str) -> LedgerAccount:

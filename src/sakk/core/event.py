@@ -94,6 +94,9 @@ PAYIN_REVERSED: Final = _register(
 PAYIN_UNDER_REVIEW: Final = _register(
     "payin", "under_review", "The transfer arrived and is being looked at before it is credited."
 )
+PAYIN_DECLINED: Final = _register(
+    "payin", "declined", "The transfer was not accepted, and will not be credited."
+)
 PAYIN_SCREENED: Final = _register(
     "payin", "screened", "The transfer passed its screening.", "operator"
 )
@@ -103,11 +106,9 @@ PAYIN_HELD: Final = _register(
 PAYIN_RELEASED: Final = _register(
     "payin", "released", "A held transfer was released to the account.", "operator"
 )
-PAYIN_RETURNED: Final = _register(
-    "payin", "returned", "A held transfer was sent back to its sender.", "operator"
-)
+PAYIN_RETURNED: Final = _register("payin", "returned", "A held transfer was sent back.", "operator")
 PAYIN_SEIZED: Final = _register(
-    "payin", "seized", "A held transfer was handed to an authority.", "operator"
+    "payin", "seized", "A held transfer is kept for an authority.", "operator"
 )
 PAYIN_SUSPENSE: Final = _register(
     "payin", "suspense", "A transfer stands in suspense until a person decides.", "operator"

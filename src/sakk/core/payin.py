@@ -51,6 +51,12 @@ OPERATORS = (PayInRole.treasury.value, PayInRole.vault.value)
 # The reason of what only moved between the treasury and vaults, with the place that it left.
 MOVED_FROM = "moved_from_"
 
+# What a merchant is told of a pay-in that a person looks at, and of one that was not accepted.
+UNDER_REVIEW = "under_review"
+DECLINED = "declined"
+# The reason of what screening holds begins so.
+SCREENED = "screening_"
+
 # What no ledger account is opened for: it is held as a row until a person decides.
 UNBOOKABLE = (PayInRole.unlisted.value, PayInRole.excessive.value)
 
@@ -279,10 +285,46 @@ def quarantine_postings(payin: PayIn) -> list[Posting]:
     ]
 
 
+def seizure_postings(payin: PayIn) -> list[Posting]:
+    """Book a held pay-in as seized: out of quarantine, kept for an authority."""
+    return [
+        Posting(
+            chart.quarantine(payin.asset),
+            chart.seized(payin.asset),
+            payin.token_amount,
+            TransferCode.payin_seized,
+        )
+    ]
+
+
 def _custody(payin: PayIn) -> LedgerAccount:
     if payin.role == PayInRole.vault:
         return chart.custody(payin.asset, "cold")
     return chart.custody(payin.asset, "hot" if payin.role == PayInRole.treasury else "deposit")
+
+
+def is_screened_reason(reason: str | None) -> bool:
+    """Does this reason say that screening held it? No merchant reads it, then or later."""
+    return (reason or "").startswith(SCREENED)
+
+
+def shown_status(status: str) -> str:
+    """What a merchant is told: neither that coins went back nor that they were seized."""
+    match PayInStatus(status):
+        case PayInStatus.held:
+            return UNDER_REVIEW
+        case PayInStatus.returned | PayInStatus.seized:
+            return DECLINED
+        case (
+            PayInStatus.seen
+            | PayInStatus.confirmed
+            | PayInStatus.screened
+            | PayInStatus.posted
+            | PayInStatus.released
+            | PayInStatus.orphaned
+            | PayInStatus.reversed
+        ):
+            return status
 
 
 def is_pending(status: str) -> bool:
@@ -303,7 +345,7 @@ def is_pending(status: str) -> bool:
 
 def public(payin: PayIn, *, operator: bool) -> dict[str, Any]:
     """The API's object ``payin``; a merchant sees a held one as ``under_review``, no reason."""
-    held = payin.status == PayInStatus.held
+    is_withheld = shown_status(payin.status) != payin.status or is_screened_reason(payin.reason)
     return {
         "id": payin.id,
         "object": "payin",
@@ -325,11 +367,11 @@ def public(payin: PayIn, *, operator: bool) -> dict[str, Any]:
         "metadata": {},
         "network": payin.network,
         "payment_intent": payin.payment_intent,
-        "reason": payin.reason if operator or not held else None,
+        "reason": payin.reason if operator or not is_withheld else None,
         "role": payin.role,
         "screening": payin.screening if operator else None,
         "sender": checksum_address(payin.sender),
-        "status": "under_review" if held and not operator else payin.status,
+        "status": payin.status if operator else shown_status(payin.status),
         "suspense_units": None if payin.suspense_units is None else str(payin.suspense_units),
         "token_amount": str(payin.token_amount),
         "tx_hash": payin.tx_hash,

@@ -42,20 +42,23 @@ UNITS_NEVER = 10**77
 class SweepMethod(StrEnum):
     """How coins leave a deposit address: by its own key and a top-up, or at the hub's call.
 
-    A recovery leaves by its own key too, and goes to whoever paid, not to a treasury.
+    A recovery leaves by its own key too, and goes to whoever paid, not to a treasury; so does a
+    seizure, which goes to a vault.
     """
 
     key = "key"
     hub = "hub"
     recovery = "recovery"
+    seizure = "seizure"
 
 
 class SweepSource(StrEnum):
-    """What the coins are in the ledger: on deposit, held in quarantine, in suspense as a pay-in or
-    as native coin that was adopted, or never in it at all."""
+    """What the coins are in the ledger: on deposit, held in quarantine, seized, in suspense as a
+    pay-in or as native coin that was adopted, or never in it at all."""
 
     deposit = "deposit"
     quarantine = "quarantine"
+    seized = "seized"
     suspense = "suspense"
     adopted = "adopted"
     unbooked = "unbooked"
@@ -124,8 +127,12 @@ def postings(sweep: Sweep, *, arrived_units: int) -> list[Posting]:
     """Custody moves from deposit to hot; what a token kept for itself on the way is a loss.
 
     A recovery's coins leave custody, out of where they were held, whatever the token kept of them.
+    What is seized stays so, in a vault.
     """
     source = chart.custody(sweep.asset, "deposit")
+    if sweep.method == SweepMethod.seizure:
+        vault = chart.custody(sweep.asset, "cold")
+        return [Posting(vault, source, sweep.token_amount, TransferCode.seizure)]
     if sweep.method == SweepMethod.recovery:
         if sweep.source == SweepSource.unbooked:
             return []
@@ -148,7 +155,7 @@ def postings(sweep: Sweep, *, arrived_units: int) -> list[Posting]:
 
 def deposit_units(sweep: Sweep) -> list[tuple[str, str, int]]:
     """What a sweep takes of what we count on deposit addresses: (address, asset, units)."""
-    if sweep.source in (SweepSource.unbooked, SweepSource.adopted):
+    if sweep.source in (SweepSource.unbooked, SweepSource.adopted, SweepSource.seized):
         return []
     return [(sweep.address, sweep.asset, sweep.token_amount)]
 

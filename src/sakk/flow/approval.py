@@ -1,7 +1,7 @@
 """Approvals: a person's yes or no to a payout that waits, checked where it can not be got around.
 
 Whoever asked for a payout never approves it, nobody approves twice, and what is approved is what
-was shown. A payout under review is decided by compliance first; the policy comes after that.
+was shown. A payout under review is decided by its case first; the policy comes after that.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from sakk.core.approval import (
     public_approval,
     standing,
 )
+from sakk.core.case import Outcome
 from sakk.core.errors import (
     ApprovalStale,
     ParameterMissing,
@@ -32,8 +33,9 @@ from sakk.core.errors import (
 from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, PayoutStatus
 from sakk.core.person import Actor, Person, Role
+from sakk.flow.case_alone import decide_alone
 from sakk.flow.context import Parts
-from sakk.flow.payout import payout_event, reviewed
+from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
 from sakk.flow.step_up import StepUp, acting_person, check, count_try
 from sakk.signing.protocol import Approval as SigningApproval
@@ -63,7 +65,7 @@ def approve(
 ) -> Payout:
     """One more approval of a payout; with enough of them it may be signed.
 
-    A payout under review is let go by compliance, and is the policy's next. Raises
+    A payout under review is let go by its case first, and is the policy's next. Raises
     ResourceMissing, UnexpectedState, ApprovalStale, SamePerson, PermissionDenied, StepUpRequired,
     StepUpFailed, RateLimited.
     """
@@ -75,8 +77,7 @@ def approve(
         if any(each.id == approval_id for each in given):
             return payout
         if payout.under_review and payout.status == PayoutStatus.requested:
-            _check_compliance(connection, word.actor, livemode=livemode)
-            return reviewed(connection, payout, approve=True, reason=None, now=now)
+            return _by_its_case(parts, connection, payout, word.actor, Outcome.release)
         if not payout_rules.is_awaiting_approvals(payout):
             raise UnexpectedState(
                 f"This payout is {payout.status} and waits for nobody's approval."
@@ -102,8 +103,7 @@ def reject(
         if any(each.id == approval_id for each in given):
             return payout
         if payout.under_review and payout.status == PayoutStatus.requested:
-            _check_compliance(connection, word.actor, livemode=livemode)
-            return reviewed(connection, payout, approve=False, reason=word.comment, now=now)
+            return _by_its_case(parts, connection, payout, word.actor, Outcome.reject)
         if not payout_rules.is_awaiting_approvals(payout):
             raise UnexpectedState(f"This payout is {payout.status}: nothing is to be decided.")
         person = _person(connection, word.actor, livemode=livemode)
@@ -242,13 +242,12 @@ def _person(connection: Connection, actor: Actor, *, livemode: bool) -> Person |
     return None if actor.person is None else acting_person(connection, actor, livemode=livemode)
 
 
-def _check_compliance(connection: Connection, actor: Actor, *, livemode: bool) -> None:
-    """Under review is the decision of compliance, or of the operator's key without a person."""
-    person = _person(connection, actor, livemode=livemode)
-    if person is not None and Role.compliance not in person.roles:
-        raise PermissionDenied(
-            "This payout is under review: a person with the role compliance decides first."
-        )
+def _by_its_case(
+    parts: Parts, connection: Connection, payout: Payout, actor: Actor, outcome: Outcome
+) -> Payout:
+    """Under review is decided by two people, by the case; in the sandbox at once."""
+    decide_alone(parts, connection, payout.id, outcome, actor=actor, livemode=payout.livemode)
+    return _locked(connection, payout.id, livemode=payout.livemode)
 
 
 def _locked(connection: Connection, identifier: str, *, livemode: bool) -> Payout:

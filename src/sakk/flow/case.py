@@ -89,17 +89,7 @@ def _with_finding(case: Case, each: Opening, *, now: datetime) -> tuple[Case, Ac
         screening=each.screening_id or case.screening,
     )
     if case.status == CaseStatus.closed:
-        reopened = replace(
-            changed,
-            status=rules.after(case.status, Act.reopened).value,
-            priority=each.priority.value,
-            due_at=rules.due_at(case.kind, each.priority, since=now),
-            assignee=None,
-            outcome=None,
-            carrier=None,
-            overdue_at=None,
-            closed_at=None,
-        )
+        reopened = rules.reopened(changed, priority=each.priority.value, now=now)
         return reopened, Act.reopened
     sooner = min(case.due_at, rules.due_at(case.kind, each.priority, since=now))
     return replace(changed, priority=raised, due_at=sooner), Act.found

@@ -67,6 +67,8 @@ class Answer:
     retry_after_seconds: int | None = None
     # What is not JSON is never stored.
     media_type: str = "application/json"
+    # ``Content-Disposition``, of what is saved and never shown.
+    disposition: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

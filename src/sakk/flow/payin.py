@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core import payin as payins
 from sakk.core.account import PaymentPolicy
-from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.errors import UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.money import UNITS_MAX
 from sakk.core.network import Asset, Currency
@@ -17,7 +17,6 @@ from sakk.core.payin import Match, PayIn, PayInRole, PayInStatus, allocate, matc
 from sakk.core.payment import PaymentIntent, quotes_of
 from sakk.core.screening import Direction, ScreeningRequest
 from sakk.flow import payment as payment_flow
-from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.store import account as accounts
 from sakk.store import address, network
@@ -103,6 +102,14 @@ def payin_event(row: PayIn, name: str) -> NewEvent:
         object_id=row.id,
         object=payins.public(row, operator=operator),
     )
+
+
+def declined_events(row: PayIn, name: str) -> list[NewEvent]:
+    """What is told of one that was returned or seized: to its merchant that it was declined."""
+    told = [payin_event(row, name)]
+    if row.account_id is not None:
+        told.append(payin_event(row, event.PAYIN_DECLINED))
+    return told
 
 
 def _matched(
@@ -254,42 +261,37 @@ def _allocated(
     )
 
 
-def release(parts: Parts, identifier: str, *, livemode: bool) -> PayIn:
-    """Let a held pay-in go on to where it would have gone; booked by the post stage.
+def release_held(connection: Connection, row: PayIn, *, now: datetime) -> PayIn:
+    """A locked, held pay-in goes on to where it would have gone; booked by the post stage.
 
-    One whose token was on no list needs the token listed first. Raises ResourceMissing and
-    UnexpectedState.
+    One whose token was on no list needs the token listed first: UnexpectedState.
     """
-    now = parts.clock()
-    with parts.database.begin() as connection:
-        row = store.find(connection, identifier, account_id=None, livemode=livemode, lock=True)
-        if row is None:
-            raise ResourceMissing(f"No such payin: {identifier!r}.", param="id")
-        if row.status != PayInStatus.held or row.orphaned:
-            raise UnexpectedState(f"This payin is {row.status}, not held: nothing is to release.")
-        if row.screening is None:
-            raise UnexpectedState(
-                "This payin could not be judged yet: it is, by itself, when screening is back."
-            )
-        if recoveries.is_payin_claimed(connection, row.id):
-            raise UnexpectedState("A recovery is sending this payin back: cancel that first.")
-        if row.role == PayInRole.unlisted:
-            if network.find_asset(connection, row.asset) is None:
-                raise UnexpectedState(
-                    f"List the asset first: sakk assets add {row.asset}. Then release the payin."
-                )
-            [row] = match_rows(connection, [row], now=now)
-        elif row.role != PayInRole.excessive and not row.quarantined:
-            raise UnexpectedState("This payin is just being quarantined: try again in a moment.")
-        if row.role == PayInRole.excessive:
-            raise UnexpectedState("This payin is larger than a ledger account can hold.")
-        if row.payment_intent is not None:
-            payments.lock_many(connection, [row.payment_intent])
-        [released] = allocate_rows(connection, [row], now=now)
-        released = replace(released, reviewed=True)
-        fields = ("id", "status", "credit_units", "suspense_units", "reason", "screened_at")
-        update_records(
-            connection, store.payins, [{name: getattr(released, name) for name in fields}]
+    if row.status != PayInStatus.held or row.orphaned:
+        raise UnexpectedState(f"This payin is {row.status}, not held: nothing is to release.")
+    if row.screening is None:
+        raise UnexpectedState(
+            "This payin could not be judged yet: it is, by itself, when screening is back."
         )
-        wake(connection, "payin.post")
+    if recoveries.is_payin_claimed(connection, row.id):
+        raise UnexpectedState("A recovery is sending this payin back: cancel that first.")
+    if row.role == PayInRole.unlisted:
+        if network.find_asset(connection, row.asset) is None:
+            raise UnexpectedState(
+                f"List the asset first: sakk assets add {row.asset}. Then release the payin."
+            )
+        [row] = match_rows(connection, [row], now=now)
+    elif row.role != PayInRole.excessive and not row.quarantined:
+        raise UnexpectedState("This payin is just being quarantined: try again in a moment.")
+    if row.role == PayInRole.excessive:
+        raise UnexpectedState("This payin is larger than a ledger account can hold.")
+    if row.payment_intent is not None:
+        payments.lock_many(connection, [row.payment_intent])
+    # Why it was held is the operator's to know, and would stay with it for its merchant to read.
+    if payins.is_screened_reason(row.reason):
+        row = replace(row, reason=None)
+    [released] = allocate_rows(connection, [row], now=now)
+    released = replace(released, reviewed=True)
+    fields = ("id", "status", "credit_units", "suspense_units", "reason", "screened_at")
+    update_records(connection, store.payins, [{name: getattr(released, name) for name in fields}])
+    wake(connection, "payin.post")
     return released

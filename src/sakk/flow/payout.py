@@ -189,12 +189,11 @@ def require_unsent(payout: Payout, *, now: datetime) -> None:
         )
 
 
-def reviewed(
-    connection: Connection, payout: Payout, *, approve: bool, reason: str | None, now: datetime
-) -> Payout:
-    """The word of compliance on a payout under review; one that is let go is the policy's next.
+def reviewed(connection: Connection, payout: Payout, *, approve: bool, now: datetime) -> Payout:
+    """What a case decided of a payout under review; one that is let go is the policy's next.
 
-    The caller has locked the row, and has checked who speaks.
+    The caller has locked the row, and has checked who speaks. A merchant reads no more of it than
+    that it was not approved.
     """
     if approve:
         decided = replace(payout, status=PayoutStatus.screened.value, under_review=False)
@@ -205,7 +204,7 @@ def reviewed(
             status=PayoutStatus.rejected.value,
             under_review=False,
             failure_code="rejected",
-            failure_message=reason or "The payout was not approved.",
+            failure_message="The payout was not approved.",
         )
         name = event.PAYOUT_REJECTED
     _write_status(connection, [decided])

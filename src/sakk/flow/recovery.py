@@ -27,12 +27,13 @@ from sakk.core.sweep import SweepSource, deposit_units
 from sakk.flow.context import Parts
 from sakk.flow.fee import price
 from sakk.flow.issuer import ask_issuers
-from sakk.flow.payin import payin_event
+from sakk.flow.payin import declined_events
 from sakk.flow.refund_draft import claim_expiry
 from sakk.flow.stage import Stage, wake
 from sakk.rails.evm.balances import balances, token_facts
 from sakk.rails.evm.send import TransferWouldFail, estimate_transfer
 from sakk.store import address as addresses
+from sakk.store import case as cases
 from sakk.store import event as events
 from sakk.store import network as networks
 from sakk.store import payin as payins
@@ -139,40 +140,81 @@ def create(
     claim_hash: str,
     claim_expires_at: datetime | None,
 ) -> Recovery:
-    """Offer what was found to its payer, under a claim link; repeat under the same identifier."""
+    """Offer what was found to its payer, under a claim link; repeat under the same identifier.
+
+    What screening holds goes back by its case alone, which two people decide: UnexpectedState.
+    """
     now = parts.clock()
     with parts.database.begin() as connection:
         before = store.find(connection, identifier)
         if before is not None:
             return before
-        if finding.source is None:
-            raise UnexpectedState(finding.why or "This is not to be recovered.")
         if finding.payin is not None:
             payins.lock_one(connection, finding.payin)
-        if store.find_live(connection, address=finding.address, asset=finding.asset) is not None:
-            raise UnexpectedState("A recovery of this is under way already.")
-        recovery = Recovery(
-            id=identifier,
-            livemode=livemode,
-            network=finding.network,
-            asset=finding.asset,
-            address=finding.address,
-            key_index=finding.key_index,
-            token_amount=finding.units,
-            symbol=finding.symbol,
-            decimals=finding.decimals,
-            source=finding.source.value,
-            account_id=finding.account_id,
-            payment_intent=finding.payment_intent,
-            payin=finding.payin,
-            status=RefundStatus.requires_action.value,
+            is_held = finding.source is SweepSource.quarantine
+            if is_held or cases.is_live(connection, finding.payin):
+                raise UnexpectedState(
+                    "Screening holds this payin: two people return it by its case"
+                    f" (POST /v1/cases/{finding.payin}/propose)."
+                )
+        offered = _drafted(connection, finding, identifier=identifier, livemode=livemode, now=now)
+        recovery = replace(
+            offered,
             claim_hash=claim_hash,
             claim_expires_at=claim_expiry(claim_expires_at, now),
-            created=now,
         )
         store.insert(connection, recovery)
         _tell(connection, recovery, event.RECOVERY_CREATED, now)
     return recovery
+
+
+def create_for_case(
+    connection: Connection,
+    finding: Finding,
+    *,
+    identifier: str,
+    case_id: str,
+    destination: str,
+    livemode: bool,
+    now: datetime,
+) -> Recovery:
+    """Two people decided that a held pay-in, which is locked, goes back to a named address.
+
+    The destination is screened next, and nobody lets it pass alone where it is not clear.
+    """
+    drafted = _drafted(connection, finding, identifier=identifier, livemode=livemode, now=now)
+    recovery = replace(drafted, case_id=case_id)
+    store.insert(connection, recovery)
+    _tell(connection, recovery, event.RECOVERY_CREATED, now)
+    aimed = aim(connection, recovery, network=finding.network, address=destination)
+    return claim(connection, aimed, now=now)
+
+
+def _drafted(
+    connection: Connection, finding: Finding, *, identifier: str, livemode: bool, now: datetime
+) -> Recovery:
+    """A recovery of what was found, as long as no other claims it; UnexpectedState."""
+    if finding.source is None:
+        raise UnexpectedState(finding.why or "This is not to be recovered.")
+    if store.find_live(connection, address=finding.address, asset=finding.asset) is not None:
+        raise UnexpectedState("A recovery of this is under way already.")
+    return Recovery(
+        id=identifier,
+        livemode=livemode,
+        network=finding.network,
+        asset=finding.asset,
+        address=finding.address,
+        key_index=finding.key_index,
+        token_amount=finding.units,
+        symbol=finding.symbol,
+        decimals=finding.decimals,
+        source=finding.source.value,
+        account_id=finding.account_id,
+        payment_intent=finding.payment_intent,
+        payin=finding.payin,
+        status=RefundStatus.requires_action.value,
+        created=now,
+    )
 
 
 def aim(connection: Connection, recovery: Recovery, *, network: str, address: str) -> Recovery:
@@ -182,13 +224,19 @@ def aim(connection: Connection, recovery: Recovery, *, network: str, address: st
             f"These coins are on {recovery.network} and can only be sent there.",
             param="destination[network]",
         )
+    parsed = check_address(connection, network=network, asset=recovery.asset, address=address)
+    return replace(recovery, destination=parsed)
+
+
+def check_address(connection: Connection, *, network: str, asset: str, address: str) -> str:
+    """An address that coins may go back to, as it is stored; ParameterInvalid."""
     try:
         parsed = parse_address(address)
     except ValueError as error:
         raise ParameterInvalid(f"{error}.", param="destination[address]") from error
     listed = networks.list_assets(connection, network=network)
     contracts = {each.contract for each in listed if each.contract is not None}
-    own = erc20_contract(recovery.asset)
+    own = erc20_contract(asset)
     check_destination(
         parsed,
         contracts=frozenset(contracts if own is None else {*contracts, own}),
@@ -199,7 +247,7 @@ def aim(connection: Connection, recovery: Recovery, *, network: str, address: st
             "This is one of this Sakk's own deposit addresses. Give an address of your own wallet.",
             param="destination[address]",
         )
-    return replace(recovery, destination=parsed)
+    return parsed
 
 
 def claim(connection: Connection, aimed: Recovery, *, now: datetime) -> Recovery:
@@ -258,9 +306,9 @@ def recovery_screen_stage(parts: Parts) -> Stage:
                 match Verdict(screening.verdict):
                     case Verdict.clear:
                         _dispatch(connection, judged, now=now)
-                    case Verdict.review:
+                    case Verdict.review if row.case_id is None:
                         _write(connection, replace(judged, under_review=True))
-                    case Verdict.block:
+                    case Verdict.review | Verdict.block:
                         why = FailureReason.declined
                         _end(connection, judged, RefundStatus.failed, why, now=now)
             return len(rows)
@@ -305,7 +353,7 @@ def _return_payin(connection: Connection, identifier: str, *, now: datetime) -> 
         return
     returned = replace(payin, status=PayInStatus.returned.value)
     update_records(connection, payins.payins, [{"id": returned.id, "status": returned.status}])
-    events.append(connection, [payin_event(returned, event.PAYIN_RETURNED)], now=now)
+    events.append(connection, declined_events(returned, event.PAYIN_RETURNED), now=now)
 
 
 def _dispatch(connection: Connection, row: Recovery, *, now: datetime) -> Recovery:
@@ -346,6 +394,7 @@ def _end(
     }
     _write(connection, ended)
     _tell(connection, ended, names.get(status, event.RECOVERY_FAILED), now)
+    wake(connection, "case.follow")
     return ended
 
 

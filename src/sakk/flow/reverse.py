@@ -76,7 +76,9 @@ def reverse_stage(parts: Parts) -> Stage:
     due = and_(
         store.payins.c.orphaned,
         or_(
-            store.payins.c.status.in_([PayInStatus.posted.value, PayInStatus.released.value]),
+            store.payins.c.status.in_(
+                [PayInStatus.posted.value, PayInStatus.released.value, PayInStatus.seized.value]
+            ),
             and_(store.payins.c.status == PayInStatus.held.value, store.payins.c.quarantined),
         ),
     )
@@ -108,8 +110,11 @@ def reverse_in_ledger(
     books: Books, row: PayIn, assets: dict[str, Asset], currencies: dict[str, Currency]
 ) -> bool:
     """Book the reversal; False if the ledger refused. Safe to repeat under the same attempt."""
-    if row.status == PayInStatus.held:
-        undo = reversed_postings(rules.quarantine_postings(row), TransferCode.payin_reversed)
+    if row.status in (PayInStatus.held, PayInStatus.seized):
+        made = rules.quarantine_postings(row)
+        if row.status == PayInStatus.seized:
+            made += rules.seizure_postings(row)
+        undo = reversed_postings(made, TransferCode.payin_reversed)
         return books.post([PostingSet(row.id, "reverse", row.attempt, undo)])[0].booked
     asset = assets[row.asset]
     booked = rules.postings(
@@ -148,6 +153,7 @@ def _record(
     token: str,
     now: datetime,
 ) -> None:
+    seized = {row.id for row in rows if row.status == PayInStatus.seized}
     closed = [
         replace(row, status=PayInStatus.reversed.value)
         for row, done in zip(rows, undone, strict=True)
@@ -184,7 +190,8 @@ def _record(
         [
             (row.address, row.asset, -row.token_amount)
             for row in closed
-            if row.role not in OPERATORS
+            # What was seized is not counted among deposits any more.
+            if row.role not in OPERATORS and row.id not in seized
         ],
     )
     happened = [

@@ -17,7 +17,7 @@ from sakk.core import event
 from sakk.core.case import CaseKind, Opening, opening_of
 from sakk.core.errors import Unavailable
 from sakk.core.event import NewEvent
-from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
+from sakk.core.payin import SCREENED, UNBOOKABLE, PayIn, PayInStatus
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.screening import Screening, ScreeningRequest, Verdict
 from sakk.flow.case import open_cases
@@ -47,7 +47,7 @@ PAYOUT_BATCH_MAX = 200
 # quarantine without one.
 UNJUDGED_MAX = timedelta(seconds=60)
 # The reason of those; the operator's alone.
-UNJUDGED = "screening_unavailable"
+UNJUDGED = f"{SCREENED}unavailable"
 # A node that did not answer is asked again for the same payouts after so long.
 ISSUER_AGAIN_AFTER = timedelta(seconds=5)
 
@@ -167,7 +167,7 @@ def _part(rows: Sequence[PayIn], verdicts: Sequence[Screening]) -> tuple[list[Pa
         if screening.verdict == Verdict.clear and not unbookable:
             clear.append(judged)
             continue
-        reason = row.reason if unbookable else f"screening_{screening.verdict}"
+        reason = row.reason if unbookable else f"{SCREENED}{screening.verdict}"
         held.append(replace(judged, status=PayInStatus.held.value, reviewed=True, reason=reason))
     return held, clear
 

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 _PURPOSES = {
     SweepMethod.key: Purpose.sweep,
     SweepMethod.recovery: Purpose.recovery,
+    SweepMethod.seizure: Purpose.recovery,
 }
 
 

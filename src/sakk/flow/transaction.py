@@ -591,5 +591,5 @@ def _finish_sweep(connection: Connection, row: ChainTransaction, *, now: datetim
         )
     fields = ("id", "status", "posted_at", "failure_code")
     update_records(connection, sweeps.sweeps, [{field: getattr(done, field) for field in fields}])
-    wake(connection, "recovery.follow")
+    wake(connection, "recovery.follow", "case.follow")
     return sweep_event(done, name)

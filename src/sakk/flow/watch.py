@@ -324,12 +324,14 @@ class Follower:
 
 
 # Transactions of ours that only move our own coins about.
+# A recovery comes to an address of ours where what was seized goes to a vault, and nowhere else.
 _WITHIN = (
     Purpose.sweep,
     Purpose.collect,
     Purpose.topup,
     Purpose.withdrawal,
     Purpose.rotation,
+    Purpose.recovery,
 )
 _PLACES = {address.TREASURY: "hot", address.VAULT: "cold"}
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sakk.core import evm
 from sakk.core.account import AccountKind
 from sakk.core.caip import erc20_asset, evm_network, native_asset
+from sakk.core.case import Settings as CaseSettings
 from sakk.core.network import Asset, Network, Quirk
 from sakk.flow import account as accounts
 from sakk.flow import api_key as api_keys
@@ -29,6 +30,7 @@ from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
 from sakk.signing.policy import sandbox_policy, with_coins, write_policy
 from sakk.signing.protocol import Branch
 from sakk.signing.server import signer_files
+from sakk.store import case as cases
 from sakk.store import network
 from sakk.store.address import put_treasury, put_wallet
 from sakk.store.database import open_database
@@ -192,6 +194,8 @@ def _fill_database(
             for chain in chains:
                 _put_chain(connection, chain, options)
             tenants = _make_tenants(connection)
+            # One key is all that there is here: who holds it proposes and confirms.
+            cases.put_settings(connection, CaseSettings(False, True, None, "sandbox", now()))
         set_up_hub(database, chains, keystore)
     finally:
         database.close()

@@ -10,6 +10,8 @@ from sakk.core.sender import TreasuryRole
 from sakk.flow.adoption import adoption_stage
 from sakk.flow.audit import seal_stage
 from sakk.flow.broadcast import broadcast_stage
+from sakk.flow.case_age import age_stage
+from sakk.flow.case_outcome import follow_stage, seize_stage
 from sakk.flow.collect import collect_stage
 from sakk.flow.collect_build import collect_build_stage
 from sakk.flow.confirm import confirm_stage
@@ -137,6 +139,9 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         fill_stage(parts),
         settle_stage(parts),
         rescreen_stage(parts),
+        seize_stage(parts),
+        follow_stage(parts),
+        age_stage(parts),
         freeze_stage(parts),
         left_behind_stage(parts),
         forget_stage(parts),

@@ -181,7 +181,7 @@ def miscounted_deposits(connection: Connection, *, limit: int) -> list[str]:
             " AND p.quarantined))"
             " UNION ALL SELECT address, asset, -token_amount FROM sweeps"
             " WHERE status NOT IN ('failed', 'canceled', 'rejected')"
-            " AND source NOT IN ('unbooked', 'adopted')"
+            " AND source NOT IN ('unbooked', 'adopted', 'seized')"
             " UNION ALL SELECT address, asset, -token_amount FROM outflows"
             " WHERE status = 'posted' AND place = 'deposit'),"
             " counted AS (SELECT address, asset, sum(units) AS units FROM moved"

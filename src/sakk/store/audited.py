@@ -10,10 +10,6 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from sakk.store.lease import lease_columns
-
-# Who works on a row, for how long: nobody's decision.
-LEASE: Final = tuple(column.name for column in lease_columns())
 VERSIONED: Final = ("recorded_to", "closed_version")
 
 
@@ -51,7 +47,8 @@ AUDITED: Final[dict[str, Audited]] = {
     # What a person wrote down or attached stays where it is; the log has its hash.
     "case_attachments": Audited(subject="case_id", secret=("content",)),
     "case_notes": Audited(subject="case_id", secret=("text",)),
-    "cases": Audited(subject="subject", quiet=LEASE),
+    "case_settings": Audited(key=("livemode",)),
+    "cases": Audited(subject="subject"),
     "currencies": Audited(key=("currency",)),
     "freezes": Audited(),
     "hubs": Audited(key=("network",)),

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Table,
@@ -27,6 +28,7 @@ from sakk.core.payin import PayInStatus
 from sakk.core.payout import PayoutStatus
 from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
 from sakk.store.address import addresses, deposits
+from sakk.store.case import cases
 from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.network import assets, currencies, networks
@@ -192,9 +194,7 @@ def lock_collectable(
     Worth their gas by ``thresholds`` (atomic units by asset), or above their asset's minimum and
     waiting since before ``aged_before``.
     """
-    held = exists().where(
-        payins.c.address == deposits.c.address, payins.c.status == PayInStatus.held.value
-    )
+    held = exists().where(payins.c.address == deposits.c.address, _is_kept_apart())
     busy = exists().where(
         sweeps.c.address == deposits.c.address,
         sweeps.c.network == assets.c.network,
@@ -251,11 +251,20 @@ def under_way(connection: Connection, network: str, wanted: Sequence[str]) -> se
 
 
 def with_held_money(connection: Connection, wanted: Sequence[str]) -> set[str]:
-    """Those of the addresses with a pay-in that screening holds."""
-    statement = select(payins.c.address).where(
-        payins.c.status == PayInStatus.held.value, among(payins.c.address, wanted)
-    )
+    """Those of the addresses with a pay-in that is held, or seized and still there."""
+    statement = select(payins.c.address).where(_is_kept_apart(), among(payins.c.address, wanted))
     return set(connection.execute(statement).scalars())
+
+
+def _is_kept_apart() -> ColumnElement[bool]:
+    """Does a pay-in stand on its address that no sweep may mix with anything?"""
+    moved = exists().where(
+        cases.c.subject == payins.c.id,
+        cases.c.carrier == sweeps.c.id,
+        sweeps.c.status == SweepStatus.posted.value,
+    )
+    seized = and_(payins.c.status == PayInStatus.seized.value, ~moved)
+    return or_(payins.c.status == PayInStatus.held.value, seized)
 
 
 def is_liquidity_wanted(connection: Connection, wanted: Iterable[str]) -> bool:

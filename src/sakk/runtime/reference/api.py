@@ -156,6 +156,8 @@ def _fields(
 
 
 def _returned(route: Route, operation: Schema, schemas: dict[str, Schema]) -> str:
+    if route.is_download:
+        return "the bytes of the file, to be saved"
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     found = _resolved(schema, schemas)
     if route.is_list and "data" in found.get("properties", {}):
@@ -195,6 +197,8 @@ def _objects(schemas: dict[str, Schema]) -> list[str]:
                 visit(each)
 
     for route in ROUTES:
+        if route.is_download:
+            continue
         visit({"$ref": PREFIX + _schema_name(route, schemas)})
     return sorted(
         (

@@ -37,6 +37,8 @@ MOVED_WHEN = {
     TransferCode.sweep_loss: "a token kept part of a sweep for itself",
     TransferCode.treasury_moved: "coins came from another address of the operator's own, hot or "
     "cold",
+    TransferCode.payin_seized: "two people decided that a held pay-in is kept for an authority",
+    TransferCode.seizure: "seized coins went from their deposit address to a vault",
     TransferCode.withdrawal: "coins went from the hot treasury to a vault",
     TransferCode.topup: "the treasury gave a deposit address native coin for gas",
     TransferCode.gas: "a transaction of ours is final, whether or not it succeeded",

@@ -1,0 +1,208 @@
+"""Cases over the API: worked by the operator, downloads that harm nobody, and no tipping-off."""
+
+import base64
+import json
+import re
+from typing import Any
+
+import pytest
+
+from sakk.api.app import ROUTES
+from sakk.api.route import Route
+from sakk.core.case import CaseKind, opening_of
+from sakk.core.event import EVENT_TYPES
+from sakk.core.payin import PayInStatus
+from sakk.flow.case import open_cases
+from sakk.flow.payin import declined_events, payin_event
+from sakk.store import event as events
+from sakk.store.database import update_records
+from sakk.store.identity import now
+from sakk.store.payin import find, payins
+from sakk.store.screening import find_screening
+from tests.api.objects import Objects
+from tests.api.world import Api
+
+# What would tell a merchant, or whoever reads over its shoulder, why something is looked at.
+TRACES = (
+    "case_",
+    "cnote_",
+    "catt_",
+    "scr_",
+    "sanction",
+    "ofac",
+    "screening_block",
+    "screening_review",
+    "direct_",
+    "compliance",
+    "seize",
+    "quarantine",
+    "tipped",
+)
+# A merchant's own words for what is on offer to it say nothing of any case.
+HARMLESS = re.compile(r'"screening":null|"screenings?[:.]|"cases?:(read|write)"')
+
+
+def operator(api: Api, method: str, path: str, **options: Any) -> Any:
+    answer = api.call(method, path, key=api.world.operator.key, **options)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_case_is_worked_over_the_api(api: Api, objects: Objects) -> None:
+    case = objects["case"]
+    listed = operator(api, "GET", "/v1/cases?status=in_progress&kind=payin&order=queue")["data"]
+    shown = operator(api, "GET", f"/v1/cases/{case}")
+    assert shown["subject"] == objects["payin"]
+    assert shown["screenings"][0]["reasons"][0]["list"] == "ofac"
+    assert [each["text"] for each in shown["notes"]] == ["looked at"]
+    assert [each["act"] for each in shown["history"]][:3] == ["opened", "noted", "attached"]
+    assert shown["one_person"] is True
+    # A note and a file do not make a case that nobody took one in progress.
+    assert case not in [each["id"] for each in listed]
+    by_subject = operator(api, "GET", f"/v1/cases?subject={objects['payin']}")["data"]
+    assert [each["id"] for each in by_subject] == [case]
+    for query in ("order=queue&created[gte]=1", "order=queue&ending_before=case_1", "status=x"):
+        assert api.call("GET", f"/v1/cases?{query}", key=api.world.operator.key).status_code == 400
+    gone = api.call(
+        "GET", "/v1/cases?order=queue&starting_after=case_0", key=api.world.operator.key
+    )
+    assert (gone.status_code, gone.json()["error"]["param"]) == (400, "starting_after")
+
+
+def test_a_file_is_only_ever_saved(api: Api, objects: Objects) -> None:
+    path = f"/v1/cases/{objects['case']}/attachments"
+    content = b"%PDF-1.7 <script>alert(1)</script>"
+    kept = operator(
+        api,
+        "POST",
+        path,
+        json={
+            "file": base64.b64encode(content).decode(),
+            "name": '../"x\r\nSet-Cookie: a=1\u202e.pdf',
+            "media_type": "application/pdf",
+        },
+    )
+    assert kept["name"] == "_xSet-Cookie_ a=1.pdf"
+    answer = api.call("GET", f"{path}/{kept['id']}/content", key=api.world.operator.key)
+    assert (answer.status_code, answer.content) == (200, content)
+    headers = answer.headers
+    assert headers["content-type"] == "application/octet-stream"
+    assert headers["content-disposition"].startswith('attachment; filename="_xSet-Cookie_ a=1.pdf"')
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "set-cookie" not in headers
+    # As a part of a form it is sent as it is.
+    sent = api.call(
+        "POST",
+        path,
+        key=api.world.operator.key,
+        files={"file": ("x.csv", b"a,b\n")},
+        data={"name": "x.csv", "media_type": "text/csv"},
+    )
+    assert (sent.status_code, sent.json()["size_bytes"]) == (200, 4)
+    for body, param in (
+        ({"file": "*", "name": "x", "media_type": "text/plain"}, "file"),
+        ({"file": "PGh0bWw+", "name": "x", "media_type": "text/html"}, "media_type"),
+    ):
+        refused = api.call("POST", path, key=api.world.operator.key, json=body)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+    other = f"/v1/cases/{objects['case']}/attachments/catt_1/content"
+    assert api.call("GET", other, key=api.world.operator.key).status_code == 404
+
+
+def traces(text: str, *more: str) -> list[str]:
+    plain = HARMLESS.sub("", text.lower())
+    return [each for each in (*TRACES, *more) if each.lower() in plain]
+
+
+@pytest.fixture
+def under_way(api: Api, objects: Objects) -> list[str]:
+    """A held pay-in of Alice's with a case that is being worked on; what nobody may hear of it."""
+    case = objects["case"]
+    with api.database.begin() as connection:
+        row = find(connection, objects["payin"], account_id=None, livemode=False)
+        assert row is not None
+        held = {
+            "id": row.id,
+            "status": PayInStatus.held.value,
+            "reason": "screening_block",
+            "screening": objects["screening"],
+        }
+        update_records(connection, payins, [held])
+        found = find_screening(connection, objects["screening"])
+        assert found is not None
+        open_cases(connection, [opening_of(found, CaseKind.payin)], now=now())
+    operator(api, "POST", f"/v1/cases/{case}/notes", json={"text": "tipped off by a bank"})
+    return [case, objects["screening"], case[5:]]
+
+
+@pytest.mark.parametrize(
+    "status", [PayInStatus.held, PayInStatus.released, PayInStatus.returned, PayInStatus.seized]
+)
+def test_no_route_tips_a_merchant_off(
+    api: Api, objects: Objects, under_way: list[str], status: PayInStatus
+) -> None:
+    """Every route that a merchant's key can call, while a case is open and after it ended."""
+    with api.database.begin() as connection:
+        update_records(connection, payins, [{"id": objects["payin"], "status": status.value}])
+    asked = 0
+    for route in ROUTES:
+        path = re.sub(r"{(\w+)}", lambda match: objects.get(match[1], "x"), route.path)
+        if route.method != "GET":
+            if not route.operator_only:
+                continue
+            answer = api.call(route.method, path, json={})
+        else:
+            answer = api.call("GET", path)
+        asked += 1
+        spoken = without_what_was_asked(answer.text, path, objects)
+        assert traces(spoken, *under_way) == [], (route.path, answer.text)
+    assert asked > 60
+    shown = api.call("GET", f"/v1/payins/{objects['payin']}").json()
+    words = {"held": "under_review", "released": "released"}
+    assert shown["status"] == words.get(status.value, "declined")
+    assert (shown["reason"], shown["screening"]) == (None, None)
+    # What each word finds is what bears it.
+    found = api.call("GET", f"/v1/payins?status={shown['status']}").json()["data"]
+    assert objects["payin"] in [each["id"] for each in found]
+    for hidden in ("held", "returned", "seized"):
+        assert api.call("GET", f"/v1/payins?status={hidden}").status_code == 400
+
+
+def without_what_was_asked(text: str, path: str, objects: Objects) -> str:
+    """An answer without the words of the request itself: a path that holds an id names it back."""
+    for each in {path, *path.split("/")[3:]}:
+        text = text.replace(each, "") if each in objects.values() or each == path else text
+    return text
+
+
+def test_no_event_tips_a_merchant_off(api: Api, objects: Objects, under_way: list[str]) -> None:
+    """Every type that a merchant may be told of, about a pay-in that is held or seized."""
+    with api.database.begin() as connection:
+        row = find(connection, objects["payin"], account_id=None, livemode=False)
+        assert row is not None
+        names = [name for name, kind in EVENT_TYPES.items() if kind.noun == "payin"]
+        told = [payin_event(row, name) for name in names]
+        told += declined_events(row, "payin.seized")
+        events.append(connection, told, now=now())
+    page = api.call("GET", "/v1/events?limit=100").json()["data"]
+    assert {each["type"] for each in page} & {"payin.under_review", "payin.declined"}
+    for each in page:
+        assert EVENT_TYPES[each["type"]].audience == "merchant"
+        assert traces(json.dumps(each), *under_way) == [], each
+    for name, kind in EVENT_TYPES.items():
+        if kind.noun in ("case", "screening", "list"):
+            assert kind.audience == "operator", name
+            assert api.call("GET", f"/v1/events?type={name}").json()["data"] == []
+
+
+def test_every_route_of_cases_is_the_operators(api: Api, objects: Objects) -> None:
+    routes: list[Route] = [route for route in ROUTES if route.resource == "cases"]
+    assert len(routes) >= 10
+    assert all(route.operator_only for route in routes)
+    for route in routes:
+        path = re.sub(r"{(\w+)}", lambda match: objects[match[1]], route.path)
+        sent: dict[str, Any] = {} if route.method == "GET" else {"json": {}}
+        answer = api.call(route.method, path, **sent)
+        assert answer.status_code == 403
+        assert "operator" in answer.json()["error"]["message"]

@@ -1,0 +1,171 @@
+"""Outcomes of cases that move money, on a real chain: each once, and the books agree afterwards."""
+
+from datetime import timedelta
+
+import pytest
+from tests.flow.casing import acts, case_now, decide
+from tests.flow.conftest import MakeWorld
+from tests.flow.harness import World
+from tests.flow.money import BENEFICIARY, fund_treasury, rich, units_at
+from tests.flow.test_recovery import offer, settle
+from tests.flow.wiring import WHOLE_TOKEN
+
+from sakk.core import chart
+from sakk.core.case import Outcome, Place
+from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.payin import PayIn
+from sakk.core.payment import PaymentIntent
+from sakk.core.treasury import Tier
+from sakk.flow import treasury
+from sakk.store import recovery as recoveries
+
+USD_25 = 25 * WHOLE_TOKEN
+VAULT = "0x000000000000000000000000000000000000bEEF"
+PAYER = "0x8ba1f109551bd432803012645ac136ddd64dba72"
+
+
+def held(world: World) -> tuple[PaymentIntent, PayIn]:
+    """A payment from a sender that is listed."""
+    world.import_list(world.chain.payer.address, name="payers", category="mixer")
+    intent = world.intent(2_500)
+    world.pay(intent)
+    world.finalize()
+    row = world.payin(intent)
+    assert (row.status, row.quarantined) == ("held", True)
+    return intent, row
+
+
+def seized(world: World) -> int:
+    return world.ledger(chart.seized(world.asset("usdc")))
+
+
+def test_a_release_by_its_case(world: World) -> None:
+    intent, row = held(world)
+    closed = decide(world, row.id, Outcome.release)
+    assert (closed.status, closed.outcome) == ("closed", "release")
+    world.run()
+    assert world.payin(intent).status == "released"
+    assert world.position() == {"custody": USD_25, "balance": USD_25}
+    assert acts(world, row.id) == ["opened", "proposed", "confirmed", "carried_out"]
+    # What screening said stays the operator's to know, also afterwards.
+    told = world.events(about=row.id)[-1].object
+    assert (told["status"], told["reason"]) == ("released", None)
+    world.check()
+
+
+def test_a_return_goes_to_the_address_that_was_named(world: World) -> None:
+    fund_treasury(world)
+    intent, row = held(world)
+    with pytest.raises(UnexpectedState, match="by its case"):
+        offer(world, intent.address, world.asset("usdc"))
+    with pytest.raises(ParameterInvalid, match="deposit addresses"):
+        decide(world, row.id, Outcome.return_, destination=intent.address)
+    confirmed = decide(world, row.id, Outcome.return_, destination=PAYER)
+    assert confirmed.status == "carrying_out"
+    # The same again, as when the answer was lost, is the same.
+    with pytest.raises(UnexpectedState, match="carrying_out"):
+        decide(world, row.id, Outcome.return_, destination=PAYER)
+    settle(world)
+    done = case_now(world, row.id)
+    assert (done.status, done.outcome) == ("closed", "return")
+    assert units_at(world, PAYER) == USD_25
+    assert (world.quarantine(), world.custody(), world.balance()) == (0, 0, 0)
+    assert world.payin(intent).status == "returned"
+    assert world.event_types(about=row.id)[-1] == "payin.declined"
+    told = world.events(about=row.id)[-1].object
+    assert (told["status"], told["reason"], told["screening"]) == ("declined", None, None)
+    world.check()
+
+
+def test_a_return_to_a_forbidden_address_gives_the_case_back(world: World) -> None:
+    fund_treasury(world)
+    intent, row = held(world)
+    world.import_list(PAYER, name="doubtful", category="mixer")
+    decide(world, row.id, Outcome.return_, destination=PAYER)
+    settle(world)
+    back = case_now(world, row.id)
+    assert (back.status, back.outcome, back.proposal) == ("in_progress", None, None)
+    assert acts(world, row.id)[-1] == "failed"
+    with world.database.begin() as connection:
+        recovery = recoveries.find(connection, back.carrier or "")
+    assert recovery is not None
+    assert (recovery.status, recovery.failure_reason) == ("failed", "declined")
+    assert (world.payin(intent).status, units_at(world, PAYER)) == ("held", 0)
+    # Another address, or another end, is proposed next.
+    decide(world, row.id, Outcome.release)
+    world.run()
+    assert world.payin(intent).status == "released"
+    world.check()
+
+
+def test_seized_and_left_where_it_came_to(make_world: MakeWorld) -> None:
+    world = make_world(sweep=True)
+    intent, row = held(world)
+    decide(world, row.id, Outcome.seize, place=Place.left)
+    world.run()
+    assert (world.payin(intent).status, case_now(world, row.id).status) == ("seized", "closed")
+    assert (world.quarantine(), seized(world), world.balance()) == (0, USD_25, 0)
+    assert world.event_types(about=row.id)[-1] == "payin.declined"
+    # Clean coins that come to the same address are not swept with them, ever.
+    world.import_list("0x" + "11" * 20, name="payers", category="mixer", allow_shrink=True)
+    world.pay(intent, units=5_000_000)
+    world.finalize()
+    world.advance(timedelta(days=8))
+    world.finalize()
+    assert world.sweeps() == []
+    world.check()
+
+
+def test_seized_into_a_vault(make_world: MakeWorld) -> None:
+    world = make_world(sweep=True)
+    intent, row = held(world)
+    with pytest.raises(ParameterInvalid, match="no vault"):
+        decide(world, row.id, Outcome.seize, place=Place.vault, destination=VAULT)
+    with world.database.begin() as connection:
+        treasury.put_vault(
+            connection,
+            name=world.chain.network,
+            place=VAULT,
+            tier=Tier.cold,
+            label="authority",
+            now=world.clock(),
+        )
+    confirmed = decide(world, row.id, Outcome.seize, place=Place.vault, destination=VAULT)
+    assert confirmed.status == "carrying_out"
+    settle(world)
+    done = case_now(world, row.id)
+    assert (done.status, world.payin(intent).status) == ("closed", "seized")
+    assert units_at(world, VAULT) == USD_25
+    assert (seized(world), world.custody(), world.custody("usdc", "cold")) == (USD_25, 0, USD_25)
+    # Its arrival is no funding of the operator's.
+    assert world.ledger(chart.equity_operator(world.asset("usdc"))) == 0
+    [sweep] = world.sweeps()
+    assert (sweep.method, sweep.status, sweep.id) == ("seizure", "posted", done.carrier)
+    world.check()
+    # The address is free again: what comes clean is collected.
+    world.import_list("0x" + "11" * 20, name="payers", category="mixer", allow_shrink=True)
+    world.pay(intent, units=5_000_000)
+    world.finalize()
+    settle(world)
+    assert world.custody("usdc", "hot") == 5_000_000
+    world.check()
+
+
+def test_a_payout_is_released_to_the_policy_or_rejected(world: World) -> None:
+    rich(world, 100)
+    world.import_list(BENEFICIARY)
+    first, second = (world.payout(30 * WHOLE_TOKEN, address=BENEFICIARY) for _ in range(2))
+    world.run()
+    assert case_now(world, first.id).kind == "payout"
+    decide(world, first.id, Outcome.release)
+    decide(world, second.id, Outcome.reject)
+    world.run()
+    world.finalize()
+    rows = {each.id: each for each in world.payouts()}
+    assert (rows[first.id].status, units_at(world, BENEFICIARY)) == ("posted", 30 * WHOLE_TOKEN)
+    assert (rows[second.id].status, rows[second.id].failure_message) == (
+        "rejected",
+        "The payout was not approved.",
+    )
+    assert {case_now(world, each).status for each in rows} == {"closed"}
+    world.check()
