@@ -8,6 +8,7 @@ from sakk.core.case import CaseKind, opening_of
 from sakk.core.case import Settings as CaseSettings
 from sakk.core.freeze import Lift, LiftStatus
 from sakk.core.label import Category
+from sakk.core.name_screening import NameExemption
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.quote import TransferCost
@@ -25,6 +26,7 @@ from sakk.store.approval import insert as insert_approvals
 from sakk.store.case import put_settings
 from sakk.store.freeze import insert_lift
 from sakk.store.identity import new_id, now
+from sakk.store.name import insert_exemption
 from sakk.store.network import put_asset, put_currency
 from sakk.store.payin import insert_seen
 from sakk.store.quote import put_cost
@@ -99,8 +101,7 @@ def create_objects(api: Api) -> Objects:
     _approve(api, objects["payout"])
     with api.database.begin() as connection:
         seed_policy(connection)
-    objects["policy"] = "active"
-    objects["quote"] = _quote(api)
+    objects |= {"policy": "active", "quote": _quote(api)}
     objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")
@@ -109,6 +110,7 @@ def create_objects(api: Api) -> Objects:
         api, f"/v1/webhook_endpoints/{objects['webhook_endpoint']}/deliveries"
     )
     objects |= _travel_rule(api, objects["payout"])
+    objects |= _name(api, objects["person"])
     objects["freeze"] = _freeze(api, objects["person"])
     return objects | _of_compliance(api)
 
@@ -184,6 +186,26 @@ def _travel_rule(api: Api, payout: str) -> Objects:
     with api.database.begin() as connection:
         insert_travel_rules(connection, [row])
     return {"travel_rule": identifier, "vasp": made.json()["id"]}
+
+
+def _name(api: Api, person: str) -> Objects:
+    """A decision about a name, and a person's word: nobody is on a list here."""
+    body = {"name": "Ivan Petrov", "subject": "a note"}
+    made = api.call("POST", "/v1/screenings/names", key=api.world.operator.key, json=body)
+    assert made.status_code == 200, made.text
+    exemption = NameExemption(
+        id=new_id("nex"),
+        livemode=False,
+        subject="a note",
+        entity_id=new_id("ent"),
+        entity_version=1,
+        reason="another birth date",
+        created_by=person,
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        insert_exemption(connection, exemption)
+    return {"name_screening": made.json()["id"], "exemption": exemption.id}
 
 
 def _freeze(api: Api, person: str) -> str:

@@ -6,13 +6,16 @@ from typing import Any, get_args
 import pytest
 
 from sakk.core.errors import ParameterInvalid
+from sakk.core.label import ListKind
 from sakk.core.rule import (
     BUILT_IN,
     BUILT_IN_NAME,
+    BUILT_IN_NAMED,
     ENTRIES_MAX,
     NAME_LENGTH_MAX,
     RULES_MAX,
     Limit,
+    Named,
     Rule,
     RulesState,
     RulesVersion,
@@ -24,6 +27,7 @@ from sakk.core.rule import (
     rules_document,
     version_name,
 )
+from sakk.core.screening import Verdict
 
 DIRECT: dict[str, Any] = {
     "kind": "direct",
@@ -45,6 +49,36 @@ def test_the_digest_is_of_what_is_said_not_of_how_it_is_written() -> None:
     assert rules_digest(same) == rules_digest(read_rules([DIRECT]))
     other = read_rules([DIRECT | {"verdict": "block"}])
     assert rules_digest(other) != rules_digest(read_rules([DIRECT]))
+
+
+NAMED: dict[str, Any] = {"kind": "name", "name": "n", "verdict": "review", "score_min": 800}
+
+
+def test_a_rule_about_names() -> None:
+    (rule,) = read_rules([NAMED | {"list_kinds": ["sanctions"]}])
+    assert rule == Named(
+        name="n", verdict=Verdict.review, score_min=800, list_kinds=(ListKind.sanctions,)
+    )
+    assert rules_document([BUILT_IN_NAMED]) == [
+        {"kind": "name", "name": "listed_name", "verdict": "review"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"score_min": 0}, "rules[0][score_min]"),
+        ({"score_min": 1001}, "rules[0][score_min]"),
+        ({"direction": "incoming"}, "rules[0]"),
+        ({"networks": ["eip155:1"]}, "rules[0]"),
+        ({"amount": {"whole": "5"}}, "rules[0]"),
+        ({"list_kinds": ["states"]}, "rules[0][list_kinds][0]"),
+    ],
+)
+def test_a_rule_about_names_that_can_not_be(changes: dict[str, Any], param: str) -> None:
+    with pytest.raises(ParameterInvalid) as caught:
+        read_rules([NAMED | changes])
+    assert caught.value.param == param
 
 
 @pytest.mark.parametrize(
@@ -114,7 +148,7 @@ def test_every_kind_is_read_and_shown_as_it_was_written(rule: dict[str, Any]) ->
 
 def test_there_is_an_example_of_every_kind() -> None:
     known = {kind.__struct_config__.tag for kind in get_args(Rule)}
-    assert known == {rule["kind"] for rule in KINDS} | {"direct"}
+    assert known == {rule["kind"] for rule in KINDS} | {"direct", "name"}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from sakk.core.rule import (
     Issuer,
     Limit,
     Mixer,
+    Named,
     PassThrough,
     PeelChain,
     Poisoning,
@@ -433,6 +434,7 @@ CASES: list[tuple[Rule, ScreeningRequest, Facts, tuple[int | None, int | None, s
     ),
     (a(Issuer), PAYOUT, Facts(issuer=IssuerAnswer(9, False)), None),
     (a(Issuer), PAYOUT, Facts(), None),
+    (a(Named), PAYOUT, Facts(), None),
 ]
 
 

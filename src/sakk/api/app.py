@@ -27,6 +27,7 @@ from sakk.api import (
     freeze,
     ledger_history,
     liability,
+    name,
     network,
     payin,
     payment,
@@ -107,6 +108,8 @@ RESOURCES: tuple[Resource, ...] = (
     freeze.resource,
     transaction.resource,
     webhook.resource,
+    # Before the screenings of transfers, one of which could be called "names".
+    name.resource,
     screening.resource,
     case.resource,
     rule.resource,

@@ -9,6 +9,7 @@ from sakk.flow.context import Parts
 from sakk.runtime.place import database_url
 from sakk.runtime.settings import Settings
 from sakk.runtime.vault import read_vault
+from sakk.screening.name import NameIndex
 from sakk.store import actor
 from sakk.store.api_key import find_principal
 from sakk.store.database import Database, open_database
@@ -20,7 +21,8 @@ MACHINE = "machine"
 
 def parts_of(settings: Settings) -> Parts:
     """The parts of commands that need no ledger: the database and the vault."""
-    return Parts(open_database(database_url(settings)), vault=read_vault(settings))
+    database = open_database(database_url(settings))
+    return Parts(database, vault=read_vault(settings), names=NameIndex(database))
 
 
 def acting(parts: Parts, *, livemode: bool) -> Actor:

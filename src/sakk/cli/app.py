@@ -23,6 +23,7 @@ COMMANDS = {
     "bench": ("sakk.cli.bench", "bench"),
     "migrate": ("sakk.cli.migrate", "migrate"),
     "docs": ("sakk.cli.docs", "docs"),
+    "screen-name": ("sakk.cli.name", "screen_name"),
 }
 # name on the command line → the module whose ``app`` holds the group's commands
 GROUPS = {

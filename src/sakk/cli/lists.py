@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sakk.cli.name import app as names
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.screening.importers import ImportReport, import_list, lists, retire_list
@@ -12,6 +13,7 @@ from sakk.screening.mapping import load_mapping
 from sakk.store.identity import now
 
 app = typer.Typer(help="Sanctions and label lists.", no_args_is_help=True)
+app.add_typer(names, name="names")
 
 
 @app.command(name="import")

@@ -50,7 +50,15 @@ class Role(StrEnum):
 
 ROLES_THAT_APPROVE: Final = (Role.admin, Role.treasurer, Role.approver, Role.compliance)
 _REVIEWS: Final = frozenset(
-    {"approvals", "cases", "lists", "payins", "screening_rules", "screenings"}
+    {
+        "approvals",
+        "cases",
+        "lists",
+        "name_screenings",
+        "payins",
+        "screening_rules",
+        "screenings",
+    }
 )
 _MAKES: Final = frozenset(
     {

@@ -19,7 +19,8 @@ import msgspec
 from sakk.core import caip
 from sakk.core.behaviour import PPM, ROWS_READ_MAX, WINDOW_SECONDS_MAX, Per
 from sakk.core.errors import ParameterInvalid
-from sakk.core.label import CONFIDENCE_MAX, Category
+from sakk.core.label import CONFIDENCE_MAX, Category, ListKind
+from sakk.core.name import NAME_SCORE_MIN, SCORE_MAX
 from sakk.core.screening import CountryParty, Direction, Side, Verdict
 
 PREFIX: Final = "rul"
@@ -41,6 +42,7 @@ _NUMBERS: Final = {
     "hops_min": (2, HOPS_MAX),
     "seconds": (1, WINDOW_SECONDS_MAX),
     "count_min": (1, ROWS_READ_MAX),
+    "score_min": (1, SCORE_MAX),
 }
 _INDEX = re.compile(r"\$?\[(\d+)\]|\.?(\w+)")
 
@@ -214,6 +216,16 @@ class Issuer(_Common, frozen=True, tag="issuer"):
     """The token's issuer has the other side on the contract's deny-list, by the chain itself."""
 
 
+class Named(_Common, frozen=True, tag="name"):
+    """A list of names has somebody so like a name that is screened, of 1,000.
+
+    ``list_kinds``: of which lists, all by default. It judges names, and no transfer.
+    """
+
+    score_min: int = NAME_SCORE_MIN
+    list_kinds: tuple[ListKind, ...] = ()
+
+
 Rule = (
     Direct
     | Exposed
@@ -230,7 +242,11 @@ Rule = (
     | FirstPayout
     | CountryRule
     | Issuer
+    | Named
 )
+
+# What judges names where a version says nothing of them: they are never left unscreened.
+BUILT_IN_NAMED: Final = Named(name="listed_name", verdict=Verdict.review)
 
 
 def read_rules(document: object) -> tuple[Rule, ...]:
@@ -424,6 +440,9 @@ def _check_kind(rule: Rule, at: str) -> None:
         raise ValueError(f"{at}.amount: A rule about the amount says from which on.")
     if isinstance(rule, Velocity) and rule.count_min is None and rule.units_min is None:
         raise ValueError(f"{at}.count_min: Say count_min, units_min or both.")
+    is_of_transfers = rule.direction is not None or rule.networks or rule.amount is not None
+    if isinstance(rule, Named) and is_of_transfers:
+        raise ValueError(f"{at}: A name has no direction, network or amount: leave them out.")
 
 
 def _check_number(value: int, least: int, most: int, at: str) -> None:

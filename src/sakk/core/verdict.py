@@ -23,6 +23,7 @@ from sakk.core.rule import (
     FirstPayout,
     Issuer,
     Mixer,
+    Named,
     PassThrough,
     PeelChain,
     Poisoning,
@@ -122,8 +123,10 @@ def _applies(rule: Rule, request: ScreeningRequest) -> bool:
 
 
 def _is_for(rule: Rule, request: ScreeningRequest) -> bool:
-    """What a kind itself is about: dust arrives, a payout leaves."""
+    """What a kind itself is about: dust arrives, a payout leaves, a name is no transfer."""
     match rule:
+        case Named():
+            return False
         case Dust():
             return request.direction is Direction.incoming
         case FirstPayout() | PassThrough():

@@ -10,6 +10,7 @@ from sakk.flow.book import Books
 from sakk.rails.evm.rail import EvmRail
 from sakk.screening.engine import Engine
 from sakk.screening.exposure import Exposures
+from sakk.screening.name import NameIndex
 from sakk.signing.client import SignerClient
 from sakk.store.database import Database
 from sakk.store.identity import now as wall_clock
@@ -31,6 +32,7 @@ class Parts:
     vault: Vault | None = None
     exposure: Exposures | None = None
     public_url: str | None = None
+    names: NameIndex | None = None
     clock: Callable[[], datetime] = field(default=wall_clock)
 
     @property
@@ -45,6 +47,10 @@ class Parts:
     def exposures(self) -> Exposures:
         assert self.exposure is not None, "this role was wired without exposure"
         return self.exposure
+
+    def name_index(self) -> NameIndex:
+        assert self.names is not None, "this process was wired without the index of names"
+        return self.names
 
     def signer_client(self) -> SignerClient:
         assert self.signer is not None, "this role was wired without a signer"

@@ -17,6 +17,7 @@ from sakk.runtime.settings import Settings
 from sakk.runtime.vault import read_vault
 from sakk.screening.engine import Engine
 from sakk.screening.exposure import Exposures
+from sakk.screening.name import NameIndex
 from sakk.signing.client import SignerClient
 from sakk.store.database import Database, open_database
 
@@ -65,6 +66,7 @@ def make_parts(
         vault=read_vault(settings),
         exposure=Exposures(database),
         public_url=public_url(settings),
+        names=NameIndex(database),
     )
 
 

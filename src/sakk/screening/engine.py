@@ -97,7 +97,7 @@ class Engine:
 
         Raises `Unavailable` if they cannot be read.
         """
-        with _reading(), self._database.begin() as connection:
+        with reading(), self._database.begin() as connection:
             version = label_store.lists_version(connection)
             with self._lock:
                 return self._refresh(connection, version)
@@ -124,7 +124,7 @@ class Engine:
         moment = at or clock()
         if connection is not None:
             return self._screen(batch, connection, True, moment, issuer, asked)
-        with _reading(), self._database.begin() as own:
+        with reading(), self._database.begin() as own:
             return self._screen(batch, own, False, moment, issuer, asked)
 
     def issuer_wanted(
@@ -134,7 +134,7 @@ class Engine:
 
         The caller asks them outside of any transaction, and gives the answers to `screen`.
         """
-        with _reading():
+        with reading():
             numbers = rule_store.numbers_in_force(connection)
             wanted = self._needs(connection, batch, numbers)
             denying = deny_listing(connection, wanted)
@@ -153,7 +153,7 @@ class Engine:
         issuer: IssuerAnswers,
         asked: bool,
     ) -> list[Screening]:
-        with _reading():
+        with reading():
             # Before the thread lock: this may wait for an import, which may wait for a caller
             # whose next step needs the thread lock.
             version = label_store.lists_version(connection, lock=hold)
@@ -240,7 +240,7 @@ class Engine:
             if (address := _readable(family, party(request, side))) is not None
         ]
         version = screening.lists_version
-        with _reading(), self._database.begin() as connection:
+        with reading(), self._database.begin() as connection:
             rules = self._rules_of(connection, screening.rules_version, livemode=screening.livemode)
             lists = label_store.list_versions_at(connection, version=version)
             found = label_store.labels_at(connection, version=version, addresses=wanted)
@@ -394,7 +394,7 @@ def _remove(index: dict[Key, Entry], key: Key, mark: Mark) -> None:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Fail closed: whatever keeps the lists from being read is `Unavailable`."""
     try:
         yield

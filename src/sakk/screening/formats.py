@@ -159,7 +159,7 @@ _XML_FORMATS = {
     "CONSOLIDATED_LIST": ListFormat.un,
     "export": ListFormat.eu,
 }
-_OFAC_ENTRY = re.compile(r'"?\d{1,9}"?,(?:"[^"]*"|[^",]*),(?:[^,\n]*,){3}')
+OFAC_COLUMNS = 12
 # Columns that only a list of addresses has.
 _OF_ADDRESSES = {"category", "confidence", "network", "chain", "ticker", "actor"}
 _FORTA_ADDRESS = ("banned_address", "contract_address", "address")
@@ -205,8 +205,8 @@ def detect_format(source: Source) -> ListFormat:
         return _detect_json(head)
     if head.lstrip()[:1] == "<":
         return _detect_xml(source, head)
-    first = head.partition("\n")[0]
-    if _OFAC_ENTRY.match(head) or _OFAC_ENTRY.match(head.partition("\n")[2]):
+    first, _, second = head.partition("\n")
+    if _is_ofac_entry(first) or _is_ofac_entry(second.partition("\n")[0]):
         return ListFormat.ofac_csv
     header = set(_header_names(first))
     if any(columns <= header for columns in _FORTA_HEADERS):
@@ -219,6 +219,12 @@ def detect_format(source: Source) -> ListFormat:
     raise source.refusal(
         f"cannot tell the format; name it with --format ({known}), or describe it with --mapping"
     )
+
+
+def _is_ofac_entry(line: str) -> bool:
+    """Is this a line of `sdn.csv`: twelve columns, the first a number?"""
+    values = next(csv.reader([line]), [])
+    return len(values) == OFAC_COLUMNS and values[0].isascii() and values[0].isdigit()
 
 
 def _detect_json(head: str) -> ListFormat:

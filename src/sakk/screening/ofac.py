@@ -25,6 +25,7 @@ from sakk.core.entity import (
 )
 from sakk.screening.formats import (
     CONFIDENCE_STATE,
+    OFAC_COLUMNS,
     CsvShape,
     NameStatement,
     Notes,
@@ -37,7 +38,6 @@ from sakk.screening.xml import Node, read_records
 
 # A companion is held in memory until its entries come by.
 COMPANION_BYTES_MAX: Final = 64 << 20
-SDN_COLUMNS: Final = 12
 ALT_COLUMNS: Final = 5
 ADD_COLUMNS: Final = 6
 COMMENT_COLUMNS: Final = 2
@@ -87,7 +87,7 @@ def ofac_csv_parser(companions: Sequence[Source]) -> Parser:
         beside = _Companions()
         for each in companions:
             _read_companion(each, beside)
-        for line, values in _rows(source, SDN_COLUMNS):
+        for line, values in _rows(source, OFAC_COLUMNS):
             beside.first.pop(values[0], None)
             yield from _entry(line, values, beside)
         for ref, (other, line) in beside.first.items():

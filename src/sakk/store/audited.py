@@ -54,6 +54,8 @@ AUDITED: Final[dict[str, Audited]] = {
     "hubs": Audited(key=("network",)),
     "label_imports": Audited(subject="list_id"),
     "label_lists": Audited(),
+    "name_exemptions": Audited(subject="subject"),
+    "name_screenings": Audited(subject="subject", bulk=True),
     # rpc_urls hold their providers' keys.
     "networks": Audited(key=("network",), secret=("rpc_urls",)),
     "nonces": Audited(key=("network", "sender"), subject="sender", updates_only=True),
@@ -72,6 +74,19 @@ AUDITED: Final[dict[str, Audited]] = {
 # number and a hash of its rows are noted, not the rows. The columns that are hashed are in the
 # entry, so that a column which comes later changes nothing.
 VERSIONED_TABLES: Final[dict[str, tuple[str, ...]]] = {
+    "entities": (
+        "id",
+        "entity_id",
+        "list_id",
+        "ref",
+        "kind",
+        "name",
+        "content",
+        "valid_from",
+        "valid_to",
+        "recorded_from",
+        "opened_version",
+    ),
     "labels": (
         "id",
         "list_id",
