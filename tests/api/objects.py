@@ -27,7 +27,7 @@ from sakk.store.case import put_settings
 from sakk.store.freeze import insert_lift
 from sakk.store.identity import new_id, now
 from sakk.store.name import insert_exemption
-from sakk.store.network import put_asset, put_currency
+from sakk.store.network import list_assets, put_asset, put_currency
 from sakk.store.payin import insert_seen
 from sakk.store.quote import put_cost
 from sakk.store.recovery import insert as insert_recovery
@@ -125,6 +125,7 @@ def _of_compliance(api: Api) -> Objects:
         "recovery": _recovery(api),
         "case": case,
         "case_attachment": attachment,
+        **_token(api),
     }
 
 
@@ -144,6 +145,13 @@ def _case(api: Api, screening: str) -> tuple[str, str]:
         answer = api.call("POST", f"/v1/cases/{case}/{path}", key=key, json=body)
         assert answer.status_code == 200, answer.text
     return case, str(answer.json()["id"])
+
+
+def _token(api: Api) -> Objects:
+    """A token that is listed, and an address."""
+    with api.database.begin() as connection:
+        listed = list_assets(connection, network=NETWORK)
+    return {"contract": next(each.contract for each in listed if each.contract), "address": ADDRESS}
 
 
 def _travel_rule(api: Api, payout: str) -> Objects:

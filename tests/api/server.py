@@ -35,6 +35,7 @@ from sakk.ledger.writer import open_ledger
 from sakk.runtime.logging import configure_logging
 from sakk.runtime.metrics import exposition
 from sakk.screening.engine import Engine
+from sakk.screening.exposure import Exposures
 from sakk.screening.name import NameIndex
 from sakk.store.database import Database, open_database
 from sakk.store.vault import KEY_BYTES, Vault
@@ -203,6 +204,7 @@ def make() -> ASGIApp:
                 vault=Vault(bytes(KEY_BYTES)),
                 screening=Engine(database),
                 names=NameIndex(database),
+                exposure=Exposures(database),
             ),
             settings=settings,
             metrics=exposition,

@@ -8,6 +8,7 @@ from sakk.core.exposure_batch import (
     ROW_BYTES,
     TX_HASH_BYTES,
     TX_HASH_OFFSET,
+    UNCOUNTED,
     UNITS_MAX,
     Block,
     Segment,
@@ -18,8 +19,11 @@ from sakk.core.exposure_batch import (
     encode_transfers,
     ends_and_units,
     head_bytes,
+    is_known,
     live,
+    names_known,
     pack_row,
+    rows_of,
     transfers,
 )
 
@@ -71,6 +75,17 @@ def test_a_row_lies_where_its_hash_is_cut_out() -> None:
 def test_no_batch_holds_nothing_or_more_than_a_token_can_have(units: int) -> None:
     with pytest.raises(ValueError, match="128"):
         pack_row(transfer(1, units=units))
+
+
+def test_a_transfer_is_known_by_its_log_or_where_logs_are_none_by_its_transaction() -> None:
+    counted = bytes(32) + (7).to_bytes(4, "big")
+    uncounted = b"\1" * 32 + UNCOUNTED.to_bytes(4, "big")
+    known = names_known([counted, uncounted])
+    assert is_known(counted, known)
+    assert not is_known(bytes(32) + (8).to_bytes(4, "big"), known)
+    assert is_known(b"\1" * 32 + (8).to_bytes(4, "big"), known)
+    rows = pack_row(transfer(1, 3)) + pack_row(transfer(1, 4))
+    assert [key[-1] for key, _ in rows_of(rows)] == [3, 4]
 
 
 def test_blocks_without_rows_are_left_out() -> None:

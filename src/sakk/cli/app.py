@@ -35,6 +35,7 @@ GROUPS = {
     "cases": "sakk.cli.case",
     "contracts": "sakk.cli.contract",
     "currencies": "sakk.cli.currency",
+    "exposure": "sakk.cli.exposure",
     "keys": "sakk.cli.keys",
     "ledger": "sakk.cli.ledger",
     "lists": "sakk.cli.lists",

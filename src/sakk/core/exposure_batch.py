@@ -20,6 +20,8 @@ from sakk.core.exposure import BatchKind
 
 VERSION = 1
 UNITS_MAX = (1 << 128) - 1
+# Logs from here on are no logs: transfers of a file that numbers none, counted in its transactions.
+UNCOUNTED = 1 << 31
 ROW_BYTES = 92
 TX_HASH_OFFSET = 56
 TX_HASH_BYTES = 32
@@ -72,6 +74,21 @@ def rows_of(rows: bytes) -> Iterator[tuple[bytes, bytes]]:
     for start in range(0, len(rows), ROW_BYTES):
         row = rows[start : start + ROW_BYTES]
         yield row[TX_HASH_OFFSET:], row
+
+
+def names_known(keys: Iterable[bytes]) -> set[bytes]:
+    """What a transfer is known by: transaction and log, or the transaction where logs are none."""
+    known = set()
+    for key in keys:
+        known.add(key)
+        if int.from_bytes(key[TX_HASH_BYTES:], "big") >= UNCOUNTED:
+            known.add(key[:TX_HASH_BYTES])
+    return known
+
+
+def is_known(key: bytes, known: set[bytes]) -> bool:
+    """Is this transfer among them, by its log or by its transaction?"""
+    return key in known or key[:TX_HASH_BYTES] in known
 
 
 def encode(blocks: Iterable[Block]) -> bytes:

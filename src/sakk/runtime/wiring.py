@@ -57,14 +57,15 @@ def make_parts(
     settings: Settings, database: Database, *, screening: bool = False, signer: bool = False
 ) -> Parts:
     """The parts of a role that is not the ledger: everyone reaches that by its socket."""
+    exposures = Exposures(database)
     return Parts(
         database=database,
         ledger_books=Books(database, connect_ledger(ledger_address(settings))),
-        screening=Engine(database) if screening else None,
+        screening=Engine(database, exposures=exposures) if screening else None,
         signer=SignerClient(signer_socket(settings)) if signer else None,
         rail=rail_cache(),
         vault=read_vault(settings),
-        exposure=Exposures(database),
+        exposure=exposures,
         public_url=public_url(settings),
         names=NameIndex(database),
     )

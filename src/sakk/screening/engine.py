@@ -72,9 +72,10 @@ Entry = Mark | list[Mark]
 class Engine:
     """Judges transfers by the lists in the database. Safe to share between threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, exposures: Exposures | None = None) -> None:
         self._database = database
-        self._exposures = Exposures(database)
+        # A process has one, whoever asks: a graph is large.
+        self._exposures = exposures or Exposures(database)
         # Versions never change, so one that was read once is known for good.
         self._rules: dict[tuple[str, bool], tuple[Rule, ...]] = {}
         self._lock = threading.Lock()

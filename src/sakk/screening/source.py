@@ -71,6 +71,25 @@ class Source:
             raise self.refusal("is UTF-16; save it as UTF-8", line=1)
         return start.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
 
+    def starts_with(self, magic: bytes) -> bool:
+        """Does the file begin with these bytes? Nothing counts as read."""
+        file = self._open()
+        start = file.read(len(magic))
+        file.seek(0)
+        return start == magic
+
+    def descriptor(self) -> int:
+        """The open file, for a reader that is not ours; what it reads is not counted."""
+        return self._open().fileno()
+
+    def sha256_of_bytes(self) -> str:
+        """The digest of a file that is no text, in hex; within the limit on its size."""
+        file = self._open()
+        file.seek(0)
+        while raw := file.read(CHUNK_BYTES):
+            self._count(raw)
+        return self._hash.hexdigest()
+
     def limit(self, bytes_max: int) -> None:
         """Set a lower limit on the file's size: for formats that cannot be cut into lines."""
         self._bytes_max = min(self._bytes_max, bytes_max)
