@@ -1,6 +1,8 @@
 """``sakk audit``: prove the audit log, show it, and hand it to an auditor."""
 
 import json
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +13,11 @@ from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.client import audit as offline
 from sakk.core.audit import Head, head_document, head_of, moment
-from sakk.core.errors import ParameterInvalid
+from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import audit as flow
+from sakk.flow import audit_replay as again
+from sakk.flow.context import Parts
+from sakk.screening.engine import Engine
 from sakk.store import audit as store
 
 app = typer.Typer(help="The audit log of decisions and acts.", no_args_is_help=True)
@@ -183,6 +188,43 @@ def heads(
         ["block", "entries", "sealed", "hash"],
         [[each["number"], each["entries"], each["sealed_at"], each["hash"]] for each in documents],
     )
+
+
+@app.command()
+def replay(
+    subject: Annotated[
+        str | None, typer.Argument(help="pin_…, po_… or scr_…; every screening by default.")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="Decided since then (UTC).")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="So many, taken at random.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Decide old screenings again, bit for bit; exit 1 names the first differences.
+
+    Each from its stored inputs, under its own versions of the lists and of the rules.
+    """
+    with opened_database() as database:
+        parts = Parts(database, screening=Engine(database))
+        moment_since = None if since is None else since.replace(tzinfo=UTC)
+        screenings = again.chosen(parts, subject=subject, since=moment_since, sample=sample)
+        result = again.replay(parts, screenings)
+    if subject is not None and not result.replayed:
+        raise ResourceMissing(f"There is no screening of {subject!r}.", param="subject")
+    if as_json:
+        print_json(
+            {
+                "ok": not result.differences,
+                "replayed": result.replayed,
+                "differences": [asdict(each) for each in result.differences],
+            }
+        )
+    else:
+        for each in result.differences:
+            console.print(f"NO: {each.screening} of {each.subject}: {each.what}", markup=False)
+        verdict = "NO" if result.differences else "YES"
+        console.print(f"{verdict}: {result.replayed} screenings decided again")
+    if result.differences:
+        raise typer.Exit(1)
 
 
 def _words(head: Head) -> str:

@@ -186,6 +186,9 @@ def read_anchors(path: Path) -> Iterator[Mapping[str, Any]]:
     for each in files[:ANCHOR_FILES_MAX]:
         with each.open(encoding="ascii", errors="replace") as file:
             for line in _lines(file):
+                # A full disk may have torn a line: the head was then written again.
+                if not line.rstrip().endswith("}"):
+                    continue
                 document = _document(line)
                 if document.get("object") != "audit_head":
                     raise AuditExportError(f"{each} holds something that is no head of a log")

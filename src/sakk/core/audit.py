@@ -124,6 +124,23 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """A head that is, or is to be, written down outside; ``filed_at``: in the operator's file.
+
+    ``stamp`` is a time-stamp token over its hash (RFC 3161), from ``stamped_at``.
+    """
+
+    number: int
+    hash: bytes
+    entries: int
+    sealed_at: datetime
+    created: datetime
+    filed_at: datetime | None = None
+    stamped_at: datetime | None = None
+    stamp: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Break:
     """Something that is not as it was sealed: where, and what."""
 

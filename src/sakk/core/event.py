@@ -346,6 +346,12 @@ CASE_PROPOSED: Final = _register(
 )
 CASE_CLOSED: Final = _register("case", "closed", "A compliance case was closed.", "operator")
 CASE_OVERDUE: Final = _register("case", "overdue", "A case's deadline passed.", "operator")
+AUDIT_ANCHORED: Final = _register(
+    "audit",
+    "anchored",
+    "The audit log has come so far: keep this where nobody who has the database has a hand.",
+    "operator",
+)
 LIST_IMPORTED: Final = _register("list", "imported", "A screening list was imported.", "operator")
 
 FREEZE_CREATED: Final = _register(
@@ -429,6 +435,27 @@ NETWORK_FEES_ABOVE_CAP: Final = _register(
 )
 NETWORK_FEES_WITHIN_CAP: Final = _register(
     "network", "fees_within_cap", "A network's fees are within its cap again.", "operator"
+)
+
+
+# What an operator is called for: told to the webhook endpoints of the operator's own account too.
+ALARMS: Final = frozenset(
+    {
+        AUDIT_ANCHORED,
+        BREACH_SEEN,
+        FREEZE_CREATED,
+        FREEZE_LIFTED,
+        GAS_LOW,
+        HUB_CHANGED,
+        HUB_PROPOSED,
+        LEDGER_BROKEN,
+        NETWORK_LAGGING,
+        OUTFLOW_SEEN,
+        RECONCILIATION_BROKEN,
+        RESTORE_BEGUN,
+        TRANSACTION_DISPUTED,
+        TRANSACTION_FOREIGN,
+    }
 )
 
 

@@ -137,6 +137,17 @@ class Settings(BaseSettings):
         default=False,
         description="Let webhooks go to this machine. For the sandbox and tests alone.",
     )
+    audit_anchor_dir: Path | None = Field(
+        default=None,
+        description="Folder in which the heads of the audit log are appended to a file: best on "
+        "another machine, or where files are only added to.",
+    )
+    audit_anchor_seconds: int = Field(
+        default=300,
+        ge=1,
+        le=86_400,
+        description="How often the audit log's head is anchored, where it has grown.",
+    )
     freeze_on_breach: Guard | None = Field(
         default=None,
         description="Which acts in the name of our addresses that are not ours stop all that goes "

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from datetime import timedelta
 
 import structlog
 
@@ -9,6 +10,7 @@ from sakk.core.breach import Guard
 from sakk.core.sender import TreasuryRole
 from sakk.flow.adoption import adoption_stage
 from sakk.flow.audit import seal_stage
+from sakk.flow.audit_anchor import audit_anchor_stage
 from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.case_age import age_stage
 from sakk.flow.case_outcome import follow_stage, seize_stage
@@ -88,6 +90,11 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     stages = [
         *pipeline(parts, guard=settings.guard),
         seal_stage(parts),
+        audit_anchor_stage(
+            parts,
+            directory=settings.audit_anchor_dir,
+            every=timedelta(seconds=settings.audit_anchor_seconds),
+        ),
         anchor_stage(parts, anchor_path(settings)),
     ]
     threads = start_stages(stages, bell, stop)

@@ -24,10 +24,12 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.audit import DECISIONS, Block, Entry, Noted
+from sakk.core.audit import DECISIONS, Anchor, Block, Entry, Noted
 from sakk.store.database import as_json, fetch_all, fetch_one, insert_given, row_of
 from sakk.store.schema import Bytes, Timestamp, metadata
 
@@ -312,3 +314,28 @@ def hashes(connection: Connection) -> dict[int, str]:
     """The hash of every block, in hexadecimal, by its number."""
     rows = connection.execute(select(blocks.c.number, blocks.c.hash))
     return {row.number: bytes(row.hash).hex() for row in rows}
+
+
+def last_anchor(connection: Connection) -> Anchor | None:
+    statement = select(anchors).order_by(anchors.c.number.desc()).limit(1)
+    return fetch_one(connection, statement, Anchor)
+
+
+def insert_anchor(connection: Connection, anchor: Anchor) -> bool:
+    """Note an anchor; False if another process did."""
+    statement = upsert(anchors).values(row_of(anchor)).on_conflict_do_nothing()
+    first = connection.execute(statement.returning(anchors.c.number)).scalar_one_or_none()
+    return first is not None
+
+
+def unfiled_anchors(connection: Connection, *, limit: int) -> list[Anchor]:
+    """Those that are in no file yet, oldest first."""
+    statement = select(anchors).where(anchors.c.filed_at.is_(None)).order_by(anchors.c.number)
+    return fetch_all(connection, statement.limit(limit), Anchor)
+
+
+def set_filed(connection: Connection, numbers: Sequence[int], *, now: datetime) -> None:
+    """They stand in the operator's file."""
+    connection.execute(
+        update(anchors).where(anchors.c.number.in_(list(numbers))).values(filed_at=now)
+    )

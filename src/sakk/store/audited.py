@@ -50,8 +50,11 @@ AUDITED: Final[dict[str, Audited]] = {
     "case_settings": Audited(key=("livemode",)),
     "cases": Audited(subject="subject"),
     "currencies": Audited(key=("currency",)),
+    "exposure_imports": Audited(key=("network", "asset", "sha256"), subject="asset"),
+    "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
     "hubs": Audited(key=("network",)),
+    "key_rotations": Audited(subject="source", quiet=("left",)),
     "label_imports": Audited(subject="list_id"),
     "label_lists": Audited(),
     "name_exemptions": Audited(subject="subject"),
@@ -63,9 +66,18 @@ AUDITED: Final[dict[str, Audited]] = {
         secret=("totp_secret",), quiet=("totp_step", "totp_failures", "totp_locked_until")
     ),
     "policies": Audited(),
+    "regimes": Audited(),
     "restores": Audited(quiet=("next_index", "imported")),
+    "rules_in_force": Audited(key=("livemode",)),
+    "screening_rules": Audited(),
     "screenings": Audited(subject="subject", bulk=True),
+    # Who stands behind a payment is the Travel Rule's to tell; the log has the hash.
+    "travel_parties": Audited(
+        key=("account_id", "livemode"), subject="account_id", secret=("person",)
+    ),
+    "travel_rules": Audited(subject="subject", secret=("payload", "token_hash"), bulk=True),
     "treasury_targets": Audited(key=("asset",)),
+    "vasps": Audited(),
     "vaults": Audited(key=("network", "address"), subject="address"),
     "webhook_endpoints": Audited(secret=("secret", "previous_secret"), quiet=("failing_since",)),
 }

@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from sakk.core import ids
 from sakk.core.audit import DECISIONS
-from sakk.core.event import API_VERSION, NewEvent, wants
+from sakk.core.event import ALARMS, API_VERSION, NewEvent, wants
 from sakk.store import audit
 from sakk.store.database import fetch_all, fetch_one, notify_after, run
 from sakk.store.schema import Identifier, Timestamp, metadata
@@ -100,6 +100,14 @@ _SELECT_ENDPOINTS: Final = """
 SELECT id, account_id, livemode, enabled_events
 FROM webhook_endpoints
 WHERE account_id = ANY(%(accounts)s) AND status = 'enabled'
+ORDER BY id
+"""
+
+_SELECT_OPERATORS: Final = """
+SELECT id, account_id, livemode
+FROM webhook_endpoints
+WHERE account_id IN (SELECT id FROM accounts WHERE kind = 'operator') AND status = 'enabled'
+    AND '*' = ANY(enabled_events)
 ORDER BY id
 """
 
@@ -328,6 +336,35 @@ def _deliveries(
     connection: Connection, identifiers: Sequence[str], events: Sequence[NewEvent]
 ) -> list[tuple[str, str, str]]:
     """(event, endpoint, account) for every enabled endpoint that wants an event."""
+    return [
+        *_alarms(connection, identifiers, events),
+        *_merchants(connection, identifiers, events),
+    ]
+
+
+def _alarms(
+    connection: Connection, identifiers: Sequence[str], events: Sequence[NewEvent]
+) -> list[tuple[str, str, str]]:
+    """What calls for the operator goes to the endpoints of the operator's own account."""
+    alarms = [
+        (identifier, event.livemode)
+        for identifier, event in zip(identifiers, events, strict=True)
+        if event.type in ALARMS
+    ]
+    if not alarms:
+        return []
+    operators = run(connection, _SELECT_OPERATORS, {}).all()
+    return [
+        (identifier, row.id, row.account_id)
+        for identifier, livemode in alarms
+        for row in operators
+        if row.livemode == livemode
+    ]
+
+
+def _merchants(
+    connection: Connection, identifiers: Sequence[str], events: Sequence[NewEvent]
+) -> list[tuple[str, str, str]]:
     accounts = {event.account_id for event in events if event.audience == "merchant"}
     if not accounts:
         return []

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Table,
     Text,
+    func,
     select,
     union_all,
 )
@@ -158,3 +161,38 @@ def latest_screenings(connection: Connection, subjects: Sequence[str]) -> dict[s
         .order_by(screenings.c.subject, screenings.c.id.desc())
     )
     return {row.subject: row for row in fetch_all(connection, statement, Screening)}
+
+
+def scan_screenings(
+    connection: Connection,
+    *,
+    after: str,
+    since: datetime | None = None,
+    subject: str | None = None,
+    limit: int,
+) -> list[Screening]:
+    """A page of verdicts in the order in which they were given, from ``after`` (an id) on."""
+    statement = select(screenings).where(screenings.c.id > after, *_of(since, subject))
+    return fetch_all(connection, statement.order_by(screenings.c.id).limit(limit), Screening)
+
+
+def sample_screenings(
+    connection: Connection,
+    count: int,
+    *,
+    since: datetime | None = None,
+    subject: str | None = None,
+) -> list[Screening]:
+    """So many verdicts, taken at random; it reads the ids of all."""
+    ids = select(screenings.c.id).where(*_of(since, subject)).order_by(func.random()).limit(count)
+    statement = select(screenings).where(screenings.c.id.in_(ids)).order_by(screenings.c.id)
+    return fetch_all(connection, statement, Screening)
+
+
+def _of(since: datetime | None, subject: str | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if since is not None:
+        conditions.append(screenings.c.created >= since)
+    if subject is not None:
+        conditions.append((screenings.c.subject == subject) | (screenings.c.id == subject))
+    return conditions
