@@ -193,7 +193,13 @@ def _travel_rule(api: Api, payout: str) -> Objects:
     )
     with api.database.begin() as connection:
         insert_travel_rules(connection, [row])
-    return {"travel_rule": identifier, "vasp": made.json()["id"]}
+    book: dict[str, object] = {"name": "Ann", "address": "0x" + "c3" * 20, "networks": [NETWORK]}
+    proved = f"/v1/beneficiaries/{_made(api, '/v1/beneficiaries', book)}/wallet_proofs"
+    return {
+        "travel_rule": identifier,
+        "vasp": made.json()["id"],
+        "wallet_proof": _made(api, proved, {}),
+    }
 
 
 def _name(api: Api, person: str) -> Objects:

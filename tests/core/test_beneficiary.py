@@ -173,3 +173,22 @@ def test_the_public_entry() -> None:
 
 def test_networks_stand_once_in_a_fixed_order() -> None:
     assert rules.unique(["eip155:8453", "eip155:1", "eip155:8453"]) == ["eip155:1", "eip155:8453"]
+
+
+def test_typed_data_is_what_wallets_sign() -> None:
+    typed = rules.ownership_typed_data("acct_1", ADDRESS)
+    signed = OWNER.sign_typed_data(full_message=typed)
+    assert rules.ownership_digest("acct_1", ADDRESS) == bytes(signed.message_hash)
+    proof = {"type": "eip712", "signature": "0x" + bytes(signed.signature).hex()}
+    rules.check_ownership(proof, account_id="acct_1", address=ADDRESS)
+    for changes in ({"account_id": "acct_2"}, {"address": "0x" + "11" * 20}):
+        given = {"account_id": "acct_1", "address": ADDRESS, **changes}
+        with pytest.raises(ParameterInvalid, match="eth_signTypedData_v4"):
+            rules.check_ownership(proof, **given)
+    with pytest.raises(ParameterInvalid, match="This is no signature"):
+        rules.check_ownership(
+            {"type": "eip712", "signature": "0x12"}, account_id="acct_1", address=ADDRESS
+        )
+    # A signature of one kind is not one of the other.
+    with pytest.raises(ParameterInvalid, match="personal_sign"):
+        rules.check_ownership({**proof, "type": "eip191"}, account_id="acct_1", address=ADDRESS)

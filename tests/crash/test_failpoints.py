@@ -35,6 +35,7 @@ from tests.crash.job import (
     transfers,
 )
 from tests.crash.seizure import seized_payment
+from tests.crash.telling import told_payout
 
 SOURCES = Path(__file__).parents[2] / "src" / "sakk"
 FUEL_WEI = 10**16
@@ -485,6 +486,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
     (adopted_surplus, ("adoption.post",)),
     (liability_epoch, ("liability.journal",)),
     (rotated_key, ("rotation.build", "rotation.mark")),
+    (told_payout, ("travel_rule.send",)),
 )
 
 

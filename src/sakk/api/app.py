@@ -46,6 +46,7 @@ from sakk.api import (
     travel_rule,
     treasury,
     vasp,
+    wallet_proof,
     webhook,
 )
 from sakk.api.answer import SECURITY_HEADERS, refusal
@@ -61,6 +62,8 @@ from sakk.api.openapi import openapi_document
 from sakk.api.pipeline import Pipeline, Request
 from sakk.api.posting import PostingDoor, Postings
 from sakk.api.route import Kind, Resource, Route, scopes
+from sakk.api.trp import PATH as TRP_PATH
+from sakk.api.trp import TrpDoor
 from sakk.core.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -69,6 +72,7 @@ from sakk.core.errors import (
     SakkError,
     Unavailable,
 )
+from sakk.core.trp import BODY_BYTES_MAX as TRP_BYTES_MAX
 from sakk.flow.idempotency import Answer
 from sakk.store.identity import new_id
 
@@ -90,6 +94,7 @@ RESOURCES: tuple[Resource, ...] = (
     beneficiary.resource,
     travel_rule.resource,
     vasp.resource,
+    wallet_proof.resource,
     payout.resource,
     payout_batch.resource,
     quote.resource,
@@ -167,6 +172,12 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         CLAIM_PATH,
         _claim_endpoint(gate, ClaimDoor(dependencies, limits)),
         methods=["GET", "POST"],
+        response_model=None,
+    )
+    app.add_api_route(
+        TRP_PATH,
+        _trp_endpoint(gate, TrpDoor(dependencies, limits)),
+        methods=["GET", "POST", "PUT", "DELETE"],
         response_model=None,
     )
     app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
@@ -254,6 +265,23 @@ def _claim_endpoint(gate: Gate, door: ClaimDoor) -> Endpoint:
     async def endpoint(request: HttpRequest) -> HttpResponse:
         try:
             body = await read_whole(request, CLAIM_BYTES_MAX)
+        except SakkError as error:
+            return _response(refusal(error, request_id=request_id(request)))
+        arrived = _arrived(request, request.method, body)
+        answer, extra = await gate.beside(lambda: door.answer(arrived))
+        response = _response(answer)
+        response.headers.update(extra)
+        return response
+
+    return endpoint
+
+
+def _trp_endpoint(gate: Gate, door: TrpDoor) -> Endpoint:
+    """For other institutions, who have no key."""
+
+    async def endpoint(request: HttpRequest) -> HttpResponse:
+        try:
+            body = await read_whole(request, TRP_BYTES_MAX)
         except SakkError as error:
             return _response(refusal(error, request_id=request_id(request)))
         arrived = _arrived(request, request.method, body)

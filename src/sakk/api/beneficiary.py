@@ -31,10 +31,11 @@ class OwnershipParameters(Strict):
     """How it is known whose address it is.
 
     ``eip191``: the owner's ``signature`` over the entry's ``ownership_message``, as wallets sign it
-    (65 bytes in hexadecimal); a false one is refused. ``declaration``: somebody's ``statement``.
+    (65 bytes in hexadecimal); ``eip712``: over its ``ownership_typed_data``. A false one fails.
+    ``declaration``: somebody's ``statement``. A test transfer is asked for with ``wallet_proofs``.
     """
 
-    type: Literal["eip191", "declaration"]
+    type: Literal["eip191", "eip712", "declaration"]
     signature: Annotated[str, StringConstraints(max_length=SIGNATURE_LENGTH)] | None = None
     statement: LongText | None = None
 
@@ -92,6 +93,7 @@ class BeneficiaryShape(Shape):
     usable_at: int
     ownership: dict[str, Any] | None
     ownership_message: str
+    ownership_typed_data: dict[str, Any]
     travel_rule: dict[str, Any] | None
     confirmed_unlike: str | None
     description: str | None

@@ -18,9 +18,11 @@ from sakk.api.shapes import Created, Livemode, Page, Shape
 from sakk.core import regime as regimes
 from sakk.core import travel_rule as rules
 from sakk.core.errors import ResourceMissing
+from sakk.core.evm import checksum_address
 from sakk.core.ivms101 import write
 from sakk.core.trp import ADDRESS_LENGTH_MAX
 from sakk.flow import regime as regime_flow
+from sakk.flow import travel_inquiry as inquiry_flow
 from sakk.flow import travel_rule as flow
 from sakk.flow.travel_need import opened
 from sakk.store import regime as regime_store
@@ -122,6 +124,13 @@ class RegimeChoice(Parameters):
     institution: Ivms101Person | None = None
 
 
+class TravelAddressCreate(Parameters):
+    """Of which deposit address, on which network."""
+
+    network: Identifier
+    address: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
 class TravelRuleListParameters(ListParameters):
     """Which records."""
 
@@ -176,6 +185,17 @@ class PayloadShape(Shape):
     id: str
     object: Literal["travel_rule_payload"]
     ivms101: dict[str, Any] | None
+
+
+class TravelAddressShape(Shape):
+    """Where other institutions ask whether money may come to a deposit address."""
+
+    object: Literal["travel_address"]
+    address: str
+    expires_at: int
+    livemode: Livemode
+    network: str
+    travel_address: str
 
 
 class RegimeShape(Shape):
@@ -321,6 +341,35 @@ def hold(context: Context, travel_rule: str, body: LegalHold) -> Document:
         context.connection, travel_rule, livemode=context.livemode, legal_hold=body.legal_hold
     )
     return _shown(context, record)
+
+
+@resource.post(
+    "/v1/travel_rule/addresses",
+    returns=TravelAddressShape,
+    operation="create_travel_address",
+)
+def hand_out(context: Context, body: TravelAddressCreate) -> Document:
+    """Make the travel address of a deposit address, for a payer whose institution asks for one.
+
+    It is good for ninety days, and longer when it is asked for again.
+    """
+    travel_address, expires_at = inquiry_flow.hand_out(
+        context.connection,
+        context.parts,
+        network_name=body.network,
+        address=body.address.lower(),
+        account_id=context.account_id,
+        livemode=context.livemode,
+        now=context.now,
+    )
+    return {
+        "object": "travel_address",
+        "address": checksum_address(body.address.lower()),
+        "expires_at": int(expires_at.timestamp()),
+        "livemode": context.livemode,
+        "network": body.network,
+        "travel_address": travel_address,
+    }
 
 
 @resource.get(

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sakk.core.errors import ParameterInvalid
-from sakk.core.evm import checksum_address, message_signer
+from sakk.core.evm import checksum_address, digest_signer, keccak256, message_signer
 
 PREFIX: Final = "ben"
 NETWORKS_MAX: Final = 50
@@ -24,6 +24,8 @@ NETWORKS_MAX: Final = 50
 LOOKALIKE_HEAD_MIN: Final = 3
 LOOKALIKE_TAIL_MIN: Final = 3
 LOOKALIKE_DIGITS_MIN: Final = 7
+DOMAIN_NAME: Final = "Sakk"
+DOMAIN_VERSION: Final = "1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +138,50 @@ def ownership_message(account_id: str, address: str) -> str:
     )
 
 
+def ownership_typed_data(account_id: str, address: str) -> dict[str, Any]:
+    """The same, for wallets that show fields: what `eth_signTypedData_v4` takes (EIP-712)."""
+    text = {"type": "string"}
+    return {
+        "types": {
+            "EIP712Domain": [{"name": "name", **text}, {"name": "version", **text}],
+            "WalletOwnership": [
+                {"name": "wallet", "type": "address"},
+                {"name": "account", **text},
+                {"name": "statement", **text},
+            ],
+        },
+        "primaryType": "WalletOwnership",
+        "domain": {"name": DOMAIN_NAME, "version": DOMAIN_VERSION},
+        "message": {
+            "wallet": checksum_address(address),
+            "account": account_id,
+            "statement": ownership_message(account_id, address),
+        },
+    }
+
+
+def ownership_digest(account_id: str, address: str) -> bytes:
+    """The 32 bytes that are signed of `ownership_typed_data` (EIP-712, section "Specification")."""
+    domain = keccak256(
+        keccak256(b"EIP712Domain(string name,string version)")
+        + keccak256(DOMAIN_NAME.encode())
+        + keccak256(DOMAIN_VERSION.encode())
+    )
+    content = keccak256(
+        keccak256(b"WalletOwnership(address wallet,string account,string statement)")
+        + bytes(12)
+        + bytes.fromhex(address[2:])
+        + keccak256(account_id.encode())
+        + keccak256(ownership_message(account_id, address).encode())
+    )
+    return keccak256(b"\x19\x01" + domain + content)
+
+
 def check_ownership(proof: Mapping[str, Any], *, account_id: str, address: str) -> None:
     """A signature proves the address or is refused; a declaration is somebody's word.
 
-    Raises ParameterInvalid. ``signature`` is 65 bytes in hexadecimal, over `ownership_message`.
+    Raises ParameterInvalid. ``signature`` is 65 bytes in hexadecimal, over `ownership_message`
+    (``eip191``) or `ownership_typed_data` (``eip712``).
     """
     param = "ownership[signature]"
     if proof["type"] == "declaration":
@@ -149,18 +191,26 @@ def check_ownership(proof: Mapping[str, Any], *, account_id: str, address: str) 
             )
         return
     message = ownership_message(account_id, address)
+    typed = proof["type"] == "eip712"
+    how = (
+        "with eth_signTypedData_v4: the entry's ownership_typed_data."
+        if typed
+        else f"with personal_sign: {message}"
+    )
     try:
         signature = bytes.fromhex((proof.get("signature") or "").removeprefix("0x"))
-        signer = message_signer(message.encode(), signature)
+        if typed:
+            signer = digest_signer(ownership_digest(account_id, address), signature)
+        else:
+            signer = message_signer(message.encode(), signature)
     except ValueError as error:
         raise ParameterInvalid(
-            f"This is no signature ({error}). Have the owner sign, with personal_sign: {message}",
-            param=param,
+            f"This is no signature ({error}). Have the owner sign, {how}", param=param
         ) from None
     if signer != address:
         raise ParameterInvalid(
             f"This is the signature of {checksum_address(signer)}. Have the owner of "
-            f"{checksum_address(address)} sign, with personal_sign: {message}",
+            f"{checksum_address(address)} sign, {how}",
             param=param,
         )
 
@@ -215,6 +265,7 @@ def public_beneficiary(entry: Beneficiary, *, now: datetime) -> dict[str, Any]:
         "usable_at": int(entry.usable_at.timestamp()),
         "ownership": entry.ownership,
         "ownership_message": ownership_message(entry.account_id, entry.address),
+        "ownership_typed_data": ownership_typed_data(entry.account_id, entry.address),
         "travel_rule": entry.travel_rule,
         "confirmed_unlike": None
         if entry.confirmed_unlike is None

@@ -232,11 +232,16 @@ def message_signer(message: bytes, signature: bytes) -> str:
     ``signature`` is ``r || s || v`` with v 27 or 28 (some wallets say 0 or 1); ValueError if it is
     not of that form or of no key.
     """
+    prefix = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode()
+    return digest_signer(keccak256(prefix + message), signature)
+
+
+def digest_signer(digest: bytes, signature: bytes) -> str:
+    """Whose key signed 32 bytes, by a signature as wallets give it; see `message_signer`."""
     if len(signature) != 65:
         raise ValueError(f"a signature is 65 bytes, not {len(signature)}")
     parity = signature[64] - 27 if signature[64] >= 27 else signature[64]
-    prefix = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode()
-    return recover(keccak256(prefix + message), parse_signature(signature[:64] + bytes([parity])))
+    return recover(digest, parse_signature(signature[:64] + bytes([parity])))
 
 
 def recover(digest: bytes, signature: Signature) -> str:

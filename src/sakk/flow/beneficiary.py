@@ -120,6 +120,32 @@ def update(
     return after
 
 
+def prove(
+    connection: Connection,
+    identifier: str,
+    ownership: dict[str, Any],
+    *,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+) -> None:
+    """Record a proof of ownership that was seen, not told; of an entry that is gone, nothing."""
+    entry = store.find(connection, identifier, account_id=account_id, livemode=livemode, lock=True)
+    if entry is None or entry.deleted:
+        return
+    store.change(connection, identifier, {"ownership": ownership}, account_id=account_id)
+    after = _living(connection, identifier, account_id=account_id, livemode=livemode)
+    before = {"ownership": entry.ownership}
+    _tell(
+        connection,
+        event_types.BENEFICIARY_UPDATED,
+        after,
+        now=now,
+        request_id=None,
+        before=before,
+    )
+
+
 def delete(
     connection: Connection,
     identifier: str,

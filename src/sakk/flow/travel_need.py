@@ -20,7 +20,8 @@ from sakk.core.claim import token_hash
 from sakk.core.errors import Misconfigured
 from sakk.core.event import NewEvent
 from sakk.core.ivms101 import IdentityPayload, Person, read, write
-from sakk.core.payout import Payout, PayoutPurpose
+from sakk.core.money import format_decimal
+from sakk.core.payout import Payout, PayoutPurpose, delivered
 from sakk.core.regime import Moved, Regime, Requirement, needed
 from sakk.core.travel_rule import (
     Exchange,
@@ -164,7 +165,7 @@ def judge(
             after.append(replace(row, travel_rule=TravelRuleStatus.not_required.value))
             continue
         record = _record(ground, row, identifier, moved, looked, given.get(row.id) or {})
-        record = begin(connection, ground, record, looked, _kind(row))
+        record = begin(connection, ground, record, looked, row)
         made.append(record)
         after.append(replace(row, travel_rule=record.status))
     store.insert_many(connection, made)
@@ -261,7 +262,11 @@ def look(
 
 
 def begin(
-    connection: Connection, ground: Ground, record: TravelRule, looked: Looked, kind: CaseKind
+    connection: Connection,
+    ground: Ground,
+    record: TravelRule,
+    looked: Looked,
+    payout: Payout,
 ) -> TravelRule:
     """A record as what was found makes it: the other institution is asked, or a person has to be.
 
@@ -279,7 +284,9 @@ def begin(
         return record
     if looked.url is None:
         opening = opening_of(
-            record, kind, "The other institution has no travel address: it can not be asked."
+            record,
+            _kind(payout),
+            "The other institution has no travel address: it can not be asked.",
         )
         open_cases(connection, [opening], now=ground.now)
         return replace(record, exchange=Exchange.unanswered.value)
@@ -291,7 +298,10 @@ def begin(
         url=looked.url,
         identifier=record.request_identifier,
         livemode=record.livemode,
-        detail={},
+        detail={
+            "asset": payout.asset,
+            "amount": format_decimal(delivered(payout), payout.decimals),
+        },
         now=ground.now,
         give_up_at=deadline,
     )

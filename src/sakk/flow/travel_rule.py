@@ -53,6 +53,7 @@ from sakk.store import travel_rule as store
 from sakk.store.database import update_records
 from sakk.store.vault import Vault
 
+DECLINED: Final = "The transfer is not accepted."
 BATCH_MAX: Final = 200
 REFRESHED_MAX: Final = 1_000
 IDLE_SECONDS: Final = 5.0
@@ -159,10 +160,9 @@ def refresh(
         address=address,
         limit=REFRESHED_MAX,
     )
-    for record in waiting:
-        assert record.subject is not None
-        payout = payouts.lock_one(connection, record.subject)
-        if payout is not None and record.direction == TransferDirection.outgoing:
+    for identifier in waiting:
+        record, payout = _locked(connection, identifier, account_id=None, livemode=livemode)
+        if payout is not None and record.status == TravelRuleStatus.required:
             _again(connection, vault, payout, record, {}, now=now)
     return len(waiting)
 
@@ -187,6 +187,7 @@ def complete(
         reason=reason,
     )
     _write(connection, record, done, payout, now=now)
+    _answer(connection, done, Resolution(), now=now)
     return done
 
 
@@ -205,6 +206,7 @@ def refuse(
     _write(connection, record, done, payout, now=now)
     if payout is not None:
         _reject(connection, payout, now=now)
+    _answer(connection, done, Resolution(rejected=DECLINED), now=now)
     return done
 
 
@@ -218,13 +220,19 @@ def hold_data(
 
 
 def answered(
-    connection: Connection, record: TravelRule, resolution: Resolution, *, now: datetime
+    connection: Connection,
+    identifier: str,
+    resolution: Resolution,
+    *,
+    livemode: bool,
+    now: datetime,
 ) -> TravelRule:
-    """What the other institution said of an inquiry of ours; the record is locked.
+    """What the other institution said of an inquiry of ours.
 
     It agrees by naming the address that is to be paid; another address is no agreement. Said
     again, or after a person has decided, it changes nothing.
     """
+    record, payout = _locked(connection, identifier, account_id=None, livemode=livemode)
     open_ = (Exchange.queued, Exchange.asked, Exchange.unanswered)
     if record.exchange not in open_ or record.status not in _WAITING or record.ended_at is not None:
         return record
@@ -234,8 +242,6 @@ def answered(
         asked = replace(record, exchange=Exchange.asked.value)
         store.change(connection, record.id, {"exchange": asked.exchange})
         return asked
-    assert record.subject is not None
-    payout = payouts.lock_one(connection, record.subject)
     agreed = (resolution.address or "").lower() == record.address
     if resolution.rejected is None and agreed:
         after = replace(
@@ -257,11 +263,16 @@ def answered(
     return after
 
 
-def unanswered(connection: Connection, record: TravelRule, why: str, *, now: datetime) -> None:
+def unanswered(
+    connection: Connection, identifier: str, why: str, *, livemode: bool, now: datetime
+) -> None:
     """The other institution did not answer in time: the regime says what follows.
 
     It waits for a person, or goes on with the data kept here.
     """
+    record, payout = _locked(connection, identifier, account_id=None, livemode=livemode)
+    if record.status not in _WAITING or record.ended_at is not None:
+        return
     proceeds = record.requirement.get("silence") == "proceed" and not record.missing
     after = replace(
         record,
@@ -271,7 +282,6 @@ def unanswered(connection: Connection, record: TravelRule, why: str, *, now: dat
         status=(TravelRuleStatus.complete if proceeds else TravelRuleStatus(record.status)).value,
         completed_at=now if proceeds else None,
     )
-    payout = None if record.subject is None else payouts.lock_one(connection, record.subject)
     _write(connection, record, after, payout, now=now)
     if not proceeds and record.subject is not None:
         open_cases(connection, [opening_of(after, _kind(payout), why)], now=now)
@@ -294,8 +304,10 @@ def travel_rule_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             now = parts.clock()
             late = store.overdue(connection, now=now, limit=BATCH_MAX)
-            for record in late:
-                unanswered(connection, record, "No answer came in time.", now=now)
+            for identifier, livemode in late:
+                unanswered(
+                    connection, identifier, "No answer came in time.", livemode=livemode, now=now
+                )
         with parts.database.begin() as connection:
             over = store.ended(connection, limit=BATCH_MAX)
             for record, end, tx_hash in over:
@@ -383,7 +395,7 @@ def _again(
         ownership=ownership,
         payload=sealed(vault, record.id, looked.payload, said),
     )
-    after = begin(connection, ground, fresh, looked, _kind(payout))
+    after = begin(connection, ground, fresh, looked, payout)
     if not looked.requirement.needed:
         after = replace(after, status=TravelRuleStatus.complete.value, completed_at=now)
     _write(connection, record, after, payout, now=now)
@@ -414,6 +426,24 @@ def _write(
         )
     events.append(connection, [told_of(after)], now=now)
     wake(connection, "payout.decide")
+
+
+def _answer(
+    connection: Connection, record: TravelRule, resolution: Resolution, *, now: datetime
+) -> None:
+    """Whoever asked whether money may come is told what a person decided."""
+    if record.direction != TransferDirection.incoming or record.peer_callback is None:
+        return
+    queue(
+        connection,
+        record.id,
+        MessageKind.resolution,
+        url=record.peer_callback,
+        identifier=record.request_identifier,
+        livemode=record.livemode,
+        detail={"rejected": resolution.rejected},
+        now=now,
+    )
 
 
 def _reject(connection: Connection, payout: Payout, *, now: datetime) -> None:

@@ -154,6 +154,18 @@ class Settings(BaseSettings):
         "out at once: those of `treasury` addresses (the default), `all`, or none (`off`, the "
         "default of the sandbox).",
     )
+    travel_rule_ca_file: Path | None = Field(
+        default=None,
+        description="Certificates of authorities, in PEM, by which other institutions are known "
+        "when the Travel Rule's data is sent; besides the system's.",
+    )
+    travel_rule_certificate_file: Path | None = Field(
+        default=None,
+        description="Certificate, in PEM, that other institutions are shown (mutual TLS).",
+    )
+    travel_rule_key_file: Path | None = Field(
+        default=None, description="The key of that certificate, in PEM."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least important level that is logged."
     )

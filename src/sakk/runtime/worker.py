@@ -51,11 +51,13 @@ from sakk.flow.stage import Bell, Stage, start_stages
 from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import left_behind_stage
 from sakk.flow.travel_rule import travel_rule_stage
+from sakk.flow.travel_send import travel_send_stage
 from sakk.flow.treasury import withdrawal_build_stage
+from sakk.flow.wallet_proof import wallet_proof_stage
 from sakk.runtime.process import report_ready
 from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
 from sakk.runtime.settings import Settings
-from sakk.runtime.wiring import open_parts
+from sakk.runtime.wiring import open_parts, trp_rail
 from sakk.signing.protocol import SignerUnavailable
 from sakk.store.address import put_seeds, put_treasury, put_wallet
 from sakk.store.database import CHANNEL
@@ -89,6 +91,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     )
     stages = [
         *pipeline(parts, guard=settings.guard),
+        travel_send_stage(parts, trp_rail(settings)),
         seal_stage(parts),
         audit_anchor_stage(
             parts,
@@ -125,6 +128,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         sweep_build_stage(parts),
         hold_stage(parts),
         payout_screen_stage(parts),
+        wallet_proof_stage(parts),
         travel_rule_stage(parts),
         decide_stage(parts),
         release_stage(parts),

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.payout import Payout, PayoutStatus
-from sakk.core.travel_rule import TravelRule, TravelRuleStatus
+from sakk.core.travel_rule import TransferDirection, TravelRule, TravelRuleStatus
 from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.payout import payouts
@@ -205,6 +205,22 @@ def find(
     return fetch_one(connection, statement.with_for_update() if lock else statement, TravelRule)
 
 
+def count_announced(connection: Connection, address: str) -> int:
+    """How many inquiries about an address are open: what they announce has not come."""
+    return int(
+        connection.execute(
+            select(func.count())
+            .select_from(travel_rules)
+            .where(
+                travel_rules.c.address == address,
+                travel_rules.c.subject.is_(None),
+                travel_rules.c.direction == TransferDirection.incoming.value,
+                travel_rules.c.ended_at.is_(None),
+            )
+        ).scalar_one()
+    )
+
+
 def find_subject(connection: Connection, subject: str, *, lock: bool = False) -> TravelRule | None:
     """The record of a payout or a pay-in."""
     return find(connection, travel_rules.c.subject == subject, lock=lock)
@@ -288,27 +304,25 @@ def waiting(
     livemode: bool,
     address: str | None,
     limit: int,
-) -> list[TravelRule]:
-    """Records of an account that wait for something to be told, locked."""
-    statement = select(travel_rules).where(
+) -> list[str]:
+    """Records of an account's payouts that wait for something to be told, by their ids."""
+    statement = select(travel_rules.c.id).where(
         travel_rules.c.account_id == account_id,
         travel_rules.c.livemode == livemode,
+        travel_rules.c.direction == TransferDirection.outgoing.value,
         travel_rules.c.status == TravelRuleStatus.required.value,
         travel_rules.c.ended_at.is_(None),
     )
     if address is not None:
         statement = statement.where(travel_rules.c.address == address)
-    return fetch_all(
-        connection,
-        statement.order_by(travel_rules.c.id).limit(limit).with_for_update(),
-        TravelRule,
-    )
+    found = connection.execute(statement.order_by(travel_rules.c.id).limit(limit))
+    return list(found.scalars())
 
 
-def overdue(connection: Connection, *, now: datetime, limit: int) -> list[TravelRule]:
-    """Open records whose time is over, locked."""
+def overdue(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, bool]]:
+    """Open records whose time is over, by id and mode."""
     statement = (
-        select(travel_rules)
+        select(travel_rules.c.id, travel_rules.c.livemode)
         .where(
             travel_rules.c.status.in_(_OPEN),
             travel_rules.c.ended_at.is_(None),
@@ -316,9 +330,8 @@ def overdue(connection: Connection, *, now: datetime, limit: int) -> list[Travel
         )
         .order_by(travel_rules.c.id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
     )
-    return fetch_all(connection, statement, TravelRule)
+    return [(identifier, livemode) for identifier, livemode in connection.execute(statement)]
 
 
 def ended(connection: Connection, *, limit: int) -> list[tuple[TravelRule, str, str | None]]:
@@ -371,8 +384,14 @@ def find_party(connection: Connection, account_id: str, *, livemode: bool) -> by
     return None if found is None else bytes(found)
 
 
-def insert_address(connection: Connection, row: TravelAddress) -> None:
-    connection.execute(upsert(travel_addresses).values(row_of(row)).on_conflict_do_nothing())
+def put_address(connection: Connection, row: TravelAddress) -> None:
+    """Record a travel address; asked for again, it is good for longer."""
+    statement = upsert(travel_addresses).values(row_of(row))
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["token_hash"], set_={"expires_at": row.expires_at}
+        )
+    )
 
 
 def find_address(connection: Connection, token_hash: str) -> TravelAddress | None:

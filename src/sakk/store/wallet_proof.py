@@ -7,8 +7,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.wallet_proof import WalletProof, WalletProofStatus
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import among, fetch_all, fetch_one, row_of
 from sakk.store.payin import payins
+from sakk.store.payment import payment_intents
 from sakk.store.schema import Timestamp, Units, metadata
 
 wallet_proofs = Table(
@@ -68,11 +69,23 @@ def lock_open(connection: Connection, *, limit: int) -> list[WalletProof]:
     return fetch_all(connection, statement, WalletProof)
 
 
+def named_units(connection: Connection, intents: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Atomic units that payment intents ask for, by intent and token."""
+    statement = select(payment_intents.c.id, payment_intents.c.quotes).where(
+        among(payment_intents.c.id, intents)
+    )
+    return {
+        (identifier, quote["asset"]): int(quote["token_amount"])
+        for identifier, quotes in connection.execute(statement)
+        for quote in quotes
+    }
+
+
 def final_payins(connection: Connection, intents: Sequence[str]) -> list[PayIn]:
     """The final pay-ins of these payment intents, in the order in which they came."""
     statement = (
         select(payins)
-        .where(payins.c.payment_intent.in_(list(intents)), payins.c.status.in_(_FINAL))
+        .where(among(payins.c.payment_intent, intents), payins.c.status.in_(_FINAL))
         .order_by(payins.c.id)
     )
     return fetch_all(connection, statement, PayIn)
