@@ -18,6 +18,7 @@ from sakk.core.label import (
     is_reserved,
     locate_address,
     normalise_address,
+    public_list,
     worst,
 )
 
@@ -117,6 +118,61 @@ def test_an_address_that_its_ticker_does_not_allow_is_refused(
         locate_address(ticker, text)
 
 
+# From BIP-173, BIP-350, EIP-55 and the coins' own chains.
+MIXED_EIP55 = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+GENESIS = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
+TAPROOT = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"
+
+
+@pytest.mark.parametrize(
+    ("ticker", "text", "address"),
+    [
+        ("btc", GENESIS, GENESIS),
+        (
+            "btc",
+            "BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4",
+            "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+        ),
+        ("btc", TAPROOT, TAPROOT),
+        ("btc", "bc1zw508d6qejxtdg4y5r3zarvaryvaxxpcs", "bc1zw508d6qejxtdg4y5r3zarvaryvaxxpcs"),
+        ("ltc", "LNf2JDiuunBz7GMDKFYHN4rq5meXWxiwfb", "LNf2JDiuunBz7GMDKFYHN4rq5meXWxiwfb"),
+        ("dash", "XnPFsRWTaSgiVauosEwQ6dEitGYXgwznz2", "XnPFsRWTaSgiVauosEwQ6dEitGYXgwznz2"),
+        ("zec", "t1MMXtBrSp1XG38Lx9cePcNUCJj5vdWfUWL", "t1MMXtBrSp1XG38Lx9cePcNUCJj5vdWfUWL"),
+        ("eth", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", MIXED_EIP55.lower()),
+        ("eth", MIXED_EIP55.upper().replace("0X", "0x"), MIXED_EIP55.lower()),
+    ],
+)
+def test_an_address_with_its_networks_checksum(ticker: str, text: str, address: str) -> None:
+    assert locate_address(ticker, text)[1] == address
+
+
+@pytest.mark.parametrize(
+    ("ticker", "text"),
+    [
+        # One character in another case is another number.
+        ("btc", "1A1zP1eP5QGefi2DMPTfTL5SLmv7Divfna"),
+        ("btc", GENESIS.lower()),
+        ("btc", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5"),
+        # BIP-350: version 1 with the checksum of version 0, an unknown character, a length.
+        ("btc", "bc1p38j9r5y49hruaue7wxjce0updqjuyyx0kh56v8s25huc6995vvpql3jow4"),
+        ("btc", "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqh2y7hd"),
+        ("btc", "bc1pw5dgrnzv"),
+        ("btc", "bc1qr508d6qejxtdg4y5r3zarvaryv98gj9p"),
+        ("btc", "bc1qqqqqqqq"),
+        ("btc", "bc1" + "q" * 88),
+        # A private key has a checksum too.
+        ("btc", "5HueCGU8rMjxEXxiPuD5BDku4MkFqeZyd4dZ1jvhTVqvbTLvyTJ"),
+        # A coin's address under another coin's name.
+        ("dash", "LNf2JDiuunBz7GMDKFYHN4rq5meXWxiwfb"),
+        ("eth", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1Beaed"),
+        ("eip155:1", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1Beaed"),
+    ],
+)
+def test_an_address_whose_checksum_is_wrong(ticker: str, text: str) -> None:
+    with pytest.raises(ValueError, match=r"not an address|EIP-55"):
+        locate_address(ticker, text)
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -194,3 +250,21 @@ def test_a_sanctions_list_is_stale_after_a_day(
     now = imported + timedelta(seconds=age_seconds)
     assert row.age_seconds(now) == age_seconds
     assert row.is_stale(now) is stale
+
+
+def test_what_is_told_of_a_list() -> None:
+    row = LabelList(
+        id="lst_1",
+        name="UN",
+        source=None,
+        kind="sanctions",
+        format="un",
+        version=3,
+        row_count=0,
+        sha256="",
+        imported_at=datetime(2026, 1, 1, tzinfo=UTC),
+        retired_at=None,
+        entity_count=7,
+    )
+    shown = public_list(row, now=datetime(2026, 1, 3, tzinfo=UTC))
+    assert (shown["name"], shown["names"], shown["age_seconds"]) == ("UN", 7, 172_800)

@@ -118,3 +118,26 @@ def test_a_list_that_touches_nobody_marks_nothing(world: World) -> None:
     with world.database.begin() as connection:
         assert (store.read_cursors(connection), store.pending(connection)) == ({store.LISTS: 1}, 0)
     assert told(world) == []
+
+
+def test_the_operator_is_told_once_of_a_sanctions_list_that_grew_stale(world: World) -> None:
+    def stale() -> list[Event]:
+        return [each for each in world.events(operator=True) if each.type == "list.stale"]
+
+    world.import_list(payer(world))
+    world.run()
+    assert stale() == []
+    world.advance(timedelta(hours=25))
+    world.run()
+    (news,) = stale()
+    assert news.object["kind"] == "sanctions"
+    assert news.object["age_seconds"] >= 25 * 3600
+    world.advance(timedelta(hours=25))
+    world.run()
+    assert stale() == [news]
+    # An import makes it fresh, and then it may grow stale again.
+    world.import_list(payer(world))
+    world.run()
+    world.advance(timedelta(hours=25))
+    world.run()
+    assert len(stale()) == 2

@@ -260,6 +260,10 @@ SWEEP_UNKNOWN: Final = _register(
     "sweep", "unknown", "A collection's outcome is not known.", "operator"
 )
 
+LIST_STALE: Final = _register(
+    "list", "stale", "A sanctions list was not imported for a day.", "operator"
+)
+
 GAS_LOW: Final = _register(
     "gas", "low", "A network's native coin for gas is running out.", "operator"
 )

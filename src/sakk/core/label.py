@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Final
+
+from sakk.core.evm import checksum_address
 
 EVM = "eip155"
 TRON = "tron"
@@ -22,7 +25,29 @@ CONFIDENCE_MAX = 100
 SANCTIONS_AGE_SECONDS_MAX = 24 * 3600
 
 _EVM_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_BECH32_ADDRESS = re.compile(r"(bc|tb|bcrt|ltc|tltc)1[ac-hj-np-z02-9]{6,87}")
+_BECH32_ADDRESS = re.compile(r"(bc|tb|bcrt|ltc|tltc)1([ac-hj-np-z02-9]{8,87})")
+_BECH32_LENGTH_MAX = 90
+_BECH32 = {character: value for value, character in enumerate("qpzry9x8gf2tvdw0s3jn54khce6mua7l")}
+# BIP-173's checksum for witness version 0, BIP-350's for all later ones.
+_BECH32_CONSTANT = 1
+_BECH32M_CONSTANT = 0x2BC830A3
+_BECH32_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+_WITNESS_VERSION_MAX = 16
+# What begins an address of Bitcoin and its kin, by ticker: of keys, of scripts, of test networks.
+# Anything else that Base58Check may hold (a private key, an extended key) is no address.
+_BASE58_VERSIONS: Final[dict[str, frozenset[bytes]]] = {
+    ticker: frozenset(bytes.fromhex(version) for version in versions.split())
+    for ticker, versions in {
+        "btc": "00 05 6f c4",
+        "xbt": "00 05 6f c4",
+        "ltc": "30 32 05 6f 3a c4",
+        "doge": "1e 16 71 c4",
+        "dash": "4c 10 8c 13",
+        "btg": "26 17 6f c4",
+        "zec": "1cb8 1cbd 1d25 1cba",
+    }.items()
+}
+_KEY_HASH_BYTES = 20
 _TICKER = re.compile(r"[a-z0-9][a-z0-9 ._-]{0,31}")
 _BASE58 = {
     character: value
@@ -71,7 +96,8 @@ class Category(StrEnum):
 class LabelList:
     """A list as it stands; ``version`` is the lists version at which it last changed.
 
-    ``row_count`` is how many labels it has, ``entity_count`` how many entries with names.
+    ``row_count`` is how many labels it has, ``entity_count`` how many entries with names;
+    ``stale_told_at`` is when the operator was told that it is stale, until it is imported again.
     """
 
     id: str
@@ -85,6 +111,7 @@ class LabelList:
     imported_at: datetime
     retired_at: datetime | None
     entity_count: int = 0
+    stale_told_at: datetime | None = None
 
     def age_seconds(self, now: datetime) -> int:
         """Seconds since the list was last imported."""
@@ -97,6 +124,21 @@ class LabelList:
             and self.retired_at is None
             and self.age_seconds(now) > SANCTIONS_AGE_SECONDS_MAX
         )
+
+
+def public_list(row: LabelList, *, now: datetime) -> dict[str, Any]:
+    """The event's object ``list``."""
+    return {
+        "id": row.id,
+        "object": "list",
+        "name": row.name,
+        "kind": row.kind,
+        "version": row.version,
+        "addresses": row.row_count,
+        "names": row.entity_count,
+        "imported_at": int(row.imported_at.timestamp()),
+        "age_seconds": row.age_seconds(now),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +292,8 @@ def base58check(text: str) -> bytes | None:
 def normalise_address(family: str, text: str) -> str:
     """The one spelling of an address in its family; ValueError if it cannot be one.
 
-    EVM and bech32 addresses in lower case; Base58 ones exactly as they are, their checksum proven:
-    a Base58 address in another case is another address, or none.
+    EVM and bech32 addresses in lower case; Base58 ones exactly as they are, for a Base58 address in
+    another case is another address, or none. The checksums of bech32 and Base58Check are proven.
     """
     text = text.strip()
     if family == EVM:
@@ -261,9 +303,9 @@ def normalise_address(family: str, text: str) -> str:
         if _is_tron(text):
             return text
     elif family == BITCOIN:
-        if base58check(text) is not None:
+        if _is_base58_address(text, _EVERY_BASE58_VERSION):
             return text
-        if text in (text.lower(), text.upper()) and _BECH32_ADDRESS.fullmatch(text.lower()):
+        if text in (text.lower(), text.upper()) and _is_segwit(text.lower()):
             return text.lower()
     elif family == SOLANA:
         if len(text) <= _BASE58_LENGTH_MAX and len(_base58(text) or b"") == _SOLANA_BYTES:
@@ -278,18 +320,26 @@ def locate_address(ticker: str | None, text: str) -> tuple[str, str]:
 
     Lists name tokens that live on many networks (``USDT``), and get networks wrong: a Tron address
     stands among OFAC's bitcoin ones. The shape cannot lie. A CAIP-2 name is a ticker too. Returns
-    (family, address); ValueError if the address is none that its ticker allows.
+    (family, address); ValueError if the address is none that its ticker allows, or is written with
+    an EIP-55 checksum that is wrong: then a digit of it is.
     """
     text = text.strip()
     word = (ticker or "").strip().lower()
     if ":" in word:
         family = family_of_network(word)
+        if family == EVM and _EVM_ADDRESS.fullmatch(text):
+            _check_case(text)
         return family, normalise_address(family, text)
     if _EVM_ADDRESS.fullmatch(text):
+        _check_case(text)
         return EVM, text.lower()
     if _is_tron(text):
         return TRON, text
     family = EVM if not word and text.startswith("0x") else _family_of_ticker(word)
+    versions = _BASE58_VERSIONS.get(word)
+    is_segwit = family == BITCOIN and text.lower().startswith(_SEGWIT_PREFIXES)
+    if versions is not None and not is_segwit and not _is_base58_address(text, versions):
+        raise ValueError(f"not an address of {word}: {text[:80]!r}")
     return family, normalise_address(family, text)
 
 
@@ -317,6 +367,52 @@ def _family_of_ticker(word: str) -> str:
     if not _TICKER.fullmatch(word):
         raise ValueError("neither the address's shape nor a network says where it lives")
     return OTHER_PREFIX + word
+
+
+def _check_case(text: str) -> None:
+    """An EVM address in mixed case is written with its checksum (EIP-55)."""
+    body = text[2:]
+    if body not in (body.lower(), body.upper()) and text != checksum_address(text):
+        raise ValueError(f"the checksum of the address is wrong (EIP-55): {text[:80]!r}")
+
+
+_EVERY_BASE58_VERSION = frozenset().union(*_BASE58_VERSIONS.values())
+_SEGWIT_PREFIXES = ("bc1", "tb1", "bcrt1", "ltc1", "tltc1")
+
+
+def _is_base58_address(text: str, versions: frozenset[bytes]) -> bool:
+    body = base58check(text)
+    return body is not None and body[:-_KEY_HASH_BYTES] in versions
+
+
+def _is_segwit(text: str) -> bool:
+    """Is this a segregated witness address (BIP-173, BIP-350), in lower case?"""
+    match = _BECH32_ADDRESS.fullmatch(text)
+    if match is None or len(text) > _BECH32_LENGTH_MAX:
+        return False
+    values = [_BECH32[character] for character in match[2]]
+    version, program = values[0], values[1:-6]
+    constant = _BECH32M_CONSTANT if version else _BECH32_CONSTANT
+    size, spare = divmod(len(program) * 5, 8)
+    padding = program[-1] & ((1 << spare) - 1)
+    return (
+        version <= _WITNESS_VERSION_MAX
+        and spare < 5
+        and padding == 0
+        and (size in (20, 32) if version == 0 else 2 <= size <= 40)
+        and _bech32_checksum(match[1], values) == constant
+    )
+
+
+def _bech32_checksum(prefix: str, values: list[int]) -> int:
+    expanded = [ord(each) >> 5 for each in prefix] + [0] + [ord(each) & 31 for each in prefix]
+    checksum = 1
+    for value in (*expanded, *values):
+        top = checksum >> 25
+        checksum = (checksum & 0x1FFFFFF) << 5 ^ value
+        for place, generator in enumerate(_BECH32_GENERATOR):
+            checksum ^= generator if top >> place & 1 else 0
+    return checksum
 
 
 def _is_tron(text: str) -> bool:

@@ -10,12 +10,14 @@ transaction carries yet is screened again before it gets one.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import structlog
 from prometheus_client import Gauge
 from sqlalchemy import Connection, select
 
 from sakk.core import event
 from sakk.core.case import CaseKind, Opening, opening_of
 from sakk.core.event import NewEvent
+from sakk.core.label import LabelList, public_list
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.payout import Payout, PayoutPurpose, may_be_sent
 from sakk.core.screening import (
@@ -39,9 +41,11 @@ from sakk.store import payin as payins
 from sakk.store import payout as payouts
 from sakk.store import rescreen as store
 from sakk.store.database import among, fetch_all, update_records
-from sakk.store.label import list_lists, lists_version
+from sakk.store.label import list_lists, lists_version, lock_lists, note_stale
 from sakk.store.rule import numbers_in_force
 from sakk.store.screening import insert_screenings, latest_screenings
+
+log = structlog.get_logger(__name__)
 
 BATCH_MAX = 500
 # How long ago a transfer may be that a new label is held against.
@@ -110,9 +114,7 @@ def _issuers_said(before: dict[str, Screening]) -> dict[tuple[str, str], IssuerA
 
 def _mark(connection: Connection, *, now: datetime) -> int:
     """Mark what the newest lists and rules touch; the cursors move in the same transaction."""
-    for each in list_lists(connection):
-        if each.retired_at is None:
-            list_age_seconds.labels(each.name, each.kind).set(each.age_seconds(now))
+    _look_at_ages(connection, now=now)
     cursors = store.read_cursors(connection)
     marked = 0
     version = lists_version(connection)
@@ -128,6 +130,36 @@ def _mark(connection: Connection, *, now: datetime) -> int:
         if cursors.get(cursor, 0) != number and store.lock_cursor(connection, cursor) != number:
             marked += store.mark_waiting(connection, livemode=livemode, number=number)
     return marked
+
+
+def _look_at_ages(connection: Connection, *, now: datetime) -> None:
+    """How old each list is; the operator is told once of a sanctions list that grew stale."""
+    stale = []
+    for each in list_lists(connection):
+        if each.retired_at is None:
+            list_age_seconds.labels(each.name, each.kind).set(each.age_seconds(now))
+        if each.is_stale(now) and each.stale_told_at is None:
+            stale.append(each)
+    if stale:
+        # One process at a time tells; the others find it told.
+        lock_lists(connection)
+        stale = [each for each in list_lists(connection) if each.is_stale(now)]
+        stale = [each for each in stale if each.stale_told_at is None]
+        note_stale(connection, [each.name for each in stale], now=now)
+        told = [_stale(each, mode, now) for each in stale for mode in (False, True)]
+        events.append(connection, told, now=now)
+
+
+def _stale(row: LabelList, livemode: bool, now: datetime) -> NewEvent:
+    """Lists have no mode: whoever listens in either is told."""
+    log.warning(event.LIST_STALE, list=row.name, age_seconds=row.age_seconds(now))
+    return NewEvent(
+        account_id=None,
+        livemode=livemode,
+        type=event.LIST_STALE,
+        object_id=row.id,
+        object=public_list(row, now=now),
+    )
 
 
 def _incoming(connection: Connection, subjects: Sequence[str]) -> list[PayIn]:

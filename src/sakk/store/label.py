@@ -6,7 +6,7 @@ was in force at version V when ``opened_version <= V`` and it was not closed by 
 commit is a hint to wake early; the version row is what decides.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,7 @@ label_lists = Table(
     Column("imported_at", Timestamp, nullable=False),
     Column("retired_at", Timestamp),
     Column("entity_count", BigInteger, nullable=False, server_default="0"),
+    Column("stale_told_at", Timestamp),
 )
 
 label_imports = Table(
@@ -283,6 +284,13 @@ def close_label(connection: Connection, list_id: str, row: LabelRow, *, now: dat
         return False
     raise_version(connection, version)
     return True
+
+
+def note_stale(connection: Connection, names: Sequence[str], *, now: datetime) -> None:
+    """Note of lists that the operator was told how old they are; an import forgets it."""
+    connection.execute(
+        update(label_lists).where(among(label_lists.c.name, names)).values(stale_told_at=now)
+    )
 
 
 def count_open(connection: Connection, list_id: str) -> int:
