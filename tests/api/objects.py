@@ -17,6 +17,7 @@ from sakk.core.regime import Requirement
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.travel_rule import TravelRule
+from sakk.core.withdrawal import Withdrawal
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.freeze import lift
@@ -36,6 +37,7 @@ from sakk.store.seed import seed_policy
 from sakk.store.transaction import insert as insert_transaction
 from sakk.store.travel_rule import insert_many as insert_travel_rules
 from sakk.store.vault import KEY_BYTES, Vault
+from sakk.store.withdrawal import insert as insert_withdrawal
 from tests.api.world import USDC, Api
 
 NETWORK = "eip155:84532"
@@ -123,6 +125,7 @@ def _of_compliance(api: Api) -> Objects:
         "payin": payin,
         "screening": screening,
         "recovery": _recovery(api),
+        "withdrawal": _withdrawal(api),
         "case": case,
         "case_attachment": attachment,
         **_token(api),
@@ -346,7 +349,7 @@ def _approve(api: Api, payout: str) -> None:
         id=new_id("apr"),
         account_id=api.world.alice.account,
         livemode=False,
-        payout=payout,
+        subject=payout,
         verdict="approve",
         actor="operator",
         key="key_1",
@@ -416,8 +419,31 @@ def _arrived(api: Api) -> PayIn:
     )
 
 
+def _withdrawal(api: Api) -> str:
+    """A withdrawal that waits for people: the ledger holds no coins in these tests."""
+    row = Withdrawal(
+        id=new_id("wd"),
+        livemode=False,
+        network=NETWORK,
+        asset=f"{NETWORK}/erc20:{USDC}",
+        destination=ADDRESS.lower(),
+        token_amount=1_000_000,
+        currency="usdc",
+        decimals=6,
+        amount=1_000_000,
+        status="screened",
+        approvals_needed=1,
+        approver_role="operator",
+        decided_at=now(),
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        insert_withdrawal(connection, row)
+    return row.id
+
+
 def _recovery(api: Api) -> str:
-    """A recovery that waits for its payer: nodes are not part of these tests."""
+    """A recovery that waits for people: nodes are not part of these tests."""
     row = Recovery(
         id=new_id("rec"),
         livemode=False,
@@ -432,7 +458,11 @@ def _recovery(api: Api) -> str:
         account_id=api.world.alice.account,
         payment_intent=None,
         payin=None,
-        status="requires_action",
+        status="pending",
+        destination="0x" + "ab" * 20,
+        approvals_needed=1,
+        approver_role="operator",
+        decided_at=now(),
         created=now(),
     )
     with api.database.begin() as connection:

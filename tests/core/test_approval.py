@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 import pytest
 
 from sakk.core.approval import (
+    Approvable,
     Approval,
     acting_role,
     approval_message,
     content_digest,
+    is_enough,
     joint_digest,
     public_approval,
     standing,
 )
+from sakk.core.person import Actor
 
 CONTENT = {
     "intent_id": "po_1",
@@ -28,7 +31,7 @@ GIVEN = Approval(
     id="apr_1",
     account_id="acct_1",
     livemode=False,
-    payout="po_1",
+    subject="po_1",
     verdict="approve",
     actor="per_1",
     key="key_1",
@@ -81,10 +84,28 @@ def test_in_which_role_one_approves(
     assert acting_role(wanted, roles) == acts_as
 
 
+def test_how_many_are_enough() -> None:
+    subject = Approvable(
+        id="po_1",
+        account_id=None,
+        livemode=False,
+        noun="payout",
+        content=approval_message(**CONTENT),
+        rule=None,
+        approvals_needed=2,
+        approver_role="approver",
+        asked_by=Actor("key_0"),
+    )
+    assert not is_enough(subject, [GIVEN, replace(GIVEN, digest="00")])
+    assert is_enough(subject, [GIVEN, replace(GIVEN, actor="per_2")])
+
+
 def test_what_is_shown() -> None:
     shown = public_approval(GIVEN)
     assert (shown["by"], shown["role"], shown["method"]) == ("per_1", "approver", "totp")
     assert shown["digest"] == DIGEST
+    assert (shown["subject"], shown["payout"]) == ("po_1", "po_1")
+    assert public_approval(replace(GIVEN, subject="wd_1"))["payout"] is None
 
 
 def test_many_are_approved_by_one_digest_of_all() -> None:

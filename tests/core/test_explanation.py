@@ -6,11 +6,24 @@ from typing import Any
 
 import pytest
 
-from sakk.core import abi, evm
+from sakk.core import abi, evm, ids
 from sakk.core.approval import Approval
-from sakk.core.explanation import Built, Circumstances, explain, grouped
+from sakk.core.explanation import (
+    Built,
+    Circumstances,
+    Judgement,
+    explain,
+    explain_sending,
+    grouped,
+    recovery_words,
+    withdrawal_words,
+)
 from sakk.core.network import Asset, Network
 from sakk.core.payout import Payout
+from sakk.core.recovery import Recovery
+from sakk.core.treasury import Vault
+from sakk.core.withdrawal import Withdrawal
+from sakk.core.withdrawal import approvable as withdrawal_approvable
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BASE = "eip155:8453"
@@ -79,6 +92,14 @@ PAYOUT = Payout(
     metadata={},
     created=NOW,
 )
+JUDGEMENT = Judgement(
+    under_review=False,
+    is_judged=True,
+    awaiting=True,
+    version=4,
+    approvals=[],
+    names={"per_1": "Jane Doe"},
+)
 KNOWN = Circumstances(
     asset=asset(USDC, CONTRACT, "USDC", 6),
     network=NETWORK,
@@ -86,11 +107,13 @@ KNOWN = Circumstances(
     treasury=TREASURY,
     beneficiary=("Acme", NOW),
     paid_before=3,
-    version=4,
-    approvals=[],
-    names={"per_1": "Jane Doe"},
+    judgement=JUDGEMENT,
     built=None,
 )
+
+
+def judged(**changes: Any) -> Circumstances:
+    return replace(KNOWN, judgement=replace(JUDGEMENT, **changes))
 
 
 def built(**changes: Any) -> Built:
@@ -114,7 +137,7 @@ def built(**changes: Any) -> Built:
 def test_what_an_approver_reads() -> None:
     explained = explain(PAYOUT, KNOWN)
     given = approval(explained["digest"])
-    assert explain(PAYOUT, replace(KNOWN, approvals=[given]))["text"] == (
+    assert explain(PAYOUT, judged(approvals=[given]))["text"] == (
         "Send 1,250.00 USDC (token 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 on Base,"
         " eip155:8453) to 0x8ba1f109551bD432803012645Ac136ddd64DBA72 (beneficiary 'Acme', in the"
         " address book since 2026-01-02, paid 3 times before), from treasury"
@@ -132,7 +155,7 @@ def approval(digest: str, actor: str = "per_1") -> Approval:
         id="apr_1",
         account_id="acct_1",
         livemode=True,
-        payout="po_1",
+        subject="po_1",
         verdict="approve",
         actor=actor,
         key="key_1",
@@ -150,11 +173,11 @@ WORDS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "stranger": ({}, {"beneficiary": None, "paid_before": 0}, "(not in the address book, never"),
     "once": ({}, {"paid_before": 1}, "paid once before"),
     "no treasury": ({}, {"treasury": None}, "from the treasury;"),
-    "under review": ({"under_review": True}, {}, "compliance decides first."),
-    "not judged": ({"decided_at": None}, {}, "no policy has judged it yet."),
+    "under review": ({}, {"judgement": {"under_review": True}}, "compliance decides first."),
+    "not judged": ({}, {"judgement": {"is_judged": False}}, "no policy has judged it yet."),
     "no rule": (
         {"rule": None, "approvals_needed": 1},
-        {"version": None},
+        {"judgement": {"version": None}},
         "no policy is in force, no rule fits, so it asks for 1 approval of approver, 0 given.",
     ),
     "allowed": ({"approvals_needed": 0}, {}, "policy version 4, rule 'large payouts' decided it."),
@@ -163,12 +186,13 @@ WORDS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("payout", "known", "words"), WORDS.values(), ids=WORDS)
 def test_words(payout: dict[str, Any], known: dict[str, Any], words: str) -> None:
-    assert words in explain(replace(PAYOUT, **payout), replace(KNOWN, **known))["text"]
+    circumstances = judged(**known.pop("judgement", {}))
+    assert words in explain(replace(PAYOUT, **payout), replace(circumstances, **known))["text"]
 
 
 def test_a_name_that_is_not_known_is_the_id() -> None:
     digest = explain(PAYOUT, KNOWN)["digest"]
-    known = replace(KNOWN, approvals=[approval(digest, "operator"), approval("00")])
+    known = judged(approvals=[approval(digest, "operator"), approval("00")])
     assert explain(PAYOUT, known)["text"].endswith("1 given by operator.")
 
 
@@ -231,3 +255,63 @@ def test_what_is_no_single_transfer_is_told_by_the_row(transaction: Built) -> No
 )
 def test_amounts_are_grouped_and_never_rounded(units: int, decimals: int, text: str) -> None:
     assert grouped(units, decimals) == text
+
+
+def test_words_of_a_withdrawal() -> None:
+    row = Withdrawal(
+        id="wd_1",
+        livemode=True,
+        network=BASE,
+        asset=USDC,
+        destination=ACME,
+        token_amount=1_250_000_000,
+        currency="usdc",
+        decimals=6,
+        amount=1_250_000_000,
+        status="screened",
+        rule="vaults",
+        approvals_needed=1,
+        approver_role="approver",
+        created=NOW,
+    )
+    listed = asset(USDC, CONTRACT, "USDC", 6)
+    vault = Vault(BASE, ACME, "cold", "bank", NOW)
+    words = withdrawal_words(row, vault, listed, NETWORK, TREASURY)
+    explained = explain_sending(withdrawal_approvable(row), words, JUDGEMENT, signed=None)
+    assert explained["text"] == (
+        "Send 1,250.00 USDC (token 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 on Base,"
+        " eip155:8453) to 0x8ba1f109551bD432803012645Ac136ddd64DBA72 (vault 'bank', cold), from"
+        " treasury 0x70997970C51812dc3A010C7d01b50e0d17dc79C8; network fee at most 200.00 gwei for"
+        " each unit of gas; policy version 4, rule 'vaults' asks for 1 approval of approver,"
+        " 0 given."
+    )
+    assert (explained["subject"], explained["payout"]) == ("wd_1", None)
+    gone = withdrawal_words(row, None, listed, NETWORK, None)
+    assert "(A VAULT NO MORE), from the treasury;" in gone
+
+
+def test_words_of_a_recovery() -> None:
+    row = Recovery(
+        id=ids.encode("rec", 7),
+        livemode=True,
+        network=BASE,
+        asset=f"{BASE}/slip44:60",
+        address=ACME,
+        key_index=3,
+        token_amount=10**18,
+        symbol="ETH",
+        decimals=18,
+        source="adopted",
+        account_id=None,
+        payment_intent=None,
+        payin=None,
+        status="pending",
+        destination=TREASURY,
+        created=NOW,
+    )
+    assert recovery_words(row, NETWORK) == (
+        "Send 1.00 ETH (native coin on Base, eip155:8453; adopted in the books) back from deposit"
+        " address 0x8ba1f109551bD432803012645Ac136ddd64DBA72 to"
+        " 0x70997970C51812dc3A010C7d01b50e0d17dc79C8, which the payer gave under the claim link;"
+        " network fee at most 200.00 gwei for each unit of gas"
+    )

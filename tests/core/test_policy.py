@@ -74,6 +74,8 @@ FITTING = {
     "address, however it is spelt": ({"destinations": (ACME.upper().replace("0X", "0x"),)}, {}),
     "beneficiary": ({"destinations": (BENEFICIARY,)}, {"beneficiary": BENEFICIARY}),
     "address book": ({"destinations": ("address_book",)}, {"beneficiary": BENEFICIARY}),
+    "vault": ({"destinations": ("vault",)}, {"is_vault": True}),
+    "withdrawal": ({"purposes": ("withdrawal",)}, {"purpose": "withdrawal"}),
     "account": ({"initiators": (ACCOUNT,)}, {}),
     "key": ({"initiators": ("per_x", KEY)}, {"key": KEY}),
     "person": ({"initiators": (PERSON,)}, {"person": PERSON}),
@@ -378,3 +380,26 @@ def test_versions_and_decisions_are_shown() -> None:
             {"rule": "up to 10,000", "reason": "amount 10000000000000 is above 10000000000"}
         ],
     }
+
+
+def test_a_period_adds_up_no_recoveries() -> None:
+    counted = allow(period=Period(seconds=60, per="all", up_to="5", unit="whole"))
+    assert decide(counted, of=facts(1)) is Action.allow
+    assert decide(counted, of=facts(1, purpose="recovery")) is Action.approve
+    with pytest.raises(ParameterInvalid, match="adds up no recoveries") as caught:
+        read_rules(
+            [
+                {
+                    "name": "back",
+                    "action": "allow",
+                    "purposes": ["recovery"],
+                    "period": {"seconds": 60, "per": "all", "up_to": "5", "unit": "whole"},
+                }
+            ],
+            livemode=False,
+        )
+    assert caught.value.param == "rules[0][purposes]"
+
+
+def test_a_vault_is_no_other_destination() -> None:
+    assert decide(allow(destinations=("vault",))) is Action.approve

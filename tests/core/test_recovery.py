@@ -7,7 +7,20 @@ from typing import Any
 import pytest
 
 from sakk.core import ids
-from sakk.core.recovery import Recovery, carrier, is_claimable, outcome, public
+from sakk.core.network import Currency
+from sakk.core.policy import Action, Decision
+from sakk.core.recovery import (
+    Recovery,
+    approvable,
+    carrier,
+    decided,
+    facts_of,
+    is_awaiting_approvals,
+    is_claimable,
+    outcome,
+    public,
+    recovery_id,
+)
 from sakk.core.refund import FailureReason, RefundStatus
 from sakk.core.sweep import SweepStatus
 
@@ -84,3 +97,54 @@ def test_what_is_shown() -> None:
     shown = public(row, claim_url="https://x")
     assert shown["destination"] == "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
     assert (shown["claim_url"], shown["claim_expires_at"]) == ("https://x", None)
+
+
+AIMED = replace(RECOVERY, status="pending", destination=PAYER, initiator="key_1")
+
+
+def test_people_approve_the_transfer_that_the_sweep_makes() -> None:
+    sweep = carrier(AIMED, now=MOMENT)
+    assert recovery_id(sweep.id) == RECOVERY.id
+    lines = approvable(AIMED).content.decode().splitlines()
+    assert lines[1:] == [sweep.id, "recovery", NETWORK, AIMED.asset, PAYER, "1500000"]
+
+
+@pytest.mark.parametrize(
+    ("token_decimals", "currency_decimals", "units", "amount"),
+    [
+        (6, None, 1_500_000, 1_500_000),
+        # What does not fit the currency's scale counts as one more.
+        (18, 6, 10**12, 1),
+        (18, 6, 10**12 + 1, 2),
+        (6, 18, 1, 10**12),
+    ],
+)
+def test_the_policy_judges_a_listed_token_in_its_currency(
+    token_decimals: int, currency_decimals: int | None, units: int, amount: int
+) -> None:
+    row = replace(AIMED, decimals=token_decimals, token_amount=units)
+    currency = (
+        None
+        if currency_decimals is None
+        else Currency("usdx", "USDX", "coin", currency_decimals, 1, 1, MOMENT)
+    )
+    facts = facts_of(row, currency, ["admin"])
+    assert facts.amount == amount
+    assert facts.currency == (AIMED.asset if currency is None else "usdx")
+    assert (facts.purpose, facts.account, facts.roles) == (
+        "recovery",
+        "acct_1",
+        frozenset({"admin"}),
+    )
+
+
+def test_one_that_was_judged_waits_until_its_sweep_is_written() -> None:
+    said = Decision(
+        action=Action.approve, rule="back", index=0, approvals=2, role="approver", passed=()
+    )
+    judged = decided(AIMED, said, version=None, now=MOMENT)
+    assert (judged.rule, judged.approvals_needed, judged.decided_at) == ("back", 2, MOMENT)
+    assert is_awaiting_approvals(judged)
+    assert public(judged)["awaiting_approvals"] is True
+    for change in ({"sweep": "sw_1"}, {"decided_at": None}, {"status": "canceled"}):
+        assert not is_awaiting_approvals(replace(judged, **change))

@@ -1,22 +1,14 @@
-"""The treasury's tiers, as rules: what should move, and what a withdrawal does to the books."""
-
-from datetime import UTC, datetime
+"""The treasury's tiers, as rules: what should move."""
 
 import pytest
 
-from sakk.core import chart
-from sakk.core.chart import TransferCode
-from sakk.core.posting import Posting
 from sakk.core.treasury import (
     Holding,
     Proposal,
     ProposalKind,
     Target,
     Tier,
-    Withdrawal,
-    postings,
     propose,
-    public,
     public_holding,
 )
 
@@ -68,30 +60,6 @@ def test_what_should_move(
         for kind, units, source, destination in moves
     ]
     assert all(isinstance(each, Proposal) and "are hot" in each.reason for each in found)
-
-
-def withdrawal() -> Withdrawal:
-    return Withdrawal(
-        id="wd_1",
-        livemode=False,
-        network="eip155:84532",
-        asset=ASSET,
-        destination=COLD,
-        token_amount=5,
-        status="approved",
-        created=datetime(2026, 1, 2, tzinfo=UTC),
-    )
-
-
-def test_a_withdrawal_moves_from_hot_to_cold() -> None:
-    hot, cold = chart.custody(ASSET, "hot"), chart.custody(ASSET, "cold")
-    assert postings(withdrawal()) == [Posting(cold, hot, 5, TransferCode.withdrawal)]
-    shown = public(withdrawal())
-    assert (shown["object"], shown["token_amount"], shown["status"]) == (
-        "withdrawal",
-        "5",
-        "approved",
-    )
 
 
 def test_what_is_shown_of_an_asset() -> None:

@@ -14,6 +14,7 @@ from sakk.core.person import Actor
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction
 from sakk.flow import approval
+from sakk.flow.word import Word
 from sakk.store.database import fetch_one
 from sakk.store.identity import new_id
 from sakk.store.transaction import transactions
@@ -114,7 +115,7 @@ def judge(world: World, row: Payout, *, approve: bool, reason: str | None = None
     return decide(
         world.parts,
         row.id,
-        approval.Word(Actor("key_operator"), comment=reason),
+        Word(Actor("key_operator"), comment=reason),
         approval_id=new_id("apr"),
         livemode=False,
     )

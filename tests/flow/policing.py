@@ -28,6 +28,7 @@ from sakk.flow.account import create as create_account
 from sakk.flow.context import Parts
 from sakk.flow.decide import decide_stage
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import account as accounts
 from sakk.store import api_key as api_keys
 from sakk.store import event as events
@@ -196,7 +197,7 @@ class Desk:
         said: Payout = decide(
             self.parts,
             row.id,
-            approval.Word(actor, **word),
+            Word(actor, **word),
             approval_id=new_id("apr"),
             livemode=row.livemode,
         )

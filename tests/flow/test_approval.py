@@ -27,6 +27,7 @@ from sakk.core.policy import Action, Amount, Rule, seed_rules
 from sakk.flow import approval, person
 from sakk.flow.approval_batch import approve_batch, explain_batch
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word, signatures
 from sakk.signing.protocol import Approval as SigningApproval
 from sakk.store import approval as approvals
 from sakk.store import payout_batch as batches
@@ -51,7 +52,7 @@ def waiting(desk: Desk, *rules: Rule, **changes: Any) -> Payout:
 
 def given(desk: Desk, row: Payout) -> list[str]:
     with desk.database.begin() as connection:
-        return [each.actor for each in approvals.of_payouts(connection, [row.id])]
+        return [each.actor for each in approvals.of_subjects(connection, [row.id])]
 
 
 def test_two_people_let_a_payout_go(desk: Desk) -> None:
@@ -216,7 +217,7 @@ def test_two_at_once_are_two_approvals_and_one_payout(desk: Desk) -> None:
 def test_a_repeated_request_is_the_same_approval(desk: Desk) -> None:
     row, one = waiting(desk), desk.member("carl", "approver")
     digest = content_digest(approved_content(row))
-    word = approval.Word(one.actor, StepUp(code=one.code()), digest)
+    word = Word(one.actor, StepUp(code=one.code()), digest)
     for _ in range(2):
         said = approval.approve(desk.parts, row.id, word, approval_id="apr_1", livemode=False)
         assert said.status == "screened"
@@ -277,7 +278,7 @@ def test_a_signature_is_an_approval_that_the_signer_can_check(desk: Desk) -> Non
             desk.approve(row, one, step_up=StepUp(signature=wrong), digest=None)
     desk.approve(row, one, step_up=signed, digest=None)
     with desk.database.begin() as connection:
-        found = approval.signatures(connection, [row.id])
+        found = signatures(connection, [row.id])
     assert found == {row.id: (SigningApproval(public, key.sign(content)),)}
 
 
@@ -319,7 +320,7 @@ def explained(desk: Desk, batch: str, by: Actor) -> dict[str, Any]:
 
 
 def approve_all(desk: Desk, batch: str, by: Member | Actor, digest: str | None) -> dict[str, Any]:
-    word = approval.Word(
+    word = Word(
         by.actor if isinstance(by, Member) else by,
         StepUp(code=by.code() if isinstance(by, Member) else None),
         digest,

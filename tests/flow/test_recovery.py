@@ -12,6 +12,7 @@ from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core import caip, evm
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.person import Actor
 from sakk.core.recovery import Recovery
 from sakk.flow import claim as claims
 from sakk.flow import recovery as flow
@@ -25,6 +26,7 @@ from sakk.store import recovery as store
 from sakk.store.identity import new_id
 
 PAYER = "0x8ba1f109551bd432803012645ac136ddd64dba72"
+OPERATOR = Actor("key_operator")
 TOKEN = hashlib.sha256(b"recovery").hexdigest()
 
 
@@ -47,6 +49,7 @@ def offer(world: World, address: str, asset: str, *, token_hash: str = TOKEN) ->
         livemode=False,
         claim_hash=token_hash,
         claim_expires_at=None,
+        actor=OPERATOR,
     )
 
 

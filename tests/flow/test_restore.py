@@ -33,15 +33,16 @@ from tests.flow.test_treasury import name_vault
 from tests.flow.wiring import WHOLE_TOKEN, watchers
 
 from sakk.core.payout import Payout
+from sakk.core.person import Actor
 from sakk.core.recovery import Recovery
 from sakk.core.restore import Head, Restore
-from sakk.core.treasury import Withdrawal
+from sakk.core.withdrawal import Withdrawal
 from sakk.flow import restore as flow
 from sakk.flow import rotation as rotating
 from sakk.flow.book import Books
 from sakk.flow.restore import Evidence
 from sakk.flow.transaction import ask, sign_request
-from sakk.flow.treasury import withdraw
+from sakk.flow.withdrawal import withdraw
 from sakk.ledger.projection import Projector, wait_projected
 from sakk.ledger.writer import open_ledger
 from sakk.runtime.restore import read_anchor, write_anchor
@@ -49,7 +50,7 @@ from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
 from sakk.store import freeze as freezes
 from sakk.store import restore as store
-from sakk.store import treasury
+from sakk.store import withdrawal as withdrawals
 from sakk.store.address import put_treasury
 from sakk.store.database import open_database
 from sakk.store.lease import LEASE_SECONDS_DEFAULT
@@ -303,7 +304,11 @@ def _everything_happens(world: World, vault: str, recovery: Recovery) -> tuple[W
     collect_all(world)
     claim(world, recovery)
     withdrawal = withdraw(
-        world.parts, asset_name=world.asset("usdc"), units=9 * WHOLE_TOKEN, destination=vault
+        world.parts,
+        asset_name=world.asset("usdc"),
+        units=9 * WHOLE_TOKEN,
+        destination=vault,
+        actor=Actor("key_operator"),
     )
     for _ in range(4):
         let_pass(world, 30)
@@ -369,7 +374,7 @@ def test_every_kind_of_transaction_is_imported(
     done, left = flow.check(restored.parts, evidence(restored))
     assert (done.status, left) == ("finished", [])
     with restored.database.begin() as connection:
-        again = treasury.find(connection, withdrawal.id)
+        again = withdrawals.find(connection, withdrawal.id)
     assert again is not None
     assert (again.status, again.token_amount) == ("posted", 9 * WHOLE_TOKEN)
     assert now_of(restored, recovery).status == "succeeded"

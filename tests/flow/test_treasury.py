@@ -9,11 +9,14 @@ from tests.hub import ETHER
 
 from sakk.core import chart, evm
 from sakk.core.errors import BalanceInsufficient, ParameterInvalid
+from sakk.core.person import Actor
 from sakk.core.treasury import Target, Tier
 from sakk.flow import treasury as flow
+from sakk.flow import withdrawal
 from sakk.signing.policy import load_policy, write_policy
-from sakk.store import treasury as store
+from sakk.store import withdrawal as store
 
+OPERATOR = Actor("key_operator")
 VAULT_KEY = "0x" + "5a" * 32
 
 
@@ -75,19 +78,21 @@ def test_what_is_too_much_goes_to_the_vault_and_comes_back(world: World) -> None
     [shown] = [each for each in flow.plan(world.parts, livemode=False) if each["asset"] == asset]
     [proposal] = shown["proposals"]
     assert (proposal["kind"], proposal["token_amount"]) == ("withdraw", str(700 * WHOLE_TOKEN))
-    row = flow.withdraw(
+    row = withdrawal.withdraw(
         world.parts,
+        actor=OPERATOR,
         asset_name=asset,
         units=int(proposal["token_amount"]),
         destination=proposal["destination"],
     )
-    again = flow.withdraw(
-        world.parts, asset_name=asset, units=1, destination=place, identifier=row.id
+    again = withdrawal.withdraw(
+        world.parts, actor=OPERATOR, asset_name=asset, units=1, destination=place, identifier=row.id
     )
     assert again.token_amount == row.token_amount
     finish(world)
     with world.database.begin() as connection:
-        [done] = store.list_withdrawals(connection)
+        done = store.find(connection, row.id)
+    assert done is not None
     assert (done.status, done.tx_hash is not None) == ("posted", True)
     assert units_at(world, place) == 700 * WHOLE_TOKEN
     assert balances(world) == {
@@ -144,17 +149,27 @@ def test_a_withdrawal_goes_to_a_vault_alone(world: World) -> None:
     asset = world.asset("usdc")
     for destination in (BENEFICIARY, "0x12"):
         with pytest.raises(ParameterInvalid) as caught:
-            flow.withdraw(world.parts, asset_name=asset, units=1, destination=destination)
+            withdrawal.withdraw(
+                world.parts, actor=OPERATOR, asset_name=asset, units=1, destination=destination
+            )
         assert caught.value.param == "destination"
     place = name_vault(world, in_policy=False)
     with pytest.raises(ParameterInvalid, match="more than nothing"):
-        flow.withdraw(world.parts, asset_name=asset, units=0, destination=place)
+        withdrawal.withdraw(
+            world.parts, actor=OPERATOR, asset_name=asset, units=0, destination=place
+        )
     with pytest.raises(BalanceInsufficient):
-        flow.withdraw(world.parts, asset_name=asset, units=11 * WHOLE_TOKEN, destination=place)
+        withdrawal.withdraw(
+            world.parts, actor=OPERATOR, asset_name=asset, units=11 * WHOLE_TOKEN, destination=place
+        )
     with pytest.raises(ParameterInvalid, match="no listed asset"):
-        flow.withdraw(world.parts, asset_name=f"{asset[:-1]}0", units=1, destination=place)
+        withdrawal.withdraw(
+            world.parts, actor=OPERATOR, asset_name=f"{asset[:-1]}0", units=1, destination=place
+        )
     # The signer has an address book of its own, which no other process writes.
-    row = flow.withdraw(world.parts, asset_name=asset, units=1, destination=place)
+    row = withdrawal.withdraw(
+        world.parts, actor=OPERATOR, asset_name=asset, units=1, destination=place
+    )
     finish(world)
     with world.database.begin() as connection:
         found = store.find(connection, row.id)
@@ -199,7 +214,9 @@ def test_one_that_reverts_leaves_the_coins_hot(world: World) -> None:
     fund_treasury(world, 10)
     place = name_vault(world)
     asset = world.asset("usdc")
-    row = flow.withdraw(world.parts, asset_name=asset, units=WHOLE_TOKEN, destination=place)
+    row = withdrawal.withdraw(
+        world.parts, actor=OPERATOR, asset_name=asset, units=WHOLE_TOKEN, destination=place
+    )
     world.run_only("withdrawal.build", "transaction.sign", "transaction.broadcast")
     world.chain.issuer.call_contract(world.contract("usdc"), "pause()")
     # Before it in the block, for its tip is higher.

@@ -13,7 +13,7 @@ from sakk.core.errors import Misconfigured
 from sakk.signing.budget import Spent
 from sakk.signing.freeze import request_freeze, request_unfreeze
 from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
-from sakk.signing.policy import Policy, write_policy
+from sakk.signing.policy import Policy, RecoveryRule, write_policy
 from sakk.signing.protocol import (
     Approval,
     Branch,
@@ -38,6 +38,7 @@ NETWORK = "eip155:84532"
 USDC = f"{NETWORK}/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
 NATIVE = f"{NETWORK}/slip44:60"
 ETHER = 10**18
+OTHER = "0x" + "cd" * 20
 
 MakeRequest = Callable[..., SignRequest]
 OpenSigner = Callable[[], Signer]
@@ -299,6 +300,50 @@ class TestApprovals:
     def approve(self, request: SignRequest, *keys: Ed25519PrivateKey) -> tuple[Approval, ...]:
         message = approval_message(request)
         return tuple(Approval(self.public(key), key.sign(message)) for key in keys)
+
+    def test_a_withdrawal_and_a_recovery_have_a_number_of_their_own(
+        self,
+        open_signer: OpenSigner,
+        make_request: MakeRequest,
+        files: SignerFiles,
+        policy: Policy,
+    ) -> None:
+        network = msgspec.structs.replace(
+            policy.networks[0], cold_treasury_addresses=(OTHER,), withdrawal_approvals_min=1
+        )
+        back = RecoveryRule(network=NETWORK, units_max="100", approvals_min=2)
+        change_policy(
+            files,
+            policy,
+            networks=(network,),
+            recoveries=(back,),
+            approvers=tuple(self.public(key).hex() for key in self.keys),
+        )
+        signer, (one, two, _) = open_signer(), self.keys
+        withdrawal: dict[str, Any] = {
+            "purpose": Purpose.withdrawal,
+            "destination": OTHER,
+            "intent_id": "wd_1",
+        }
+        recovery: dict[str, Any] = {
+            "purpose": Purpose.recovery,
+            "branch": Branch.deposit,
+            "index": 7,
+            "asset": f"{NETWORK}/erc20:0x{'11' * 20}",
+            "destination": OTHER,
+            "amount": 100,
+            "intent_id": "sw_1",
+        }
+        for changes, needed in ((withdrawal, 1), (recovery, 2)):
+            request = make_request(**changes)
+            for keys in ((), (one,), (one, one))[:needed]:
+                few = msgspec.structs.replace(request, approvals=self.approve(request, *keys))
+                assert refused(signer, few) is Reason.approvals_required
+            both = self.approve(request, one, two)
+            sign(signer, msgspec.structs.replace(request, approvals=both))
+            # A later attempt moves what was approved with the first.
+            dearer = {"max_fee_per_gas": 3 * 10**9}
+            sign(signer, make_request(**changes, attempt=1, fields=dearer))
 
     def test_below_the_limit_none_is_needed(
         self, open_signer: OpenSigner, make_request: MakeRequest

@@ -48,6 +48,7 @@ from sakk.api import (
     vasp,
     wallet_proof,
     webhook,
+    withdrawal,
 )
 from sakk.api.answer import SECURITY_HEADERS, refusal
 from sakk.api.answer import headers as answer_headers
@@ -106,6 +107,7 @@ RESOURCES: tuple[Resource, ...] = (
     recovery.resource,
     transfer.resource,
     treasury.resource,
+    withdrawal.resource,
     balance.resource,
     balance.transactions,
     liability.epochs,

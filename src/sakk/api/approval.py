@@ -8,14 +8,21 @@ from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, LongText, Parameters
 from sakk.api.payout import PayoutShape
 from sakk.api.person import Code, Hash
+from sakk.api.recovery import RecoveryShape
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.api.withdrawal import WithdrawalShape
 from sakk.core import approval as rules
 from sakk.core import payout as payout_rules
+from sakk.core import recovery as recovery_rules
+from sakk.core import withdrawal as withdrawal_rules
 from sakk.flow import approval as flow
+from sakk.flow import recovery as recovery_flow
+from sakk.flow import withdrawal as withdrawal_flow
 from sakk.flow.approval_batch import approve_batch, explain_batch
-from sakk.flow.explanation import explanation
+from sakk.flow.explanation import explain_recovery, explain_withdrawal, explanation
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import approval as store
 from sakk.store.page import fetch_page
 
@@ -44,18 +51,23 @@ class PayoutReject(Parameters):
 
 
 class ApprovalListParameters(ListParameters):
-    """Of which payout."""
+    """Of which payout, or of which ``subject``: a withdrawal's or recovery's id as well."""
 
     payout: Identifier | None = None
+    subject: Identifier | None = None
 
 
 class ApprovalShape(Shape):
-    """One word on one payout. ``by``: a person, or ``operator`` for a key without one."""
+    """One word on one payout, withdrawal or recovery, the ``subject``.
+
+    ``by``: a person, or ``operator`` for a key without one.
+    """
 
     id: str
     object: Literal["approval"]
-    account: str
-    payout: str
+    account: str | None
+    subject: str
+    payout: str | None
     verdict: rules.Verdict
     by: str
     key: str
@@ -84,7 +96,7 @@ def approve(context: Context, payout: str, body: PayoutApprove) -> Document:
     decided = flow.approve(
         context.parts,
         payout,
-        flow.Word(context.actor, StepUp(body.code, body.signature), body.digest, body.comment),
+        Word(context.actor, StepUp(body.code, body.signature), body.digest, body.comment),
         approval_id=context.object_id(rules.PREFIX),
         livemode=context.livemode,
     )
@@ -103,7 +115,7 @@ def reject(context: Context, payout: str, body: PayoutReject) -> Document:
     decided = flow.reject(
         context.parts,
         payout,
-        flow.Word(context.actor, comment=body.reason),
+        Word(context.actor, comment=body.reason),
         approval_id=context.object_id(rules.PREFIX),
         livemode=context.livemode,
     )
@@ -117,7 +129,8 @@ class ExplanationShape(Shape):
     """
 
     object: Literal["explanation"]
-    payout: str
+    subject: str
+    payout: str | None
     text: str
     warning: str | None
     decoded: bool
@@ -138,6 +151,94 @@ class ExplanationShape(Shape):
 def explain(context: Context, payout: str) -> Document:
     """Explain what will be signed for a payout, for the person who approves it."""
     return explanation(context.connection, payout, livemode=context.livemode)
+
+
+class Reject(Parameters):
+    """Why it is not sent."""
+
+    reason: LongText | None = None
+
+
+@resource.post(
+    "/v1/withdrawals/{withdrawal}/approve",
+    returns=WithdrawalShape,
+    operation="approve_withdrawal",
+    operator_only=True,
+    two_steps=True,
+)
+def approve_withdrawal(context: Context, withdrawal: str, body: PayoutApprove) -> Document:
+    """Approve a withdrawal that waits; with enough approvals it is signed."""
+    decided = withdrawal_flow.approve(
+        context.parts,
+        withdrawal,
+        Word(context.actor, StepUp(body.code, body.signature), body.digest, body.comment),
+        approval_id=context.object_id(rules.PREFIX),
+        livemode=context.livemode,
+    )
+    return withdrawal_rules.public(decided)
+
+
+@resource.post(
+    "/v1/withdrawals/{withdrawal}/reject",
+    returns=WithdrawalShape,
+    operation="reject_withdrawal",
+    operator_only=True,
+    two_steps=True,
+)
+def reject_withdrawal(context: Context, withdrawal: str, body: Reject) -> Document:
+    """Refuse a withdrawal that waits; the coins stay."""
+    decided = withdrawal_flow.reject(
+        context.parts,
+        withdrawal,
+        Word(context.actor, comment=body.reason),
+        approval_id=context.object_id(rules.PREFIX),
+        livemode=context.livemode,
+    )
+    return withdrawal_rules.public(decided)
+
+
+@resource.get(
+    "/v1/withdrawals/{withdrawal}/explanation",
+    returns=ExplanationShape,
+    operation="explain_withdrawal",
+    operator_only=True,
+)
+def explain_one_withdrawal(context: Context, withdrawal: str) -> Document:
+    """Explain what will be signed for a withdrawal, for the person who approves it."""
+    return explain_withdrawal(context.connection, withdrawal, livemode=context.livemode)
+
+
+@resource.post(
+    "/v1/recoveries/{recovery}/approve",
+    returns=RecoveryShape,
+    operation="approve_recovery",
+    operator_only=True,
+    two_steps=True,
+)
+def approve_recovery(context: Context, recovery: str, body: PayoutApprove) -> Document:
+    """Approve a recovery that waits; with enough approvals it is signed.
+
+    One under review is decided by compliance, and is the policy's next.
+    """
+    decided = recovery_flow.approve(
+        context.parts,
+        recovery,
+        Word(context.actor, StepUp(body.code, body.signature), body.digest, body.comment),
+        approval_id=context.object_id(rules.PREFIX),
+        livemode=context.livemode,
+    )
+    return recovery_rules.public(decided)
+
+
+@resource.get(
+    "/v1/recoveries/{recovery}/explanation",
+    returns=ExplanationShape,
+    operation="explain_recovery",
+    operator_only=True,
+)
+def explain_one_recovery(context: Context, recovery: str) -> Document:
+    """Explain what will be signed for a recovery whose payer said where to."""
+    return explain_recovery(context.connection, recovery, livemode=context.livemode)
 
 
 class BatchApprove(Parameters):
@@ -205,7 +306,7 @@ def approve_all(context: Context, payout_batch: str, body: BatchApprove) -> Docu
     return approve_batch(
         context.parts,
         payout_batch,
-        flow.Word(context.actor, StepUp(body.code), body.digest, body.comment),
+        Word(context.actor, StepUp(body.code), body.digest, body.comment),
         approval_id=lambda place: context.object_id(rules.PREFIX, place),
         livemode=context.livemode,
     )
@@ -215,8 +316,9 @@ def approve_all(context: Context, payout_batch: str, body: BatchApprove) -> Docu
     "/v1/approvals", returns=Page[ApprovalShape], operation="list_approvals", operator_only=True
 )
 def list_approvals(context: Context, query: ApprovalListParameters) -> Listing:
-    """List what people said of payouts, newest first."""
-    filters = [] if query.payout is None else [store.approvals.c.payout == query.payout]
+    """List what people said of payouts, withdrawals and recoveries, newest first."""
+    wanted = {query.payout, query.subject} - {None}
+    filters = [store.approvals.c.subject == each for each in wanted]
     rows, has_more = fetch_page(
         context.connection,
         store.approvals,

@@ -29,6 +29,7 @@ MESSAGE_INPUT_MAX = 60
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+TokenUnits = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,78}$")]
 LongText = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 CurrencyCode = Annotated[
     str, StringConstraints(min_length=2, max_length=12, pattern=r"^[a-zA-Z][a-zA-Z0-9]*$")

@@ -45,7 +45,10 @@ class RecoveryShape(Shape):
     account: str | None
     address: str
     amount_decimal: str
+    approvals_needed: int
+    approver_role: str | None
     asset: str
+    awaiting_approvals: bool
     claim_expires_at: int | None
     claim_url: str | None
     created: Created
@@ -56,6 +59,7 @@ class RecoveryShape(Shape):
     network: str
     payin: str | None
     payment_intent: str | None
+    rule: str | None
     screening: str | None
     source: SweepSource
     status: RefundStatus
@@ -96,6 +100,7 @@ def create(context: Context, body: RecoveryCreate) -> Document | ShownOnce:
         livemode=context.livemode,
         claim_hash=claim.token_hash(token),
         claim_expires_at=moment(body.claim_expires_at),
+        actor=context.actor,
     )
     if recovery.claim_hash != claim.token_hash(token):
         return rules.public(recovery)
@@ -144,17 +149,6 @@ def retrieve(context: Context, recovery: str) -> Document:
 
 
 @resource.post(
-    "/v1/recoveries/{recovery}/approve",
-    returns=RecoveryShape,
-    operation="approve_recovery",
-    operator_only=True,
-)
-def approve(context: Context, recovery: str) -> Document:
-    """Let a recovery whose destination is under review go on."""
-    return _decided(context, recovery, approve=True)
-
-
-@resource.post(
     "/v1/recoveries/{recovery}/cancel",
     returns=RecoveryShape,
     operation="cancel_recovery",
@@ -162,18 +156,8 @@ def approve(context: Context, recovery: str) -> Document:
 )
 def cancel(context: Context, recovery: str) -> Document:
     """Call a recovery off, before it is being sent; the coins stay where they are."""
-    return _decided(context, recovery, approve=False)
-
-
-def _decided(context: Context, recovery: str, *, approve: bool) -> Document:
-    decided = flow.decide(
-        context.connection,
-        recovery,
-        approve=approve,
-        livemode=context.livemode,
-        now=context.now,
-    )
-    return rules.public(decided)
+    canceled = flow.cancel(context.connection, recovery, livemode=context.livemode, now=context.now)
+    return rules.public(canceled)
 
 
 def _place(context: Context, body: RecoveryCreate) -> tuple[str, str, str]:

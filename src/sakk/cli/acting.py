@@ -1,20 +1,33 @@
 """Whose key acts: the commands that need a person take one by ``SAKK_API_KEY``."""
 
 import os
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+
+from sakk.cli.out import console
 from sakk.core.api_key import check_usable, is_token, token_hash
 from sakk.core.errors import AuthenticationFailed
 from sakk.core.person import Actor
 from sakk.flow.context import Parts
+from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.runtime.place import database_url
 from sakk.runtime.settings import Settings
 from sakk.runtime.vault import read_vault
 from sakk.screening.name import NameIndex
+from sakk.signing.approver import is_encrypted, sign_approval
 from sakk.store import actor
 from sakk.store.api_key import find_principal
 from sakk.store.database import Database, open_database
 
 VARIABLE = "SAKK_API_KEY"
+Code = Annotated[str | None, typer.Option(help="The one-time code of your device.")]
+Key = Annotated[
+    Path | None, typer.Option(exists=True, help="Your approver's key: the signer checks it.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask again.")]
 # Who has the machine and shows no key: what a policy asks of the operator, no more.
 MACHINE = "machine"
 
@@ -45,3 +58,33 @@ def _actor(database: Database, token: str, parts: Parts, *, livemode: bool) -> A
         raise AuthenticationFailed(f"{VARIABLE} is a merchant's key, not one of the operator's.")
     check_usable(principal.key, now=parts.clock(), address=None)
     return Actor(principal.key.id, principal.key.person)
+
+
+def word_of(
+    parts: Parts,
+    found: dict[str, Any],
+    *,
+    code: str | None,
+    key: Path | None,
+    yes: bool,
+    live: bool,
+) -> Word:
+    """A yes to what an explanation says, after it was shown and, unless ``yes``, asked for."""
+    print_explanation(found)
+    if not yes:
+        typer.confirm("Approve this?", abort=True)
+    signature = None
+    if key is not None:
+        word = typer.prompt("Passphrase", hide_input=True) if is_encrypted(key) else None
+        _, signature = sign_approval(key, found["message"].encode(), word)
+    return Word(acting(parts, livemode=live), StepUp(code, signature), found["digest"])
+
+
+def print_explanation(found: dict[str, Any]) -> None:
+    """What will be signed, in words."""
+    console.print(found["text"], markup=False)
+    if found["warning"] is not None:
+        console.print(found["warning"], style="bold red")
+    if found["signed"] is not None:
+        console.print(f"The signer signed: {found['signed']}", markup=False)
+    console.print(f"digest {found['digest']}")

@@ -1,12 +1,11 @@
 """``sakk payouts``: what they do, in words, people's decisions, and files of payouts."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sakk.cli import payout_batch
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import Code, Key, Yes, acting, parts_of, print_explanation, word_of
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payout as rules
@@ -16,7 +15,7 @@ from sakk.flow import approval as flow
 from sakk.flow.approval_batch import approve_batch, explain_batch
 from sakk.flow.explanation import explanation
 from sakk.flow.step_up import StepUp
-from sakk.signing.approver import is_encrypted, sign_approval
+from sakk.flow.word import Word
 from sakk.store import payout as store
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
@@ -99,17 +98,15 @@ def show(payout: Who, live: Live = False, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    _print_explanation(found)
+    print_explanation(found)
 
 
 @app.command()
 def approve(
     payout: Who,
-    code: Annotated[str | None, typer.Option(help="The one-time code of your device.")] = None,
-    key: Annotated[
-        Path | None, typer.Option(exists=True, help="Your approver's key: the signer checks it.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
+    code: Code = None,
+    key: Key = None,
+    yes: Yes = False,
     live: Live = False,
 ) -> None:
     """Approve a payout that waits, as the person whose key SAKK_API_KEY holds.
@@ -119,20 +116,8 @@ def approve(
     parts = parts_of(begin(log_level="warning"))
     with parts.database.begin() as connection:
         found = explanation(connection, payout, livemode=live)
-    _print_explanation(found)
-    if not yes:
-        typer.confirm("Approve this?", abort=True)
-    signature = None
-    if key is not None:
-        word = typer.prompt("Passphrase", hide_input=True) if is_encrypted(key) else None
-        _, signature = sign_approval(key, found["message"].encode(), word)
-    decided = flow.approve(
-        parts,
-        payout,
-        flow.Word(acting(parts, livemode=live), StepUp(code, signature), found["digest"]),
-        approval_id=new_id(PREFIX),
-        livemode=live,
-    )
+    word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
+    decided = flow.approve(parts, payout, word, approval_id=new_id(PREFIX), livemode=live)
     console.print(f"{decided.id} is {decided.status}.")
 
 
@@ -154,7 +139,7 @@ def approve_whole_batch(
     done = approve_batch(
         parts,
         batch,
-        flow.Word(actor, StepUp(code), found["digest"]),
+        Word(actor, StepUp(code), found["digest"]),
         approval_id=[new_id(PREFIX) for _ in range(found["count"] + 1)].__getitem__,
         livemode=live,
     )
@@ -172,17 +157,8 @@ def reject(
     decided = flow.reject(
         parts,
         payout,
-        flow.Word(acting(parts, livemode=live), comment=reason or None),
+        Word(acting(parts, livemode=live), comment=reason or None),
         approval_id=new_id(PREFIX),
         livemode=live,
     )
     console.print(f"{decided.id} is {decided.status}.")
-
-
-def _print_explanation(found: dict[str, Any]) -> None:
-    console.print(found["text"], markup=False)
-    if found["warning"] is not None:
-        console.print(found["warning"], style="bold red")
-    if found["signed"] is not None:
-        console.print(f"The signer signed: {found['signed']}", markup=False)
-    console.print(f"digest {found['digest']}")

@@ -5,15 +5,28 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.open import opened_database
+from sakk.cli.acting import (
+    Code,
+    Key,
+    Yes,
+    acting,
+    parts_of,
+    print_explanation,
+    word_of,
+)
+from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import claim, money
 from sakk.core import recovery as rules
+from sakk.core.approval import PREFIX
 from sakk.core.caip import native_asset
 from sakk.core.evm import checksum_address
 from sakk.core.payin import PayIn, PayInStatus
+from sakk.core.refund import RefundStatus
+from sakk.flow import recovery as flow
 from sakk.flow.context import Parts
-from sakk.flow.recovery import Finding, create, decide, examine
+from sakk.flow.explanation import explain_recovery
+from sakk.flow.recovery import Finding, create, examine
 from sakk.runtime.wiring import rail_cache
 from sakk.store import payin as payins
 from sakk.store import recovery as store
@@ -26,6 +39,7 @@ app = typer.Typer(help="Coins that were sent here by mistake.", no_args_is_help=
 SHOWN_MAX = 200
 Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 Network = Annotated[str, typer.Option(help="CAIP-2, such as eip155:8453.")]
+Which = Annotated[str, typer.Argument(help="rec_…")]
 Address = Annotated[str, typer.Option(help="A deposit address of this Sakk.")]
 Asset = Annotated[str, typer.Option(help="CAIP-19, such as eip155:8453/erc20:0x….")]
 
@@ -119,6 +133,7 @@ def send(
             livemode=live,
             claim_hash=claim.token_hash(token),
             claim_expires_at=None,
+            actor=acting(parts, livemode=live),
         )
     path = claim.claim_path(token)
     if as_json:
@@ -129,18 +144,38 @@ def send(
 
 
 @app.command()
-def approve(recovery: Annotated[str, typer.Argument(help="rec_…")], live: Live = False) -> None:
-    """Let a recovery whose destination is under review be sent."""
+def explain(recovery: Which, live: Live = False, as_json: Json = False) -> None:
+    """Say what will be signed for a recovery, and what it waits for."""
     with opened_database() as database, database.begin() as connection:
-        row = decide(connection, recovery, approve=True, livemode=live, now=now())
-    console.print(f"{row.id} is being sent.")
+        found = explain_recovery(connection, recovery, livemode=live)
+    if as_json:
+        print_json(found)
+        return
+    print_explanation(found)
 
 
 @app.command()
-def cancel(recovery: Annotated[str, typer.Argument(help="rec_…")], live: Live = False) -> None:
+def approve(
+    recovery: Which, code: Code = None, key: Key = None, yes: Yes = False, live: Live = False
+) -> None:
+    """Approve a recovery that waits, as the person whose key SAKK_API_KEY holds.
+
+    One under review is let go by compliance, and is the policy's next.
+    """
+    parts = parts_of(begin(log_level="warning"))
+    with parts.database.begin() as connection:
+        found = explain_recovery(connection, recovery, livemode=live)
+    word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
+    row = flow.approve(parts, recovery, word, approval_id=new_id(PREFIX), livemode=live)
+    waits = row.sweep is None and row.status == RefundStatus.pending
+    console.print(f"{row.id} {'goes on waiting' if waits else 'is being sent'}.")
+
+
+@app.command()
+def cancel(recovery: Which, live: Live = False) -> None:
     """Call a recovery off before it is sent; the coins stay where they are."""
     with opened_database() as database, database.begin() as connection:
-        row = decide(connection, recovery, approve=False, livemode=live, now=now())
+        row = flow.cancel(connection, recovery, livemode=live, now=now())
     console.print(f"{row.id} is {row.status}.")
 
 

@@ -7,21 +7,40 @@ from typing import Annotated
 import typer
 
 from sakk.cli import sender
+from sakk.cli.acting import (
+    Code,
+    Key,
+    Yes,
+    acting,
+    parts_of,
+    print_explanation,
+    word_of,
+)
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
+from sakk.core.approval import PREFIX
 from sakk.core.errors import ParameterInvalid
 from sakk.core.evm import checksum_address
-from sakk.core.treasury import Target, Tier, public
+from sakk.core.treasury import Target, Tier
+from sakk.core.withdrawal import Withdrawal, WithdrawalStatus, public
 from sakk.flow import treasury as flow
+from sakk.flow import withdrawal
 from sakk.flow.context import Parts
+from sakk.flow.explanation import explain_withdrawal
+from sakk.flow.word import Word
 from sakk.runtime.wiring import open_parts
-from sakk.store.identity import now
+from sakk.store import withdrawal as store
+from sakk.store.database import fetch_all
+from sakk.store.identity import new_id, now
 
 app = typer.Typer(help="The treasury: its sending addresses, and its tiers.", no_args_is_help=True)
 app.command(name="list")(sender.show)
 app.command()(sender.add)
 app.command()(sender.unfreeze)
 
+SHOWN_MAX = 200
+Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
+Which = Annotated[str, typer.Argument(help="wd_…")]
 Units = Annotated[str, typer.Argument(help="Atomic units, in decimal digits.")]
 Asset = Annotated[str, typer.Argument(help="CAIP-19, as `sakk assets list` shows it.")]
 
@@ -84,17 +103,92 @@ def withdraw(
     asset: Asset,
     units: Units,
     destination: Annotated[str, typer.Argument(help="A vault on the asset's network.")],
+    live: Live = False,
     as_json: Json = False,
 ) -> None:
-    """Send coins of the hot treasury to a vault; the workers and the signer do the rest."""
+    """Ask for coins of the hot treasury to go to a vault, as the person of SAKK_API_KEY.
+
+    The policy says whether they go at once or wait for approvals.
+    """
     with _opened() as parts:
-        row = flow.withdraw(
-            parts, asset_name=asset, units=_units(units, "units"), destination=destination
+        row = withdrawal.withdraw(
+            parts,
+            asset_name=asset,
+            units=_units(units, "units"),
+            destination=destination,
+            actor=acting(parts, livemode=live),
+            livemode=live,
         )
     if as_json:
         print_json(public(row))
         return
-    console.print(f"{row.id}: {units} of {asset} to {checksum_address(row.destination)}")
+    to = checksum_address(row.destination)
+    console.print(f"{row.id}: {units} of {asset} to {to} is {_shown(row)}.")
+
+
+@app.command()
+def withdrawals(live: Live = False, as_json: Json = False) -> None:
+    """List the withdrawals, newest first."""
+    table = store.withdrawals
+    with opened_database() as database, database.begin() as connection:
+        rows = fetch_all(
+            connection,
+            table.select()
+            .where(table.c.livemode == live)
+            .order_by(table.c.id.desc())
+            .limit(SHOWN_MAX),
+            Withdrawal,
+        )
+    if as_json:
+        print_json([public(row) for row in rows])
+        return
+    print_table(
+        ["id", "asset", "units", "to", "status"],
+        [[row.id, row.asset, row.token_amount, row.destination, _shown(row)] for row in rows],
+    )
+
+
+@app.command()
+def show(which: Which, live: Live = False, as_json: Json = False) -> None:
+    """Say what will be signed for a withdrawal, and what it waits for."""
+    with opened_database() as database, database.begin() as connection:
+        found = explain_withdrawal(connection, which, livemode=live)
+    if as_json:
+        print_json(found)
+        return
+    print_explanation(found)
+
+
+@app.command()
+def approve(
+    which: Which, code: Code = None, key: Key = None, yes: Yes = False, live: Live = False
+) -> None:
+    """Approve a withdrawal that waits, as the person whose key SAKK_API_KEY holds."""
+    parts = parts_of(begin(log_level="warning"))
+    with parts.database.begin() as connection:
+        found = explain_withdrawal(connection, which, livemode=live)
+    word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
+    row = withdrawal.approve(parts, which, word, approval_id=new_id(PREFIX), livemode=live)
+    console.print(f"{row.id} is {_shown(row)}.")
+
+
+@app.command()
+def reject(
+    which: Which,
+    reason: Annotated[str, typer.Option(help="Why; it stands with the approvals.")] = "",
+    live: Live = False,
+) -> None:
+    """Refuse a withdrawal that waits; the coins stay."""
+    parts = parts_of(begin(log_level="warning"))
+    word = Word(acting(parts, livemode=live), comment=reason or None)
+    row = withdrawal.reject(parts, which, word, approval_id=new_id(PREFIX), livemode=live)
+    console.print(f"{row.id} is {row.status}.")
+
+
+def _shown(row: Withdrawal) -> str:
+    if row.status != WithdrawalStatus.screened:
+        return row.status
+    return f"waiting for {row.approvals_needed} of {row.approver_role}"
 
 
 @contextmanager

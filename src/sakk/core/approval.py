@@ -1,4 +1,4 @@
-"""Approvals: one person's yes or no to one payout, as it stood when it was shown.
+"""Approvals: one person's yes or no to one payout, withdrawal or recovery, as it was shown.
 
 What is approved is the content: who gets how much of what, for which intent. Its digest stands in
 the approval, and an approval of other content counts for nothing. An approver with a key signs the
@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sakk.core.person import OPERATOR, Role
+from sakk.core.person import OPERATOR, Actor, Role
 
 PREFIX: Final = "apr"
 
@@ -34,15 +34,18 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A row. ``actor`` is who said it: a person's id, or ``operator`` for a key without a person.
+    """A row. ``subject``: the id of what is decided, a payout's, a withdrawal's or a recovery's.
+
+    ``account_id`` None: it is the operator's own. ``actor`` is who said it: a person's id, or
+    ``operator`` for a key without a person.
 
     ``role``: in which capacity. ``public_key`` and ``signature``: Ed25519, for the signer.
     """
 
     id: str
-    account_id: str
+    account_id: str | None
     livemode: bool
-    payout: str
+    subject: str
     verdict: str
     actor: str
     key: str
@@ -53,6 +56,28 @@ class Approval:
     signature: bytes | None
     comment: str | None
     created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approvable:
+    """What waits for people, whatever it is. ``content`` is what they approve, byte for byte.
+
+    ``noun`` says it in words. ``asked_by``: the API key that asked for it, and whose it is.
+    """
+
+    id: str
+    account_id: str | None
+    livemode: bool
+    noun: str
+    content: bytes
+    rule: str | None
+    approvals_needed: int
+    approver_role: str | None
+    asked_by: Actor
+
+    @property
+    def digest(self) -> str:
+        return content_digest(self.content)
 
 
 def approval_message(
@@ -119,7 +144,9 @@ def public_approval(approval: Approval) -> dict[str, Any]:
         "id": approval.id,
         "object": "approval",
         "account": approval.account_id,
-        "payout": approval.payout,
+        "subject": approval.subject,
+        # As it was called while payouts alone were approved.
+        "payout": approval.subject if approval.subject.startswith("po_") else None,
         "verdict": approval.verdict,
         "by": approval.actor,
         "key": approval.key,
@@ -131,3 +158,9 @@ def public_approval(approval: Approval) -> dict[str, Any]:
         "created": int(approval.created.timestamp()),
         "livemode": approval.livemode,
     }
+
+
+def is_enough(subject: Approvable, given: Iterable[Approval]) -> bool:
+    """Do these approvals suffice for what stands there now?"""
+    counted = standing(given, digest=subject.digest, role=subject.approver_role)
+    return len(counted) >= subject.approvals_needed

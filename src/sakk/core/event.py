@@ -216,6 +216,12 @@ RECOVERY_CREATED: Final = _register(
 RECOVERY_UPDATED: Final = _register(
     "recovery", "updated", "A recovery's destination or transaction is known.", "operator"
 )
+RECOVERY_AWAITING_APPROVALS: Final = _register(
+    "recovery",
+    "awaiting_approvals",
+    "The policy lets a recovery wait for people's approvals.",
+    "operator",
+)
 RECOVERY_SUCCEEDED: Final = _register(
     "recovery", "succeeded", "Recovered coins arrived and are final.", "operator"
 )
@@ -294,6 +300,12 @@ HUB_CHANGED: Final = _register("hub", "changed", "A hub pays to another treasury
 
 WITHDRAWAL_CREATED: Final = _register(
     "withdrawal", "created", "Coins are to leave the hot treasury for a vault.", "operator"
+)
+WITHDRAWAL_AWAITING_APPROVALS: Final = _register(
+    "withdrawal",
+    "awaiting_approvals",
+    "The policy lets a withdrawal wait for people's approvals.",
+    "operator",
 )
 WITHDRAWAL_POSTED: Final = _register(
     "withdrawal", "posted", "A withdrawal to a vault is final and in the ledger.", "operator"

@@ -10,10 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from sakk.core import abi, caip, evm
-from sakk.core.approval import Approval, content_digest, public_approval, standing
+from sakk.core.approval import Approvable, Approval, public_approval, standing
 from sakk.core.money import format_decimal
 from sakk.core.network import Asset, Network
-from sakk.core.payout import Payout, approved_content, is_awaiting_approvals
+from sakk.core.payout import Payout, approvable
+from sakk.core.recovery import Recovery
+from sakk.core.treasury import Vault
+from sakk.core.withdrawal import Withdrawal
 
 GWEI_DECIMALS = 9
 FRACTION_MIN = 2
@@ -29,11 +32,25 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What screening, the policy and people said of it so far.
+
+    ``version``: the number of the policy's version that judged it. ``names``: of persons, by id.
+    """
+
+    under_review: bool
+    is_judged: bool
+    awaiting: bool
+    version: int | None
+    approvals: Sequence[Approval]
+    names: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
     """What else is known of a payout. ``beneficiary``: the entry's name, and since when it stands.
 
-    ``paid_before``: payouts of the account to this address that were made. ``names``: of persons,
-    by id. ``version``: the number of the policy's version that judged it.
+    ``paid_before``: payouts of the account to this address that were made.
     """
 
     asset: Asset
@@ -42,30 +59,80 @@ class Circumstances:
     treasury: str | None
     beneficiary: tuple[str, datetime] | None
     paid_before: int
-    version: int | None
-    approvals: Sequence[Approval]
-    names: dict[str, str]
+    judgement: Judgement
     built: Built | None
 
 
 def explain(payout: Payout, known: Circumstances) -> dict[str, Any]:
     """The API's object ``explanation``: the words, and what an approver sends back or signs."""
-    content = approved_content(payout)
     decoded = None if known.built is None else _decoded(known.built, payout)
     return {
-        "object": "explanation",
-        "payout": payout.id,
-        "text": f"{_movement(payout, known, decoded)}; {_fee(known, decoded)}; "
-        f"{_policy(payout, known)}.",
+        **explain_sending(
+            approvable(payout),
+            f"{_movement(payout, known, decoded)}; {_fee(known, decoded)}",
+            known.judgement,
+            signed=None if known.built is None else known.built.explanation,
+        ),
         "warning": _warning(payout, decoded),
         "decoded": decoded is not None,
-        "signed": None if known.built is None else known.built.explanation,
-        "awaiting_approvals": is_awaiting_approvals(payout),
-        "approvals": [public_approval(each) for each in known.approvals],
-        "digest": content_digest(content),
-        "message": content.decode(),
-        "livemode": payout.livemode,
     }
+
+
+def explain_sending(
+    subject: Approvable, words: str, known: Judgement, *, signed: str | None
+) -> dict[str, Any]:
+    """The API's object ``explanation`` of anything that people approve, with the policy's words."""
+    return {
+        "object": "explanation",
+        "subject": subject.id,
+        # As it was called while payouts alone were explained.
+        "payout": subject.id if subject.noun == "payout" else None,
+        "text": f"{words}; {_policy(subject, known)}.",
+        "warning": None,
+        "decoded": False,
+        "signed": signed,
+        "awaiting_approvals": known.awaiting,
+        "approvals": [public_approval(each) for each in known.approvals],
+        "digest": subject.digest,
+        "message": subject.content.decode(),
+        "livemode": subject.livemode,
+    }
+
+
+def withdrawal_words(
+    row: Withdrawal, vault: Vault | None, asset: Asset, network: Network, treasury: str | None
+) -> str:
+    """What a withdrawal moves, and where its vault stands in the operator's own book."""
+    book = "A VAULT NO MORE" if vault is None else f"vault {vault.label!r}, {vault.tier}"
+    leaving = "the treasury" if treasury is None else f"treasury {evm.checksum_address(treasury)}"
+    return (
+        f"Send {grouped(row.token_amount, asset.decimals)} {asset.symbol}"
+        f" ({_what(asset.contract)} on {network.name}, {network.network})"
+        f" to {evm.checksum_address(row.destination)} ({book}), from {leaving};"
+        f" {_fee_cap(network)}"
+    )
+
+
+def recovery_words(row: Recovery, network: Network) -> str:
+    """What a recovery moves; the token's name is what the token says of itself."""
+    assert row.destination is not None
+    contract = caip.erc20_contract(row.asset)
+    return (
+        f"Send {grouped(row.token_amount, row.decimals)} {row.symbol}"
+        f" ({_what(contract)} on {network.name}, {network.network}; {row.source} in the books)"
+        f" back from deposit address {evm.checksum_address(row.address)}"
+        f" to {evm.checksum_address(row.destination)}, which the payer gave under the claim link;"
+        f" {_fee_cap(network)}"
+    )
+
+
+def _what(contract: str | None) -> str:
+    return "native coin" if contract is None else f"token {evm.checksum_address(contract)}"
+
+
+def _fee_cap(network: Network) -> str:
+    most = grouped(network.max_fee_per_gas_max, GWEI_DECIMALS)
+    return f"network fee at most {most} gwei for each unit of gas"
 
 
 def grouped(units: int, decimals: int) -> str:
@@ -120,13 +187,12 @@ def _movement(payout: Payout, known: Circumstances, decoded: Decoded | None) -> 
     units = payout.token_amount if decoded is None else decoded.units
     destination = payout.destination if decoded is None else decoded.destination
     contract = known.asset.contract if decoded is None else decoded.contract
-    what = "native coin" if contract is None else f"token {evm.checksum_address(contract)}"
     to = [_who(known), _history(known.paid_before)]
     source = known.treasury if decoded is None else decoded.sender
     leaving = "the treasury" if source is None else f"treasury {evm.checksum_address(source)}"
     return (
         f"Send {grouped(units, known.asset.decimals)} {known.asset.symbol}"
-        f" ({what} on {known.network.name}, {known.network.network})"
+        f" ({_what(contract)} on {known.network.name}, {known.network.network})"
         f" to {evm.checksum_address(destination)} ({', '.join(to)}), from {leaving}"
     )
 
@@ -146,28 +212,26 @@ def _history(paid_before: int) -> str:
 
 def _fee(known: Circumstances, decoded: Decoded | None) -> str:
     if decoded is None or known.native is None:
-        most = grouped(known.network.max_fee_per_gas_max, GWEI_DECIMALS)
-        return f"network fee at most {most} gwei for each unit of gas"
+        return _fee_cap(known.network)
     cost = grouped(decoded.fee_max, known.native.decimals)
     return f"network fee at most {cost} {known.native.symbol}"
 
 
-def _policy(payout: Payout, known: Circumstances) -> str:
-    if payout.under_review:
+def _policy(subject: Approvable, known: Judgement) -> str:
+    if known.under_review:
         return "screening stopped it, compliance decides first"
-    if payout.decided_at is None:
+    if not known.is_judged:
         return "no policy has judged it yet"
-    rule = "no rule fits, so it" if payout.rule is None else f"rule {payout.rule!r}"
+    rule = "no rule fits, so it" if subject.rule is None else f"rule {subject.rule!r}"
     by = "no policy is in force, " if known.version is None else f"policy version {known.version}, "
-    if not payout.approvals_needed:
+    if not subject.approvals_needed:
         return f"{by}{rule} decided it"
-    content = content_digest(approved_content(payout))
-    given = standing(known.approvals, digest=content, role=payout.approver_role)
-    plural = "" if payout.approvals_needed == 1 else "s"
+    given = standing(known.approvals, digest=subject.digest, role=subject.approver_role)
+    plural = "" if subject.approvals_needed == 1 else "s"
     names = ", ".join(known.names.get(each.actor, each.actor) for each in given)
     return (
-        f"{by}{rule} asks for {payout.approvals_needed} approval{plural} of"
-        f" {payout.approver_role}, {len(given)} given{f' by {names}' if names else ''}"
+        f"{by}{rule} asks for {subject.approvals_needed} approval{plural} of"
+        f" {subject.approver_role}, {len(given)} given{f' by {names}' if names else ''}"
     )
 
 

@@ -11,12 +11,13 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core import chart, money
-from sakk.core.approval import approval_message
+from sakk.core.approval import Approvable, approval_message
 from sakk.core.beneficiary import Destination, Wanted
 from sakk.core.chart import LedgerAccount, TransferCode
 from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid
 from sakk.core.evm import checksum_address
 from sakk.core.network import Asset, Currency, Network
+from sakk.core.person import Actor
 from sakk.core.policy import Action, Decision, Facts
 from sakk.core.posting import Posting
 from sakk.core.quote import unknown_fee
@@ -344,6 +345,21 @@ def approved_content(payout: Payout) -> bytes:
         asset=payout.asset,
         destination=payout.destination,
         token_amount=payout.token_amount,
+    )
+
+
+def approvable(payout: Payout) -> Approvable:
+    """What a person is asked to approve."""
+    return Approvable(
+        id=payout.id,
+        account_id=payout.account_id,
+        livemode=payout.livemode,
+        noun="payout",
+        content=approved_content(payout),
+        rule=payout.rule,
+        approvals_needed=payout.approvals_needed,
+        approver_role=payout.approver_role,
+        asked_by=Actor(payout.initiator or "", payout.initiator_person),
     )
 
 

@@ -69,8 +69,10 @@ _MAKES: Final = frozenset(
         "payouts",
         "policies",
         "quotes",
+        "recoveries",
         "refunds",
         "transfers",
+        "withdrawals",
     }
 )
 # What each role may write; everybody reads, and everybody keeps their own second factor.

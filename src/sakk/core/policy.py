@@ -33,6 +33,9 @@ PERIOD_SECONDS_MAX: Final = 31 * 86_400
 DIGITS_MAX: Final = 78
 # A destination that stands in the account's address book, whichever.
 ADDRESS_BOOK: Final = "address_book"
+# A destination that is a vault of the operator's, whichever.
+VAULT: Final = "vault"
+PURPOSES: Final = ("payout", "refund", "withdrawal", "recovery")
 ROLE_ENTRY: Final = "role:"
 _INDEX = re.compile(r"\$?\[(\d+)\]|\.?(\w+)")
 
@@ -93,8 +96,9 @@ class Period(
 ):
     """A range for what went before in ``seconds``, and this payout, added up.
 
-    What is added up are the payouts in the same currency that the rule's networks, assets and
-    purposes fit, ``per`` the account, the initiator or the destination of this one, or all.
+    What is added up are the payouts, refunds and withdrawals in the same currency that the rule's
+    networks, assets and purposes fit, ``per`` the account, the initiator or the destination of
+    this one, or all.
     """
 
     seconds: int
@@ -109,9 +113,10 @@ class Rule(
 ):
     """One rule; a list that is empty fits anything.
 
-    ``destinations``: addresses, ids of beneficiaries, or ``address_book``. ``initiators``: ids of
-    persons, API keys and accounts, or ``role:treasurer``. With the action ``approve``,
-    ``approvals`` persons who have ``role`` must approve.
+    ``destinations``: addresses, ids of beneficiaries, ``address_book`` or ``vault``.
+    ``initiators``: ids of persons, API keys and accounts, or ``role:treasurer``. With the action
+    ``approve``, ``approvals`` persons who have ``role`` must approve. A period adds up no
+    recoveries, so a rule with one fits none.
     """
 
     name: str
@@ -133,7 +138,8 @@ class Facts:
     """What is known of a payout when it is judged. ``amount`` in the currency's smallest unit.
 
     ``key`` and ``person``: the API key that asked for it, and whose it is; ``roles`` that
-    person's. ``beneficiary``: the entry of the address book that it goes to.
+    person's. ``beneficiary``: the entry of the address book that it goes to. ``is_vault``: it goes
+    to a vault of the operator's.
     """
 
     account: str
@@ -148,6 +154,7 @@ class Facts:
     key: str | None = None
     person: str | None = None
     roles: frozenset[str] = frozenset()
+    is_vault: bool = False
 
 
 class PeriodKey(NamedTuple):
@@ -357,6 +364,8 @@ def check_rules(rules: Sequence[Rule]) -> None:
         if rule.amount is not None:
             _check_range(rule.amount, f"{at}.amount", one_currency=one_currency)
         if rule.period is not None:
+            if "recovery" in rule.purposes:
+                raise ValueError(f"{at}.purposes: A period adds up no recoveries.")
             _check_range(rule.period, f"{at}.period", one_currency=one_currency)
             if not 1 <= rule.period.seconds <= PERIOD_SECONDS_MAX:
                 raise ValueError(
@@ -399,7 +408,7 @@ def _check_lists(rule: Rule, at: str) -> None:
         "currencies": _is_word,
         "assets": _is_asset,
         "networks": _is_network,
-        "purposes": lambda text: text in ("payout", "refund"),
+        "purposes": lambda text: text in PURPOSES,
         "destinations": _is_destination,
         "initiators": _is_initiator,
     }
@@ -443,6 +452,8 @@ def _mismatch(rule: Rule, facts: Facts) -> str | None:
     if rule.initiators and not _is_asked_by(rule.initiators, facts):
         asker = facts.person or facts.key or facts.account
         return f"initiator {asker} is not {_one_of(rule.initiators)}"
+    if rule.period is not None and facts.purpose == "recovery":
+        return "a period adds up no recoveries"
     if rule.amount is not None:
         return _outside(rule.amount, facts.amount, facts, "amount")
     return None
@@ -467,6 +478,8 @@ def _outside(found: Amount | Period, units: int, facts: Facts, name: str) -> str
 
 def _is_sent_to(entries: Sequence[str], facts: Facts) -> bool:
     if facts.beneficiary is not None and (ADDRESS_BOOK in entries or facts.beneficiary in entries):
+        return True
+    if facts.is_vault and VAULT in entries:
         return True
     return facts.destination in {entry.lower() for entry in entries}
 
@@ -505,7 +518,7 @@ def _is_asset(text: str) -> bool:
 
 
 def _is_destination(text: str) -> bool:
-    if text == ADDRESS_BOOK or _has_prefix(text, "ben"):
+    if text in (ADDRESS_BOOK, VAULT) or _has_prefix(text, "ben"):
         return True
     try:
         parse_address(text)

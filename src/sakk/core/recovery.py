@@ -6,12 +6,18 @@ the status; what sends the coins is a sweep of method ``recovery``, from the dep
 so that what is held never mixes with the treasury.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sakk.core import ids, money
+from sakk.core.approval import Approvable, approval_message
 from sakk.core.evm import checksum_address
+from sakk.core.money import rescale
+from sakk.core.network import Currency
+from sakk.core.person import Actor
+from sakk.core.policy import Decision, Facts
 from sakk.core.refund import FailureReason, RefundStatus
 from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
 
@@ -47,6 +53,14 @@ class Recovery:
     destination: str | None = None
     screening: str | None = None
     under_review: bool = False
+    # Who offered it, and what the policy said once its destination was clear.
+    initiator: str | None = None
+    initiator_person: str | None = None
+    policy_version: str | None = None
+    rule: str | None = None
+    approvals_needed: int = 0
+    approver_role: str | None = None
+    decided_at: datetime | None = None
     sweep: str | None = None
     tx_hash: str | None = None
     failure_reason: str | None = None
@@ -66,11 +80,93 @@ def is_claimable(recovery: Recovery, now: datetime) -> bool:
     )
 
 
+def is_awaiting_approvals(recovery: Recovery) -> bool:
+    """Was it judged, and does it wait for people?"""
+    return (
+        recovery.status == RefundStatus.pending
+        and recovery.decided_at is not None
+        and recovery.sweep is None
+    )
+
+
+def approvable(recovery: Recovery) -> Approvable:
+    """What a person is asked to approve: the transfer of the sweep that will carry it out."""
+    assert recovery.destination is not None
+    return Approvable(
+        id=recovery.id,
+        account_id=None,
+        livemode=recovery.livemode,
+        noun="recovery",
+        content=approval_message(
+            intent_id=carrier_id(recovery.id),
+            purpose="recovery",
+            network=recovery.network,
+            asset=recovery.asset,
+            destination=recovery.destination,
+            token_amount=recovery.token_amount,
+        ),
+        rule=recovery.rule,
+        approvals_needed=recovery.approvals_needed,
+        approver_role=recovery.approver_role,
+        asked_by=Actor(recovery.initiator or "", recovery.initiator_person),
+    )
+
+
+def facts_of(recovery: Recovery, currency: Currency | None, roles: Iterable[str] = ()) -> Facts:
+    """What a policy judges a recovery by.
+
+    ``currency``: the listed token's; of a token on no list the asset stands for it, and ``whole``
+    units are those that the token itself says.
+    """
+    assert recovery.destination is not None
+    decimals = recovery.decimals if currency is None else currency.decimals
+    kept, rest = rescale(
+        recovery.token_amount, from_decimals=recovery.decimals, to_decimals=decimals
+    )
+    return Facts(
+        account=recovery.account_id or "",
+        currency=recovery.asset if currency is None else currency.currency,
+        decimals=decimals,
+        network=recovery.network,
+        asset=recovery.asset,
+        destination=recovery.destination,
+        amount=kept + bool(rest),
+        purpose="recovery",
+        key=recovery.initiator,
+        person=recovery.initiator_person,
+        roles=frozenset(roles),
+    )
+
+
+def decided(
+    recovery: Recovery, decision: Decision, *, version: str | None, now: datetime
+) -> Recovery:
+    """The recovery with what the policy said of it."""
+    return replace(
+        recovery,
+        policy_version=version,
+        rule=decision.rule,
+        approvals_needed=decision.approvals,
+        approver_role=decision.role,
+        decided_at=now,
+    )
+
+
+def carrier_id(recovery: str) -> str:
+    """The id of the sweep that carries a recovery out."""
+    return ids.encode("sw", ids.decode(recovery)[1])
+
+
+def recovery_id(carrier: str) -> str:
+    """The recovery that a sweep of method ``recovery`` carries out."""
+    return ids.encode("rec", ids.decode(carrier)[1])
+
+
 def carrier(recovery: Recovery, *, now: datetime) -> Sweep:
     """The sweep that carries a recovery out, once its destination is clear."""
     assert recovery.destination is not None
     return Sweep(
-        id=ids.encode("sw", ids.decode(recovery.id)[1]),
+        id=carrier_id(recovery.id),
         livemode=recovery.livemode,
         network=recovery.network,
         asset=recovery.asset,
@@ -115,7 +211,10 @@ def public(recovery: Recovery, *, claim_url: str | None = None) -> dict[str, Any
         "account": recovery.account_id,
         "address": checksum_address(recovery.address),
         "amount_decimal": money.format_decimal(recovery.token_amount, recovery.decimals),
+        "approvals_needed": recovery.approvals_needed,
+        "approver_role": recovery.approver_role,
         "asset": recovery.asset,
+        "awaiting_approvals": is_awaiting_approvals(recovery),
         "claim_expires_at": None
         if recovery.claim_expires_at is None
         else int(recovery.claim_expires_at.timestamp()),
@@ -128,6 +227,7 @@ def public(recovery: Recovery, *, claim_url: str | None = None) -> dict[str, Any
         "network": recovery.network,
         "payin": recovery.payin,
         "payment_intent": recovery.payment_intent,
+        "rule": recovery.rule,
         "screening": recovery.screening,
         "source": recovery.source,
         "status": recovery.status,

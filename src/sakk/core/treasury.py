@@ -11,26 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sakk.core import chart
-from sakk.core.chart import TransferCode
 from sakk.core.evm import checksum_address
-from sakk.core.payout import PayoutStatus as WithdrawalStatus
-from sakk.core.posting import Posting
-
-__all__ = [
-    "Holding",
-    "Proposal",
-    "ProposalKind",
-    "Target",
-    "Tier",
-    "Vault",
-    "Withdrawal",
-    "WithdrawalStatus",
-    "postings",
-    "propose",
-    "public",
-    "public_holding",
-]
 
 
 class Tier(StrEnum):
@@ -92,30 +73,6 @@ class Proposal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawal:
-    """One transfer from the treasury to a vault, on the way of a payout."""
-
-    id: str
-    livemode: bool
-    network: str
-    asset: str
-    destination: str
-    token_amount: int
-    status: str
-    transaction: str | None = None
-    tx_hash: str | None = None
-    failure_code: str | None = None
-    waits_for: str | None = None
-    attempt: int = 0
-    posted_at: datetime | None = None
-    retry_at: datetime | None = None
-    failures: int = 0
-    lease_token: str | None = None
-    lease_until: datetime | None = None
-    created: datetime
-
-
 def propose(target: Target, holdings: Sequence[Holding]) -> list[Proposal]:
     """What should move so that the hot part of the target's asset is in its band again.
 
@@ -154,37 +111,6 @@ def propose(target: Target, holdings: Sequence[Holding]) -> list[Proposal]:
         reason = f"{reason}, and the vaults do not hold it"
         found.append(Proposal(ProposalKind.supply, target.asset, lacking, None, None, reason))
     return found
-
-
-def postings(withdrawal: Withdrawal) -> list[Posting]:
-    """Coins move from the hot treasury to a vault of ours."""
-    return [
-        Posting(
-            chart.custody(withdrawal.asset, "cold"),
-            chart.custody(withdrawal.asset, "hot"),
-            withdrawal.token_amount,
-            TransferCode.withdrawal,
-        )
-    ]
-
-
-def public(withdrawal: Withdrawal) -> dict[str, Any]:
-    """The operator's object ``withdrawal``."""
-    return {
-        "id": withdrawal.id,
-        "object": "withdrawal",
-        "asset": withdrawal.asset,
-        "created": int(withdrawal.created.timestamp()),
-        "destination": checksum_address(withdrawal.destination),
-        "failure_code": withdrawal.failure_code,
-        "livemode": withdrawal.livemode,
-        "metadata": {},
-        "network": withdrawal.network,
-        "status": withdrawal.status,
-        "token_amount": str(withdrawal.token_amount),
-        "tx_hash": withdrawal.tx_hash,
-        "waits_for": withdrawal.waits_for,
-    }
 
 
 def public_holding(

@@ -31,11 +31,12 @@ from sakk.core.event import NewEvent
 from sakk.core.explanation import grouped
 from sakk.core.payout import Payout, PayoutStatus, approved_content
 from sakk.core.person import Actor, Person
-from sakk.flow.approval import Word, is_of, told_of, write_status
+from sakk.flow.approval import is_of, write_status
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
 from sakk.flow.step_up import acting_person, check, count_try
+from sakk.flow.word import Word, told_of
 from sakk.store import approval as store
 from sakk.store import event as events
 from sakk.store import payout as payouts
@@ -148,8 +149,8 @@ def _approvable(
         raise ResourceMissing(f"No such payout batch: {identifier!r}.", param="id")
     rows = fetch_all(connection, _waiting(identifier), Payout)
     given: dict[str, list[Approval]] = {}
-    for each in store.of_payouts(connection, [row.id for row in rows]):
-        given.setdefault(each.payout, []).append(each)
+    for each in store.of_subjects(connection, [row.id for row in rows]):
+        given.setdefault(each.subject, []).append(each)
     roles: dict[str, str] = {}
     for row in rows:
         role = acting_role(row.approver_role, None if person is None else person.roles)
@@ -202,7 +203,7 @@ def _approval(
         id=identifier,
         account_id=row.account_id,
         livemode=row.livemode,
-        payout=row.id,
+        subject=row.id,
         verdict=Verdict.approve.value,
         actor=word.actor.name,
         key=word.actor.key,

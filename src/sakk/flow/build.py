@@ -20,7 +20,7 @@ from sakk.core.network import Network
 from sakk.core.payout import Payout
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
-from sakk.core.treasury import Withdrawal
+from sakk.core.withdrawal import Withdrawal
 from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake

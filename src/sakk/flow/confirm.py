@@ -26,7 +26,7 @@ from sakk.core.transaction import (
     TransactionStatus,
     rebroadcast_delay,
 )
-from sakk.core.treasury import WithdrawalStatus
+from sakk.core.withdrawal import WithdrawalStatus
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set
@@ -47,7 +47,7 @@ from sakk.flow.transaction import (
     settlement,
     transaction_event,
 )
-from sakk.flow.treasury import advance_withdrawal
+from sakk.flow.withdrawal import advance_withdrawal
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.rpc import RpcDisagreement
 from sakk.rails.evm.status import TransactionState

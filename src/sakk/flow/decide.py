@@ -121,7 +121,7 @@ def _approved_before(
 ) -> set[str]:
     """Those that another version let wait, and that have the approvals that this one asks for."""
     waited = {row.id for row in rows if row.decided_at is not None}
-    given = approvals.of_payouts(connection, sorted(waited))
+    given = approvals.of_subjects(connection, sorted(waited))
     return {
         row.id
         for row, decision in zip(rows, decisions, strict=True)
@@ -129,7 +129,7 @@ def _approved_before(
         and decision.action is Action.approve
         and len(
             standing(
-                [each for each in given if each.payout == row.id],
+                [each for each in given if each.subject == row.id],
                 digest=content_digest(approved_content(row)),
                 role=decision.role,
             )

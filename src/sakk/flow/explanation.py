@@ -1,20 +1,36 @@
-"""Explanations: what is known of a payout, gathered for the words that an approver reads."""
+"""Explanations: what is known of what is sent, gathered for the words that an approver reads."""
 
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from sakk.core.errors import ResourceMissing
-from sakk.core.explanation import Built, Circumstances, explain
-from sakk.core.payout import Payout, PayoutStatus
+from sakk.core import recovery as recovery_rules
+from sakk.core import withdrawal as withdrawal_rules
+from sakk.core.approval import Approvable
+from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.explanation import (
+    Built,
+    Circumstances,
+    Judgement,
+    explain,
+    explain_sending,
+    recovery_words,
+    withdrawal_words,
+)
+from sakk.core.network import Asset, Network
+from sakk.core.payout import Payout, PayoutStatus, approvable, is_awaiting_approvals
 from sakk.core.transaction import Purpose
-from sakk.store import address, network
+from sakk.core.withdrawal import WithdrawalStatus
+from sakk.store import address, network, treasury
 from sakk.store import approval as approvals
 from sakk.store import beneficiary as beneficiaries
 from sakk.store import payout as payouts
 from sakk.store import person as persons
 from sakk.store import policy as policies
+from sakk.store import recovery as recoveries
+from sakk.store import sweep as sweeps
 from sakk.store import transaction as transactions
+from sakk.store import withdrawal as withdrawals
 
 _MADE = (PayoutStatus.confirmed.value, PayoutStatus.posted.value)
 
@@ -27,31 +43,119 @@ def explanation(connection: Connection, identifier: str, *, livemode: bool) -> d
     return explain(payout, _circumstances(connection, payout))
 
 
-def _circumstances(connection: Connection, payout: Payout) -> Circumstances:
-    asset = network.find_asset(connection, payout.asset)
-    found = network.find_network(connection, payout.network)
-    assert asset is not None, "an asset stays listed while payouts name it"
-    assert found is not None, "a network stays listed while payouts name it"
-    treasury = address.list_payers(connection)
-    given = approvals.of_payouts(connection, [payout.id])
+def explain_withdrawal(
+    connection: Connection, identifier: str, *, livemode: bool
+) -> dict[str, Any]:
+    """What will be signed for a withdrawal, in words; ResourceMissing for none of this mode."""
+    row = withdrawals.find(connection, identifier)
+    if row is None or row.livemode is not livemode:
+        raise ResourceMissing(f"No such withdrawal: {identifier!r}", param="id")
+    asset, found = _asset(connection, row.asset), _network(connection, row.network)
+    payers = address.list_payers(connection)
+    words = withdrawal_words(
+        row,
+        treasury.find_vault(connection, row.network, row.destination),
+        asset,
+        found,
+        payers[0].address if payers else None,
+    )
+    judgement = _judgement(
+        connection,
+        withdrawal_rules.approvable(row),
+        version=row.policy_version,
+        under_review=False,
+        is_judged=row.decided_at is not None,
+        awaiting=row.status == WithdrawalStatus.screened,
+    )
+    signed = _signed_words(connection, row.transaction)
+    return explain_sending(withdrawal_rules.approvable(row), words, judgement, signed=signed)
+
+
+def explain_recovery(connection: Connection, identifier: str, *, livemode: bool) -> dict[str, Any]:
+    """What will be signed for a recovery, in words; its payer has said where to.
+
+    ResourceMissing, UnexpectedState.
+    """
+    row = recoveries.find(connection, identifier)
+    if row is None or row.livemode is not livemode:
+        raise ResourceMissing(f"No such recovery: {identifier!r}", param="id")
+    if row.destination is None:
+        raise UnexpectedState("This recovery waits for its payer to say where to.")
+    judgement = _judgement(
+        connection,
+        recovery_rules.approvable(row),
+        version=row.policy_version,
+        under_review=row.under_review,
+        is_judged=row.decided_at is not None,
+        awaiting=recovery_rules.is_awaiting_approvals(row),
+    )
+    sweep = None if row.sweep is None else sweeps.find(connection, row.sweep)
+    signed = None if sweep is None else _signed_words(connection, sweep.transaction)
+    words = recovery_words(row, _network(connection, row.network))
+    return explain_sending(recovery_rules.approvable(row), words, judgement, signed=signed)
+
+
+def _judgement(
+    connection: Connection,
+    subject: Approvable,
+    *,
+    version: str | None,
+    under_review: bool,
+    is_judged: bool,
+    awaiting: bool,
+) -> Judgement:
+    given = approvals.of_subjects(connection, [subject.id])
     known = persons.list_persons(
-        connection, livemode=payout.livemode, ids=[each.actor for each in given]
+        connection, livemode=subject.livemode, ids=[each.actor for each in given]
     )
-    version = (
-        None
-        if payout.policy_version is None
-        else policies.find(connection, payout.policy_version, livemode=payout.livemode)
+    found = (
+        None if version is None else policies.find(connection, version, livemode=subject.livemode)
     )
+    return Judgement(
+        under_review=under_review,
+        is_judged=is_judged,
+        awaiting=awaiting,
+        version=None if found is None else found.number,
+        approvals=given,
+        names={each.id: each.name for each in known},
+    )
+
+
+def _signed_words(connection: Connection, transaction: str | None) -> str | None:
+    row = None if transaction is None else transactions.find(connection, transaction)
+    return None if row is None else row.explanation
+
+
+def _asset(connection: Connection, name: str) -> Asset:
+    asset = network.find_asset(connection, name)
+    assert asset is not None, "an asset stays listed while something names it"
+    return asset
+
+
+def _network(connection: Connection, name: str) -> Network:
+    found = network.find_network(connection, name)
+    assert found is not None, "a network stays listed while something names it"
+    return found
+
+
+def _circumstances(connection: Connection, payout: Payout) -> Circumstances:
+    asset, found = _asset(connection, payout.asset), _network(connection, payout.network)
+    payers = address.list_payers(connection)
     return Circumstances(
         asset=asset,
         network=found,
         native=network.find_asset(connection, found.native_asset),
-        treasury=treasury[0].address if treasury else None,
+        treasury=payers[0].address if payers else None,
         beneficiary=_beneficiary(connection, payout),
         paid_before=_paid_before(connection, payout),
-        version=None if version is None else version.number,
-        approvals=given,
-        names={each.id: each.name for each in known},
+        judgement=_judgement(
+            connection,
+            approvable(payout),
+            version=payout.policy_version,
+            under_review=payout.under_review,
+            is_judged=payout.decided_at is not None,
+            awaiting=is_awaiting_approvals(payout),
+        ),
         built=_built(connection, payout),
     )
 

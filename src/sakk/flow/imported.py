@@ -26,10 +26,10 @@ from sakk.core.transaction import (
     Purpose,
     TransactionStatus,
 )
-from sakk.core.treasury import Withdrawal, WithdrawalStatus
+from sakk.core.withdrawal import Withdrawal, WithdrawalStatus, amount_of
 from sakk.flow.payout import payout_event
 from sakk.signing.log import PaidEntry, SignedEntry
-from sakk.store import address, network, treasury
+from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payout as payouts
 from sakk.store import recovery as recoveries
@@ -37,6 +37,7 @@ from sakk.store import restore as store
 from sakk.store import rotation as rotations
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as transactions
+from sakk.store import withdrawal as withdrawals
 from sakk.store.address import Address
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
@@ -271,7 +272,7 @@ def _import_withdrawal(
     connection: Connection, row: ChainTransaction, line: Line, *, now: datetime
 ) -> Finding | None:
     """To a vault of ours: its row is tied, or made again."""
-    found = treasury.lock_one(connection, row.subject)
+    found = withdrawals.lock_one(connection, row.subject)
     if found is not None and found.status not in _SWEPT:
         return _note("transaction.unimported", line, f"the withdrawal is {found.status} here")
     _insert(connection, row, line)
@@ -281,8 +282,12 @@ def _import_withdrawal(
         "tx_hash": row.hash,
     }
     if found is not None:
-        update_records(connection, treasury.withdrawals, [{"id": found.id, **sent}])
+        update_records(connection, withdrawals.withdrawals, [{"id": found.id, **sent}])
         return None
+    asset = network.find_asset(connection, row.asset)
+    assert asset is not None, "an asset stays listed while something names it"
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    currency = currencies[asset.currency]
     made = Withdrawal(
         id=row.subject,
         livemode=row.livemode,
@@ -290,12 +295,15 @@ def _import_withdrawal(
         asset=row.asset,
         destination=row.destination,
         token_amount=row.token_amount,
+        currency=currency.currency,
+        decimals=currency.decimals,
+        amount=amount_of(row.token_amount, asset, currency),
         status=WithdrawalStatus.unknown.value,
         transaction=row.id,
         tx_hash=row.hash,
         created=now,
     )
-    treasury.insert(connection, made)
+    withdrawals.insert(connection, made)
     return None
 
 

@@ -5,7 +5,7 @@ the next payout is judged, so payouts at the same moment can not pass a limit to
 never changes: a change is a new one, proposed by one person and put in force by another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -28,6 +28,7 @@ from sakk.core.person import Actor, Person, Role
 from sakk.core.policy import (
     Action,
     Decision,
+    Facts,
     PolicyVersion,
     Rule,
     VersionState,
@@ -233,6 +234,31 @@ def judge(
                 if key in sums:
                     sums[key] += each.amount
     return decisions
+
+
+def judge_one(
+    connection: Connection,
+    facts_by: Callable[[Sequence[str]], Facts],
+    *,
+    subject: str,
+    person: str | None,
+    livemode: bool,
+    now: datetime,
+) -> tuple[PolicyVersion | None, Decision]:
+    """What the version in force says of one withdrawal or recovery, whose sums are locked for it.
+
+    ``facts_by``: its facts, given the roles of the ``person`` who asked for it.
+    """
+    store.lock_judging(connection, livemode=livemode)
+    version = store.find_active(connection, livemode=livemode)
+    judged_by = rules_of(version)
+    found = persons.list_persons(connection, livemode=livemode, ids=[person] if person else [])
+    facts = facts_by([role for each in found for role in each.roles])
+    sums = store.period_sums(
+        connection, rules.period_keys(judged_by, facts), livemode=livemode, now=now, apart=[subject]
+    )
+    default = rules.role_default(livemode=livemode)
+    return version, rules.evaluate(judged_by, facts, sums, role_default=default)
 
 
 def rules_of(version: PolicyVersion | None) -> tuple[Rule, ...]:

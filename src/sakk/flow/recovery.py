@@ -8,11 +8,13 @@ deposit address, so that it never mixes with the treasury.
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
 from sakk.core import event
 from sakk.core import recovery as rules
+from sakk.core.approval import is_enough
 from sakk.core.caip import asset_network, erc20_contract
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
@@ -20,6 +22,8 @@ from sakk.core.evm import parse_address
 from sakk.core.network import Network
 from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
 from sakk.core.payout import check_destination
+from sakk.core.person import Actor
+from sakk.core.policy import Action
 from sakk.core.recovery import Recovery
 from sakk.core.refund import FailureReason, RefundStatus
 from sakk.core.screening import Direction, ScreeningRequest, Verdict
@@ -28,15 +32,20 @@ from sakk.flow.context import Parts
 from sakk.flow.fee import price
 from sakk.flow.issuer import ask_issuers
 from sakk.flow.payin import declined_events
+from sakk.flow.policy import judge_one
 from sakk.flow.refund_draft import claim_expiry
 from sakk.flow.stage import Stage, wake
+from sakk.flow.step_up import count_try
+from sakk.flow.word import Word, approval_of, check_compliance, told_of
 from sakk.rails.evm.balances import balances, token_facts
 from sakk.rails.evm.send import TransferWouldFail, estimate_transfer
 from sakk.store import address as addresses
+from sakk.store import approval as approvals
 from sakk.store import case as cases
 from sakk.store import event as events
 from sakk.store import network as networks
 from sakk.store import payin as payins
+from sakk.store import policy as policies
 from sakk.store import recovery as store
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as transactions
@@ -54,6 +63,11 @@ _WRITTEN = (
     "destination",
     "screening",
     "under_review",
+    "policy_version",
+    "rule",
+    "approvals_needed",
+    "approver_role",
+    "decided_at",
     "sweep",
     "tx_hash",
     "failure_reason",
@@ -139,10 +153,12 @@ def create(
     livemode: bool,
     claim_hash: str,
     claim_expires_at: datetime | None,
+    actor: Actor,
 ) -> Recovery:
     """Offer what was found to its payer, under a claim link; repeat under the same identifier.
 
     What screening holds goes back by its case alone, which two people decide: UnexpectedState.
+    ``actor`` offers it, and is not who approves it.
     """
     now = parts.clock()
     with parts.database.begin() as connection:
@@ -162,6 +178,8 @@ def create(
             offered,
             claim_hash=claim_hash,
             claim_expires_at=claim_expiry(claim_expires_at, now),
+            initiator=actor.key,
+            initiator_person=actor.person,
         )
         store.insert(connection, recovery)
         _tell(connection, recovery, event.RECOVERY_CREATED, now)
@@ -259,10 +277,48 @@ def claim(connection: Connection, aimed: Recovery, *, now: datetime) -> Recovery
     return claimed
 
 
-def decide(
-    connection: Connection, identifier: str, *, approve: bool, livemode: bool, now: datetime
+def approve(
+    parts: Parts, identifier: str, word: Word, *, approval_id: str, livemode: bool
 ) -> Recovery:
-    """The operator's word: lets one under review go, or calls any off that is not being sent."""
+    """One more approval of a recovery that waits; with enough of them it is sent.
+
+    One under review is let go by compliance, and is the policy's next. Raises what
+    `sakk.flow.approval.approve` does.
+    """
+    count_try(parts, word.actor, word.step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        row = _undecided(connection, identifier, livemode=livemode)
+        given = approvals.of_subjects(connection, [row.id])
+        if any(each.id == approval_id for each in given):
+            return row
+        if row.under_review:
+            check_compliance(connection, word.actor, livemode=livemode)
+            return _judge(connection, replace(row, under_review=False), now=now)
+        if not rules.is_awaiting_approvals(row):
+            raise UnexpectedState("This recovery waits for nobody's approval.")
+        active = policies.find_active(connection, livemode=livemode)
+        if row.policy_version != (None if active is None else active.id):
+            row = _judge(connection, row, now=now)
+            if not rules.is_awaiting_approvals(row):
+                return row
+        subject = rules.approvable(row)
+        approval = approval_of(parts, connection, subject, word, given, approval_id, now=now)
+        approvals.insert(connection, [approval])
+        events.append(connection, [told_of(approval)], now=now)
+        if is_enough(subject, [*given, approval]):
+            return _dispatch(connection, row, now=now)
+        return row
+
+
+def cancel(connection: Connection, identifier: str, *, livemode: bool, now: datetime) -> Recovery:
+    """Call off a recovery that is not being sent; the coins stay where they are."""
+    row = _undecided(connection, identifier, livemode=livemode)
+    return _end(connection, row, RefundStatus.canceled, None, now=now)
+
+
+def _undecided(connection: Connection, identifier: str, *, livemode: bool) -> Recovery:
+    """A recovery of a mode, locked, that is not being sent yet."""
     recovery = store.find(connection, identifier, lock=True)
     if recovery is None or recovery.livemode != livemode:
         raise ResourceMissing(f"No such recovery: {identifier!r}.", param="id")
@@ -270,11 +326,7 @@ def decide(
         raise UnexpectedState(
             f"This recovery is {recovery.status}: nothing is to be decided any more."
         )
-    if not approve:
-        return _end(connection, recovery, RefundStatus.canceled, None, now=now)
-    if not recovery.under_review:
-        raise UnexpectedState("This recovery is not under review: nothing is to be approved.")
-    return _dispatch(connection, replace(recovery, under_review=False), now=now)
+    return recovery
 
 
 def recovery_screen_stage(parts: Parts) -> Stage:
@@ -305,7 +357,7 @@ def recovery_screen_stage(parts: Parts) -> Stage:
                 judged = replace(row, screening=screening.id)
                 match Verdict(screening.verdict):
                     case Verdict.clear:
-                        _dispatch(connection, judged, now=now)
+                        _judge(connection, judged, now=now)
                     case Verdict.review if row.case_id is None:
                         _write(connection, replace(judged, under_review=True))
                     case Verdict.review | Verdict.block:
@@ -356,8 +408,34 @@ def _return_payin(connection: Connection, identifier: str, *, now: datetime) -> 
     events.append(connection, declined_events(returned, event.PAYIN_RETURNED), now=now)
 
 
+def _judge(connection: Connection, row: Recovery, *, now: datetime) -> Recovery:
+    """The destination is clear: the policy says whether it goes, waits for people, or ends."""
+    listed = networks.find_asset(connection, row.asset)
+    currencies = {each.currency: each for each in networks.list_currencies(connection)}
+    currency = None if listed is None else currencies[listed.currency]
+    version, decision = judge_one(
+        connection,
+        partial(rules.facts_of, row, currency),
+        subject=row.id,
+        person=row.initiator_person,
+        livemode=row.livemode,
+        now=now,
+    )
+    number = None if version is None else version.id
+    row = rules.decided(row, decision, version=number, now=now)
+    match decision.action:
+        case Action.allow:
+            return _dispatch(connection, row, now=now)
+        case Action.approve:
+            _write(connection, row)
+            _tell(connection, row, event.RECOVERY_AWAITING_APPROVALS, now)
+            return row
+        case Action.block:
+            return _end(connection, row, RefundStatus.failed, FailureReason.declined, now=now)
+
+
 def _dispatch(connection: Connection, row: Recovery, *, now: datetime) -> Recovery:
-    """The destination is clear: the sweep that carries it out is written, if all still stands."""
+    """It may go: the sweep that carries it out is written, if all still stands."""
     if row.payin is not None:
         payin = payins.lock_one(connection, row.payin)
         if payin is None or payin.status != PayInStatus.held or payin.orphaned:

@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, PayoutStatus
+from sakk.core.recovery import recovery_id
 from sakk.core.restore import Head
 from sakk.core.rotation import RotationStatus
 from sakk.core.sweep import Sweep, SweepStatus, deposit_units
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
-from sakk.core.treasury import Withdrawal, WithdrawalStatus
-from sakk.flow.approval import signatures
+from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.rotation import signed_approvals
@@ -30,9 +30,10 @@ from sakk.flow.sweep import (
     sweep_event,
 )
 from sakk.flow.transaction import deposit_indexes, first_attempt, move_payouts, sign_request
-from sakk.flow.treasury import advance_withdrawal, refuse_withdrawal
-from sakk.signing.protocol import Reason, Signed, SignerRefused
-from sakk.store import address, treasury
+from sakk.flow.withdrawal import advance_withdrawal, refuse_withdrawal
+from sakk.flow.word import signatures
+from sakk.signing.protocol import Approval, Reason, Signed, SignerRefused
+from sakk.store import address
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
@@ -40,6 +41,7 @@ from sakk.store import restore as restores
 from sakk.store import rotation as rotations
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
+from sakk.store import withdrawal as withdrawals
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
@@ -91,7 +93,7 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
     if _is_stopped(parts, row, token=token):
         return
     with parts.database.begin() as connection:
-        approvals = signatures(connection, [payout.id for payout in carried])
+        approvals = _signatures(connection, row, carried)
         if row.purpose == Purpose.rotation:
             approvals[row.subject] = tuple(signed_approvals(connection, row.subject))
     failpoint("transaction.sign.before")
@@ -114,6 +116,20 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
     failpoint("transaction.sign.after")
     with parts.database.begin() as connection:
         _record(connection, row, signed, token=token, now=parts.clock())
+
+
+def _signatures(
+    connection: Connection, row: ChainTransaction, carried: Sequence[Payout]
+) -> dict[str, tuple[Approval, ...]]:
+    """What approvers signed, by the id that the signer knows it under."""
+    match Purpose(row.purpose):
+        case Purpose.withdrawal:
+            return signatures(connection, [row.subject])
+        case Purpose.recovery:
+            known_as = recovery_id(row.subject)
+            return {row.subject: signatures(connection, [known_as]).get(known_as, ())}
+        case _:
+            return signatures(connection, [payout.id for payout in carried])
 
 
 def _is_stopped(parts: Parts, row: ChainTransaction, *, token: str) -> bool:
@@ -148,7 +164,7 @@ def _is_wanted(connection: Connection, row: ChainTransaction, carried: Sequence[
             held = sweeps.with_held_money(connection, [each.address for each in collected])
             return not held and all(each.status == SweepStatus.approved for each in collected)
         case Purpose.withdrawal:
-            withdrawal = treasury.lock_one(connection, row.subject)
+            withdrawal = withdrawals.lock_one(connection, row.subject)
             return (
                 withdrawal is not None
                 and withdrawal.status == WithdrawalStatus.approved
@@ -277,11 +293,11 @@ def _step_back(
         change = {"id": sweep.id, "transaction": None, "retry_at": again}
         update_records(connection, sweeps.sweeps, [change])
     elif row.purpose == Purpose.withdrawal:
-        withdrawal = treasury.lock_one(connection, row.subject)
+        withdrawal = withdrawals.lock_one(connection, row.subject)
         assert withdrawal is not None
         again = _again(withdrawal, now=now)
         change = {"id": withdrawal.id, "transaction": None, "retry_at": again}
-        update_records(connection, treasury.withdrawals, [change])
+        update_records(connection, withdrawals.withdrawals, [change])
     elif row.purpose == Purpose.collect:
         release_collected(connection, row.id, retry_at=now + COLLECT_STEP_BACK)
     wake(connection, "payout.build", "sweep.build")

@@ -11,7 +11,7 @@ from sakk.core import event, evm, hub
 from sakk.core import payout as payout_rules
 from sakk.core import rotation as rotation_rules
 from sakk.core import sweep as sweep_rules
-from sakk.core import treasury as treasury_rules
+from sakk.core import withdrawal as withdrawal_rules
 from sakk.core.abi import TRANSFER_TOPIC
 from sakk.core.authorization import decode_unsigned as decode_set_code
 from sakk.core.authorization import is_set_code
@@ -38,12 +38,12 @@ from sakk.core.transaction import (
     operator_view,
     topup_postings,
 )
-from sakk.core.treasury import Withdrawal, WithdrawalStatus
+from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
 from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collected, sweep_event
-from sakk.flow.treasury import advance_withdrawal, finish_withdrawal
+from sakk.flow.withdrawal import advance_withdrawal, finish_withdrawal
 from sakk.rails.evm.arrival import arrivals
 from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.rpc import RpcInconsistent, parse_data
@@ -51,11 +51,12 @@ from sakk.rails.evm.send import revert_reason
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.signing.protocol import Approval, Branch, KeyReference, Payment, Signed, SignRequest
 from sakk.signing.protocol import Purpose as SigningPurpose
-from sakk.store import address, treasury
+from sakk.store import address
 from sakk.store import payout as payouts
 from sakk.store import refund as refunds
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
+from sakk.store import withdrawal as withdrawals
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
 
@@ -391,7 +392,7 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
         case Purpose.sweep | Purpose.topup | Purpose.recovery:
             return sweeps.find(connection, row.subject)
         case Purpose.withdrawal:
-            return treasury.find(connection, row.subject)
+            return withdrawals.find(connection, row.subject)
         case Purpose.payout | Purpose.refund | Purpose.disperse:
             return payouts.lock_carried(connection, row.id)
         case Purpose.cancel | Purpose.allowance | Purpose.deploy:
@@ -443,7 +444,7 @@ def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> lis
                 moved += sweep_rules.postings(subject, arrived_units=row.arrived_units or 0)
             case Purpose.withdrawal:
                 assert isinstance(subject, Withdrawal)
-                moved += treasury_rules.postings(subject)
+                moved += withdrawal_rules.postings(subject)
             case Purpose.collect:
                 assert isinstance(subject, tuple)
                 for sweep in subject:

@@ -52,8 +52,8 @@ from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import left_behind_stage
 from sakk.flow.travel_rule import travel_rule_stage
 from sakk.flow.travel_send import travel_send_stage
-from sakk.flow.treasury import withdrawal_build_stage
 from sakk.flow.wallet_proof import wallet_proof_stage
+from sakk.flow.withdrawal import withdrawal_build_stage
 from sakk.runtime.process import report_ready
 from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
 from sakk.runtime.settings import Settings

@@ -39,7 +39,8 @@ class NetworkRule(
     """What one network may cost. Fees are in wei; a day is the last 24 hours.
 
     ``fee_per_day_max`` counts the most that signed transactions can cost, gas limit times price.
-    ``cold_treasury_addresses`` are destinations of sweeps and withdrawals whose keys are elsewhere.
+    ``cold_treasury_addresses`` are destinations of sweeps and withdrawals whose keys are elsewhere;
+    a withdrawal to one needs ``withdrawal_approvals_min`` of the approvers' signatures.
     ``hub`` may be called to collect, and deposit addresses may run the code at ``delegate``;
     without them nothing is collected that way. One such call may take ``collect_gas_limit_max``.
     A key of ``gas_indexes`` is funded within ``gas_key_per_transaction_max`` and
@@ -53,6 +54,7 @@ class NetworkRule(
     topup_per_transaction_max: str
     topup_per_day_max: str
     cold_treasury_addresses: tuple[str, ...] = ()
+    withdrawal_approvals_min: int = 0
     hub: str | None = None
     delegate: str | None = None
     collect_gas_limit_max: int = TRANSACTION_GAS_MAX
@@ -122,12 +124,13 @@ class RecoveryRule(
     """What may go back from a deposit address to who paid it by mistake, at most ``units_max``.
 
     Of one ``asset``; without it of any token of the network that ``assets`` does not name. With
-    ``destinations``, to no other address: naming them here is the second pair of eyes.
+    ``destinations``, to no other address. ``approvals_min`` of the approvers must have signed it.
     """
 
     network: str
     units_max: str
     asset: str | None = None
+    approvals_min: int = 0
     destinations: tuple[str, ...] | None = None
 
 
@@ -245,6 +248,9 @@ def check_policy(policy: Policy) -> None:
     _check_rotations(policy)
     for place, network in enumerate(policy.networks):
         _check_network(network, f"networks[{place}]")
+        _check_approvals_min(
+            network.withdrawal_approvals_min, policy, f"networks[{place}].withdrawal_approvals_min"
+        )
     for place, asset in enumerate(policy.assets):
         _check_asset(asset, policy, f"assets[{place}]")
     for place, recovery in enumerate(policy.recoveries):
@@ -514,6 +520,12 @@ def _check_recovery(rule: RecoveryRule, policy: Policy, name: str) -> None:
     if policy.network(rule.network) is None:
         raise ValueError(f"{name}.network is not one that networks names")
     _check_units(rule.units_max, f"{name}.units_max")
+    _check_approvals_min(rule.approvals_min, policy, f"{name}.approvals_min")
+
+
+def _check_approvals_min(wanted: int, policy: Policy, name: str) -> None:
+    if not 0 <= wanted <= len(policy.approvers):
+        raise ValueError(f"{name} is {wanted}, and approvers names {len(policy.approvers)}")
 
 
 def _check_units(text: str, name: str) -> None:

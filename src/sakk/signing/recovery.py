@@ -1,8 +1,22 @@
 """What may go back from a deposit address to who paid it by mistake: the signer's own rule."""
 
 from sakk.core import caip
-from sakk.signing.policy import Policy
+from sakk.signing.policy import Policy, RecoveryRule
 from sakk.signing.protocol import Branch, Reason, SignRequest, refusal
+
+
+def recovery_rule(request: SignRequest, policy: Policy) -> RecoveryRule:
+    """The policy's rule that lets an asset go back; a refusal where there is none."""
+    is_ours = policy.asset(request.asset) is not None or request.asset == caip.native_asset(
+        request.network
+    )
+    rule = policy.recovery(request.network, request.asset, any_token=not is_ours)
+    if rule is None:
+        raise refusal(
+            Reason.asset_not_allowed,
+            f"no rule in the policy's recoveries lets {request.asset} go back: its owner adds one",
+        )
+    return rule
 
 
 def check_recovery(request: SignRequest, policy: Policy, *, source: str) -> None:
@@ -18,15 +32,7 @@ def check_recovery(request: SignRequest, policy: Policy, *, source: str) -> None
             Reason.key_not_allowed,
             f"a recovery leaves from a deposit key, not {request.key.branch}",
         )
-    is_ours = policy.asset(request.asset) is not None or request.asset == caip.native_asset(
-        request.network
-    )
-    rule = policy.recovery(request.network, request.asset, any_token=not is_ours)
-    if rule is None:
-        raise refusal(
-            Reason.asset_not_allowed,
-            f"no rule in the policy's recoveries lets {request.asset} go back: its owner adds one",
-        )
+    rule = recovery_rule(request, policy)
     if amount == 0:
         raise refusal(Reason.claim_mismatch, "a recovery of nothing")
     if destination in (caip.erc20_contract(request.asset), source):

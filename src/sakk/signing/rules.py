@@ -34,7 +34,7 @@ from sakk.signing.protocol import (
     payment_request,
     refusal,
 )
-from sakk.signing.recovery import check_recovery
+from sakk.signing.recovery import check_recovery, recovery_rule
 from sakk.signing.rotation import check_rotation, rotation_rule
 from sakk.signing.topup import check_topup
 from sakk.signing.words import words
@@ -203,6 +203,23 @@ def check_rotation_approved(decoded: Decoded, policy: Policy) -> None:
             Reason.approvals_required,
             f"to give {decoded.source} up for {decoded.destination} takes {wanted} approvals,"
             f" {given} given",
+        )
+
+
+def check_sent_approved(decoded: Decoded, policy: Policy) -> None:
+    """The approvers whom the file asks for have signed this withdrawal or recovery."""
+    match decoded.request.purpose:
+        case Purpose.withdrawal:
+            wanted = decoded.network_rule.withdrawal_approvals_min
+        case Purpose.recovery:
+            wanted = recovery_rule(decoded.request, policy).approvals_min
+        case _:
+            return
+    given = len(approved_by(decoded.request, policy)) if wanted else 0
+    if given < wanted:
+        raise refusal(
+            Reason.approvals_required,
+            f"this {decoded.request.purpose} takes {wanted} approvals, {given} given",
         )
 
 

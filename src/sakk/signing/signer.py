@@ -53,6 +53,7 @@ from sakk.signing.rules import (
     approved_by,
     check_each,
     check_rotation_approved,
+    check_sent_approved,
     decode,
 )
 from sakk.signing.topup import is_gas_key
@@ -172,6 +173,7 @@ class Signer:
             if request.intent_id not in self._attempts:
                 check_each(decoded.payments, partial(self._check_approvals, policy))
                 check_each(decoded.payments, self._rulebook.judging(policy, now))
+                check_sent_approved(decoded, policy)
                 if request.purpose is Purpose.rotation:
                     check_rotation_approved(decoded, policy)
             self._name_destinations(decoded, policy, now)

@@ -12,9 +12,9 @@ approvals = Table(
     "approvals",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("account_id", Text, nullable=False),
+    Column("account_id", Text),
     Column("livemode", Boolean, nullable=False),
-    Column("payout", Text, nullable=False),
+    Column("subject", Text, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("key", Text, nullable=False),
@@ -26,7 +26,7 @@ approvals = Table(
     Column("comment", Text),
     Column("created", Timestamp, nullable=False),
     # One word a person, whatever happens at the same moment.
-    Index("uq_approvals_actor", "payout", "actor", unique=True),
+    Index("uq_approvals_actor", "subject", "actor", unique=True),
 )
 
 
@@ -34,12 +34,12 @@ def insert(connection: Connection, rows: Sequence[Approval]) -> None:
     insert_records(connection, approvals, rows)
 
 
-def of_payouts(connection: Connection, payouts: Sequence[str]) -> list[Approval]:
-    """What was said of these payouts, oldest first."""
-    if not payouts:
+def of_subjects(connection: Connection, subjects: Sequence[str]) -> list[Approval]:
+    """What was said of these payouts, withdrawals or recoveries, oldest first."""
+    if not subjects:
         return []
     return fetch_all(
         connection,
-        select(approvals).where(among(approvals.c.payout, payouts)).order_by(approvals.c.id),
+        select(approvals).where(among(approvals.c.subject, subjects)).order_by(approvals.c.id),
         Approval,
     )

@@ -40,7 +40,7 @@ class Audited:
 AUDITED: Final[dict[str, Audited]] = {
     "accounts": Audited(),
     "api_keys": Audited(secret=("token_hash",)),
-    "approvals": Audited(subject="payout"),
+    "approvals": Audited(subject="subject"),
     "assets": Audited(key=("asset",)),
     "beneficiaries": Audited(),
     "case_acts": Audited(subject="case_id"),

@@ -146,6 +146,13 @@ _BY_WHOM = {
 }
 
 
+# A withdrawal is the operator's: of no account.
+_SOURCES = (
+    "payouts p",
+    "(SELECT w.*, 'withdrawal' AS purpose, '' AS account_id FROM withdrawals w) p",
+)
+
+
 @lru_cache
 def _sums(pers: tuple[str, ...]) -> str:
     """The statement for these kinds of sums: a look-up by an index for every key.
@@ -153,9 +160,10 @@ def _sums(pers: tuple[str, ...]) -> str:
     Written as a join the database would read the whole table once for each kind.
     """
     parts = " UNION ALL ".join(
-        f"SELECT k.place, (SELECT sum(p.amount) FROM payouts p WHERE {_BY_WHOM[per]}"  # noqa: S608
+        f"SELECT k.place, (SELECT sum(p.amount) FROM {source} WHERE {_BY_WHOM[per]}"  # noqa: S608
         f" AND {_COUNTED}) AS total FROM keys k WHERE k.per = '{per}'"
         for per in pers
+        for source in _SOURCES
     )
     return f"""
 WITH keys AS MATERIALIZED (
@@ -215,5 +223,5 @@ def _add_up(
     )
     totals = [0] * len(asked)
     for row in found.mappings():
-        totals[row["place"]] = int(row["total"] or 0)
+        totals[row["place"]] += int(row["total"] or 0)
     return totals

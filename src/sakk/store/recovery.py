@@ -49,6 +49,13 @@ recoveries = Table(
     Column("destination", Text),
     Column("screening", Text),
     Column("under_review", Boolean, nullable=False),
+    Column("initiator", Text),
+    Column("initiator_person", Text),
+    Column("policy_version", Text),
+    Column("rule", Text),
+    Column("approvals_needed", Integer, nullable=False, server_default="0"),
+    Column("approver_role", Text),
+    Column("decided_at", Timestamp),
     Column("sweep", Text),
     Column("tx_hash", Text),
     Column("failure_reason", Text),
@@ -133,6 +140,7 @@ def lock_unscreened(connection: Connection, *, limit: int) -> list[Recovery]:
         .where(
             recoveries.c.status == RefundStatus.pending.value,
             recoveries.c.sweep.is_(None),
+            recoveries.c.decided_at.is_(None),
             ~recoveries.c.under_review,
         )
         .order_by(recoveries.c.id)

@@ -26,7 +26,7 @@ from sakk.store.payout import payouts
 from sakk.store.schema import Document, Timestamp, metadata
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import attempts, transactions
-from sakk.store.treasury import withdrawals
+from sakk.store.withdrawal import withdrawals
 
 restores = Table(
     "restores",

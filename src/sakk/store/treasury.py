@@ -1,22 +1,12 @@
-"""The treasury's tiers: vaults, targets, and withdrawals to vaults."""
+"""The treasury's tiers: vaults and targets."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    Index,
-    Table,
-    Text,
-    select,
-    text,
-)
+from sqlalchemy import Column, Connection, Table, Text, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.treasury import Target, Vault, Withdrawal
-from sakk.store.database import fetch_all, fetch_one, insert_records
-from sakk.store.lease import lease_columns
+from sakk.core.treasury import Target, Vault
+from sakk.store.database import fetch_all, fetch_one
 from sakk.store.schema import Timestamp, Units, metadata
 
 vaults = Table(
@@ -36,31 +26,6 @@ treasury_targets = Table(
     Column("low_units", Units, nullable=False),
     Column("target_units", Units, nullable=False),
     Column("high_units", Units, nullable=False),
-)
-
-withdrawals = Table(
-    "withdrawals",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("livemode", Boolean, nullable=False),
-    Column("network", Text, nullable=False),
-    Column("asset", Text, nullable=False),
-    Column("destination", Text, nullable=False),
-    Column("token_amount", Units, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("transaction", Text),
-    Column("tx_hash", Text),
-    Column("failure_code", Text),
-    Column("waits_for", Text),
-    Column("posted_at", Timestamp),
-    Column("created", Timestamp, nullable=False),
-    *lease_columns(),
-    Index("ix_withdrawals_destination", "destination"),
-    Index(
-        "ix_withdrawals_work",
-        "status",
-        postgresql_where=text("status not in ('posted', 'rejected', 'canceled', 'failed')"),
-    ),
 )
 
 
@@ -94,24 +59,6 @@ def put_target(connection: Connection, target: Target) -> None:
 def list_targets(connection: Connection) -> dict[str, Target]:
     statement = select(treasury_targets).order_by(treasury_targets.c.asset)
     return {row.asset: row for row in fetch_all(connection, statement, Target)}
-
-
-def insert(connection: Connection, row: Withdrawal) -> None:
-    insert_records(connection, withdrawals, [row])
-
-
-def find(connection: Connection, identifier: str) -> Withdrawal | None:
-    statement = select(withdrawals).where(withdrawals.c.id == identifier)
-    return fetch_one(connection, statement, Withdrawal)
-
-
-def lock_one(connection: Connection, identifier: str) -> Withdrawal | None:
-    statement = select(withdrawals).where(withdrawals.c.id == identifier).with_for_update()
-    return fetch_one(connection, statement, Withdrawal)
-
-
-def list_withdrawals(connection: Connection) -> list[Withdrawal]:
-    return fetch_all(connection, select(withdrawals).order_by(withdrawals.c.id), Withdrawal)
 
 
 def vault_units(connection: Connection, addresses: Sequence[str]) -> dict[tuple[str, str], int]:
