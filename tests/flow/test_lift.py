@@ -1,11 +1,17 @@
 """A freeze ends by two people: one proposes, another confirms, and neither alone."""
 
+import json
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.flow.harness import World
 from tests.flow.policing import OPERATOR_KEY, Desk, Member
+from typer.testing import CliRunner
 
+from sakk.cli.app import make_app
 from sakk.core.errors import (
     ApprovalStale,
     ParameterInvalid,
@@ -21,7 +27,10 @@ from sakk.core.person import Actor
 from sakk.flow import freeze as flow
 from sakk.flow import person
 from sakk.flow.step_up import StepUp
+from sakk.signing.approver import create_approver
+from sakk.signing.policy import load_policy, write_policy
 from sakk.store import freeze as store
+from sakk.store import person as persons
 from sakk.store.database import Database
 from sakk.store.identity import new_id
 
@@ -181,3 +190,48 @@ def test_an_approvers_key_is_replaced_by_two_people(desk: Desk) -> None:
     with pytest.raises(SamePerson):
         approve(ann)
     assert approve(ben).public_key == second
+
+
+def test_the_signers_half_ends_by_what_both_signed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker carries it over; where the policy file does not say so, the signer stays."""
+    desk = Desk(world.database, world.account, now=world.clock())
+    monkeypatch.setenv("SAKK_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", world.database.url)
+    people = desk.admins()
+    keys = [tmp_path / f"{number}.pem" for number in range(2)]
+    public = [create_approver(each, None) for each in keys]
+    for each, key in zip(people, public, strict=True):
+        with world.database.begin() as connection:
+            persons.change(connection, each.id, {"public_key": key})
+
+    def signed(row: Freeze, key: Path) -> str:
+        words = ["unfreeze", WHY, "--freeze", row.id, "--sign", str(key), "--json"]
+        done = CliRunner().invoke(make_app("unfreeze"), words)
+        assert done.exit_code == 0, done.output
+        return str(json.loads(done.stdout)["signature"])
+
+    for allowed in (False, True):
+        with world.database.begin() as connection:
+            row = flow.freeze(
+                connection,
+                flow.FreezeOrder(reason="theft", network=world.chain.network),
+                identifier=new_id("frz"),
+                origin=FreezeOrigin.api,
+                now=world.clock(),
+            )
+        world.run_only("freeze.agree")
+        policy, _ = load_policy(world.directory / "policy.toml")
+        changed = msgspec.structs.replace(
+            policy, approvers=tuple(public), lift_approvals=2 if allowed else 0
+        )
+        write_policy(world.directory / "policy.toml", changed)
+        first, second = (signed(row, key) for key in keys)
+        lift = propose(desk, row, people[0], signature=first)
+        confirm(desk, row, people[1], lift, step_up=StepUp(signature=second))
+        assert row.id not in in_force(desk)
+        world.run_only("freeze.agree")
+        frozen = [each.freeze for each in world.parts.signer_client().status().freezes]
+        # What the signer kept ends by the same signatures once its policy lets them.
+        assert (frozen == []) is allowed

@@ -1,11 +1,14 @@
 """A treasury key is given up for another on a real chain, deposits that are delegated included."""
 
+import dataclasses
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.flow.conftest import MakeWorld
+from tests.flow.conftest import PASSPHRASE, MakeWorld
 from tests.flow.harness import World
 from tests.flow.hubs import collect_all, deposited, pay_again, use_hub
 from tests.flow.money import (
@@ -20,7 +23,9 @@ from tests.flow.money import (
 )
 from tests.flow.wiring import WHOLE_TOKEN
 from tests.hub import DAY_SECONDS, DeployedHub
+from typer.testing import CliRunner
 
+from sakk.cli.app import make_app
 from sakk.core import evm
 from sakk.core.errors import Misconfigured, ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.freeze import FreezeOrigin
@@ -28,11 +33,15 @@ from sakk.core.rotation import Rotation
 from sakk.core.sender import TreasuryRole
 from sakk.flow import freeze as freezing
 from sakk.flow import rotation as flow
+from sakk.flow.context import Parts
 from sakk.flow.contract import allowances
+from sakk.signing.approver import create_approver
 from sakk.signing.freeze import request_unfreeze
+from sakk.signing.keystore import Keystore, open_keystore
 from sakk.signing.policy import RotationRule, load_policy, write_policy
 from sakk.signing.protocol import Branch
 from sakk.store import address
+from sakk.store.database import open_database
 from sakk.store.identity import new_id
 
 SUCCESSOR = 1
@@ -275,3 +284,55 @@ def test_the_signer_decides_who_succeeds_and_who_approves(world: World) -> None:
         flow.begin(world.parts, rotation.id)
     with pytest.raises(ResourceMissing):
         flow.begin(world.parts, "kr_nothing")
+
+
+def test_the_command_drives_it_with_the_signers_files(
+    world: World, world_keystore: Keystore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people approve, the key is marked in its keystore, and the policy pays by it no more."""
+    (tmp_path / "signer").symlink_to(world.directory)
+    keystore = world.directory / "keystore.json"
+    keystore.touch(mode=0o600)
+    keystore.write_bytes(world_keystore.path.read_bytes())
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    monkeypatch.setenv("SAKK_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("SAKK_KEYSTORE_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
+    monkeypatch.setenv("SAKK_SIGNER_ADDRESS", f"unix:{world.directory / 'signer.sock'}")
+    monkeypatch.setenv("SAKK_LEDGER_ADDRESS", f"unix:{tmp_path / 'none'}")
+    monkeypatch.setenv("DATABASE_URL", world.database.url)
+    monkeypatch.setattr("sakk.cli.rotation.open_parts", lambda *_, **__: world_parts(world))
+    keys = [tmp_path / name for name in ("ann.pem", "ben.pem")]
+    change_policy(world, approvers=tuple(create_approver(each, None) for each in keys))
+
+    def rotate(*arguments: str) -> dict[str, Any]:
+        done = CliRunner().invoke(make_app("keys"), ["keys", "rotate", *arguments, "--json"])
+        assert done.exit_code == 0, (done.output, done.exception)
+        shown: dict[str, Any] = json.loads(done.stdout)
+        return shown
+
+    rich(world, 10)
+    begun = rotate("yearly", "--to", "1", "--approvals", "2")
+    assert rotate("yearly", "--to", "1", "--approvals", "2")["id"] == begun["id"]
+    assert load_policy(world.directory / "policy.toml.before")[0].rotations == ()
+    world.watch()
+    for each in keys:
+        approved = rotate("--approve", str(each))
+    assert len(approved["approvals"]) == 2
+    assert rotate("--continue")["status"] == "moving"
+    with world.database.begin() as connection:
+        rotation = flow.found(connection, begun["id"])
+    until_empty(world, rotation)
+    assert "retires" in rotate("--status")["next"]
+    done = rotate("--continue", "--rotation", begun["id"])
+    assert (done["status"], done["networks"][0]["empty"]) == ("retired", True)
+    policy, _ = load_policy(world.directory / "policy.toml")
+    assert policy.treasury_indexes == (1,)
+    assert open_keystore(keystore, PASSPHRASE).is_retired(0)
+    again = CliRunner().invoke(make_app("keys"), ["keys", "rotate", "--abort"])
+    assert again.exit_code != 0
+    world.check()
+
+
+def world_parts(world: World) -> Parts:
+    """The world's parts with a database of the command's own, which it closes."""
+    return dataclasses.replace(world.parts, database=open_database(world.database.url))

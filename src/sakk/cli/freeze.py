@@ -5,6 +5,7 @@ signer's own entry the keys. What was not reached is said, and is the exit code.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,11 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json
 from sakk.core.errors import Misconfigured, ParameterInvalid, SakkError
-from sakk.core.freeze import PREFIX, Freeze, FreezeOrigin, check_reason, public
+from sakk.core.freeze import PREFIX, Freeze, FreezeOrigin, check_reason, message_of, public
 from sakk.flow import freeze as flow
 from sakk.flow.freeze import FreezeOrder
 from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings
+from sakk.signing.approver import is_encrypted, sign_approval
 from sakk.signing.client import SignerClient
 from sakk.signing.freeze import request_freeze, request_unfreeze
 from sakk.signing.protocol import FreezeRequest, SignerUnavailable
@@ -72,11 +74,22 @@ def unfreeze(
         str | None, typer.Option("--freeze", help="End this one (frz_…), not all.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    sign: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Lift nothing: sign it with this approver's key, for HTTP."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Let signing and sending go on; works only where the signer's files are."""
+    """Let signing and sending go on; works only where the signer's files are.
+
+    With --sign it prints an approver's signature of the lift of one freeze, for the reason that is
+    given: what `POST /v1/freezes/{freeze}/lift` and its confirmation take.
+    """
     settings = begin(log_level="warning")
     kept = check_reason(reason)
+    if sign is not None:
+        _sign(settings, kept, only, sign, as_json=as_json)
+        return
     if not yes:
         _show(settings, as_json=False)
         typer.confirm("What waits is signed and sent now. Lift it?", abort=True)
@@ -86,6 +99,26 @@ def unfreeze(
         "database": _half(lambda: _lift_database(settings, kept, only)),
     }
     _report(only, said, as_json=as_json)
+
+
+def _sign(settings: Settings, reason: str, only: str | None, key: Path, *, as_json: bool) -> None:
+    """What this approver signs of a freeze's lift; nothing is sent."""
+    database = open_database(database_url(settings))
+    try:
+        with database.begin() as connection:
+            row = None if only is None else store.find(connection, only)
+    finally:
+        database.close()
+    if row is None:
+        raise ParameterInvalid("Say which freeze: --freeze frz_…", param="freeze")
+    word = typer.prompt("Passphrase", hide_input=True) if is_encrypted(key) else None
+    message = message_of(row, reason)
+    public_key, signature = sign_approval(key, message, word)
+    if as_json:
+        print_json({"freeze": row.id, "public_key": public_key, "signature": signature})
+        return
+    console.print(message.decode())
+    console.print(f"signature   {signature}")
 
 
 def _half(act: Callable[[], str]) -> str:

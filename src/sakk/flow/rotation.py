@@ -277,6 +277,8 @@ def holdings_on(parts: Parts, rotation: Rotation, on: Network) -> Holdings:
         )
         in_flight = store.in_flight(connection, on.network, source)
         hub = hubs.find(connection, on.network)
+        # What was kept when fees were high is not too much because they fell.
+        before = store.highest_price(connection, rotation, on.network)
         taking_back = {
             each.asset
             for each in listed
@@ -295,7 +297,7 @@ def holdings_on(parts: Parts, rotation: Rotation, on: Network) -> Holdings:
         units={name: max(0, held[source, name] - taken[name]) for name in taken},
         allowed=_allowed(rail, source, tokens),
         in_flight=in_flight,
-        kept_wei=TRANSFERS_KEPT * GAS_EACH * price.max_fee_per_gas,
+        kept_wei=TRANSFERS_KEPT * GAS_EACH * max(before, price.max_fee_per_gas),
         hub_pays_it=hub is not None and hub.enabled and hub.treasury == source,
     )
 

@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+    update,
+)
 
 from sakk.core.rotation import Rotation, RotationStatus
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
@@ -116,6 +127,16 @@ def call_off(connection: Connection, rotation: Rotation) -> None:
         )
         .values(status=TransactionStatus.refused.value, error="the rotation was aborted")
     )
+
+
+def highest_price(connection: Connection, rotation: Rotation, network: str) -> int:
+    """The most per gas, in wei, at which something was moved there; 0 before."""
+    statement = select(func.coalesce(func.max(transactions.c.max_fee_per_gas), 0)).where(
+        transactions.c.subject == rotation.id,
+        transactions.c.network == network,
+        transactions.c.purpose == Purpose.rotation.value,
+    )
+    return int(connection.execute(statement).scalar_one())
 
 
 def in_flight(connection: Connection, network: str, sender: str) -> int:
