@@ -340,3 +340,43 @@ def test_what_is_missing_is_said(files: SignerFiles, keystore: Keystore) -> None
     files.token.unlink()
     with pytest.raises(Misconfigured, match="sakk keys init"):
         open_keys(files, passphrase=None, pin=None)
+
+
+def test_a_key_of_the_token_is_retired_in_its_file(
+    mixed: module.TokenKeystore, soft: SoftToken, keystore: Keystore, tmp_path: Path
+) -> None:
+    path = tmp_path / "token.toml"
+    address = evm.checksum_address(mixed.address(Branch.treasury, 1))
+    key = module.TokenKey(1, "one", address)
+    file = module.TokenFile(module=soft.module, token=LABEL, xpub=keystore.xpub, treasury=(key,))
+    module.write_token_file(path, file)
+    assert (mixed.is_retired(1), module.retire_token_key(path, 0)) == (False, False)
+    for _ in range(2):
+        assert module.retire_token_key(path, 1)
+    marked = module.read_token_file(path)
+    [token, others] = module.open_tokens(marked, Secret(PIN.encode()))
+    again = module.TokenKeystore(marked, token, keystore, others)
+    assert (again.is_retired(1), again.is_retired(0), others) == (True, False, {})
+
+
+def test_a_key_may_be_in_another_token_than_the_first(
+    token: module.Token, soft: SoftToken, keystore: Keystore, tmp_path: Path
+) -> None:
+    """The one token is named twice here: by a name that is not there, and by the key itself."""
+    address = evm.checksum_address(token.generate("moved"))
+    # A process logs in to a token once.
+    token.close()
+    key = module.TokenKey(1, "moved", address, module=soft.module, token=LABEL)
+    path = tmp_path / "token.toml"
+    file = module.TokenFile(module=soft.module, token="gone", xpub=keystore.xpub, treasury=(key,))
+    module.write_token_file(path, file)
+    found = module.read_token_file(path)
+    assert found == file
+    first, others = module.open_tokens(found, Secret(PIN.encode()))
+    keys = module.TokenKeystore(found, first, keystore, others)
+    assert drill_signature(keys, Branch.treasury, index=1) == address.lower()
+    keys.close()
+    half = msgspec.structs.replace(key, token=None)
+    module.write_token_file(path, msgspec.structs.replace(file, treasury=(half,)))
+    with pytest.raises(Misconfigured, match="a module or a token alone"):
+        module.read_token_file(path)

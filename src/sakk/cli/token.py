@@ -3,6 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
 import typer
 
 from sakk.core.errors import Misconfigured
@@ -62,10 +63,12 @@ def make_token_key(
 
     name = label or f"sakk-treasury-{index}"
     before: tuple[TokenKey, ...] = ()
+    first = (str(module), token)
     if files.token.exists():
         found = read_token_file(files.token)
-        if (found.module, found.token, found.xpub) != (str(module), token, xpub):
-            raise Misconfigured(f"{files.token} names another module, token or xpub")
+        if found.xpub != xpub:
+            raise Misconfigured(f"{files.token} names another xpub")
+        first = (found.module, found.token)
         before = tuple(each for each in found.treasury if each.index != index)
         if len(before) != len(found.treasury):
             raise Misconfigured(f"{files.token} has a treasury key {index}: choose another --index")
@@ -74,8 +77,12 @@ def make_token_key(
         address = opened.address(name) or opened.generate(name)
         opened.check_kept(name)
         key = TokenKey(index, name, checksum_address(address))
-        file = TokenFile(module=str(module), token=token, xpub=xpub, treasury=(*before, key))
-        drill_signature(TokenKeystore(file, opened, rest), Branch.treasury, index=index)
+        here = TokenFile(module=str(module), token=token, xpub=xpub, treasury=(key,))
+        drill_signature(TokenKeystore(here, opened, rest), Branch.treasury, index=index)
+        if first != (str(module), token):
+            # Another token than the one that the file is of: the key says which.
+            key = msgspec.structs.replace(key, module=str(module), token=token)
+        file = TokenFile(module=first[0], token=first[1], xpub=xpub, treasury=(*before, key))
         write_token_file(files.token, file)
     finally:
         opened.close()

@@ -11,7 +11,7 @@ ever is the work of the signer's log, which holds a signature before it leaves.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -48,13 +48,16 @@ log = structlog.get_logger(__name__)
 class TokenKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A treasury key in the token: its index here, its label there, and its address.
 
-    ``retired``: it was given up, and gives its coins to its successor alone.
+    ``retired``: it was given up, and gives its coins to its successor alone. ``module`` and
+    ``token``: where it is, if not where the file says for all; with the same PIN.
     """
 
     index: int
     label: str
     address: str
     retired: bool = False
+    module: str | None = None
+    token: str | None = None
 
 
 class TokenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,6 +82,8 @@ def read_token_file(path: Path) -> TokenFile:
             if not 0 <= key.index <= hd.INDEX_MAX:
                 raise ValueError(f"treasury index {key.index} is not 0 to {hd.INDEX_MAX}")
             evm.parse_address(key.address)
+            if (key.module is None) != (key.token is None):
+                raise ValueError(f"treasury key {key.index} names a module or a token alone")
         if len({key.index for key in found.treasury}) != len(found.treasury):
             raise ValueError("treasury names an index twice")
     except (msgspec.MsgspecError, ValueError) as error:
@@ -253,14 +258,23 @@ class Token:
 class TokenKeystore(Keys):
     """Treasury keys in the token by index; the rest of the treasury and deposits from a file."""
 
-    def __init__(self, file: TokenFile, token: Token, rest: Keystore | KeyRing | None) -> None:
-        """Misconfigured if the file keystore is not the one whose deposits these are."""
+    def __init__(
+        self,
+        file: TokenFile,
+        token: Token,
+        rest: Keystore | KeyRing | None,
+        others: Mapping[tuple[str, str], Token] | None = None,
+    ) -> None:
+        """``others``: further tokens, by module and label. Misconfigured if the file keystore is
+        not the one whose deposits these are.
+        """
         if rest is not None and rest.xpub != file.xpub:
             raise Misconfigured("the token's file names another xpub than the file keystore has")
         self.xpub = file.xpub
         self.fingerprint = fingerprint_of(file.xpub)
         self._keys = {key.index: key for key in file.treasury}
         self._token = token
+        self._others = others or {}
         self._rest = rest
         self._checked: set[int] = set()
 
@@ -268,7 +282,8 @@ class TokenKeystore(Keys):
         return f"TokenKeystore({sorted(self._keys)})"
 
     def close(self) -> None:
-        self._token.close()
+        for each in (self._token, *self._others.values()):
+            each.close()
 
     def address(self, branch: Branch, index: int) -> str:
         """The address of a key; the token need not be there. ValueError for no such key."""
@@ -300,23 +315,29 @@ class TokenKeystore(Keys):
             )
         return self._rest.sign_digest(digest, branch, index)
 
+    def _token_of(self, key: TokenKey) -> Token:
+        """The token that has a key: its own, or the file's."""
+        if key.module is None or key.token is None:
+            return self._token
+        return self._others[key.module, key.token]
+
     def _check_address(self, key: TokenKey) -> None:
         """Once a start: the token's key is the one that the file names, and stays in the token."""
         if key.index in self._checked:
             return
-        found = self._token.address(key.label)
+        found = self._token_of(key).address(key.label)
         if found != key.address.lower():
             raise refusal(
                 Reason.keystore_unavailable,
                 f"the token's key {key.label!r} has the address {found}, not {key.address}",
             )
-        self._token.check_kept(key.label)
+        self._token_of(key).check_kept(key.label)
         self._checked.add(key.index)
 
     def _signature(self, key: TokenKey, digest: bytes) -> evm.Signature:
         """With a low s (EIP-2), and the parity by which the address is found again."""
         for _ in range(SIGN_TRIES_MAX):
-            compact = self._token.sign(key.label, digest)
+            compact = self._token_of(key).sign(key.label, digest)
             r, s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big")
             s = min(s, CURVE_ORDER - s)
             for y_parity in (0, 1):
@@ -330,6 +351,16 @@ class TokenKeystore(Keys):
         raise refusal(
             Reason.keystore_unavailable, f"the token's signatures are not those of {key.address}"
         )
+
+
+def open_tokens(file: TokenFile, pin: Secret) -> tuple[Token, dict[tuple[str, str], Token]]:
+    """The file's token, and those that single keys name; each is opened when it is needed."""
+    named = {
+        (key.module, key.token)
+        for key in file.treasury
+        if key.module is not None and key.token is not None
+    }
+    return Token(file.module, file.token, pin), {each: Token(*each, pin) for each in named}
 
 
 def point_address(encoded: bytes) -> str:

@@ -98,14 +98,15 @@ def open_keys(files: SignerFiles, *, passphrase: str | None, pin: str | None) ->
         )
     # Its library is an extra: a signer without a token does without it.
     try:
-        from sakk.signing.pkcs11 import Token, TokenKeystore, read_token_file
+        from sakk.signing.pkcs11 import TokenKeystore, open_tokens, read_token_file
     except ImportError:
         raise Misconfigured(
             f"{files.token} names a token, and python-pkcs11 is not installed:"
             " `pip install 'sakk[pkcs11]'`"
         ) from None
     found = read_token_file(files.token)
-    return TokenKeystore(found, Token(found.module, found.token, Secret(pin.encode())), rest)
+    token, others = open_tokens(found, Secret(pin.encode()))
+    return TokenKeystore(found, token, rest, others)
 
 
 def main(
