@@ -12,7 +12,17 @@ import pytest
 from tests.chain import Chain
 from typer.testing import CliRunner
 
-from sakk.bench import api, gas, gas_sweep, ingest, payin, payout
+from sakk.bench import (
+    api,
+    gas,
+    gas_sweep,
+    ingest,
+    payin,
+    payout,
+    screening,
+    screening_address,
+    screening_exposure,
+)
 from sakk.bench.figures import percentile
 from sakk.bench.stack import Stack, start_stack
 from sakk.cli.app import make_app
@@ -127,3 +137,32 @@ def test_percentile_is_the_nearest_rank(
     values: list[float], percent: float, expected: float
 ) -> None:
     assert percentile(values, percent) == expected
+
+
+def test_screening_tells_of_addresses_and_of_money_that_is_traced() -> None:
+    scale = screening_exposure.Scale(
+        addresses=500,
+        transfers=3_000,
+        small_walk=2_000,
+        large_walk=4_000,
+        repeats=2,
+        questions=20,
+        compared=500,
+    )
+    report = screening.run(
+        measures=(
+            partial(screening_exposure.streaming, scale=scale),
+            partial(screening_exposure.walks, scale=scale),
+            partial(screening_address.lookups, labels=200, asked=400, repeats=2),
+        )
+    )
+    lines = by_name(report["results"])
+    assert {name: line["unit"] for name, line in lines.items()} == {
+        "ingest_streaming": "transfers/s",
+        "ingest_streaming_state": "MB",
+        "exposure_row": "µs",
+        "exposure_walk_1m": "ms",
+        "exposure_walk_10m": "ms",
+        "address_lookup": "lookups/s",
+        "address_lookup_time": "µs",
+    }

@@ -30,6 +30,17 @@ def times(name: str, milliseconds: Sequence[float], *, repeats: int) -> dict[str
     )
 
 
+def micros(name: str, microseconds: Sequence[float]) -> dict[str, Any]:
+    """A line for times of one call each: ``p99`` is what 99 of 100 calls do not exceed."""
+    return _line(
+        name,
+        "µs",
+        percentile(microseconds, 50),
+        percentile(microseconds, 99),
+        repeats=len(microseconds),
+    )
+
+
 def rate(
     name: str, unit: str, values: Sequence[float], *, baselines: Sequence[float] = ()
 ) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Bench(StrEnum):
     api = "api"
     ledger = "ledger"
     gas = "gas"
+    screening = "screening"
 
 
 def bench(

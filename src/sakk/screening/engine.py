@@ -93,6 +93,13 @@ class Engine:
         """How many addresses carry a label."""
         return len(self._index)
 
+    def marks(self, family: str, address: str) -> tuple[Mark, ...]:
+        """What the lists in memory say of an address in its one spelling; nothing is refreshed."""
+        entry = self._index.get(_key(family, address))
+        if entry is None:
+            return ()
+        return tuple(entry) if isinstance(entry, list) else (entry,)
+
     def refresh(self) -> int:
         """Catch up with the lists, or load them at first; returns their version.
 
