@@ -20,11 +20,10 @@ def test_poison_taints_all_that_leaves() -> None:
 def test_a_haircut_marks_ten_coins_thirty_percent_stolen() -> None:
     held = haircut(WALLET[:2], LABELS)
     assert held["wallet"] == Holding(10, {"theft": 3, "miner": 7})
-    # Of 4: 4·3/10 and 4·7/10, each rounded down; what is left over stays, and one unit is unnamed.
+    # Of 4: 4·3/10 rounded down is 1 of the stolen, and 4·10/10 less that is 3 of the mined.
     held = haircut(WALLET, LABELS)
-    assert held["next"] == Holding(4, {"theft": 1, "miner": 2})
-    assert held["next"].unknown_units == 1
-    assert held["wallet"] == Holding(6, {"theft": 2, "miner": 5})
+    assert held["next"] == Holding(4, {"theft": 1, "miner": 3})
+    assert held["wallet"] == Holding(6, {"theft": 2, "miner": 4})
 
 
 def test_first_in_first_out_sends_the_stolen_coins_first() -> None:
@@ -185,5 +184,32 @@ def test_backward_parts_sum_to_what_was_received(moves: list[Move], hops: int) -
     assert sum(backward(moves, LABELS, "a", hops_max=hops).values()) == received
 
 
-def test_a_part_of_a_holding_is_rounded_down() -> None:
-    assert moved({"theft": 3, "mixer": 1}, 10, 4) == {"theft": 1}
+@pytest.mark.parametrize(
+    ("parts", "held", "units", "shares"),
+    [
+        ([3, 1], 10, 4, [1, 0]),
+        # One unit of each: one leaves, and it is of one of them. Two times nothing would not do.
+        ([1, 1], 2, 1, [0, 1]),
+        ([1, 1, 1], 3, 2, [0, 1, 1]),
+        ([1], 2, 1, [0]),
+        ([], 5, 3, []),
+    ],
+)
+def test_what_leaves_is_divided_among_the_parts_and_the_unknown(
+    parts: list[int], held: int, units: int, shares: list[int]
+) -> None:
+    assert moved(parts, held, units) == shares
+
+
+@given(st.lists(st.integers(0, 2**128), max_size=6), st.integers(0, 2**128), st.integers(1, 2**130))
+def test_no_part_leaves_that_is_not_there_and_none_grows_beyond_what_is_held(
+    parts: list[int], unknown: int, units: int
+) -> None:
+    held = sum(parts) + unknown
+    if units > held:
+        return
+    shares = moved(parts, held, units)
+    left = [part - share for part, share in zip(parts, shares, strict=True)]
+    assert min([*left, *shares, 0]) == 0
+    assert sum(left) <= held - units
+    assert sum(shares) <= units

@@ -61,7 +61,7 @@ def test_the_three_methods_differ_as_the_papers_say(token: Token) -> None:
     token.label(SHOP, "miner")
     exposures = Exposures(token.database)
     held = exposures.held(NETWORK, ASSET, text(V))
-    assert (shares(held), held.method) == ({"theft": 1, "miner": 2, "unknown": 1}, Method.haircut)
+    assert (shares(held), held.method) == ({"theft": 1, "miner": 3, "unknown": 0}, Method.haircut)
     first = exposures.fifo(NETWORK, ASSET, text(V))
     assert (shares(first), first.method) == ({"theft": 3, "miner": 1, "unknown": 0}, Method.fifo)
     assert shares(exposures.fifo(NETWORK, ASSET, text(U))) == {"miner": 6, "unknown": 0}

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sakk.core.exposure import ISSUANCE, ZERO_ADDRESS, carry
+from sakk.core.exposure import ISSUANCE, ZERO_ADDRESS, carry, place_of
 
 UNKNOWN = "unknown"
 
@@ -52,14 +52,14 @@ def label_of(labels: Labels, address: str) -> str | None:
     return ISSUANCE if address == ZERO_ADDRESS else labels.get(address)
 
 
-def moved(parts: Mapping[str, int], held: int, units: int) -> dict[str, int]:
-    """What ``units`` of a holding carry: of each part its share, rounded down.
+def moved(parts: Sequence[int], held: int, units: int) -> list[int]:
+    """What ``units`` of a holding carry of each of its parts: all of it divided by ``carry``.
 
-    What rounding leaves over stays with the sender, so taint is neither made nor lost; when all
-    that is held leaves, all of it leaves.
+    The parts are in the order of `PART_CATEGORIES`, and what is unknown comes last, so that the
+    shares with the unknown's sum to ``units`` and no part grows beyond what is held. Rounding each
+    share down by itself would leave two parts of one unit on an address that holds one.
     """
-    shares = {category: part * units // held for category, part in parts.items()}
-    return {category: share for category, share in shares.items() if share}
+    return carry(units, [*parts, held - sum(parts)])[:-1]
 
 
 def haircut(moves: Iterable[Move], labels: Labels) -> dict[str, Holding]:
@@ -71,7 +71,9 @@ def haircut(moves: Iterable[Move], labels: Labels) -> dict[str, Holding]:
         if sender.units < move.units:
             sender.units = move.units
         if category is None:
-            carried = moved(sender.parts, sender.units, move.units)
+            names = sorted(sender.parts, key=place_of)
+            shares = moved([sender.parts[name] for name in names], sender.units, move.units)
+            carried = dict(zip(names, shares, strict=True))
             for name, units in carried.items():
                 sender.parts[name] -= units
         else:

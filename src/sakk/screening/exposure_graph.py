@@ -10,8 +10,8 @@ sides, so nothing is made or lost; a transfer of no whole grain moves nothing he
 `GRAINS_MAX` or more (288 billion tokens) is no payment, and one that would fill its receiver past
 64 bits is none either: both are skipped, and counted.
 
-**Haircut.** As `core.tracing` has it, in grains: what leaves carries its share of each part,
-rounded down, and what rounding leaves over stays with the sender.
+**Haircut.** As `core.tracing` has it, in grains: what leaves is divided among the parts and the
+unknown by running quotients, so that their shares sum to it.
 
 **Walk.** From an address hop by hop against the money (or with it), dividing by `core.exposure`'s
 ``carry``, newest transfer first. It stops at labels. A transfer that came after the one it is

@@ -187,11 +187,9 @@ class ReferenceGraph:
             return
         if sender.place is None:
             sender.grains = max(sender.grains, edge.grains)
-            shares = {str(place): part for place, part in sender.parts.items()}
-            carried = {
-                int(place): part
-                for place, part in moved(shares, sender.grains, edge.grains).items()
-            }
+            places = sorted(sender.parts)
+            shares = moved([sender.parts[place] for place in places], sender.grains, edge.grains)
+            carried = {place: part for place, part in zip(places, shares, strict=True) if part}
             for place, part in carried.items():
                 sender.parts[place] -= part
                 if not sender.parts[place]:

@@ -234,17 +234,20 @@ cdef inline void receive(
 cdef inline void carry_parts(
     State *state, Record *sender, Record *receiver, uint64_t grains, bint is_kept
 ) noexcept nogil:
-    """Move each of the sender's parts in proportion; the receiver keeps them, or absorbs them."""
+    """Move each of the sender's parts in proportion; the receiver keeps them, or absorbs them.
+
+    By running quotients, as ``core.exposure.carry`` divides.
+    """
     cdef uint32_t *at = &sender.cells
     cdef uint32_t number, place
-    cdef uint64_t share, held = sender.held
+    cdef uint64_t held = sender.held, running = 0, reached, given = 0, share
     while at[0] != NONE:
         number = at[0]
         place = state.cells[number].place
-        share = (
-            state.cells[number].grains if grains == held
-            else scale(state.cells[number].grains, grains, held)
-        )
+        running += state.cells[number].grains
+        reached = running if grains == held else scale(running, grains, held)
+        share = reached - given
+        given = reached
         if share:
             state.cells[number].grains -= share
             if state.cells[number].grains:
