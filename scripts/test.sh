@@ -24,7 +24,7 @@ again() {
   names=$(.venv/bin/python -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$failures")
   [ "$(wc -l <<<"$names")" -le "$SECOND_TRIES_MAX" ] || return 1
   .venv/bin/python -m pytest -q -o cache_dir="$CACHE" --last-failed --ignore=tests/core "$@" || return 1
-  printf 'unsteady: failed once and passed alone:\n%s\n' "$names" >>"$said"
+  printf '\nunsteady: failed once and passed alone:\n%s\n' "$names" >>"$said"
 }
 
 {

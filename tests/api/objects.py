@@ -1,5 +1,6 @@
 """One object of every kind, made as far as the API itself can make them."""
 
+from base64 import b64encode
 from dataclasses import replace
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from sakk.core.freeze import Lift, LiftStatus
 from sakk.core.label import Category
 from sakk.core.name_screening import NameExemption
 from sakk.core.network import Asset, Currency
+from sakk.core.party import Hit
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.quote import TransferCost
 from sakk.core.recovery import Recovery
@@ -29,6 +31,7 @@ from sakk.store.freeze import insert_lift
 from sakk.store.identity import new_id, now
 from sakk.store.name import insert_exemption
 from sakk.store.network import list_assets, put_asset, put_currency
+from sakk.store.party import put_hits
 from sakk.store.payin import insert_seen
 from sakk.store.quote import put_cost
 from sakk.store.recovery import insert as insert_recovery
@@ -113,8 +116,52 @@ def create_objects(api: Api) -> Objects:
     )
     objects |= _travel_rule(api, objects["payout"])
     objects |= _name(api, objects["person"])
+    objects |= _party(api)
     objects["freeze"] = _freeze(api, objects["person"])
     return objects | _of_compliance(api)
+
+
+def _party(api: Api) -> Objects:
+    """A firm, who owns it, a paper of it, and a likeness that the lists had nothing to do with."""
+    firm = _made(
+        api, "/v1/parties", {"kind": "legal_entity", "details": {"legal_name": "Harbour Ltd"}}
+    )
+    owner = _made(api, "/v1/parties", {"kind": "individual", "details": {"full_name": "Ann"}})
+    link = _made(
+        api,
+        f"/v1/parties/{firm}/links",
+        {"party": owner, "relation": "owner", "share_ppm": 1_000_000},
+    )
+    paper: dict[str, object] = {
+        "kind": "incorporation",
+        "name": "certificate.pdf",
+        "media_type": "application/pdf",
+        "content": b64encode(b"%PDF-1.7").decode(),
+    }
+    document = _made(api, f"/v1/parties/{firm}/documents", paper)
+    hit = Hit(
+        id=new_id("phit"),
+        party_id=firm,
+        account_id=api.world.alice.account,
+        livemode=False,
+        revision=1,
+        entity_id="ent_1",
+        entry_version=1,
+        list_name="ofac-sdn",
+        list_version=1,
+        name="Harbour Ltd",
+        matched="HARBOUR LIMITED",
+        score=950,
+        evidence={},
+        state="open",
+        note=None,
+        decided_by=None,
+        decided_at=None,
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        put_hits(connection, [hit])
+    return {"party": firm, "link": link, "document": document, "hit": hit.id}
 
 
 def _of_compliance(api: Api) -> Objects:

@@ -38,8 +38,21 @@ def _path(route: Route, objects: Objects) -> str:
     return re.sub(r"{(\w+)}", lambda match: objects[match[1]], route.path)
 
 
-def _body(route: Route) -> dict[str, Any] | None:
-    return {"since": 0} if route.operation == "replay_webhooks" else {}
+# Bodies that are complete, where a route looks at them before it looks for the object.
+BODIES: dict[str, dict[str, Any]] = {
+    "replay_webhooks": {"since": 0},
+    "create_party_link": {"party": "pty_none", "relation": "director"},
+    "create_party_document": {
+        "kind": "other",
+        "name": "a.pdf",
+        "media_type": "application/pdf",
+        "content": "JVBERi0=",
+    },
+}
+
+
+def _body(route: Route) -> dict[str, Any]:
+    return BODIES.get(route.operation, {})
 
 
 @pytest.mark.parametrize("route", OF_ACCOUNTS, ids=_name)

@@ -81,6 +81,7 @@ def test_the_public_account() -> None:
         "destinations": "address_book",
         "beneficiary_delay_seconds": None,
         "network_fee": "default",
+        "verification": "optional",
     }
     assert shown["created"] == 1_767_225_600
 

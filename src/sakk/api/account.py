@@ -23,6 +23,7 @@ from sakk.core.account import (
     Late,
     NetworkFee,
     Over,
+    Verification,
     WrongAsset,
     public_account,
 )
@@ -53,6 +54,7 @@ class PayoutSettingsParameters(Strict):
 
     destinations: Destinations | None = None
     network_fee: NetworkFee | None = None
+    verification: Verification | None = None
     beneficiary_delay_seconds: (
         Annotated[int, Field(ge=0, le=BENEFICIARY_DELAY_SECONDS_MAX)] | None
     ) = None
@@ -100,11 +102,12 @@ class PayoutSettingsShape(Shape):
     """Whom the account may pay; a delay of null is the mode's own (a day for live money).
 
     ``network_fee``: is it charged what the network takes? ``default`` is what the operator's own
-    account says.
+    account says. ``verification``: must a party of its own be approved before it pays?
     """
 
     destinations: Destinations
     network_fee: NetworkFee
+    verification: Verification
     beneficiary_delay_seconds: int | None
 
 

@@ -89,10 +89,19 @@ def payouts(
             help="Charge it what the network takes for its payouts, or not.",
         ),
     ] = None,
+    verified: Annotated[
+        bool | None,
+        typer.Option(
+            "--verified/--unverified",
+            help="Let it pay only while a party of its own is approved, or always.",
+        ),
+    ] = None,
     live: Live = False,
 ) -> None:
     """Say whom an account may pay, and what it bears; what is left out stays."""
     changes: dict[str, str | int] = {}
+    if verified is not None:
+        changes["verification"] = "required" if verified else "optional"
     if network_fee is not None:
         changes["network_fee"] = "charge" if network_fee else "waive"
     if address_book is not None:
@@ -111,7 +120,8 @@ def payouts(
     settings = PayoutSettings(**changed.payouts)
     console.print(
         f"{account} pays {settings.destinations}; a new entry waits "
-        f"{settings.delay_seconds(livemode=live)} seconds. Network fee: {settings.network_fee}."
+        f"{settings.delay_seconds(livemode=live)} seconds. Network fee: {settings.network_fee}. "
+        f"Verification: {settings.verification}."
     )
 
 

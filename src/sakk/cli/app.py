@@ -47,6 +47,7 @@ GROUPS = {
     "refunds": "sakk.cli.refund",
     "restore": "sakk.cli.restore",
     "sweeps": "sakk.cli.sweep",
+    "parties": "sakk.cli.party",
     "persons": "sakk.cli.person",
     "policies": "sakk.cli.policy",
     "rules": "sakk.cli.rule",

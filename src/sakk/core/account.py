@@ -19,6 +19,7 @@ WrongAsset = Literal["credit", "refund_due", "suspense"]
 NetworkFee = Literal["default", "charge", "waive"]
 Destinations = Literal["any", "address_book"]
 Finished = Literal["credit", "refund_due", "suspense"]
+Verification = Literal["optional", "required"]
 
 
 class AccountKind(StrEnum):
@@ -92,12 +93,14 @@ class PayoutSettings:
     ``destinations``: any address, or only those of its address book. A new entry of the book waits
     ``beneficiary_delay_seconds``; None is the mode's own: a day for live money, none for test.
     ``network_fee``: is it charged what the network takes for its payouts? ``default`` is what the
-    operator's own account says, and there ``waive``.
+    operator's own account says, and there ``waive``. ``verification``: where it is ``required``,
+    the account pays only while due diligence on a party of its own stands approved.
     """
 
     destinations: Destinations = "any"
     beneficiary_delay_seconds: int | None = None
     network_fee: NetworkFee = "default"
+    verification: Verification = "optional"
 
     def document(self) -> dict[str, Any]:
         """The settings as they are stored and shown."""
@@ -108,6 +111,13 @@ class PayoutSettings:
         if self.beneficiary_delay_seconds is not None:
             return self.beneficiary_delay_seconds
         return BENEFICIARY_DELAY_SECONDS if livemode else 0
+
+
+_PAYOUT_CHOICES: dict[str, tuple[str, ...]] = {
+    "destinations": get_args(Destinations),
+    "network_fee": get_args(NetworkFee),
+    "verification": get_args(Verification),
+}
 
 
 def change_payout_settings(
@@ -121,16 +131,10 @@ def change_payout_settings(
         )
     for name, value in changes.items():
         param = f"settings[payouts][{name}]"
-        if name == "destinations":
-            if value not in get_args(Destinations):
-                raise ParameterInvalid(
-                    f"{param} is one of {', '.join(get_args(Destinations))}.", param=param
-                )
-        elif name == "network_fee":
-            if value not in get_args(NetworkFee):
-                raise ParameterInvalid(
-                    f"{param} is one of {', '.join(get_args(NetworkFee))}.", param=param
-                )
+        choices = _PAYOUT_CHOICES.get(name)
+        if choices is not None:
+            if value not in choices:
+                raise ParameterInvalid(f"{param} is one of {', '.join(choices)}.", param=param)
         elif name == "beneficiary_delay_seconds":
             if value is not None and (
                 type(value) is not int or not 0 <= value <= BENEFICIARY_DELAY_SECONDS_MAX

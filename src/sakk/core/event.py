@@ -54,6 +54,23 @@ BENEFICIARY_DELETED: Final = _register(
     "beneficiary", "deleted", "A beneficiary was taken out of the address book."
 )
 
+PARTY_CREATED: Final = _register("party", "created", "A party was written down, as a draft.")
+PARTY_UPDATED: Final = _register(
+    "party", "updated", "What is known of a party, its links or its documents changed."
+)
+PARTY_SUBMITTED: Final = _register("party", "submitted", "A party was handed in to be decided on.")
+PARTY_APPROVED: Final = _register("party", "approved", "Due diligence on a party succeeded.")
+PARTY_REJECTED: Final = _register("party", "rejected", "A party was not accepted.")
+PARTY_SUSPENDED: Final = _register(
+    "party", "suspended", "A party that was approved is not any more.", "operator"
+)
+PARTY_HIT_FOUND: Final = _register(
+    "party", "hit_found", "A party's name is like one on a list; a person must decide.", "operator"
+)
+PARTY_REVIEW_DUE: Final = _register(
+    "party", "review_due", "An approved party is to be looked at again.", "operator"
+)
+
 PAYMENT_INTENT_CREATED: Final = _register(
     "payment_intent", "created", "A payment was requested; its deposit addresses are ready."
 )

@@ -55,6 +55,7 @@ _REVIEWS: Final = frozenset(
         "cases",
         "lists",
         "name_screenings",
+        "parties",
         "payins",
         "screening_rules",
         "screenings",

@@ -15,12 +15,13 @@ from sakk.core.errors import (
     InvalidRequest,
     ParameterInvalid,
     ParameterMissing,
+    PermissionDenied,
     ResourceMissing,
 )
 from sakk.core.event import NewEvent
 from sakk.core.evm import parse_address
 from sakk.core.metadata import merge
-from sakk.store import account, network
+from sakk.store import account, network, party
 from sakk.store import beneficiary as store
 from sakk.store import event as events
 
@@ -172,8 +173,17 @@ def resolve(
 ) -> list[Destination | InvalidRequest]:
     """Who each destination is, or why it can not be paid, in the order given; three queries in all.
 
-    An address that stands in the book is that entry, whichever way it was written.
+    An address that stands in the book is that entry, whichever way it was written. Raises
+    PermissionDenied where the account has to be verified before it pays, and is not.
     """
+    settings = account.payout_settings(connection, account_id)
+    if settings.verification == "required" and not party.is_verified(
+        connection, account_id, livemode=livemode
+    ):
+        raise PermissionDenied(
+            "This account is not verified, or is under review: submit its party (/v1/parties), or"
+            " ask the operator."
+        )
     parsed = [_address_or_error(each) for each in wanted]
     addresses = {each for each in parsed if isinstance(each, str)}
     entries = store.find_all(
@@ -183,7 +193,6 @@ def resolve(
         account_id=account_id,
         livemode=livemode,
     )
-    settings = account.payout_settings(connection, account_id)
     by_id = {entry.id: entry for entry in entries}
     by_address = {entry.address: entry for entry in entries if not entry.deleted}
     strangers = addresses - by_address.keys()

@@ -36,6 +36,7 @@ from sakk.flow.hub import hub_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
 from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
+from sakk.flow.party_screen import party_review_stage, party_screen_stage
 from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.post import post_stage
 from sakk.flow.quote import measure_stage
@@ -153,6 +154,8 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         seize_stage(parts),
         follow_stage(parts),
         age_stage(parts),
+        party_screen_stage(parts),
+        party_review_stage(parts),
         freeze_stage(parts),
         left_behind_stage(parts),
         forget_stage(parts),

@@ -62,6 +62,13 @@ AUDITED: Final[dict[str, Audited]] = {
     # rpc_urls hold their providers' keys.
     "networks": Audited(key=("network",), secret=("rpc_urls",)),
     "nonces": Audited(key=("network", "sender"), subject="sender", updates_only=True),
+    "parties": Audited(),
+    "party_acts": Audited(subject="party_id"),
+    "party_contents": Audited(key=("document_id",), secret=("sealed",)),
+    "party_documents": Audited(subject="party_id"),
+    "party_hits": Audited(subject="party_id"),
+    "party_links": Audited(subject="of_party"),
+    "party_revisions": Audited(key=("party_id", "revision"), subject="party_id"),
     "persons": Audited(
         secret=("totp_secret",), quiet=("totp_step", "totp_failures", "totp_locked_until")
     ),

@@ -249,3 +249,11 @@ def _in_force(version: int) -> tuple[Any, Any]:
         entities.c.opened_version <= version,
         or_(entities.c.closed_version.is_(None), entities.c.closed_version > version),
     )
+
+
+def names_version(connection: Connection) -> int:
+    """The lists version at which an entry of a list of names last came or went; 0 without any."""
+    opened = select(func.max(entities.c.opened_version)).scalar_subquery()
+    closed = select(func.max(entities.c.closed_version)).scalar_subquery()
+    statement = select(func.greatest(func.coalesce(opened, 0), func.coalesce(closed, 0)))
+    return int(connection.execute(statement).scalar_one())

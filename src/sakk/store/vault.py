@@ -20,14 +20,13 @@ _NONCE_BYTES: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """Seals and opens small secrets."""
+    """Seals and opens secrets."""
 
     key: bytes = field(repr=False)
 
     def seal(self, secret: str, owner: str) -> bytes:
         """A secret for the database: a fresh nonce, the ciphertext and its tag."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + AESGCM(self.key).encrypt(nonce, secret.encode(), owner.encode())
+        return self.seal_bytes(secret.encode(), owner)
 
     def token(self, owner: str) -> str:
         """A secret that only this vault can make for what it belongs to, always the same one."""
@@ -35,9 +34,18 @@ class Vault:
 
     def open(self, sealed: bytes, owner: str) -> str:
         """The secret; Misconfigured if it was sealed with another key, or for another owner."""
+        return self.open_bytes(sealed, owner).decode()
+
+    def seal_bytes(self, content: bytes, owner: str) -> bytes:
+        """The same for a file."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + AESGCM(self.key).encrypt(nonce, content, owner.encode())
+
+    def open_bytes(self, sealed: bytes, owner: str) -> bytes:
+        """The same for a file."""
         nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            return AESGCM(self.key).decrypt(nonce, body, owner.encode()).decode()
+            return AESGCM(self.key).decrypt(nonce, body, owner.encode())
         except InvalidTag:
             raise Misconfigured(
                 f"What is sealed for {owner} does not open with this machine's vault key: copy"
