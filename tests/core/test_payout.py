@@ -27,6 +27,7 @@ from sakk.core.payout import (
     facts_of,
     hold_posting,
     is_cancelable,
+    is_unsigned,
     may_be_sent,
     owed_posting,
     public,
@@ -384,15 +385,18 @@ def test_an_approval_of_a_refund_is_not_one_of_a_payout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "carried_by", "expected"),
+    ("status", "carried_by", "expected", "unsigned"),
     [
-        ("requested", None, False),
-        ("screened", None, True),
-        ("approved", None, True),
-        ("approved", "tx_1", False),
-        ("signed", "tx_1", False),
-        ("posted", None, False),
+        ("requested", None, False, False),
+        ("screened", None, True, True),
+        ("approved", None, True, True),
+        ("approved", "tx_1", False, True),
+        ("signed", "tx_1", False, False),
+        ("posted", None, False, False),
     ],
 )
-def test_what_may_still_be_held_back(status: str, carried_by: str | None, expected: bool) -> None:
-    assert may_be_sent(payout(status=status, transaction=carried_by)) is expected
+def test_what_may_still_be_held_back(
+    status: str, carried_by: str | None, expected: bool, unsigned: bool
+) -> None:
+    row = payout(status=status, transaction=carried_by)
+    assert (may_be_sent(row), is_unsigned(row)) == (expected, unsigned)

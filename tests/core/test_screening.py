@@ -21,6 +21,7 @@ from sakk.core.screening import (
     gravest,
     input_hash,
     inputs_of,
+    is_nothing_new,
     is_same_finding,
     party,
     reason_from_document,
@@ -193,6 +194,16 @@ def test_other_rules_that_say_the_same_are_no_news() -> None:
     assert is_same_finding(screening(REASON), again)
     assert not is_same_finding(screening(REASON), screening())
     assert not is_same_finding(screening(REASON), screening(REASON, verdict="review"))
+
+
+def test_what_a_person_has_looked_at_is_not_new() -> None:
+    mixer = replace(REASON, rule="direct_mixer", verdict=Verdict.review)
+    looked_at = screening(mixer, verdict="review")
+    later = replace(mixer, version=9, detail="at another height")
+    assert is_nothing_new(looked_at, screening(later, verdict="review"))
+    assert is_nothing_new(looked_at, screening(verdict="clear"))
+    assert not is_nothing_new(looked_at, screening(mixer, REASON, verdict="review"))
+    assert not is_nothing_new(looked_at, screening(mixer, verdict="block"))
 
 
 def test_a_screening_is_shown_whole_and_can_be_asked_again() -> None:

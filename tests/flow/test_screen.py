@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from tests.flow.harness import WHOLE_TOKEN, World
-from tests.flow.money import BENEFICIARY, credit, let_pass, payout_now, rich, units_at
+from tests.flow.money import BENEFICIARY, credit, judge, let_pass, payout_now, rich, units_at
 from tests.screening.conftest import enact
 
 from sakk.core.errors import Unavailable, UnexpectedState
@@ -28,6 +28,7 @@ from sakk.flow.screen import UNJUDGED, UNJUDGED_MAX
 from sakk.rails.evm.deny_list import denied
 from sakk.rails.evm.rpc import RpcUnavailable
 from sakk.screening.engine import Engine
+from sakk.store.payout import SCREENED_MAX
 from sakk.store.screening import latest_screening
 
 R = Verdict.review
@@ -254,4 +255,71 @@ def test_what_rules_count_of_payins(world: World) -> None:
     world.pay(fourth, units=10)
     world.finalize()
     assert world.payin(fourth).status == "posted"
+    world.check()
+
+
+def test_a_payout_that_was_screened_long_ago_is_screened_again_before_it_goes(
+    world: World,
+) -> None:
+    credit(world, 100)
+    row = world.payout(WHOLE_TOKEN, address=BENEFICIARY)
+    world.run()
+    first = payout_now(world, row)
+    assert first.status == "approved"  # the treasury has nothing yet
+    world.advance(SCREENED_MAX + timedelta(seconds=1))
+    world.pay(world.treasury, "usdc", 1_000 * WHOLE_TOKEN)
+    world.mine(10)
+    world.watch()
+    world.run_only("payout.build")
+    assert payout_now(world, row).transaction is None
+    world.finalize()
+    let_pass(world, 6)
+    world.finalize()
+    again = payout_now(world, row)
+    assert (again.status, again.screening != first.screening) == ("posted", True)
+    world.check()
+
+
+def test_what_a_person_let_go_stays_let_go_until_something_new_is_found(world: World) -> None:
+    world.import_list(BENEFICIARY, kind="labels", category="mixer", name="mixers")
+    credit(world, 100)
+    row = world.payout(WHOLE_TOKEN, address=BENEFICIARY)
+    world.run()
+    assert payout_now(world, row).under_review
+    judge(world, row, approve=True)
+    world.run()
+    assert payout_now(world, row).status == "approved"
+    world.advance(SCREENED_MAX + timedelta(seconds=1))
+    let_pass(world, 6)
+    again = payout_now(world, row)
+    assert (again.status, again.under_review) == ("approved", False)
+    assert again.screened_at is not None
+    assert again.screened_at > world.clock() - SCREENED_MAX
+    world.import_list(BENEFICIARY)
+    let_pass(world, 6)
+    assert payout_now(world, row).under_review
+
+
+@pytest.mark.parametrize("how", ["listed", "old"])
+def test_what_was_built_is_screened_again_before_it_is_signed(world: World, how: str) -> None:
+    rich(world, 100)
+    row = world.payout(WHOLE_TOKEN, address=BENEFICIARY)
+    world.run_except("transaction.sign")
+    built = payout_now(world, row)
+    assert (built.status, built.transaction is None) == ("approved", False)
+    if how == "listed":
+        world.import_list(BENEFICIARY)
+        world.run_only("screening.rescreen")
+    else:
+        world.advance(SCREENED_MAX + timedelta(seconds=1))
+    world.run_only("transaction.sign")
+    let_pass(world, 6)
+    world.finalize()
+    now = payout_now(world, row)
+    if how == "listed":
+        assert (now.status, now.under_review, now.transaction) == ("requested", True, None)
+        assert units_at(world, BENEFICIARY) == 0
+    else:
+        assert (now.status, now.transaction != built.transaction) == ("posted", True)
+        assert units_at(world, BENEFICIARY) == WHOLE_TOKEN
     world.check()

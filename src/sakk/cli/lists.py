@@ -8,6 +8,7 @@ import typer
 from sakk.cli.name import app as names
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
+from sakk.screening.countries import import_countries
 from sakk.screening.importers import ImportReport, import_list, lists, retire_list
 from sakk.screening.mapping import load_mapping
 from sakk.store.identity import now
@@ -123,6 +124,32 @@ def show(as_json: Json = False) -> None:
     else:
         headings = ["name", "kind", "version", "addresses", "names", "age (h)", "stale"]
         print_table(headings, [list(row.values()) for row in rows])
+
+
+@app.command()
+def countries(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV: iso2,name,list.")],
+    name: Annotated[str, typer.Option(help="The list's name.")] = "fatf",
+    as_json: Json = False,
+) -> None:
+    """Import a list of countries, such as FATF's; rules of the kind country go by it."""
+    with opened_database() as database:
+        report = import_countries(database, file, name=name, now=now())
+    if as_json:
+        print_json(
+            {
+                "list": report.list.name,
+                "lists_version": report.lists_version,
+                "opened": report.opened,
+                "closed": report.closed,
+                "unchanged": report.unchanged,
+            }
+        )
+        return
+    console.print(
+        f"{report.list.name}: {report.opened} opened, {report.closed} closed,"
+        f" {report.unchanged} unchanged; in force at lists version {report.lists_version}"
+    )
 
 
 @app.command()

@@ -61,11 +61,12 @@ _SOLANA_BYTES = 32
 
 
 class ListKind(StrEnum):
-    """Who speaks: a state, a collector of labels, or the operator."""
+    """Who speaks: a state, a collector of labels, the operator; ``countries`` are no addresses."""
 
     sanctions = "sanctions"
     labels = "labels"
     operator = "operator"
+    countries = "countries"
 
 
 class Category(StrEnum):

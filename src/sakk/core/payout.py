@@ -512,6 +512,11 @@ def is_cancelable(payout: Payout) -> bool:
             return False
 
 
+def is_unsigned(payout: Payout) -> bool:
+    """Is it past its screening, and not signed yet, whether a transaction carries it or not?"""
+    return payout.status in (PayoutStatus.screened, PayoutStatus.approved)
+
+
 def may_be_sent(payout: Payout) -> bool:
     """Is it past its screening, and not yet carried by a transaction?"""
     return payout.transaction is None and payout.status in (

@@ -433,6 +433,13 @@ def is_same_finding(before: Screening, after: Screening) -> bool:
     ] == [replace(reason, rule_version=None) for reason in after.reasons]
 
 
+def is_nothing_new(before: Screening, after: Screening) -> bool:
+    """Does a decision find no more than one that a person looked at: no graver, no other rule?"""
+    known = {reason.rule for reason in before.reasons}
+    is_graver = GRAVITY[Verdict(after.verdict)] > GRAVITY[Verdict(before.verdict)]
+    return not is_graver and all(reason.rule in known for reason in after.reasons)
+
+
 def to_public(screening: Screening) -> dict[str, Any]:
     """The API's object ``screening``. The operator's alone: it would tip a suspect off."""
     return {

@@ -19,7 +19,7 @@ from sakk.core.case import CaseKind, Opening, opening_of
 from sakk.core.event import NewEvent
 from sakk.core.label import LabelList, public_list
 from sakk.core.payin import PayIn, PayInStatus
-from sakk.core.payout import Payout, PayoutPurpose, may_be_sent
+from sakk.core.payout import Payout, PayoutPurpose, is_unsigned
 from sakk.core.screening import (
     IssuerAnswer,
     Screening,
@@ -40,6 +40,7 @@ from sakk.store import event as events
 from sakk.store import payin as payins
 from sakk.store import payout as payouts
 from sakk.store import rescreen as store
+from sakk.store.country import is_changed
 from sakk.store.database import among, fetch_all, update_records
 from sakk.store.label import list_lists, lists_version, lock_lists, note_stale
 from sakk.store.rule import numbers_in_force
@@ -125,10 +126,13 @@ def _mark(connection: Connection, *, now: datetime) -> int:
         marked += store.mark(
             connection, after=after, version=version, since=now - timedelta(days=LATE_DAYS)
         )
+        if is_changed(connection, after=after, version=version):
+            # A country says nothing of an address: all that waits is looked at.
+            marked += sum(store.mark_waiting(connection, livemode=each) for each in (False, True))
     for livemode, number in numbers_in_force(connection).items():
         cursor = store.RULES[livemode]
         if cursors.get(cursor, 0) != number and store.lock_cursor(connection, cursor) != number:
-            marked += store.mark_waiting(connection, livemode=livemode, number=number)
+            marked += store.mark_by_rules(connection, livemode=livemode, number=number)
     return marked
 
 
@@ -202,7 +206,7 @@ def _note(
             # Whatever it waits for, it is judged before that.
             {"id": row.id, "screening_stale": True, "retry_at": None}
             for row in outgoing
-            if may_be_sent(row)
+            if is_unsigned(row)
         ],
     )
 
@@ -222,7 +226,7 @@ def _findings(changed: Sequence[Screening], outgoing: Sequence[Payout]) -> list[
     openings = []
     for each in changed:
         payout = sent.get(each.subject)
-        if each.verdict == Verdict.clear or (payout is not None and may_be_sent(payout)):
+        if each.verdict == Verdict.clear or (payout is not None and is_unsigned(payout)):
             continue
         kind = CaseKind.payin
         if payout is not None:

@@ -19,7 +19,7 @@ from sakk.core.errors import Unavailable
 from sakk.core.event import NewEvent
 from sakk.core.payin import SCREENED, UNBOOKABLE, PayIn, PayInStatus
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
-from sakk.core.screening import Screening, ScreeningRequest, Verdict
+from sakk.core.screening import Screening, ScreeningRequest, Verdict, is_nothing_new
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.issuer import Asking, ask_issuers
@@ -38,7 +38,7 @@ from sakk.store import recovery as recoveries
 from sakk.store.database import Query, among, fetch, fetch_all, update_records
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, give_back, given_back_on_error, settle
-from sakk.store.screening import insert_screenings
+from sakk.store.screening import insert_screenings, list_by_ids
 
 # Small: what came first is told before what came last is begun.
 BATCH_MAX = 50
@@ -282,8 +282,17 @@ def _judge_payouts(
     happened: list[NewEvent] = []
     judged: list[Payout] = []
     openings: list[Opening] = []
+    let_go = {
+        each.id: each
+        for each in list_by_ids(connection, [row.screening for row in rows if row.screening])
+        if each.verdict != Verdict.clear
+    }
     for row, screening in zip(rows, verdicts, strict=True):
-        after = _judged(row, screening.id, screening.verdict, now=now)
+        looked_at = let_go.get(row.screening or "")
+        # Somebody let it go for what was found: only what is new stops it again.
+        is_known = looked_at is not None and is_nothing_new(looked_at, screening)
+        verdict = Verdict.clear.value if is_known else screening.verdict
+        after = _judged(row, screening.id, verdict, now=now)
         judged.append(after)
         if after.under_review:
             openings.append(opening_of(screening, _kind(after)))

@@ -90,6 +90,13 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
             nothing = SignerRefused(Reason.claim_mismatch, "what it was for was called off")
             _refuse(connection, row, nothing, token=token, now=now, called_off=True)
             return
+        if any(payouts.is_too_old(payout, now) for payout in carried):
+            # What was found of a destination changed since it was built, or is from long ago.
+            again = SignerRefused(Reason.claim_mismatch, "it is screened again first")
+            if _close_refused(connection, row, again, token=token):
+                _let_go(connection, carried, later=False, reason=None, now=now)
+                wake(connection, "payout.screen", "payout.build")
+            return
     if _is_stopped(parts, row, token=token):
         return
     with parts.database.begin() as connection:

@@ -24,6 +24,7 @@ from sakk.rails.sandbox.node import LocalNode, start_node
 from sakk.rails.sandbox.wallet import Wallet
 from sakk.runtime.postgres import start_postgres
 from sakk.runtime.sandbox_hub import allow_hub, hub_address, set_up_hub
+from sakk.runtime.sandbox_screening import describe_screening, set_up_screening
 from sakk.runtime.serve import prepare_database, run_tree
 from sakk.runtime.settings import Settings, load_settings
 from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
@@ -132,6 +133,7 @@ def describe(
             }
             for chain in chains
         ],
+        "screening": describe_screening(),
         "webhook_allow_loopback": options.webhook_allow_loopback,
         "database_url": database_url,
         "data_dir": str(settings.data_dir),
@@ -197,6 +199,7 @@ def _fill_database(
             # One key is all that there is here: who holds it proposes and confirms.
             cases.put_settings(connection, CaseSettings(False, True, None, "sandbox", now()))
         set_up_hub(database, chains, keystore)
+        set_up_screening(database, chains)
     finally:
         database.close()
     for chain in chains:

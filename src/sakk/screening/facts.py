@@ -13,6 +13,8 @@ from sakk.core.network import Quirk
 from sakk.core.rule import HOPS_MAX
 from sakk.core.screening import (
     CHECK,
+    CountryHit,
+    CountryParty,
     Facts,
     IssuerAnswer,
     ScreeningRequest,
@@ -22,7 +24,7 @@ from sakk.core.screening import (
 )
 from sakk.core.verdict import Needs
 from sakk.screening.exposure import Exposures
-from sakk.store import behaviour
+from sakk.store import behaviour, country
 from sakk.store.behaviour import Question
 from sakk.store.exposure import height_of
 from sakk.store.network import list_assets
@@ -78,6 +80,7 @@ def gather(
         for place, imitated in zip(asking, alike, strict=True):
             found[place] = replace(found[place], imitates=imitated)
     _trace(connection, batch, wanted, found, exposures)
+    _locate(connection, batch, wanted, found)
     denying = deny_listing(connection, wanted)
     for place, request in enumerate(batch):
         if wanted[place].issuer and request.asset in denying:
@@ -100,6 +103,36 @@ def _with_itself(
         )
         for key in need.windows
     }
+
+
+def _locate(
+    connection: Connection,
+    batch: Sequence[ScreeningRequest],
+    wanted: Sequence[Needs],
+    found: list[Facts],
+) -> None:
+    """Whose country stands on a list: the account's, and the beneficiary's, where it is known."""
+    asking = [place for place, need in enumerate(wanted) if need.countries]
+    if not asking:
+        return
+    listed = country.listed_now(connection)
+    ours = {batch[place].account_id for place in asking} - {None}
+    theirs = {batch[place].beneficiary for place in asking} - {None}
+    accounts = country.countries_of_accounts(connection, {each for each in ours if each})
+    entries = country.countries_of_beneficiaries(connection, {each for each in theirs if each})
+    for place in asking:
+        request = batch[place]
+        known: list[tuple[CountryParty, str]] = []
+        ours_is = accounts.get(request.account_id or "")
+        if ours_is is not None:
+            known.append(("account", ours_is))
+        known += [("beneficiary", each) for each in entries.get(request.beneficiary or "", ())]
+        hits = tuple(
+            CountryHit(side, code, listing, name, version)
+            for side, code in known
+            for listing, name, version in listed.get(code, ())
+        )
+        found[place] = replace(found[place], countries=hits)
 
 
 def _trace(

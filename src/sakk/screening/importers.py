@@ -50,6 +50,7 @@ from sakk.screening.override import OVERRIDES
 from sakk.screening.sanctions_xml import parse_eu, parse_un
 from sakk.screening.source import Source
 from sakk.screening.tagpack import parse_tagpack
+from sakk.store import country as country_store
 from sakk.store import entity as entity_store
 from sakk.store import label as label_store
 from sakk.store.database import Database
@@ -284,6 +285,14 @@ def retire_list(database: Database, name: str, *, now: datetime) -> LabelList:
         label_store.stage_rows(connection, ())
         entity_store.stage_entities(connection, ())
         change, entities = _apply(connection, before.id, now=now)
+        closed = country_store.open_listings(connection, before.id)
+        if closed:
+            version = label_store.lists_version(connection) + 1
+            country_store.change_listings(
+                connection, before.id, opened=(), closed=closed, version=version, now=now
+            )
+            label_store.raise_version(connection, version)
+            change = replace(change, version=version, closed=len(closed))
         retired = replace(
             before,
             version=_list_version(before, change, entities),

@@ -1,7 +1,7 @@
 """Payouts: rows and queries."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from sqlalchemy import (
@@ -37,6 +37,9 @@ from sakk.store.database import (
 )
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
+
+# A verdict older than this is not one on which coins are sent: it is given again first.
+SCREENED_MAX = timedelta(hours=1)
 
 payouts = Table(
     "payouts",
@@ -237,21 +240,42 @@ def list_batch(connection: Connection, batch: str) -> list[Payout]:
 def is_due(now: datetime) -> ColumnElement[bool]:
     """May a transaction be made for it now?
 
-    What was scheduled is screened again at its time, and what the lists say otherwise of first.
+    What was scheduled is screened again at its time, and first what the lists or rules say
+    otherwise of, and what was screened longer ago than `SCREENED_MAX`.
     """
-    return ~payouts.c.screening_stale & (
-        payouts.c.scheduled_at.is_(None)
-        | ((payouts.c.scheduled_at <= now) & (payouts.c.screened_at >= payouts.c.scheduled_at))
+    return (
+        ~payouts.c.screening_stale
+        & (payouts.c.screened_at >= now - SCREENED_MAX)
+        & (
+            payouts.c.scheduled_at.is_(None)
+            | ((payouts.c.scheduled_at <= now) & (payouts.c.screened_at >= payouts.c.scheduled_at))
+        )
+    )
+
+
+def is_too_old(payout: Payout, now: datetime) -> bool:
+    """The same of a row that a transaction carries and that is about to be signed."""
+    return payout.screening_stale or (
+        payout.screened_at is not None and payout.screened_at < now - SCREENED_MAX
     )
 
 
 def is_stale(now: datetime) -> ColumnElement[bool]:
-    """What was found of its destination is from before: its time has come, or the lists changed."""
+    """What was found of its destination is from before.
+
+    Its time has come, the lists or rules changed, or it may be sent and was screened long ago: the
+    money of its destination moved meanwhile.
+    """
     return (
         payouts.c.status.in_([PayoutStatus.screened.value, PayoutStatus.approved.value])
         & payouts.c.transaction.is_(None)
         & (
             payouts.c.screening_stale
+            | (
+                (payouts.c.status == PayoutStatus.approved.value)
+                & (payouts.c.scheduled_at.is_(None) | (payouts.c.scheduled_at <= now))
+                & (payouts.c.screened_at < now - SCREENED_MAX)
+            )
             | ((payouts.c.scheduled_at <= now) & (payouts.c.screened_at < payouts.c.scheduled_at))
         )
     )

@@ -71,7 +71,7 @@ SELECT id FROM payins
 WHERE livemode = :livemode AND status = 'held' AND screening IS NOT NULL
 UNION ALL
 SELECT id FROM payouts
-WHERE livemode = :livemode AND screening IS NOT NULL AND transaction IS NULL
+WHERE livemode = :livemode AND screening IS NOT NULL
   AND status IN ('requested', 'screened', 'approved')
 ON CONFLICT DO NOTHING
 RETURNING subject
@@ -109,11 +109,15 @@ def mark(connection: Connection, *, after: int, version: int, since: datetime) -
     return count
 
 
-def mark_waiting(connection: Connection, *, livemode: bool, number: int) -> int:
+def mark_waiting(connection: Connection, *, livemode: bool) -> int:
     """Mark all of a mode that waits: for a person, or for its transaction; how many."""
     connection.execute(text(f"SET LOCAL statement_timeout = '{MARK_SECONDS_MAX}s'"))
-    marked = connection.execute(_MARK_WAITING, {"livemode": livemode}).scalars()
-    count = len(marked.all())
+    return len(connection.execute(_MARK_WAITING, {"livemode": livemode}).scalars().all())
+
+
+def mark_by_rules(connection: Connection, *, livemode: bool, number: int) -> int:
+    """The same when other rules take effect; their cursor moves with it."""
+    count = mark_waiting(connection, livemode=livemode)
     _move(connection, RULES[livemode], number)
     return count
 

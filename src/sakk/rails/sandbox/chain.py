@@ -106,7 +106,7 @@ def deploy(rpc_url: str, network: str) -> SandboxChain:
         usdt=_usdt(),
         multicall3=_address("Multicall3"),
         permit2=_address("Permit2"),
-        payer_address=_key_address(payer),
+        payer_address=key_address(payer),
         payer_private_key=payer,
         issuer_private_key=issuer,
     )
@@ -137,7 +137,7 @@ def deploy_token(
     ``fee_basis_points`` is for ``gross_fee`` alone; a Tether-like token's fee is its owner's
     ``setParams``. There is one FiatToken on a chain, the USDC.
     """
-    issuer = _key_address(chain.issuer_private_key)
+    issuer = key_address(chain.issuer_private_key)
     match kind:
         case TokenKind.plain:
             contract = deploy_contract(chain, "TestToken", name, symbol, decimals)
@@ -196,7 +196,7 @@ def _root() -> BIP32:
     return BIP32.from_seed(hashlib.pbkdf2_hmac("sha512", MNEMONIC.encode(), b"mnemonic", 2048))
 
 
-def _key_address(private_key: str) -> str:
+def key_address(private_key: str) -> str:
     return str(Account.from_key(private_key).address)
 
 
@@ -252,7 +252,7 @@ def _usdt() -> SandboxToken:
 
 @cache
 def _tether_creation_code() -> bytes:
-    issuer = _key_address(derive_private_key(ISSUER_INDEX))
+    issuer = key_address(derive_private_key(ISSUER_INDEX))
     return _creation_code(
         "TetherLike", ("Tether USD", "USDT", DECIMALS, ISSUER_TETHER_UNITS, issuer)
     )
@@ -264,7 +264,7 @@ def _placements(chain: SandboxChain) -> list[Call]:
         ("anvil_setCode", [_address(name), _artifact(name)["runtime"]])
         for name in ("FiatTokenProxy", "FiatTokenV2_2", "SignatureChecker", "Multicall3", "Permit2")
     ]
-    admin = _key_address(derive_private_key(PROXY_ADMIN_INDEX))
+    admin = key_address(derive_private_key(PROXY_ADMIN_INDEX))
     slots: list[Call] = [
         ("anvil_setStorageAt", [chain.usdc.contract, slot, "0x" + address[2:].lower().zfill(64)])
         for slot, address in (
@@ -274,7 +274,7 @@ def _placements(chain: SandboxChain) -> list[Call]:
     ]
     # A node that was not started by us has other funded accounts.
     coins: list[Call] = [
-        ("anvil_setBalance", [_key_address(key), hex(NATIVE_COINS_EACH * 10**18)])
+        ("anvil_setBalance", [key_address(key), hex(NATIVE_COINS_EACH * 10**18)])
         for key in (chain.payer_private_key, chain.issuer_private_key)
     ]
     return code + slots + coins
