@@ -82,6 +82,8 @@ def test_the_public_account() -> None:
         "beneficiary_delay_seconds": None,
         "network_fee": "default",
         "verification": "optional",
+        "refund_fee": "waive",
+        "refund_fee_fixed": {},
     }
     assert shown["created"] == 1_767_225_600
 
@@ -102,6 +104,9 @@ def test_live_money_waits_a_day_unless_the_operator_says_otherwise() -> None:
     assert changed.delay_seconds(livemode=True) == changed.delay_seconds(livemode=False) == 60
     back = change_payout_settings(changed, {"beneficiary_delay_seconds": None}, by_operator=True)
     assert back == PayoutSettings("address_book", None, "charge")
+    fees = {"refund_fee": "payer", "refund_fee_fixed": {"usdc": 500_000}}
+    charged = change_payout_settings(plain, fees, by_operator=True)
+    assert (charged.refund_fee, charged.refund_fee_fixed) == ("payer", {"usdc": 500_000})
 
 
 @pytest.mark.parametrize(
@@ -110,6 +115,10 @@ def test_live_money_waits_a_day_unless_the_operator_says_otherwise() -> None:
         {"destinations": "anyone"},
         {"destinations": None},
         {"network_fee": "free"},
+        {"refund_fee": "charge"},
+        {"refund_fee_fixed": {"usdc": -1}},
+        {"refund_fee_fixed": {"usdc": True}},
+        {"refund_fee_fixed": 5},
         {"beneficiary_delay_seconds": -1},
         {"beneficiary_delay_seconds": True},
         {"beneficiary_delay_seconds": 31 * 86_400},

@@ -29,8 +29,10 @@ from sakk.core.refund import (
     payout_id,
     public,
     remaining,
+    sent_units,
     suspended,
     token_units,
+    total_fee,
 )
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -369,3 +371,35 @@ def test_what_the_operator_sees_besides() -> None:
         "network": NETWORK,
         "address": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
     }
+
+
+@pytest.mark.parametrize(
+    ("fee", "mode", "sent", "debited_mode"),
+    [
+        (0, "merchant", 25_000_000, "sender"),
+        (700_000, "merchant", 25_000_000, "sender"),
+        (700_000, "payer", 24_300_000, "receiver"),
+        # Not known before it is known on which network it is sent.
+        (None, "payer", 25_000_000, "receiver"),
+    ],
+)
+def test_who_bears_the_fee(fee: int | None, mode: str, sent: int, debited_mode: str) -> None:
+    row = refund(fee=fee, fee_mode=mode)
+    assert (sent_units(row), token_units(row, asset())) == (sent, sent)
+    payout = carrier(row)
+    assert (payout.amount, payout.fee, payout.fee_mode) == (25_000_000, fee or 0, debited_mode)
+    shown = public(row, operator=False)
+    assert (shown["fee"], shown["fee_mode"], shown["sent_amount"]) == (fee, mode, sent)
+    assert shown["fee_decimal"] == (None if fee is None else money.format_decimal(fee, 6))
+
+
+def test_a_payers_fee_that_leaves_nothing_can_not_be_sent() -> None:
+    assert token_units(refund(fee=25_000_000, fee_mode="payer"), asset()) is None
+    assert token_units(refund(fee=25_000_001, fee_mode="payer"), asset()) is None
+
+
+def test_a_fee_is_what_a_token_can_carry() -> None:
+    assert total_fee(7, 5, asset(6), coin_decimals=6) == 12
+    # A token of two decimals carries ten thousand units of a coin of six at least.
+    assert total_fee(7, 5, asset(2), coin_decimals=6) == 10_000
+    assert total_fee(0, 0, asset(2), coin_decimals=6) == 0

@@ -39,6 +39,7 @@ def refund(
     coin: str | None = None,
     claim_hash: str | None = None,
     identifier: str | None = None,
+    fee_mode: str | None = None,
 ) -> Refund:
     """Refund a payment, or a pay-in in suspense, as its merchant.
 
@@ -54,6 +55,7 @@ def refund(
             coin=coin,
             destination=place,
             claim_hash=claim_hash,
+            fee_mode=fee_mode,
         ),
         identifier=identifier or new_id("re"),
         account_id=what.account_id or world.account,

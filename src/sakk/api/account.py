@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import (
+    CurrencyCode,
     ListParameters,
     Metadata,
     Parameters,
@@ -23,6 +24,7 @@ from sakk.core.account import (
     Late,
     NetworkFee,
     Over,
+    RefundFee,
     Verification,
     WrongAsset,
     public_account,
@@ -55,6 +57,8 @@ class PayoutSettingsParameters(Strict):
     destinations: Destinations | None = None
     network_fee: NetworkFee | None = None
     verification: Verification | None = None
+    refund_fee: RefundFee | None = None
+    refund_fee_fixed: dict[CurrencyCode, Annotated[int, Field(ge=0, le=UNITS_MAX)]] | None = None
     beneficiary_delay_seconds: (
         Annotated[int, Field(ge=0, le=BENEFICIARY_DELAY_SECONDS_MAX)] | None
     ) = None
@@ -103,11 +107,15 @@ class PayoutSettingsShape(Shape):
 
     ``network_fee``: is it charged what the network takes? ``default`` is what the operator's own
     account says. ``verification``: must a party of its own be approved before it pays?
+    ``refund_fee``: who bears it for a refund, and ``refund_fee_fixed`` is added, by currency in its
+    smallest unit.
     """
 
     destinations: Destinations
     network_fee: NetworkFee
     verification: Verification
+    refund_fee: RefundFee
+    refund_fee_fixed: dict[str, int]
     beneficiary_delay_seconds: int | None
 
 

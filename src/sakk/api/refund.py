@@ -1,7 +1,9 @@
 """Refunds: what arrived is sent back, in Stripe's shape."""
 
 import os
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing, ShownOnce
 from sakk.api.parameters import (
@@ -44,6 +46,8 @@ class RefundCreate(Parameters):
 
     Without ``amount`` all that is left. ``currency`` is the coin to send, what arrived when left
     out. Without ``destination`` the answer has a link under which the payer says where to.
+    ``fee_mode``: who bears the fee, where one is charged; the account's settings say it when left
+    out.
     """
 
     payment_intent: Identifier | None = None
@@ -54,6 +58,7 @@ class RefundCreate(Parameters):
     claim_expires_at: Timestamp | None = None
     reason: rules.Reason | None = None
     description: LongText | None = None
+    fee_mode: rules.FeeMode | None = None
     metadata: Metadata | None = None
 
 
@@ -123,6 +128,9 @@ class RefundShape(Shape):
     description: str | None
     destination: RefundDestination | None
     failure_reason: rules.FailureReason | None
+    fee: Annotated[int | None, Field(description="In the coin; null until the network is known.")]
+    fee_decimal: str | None
+    fee_mode: rules.FeeMode
     livemode: Livemode
     metadata: ObjectMetadata
     network: str | None
@@ -162,6 +170,7 @@ def create(context: Context, body: RefundCreate) -> Document | ShownOnce:
             reason=body.reason,
             description=body.description,
             metadata=merge({}, body.metadata or {}),
+            fee_mode=body.fee_mode,
             initiator=Initiator(context.caller.key.id, context.caller.key.person),
         ),
         identifier=context.object_id("re"),

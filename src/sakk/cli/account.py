@@ -1,12 +1,13 @@
 """``sakk accounts``: open accounts and make their keys."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.account import AccountKind, PayoutSettings
+from sakk.core.errors import ParameterInvalid
 from sakk.flow import account as accounts
 from sakk.flow import api_key as api_keys
 from sakk.store.account import list_accounts
@@ -96,12 +97,24 @@ def payouts(
             help="Let it pay only while a party of its own is approved, or always.",
         ),
     ] = None,
+    refund_fee: Annotated[
+        str | None,
+        typer.Option(help="Who bears what the network takes for refunds: waive, merchant, payer."),
+    ] = None,
+    refund_fee_fixed: Annotated[
+        list[str] | None,
+        typer.Option(help="Added to it, as usdc=500000 (smallest units); all of them at once."),
+    ] = None,
     live: Live = False,
 ) -> None:
     """Say whom an account may pay, and what it bears; what is left out stays."""
-    changes: dict[str, str | int] = {}
+    changes: dict[str, Any] = {}
     if verified is not None:
         changes["verification"] = "required" if verified else "optional"
+    if refund_fee is not None:
+        changes["refund_fee"] = refund_fee
+    if refund_fee_fixed is not None:
+        changes["refund_fee_fixed"] = dict(map(_fixed, refund_fee_fixed))
     if network_fee is not None:
         changes["network_fee"] = "charge" if network_fee else "waive"
     if address_book is not None:
@@ -122,7 +135,18 @@ def payouts(
         f"{account} pays {settings.destinations}; a new entry waits "
         f"{settings.delay_seconds(livemode=live)} seconds. Network fee: {settings.network_fee}. "
         f"Verification: {settings.verification}."
+        f" Fee of refunds: {settings.refund_fee}."
     )
+
+
+def _fixed(text: str) -> tuple[str, int]:
+    currency, _, units = text.partition("=")
+    if not (units.isascii() and units.isdigit()):
+        raise ParameterInvalid(
+            f"{text!r} is not a currency and its smallest units, such as usdc=500000.",
+            param="refund_fee_fixed",
+        )
+    return currency.lower(), int(units)
 
 
 @app.command(name="list")

@@ -38,6 +38,9 @@ class Refund(Resource, frozen=True, kw_only=True):
     description: str | None = None
     destination: Destination | None = None
     failure_reason: str | None = None
+    fee: int | None = None
+    fee_decimal: str | None = None
+    fee_mode: str | None = None
     network: str | None = None
     next_action: RefundNextAction | None = None
     payin: str | None = None
@@ -69,13 +72,15 @@ class Refunds(Retrievable[Refund]):
         claim_expires_at: int | None = None,
         reason: Reason | None = None,
         description: str | None = None,
+        fee_mode: Literal["merchant", "payer"] | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Refund:
         """Give back ``amount`` of a payment, all that is left when None, to an address.
 
         Without ``network`` and ``address`` the answer has a claim link for the payer. ``payin``
-        instead of ``payment_intent``: what one transfer left in suspense.
+        instead of ``payment_intent``: what one transfer left in suspense. ``fee_mode``: who bears
+        the fee, where one is charged.
         """
         place = present({"network": network, "address": address})
         body = present(
@@ -88,6 +93,7 @@ class Refunds(Retrievable[Refund]):
                 "claim_expires_at": claim_expires_at,
                 "reason": reason,
                 "description": description,
+                "fee_mode": fee_mode,
                 "metadata": metadata,
             }
         )

@@ -1,12 +1,13 @@
 """Accounts: the tenants, and what each wants done with money that does not fit."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from sakk.core.errors import ParameterInvalid, PermissionDenied
+from sakk.core.money import UNITS_MAX
 
 PREFIX = "acct"
 BASIS_POINTS = 10_000
@@ -17,6 +18,7 @@ Late = Literal["accept", "credit", "refund_due", "suspense"]
 Over = Literal["accept", "credit", "refund_due"]
 WrongAsset = Literal["credit", "refund_due", "suspense"]
 NetworkFee = Literal["default", "charge", "waive"]
+RefundFee = Literal["waive", "merchant", "payer"]
 Destinations = Literal["any", "address_book"]
 Finished = Literal["credit", "refund_due", "suspense"]
 Verification = Literal["optional", "required"]
@@ -95,12 +97,17 @@ class PayoutSettings:
     ``network_fee``: is it charged what the network takes for its payouts? ``default`` is what the
     operator's own account says, and there ``waive``. ``verification``: where it is ``required``,
     the account pays only while due diligence on a party of its own stands approved.
+    ``refund_fee``: who bears what the network takes for a refund, and ``refund_fee_fixed``, which
+    is added to it: by currency, in its smallest unit. A refund is charged what stood here when it
+    was asked for.
     """
 
     destinations: Destinations = "any"
     beneficiary_delay_seconds: int | None = None
     network_fee: NetworkFee = "default"
     verification: Verification = "optional"
+    refund_fee: RefundFee = "waive"
+    refund_fee_fixed: dict[str, int] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The settings as they are stored and shown."""
@@ -116,6 +123,7 @@ class PayoutSettings:
 _PAYOUT_CHOICES: dict[str, tuple[str, ...]] = {
     "destinations": get_args(Destinations),
     "network_fee": get_args(NetworkFee),
+    "refund_fee": get_args(RefundFee),
     "verification": get_args(Verification),
 }
 
@@ -135,6 +143,8 @@ def change_payout_settings(
         if choices is not None:
             if value not in choices:
                 raise ParameterInvalid(f"{param} is one of {', '.join(choices)}.", param=param)
+        elif name == "refund_fee_fixed":
+            _check_fixed(value, param)
         elif name == "beneficiary_delay_seconds":
             if value is not None and (
                 type(value) is not int or not 0 <= value <= BENEFICIARY_DELAY_SECONDS_MAX
@@ -145,6 +155,15 @@ def change_payout_settings(
         else:
             raise ParameterInvalid(f"There is no setting {name!r} of payouts.", param=param)
     return replace(settings, **changes)
+
+
+def _check_fixed(value: object, param: str) -> None:
+    if not isinstance(value, Mapping) or any(
+        type(units) is not int or not 0 <= units <= UNITS_MAX for units in value.values()
+    ):
+        raise ParameterInvalid(
+            f"{param} is whole numbers of currencies' smallest units, by currency.", param=param
+        )
 
 
 @dataclass(frozen=True, slots=True)

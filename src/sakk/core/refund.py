@@ -23,6 +23,7 @@ from sakk.core.payment import Quote
 from sakk.core.payout import MoneySource, Payout, PayoutPurpose, PayoutStatus
 
 Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
+FeeMode = Literal["merchant", "payer"]
 
 
 class RefundStatus(StrEnum):
@@ -59,7 +60,10 @@ class Refund:
 
     ``source``: the merchant's balance, or suspense, where one pay-in's coins stand. ``asset`` and
     ``network`` are known from the start where the coins stand apart, else with the destination.
-    ``claim_hash``: of the token in the claim link, which is kept nowhere.
+    ``claim_hash``: of the token in the claim link, which is kept nowhere. ``fee`` in the coin's
+    unit: on top of ``coin_amount`` from the merchant's balance where ``fee_mode`` is ``merchant``,
+    out of it where it is ``payer``, and None until it is known on which network it is sent. The cap
+    counts ``coin_amount`` either way.
     """
 
     id: str
@@ -74,6 +78,8 @@ class Refund:
     coin: str
     coin_amount: int
     coin_decimals: int
+    fee: int | None = 0
+    fee_mode: str = "merchant"
     network: str | None = None
     asset: str | None = None
     token_amount: int | None = None
@@ -290,9 +296,20 @@ def token_units(refund: Refund, asset: Asset) -> int | None:
     if refund.token_amount is not None and refund.source == MoneySource.suspense:
         return refund.token_amount if asset.asset == refund.asset else None
     units, remainder = money.rescale(
-        refund.coin_amount, from_decimals=refund.coin_decimals, to_decimals=asset.decimals
+        sent_units(refund), from_decimals=refund.coin_decimals, to_decimals=asset.decimals
     )
-    return None if remainder or units > money.UNITS_MAX else units
+    return None if remainder or not 0 < units <= money.UNITS_MAX else units
+
+
+def sent_units(refund: Refund) -> int:
+    """What the payer receives, in the coin's unit, as far as the fee is known."""
+    return refund.coin_amount - (refund.fee or 0 if refund.fee_mode == "payer" else 0)
+
+
+def total_fee(network_fee: int, fixed: int, asset: Asset, *, coin_decimals: int) -> int:
+    """What a refund in a token is charged, in the coin's unit, rounded up to what it can carry."""
+    finest = grain([asset], coin_decimals=coin_decimals)
+    return money.divide_up(network_fee + fixed, finest) * finest
 
 
 def payout_id(refund: Refund) -> str:
@@ -307,14 +324,14 @@ def carrier(refund: Refund) -> Payout:
         account_id=refund.account_id,
         livemode=refund.livemode,
         amount=refund.coin_amount,
-        fee=0,
+        fee=refund.fee or 0,
         currency=refund.coin,
         decimals=refund.coin_decimals,
         network=refund.network or "",
         asset=refund.asset or "",
         token_amount=refund.token_amount or 0,
         destination=refund.destination or "",
-        fee_mode="sender",
+        fee_mode="receiver" if refund.fee_mode == "payer" else "sender",
         purpose=PayoutPurpose.refund.value,
         source=refund.source,
         status=PayoutStatus.requested.value,
@@ -378,6 +395,11 @@ def public(refund: Refund, *, operator: bool, claim_url: str | None = None) -> d
         "description": refund.description,
         "destination": _destination(refund),
         "failure_reason": refund.failure_reason,
+        "fee": refund.fee,
+        "fee_decimal": None
+        if refund.fee is None
+        else money.format_decimal(refund.fee, refund.coin_decimals),
+        "fee_mode": refund.fee_mode,
         "livemode": refund.livemode,
         "metadata": refund.metadata,
         "network": refund.network,
@@ -386,8 +408,8 @@ def public(refund: Refund, *, operator: bool, claim_url: str | None = None) -> d
         "payment_intent": refund.payment_intent,
         "payout": refund.payout if operator else None,
         "reason": refund.reason,
-        "sent_amount": refund.coin_amount,
-        "sent_amount_decimal": money.format_decimal(refund.coin_amount, refund.coin_decimals),
+        "sent_amount": sent_units(refund),
+        "sent_amount_decimal": money.format_decimal(sent_units(refund), refund.coin_decimals),
         "sent_currency": refund.coin,
         "status": refund.status,
         "token_amount": None if refund.token_amount is None else str(refund.token_amount),

@@ -51,10 +51,10 @@ def give(
         raise _unknown()
     if not refund_rules.is_claimable(refund, now):
         raise _over()
-    aimed = aim(connection, refund, place)
+    aimed = aim(connection, refund, place, now=now)
     if not confirm:
         return replace(
-            _of_refund(connection, refund, now=now),
+            _of_refund(connection, aimed, now=now),
             status=ClaimStatus.unconfirmed,
             network=aimed.network,
             address=aimed.destination,
@@ -115,12 +115,12 @@ def _of_refund(connection: Connection, refund: Refund, *, now: datetime) -> Clai
     return Claim(
         status=status,
         merchant=None if account is None else account.name,
-        amount=refund.coin_amount,
-        amount_decimal=money.format_decimal(refund.coin_amount, refund.coin_decimals),
+        amount=refund_rules.sent_units(refund),
+        amount_decimal=money.format_decimal(refund_rules.sent_units(refund), refund.coin_decimals),
         currency=refund.coin,
         networks=[
             ClaimNetwork(asset.network, names[asset.network], asset.symbol)
-            for asset in payable_assets(connection, refund)
+            for asset in payable_assets(connection, refund, now=now)
         ]
         if status is ClaimStatus.open
         else [],

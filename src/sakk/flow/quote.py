@@ -108,6 +108,13 @@ def fees_now(
     return rules.network_fees(store.list_costs(connection), assets, currencies, now=now)
 
 
+def costs_now(connection: Connection, *, now: datetime) -> dict[str, int]:
+    """What the network takes for a transfer of each token, in its currency, where it is known."""
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    assets = network.list_assets(connection)
+    return rules.network_fees(store.list_costs(connection), assets, currencies, now=now)
+
+
 def promised(
     connection: Connection,
     terms: Terms,

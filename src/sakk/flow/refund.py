@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sakk.core import event, money
+from sakk.core import payout as payout_rules
 from sakk.core import refund as rules
 from sakk.core.errors import (
     BalanceInsufficient,
@@ -52,6 +53,7 @@ _WRITTEN = (
     "network",
     "asset",
     "token_amount",
+    "fee",
     "destination",
     "payout",
     "tx_hash",
@@ -211,7 +213,7 @@ def redirect(
         raise UnexpectedState(f"This refund is {refund.status}: its destination is final.")
     if refund.hold != HoldStatus.held:
         raise UnexpectedState("This refund's money is just being reserved: try again in a moment.")
-    aimed = aim(connection, refund, place)
+    aimed = aim(connection, refund, place, now=now)
     if refund.payout is None:
         aimed = replace(dispatch(connection, aimed), claimed_at=refund.claimed_at or now)
     else:
@@ -314,6 +316,7 @@ def _readdress(connection: Connection, refund: Refund) -> None:
                 "network": refund.network,
                 "asset": refund.asset,
                 "token_amount": refund.token_amount,
+                "fee": refund.fee or 0,
                 "destination": refund.destination,
                 "status": PayoutStatus.requested.value,
                 "screening": None,
@@ -344,7 +347,8 @@ def _require_balance(parts: Parts, refund: Refund) -> None:
 
 
 def _insufficient(refund: Refund, available: int | None) -> BalanceInsufficient:
-    needed = money.format_decimal(refund.coin_amount, refund.coin_decimals)
+    debited = payout_rules.debited(rules.carrier(refund))
+    needed = money.format_decimal(debited, refund.coin_decimals)
     has = (
         ""
         if available is None

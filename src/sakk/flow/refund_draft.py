@@ -17,8 +17,10 @@ from sakk.core.network import Asset
 from sakk.core.payin import PayInStatus, credited_amount
 from sakk.core.payment import PaymentIntent, quote_of, value_of
 from sakk.core.payout import HoldStatus, Initiator, MoneySource, check_destination
+from sakk.core.quote import unknown_fee
 from sakk.core.refund import Given, Refund, RefundStatus, Share
-from sakk.store import address, network
+from sakk.flow import quote
+from sakk.store import account, address, network
 from sakk.store import payin as payins
 from sakk.store import payment as payments
 from sakk.store import refund as store
@@ -42,7 +44,8 @@ class RefundRequest:
     """What is to be given back, of a payment intent or of one pay-in that stands in suspense.
 
     ``amount`` None: all that is left. ``coin`` None: what arrived. Without a ``destination`` the
-    payer says where to, by the link whose token has ``claim_hash``.
+    payer says where to, by the link whose token has ``claim_hash``. ``fee_mode``: who bears the
+    fee, None for who the account's settings say.
     """
 
     payment_intent: str | None = None
@@ -55,6 +58,7 @@ class RefundRequest:
     reason: str | None = None
     description: str | None = None
     metadata: dict[str, str] | None = None
+    fee_mode: str | None = None
     initiator: Initiator = field(default_factory=Initiator)
 
 
@@ -84,11 +88,11 @@ def draft_refund(
         refund = _of_payment(connection, request, identifier, account_id, livemode, now)
     else:
         refund = _of_payin(connection, request, identifier, account_id, livemode, now)
+    refund = _with_fee(connection, refund, request, now=now)
     if request.destination is not None:
-        return aim(
-            connection, replace(refund, status=RefundStatus.pending.value), request.destination
-        )
-    if not payable_assets(connection, refund):
+        pending = replace(refund, status=RefundStatus.pending.value)
+        return aim(connection, pending, request.destination, now=now)
+    if not payable_assets(connection, refund, now=now):
         raise UnexpectedState(
             f"{refund.coin} can not be sent on any network in this amount: no enabled network "
             "lists a token of it that is paid out and fine enough."
@@ -255,13 +259,55 @@ def _of_payin(
     )
 
 
-def payable_assets(connection: Connection, refund: Refund) -> list[Asset]:
+def _with_fee(
+    connection: Connection, refund: Refund, request: RefundRequest, *, now: datetime
+) -> Refund:
+    """Who bears the fee, and what the merchant is charged, which is locked in now.
+
+    The merchant's part is reserved with the refund. Where the payer has yet to say on which network
+    it is the most that any of them costs; the payer's is known when that is said. What stands in
+    suspense is nobody's yet, and goes back whole.
+    """
+    settings = account.payout_settings(connection, refund.account_id)
+    if settings.refund_fee == "waive" or refund.source == MoneySource.suspense:
+        return refund
+    mode = request.fee_mode or settings.refund_fee
+    if mode == "payer":
+        return replace(refund, fee=None, fee_mode=mode)
+    place = request.destination
+    fees = [
+        _fee(connection, refund, asset, now=now)
+        for asset in payable_assets(connection, refund, now=now)
+        if place is None or asset.network == place.network
+    ]
+    return replace(refund, fee=max(fees, default=0), fee_mode=mode)
+
+
+def _fee(connection: Connection, refund: Refund, asset: Asset, *, now: datetime) -> int:
+    """What a refund is charged for being sent in a token; Unavailable while that is not known."""
+    costs = quote.costs_now(connection, now=now)
+    if asset.asset not in costs:
+        raise unknown_fee(asset)
+    settings = account.payout_settings(connection, refund.account_id)
+    fixed = settings.refund_fee_fixed.get(refund.coin, 0)
+    return rules.total_fee(costs[asset.asset], fixed, asset, coin_decimals=refund.coin_decimals)
+
+
+def payable_assets(connection: Connection, refund: Refund, *, now: datetime) -> list[Asset]:
     """The assets in which exactly this refund can be sent, on enabled networks."""
     return [
         asset
         for asset in _offered(connection, refund.livemode)
-        if asset.currency == refund.coin and rules.token_units(refund, asset) is not None
+        if asset.currency == refund.coin
+        and rules.token_units(_charged(connection, refund, asset, now=now), asset) is not None
     ]
+
+
+def _charged(connection: Connection, refund: Refund, asset: Asset, *, now: datetime) -> Refund:
+    """The refund with the payer's fee for being sent in a token."""
+    if refund.fee_mode != "payer":
+        return refund
+    return replace(refund, fee=_fee(connection, refund, asset, now=now))
 
 
 def _offered(connection: Connection, livemode: bool) -> list[Asset]:
@@ -276,9 +322,9 @@ def _offered(connection: Connection, livemode: bool) -> list[Asset]:
     ]
 
 
-def aim(connection: Connection, refund: Refund, place: Place) -> Refund:
+def aim(connection: Connection, refund: Refund, place: Place, *, now: datetime) -> Refund:
     """The refund with a destination that was checked; ParameterInvalid says what is wrong."""
-    assets = {each.network: each for each in payable_assets(connection, refund)}
+    assets = {each.network: each for each in payable_assets(connection, refund, now=now)}
     asset = assets.get(place.network)
     if asset is None:
         raise ParameterInvalid(
@@ -305,6 +351,7 @@ def aim(connection: Connection, refund: Refund, place: Place) -> Refund:
             "Give an address of your own wallet.",
             param="destination[address]",
         )
+    refund = _charged(connection, refund, asset, now=now)
     return replace(
         refund,
         network=asset.network,

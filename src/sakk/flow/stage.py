@@ -26,7 +26,7 @@ LANE_THREADS = 4
 # Whoever moved so many rows at once leaves more behind: a lane's other threads are called.
 MANY_ROWS = 20
 # What comes one by one gathers for so long after a run; thousands at once wait for nothing.
-REST_SECONDS = 0.2
+REST_SECONDS = 0.4
 IDLE_SECONDS = 1.0
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 10.0

@@ -31,7 +31,7 @@ from sakk.core.trp import Confirmation, Resolution
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
-from sakk.flow.stage import Stage, wake
+from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.travel_exchange import MessageKind, queue
 from sakk.flow.travel_need import (
     begin,
@@ -314,7 +314,7 @@ def travel_rule_stage(parts: Parts) -> Stage:
                 _end(connection, record, end, tx_hash, now=parts.clock())
         return done + len(late) + len(over)
 
-    return Stage("payout.travel_rule", run, idle_seconds=IDLE_SECONDS)
+    return Stage("payout.travel_rule", run, idle_seconds=IDLE_SECONDS, rest_seconds=REST_SECONDS)
 
 
 _WAITING: Final = (TravelRuleStatus.required, TravelRuleStatus.pending)

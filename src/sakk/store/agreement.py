@@ -205,9 +205,9 @@ def miscounted_refunds(connection: Connection, *, limit: int) -> list[str]:
         text(
             "SELECT r.id, r.payout FROM refunds r LEFT JOIN payouts p ON p.id = r.payout"
             " WHERE r.payout IS NOT NULL AND (p.purpose, p.source, p.account_id, p.amount,"
-            " p.currency, p.network, p.asset, p.token_amount, p.destination)"
+            " p.currency, p.fee, p.network, p.asset, p.token_amount, p.destination)"
             " IS DISTINCT FROM ('refund', r.source, r.account_id, r.coin_amount,"
-            " r.coin, r.network, r.asset, r.token_amount, r.destination)"
+            " r.coin, r.fee, r.network, r.asset, r.token_amount, r.destination)"
             " ORDER BY r.id LIMIT :limit"
         ),
         {"limit": limit},

@@ -41,6 +41,8 @@ refunds = Table(
     Column("coin", Text, nullable=False),
     Column("coin_amount", Units, nullable=False),
     Column("coin_decimals", Integer, nullable=False),
+    Column("fee", Units, server_default="0"),
+    Column("fee_mode", Text, nullable=False, server_default="merchant"),
     Column("network", Text),
     Column("asset", Text),
     Column("token_amount", Units),

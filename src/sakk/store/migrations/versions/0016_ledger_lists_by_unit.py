@@ -1,4 +1,9 @@
-"""ledger lists by unit."""
+"""ledger lists by unit.
+
+Not concurrently: PostgreSQL can not build an index of a partitioned table so, and
+``ledger_transfers`` is one. While it is built the projector waits, and with it statements; the
+ledger goes on, because nothing but the projector writes these rows.
+"""
 
 from alembic import op
 
