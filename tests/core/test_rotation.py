@@ -94,10 +94,10 @@ def moved(arrived: int | None) -> ChainTransaction:
 
 
 def test_what_a_token_keeps_for_itself_is_a_loss() -> None:
-    assert postings(moved(100)) == []
+    assert postings(moved(100)) == postings(moved(101)) == []
     loss, hot = chart.loss("transfer_fee", ONE), chart.custody(ONE, "hot")
-    assert postings(moved(97)) == [Posting(loss, hot, 3, TransferCode.sweep)]
-    assert postings(moved(None)) == [Posting(loss, hot, 100, TransferCode.sweep)]
+    assert postings(moved(97)) == [Posting(loss, hot, 3, TransferCode.sweep_loss)]
+    assert postings(moved(None)) == [Posting(loss, hot, 100, TransferCode.sweep_loss)]
 
 
 def test_what_is_shown() -> None:

@@ -295,6 +295,10 @@ def test_sweeps_and_their_gas_that_were_forgotten_are_ours_again(
     restored.run()
     restored.finalize()
     restored.check()
+    # What was given for gas stands in the tank again, less what it paid for.
+    given = [each for each in restored.transactions() if each.purpose == "topup"]
+    assert given
+    assert all(each.destination_index is not None for each in given)
     assert restored.balance() == 120 * WHOLE_TOKEN
     assert len(restored.sweeps()) == len(world.sweeps())
 

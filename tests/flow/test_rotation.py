@@ -180,6 +180,10 @@ def test_coins_that_come_later_are_moved_the_same_way(world: World) -> None:
     rich(world, 10)
     rotation = announce(world)
     flow.begin(world.parts, rotation.id)
+    # A payout that was being built from it meanwhile gets no nonce any more.
+    with world.database.begin() as connection:
+        assert not address.may_send(connection, world.treasury)
+        assert address.may_send(connection, rotation.target)
     until_empty(world, rotation)
     assert flow.begin(world.parts, rotation.id).status == "moving"
     first = retire(world, rotation)

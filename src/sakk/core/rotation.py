@@ -134,10 +134,12 @@ def is_new(rotation: Rotation) -> bool:
 def postings(transaction: ChainTransaction) -> list[Posting]:
     """Hot stays hot; what a token kept for itself on the way is a loss."""
     lost = transaction.token_amount - (transaction.arrived_units or 0)
-    if not lost:
+    if lost <= 0:
         return []
     hot = chart.custody(transaction.asset, "hot")
-    return [Posting(chart.loss("transfer_fee", transaction.asset), hot, lost, TransferCode.sweep)]
+    return [
+        Posting(chart.loss("transfer_fee", transaction.asset), hot, lost, TransferCode.sweep_loss)
+    ]
 
 
 def public(

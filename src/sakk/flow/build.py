@@ -44,6 +44,9 @@ WAIT_FROZEN = timedelta(minutes=1)
 WAIT_TURN = timedelta(milliseconds=50)
 WOULD_FAIL_MAX = 5
 
+# What empties a treasury address that is given up.
+_GIVING_UP = (Purpose.rotation, Purpose.allowance)
+
 log = structlog.get_logger(__name__)
 
 Row = TypeVar("Row", Payout, Sweep, Withdrawal)
@@ -267,6 +270,8 @@ def order_call(
 
 def take_turn(connection: Connection, built: ChainTransaction) -> None:
     """Lock the sender; ``Waits`` unless the nonce that was expected is still the next, and free."""
+    if built.purpose not in _GIVING_UP and not address.may_send(connection, built.sender):
+        raise Waits("the sender was given up while this was built", WAIT_TURN)
     nonce = transaction.lock_nonce(connection, built.network, built.sender, base=built.nonce)
     if nonce != built.nonce:
         raise Waits("another transaction of this sender came first", WAIT_TURN)

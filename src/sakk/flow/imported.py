@@ -123,7 +123,14 @@ def _carry(
         case Purpose.cancel:
             _insert(connection, replace(row, subject=row.id), line)
             return None
-        case Purpose.topup | Purpose.allowance | Purpose.deploy:
+        case Purpose.topup:
+            # Gas for a deposit address is booked into its tank, by the index of its key.
+            given = address.find_address(connection, row.destination)
+            is_deposit = given is not None and given.purpose not in address.OPERATORS
+            index = given.key_index if given is not None and is_deposit else None
+            _insert(connection, replace(row, id=row.subject, destination_index=index), line)
+            return None
+        case Purpose.allowance | Purpose.deploy:
             _insert(connection, replace(row, id=row.subject), line)
             return None
         case Purpose.forgotten:

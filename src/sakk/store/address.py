@@ -320,6 +320,14 @@ def put_treasury(
         )
 
 
+def may_send(connection: Connection, address: str) -> bool:
+    """Is it no treasury address that is given up? It stays as it is until this transaction ends."""
+    role = connection.execute(
+        select(addresses.c.role).where(addresses.c.address == address).with_for_update(read=True)
+    ).scalar_one_or_none()
+    return role in (None, TreasuryRole.pay.value, TreasuryRole.gas.value)
+
+
 def set_role(connection: Connection, address: str, role: TreasuryRole) -> None:
     """Say what a treasury address does from now on."""
     wanted = (addresses.c.purpose == TREASURY, addresses.c.address == address)
