@@ -24,6 +24,7 @@ def party(**changes: Any) -> Party:
             account_id="acct_1",
             customer_id=None,
             livemode=True,
+            role="account",
             kind="legal_entity",
             name="Firm",
             details={"legal_name": "Firm"},
@@ -209,6 +210,32 @@ def test_the_digest_is_of_everything_that_is_approved() -> None:
         rules.digest_of(party(), [link()], [document("other", sha256="01")]),
     ]
     assert len({base, *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("role", "customer", "expected"),
+    [
+        (None, None, "related"),
+        ("related", None, "related"),
+        ("account", None, "account"),
+        (None, "cus_1", "customer"),
+        ("customer", "cus_1", "customer"),
+    ],
+)
+def test_nobody_is_the_account_unless_it_is_said(
+    role: str | None, customer: str | None, expected: str
+) -> None:
+    assert rules.role_of(role, customer) == expected
+
+
+@pytest.mark.parametrize(
+    ("role", "customer", "param"),
+    [("account", "cus_1", "role"), ("customer", None, "customer")],
+)
+def test_roles_that_contradict(role: str, customer: str | None, param: str) -> None:
+    with pytest.raises(ParameterInvalid) as caught:
+        rules.role_of(role, customer)
+    assert caught.value.param == param
 
 
 PERSON = party(id="pty_2", kind="individual")

@@ -47,11 +47,15 @@ class Office:
                     account_id=account,
                     kind=kind,
                     details=details,
+                    role=role,
                     customer_id=None,
                     metadata=None,
                     now=now,
                 )
-                for kind, details in (("legal_entity", FIRM), ("individual", ANN))
+                for kind, details, role in (
+                    ("legal_entity", FIRM, "account"),
+                    ("individual", ANN, None),
+                )
             ]
             firm, owner = made
             party.add_link(

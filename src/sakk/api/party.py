@@ -21,7 +21,7 @@ from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import party as rules
 from sakk.core.errors import ParameterInvalid
 from sakk.core.ownership import OWNER_PPM_MIN, WHOLE_PPM, Relation
-from sakk.core.party import HitState, PartyStatus, Rating
+from sakk.core.party import HitState, PartyRole, PartyStatus, Rating
 from sakk.core.profile import DOCUMENT_BYTES_MAX, DocumentKind, PartyKind
 from sakk.flow import due_diligence
 from sakk.flow import party as flow
@@ -61,12 +61,13 @@ Day = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 class PartyCreate(Parameters):
     """A party as it begins: a draft. ``details`` depend on ``kind``; see docs/concepts/parties.md.
 
-    ``customer``: the customer that it is; without it the party is the account itself, or somebody
-    who owns or directs it.
+    ``role``: ``account`` for the account itself; left out, it is somebody ``related``, or the
+    ``customer`` that is named.
     """
 
     kind: Kind
     details: Details
+    role: Literal["account", "customer", "related"] | None = None
     customer: Identifier | None = None
     metadata: Metadata | None = None
 
@@ -143,6 +144,7 @@ class PartyShape(Shape):
     object: Literal["party"]
     account: str
     customer: str | None
+    role: PartyRole
     kind: PartyKind
     name: str
     details: Details
@@ -258,6 +260,7 @@ def create(context: Context, body: PartyCreate) -> Document:
         account_id=context.account_id,
         kind=body.kind,
         details=body.details,
+        role=body.role,
         customer_id=body.customer,
         metadata=body.metadata,
         now=context.now,

@@ -13,7 +13,7 @@ from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import party as rules
 from sakk.core.errors import ParameterInvalid
 from sakk.core.ownership import WHOLE_PPM, Relation
-from sakk.core.party import HitState, PartyStatus, Rating
+from sakk.core.party import HitState, PartyRole, PartyStatus, Rating
 from sakk.core.person import Actor
 from sakk.core.profile import DocumentKind, PartyKind
 from sakk.flow import due_diligence
@@ -107,6 +107,9 @@ def create(
     kind: Annotated[PartyKind, typer.Argument(help="What it is.")],
     file: File,
     account: Annotated[str, typer.Option(help="acct_…: whose party.")],
+    role: Annotated[
+        PartyRole | None, typer.Option(help="account: the account itself. Else who is related.")
+    ] = None,
     customer: Annotated[str | None, typer.Option(help="cus_…: the customer that it is.")] = None,
     live: Live = False,
     as_json: Json = False,
@@ -120,6 +123,7 @@ def create(
             account_id=account,
             kind=kind.value,
             details=_read(file),
+            role=None if role is None else role.value,
             customer_id=customer,
             metadata=None,
             now=now(),

@@ -45,6 +45,15 @@ class PartyStatus(StrEnum):
     suspended = "suspended"
 
 
+class PartyRole(StrEnum):
+    """Who a party is to its account: the account itself, a customer, or somebody who owns, controls
+    or directs either."""
+
+    account = "account"
+    customer = "customer"
+    related = "related"
+
+
 class Rating(StrEnum):
     """How much risk the operator sees in a party: it says how soon it is looked at again."""
 
@@ -79,6 +88,7 @@ class Party:
     account_id: str
     customer_id: str | None
     livemode: bool
+    role: str
     kind: str
     name: str
     details: dict[str, Any]
@@ -248,6 +258,7 @@ def digest_of(party: Party, links: Sequence[Link], documents: Collection[PartyDo
     content = (
         "sakk party v1",
         party.id,
+        party.role,
         party.revision,
         party.status,
         party.rating,
@@ -259,6 +270,22 @@ def digest_of(party: Party, links: Sequence[Link], documents: Collection[PartyDo
     )
     text = json.dumps(content, separators=(",", ":"), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def role_of(role: str | None, customer_id: str | None) -> PartyRole:
+    """Who a party is to its account, as far as it was said; ParameterInvalid where it can not be.
+
+    Nobody is the account itself unless it is said: an account is verified by such a party.
+    """
+    if customer_id is not None and role not in (None, PartyRole.customer):
+        raise ParameterInvalid(
+            "A party with a customer is that customer: leave role out.", param="role"
+        )
+    if customer_id is None and role == PartyRole.customer:
+        raise ParameterInvalid("Name the customer that it is.", param="customer")
+    if customer_id is not None:
+        return PartyRole.customer
+    return PartyRole.related if role is None else PartyRole(role)
 
 
 def check_link(of_party: Party, party: Party, relation: str, share_ppm: int) -> None:
@@ -291,6 +318,7 @@ def public_party(party: Party, *, to_operator: bool) -> dict[str, Any]:
         "object": "party",
         "account": party.account_id,
         "customer": party.customer_id,
+        "role": party.role,
         "kind": party.kind,
         "name": party.name,
         "details": party.details,

@@ -67,6 +67,7 @@ def create(
     account_id: str,
     kind: str,
     details: object,
+    role: str | None,
     customer_id: str | None,
     metadata: Mapping[str, str | None] | None,
     now: datetime,
@@ -82,6 +83,7 @@ def create(
         account_id=account_id,
         customer_id=customer_id,
         livemode=whose.livemode,
+        role=rules.role_of(role, customer_id).value,
         kind=PartyKind(kind).value,
         name=name_of(read),
         details=details_document(read),
@@ -368,7 +370,7 @@ def _touched(
 
 def write(connection: Connection, party: Party) -> None:
     """Write every field that may change; the party is locked."""
-    fixed = ("id", "account_id", "customer_id", "livemode", "kind", "created")
+    fixed = ("id", "account_id", "customer_id", "livemode", "role", "kind", "created")
     values = {name: getattr(party, name) for name in Party.__slots__ if name not in fixed}
     store.change(connection, party.id, values)
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from sakk.core.party import Hit, HitState, Link, Party, PartyDocument, PartyStatus
+from sakk.core.party import Hit, HitState, Link, Party, PartyDocument, PartyRole, PartyStatus
 from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
@@ -34,6 +34,7 @@ parties = Table(
     Column("account_id", Text, nullable=False),
     Column("customer_id", Text),
     Column("livemode", Boolean, nullable=False),
+    Column("role", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("details", Document, nullable=False),
@@ -238,11 +239,11 @@ def list_parties(
 
 
 def is_verified(connection: Connection, account_id: str, *, livemode: bool) -> bool:
-    """Does an account have a party of its own that is approved, and none that is suspended?"""
+    """Is a party approved that is the account itself, and none suspended?"""
     own = (
         parties.c.account_id == account_id,
         parties.c.livemode == livemode,
-        parties.c.customer_id.is_(None),
+        parties.c.role == PartyRole.account.value,
     )
     found = connection.execute(
         select(

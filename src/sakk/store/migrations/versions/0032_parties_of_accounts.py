@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=True),
         sa.Column("livemode", sa.Boolean(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("details", postgresql.JSONB(), nullable=False),
