@@ -1,10 +1,12 @@
 """Profiles: what is refused, and what is read out of them."""
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from sakk.core.errors import ParameterInvalid, ParameterUnknown
+from sakk.core.ivms101 import Person, read, require
 from sakk.core.profile import (
     DOCUMENT_BYTES_MAX,
     IDENTIFICATIONS_MAX,
@@ -15,6 +17,7 @@ from sakk.core.profile import (
     check_content,
     countries_of,
     details_document,
+    ivms101_of,
     load_details,
     name_of,
     names_of,
@@ -57,6 +60,35 @@ def test_what_is_read_is_what_is_stored() -> None:
     assert details_document(ann) == ANN
     assert (name_of(ann), names_of(ann)[1]) == ("Ann Ómarsdóttir", "A. Omarsdottir")
     assert countries_of(ann) == ("IS", "GB")
+
+
+def test_who_it_is_in_the_words_of_the_travel_rule() -> None:
+    """What is read here is what that standard's own reader takes, and finds nothing wrong with."""
+    for details in (FIRM, ANN | {"birth_place": "Akureyri"}):
+        kind = "legal_entity" if "legal_name" in details else "individual"
+        written = ivms101_of(read_details(kind, details))
+        person = require(
+            read(Person, written, param="person"), today=date(2026, 1, 1), param="person"
+        )
+        [place] = person.either.geographic_address or []
+        assert place.town_name in ("Hong Kong", "Reykjavík")
+    bare = ivms101_of(read_details("legal_entity", {"legal_name": "A"}))
+    assert bare == {
+        "legalPerson": {
+            "name": {
+                "nameIdentifier": [
+                    {"legalPersonName": "A", "legalPersonNameIdentifierType": "LEGL"}
+                ]
+            }
+        }
+    }
+    home = ANN["address"] | {"line2": "2nd floor", "postal_code": "101"}
+    alone = {"full_name": "A", "birth_date": "1980-01-01", "address": home}
+    natural = ivms101_of(read_details("individual", alone))["naturalPerson"]
+    assert "dateAndPlaceOfBirth" not in natural
+    assert natural["geographicAddress"][0]["postCode"] == "101"
+    assert natural["geographicAddress"][0]["addressLine"] == ["Bankastræti 1", "2nd floor"]
+    assert ivms101_of(read_details("individual", {"full_name": "A"})).keys() == {"naturalPerson"}
 
 
 def test_little_may_be_known() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.flow.diligence import FIRM, Office, open_office
+from tests.flow.policing import VAULT
 
 from sakk.core.errors import (
     ApprovalStale,
@@ -17,6 +18,7 @@ from sakk.flow import due_diligence, party
 from sakk.flow.account import update as update_account
 from sakk.flow.beneficiary import resolve
 from sakk.flow.step_up import StepUp
+from sakk.flow.travel_rule import described_account
 from sakk.store import party as store
 from sakk.store.database import Database
 
@@ -33,6 +35,14 @@ def test_one_person_approves_what_was_shown(office: Office) -> None:
     assert approved.review_at is not None
     assert (approved.review_at - office.desk.now).days == 730
     assert office.acts(row)[-2:] == ["submitted", "approved"]
+    # Who it was found to be is who sends its payouts, by the Travel Rule.
+    with office.desk.database.begin() as connection:
+        sender = described_account(
+            connection, VAULT, account_id=office.desk.account, livemode=False
+        )
+    assert sender is not None
+    assert sender.legal_person is not None
+    assert sender.legal_person.country_of_registration == "HK"
     # Looked at again, an approved one is approved again.
     assert office.approve(row, office.second).decided_by == office.second.id
 

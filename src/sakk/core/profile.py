@@ -204,6 +204,50 @@ def countries_of(details: Details) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
+def ivms101_of(details: Details) -> dict[str, Any]:
+    """Who it is in the words of IVMS101 (``Person``), as far as the standard has a place for it."""
+    if isinstance(details, LegalEntity):
+        place = details.registered_address or details.operating_address
+        name: dict[str, Any] = {
+            "legalPersonName": details.legal_name,
+            "legalPersonNameIdentifierType": "LEGL",
+        }
+        legal: dict[str, Any] = {"name": {"nameIdentifier": [name]}, **_geographic(place, "BIZZ")}
+        if details.lei is not None:
+            number = {"nationalIdentifier": details.lei, "nationalIdentifierType": "LEIX"}
+            legal["nationalIdentification"] = number
+        if details.registration is not None:
+            legal["countryOfRegistration"] = details.registration.country
+        return {"legalPerson": legal}
+    name = {"primaryIdentifier": details.full_name, "nameIdentifierType": "LEGL"}
+    natural: dict[str, Any] = {
+        "name": {"nameIdentifier": [name]},
+        **_geographic(details.address, "HOME"),
+    }
+    if details.birth_date is not None and details.birth_place is not None:
+        natural["dateAndPlaceOfBirth"] = {
+            "dateOfBirth": details.birth_date,
+            "placeOfBirth": details.birth_place,
+        }
+    if details.residence is not None:
+        natural["countryOfResidence"] = details.residence
+    return {"naturalPerson": natural}
+
+
+def _geographic(place: Address | None, kind: str) -> dict[str, Any]:
+    if place is None:
+        return {}
+    address = {
+        "addressType": kind,
+        "addressLine": [line for line in (place.line1, place.line2, place.region) if line],
+        "townName": place.city,
+        "country": place.country,
+    }
+    if place.postal_code is not None:
+        address["postCode"] = place.postal_code
+    return {"geographicAddress": [address]}
+
+
 def check_content(media_type: str, content: bytes) -> None:
     """A document is what it says that it is, as far as its first bytes tell; ParameterInvalid."""
     if media_type not in MEDIA_TYPES:

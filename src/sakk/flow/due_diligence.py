@@ -21,11 +21,13 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.name_screening import EXEMPTION_PREFIX, REASON_LENGTH_MAX, NameExemption
-from sakk.core.party import Hit, HitState, Party, PartyStatus, Rating
+from sakk.core.party import Hit, HitState, Party, PartyRole, PartyStatus, Rating
 from sakk.core.person import Person, Role
+from sakk.core.profile import ivms101_of, load_details
 from sakk.flow.context import Parts
 from sakk.flow.party import Whose, check_complete, digest_of, locked, record, tell, write
 from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.flow.travel_rule import describe_account, described_account
 from sakk.store import name as names
 from sakk.store import party as store
 from sakk.store.identity import new_id
@@ -102,6 +104,7 @@ def approve(
         write(connection, changed)
         record(connection, changed, "approved", by.id, detail, now=now)
         tell(connection, changed, event.PARTY_APPROVED, whose, now=now)
+        _describe_account(parts, connection, changed, now=now)
     return changed
 
 
@@ -169,6 +172,16 @@ def decide_hit(
         detail = {"hit": hit.id, "state": state.value, "note": said}
         record(connection, changed, "hit_decided", by.id, detail, now=now)
     return replace(hit, state=state.value, note=said, decided_by=by.id, decided_at=now)
+
+
+def _describe_account(parts: Parts, connection: Connection, party: Party, *, now: datetime) -> None:
+    """Who an account was found to be is who sends its payouts, where nobody said so before."""
+    if party.role != PartyRole.account:
+        return
+    vault, account, livemode = parts.secrets_vault(), party.account_id, party.livemode
+    if described_account(connection, vault, account_id=account, livemode=livemode) is None:
+        given = {"person": ivms101_of(load_details(party.kind, party.details))}
+        describe_account(connection, vault, given, account_id=account, livemode=livemode, now=now)
 
 
 def _exempt(connection: Connection, hit: Hit, *, reason: str, by: Person, now: datetime) -> None:
