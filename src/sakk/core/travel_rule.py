@@ -23,6 +23,7 @@ from sakk.core.ivms101 import (
     require,
     write,
 )
+from sakk.core.payin import SCREENED
 from sakk.core.regime import Counterparty, CounterpartyKind, Party, Requirement
 from sakk.core.vasp import Vasp
 
@@ -32,6 +33,8 @@ ADDRESS_LINE_LENGTH_MAX: Final = 70
 # Somebody showed that a wallet is theirs: by a signature, or by a transfer from it.
 PROOFS: Final = frozenset({"eip191", "eip712", "transfer"})
 DECLARATION: Final = "declaration"
+# Why a pay-in is held of whose sender nothing was told; its merchant reads no more than of others.
+UNTOLD: Final = f"{SCREENED}travel_rule"
 
 
 class TravelRuleStatus(StrEnum):

@@ -28,6 +28,7 @@ from sakk.flow.payin import screening_request as payin_request
 from sakk.flow.payout import awaited_by, payout_event
 from sakk.flow.payout import screening_request as payout_request
 from sakk.flow.stage import PAYIN_LANE, PAYOUT_LANE, REST_SECONDS, Stage, wake
+from sakk.flow.travel_income import hold_untold
 from sakk.screening.engine import Engine
 from sakk.screening.facts import IssuerUnread
 from sakk.store import address
@@ -126,11 +127,14 @@ def _judge_locked(
     verdicts = engine.screen(requests, connection=connection, at=now, issuer=asking.answers)
     insert_screenings(connection, verdicts)
     held, clear = _part(rows, verdicts)
+    untold, clear, cases = hold_untold(connection, clear, now=now)
+    held += untold
     allocated = allocate_rows(connection, clear, now=now)
     _write(connection, held + allocated)
     events.append(connection, _news(held, allocated), now=now)
     findings = [each for each in verdicts if each.verdict != Verdict.clear]
-    open_cases(connection, [opening_of(each, CaseKind.payin) for each in findings], now=now)
+    cases += [opening_of(each, CaseKind.payin) for each in findings]
+    open_cases(connection, cases, now=now)
     wake(connection, "payin.post")
     return len(rows)
 

@@ -19,9 +19,11 @@ from sakk.core.case import CaseKind
 from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.ivms101 import Person, write
+from sakk.core.payin import PayInStatus
 from sakk.core.payout import Payout, PayoutPurpose, PayoutStatus, may_be_sent
 from sakk.core.regime import Moved
 from sakk.core.travel_rule import (
+    UNTOLD,
     Exchange,
     TransferDirection,
     TravelRule,
@@ -30,9 +32,11 @@ from sakk.core.travel_rule import (
 from sakk.core.trp import Confirmation, Resolution
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
+from sakk.flow.payin import release_held
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.travel_exchange import MessageKind, queue
+from sakk.flow.travel_income import told_by_merchant
 from sakk.flow.travel_need import (
     begin,
     checked,
@@ -48,6 +52,7 @@ from sakk.flow.travel_need import (
 )
 from sakk.store import beneficiary as beneficiaries
 from sakk.store import event as events
+from sakk.store import payin as payins
 from sakk.store import payout as payouts
 from sakk.store import travel_rule as store
 from sakk.store.database import update_records
@@ -112,8 +117,10 @@ def supply(
     """
     checked(told, today=now.date())
     record, payout = _locked(connection, identifier, account_id=account_id, livemode=livemode)
-    if payout is None or record.status != TravelRuleStatus.required or record.ended_at is not None:
+    if record.status != TravelRuleStatus.required or record.ended_at is not None:
         raise UnexpectedState(f"This record is {record.status}: nothing of it is to be told.")
+    if payout is None:
+        return told_by_merchant(connection, vault, record, dict(told), now=now)
     return _again(connection, vault, payout, record, told, now=now)
 
 
@@ -258,7 +265,7 @@ def answered(
         record, exchange=Exchange.rejected.value, status=TravelRuleStatus.refused.value, reason=why
     )
     _write(connection, record, after, payout, now=now)
-    opening = opening_of(after, _kind(payout), "The other institution did not agree.")
+    opening = opening_of(after, _kind(record, payout), "The other institution did not agree.")
     open_cases(connection, [opening], now=now)
     return after
 
@@ -284,7 +291,7 @@ def unanswered(
     )
     _write(connection, record, after, payout, now=now)
     if not proceeds and record.subject is not None:
-        open_cases(connection, [opening_of(after, _kind(payout), why)], now=now)
+        open_cases(connection, [opening_of(after, _kind(record, payout), why)], now=now)
         told = NewEvent(
             account_id=None,
             livemode=record.livemode,
@@ -312,7 +319,11 @@ def travel_rule_stage(parts: Parts) -> Stage:
             over = store.ended(connection, limit=BATCH_MAX)
             for record, end, tx_hash in over:
                 _end(connection, record, end, tx_hash, now=parts.clock())
-        return done + len(late) + len(over)
+        with parts.database.begin() as connection:
+            told = store.told_payins(connection, reason=UNTOLD, limit=BATCH_MAX)
+            for payin in told:
+                _let_go(connection, payin, now=parts.clock())
+        return done + len(late) + len(over) + len(told)
 
     return Stage("payout.travel_rule", run, idle_seconds=IDLE_SECONDS, rest_seconds=REST_SECONDS)
 
@@ -510,6 +521,21 @@ def _end(
     store.change(connection, record.id, {"ended_at": now, "tx_hash": tx_hash})
 
 
-def _kind(payout: Payout | None) -> CaseKind:
+def _let_go(connection: Connection, identifier: str, *, now: datetime) -> None:
+    """A pay-in of which everything is told goes on, unless something else holds it by now."""
+    record = store.find_subject(connection, identifier)
+    assert record is not None
+    payin = payins.find(
+        connection, identifier, account_id=None, livemode=record.livemode, lock=True
+    )
+    assert payin is not None
+    if payin.status == PayInStatus.held and payin.reason == UNTOLD:
+        release_held(connection, payin, now=now)
+        store.change(connection, record.id, {"ended_at": now})
+
+
+def _kind(record: TravelRule, payout: Payout | None) -> CaseKind:
+    if record.direction == TransferDirection.incoming:
+        return CaseKind.payin
     refund = payout is not None and payout.purpose == PayoutPurpose.refund
     return CaseKind.refund if refund else CaseKind.payout

@@ -82,7 +82,8 @@ AUDITED: Final[dict[str, Audited]] = {
     "travel_parties": Audited(
         key=("account_id", "livemode"), subject="account_id", secret=("person",)
     ),
-    "travel_rules": Audited(subject="subject", secret=("payload", "token_hash"), bulk=True),
+    # An announcement of money to come has no subject yet.
+    "travel_rules": Audited(secret=("payload", "token_hash", "peer_callback"), bulk=True),
     "treasury_targets": Audited(key=("asset",)),
     "vasps": Audited(),
     "vaults": Audited(key=("network", "address"), subject="address"),

@@ -29,6 +29,7 @@ from sakk.core.case import Case, CaseAct, CaseStatus, Note, Settings
 from sakk.core.errors import CursorMissing
 from sakk.core.payin import SCREENED, PayInStatus
 from sakk.core.payout import PayoutStatus
+from sakk.core.travel_rule import UNTOLD
 from sakk.store.database import (
     among,
     as_json,
@@ -406,6 +407,8 @@ def lock_held_without_case(connection: Connection, *, limit: int) -> list[str]:
             payins.c.reason.startswith(SCREENED, autoescape=True),
             # What could not be judged yet is judged by itself.
             payins.c.screening.is_not(None),
+            # Its merchant may say who sent it; in time it is a case by itself.
+            payins.c.reason != UNTOLD,
             ~exists().where(cases.c.subject == payins.c.id),
         )
         .order_by(payins.c.id)

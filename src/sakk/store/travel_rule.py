@@ -22,10 +22,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from sakk.core.payin import PayInStatus
 from sakk.core.payout import Payout, PayoutStatus
-from sakk.core.travel_rule import TransferDirection, TravelRule, TravelRuleStatus
+from sakk.core.travel_rule import Exchange, TransferDirection, TravelRule, TravelRuleStatus
 from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
+from sakk.store.payin import payins
 from sakk.store.payout import payouts
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -203,6 +205,44 @@ def find(
     if account_id is not None:
         statement = statement.where(travel_rules.c.account_id == account_id)
     return fetch_one(connection, statement.with_for_update() if lock else statement, TravelRule)
+
+
+def announced(connection: Connection, addresses: Collection[str]) -> list[TravelRule]:
+    """What was agreed to and has not come to these addresses, oldest first, locked."""
+    statement = (
+        select(travel_rules)
+        .where(
+            among(travel_rules.c.address, addresses),
+            travel_rules.c.subject.is_(None),
+            travel_rules.c.direction == TransferDirection.incoming.value,
+            travel_rules.c.status == TravelRuleStatus.complete.value,
+            travel_rules.c.ended_at.is_(None),
+        )
+        .order_by(travel_rules.c.id)
+        .with_for_update()
+    )
+    return fetch_all(connection, statement, TravelRule)
+
+
+def told_payins(connection: Connection, *, reason: str, limit: int) -> list[str]:
+    """Pay-ins that waited for their merchant to say who sent them, and of which it is said."""
+    statement = (
+        select(payins.c.id)
+        .join(travel_rules, travel_rules.c.subject == payins.c.id)
+        .where(
+            payins.c.status == PayInStatus.held.value,
+            payins.c.reason == reason,
+            payins.c.quarantined,
+            ~payins.c.orphaned,
+            travel_rules.c.status == TravelRuleStatus.complete.value,
+            travel_rules.c.exchange == Exchange.none.value,
+            travel_rules.c.decided_by.is_(None),
+            travel_rules.c.ended_at.is_(None),
+        )
+        .order_by(payins.c.id)
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
 
 
 def count_announced(connection: Connection, address: str) -> int:

@@ -1,0 +1,180 @@
+"""Money from other institutions: told of before, told of by its merchant, or for a person."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from tests.flow.harness import World
+from tests.flow.policing import VAULT, Desk
+from tests.flow.test_travel_exchange import sealing
+from tests.flow.test_travel_rule import LEI, enact, known, told_types
+
+from sakk.core.claim import token_hash
+from sakk.core.errors import ParameterInvalid
+from sakk.core.payin import PayIn
+from sakk.core.regime import Requirement
+from sakk.core.travel_rule import TravelRule
+from sakk.flow import travel_rule
+from sakk.store import travel_rule as store
+from sakk.store.case import cases
+from sakk.store.database import fetch_one
+from sakk.store.identity import new_id
+from sakk.store.payin import payins
+
+__all__ = ["sealing"]
+
+
+def begin(world: World, incoming: str, **vasp: Any) -> Desk:
+    """A house whose payer is an institution of the directory."""
+    desk = Desk(world.database, world.account, now=world.clock())
+    enact(desk, "ch", incoming=incoming)
+    known(desk, addresses=[world.chain.payer.address], **vasp)
+    return desk
+
+
+def received(world: World) -> PayIn:
+    world.pay(world.intent(2_500))
+    world.finalize()
+    with world.database.begin() as connection:
+        row = fetch_one(connection, select(payins).order_by(payins.c.id.desc()).limit(1), PayIn)
+    assert row is not None
+    return row
+
+
+def now(world: World, row: PayIn) -> PayIn:
+    with world.database.begin() as connection:
+        found = fetch_one(connection, select(payins).where(payins.c.id == row.id), PayIn)
+    assert found is not None
+    return found
+
+
+def record(world: World, row: PayIn) -> TravelRule:
+    with world.database.begin() as connection:
+        return travel_rule.find(connection, row.id, account_id=world.account, livemode=False)
+
+
+def subjects(world: World) -> list[str]:
+    with world.database.begin() as connection:
+        return list(connection.execute(select(cases.c.subject)).scalars())
+
+
+def tell(world: World, row: PayIn, told: dict[str, Any]) -> TravelRule:
+    with world.database.begin() as connection:
+        return travel_rule.supply(
+            connection,
+            VAULT,
+            row.id,
+            told,
+            account_id=world.account,
+            livemode=False,
+            now=world.clock(),
+        )
+
+
+def test_a_regime_may_let_it_go(sealing: World) -> None:
+    begin(sealing, "accept")
+    assert received(sealing).status == "posted"
+
+
+def test_what_nobody_told_of_is_a_case(sealing: World) -> None:
+    begin(sealing, "hold")
+    row = received(sealing)
+    assert (row.status, row.reason) == ("held", "screening_travel_rule")
+    assert subjects(sealing) == [row.id]
+    found = record(sealing, row)
+    assert (found.status, found.direction) == ("required", "incoming")
+    assert found.missing[0]["field"] == "originator.name"
+    # A person has it: what its merchant says is kept, and lets nothing go.
+    tell(sealing, row, {"originator": {"type": "legal", "name": "Payer Ltd", "lei": LEI}})
+    sealing.run()
+    assert now(sealing, row).status == "held"
+    # Nothing of it reaches the merchant but that it is looked at.
+    assert told_types(Desk(sealing.database, sealing.account), found.id) == [
+        "travel_rule.completed"
+    ]
+    sealing.check()
+
+
+def test_a_blocked_institution_is_held_whatever_the_regime_lets_go(sealing: World) -> None:
+    begin(sealing, "accept", status="blocked")
+    row = received(sealing)
+    assert row.status == "held"
+    assert subjects(sealing) == [row.id]
+
+
+def test_its_merchant_says_who_sent_it(sealing: World) -> None:
+    desk = begin(sealing, "request")
+    row = received(sealing)
+    assert row.status == "held"
+    assert subjects(sealing) == []
+    found = record(sealing, row)
+    assert told_types(desk, found.id) == ["travel_rule.required"]
+    with pytest.raises(ParameterInvalid, match="type, natural or legal"):
+        tell(sealing, row, {"originator": {"name": "Payer"}})
+    assert tell(sealing, row, {"originator": {"type": "legal", "name": "P"}}).status == "required"
+    done = tell(sealing, row, {"originator": {"type": "legal", "name": "P Ltd", "lei": LEI}})
+    assert done.status == "complete"
+    sealing.run()
+    assert now(sealing, row).status == "released"
+    assert record(sealing, row).ended_at is not None
+    sealing.check()
+
+
+def test_what_is_not_said_in_time_is_a_case(sealing: World) -> None:
+    begin(sealing, "request")
+    row = received(sealing)
+    sealing.advance(timedelta(seconds=86_500))
+    sealing.run()
+    assert subjects(sealing) == [row.id]
+    assert now(sealing, row).status == "held"
+
+
+def test_what_was_announced_is_the_announcements(sealing: World) -> None:
+    begin(sealing, "hold")
+    intent = sealing.intent(2_500)
+    announcement = TravelRule(
+        id=new_id("trv"),
+        account_id=sealing.account,
+        livemode=False,
+        direction="incoming",
+        subject=None,
+        status="complete",
+        regime="ch",
+        network=sealing.chain.network,
+        address=intent.address,
+        currency="usdc",
+        amount=25_000_000,
+        counterparty="vasp",
+        vasp=None,
+        requirement=Requirement(True).document(),
+        missing=[],
+        ownership=None,
+        exchange="approved",
+        request_identifier="1",
+        token_hash=token_hash("1"),
+        peer_callback="https://bob.test",
+        tx_hash=None,
+        payload=None,
+        deadline_at=None,
+        completed_at=sealing.clock(),
+        ended_at=None,
+        decided_by=None,
+        reason=None,
+        legal_hold=False,
+        created=sealing.clock(),
+    )
+    with sealing.database.begin() as connection:
+        store.insert_many(connection, [announcement])
+    sealing.pay(intent)
+    sealing.finalize()
+    assert sealing.refresh(intent).status == "succeeded"
+    with sealing.database.begin() as connection:
+        found = store.find(connection, store.travel_rules.c.id == announcement.id)
+    assert found is not None
+    assert found.ended_at is not None
+    assert found.subject is not None
+    # A second transfer of the same amount was told of by nobody.
+    sealing.pay(intent)
+    sealing.finalize()
+    assert len(subjects(sealing)) == 1
