@@ -7,7 +7,12 @@ measured: a wrong answer fails the bench.
 from collections.abc import Callable
 from typing import Any
 
-from sakk.bench import screening_address, screening_decision, screening_exposure
+from sakk.bench import (
+    screening_address,
+    screening_decision,
+    screening_exposure,
+    screening_name,
+)
 from sakk.bench.machine import describe_machine
 
 Say = Callable[[str], None]
@@ -19,6 +24,7 @@ MEASURES: tuple[Measure, ...] = (
     screening_exposure.streaming,
     screening_exposure.walks,
     screening_address.lookups,
+    screening_name.names,
     screening_decision.decisions,
 )
 

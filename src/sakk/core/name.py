@@ -167,13 +167,12 @@ def token_likeness(one: Token, other: Token) -> float:
 
 @lru_cache(maxsize=262_144)
 def _likeness(one: Token, other: Token) -> float:
-    roles = {one.role, other.role}
-    if TokenRole.number in roles:
+    if _either(one, other, TokenRole.number):
         return 0.0
-    if TokenRole.form in roles:
+    if _either(one, other, TokenRole.form):
         same = form_of(one.text) is not None and form_of(one.text) == form_of(other.text)
         return 0.95 if same else 0.0
-    if TokenRole.initial in roles:
+    if _either(one, other, TokenRole.initial):
         return 0.9 if one.text[0] == other.text[0] else 0.0
     if one.is_abjad or other.is_abjad:
         return _unvocalised(one, other)
@@ -184,6 +183,10 @@ def _likeness(one: Token, other: Token) -> float:
         if len(one.sound) > 2 or closeness > 0.8:
             return max(likeness, 0.84 + 0.12 * closeness)
     return likeness
+
+
+def _either(one: Token, other: Token, role: TokenRole) -> bool:
+    return one.role is role or other.role is role
 
 
 def _spelled(one: str, other: str) -> float:
