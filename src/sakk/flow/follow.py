@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -11,16 +10,15 @@ from sakk.core import refund as rules
 from sakk.core.payout import HoldStatus
 from sakk.core.refund import FailureReason, Refund, RefundStatus
 from sakk.flow.context import Parts
-from sakk.flow.payout import hold_set
+from sakk.flow.payout import hold_set, voided
 from sakk.flow.refund import count_refund, hold, lock_refund, refund_event, write_refund
 from sakk.flow.stage import Stage, wake
-from sakk.ledger.types import CreateTransferStatus
 from sakk.store import event as events
 from sakk.store import payout as payouts
 from sakk.store import refund as store
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, given_back_on_error, settle
 
 BATCH_MAX = 100
 # A request makes its own hold; only what is older was left behind by a crash.
@@ -81,9 +79,22 @@ def refund_release_stage(parts: Parts) -> Stage:
                 now=parts.clock(),
                 limit=BATCH_MAX,
             )
+        if not rows:
+            return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
-            for row in rows:
-                _release(parts, row, token=token)
+            failpoint("refund.release.before")
+            outcomes = parts.books.settle_holds(
+                [(hold_set(rules.carrier(row)), row.attempt) for row in rows],
+                step="release",
+                void=True,
+            )
+            failpoint("refund.release.after")
+        now = parts.clock()
+        released = [
+            voided(row, outcome, now=now) for row, outcome in zip(rows, outcomes, strict=True)
+        ]
+        with parts.database.begin() as connection:
+            settle(connection, table, released, token=token)
         return len(rows)
 
     return Stage("refund.release", run)
@@ -159,25 +170,3 @@ def _change(connection: Connection, refund: Refund, name: str, parts: Parts) -> 
     write_refund(connection, refund)
     count_refund(connection, refund)
     events.append(connection, [refund_event(refund, name)], now=parts.clock())
-
-
-def _release(parts: Parts, row: Refund, *, token: str) -> None:
-    """Void one hold; a void that was journalled before is booked already."""
-    failpoint("refund.release.before")
-    held = hold_set(rules.carrier(row))
-    outcome = parts.books.settle_hold(held, step="release", attempt=row.attempt, void=True)
-    failpoint("refund.release.after")
-    done = outcome.booked or (
-        outcome.refusal is CreateTransferStatus.pending_transfer_already_voided
-    )
-    change: dict[str, Any] = {"id": row.id, "hold": HoldStatus.voided.value}
-    if not done:
-        change = {
-            "id": row.id,
-            "hold": row.hold,
-            "attempt": row.attempt + 1,
-            "failures": row.failures + 1,
-            "retry_at": parts.clock() + retry_delay(row.failures),
-        }
-    with parts.database.begin() as connection:
-        settle(connection, store.refunds, [change], token=token)

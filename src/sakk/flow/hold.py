@@ -1,18 +1,16 @@
 """Hold: finish the reservations that a request left behind, and give back what is not needed."""
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
-from sakk.flow.book import HOLDS_MAX, Outcome
+from sakk.flow.book import HOLDS_MAX
 from sakk.flow.context import Parts
-from sakk.flow.payout import hold_set, record_holds
+from sakk.flow.payout import hold_set, record_holds, voided
 from sakk.flow.stage import REST_SECONDS, Stage
-from sakk.ledger.types import CreateTransferStatus
 from sakk.store import payout as store
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, given_back_on_error, settle
 
 BATCH_MAX = 1_000
 # A request makes its own hold; only what is older was left behind by a crash.
@@ -80,26 +78,12 @@ def release_stage(parts: Parts) -> Stage:
                 [(hold_set(row), row.attempt) for row in rows], step="release", void=True
             )
             failpoint("payout.release.after")
+        now = parts.clock()
         released = [
-            _released(row, outcome, now=parts.clock())
-            for row, outcome in zip(rows, outcomes, strict=True)
+            voided(row, outcome, now=now) for row, outcome in zip(rows, outcomes, strict=True)
         ]
         with parts.database.begin() as connection:
             settle(connection, table, released, token=token)
         return len(rows)
 
     return Stage("payout.release", run, rest_seconds=REST_SECONDS)
-
-
-def _released(row: Payout, outcome: Outcome, *, now: datetime) -> dict[str, Any]:
-    """What becomes of a row whose hold was to be voided; a void of before is as good as one now."""
-    done = outcome.booked or (
-        outcome.refusal is CreateTransferStatus.pending_transfer_already_voided
-    )
-    return {
-        "id": row.id,
-        "hold": HoldStatus.voided.value if done else row.hold,
-        "attempt": row.attempt if done else row.attempt + 1,
-        "failures": 0 if done else row.failures + 1,
-        "retry_at": None if done else now + retry_delay(row.failures),
-    }

@@ -7,6 +7,7 @@ row, so a request that is repeated after a crash reserves once.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -24,6 +25,7 @@ from sakk.core.payout import (
     Terms,
     delivered,
 )
+from sakk.core.refund import Refund
 from sakk.core.screening import Direction, ScreeningRequest
 from sakk.flow import beneficiary, quote
 from sakk.flow.book import Outcome, PostingSet
@@ -32,12 +34,13 @@ from sakk.flow.idempotency import Steps
 from sakk.flow.regime import in_force
 from sakk.flow.stage import wake
 from sakk.flow.travel_need import checked, judge
-from sakk.ledger.types import TransferFlags
+from sakk.ledger.types import CreateTransferStatus, TransferFlags
 from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payout as store
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
+from sakk.store.lease import retry_delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +362,20 @@ def record_holds(
     )
     # What was called off before its hold was known is given back at the next idle look.
     wake(connection, "payout.screen")
+
+
+def voided(row: Payout | Refund, outcome: Outcome, *, now: datetime) -> dict[str, Any]:
+    """What becomes of a row whose hold was to be voided; a void of before is as good as one now."""
+    done = outcome.booked or (
+        outcome.refusal is CreateTransferStatus.pending_transfer_already_voided
+    )
+    return {
+        "id": row.id,
+        "hold": HoldStatus.voided.value if done else row.hold,
+        "attempt": row.attempt if done else row.attempt + 1,
+        "failures": 0 if done else row.failures + 1,
+        "retry_at": None if done else now + retry_delay(row.failures),
+    }
 
 
 def awaited_by(moved: Sequence[Payout]) -> list[str]:
