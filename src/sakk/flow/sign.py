@@ -22,7 +22,7 @@ from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.rotation import signed_approvals
-from sakk.flow.stage import REST_SECONDS, Stage, wake
+from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import (
     abandon_collected,
     advance_collected,
@@ -79,7 +79,7 @@ def sign_stage(parts: Parts) -> Stage:
                 _sign(parts, row, token=token)
         return len(rows)
 
-    return Stage("transaction.sign", run, rest_seconds=REST_SECONDS)
+    return Stage("transaction.sign", run)
 
 
 def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
