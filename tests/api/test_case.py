@@ -1,6 +1,7 @@
 """Cases over the API: worked by the operator, downloads that harm nobody, and no tipping-off."""
 
 import base64
+import hashlib
 import json
 import re
 from typing import Any
@@ -21,6 +22,7 @@ from sakk.store.payin import find, payins
 from sakk.store.screening import find_screening
 from tests.api.objects import Objects
 from tests.api.world import Api
+from tests.core.test_goaml import check
 
 # What would tell a merchant, or whoever reads over its shoulder, why something is looked at.
 TRACES = (
@@ -206,3 +208,47 @@ def test_every_route_of_cases_is_the_operators(api: Api, objects: Objects) -> No
         answer = api.call(route.method, path, **sent)
         assert answer.status_code == 403
         assert "operator" in answer.json()["error"]["message"]
+
+
+ENTITY = {
+    "rentity_id": 4711,
+    "name": "Coffee & Coins",
+    "swift": "COFFXX22",
+    "person": {
+        "first_name": "Dora",
+        "last_name": "Brien",
+        "email": "dora@example.com",
+        "occupation": "MLRO",
+    },
+    "location": {"address": "1 Main Street", "city": "Valletta", "country_code": "MT"},
+    "currency": "USD",
+}
+WORDS = {"reason": "Listed <sender>", "action": "Held.", "indicators": ["SAN"]}
+
+
+def test_a_report_is_drafted_and_filed(api: Api, objects: Objects) -> None:
+    key, case = api.world.operator.key, objects["case"]
+    wrong = {"reporting_entity": {**ENTITY, "currency": "euro"}}
+    refused = api.call("POST", "/v1/case_settings", key=key, json=wrong)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "currency")
+    changed = operator(api, "POST", "/v1/case_settings", json={"reporting_entity": ENTITY})
+    assert changed["reporting_entity"]["report_code"] == "STR"
+    assert operator(api, "GET", "/v1/case_settings") == changed
+    draft = operator(api, "POST", f"/v1/cases/{case}/report", json=WORDS)
+    assert (draft["schema_version"], draft["format"]) == ("goAML 4.0", "goaml")
+    root = check(draft["xml"].encode())
+    assert root.findtext("reason") == "Listed <sender>"
+    assert hashlib.sha256(draft["xml"].encode()).hexdigest() == draft["sha256"]
+    # Drafting kept nothing.
+    before = operator(api, "GET", f"/v1/cases/{case}")
+    assert "application/xml" not in [each["media_type"] for each in before["attachments"]]
+    filed = operator(api, "POST", f"/v1/cases/{case}/filings", json=WORDS)
+    assert (filed["status"], filed["proposal"]["outcome"]) == ("awaiting_second", "file")
+    [kept] = [each for each in filed["attachments"] if each["media_type"] == "application/xml"]
+    path = f"/v1/cases/{case}/attachments/{kept['id']}/content"
+    content = api.call("GET", path, key=key).content
+    assert hashlib.sha256(content).hexdigest() == filed["proposal"]["sha256"]
+    done = operator(api, "POST", f"/v1/cases/{case}/confirm", json={"digest": filed["digest"]})
+    assert (done["status"], done["proposal"]) == ("in_progress", None)
+    again = api.call("POST", f"/v1/cases/{case}/confirm", key=key, json={"digest": filed["digest"]})
+    assert again.json()["error"]["code"] == "unexpected_state"

@@ -17,6 +17,7 @@ from sakk.core.case import (
     Outcome,
     Place,
     Priority,
+    Settings,
     Subject,
 )
 from sakk.core.errors import ParameterInvalid, ParameterMissing, SakkError, UnexpectedState
@@ -350,6 +351,10 @@ def test_how_a_case_and_an_act_are_shown() -> None:
     assert (shown["closed_at"], shown["created"]) == (None, int(NOW.timestamp()))
     closed = rules.public(case(status="closed", closed_at=NOW, due_at=NOW), now=NOW)
     assert (closed["closed_at"], closed["overdue"]) == (int(NOW.timestamp()), False)
+    nothing = rules.public_settings(None, livemode=True)
+    assert (nothing["one_person"], nothing["changed_by"]) == (False, None)
+    said = rules.public_settings(Settings(False, True, {}, "per_1", NOW), livemode=False)
+    assert (said["one_person"], said["changed_at"]) == (True, int(NOW.timestamp()))
     note = rules.public_note(Note("cnote_1", "case_1", False, "per_1", "seen", NOW))
     assert (note["object"], note["author"], note["text"]) == ("case_note", "per_1", "seen")
     act = CaseAct("cact_1", "case_1", 1, False, "noted", "per_1", "key_1", {}, {}, {"n": 1}, NOW)

@@ -6,8 +6,8 @@ import pytest
 from tests.flow.casing import acts, case_now, decide
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
-from tests.flow.money import BENEFICIARY, fund_treasury, rich, units_at
-from tests.flow.test_recovery import offer, settle
+from tests.flow.money import fund_treasury, units_at
+from tests.flow.test_recovery import claim, now_of, offer, settle, unlisted
 from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core import chart
@@ -21,6 +21,7 @@ from sakk.store import recovery as recoveries
 
 USD_25 = 25 * WHOLE_TOKEN
 VAULT = "0x000000000000000000000000000000000000bEEF"
+FORBIDDEN = "0x" + "fa" * 20
 PAYER = "0x8ba1f109551bd432803012645ac136ddd64dba72"
 
 
@@ -39,20 +40,6 @@ def seized(world: World) -> int:
     return world.ledger(chart.seized(world.asset("usdc")))
 
 
-def test_a_release_by_its_case(world: World) -> None:
-    intent, row = held(world)
-    closed = decide(world, row.id, Outcome.release)
-    assert (closed.status, closed.outcome) == ("closed", "release")
-    world.run()
-    assert world.payin(intent).status == "released"
-    assert world.position() == {"custody": USD_25, "balance": USD_25}
-    assert acts(world, row.id) == ["opened", "proposed", "confirmed", "carried_out"]
-    # What screening said stays the operator's to know, also afterwards.
-    told = world.events(about=row.id)[-1].object
-    assert (told["status"], told["reason"]) == ("released", None)
-    world.check()
-
-
 def test_a_return_goes_to_the_address_that_was_named(world: World) -> None:
     fund_treasury(world)
     intent, row = held(world)
@@ -60,6 +47,18 @@ def test_a_return_goes_to_the_address_that_was_named(world: World) -> None:
         offer(world, intent.address, world.asset("usdc"))
     with pytest.raises(ParameterInvalid, match="deposit addresses"):
         decide(world, row.id, Outcome.return_, destination=intent.address)
+    # An address that is on a list gets nothing, and the case is its officer's again.
+    world.import_list(FORBIDDEN, name="doubtful", category="mixer")
+    decide(world, row.id, Outcome.return_, destination=FORBIDDEN)
+    settle(world)
+    back = case_now(world, row.id)
+    assert (back.status, back.outcome, back.proposal) == ("in_progress", None, None)
+    assert acts(world, row.id)[-1] == "failed"
+    with world.database.begin() as connection:
+        recovery = recoveries.find(connection, back.carrier or "")
+    assert recovery is not None
+    assert (recovery.status, recovery.failure_reason) == ("failed", "declined")
+    assert (world.payin(intent).status, units_at(world, FORBIDDEN)) == ("held", 0)
     confirmed = decide(world, row.id, Outcome.return_, destination=PAYER)
     assert confirmed.status == "carrying_out"
     # The same again, as when the answer was lost, is the same.
@@ -74,27 +73,8 @@ def test_a_return_goes_to_the_address_that_was_named(world: World) -> None:
     assert world.event_types(about=row.id)[-1] == "payin.declined"
     told = world.events(about=row.id)[-1].object
     assert (told["status"], told["reason"], told["screening"]) == ("declined", None, None)
-    world.check()
-
-
-def test_a_return_to_a_forbidden_address_gives_the_case_back(world: World) -> None:
-    fund_treasury(world)
-    intent, row = held(world)
-    world.import_list(PAYER, name="doubtful", category="mixer")
-    decide(world, row.id, Outcome.return_, destination=PAYER)
-    settle(world)
-    back = case_now(world, row.id)
-    assert (back.status, back.outcome, back.proposal) == ("in_progress", None, None)
-    assert acts(world, row.id)[-1] == "failed"
-    with world.database.begin() as connection:
-        recovery = recoveries.find(connection, back.carrier or "")
-    assert recovery is not None
-    assert (recovery.status, recovery.failure_reason) == ("failed", "declined")
-    assert (world.payin(intent).status, units_at(world, PAYER)) == ("held", 0)
-    # Another address, or another end, is proposed next.
-    decide(world, row.id, Outcome.release)
-    world.run()
-    assert world.payin(intent).status == "released"
+    # The payment that was asked for is not made, and can be made in another way.
+    assert world.facts(intent)[:3] == ("requires_action", 0, None)
     world.check()
 
 
@@ -106,6 +86,7 @@ def test_seized_and_left_where_it_came_to(make_world: MakeWorld) -> None:
     assert (world.payin(intent).status, case_now(world, row.id).status) == ("seized", "closed")
     assert (world.quarantine(), seized(world), world.balance()) == (0, USD_25, 0)
     assert world.event_types(about=row.id)[-1] == "payin.declined"
+    assert world.facts(intent)[:3] == ("requires_action", 0, None)
     # Clean coins that come to the same address are not swept with them, ever.
     world.import_list("0x" + "11" * 20, name="payers", category="mixer", allow_shrink=True)
     world.pay(intent, units=5_000_000)
@@ -151,21 +132,29 @@ def test_seized_into_a_vault(make_world: MakeWorld) -> None:
     world.check()
 
 
-def test_a_payout_is_released_to_the_policy_or_rejected(world: World) -> None:
-    rich(world, 100)
-    world.import_list(BENEFICIARY)
-    first, second = (world.payout(30 * WHOLE_TOKEN, address=BENEFICIARY) for _ in range(2))
-    world.run()
-    assert case_now(world, first.id).kind == "payout"
-    decide(world, first.id, Outcome.release)
-    decide(world, second.id, Outcome.reject)
-    world.run()
+def test_what_was_offered_before_its_sender_was_listed_stays(world: World) -> None:
+    """One person offered a token on no list to its payer; its case has overtaken that."""
+    fund_treasury(world)
+    contract = unlisted(world)
+    intent = world.intent(2_500)
+    world.pay(intent, contract, WHOLE_TOKEN)
     world.finalize()
-    rows = {each.id: each for each in world.payouts()}
-    assert (rows[first.id].status, units_at(world, BENEFICIARY)) == ("posted", 30 * WHOLE_TOKEN)
-    assert (rows[second.id].status, rows[second.id].failure_message) == (
-        "rejected",
-        "The payout was not approved.",
+    row = offer(world, intent.address, world.payin(intent).asset)
+    world.import_list(world.chain.payer.address)
+    world.run()
+    assert case_now(world, world.payin(intent).id).status == "open"
+    claim(world, row)
+    settle(world)
+    ended = now_of(world, row)
+    assert (ended.status, ended.failure_reason, ended.sweep) == ("failed", "declined", None)
+    assert (world.payin(intent).status, units_at(world, PAYER, contract)) == ("held", 0)
+    with pytest.raises(UnexpectedState, match="by its case"):
+        offer(world, intent.address, world.payin(intent).asset, token_hash="1" * 64)
+    # Two people may let it go back, to an address that they name.
+    decide(world, world.payin(intent).id, Outcome.return_, destination=PAYER)
+    settle(world)
+    assert (world.payin(intent).status, units_at(world, PAYER, contract)) == (
+        "returned",
+        WHOLE_TOKEN,
     )
-    assert {case_now(world, each).status for each in rows} == {"closed"}
     world.check()

@@ -56,6 +56,9 @@ def test_sanctioned_sender_is_held_then_released(world: World) -> None:
     assert world.facts(intent) == ("succeeded", 2500, "exact", "on_time")
     assert world.event_types() == [*HELD, "payin.posted", "payment_intent.succeeded"]
     assert "payin.released" in world.event_types(about=row.id, operator=True)
+    # What screening said stays the operator's to know, also afterwards.
+    told = world.events(about=row.id)[-1].object
+    assert (told["status"], told["reason"]) == ("released", None)
     world.check()
     with pytest.raises(UnexpectedState, match="released, not held"):
         world.release(row)

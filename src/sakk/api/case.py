@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -20,7 +21,9 @@ from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import attachment as attachments
 from sakk.core import case as rules
+from sakk.core import goaml
 from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.flow import case_report
 from sakk.flow import case_work as flow
 from sakk.flow.case_evidence import evidence
 from sakk.flow.case_subject import find_matter
@@ -98,6 +101,21 @@ class CaseReopen(Parameters):
     """What was found."""
 
     reason: LongText
+
+
+class CaseReport(Parameters):
+    """What a person writes of a report. ``indicators``: codes of the authority's own table."""
+
+    format: Literal["goaml"] = "goaml"
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=goaml.TEXT_MAX)]
+    action: Annotated[str, StringConstraints(min_length=1, max_length=goaml.TEXT_MAX)]
+    indicators: Annotated[list[Identifier], Field(max_length=goaml.INDICATORS_MAX)]
+
+
+class CaseSettingsUpdate(Parameters):
+    """Who reports to its authority: see the guide of compliance for its fields."""
+
+    reporting_entity: dict[str, Any]
 
 
 class CaseShape(Shape):
@@ -209,6 +227,29 @@ class CaseDetailShape(CaseShape):
     notes: list[CaseNoteShape]
     attachments: list[CaseAttachmentShape]
     history: list[CaseActShape]
+
+
+class CaseReportShape(Shape):
+    """A report as a draft: ``xml`` of the ``schema``, and its hash."""
+
+    object: Literal["case_report"]
+    case: str
+    format: Literal["goaml"]
+    schema_version: str
+    sha256: str
+    xml: str
+    livemode: Livemode
+
+
+class CaseSettingsShape(Shape):
+    """How cases are worked in a mode. ``one_person``: the sandbox alone."""
+
+    object: Literal["case_settings"]
+    one_person: bool
+    reporting_entity: dict[str, Any] | None
+    changed_by: str | None
+    changed_at: int | None
+    livemode: Livemode
 
 
 @resource.get("/v1/cases", returns=Page[CaseShape], operation="list_cases", operator_only=True)
@@ -417,6 +458,78 @@ def reopen(context: Context, case: str, body: CaseReopen) -> Document:
         reason=body.reason,
     )
     return rules.public(row, now=context.now)
+
+
+@resource.lookup(
+    "/v1/cases/{case}/report",
+    returns=CaseReportShape,
+    operation="draft_case_report",
+    operator_only=True,
+)
+def report(context: Context, case: str, body: CaseReport) -> Document:
+    """Draft a suspicious transaction report of a case, as goAML; nothing is kept of it."""
+    words = case_report.Words(body.reason, body.action, body.indicators)
+    with context.database.begin() as connection:
+        content = case_report.draft(
+            connection, case, words, livemode=context.livemode, now=context.now
+        )
+    return {
+        "object": "case_report",
+        "case": case,
+        "format": body.format,
+        "schema_version": goaml.SCHEMA,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "xml": content.decode(),
+        "livemode": context.livemode,
+    }
+
+
+@resource.post(
+    "/v1/cases/{case}/filings",
+    returns=CaseDetailShape,
+    operation="file_case_report",
+    operator_only=True,
+    two_steps=True,
+)
+def file(context: Context, case: str, body: CaseReport) -> Document:
+    """Keep a report with its case, and propose that it is filed; another person confirms it."""
+    case_report.file(
+        context.parts,
+        case,
+        case_report.Words(body.reason, body.action, body.indicators),
+        actor=context.actor,
+        livemode=context.livemode,
+        attachment_id=context.object_id(attachments.PREFIX),
+    )
+    with context.database.begin() as connection:
+        return _shown(connection, context, case)
+
+
+@resource.get(
+    "/v1/case_settings",
+    returns=CaseSettingsShape,
+    operation="retrieve_case_settings",
+    operator_only=True,
+)
+def settings(context: Context) -> Document:
+    """Retrieve how cases are worked, and who reports."""
+    found = store.find_settings(context.connection, livemode=context.livemode)
+    return rules.public_settings(found, livemode=context.livemode)
+
+
+@resource.post(
+    "/v1/case_settings",
+    returns=CaseSettingsShape,
+    operation="update_case_settings",
+    operator_only=True,
+    two_steps=True,
+)
+def configure(context: Context, body: CaseSettingsUpdate) -> Document:
+    """Say who reports to its authority, as a person with the role compliance."""
+    changed = case_report.configure(
+        context.parts, body.reporting_entity, actor=context.actor, livemode=context.livemode
+    )
+    return rules.public_settings(changed, livemode=context.livemode)
 
 
 def _shown(connection: Connection, context: Context, case: str) -> Document:

@@ -1,5 +1,6 @@
 """``sakk cases``: what compliance officers work on, and decide by two."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from sakk.core.case import CaseKind, CaseStatus, Outcome, Place, Priority
 from sakk.core.errors import ParameterInvalid
 from sakk.flow import case_work as flow
 from sakk.flow.case_evidence import evidence
+from sakk.flow.case_report import Words, configure, draft
+from sakk.flow.case_report import file as file_report
 from sakk.flow.case_subject import find_matter
 from sakk.flow.context import Parts
 from sakk.flow.step_up import StepUp
@@ -228,6 +231,73 @@ def confirm(
         step_up=StepUp(code=code),
     )
     console.print(f"{row.id} is {row.status}.")
+
+
+@app.command()
+def report(
+    case: Who,
+    form: Annotated[str, typer.Option("--format", help="goaml alone.")] = "goaml",
+    reason: Annotated[str, typer.Option(help="Why it is suspicious.")] = "",
+    action: Annotated[str, typer.Option(help="What was done.")] = "",
+    indicator: Annotated[
+        list[str] | None, typer.Option(help="A code of the authority's; repeatable.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the XML there; else it is printed.")] = (
+        None
+    ),
+    file: Annotated[
+        bool, typer.Option("--file", help="Keep it, and propose that it is filed.")
+    ] = False,
+    live: Live = False,
+) -> None:
+    """Make the report to the authority; with --file another person confirms that it is filed."""
+    if form != "goaml":
+        raise ParameterInvalid("The one format is goaml.", param="format")
+    words = Words(reason, action, tuple(indicator or ()))
+    parts = _parts()
+    if file:
+        row, kept = file_report(
+            parts,
+            case,
+            words,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            attachment_id=new_id(attachments.PREFIX),
+        )
+        console.print(f"{kept.id} is kept, SHA-256 {kept.sha256}.")
+        console.print(f"{row.id} awaits a second person: sakk cases confirm {row.id} --code 123456")
+        return
+    with parts.database.begin() as connection:
+        xml = draft(connection, case, words, livemode=live, now=parts.clock())
+    if out is None:
+        typer.echo(xml.decode(), nl=False)
+        return
+    out.write_bytes(xml)
+    console.print(f"{out} holds a draft: nothing is kept or filed.")
+
+
+@app.command()
+def entity(
+    file: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, help="JSON; shown without it.")
+    ] = None,
+    live: Live = False,
+) -> None:
+    """Say who reports to its authority, or show who does."""
+    if file is None:
+        with opened_database() as database, database.begin() as connection:
+            found = store.find_settings(connection, livemode=live)
+        print_json(rules.public_settings(found, livemode=live))
+        return
+    try:
+        document = json.loads(file.read_text())
+    except ValueError as error:
+        raise ParameterInvalid(f"{file} is no JSON: {error}", param="reporting_entity") from None
+    if not isinstance(document, dict):
+        raise ParameterInvalid(f"{file} is no JSON object.", param="reporting_entity")
+    parts = _parts()
+    configure(parts, document, actor=acting(parts, livemode=live), livemode=live)
+    console.print("Reports are made in its name from now on.")
 
 
 @app.command()

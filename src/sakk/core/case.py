@@ -484,6 +484,18 @@ def public(case: Case, *, now: datetime) -> dict[str, Any]:
     }
 
 
+def public_settings(settings: Settings | None, *, livemode: bool) -> dict[str, Any]:
+    """How cases are worked in a mode, also where nobody has said anything."""
+    return {
+        "object": "case_settings",
+        "one_person": settings is not None and settings.one_person,
+        "reporting_entity": None if settings is None else settings.reporting_entity,
+        "changed_by": None if settings is None else settings.changed_by,
+        "changed_at": None if settings is None else int(settings.changed_at.timestamp()),
+        "livemode": livemode,
+    }
+
+
 def public_note(note: Note) -> dict[str, Any]:
     """One note of a case."""
     return {

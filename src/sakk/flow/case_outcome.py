@@ -26,6 +26,7 @@ from sakk.flow.case import act_of, case_event
 from sakk.flow.case_subject import Matter, find_matter
 from sakk.flow.context import Parts
 from sakk.flow.payin import declined_events, release_held
+from sakk.flow.payment import follow
 from sakk.flow.payout import reviewed
 from sakk.flow.recovery import Finding, create_for_case, examine
 from sakk.flow.stage import Stage, wake
@@ -34,6 +35,7 @@ from sakk.store import address
 from sakk.store import case as store
 from sakk.store import event as events
 from sakk.store import payin as payins
+from sakk.store import payment as payments
 from sakk.store import recovery as recoveries
 from sakk.store import sweep as sweeps
 from sakk.store.failpoint import failpoint
@@ -229,6 +231,10 @@ def _record(
     token: str,
     now: datetime,
 ) -> None:
+    # Intents before pay-ins, as every other step does.
+    intents = payments.lock_many(
+        connection, {row.payment_intent for row in rows if row.counts and row.payment_intent}
+    )
     for row, outcome in zip(rows, booked, strict=True):
         if not outcome.booked:
             log.error("case.seize_refused", payin=row.id, refusal=str(outcome.refusal))
@@ -250,6 +256,8 @@ def _record(
         events.append(connection, declined_events(seized, event.PAYIN_SEIZED), now=now)
         [case] = store.lock_of_subjects(connection, [row.id])
         _place(connection, case, seized, now=now)
+    told = follow(connection, intents, payins.list_counted(connection, intents), now=now)
+    events.append(connection, told, now=now)
 
 
 def follow_stage(parts: Parts) -> Stage:

@@ -32,6 +32,7 @@ from sakk.flow.context import Parts
 from sakk.flow.fee import price
 from sakk.flow.issuer import ask_issuers
 from sakk.flow.payin import declined_events
+from sakk.flow.payment import follow
 from sakk.flow.policy import judge_one
 from sakk.flow.refund_draft import claim_expiry
 from sakk.flow.stage import Stage, wake
@@ -45,6 +46,7 @@ from sakk.store import case as cases
 from sakk.store import event as events
 from sakk.store import network as networks
 from sakk.store import payin as payins
+from sakk.store import payment as payments
 from sakk.store import policy as policies
 from sakk.store import recovery as store
 from sakk.store import sweep as sweeps
@@ -399,13 +401,18 @@ def _follow(connection: Connection, row: Recovery, *, now: datetime) -> None:
 
 
 def _return_payin(connection: Connection, identifier: str, *, now: datetime) -> None:
+    # Intents before pay-ins, as every other step does.
+    paid = payins.find_intent(connection, identifier)
+    intents = payments.lock_many(connection, [] if paid is None else [paid])
     payin = payins.lock_one(connection, identifier)
     assert payin is not None
     if payin.status != PayInStatus.held:
         return
     returned = replace(payin, status=PayInStatus.returned.value)
     update_records(connection, payins.payins, [{"id": returned.id, "status": returned.status}])
-    events.append(connection, declined_events(returned, event.PAYIN_RETURNED), now=now)
+    told = declined_events(returned, event.PAYIN_RETURNED)
+    told += follow(connection, intents, payins.list_counted(connection, intents), now=now)
+    events.append(connection, told, now=now)
 
 
 def _judge(connection: Connection, row: Recovery, *, now: datetime) -> Recovery:
@@ -441,6 +448,10 @@ def _dispatch(connection: Connection, row: Recovery, *, now: datetime) -> Recove
         if payin is None or payin.status != PayInStatus.held or payin.orphaned:
             gone = FailureReason.payment_reversed
             return _end(connection, row, RefundStatus.failed, gone, now=now)
+        if row.case_id is None and cases.is_live(connection, payin.id):
+            # It was offered before its sender was listed: two people decide by now.
+            why = FailureReason.declined
+            return _end(connection, row, RefundStatus.failed, why, now=now)
     sweep = rules.carrier(row, now=now)
     sweeps.insert(connection, [sweep])
     taken = [(held, asset, -units) for held, asset, units in deposit_units(sweep)]
