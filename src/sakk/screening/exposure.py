@@ -13,7 +13,7 @@ guessed.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Final
 
@@ -102,6 +102,21 @@ class Exposures:
         """
         with self._current(network, asset, connection) as (history, open_connection):
             return _walk(history, open_connection, address, direction, since, limits)
+
+    def exposures(
+        self,
+        network: str,
+        asset: str,
+        asked: Collection[tuple[str, Way]],
+        *,
+        connection: Connection,
+    ) -> dict[tuple[str, Way], Exposure]:
+        """Walk from many addresses, all at one height and one lists version; as `exposure`."""
+        with self._current(network, asset, connection) as (history, same):
+            return {
+                (address, way): _walk(history, same, address, way, 0, LIMITS)
+                for address, way in set(asked)
+            }
 
     def held(
         self, network: str, asset: str, address: str, *, connection: Connection | None = None

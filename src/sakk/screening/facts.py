@@ -15,10 +15,10 @@ from sakk.core.screening import (
     CHECK,
     CountryHit,
     CountryParty,
+    Direction,
     Facts,
     IssuerAnswer,
     ScreeningRequest,
-    Side,
     counterparty,
     other_side,
 )
@@ -31,6 +31,8 @@ from sakk.store.network import list_assets
 
 # What a token's contract says of an address, by the asset and the address.
 IssuerAnswers = Mapping[tuple[str, str], IssuerAnswer]
+# Where a payer's money came from, and where a payee's went.
+_WAYS = {Direction.incoming: Way.source, Direction.outgoing: Way.destination}
 
 
 class IssuerUnread(Unavailable):
@@ -143,25 +145,27 @@ def _trace(
     exposures: Exposures,
 ) -> None:
     """Where the other side's money came from, or went, where transfers of the token are kept."""
-    asking = [place for place, need in enumerate(wanted) if need.exposure or need.peels]
-    fed = {
-        token: height_of(connection, *token) > 0
-        for token in {(batch[place].network, batch[place].asset) for place in asking}
-    }
-    for place in asking:
-        request, need = batch[place], wanted[place]
-        side = other_side(request)
-        token = request.network, request.asset
-        if not fed[token] or side in found[place].unreadable:
+    asking: dict[tuple[str, str], list[int]] = {}
+    for place, need in enumerate(wanted):
+        request = batch[place]
+        if (need.exposure or need.peels) and other_side(request) not in found[place].unreadable:
+            asking.setdefault((request.network, request.asset), []).append(place)
+    for token, places in asking.items():
+        if not height_of(connection, *token):
             continue
-        way = Way.source if side is Side.sender else Way.destination
-        other = counterparty(request)
-        if need.exposure:
-            exposure = exposures.exposure(*token, other, way, connection=connection)
-            found[place] = replace(found[place], exposure=exposure)
-        if need.peels:
-            peels = exposures.chain(*token, other, hops_max=HOPS_MAX, connection=connection)
-            found[place] = replace(found[place], peels=peels)
+        ways = {
+            place: (counterparty(batch[place]), _WAYS[batch[place].direction])
+            for place in places
+            if wanted[place].exposure
+        }
+        walked = exposures.exposures(*token, ways.values(), connection=connection) if ways else {}
+        for place, asked in ways.items():
+            found[place] = replace(found[place], exposure=walked[asked])
+        for place in places:
+            if wanted[place].peels:
+                other = counterparty(batch[place])
+                peels = exposures.chain(*token, other, hops_max=HOPS_MAX, connection=connection)
+                found[place] = replace(found[place], peels=peels)
 
 
 def asked_of(need: Needs) -> tuple[str, ...]:
