@@ -131,6 +131,12 @@ def _not_an_entry(stored: Stored) -> None:
     stored[1][1][0] = (seq, "[]", audit.entry_hash("[]"))
 
 
+def _no_snapshot(stored: Stored) -> None:
+    block, rows = stored[1]
+    other = replace(block, snapshot="1:x:")
+    stored[1] = (replace(other, hash=audit.block_hash(other)), rows)
+
+
 def _shift(stored: Stored) -> None:
     block, rows = stored[1]
     other = replace(block, first=block.first + 1)
@@ -148,7 +154,8 @@ def _shift(stored: Stored) -> None:
         (_swap, "entry 4: stands where entry 3 belongs"),
         (_renumber, "entry 3: was sealed as entry 4"),
         (_remove_block, "block 3: block 2 is missing before it"),
-        (_not_an_entry, "entry 3: is no entry"),
+        (_not_an_entry, "entry 3: was altered: it is no entry"),
+        (_no_snapshot, "block 2: its snapshot was altered"),
         (_shift, "block 2: begins with entry 4, not with 3"),
     ],
 )
@@ -156,6 +163,17 @@ def test_what_is_tampered_with_is_named(tamper: Callable[[Stored], None], found:
     stored = chain(2, 3, 2)
     tamper(stored)
     assert any(each.startswith(found) for each in breaks(stored)), breaks(stored)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_unreadable"),
+    [('{"seq":1,"xid":1}', False), ('{"seq":1,"xid":1,"x":"\\u0000"}', True), ("no JSON", True)],
+)
+def test_what_the_database_could_not_look_into_is_known(body: str, is_unreadable: bool) -> None:
+    [(block, _)] = chain(1)
+    walk = Chain()
+    walk.take(block, [(1, body, b"")])
+    assert walk.is_unreadable is is_unreadable
 
 
 @pytest.mark.parametrize(

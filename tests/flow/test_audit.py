@@ -199,6 +199,8 @@ TAMPERED = [
         "entry 1",
         "was altered",
     ),
+    ("UPDATE audit_entries SET body = 'no JSON' WHERE seq = 3", "entry 3", "was altered"),
+    ("UPDATE audit_entries SET body = 'no JSON' WHERE seq = 3", "the tables", "not compared"),
     ("UPDATE audit_entries SET actor = 'x' WHERE seq = 3", "entry 3", "filed under other words"),
     ("DELETE FROM audit_entries WHERE seq = 2", "block 1", "are there"),
     ("DELETE FROM audit_blocks WHERE number = 1", "block 2", "block 1 is missing"),
@@ -278,6 +280,10 @@ def _flip(lines: list[Any]) -> None:
     lines[2]["entry"] = lines[2]["entry"].replace('"act":"', '"act":"x', 1)
 
 
+def _break(lines: list[Any]) -> None:
+    lines[2]["entry"] = lines[2]["entry"][1:]
+
+
 def _drop(lines: list[Any]) -> None:
     del lines[3]
 
@@ -305,6 +311,7 @@ def _begin_later(lines: list[Any]) -> None:
     ("tamper", "says"),
     [
         (_flip, "block 1: its entries are not those that were sealed"),
+        (_break, "entry 1: was altered"),
         (_drop, "block 1: "),
         (_exchange, "entry 1: was sealed as entry 2"),
         (_cut, "not with the head that it names"),

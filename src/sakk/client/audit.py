@@ -155,12 +155,16 @@ def _check_entry(
             raise AuditExportError(f"entry {seq}: its hash is none") from None
     report.entries += 1
     body = _text(entry, "entry")
-    said = _document(body)
+    try:
+        said = _document(body)
+        xid = _number(said, "xid")
+    except AuditExportError:
+        report.say(f"entry {seq}: was altered: it is no entry")
+        return hashlib.sha256(b"sakk.audit.entry.1" + body.encode()).digest()
     if said.get("seq") != seq:
         report.say(f"entry {seq}: was sealed as entry {said.get('seq')}")
     if place.proof is not None:
         number, cluster, xmax, running = place.proof
-        xid = _number(said, "xid")
         if cluster == block.get("cluster") and xid < xmax and xid not in running:
             report.say(
                 f"entry {seq}: its transaction had ended when block {number} was sealed, and it is"

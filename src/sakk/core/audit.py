@@ -24,6 +24,8 @@ GENESIS: Final = bytes(HASH_BYTES)
 _ENTRY: Final = b"sakk.audit.entry.1"
 _ENTRIES: Final = b"sakk.audit.entries.1"
 _BLOCK: Final = b"sakk.audit.block.1"
+# A NUL as JSON writes it: no column of the database can have held one.
+_NUL: Final = "\\u0000"
 
 # What is told by an event alone and is somebody's decision, or a sign of somebody else's act.
 DECISIONS: Final = frozenset(
@@ -275,6 +277,8 @@ class Chain:
     last: Block | None = None
     breaks: list[Break] = field(default_factory=list)
     entries: int = 0
+    # Some entry is nothing that PostgreSQL could look into either.
+    is_unreadable: bool = False
     # The last block whose snapshot proves something, and the snapshot.
     _proof: tuple[Block, Snapshot] | None = None
 
@@ -296,7 +300,10 @@ class Chain:
         self.entries += len(bodies)
         self.last = block
         if not block.is_full:
-            self._proof = block, read_snapshot(block.snapshot)
+            try:
+                self._proof = block, read_snapshot(block.snapshot)
+            except ValueError:
+                self._say(where, "its snapshot was altered: it is none")
 
     def _check_place(self, block: Block, where: str) -> None:
         number = 1 if self.last is None else self.last.number + 1
@@ -311,14 +318,16 @@ class Chain:
 
     def _check_entry(self, seq: int, body: str, stored: bytes, block: Block) -> None:
         where = f"entry {seq}"
-        if entry_hash(body) != stored:
-            self._say(where, "was altered: it does not have its hash")
-            return
         try:
             document = json.loads(body)
             told, xid = document["seq"], int(document["xid"])
         except (ValueError, TypeError, KeyError):
-            self._say(where, "is no entry")
+            self.is_unreadable = True
+            self._say(where, "was altered: it is no entry")
+            return
+        self.is_unreadable |= _NUL in body
+        if entry_hash(body) != stored:
+            self._say(where, "was altered: it does not have its hash")
             return
         if told != seq:
             self._say(where, f"was sealed as entry {told}")

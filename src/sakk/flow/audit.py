@@ -122,6 +122,18 @@ def prove(connection: Connection, *, say: Say = lambda line: None) -> Proof:
         ]
     for table in audited.missing_triggers(connection):
         breaks.append(Break(table, "its triggers are gone or off: changes are not noted"))
+    if chain.is_unreadable:
+        breaks.append(Break("the tables", "are not compared: entries of the log can not be read"))
+    else:
+        breaks += _compare_tables(connection, say)
+    waiting, since = store.oldest_waiting(connection)
+    head = None if chain.last is None else rules.head_of(chain.last)
+    blocks = 0 if chain.last is None else chain.last.number
+    return Proof(head, blocks, chain.entries, waiting, since, tuple(breaks))
+
+
+def _compare_tables(connection: Connection, say: Say) -> list[Break]:
+    breaks: list[Break] = []
     for table, about in audited.AUDITED.items():
         if about.updates_only:
             continue
@@ -131,11 +143,7 @@ def prove(connection: Connection, *, say: Say = lambda line: None) -> Proof:
         say(table)
         breaks += _compare_versions(connection, table, columns)
     say("events")
-    breaks += _compare(connection, "events", store.EVENTS)
-    waiting, since = store.oldest_waiting(connection)
-    head = None if chain.last is None else rules.head_of(chain.last)
-    blocks = 0 if chain.last is None else chain.last.number
-    return Proof(head, blocks, chain.entries, waiting, since, tuple(breaks))
+    return breaks + _compare(connection, "events", store.EVENTS)
 
 
 @contextmanager
