@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from sakk.core.exposure import (
     ISSUANCE,
     PART_CATEGORIES,
+    BatchKind,
     Exposure,
     Hop,
     Part,
@@ -12,6 +15,7 @@ from sakk.core.exposure import (
     Way,
     carry,
     category_of_labels,
+    chain_hash,
     parts_of,
     place_of,
     ppm,
@@ -142,3 +146,24 @@ def test_what_is_shown_holds_whole_units_and_the_evidence() -> None:
         "height": 7,
         "lists_version": 3,
     }
+
+
+def test_a_batchs_hash_is_of_all_that_it_says() -> None:
+    known: dict[str, Any] = {
+        "height": 1,
+        "kind": BatchKind.followed,
+        "blocks": (5, 6),
+        "count": 2,
+        "payload": b"ab",
+    }
+    base = chain_hash(b"\x00" * 32, **known)
+    others = [
+        chain_hash(b"\x01" * 32, **known),
+        chain_hash(b"\x00" * 32, **known | {"height": 2}),
+        chain_hash(b"\x00" * 32, **known | {"kind": BatchKind.undone}),
+        chain_hash(b"\x00" * 32, **known | {"blocks": (5, 7)}),
+        chain_hash(b"\x00" * 32, **known | {"count": 3}),
+        chain_hash(b"\x00" * 32, **known | {"payload": b"ac"}),
+    ]
+    assert len({base, *others}) == 7
+    assert chain_hash(b"\x00" * 32, **known) == base

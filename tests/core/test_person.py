@@ -120,6 +120,8 @@ def test_guessing_is_slow() -> None:
 def test_two_keys_of_a_person_are_one() -> None:
     assert Actor("key_1", "per_1").name == Actor("key_2", "per_1").name == "per_1"
     assert Actor("key_1").name == Actor("key_2").name == "operator"
+    assert Actor("key_1", "per_1").signature == "per_1/key_1"
+    assert Actor("key_1").signature == "key_1"
 
 
 def test_what_an_app_reads() -> None:
