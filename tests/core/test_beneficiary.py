@@ -192,3 +192,12 @@ def test_typed_data_is_what_wallets_sign() -> None:
     # A signature of one kind is not one of the other.
     with pytest.raises(ParameterInvalid, match="personal_sign"):
         rules.check_ownership({**proof, "type": "eip191"}, account_id="acct_1", address=ADDRESS)
+
+
+def test_who_stands_behind_an_entry_is_shown_to_who_may_open_it() -> None:
+    sealed = {"type": "natural", "wallet": "hosted", "sealed": "00ff"}
+    entry = replace(ENTRY, travel_rule=sealed)
+    shown = rules.public_beneficiary(entry, now=NOW)
+    assert shown["travel_rule"] == {"type": "natural", "wallet": "hosted"}
+    told = {**shown["travel_rule"], "name": "Lee"}
+    assert rules.public_beneficiary(entry, now=NOW, travel_rule=told)["travel_rule"] == told

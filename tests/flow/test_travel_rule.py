@@ -295,6 +295,7 @@ def test_the_address_book_tells(desk: Desk) -> None:
             livemode=False,
             now=desk.now,
             details={"name": "Ann", "address": ACME, "networks": [NETWORK], "travel_rule": WALLET},
+            vault=VAULT,
         )
     row = ask(desk, 900, beneficiary=entry.id)
     assert row.travel_rule == "complete"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.flow.harness import World
-from tests.flow.policing import Desk
+from tests.flow.policing import VAULT, Desk
 from tests.flow.test_travel_exchange import sealing
 from tests.flow.test_travel_rule import MERCHANT, enact
 
@@ -29,6 +29,7 @@ def entry(world: World, address: str) -> str:
             account_id=world.account,
             livemode=False,
             now=world.clock(),
+            vault=VAULT,
             details={
                 "name": "Ann",
                 "address": address,

@@ -128,9 +128,10 @@ def create(context: Context, body: BeneficiaryCreate) -> Document:
         livemode=context.livemode,
         now=context.now,
         details=body.model_dump(exclude={"expand"}),
+        vault=context.parts.vault,
         request_id=context.request_id,
     )
-    return flow.show(entry, now=context.now)
+    return flow.show(entry, now=context.now, vault=context.parts.vault)
 
 
 @resource.get("/v1/beneficiaries", returns=Page[BeneficiaryShape], operation="list_beneficiaries")
@@ -149,7 +150,10 @@ def list_beneficiaries(context: Context, query: BeneficiaryListParameters) -> Li
         livemode=context.livemode,
         filters=filters,
     )
-    return Listing(data=[flow.show(row, now=context.now) for row in rows], has_more=has_more)
+    return Listing(
+        data=[flow.show(row, now=context.now, vault=context.parts.vault) for row in rows],
+        has_more=has_more,
+    )
 
 
 @resource.get(
@@ -162,7 +166,7 @@ def retrieve(context: Context, beneficiary: str) -> Document:
     )
     if found is None:
         raise flow.missing(beneficiary)
-    return flow.show(found, now=context.now)
+    return flow.show(found, now=context.now, vault=context.parts.vault)
 
 
 @resource.post(
@@ -178,6 +182,7 @@ def update(context: Context, beneficiary: str, body: BeneficiaryUpdate) -> Docum
         account_id=context.account_id,
         livemode=context.livemode,
         now=context.now,
+        vault=context.parts.vault,
         request_id=context.request_id,
     )
     if context.parts.vault is not None and {"ownership", "travel_rule"} & changes.keys():
@@ -190,7 +195,7 @@ def update(context: Context, beneficiary: str, body: BeneficiaryUpdate) -> Docum
             now=context.now,
             address=entry.address,
         )
-    return flow.show(entry, now=context.now)
+    return flow.show(entry, now=context.now, vault=context.parts.vault)
 
 
 @resource.delete(

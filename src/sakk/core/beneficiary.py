@@ -24,6 +24,8 @@ NETWORKS_MAX: Final = 50
 LOOKALIKE_HEAD_MIN: Final = 3
 LOOKALIKE_TAIL_MIN: Final = 3
 LOOKALIKE_DIGITS_MIN: Final = 7
+# Of whoever stands behind an entry: what says nothing of who they are.
+TOLD_OPENLY: Final = ("type", "wallet")
 DOMAIN_NAME: Final = "Sakk"
 DOMAIN_VERSION: Final = "1"
 
@@ -32,7 +34,8 @@ DOMAIN_VERSION: Final = "1"
 class Beneficiary:
     """One entry. ``address`` in lower case; ``networks`` by CAIP-2; deleted ones keep their row.
 
-    ``ownership`` is how it is known whose address it is, ``travel_rule`` who stands behind it.
+    ``ownership`` is how it is known whose address it is, ``travel_rule`` who stands behind it,
+    under ``sealed`` but for what says nothing of them.
     ``confirmed_unlike`` is the known address that it looks like, as the caller confirmed.
     """
 
@@ -251,8 +254,17 @@ def unique(networks: Sequence[str]) -> list[str]:
     return sorted(set(networks))
 
 
-def public_beneficiary(entry: Beneficiary, *, now: datetime) -> dict[str, Any]:
-    """The API's object ``beneficiary``."""
+def without_data(travel_rule: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What may be seen of whoever stands behind an entry, without their data."""
+    if travel_rule is None:
+        return None
+    return {name: travel_rule[name] for name in TOLD_OPENLY if name in travel_rule}
+
+
+def public_beneficiary(
+    entry: Beneficiary, *, now: datetime, travel_rule: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The API's object ``beneficiary``; without ``travel_rule``, opened, that data is left out."""
     if entry.deleted:
         return {"id": entry.id, "object": "beneficiary", "deleted": True}
     return {
@@ -266,7 +278,7 @@ def public_beneficiary(entry: Beneficiary, *, now: datetime) -> dict[str, Any]:
         "ownership": entry.ownership,
         "ownership_message": ownership_message(entry.account_id, entry.address),
         "ownership_typed_data": ownership_typed_data(entry.account_id, entry.address),
-        "travel_rule": entry.travel_rule,
+        "travel_rule": travel_rule or without_data(entry.travel_rule),
         "confirmed_unlike": None
         if entry.confirmed_unlike is None
         else checksum_address(entry.confirmed_unlike),

@@ -1,5 +1,6 @@
 """Beneficiaries: writing the address book, and finding out who a payout's destination is."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from sakk.core.account import PayoutSettings
 from sakk.core.beneficiary import Beneficiary, Destination, Known, Wanted
 from sakk.core.errors import (
     InvalidRequest,
+    Misconfigured,
     ParameterInvalid,
     ParameterMissing,
     PermissionDenied,
@@ -24,6 +26,7 @@ from sakk.core.metadata import merge
 from sakk.store import account, network, party
 from sakk.store import beneficiary as store
 from sakk.store import event as events
+from sakk.store.vault import Vault
 
 DETAILS = ("name", "description")
 ADDRESS = "destination[address]"
@@ -38,6 +41,7 @@ def create(
     livemode: bool,
     now: datetime,
     details: Mapping[str, Any],
+    vault: Vault | None = None,
     request_id: str | None = None,
 ) -> Beneficiary:
     """Write an entry: ``name``, ``address``, ``networks``, and what may be left out.
@@ -71,7 +75,7 @@ def create(
         networks=networks,
         usable_at=rules.usable_at(now, settings.delay_seconds(livemode=livemode)),
         ownership=None if ownership is None else dict(ownership),
-        travel_rule=details.get("travel_rule"),
+        travel_rule=_sealed(vault, identifier, details.get("travel_rule")),
         confirmed_unlike=unlike,
         description=details.get("description"),
         metadata=merge({}, details.get("metadata") or {}),
@@ -91,6 +95,7 @@ def update(
     account_id: str,
     livemode: bool,
     now: datetime,
+    vault: Vault | None = None,
     request_id: str | None = None,
 ) -> Beneficiary:
     """Change what does not decide where money goes: name, proof, travel rule, description."""
@@ -102,6 +107,10 @@ def update(
         raise ParameterInvalid("A beneficiary has a name.", param="name")
     if values.get("ownership") is not None:
         rules.check_ownership(values["ownership"], account_id=account_id, address=entry.address)
+    if "travel_rule" in values and values["travel_rule"] != opened(vault, entry):
+        values["travel_rule"] = _sealed(vault, identifier, values["travel_rule"])
+    elif "travel_rule" in values:
+        del values["travel_rule"]
     if "metadata" in changes:
         values["metadata"] = merge(entry.metadata, changes["metadata"])
     values = {name: value for name, value in values.items() if getattr(entry, name) != value}
@@ -110,6 +119,8 @@ def update(
     store.change(connection, identifier, values, account_id=account_id)
     after = _living(connection, identifier, account_id=account_id, livemode=livemode)
     before = {name: getattr(entry, name) for name in values}
+    if "travel_rule" in before:
+        before["travel_rule"] = rules.without_data(entry.travel_rule)
     _tell(
         connection,
         event_types.BENEFICIARY_UPDATED,
@@ -209,9 +220,37 @@ def resolve(
     ]
 
 
-def show(entry: Beneficiary, *, now: datetime) -> dict[str, Any]:
-    """The API's object."""
-    return rules.public_beneficiary(entry, now=now)
+def show(entry: Beneficiary, *, now: datetime, vault: Vault | None = None) -> dict[str, Any]:
+    """The API's object; with the vault, of whoever stands behind it too."""
+    return rules.public_beneficiary(entry, now=now, travel_rule=opened(vault, entry))
+
+
+def opened(vault: Vault | None, entry: Beneficiary) -> dict[str, Any] | None:
+    """Who stands behind an entry; without the vault, what is not sealed of it."""
+    told = entry.travel_rule
+    if told is None or "sealed" not in told:
+        # Written before these were sealed.
+        return told
+    if vault is None:
+        return rules.without_data(told)
+    found: dict[str, Any] = json.loads(vault.open(bytes.fromhex(told["sealed"]), entry.id))
+    return found
+
+
+def _sealed(
+    vault: Vault | None, identifier: str, told: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """Who stands behind an entry, as the database holds it."""
+    if told is None:
+        return None
+    if vault is None:
+        raise Misconfigured(
+            "Who stands behind an address is sealed, and this machine has no vault key: set"
+            " SAKK_VAULT_KEY_FILE to a copy of the file that the first server made.",
+            param="SAKK_VAULT_KEY_FILE",
+        )
+    text = json.dumps(told, ensure_ascii=False)
+    return {**(rules.without_data(told) or {}), "sealed": vault.seal(text, identifier).hex()}
 
 
 def missing(identifier: str) -> ResourceMissing:

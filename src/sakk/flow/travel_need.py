@@ -33,6 +33,7 @@ from sakk.core.travel_rule import (
 )
 from sakk.core.trp import decode_travel_address
 from sakk.core.vasp import Vasp, VaspStatus, vasp_person
+from sakk.flow.beneficiary import opened as opened_entry
 from sakk.flow.case import open_cases
 from sakk.flow.regime import in_force
 from sakk.flow.travel_exchange import MessageKind, queue, request_identifier
@@ -136,7 +137,7 @@ def judge(
     ownership: dict[str, str | None] = {}
     for row in rows:
         entry = entries.get(row.beneficiary or "")
-        booked = None if entry is None else entry.travel_rule
+        booked = None if entry is None else opened_entry(vault, entry)
         told[row.id] = merged(booked, given.get(row.id) or {})
         ownership[row.id] = None if entry is None else (entry.ownership or {}).get("type")
     ground = ground_of(

@@ -30,6 +30,7 @@ from sakk.core.travel_rule import (
     TravelRuleStatus,
 )
 from sakk.core.trp import Confirmation, Resolution
+from sakk.flow.beneficiary import opened as opened_entry
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.payin import release_held
@@ -372,7 +373,7 @@ def _again(
         livemode=payout.livemode,
     )
     entry = entries[0] if entries else None
-    told = merged(None if entry is None else entry.travel_rule, said)
+    told = merged(None if entry is None else opened_entry(vault, entry), said)
     ground = ground_of(
         connection,
         vault,
