@@ -28,7 +28,7 @@ BLOCK_ROWS = 20_000
 LABELLED_EVERY = 500
 # One transfer in so many is sent by a labelled address, so that taint goes about.
 FROM_LABELS_EVERY = 100
-# One transfer in so many goes to one of ten hubs.
+# Of the rest one transfer in so many goes to one of ten hubs.
 HUB_EVERY = 21
 UNITS_MAX = 10**11
 
@@ -74,11 +74,11 @@ class Crowd:
                 sender = int(self.count * uniform() ** 2)
                 if number % FROM_LABELS_EVERY == 0:
                     sender -= sender % LABELLED_EVERY
+                # One in three goes to whoever is next, so that everybody is paid.
                 receiver = number * self.count // self.transfers
                 if number % 3:
-                    receiver = int(self.count * uniform())
-                elif number % HUB_EVERY == 0:
-                    receiver = 1 + int(10 * uniform())
+                    is_to_hub = number % HUB_EVERY == 1
+                    receiver = 1 + int((10 if is_to_hub else self.count - 1) * uniform())
                 units = 1 + int(UNITS_MAX * uniform() ** 4)
                 rows.append(
                     self.addresses[sender]

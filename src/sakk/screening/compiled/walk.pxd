@@ -5,8 +5,14 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from sakk.screening.compiled.memory cimport NONE, grow, high, low, share_of, u128
+from sakk.screening.compiled.memory cimport NONE, grow, high, low, prefetch, share_of, u128
 from sakk.screening.compiled.state cimport LABELLED, PARTS_MAX, State, is_labelled
+
+
+cdef enum:
+    # Addresses whose transfers are fetched side by side, and how many of each.
+    ABREAST = 12
+    FETCHED_MAX = 64
 
 
 ctypedef struct Edge:
@@ -130,14 +136,15 @@ cdef inline uint32_t before(Edge *edge, bint forward) noexcept nogil:
 
 
 cdef inline uint32_t read_edges(
-    Walk *walk, Edges *edges, Step *step, Limits *limits, bint is_root, uint32_t *count,
-    u128 *weight
+    Walk *walk, Edges *edges, State *state, Step *step, Limits *limits, bint is_root,
+    uint32_t *count, u128 *weight
 ) noexcept nogil:
     """The newest transfer that may have led here; ``count`` from it on, and what they sum to."""
     cdef Ends *ends = edges.ends + step.node
     cdef uint32_t number = ends.leaving if limits.forward else ends.arriving
     cdef uint32_t degree = ends.leaving_count if limits.forward else ends.arriving_count
     cdef uint32_t first = NONE
+    cdef uint32_t other
     cdef Edge *edge
     count[0] = 0
     weight[0] = 0
@@ -156,8 +163,12 @@ cdef inline uint32_t read_edges(
         walk.read += 1
         edge = edges.items + number
         if limits.forward or number < step.bound:
-            if edges.timestamps[edge.block] < limits.since:
+            if limits.since and edges.timestamps[edge.block] < limits.since:
                 break
+            # What dividing among these transfers will look at next.
+            other = edge.receiver if limits.forward else edge.sender
+            prefetch(state.records + other)
+            prefetch(edges.ends + other)
             if first == NONE:
                 first = number
             count[0] += 1
@@ -208,6 +219,33 @@ cdef inline void divide(
         count -= 1
 
 
+cdef inline void fetch_ahead(
+    Walk *walk, Edges *edges, uint64_t first, uint64_t last, Limits *limits
+) noexcept nogil:
+    """Bring transfers of several addresses into the cache at once: each is a chain by itself."""
+    cdef uint32_t chains[ABREAST]
+    cdef uint64_t count = min(last - first, <uint64_t>ABREAST), place, fetched
+    cdef Ends *ends
+    cdef bint more = True
+    for place in range(count):
+        ends = edges.ends + walk.steps[first + place].node
+        chains[place] = ends.leaving if limits.forward else ends.arriving
+        if (ends.leaving_count if limits.forward else ends.arriving_count) >= limits.hub_edges_max:
+            chains[place] = NONE
+        if chains[place] != NONE:
+            prefetch(edges.items + chains[place])
+    for fetched in range(FETCHED_MAX):
+        if not more:
+            break
+        more = False
+        for place in range(count):
+            if chains[place] != NONE:
+                chains[place] = before(edges.items + chains[place], limits.forward)
+                if chains[place] != NONE:
+                    prefetch(edges.items + chains[place])
+                    more = True
+
+
 cdef inline void go(
     Walk *walk, Edges *edges, State *state, uint32_t root, Limits *limits
 ) noexcept nogil:
@@ -219,7 +257,9 @@ cdef inline void go(
     for hop in range(limits.hops_max):
         for at in range(first, last):
             step = walk.steps + at
-            number = read_edges(walk, edges, step, limits, hop == 0, &count, &weight)
+            if at % ABREAST == first % ABREAST:
+                fetch_ahead(walk, edges, at, last, limits)
+            number = read_edges(walk, edges, state, step, limits, hop == 0, &count, &weight)
             if hop == 0:
                 walk.total = step.grains = weight
             if not weight:
