@@ -10,12 +10,14 @@ from tests.flow.policing import VAULT, Desk
 from tests.flow.test_travel_exchange import sealing
 from tests.flow.test_travel_rule import LEI, enact, known, told_types
 
+from sakk.core.case import CaseKind, Opening, Priority
 from sakk.core.claim import token_hash
 from sakk.core.errors import ParameterInvalid
 from sakk.core.payin import PayIn
 from sakk.core.regime import Requirement
 from sakk.core.travel_rule import TravelRule
 from sakk.flow import travel_rule
+from sakk.flow.case import open_cases
 from sakk.store import travel_rule as store
 from sakk.store.case import cases
 from sakk.store.database import fetch_one
@@ -118,6 +120,21 @@ def test_its_merchant_says_who_sent_it(sealing: World) -> None:
     sealing.run()
     assert now(sealing, row).status == "released"
     assert record(sealing, row).ended_at is not None
+    sealing.check()
+
+
+def test_what_screening_found_meanwhile_is_not_let_go_by_what_its_merchant_says(
+    sealing: World,
+) -> None:
+    begin(sealing, "request")
+    row = received(sealing)
+    found = Opening(row.id, CaseKind.payin, row.account_id, False, None, "listed", Priority.high)
+    with sealing.database.begin() as connection:
+        open_cases(connection, [found], now=sealing.clock())
+    done = tell(sealing, row, {"originator": {"type": "legal", "name": "P Ltd", "lei": LEI}})
+    assert done.status == "complete"
+    sealing.run()
+    assert now(sealing, row).status == "held"
     sealing.check()
 
 

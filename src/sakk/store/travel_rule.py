@@ -15,6 +15,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    exists,
     func,
     select,
     text,
@@ -22,9 +23,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from sakk.core.case import CaseStatus
 from sakk.core.payin import PayInStatus
 from sakk.core.payout import Payout, PayoutStatus
 from sakk.core.travel_rule import Exchange, TransferDirection, TravelRule, TravelRuleStatus
+from sakk.store.case import cases
 from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.payin import payins
@@ -225,7 +228,10 @@ def announced(connection: Connection, addresses: Collection[str]) -> list[Travel
 
 
 def told_payins(connection: Connection, *, reason: str, limit: int) -> list[str]:
-    """Pay-ins that waited for their merchant to say who sent them, and of which it is said."""
+    """Pay-ins that waited for their merchant to say who sent them, and of which it is said.
+
+    One that has a case by now is for the people who work on it.
+    """
     statement = (
         select(payins.c.id)
         .join(travel_rules, travel_rules.c.subject == payins.c.id)
@@ -238,6 +244,9 @@ def told_payins(connection: Connection, *, reason: str, limit: int) -> list[str]
             travel_rules.c.exchange == Exchange.none.value,
             travel_rules.c.decided_by.is_(None),
             travel_rules.c.ended_at.is_(None),
+            ~exists().where(
+                cases.c.subject == payins.c.id, cases.c.status != CaseStatus.closed.value
+            ),
         )
         .order_by(payins.c.id)
         .limit(limit)
