@@ -16,6 +16,15 @@ from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.quote import TransferCost
 from sakk.core.recovery import Recovery
 from sakk.core.regime import Requirement
+from sakk.core.rule import (
+    BUILT_IN,
+    BUILT_IN_NAME,
+    RulesState,
+    RulesVersion,
+    rules_digest,
+    rules_document,
+)
+from sakk.core.rule import PREFIX as RULES_PREFIX
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.travel_rule import TravelRule
@@ -25,6 +34,7 @@ from sakk.flow.context import Parts
 from sakk.flow.freeze import lift
 from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
+from sakk.store import rule as rule_store
 from sakk.store.approval import insert as insert_approvals
 from sakk.store.case import put_settings
 from sakk.store.freeze import insert_lift
@@ -117,8 +127,34 @@ def create_objects(api: Api) -> Objects:
     objects |= _travel_rule(api, objects["payout"])
     objects |= _name(api, objects["person"])
     objects |= _party(api)
+    objects["rules"] = _rules(api)
     objects["freeze"] = _freeze(api, objects["person"])
     return objects | _of_compliance(api)
+
+
+def _rules(api: Api) -> str:
+    """A version of the screening rules that nobody approved: the house's own go on judging."""
+    judged_by = BUILT_IN[BUILT_IN_NAME]
+    with api.database.begin() as connection:
+        base = rule_store.lock_change(connection, livemode=False)
+        version = RulesVersion(
+            id=new_id(RULES_PREFIX),
+            livemode=False,
+            number=rule_store.next_number(connection, livemode=False),
+            state=RulesState.proposed.value,
+            rules=rules_document(judged_by),
+            digest=rules_digest(judged_by),
+            note=None,
+            base=base,
+            proposed_by="per_1",
+            decided_by=None,
+            created=now(),
+            in_force_from=None,
+            in_force_to=None,
+            closed_at=None,
+        )
+        rule_store.insert(connection, version)
+    return version.id
 
 
 def _party(api: Api) -> Objects:
