@@ -252,9 +252,11 @@ def test_both_graphs_agree_whatever_is_done_to_them(
     done: list[tuple[str, Any]], since: int, within: Limits, grain: int
 ) -> None:
     mine, theirs = CompiledGraph(grain=grain), ReferenceGraph(grain=grain)
+    # One that lays transfers side by side as soon as there are any, and then gets more of them.
+    tidy = CompiledGraph(grain=grain, loose_max=0)
     block = 0
     for kind, value in done:
-        for graph in (mine, theirs):
+        for graph in (mine, tidy, theirs):
             if kind == "append":
                 graph.append(
                     encode_transfers(
@@ -271,7 +273,11 @@ def test_both_graphs_agree_whatever_is_done_to_them(
             else:
                 graph.settle(undoable=value)
         block += len(value) if kind == "append" else 0
+        for forward in (False, True):
+            way: dict[str, Any] = {"forward": forward, "since": since, "limits": within}
+            assert tidy.walk(name(1), **way) == theirs.walk(name(1), **way)
     compare(mine, theirs, since, within)
+    compare(tidy, theirs, since, within)
 
 
 @both
@@ -364,8 +370,8 @@ def test_a_seeded_crowd_agrees_too() -> None:
         )
         for number in range(6_000)
     ]
-    mine, theirs = CompiledGraph(), ReferenceGraph()
-    for graph in (mine, theirs):
+    mine, tidy, theirs = CompiledGraph(), CompiledGraph(loose_max=0), ReferenceGraph()
+    for graph in (mine, tidy, theirs):
         new = graph.append(encode_transfers(crowd))
         assert len(new) == 20 * graph.address_count
         for number in range(1, 40):
@@ -375,9 +381,10 @@ def test_a_seeded_crowd_agrees_too() -> None:
         assert mine.held(name(number)) == theirs.held(name(number))
     for number in range(0, 300, 23):
         for forward in (False, True):
-            assert mine.walk(
-                name(number), forward=forward, since=0, limits=Limits()
-            ) == theirs.walk(name(number), forward=forward, since=0, limits=Limits())
+            expected = theirs.walk(name(number), forward=forward, since=0, limits=Limits())
+            for graph in (mine, tidy):
+                found = graph.walk(name(number), forward=forward, since=0, limits=Limits())
+                assert found == expected
 
 
 @pytest.mark.parametrize("make", [CompiledGraph, ReferenceGraph])

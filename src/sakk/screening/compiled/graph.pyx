@@ -22,7 +22,7 @@ from sakk.screening.compiled.state cimport (
     is_labelled, move, restart, slot_of, undo, widen_index,
 )
 from sakk.screening.compiled.walk cimport (
-    Edge, Edges, Ends, Limits, Step, Walk, begin, close_edges, close_walk, go,
+    Entry, Edge, Edges, Ends, Limits, Step, Walk, begin, close_edges, close_walk, cover, go, mark,
 )
 
 from sakk.core.exposure_batch import head_bytes
@@ -40,6 +40,9 @@ cdef enum:
     SLOTS_FIRST = 1024
     ROWS_MAX = 0xFFFFFF00
     EDGES_READ_MAX = 1 << 20
+    # So many transfers since the runs were made are not worth making them anew, nor is one in four.
+    LOOSE_MAX = 1 << 16
+    LOOSE_PART = 4
 
 cdef uint64_t GRAINS_MAX = _GRAINS_MAX
 cdef uint32_t ISSUER = _ISSUER
@@ -57,8 +60,9 @@ cdef class CompiledGraph:
     cdef uint64_t settled_addresses
     cdef bint is_stale
     cdef list too_large
+    cdef uint64_t loose_max
 
-    def __cinit__(self, grain=1):
+    def __cinit__(self, grain=1, *, uint64_t loose_max=LOOSE_MAX):
         cdef uint8_t zero[20]
         memset(zero, 0, ADDRESS_BYTES)
         if not 0 < grain < 1 << 127:
@@ -70,10 +74,12 @@ cdef class CompiledGraph:
         self.state.slots = <uint32_t *>calloc(SLOTS_FIRST, sizeof(uint32_t))
         self.state.slot_mask = SLOTS_FIRST - 1
         self.too_large = []
+        self.loose_max = loose_max
         if self.state.slots == NULL or not self._reserve(1, 0):
             raise MemoryError
         self._intern(zero)
         self.state.records[0].cells = LABELLED + ISSUER
+        mark(&self.edges, 0, True)
 
     def __dealloc__(self):
         close_state(&self.state)
@@ -110,6 +116,7 @@ cdef class CompiledGraph:
             self.edges.count * sizeof(Edge)
             + self.edges.ends_count * sizeof(Ends)
             + self.edges.block_count * sizeof(uint64_t)
+            + 2 * (self.edges.covered * sizeof(Entry) + self.edges.covered_addresses * 4)
         )
 
     cdef bint _reserve(self, uint64_t rows, uint64_t blocks) noexcept nogil:
@@ -121,6 +128,10 @@ cdef class CompiledGraph:
         return (
             grow(<void **>&self.state.records, &self.state.record_room, addresses, sizeof(Record))
             and grow(<void **>&self.edges.ends, &self.edges.ends_room, addresses, sizeof(Ends))
+            and grow(
+                <void **>&self.edges.marks, &self.edges.marks_room, addresses // 64 + 1,
+                sizeof(uint64_t),
+            )
             and grow(
                 <void **>&self.edges.items, &self.edges.room, self.edges.count + rows, sizeof(Edge)
             )
@@ -141,6 +152,7 @@ cdef class CompiledGraph:
         ends = self.edges.ends + self.edges.ends_count
         ends.arriving = ends.leaving = NONE
         ends.arriving_count = ends.leaving_count = 0
+        mark(&self.edges, <uint32_t>self.edges.ends_count, False)
         self.edges.ends_count += 1
         return add(&self.state, slot, key)
 
@@ -262,12 +274,14 @@ cdef class CompiledGraph:
             if not was:
                 return False
             self.state.records[number].cells = NONE
+            mark(&self.edges, number, False)
         else:
             if not 0 <= place < PARTS_MAX:
                 raise ValueError("no place of a category")
             if was and cells == LABELLED + <uint32_t>place:
                 return False
             self.state.records[number].cells = LABELLED + <uint32_t>place
+            mark(&self.edges, number, True)
         # Whoever came since the last settling has moved nothing yet.
         if number < self.settled_addresses:
             self.is_stale = True
@@ -318,6 +332,7 @@ cdef class CompiledGraph:
             ends.leaving = edge.before_leaving
             ends.leaving_count -= 1
             self.edges.count -= 1
+        self.edges.covered = min(self.edges.covered, self.edges.count)
         self.too_large = [each for each in self.too_large if each < row]
         self.rows = min(self.rows, row)
         if self.is_stale:
@@ -359,6 +374,7 @@ cdef class CompiledGraph:
 
     def walk(self, bytes address, *, bint forward, uint64_t since, limits):
         cdef uint32_t number = self._number(address), place
+        cdef uint64_t loose
         cdef Limits bounds
         if not 0 < limits.hops_max < 256 or not 0 < limits.edges_max <= EDGES_READ_MAX:
             raise ValueError("a walk goes 1 to 255 hops and reads 1 to 1048576 transfers")
@@ -372,6 +388,10 @@ cdef class CompiledGraph:
         if not begin(&self.walking, &bounds):
             raise MemoryError
         with nogil:
+            loose = self.edges.count - self.edges.covered
+            if loose > self.loose_max and loose > self.edges.covered // LOOSE_PART:
+                # Without memory for it the walk goes from one transfer to the next.
+                cover(&self.edges)
             go(&self.walking, &self.edges, &self.state, number, &bounds)
         parts = tuple(
             [

@@ -5,14 +5,18 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from sakk.screening.compiled.memory cimport NONE, grow, high, low, prefetch, share_of, u128
-from sakk.screening.compiled.state cimport LABELLED, PARTS_MAX, State, is_labelled
+from sakk.screening.compiled.memory cimport NONE, grow, prefetch, share_of, u128
+from sakk.screening.compiled.state cimport LABELLED, PARTS_MAX, State
 
 
 cdef enum:
     # Addresses whose transfers are fetched side by side, and how many of each.
     ABREAST = 12
     FETCHED_MAX = 64
+    # How far ahead the ends of an address, and then its run, are fetched.
+    ENDS_AHEAD = 16
+    RUN_AHEAD = 6
+    CACHE_LINE = 64
 
 
 ctypedef struct Edge:
@@ -34,6 +38,22 @@ ctypedef struct Ends:
     uint32_t leaving_count
 
 
+ctypedef struct Entry:
+    # A transfer as one of its two addresses sees it.
+    uint64_t grains
+    uint32_t other
+    uint32_t number
+
+
+ctypedef struct Runs:
+    # The transfers of each address side by side, newest first, from `starts[address]` on: a walk
+    # that reads thousands of them waits for memory once an address and not once a transfer.
+    Entry *entries
+    uint64_t room
+    uint32_t *starts
+    uint64_t starts_room
+
+
 ctypedef struct Edges:
     Edge *items
     uint64_t room
@@ -44,6 +64,21 @@ ctypedef struct Edges:
     uint64_t *timestamps
     uint64_t timestamp_room
     uint64_t block_count
+    # A bit for each address that has a label: all of them fit a cache, their records do not.
+    uint64_t *marks
+    uint64_t marks_room
+    # The runs hold the transfers below `covered`; what came since is found from one to the next.
+    Runs arriving
+    Runs leaving
+    uint64_t covered
+    uint64_t covered_addresses
+
+
+ctypedef struct Cursor:
+    # Where reading an address's transfers stands: in those since the runs were made, then in one.
+    uint32_t link
+    uint64_t place
+    uint64_t end
 
 
 ctypedef struct Step:
@@ -135,88 +170,186 @@ cdef inline uint32_t before(Edge *edge, bint forward) noexcept nogil:
     return edge.before_leaving if forward else edge.before_arriving
 
 
-cdef inline uint32_t read_edges(
-    Walk *walk, Edges *edges, State *state, Step *step, Limits *limits, bint is_root,
+cdef inline bint is_marked(Edges *edges, uint32_t node) noexcept nogil:
+    return edges.marks[node >> 6] >> (node & 63) & 1
+
+
+cdef inline void mark(Edges *edges, uint32_t node, bint labelled) noexcept nogil:
+    if labelled:
+        edges.marks[node >> 6] |= 1ULL << (node & 63)
+    else:
+        edges.marks[node >> 6] &= ~(1ULL << (node & 63))
+
+
+cdef inline bint lay_out(Edges *edges, Runs *runs, bint forward) noexcept nogil:
+    """Lay an address's transfers side by side; False where there is no memory."""
+    cdef uint64_t number = edges.count, node
+    cdef uint32_t degree
+    cdef Edge *edge
+    cdef Entry *entry
+    if not (
+        grow(<void **>&runs.starts, &runs.starts_room, edges.ends_count + 2, sizeof(uint32_t))
+        and grow(<void **>&runs.entries, &runs.room, edges.count, sizeof(Entry))
+    ):
+        return False
+    # One place further than it will stand: filling moves each start to the next one's.
+    runs.starts[0] = runs.starts[1] = 0
+    for node in range(edges.ends_count):
+        degree = edges.ends[node].leaving_count if forward else edges.ends[node].arriving_count
+        runs.starts[node + 2] = runs.starts[node + 1] + degree
+    while number:
+        number -= 1
+        edge = edges.items + number
+        node = edge.sender if forward else edge.receiver
+        entry = runs.entries + runs.starts[node + 1]
+        runs.starts[node + 1] += 1
+        entry.grains = edge.grains
+        entry.other = edge.receiver if forward else edge.sender
+        entry.number = <uint32_t>number
+    return True
+
+
+cdef inline bint cover(Edges *edges) noexcept nogil:
+    """Make the runs of all transfers that there are; False where there is no memory."""
+    edges.covered = edges.covered_addresses = 0
+    if not (lay_out(edges, &edges.arriving, False) and lay_out(edges, &edges.leaving, True)):
+        return False
+    edges.covered = edges.count
+    edges.covered_addresses = edges.ends_count
+    return True
+
+
+cdef inline void open_cursor(
+    Cursor *cursor, Edges *edges, uint32_t node, bint forward
+) noexcept nogil:
+    """Before the newest transfer of an address."""
+    cdef Runs *runs = &edges.leaving if forward else &edges.arriving
+    cursor.link = edges.ends[node].leaving if forward else edges.ends[node].arriving
+    cursor.place = cursor.end = 0
+    if node < edges.covered_addresses:
+        cursor.place = runs.starts[node]
+        cursor.end = runs.starts[node + 1]
+        # What was taken back since the runs were made stands first in them.
+        while cursor.place < cursor.end and runs.entries[cursor.place].number >= edges.covered:
+            cursor.place += 1
+
+
+cdef inline bint next_entry(
+    Cursor *cursor, Edges *edges, bint forward, Entry *entry
+) noexcept nogil:
+    """The next older transfer; False where there is none."""
+    cdef Runs *runs
+    cdef Edge *edge
+    if cursor.link != NONE and cursor.link >= edges.covered:
+        edge = edges.items + cursor.link
+        entry.grains = edge.grains
+        entry.other = edge.receiver if forward else edge.sender
+        entry.number = cursor.link
+        cursor.link = before(edge, forward)
+        return True
+    if cursor.place == cursor.end:
+        return False
+    runs = &edges.leaving if forward else &edges.arriving
+    entry[0] = runs.entries[cursor.place]
+    cursor.place += 1
+    return True
+
+
+cdef inline bint read_edges(
+    Walk *walk, Edges *edges, Step *step, Limits *limits, bint is_root, Cursor *first,
     uint32_t *count, u128 *weight
 ) noexcept nogil:
     """The newest transfer that may have led here; ``count`` from it on, and what they sum to."""
     cdef Ends *ends = edges.ends + step.node
-    cdef uint32_t number = ends.leaving if limits.forward else ends.arriving
     cdef uint32_t degree = ends.leaving_count if limits.forward else ends.arriving_count
-    cdef uint32_t first = NONE
-    cdef uint32_t other
-    cdef Edge *edge
+    cdef Cursor cursor, here
+    cdef Entry entry
     count[0] = 0
     weight[0] = 0
     if not is_root and degree >= limits.hub_edges_max:
         walk.is_cut = True
-        return NONE
-    while number != NONE:
-        if limits.forward and step.bound != NONE and number <= step.bound:
+        return False
+    open_cursor(&cursor, edges, step.node, limits.forward)
+    here = cursor
+    while next_entry(&cursor, edges, limits.forward, &entry):
+        if limits.forward and step.bound != NONE and entry.number <= step.bound:
             break
         if walk.read == limits.edges_max:
             walk.is_cut = True
             if not is_root:
                 weight[0] = 0
-                return NONE
+                return False
             break
         walk.read += 1
-        edge = edges.items + number
-        if limits.forward or number < step.bound:
-            if limits.since and edges.timestamps[edge.block] < limits.since:
+        if limits.forward or entry.number < step.bound:
+            if limits.since and (
+                edges.timestamps[edges.items[entry.number].block] < limits.since
+            ):
                 break
-            # What dividing among these transfers will look at next.
-            other = edge.receiver if limits.forward else edge.sender
-            prefetch(state.records + other)
-            prefetch(edges.ends + other)
-            if first == NONE:
-                first = number
+            if not count[0]:
+                first[0] = here
             count[0] += 1
-            weight[0] += edge.grains
-        number = before(edge, limits.forward)
-    return first
+            weight[0] += entry.grains
+        here = cursor
+    return count[0] != 0
 
 
 cdef inline void divide(
-    Walk *walk, Edges *edges, State *state, uint32_t step_number, uint32_t number, uint32_t count,
+    Walk *walk, Edges *edges, State *state, uint32_t step_number, Cursor *cursor, uint32_t count,
     u128 weight, Limits *limits, uint64_t hop_start, bint is_direct
 ) noexcept nogil:
     """Give each transfer its share: to a label's part, or to the address a hop further."""
     cdef u128 grains = walk.steps[step_number].grains
     cdef u128 running = 0, reached, given = 0, share
-    cdef uint32_t other, cells
-    cdef Edge *edge
+    cdef uint32_t cells
+    cdef Entry entry
     cdef Step *there
-    while count:
-        edge = edges.items + number
-        running += edge.grains
+    while count and next_entry(cursor, edges, limits.forward, &entry):
+        running += entry.grains
         reached = running if grains == weight else share_of(grains, running, weight)
         share = reached - given
         given = reached
-        if share:
-            other = edge.receiver if limits.forward else edge.sender
-            cells = state.records[other].cells
-            if is_labelled(cells):
-                walk.parts[cells - LABELLED] += share
-                if is_direct:
-                    walk.direct[cells - LABELLED] += share
-                walk.hits[walk.hit_count].grains = share
-                walk.hits[walk.hit_count].step = step_number
-                walk.hits[walk.hit_count].edge = number
-                walk.hit_count += 1
-            else:
-                there = step_to(walk, other, hop_start)
-                if there.via == NONE:
-                    there.bound = number
-                there.grains += share
-                if (number < there.bound) == limits.forward:
-                    there.bound = number
-                if share > there.heaviest:
-                    there.heaviest = share
-                    there.parent = step_number
-                    there.via = number
-        number = before(edge, limits.forward)
+        if share and is_marked(edges, entry.other):
+            cells = state.records[entry.other].cells
+            walk.parts[cells - LABELLED] += share
+            if is_direct:
+                walk.direct[cells - LABELLED] += share
+            walk.hits[walk.hit_count].grains = share
+            walk.hits[walk.hit_count].step = step_number
+            walk.hits[walk.hit_count].edge = entry.number
+            walk.hit_count += 1
+        elif share:
+            there = step_to(walk, entry.other, hop_start)
+            if there.via == NONE:
+                there.bound = entry.number
+            there.grains += share
+            if (entry.number < there.bound) == limits.forward:
+                there.bound = entry.number
+            if share > there.heaviest:
+                there.heaviest = share
+                there.parent = step_number
+                there.via = entry.number
         count -= 1
+
+
+cdef inline void fetch_runs(
+    Walk *walk, Edges *edges, uint64_t at, uint64_t last, Limits *limits
+) noexcept nogil:
+    """Bring what a few steps from here will read into the cache: first where, then what."""
+    cdef Runs *runs = &edges.leaving if limits.forward else &edges.arriving
+    cdef uint32_t node
+    cdef Entry *entry
+    if at + ENDS_AHEAD < last:
+        node = walk.steps[at + ENDS_AHEAD].node
+        prefetch(edges.ends + node)
+        if node < edges.covered_addresses:
+            prefetch(runs.starts + node)
+    if at + RUN_AHEAD < last:
+        node = walk.steps[at + RUN_AHEAD].node
+        if node < edges.covered_addresses:
+            entry = runs.entries + runs.starts[node]
+            prefetch(entry)
+            prefetch(<char *>entry + CACHE_LINE)
 
 
 cdef inline void fetch_ahead(
@@ -250,22 +383,25 @@ cdef inline void go(
     Walk *walk, Edges *edges, State *state, uint32_t root, Limits *limits
 ) noexcept nogil:
     cdef uint64_t first = 0, last = 1, at
-    cdef uint32_t hop, number, count
+    cdef uint32_t hop, count
     cdef u128 weight
+    cdef Cursor cursor
     cdef Step *step = step_to(walk, root, 0)
     step.bound = NONE
     for hop in range(limits.hops_max):
         for at in range(first, last):
             step = walk.steps + at
-            if at % ABREAST == first % ABREAST:
+            if edges.covered:
+                fetch_runs(walk, edges, at, last, limits)
+            elif at % ABREAST == first % ABREAST:
                 fetch_ahead(walk, edges, at, last, limits)
-            number = read_edges(walk, edges, state, step, limits, hop == 0, &count, &weight)
+            read_edges(walk, edges, step, limits, hop == 0, &cursor, &count, &weight)
             if hop == 0:
                 walk.total = step.grains = weight
             if not weight:
                 walk.unknown += step.grains
                 continue
-            divide(walk, edges, state, <uint32_t>at, number, count, weight, limits, last, hop == 0)
+            divide(walk, edges, state, <uint32_t>at, &cursor, count, weight, limits, last, hop == 0)
         first = last
         last = walk.step_count
     for at in range(first, last):
@@ -282,3 +418,8 @@ cdef inline void close_edges(Edges *edges) noexcept nogil:
     free(edges.items)
     free(edges.ends)
     free(edges.timestamps)
+    free(edges.marks)
+    free(edges.arriving.entries)
+    free(edges.arriving.starts)
+    free(edges.leaving.entries)
+    free(edges.leaving.starts)
