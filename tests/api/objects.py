@@ -79,7 +79,7 @@ def create_objects(api: Api) -> Objects:
     objects["beneficiary"] = _made(
         api,
         "/v1/beneficiaries",
-        {"name": "Acme", "address": "0x" + "b1" * 20, "networks": [NETWORK]},
+        {"name": "Acme", "address": f"0x{uuid4().hex}b1b1b1b1", "networks": [NETWORK]},
     )
     objects["transfer"] = _made(
         api,

@@ -176,6 +176,7 @@ def test_an_admin_proposes_a_person_and_cannot_approve_them(api: Api, admin: Col
         "by": admin.id,
         "roles": ["approver", "viewer"],
         "new_key": True,
+        "public_key": None,
     }
     path = f"/v1/persons/{made['id']}"
     assert refused(api, f"{path}/approve", {"code": "000000"}, admin.key) == (403, "same_person")

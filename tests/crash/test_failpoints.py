@@ -54,7 +54,9 @@ def _failpoints() -> dict[str, list[str]]:
     for path in sorted(SOURCES.rglob("*.py")):
         for name in re.findall(r'failpoint\(\s*f?"([^"]*)"', path.read_text()):
             if path.name != "failpoint.py":
-                groups.setdefault(name.rpartition(".")[0], []).append(name)
+                names = groups.setdefault(name.rpartition(".")[0], [])
+                # Both ways in which a command meets its key die at the same two places.
+                names += [name] if name not in names else []
     return groups
 
 
@@ -492,7 +494,7 @@ LIVES: tuple[tuple[Scenario, tuple[str, ...]], ...] = (
 
 def test_every_failpoint_has_a_scenario() -> None:
     assert set(FAILPOINTS) == {call for _, calls in LIVES for call in calls}
-    assert all(len(names) == 2 == len(set(names)) for names in FAILPOINTS.values()), FAILPOINTS
+    assert all(len(names) == 2 for names in FAILPOINTS.values()), FAILPOINTS
 
 
 @pytest.mark.parametrize(

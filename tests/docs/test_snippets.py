@@ -65,12 +65,16 @@ def snippets(page: Path) -> list[Snippet]:
     ]
 
 
-PAGES = [
-    page
-    for page in sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-    if any(each.action == "run" for each in snippets(page))
-]
 FIRST = ROOT / "docs/start/first-payment.md"
+# The first page counts what is there, so it comes before all that move money too.
+PAGES = [
+    FIRST,
+    *(
+        page
+        for page in sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+        if page != FIRST and any(each.action == "run" for each in snippets(page))
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ class Beneficiary(Resource, frozen=True, kw_only=True):
     usable_at: int | None = None
     ownership: dict[str, Any] | None = None
     ownership_message: str | None = None
+    ownership_typed_data: dict[str, Any] | None = None
     travel_rule: dict[str, Any] | None = None
     confirmed_unlike: str | None = None
     description: str | None = None

@@ -396,6 +396,7 @@ class Screening(Resource, frozen=True, kw_only=True):
     lists_version: int = 0
     rules_version: str | None = None
     input_hash: str | None = None
+    inputs: dict[str, Any] | None = None
     account: str | None = None
 
 
