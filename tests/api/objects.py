@@ -126,8 +126,6 @@ def create_objects(api: Api) -> Objects:
     )
     objects |= _travel_rule(api, objects["payout"])
     objects |= _name(api, objects["person"])
-    objects |= _party(api)
-    objects["rules"] = _rules(api)
     objects["freeze"] = _freeze(api, objects["person"])
     return objects | _of_compliance(api)
 
@@ -201,17 +199,19 @@ def _party(api: Api) -> Objects:
 
 
 def _of_compliance(api: Api) -> Objects:
-    """What screening finds, and what is made of it."""
+    """Whom and by what screening judges, what it finds, and what is made of it."""
     payin, screening = _payin(api)
     case, attachment = _case(api, screening)
     return {
         "payin": payin,
         "screening": screening,
+        "rules": _rules(api),
         "recovery": _recovery(api),
         "withdrawal": _withdrawal(api),
         "case": case,
         "case_attachment": attachment,
         **_token(api),
+        **_party(api),
     }
 
 
