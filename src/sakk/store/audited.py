@@ -192,10 +192,16 @@ DECLARE
     secret text[] := string_to_array(TG_ARGV[2], ',');
     quiet text[] := string_to_array(TG_ARGV[3], ',');
 BEGIN
+    -- Where a key is one column and no column is hidden, nothing is called for each row. OFFSET 0:
+    -- a row is made a document once, and not where it is used.
     INSERT INTO audit_inbox (source, act, key, subject, after)
-    SELECT TG_TABLE_NAME, 'insert', sakk_audit_key(noted, names), noted ->> TG_ARGV[1],
-        sakk_audit_row(noted, secret, quiet)
-    FROM (SELECT to_jsonb(added) AS noted FROM added) AS each;
+    SELECT TG_TABLE_NAME, 'insert',
+        CASE WHEN cardinality(names) = 1 THEN noted ->> names[1]
+            ELSE sakk_audit_key(noted, names) END,
+        noted ->> TG_ARGV[1],
+        CASE WHEN cardinality(secret) + cardinality(quiet) = 0 THEN noted
+            ELSE sakk_audit_row(noted, secret, quiet) END
+    FROM (SELECT to_jsonb(added) AS noted FROM added OFFSET 0) AS each;
     RETURN NULL;
 END
 $$

@@ -21,6 +21,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    bindparam,
     cast,
     event,
     func,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.exposure import BatchKind, chain_hash
-from sakk.store.database import fetch_all, fetch_one
+from sakk.store.database import fetch_all, fetch_one, run, text_of
 from sakk.store.network import assets, networks
 from sakk.store.schema import Timestamp, metadata
 
@@ -146,10 +147,17 @@ def list_graphs(connection: Connection) -> list[Graph]:
 
 def height_of(connection: Connection, network: str, asset: str) -> int:
     """The height of the asset's last batch; 0 before the first."""
-    found = connection.execute(
-        select(exposure_graphs.c.height).where(*_is(network, asset))
-    ).scalar_one_or_none()
+    found = run(connection, _HEIGHT, {"network": network, "asset": asset}).scalar_one_or_none()
     return found or 0
+
+
+# Asked with every batch that is judged.
+_HEIGHT = text_of(
+    select(exposure_graphs.c.height).where(
+        exposure_graphs.c.network == bindparam("network"),
+        exposure_graphs.c.asset == bindparam("asset"),
+    )
+)
 
 
 def followed_tokens(connection: Connection, network: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    bindparam,
     func,
     or_,
     select,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.label import Label, LabelList
-from sakk.store.database import among, fetch_all, fetch_one
+from sakk.store.database import among, fetch_all, fetch_one, run, text_of
 from sakk.store.identity import new_id
 from sakk.store.schema import Timestamp, metadata
 
@@ -162,16 +163,21 @@ def lists_version(connection: Connection, *, lock: bool = False) -> int:
     With ``lock`` an import cannot commit until the caller's transaction ends, so that what the
     caller decides and writes is before the import, whole, or after it.
     """
-    if lock:
+    statement = _LOCK_VERSION if lock else _READ_VERSION
+    found = run(connection, statement, _ONLY).scalar_one_or_none()
+    if found is None and lock:
         # A row that is not there cannot be locked: the first import would slip past.
         connection.execute(_INSERT_VERSION)
-    statement = _LOCK_VERSION if lock else _VERSION
-    return connection.execute(statement).scalar_one_or_none() or 0
+        found = run(connection, statement, _ONLY).scalar_one_or_none()
+    return found or 0
 
 
 _INSERT_VERSION = insert(lists_versions).values(id=1, version=0).on_conflict_do_nothing()
-_VERSION = select(lists_versions.c.version).where(lists_versions.c.id == 1)
-_LOCK_VERSION = _VERSION.with_for_update(read=True)
+_VERSION = select(lists_versions.c.version).where(lists_versions.c.id == bindparam("only"))
+_ONLY = {"only": 1}
+# Asked with every batch that is judged.
+_READ_VERSION = text_of(_VERSION)
+_LOCK_VERSION = text_of(_VERSION.with_for_update(read=True))
 
 
 def list_lists(connection: Connection) -> list[LabelList]:

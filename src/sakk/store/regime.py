@@ -1,10 +1,10 @@
 """Regimes: which one an operator chose for a mode, and which ones before."""
 
-from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select
+from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, bindparam, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.regime import Choice
-from sakk.store.database import fetch_one, row_of
+from sakk.store.database import fetch, query, row_of
 from sakk.store.schema import Document, Timestamp, metadata
 
 regimes = Table(
@@ -28,7 +28,15 @@ def insert(connection: Connection, choice: Choice) -> None:
 
 def find_active(connection: Connection, *, livemode: bool) -> Choice | None:
     """The newest choice of a mode; None where nobody has chosen yet."""
-    statement = (
-        select(regimes).where(regimes.c.livemode == livemode).order_by(regimes.c.id.desc()).limit(1)
-    )
-    return fetch_one(connection, statement, Choice)
+    found = fetch(connection, _ACTIVE, livemode=livemode)
+    return found[0] if found else None
+
+
+# Asked with every batch that is judged.
+_ACTIVE = query(
+    select(regimes)
+    .where(regimes.c.livemode == bindparam("livemode"))
+    .order_by(regimes.c.id.desc())
+    .limit(1),
+    Choice,
+)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.rule import BUILT_IN_NUMBER, RulesState, RulesVersion
-from sakk.store.database import fetch_one, insert_records
+from sakk.store.database import fetch_one, insert_records, run, text_of
 from sakk.store.schema import Document, Timestamp, metadata
 
 screening_rules = Table(
@@ -62,7 +62,9 @@ rules_in_force = Table(
 _NUMBERS = select(rules_in_force.c.livemode, rules_in_force.c.number).order_by(
     rules_in_force.c.livemode
 )
-_LOCK_NUMBERS = _NUMBERS.with_for_update(read=True)
+# Asked with every batch that is judged.
+_READ_NUMBERS = text_of(_NUMBERS)
+_LOCK_NUMBERS = text_of(_NUMBERS.with_for_update(read=True))
 _INSERT_NUMBERS = upsert(rules_in_force).on_conflict_do_nothing()
 
 
@@ -71,13 +73,13 @@ def numbers_in_force(connection: Connection, *, lock: bool = False) -> Mapping[b
 
     With ``lock`` neither can change until the caller's transaction ends.
     """
-    statement = _LOCK_NUMBERS if lock else _NUMBERS
-    found = {row.livemode: row.number for row in connection.execute(statement)}
+    statement = _LOCK_NUMBERS if lock else _READ_NUMBERS
+    found = {row.livemode: row.number for row in run(connection, statement, {})}
     if lock and len(found) < 2:
         # A row that is not there cannot be locked: the first version would slip past.
         rows = [{"livemode": mode, "number": BUILT_IN_NUMBER} for mode in (False, True)]
         connection.execute(_INSERT_NUMBERS, rows)
-        found = {row.livemode: row.number for row in connection.execute(statement)}
+        found = {row.livemode: row.number for row in run(connection, statement, {})}
     return {mode: found.get(mode, BUILT_IN_NUMBER) for mode in (False, True)}
 
 

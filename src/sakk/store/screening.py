@@ -29,7 +29,15 @@ from sakk.core.screening import (
     reason_from_document,
     reason_to_document,
 )
-from sakk.store.database import among, as_json, fetch_all, fetch_one, insert_given
+from sakk.store.database import (
+    among,
+    as_json,
+    fetch_all,
+    fetch_one,
+    insert_given,
+    run,
+    text_of,
+)
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -77,14 +85,14 @@ screenings = Table(
 )
 
 _FIELDS = tuple(field.name for field in fields(Screening))
+_INSERT = text_of(insert_given(screenings, _FIELDS).on_conflict_do_nothing(index_elements=["id"]))
 
 
 def insert_screenings(connection: Connection, rows: Sequence[Screening]) -> None:
     """Record verdicts; one recorded already stays as it is."""
     if rows:
-        statement = insert_given(screenings, _FIELDS).on_conflict_do_nothing(index_elements=["id"])
         given = [{name: getattr(row, name) for name in _FIELDS} for row in rows]
-        connection.execute(statement, {"rows": as_json(screenings, given)})
+        run(connection, _INSERT, {"rows": as_json(screenings, given)})
 
 
 def find_screening(
