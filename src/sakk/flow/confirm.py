@@ -114,6 +114,8 @@ def confirm_stage(parts: Parts) -> Stage:
                 limit=BATCH_MAX,
                 early=True,
             )
+            if not rows:
+                return 0
             networks = {each.network: each for each in network.list_networks(connection)}
             attempts = store.list_attempts(connection, [row.id for row in rows])
             assets = {each.asset: each for each in network.list_assets(connection)}

@@ -64,10 +64,10 @@ def payout_build_stage(parts: Parts) -> Stage:
                 now=now,
                 limit=LINES_MAX,
             )
-            listed = {each.asset: each for each in network.list_assets(connection)} if rows else {}
+            if not rows:
+                return 0
+            listed = {each.asset: each for each in network.list_assets(connection)}
             networks = {each.network: each for each in network.list_networks(connection)}
-        if not rows:
-            return 0
         if not treasury:
             with parts.database.begin() as connection:
                 give_back(connection, table, [row.id for row in rows], token=token)

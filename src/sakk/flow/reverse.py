@@ -89,10 +89,10 @@ def reverse_stage(parts: Parts) -> Stage:
             rows = claim(
                 connection, store.payins, PayIn, due, token=token, now=parts.clock(), limit=100
             )
+            if not rows:
+                return 0
             assets = {each.asset: each for each in network.list_assets(connection)}
             currencies = {each.currency: each for each in network.list_currencies(connection)}
-        if not rows:
-            return 0
         ids = [row.id for row in rows]
         with given_back_on_error(parts.database, store.payins, ids, token=token):
             failpoint("payin.reverse.before")

@@ -42,6 +42,8 @@ def settle_stage(parts: Parts) -> Stage:
                 now=parts.clock(),
                 limit=BATCH_MAX,
             )
+            if not rows:
+                return 0
             coins = network.gas_coins(connection)
             subjects = {row.id: find_subject(connection, row) for row in rows}
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):

@@ -245,8 +245,10 @@ def withdrawal_build_stage(parts: Parts) -> Stage:
                 now=parts.clock(),
                 limit=BATCH_MAX,
             )
+            if not rows:
+                return 0
             treasury = address.list_payers(connection)
-        if rows and not treasury:
+        if not treasury:
             raise SakkError("No treasury address yet: start the signer.")
         for row in rows:
             sender = treasury[0]
