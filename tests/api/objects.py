@@ -279,7 +279,11 @@ def _travel_rule(api: Api, payout: str) -> Objects:
     )
     with api.database.begin() as connection:
         insert_travel_rules(connection, [row])
-    book: dict[str, object] = {"name": "Ann", "address": f"0x{uuid4().hex}c3c3c3c3", "networks": [NETWORK]}
+    book: dict[str, object] = {
+        "name": "Ann",
+        "address": f"0x{uuid4().hex}c3c3c3c3",
+        "networks": [NETWORK],
+    }
     proved = f"/v1/beneficiaries/{_made(api, '/v1/beneficiaries', book)}/wallet_proofs"
     return {
         "travel_rule": identifier,
