@@ -12,7 +12,7 @@ from tests.receiver import Answer, Receiver
 PATH, CONFIRMED = "/vasp", "/confirmed"
 WANTS = {"originator": [["name"]], "beneficiary": [["name"]]}
 REGIME = {"name": "drill", "limits": {}, "basic": WANTS, "full": WANTS}
-DESTINATION = "0x" + "79" * 20
+DESTINATION = "0x" + "7b1d" * 10
 
 
 def company(name: str) -> dict[str, object]:

@@ -2,11 +2,13 @@
 
 import pytest
 from tests.flow.harness import World
+from tests.screening.conftest import enact
 
 from sakk.core import evm
 from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.network import Quirk
 from sakk.core.payment import PaymentIntent
+from sakk.core.rule import BUILT_IN
 from sakk.flow.outflow import write_off
 from sakk.rails.sandbox.chain import SandboxToken, TokenKind, deploy_token, mint
 
@@ -322,7 +324,13 @@ def test_more_than_a_ledger_account_can_hold(world: World, units: int) -> None:
     world.check()
 
 
+def judge_by_lists_alone(world: World) -> None:
+    """Amounts as large as these, from nowhere, are what a rule about unknown origin is for."""
+    enact(world.database, *BUILT_IN["default-1"])
+
+
 def test_largest_amount_that_a_ledger_account_can_hold(world: World) -> None:
+    judge_by_lists_alone(world)
     token = deploy_token(
         world.chain.contracts, TokenKind.plain, name="Huge", symbol="HUGE", decimals=18
     )
@@ -357,6 +365,7 @@ def test_amount_that_only_its_currency_can_not_hold(world: World) -> None:
 
 def test_account_that_is_nearly_full(world: World) -> None:
     """Each amount fits and their sum does not: the second waits, visibly, and nothing breaks."""
+    judge_by_lists_alone(world)
     token = deploy_token(
         world.chain.contracts, TokenKind.plain, name="Huge", symbol="HUGE", decimals=18
     )
