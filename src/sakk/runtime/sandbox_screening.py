@@ -25,7 +25,7 @@ from sakk.core.rule import (
     rules_document,
 )
 from sakk.core.screening import Direction, Verdict
-from sakk.rails.sandbox.chain import SandboxChain, derive_private_key, key_address, mine_until
+from sakk.rails.sandbox.chain import SandboxChain, derive_private_key, key_address, mine_until, mint
 from sakk.rails.sandbox.wallet import Wallet
 from sakk.screening.importers import import_list
 from sakk.store import rule as rules
@@ -139,18 +139,22 @@ def _enact(database: Database) -> None:
 
 
 def _fund(chain: SandboxChain) -> None:
-    """Each way of the money is a transfer that the watcher sees and keeps."""
+    """Each way of the money is a transfer that the watcher sees and keeps.
+
+    The coins are the issuer's and not the payer's, who would have paid a mixer then: what goes to
+    whoever did is looked at.
+    """
     thief, behind = _BY_NAME["thief"], _BY_NAME["behind_thief"]
     denied = _BY_NAME["denied_by_issuer"]
     with Wallet(chain.rpc_url, chain.payer_private_key) as payer:
         for each in SUSPECTS:
             mine_until(payer, payer.send_native(each.address, GAS_WEI))
-        for token in chain.tokens:
-            units = GIVEN_WHOLE * 10**token.decimals
-            for each in SUSPECTS:
-                given = 2 * units if each is thief else 0 if each is behind else units
-                if given:
-                    mine_until(payer, payer.transfer(token.contract, each.address, given))
+    for token in chain.tokens:
+        units = GIVEN_WHOLE * 10**token.decimals
+        for each in SUSPECTS:
+            given = 2 * units if each is thief else 0 if each is behind else units
+            if given:
+                mint(chain, token, each.address, given)
     with Wallet(chain.rpc_url, thief.private_key) as wallet:
         for token in chain.tokens:
             units = GIVEN_WHOLE * 10**token.decimals
