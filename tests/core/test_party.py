@@ -117,6 +117,7 @@ ANN = {
             Ownership((), 250_000),
             ["links: owners of the remaining 25 %"],
         ),
+        ("legal_entity", FIRM, ["incorporation"], Ownership((), 249_999), []),
         ("individual", ANN, ["passport"], NOBODY, []),
         (
             "individual",

@@ -102,6 +102,7 @@ def test_little_may_be_known() -> None:
         ("legal_entity", {"legal_name": 5}, "details[legal_name]", "Expected `str`"),
         ("legal_entity", {"lei": "529900T8BM49AURSDO54"}, "details[lei]", "no LEI"),
         ("legal_entity", {"legal_name": " "}, "details[legal_name]", "printable"),
+        ("legal_entity", {"legal_name": "a" + " " * 500}, "details[legal_name]", "printable"),
         ("legal_entity", {"legal_name": "a\u202eb"}, "details[legal_name]", "printable"),
         (
             "legal_entity",

@@ -123,6 +123,25 @@ def test_what_is_known_anew_is_compared_anew_and_a_draft_is_not(office: Office, 
     assert all(each.revision == 2 for each in hits(office, row))
 
 
+def test_what_no_list_could_be_asked_about_stops_nobody(office: Office) -> None:
+    """More countries than a question has, and a birth before any list's: asked without."""
+    many = ["AT", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR"]
+    many += ["HR", "HU", "IE", "IS", "IT", "LT", "LU", "LV", "MT", "NL"]
+    row = office.firm()
+    with office.desk.database.begin() as connection:
+        store.change(
+            connection,
+            row.id,
+            {
+                "kind": "individual",
+                "details": {"full_name": "A", "birth_date": "1700-01-01", "nationalities": many},
+                "screened_revision": None,
+            },
+        )
+    screen(office)
+    assert office.read(row).screened_revision == row.revision
+
+
 def test_a_review_falls_due_once(office: Office) -> None:
     row = office.approve(office.firm(), office.first)
     stage = party_review_stage(office.desk.parts)

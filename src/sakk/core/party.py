@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core.errors import ParameterInvalid, UnexpectedState
-from sakk.core.ownership import WHOLE_PPM, Ownership, Relation
+from sakk.core.ownership import OWNER_PPM_MIN, WHOLE_PPM, Ownership, Relation
 from sakk.core.profile import (
     IDENTITY_DOCUMENTS,
     REGISTER_DOCUMENTS,
@@ -187,7 +187,8 @@ def missing(
         }
         if not kinds & REGISTER_DOCUMENTS:
             lacking.append("a document of kind incorporation or register_extract")
-        if ownership.unattributed_ppm > 0:
+        # Thirds do not add up to the whole, and small holders need not be known.
+        if ownership.unattributed_ppm >= OWNER_PPM_MIN:
             lacking.append(f"links: owners of the remaining {_percent(ownership.unattributed_ppm)}")
     else:
         needed = {

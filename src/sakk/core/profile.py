@@ -334,7 +334,7 @@ def _check_texts(value: object, at: str) -> None:
         for index, each in enumerate(value):
             _check_texts(each, f"{at}[{index}]")
     elif isinstance(value, str) and not (
-        1 <= len(value.strip()) <= TEXT_LENGTH_MAX and value.isprintable()
+        value.strip() and len(value) <= TEXT_LENGTH_MAX and value.isprintable()
     ):
         raise ParameterInvalid(
             f"A text here has 1 to {TEXT_LENGTH_MAX} printable characters.", param=at

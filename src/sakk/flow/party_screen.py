@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 
 from sakk.core import event
 from sakk.core.case import CaseKind, Opening, Priority
-from sakk.core.entity import EntityKind
+from sakk.core.entity import EntityKind, parse_date
 from sakk.core.event import NewEvent
 from sakk.core.label import ListKind
-from sakk.core.name_screening import NameHit, NameQuery, NameScreening, read_query
+from sakk.core.name_screening import COUNTRIES_MAX, NameHit, NameQuery, NameScreening, read_query
 from sakk.core.party import HIT_PREFIX, Hit, HitState, Party, public_party
 from sakk.core.profile import Individual, PartyKind, countries_of, load_details, names_of
 from sakk.flow.case import open_cases
@@ -102,12 +102,14 @@ def _screen(
 
 
 def _queries(party: Party) -> list[NameQuery]:
+    """What is asked: a question that lists can not take would hold up every party behind it."""
     details = load_details(party.kind, party.details)
     birth = details.birth_date if isinstance(details, Individual) else None
+    if birth is not None and parse_date(birth) is None:
+        birth = None
+    countries = countries_of(details)[:COUNTRIES_MAX]
     return [
-        read_query(
-            name, kind=_KINDS[party.kind].value, birth=birth, countries=countries_of(details)
-        )
+        read_query(name, kind=_KINDS[party.kind].value, birth=birth, countries=countries)
         for name in names_of(details)
     ]
 
