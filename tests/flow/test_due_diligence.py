@@ -47,6 +47,16 @@ def test_one_person_approves_what_was_shown(office: Office) -> None:
     assert office.approve(row, office.second).decided_by == office.second.id
 
 
+def test_who_does_not_fit_the_travel_rules_words_is_approved_all_the_same(office: Office) -> None:
+    row = office.firm()
+    place = {"line1": "x" * 400, "city": "Hong Kong", "country": "HK"}
+    with office.desk.database.begin() as connection:
+        details = {"details": FIRM | {"registered_address": place}}
+        party.update(connection, office.whose(), row.id, changes=details, now=office.desk.now)
+        store.change(connection, row.id, {"screened_revision": 2})
+    assert office.approve(office.read(row), office.first).status == "approved"
+
+
 def test_high_risk_takes_two_persons_who_saw_the_same(office: Office) -> None:
     row = office.firm()
     due_diligence.rate(

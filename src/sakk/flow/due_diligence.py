@@ -24,6 +24,7 @@ from sakk.core.name_screening import EXEMPTION_PREFIX, REASON_LENGTH_MAX, NameEx
 from sakk.core.party import Hit, HitState, Party, PartyRole, PartyStatus, Rating
 from sakk.core.person import Person, Role
 from sakk.core.profile import ivms101_of, load_details
+from sakk.core.travel_rule import person_of
 from sakk.flow.context import Parts
 from sakk.flow.party import Whose, check_complete, digest_of, locked, record, tell, write
 from sakk.flow.step_up import StepUp, acting_person, check, count_try
@@ -181,6 +182,11 @@ def _describe_account(parts: Parts, connection: Connection, party: Party, *, now
     vault, account, livemode = parts.secrets_vault(), party.account_id, party.livemode
     if described_account(connection, vault, account_id=account, livemode=livemode) is None:
         given = {"person": ivms101_of(load_details(party.kind, party.details))}
+        try:
+            person_of(given, today=now.date(), param="originator")
+        except ParameterInvalid:
+            # The standard's lines are shorter than some addresses: the account says it itself then.
+            return
         describe_account(connection, vault, given, account_id=account, livemode=livemode, now=now)
 
 
