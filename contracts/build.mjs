@@ -81,7 +81,7 @@ function compile(group) {
       optimizer: { enabled: true, runs },
       // Without the metadata hash a comment does not change the bytecode.
       metadata: { appendCBOR: false, bytecodeHash: "none" },
-      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
+      outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode"] } },
     },
   };
   const readImport = (path) => {
@@ -101,9 +101,17 @@ function compile(group) {
       const path = `src/${group}/${name}.sol`;
       const { abi, evm } = output.contracts[path][name];
       const origin = `contracts/${path}, solc ${solc.version()}`;
-      return [name, { origin, abi, bytecode: `0x${evm.bytecode.object}` }];
+      const made = { origin, abi, bytecode: `0x${evm.bytecode.object}` };
+      return [name, group === "evm" ? { ...made, ...runtimeOf(evm.deployedBytecode) } : made];
     }),
   );
+}
+
+/** The code that stands on a chain, zero where the constructor writes: [first byte, bytes]. */
+function runtimeOf({ object, immutableReferences }) {
+  const places = Object.values(immutableReferences ?? {}).flat();
+  const immutables = places.map(({ start, length }) => [start, length]);
+  return { runtime: `0x${object}`, immutables: immutables.sort((one, other) => one[0] - other[0]) };
 }
 
 function hardhatArtifact(path) {

@@ -28,10 +28,10 @@ class DeployedHub:
     delegate: str
     treasury: str
 
-    def cold_call(self, signature: str, *arguments: Any) -> None:
-        """A call by the cold key, mined."""
+    def cold_call(self, signature: str, *arguments: Any, to: str | None = None) -> None:
+        """A call of the hub, or of another contract, by the cold key, mined."""
         wallet = self.chain.wallet(COLD_KEY)
-        transaction = wallet.call_contract(self.address, signature, *arguments)
+        transaction = wallet.call_contract(to or self.address, signature, *arguments)
         self.chain.mine()
         wallet.wait(transaction)
 

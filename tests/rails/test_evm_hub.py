@@ -11,7 +11,7 @@ from sakk.core.authorization import SignedAuthorization
 from sakk.core.errors import Misconfigured
 from sakk.core.evm import UINT256_MAX
 from sakk.core.hub import Item
-from sakk.rails.evm.contract import contract_address, deployment
+from sakk.rails.evm.contract import deployment
 from sakk.rails.evm.hub import (
     Standing,
     estimate_collect,
@@ -280,46 +280,3 @@ def test_one_signature_is_good_on_two_chains(chain: Chain, start_chain: StartCha
         signed = signed or made.authorizations()
         collect(each, made.hub, made.items(), signed)
         assert made.treasury_units() == UNITS
-
-
-def test_clones_where_a_chain_has_no_delegation(start_chain: StartChain) -> None:
-    chain = start_chain("eip155:31339", hardfork="cancun")
-    made = deposits(chain, 0)
-    arguments = (made.hub.address, made.hub.delegate)
-    factory = contract_address("DepositFactory", *arguments)
-    chain.payer.send_data(
-        "0x4e59b44847b379578588920ca78fbf26c0b4956c",
-        deployment("DepositFactory", *arguments),
-        gas_limit=3_000_000,
-    )
-    chain.mine()
-    salts = [number.to_bytes(32, "big") for number in range(100)]
-    clones = [
-        str(chain.payer.read(factory, "addressOf(bytes32)", salt, returns=["address"])[0])
-        for salt in salts
-    ]
-    made.hub.cold_call("setCollector(address,bool)", factory, True)
-    signature = "sweep(bytes32[],(address,address,uint256)[])"
-    used = []
-    for creating in (salts, []):
-        chain.payer.transfer_many([Transfer(made.usdc, each, UNITS) for each in clones])
-        chain.mine()
-        items = [(each, made.usdc, UNITS) for each in clones]
-        sent = chain.payer.call_contract(
-            factory, signature, creating, items, gas_limit=hub.TRANSACTION_GAS_MAX
-        )
-        chain.mine()
-        used.append(int(chain.payer.wait(sent)["gasUsed"], 16) // 100)
-    assert made.treasury_units() == 200 * UNITS
-    assert used[0] < 70_000
-    assert used[1] <= 15_000
-    with pytest.raises(LocalRpcRefused):
-        chain.issuer.call_contract(factory, signature, [], [(clones[0], made.usdc, 1)])
-    # Created by anyone, once or again, it pays the hub's treasury and nobody else.
-    for _ in range(2):
-        chain.issuer.call_contract(factory, "create(bytes32)", (200).to_bytes(32, "big"))
-        chain.mine()
-    with pytest.raises(LocalRpcRefused):
-        chain.issuer.call_contract(
-            clones[0], "collect(address,address,uint256)", made.usdc, chain.issuer.address, 1
-        )

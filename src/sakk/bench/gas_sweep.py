@@ -11,18 +11,18 @@ from typing import Any
 from eth_account import Account
 
 from sakk.bench.figures import WrongResult, cost
-from sakk.core import evm, hub
+from sakk.core import clone, evm, hub
 from sakk.core.hub import Item
+from sakk.rails.evm.clone import factory_deployment, factory_of
 from sakk.rails.evm.contract import contract_address, deployment
 from sakk.rails.evm.hub import delegate_of
 from sakk.rails.sandbox.chain import SandboxChain, mine_until
-from sakk.rails.sandbox.wallet import Transfer, Wallet, encode_call
+from sakk.rails.sandbox.wallet import Transfer, Wallet
 
 UNITS = 25_000_000
 DEPLOY_GAS_LIMIT = 3_000_000
 DELAY_SECONDS = 86_400
 FUEL_WEI = 10**18
-SWEEP_CLONES = "sweep(bytes32[],(address,address,uint256)[])"
 
 Say = Callable[[str], None]
 
@@ -46,7 +46,7 @@ def measure_sweeps(
 
 
 class _Bench:
-    """A hub with its delegate and factory, whose cold key and collector is the payer."""
+    """A hub with its delegate and a factory; the payer is cold key, collector and recoverer."""
 
     def __init__(self, chain: SandboxChain, payer: Wallet) -> None:
         self.token = chain.usdc.contract
@@ -57,16 +57,14 @@ class _Bench:
         arguments = (self.treasury, payer.address, payer.address, DELAY_SECONDS)
         self.hub = contract_address("Hub", *arguments)
         self.delegate = delegate_of(self.hub)
-        self.factory = contract_address("DepositFactory", self.hub, self.delegate)
+        self.factory = factory_of(self.hub, payer.address)
         for data in (
             deployment("Hub", *arguments),
             deployment("DepositDelegate", self.hub),
-            deployment("DepositFactory", self.hub, self.delegate),
+            factory_deployment(self.hub, payer.address),
         ):
             sent = payer.send_data(evm.CREATE2_DEPLOYER, data, gas_limit=DEPLOY_GAS_LIMIT)
             mine_until(payer, sent)
-        allow = encode_call("setCollector(address,bool)", self.factory, True)
-        mine_until(payer, payer.send_data(self.hub, allow, gas_limit=DEPLOY_GAS_LIMIT))
         # A treasury holds the token already.
         mine_until(payer, payer.transfer(self.token, self.treasury, 1))
         self._expected = 1
@@ -84,21 +82,15 @@ class _Bench:
         """Gas of a whole collection of so many deposits, the first and the second time."""
         names = [f"{way} {size} {number}".encode() for number in range(size)]
         keys = ["0x" + evm.keccak256(name).hex() for name in names]
-        salts = [evm.keccak256(name) for name in names]
+        addresses = [str(Account.from_key(key).address) for key in keys]
         used = []
         for first in (True, False):
             if way == "hub":
-                deposits = [str(Account.from_key(key).address) for key in keys]
-                self._fund(deposits)
-                used.append(self._by_hub(deposits, keys if first else []))
+                self._fund(addresses)
+                used.append(self._by_hub(addresses, keys if first else []))
             else:
-                deposits = [
-                    str(self.payer.read(self.factory, "addressOf(bytes32)", salt,
-                                        returns=["address"])[0])
-                    for salt in salts
-                ]  # fmt: skip
-                self._fund(deposits)
-                used.append(self._by_factory(deposits, salts if first else []))
+                self._fund([clone.clone_of(self.factory, each) for each in addresses])
+                used.append(self._by_factory(addresses))
             self._check(size)
         return used[0], used[1]
 
@@ -127,11 +119,11 @@ class _Bench:
         self.payer.forget_nonce()
         return int(mine_until(self.payer, sent)["gasUsed"], 16)
 
-    def _by_factory(self, deposits: Sequence[str], salts: Sequence[bytes]) -> int:
-        items = [(each, self.token, UNITS) for each in deposits]
-        sent = self.payer.call_contract(
-            self.factory, SWEEP_CLONES, list(salts), items, gas_limit=hub.TRANSACTION_GAS_MAX
-        )
+    def _by_factory(self, key_addresses: Sequence[str]) -> int:
+        """What is called is the same each time: what is missing is created."""
+        items = [clone.Item(clone.salt_of(each), self.token, UNITS) for each in key_addresses]
+        data = clone.encode_sweep(items)
+        sent = self.payer.send_data(self.factory, data, gas_limit=hub.TRANSACTION_GAS_MAX)
         return int(mine_until(self.payer, sent)["gasUsed"], 16)
 
     def _fund(self, deposits: Sequence[str]) -> None:

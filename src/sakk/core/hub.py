@@ -98,7 +98,7 @@ def encode_set_collector(collector: str, *, allowed: bool) -> bytes:
 
 def encode_sweep(items: Sequence[Item]) -> bytes:
     """Calldata of ``Hub.sweep``. ValueError for none, too many, or an item of nothing."""
-    _check_count(len(items))
+    check_count(len(items))
     head = SWEEP + abi.encode_uint(abi.WORD_BYTES) + abi.encode_uint(len(items))
     return head + b"".join(_encode_item(item) for item in items)
 
@@ -111,7 +111,7 @@ def decode_sweep(data: bytes) -> tuple[Item, ...]:
     offset, count = (int.from_bytes(body[at : at + 32], "big") for at in (0, 32))
     if offset != abi.WORD_BYTES or len(body) != 2 * abi.WORD_BYTES + count * _ITEM_BYTES:
         raise ValueError("a sweep of the hub is one list of items and nothing else")
-    _check_count(count)
+    check_count(count)
     start = 2 * abi.WORD_BYTES
     return tuple(
         _decode_item(body[at : at + _ITEM_BYTES]) for at in range(start, len(body), _ITEM_BYTES)
@@ -127,7 +127,7 @@ def not_collected(logs: Iterable[tuple[str, Sequence[str], str]], *, hub: str) -
     }
 
 
-def _check_count(count: int) -> None:
+def check_count(count: int) -> None:
     if not 0 < count <= ITEMS_MAX:
         raise ValueError(f"a sweep of the hub has 1 to {ITEMS_MAX} items, not {count}")
 

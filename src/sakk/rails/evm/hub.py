@@ -63,25 +63,31 @@ def delegate_deployment(address: str) -> bytes:
     return deployment("DepositDelegate", address)
 
 
-def hub_facts(rpc: Rpc, address: str) -> HubFacts:
-    """Ask a hub. Misconfigured where it, or its delegate, does not stand on this network."""
-    for name, place in (("hub", address), ("hub's delegate", delegate_of(address))):
+def hub_facts(rpc: Rpc, address: str, *, delegates: bool = True) -> HubFacts:
+    """Ask a hub. Misconfigured where it, or its delegate, does not stand on this network.
+
+    ``delegates``: is its delegate needed? A factory's clones run code of their own.
+    """
+    needed = [("hub", address)]
+    if delegates:
+        needed.append(("hub's delegate", delegate_of(address)))
+    for name, place in needed:
         if rpc.call("eth_getCode", [place, "latest"], str) == "0x":
             raise Misconfigured(f"no {name} stands at {place} on this network: deploy it first")
-    proposed = _read_address(rpc, address, _PROPOSED)
+    proposed = read_address(rpc, address, _PROPOSED)
     is_proposed = proposed != evm.ZERO_ADDRESS
     return HubFacts(
-        treasury=_read_address(rpc, address, hub.TREASURY),
-        cold=_read_address(rpc, address, _COLD),
-        delay_seconds=_read_number(rpc, address, _DELAY),
+        treasury=read_address(rpc, address, hub.TREASURY),
+        cold=read_address(rpc, address, _COLD),
+        delay_seconds=read_number(rpc, address, _DELAY),
         proposed=proposed if is_proposed else None,
-        executable_at=_read_number(rpc, address, _EXECUTABLE_AT) if is_proposed else None,
+        executable_at=read_number(rpc, address, _EXECUTABLE_AT) if is_proposed else None,
     )
 
 
 def is_collector(rpc: Rpc, address: str, collector: str) -> bool:
     """May this address ask the hub for a sweep?"""
-    return _read_number(rpc, address, hub.IS_COLLECTOR + abi.encode_address(collector)) == 1
+    return read_number(rpc, address, hub.IS_COLLECTOR + abi.encode_address(collector)) == 1
 
 
 def knows_delegation(rpc: Rpc) -> bool:
@@ -147,11 +153,13 @@ def _rpc_authorization(signed: SignedAuthorization) -> dict[str, str]:
     }
 
 
-def _read_address(rpc: Rpc, contract: str, call: bytes) -> str:
+def read_address(rpc: Rpc, contract: str, call: bytes) -> str:
+    """The address that a contract answers with; the zero address is one."""
     return abi.decode_address(_read(rpc, contract, call))
 
 
-def _read_number(rpc: Rpc, contract: str, call: bytes) -> int:
+def read_number(rpc: Rpc, contract: str, call: bytes) -> int:
+    """The number that a contract answers with."""
     return int.from_bytes(_read(rpc, contract, call), "big")
 
 
