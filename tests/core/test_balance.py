@@ -24,6 +24,9 @@ LINE = BalanceTransaction(
 )
 
 
+WITHOUT_SOURCE = (TransferCode.channel_charge, TransferCode.parked, TransferCode.unparked)
+
+
 def test_id_carries_the_ledgers_time() -> None:
     assert LINE.id.startswith("txn_")
     assert timestamp_of(LINE.id) == LINE.timestamp_ns
@@ -39,7 +42,8 @@ def test_no_id_of_a_line(identifier: str) -> None:
 @pytest.mark.parametrize("code", list(TransferCode))
 def test_every_code_has_a_source(code: TransferCode) -> None:
     """A code that nobody sorted in would be shown as an adjustment of nothing."""
-    assert source_prefix(code) in ("pin", "po", "sw", "tx", "out", "tr", "ad")
+    kinds = ("pin", "po", "sw", "tx", "out", "tr", "ad", "ch", "mnd")
+    assert source_prefix(code) in kinds or code in WITHOUT_SOURCE
 
 
 @pytest.mark.parametrize(
@@ -53,6 +57,9 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.book_transfer, -1, "transfer"),
         (TransferCode.outflow, -1, "adjustment"),
         (TransferCode.sweep, 1, "adjustment"),
+        (TransferCode.channel_charge, 1, "payment"),
+        (TransferCode.channel_funded, -1, "transfer"),
+        (TransferCode.parked, -1, "adjustment"),
     ],
 )
 def test_kind(code: TransferCode, amount: int, kind: str) -> None:

@@ -20,6 +20,7 @@ ACCOUNT_CODES = {
     "conversion": 15,
     "gas_tank": 16,
     "seized": 17,
+    "escrow": 18,
     "merchant_incoming": 20,
     "merchant_available": 21,
     "merchant_reserved": 22,
@@ -30,6 +31,10 @@ ACCOUNT_CODES = {
     "equity_operator": 50,
     "loss": 51,
     "fx": 60,
+    "channel": 70,
+    "mandate_budget": 71,
+    "mandate_spent": 72,
+    "pool": 80,
 }
 TRANSFER_CODES = {
     "payin": 100,
@@ -56,6 +61,18 @@ TRANSFER_CODES = {
     "outflow_reversed": 401,
     "adopted": 410,
     "book_transfer": 500,
+    "channel_funded": 600,
+    "channel_charge": 601,
+    "channel_closed": 602,
+    "channel_refunded": 603,
+    "escrow_deposited": 610,
+    "escrow_redeemed": 611,
+    "escrow_withdrawn": 612,
+    "mandate_budgeted": 620,
+    "mandate_reserved": 621,
+    "mandate_restored": 622,
+    "parked": 630,
+    "unparked": 631,
 }
 
 
@@ -82,6 +99,12 @@ TRANSFER_CODES = {
         (chart.fx("eur", "usdc", "usdc"), "fx:eur-usdc#usdc", AccountCode.fx),
         (chart.equity_operator(ASSET), f"equity:operator#{ASSET}", AccountCode.equity_operator),
         (chart.loss("fee", ASSET), f"loss:fee#{ASSET}", AccountCode.loss),
+        (chart.escrow(ASSET), f"escrow:{ASSET}#{ASSET}", AccountCode.escrow),
+        (
+            chart.mandate_spent("mnd_1", "usdc"),
+            "mandate:mnd_1:spent#usdc",
+            AccountCode.mandate_spent,
+        ),
     ],
 )
 def test_names_and_codes(account: LedgerAccount, name: str, code: AccountCode) -> None:
@@ -101,6 +124,32 @@ def test_merchant_can_not_be_overdrawn(balance: chart.MerchantBalance, code: Acc
     account = chart.merchant("acct_1", balance, "usdc")
     assert account.name == f"merchant:acct_1:{balance}#usdc"
     assert (account.code, account.owner) == (code, "acct_1")
+    assert account.debits_must_not_exceed_credits
+
+
+@pytest.mark.parametrize(
+    ("account", "name", "code", "owner"),
+    [
+        (chart.channel("ch_1", "usdc"), "channel:ch_1#usdc", AccountCode.channel, None),
+        (
+            chart.channel("ch_1", "usdc", payer="acct_1"),
+            "channel:ch_1#usdc",
+            AccountCode.channel,
+            "acct_1",
+        ),
+        (
+            chart.mandate_budget("mnd_1", "total", "usdc"),
+            "mandate:mnd_1:total#usdc",
+            AccountCode.mandate_budget,
+            None,
+        ),
+        (chart.pool("acct_1", "usdc"), "pool:acct_1#usdc", AccountCode.pool, "acct_1"),
+    ],
+)
+def test_what_agents_use_can_not_be_overdrawn(
+    account: LedgerAccount, name: str, code: AccountCode, owner: str | None
+) -> None:
+    assert (account.name, account.code, account.owner) == (name, code, owner)
     assert account.debits_must_not_exceed_credits
 
 

@@ -84,16 +84,36 @@ def source_prefix(code: int) -> str | None:
             return "ad"
         case TransferCode.book_transfer:
             return "tr"
+        case (
+            TransferCode.channel_funded
+            | TransferCode.channel_closed
+            | TransferCode.channel_refunded
+            | TransferCode.escrow_deposited
+            | TransferCode.escrow_redeemed
+            | TransferCode.escrow_withdrawn
+        ):
+            return "ch"
+        case (
+            TransferCode.mandate_budgeted
+            | TransferCode.mandate_reserved
+            | TransferCode.mandate_restored
+        ):
+            return "mnd"
+        case TransferCode.channel_charge | TransferCode.parked | TransferCode.unparked:
+            # A charge's user data is of the call that it pays for; parking has no object.
+            return None
 
 
 def kind_of(code: int, amount: int) -> str:
     """Stripe's ``type`` of a balance transaction."""
+    if code == TransferCode.channel_charge:
+        return "payment"
     match source_prefix(code):
         case "pin":
             return "payment" if amount > 0 else "payment_reversal"
         case "po":
             return "payout"
-        case "tr":
+        case "tr" | "ch":
             return "transfer"
         case _:
             return "adjustment"

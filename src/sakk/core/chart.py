@@ -26,6 +26,7 @@ class AccountCode(IntEnum):
     conversion = 15
     gas_tank = 16
     seized = 17
+    escrow = 18
     merchant_incoming = 20
     merchant_available = 21
     merchant_reserved = 22
@@ -36,6 +37,10 @@ class AccountCode(IntEnum):
     equity_operator = 50
     loss = 51
     fx = 60
+    channel = 70
+    mandate_budget = 71
+    mandate_spent = 72
+    pool = 80
 
 
 class TransferCode(IntEnum):
@@ -65,6 +70,18 @@ class TransferCode(IntEnum):
     outflow_reversed = 401
     adopted = 410
     book_transfer = 500
+    channel_funded = 600
+    channel_charge = 601
+    channel_closed = 602
+    channel_refunded = 603
+    escrow_deposited = 610
+    escrow_redeemed = 611
+    escrow_withdrawn = 612
+    mandate_budgeted = 620
+    mandate_reserved = 621
+    mandate_restored = 622
+    parked = 630
+    unparked = 631
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +132,11 @@ def quarantine(asset: str) -> LedgerAccount:
 def seized(asset: str) -> LedgerAccount:
     """Coins kept for an authority: nobody's here, and never released."""
     return LedgerAccount(f"seized:{asset}", asset, AccountCode.seized)
+
+
+def escrow(asset: str) -> LedgerAccount:
+    """Coins that payers put into the escrow contract for channels here, in atomic units."""
+    return LedgerAccount(f"escrow:{asset}", asset, AccountCode.escrow)
 
 
 def gas_tank(network: str, native: str) -> LedgerAccount:
@@ -176,6 +198,49 @@ def fx(one: str, other: str, unit: str) -> LedgerAccount:
     """
     pair = "-".join(sorted((one, other)))
     return LedgerAccount(f"fx:{pair}", unit, AccountCode.fx)
+
+
+def channel(channel_id: str, unit: str, *, payer: str | None = None) -> LedgerAccount:
+    """What was put into a channel and is not charged yet; it can not be overdrawn.
+
+    ``payer`` is the account on this Sakk whose money it was; None for who deposits on a chain.
+    """
+    return LedgerAccount(
+        f"channel:{channel_id}",
+        unit,
+        AccountCode.channel,
+        debits_must_not_exceed_credits=True,
+        owner=payer,
+    )
+
+
+def mandate_budget(mandate_id: str, budget: str, unit: str) -> LedgerAccount:
+    """What a mandate still allows of one budget (``total``, or a period's index).
+
+    It counts, and holds no money: its other side is `mandate_spent`.
+    """
+    return LedgerAccount(
+        f"mandate:{mandate_id}:{budget}",
+        unit,
+        AccountCode.mandate_budget,
+        debits_must_not_exceed_credits=True,
+    )
+
+
+def mandate_spent(mandate_id: str, unit: str) -> LedgerAccount:
+    """The other side of a mandate's budgets: with them it adds up to nothing."""
+    return LedgerAccount(f"mandate:{mandate_id}:spent", unit, AccountCode.mandate_spent)
+
+
+def pool(account_id: str, unit: str) -> LedgerAccount:
+    """What an account has parked; it can not be overdrawn."""
+    return LedgerAccount(
+        f"pool:{account_id}",
+        unit,
+        AccountCode.pool,
+        debits_must_not_exceed_credits=True,
+        owner=account_id,
+    )
 
 
 def equity_operator(unit: str) -> LedgerAccount:

@@ -48,6 +48,18 @@ MOVED_WHEN = {
     TransferCode.outflow_reversed: "a reorganisation took such an outflow off the chain",
     TransferCode.adopted: "an operator books native coin that no transaction names as received",
     TransferCode.book_transfer: "an account sends money to another account here",
+    TransferCode.channel_funded: "a payer raises what may be charged on a channel",
+    TransferCode.channel_charge: "a call is charged on a channel (pending, then posted or voided)",
+    TransferCode.channel_closed: "a channel gives back what was not charged",
+    TransferCode.channel_refunded: "a payee gives a charge back",
+    TransferCode.escrow_deposited: "coins are final in the escrow contract",
+    TransferCode.escrow_redeemed: "the escrow contract paid out what was charged",
+    TransferCode.escrow_withdrawn: "a payer took coins out of the escrow contract",
+    TransferCode.mandate_budgeted: "a mandate's budget begins",
+    TransferCode.mandate_reserved: "money is committed under a mandate",
+    TransferCode.mandate_restored: "money committed under a mandate came back unspent",
+    TransferCode.parked: "an account parks idle balance",
+    TransferCode.unparked: "an account takes parked balance back",
 }
 
 
@@ -121,6 +133,11 @@ def _accounts() -> list[tuple[LedgerAccount, str]]:
         (chart.fee_revenue(unit), summary(chart.fee_revenue)),
         (chart.fee_network("eth"), summary(chart.fee_network)),
         (chart.fx("usdc", "eur", unit), summary(chart.fx)),
+        (chart.escrow(ASSET), summary(chart.escrow)),
+        (chart.channel("ch_…", unit), summary(chart.channel)),
+        (chart.mandate_budget("mnd_…", "BUDGET", unit), summary(chart.mandate_budget)),
+        (chart.mandate_spent("mnd_…", unit), summary(chart.mandate_spent)),
+        (chart.pool(ACCOUNT, unit), summary(chart.pool)),
         (chart.equity_operator(ASSET), summary(chart.equity_operator)),
         (chart.loss("transfer_fee", ASSET), summary(chart.loss)),
     ]
