@@ -6,8 +6,8 @@ of the ledger: byte 0 to 7 are the handle and, in the two lowest bits, the step;
 nonce, whose top bit is zero as in every id of the chart (``sakk.core.ledger``).
 
 Bytes on the hot path are big-endian. An operation, 128 bytes: op u8 · zero · timeout in seconds
-u16 · 4 zeros · nonce u64 · session 16 · amount u128 · request hash 32 · MAC 32 · currency 16 (ASCII,
-filled with zeros); of a commit, the first 8 bytes of the request hash are the units used, and an
+u16 · 4 zeros · nonce u64 · session 16 · amount u128 · request hash 32 · MAC 32 · currency 16
+(ASCII, zeros behind); of a commit, the first 8 bytes of the request hash are the units, and an
 amount of 2**128 - 1 is the whole. A result, 96 bytes: status u8 · 3 zeros · the payer's address 20
 · the ledger's time u64 (ns) · amount u128 · receipt's MAC 32 · channel 16.
 """

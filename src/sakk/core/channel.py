@@ -1,0 +1,217 @@
+"""Channels: what a payer has put up for one payee, and what may be done with it.
+
+The money stands in one ledger account a channel, and the ledger alone says what may still be
+charged. A row says how far the payer signed (``ceiling``, altogether since the channel was opened)
+and how its end goes: ``opening → open → closing → closed``. Nothing is reserved on a channel that
+is closing, because all that is not reserved has gone back by then; what was reserved is still
+committed or runs out, and then the rest follows.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from sakk.core import chart, money
+from sakk.core.chart import LedgerAccount, TransferCode
+from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.evm import checksum_address
+from sakk.core.money import UNITS_MAX
+from sakk.core.posting import Posting
+
+PREFIX: Final = "ch"
+VOUCHER_PREFIX: Final = "vch"
+REFUND_PREFIX: Final = "crf"
+DISPUTE_PREFIX: Final = "cdp"
+LIFE_DEFAULT: Final = timedelta(days=30)
+LIFE_MIN: Final = timedelta(minutes=1)
+LIFE_MAX: Final = timedelta(days=366)
+# A channel on which nothing was charged or raised for so long is closed.
+IDLE_MAX: Final = timedelta(days=30)
+# The steps of a channel's row in the ledger; their ids follow from them.
+STEP_FUND: Final = "fund"
+STEP_DRAIN: Final = "drain"
+STEP_FREEZE: Final = "freeze"
+STEP_RESTORE: Final = "restore"
+STEP_REFUND: Final = "refund"
+STEP_HOLD: Final = "hold"
+
+
+class ChannelKind(StrEnum):
+    """Where its money is: on this Sakk, or in the escrow contract on a chain."""
+
+    balance = "balance"
+    escrow = "escrow"
+
+
+class ChannelStatus(StrEnum):
+    opening = "opening"
+    open = "open"
+    closing = "closing"
+    closed = "closed"
+
+
+class VoucherStatus(StrEnum):
+    requested = "requested"
+    posted = "posted"
+    rejected = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A row.
+
+    ``account_id``: the payer, None where it is no account here; ``payee``: an account here.
+    ``signer``: the EVM address whose signature raises and closes it; None: the payer's API key
+    alone. ``amount_max``: of one call. ``ceiling``: what was signed and funded, altogether.
+    ``returned``: what went back when it ended. ``spent``, ``charges`` and ``head`` are of the
+    receipts up to the ledger's time ``head_ns`` (``sakk.core.receipt``). ``drains``: how often its
+    rest was asked for.
+    """
+
+    id: str
+    account_id: str | None
+    payee: str
+    livemode: bool
+    kind: str
+    status: str
+    currency: str
+    decimals: int
+    signer: str | None
+    mandate_id: str | None
+    amount_max: int | None
+    ceiling: int
+    returned: int
+    spent: int
+    charges: int
+    head: bytes
+    head_ns: int
+    drains: int
+    expires_at: datetime
+    used_at: datetime
+    closed_at: datetime | None
+    metadata: dict[str, str]
+    created: datetime
+
+    @property
+    def unit(self) -> str:
+        return chart.currency_unit(self.currency, livemode=self.livemode)
+
+    @property
+    def ledger_account(self) -> LedgerAccount:
+        return chart.channel(self.id, self.unit, payer=self.account_id)
+
+    @property
+    def payee_account(self) -> LedgerAccount:
+        """Where charges go: at once the payee's where the money is on this Sakk."""
+        balance: Literal["available", "incoming"] = (
+            "available" if self.kind == ChannelKind.balance else "incoming"
+        )
+        return chart.merchant(self.payee, balance, self.unit)
+
+    @property
+    def payer_account(self) -> LedgerAccount:
+        """Where what is not charged goes back to."""
+        assert self.account_id is not None, "an escrow's money goes back on its chain"
+        return chart.merchant(self.account_id, "available", self.unit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voucher:
+    """One raise of a ceiling, and what the payer had seen of the charges by then.
+
+    ``step``: what it adds. ``signature``: 65 bytes; None where the payer's API key asked.
+    ``attempt``: how often the ledger refused it before.
+    """
+
+    id: str
+    channel_id: str
+    ceiling: int
+    step: int
+    spent: int
+    charges: int
+    head: bytes
+    signature: bytes | None
+    status: str
+    attempt: int
+    created: datetime
+
+
+def check_raise(channel: Channel, ceiling: int, *, now: datetime) -> int:
+    """The step by which a voucher raises; 0 where it raises nothing. Raises UnexpectedState."""
+    if channel.status not in (ChannelStatus.opening, ChannelStatus.open):
+        raise UnexpectedState(f"The channel is {channel.status}. Open another.", param="channel")
+    if channel.expires_at <= now:
+        raise UnexpectedState("The channel's time is over. Open another.", param="channel")
+    if ceiling > UNITS_MAX:
+        raise ParameterInvalid(f"A ceiling is at most {UNITS_MAX}.", param="ceiling")
+    return max(ceiling - channel.ceiling, 0)
+
+
+def life_of(seconds: int | None) -> timedelta:
+    """How long a channel may live; ParameterInvalid."""
+    if seconds is None:
+        return LIFE_DEFAULT
+    if not LIFE_MIN.total_seconds() <= seconds <= LIFE_MAX.total_seconds():
+        raise ParameterInvalid(
+            f"expires_in is {int(LIFE_MIN.total_seconds())} to"
+            f" {int(LIFE_MAX.total_seconds())} seconds.",
+            param="expires_in",
+        )
+    return timedelta(seconds=seconds)
+
+
+def is_over(channel: Channel, *, now: datetime) -> bool:
+    """Should an open channel be closed, because its time is over or nobody uses it?"""
+    return channel.expires_at <= now or channel.used_at + IDLE_MAX <= now
+
+
+def funding(channel: Channel, step: int) -> Posting:
+    """A raise, out of the payer's balance."""
+    return Posting(channel.payer_account, channel.ledger_account, step, TransferCode.channel_funded)
+
+
+def returning(channel: Channel, at_most: int) -> Posting:
+    """What is not reserved goes back; the ledger knows how much that is (a balancing transfer)."""
+    return Posting(
+        channel.ledger_account, channel.payer_account, at_most, TransferCode.channel_closed
+    )
+
+
+def refunding(channel: Channel, amount: int, *, to_payer: bool) -> Posting:
+    """A charge goes back: to the channel, or to the payer when the channel is closed."""
+    back = channel.payer_account if to_payer else channel.ledger_account
+    return Posting(channel.payee_account, back, amount, TransferCode.channel_refunded)
+
+
+def public_channel(channel: Channel, *, available: int | None = None) -> dict[str, Any]:
+    """The API's object ``channel``. ``available``: what may still be charged, by the ledger."""
+
+    def decimal(units: int) -> str:
+        return money.format_decimal(units, channel.decimals)
+
+    return {
+        "id": channel.id,
+        "object": "channel",
+        "amount_max": channel.amount_max,
+        "available": available,
+        "ceiling": channel.ceiling,
+        "ceiling_decimal": decimal(channel.ceiling),
+        "charges": channel.charges,
+        "closed_at": None if channel.closed_at is None else int(channel.closed_at.timestamp()),
+        "created": int(channel.created.timestamp()),
+        "currency": channel.currency,
+        "expires_at": int(channel.expires_at.timestamp()),
+        "head": channel.head.hex(),
+        "kind": channel.kind,
+        "livemode": channel.livemode,
+        "mandate": channel.mandate_id,
+        "metadata": channel.metadata,
+        "payee": channel.payee,
+        "payer": channel.account_id,
+        "returned": channel.returned,
+        "signer": None if channel.signer is None else checksum_address(channel.signer),
+        "spent": channel.spent,
+        "spent_decimal": decimal(channel.spent),
+        "status": channel.status,
+    }

@@ -1,0 +1,293 @@
+"""Channels and the vouchers that raise them: rows and queries."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from sakk.core.channel import (
+    IDLE_MAX,
+    Channel,
+    ChannelKind,
+    ChannelStatus,
+    Voucher,
+    VoucherStatus,
+)
+from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.page import PageRequest, fetch_page
+from sakk.store.schema import Bytes, Document, Timestamp, Units, metadata
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text),
+    Column("payee", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("signer", Text),
+    Column("mandate_id", Text),
+    Column("amount_max", Units),
+    Column("ceiling", Units, nullable=False),
+    Column("returned", Units, nullable=False),
+    Column("spent", Units, nullable=False),
+    Column("charges", BigInteger, nullable=False),
+    Column("head", Bytes, nullable=False),
+    Column("head_ns", BigInteger, nullable=False),
+    Column("drains", Integer, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("used_at", Timestamp, nullable=False),
+    Column("closed_at", Timestamp),
+    Column("metadata", Document, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_channels_payer", "account_id", "livemode", "id"),
+    Index("ix_channels_payee", "payee", "livemode", "id"),
+    Index("ix_channels_signer", "signer", "id", postgresql_where=text("status <> 'closed'")),
+    Index("ix_channels_mandate", "mandate_id", postgresql_where=text("mandate_id IS NOT NULL")),
+    Index("ix_channels_expires_at", "expires_at", postgresql_where=text("status = 'open'")),
+    Index("ix_channels_used_at", "used_at", postgresql_where=text("status = 'open'")),
+    Index("ix_channels_closing", "used_at", postgresql_where=text("status = 'closing'")),
+)
+
+vouchers = Table(
+    "vouchers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("channel_id", Text, nullable=False),
+    Column("ceiling", Units, nullable=False),
+    Column("step", Units, nullable=False),
+    Column("spent", Units, nullable=False),
+    Column("charges", BigInteger, nullable=False),
+    Column("head", Bytes, nullable=False),
+    Column("signature", Bytes),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    UniqueConstraint("channel_id", "ceiling"),
+    Index("ix_vouchers_requested", "created", postgresql_where=text("status = 'requested'")),
+)
+
+# A request moves its own voucher; only what is older was left behind by a crash.
+LEFT_TO_REQUEST = timedelta(seconds=5)
+
+
+def insert(connection: Connection, channel: Channel) -> bool:
+    """Record a channel; False if it stands there already."""
+    result = connection.execute(
+        upsert(channels).values(row_of(channel)).on_conflict_do_nothing(index_elements=["id"])
+    )
+    return result.rowcount == 1
+
+
+def find(
+    connection: Connection, channel_id: str, *, livemode: bool | None = None
+) -> Channel | None:
+    """A channel by its id, whoever asks."""
+    statement = select(channels).where(channels.c.id == channel_id)
+    if livemode is not None:
+        statement = statement.where(channels.c.livemode == livemode)
+    return fetch_one(connection, statement, Channel)
+
+
+def find_of(
+    connection: Connection, channel_id: str, *, account_id: str | None, livemode: bool
+) -> Channel | None:
+    """A channel of which an account is the payer or the payee; None is the operator, of all."""
+    statement = select(channels).where(
+        channels.c.id == channel_id, channels.c.livemode == livemode, *_party(account_id)
+    )
+    return fetch_one(connection, statement, Channel)
+
+
+def lock(connection: Connection, channel_id: str) -> Channel | None:
+    """Read a channel for a change; others wait until this transaction ends."""
+    statement = select(channels).where(channels.c.id == channel_id).with_for_update()
+    return fetch_one(connection, statement, Channel)
+
+
+def change(connection: Connection, channel_id: str, values: Mapping[str, Any]) -> None:
+    connection.execute(update(channels).where(channels.c.id == channel_id).values(dict(values)))
+
+
+def list_of(
+    connection: Connection,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    page: PageRequest,
+    status: str | None = None,
+    mandate_id: str | None = None,
+) -> tuple[list[Channel], bool]:
+    """A page of an account's channels, as payer and as payee, newest first."""
+    filters = _party(account_id)
+    if status is not None:
+        filters.append(channels.c.status == status)
+    if mandate_id is not None:
+        filters.append(channels.c.mandate_id == mandate_id)
+    return fetch_page(
+        connection,
+        channels,
+        Channel,
+        account_id=None,
+        livemode=livemode,
+        page=page,
+        filters=filters,
+    )
+
+
+def list_of_signer(connection: Connection, signer: str, *, limit: int) -> list[Channel]:
+    """The channels of an agent's key that are not closed, newest first."""
+    statement = (
+        select(channels)
+        .where(channels.c.signer == signer, channels.c.status != ChannelStatus.closed)
+        .order_by(channels.c.id.desc())
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Channel)
+
+
+def list_of_mandate(connection: Connection, mandate_id: str, *, limit: int) -> list[Channel]:
+    """The open channels of a mandate."""
+    statement = (
+        select(channels)
+        .where(
+            channels.c.mandate_id == mandate_id,
+            channels.c.status.in_([ChannelStatus.opening, ChannelStatus.open]),
+        )
+        .order_by(channels.c.id)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Channel)
+
+
+def claim_over(connection: Connection, *, now: datetime, limit: int) -> list[Channel]:
+    """Open channels whose time is over, or that nobody uses, held until this transaction ends."""
+    statement = (
+        select(channels)
+        .where(
+            channels.c.status == ChannelStatus.open,
+            channels.c.kind == ChannelKind.balance,
+            or_(channels.c.expires_at <= now, channels.c.used_at <= now - IDLE_MAX),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return fetch_all(connection, statement, Channel)
+
+
+def list_closing(connection: Connection, *, now: datetime, limit: int) -> list[Channel]:
+    """Channels that are closing and were not looked at for a moment."""
+    statement = (
+        select(channels)
+        .where(
+            channels.c.status == ChannelStatus.closing,
+            channels.c.kind == ChannelKind.balance,
+            channels.c.used_at <= now,
+        )
+        .order_by(channels.c.used_at)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Channel)
+
+
+def insert_voucher(connection: Connection, voucher: Voucher) -> None:
+    connection.execute(vouchers.insert(), row_of(voucher))
+
+
+def find_voucher(connection: Connection, channel_id: str, ceiling: int) -> Voucher | None:
+    """The voucher that raises a channel to just this ceiling."""
+    statement = select(vouchers).where(
+        vouchers.c.channel_id == channel_id, vouchers.c.ceiling == ceiling
+    )
+    return fetch_one(connection, statement, Voucher)
+
+
+def find_requested(connection: Connection, channel_id: str) -> Voucher | None:
+    """The voucher of a channel whose outcome nobody has written down yet: there is one at most."""
+    statement = select(vouchers).where(
+        vouchers.c.channel_id == channel_id, vouchers.c.status == VoucherStatus.requested
+    )
+    return fetch_one(connection, statement, Voucher)
+
+
+def last_countersigned(connection: Connection, channel_id: str) -> Voucher | None:
+    """The payer's newest signature of what was charged."""
+    statement = (
+        select(vouchers)
+        .where(
+            vouchers.c.channel_id == channel_id,
+            vouchers.c.signature.is_not(None),
+        )
+        .order_by(vouchers.c.charges.desc(), vouchers.c.ceiling.desc())
+        .limit(1)
+    )
+    return fetch_one(connection, statement, Voucher)
+
+
+def list_vouchers(connection: Connection, channel_id: str, *, limit: int) -> list[Voucher]:
+    """A channel's vouchers, the newest first."""
+    statement = (
+        select(vouchers)
+        .where(vouchers.c.channel_id == channel_id)
+        .order_by(vouchers.c.ceiling.desc())
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Voucher)
+
+
+def change_voucher(connection: Connection, voucher_id: str, values: Mapping[str, Any]) -> None:
+    connection.execute(update(vouchers).where(vouchers.c.id == voucher_id).values(dict(values)))
+
+
+def finish_voucher(connection: Connection, voucher: Voucher, status: VoucherStatus) -> bool:
+    """Record what the ledger said of an attempt; False if another process did so before."""
+    result = connection.execute(
+        update(vouchers)
+        .where(
+            vouchers.c.id == voucher.id,
+            vouchers.c.status == VoucherStatus.requested,
+            vouchers.c.attempt == voucher.attempt,
+        )
+        .values(status=status)
+    )
+    return result.rowcount == 1
+
+
+def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Voucher]:
+    """Vouchers that were committed and never heard of again."""
+    statement = (
+        select(vouchers)
+        .where(
+            vouchers.c.status == VoucherStatus.requested,
+            vouchers.c.created < now - LEFT_TO_REQUEST,
+        )
+        .order_by(vouchers.c.created)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Voucher)
+
+
+def _party(account_id: str | None) -> list[ColumnElement[bool]]:
+    if account_id is None:
+        return []
+    return [or_(channels.c.account_id == account_id, channels.c.payee == account_id)]

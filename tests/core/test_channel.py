@@ -1,0 +1,122 @@
+"""What may be done with a channel, and where its money goes."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sakk.core import channel as rules
+from sakk.core import chart
+from sakk.core.channel import Channel, ChannelKind, ChannelStatus
+from sakk.core.chart import TransferCode
+from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.money import UNITS_MAX
+from sakk.core.posting import Posting
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+CHANNEL = Channel(
+    id="ch_01jd8k00000000000000000001",
+    account_id="acct_1",
+    payee="acct_2",
+    livemode=False,
+    kind=ChannelKind.balance.value,
+    status=ChannelStatus.open.value,
+    currency="usdc",
+    decimals=6,
+    signer="0x8ba1f109551bd432803012645ac136ddd64dba72",
+    mandate_id=None,
+    amount_max=None,
+    ceiling=50_000,
+    returned=0,
+    spent=1_000,
+    charges=1,
+    head=b"\x01" * 32,
+    head_ns=5,
+    drains=0,
+    expires_at=NOW + timedelta(days=1),
+    used_at=NOW,
+    closed_at=None,
+    metadata={},
+    created=NOW,
+)
+PAYER = chart.merchant("acct_1", "available", "test/usdc")
+PAYEE = chart.merchant("acct_2", "available", "test/usdc")
+OWN = chart.channel(CHANNEL.id, "test/usdc", payer="acct_1")
+
+
+@pytest.mark.parametrize(("ceiling", "step"), [(50_001, 1), (50_000, 0), (1, 0), (0, 0)])
+def test_a_voucher_raises_by_what_it_adds(ceiling: int, step: int) -> None:
+    for status in (ChannelStatus.opening, ChannelStatus.open):
+        found = rules.check_raise(replace(CHANNEL, status=status.value), ceiling, now=NOW)
+        assert found == step
+
+
+@pytest.mark.parametrize("status", [ChannelStatus.closing, ChannelStatus.closed])
+def test_a_channel_that_ends_is_not_raised(status: ChannelStatus) -> None:
+    with pytest.raises(UnexpectedState, match=status.value):
+        rules.check_raise(replace(CHANNEL, status=status.value), 60_000, now=NOW)
+
+
+def test_a_channel_whose_time_is_over_is_not_raised() -> None:
+    with pytest.raises(UnexpectedState, match="time is over"):
+        rules.check_raise(CHANNEL, 60_000, now=CHANNEL.expires_at)
+
+
+def test_a_ceiling_fits_the_ledger() -> None:
+    assert rules.check_raise(CHANNEL, UNITS_MAX, now=NOW) == UNITS_MAX - 50_000
+    with pytest.raises(ParameterInvalid):
+        rules.check_raise(CHANNEL, UNITS_MAX + 1, now=NOW)
+
+
+@pytest.mark.parametrize(("seconds", "life"), [(None, timedelta(days=30)), (60, timedelta(0, 60))])
+def test_how_long_a_channel_lives(seconds: int | None, life: timedelta) -> None:
+    assert rules.life_of(seconds) == life
+
+
+@pytest.mark.parametrize("seconds", [0, 59, 366 * 86_400 + 1])
+def test_a_channel_does_not_live_longer(seconds: int) -> None:
+    with pytest.raises(ParameterInvalid, match="expires_in"):
+        rules.life_of(seconds)
+
+
+@pytest.mark.parametrize(
+    ("after", "over"),
+    [(timedelta(hours=23), False), (timedelta(days=1), True)],
+)
+def test_a_channel_ends_with_its_time(after: timedelta, over: bool) -> None:
+    assert rules.is_over(CHANNEL, now=NOW + after) is over
+
+
+def test_a_channel_that_nobody_uses_ends() -> None:
+    long = replace(CHANNEL, expires_at=NOW + timedelta(days=300))
+    assert not rules.is_over(long, now=NOW + rules.IDLE_MAX - timedelta(seconds=1))
+    assert rules.is_over(long, now=NOW + rules.IDLE_MAX)
+
+
+def test_where_money_goes() -> None:
+    assert CHANNEL.ledger_account == OWN
+    assert (CHANNEL.payer_account, CHANNEL.payee_account) == (PAYER, PAYEE)
+    assert rules.funding(CHANNEL, 5) == Posting(PAYER, OWN, 5, TransferCode.channel_funded)
+    assert rules.returning(CHANNEL, 5) == Posting(OWN, PAYER, 5, TransferCode.channel_closed)
+    back = TransferCode.channel_refunded
+    assert rules.refunding(CHANNEL, 5, to_payer=False) == Posting(PAYEE, OWN, 5, back)
+    assert rules.refunding(CHANNEL, 5, to_payer=True) == Posting(PAYEE, PAYER, 5, back)
+
+
+def test_an_escrows_charges_are_not_available_before_they_are_redeemed() -> None:
+    escrow = replace(CHANNEL, kind=ChannelKind.escrow.value, account_id=None, livemode=True)
+    assert escrow.payee_account == chart.merchant("acct_2", "incoming", "usdc")
+    assert escrow.ledger_account.owner is None
+    with pytest.raises(AssertionError, match="on its chain"):
+        escrow.payer_account.name  # noqa: B018
+
+
+def test_what_is_shown() -> None:
+    shown = rules.public_channel(CHANNEL, available=49_000)
+    assert (shown["available"], shown["ceiling_decimal"]) == (49_000, "0.050000")
+    assert (shown["payer"], shown["payee"]) == ("acct_1", "acct_2")
+    assert shown["signer"] == "0x8ba1f109551bD432803012645Ac136ddd64DBA72"
+    assert shown["closed_at"] is None
+    bare = rules.public_channel(replace(CHANNEL, signer=None, closed_at=NOW))
+    assert (bare["signer"], bare["available"]) == (None, None)
+    assert bare["closed_at"] == int(NOW.timestamp())
