@@ -1,0 +1,109 @@
+"""The wallet under requests (pip install requests), which is only imported here.
+
+session = requests.Session()
+session.mount("https://", WalletAdapter(wallet))
+"""
+
+import threading
+from collections import defaultdict
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from sakk.client.wallet import Answer, Ask, Enter, Flow, Leave, NoAnswer, Read, Send, Step, Wallet
+
+
+class WalletAdapter(HTTPAdapter):
+    """An adapter that pays; arguments beside the wallet are HTTPAdapter's."""
+
+    def __init__(self, wallet: Wallet, *arguments: Any, **options: Any) -> None:
+        self._wallet = wallet
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        super().__init__(*arguments, **options)
+
+    def send(
+        self, request: requests.PreparedRequest, *arguments: Any, **options: Any
+    ) -> requests.Response:
+        trip = _Trip(request, arguments, options)
+        flow = self._wallet.flow(_ask(request))
+        try:
+            step = next(flow)
+            while True:
+                step = self._take(flow, step, trip)
+        except StopIteration as end:
+            assert trip.response is not None
+            trip.response.sakk_receipt = end.value  # type: ignore[attr-defined]
+            return trip.response
+        finally:
+            for name in trip.held:
+                self._locks[name].release()
+
+    def _take(self, flow: Flow, step: Step, trip: "_Trip") -> Step:
+        match step:
+            case Send(ask, is_callers):
+                if trip.response is not None:
+                    trip.response.close()
+                try:
+                    trip.response = super().send(
+                        trip.request_of(ask, is_callers), *trip.arguments, **trip.options
+                    )
+                except (requests.RequestException, OSError) as error:
+                    if trip.is_first:
+                        raise
+                    return flow.throw(NoAnswer(f"{type(error).__name__}: {error}"))
+                trip.is_first = False
+                return flow.send(_answer(trip.response))
+            case Read():
+                assert trip.response is not None
+                return flow.send(trip.response.content)
+            case Enter(name):
+                self._locks[name].acquire()
+                trip.held.add(name)
+                return flow.send(None)
+            case Leave(name):
+                trip.held.remove(name)
+                self._locks[name].release()
+                return flow.send(None)
+
+
+class _Trip:
+    def __init__(
+        self, request: requests.PreparedRequest, arguments: Any, options: dict[str, Any]
+    ) -> None:
+        self.request = request
+        self.arguments = arguments
+        self.options = options
+        self.response: requests.Response | None = None
+        self.is_first = True
+        self.held: set[str] = set()
+
+    def request_of(self, ask: Ask, is_callers: bool) -> requests.PreparedRequest:
+        if is_callers:
+            again = self.request.copy()
+            again.headers.update(ask.headers)
+            return again
+        return requests.Request(
+            ask.method, ask.url, headers=dict(ask.headers), data=ask.body
+        ).prepare()
+
+
+def _ask(request: requests.PreparedRequest) -> Ask:
+    body = request.body
+    if isinstance(body, str):
+        body = body.encode()
+    in_memory = body if body is None or isinstance(body, bytes) else None
+    streams = body is not None and in_memory is None
+    return Ask(
+        request.method or "GET",
+        request.url or "",
+        dict(request.headers),
+        None if streams else in_memory or b"",
+    )
+
+
+def _answer(response: requests.Response) -> Answer:
+    return Answer(
+        response.status_code,
+        {name.lower(): value for name, value in response.headers.items()},
+    )

@@ -1,0 +1,194 @@
+"""The wallet under an HTTP client: httpx and httpx2, sync and async, and requests.
+
+    httpx2.Client(transport=WalletTransport(wallet, httpx2.HTTPTransport()))
+
+A transport sees each request as it goes out, after redirects and authentication, so what is paid
+for is what was asked for. It works by the shape that httpx and httpx2 share and imports neither.
+The receipt of a paid request stands in ``response.extensions["sakk.receipt"]`` (requests:
+``response.sakk_receipt``).
+"""
+
+import asyncio
+import threading
+from collections import defaultdict
+from typing import Any, Final
+
+from sakk.client.wallet import Answer, Ask, Enter, Flow, Leave, NoAnswer, Read, Send, Step, Wallet
+
+RECEIPT: Final = "sakk.receipt"
+
+
+class WalletTransport:
+    """A transport of httpx or httpx2 that pays; ``inner`` is the one that sends."""
+
+    def __init__(self, wallet: Wallet, inner: Any) -> None:
+        self._wallet = wallet
+        self._inner = inner
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def __enter__(self) -> "WalletTransport":
+        self._inner.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._inner.__exit__(*error)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def handle_request(self, request: Any) -> Any:
+        flow = self._wallet.flow(_ask(request))
+        trip = _Trip(request)
+        try:
+            step = next(flow)
+            while True:
+                step = self._take(flow, step, trip)
+        except StopIteration as end:
+            return trip.ended(end.value)
+        except BaseException:
+            if trip.response is not None:
+                trip.response.close()
+            raise
+        finally:
+            for name in trip.held:
+                self._locks[name].release()
+
+    def _take(self, flow: Flow, step: Step, trip: "_Trip") -> Step:
+        match step:
+            case Send(ask, is_callers):
+                if trip.response is not None:
+                    trip.response.close()
+                try:
+                    trip.response = self._inner.handle_request(trip.request_of(ask, is_callers))
+                except Exception as error:
+                    if trip.is_first:
+                        raise
+                    return flow.throw(NoAnswer(f"{type(error).__name__}: {error}"))
+                trip.is_first = False
+                return flow.send(_answer(trip.response))
+            case Read():
+                assert trip.response is not None
+                return flow.send(trip.response.read())
+            case Enter(name):
+                self._locks[name].acquire()
+                trip.held.add(name)
+                return flow.send(None)
+            case Leave(name):
+                trip.held.remove(name)
+                self._locks[name].release()
+                return flow.send(None)
+
+
+class AsyncWalletTransport:
+    """The same for an event loop; one per loop, as the client that it serves."""
+
+    def __init__(self, wallet: Wallet, inner: Any) -> None:
+        self._wallet = wallet
+        self._inner = inner
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def __aenter__(self) -> "AsyncWalletTransport":
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._inner.__aexit__(*error)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def handle_async_request(self, request: Any) -> Any:
+        flow = self._wallet.flow(_ask(request))
+        trip = _Trip(request)
+        try:
+            step = next(flow)
+            while True:
+                step = await self._take(flow, step, trip)
+        except StopIteration as end:
+            return trip.ended(end.value)
+        except BaseException:
+            if trip.response is not None:
+                await trip.response.aclose()
+            raise
+        finally:
+            # Also where the task was cancelled, and the flow can say no more.
+            for name in trip.held:
+                self._locks[name].release()
+
+    async def _take(self, flow: Flow, step: Step, trip: "_Trip") -> Step:
+        match step:
+            case Send(ask, is_callers):
+                if trip.response is not None:
+                    await trip.response.aclose()
+                try:
+                    trip.response = await self._inner.handle_async_request(
+                        trip.request_of(ask, is_callers)
+                    )
+                except Exception as error:
+                    if trip.is_first:
+                        raise
+                    return flow.throw(NoAnswer(f"{type(error).__name__}: {error}"))
+                trip.is_first = False
+                return flow.send(_answer(trip.response))
+            case Read():
+                assert trip.response is not None
+                return flow.send(await trip.response.aread())
+            case Enter(name):
+                await self._locks[name].acquire()
+                trip.held.add(name)
+                return flow.send(None)
+            case Leave(name):
+                trip.held.remove(name)
+                self._locks[name].release()
+                return flow.send(None)
+
+
+class _Trip:
+    """One request of the caller's, on its way through the wallet."""
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+        self.response: Any = None
+        # An error before anything was paid is the caller's own, as without a wallet.
+        self.is_first = True
+        self.held: set[str] = set()
+
+    def request_of(self, ask: Ask, is_callers: bool) -> Any:
+        extensions = dict(self.request.extensions) if is_callers else _timeouts(self.request)
+        url = self.request.url if is_callers else ask.url
+        made: Any = type(self.request)
+        if ask.body is None:
+            return made(
+                ask.method,
+                url,
+                headers=ask.headers,
+                stream=self.request.stream,
+                extensions=extensions,
+            )
+        return made(ask.method, url, headers=ask.headers, content=ask.body, extensions=extensions)
+
+    def ended(self, receipt: Any) -> Any:
+        if receipt is not None:
+            self.response.extensions[RECEIPT] = receipt
+        return self.response
+
+
+def _timeouts(request: Any) -> dict[str, Any]:
+    timeout = request.extensions.get("timeout")
+    return {} if timeout is None else {"timeout": timeout}
+
+
+def _ask(request: Any) -> Ask:
+    """The request as the wallet reads it; a body that is not in memory streams."""
+    try:
+        body = request.content
+    except Exception:
+        body = None
+    return Ask(request.method, str(request.url), dict(request.headers), body)
+
+
+def _answer(response: Any) -> Answer:
+    return Answer(
+        response.status_code,
+        {name.lower(): value for name, value in response.headers.items()},
+    )
