@@ -14,13 +14,17 @@ by another: the same bytes may be sent again, under the request's ``Idempotency-
 import hashlib
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+import httpx2
 
 from sakk.client.exact import Exact, account_of
 from sakk.client.wallet_log import PaymentLog, Receipt, State, new_id, now_ms, settled
 from sakk.client.wallet_policy import Choice, Latencies, Policy, Scheme, choose, host_of
+from sakk.client.wallet_step import Answer, Ask, Flow, NoAnswer, Read, Send, Step
+from sakk.client.wallet_transport import AsyncWalletTransport, WalletTransport
 from sakk.client.x402 import (
     PAYMENT_REQUIRED,
     PAYMENT_RESPONSE,
@@ -38,60 +42,6 @@ from sakk.client.x402 import (
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 PAYMENT_STATUS: Final = 402
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A request; ``body`` is None where it streams, and can be sent only once."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer's head; header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a request and give its `Answer`; raise NoAnswer in the coroutine where none came.
-
-    ``is_callers``: it is the caller's own, whose last answer the caller is given.
-    """
-
-    ask: Ask
-    is_callers: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Give the body of the last answer, which is not the caller's then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Enter:
-    """Go on when nobody else is between Enter and Leave of the same name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    name: str
-
-
-Step = Send | Read | Enter | Leave
-Flow = Generator[Step, Any, Receipt | None]
-
-
-class NoAnswer(Exception):
-    """No answer came; whether the request arrived is not known."""
 
 
 class WalletError(Exception):
@@ -155,6 +105,16 @@ class Wallet:
 
     def close(self) -> None:
         self.log.close()
+
+    def client(self, **options: Any) -> httpx2.Client:
+        """An HTTP client that pays; ``options`` are httpx2.Client's. Redirects are not followed."""
+        paying: Any = WalletTransport(self, httpx2.HTTPTransport())
+        return httpx2.Client(transport=paying, **options)
+
+    def async_client(self, **options: Any) -> httpx2.AsyncClient:
+        """The same for an event loop."""
+        paying: Any = AsyncWalletTransport(self, httpx2.AsyncHTTPTransport())
+        return httpx2.AsyncClient(transport=paying, **options)
 
     def left(self, host: str = "") -> dict[str, int]:
         """What each limit leaves, in millionths of a dollar."""
@@ -256,6 +216,7 @@ class Wallet:
                 receipt.network,
                 int(1_000 * (time.monotonic() - began)),
             )
+            receipt = replace(receipt, is_verified=None if _agrees(receipt, settlement) else False)
             return self._ended(receipt, State.paid, settlement, None)
         if answer.status == PAYMENT_STATUS or settlement is not None:
             said = yield from _reason(answer, settlement)
@@ -308,6 +269,16 @@ def _settlement(answer: Answer) -> dict[str, Any] | None:
         return decode_header(value, dict[str, Any])
     except X402Error:
         return None
+
+
+def _agrees(receipt: Receipt, settlement: Mapping[str, Any]) -> bool:
+    """Is what the seller says of it what was signed? It may leave out all but success."""
+    said = (
+        (settlement.get("network"), receipt.network),
+        (settlement.get("payer"), receipt.payer),
+        (settlement.get("amount"), str(receipt.amount)),
+    )
+    return all(not one or str(one).lower() == ours.lower() for one, ours in said)
 
 
 def _reason(answer: Answer, settlement: dict[str, Any] | None) -> Generator[Step, Any, str]:

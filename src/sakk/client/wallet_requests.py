@@ -11,13 +11,23 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from sakk.client.wallet import Answer, Ask, Enter, Flow, Leave, NoAnswer, Read, Send, Step, Wallet
+from sakk.client.wallet_step import (
+    Answer,
+    Ask,
+    Enter,
+    Leave,
+    NoAnswer,
+    Payer,
+    Read,
+    Send,
+    Step,
+)
 
 
 class WalletAdapter(HTTPAdapter):
     """An adapter that pays; arguments beside the wallet are HTTPAdapter's."""
 
-    def __init__(self, wallet: Wallet, *arguments: Any, **options: Any) -> None:
+    def __init__(self, wallet: Payer, *arguments: Any, **options: Any) -> None:
         self._wallet = wallet
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         super().__init__(*arguments, **options)
@@ -30,7 +40,12 @@ class WalletAdapter(HTTPAdapter):
         try:
             step = next(flow)
             while True:
-                step = self._take(flow, step, trip)
+                try:
+                    came = self._take(step, trip)
+                except NoAnswer as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(came)
         except StopIteration as end:
             assert trip.response is not None
             trip.response.sakk_receipt = end.value  # type: ignore[attr-defined]
@@ -39,7 +54,7 @@ class WalletAdapter(HTTPAdapter):
             for name in trip.held:
                 self._locks[name].release()
 
-    def _take(self, flow: Flow, step: Step, trip: "_Trip") -> Step:
+    def _take(self, step: Step, trip: "_Trip") -> Any:
         match step:
             case Send(ask, is_callers):
                 if trip.response is not None:
@@ -51,20 +66,20 @@ class WalletAdapter(HTTPAdapter):
                 except (requests.RequestException, OSError) as error:
                     if trip.is_first:
                         raise
-                    return flow.throw(NoAnswer(f"{type(error).__name__}: {error}"))
+                    raise NoAnswer(f"{type(error).__name__}: {error}") from error
                 trip.is_first = False
-                return flow.send(_answer(trip.response))
+                return _answer(trip.response)
             case Read():
                 assert trip.response is not None
-                return flow.send(trip.response.content)
+                return trip.response.content
             case Enter(name):
                 self._locks[name].acquire()
                 trip.held.add(name)
-                return flow.send(None)
+                return None
             case Leave(name):
                 trip.held.remove(name)
                 self._locks[name].release()
-                return flow.send(None)
+                return None
 
 
 class _Trip:
@@ -97,7 +112,7 @@ def _ask(request: requests.PreparedRequest) -> Ask:
     return Ask(
         request.method or "GET",
         request.url or "",
-        dict(request.headers),
+        {name: str(value) for name, value in request.headers.items()},
         None if streams else in_memory or b"",
     )
 

@@ -13,7 +13,17 @@ import threading
 from collections import defaultdict
 from typing import Any, Final
 
-from sakk.client.wallet import Answer, Ask, Enter, Flow, Leave, NoAnswer, Read, Send, Step, Wallet
+from sakk.client.wallet_step import (
+    Answer,
+    Ask,
+    Enter,
+    Leave,
+    NoAnswer,
+    Payer,
+    Read,
+    Send,
+    Step,
+)
 
 RECEIPT: Final = "sakk.receipt"
 
@@ -21,7 +31,7 @@ RECEIPT: Final = "sakk.receipt"
 class WalletTransport:
     """A transport of httpx or httpx2 that pays; ``inner`` is the one that sends."""
 
-    def __init__(self, wallet: Wallet, inner: Any) -> None:
+    def __init__(self, wallet: Payer, inner: Any) -> None:
         self._wallet = wallet
         self._inner = inner
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -42,7 +52,12 @@ class WalletTransport:
         try:
             step = next(flow)
             while True:
-                step = self._take(flow, step, trip)
+                try:
+                    came = self._take(step, trip)
+                except NoAnswer as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(came)
         except StopIteration as end:
             return trip.ended(end.value)
         except BaseException:
@@ -53,7 +68,7 @@ class WalletTransport:
             for name in trip.held:
                 self._locks[name].release()
 
-    def _take(self, flow: Flow, step: Step, trip: "_Trip") -> Step:
+    def _take(self, step: Step, trip: "_Trip") -> Any:
         match step:
             case Send(ask, is_callers):
                 if trip.response is not None:
@@ -63,26 +78,26 @@ class WalletTransport:
                 except Exception as error:
                     if trip.is_first:
                         raise
-                    return flow.throw(NoAnswer(f"{type(error).__name__}: {error}"))
+                    raise NoAnswer(f"{type(error).__name__}: {error}") from error
                 trip.is_first = False
-                return flow.send(_answer(trip.response))
+                return _answer(trip.response)
             case Read():
                 assert trip.response is not None
-                return flow.send(trip.response.read())
+                return trip.response.read()
             case Enter(name):
                 self._locks[name].acquire()
                 trip.held.add(name)
-                return flow.send(None)
+                return None
             case Leave(name):
                 trip.held.remove(name)
                 self._locks[name].release()
-                return flow.send(None)
+                return None
 
 
 class AsyncWalletTransport:
     """The same for an event loop; one per loop, as the client that it serves."""
 
-    def __init__(self, wallet: Wallet, inner: Any) -> None:
+    def __init__(self, wallet: Payer, inner: Any) -> None:
         self._wallet = wallet
         self._inner = inner
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -103,7 +118,12 @@ class AsyncWalletTransport:
         try:
             step = next(flow)
             while True:
-                step = await self._take(flow, step, trip)
+                try:
+                    came = await self._take(step, trip)
+                except NoAnswer as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(came)
         except StopIteration as end:
             return trip.ended(end.value)
         except BaseException:
@@ -115,7 +135,7 @@ class AsyncWalletTransport:
             for name in trip.held:
                 self._locks[name].release()
 
-    async def _take(self, flow: Flow, step: Step, trip: "_Trip") -> Step:
+    async def _take(self, step: Step, trip: "_Trip") -> Any:
         match step:
             case Send(ask, is_callers):
                 if trip.response is not None:
@@ -127,20 +147,20 @@ class AsyncWalletTransport:
                 except Exception as error:
                     if trip.is_first:
                         raise
-                    return flow.throw(NoAnswer(f"{type(error).__name__}: {error}"))
+                    raise NoAnswer(f"{type(error).__name__}: {error}") from error
                 trip.is_first = False
-                return flow.send(_answer(trip.response))
+                return _answer(trip.response)
             case Read():
                 assert trip.response is not None
-                return flow.send(await trip.response.aread())
+                return await trip.response.aread()
             case Enter(name):
                 await self._locks[name].acquire()
                 trip.held.add(name)
-                return flow.send(None)
+                return None
             case Leave(name):
                 trip.held.remove(name)
                 self._locks[name].release()
-                return flow.send(None)
+                return None
 
 
 class _Trip:
