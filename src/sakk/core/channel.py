@@ -21,6 +21,7 @@ from sakk.core.posting import Posting
 
 PREFIX: Final = "ch"
 VOUCHER_PREFIX: Final = "vch"
+FUNDING_PREFIX: Final = "cfd"
 REFUND_PREFIX: Final = "crf"
 DISPUTE_PREFIX: Final = "cdp"
 LIFE_DEFAULT: Final = timedelta(days=30)
@@ -32,9 +33,6 @@ IDLE_MAX: Final = timedelta(days=30)
 STEP_FUND: Final = "fund"
 STEP_DRAIN: Final = "drain"
 STEP_FREEZE: Final = "freeze"
-STEP_RESTORE: Final = "restore"
-STEP_REFUND: Final = "refund"
-STEP_HOLD: Final = "hold"
 
 
 class ChannelKind(StrEnum):
@@ -51,7 +49,7 @@ class ChannelStatus(StrEnum):
     closed = "closed"
 
 
-class VoucherStatus(StrEnum):
+class FundingStatus(StrEnum):
     requested = "requested"
     posted = "posted"
     rejected = "rejected"
@@ -63,7 +61,8 @@ class Channel:
 
     ``account_id``: the payer, None where it is no account here; ``payee``: an account here.
     ``signer``: the EVM address whose signature raises and closes it; None: the payer's API key
-    alone. ``amount_max``: of one call. ``ceiling``: what was signed and funded, altogether.
+    alone. ``amount_max``: of one call. ``ceiling``: what was signed, ``funded``: what of that was
+    put into the channel, each altogether; the payer risks what is funded and not spent.
     ``returned``: what went back when it ended. ``spent``, ``charges`` and ``head`` are of the
     receipts up to the ledger's time ``head_ns`` (``sakk.core.receipt``). ``drains``: how often its
     rest was asked for.
@@ -78,9 +77,10 @@ class Channel:
     currency: str
     decimals: int
     signer: str | None
-    mandate_id: str | None
+    mandate: str | None
     amount_max: int | None
     ceiling: int
+    funded: int
     returned: int
     spent: int
     charges: int
@@ -118,34 +118,46 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voucher:
-    """One raise of a ceiling, and what the payer had seen of the charges by then.
+    """A payer's signature of a ceiling, and of what it had seen of the charges by then.
 
-    ``step``: what it adds. ``signature``: 65 bytes; None where the payer's API key asked.
-    ``attempt``: how often the ledger refused it before.
+    It never changes. ``signature``: 65 bytes; None where the payer's API key said so.
     """
 
     id: str
     channel_id: str
     ceiling: int
-    step: int
     spent: int
     charges: int
     head: bytes
     signature: bytes | None
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funding:
+    """A step of money into a channel, up to ``funded`` altogether. ``amount``: what it adds.
+
+    ``attempt``: how often the ledger refused it before. ``created``: the time for which the
+    mandate's periods are looked at, however late it is posted.
+    """
+
+    id: str
+    channel_id: str
+    amount: int
+    funded: int
     status: str
     attempt: int
     created: datetime
 
 
-def check_raise(channel: Channel, ceiling: int, *, now: datetime) -> int:
-    """The step by which a voucher raises; 0 where it raises nothing. Raises UnexpectedState."""
+def check_raise(channel: Channel, ceiling: int, *, now: datetime) -> None:
+    """May the ceiling be raised, or money put in, now? Raises UnexpectedState, ParameterInvalid."""
     if channel.status not in (ChannelStatus.opening, ChannelStatus.open):
         raise UnexpectedState(f"The channel is {channel.status}. Open another.", param="channel")
     if channel.expires_at <= now:
         raise UnexpectedState("The channel's time is over. Open another.", param="channel")
     if ceiling > UNITS_MAX:
         raise ParameterInvalid(f"A ceiling is at most {UNITS_MAX}.", param="ceiling")
-    return max(ceiling - channel.ceiling, 0)
 
 
 def life_of(seconds: int | None) -> timedelta:
@@ -202,10 +214,11 @@ def public_channel(channel: Channel, *, available: int | None = None) -> dict[st
         "created": int(channel.created.timestamp()),
         "currency": channel.currency,
         "expires_at": int(channel.expires_at.timestamp()),
+        "funded": channel.funded,
         "head": channel.head.hex(),
         "kind": channel.kind,
         "livemode": channel.livemode,
-        "mandate": channel.mandate_id,
+        "mandate": channel.mandate,
         "metadata": channel.metadata,
         "payee": channel.payee,
         "payer": channel.account_id,

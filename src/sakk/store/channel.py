@@ -27,8 +27,9 @@ from sakk.core.channel import (
     Channel,
     ChannelKind,
     ChannelStatus,
+    Funding,
+    FundingStatus,
     Voucher,
-    VoucherStatus,
 )
 from sakk.store.database import fetch_all, fetch_one, row_of
 from sakk.store.page import PageRequest, fetch_page
@@ -46,9 +47,10 @@ channels = Table(
     Column("currency", Text, nullable=False),
     Column("decimals", Integer, nullable=False),
     Column("signer", Text),
-    Column("mandate_id", Text),
+    Column("mandate", Text),
     Column("amount_max", Units),
     Column("ceiling", Units, nullable=False),
+    Column("funded", Units, nullable=False),
     Column("returned", Units, nullable=False),
     Column("spent", Units, nullable=False),
     Column("charges", BigInteger, nullable=False),
@@ -63,7 +65,7 @@ channels = Table(
     Index("ix_channels_payer", "account_id", "livemode", "id"),
     Index("ix_channels_payee", "payee", "livemode", "id"),
     Index("ix_channels_signer", "signer", "id", postgresql_where=text("status <> 'closed'")),
-    Index("ix_channels_mandate", "mandate_id", postgresql_where=text("mandate_id IS NOT NULL")),
+    Index("ix_channels_mandate", "mandate", postgresql_where=text("mandate IS NOT NULL")),
     Index("ix_channels_expires_at", "expires_at", postgresql_where=text("status = 'open'")),
     Index("ix_channels_used_at", "used_at", postgresql_where=text("status = 'open'")),
     Index("ix_channels_closing", "used_at", postgresql_where=text("status = 'closing'")),
@@ -75,19 +77,35 @@ vouchers = Table(
     Column("id", Text, primary_key=True),
     Column("channel_id", Text, nullable=False),
     Column("ceiling", Units, nullable=False),
-    Column("step", Units, nullable=False),
     Column("spent", Units, nullable=False),
     Column("charges", BigInteger, nullable=False),
     Column("head", Bytes, nullable=False),
     Column("signature", Bytes),
+    Column("created", Timestamp, nullable=False),
+    UniqueConstraint("channel_id", "ceiling"),
+)
+
+channel_fundings = Table(
+    "channel_fundings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("channel_id", Text, nullable=False),
+    Column("amount", Units, nullable=False),
+    Column("funded", Units, nullable=False),
     Column("status", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("created", Timestamp, nullable=False),
-    UniqueConstraint("channel_id", "ceiling"),
-    Index("ix_vouchers_requested", "created", postgresql_where=text("status = 'requested'")),
+    Index("ix_channel_fundings_channel", "channel_id", "id"),
+    # One at a time: what the next adds is counted from where this one ends.
+    Index(
+        "uq_channel_fundings_requested",
+        "channel_id",
+        unique=True,
+        postgresql_where=text("status = 'requested'"),
+    ),
 )
 
-# A request moves its own voucher; only what is older was left behind by a crash.
+# A request moves its own funding; only what is older was left behind by a crash.
 LEFT_TO_REQUEST = timedelta(seconds=5)
 
 
@@ -136,14 +154,14 @@ def list_of(
     livemode: bool,
     page: PageRequest,
     status: str | None = None,
-    mandate_id: str | None = None,
+    mandate: str | None = None,
 ) -> tuple[list[Channel], bool]:
     """A page of an account's channels, as payer and as payee, newest first."""
     filters = _party(account_id)
     if status is not None:
         filters.append(channels.c.status == status)
-    if mandate_id is not None:
-        filters.append(channels.c.mandate_id == mandate_id)
+    if mandate is not None:
+        filters.append(channels.c.mandate == mandate)
     return fetch_page(
         connection,
         channels,
@@ -166,12 +184,12 @@ def list_of_signer(connection: Connection, signer: str, *, limit: int) -> list[C
     return fetch_all(connection, statement, Channel)
 
 
-def list_of_mandate(connection: Connection, mandate_id: str, *, limit: int) -> list[Channel]:
+def list_of_mandate(connection: Connection, mandate: str, *, limit: int) -> list[Channel]:
     """The open channels of a mandate."""
     statement = (
         select(channels)
         .where(
-            channels.c.mandate_id == mandate_id,
+            channels.c.mandate == mandate,
             channels.c.status.in_([ChannelStatus.opening, ChannelStatus.open]),
         )
         .order_by(channels.c.id)
@@ -211,80 +229,71 @@ def list_closing(connection: Connection, *, now: datetime, limit: int) -> list[C
 
 
 def insert_voucher(connection: Connection, voucher: Voucher) -> None:
-    connection.execute(vouchers.insert(), row_of(voucher))
-
-
-def find_voucher(connection: Connection, channel_id: str, ceiling: int) -> Voucher | None:
-    """The voucher that raises a channel to just this ceiling."""
-    statement = select(vouchers).where(
-        vouchers.c.channel_id == channel_id, vouchers.c.ceiling == ceiling
+    """Keep a payer's signature; one of the same ceiling is kept already."""
+    connection.execute(
+        upsert(vouchers)
+        .values(row_of(voucher))
+        .on_conflict_do_nothing(index_elements=["channel_id", "ceiling"])
     )
-    return fetch_one(connection, statement, Voucher)
-
-
-def find_requested(connection: Connection, channel_id: str) -> Voucher | None:
-    """The voucher of a channel whose outcome nobody has written down yet: there is one at most."""
-    statement = select(vouchers).where(
-        vouchers.c.channel_id == channel_id, vouchers.c.status == VoucherStatus.requested
-    )
-    return fetch_one(connection, statement, Voucher)
 
 
 def last_countersigned(connection: Connection, channel_id: str) -> Voucher | None:
     """The payer's newest signature of what was charged."""
     statement = (
         select(vouchers)
-        .where(
-            vouchers.c.channel_id == channel_id,
-            vouchers.c.signature.is_not(None),
-        )
+        .where(vouchers.c.channel_id == channel_id, vouchers.c.signature.is_not(None))
         .order_by(vouchers.c.charges.desc(), vouchers.c.ceiling.desc())
         .limit(1)
     )
     return fetch_one(connection, statement, Voucher)
 
 
-def list_vouchers(connection: Connection, channel_id: str, *, limit: int) -> list[Voucher]:
-    """A channel's vouchers, the newest first."""
-    statement = (
-        select(vouchers)
-        .where(vouchers.c.channel_id == channel_id)
-        .order_by(vouchers.c.ceiling.desc())
-        .limit(limit)
+def insert_funding(connection: Connection, funding: Funding) -> None:
+    connection.execute(channel_fundings.insert(), row_of(funding))
+
+
+def find_requested(connection: Connection, channel_id: str) -> Funding | None:
+    """The funding whose outcome nobody has written down yet: there is one at most."""
+    table = channel_fundings
+    statement = select(table).where(
+        table.c.channel_id == channel_id, table.c.status == FundingStatus.requested
     )
-    return fetch_all(connection, statement, Voucher)
+    return fetch_one(connection, statement, Funding)
 
 
-def change_voucher(connection: Connection, voucher_id: str, values: Mapping[str, Any]) -> None:
-    connection.execute(update(vouchers).where(vouchers.c.id == voucher_id).values(dict(values)))
-
-
-def finish_voucher(connection: Connection, voucher: Voucher, status: VoucherStatus) -> bool:
-    """Record what the ledger said of an attempt; False if another process did so before."""
+def finish_funding(connection: Connection, funding: Funding, status: FundingStatus) -> bool:
+    """Record what the ledger said; False if another process did so before."""
+    table = channel_fundings
     result = connection.execute(
-        update(vouchers)
-        .where(
-            vouchers.c.id == voucher.id,
-            vouchers.c.status == VoucherStatus.requested,
-            vouchers.c.attempt == voucher.attempt,
-        )
+        update(table)
+        .where(table.c.id == funding.id, table.c.status == FundingStatus.requested)
         .values(status=status)
     )
     return result.rowcount == 1
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Voucher]:
-    """Vouchers that were committed and never heard of again."""
+def list_fundings(connection: Connection, channel_id: str, *, limit: int) -> list[Funding]:
+    """What was put into a channel, the newest first."""
+    table = channel_fundings
     statement = (
-        select(vouchers)
-        .where(
-            vouchers.c.status == VoucherStatus.requested,
-            vouchers.c.created < now - LEFT_TO_REQUEST,
-        )
-        .order_by(vouchers.c.created)
+        select(table)
+        .where(table.c.channel_id == channel_id, table.c.status == FundingStatus.posted)
+        .order_by(table.c.id.desc())
         .limit(limit)
     )
-    return fetch_all(connection, statement, Voucher)
+    return fetch_all(connection, statement, Funding)
+
+
+def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Funding]:
+    """Fundings that were committed and never heard of again."""
+    table = channel_fundings
+    statement = (
+        select(table)
+        .where(table.c.status == FundingStatus.requested, table.c.created < now - LEFT_TO_REQUEST)
+        .order_by(table.c.created)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Funding)
 
 
 def _party(account_id: str | None) -> list[ColumnElement[bool]]:

@@ -12,6 +12,27 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "channel_fundings",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("channel_id", sa.Text(), nullable=False),
+        sa.Column("amount", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.Column("funded", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_channel_fundings")),
+    )
+    op.create_index(
+        "ix_channel_fundings_channel", "channel_fundings", ["channel_id", "id"], unique=False
+    )
+    op.create_index(
+        "uq_channel_fundings_requested",
+        "channel_fundings",
+        ["channel_id"],
+        unique=True,
+        postgresql_where=sa.text("status = 'requested'"),
+    )
+    op.create_table(
         "channels",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("account_id", sa.Text(), nullable=True),
@@ -22,9 +43,10 @@ def upgrade() -> None:
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("decimals", sa.Integer(), nullable=False),
         sa.Column("signer", sa.Text(), nullable=True),
-        sa.Column("mandate_id", sa.Text(), nullable=True),
+        sa.Column("mandate", sa.Text(), nullable=True),
         sa.Column("amount_max", sa.Numeric(precision=78, scale=0), nullable=True),
         sa.Column("ceiling", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.Column("funded", sa.Numeric(precision=78, scale=0), nullable=False),
         sa.Column("returned", sa.Numeric(precision=78, scale=0), nullable=False),
         sa.Column("spent", sa.Numeric(precision=78, scale=0), nullable=False),
         sa.Column("charges", sa.BigInteger(), nullable=False),
@@ -55,9 +77,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_channels_mandate",
         "channels",
-        ["mandate_id"],
+        ["mandate"],
         unique=False,
-        postgresql_where=sa.text("mandate_id IS NOT NULL"),
+        postgresql_where=sa.text("mandate IS NOT NULL"),
     )
     op.create_index("ix_channels_payee", "channels", ["payee", "livemode", "id"], unique=False)
     op.create_index("ix_channels_payer", "channels", ["account_id", "livemode", "id"], unique=False)
@@ -94,21 +116,11 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("channel_id", sa.Text(), nullable=False),
         sa.Column("ceiling", sa.Numeric(precision=78, scale=0), nullable=False),
-        sa.Column("step", sa.Numeric(precision=78, scale=0), nullable=False),
         sa.Column("spent", sa.Numeric(precision=78, scale=0), nullable=False),
         sa.Column("charges", sa.BigInteger(), nullable=False),
         sa.Column("head", postgresql.BYTEA(), nullable=False),
         sa.Column("signature", postgresql.BYTEA(), nullable=True),
-        sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_vouchers")),
         sa.UniqueConstraint("channel_id", "ceiling", name=op.f("uq_vouchers_channel_id_ceiling")),
-    )
-    op.create_index(
-        "ix_vouchers_requested",
-        "vouchers",
-        ["created"],
-        unique=False,
-        postgresql_where=sa.text("status = 'requested'"),
     )
