@@ -25,9 +25,12 @@ const groups = {
   sandbox: { evmVersion: "cancun", runs: 200 },
 };
 
-// Where the sandbox places others' code. The first three are public; the last two, which only the
-// proxy calls, are ours: keccak256("sakk sandbox " + name), the last 20 bytes.
+// Where the sandbox places code. The first five are public: our escrow and its collector take the
+// place of x402's. The last two, which only the proxy calls, are ours: keccak256("sakk sandbox " +
+// name), the last 20 bytes.
 const addresses = {
+  BatchSettlement: "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003",
+  Erc3009DepositCollector: "0x4020806089470a89826cB9fB1f4059150b550004",
   FiatTokenProxy: "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
   Multicall3: "0xcA11bde05977b3631167028862bE2a173976CA11",
   Permit2: "0x000000000022D473030F116dDEE9F6B43aC78BA3",
@@ -101,6 +104,10 @@ function compile(group) {
       const path = `src/${group}/${name}.sol`;
       const { abi, evm } = output.contracts[path][name];
       const origin = `contracts/${path}, solc ${solc.version()}`;
+      // What is placed has no constructor to run: its code is written as it stands.
+      if (name in addresses) {
+        return [name, { origin, abi, runtime: `0x${evm.deployedBytecode.object}` }];
+      }
       const made = { origin, abi, bytecode: `0x${evm.bytecode.object}` };
       return [name, group === "evm" ? { ...made, ...runtimeOf(evm.deployedBytecode) } : made];
     }),

@@ -1,5 +1,5 @@
 """What stands on every local chain: the real USDC, a Tether-like token, our own contracts,
-Multicall3 and Permit2.
+Multicall3, Permit2, and the escrow of x402's channels.
 
 ``deploy`` puts them at the same addresses on every chain and is safe to call again. Others' code
 is placed by ``anvil_setCode`` at its canonical address; everything that a contract remembers is
@@ -39,6 +39,16 @@ CREATE2_SALT = bytes(32)
 IMPLEMENTATION_SLOT = "0x7050c9e0f4ca769c69bd3a8ef740bc37934f8e2c036e5a723fd8ee048ed3f8c3"
 ADMIN_SLOT = "0x10d6a54a4754c8869d6886b5f5d7fbfa5b4522237ea5c60d11bc4e7a1ff9390b"
 INITIALIZE = "initialize(string,string,string,uint8,address,address,address,address)"
+# Code that stands where it stands on public chains, others' and what takes the place of others'.
+PLACED = (
+    "FiatTokenProxy",
+    "FiatTokenV2_2",
+    "SignatureChecker",
+    "Multicall3",
+    "Permit2",
+    "BatchSettlement",
+    "Erc3009DepositCollector",
+)
 # Enough for the dearest step, the creation of the Tether-like token.
 SETUP_GAS_LIMIT = 3_000_000
 
@@ -261,8 +271,7 @@ def _tether_creation_code() -> bytes:
 def _placements(chain: SandboxChain) -> list[Call]:
     """What is written into the chain's state directly: code, USDC's two proxy slots, coins."""
     code: list[Call] = [
-        ("anvil_setCode", [_address(name), _artifact(name)["runtime"]])
-        for name in ("FiatTokenProxy", "FiatTokenV2_2", "SignatureChecker", "Multicall3", "Permit2")
+        ("anvil_setCode", [_address(name), _artifact(name)["runtime"]]) for name in PLACED
     ]
     admin = key_address(derive_private_key(PROXY_ADMIN_INDEX))
     slots: list[Call] = [
