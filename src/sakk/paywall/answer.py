@@ -1,0 +1,159 @@
+"""The answer to a paid request on its way to the client: what is charged follows from it.
+
+Nothing is buffered: a chunk is sent on before the application is asked for the next one. Only where
+a payment is settled after the handler is the answer held, up to a size, until it is settled.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+from sakk.paywall.errors import Refusal
+from sakk.paywall.payment import Taken
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+# A status from here on is an error: it is not charged, as x402's own servers do not.
+FAILED_STATUS: Final = 400
+USAGE: Final = b"sakk-usage"
+# More of an answer than this is not held: it is settled then, and the rest streams.
+HELD_BYTES_MAX: Final = 8 << 20
+
+
+class Answer:
+    """One answer, of a payment that is taken."""
+
+    __slots__ = ("_began", "_is_gone", "_receive", "_refused", "_send", "_taken")
+
+    def __init__(self, taken: Taken, receive: Receive, send: Send) -> None:
+        self._taken = taken
+        self._receive = receive
+        self._send = send
+        self._began = False
+        self._is_gone = False
+        self._refused: Refusal | None = None
+
+    async def receive(self) -> Any:
+        """The application's ``receive``: it is noticed when the client goes."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._is_gone = True
+        return message
+
+    async def send(self, message: Any) -> None:
+        """The application's ``send``."""
+        if message["type"] != "http.response.start" or self._began:
+            await self._send(message)
+            return
+        taken = self._taken
+        response = taken.response
+        assert response is not None
+        is_good = message["status"] < FAILED_STATUS
+        told = response if is_good or taken.stands else None
+        message["headers"] = _dressed(message.get("headers", ()), told, taken)
+        await self._send(message)
+        if is_good and not self._is_gone:
+            self._began = True
+            taken.began()
+
+    def close(self, *, completed: bool) -> Refusal | None:
+        """The application is done; a refusal where 402 is to be answered instead of nothing."""
+        if self._began:
+            self._taken.ended()
+        else:
+            self._taken.failed()
+        return None
+
+
+class HeldAnswer(Answer):
+    """One answer that waits until its payment is settled."""
+
+    __slots__ = ("_held", "_held_bytes", "_is_open", "_status")
+
+    def __init__(self, taken: Taken, receive: Receive, send: Send) -> None:
+        super().__init__(taken, receive, send)
+        self._held: list[Any] = []
+        self._held_bytes = 0
+        self._status: int | None = None
+        self._is_open = False
+
+    async def send(self, message: Any) -> None:
+        """The application's ``send``."""
+        if self._is_open:
+            await self._send(message)
+            return
+        if self._refused is not None:
+            return
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            if self._status >= FAILED_STATUS:
+                # Not charged: nothing to wait for.
+                self._is_open = True
+                await self._send(message)
+                return
+        self._held.append(message)
+        self._held_bytes += len(message.get("body", b""))
+        is_last = message["type"] != "http.response.start" and not message.get("more_body", False)
+        if is_last or self._held_bytes > HELD_BYTES_MAX:
+            await self._release()
+
+    async def _release(self) -> None:
+        if self._is_gone:
+            # Nobody is there to be served: nothing is settled.
+            return
+        outcome = await self._taken.settle()
+        if isinstance(outcome, Refusal):
+            self._refused = outcome
+            return
+        held, self._held = self._held, []
+        held[0]["headers"] = _dressed(held[0].get("headers", ()), outcome, self._taken)
+        self._is_open = self._began = True
+        self._taken.began()
+        for message in held:
+            await self._send(message)
+
+    def close(self, *, completed: bool) -> Refusal | None:
+        """The application is done."""
+        if self._refused is not None:
+            return self._refused
+        return super().close(completed=completed)
+
+
+def _dressed(
+    given: Iterable[tuple[bytes, bytes]], response: bytes | None, taken: Taken
+) -> list[tuple[bytes, bytes]]:
+    """The head's fields with the receipt, without the meter's, and never for shared caches."""
+    headers: list[tuple[bytes, bytes]] = []
+    is_private = False
+    for pair in given:
+        name = pair[0].lower()
+        if name == b"cache-control":
+            is_private = True
+            if b"no-store" not in pair[1] and b"private" not in pair[1]:
+                pair = (name, _privately(pair[1]))
+        elif name == USAGE:
+            _count(taken, pair[1])
+            continue
+        headers.append((pair[0], pair[1]))
+    if not is_private:
+        headers.append((b"cache-control", b"private"))
+    if response is not None:
+        headers.append((b"payment-response", response))
+    return headers
+
+
+def _privately(value: bytes) -> bytes:
+    """A cache of many people's must not sell it again (RFC 9111, section 5.2.2.7)."""
+    directives = [each.strip() for each in value.split(b",")]
+    kept = [
+        each
+        for each in directives
+        if each.lower() != b"public" and not each.lower().startswith(b"s-maxage")
+    ]
+    return b", ".join([b"private", *filter(None, kept)])
+
+
+def _count(taken: Taken, value: bytes) -> None:
+    """What the handler says it used; nonsense is as if it had said nothing."""
+    payment = taken.payment
+    if payment.units_max is not None and value.isdigit() and len(value) <= 19:
+        payment.units_used = min(payment.units_max, int(value))

@@ -1,0 +1,395 @@
+"""The seller's door: ASGI middleware that has a request paid before the application sees it.
+
+    app = Paywall(app, routes=[Route("GET /weather/{city}", "$0.001")], offers=[...])
+
+What is not priced, websockets and everything else of ASGI pass by. A paid request reaches the
+application once its payment is taken; its answer goes to the client as the application produces it,
+with ``PAYMENT-RESPONSE`` in its head. What is answered with an error (a status from 400), not at
+all, or to a client that has gone, is not charged.
+"""
+
+import asyncio
+import binascii
+import inspect
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
+from sakk.paywall import quote
+from sakk.paywall.answer import Answer, HeldAnswer, Receive, Send
+from sakk.paywall.challenge import answer_of, challenge_of, is_browser
+from sakk.paywall.errors import NO_SUCH_OFFER, UNREADABLE, PaywallError, Refusal
+from sakk.paywall.payment import Clock, Meter, Offer, Sent, Taken, Terms
+from sakk.paywall.price import Metered, parse_price
+from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
+
+Scope = MutableMapping[str, Any]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+HEADER: Final = b"payment-signature"
+OFFERS_MAX: Final = 64
+
+
+class Source(Protocol):
+    """Where the ways to be paid are asked for when the application starts."""
+
+    async def offers(self) -> Sequence[Offer]:
+        """All of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """What one request costs, in every way that it may be paid."""
+
+    terms: tuple[Terms, ...]
+    price: str
+    # Prices of a function are marked, so that they can be held.
+    moves: bool
+
+
+class Paywall:
+    """An ASGI application around another one. See the module.
+
+    ``public_url`` is the address that clients know, where it is not what ``Host`` says. ``secret``
+    marks prices that a function says, and must be the same in all processes of a service.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        routes: Iterable[Route],
+        offers: Sequence[Offer] | Source,
+        public_url: str | None = None,
+        secret: bytes | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        if secret is not None and len(secret) < quote.SECRET_BYTES_MIN:
+            raise PaywallError(f"secret: must be at least {quote.SECRET_BYTES_MIN} bytes.")
+        self._app = app
+        self._routes = Routes(list(routes))
+        self._public_url = None if public_url is None else public_url.rstrip("/")
+        self._secret = secret or secrets.token_bytes(32)
+        self._clock = clock
+        self._source: Source | None = None
+        self._offers: Sequence[Offer] = ()
+        self._fixed: list[_Priced | None] = []
+        self._is_ready = False
+        self._starting: asyncio.Lock | None = None
+        if isinstance(offers, Sequence):
+            self._use(offers)
+        else:
+            self._source = offers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            found = self._routes.find(
+                scope["method"], scope["path"], _host(scope) if self._routes.by_host else None
+            )
+            if found is None or found.route.price is None:
+                await self._app(scope, receive, send)
+            else:
+                await self._serve(found, scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def start(self) -> None:
+        """Ask for the ways to be paid, where they are asked for. Done by lifespan, or by itself."""
+        if self._is_ready or self._source is None:
+            return
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if not self._is_ready:
+                self._use(await self._source.offers())
+
+    async def close(self) -> None:
+        """End what is under way. Done by lifespan where the server and the application have it."""
+        for offer in self._offers:
+            await offer.close()
+
+    # A priced request
+
+    async def _serve(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._is_ready:
+            await self.start()
+        header = None
+        for name, value in scope["headers"]:
+            if name == HEADER:
+                header = value
+                break
+        else:
+            if is_preflight(scope["method"], scope["headers"]):
+                await self._app(scope, receive, send)
+                return
+        priced = self._fixed[found.index] or await self._price(found, scope)
+        if priced is None:
+            await self._app(scope, receive, send)
+            return
+        if header is None:
+            await self._challenge(found, priced, scope, send, None)
+            return
+        taken = await self._take(header, priced, scope)
+        if isinstance(taken, Refusal):
+            await self._challenge(found, priced, scope, send, taken)
+            return
+        refusal = await self._pass(taken, scope, receive, send)
+        if refusal is not None:
+            await self._challenge(found, priced, scope, send, refusal)
+
+    async def _pass(
+        self, taken: Taken, scope: Scope, receive: Receive, send: Send
+    ) -> Refusal | None:
+        """Have the application answer; a refusal where nothing was sent and 402 is the answer."""
+        scope["sakk.payment"] = taken.payment
+        scope["state"] = {**(scope.get("state") or {}), "payment": taken.payment}
+        kind = HeldAnswer if taken.response is None else Answer
+        answer = kind(taken, receive, send)
+        try:
+            await self._app(scope, answer.receive, answer.send)
+        except BaseException:
+            # What held it back from the client may be the reason.
+            refusal = answer.close(completed=False)
+            if refusal is None:
+                raise
+            return refusal
+        return answer.close(completed=True)
+
+    async def _take(self, header: bytes, priced: _Priced, scope: Scope) -> Taken | Refusal:
+        try:
+            sent = _read(header)
+            found = self._choose(sent, priced, scope)
+            if found is None:
+                return Refusal(NO_SUCH_OFFER, "What was accepted is not offered (any more).")
+            return await found.offer.take(sent, found)
+        except (ValueError, RecursionError) as error:
+            return Refusal(UNREADABLE, f"PAYMENT-SIGNATURE can not be read: {error}")
+
+    def _choose(self, sent: Sent, priced: _Priced, scope: Scope) -> Terms | None:
+        """What of ours the payer accepted, at the price that it was asked."""
+        accepted = sent.document.get("accepted")
+        if not isinstance(accepted, dict):
+            raise ValueError("'accepted' is missing")
+        for terms in priced.terms:
+            ours = terms.requirement
+            if not _is_same(accepted, ours):
+                continue
+            if accepted.get("amount") == ours.amount:
+                return terms
+            if priced.moves:
+                asked = quote.is_standing(
+                    self._secret,
+                    ours,
+                    accepted,
+                    resource=_resource(scope),
+                    now=int(self._clock()),
+                )
+                if asked is not None:
+                    return Terms(terms.offer, asked, int(asked.amount))
+        return None
+
+    # Prices
+
+    def _use(self, offers: Sequence[Offer]) -> None:
+        if not 0 < len(offers) <= OFFERS_MAX:
+            raise PaywallError(f"offers: must be 1 to {OFFERS_MAX} ways to be paid.")
+        self._offers = offers
+        self._fixed = [
+            None
+            if found.route.price is None or callable(found.route.price)
+            else _priced(found.route, found.route.price, offers, moves=False)
+            for found in self._routes.compiled
+        ]
+        self._is_ready = True
+
+    async def _price(self, found: Found, scope: Scope) -> _Priced | None:
+        """What the route's function says; None: free."""
+        function = found.route.price
+        assert callable(function)
+        said = function(
+            Asked(
+                method=scope["method"],
+                path=scope["path"],
+                parameters=self._routes.parameters(found, scope["path"]),
+                query=scope.get("query_string", b""),
+                headers=scope["headers"],
+            )
+        )
+        pricing = await said if inspect.isawaitable(said) else said
+        if pricing is None:
+            return None
+        return _priced(found.route, pricing, self._offers, moves=True)
+
+    async def _challenge(
+        self, found: Found, priced: _Priced, scope: Scope, send: Send, refusal: Refusal | None
+    ) -> None:
+        if refusal is not None and refusal.status != 402:
+            await _refuse(send, refusal)
+            return
+        requirements: list[Requirement] = [each.requirement for each in priced.terms]
+        if priced.moves:
+            now, resource = int(self._clock()), _resource(scope)
+            requirements = [
+                quote.mark(self._secret, each, resource=resource, now=now) for each in requirements
+            ]
+        challenge = challenge_of(
+            requirements,
+            Resource(
+                url=self._url(scope),
+                description=found.route.description,
+                mime_type=found.route.mime_type,
+            ),
+            refusal,
+        )
+        is_page = refusal is None and is_browser(scope["headers"])
+        headers, body = answer_of(challenge, price=priced.price, is_page=is_page)
+        if refusal is not None and refusal.settlement is not None:
+            headers.append((b"payment-response", refusal.settlement))
+        await send({"type": "http.response.start", "status": 402, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _url(self, scope: Scope) -> str:
+        base = self._public_url
+        if base is None:
+            host = _host(scope) or "localhost"
+            base = f"{scope.get('scheme', 'http')}://{host}"
+        return base + target_of(scope).decode("latin-1")
+
+    # Lifespan
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start before the application does, and end after it; also for one without lifespan."""
+        started = ended = False
+
+        async def heard() -> Any:
+            nonlocal started
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                started = True
+                await self.start()
+            return message
+
+        async def told(message: Any) -> None:
+            nonlocal ended
+            if message["type"].startswith("lifespan.shutdown"):
+                ended = True
+                await self.close()
+            await send(message)
+
+        try:
+            await self._app(scope, heard, told)
+        except Exception:
+            if started:
+                raise
+            await self._live_alone(receive, send)
+            return
+        if not ended:
+            await self.close()
+
+    async def _live_alone(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def target_of(scope: Scope) -> bytes:
+    """Path and query as they stood in the request line."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    return path + b"?" + query if query else path
+
+
+def _resource(scope: Scope) -> str:
+    return f"{scope['method']} {target_of(scope).decode('latin-1')}"
+
+
+def _host(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return str(value.decode("latin-1"))
+    return None
+
+
+def _priced(route: Route, pricing: Pricing, offers: Sequence[Offer], *, moves: bool) -> _Priced:
+    terms = tuple(_terms(route, pricing, offers))
+    if not terms:
+        raise PaywallError(
+            f"{route.pattern!r} can not be paid: no offer is of its price's currency"
+            " (and for a metered price, of a scheme that can be metered)."
+        )
+    return _Priced(terms, describe(pricing), moves)
+
+
+def _terms(route: Route, pricing: Pricing, offers: Sequence[Offer]) -> Iterable[Terms]:
+    for offer in offers:
+        if route.currencies is not None and offer.currency not in route.currencies:
+            continue
+        if isinstance(pricing, Metered):
+            meter = _meter(pricing, offer) if offer.is_metered else None
+            if meter is not None:
+                units = meter.amount(meter.units_max)
+                yield Terms(offer, offer.requirement(units), units, meter)
+            continue
+        found = parse_price(pricing).units(offer.currency, offer.decimals)
+        if found is not None:
+            yield Terms(offer, offer.requirement(found), found)
+
+
+def _meter(pricing: Metered, offer: Offer) -> Meter | None:
+    amount = parse_price(pricing.per_unit).of(offer.currency)
+    if amount is None:
+        return None
+    exact = Fraction(amount) * 10**offer.decimals
+    return Meter(exact.numerator, exact.denominator, pricing.units_max, pricing.unit)
+
+
+def _read(header: bytes) -> Sent:
+    """The payment of a header; ValueError (msgspec's, binascii's) where it is none."""
+    if len(header) > HEADER_BYTES_MAX:
+        raise ValueError(f"it is longer than {HEADER_BYTES_MAX} bytes")
+    document = msgspec.json.decode(binascii.a2b_base64(header, strict_mode=True))
+    if not isinstance(document, dict) or not isinstance(document.get("payload"), dict):
+        raise ValueError("it is no object with a payload")
+    if document.get("x402Version") != 2:
+        raise ValueError("x402Version must be 2")
+    return Sent(document, document["payload"])
+
+
+def _is_same(accepted: dict[str, Any], ours: Requirement) -> bool:
+    asset, pay_to = accepted.get("asset"), accepted.get("payTo")
+    return (
+        accepted.get("scheme") == ours.scheme
+        and accepted.get("network") == ours.network
+        and isinstance(asset, str)
+        and asset.lower() == ours.asset.lower()
+        and isinstance(pay_to, str)
+        and pay_to.lower() == ours.pay_to.lower()
+    )
+
+
+async def _refuse(send: Send, refusal: Refusal) -> None:
+    """It is not the payment's fault: the same payment may be sent again."""
+    body = msgspec.json.encode({"error": refusal.code, "message": refusal.message})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after_seconds))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
