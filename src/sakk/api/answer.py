@@ -59,6 +59,8 @@ def refusal(error: Exception, *, request_id: str, public_url: str = "") -> Answe
     }
     if told.param is not None:
         document["param"] = told.param
+    if told.details is not None:
+        document["details"] = told.details
     return Answer(
         status=told.status,
         body=encode({"error": document}),

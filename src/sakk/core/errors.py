@@ -8,6 +8,8 @@ SakkError
 │   ├── BalanceInsufficient   400  (409 would be retried by the clients)
 │   ├── AmountTooSmall        400  what would arrive is under the asset's minimum
 │   ├── PayoutDuplicate       400  the same line, reference or batch was given before
+│   ├── MandateRefused        400  what an agent's mandate does not allow
+│   │   └── MandateExceeded   400  a budget of the mandate does not cover it
 │   ├── UnexpectedState       400  the object is not in a state that allows this
 │   │   └── ApprovalStale     400  what was approved is not what stands there now
 │   ├── ResourceMissing       404
@@ -34,7 +36,7 @@ SakkError
 Each class says what happened, then what to do about it: the reference is generated from that.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class SakkError(Exception):
@@ -44,6 +46,9 @@ class SakkError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     transient: ClassVar[bool] = False
+
+    # What a machine should know beside the code.
+    details: dict[str, Any] | None = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
@@ -116,6 +121,31 @@ class PayoutDuplicate(InvalidRequest):
     """
 
     code = "payout_duplicate"
+
+
+class MandateRefused(InvalidRequest):
+    """The mandate does not allow this spend, whatever is left of its budgets.
+
+    `details` names the limit; spend within it, or ask the owner for another mandate.
+    """
+
+    code = "mandate_refused"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, param=param)
+        self.details = details
+
+
+class MandateExceeded(MandateRefused):
+    """A budget of the mandate does not cover the spend.
+
+    `details` names the limit, what is left of it, and for a period when the next begins.
+    """
+
+    code = "mandate_exceeded"
+    transient = True
 
 
 class UnexpectedState(InvalidRequest):
