@@ -38,7 +38,8 @@ TOKEN_PREFIXES = tuple(
 class ApiKey:
     """A stored key. ``scopes`` are empty for a secret key, which has them all.
 
-    ``person``: whose it is, for a key of the operator's people.
+    ``person``: whose it is, for a key of the operator's people. ``mandate``: under which alone it
+    may spend, for an agent's key.
     """
 
     id: str
@@ -55,6 +56,7 @@ class ApiKey:
     revoked_at: datetime | None
     created: datetime
     person: str | None = None
+    mandate: str | None = None
 
 
 def token_prefix(kind: KeyKind, *, livemode: bool) -> str:
@@ -167,6 +169,7 @@ def public_api_key(key: ApiKey, *, secret: str | None = None) -> dict[str, Any]:
         "expires_at": None if key.expires_at is None else int(key.expires_at.timestamp()),
         "revoked_at": None if key.revoked_at is None else int(key.revoked_at.timestamp()),
         "person": key.person,
+        "mandate": key.mandate,
         "metadata": {},
         "created": int(key.created.timestamp()),
         "livemode": key.livemode,

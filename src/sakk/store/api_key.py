@@ -30,6 +30,7 @@ api_keys = Table(
     Column("revoked_at", Timestamp),
     Column("created", Timestamp, nullable=False),
     Column("person", Text),
+    Column("mandate", Text),
     Index("ix_api_keys_account_id_livemode_id", "account_id", "livemode", "id"),
 )
 
