@@ -232,6 +232,11 @@ def mandate_spent(mandate_id: str, unit: str) -> LedgerAccount:
     return LedgerAccount(f"mandate:{mandate_id}:spent", unit, AccountCode.mandate_spent)
 
 
+def uses_unit(*, livemode: bool) -> str:
+    """In which payments under mandates are counted; no currency is named so."""
+    return currency_unit("mandate/use", livemode=livemode)
+
+
 def pool(account_id: str, unit: str) -> LedgerAccount:
     """What an account has parked; it can not be overdrawn."""
     return LedgerAccount(

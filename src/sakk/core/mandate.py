@@ -88,9 +88,13 @@ TYPES: Final[Types] = {
 
 
 class MandateStatus(StrEnum):
-    """``active`` in the row; whether it has begun, or is over, is asked of the clock."""
+    """``active`` in the row; whether it has begun, or is over, is asked of the clock.
+
+    ``revoking``: nothing is spent any more; the ledger and the channels are being told.
+    """
 
     active = "active"
+    revoking = "revoking"
     revoked = "revoked"
 
 
@@ -337,22 +341,22 @@ def statement(terms: Terms) -> str:
         said.append(f"In every {each.seconds} seconds at most {' and '.join(limits)}.")
     if terms.count is not None:
         said.append(f"At most {terms.count} payments in all.")
-    if terms.call_max is not None:
-        said.append(f"At most {shown(terms.call_max)} at a time.")
-    if terms.call_min is not None:
-        said.append(f"At least {shown(terms.call_min)} at a time.")
-    if terms.payee_max is not None:
-        said.append(f"At most {shown(terms.payee_max)} to one payee.")
+    for limit, words in (
+        (terms.call_max, "At most {} at a time."),
+        (terms.call_min, "At least {} at a time."),
+        (terms.payee_max, "At most {} to one payee."),
+        (terms.approval_above, "A payment of more than {} waits for a person."),
+    ):
+        if limit is not None:
+            said.append(words.format(shown(limit)))
     for rule in terms.categories:
-        limit = "" if rule.limit is None else f", at most {shown(rule.limit)}"
-        said.append(f"For {rule.name}{limit}.")
+        limit_said = "" if rule.limit is None else f", at most {shown(rule.limit)}"
+        said.append(f"For {rule.name}{limit_said}.")
     said.append(_payees_said(terms, shown))
     if terms.networks:
         said.append(f"Only on {', '.join(terms.networks)}.")
     if terms.schemes:
         said.append(f"Only by {', '.join(terms.schemes)}.")
-    if terms.approval_above is not None:
-        said.append(f"A payment of more than {shown(terms.approval_above)} waits for a person.")
     if terms.may_park:
         said.append("It may move idle balance into the pool and back.")
     if terms.replaces is not None:
@@ -406,7 +410,7 @@ def _shown_terms(written: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _status(mandate: Mandate, terms: Terms, now: datetime) -> str:
-    if mandate.status == MandateStatus.revoked:
+    if mandate.status != MandateStatus.active:
         return "revoked"
     if is_over(terms, now):
         return "expired"

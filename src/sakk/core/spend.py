@@ -8,7 +8,7 @@ scheme, expiry …) is checked here, at the time that stands in the spend's row.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -42,12 +42,10 @@ class Limit(StrEnum):
     scheme = "scheme"
     network = "network"
     payee = "payee"
-    category = "category"
     call_min = "call_min"
     call_max = "call_max"
-    approval = "approval"
     total = "total"
-    count = "count"
+    uses = "count"
     period = "period"
     period_count = "period_count"
     payee_limit = "payee_limit"
@@ -213,21 +211,26 @@ def budgets(terms: Terms, spend: Spend, *, at: datetime) -> list[Budget]:
     """
     found = [Budget(name="total", limit=terms.total, of=Limit.total)]
     if terms.count is not None:
-        found.append(Budget(name="count", limit=terms.count, of=Limit.count, uses=True))
+        found.append(Budget(name="count", limit=terms.count, of=Limit.uses, uses=True))
     for period in terms.periods:
         index = (int(at.timestamp()) - terms.starts_at) // period.seconds
-        name = f"period:{period.seconds}:{index}"
-        window = {"seconds": period.seconds, "index": index}
+        window = Budget(
+            name=f"period:{period.seconds}:{index}",
+            limit=0,
+            of=Limit.period,
+            seconds=period.seconds,
+            index=index,
+        )
         if period.amount is not None:
-            found.append(Budget(name=name, limit=period.amount, of=Limit.period, **window))
+            found.append(replace(window, limit=period.amount))
         if period.count is not None:
             found.append(
-                Budget(
-                    name=f"{name}:count",
+                replace(
+                    window,
+                    name=f"{window.name}:count",
                     limit=period.count,
                     of=Limit.period_count,
                     uses=True,
-                    **window,
                 )
             )
     rule = rule_of(terms, spend.payee)
@@ -260,9 +263,7 @@ def opening(mandate_id: str, terms: Terms, budget: Budget) -> Posting:
     )
 
 
-def reservations(
-    mandate_id: str, terms: Terms, spend: Spend, *, at: datetime
-) -> list[Posting]:
+def reservations(mandate_id: str, terms: Terms, spend: Spend, *, at: datetime) -> list[Posting]:
     """The legs that bind a spend: in front of its money, in one linked set."""
     return [
         Posting(

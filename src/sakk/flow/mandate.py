@@ -69,7 +69,7 @@ def bind(mandate: Mandate, spend: Spend, *, at: datetime) -> MandateLegs:
 
     Of the budgets the ledger decides: what it answers is worded by `explain`.
     """
-    if mandate.status == MandateStatus.revoked:
+    if mandate.status != MandateStatus.active:
         raise refused(Limit.revoked, f"The mandate {mandate.id} is revoked.")
     terms = rules.read_document(mandate.terms)
     spends.check(terms, spend, at=at)
@@ -117,7 +117,7 @@ def returned_postings(
     mandate = store.find_any(connection, mandate_id)
     if mandate is None:
         raise missing(mandate_id)
-    if mandate.status == MandateStatus.revoked:
+    if mandate.status != MandateStatus.active:
         return []
     terms = rules.read_document(mandate.terms)
     spend = Spend(amount=units, currency=currency, payee=payee, scheme="", kind=Kind.step)

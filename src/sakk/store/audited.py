@@ -57,11 +57,14 @@ AUDITED: Final[dict[str, Audited]] = {
     "key_rotations": Audited(subject="source", quiet=("left",)),
     "label_imports": Audited(subject="list_id"),
     "label_lists": Audited(),
+    # Of what was signed the log has the hash; the terms stand in it as they are shown.
+    "mandates": Audited(secret=("signed",)),
     "name_exemptions": Audited(subject="subject"),
     "name_screenings": Audited(subject="subject", bulk=True),
     # rpc_urls hold their providers' keys.
     "networks": Audited(key=("network",), secret=("rpc_urls",)),
     "nonces": Audited(key=("network", "sender"), subject="sender", updates_only=True),
+    "owner_keys": Audited(),
     "parties": Audited(),
     "party_acts": Audited(subject="party_id"),
     "party_contents": Audited(key=("document_id",), secret=("sealed",)),
@@ -73,6 +76,7 @@ AUDITED: Final[dict[str, Audited]] = {
         secret=("totp_secret",), quiet=("totp_step", "totp_failures", "totp_locked_until")
     ),
     "policies": Audited(),
+    "refills": Audited(quiet=("failure_code", "failures", "retry_at")),
     "regimes": Audited(),
     "restores": Audited(quiet=("next_index", "imported")),
     "rules_in_force": Audited(key=("livemode",)),

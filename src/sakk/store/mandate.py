@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select, update
+from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.mandate import Mandate, MandateStatus
@@ -35,6 +35,8 @@ mandates = Table(
     Column("created", Timestamp, nullable=False),
     Index("ix_mandates_account", "account_id", "livemode", "id"),
     Index("ix_mandates_agent", "agent", "id"),
+    Index("ix_mandates_owner_key", "owner_key", "id"),
+    Index("ix_mandates_revoking", "revoked_at", postgresql_where=text("status = 'revoking'")),
 )
 
 
@@ -70,15 +72,13 @@ def of_owner_key(connection: Connection, owner_key: str) -> list[Mandate]:
     """What a key has signed and nobody has revoked."""
     statement = (
         select(mandates)
-        .where(
-            mandates.c.owner_key == owner_key, mandates.c.status == MandateStatus.active.value
-        )
+        .where(mandates.c.owner_key == owner_key, mandates.c.status == MandateStatus.active.value)
         .order_by(mandates.c.id)
     )
     return fetch_all(connection, statement, Mandate)
 
 
-def revoke(
+def begin_revoke(
     connection: Connection,
     identifier: str,
     *,
@@ -86,15 +86,36 @@ def revoke(
     now: datetime,
     replaced_by: str | None = None,
 ) -> bool:
-    """End a mandate; False if it was ended before."""
+    """End a mandate, before the ledger is told; False if it was ended before."""
     result = connection.execute(
         update(mandates)
         .where(mandates.c.id == identifier, mandates.c.status == MandateStatus.active.value)
         .values(
-            status=MandateStatus.revoked.value,
+            status=MandateStatus.revoking.value,
             revoked_at=now,
             revoked_by=by,
             replaced_by=replaced_by,
         )
     )
     return result.rowcount == 1
+
+
+def finish_revoke(connection: Connection, identifier: str) -> bool:
+    """The ledger knows, and the channels are closing; False if that was recorded before."""
+    result = connection.execute(
+        update(mandates)
+        .where(mandates.c.id == identifier, mandates.c.status == MandateStatus.revoking.value)
+        .values(status=MandateStatus.revoked.value)
+    )
+    return result.rowcount == 1
+
+
+def list_revoking(connection: Connection, *, limit: int) -> list[Mandate]:
+    """Mandates whose revocation was begun, and did not live to be finished."""
+    statement = (
+        select(mandates)
+        .where(mandates.c.status == MandateStatus.revoking.value)
+        .order_by(mandates.c.revoked_at)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Mandate)

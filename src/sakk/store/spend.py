@@ -127,9 +127,7 @@ def lock_overdue(connection: Connection, *, now: datetime, limit: int) -> list[S
     return fetch_all(connection, statement, SpendRecord)
 
 
-def change(
-    connection: Connection, identifier: str, values: dict[str, Any], *, status: str
-) -> bool:
+def change(connection: Connection, identifier: str, values: dict[str, Any], *, status: str) -> bool:
     """Move a spend on from a status; False where it stands in another by now."""
     result = connection.execute(
         update(mandate_spends)
