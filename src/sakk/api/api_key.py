@@ -51,6 +51,7 @@ class ApiKeyShape(Shape):
     expires_at: int | None
     revoked_at: int | None
     person: str | None
+    mandate: str | None
     metadata: ObjectMetadata
     created: Created
     livemode: Livemode
