@@ -104,8 +104,15 @@ def create_objects(api: Api) -> Objects:
                     "amount": 1_000_000,
                     "currency": "usdc",
                     "destination": {"network": NETWORK, "address": ADDRESS},
-                }
-            ]
+                },
+                # One is left out, so that there is such a line.
+                {
+                    "amount": 1_000_000,
+                    "currency": "eur",
+                    "destination": {"network": NETWORK, "address": ADDRESS},
+                },
+            ],
+            "on_invalid": "skip",
         },
     )
     objects["refund"] = _made(

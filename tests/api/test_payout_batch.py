@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from eth_utils.crypto import keccak
 
-from tests.api.objects import NETWORK
+from sakk.client import InvalidRequestError, SakkClient
+from tests.api.objects import NETWORK, Objects
 from tests.api.world import Api
 
 PARALLEL = 50
@@ -196,6 +197,105 @@ def test_a_preview_shows_every_fault_by_line_and_column(api: Api) -> None:
     assert (answer.status_code, error["param"]) == (400, "file")
     assert error["message"].startswith("Line 2, column amount: '1,50' has a comma")
     assert api.call("GET", "/v1/payout_batches").json() == before
+
+
+def test_wrong_lines_are_left_out_told_and_never_paid(api: Api) -> None:
+    key = api.world.alice.key
+    fund(api, 100_000_000, key)
+    # A decimal comma, an address that is none, and an earlier line's reference.
+    file = csv_of("1.50", "1,50", "2.25") + f"{NETWORK};0x12;usdc;3;R-{uuid4()}\r\n".encode()
+    first = file.decode().splitlines()[1]
+    file += first.replace("1.50", "1.75").encode() + b"\r\n"
+    with SakkClient(key, api.url) as sakk:
+        batches = sakk.payout_batches
+        refused = batches.preview(file=file)
+        assert not refused.valid
+        shown = batches.preview(file=file, on_invalid="skip")
+        assert shown.valid
+        assert {each.line for each in shown.faults} == {3, 5, 6}
+        assert [each["line"] for each in shown.lines] == [2, 4]
+        assert [each["delivered_decimal"] for each in shown.totals] == ["3.750000"]
+        before = available(api, key)
+        # What was shown with every line is not what is confirmed when some are left out.
+        for digest in (refused.digest, hashlib.sha256(b"").hexdigest()):
+            with pytest.raises(InvalidRequestError) as caught:
+                batches.create(file=file, digest=digest, on_invalid="skip")
+            assert caught.value.param == "digest"
+        with pytest.raises(InvalidRequestError):
+            batches.create(file=file, digest=shown.digest)
+        again = f"skip-{uuid4()}"
+
+        def made() -> Any:
+            return batches.create(
+                file=file, digest=shown.digest, on_invalid="skip", idempotency_key=again
+            )
+
+        batch = made()
+        assert (batch.lines, batch.skipped, batch.digest) == (2, 3, shown.digest)
+        assert made().id == batch.id
+        assert batches.retrieve(batch.id).skipped == 3
+        assert available(api, key) == before - 3_750_000
+        assert [each.line for each in batches.payouts(batch.id)] == [2, 4]
+        pages = [batches.skipped_lines(batch.id, limit=2)]
+        pages.append(batches.skipped_lines(batch.id, limit=2, starting_after=pages[0].data[-1].id))
+        left_out = [each for page in pages for each in page.data]
+        assert [(each.line, each.faults[0].param) for each in left_out] == [
+            (3, "amount"),
+            (5, "address"),
+            (6, "reference"),
+        ]
+        assert "1.50" in left_out[0].faults[0].message
+        assert left_out[0].said["amount"] == "1,50"
+        with pytest.raises(InvalidRequestError) as caught:
+            batches.create(file=file, digest=shown.digest, on_invalid="skip")
+        assert caught.value.param == "digest"
+    bob = api.call("GET", f"/v1/payout_batches/{batch.id}/skipped_lines", key=api.world.bob.key)
+    assert bob.status_code == 404
+
+
+def test_a_batch_of_wrong_lines_alone_is_refused(api: Api) -> None:
+    wrong = {"lines": [line(1, currency="eur"), line(2, quote="qt_none")], "on_invalid": "skip"}
+    before = api.call("GET", "/v1/payout_batches").json()
+    shown = api.call("POST", "/v1/payout_batches/preview", json=wrong).json()
+    assert (shown["valid"], shown["lines"]) == (False, [])
+    answer = api.call("POST", "/v1/payout_batches", json=wrong)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "lines[0][currency]")
+    assert api.call("GET", "/v1/payout_batches").json() == before
+
+
+def test_the_same_lines_again_are_refused_whatever_is_left_out(api: Api) -> None:
+    fund(api, 100_000, api.world.alice.key)
+    body = {"lines": [line(1), line(2, currency="eur")], "on_invalid": "skip"}
+    made = api.call("POST", "/v1/payout_batches", json=body).json()
+    assert (made["lines"], made["skipped"], made["on_invalid"]) == (1, 1, "skip")
+    twice = api.call("POST", "/v1/payout_batches", json=body)
+    assert (twice.status_code, twice.json()["error"]["code"]) == (400, "payout_duplicate")
+
+
+def test_a_batch_is_charged_by_quotes(api: Api, objects: Objects) -> None:
+    fund(api, 100_000, api.world.alice.key)
+    quote = objects["quote"]
+    asked = [line(1), line(2, quote="qt_none"), line(3, currency="usdt"), line(4, quote=quote)]
+    body = {"lines": asked, "quote": quote, "on_invalid": "skip"}
+    shown = api.call("POST", "/v1/payout_batches/preview", json=body).json()
+    assert [(each["line"], each["quote"]) for each in shown["lines"]] == [(1, quote), (4, quote)]
+    assert {(each["line"], each["param"]) for each in shown["faults"]} >= {(2, "quote")}
+    body["digest"] = shown["digest"]
+    made = api.call("POST", "/v1/payout_batches", json=body).json()
+    path = f"/v1/payout_batches/{made['id']}/payouts"
+    found = api.call("GET", path).json()["data"]
+    assert [(each["line"], each["quote"]) for each in found] == [(1, quote), (4, quote)]
+    file = csv_of("1.00")
+    told = [
+        api.call(
+            "POST",
+            "/v1/payout_batches/preview",
+            json={"file": b64encode(file).decode(), "quote": name},
+        ).json()
+        for name in (None, quote)
+    ]
+    assert [each["lines"][0]["quote"] for each in told] == [None, quote]
+    assert told[0]["digest"] != told[1]["digest"]
 
 
 @pytest.mark.parametrize(

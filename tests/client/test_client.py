@@ -139,6 +139,7 @@ QUOTE = shown(
     expires_at=9,
 )
 BATCH = shown("payout_batch", status="processing", lines=1, totals=[])
+SKIPPED_LINE = shown("payout_batch.skipped_line", payout_batch="pob_1", line=1, faults=[], said={})
 
 Call = Callable[[SakkClient], Resource]
 
@@ -239,10 +240,12 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"lines": [LINE_ASKED], "allow_duplicates": True},
     ),
     (
-        lambda c: c.payout_batches.create(file=b"a,b", digest="ab"),
+        lambda c: c.payout_batches.create(
+            file=b"a,b", digest="ab", on_invalid="skip", quote="qt_1"
+        ),
         BATCH,
         "POST /v1/payout_batches",
-        {"file": "YSxi", "digest": "ab"},
+        {"file": "YSxi", "digest": "ab", "on_invalid": "skip", "quote": "qt_1"},
     ),
     (
         lambda c: c.payout_batches.cancel("pob_1"),
@@ -382,6 +385,11 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
         lambda c: c.payout_batches.payouts("pob_1"),
         PAYOUT,
         "/v1/payout_batches/pob_1/payouts",
+    ),
+    (
+        lambda c: c.payout_batches.skipped_lines("pob_1"),
+        SKIPPED_LINE,
+        "/v1/payout_batches/pob_1/skipped_lines",
     ),
     (lambda c: c.refunds.list(), REFUND, "/v1/refunds"),
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ from tests.core.test_payout import DESTINATION, MOMENT, payout
 from sakk.core import payout_batch, payout_file
 from sakk.core.beneficiary import Wanted
 from sakk.core.payout import PayoutRequest
-from sakk.core.payout_batch import Line
+from sakk.core.payout_batch import Line, SkippedLine
 from sakk.core.payout_file import COLUMNS, PayoutFile, column_of, write
 
 DECIMALS = {"usdc": 6, "cny": 2, "jpy": 0}
@@ -55,8 +56,8 @@ def test_every_column() -> None:
     text = (
         ",".join(COLUMNS)
         + f'\n{NETWORK},,ben_1,usdc,7,receiver,INV-1,"rent,\nMay",2026-12-01T09:00:00+01:00,yes,'
-        + "natural,Lee,Ann,HK,hosted,Bob,506700GE1G29325QX363,ta1\n"
-        + f"{NETWORK},{DESTINATION},,cny,7.25,,,,1767225600,,,,,,,,,\n"
+        + "qt_1,natural,Lee,Ann,HK,hosted,Bob,506700GE1G29325QX363,ta1\n"
+        + f"{NETWORK},{DESTINATION},,cny,7.25,,,,1767225600,,,,,,,,,,\n"
     )
     first, second = read(text).lines
     assert first == Line(
@@ -81,6 +82,7 @@ def test_every_column() -> None:
                     "travel_address": "ta1",
                 },
             },
+            quote="qt_1",
         ),
         allow_duplicate=True,
     )
@@ -198,9 +200,50 @@ def test_every_fault_is_told_and_the_rest_is_read() -> None:
     assert [(each.line, each.param) for each in found.faults] == [(3, "amount"), (5, "currency")]
 
 
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        (f"{HEADER}\n{LINE}\n{NETWORK},{DESTINATION},usdc,x\n", False),
+        (f"{HEADER}\n{LINE}\n{NETWORK},{DESTINATION}\n", False),
+        # A quote that was not closed took the next line into its cell.
+        (f'{HEADER}\n"{LINE}\n{NETWORK}",{DESTINATION},usdc,1,5\n', True),
+        (f'{HEADER}\n{LINE}\n"{LINE}\n', True),
+        (f"{HEADER},colour\n{LINE},red\n", True),
+        (f"{HEADER},amount\n{LINE},1\n", True),
+        (f"network,address,currency\n{LINE}\n", True),
+        (f"{HEADER}\n", True),
+        ("", True),
+        ("\0", True),
+    ],
+)
+def test_which_fault_is_a_line_s_and_which_the_file_s(text: str, whole: bool) -> None:
+    assert {each.whole for each in read(text).faults} == {whole}
+
+
+def test_what_a_record_says_is_kept_but_not_who_stands_behind() -> None:
+    text = (
+        f"{HEADER},description,beneficiary_type,beneficiary_name\n"
+        f'{NETWORK},0x1,usdc,"1,5",{"x" * 1_001},natural,Lee\n'
+        f"{NETWORK},0x1\n"
+    )
+    found = read(text)
+    assert found.said == {
+        2: {
+            "network": NETWORK,
+            "address": "0x1",
+            "currency": "usdc",
+            "amount": "1,5",
+            "description": "x" * 1_001,
+        }
+    }
+    assert [(each.line, each.param) for each in found.faults] == [(2, "description"), (3, None)]
+
+
 def test_more_lines_than_a_batch_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payout_file, "LINES_MAX", 2)
-    faulty(f"{HEADER}\n" + f"{LINE}\n" * 3, 4, None, "at most 2")
+    text = f"{HEADER}\n" + f"{LINE}\n" * 3
+    faulty(text, 4, None, "at most 2")
+    assert read(text).faults[0].whole
     assert payout_batch.LINES_MAX == 10_000
 
 
@@ -219,10 +262,36 @@ def test_a_field_stands_in_a_column(param: str | None, column: str | None) -> No
     assert column_of(param) == column
 
 
-def test_what_is_written_is_no_formula() -> None:
+def test_what_is_written_is_whole_and_no_formula() -> None:
     row = payout(batch="pob_1", line=7, reference="=HYPERLINK(1)", description="+1", fee=20_000)
     later = payout(line=8, reference="@x", description="-1", scheduled_at=MOMENT)
     harmless = payout(line=9, reference="a=b", description='say "x", y')
+    left_out = SkippedLine(
+        id="pbs_1",
+        batch="pob_1",
+        account_id="acct_1",
+        livemode=False,
+        line=2,
+        faults=[
+            {"param": "amount", "code": "parameter_invalid", "message": "A comma."},
+            {"param": None, "code": "payout_duplicate", "message": "It repeats line 1."},
+        ],
+        said={"amount": "1,50", "currency": "usdc", "reference": "=1"},
+        created=MOMENT,
+    )
+    in_json = replace(left_out, line=10, said={"amount": "1500000", "currency": "usdc"})
+    unknown = replace(left_out, line=11, said={"amount": "5", "currency": "eur"})
+    unread = replace(left_out, line=12, said={})
+    skipped = list(csv.DictReader(io.StringIO(write([row], [left_out]))))
+    assert [(each["line"], each["status"]) for each in skipped] == [
+        ("2", "skipped"),
+        ("7", "requested"),
+    ]
+    assert (skipped[0]["amount"], skipped[0]["reference"]) == ("1,50", "'=1")
+    assert skipped[0]["failure_code"] == "parameter_invalid"
+    assert skipped[0]["failure_message"] == "amount: A comma. It repeats line 1."
+    amounts = csv.DictReader(io.StringIO(write([], [in_json, unknown, unread], DECIMALS)))
+    assert [each["amount"] for each in amounts] == ["1.500000", "5", ""]
     found = list(csv.DictReader(io.StringIO(write([row, later, harmless]))))
     assert [each["line"] for each in found] == ["7", "8", "9"]
     assert [each["reference"] for each in found] == ["'=HYPERLINK(1)", "'@x", "a=b"]

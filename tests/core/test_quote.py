@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from tests.core.test_network import NAME, START, asset, currency
 
+from sakk.core.errors import ParameterInvalid
 from sakk.core.network import Currency
 from sakk.core.quote import (
     COST_AGE_MAX,
     TRANSFER_GAS_DEFAULT,
     Quote,
     TransferCost,
+    fees_promised,
     network_fee,
     network_fees,
     public,
@@ -75,25 +77,48 @@ def test_the_gas_of_a_transfer_is_what_transfers_needed(limits: list[int], gas: 
     assert typical_gas(limits) == gas
 
 
+QUOTE = Quote(
+    id="qt_1",
+    account_id="acct_1",
+    livemode=False,
+    kind="payout",
+    network=NAME,
+    asset=TOKEN,
+    currency="usdc",
+    decimals=6,
+    fee=0,
+    network_fee=390_000,
+    gas=65_000,
+    gas_price=2 * GWEI,
+    metadata={},
+    expires_at=START + timedelta(minutes=10),
+    created=START,
+)
+
+
+@pytest.mark.parametrize(
+    ("quote", "age", "says"),
+    [
+        (None, timedelta(), "No such quote: 'qt_1'"),
+        (QUOTE, timedelta(minutes=10), "expired"),
+        (replace(QUOTE, asset="eip155:1/erc20:0x1"), timedelta(), "for usdc on"),
+    ],
+)
+def test_a_quote_that_is_no_promise_for_this(
+    quote: Quote | None, age: timedelta, says: str
+) -> None:
+    with pytest.raises(ParameterInvalid, match=says) as caught:
+        fees_promised(quote, "qt_1", asset(), now=START + age)
+    assert caught.value.param == "quote"
+
+
+def test_the_fee_that_was_promised() -> None:
+    quote = replace(QUOTE, fee=7)
+    assert fees_promised(quote, quote.id, asset(), now=START) == {TOKEN: 7}
+
+
 def test_what_is_shown() -> None:
-    quote = Quote(
-        id="qt_1",
-        account_id="acct_1",
-        livemode=False,
-        kind="payout",
-        network=NAME,
-        asset=TOKEN,
-        currency="usdc",
-        decimals=6,
-        fee=0,
-        network_fee=390_000,
-        gas=65_000,
-        gas_price=2 * GWEI,
-        metadata={},
-        expires_at=START + timedelta(minutes=10),
-        created=START,
-    )
-    shown = public(quote)
+    shown = public(QUOTE)
     assert (shown["fee"], shown["fee_decimal"]) == (0, "0.000000")
     assert (shown["network_fee"], shown["network_fee_decimal"]) == (390_000, "0.390000")
     assert shown["gas_price"] == str(2 * GWEI)

@@ -307,7 +307,7 @@ def batch_of(desk: Desk, wholes: list[int], **changes: Any) -> str:
         created=desk.now,
     )
     with desk.database.begin() as connection:
-        batches.insert(connection, batch)
+        batches.insert(connection, batch, [])
     for line, whole in enumerate(wholes, 1):
         desk.payout(whole, batch=batch.id, line=line, **changes)
     desk.decide()

@@ -14,12 +14,19 @@ from tests.flow.money import BENEFICIARY, credit, hold_total, judge, rich, units
 from tests.flow.wiring import WHOLE_TOKEN
 
 from sakk.core.beneficiary import Wanted
-from sakk.core.errors import InvalidRequest, PayoutDuplicate, ResourceMissing, Unavailable
+from sakk.core.errors import (
+    InvalidRequest,
+    ParameterInvalid,
+    PayoutDuplicate,
+    ResourceMissing,
+    Unavailable,
+)
 from sakk.core.payout import PayoutRequest
-from sakk.core.payout_batch import Line, PayoutBatch, Total
+from sakk.core.payout_batch import Line, OnInvalid, PayoutBatch, Total
 from sakk.flow import payout as single
 from sakk.flow import payout_batch as flow
 from sakk.flow.payout_batch import BatchRequest
+from sakk.store import payout_batch as store
 from sakk.store.identity import new_id
 from sakk.store.lease import lease_length
 from sakk.store.payout import payouts
@@ -90,6 +97,52 @@ def test_every_line_goes_its_own_way_and_one_that_is_not_covered_stops_none(worl
     told = Counter(world.event_types())
     assert (told["payout_batch.created"], told["payout.created"]) == (1, 4)
     assert (told["payout.rejected"], told["payout.posted"]) == (2, 2)
+    world.check()
+
+
+def test_a_line_that_is_left_out_is_never_paid(world: World) -> None:
+    """Which lines those are is part of what was confirmed, also beside what came in between."""
+    rich(world, 100)
+    request = asked(world, *[10 * WHOLE_TOKEN] * 3, on_invalid=OnInvalid.skip)
+    lines = list(request.lines)
+    lines[1] = replace(lines[1], request=replace(lines[1].request, currency="eur"))
+    lines[2] = replace(lines[2], request=replace(lines[2].request, reference="INV-1"))
+    request = replace(request, lines=lines)
+    identifier = new_id("pob")
+
+    def shown() -> flow.Checked:
+        return flow.preview(
+            world.parts, request, identifier=identifier, account_id=world.account, livemode=False
+        )
+
+    confirmed = shown()
+    assert [each.line for each in confirmed.payouts] == [1, 3]
+    between = asked(world, WHOLE_TOKEN)
+    first = replace(between.lines[0], request=replace(between.lines[0].request, reference="INV-1"))
+    made(world, replace(between, lines=[first]))
+    with pytest.raises(ParameterInvalid, match="not what was previewed"):
+        made(world, replace(request, previewed=confirmed.digest), identifier)
+    confirmed = shown()
+    assert [each.line for each in confirmed.payouts] == [1]
+    request = replace(request, previewed=confirmed.digest)
+    batch, totals = made(world, request, identifier)
+    assert (batch.lines, batch.skipped, counts(totals)) == (1, 2, {"requested": 1})
+    # Put right meanwhile, but under the same identifier: what was left out stays so.
+    lines[1] = replace(lines[1], request=replace(lines[1].request, currency="usdc"))
+    again, totals = made(world, replace(request, lines=lines), identifier)
+    assert (again, counts(totals)) == (batch, {"requested": 1})
+    world.run()
+    world.finalize()
+    world.run()
+    assert now(world, batch) == {"posted": 1}
+    paid = [units_at(world, address(number)) for number in (1, 2, 3)]
+    assert paid == [11 * WHOLE_TOKEN, 0, 0]
+    with world.database.begin() as connection:
+        left_out = store.list_skipped(connection, batch.id)
+    assert [(each.line, each.faults[0]["param"]) for each in left_out] == [
+        (2, "currency"),
+        (3, "reference"),
+    ]
     world.check()
 
 

@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
-from sakk.api.parameters import ListParameters, LongText, Metadata, Parameters, ShortText
+from sakk.api.parameters import (
+    Identifier,
+    ListParameters,
+    LongText,
+    Metadata,
+    Parameters,
+    ShortText,
+)
 from sakk.api.payout import (
     Destination,
     PayoutFields,
@@ -42,6 +49,10 @@ class PayoutLine(PayoutFields):
     allow_duplicate: Annotated[
         bool, Field(description="Pay it although another line or payout looks the same.")
     ] = False
+    quote: Annotated[
+        Identifier | None,
+        Field(description="A quote that has not expired: its fee is charged. Else the batch's."),
+    ] = None
 
 
 class PayoutBatchPreview(Parameters):
@@ -57,6 +68,13 @@ class PayoutBatchPreview(Parameters):
     allow_duplicates: Annotated[
         bool, Field(description="Pay lines that double another one, or the whole batch again.")
     ] = False
+    on_invalid: Annotated[
+        Literal["refuse", "skip"],
+        Field(description="One wrong line and nothing is made, or the wrong ones are left out."),
+    ] = "refuse"
+    quote: Annotated[
+        Identifier | None, Field(description="The quote of every line that names none.")
+    ] = None
 
 
 class PayoutBatchCreate(PayoutBatchPreview):
@@ -77,6 +95,33 @@ class Fault(Shape):
     param: Annotated[str | None, Field(description="The field of the line, or the file's column.")]
     code: str
     message: str
+
+
+class SkippedFault(Shape):
+    """What is wrong with a line that was left out, and what to do about it."""
+
+    param: Annotated[str | None, Field(description="The field of the line, or the file's column.")]
+    code: str
+    message: str
+
+
+class SkippedLineShape(Shape):
+    """A line that no payout was made of. It is paid when it is asked for anew, put right."""
+
+    id: str
+    object: Literal["payout_batch.skipped_line"]
+    created: Created
+    faults: list[SkippedFault]
+    line: int
+    livemode: Livemode
+    payout_batch: str
+    said: Annotated[
+        dict[str, str],
+        Field(
+            description="What it says, by a file's columns; in JSON its amount is in the smallest "
+            "unit. Who stands behind the address is not kept."
+        ),
+    ]
 
 
 class PreviewTotal(Shape):
@@ -105,13 +150,17 @@ class PreviewLine(Shape):
     destination: Destination
     fee: int
     fee_mode: Literal["sender", "receiver"]
+    quote: str | None
     reference: str | None
     scheduled_at: int | None
     token_amount: str
 
 
 class PayoutBatchPreviewShape(Shape):
-    """What would be made. Nothing was; with faults nothing can be."""
+    """What would be made. Nothing was; and unless ``valid``, nothing can be.
+
+    With ``on_invalid`` skip the lines, totals and digest are those of what would be paid.
+    """
 
     object: Literal["payout_batch_preview"]
     digest: str
@@ -142,7 +191,10 @@ class PayoutBatchTotal(Shape):
 
 
 class PayoutBatchShape(Shape):
-    """A batch, and what its payouts add up to now. ``digest`` is the SHA-256 of what was asked."""
+    """A batch of ``lines`` payouts, and what they add up to now.
+
+    ``digest`` is the preview's, a SHA-256 of what is paid.
+    """
 
     id: str
     object: Literal["payout_batch"]
@@ -154,6 +206,8 @@ class PayoutBatchShape(Shape):
     lines: int
     livemode: Livemode
     metadata: ObjectMetadata
+    on_invalid: rules.OnInvalid
+    skipped: Annotated[int, Field(description="Lines that were left out, and are not paid.")]
     source: Literal["json", "csv"]
     status: rules.BatchStatus
     totals: list[PayoutBatchTotal]
@@ -171,9 +225,9 @@ def preview(context: Context, body: PayoutBatchPreview) -> Document:
 
     Nothing is made. A file's columns are `network`, `address` or `beneficiary`, `currency`,
     `amount` (a decimal number), `fee_mode`, `reference`, `description`, `scheduled_at`,
-    `allow_duplicate`; and who stands behind the address (the Travel Rule): `beneficiary_type`,
-    `beneficiary_name`, `beneficiary_given_name`, `beneficiary_country`, `beneficiary_wallet`,
-    `vasp_name`, `vasp_lei`, `vasp_travel_address`.
+    `allow_duplicate`, `quote`; and who stands behind the address (the Travel Rule):
+    `beneficiary_type`, `beneficiary_name`, `beneficiary_given_name`, `beneficiary_country`,
+    `beneficiary_wallet`, `vasp_name`, `vasp_lei`, `vasp_travel_address`.
     """
     checked = flow.preview(
         context.parts,
@@ -196,7 +250,7 @@ def preview(context: Context, body: PayoutBatchPreview) -> Document:
         "totals": [
             total | {"available": units} for total, units in zip(totals, available, strict=True)
         ],
-        "valid": not checked.faults,
+        "valid": checked.can_be_made(rules.OnInvalid(body.on_invalid)),
     }
 
 
@@ -211,7 +265,8 @@ def preview(context: Context, body: PayoutBatchPreview) -> Document:
 def create(context: Context, body: PayoutBatchCreate) -> Document:
     """Send money to up to 10,000 destinations.
 
-    One wrong line, or one that doubles another, and nothing is made. Otherwise every line is a
+    One wrong line, or one that doubles another, and nothing is made; with `on_invalid` skip such
+    lines are left out and kept with the batch, unless no other is there. Every other line is a
     payout of its own: one that fails stops no other, and one that the balance does not cover is
     rejected alone, the first lines first.
     """
@@ -290,6 +345,27 @@ def list_payouts(context: Context, payout_batch: str, query: PayoutBatchLines) -
     )
 
 
+@resource.get(
+    "/v1/payout_batches/{payout_batch}/skipped_lines",
+    returns=Page[SkippedLineShape],
+    operation="list_payout_batch_skipped_lines",
+)
+def list_skipped_lines(context: Context, payout_batch: str, query: ListParameters) -> Listing:
+    """List the lines that were left out of a batch, in their order, with all that is wrong."""
+    found = _found(context, payout_batch)
+    rows, has_more = fetch_page(
+        context.connection,
+        store.payout_batch_skipped_lines,
+        rules.SkippedLine,
+        account_id=found.account_id,
+        livemode=context.livemode,
+        page=query.page(),
+        filters=[store.payout_batch_skipped_lines.c.batch == found.id],
+        oldest_first=True,
+    )
+    return Listing(data=[rules.public_skipped(row) for row in rows], has_more=has_more)
+
+
 @resource.post(
     "/v1/payout_batches/{payout_batch}/cancel",
     returns=PayoutBatchShape,
@@ -319,22 +395,25 @@ def _request(context: Context, body: PayoutBatchPreview) -> flow.BatchRequest:
             raw = b64decode(body.file, validate=True)
         except ValueError:
             raise ParameterInvalid("The file is not base64.", param="file") from None
-        return flow.read_file(
+        read = flow.read_file(
             context.parts,
             raw,
             initiator=initiator_of(context),
             allow_duplicates=body.allow_duplicates,
         )
+        return replace(read, on_invalid=rules.OnInvalid(body.on_invalid), quote=body.quote)
     return flow.BatchRequest(
         lines=[
             rules.Line(
                 number,
-                request_of(context, line, reference=line.reference),
+                replace(request_of(context, line, reference=line.reference), quote=line.quote),
                 line.allow_duplicate,
             )
             for number, line in enumerate(body.lines or (), 1)
         ],
         allow_duplicates=body.allow_duplicates,
+        on_invalid=rules.OnInvalid(body.on_invalid),
+        quote=body.quote,
     )
 
 

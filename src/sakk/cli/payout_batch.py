@@ -17,6 +17,7 @@ from sakk.core.payout_file import write
 from sakk.flow import payout as single
 from sakk.flow import payout_batch as flow
 from sakk.flow.context import Parts
+from sakk.store import network
 from sakk.store import payout as payouts
 from sakk.store import payout_batch as store
 from sakk.store.account import find_account
@@ -40,12 +41,20 @@ def upload(
     allow_duplicates: Annotated[
         bool, typer.Option(help="Pay lines that double another one, or the file again.")
     ] = False,
+    on_invalid: Annotated[
+        rules.OnInvalid,
+        typer.Option(help="One wrong line and nothing is made, or the wrong ones are left out."),
+    ] = rules.OnInvalid.refuse,
+    quote: Annotated[
+        str | None, typer.Option(help="The quote of every line that names none: qt_….")
+    ] = None,
     description: Annotated[str | None, typer.Option(help="For people.")] = None,
     live: Live = False,
     as_json: Json = False,
 ) -> None:
     """Pay a file of up to 10,000 payouts, or show every fault in it.
 
+    Lines are left out only under the digest of a preview that showed which.
     The running server reserves the money within seconds; `sakk payouts batch` shows how far it is.
     """
     if file.stat().st_size > FILE_BYTES_MAX:
@@ -54,13 +63,15 @@ def upload(
         request = flow.read_file(
             parts, file.read_bytes(), initiator=Initiator(), allow_duplicates=allow_duplicates
         )
+        request = replace(request, on_invalid=on_invalid, quote=quote)
         identifier = new_id(rules.PREFIX)
         checked = flow.preview(
             parts, request, identifier=identifier, account_id=account, livemode=live
         )
-        if preview or checked.faults:
-            _print_preview(checked, as_json=as_json)
-            raise typer.Exit(1 if checked.faults else 0)
+        valid = checked.can_be_made(on_invalid)
+        if preview or not valid or (checked.faults and digest is None):
+            _print_preview(checked, valid=valid, as_json=as_json)
+            raise typer.Exit(0 if preview and valid else 1)
         batch, totals = flow.create(
             parts,
             replace(request, description=description, previewed=digest),
@@ -68,7 +79,8 @@ def upload(
             account_id=account,
             livemode=live,
         )
-    _print_batch(batch, totals, as_json=as_json)
+        left_out = _left_out(parts, identifier)
+    _print_batch(batch, totals, left_out, as_json=as_json)
 
 
 def batches(
@@ -109,19 +121,25 @@ def batches(
 def batch(
     identifier: Annotated[str, typer.Argument(help="pob_…", metavar="BATCH")],
     csv: Annotated[
-        Path | None, typer.Option(help="Write its payouts to this file, a line each.")
+        Path | None, typer.Option(help="Write its payouts, and what was left out, to this file.")
     ] = None,
     live: Live = False,
     as_json: Json = False,
 ) -> None:
-    """Show a batch: how many of its payouts are in which status, and their sums."""
+    """Show a batch: its payouts' counts and sums by status, and the lines that were left out."""
     with opened_database() as database:
         found, totals = flow.view(Parts(database), identifier, account_id=None, livemode=live)
-        if csv is not None:
-            with database.begin() as connection:
+        with database.begin() as connection:
+            left_out = store.list_skipped(connection, identifier)
+            if csv is not None:
                 rows = payouts.list_batch(connection, identifier)
-            csv.write_text(write(rows), encoding="utf-8", newline="")
-    _print_batch(found, totals, as_json=as_json)
+                currencies = network.list_currencies(connection)
+        if csv is not None:
+            decimals = {each.currency: each.decimals for each in currencies}
+            # A file says its amounts as they are read: as decimal numbers.
+            told = write(rows, left_out, decimals if found.source == "json" else None)
+            csv.write_text(told, encoding="utf-8", newline="")
+    _print_batch(found, totals, left_out, as_json=as_json)
 
 
 def cancel(
@@ -134,7 +152,7 @@ def cancel(
     with _opened_parts(account) as parts:
         if identifier.startswith(f"{rules.PREFIX}_"):
             found, totals = flow.cancel(parts, identifier, account_id=account, livemode=live)
-            _print_batch(found, totals, as_json=as_json)
+            _print_batch(found, totals, _left_out(parts, identifier), as_json=as_json)
             return
         canceled = single.cancel(parts, identifier, account_id=account, livemode=live)
     console.print(f"{canceled.id} is {canceled.status}.")
@@ -153,7 +171,12 @@ def _opened_parts(account: str) -> Iterator[Parts]:
         yield Parts(database)
 
 
-def _print_preview(checked: flow.Checked, *, as_json: bool) -> None:
+def _left_out(parts: Parts, identifier: str) -> list[rules.SkippedLine]:
+    with parts.database.begin() as connection:
+        return store.list_skipped(connection, identifier)
+
+
+def _print_preview(checked: flow.Checked, *, valid: bool, as_json: bool) -> None:
     totals = rules.preview_totals(checked.payouts)
     if as_json:
         print_json(
@@ -163,7 +186,7 @@ def _print_preview(checked: flow.Checked, *, as_json: bool) -> None:
                 "faults": [each.document() for each in checked.faults],
                 "lines": [rules.preview_line(each) for each in checked.payouts],
                 "totals": totals,
-                "valid": not checked.faults,
+                "valid": valid,
             }
         )
         return
@@ -186,12 +209,24 @@ def _print_preview(checked: flow.Checked, *, as_json: bool) -> None:
         ],
     )
     console.print(f"Digest {checked.digest}. Nothing was made.")
+    if valid and checked.faults:
+        wrong = len({each.line for each in checked.faults})
+        console.print(
+            f"With --on-invalid skip --digest {checked.digest} these {len(checked.payouts)} are "
+            f"paid, and {wrong} wrong lines left out."
+        )
 
 
-def _print_batch(batch: rules.PayoutBatch, totals: list[rules.Total], *, as_json: bool) -> None:
+def _print_batch(
+    batch: rules.PayoutBatch,
+    totals: list[rules.Total],
+    left_out: list[rules.SkippedLine],
+    *,
+    as_json: bool,
+) -> None:
     shown = rules.public(batch, totals)
     if as_json:
-        print_json(shown)
+        print_json(shown | {"skipped_lines": [rules.public_skipped(each) for each in left_out]})
         return
     console.print(f"{batch.id}: {batch.lines} payouts, {shown['status']}.")
     print_table(
@@ -208,3 +243,13 @@ def _print_batch(batch: rules.PayoutBatch, totals: list[rules.Total], *, as_json
             for each in shown["totals"]
         ],
     )
+    if left_out:
+        console.print(f"{batch.skipped} lines were left out, and are not paid:")
+        print_table(
+            ["line", "column", "what is wrong"],
+            [
+                [each.line, fault["param"], fault["message"]]
+                for each in left_out
+                for fault in each.faults
+            ],
+        )

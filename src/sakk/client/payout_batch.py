@@ -36,6 +36,25 @@ class PayoutBatch(Resource, frozen=True, kw_only=True):
     description: str | None = None
     allow_duplicates: bool = False
     canceled_at: int | None = None
+    on_invalid: str = "refuse"
+    skipped: int = 0
+
+
+class SkippedFault(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with a line that was left out."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class SkippedLine(Resource, frozen=True, kw_only=True):
+    """A line that no payout was made of, and ``said``, what it asked for."""
+
+    payout_batch: str
+    line: int
+    faults: list[SkippedFault]
+    said: dict[str, str]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +91,8 @@ class PayoutBatches(Retrievable[PayoutBatch]):
         file: bytes | None = None,
         digest: str | None = None,
         allow_duplicates: bool | None = None,
+        on_invalid: str | None = None,
+        quote: str | None = None,
         description: str | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -80,14 +101,19 @@ class PayoutBatches(Retrievable[PayoutBatch]):
 
         A line may carry a ``reference`` of yours, which is paid once. Instead of lines, the bytes
         of a CSV ``file`` with the ``digest`` that its preview showed. One wrong line and nothing
-        is made: `InvalidRequestError` names it. If no answer comes, `ConnectionFailedError`
-        carries the key under which the same batch can be sent again without paying twice.
+        is made: `InvalidRequestError` names it; with ``on_invalid="skip"`` it is left out, and
+        `skipped_lines` shows it. ``quote`` is that of every line that names none.
+
+        If no answer comes, `ConnectionFailedError` carries the key under which the same batch can
+        be sent again without paying twice.
         """
         body = present(
             {
                 **_what(lines, file),
                 "digest": digest,
                 "allow_duplicates": allow_duplicates,
+                "on_invalid": on_invalid,
+                "quote": quote,
                 "description": description,
                 "metadata": metadata,
             }
@@ -100,9 +126,18 @@ class PayoutBatches(Retrievable[PayoutBatch]):
         lines: Sequence[Mapping[str, Any]] | None = None,
         file: bytes | None = None,
         allow_duplicates: bool | None = None,
+        on_invalid: str | None = None,
+        quote: str | None = None,
     ) -> PayoutBatchPreview:
         """What would be made, and everything that is wrong; nothing is made."""
-        body = present({**_what(lines, file), "allow_duplicates": allow_duplicates})
+        body = present(
+            {
+                **_what(lines, file),
+                "allow_duplicates": allow_duplicates,
+                "on_invalid": on_invalid,
+                "quote": quote,
+            }
+        )
         return self._post(PayoutBatchPreview, f"{self.root}/preview", body, None)
 
     def cancel(self, id: str, *, idempotency_key: str | None = None) -> PayoutBatch:
@@ -114,6 +149,10 @@ class PayoutBatches(Retrievable[PayoutBatch]):
     ) -> Page[Payout]:
         """The payouts of a batch, in the order of its lines."""
         return self._list(self._path(id, "payouts"), Payout, {"status": status, **options})
+
+    def skipped_lines(self, id: str, **options: Unpack[ListOptions]) -> Page[SkippedLine]:
+        """The lines that were left out of a batch, in their order."""
+        return self._list(self._path(id, "skipped_lines"), SkippedLine, options)
 
     def list(self, **options: Unpack[ListOptions]) -> Page[PayoutBatch]:
         """Batches, newest first."""

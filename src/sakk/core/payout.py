@@ -20,7 +20,7 @@ from sakk.core.network import Asset, Currency, Network
 from sakk.core.person import Actor
 from sakk.core.policy import Action, Decision, Facts
 from sakk.core.posting import Posting
-from sakk.core.quote import unknown_fee
+from sakk.core.quote import Quote, fees_promised, unknown_fee
 
 SCHEDULE_MAX = timedelta(days=366)
 # The merchant reads it: the rule itself is the operator's.
@@ -267,6 +267,28 @@ def payable(terms: Terms, *, network: str, currency: str) -> Asset:
         f"It offers: {', '.join(offered) or 'nothing'}.",
         param="currency",
     )
+
+
+def promised(
+    terms: Terms,
+    request: PayoutRequest,
+    place: Destination | InvalidRequest,
+    quotes: Mapping[str, Quote],
+    *,
+    now: datetime,
+) -> Terms:
+    """The terms with the fee that a request's quote promised, as they are if it names none.
+
+    ``quotes`` by id; ParameterInvalid if there is no such one, or it is not this payout's. What is
+    wrong with the destination itself is ``draft``'s to say.
+    """
+    if request.quote is None or isinstance(place, InvalidRequest):
+        return terms
+    asset = terms.assets.get((place.network, request.currency))
+    if asset is None:
+        return terms
+    fees = fees_promised(quotes.get(request.quote), request.quote, asset, now=now)
+    return replace(terms, fees=fees)
 
 
 def _fee(terms: Terms, asset: Asset) -> int:

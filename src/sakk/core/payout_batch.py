@@ -1,8 +1,9 @@
 """Payout batches: many payouts asked for at once, each with a life of its own.
 
 A batch is checked as a whole before anything is made: one wrong line and nothing is, with every
-fault named by line and field. What was made is told by the payouts themselves: the sums and counts
-of a batch are added up from its rows when they are asked for, and kept nowhere.
+fault named by line and field; or, where the caller says so, the wrong lines are left out, and kept
+with the batch beside what is wrong with them. What was made is told by the payouts themselves: the
+sums and counts of a batch are added up from its rows when they are asked for, and kept nowhere.
 """
 
 import hashlib
@@ -25,9 +26,12 @@ from sakk.core.payout import (
     debited,
     delivered,
     draft,
+    promised,
 )
+from sakk.core.quote import Quote
 
 PREFIX = "pob"
+SKIPPED_PREFIX = "pbs"
 LINES_MAX = 10_000
 # The same lines asked for again within this time are taken for a repeated upload.
 REPEATED_WITHIN = timedelta(days=7)
@@ -40,6 +44,13 @@ class BatchStatus(StrEnum):
 
     processing = "processing"
     completed = "completed"
+
+
+class OnInvalid(StrEnum):
+    """What a wrong line does: ``refuse`` the whole batch, or it is left out (``skip``)."""
+
+    refuse = "refuse"
+    skip = "skip"
 
 
 FINAL = frozenset(
@@ -58,12 +69,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a line; ``param`` is the payout's field, or a file's column."""
+    """What is wrong with a line; ``param`` is the payout's field, or a file's column.
+
+    ``whole``: with the whole batch, or such that nobody knows what else the file says. No line can
+    be left out for it.
+    """
 
     line: int
     param: str | None
     message: str
     kind: type[InvalidRequest] = ParameterInvalid
+    whole: bool = False
 
     def document(self) -> dict[str, Any]:
         """As a preview shows it."""
@@ -77,7 +93,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class PayoutBatch:
-    """A batch. ``digest`` is the SHA-256 of what was asked for, in hexadecimal."""
+    """A batch of ``lines`` payouts, and ``skipped`` lines that none was made of.
+
+    ``digest`` is the SHA-256 of what is paid, in hexadecimal; ``asked`` of all that was asked for.
+    """
 
     id: str
     account_id: str
@@ -89,6 +108,27 @@ class PayoutBatch:
     metadata: dict[str, str]
     allow_duplicates: bool
     canceled_at: datetime | None
+    created: datetime
+    on_invalid: str = OnInvalid.refuse.value
+    skipped: int = 0
+    asked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedLine:
+    """A line that no payout was made of: what is wrong with it, and what it said.
+
+    ``said`` has the columns of a file as they were written; of a line in JSON the amount is in the
+    smallest unit. Who stands behind the address is not kept.
+    """
+
+    id: str
+    batch: str
+    account_id: str
+    livemode: bool
+    line: int
+    faults: list[dict[str, Any]]
+    said: dict[str, str]
     created: datetime
 
 
@@ -115,10 +155,12 @@ def drafts(
     account_id: str,
     livemode: bool,
     now: datetime,
+    quotes: Mapping[str, Quote] | None = None,
 ) -> tuple[list[Payout], list[Fault]]:
     """The payouts of the lines that can be, in order, and what is wrong with the others.
 
-    ``places``: what each line's destination was found to be.
+    ``places``: what each line's destination was found to be; ``quotes``: those of the account that
+    the lines name and that there are.
     """
     made: list[Payout] = []
     faults: list[Fault] = []
@@ -127,7 +169,7 @@ def drafts(
             payout = draft(
                 line.request,
                 place,
-                terms,
+                promised(terms, line.request, place, quotes or {}, now=now),
                 identifier=line_id(batch, line.number),
                 account_id=account_id,
                 livemode=livemode,
@@ -144,10 +186,14 @@ def drafts(
 
 def line_id(batch: str, line: int) -> str:
     """The id of the payout of a line: the same for every attempt, and in the order of lines."""
+    return _numbered("po", batch, line)
+
+
+def _numbered(prefix: str, batch: str, line: int) -> str:
     value = ids.decode(batch)[1]
     block = ids.digest128("payout_batch", value).to_bytes(16, "big")[: ids.RANDOM_BYTES]
     random = block[:-_LINE_BYTES] + line.to_bytes(_LINE_BYTES, "big")
-    return ids.encode("po", ids.uuid7(now_ms=value >> 80, random=random))
+    return ids.encode(prefix, ids.uuid7(now_ms=value >> 80, random=random))
 
 
 def doubles(payouts: Iterable[Payout], allowed: frozenset[int] = frozenset()) -> list[Fault]:
@@ -207,7 +253,9 @@ def _doubled(line: int, param: str | None, message: str) -> Fault:
 
 def refusal(faults: Sequence[Fault], *, in_file: bool) -> InvalidRequest:
     """The error that refuses a batch: its first fault, and how many there are."""
-    first = min(faults, key=lambda fault: fault.line)
+    first = min(faults, key=lambda fault: (fault.line == 0, fault.line))
+    if first.line == 0:
+        return first.kind(first.message)
     column = f", column {first.param}" if in_file and first.param else ""
     message = f"Line {first.line}{column}: {first.message}"
     if len(faults) > 1:
@@ -222,6 +270,85 @@ def refusal(faults: Sequence[Fault], *, in_file: bool) -> InvalidRequest:
     return first.kind(message, param=f"lines[{first.line - 1}]{field}")
 
 
+def kept(payouts: Sequence[Payout], faults: Sequence[Fault], on_invalid: OnInvalid) -> list[Payout]:
+    """The payouts that are made beside these faults; none where the whole batch is refused."""
+    if faults and (on_invalid is OnInvalid.refuse or any(each.whole for each in faults)):
+        return []
+    wrong = {each.line for each in faults}
+    return [each for each in payouts if each.line not in wrong]
+
+
+def digest_kept(digest: str, payouts: Sequence[Payout]) -> str:
+    """A digest of what was asked for (``digest``), of which lines are paid, and of what they pay.
+
+    Another line left out, or one line more that is paid, is another digest.
+    """
+    numbers = [each.line for each in payouts]
+    told = json.dumps([digest, OnInvalid.skip.value, numbers, digest_of(payouts)])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def digest_quoted(digest: str, quote: str) -> str:
+    """A file's digest under the quote that is given for all of its lines, in hexadecimal."""
+    return hashlib.sha256(json.dumps([digest, quote]).encode()).hexdigest()
+
+
+def skipped_lines(
+    batch: PayoutBatch,
+    faults: Iterable[Fault],
+    lines: Iterable[Line],
+    said: Mapping[int, dict[str, str]],
+) -> list[SkippedLine]:
+    """The lines that have a fault, each with all of its own. ``said``: a file's cells, by line."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for fault in faults:
+        found.setdefault(fault.line, []).append(
+            {"param": fault.param, "code": fault.kind.code, "message": fault.message}
+        )
+    requests = {line.number: line.request for line in lines if line.number in found}
+    return [
+        SkippedLine(
+            id=_numbered(SKIPPED_PREFIX, batch.id, number),
+            batch=batch.id,
+            account_id=batch.account_id,
+            livemode=batch.livemode,
+            line=number,
+            faults=found[number],
+            said=said[number] if number in said else _said(requests.get(number)),
+            created=batch.created,
+        )
+        for number in sorted(found)
+    ]
+
+
+def _said(request: PayoutRequest | None) -> dict[str, str]:
+    """What a line asks for, by a file's columns; nothing of one that could not be read."""
+    if request is None:
+        return {}
+    scheduled_at = request.scheduled_at
+    cells = {
+        "network": request.destination.network,
+        "address": request.destination.address,
+        "beneficiary": request.destination.beneficiary,
+        "currency": request.currency,
+        "amount": str(request.amount),
+        "fee_mode": request.fee_mode,
+        "reference": request.reference,
+        "description": request.description,
+        "scheduled_at": None if scheduled_at is None else scheduled_at.isoformat(),
+        "quote": request.quote,
+    }
+    return {name: cell for name, cell in cells.items() if cell is not None}
+
+
+def digest_asked(lines: Iterable[Line]) -> str:
+    """One digest for the same lines as they were sent, right or wrong, in hexadecimal."""
+    told = hashlib.sha256()
+    for line in lines:
+        told.update(json.dumps(_said(line.request), ensure_ascii=True).encode() + b"\n")
+    return told.hexdigest()
+
+
 def digest_of(payouts: Iterable[Payout]) -> str:
     """One digest for the same payouts in the same order, in hexadecimal."""
     told = hashlib.sha256()
@@ -234,6 +361,8 @@ def digest_of(payouts: Iterable[Payout]) -> str:
             payout.reference,
             None if payout.scheduled_at is None else int(payout.scheduled_at.timestamp()),
         ]
+        if payout.quote is not None:
+            line.append(payout.quote)
         told.update(json.dumps(line, ensure_ascii=True).encode() + b"\n")
     return told.hexdigest()
 
@@ -276,6 +405,7 @@ def preview_line(payout: Payout) -> dict[str, Any]:
         },
         "fee": payout.fee,
         "fee_mode": payout.fee_mode,
+        "quote": payout.quote,
         "reference": payout.reference,
         "scheduled_at": None
         if payout.scheduled_at is None
@@ -303,9 +433,25 @@ def public(batch: PayoutBatch, totals: Sequence[Total]) -> dict[str, Any]:
         "lines": batch.lines,
         "livemode": batch.livemode,
         "metadata": batch.metadata,
+        "on_invalid": batch.on_invalid,
+        "skipped": batch.skipped,
         "source": batch.source,
         "status": status_of(totals).value,
         "totals": [public_total(each) for each in totals],
+    }
+
+
+def public_skipped(line: SkippedLine) -> dict[str, Any]:
+    """The API's object ``payout_batch.skipped_line``."""
+    return {
+        "id": line.id,
+        "object": "payout_batch.skipped_line",
+        "created": int(line.created.timestamp()),
+        "faults": line.faults,
+        "line": line.line,
+        "livemode": line.livemode,
+        "payout_batch": line.batch,
+        "said": line.said,
     }
 
 

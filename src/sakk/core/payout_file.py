@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from sakk.core.beneficiary import Wanted
 from sakk.core.evm import checksum_address
 from sakk.core.lei import is_lei
 from sakk.core.payout import Initiator, Payout, PayoutRequest
-from sakk.core.payout_batch import LINES_MAX, Fault, Line
+from sakk.core.payout_batch import LINES_MAX, Fault, Line, SkippedLine
 
 SEPARATORS = (",", ";", "\t")
 COLUMNS = (
@@ -34,6 +34,7 @@ COLUMNS = (
     "description",
     "scheduled_at",
     "allow_duplicate",
+    "quote",
     "beneficiary_type",
     "beneficiary_name",
     "beneficiary_given_name",
@@ -42,6 +43,20 @@ COLUMNS = (
     "vasp_name",
     "vasp_lei",
     "vasp_travel_address",
+)
+# What is kept of a line that is left out: the payment, and not who stands behind its address.
+SAID = (
+    "network",
+    "address",
+    "beneficiary",
+    "currency",
+    "amount",
+    "fee_mode",
+    "reference",
+    "description",
+    "scheduled_at",
+    "allow_duplicate",
+    "quote",
 )
 # Who stands behind an address, by the field of `travel_rule` that a column is.
 _TOLD = {
@@ -98,12 +113,14 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class PayoutFile:
     """What was read of a file. ``digest``: the SHA-256 of its bytes, in hexadecimal.
 
-    Lines are numbered as an editor numbers them, the header's is 1.
+    Lines are numbered as an editor numbers them, the header's is 1. ``said``: the cells of each
+    record as they were written, as far as they are kept of one that is left out.
     """
 
     digest: str
     lines: list[Line]
     faults: list[Fault]
+    said: dict[int, dict[str, str]] = field(default_factory=dict)
 
 
 class _Wrong(Exception):
@@ -123,35 +140,43 @@ def read(
     try:
         text = _decoded(raw)
     except _Wrong as wrong:
-        return PayoutFile(digest, [], [Fault(_line_of_fault(raw), None, wrong.message)])
+        return PayoutFile(digest, [], [_whole(_line_of_fault(raw), wrong.message)])
     separator = _separator(text)
     records = iter(_records(text, separator))
     header = next(records, None)
     if isinstance(header, Fault):
         return PayoutFile(digest, [], [header])
     if header is None:
-        return PayoutFile(digest, [], [Fault(1, None, f"The file is empty. {_expected()}")])
+        return PayoutFile(digest, [], [_whole(1, f"The file is empty. {_expected()}")])
     names = [cell.strip().lower().replace(" ", "_") for cell in header[1]]
     faults = _header_faults(header[0], names)
     if faults:
         return PayoutFile(digest, [], faults)
     lines: list[Line] = []
+    said: dict[int, dict[str, str]] = {}
     for record in records:
         if isinstance(record, Fault):
             faults.append(record)
             continue
         if len(lines) + len(faults) >= LINES_MAX:
-            faults.append(
-                Fault(record[0], None, f"A file has at most {LINES_MAX} payouts. Divide it.")
-            )
+            faults.append(_whole(record[0], f"A file has at most {LINES_MAX} payouts. Divide it."))
             break
         try:
-            lines.append(_line(record[0], _cells(names, record[1]), decimals, initiator))
+            cells = _cells(names, record[1])
+            said[record[0]] = {name: cells[name] for name in SAID if cells.get(name)}
+            _check_lengths(cells)
+            lines.append(_line(record[0], cells, decimals, initiator))
         except _Wrong as wrong:
-            faults.append(Fault(record[0], wrong.column, wrong.message))
+            # A quote that is closed nowhere takes lines that follow into its cell.
+            torn = any("\n" in cell or "\r" in cell for cell in record[1])
+            faults.append(Fault(record[0], wrong.column, wrong.message, whole=torn))
     if not lines and not faults:
-        faults.append(Fault(header[0], None, "The file has a header and no payout."))
-    return PayoutFile(digest, lines, faults)
+        faults.append(_whole(header[0], "The file has a header and no payout."))
+    return PayoutFile(digest, lines, faults, said)
+
+
+def _whole(line: int, message: str) -> Fault:
+    return Fault(line, None, message, whole=True)
 
 
 def column_of(param: str | None) -> str | None:
@@ -172,36 +197,77 @@ def _told_column(param: str) -> str:
     return "beneficiary_name"
 
 
-def write(payouts: Iterable[Payout]) -> str:
-    """Payouts as a CSV file, with CRLF as RFC 4180 has it; no cell begins as a formula."""
+def write(
+    payouts: Iterable[Payout],
+    skipped: Iterable[SkippedLine] = (),
+    decimals: Mapping[str, int] | None = None,
+) -> str:
+    """Payouts and the lines that were left out, in the order of lines, as a CSV file.
+
+    With CRLF as RFC 4180 has it; no cell begins as a formula. ``decimals`` of each currency, where
+    the lines left out came in JSON and say their amounts in smallest units.
+    """
+    rows = [(payout.line or 0, _paid(payout)) for payout in payouts]
+    rows += [(each.line, _left_out(each, decimals)) for each in skipped]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(WRITTEN)
-    for payout in payouts:
-        writer.writerow(
-            [
-                _harmless(cell)
-                for cell in (
-                    payout.line,
-                    payout.id,
-                    payout.status,
-                    payout.network,
-                    checksum_address(payout.destination),
-                    payout.beneficiary,
-                    payout.currency,
-                    money.format_decimal(payout.amount, payout.decimals),
-                    money.format_decimal(payout.fee, payout.decimals),
-                    payout.fee_mode,
-                    payout.reference,
-                    payout.description,
-                    None if payout.scheduled_at is None else payout.scheduled_at.isoformat(),
-                    payout.tx_hash,
-                    payout.failure_code,
-                    payout.failure_message,
-                )
-            ]
-        )
+    for _, row in sorted(rows, key=lambda numbered: numbered[0]):
+        writer.writerow([_harmless(cell) for cell in row])
     return out.getvalue()
+
+
+def _paid(payout: Payout) -> tuple[str | int | None, ...]:
+    return (
+        payout.line,
+        payout.id,
+        payout.status,
+        payout.network,
+        checksum_address(payout.destination),
+        payout.beneficiary,
+        payout.currency,
+        money.format_decimal(payout.amount, payout.decimals),
+        money.format_decimal(payout.fee, payout.decimals),
+        payout.fee_mode,
+        payout.reference,
+        payout.description,
+        None if payout.scheduled_at is None else payout.scheduled_at.isoformat(),
+        payout.tx_hash,
+        payout.failure_code,
+        payout.failure_message,
+    )
+
+
+def _left_out(
+    line: SkippedLine, decimals: Mapping[str, int] | None
+) -> tuple[str | int | None, ...]:
+    """Its faults in one cell, each behind the column that it is of."""
+    said = line.said
+    amount = said.get("amount")
+    if decimals is not None and amount is not None and said["currency"] in decimals:
+        amount = money.format_decimal(int(amount), decimals[said["currency"]])
+    told = [
+        f"{each['param']}: {each['message']}" if each["param"] else each["message"]
+        for each in line.faults
+    ]
+    return (
+        line.line,
+        line.id,
+        "skipped",
+        said.get("network"),
+        said.get("address"),
+        said.get("beneficiary"),
+        said.get("currency"),
+        amount,
+        None,
+        said.get("fee_mode"),
+        said.get("reference"),
+        said.get("description"),
+        said.get("scheduled_at"),
+        None,
+        line.faults[0]["code"],
+        " ".join(told),
+    )
 
 
 def _harmless(cell: str | int | None) -> str:
@@ -255,24 +321,26 @@ def _records(text: str, separator: str) -> list[tuple[int, list[str]] | Fault]:
             begins = reader.line_num + 1
     except csv.Error as error:
         message = f"This can not be read as CSV: {error}. Are the quotes closed?"
-        found.append(Fault(begins, None, message))
+        found.append(_whole(begins, message))
     return found
 
 
 def _header_faults(line: int, names: Sequence[str]) -> list[Fault]:
     faults = [
-        Fault(line, name or None, f"There is no column {name!r}. {_expected()}")
+        Fault(line, name or None, f"There is no column {name!r}. {_expected()}", whole=True)
         for name in names
         if name not in COLUMNS
     ]
     faults += [
-        Fault(line, name, f"The column {name!r} stands twice. Remove one.")
+        Fault(line, name, f"The column {name!r} stands twice. Remove one.", whole=True)
         for name in sorted({each for each in names if names.count(each) > 1} & set(COLUMNS))
     ]
     missing = [name for name in NEEDED if name not in names]
     if "beneficiary" not in names:
         missing += [name for name in ("network", "address") if name not in names]
-    faults += [Fault(line, name, f"The column {name!r} is missing.") for name in missing]
+    faults += [
+        Fault(line, name, f"The column {name!r} is missing.", whole=True) for name in missing
+    ]
     return faults
 
 
@@ -287,11 +355,13 @@ def _cells(names: Sequence[str], record: Sequence[str]) -> dict[str, str]:
             f"This line has {len(record)} cells, and the header has {len(names)}. A cell that "
             "holds the separator stands in double quotes.",
         )
-    cells = {name: cell.strip() for name, cell in zip(names, record, strict=True)}
+    return {name: cell.strip() for name, cell in zip(names, record, strict=True)}
+
+
+def _check_lengths(cells: Mapping[str, str]) -> None:
     for name, cell in cells.items():
         if len(cell) > TEXT_LENGTHS_MAX.get(name, CELL_LENGTH_MAX):
             raise _Wrong(name, "This is too long.")
-    return cells
 
 
 def _line(
@@ -320,6 +390,7 @@ def _line(
         reference=cells.get("reference") or None,
         scheduled_at=_moment(cells.get("scheduled_at", "")),
         travel_rule=_told(cells),
+        quote=cells.get("quote") or None,
         initiator=initiator,
     )
     return Line(number, request, _is_yes(cells.get("allow_duplicate", "")))

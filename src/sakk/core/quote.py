@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sakk.core import money
-from sakk.core.errors import Unavailable
+from sakk.core.errors import ParameterInvalid, Unavailable
 from sakk.core.network import Asset, Currency, unit_rate
 
 PREFIX = "qt"
@@ -105,6 +105,23 @@ def unknown_fee(asset: Asset) -> Unavailable:
         "network's fees were not read lately, or a currency has no price. Try again, or ask the "
         "operator."
     )
+
+
+def fees_promised(
+    quote: Quote | None, identifier: str, asset: Asset, *, now: datetime
+) -> dict[str, int]:
+    """The fee of a payout in ``asset`` under a quote, by asset; ParameterInvalid if it has none."""
+    if quote is None:
+        raise ParameterInvalid(f"No such quote: {identifier!r}.", param="quote")
+    if quote.expires_at <= now:
+        raise ParameterInvalid("This quote has expired. Ask for another one.", param="quote")
+    if quote.asset != asset.asset:
+        raise ParameterInvalid(
+            f"This quote is for {quote.currency} on {quote.network} ({quote.asset}). "
+            "Ask for one of this payout's, or leave it out.",
+            param="quote",
+        )
+    return {quote.asset: quote.fee}
 
 
 def public(quote: Quote) -> dict[str, Any]:

@@ -136,14 +136,11 @@ def _draft(
     [place] = beneficiary.resolve(
         connection, [request.destination], account_id=account_id, livemode=livemode, now=now
     )
-    if request.quote is not None:
-        terms = quote.promised(
-            connection, terms, request, place, account_id=account_id, livemode=livemode, now=now
-        )
+    quotes = quote.named(connection, [request], account_id=account_id, livemode=livemode)
     return rules.draft(
         request,
         place,
-        terms,
+        rules.promised(terms, request, place, quotes, now=now),
         identifier=identifier,
         account_id=account_id,
         livemode=livemode,

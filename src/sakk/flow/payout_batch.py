@@ -17,9 +17,9 @@ from sakk.core import payout_batch as rules
 from sakk.core.errors import InvalidRequest, ParameterInvalid, PayoutDuplicate, ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.payout import Initiator, Payout
-from sakk.core.payout_batch import Fault, Line, PayoutBatch, Total
+from sakk.core.payout_batch import Fault, Line, OnInvalid, PayoutBatch, Total
 from sakk.core.payout_file import column_of
-from sakk.flow import beneficiary, travel_need
+from sakk.flow import beneficiary, quote, travel_need
 from sakk.flow.book import HOLDS_MAX, Outcome
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, payout_event, read_terms, record_holds
@@ -38,8 +38,9 @@ EVENTS_MAX = 5_000
 class BatchRequest:
     """What a merchant asks for. ``digest`` is that of the file that it came in, if it did.
 
-    ``faults`` were found while the lines were read, before anything was known of them;
-    ``previewed`` is the digest that a preview showed.
+    ``faults`` were found while the lines were read, before anything was known of them, and ``said``
+    are the cells of a file's records; ``previewed`` is the digest that a preview showed. ``quote``
+    is that of every line that names none.
     """
 
     lines: Sequence[Line]
@@ -50,6 +51,14 @@ class BatchRequest:
     allow_duplicates: bool = False
     description: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    on_invalid: OnInvalid = OnInvalid.refuse
+    quote: str | None = None
+    said: Mapping[int, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> str:
+        """One digest for the same file or lines, whatever of them is paid."""
+        return self.digest or rules.digest_asked(self.lines)
 
     @property
     def allowed(self) -> frozenset[int]:
@@ -61,11 +70,18 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A request that was looked at: the payouts that it would make, and all that is wrong."""
+    """A request that was looked at: the payouts that it would make, and all that is wrong.
+
+    ``digest`` is of all that was asked for, until it is decided what of it is paid.
+    """
 
     digest: str
     payouts: list[Payout]
     faults: list[Fault]
+
+    def can_be_made(self, on_invalid: OnInvalid) -> bool:
+        """Is anything paid, beside these faults?"""
+        return bool(rules.kept(self.payouts, self.faults, on_invalid))
 
 
 def read_file(
@@ -81,6 +97,7 @@ def read_file(
         digest=found.digest,
         faults=found.faults,
         allow_duplicates=allow_duplicates,
+        said=found.said,
     )
 
 
@@ -94,30 +111,52 @@ def check(
     now: datetime,
 ) -> Checked:
     """Look at every line, each for itself and beside the others; nothing is written."""
+    lines = [_quoted(line, request.quote) for line in request.lines]
     with parts.database.begin() as connection:
         terms = read_terms(connection, account_id=account_id, livemode=livemode, now=now)
         places = beneficiary.resolve(
             connection,
-            [line.request.destination for line in request.lines],
+            [line.request.destination for line in lines],
             account_id=account_id,
             livemode=livemode,
             now=now,
         )
+        quotes = quote.named(
+            connection,
+            [line.request for line in lines],
+            account_id=account_id,
+            livemode=livemode,
+        )
     made, faults = rules.drafts(
-        request.lines,
+        lines,
         places,
         terms,
         batch=identifier,
         account_id=account_id,
         livemode=livemode,
         now=now,
+        quotes=quotes,
     )
+    faults += _untellable(request, now=now)
     if request.source == "csv":
         faults = [replace(each, param=column_of(each.param)) for each in faults]
-    untold = _untellable(request, now=now)
-    faults = [*request.faults, *faults, *untold, *rules.doubles(made, request.allowed)]
+    faults = [*request.faults, *faults, *rules.doubles(made, request.allowed)]
     faults.sort(key=lambda fault: fault.line)
-    return Checked(request.digest or rules.digest_of(made), made, faults)
+    return Checked(_digest(request, made), made, faults)
+
+
+def _quoted(line: Line, identifier: str | None) -> Line:
+    if identifier is None or line.request.quote is not None:
+        return line
+    return replace(line, request=replace(line.request, quote=identifier))
+
+
+def _digest(request: BatchRequest, made: Sequence[Payout]) -> str:
+    if request.digest is None:
+        return rules.digest_of(made)
+    if request.quote is None:
+        return request.digest
+    return rules.digest_quoted(request.digest, request.quote)
 
 
 def _untellable(request: BatchRequest, *, now: datetime) -> list[Fault]:
@@ -134,7 +173,10 @@ def _untellable(request: BatchRequest, *, now: datetime) -> list[Fault]:
 def preview(
     parts: Parts, request: BatchRequest, *, identifier: str, account_id: str, livemode: bool
 ) -> Checked:
-    """What a request would make and every fault of it, also beside earlier payouts."""
+    """What a request would make and every fault of it, also beside earlier payouts.
+
+    Where wrong lines are left out, the payouts and the digest are those of the lines that are not.
+    """
     now = parts.clock()
     checked = check(
         parts,
@@ -145,12 +187,7 @@ def preview(
         now=now,
     )
     with parts.database.begin() as connection:
-        faults = _repeated(connection, request, checked, account_id, livemode=livemode)
-        same = _same(connection, request, checked, account_id, livemode=livemode, now=now)
-    if same is not None:
-        faults.append(Fault(0, None, _said_before(same), PayoutDuplicate))
-    found = sorted([*checked.faults, *faults], key=lambda fault: fault.line)
-    return replace(checked, faults=found)
+        return _decided(connection, request, checked, account_id, livemode=livemode, now=now)
 
 
 def create(
@@ -165,8 +202,9 @@ def create(
     """Commit every line, reserve its money, and add up what became of them.
 
     Repeat it under the same identifier: what stands is not made again, what was left is finished.
-    Raises what is wrong with the first wrong line (nothing is made then), or Unavailable when the
-    ledger could not be asked: the rows stay, and their money is reserved without the caller.
+    Raises what is wrong with the first wrong line (nothing is made then, and where wrong lines are
+    left out it is raised when no other is there), or Unavailable when the ledger could not be
+    asked: the rows stay, and their money is reserved without the caller.
     """
     with parts.database.begin() as connection:
         batch = store.find(connection, identifier, account_id=account_id, livemode=livemode)
@@ -181,18 +219,11 @@ def create(
             livemode=livemode,
             now=now,
         )
-        if request.previewed not in (None, checked.digest):
-            raise ParameterInvalid(
-                "This is not what was previewed under that digest. Preview it again.",
-                param="digest",
-            )
-        if checked.faults:
-            raise rules.refusal(checked.faults, in_file=request.source == "csv")
         fresh = PayoutBatch(
             id=identifier,
             account_id=account_id,
             livemode=livemode,
-            lines=len(checked.payouts),
+            lines=0,
             digest=checked.digest,
             source=request.source,
             description=request.description,
@@ -200,6 +231,8 @@ def create(
             allow_duplicates=request.allow_duplicates,
             canceled_at=None,
             created=now,
+            on_invalid=request.on_invalid.value,
+            asked=request.asked,
         )
         made = _insert(parts, request, checked, fresh, request_id)
     if made is None:
@@ -301,20 +334,19 @@ def _insert(
     with parts.database.begin() as connection:
         # Of two batches at once one is first, and the other is looked at beside it.
         store.lock_account(connection, account_id, livemode=livemode)
-        if not store.insert(connection, fresh):
+        if store.find(connection, fresh.id, account_id=account_id, livemode=livemode) is not None:
             return None
-        faults = _repeated(connection, request, checked, account_id, livemode=livemode)
-        if faults:
-            raise rules.refusal(faults, in_file=request.source == "csv")
-        same = _same(
-            connection, request, checked, account_id, livemode=livemode, now=now, but=fresh.id
+        decided = _decided(connection, request, checked, account_id, livemode=livemode, now=now)
+        _check_confirmed(request, decided)
+        left_out = rules.skipped_lines(fresh, decided.faults, request.lines, request.said)
+        fresh = replace(
+            fresh, lines=len(decided.payouts), digest=decided.digest, skipped=len(left_out)
         )
-        if same is not None:
-            raise PayoutDuplicate(_said_before(same))
+        store.insert(connection, fresh, left_out)
         # Their holds are this request's to make, as long as a lease lasts: two at it do it twice.
         until = None if parts.ledger_books is None else now + lease_length()
         made = travel_need.judge(
-            connection, parts.vault, checked.payouts, _told(request, checked.payouts), now=now
+            connection, parts.vault, decided.payouts, _told(request, decided.payouts), now=now
         )
         payouts.insert_many(connection, made, lease_until=until)
         totals = store.totals(connection, [fresh.id])[fresh.id]
@@ -331,6 +363,46 @@ def _insert(
     return made
 
 
+def _decided(
+    connection: Connection,
+    request: BatchRequest,
+    checked: Checked,
+    account_id: str,
+    *,
+    livemode: bool,
+    now: datetime,
+) -> Checked:
+    """A request beside what the account asked for before, with the payouts that can be made.
+
+    Of a batch that can not be made it has, as it was checked, what the lines would pay; where wrong
+    lines are to be left out, none.
+    """
+    faults = [*checked.faults, *_repeated(connection, request, checked, account_id, livemode)]
+    same = _same(connection, request, checked, account_id, livemode=livemode, now=now)
+    if same is not None:
+        faults.append(Fault(0, None, _said_before(same), PayoutDuplicate, whole=True))
+    faults.sort(key=lambda fault: fault.line)
+    found = replace(checked, faults=faults)
+    if request.on_invalid is OnInvalid.refuse or not faults:
+        return found
+    kept = rules.kept(checked.payouts, faults, request.on_invalid)
+    return replace(found, payouts=kept, digest=rules.digest_kept(checked.digest, kept))
+
+
+def _check_confirmed(request: BatchRequest, decided: Checked) -> None:
+    """What was previewed is what is made; and something is."""
+    if request.previewed not in (None, decided.digest):
+        raise ParameterInvalid(
+            "This is not what was previewed under that digest. Preview it again.",
+            param="digest",
+        )
+    if not decided.can_be_made(request.on_invalid):
+        # Where wrong lines are left out, it is refused for what no line can be left out for.
+        whole = [each for each in decided.faults if each.whole]
+        faults = whole if whole and request.on_invalid is OnInvalid.skip else decided.faults
+        raise rules.refusal(faults, in_file=request.source == "csv")
+
+
 def _told(request: BatchRequest, made: Sequence[Payout]) -> dict[str, Mapping[str, Any]]:
     """What the lines say of their beneficiaries, by their payouts' ids."""
     said = {line.number: line.request.travel_rule for line in request.lines}
@@ -343,7 +415,6 @@ def _repeated(
     request: BatchRequest,
     checked: Checked,
     account_id: str,
-    *,
     livemode: bool,
 ) -> list[Fault]:
     """Lines whose reference stands on an earlier payout of the account."""
@@ -364,7 +435,6 @@ def _same(
     *,
     livemode: bool,
     now: datetime,
-    but: str | None = None,
 ) -> str | None:
     """An earlier batch of just these lines, unless doubles are allowed."""
     if request.allow_duplicates:
@@ -374,8 +444,8 @@ def _same(
         account_id,
         livemode=livemode,
         digest=checked.digest,
+        asked=request.asked,
         since=now - rules.REPEATED_WITHIN,
-        but=but,
     )
 
 

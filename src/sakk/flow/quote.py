@@ -4,16 +4,14 @@ The worker looks at the networks every few seconds and writes down what it saw, 
 quote nor a payout waits for a node.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
 
 from sakk.core import quote as rules
-from sakk.core.beneficiary import Destination
-from sakk.core.errors import InvalidRequest, ParameterInvalid, ResourceMissing, SakkError
+from sakk.core.errors import ResourceMissing, SakkError
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payout import PayoutRequest, Terms, payable
 from sakk.core.quote import Quote, TransferCost
@@ -115,29 +113,19 @@ def costs_now(connection: Connection, *, now: datetime) -> dict[str, int]:
     return rules.network_fees(store.list_costs(connection), assets, currencies, now=now)
 
 
-def promised(
+def named(
     connection: Connection,
-    terms: Terms,
-    request: PayoutRequest,
-    place: Destination | InvalidRequest,
+    requests: Iterable[PayoutRequest],
     *,
     account_id: str,
     livemode: bool,
-    now: datetime,
-) -> Terms:
-    """The terms with the fee that a quote promised; ParameterInvalid if it is another payout's."""
-    found = store.find(connection, request.quote or "", account_id=account_id, livemode=livemode)
-    if found is None:
-        raise ParameterInvalid(f"No such quote: {request.quote!r}.", param="quote")
-    if found.expires_at <= now:
-        raise ParameterInvalid("This quote has expired. Ask for another one.", param="quote")
-    if isinstance(place, InvalidRequest):
-        return terms
-    if (found.network, found.currency) != (place.network, request.currency):
-        raise ParameterInvalid(
-            f"This quote is for {found.currency} on {found.network}.", param="quote"
-        )
-    return replace(terms, fees={found.asset: found.fee})
+) -> dict[str, Quote]:
+    """The quotes of an account that requests for payouts name and that there are, by id."""
+    wanted = {each.quote for each in requests if each.quote is not None}
+    if not wanted:
+        return {}
+    found = store.find_many(connection, wanted, account_id=account_id, livemode=livemode)
+    return {each.id: each for each in found}
 
 
 def retrieve(

@@ -12,15 +12,15 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    or_,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core import ids
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
-from sakk.core.payout_batch import PayoutBatch, Total
-from sakk.store.database import among, fetch_all, fetch_one, row_of
+from sakk.core.payout_batch import PayoutBatch, SkippedLine, Total
+from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import is_free
 from sakk.store.payout import payouts
 from sakk.store.schema import Document, Timestamp, metadata
@@ -39,8 +39,26 @@ payout_batches = Table(
     Column("allow_duplicates", Boolean, nullable=False),
     Column("canceled_at", Timestamp),
     Column("created", Timestamp, nullable=False),
+    Column("on_invalid", Text, nullable=False, server_default="refuse"),
+    Column("skipped", Integer, nullable=False, server_default="0"),
+    Column("asked", Text),
     Index("ix_payout_batches_account", "account_id", "livemode", "id"),
     Index("ix_payout_batches_digest", "account_id", "livemode", "digest"),
+    Index("ix_payout_batches_asked", "account_id", "livemode", "asked"),
+)
+
+payout_batch_skipped_lines = Table(
+    "payout_batch_skipped_lines",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("batch", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("faults", Document, nullable=False),
+    Column("said", Document, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_payout_batch_skipped_lines_batch", "batch", "id"),
 )
 
 # A payout that came to nothing may be asked for again under the same reference.
@@ -56,11 +74,20 @@ _CANCELABLE = (
 )
 
 
-def insert(connection: Connection, batch: PayoutBatch) -> bool:
-    """Record a batch; False if another request has recorded it under the same id."""
-    statement = upsert(payout_batches).values(row_of(batch)).on_conflict_do_nothing()
-    first = connection.execute(statement.returning(payout_batches.c.id)).scalar_one_or_none()
-    return first is not None
+def insert(connection: Connection, batch: PayoutBatch, skipped: Sequence[SkippedLine]) -> None:
+    """Record a batch, and the lines that are left out of it."""
+    insert_records(connection, payout_batches, [batch])
+    insert_records(connection, payout_batch_skipped_lines, skipped)
+
+
+def list_skipped(connection: Connection, identifier: str) -> list[SkippedLine]:
+    """All lines that were left out of a batch, in their order."""
+    statement = (
+        select(payout_batch_skipped_lines)
+        .where(payout_batch_skipped_lines.c.batch == identifier)
+        .order_by(payout_batch_skipped_lines.c.id)
+    )
+    return fetch_all(connection, statement, SkippedLine)
 
 
 def find(
@@ -112,8 +139,8 @@ def find_same(
     *,
     livemode: bool,
     digest: str,
+    asked: str,
     since: datetime,
-    but: str | None = None,
 ) -> str | None:
     """Another batch of the account that asked for the same not long ago, and was not canceled."""
     return connection.execute(
@@ -121,10 +148,9 @@ def find_same(
         .where(
             payout_batches.c.account_id == account_id,
             payout_batches.c.livemode == livemode,
-            payout_batches.c.digest == digest,
+            or_(payout_batches.c.digest == digest, payout_batches.c.asked == asked),
             payout_batches.c.created > since,
             payout_batches.c.canceled_at.is_(None),
-            payout_batches.c.id != (but or ""),
         )
         .order_by(payout_batches.c.id.desc())
         .limit(1)

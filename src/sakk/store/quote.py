@@ -1,10 +1,12 @@
 """Quotes of the network's fee, and what a transfer of each token costs at the newest look."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, Table, Text, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.quote import Quote, TransferCost
-from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 quotes = Table(
@@ -52,6 +54,18 @@ def find(
     if account_id is not None:
         statement = statement.where(quotes.c.account_id == account_id)
     return fetch_one(connection, statement, Quote)
+
+
+def find_many(
+    connection: Connection, identifiers: Iterable[str], *, account_id: str, livemode: bool
+) -> list[Quote]:
+    """Of the quotes given, those of an account."""
+    statement = select(quotes).where(
+        among(quotes.c.id, identifiers),
+        quotes.c.account_id == account_id,
+        quotes.c.livemode == livemode,
+    )
+    return fetch_all(connection, statement, Quote)
 
 
 def put_cost(connection: Connection, cost: TransferCost) -> None:
