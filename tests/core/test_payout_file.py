@@ -184,6 +184,7 @@ def test_amounts_that_are_not_guessed(amount: str, says: str) -> None:
         (f"{HEADER},scheduled_at\n{LINE},{10**30}\n", 2, "scheduled_at", "zone"),
         (f"{HEADER},allow_duplicate\n{LINE},maybe\n", 2, "allow_duplicate", "neither"),
         (f"{HEADER},reference\n{LINE},{'x' * 256}\n", 2, "reference", "too long"),
+        (f'{HEADER},reference\n{LINE},"a\nb"\n', 2, "reference", "several lines"),
         (f"{HEADER}\n{LINE}\n".encode("utf-16"), 1, None, "UTF-16"),
         (f"{HEADER}\n{LINE}\n".encode() + b"caf\xe9", 3, None, "not UTF-8"),
         (f"{HEADER}\n{LINE}\0\n", 2, None, "NUL"),
@@ -208,6 +209,7 @@ def test_every_fault_is_told_and_the_rest_is_read() -> None:
         # A quote that was not closed took the next line into its cell.
         (f'{HEADER}\n"{LINE}\n{NETWORK}",{DESTINATION},usdc,1,5\n', True),
         (f'{HEADER}\n{LINE}\n"{LINE}\n', True),
+        (f'{HEADER},reference\n{LINE},"INV-1\n{LINE}"\n', True),
         (f"{HEADER},colour\n{LINE},red\n", True),
         (f"{HEADER},amount\n{LINE},1\n", True),
         (f"network,address,currency\n{LINE}\n", True),
@@ -223,7 +225,7 @@ def test_which_fault_is_a_line_s_and_which_the_file_s(text: str, whole: bool) ->
 def test_what_a_record_says_is_kept_but_not_who_stands_behind() -> None:
     text = (
         f"{HEADER},description,beneficiary_type,beneficiary_name\n"
-        f'{NETWORK},0x1,usdc,"1,5",{"x" * 1_001},natural,Lee\n'
+        f'{NETWORK},0x1,usdc,"1,5",{"x" * 2_001},natural,Lee\n'
         f"{NETWORK},0x1\n"
     )
     found = read(text)
@@ -233,7 +235,7 @@ def test_what_a_record_says_is_kept_but_not_who_stands_behind() -> None:
             "address": "0x1",
             "currency": "usdc",
             "amount": "1,5",
-            "description": "x" * 1_001,
+            "description": "x" * 2_000,
         }
     }
     assert [(each.line, each.param) for each in found.faults] == [(2, "description"), (3, None)]
@@ -291,7 +293,7 @@ def test_what_is_written_is_whole_and_no_formula() -> None:
     assert skipped[0]["failure_code"] == "parameter_invalid"
     assert skipped[0]["failure_message"] == "amount: A comma. It repeats line 1."
     amounts = csv.DictReader(io.StringIO(write([], [in_json, unknown, unread], DECIMALS)))
-    assert [each["amount"] for each in amounts] == ["1.500000", "5", ""]
+    assert [each["amount"] for each in amounts] == ["1.500000", "5 units", ""]
     found = list(csv.DictReader(io.StringIO(write([row, later, harmless]))))
     assert [each["line"] for each in found] == ["7", "8", "9"]
     assert [each["reference"] for each in found] == ["'=HYPERLINK(1)", "'@x", "a=b"]

@@ -101,6 +101,7 @@ WRITTEN = (
 )
 # What a spreadsheet takes for a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LINE_BREAK = re.compile(r"[\r\n]")
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
 _YES = {"yes", "true", "1"}
 _NO = {"", "no", "false", "0"}
@@ -163,12 +164,14 @@ def read(
             break
         try:
             cells = _cells(names, record[1])
-            said[record[0]] = {name: cells[name] for name in SAID if cells.get(name)}
-            _check_lengths(cells)
+            said[record[0]] = {
+                name: cells[name][:CELL_LENGTH_MAX] for name in SAID if cells.get(name)
+            }
+            _check_texts(cells)
             lines.append(_line(record[0], cells, decimals, initiator))
         except _Wrong as wrong:
             # A quote that is closed nowhere takes lines that follow into its cell.
-            torn = any("\n" in cell or "\r" in cell for cell in record[1])
+            torn = any(_LINE_BREAK.search(cell) for cell in record[1])
             faults.append(Fault(record[0], wrong.column, wrong.message, whole=torn))
     if not lines and not faults:
         faults.append(_whole(header[0], "The file has a header and no payout."))
@@ -244,8 +247,10 @@ def _left_out(
     """Its faults in one cell, each behind the column that it is of."""
     said = line.said
     amount = said.get("amount")
-    if decimals is not None and amount is not None and said["currency"] in decimals:
-        amount = money.format_decimal(int(amount), decimals[said["currency"]])
+    if decimals is not None and amount is not None:
+        known = decimals.get(said["currency"])
+        # Of a currency that there is not nobody knows how many units are a whole.
+        amount = f"{amount} units" if known is None else money.format_decimal(int(amount), known)
     told = [
         f"{each['param']}: {each['message']}" if each["param"] else each["message"]
         for each in line.faults
@@ -358,10 +363,13 @@ def _cells(names: Sequence[str], record: Sequence[str]) -> dict[str, str]:
     return {name: cell.strip() for name, cell in zip(names, record, strict=True)}
 
 
-def _check_lengths(cells: Mapping[str, str]) -> None:
+def _check_texts(cells: Mapping[str, str]) -> None:
     for name, cell in cells.items():
         if len(cell) > TEXT_LENGTHS_MAX.get(name, CELL_LENGTH_MAX):
             raise _Wrong(name, "This is too long.")
+        # A quote that is closed lines later makes one cell of them, and their payments vanish.
+        if name != "description" and _LINE_BREAK.search(cell):
+            raise _Wrong(name, "This cell goes over several lines. Is a quote not closed?")
 
 
 def _line(
