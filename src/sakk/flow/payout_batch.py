@@ -56,11 +56,6 @@ class BatchRequest:
     said: Mapping[int, dict[str, str]] = field(default_factory=dict)
 
     @property
-    def asked(self) -> str:
-        """One digest for the same file or lines, whatever of them is paid."""
-        return self.digest or rules.digest_asked(self.lines)
-
-    @property
     def allowed(self) -> frozenset[int]:
         """The numbers of the lines that may double another."""
         if self.allow_duplicates:
@@ -72,10 +67,12 @@ class BatchRequest:
 class Checked:
     """A request that was looked at: the payouts that it would make, and all that is wrong.
 
-    ``digest`` is of all that was asked for, until it is decided what of it is paid.
+    ``digest`` is of all that can be paid, until it is decided what is; ``asked`` is one for the
+    same file or lines, whatever of them is paid.
     """
 
     digest: str
+    asked: str
     payouts: list[Payout]
     faults: list[Fault]
 
@@ -142,7 +139,8 @@ def check(
         faults = [replace(each, param=column_of(each.param)) for each in faults]
     faults = [*request.faults, *faults, *rules.doubles(made, request.allowed)]
     faults.sort(key=lambda fault: fault.line)
-    return Checked(_digest(request, made), made, faults)
+    asked = request.digest or rules.digest_asked(request.lines)
+    return Checked(_digest(request, made), asked, made, faults)
 
 
 def _quoted(line: Line, identifier: str | None) -> Line:
@@ -232,7 +230,7 @@ def create(
             canceled_at=None,
             created=now,
             on_invalid=request.on_invalid.value,
-            asked=request.asked,
+            asked=checked.asked,
         )
         made = _insert(parts, request, checked, fresh, request_id)
     if made is None:
@@ -444,7 +442,7 @@ def _same(
         account_id,
         livemode=livemode,
         digest=checked.digest,
-        asked=request.asked,
+        asked=checked.asked,
         since=now - rules.REPEATED_WITHIN,
     )
 
