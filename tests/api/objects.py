@@ -4,7 +4,6 @@ from base64 import b64encode
 from dataclasses import replace
 from uuid import uuid4
 
-from sakk.core.approval import Approval
 from sakk.core.case import CaseKind, opening_of
 from sakk.core.case import Settings as CaseSettings
 from sakk.core.freeze import Lift, LiftStatus
@@ -14,7 +13,6 @@ from sakk.core.network import Asset, Currency
 from sakk.core.party import Hit
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.quote import TransferCost
-from sakk.core.recovery import Recovery
 from sakk.core.regime import Requirement
 from sakk.core.rule import (
     BUILT_IN,
@@ -26,16 +24,13 @@ from sakk.core.rule import (
 )
 from sakk.core.rule import PREFIX as RULES_PREFIX
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
-from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.travel_rule import TravelRule
-from sakk.core.withdrawal import Withdrawal
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
 from sakk.flow.freeze import lift
 from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
 from sakk.store import rule as rule_store
-from sakk.store.approval import insert as insert_approvals
 from sakk.store.case import put_settings
 from sakk.store.freeze import insert_lift
 from sakk.store.identity import new_id, now
@@ -44,17 +39,14 @@ from sakk.store.network import list_assets, put_asset, put_currency
 from sakk.store.party import put_hits
 from sakk.store.payin import insert_seen
 from sakk.store.quote import put_cost
-from sakk.store.recovery import insert as insert_recovery
 from sakk.store.screening import find_screening, insert_screenings
 from sakk.store.seed import seed_policy
-from sakk.store.transaction import insert as insert_transaction
 from sakk.store.travel_rule import insert_many as insert_travel_rules
 from sakk.store.vault import KEY_BYTES, Vault
-from sakk.store.withdrawal import insert as insert_withdrawal
+from tests.api import money_out
+from tests.api.world import ADDRESS as ADDRESS
+from tests.api.world import NETWORK as NETWORK
 from tests.api.world import USDC, Api
-
-NETWORK = "eip155:84532"
-ADDRESS = "0x00000000000000000000000000000000000000a1"
 
 Objects = dict[str, str]
 
@@ -95,32 +87,13 @@ def create_objects(api: Api) -> Objects:
             "destination": {"network": NETWORK, "address": ADDRESS},
         },
     )
-    objects["payout_batch"] = _made(
-        api,
-        "/v1/payout_batches",
-        {
-            "lines": [
-                {
-                    "amount": 1_000_000,
-                    "currency": "usdc",
-                    "destination": {"network": NETWORK, "address": ADDRESS},
-                },
-                # One is left out, so that there is such a line.
-                {
-                    "amount": 1_000_000,
-                    "currency": "eur",
-                    "destination": {"network": NETWORK, "address": ADDRESS},
-                },
-            ],
-            "on_invalid": "skip",
-        },
-    )
+    objects["payout_batch"] = _made(api, "/v1/payout_batches", money_out.batch_body())
     objects["refund"] = _made(
         api, "/v1/refunds", {"payment_intent": paid_intent(api), "amount": 100}
     )
-    objects["chain_transaction"] = _transaction(api, objects["payout"])
+    objects["chain_transaction"] = money_out.transaction(api, objects["payout"])
     objects["person"] = _person(api)
-    _approve(api, objects["payout"])
+    money_out.approve(api, objects["payout"])
     with api.database.begin() as connection:
         seed_policy(connection)
     objects |= {"policy": "active", "quote": _quote(api)}
@@ -213,8 +186,8 @@ def _of_compliance(api: Api) -> Objects:
         "payin": payin,
         "screening": screening,
         "rules": _rules(api),
-        "recovery": _recovery(api),
-        "withdrawal": _withdrawal(api),
+        "recovery": money_out.recovery(api),
+        "withdrawal": money_out.withdrawal(api),
         "case": case,
         "case_attachment": attachment,
         **_token(api),
@@ -344,37 +317,6 @@ def _freeze(api: Api, person: str) -> str:
     return frozen
 
 
-def _transaction(api: Api, payout: str) -> str:
-    """What carries the payout: no chain is part of these tests."""
-    row = ChainTransaction(
-        id=new_id("tx"),
-        livemode=False,
-        network=NETWORK,
-        purpose="payout",
-        subject=payout,
-        account_id=api.world.alice.account,
-        sender=ADDRESS,
-        key_branch="treasury",
-        key_index=0,
-        nonce=int(payout[-2:], 36),
-        asset=f"{NETWORK}/erc20:{USDC}",
-        destination=ADDRESS,
-        token_amount=1_000_000,
-        gas_limit=80_000,
-        max_fee_per_gas=2,
-        max_priority_fee_per_gas=1,
-        unsigned=b"",
-        since_block=1,
-        raw=b"",
-        hash="0x" + new_id("tx")[-26:].encode().hex()[:64],
-        status=TransactionStatus.broadcast.value,
-        created=now(),
-    )
-    with api.database.begin() as connection:
-        insert_transaction(connection, row)
-    return row.id
-
-
 def _quote(api: Api) -> str:
     """A quote: the network's own coin has a price, and the worker has looked at what gas costs."""
     moment = now()
@@ -437,28 +379,6 @@ def _first(api: Api, path: str) -> str:
     return str(answer.json()["data"][0]["id"])
 
 
-def _approve(api: Api, payout: str) -> None:
-    """A word on a payout: the workers that would let it wait are not part of these tests."""
-    approval = Approval(
-        id=new_id("apr"),
-        account_id=api.world.alice.account,
-        livemode=False,
-        subject=payout,
-        verdict="approve",
-        actor="operator",
-        key="key_1",
-        role="operator",
-        method="key",
-        digest="00" * 32,
-        public_key=None,
-        signature=None,
-        comment=None,
-        created=now(),
-    )
-    with api.database.begin() as connection:
-        insert_approvals(connection, [approval])
-
-
 def _person(api: Api) -> str:
     """One of the first two admins, whom only the machine makes."""
     parts = Parts(api.database, vault=Vault(bytes(KEY_BYTES)))
@@ -511,57 +431,6 @@ def _arrived(api: Api) -> PayIn:
         reason="screening",
         created=now(),
     )
-
-
-def _withdrawal(api: Api) -> str:
-    """A withdrawal that waits for people: the ledger holds no coins in these tests."""
-    row = Withdrawal(
-        id=new_id("wd"),
-        livemode=False,
-        network=NETWORK,
-        asset=f"{NETWORK}/erc20:{USDC}",
-        destination=ADDRESS.lower(),
-        token_amount=1_000_000,
-        currency="usdc",
-        decimals=6,
-        amount=1_000_000,
-        status="screened",
-        approvals_needed=1,
-        approver_role="operator",
-        decided_at=now(),
-        created=now(),
-    )
-    with api.database.begin() as connection:
-        insert_withdrawal(connection, row)
-    return row.id
-
-
-def _recovery(api: Api) -> str:
-    """A recovery that waits for people: nodes are not part of these tests."""
-    row = Recovery(
-        id=new_id("rec"),
-        livemode=False,
-        network=NETWORK,
-        asset=f"{NETWORK}/erc20:0x{'77' * 20}",
-        address=ADDRESS,
-        key_index=0,
-        token_amount=7,
-        symbol="TKN",
-        decimals=0,
-        source="unbooked",
-        account_id=api.world.alice.account,
-        payment_intent=None,
-        payin=None,
-        status="pending",
-        destination="0x" + "ab" * 20,
-        approvals_needed=1,
-        approver_role="operator",
-        decided_at=now(),
-        created=now(),
-    )
-    with api.database.begin() as connection:
-        insert_recovery(connection, row)
-    return row.id
 
 
 def _payin(api: Api) -> tuple[str, str]:
