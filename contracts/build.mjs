@@ -25,15 +25,16 @@ const groups = {
   sandbox: { evmVersion: "cancun", runs: 200 },
 };
 
-// Where the sandbox places code. The first five are public: our escrow and its collector take the
-// place of x402's. The last two, which only the proxy calls, are ours: keccak256("sakk sandbox " +
-// name), the last 20 bytes.
+// Where the sandbox places code. All but the last two are public: our escrow, its collector and our
+// proxy for Permit2 take the place of x402's. The last two, which only USDC's proxy calls, are ours:
+// keccak256("sakk sandbox " + name), the last 20 bytes.
 const addresses = {
   BatchSettlement: "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003",
   Erc3009DepositCollector: "0x4020806089470a89826cB9fB1f4059150b550004",
   FiatTokenProxy: "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
   Multicall3: "0xcA11bde05977b3631167028862bE2a173976CA11",
   Permit2: "0x000000000022D473030F116dDEE9F6B43aC78BA3",
+  ExactPermit2Proxy: "0x402085c248EeA27D92E8b30b2C58ed07f9E20001",
   FiatTokenV2_2: "0xB086b9Bd8A73F738cC76F39b2a340E346a3B4cFe",
   SignatureChecker: "0x1156c8A6E1c1a16CA9aa001A5c212dC95DE067Dd",
 };

@@ -3,13 +3,13 @@ from importlib import resources
 
 import pytest
 
-from sakk.core.contract import CONTRACTS, DISPERSE, SALT, deployed_by
+from sakk.core.contract import CAPTURE, CONTRACTS, DISPERSE, SALT, deployed_by
 
 
 def test_the_address_follows_from_the_code() -> None:
     # Made with eth-utils from EIP-1014's formula.
     assert DISPERSE.address == "0x84e583a26bf1e27fbd5666d44db2c84ed350e7eb"
-    assert CONTRACTS == {"Disperse": DISPERSE}
+    assert CONTRACTS == {"Disperse": DISPERSE, "Capture": CAPTURE}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,8 @@ def test_other_code_is_refused(data: bytes, words: str) -> None:
         deployed_by(data)
 
 
-def test_our_own_code_is_known() -> None:
-    artifact = resources.files("sakk.rails.evm") / "artifacts" / "Disperse.json"
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_our_own_code_is_known(name: str) -> None:
+    artifact = resources.files("sakk.rails.evm") / "artifacts" / f"{name}.json"
     code = bytes.fromhex(json.loads(artifact.read_text())["bytecode"].removeprefix("0x"))
-    assert deployed_by(SALT + code) == DISPERSE
+    assert deployed_by(SALT + code) == CONTRACTS[name]

@@ -28,7 +28,8 @@ class Contract:
 DISPERSE = Contract(
     "Disperse", "0x12c2b16fc820d1a9c854f147083d01ae127f5ff7109f1b66d92afe7ae79a0275"
 )
-CONTRACTS = {each.name: each for each in (DISPERSE,)}
+CAPTURE = Contract("Capture", "0x5ea0f321b3a0e294657ad2bb7502ffe09c507e79012b2511b661d9b2c09cb982")
+CONTRACTS = {each.name: each for each in (DISPERSE, CAPTURE)}
 
 
 def deployed_by(data: bytes) -> Contract:

@@ -114,7 +114,7 @@ def outcomes(
     fail, each of exactly its units. A token that takes a fee may log less, and its own fee too.
     ``Contradiction`` if the two do not fit: then nothing is known.
     """
-    failed, untried_from = _failures(logs, contract, sender, lines=len(dispersal.payments))
+    failed, untried_from = failures(logs, contract, sender, lines=len(dispersal.payments))
     left = _left(logs, dispersal.token, sender)
     wanted: dict[str, list[int]] = {}
     for line, payment in enumerate(dispersal.payments):
@@ -135,7 +135,7 @@ def outcomes(
     return Outcomes(failed, untried_from)
 
 
-def _failures(
+def failures(
     logs: Sequence[Log], contract: str, sender: str, *, lines: int
 ) -> tuple[dict[int, bytes], int | None]:
     """The lines that our contract names, with the token's answers; and where it stopped."""

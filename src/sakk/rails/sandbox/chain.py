@@ -1,5 +1,5 @@
 """What stands on every local chain: the real USDC, a Tether-like token, our own contracts,
-Multicall3, Permit2, and the escrow of x402's channels.
+Multicall3, Permit2 and x402's proxy for it, and the escrow of x402's channels.
 
 ``deploy`` puts them at the same addresses on every chain and is safe to call again. Others' code
 is placed by ``anvil_setCode`` at its canonical address; everything that a contract remembers is
@@ -48,6 +48,7 @@ PLACED = (
     "Permit2",
     "BatchSettlement",
     "Erc3009DepositCollector",
+    "ExactPermit2Proxy",
 )
 # Enough for the dearest step, the creation of the Tether-like token.
 SETUP_GAS_LIMIT = 3_000_000
