@@ -128,6 +128,9 @@ LINE_ASKED = {
     "destination": {"network": "eip155:84532", "address": "0x1"},
     "reference": "INV-1",
 }
+RECEIVING = shown(
+    "receiving_address", account="acct_1", address="0xab", network="eip155:1", supported_tokens=[]
+)
 QUOTE = shown(
     "quote",
     kind="payout",
@@ -163,6 +166,12 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         CUSTOMER,
         "POST /v1/customers",
         {"email": "a@b.example", "metadata": {"a": "b"}},
+    ),
+    (
+        lambda c: c.receiving_addresses.create(network="eip155:1"),
+        RECEIVING,
+        "POST /v1/receiving_addresses",
+        {"network": "eip155:1"},
     ),
     (
         lambda c: c.customers.update("cus_1", email=None, metadata={"a": None}),
@@ -380,6 +389,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.beneficiaries.list(), BENEFICIARY, "/v1/beneficiaries"),
     (lambda c: c.payouts.list(), PAYOUT, "/v1/payouts"),
     (lambda c: c.quotes.list(), QUOTE, "/v1/quotes"),
+    (lambda c: c.receiving_addresses.list(), RECEIVING, "/v1/receiving_addresses"),
     (lambda c: c.payout_batches.list(), BATCH, "/v1/payout_batches"),
     (
         lambda c: c.payout_batches.payouts("pob_1"),

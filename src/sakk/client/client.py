@@ -11,6 +11,7 @@ from sakk.client.ledger import Ledger
 from sakk.client.payout import Payouts
 from sakk.client.payout_batch import PayoutBatches
 from sakk.client.quote import Quotes
+from sakk.client.receiving_address import ReceivingAddresses
 from sakk.client.recovery import Recoveries
 from sakk.client.refund import Refunds
 from sakk.client.resources import (
@@ -126,6 +127,7 @@ class SakkClient:
         self.payout_batches = PayoutBatches(transport)
         self.payouts = Payouts(transport)
         self.quotes = Quotes(transport)
+        self.receiving_addresses = ReceivingAddresses(transport)
         self.recoveries = Recoveries(transport)
         self.refunds = Refunds(transport)
         self.screenings = Screenings(transport)

@@ -39,6 +39,7 @@ class PayInRole(StrEnum):
     finished = "finished"  # to the address of a succeeded or cancelled intent
     wrong_asset = "wrong_asset"  # listed, but not what the intent asked for
     customer = "customer"  # to a customer's permanent address
+    receiving = "receiving"  # to the account's own permanent address
     treasury = "treasury"  # the operator funds the treasury
     vault = "vault"  # to an address of the operator's own whose key is elsewhere
     lost = "lost"  # to an address that was given out after the backup that the database is
@@ -171,7 +172,7 @@ def allocate(
     """
     role = PayInRole(payin.role or PayInRole.unlisted)
     match role:
-        case PayInRole.customer | PayInRole.treasury | PayInRole.vault:
+        case PayInRole.customer | PayInRole.receiving | PayInRole.treasury | PayInRole.vault:
             return Allocation(payin.token_amount, 0, payin.reason)
         case PayInRole.late:
             return _by_policy(payin, policy.late, "late")

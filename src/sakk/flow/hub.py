@@ -163,7 +163,7 @@ def _strangers(connection: Connection, hub: Hub) -> list[str]:
 def _require_ours(parts: Parts, hub_address: str, facts: HubFacts) -> None:
     with parts.database.begin() as connection:
         known = address.find_address(connection, facts.treasury)
-    if known is None or known.purpose in ("payment", "customer"):
+    if known is None or known.purpose in address.DEPOSITS:
         raise Misconfigured(
             f"The hub {evm.checksum_address(hub_address)} pays to "
             f"{evm.checksum_address(facts.treasury)}, which is no treasury of ours: nothing is "

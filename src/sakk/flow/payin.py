@@ -24,7 +24,7 @@ from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payment as payments
 from sakk.store import recovery as recoveries
-from sakk.store.address import OPERATORS, VAULT, Address
+from sakk.store.address import OPERATORS, RECEIVING, VAULT, Address
 from sakk.store.database import update_records
 
 
@@ -184,7 +184,8 @@ def _role(
     if found.purpose == "lost":
         return Match(PayInRole.lost, False, "address_lost")
     if intent is None:
-        return Match(PayInRole.customer, False, None)
+        is_own = found.purpose == RECEIVING
+        return Match(PayInRole.receiving if is_own else PayInRole.customer, False, None)
     return match_payment(
         asset=row.asset,
         block_timestamp=row.block_timestamp,

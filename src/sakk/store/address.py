@@ -44,6 +44,9 @@ SEED_GAP = 10_000
 TREASURY = "treasury"
 VAULT = "vault"
 OPERATORS = (TREASURY, VAULT)
+PAYMENT, CUSTOMER, RECEIVING = "payment", "customer", "receiving"
+# What payers send coins to, which are collected from there.
+DEPOSITS = (PAYMENT, CUSTOMER, RECEIVING)
 # A rotation's roles are not the policy file's to change.
 _BY_POLICY = (TreasuryRole.pay, TreasuryRole.gas)
 # A vault's key is elsewhere, so it has no index here.
@@ -130,7 +133,7 @@ VALUES (%(id)s, %(family)s, %(address)s, %(purpose)s, %(key_index)s, %(account_i
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of ours. ``purpose``: payment, customer, treasury or vault."""
+    """An address of ours. ``purpose``: payment, customer, receiving, treasury or vault."""
 
     id: str
     family: str
@@ -237,8 +240,12 @@ def issue(
     now: datetime,
     payment_intent: str | None = None,
     customer: str | None = None,
+    receiving: bool = False,
 ) -> str:
-    """Issue a fresh deposit address of the newest seed: the same one on every EVM network."""
+    """Issue a fresh deposit address of the newest seed: the same one on every EVM network.
+
+    ``receiving``: it is the account's own, for whoever pays.
+    """
     index, xpub = _next_index(connection, least=max(seed.first_index for seed in seeds))
     address = deposit_address(xpub, index)
     run(
@@ -248,7 +255,11 @@ def issue(
             "id": new_id("addr"),
             "family": FAMILY_EVM,
             "address": address,
-            "purpose": "customer" if customer and not payment_intent else "payment",
+            "purpose": RECEIVING
+            if receiving
+            else CUSTOMER
+            if customer and not payment_intent
+            else PAYMENT,
             "key_index": index,
             "account_id": account_id,
             "livemode": livemode,
@@ -377,7 +388,7 @@ def find_customer_addresses(connection: Connection, customers: list[str]) -> dic
     """The permanent address of each customer."""
     rows = connection.execute(
         select(addresses.c.customer, addresses.c.address)
-        .where(addresses.c.customer.in_(customers), addresses.c.purpose == "customer")
+        .where(addresses.c.customer.in_(customers), addresses.c.purpose == CUSTOMER)
         .order_by(addresses.c.id.desc())
     )
     return {row.customer: row.address for row in rows}

@@ -1,12 +1,9 @@
 """Receiving addresses: one of an account, a mode and a network."""
 
-from collections.abc import Sequence
-
-from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select, text
 
 from sakk.core.receiving_address import ReceivingAddress
-from sakk.store.database import fetch_all, fetch_one
+from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.schema import Timestamp, metadata
 
 receiving_addresses = Table(
@@ -23,23 +20,24 @@ receiving_addresses = Table(
 )
 
 
-def insert(connection: Connection, row: ReceivingAddress) -> bool:
-    """Record it; False when another request was first."""
-    given = {name: getattr(row, name) for name in ReceivingAddress.__slots__}
-    statement = upsert(receiving_addresses).values(given).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext('sakk receiving ' || :account || :livemode))")
 
 
-def find(
-    connection: Connection, network: str, *, account_id: str, livemode: bool
-) -> ReceivingAddress | None:
-    """An account's address on a network."""
+def lock_account(connection: Connection, account_id: str, *, livemode: bool) -> None:
+    """Keep an account's first requests apart until the end of this transaction."""
+    connection.execute(_LOCK, {"account": account_id, "livemode": str(livemode)})
+
+
+def insert(connection: Connection, row: ReceivingAddress) -> None:
+    insert_records(connection, receiving_addresses, [row])
+
+
+def list_of(connection: Connection, *, account_id: str, livemode: bool) -> list[ReceivingAddress]:
+    """An account's addresses, the first one first."""
     statement = select(receiving_addresses).where(
-        receiving_addresses.c.account_id == account_id,
-        receiving_addresses.c.livemode == livemode,
-        receiving_addresses.c.network == network,
+        receiving_addresses.c.account_id == account_id, receiving_addresses.c.livemode == livemode
     )
-    return fetch_one(connection, statement, ReceivingAddress)
+    return fetch_all(connection, statement.order_by(receiving_addresses.c.id), ReceivingAddress)
 
 
 def by_address(connection: Connection, address: str, network: str) -> ReceivingAddress | None:
@@ -48,13 +46,3 @@ def by_address(connection: Connection, address: str, network: str) -> ReceivingA
         receiving_addresses.c.address == address, receiving_addresses.c.network == network
     )
     return fetch_one(connection, statement, ReceivingAddress)
-
-
-def list_given(
-    connection: Connection, addresses: Sequence[str], network: str
-) -> list[ReceivingAddress]:
-    """Those of the given addresses that are receiving addresses on a network."""
-    statement = select(receiving_addresses).where(
-        receiving_addresses.c.address.in_(list(addresses)), receiving_addresses.c.network == network
-    )
-    return fetch_all(connection, statement, ReceivingAddress)

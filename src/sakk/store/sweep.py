@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sakk.core.payin import PayInStatus
 from sakk.core.payout import PayoutStatus
 from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
-from sakk.store.address import addresses, deposits
+from sakk.store.address import DEPOSITS, addresses, deposits
 from sakk.store.case import cases
 from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
@@ -135,7 +135,7 @@ def worth(connection: Connection, *, below: int) -> list[tuple[str, str]]:
         .where(
             deposits.c.units > 0,
             addresses.c.key_index < below,
-            addresses.c.purpose.in_(["payment", "customer"]),
+            addresses.c.purpose.in_(DEPOSITS),
         )
         .order_by(value.desc(), deposits.c.address, deposits.c.asset)
     )
@@ -228,7 +228,7 @@ def lock_collectable(
             deposits.c.units > 0,
             deposits.c.since.is_not(None),
             or_(aged, *worth),
-            addresses.c.purpose.in_(["payment", "customer"]),
+            addresses.c.purpose.in_(DEPOSITS),
             deposits.c.retry_at.is_(None) | (deposits.c.retry_at <= now),
             ~held,
             ~busy,
