@@ -1,5 +1,6 @@
 """The seller's door: an application's routes are paid for over HTTP 402. Stands alone."""
 
+from sakk.paywall.charge import Charges
 from sakk.paywall.door import Paywall
 from sakk.paywall.errors import PaywallError
 from sakk.paywall.exact import Exact
@@ -7,10 +8,12 @@ from sakk.paywall.facilitator import Facilitator
 from sakk.paywall.payment import Payment
 from sakk.paywall.price import Metered, Price
 from sakk.paywall.route import Asked, Route
+from sakk.paywall.session import Session
 from sakk.paywall.used import Used
 
 __all__ = [
     "Asked",
+    "Charges",
     "Exact",
     "Facilitator",
     "Metered",
@@ -19,5 +22,6 @@ __all__ = [
     "PaywallError",
     "Price",
     "Route",
+    "Session",
     "Used",
 ]

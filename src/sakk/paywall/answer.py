@@ -4,6 +4,8 @@ Nothing is buffered: a chunk is sent on before the application is asked for the 
 a payment is settled after the handler is the answer held, up to a size, until it is settled.
 """
 
+import hashlib
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -19,13 +21,18 @@ USAGE: Final = b"sakk-usage"
 HELD_BYTES_MAX: Final = 8 << 20
 
 
+class ReservationOver(Exception):
+    """A metered answer is ended, and what it used so far is charged."""
+
+
 class Answer:
     """One answer, of a payment that is taken."""
 
-    __slots__ = ("_began", "_is_gone", "_receive", "_refused", "_send", "_taken")
+    __slots__ = ("_began", "_is_gone", "_receive", "_refused", "_send", "_taken", "_until")
 
     def __init__(self, taken: Taken, receive: Receive, send: Send) -> None:
         self._taken = taken
+        self._until = taken.until
         self._receive = receive
         self._send = send
         self._began = False
@@ -42,6 +49,8 @@ class Answer:
     async def send(self, message: Any) -> None:
         """The application's ``send``."""
         if message["type"] != "http.response.start" or self._began:
+            if self._until is not None and time.monotonic() > self._until:
+                raise ReservationOver("the answer took longer than what was reserved for it stands")
             await self._send(message)
             return
         taken = self._taken
@@ -62,6 +71,37 @@ class Answer:
         else:
             self._taken.failed()
         return None
+
+
+class BoundAnswer(Answer):
+    """One answer to a request whose body the payer bound: another body is not served."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, taken: Taken, receive: Receive, send: Send) -> None:
+        super().__init__(taken, receive, send)
+        self._body = hashlib.sha256()
+
+    async def receive(self) -> Any:
+        """The application's ``receive``: the last part of another body never arrives."""
+        message = await super().receive()
+        if message["type"] == "http.request":
+            self._body.update(message.get("body", b""))
+            if not message.get("more_body", False) and self._body.digest() != self._taken.body_hash:
+                self._is_gone = True
+                self._refused = Refusal("body_mismatch", "The body is not the one that was paid.")
+                return {"type": "http.disconnect"}
+        return message
+
+    async def send(self, message: Any) -> None:
+        """The application's ``send``: nobody is told what was made of another body."""
+        if self._refused is None:
+            await super().send(message)
+
+    def close(self, *, completed: bool) -> Refusal | None:
+        """The application is done."""
+        super().close(completed=completed)
+        return None if self._began else self._refused
 
 
 class HeldAnswer(Answer):

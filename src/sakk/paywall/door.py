@@ -15,19 +15,19 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
 from sakk.paywall import quote
-from sakk.paywall.answer import Answer, HeldAnswer, Receive, Send
+from sakk.paywall.answer import Answer, BoundAnswer, HeldAnswer, Receive, Send
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser
 from sakk.paywall.errors import NO_SUCH_OFFER, UNREADABLE, PaywallError, Refusal
-from sakk.paywall.payment import Clock, Meter, Offer, Sent, Taken, Terms
-from sakk.paywall.price import Metered, parse_price
+from sakk.paywall.payment import Clock, Offer, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
+from sakk.paywall.session import Call, Session, read_call
+from sakk.paywall.terms import is_same, terms_of
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -49,6 +49,8 @@ class _Priced:
 
     terms: tuple[Terms, ...]
     price: str
+    # The first way that is a session, for the short way.
+    session: tuple[Terms, Session] | None
     # Prices of a function are marked, so that they can be held.
     moves: bool
 
@@ -151,7 +153,10 @@ class Paywall:
         """Have the application answer; a refusal where nothing was sent and 402 is the answer."""
         scope["sakk.payment"] = taken.payment
         scope["state"] = {**(scope.get("state") or {}), "payment": taken.payment}
-        kind = HeldAnswer if taken.response is None else Answer
+        if taken.response is None:
+            kind: type[Answer] = HeldAnswer
+        else:
+            kind = Answer if taken.body_hash is None else BoundAnswer
         answer = kind(taken, receive, send)
         try:
             await self._app(scope, answer.receive, answer.send)
@@ -165,7 +170,15 @@ class Paywall:
 
     async def _take(self, header: bytes, priced: _Priced, scope: Scope) -> Taken | Refusal:
         try:
-            sent = _read(header)
+            raw = _decoded(header)
+            if priced.session is not None:
+                try:
+                    call = read_call(raw)
+                except msgspec.ValidationError:
+                    pass
+                else:
+                    return await _take_call(call, priced, scope)
+            sent = _read(raw, scope)
             found = self._choose(sent, priced, scope)
             if found is None:
                 return Refusal(NO_SUCH_OFFER, "What was accepted is not offered (any more).")
@@ -180,7 +193,7 @@ class Paywall:
             raise ValueError("'accepted' is missing")
         for terms in priced.terms:
             ours = terms.requirement
-            if not _is_same(accepted, ours):
+            if not is_same(accepted, ours):
                 continue
             if accepted.get("amount") == ours.amount:
                 return terms
@@ -325,60 +338,52 @@ def _host(scope: Scope) -> str | None:
 
 
 def _priced(route: Route, pricing: Pricing, offers: Sequence[Offer], *, moves: bool) -> _Priced:
-    terms = tuple(_terms(route, pricing, offers))
+    terms = tuple(terms_of(pricing, offers, route.currencies))
     if not terms:
         raise PaywallError(
             f"{route.pattern!r} can not be paid: no offer is of its price's currency"
             " (and for a metered price, of a scheme that can be metered)."
         )
-    return _Priced(terms, describe(pricing), moves)
+    session = next(((each, each.offer) for each in terms if isinstance(each.offer, Session)), None)
+    return _Priced(terms, describe(pricing), session, moves)
 
 
-def _terms(route: Route, pricing: Pricing, offers: Sequence[Offer]) -> Iterable[Terms]:
-    for offer in offers:
-        if route.currencies is not None and offer.currency not in route.currencies:
-            continue
-        if isinstance(pricing, Metered):
-            meter = _meter(pricing, offer) if offer.is_metered else None
-            if meter is not None:
-                units = meter.amount(meter.units_max)
-                yield Terms(offer, offer.requirement(units), units, meter)
-            continue
-        found = parse_price(pricing).units(offer.currency, offer.decimals)
-        if found is not None:
-            yield Terms(offer, offer.requirement(found), found)
+async def _take_call(call: Call, priced: _Priced, scope: Scope) -> Taken | Refusal:
+    """The short way of the scheme ``session``, whose header is read in one pass."""
+    assert priced.session is not None
+    found, session = priced.session
+    if len(priced.terms) > 1 and (call.network != session.network or call.accepted is not None):
+        asset = session.asset if call.accepted is None else call.accepted.asset
+        for terms in priced.terms:
+            offer = terms.offer
+            if (
+                isinstance(offer, Session)
+                and offer.network == call.network
+                and offer.asset == asset.lower()
+            ):
+                found, session = terms, offer
+                break
+        else:
+            return Refusal(NO_SUCH_OFFER, "This coin is not offered at this Sakk.")
+    elif call.network not in ("", session.network):
+        return Refusal(NO_SUCH_OFFER, "Sessions of this Sakk are not taken here.")
+    return await session.take_call(call.payload, found, scope["method"], target_of(scope))
 
 
-def _meter(pricing: Metered, offer: Offer) -> Meter | None:
-    amount = parse_price(pricing.per_unit).of(offer.currency)
-    if amount is None:
-        return None
-    exact = Fraction(amount) * 10**offer.decimals
-    return Meter(exact.numerator, exact.denominator, pricing.units_max, pricing.unit)
-
-
-def _read(header: bytes) -> Sent:
-    """The payment of a header; ValueError (msgspec's, binascii's) where it is none."""
+def _decoded(header: bytes) -> bytes:
     if len(header) > HEADER_BYTES_MAX:
         raise ValueError(f"it is longer than {HEADER_BYTES_MAX} bytes")
-    document = msgspec.json.decode(binascii.a2b_base64(header, strict_mode=True))
+    return binascii.a2b_base64(header, strict_mode=True)
+
+
+def _read(raw: bytes, scope: Scope) -> Sent:
+    """The payment of a header; ValueError (msgspec's, binascii's) where it is none."""
+    document = msgspec.json.decode(raw)
     if not isinstance(document, dict) or not isinstance(document.get("payload"), dict):
         raise ValueError("it is no object with a payload")
     if document.get("x402Version") != 2:
         raise ValueError("x402Version must be 2")
-    return Sent(document, document["payload"])
-
-
-def _is_same(accepted: dict[str, Any], ours: Requirement) -> bool:
-    asset, pay_to = accepted.get("asset"), accepted.get("payTo")
-    return (
-        accepted.get("scheme") == ours.scheme
-        and accepted.get("network") == ours.network
-        and isinstance(asset, str)
-        and asset.lower() == ours.asset.lower()
-        and isinstance(pay_to, str)
-        and pay_to.lower() == ours.pay_to.lower()
-    )
+    return Sent(document, document["payload"], scope["method"], target_of(scope))
 
 
 async def _refuse(send: Send, refusal: Refusal) -> None:

@@ -152,6 +152,8 @@ class ExactTaken:
 
     # Its coins moved, whatever the answer is.
     stands = True
+    body_hash: bytes | None = None
+    until: float | None = None
 
     def __init__(
         self,

@@ -97,6 +97,10 @@ class Taken(Protocol):
     response: bytes | None
     # Is it told in an answer that is an error, too? Then it is paid, and good for another answer.
     stands: bool
+    # SHA-256 of the body that was paid for, where the payer bound it.
+    body_hash: bytes | None
+    # When what is reserved for a metered call runs out, by `time.monotonic`.
+    until: float | None
 
     async def settle(self) -> bytes | Refusal:
         """Settle now that there is an answer; gives the value of PAYMENT-RESPONSE."""
@@ -117,10 +121,15 @@ class Taken(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the payer sent: ``document`` is the whole header, ``payload`` the scheme's proof."""
+    """What the payer sent: ``document`` is the whole header, ``payload`` the scheme's proof.
+
+    ``target`` is path and query as they stood in the request line.
+    """
 
     document: dict[str, Any]
     payload: dict[str, Any]
+    method: str
+    target: bytes
 
 
 class Offer(Protocol):

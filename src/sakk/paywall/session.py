@@ -1,0 +1,317 @@
+"""``session``: calls debit a prepaid channel at a Sakk, a MAC each, and no chain is waited for.
+
+A call is reserved before the application sees it, and committed when the head of a good answer is
+on its way; a metered one when the application is done, with what it used. What is answered with an
+error is released. The Sakk decides (docs/reference/session-scheme.md); the door has no key of a
+session and keeps nothing: a copy meets the same nonce there, whichever door it was shown to.
+"""
+
+import struct
+import time
+from base64 import b64encode
+from typing import Any, Final, Literal
+
+import msgspec
+
+from sakk.client.session import NO_BODY, request_hash, uuid_bytes
+from sakk.client.x402 import Requirement
+from sakk.paywall.charge import AuthorityAway, Charges
+from sakk.paywall.errors import AUTHORITY_AWAY, PaywallError, Refusal
+from sakk.paywall.payment import Payment, Sent, Terms
+
+TIMEOUT_SECONDS: Final = 60
+# A handler has so long until its answer begins, and a metered one until it ends.
+RESERVE_SECONDS: Final = 300
+# A metered answer that takes longer is ended, so that what it used is charged in time.
+_RESERVE_SHARE: Final = 0.9
+_RESERVE, _COMMIT, _RELEASE = 1, 2, 3
+_WHOLE: Final = (1 << 128) - 1
+_RECORD = struct.Struct(">BxHxxxxQ16s16s32s32s16s")
+_RESULT = struct.Struct(">B3x20sQ16s32s16s")
+_REMEMBERED_MAX: Final = 16_384
+REASONS: Final = {
+    1: "malformed",
+    2: "session_unknown",
+    3: "session_expired",
+    4: "mac_invalid",
+    5: "currency_mismatch",
+    6: "over_limit",
+    7: "nonce_used",
+    8: "ceiling_exceeded",
+    9: "channel_closed",
+    10: "charge_unknown",
+    11: "charge_ended",
+    12: "amount_exceeds_reserved",
+}
+
+
+class CallPayload(msgspec.Struct, rename="camel"):
+    """The scheme's proof: a call of a session."""
+
+    session: str
+    nonce: str
+    amount: str
+    mac: str
+    body_hash: str | None = None
+
+
+class _Accepted(msgspec.Struct):
+    asset: str
+
+
+class Call(msgspec.Struct):
+    """The header of a call, as far as it is read; ``accepted`` is needed for several coins."""
+
+    scheme: Literal["session"]
+    payload: CallPayload
+    network: str = ""
+    accepted: _Accepted | None = None
+
+
+read_call = msgspec.json.Decoder(Call).decode
+
+
+class Session:
+    """A balance at a Sakk. ``account`` (``acct_…``) is paid; ``network`` is ``sakk:<id>``.
+
+    ``authority`` is the address of that Sakk as payers reach it; ``step`` is what a payer is
+    advised to put up at once, in the smallest unit of ``currency``.
+    """
+
+    scheme = "session"
+    is_metered = True
+
+    def __init__(
+        self,
+        charges: Charges,
+        *,
+        network: str,
+        account: str,
+        currency: str,
+        decimals: int,
+        authority: str,
+        step: int | None = None,
+        max_timeout_seconds: int = TIMEOUT_SECONDS,
+        reserve_seconds: int = RESERVE_SECONDS,
+    ) -> None:
+        if not network.startswith("sakk:"):
+            raise PaywallError(f"network: must be 'sakk:<installation>', not {network!r}.")
+        if not 0 < reserve_seconds < 1 << 16:
+            raise PaywallError("reserve_seconds: must be 1 to 65535.")
+        self.charges = charges
+        self.network = network
+        self.asset = self.currency = currency.lower()
+        self.decimals = decimals
+        self.pay_to = account
+        self._authority = authority.rstrip("/")
+        self._step = step
+        self._timeout_seconds = max_timeout_seconds
+        self.reserve_seconds = reserve_seconds
+        self._currency = self.currency.encode().ljust(16, b"\0")
+        self._sessions: dict[str, bytes] = {}
+        self._told = (network.encode(), account.encode())
+        uuid_bytes(account)
+
+    def requirement(self, units: int) -> Requirement:
+        """What is asked of the payer."""
+        extra: dict[str, Any] = {"authority": self._authority, "currency": self.currency}
+        if self._step is not None:
+            extra["step"] = str(max(self._step, units))
+        return Requirement(
+            scheme=self.scheme,
+            network=self.network,
+            asset=self.asset,
+            amount=str(units),
+            pay_to=self.pay_to,
+            max_timeout_seconds=self._timeout_seconds,
+            extra=extra,
+        )
+
+    async def take(self, sent: Sent, terms: Terms) -> "SessionTaken | Refusal":
+        """Reserve a call that came with all that x402 puts around it."""
+        payload = msgspec.convert(sent.payload, CallPayload)
+        return await self.take_call(payload, terms, sent.method, sent.target)
+
+    async def take_call(
+        self, payload: CallPayload, terms: Terms, method: str, target: bytes
+    ) -> "SessionTaken | Refusal":
+        """Reserve a call; ValueError where it is none.
+
+        A price that fell is charged as it is now, one that rose is a refusal.
+        """
+        amount = int(payload.amount)
+        if amount < terms.units:
+            return Refusal("amount_too_low", f"{terms.units} {self.asset} are asked for.")
+        body = NO_BODY if payload.body_hash is None else _bytes(payload.body_hash)
+        nonce, session = int(payload.nonce), self._session(payload.session)
+        if not 0 <= nonce < 1 << 63 or amount >= 1 << 128:
+            raise ValueError("the nonce has 63 bits, the amount 128")
+        request = request_hash(method, target.decode("latin-1"), body)
+        record = _RECORD.pack(
+            _RESERVE,
+            self.reserve_seconds,
+            nonce,
+            session,
+            amount.to_bytes(16, "big"),
+            request,
+            _bytes(payload.mac),
+            self._currency,
+        )
+        try:
+            result = await self.charges.reserve(record)
+        except AuthorityAway as error:
+            return Refusal(
+                AUTHORITY_AWAY,
+                f"{error}. Nothing was charged: call again, with a new nonce.",
+                503,
+                1,
+            )
+        status, payer, timestamp, _, receipt, _ = _RESULT.unpack(result)
+        if status:
+            reason = REASONS.get(status, "refused")
+            return Refusal(reason, f"The session's Sakk refuses this call: {reason}.")
+        return SessionTaken(
+            self, terms, payload, (nonce, session, amount), request, (payer, timestamp, receipt)
+        )
+
+    async def close(self) -> None:
+        """Wait for commits that are on their way."""
+        await self.charges.close()
+
+    def finish(self, operation: int, nonce: int, session: bytes, amount: int, units: int) -> None:
+        """Commit or release a call; nobody waits."""
+        self.charges.finish(
+            _RECORD.pack(
+                operation,
+                0,
+                nonce,
+                session,
+                amount.to_bytes(16, "big"),
+                units.to_bytes(8, "big"),
+                b"",
+                b"",
+            )
+        )
+
+    def _session(self, identifier: str) -> bytes:
+        found = self._sessions.get(identifier)
+        if found is None:
+            if not identifier.startswith("ses_"):
+                raise ValueError("the session must be ses_…")
+            found = uuid_bytes(identifier)
+            if len(self._sessions) >= _REMEMBERED_MAX:
+                self._sessions.clear()
+            self._sessions[identifier] = found
+        return found
+
+
+class SessionTaken:
+    """One call that is reserved."""
+
+    __slots__ = (
+        "_call",
+        "_is_ended",
+        "_meter",
+        "_offer",
+        "_price",
+        "body_hash",
+        "payment",
+        "response",
+        "until",
+    )
+
+    # What is released was never paid.
+    stands = False
+
+    def __init__(
+        self,
+        offer: Session,
+        terms: Terms,
+        payload: CallPayload,
+        call: tuple[int, bytes, int],
+        request: bytes,
+        result: tuple[bytes, int, bytes],
+    ) -> None:
+        nonce, _, amount = call
+        payer, timestamp, receipt = result
+        self._offer = offer
+        self._call = call
+        self._meter = terms.meter
+        self._price = terms.units
+        self._is_ended = False
+        self.until: float | None = None
+        if terms.meter is not None:
+            self.until = time.monotonic() + offer.reserve_seconds * _RESERVE_SHARE
+        self.body_hash = None if payload.body_hash is None else bytes.fromhex(payload.body_hash)
+        network, payee = offer._told
+        session = payload.session.encode()
+        self.response: bytes | None = b64encode(
+            b'{"success":true,"scheme":"session","network":"%b","payer":"0x%b",'
+            b'"transaction":"%b:%d","amount":"%d","receipt":{"session":"%b","nonce":"%d",'
+            b'"amount":"%d","units":"0","payee":"%b","request_hash":"%b","timestamp":"%d",'
+            b'"mac":"%b"}}'
+            % (
+                network,
+                payer.hex().encode(),
+                session,
+                nonce,
+                amount,
+                session,
+                nonce,
+                amount,
+                payee,
+                request.hex().encode(),
+                timestamp,
+                receipt.hex().encode(),
+            )
+        )
+        self.payment = Payment(
+            "session",
+            offer.network,
+            offer.currency,
+            amount,
+            "0x" + payer.hex(),
+            f"{payload.session}:{nonce}",
+            None if terms.meter is None else terms.meter.units_max,
+        )
+
+    async def settle(self) -> bytes | Refusal:
+        """Never asked: it is reserved before the handler."""
+        raise AssertionError("a session's call is not settled after the handler")
+
+    def began(self) -> None:
+        """A fixed price is due once the answer has begun; a metered one is not known yet."""
+        if self._meter is None:
+            self._commit(self._price, 0)
+
+    def ended(self) -> None:
+        """What was used is due, and all that was reserved where nothing was said."""
+        if self._meter is not None:
+            used = self.payment.units_used
+            units = self._meter.units_max if used is None else used
+            self._commit(self._meter.amount(units), units)
+
+    def failed(self) -> None:
+        """Nothing was served: the payer has it back."""
+        if not self._is_ended:
+            self._is_ended = True
+            nonce, session, _ = self._call
+            self._offer.finish(_RELEASE, nonce, session, 0, 0)
+
+    def _commit(self, amount: int, units: int) -> None:
+        if self._is_ended:
+            return
+        self._is_ended = True
+        nonce, session, reserved = self._call
+        if amount == 0:
+            self._offer.finish(_RELEASE, nonce, session, 0, 0)
+            return
+        whole = _WHOLE if amount == reserved else amount
+        self._offer.finish(_COMMIT, nonce, session, whole, units)
+
+
+def _bytes(text: str) -> bytes:
+    found = bytes.fromhex(text)
+    if len(found) != 32 or len(text) != 64:
+        raise ValueError("64 hexadecimal digits are needed")
+    return found
