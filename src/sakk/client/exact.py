@@ -54,6 +54,9 @@ class Exact:
     def asset_of(self, offer: Requirement) -> Asset | None:
         return self._assets.get((offer.network, offer.asset.lower()))
 
+    def is_covered(self, offer: Requirement) -> bool:
+        return False
+
     def refuses(self, offer: Requirement) -> str | None:
         if chain_id_of(offer.network) is None:
             return "the network is no EVM chain (CAIP-2 eip155:N)"

@@ -17,12 +17,16 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx2
 
 from sakk.client.exact import Exact, account_of
-from sakk.client.wallet_log import PaymentLog, Receipt, State, new_id, now_ms, settled
-from sakk.client.wallet_policy import Choice, Latencies, Policy, Scheme, choose, host_of
+from sakk.client.session import NO_BODY, request_hash
+from sakk.client.session import SCHEME as SESSION
+from sakk.client.wallet_log import Limits, PaymentLog, Receipt, State, new_id, now_ms, settled
+from sakk.client.wallet_policy import Asset, Choice, Latencies, Policy, Scheme, choose, host_of
+from sakk.client.wallet_session import Call, Sessions
 from sakk.client.wallet_step import Answer, Ask, Flow, NoAnswer, Read, Send, Step
 from sakk.client.wallet_transport import AsyncWalletTransport, WalletTransport
 from sakk.client.x402 import (
@@ -42,6 +46,13 @@ from sakk.client.x402 import (
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 PAYMENT_STATUS: Final = 402
+SESSION_TRIALS_MAX: Final = 4
+# Refusals of a call, as the authority names them (docs/reference/session-scheme.md).
+CHANNEL_OVER: Final = frozenset(
+    {"session_unknown", "session_expired", "channel_closed", "mac_invalid"}
+)
+CEILING_LOW: Final = frozenset({"ceiling_exceeded"})
+USED: Final = frozenset({"nonce_used", "over_limit"})
 
 
 class WalletError(Exception):
@@ -75,6 +86,14 @@ class PaymentUnknown(WalletError):
     """
 
 
+class _AskedAgain(Exception):
+    """A call was refused before it took anything, and the seller says again how to pay."""
+
+    def __init__(self, challenge: Challenge) -> None:
+        super().__init__(challenge.error)
+        self.challenge = challenge
+
+
 class Wallet:
     """Pays by one key under one policy. Safe to share between threads.
 
@@ -92,8 +111,13 @@ class Wallet:
         self.policy = policy or Policy()
         self.log = log if isinstance(log, PaymentLog) else PaymentLog(log)
         self._latencies = Latencies()
-        self._exact = Exact(account_of(key), self.policy)
-        self._schemes: dict[str, Scheme] = {self._exact.name: self._exact}
+        account = account_of(key)
+        self._exact = Exact(account, self.policy)
+        self._sessions = Sessions(account, self.policy)
+        self._schemes: dict[str, Scheme] = {
+            self._exact.name: self._exact,
+            self._sessions.name: self._sessions,
+        }
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address})"
@@ -131,19 +155,146 @@ class Wallet:
         if earlier is not None:
             receipt, header = earlier
             return (yield from self._carry(ask, receipt, header))
-        answer = yield Send(ask)
-        if answer.status != PAYMENT_STATUS:
-            return None
-        challenge = yield from _challenge(answer)
+        path = _path(ask.url)
+        offer = self._sessions.remembered(ask.method, path)
+        challenge: Challenge | None = None
+        if offer is not None:
+            _, choices = self._route([offer], host_of(ask.url))
+            if choices[0].refused is None:
+                try:
+                    return (yield from self._pay_session(ask, offer, choices, key))
+                except _AskedAgain as again:
+                    challenge = again.challenge
+        if challenge is None:
+            answer = yield Send(ask)
+            if answer.status != PAYMENT_STATUS:
+                return None
+            challenge = yield from _challenge(answer)
+        return (yield from self._pay(ask, challenge, key))
+
+    def _pay(self, ask: Ask, challenge: Challenge, key: str | None) -> Flow:
+        """Pay what a challenge asks for, by the way that the policy takes."""
         if ask.body is None:
             raise WalletError(
                 f"{ask.url} asks for payment, and the request's body can be sent only once: send "
                 "it as bytes"
             )
-        place, choices = self._route(challenge.accepts, host_of(ask.url))
-        if place is None:
-            raise NoWayToPay(ask.url, choices)
-        return (yield from self._pay_exact(ask, challenge, challenge.accepts[place], choices, key))
+        for _ in range(SESSION_TRIALS_MAX):
+            place, choices = self._route(challenge.accepts, host_of(ask.url))
+            if place is None:
+                raise NoWayToPay(ask.url, choices)
+            offer = challenge.accepts[place]
+            if offer.scheme != SESSION:
+                return (yield from self._pay_exact(ask, challenge, offer, choices, key))
+            try:
+                return (yield from self._pay_session(ask, offer, choices, key))
+            except _AskedAgain as again:
+                challenge = again.challenge
+        raise PaymentRefused(f"{ask.url} did not take the payment: {challenge.error}")
+
+    def _pay_session(
+        self, ask: Ask, offer: Requirement, choices: list[Choice], key: str | None
+    ) -> Flow:
+        """One call under the ceiling; raises _AskedAgain where another try can be made."""
+        asset = self._sessions.asset_of(offer)
+        assert asset is not None
+        try:
+            channel, nonce = yield from self._sessions.ready(
+                offer, asset, self.log, self.policy.limits
+            )
+        except (X402Error, NoAnswer) as error:
+            raise WalletError(f"no session could be opened or raised: {error}") from error
+        body_hash = hashlib.sha256(ask.body).digest() if ask.body else None
+        request = request_hash(ask.method, _target(ask.url), body_hash or NO_BODY)
+        call = self._sessions.sign_call(
+            channel, offer, nonce=nonce, request=request, body_hash=body_hash
+        )
+        receipt = replace(
+            self._receipt(ask, offer, asset, choices, key),
+            counts=False,
+            request_hash=request.hex(),
+            transaction=f"{channel.session}:{nonce}",
+        )
+        header = encode_header(call.document)
+        if key is not None:
+            begun = self.log.begin(
+                receipt, header, host=host_of(ask.url), limits=Limits(None, None)
+            )
+            if begun.id != receipt.id:
+                self._sessions.refused(channel, offer.units)
+                return (yield from self._carry(ask, begun, self.log.header_of(begun.id) or header))
+        try:
+            receipt = yield from self._carry_call(ask, receipt, header, call, offer)
+        finally:
+            self._sessions.answered(channel, offer.units)
+        self._sessions.remember(ask.method, _path(ask.url), offer)
+        return receipt
+
+    def _carry_call(
+        self, ask: Ask, receipt: Receipt, header: str, call: Call, offer: Requirement
+    ) -> Generator[Step, Any, Receipt]:
+        """Send a call, and read what became of it: another try where the session has to move on."""
+        began = time.monotonic()
+        try:
+            answer: Answer = yield Send(_with_payment(ask, header))
+        except NoAnswer as error:
+            receipt = self._note(settled(receipt, State.unknown, settlement=None, said=str(error)))
+            raise PaymentUnknown(f"no answer to a paid request ({error})", receipt) from error
+        settlement = _settlement(answer)
+        if settlement is not None and settlement.get("success") is True:
+            took = int(1_000 * (time.monotonic() - began))
+            self._latencies.saw(host_of(ask.url), receipt.scheme, receipt.network, took)
+            verified = self._sessions.verifies(call, offer, settlement.get("receipt"))
+            paid = settled(receipt, State.paid, settlement=settlement)
+            return self._note(replace(paid, is_verified=verified))
+        if answer.status != PAYMENT_STATUS:
+            said = f"status {answer.status} without a receipt"
+            return self._note(settled(receipt, State.unknown, settlement=settlement, said=said))
+        challenge = yield from _challenge(answer)
+        self._sessions.forget(ask.method, _path(ask.url))
+        said = challenge.error or "no reason was given"
+        self._sessions.refused(call.channel, call.amount)
+        if said in CHANNEL_OVER:
+            self._sessions.drop(offer, call.channel)
+        if said in CEILING_LOW:
+            self._sessions.exhaust(call.channel)
+        receipt = self._note(settled(receipt, State.released, settlement=settlement, said=said))
+        if receipt.key is None and ask.body is not None and said not in USED:
+            raise _AskedAgain(challenge)
+        raise PaymentRefused(f"{ask.url} did not take the payment: {said}", receipt)
+
+    def _note(self, receipt: Receipt) -> Receipt:
+        """Write a call's receipt down: at once where it has a key, else with the next ones."""
+        if receipt.key is not None:
+            return self.log.update(receipt)
+        self.log.note(receipt)
+        return receipt
+
+    def _receipt(
+        self,
+        ask: Ask,
+        offer: Requirement,
+        asset: Asset,
+        choices: list[Choice],
+        key: str | None,
+    ) -> Receipt:
+        return Receipt(
+            id=new_id(),
+            method=ask.method,
+            url=ask.url,
+            scheme=offer.scheme,
+            network=offer.network,
+            asset=offer.asset,
+            amount=offer.units,
+            value=asset.value_of(offer.units),
+            payee=offer.pay_to,
+            payer=self.address,
+            state=State.signed,
+            created_ms=now_ms(),
+            expires_ms=0,
+            key=key,
+            route=[choice.to_dict() for choice in choices],
+        )
 
     def _route(self, offers: list[Requirement], host: str) -> tuple[int | None, list[Choice]]:
         place, choices = choose(
@@ -172,22 +323,8 @@ class Wallet:
         )
         asset = self._exact.asset_of(offer)
         assert asset is not None
-        receipt = Receipt(
-            id=new_id(),
-            method=ask.method,
-            url=ask.url,
-            scheme=offer.scheme,
-            network=offer.network,
-            asset=offer.asset,
-            amount=offer.units,
-            value=asset.value_of(offer.units),
-            payee=offer.pay_to,
-            payer=self.address,
-            state=State.signed,
-            created_ms=now_ms(),
-            expires_ms=1_000 * expires,
-            key=key,
-            route=[choice.to_dict() for choice in choices],
+        receipt = replace(
+            self._receipt(ask, offer, asset, choices, key), expires_ms=1_000 * expires
         )
         begun = self.log.begin(receipt, header, host=host_of(ask.url), limits=self.policy.limits)
         if begun.id != receipt.id:
@@ -198,9 +335,8 @@ class Wallet:
     def _carry(self, ask: Ask, receipt: Receipt, header: str) -> Flow:
         """Send the request with its payment, and write down what became of it."""
         began = time.monotonic()
-        paid = replace(ask, headers={**ask.headers, PAYMENT_SIGNATURE: header})
         try:
-            answer: Answer = yield Send(paid)
+            answer: Answer = yield Send(_with_payment(ask, header))
         except NoAnswer as error:
             receipt = self._ended(receipt, State.unknown, None, str(error))
             raise PaymentUnknown(
@@ -238,6 +374,21 @@ class Wallet:
         if receipt.state is State.paid:
             return receipt
         return self.log.update(settled(receipt, state, settlement=settlement, said=said))
+
+
+def _with_payment(ask: Ask, header: str) -> Ask:
+    return replace(ask, headers={**ask.headers, PAYMENT_SIGNATURE: header})
+
+
+def _path(url: str) -> str:
+    """What a price is remembered by: the address without its query."""
+    return url.partition("#")[0].partition("?")[0]
+
+
+def _target(url: str) -> str:
+    """Path and query, as they stand in the request line."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _key_of(ask: Ask) -> str | None:

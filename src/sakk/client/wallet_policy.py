@@ -62,8 +62,10 @@ USDC: Final = (
 class Policy:
     """What a wallet pays, to whom, and how it chooses.
 
-    ``hosts``: sellers that may be paid (None: any); ``assets``: coins that it trusts, beside the
-    currencies of the Sakks in ``authorities``; ``schemes`` and ``networks``: None is every one that
+    ``hosts``: sellers that may be paid (None: any); ``assets``: coins that it trusts;
+    ``authorities``: the Sakks that it keeps sessions with, by their base URL, and the mandate that
+    it acts under there (``mnd_…``, or nothing where the payer's own key opens the channels);
+    ``schemes`` and ``networks``: None is every one that
     the wallet can do; ``waiting_micro_usd``: what a second of waiting is worth;
     ``step``: how much of a session is signed ahead, in millionths of a dollar, the most that may be
     lost to it.
@@ -72,7 +74,7 @@ class Policy:
     limits: Limits = field(default_factory=Limits)
     hosts: Collection[str] | None = None
     assets: Sequence[Asset] = USDC
-    authorities: Collection[str] = ()
+    authorities: Mapping[str, str] = field(default_factory=dict)
     schemes: Collection[str] | None = None
     networks: Collection[str] | None = None
     waiting_micro_usd: int = 100
@@ -91,6 +93,10 @@ class Scheme(Protocol):
 
     def asset_of(self, offer: Requirement) -> Asset | None:
         """The coin of an offer, if the wallet trusts it."""
+        ...
+
+    def is_covered(self, offer: Requirement) -> bool:
+        """Was it signed for already, so that it takes nothing more from the budget?"""
         ...
 
 
@@ -190,7 +196,8 @@ def _judge(
         return Choice(*found, refused=str(error))
     latency_ms = latencies.expected(host, offer.scheme, offer.network)
     waiting = latency_ms * policy.waiting_micro_usd // 1_000
-    refused = _over(value, host, policy, left) or scheme.refuses(offer)
+    rests = {} if scheme.is_covered(offer) else left
+    refused = _over(value, host, policy, rests) or scheme.refuses(offer)
     return Choice(*found, value=value, latency_ms=latency_ms, waiting=waiting, refused=refused)
 
 

@@ -22,6 +22,7 @@ from sakk.client.wallet_step import (
     Send,
     Step,
 )
+from sakk.client.x402 import PAYMENT_SIGNATURE
 
 
 class WalletAdapter(HTTPAdapter):
@@ -64,10 +65,9 @@ class WalletAdapter(HTTPAdapter):
                         trip.request_of(ask, is_callers), *trip.arguments, **trip.options
                     )
                 except (requests.RequestException, OSError) as error:
-                    if trip.is_first:
+                    if is_callers and PAYMENT_SIGNATURE not in ask.headers:
                         raise
                     raise NoAnswer(f"{type(error).__name__}: {error}") from error
-                trip.is_first = False
                 return _answer(trip.response)
             case Read():
                 assert trip.response is not None
@@ -90,7 +90,6 @@ class _Trip:
         self.arguments = arguments
         self.options = options
         self.response: requests.Response | None = None
-        self.is_first = True
         self.held: set[str] = set()
 
     def request_of(self, ask: Ask, is_callers: bool) -> requests.PreparedRequest:

@@ -24,6 +24,7 @@ from sakk.client.wallet_step import (
     Send,
     Step,
 )
+from sakk.client.x402 import PAYMENT_SIGNATURE
 
 RECEIPT: Final = "sakk.receipt"
 
@@ -76,10 +77,10 @@ class WalletTransport:
                 try:
                     trip.response = self._inner.handle_request(trip.request_of(ask, is_callers))
                 except Exception as error:
-                    if trip.is_first:
+                    # Where nothing was paid the error is the caller's own, as without a wallet.
+                    if is_callers and PAYMENT_SIGNATURE not in ask.headers:
                         raise
                     raise NoAnswer(f"{type(error).__name__}: {error}") from error
-                trip.is_first = False
                 return _answer(trip.response)
             case Read():
                 assert trip.response is not None
@@ -145,10 +146,10 @@ class AsyncWalletTransport:
                         trip.request_of(ask, is_callers)
                     )
                 except Exception as error:
-                    if trip.is_first:
+                    # Where nothing was paid the error is the caller's own, as without a wallet.
+                    if is_callers and PAYMENT_SIGNATURE not in ask.headers:
                         raise
                     raise NoAnswer(f"{type(error).__name__}: {error}") from error
-                trip.is_first = False
                 return _answer(trip.response)
             case Read():
                 assert trip.response is not None
@@ -169,8 +170,6 @@ class _Trip:
     def __init__(self, request: Any) -> None:
         self.request = request
         self.response: Any = None
-        # An error before anything was paid is the caller's own, as without a wallet.
-        self.is_first = True
         self.held: set[str] = set()
 
     def request_of(self, ask: Ask, is_callers: bool) -> Any:

@@ -1,0 +1,438 @@
+"""Pay by ``session``: one MAC a call, under a ceiling that is signed in steps.
+
+A channel to each seller is opened when it is first paid, and raised by a step when calls have used
+up what was signed. What may be lost to a channel is its unspent step; the budget counts a step when
+it is signed. Calls run in parallel: each takes its amount from the ceiling before it is sent.
+"""
+
+import base64
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+from eth_account.messages import encode_typed_data
+from eth_account.signers.local import LocalAccount
+
+from sakk.client.session import (
+    NONCE_MAX,
+    SCHEME,
+    call_mac,
+    receipt_mac,
+    typed_data,
+)
+from sakk.client.wallet_log import (
+    BudgetExceeded,
+    Limits,
+    PaymentLog,
+    Receipt,
+    State,
+    new_id,
+    now_ms,
+)
+from sakk.client.wallet_policy import Asset, Policy, host_of
+from sakk.client.wallet_step import Answer, Ask, Enter, Leave, NoAnswer, Read, Send, Step
+from sakk.client.x402 import Requirement, X402Error
+
+OPEN_PATH: Final = "/x402/sessions"
+VOUCHER_PATH: Final = "/x402/vouchers"
+TRIALS_MAX: Final = 3
+DEADLINE_SECONDS: Final = 300
+# How many prices of paths are kept, to pay ahead of being asked.
+REMEMBERED_MAX: Final = 4_096
+_NETWORK: Final = "sakk:"
+_RESERVED: Final = 1
+
+
+@dataclass(slots=True)
+class Channel:
+    """A channel as the wallet has it. ``signed``: the ceiling; ``taken``: what calls took of it.
+
+    ``spent``, ``charges``, ``head``: where the authority last said the channel stands, which the
+    next voucher signs. ``in_flight``: what calls took whose answers did not come yet.
+    """
+
+    id: str
+    session: str
+    key: bytes
+    signed: int
+    taken: int
+    spent: int
+    charges: int
+    head: str
+    nonce: int
+    expires: int
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, signed: the header's document, and what its receipt must say."""
+
+    channel: Channel
+    nonce: int
+    amount: int
+    request: bytes
+    document: dict[str, Any]
+
+
+class Sessions:
+    """The channels of a wallet, by authority, seller and currency. Threads may share it."""
+
+    name = SCHEME
+
+    def __init__(self, account: LocalAccount, policy: Policy) -> None:
+        self._account = account
+        self._policy = policy
+        self._lock = threading.Lock()
+        self._channels: dict[tuple[str, str, str], Channel] = {}
+        self._prices: OrderedDict[tuple[str, str], Requirement] = OrderedDict()
+
+    def asset_of(self, offer: Requirement) -> Asset | None:
+        if not offer.network.startswith(_NETWORK):
+            return None
+        found = (one for one in self._policy.assets if one.currency == offer.asset)
+        one = next(found, None)
+        return (
+            None if one is None else Asset(offer.network, offer.asset, one.currency, one.decimals)
+        )
+
+    def is_covered(self, offer: Requirement) -> bool:
+        if self.refuses(offer) is not None:
+            return False
+        channel = self.channel(offer)
+        return channel is not None and channel.taken + offer.units <= channel.signed
+
+    def refuses(self, offer: Requirement) -> str | None:
+        authority = offer.extra.get("authority")
+        if not isinstance(authority, str) or authority.rstrip("/") not in self._authorities():
+            return "the Sakk that keeps the session (extra.authority) is not in the policy"
+        if not offer.pay_to.startswith("acct_"):
+            return "payTo is no account"
+        return None
+
+    def remember(self, method: str, path: str, offer: Requirement) -> None:
+        """What a path costs, so that the next call pays without being asked."""
+        with self._lock:
+            self._prices[method, path] = offer
+            self._prices.move_to_end((method, path))
+            while len(self._prices) > REMEMBERED_MAX:
+                self._prices.popitem(last=False)
+
+    def forget(self, method: str, path: str) -> None:
+        with self._lock:
+            self._prices.pop((method, path), None)
+
+    def remembered(self, method: str, path: str) -> Requirement | None:
+        return self._prices.get((method, path))
+
+    def place(self, offer: Requirement) -> tuple[str, str, str]:
+        """Where an offer's channel is kept."""
+        return str(offer.extra["authority"]).rstrip("/"), offer.pay_to, offer.asset
+
+    def channel(self, offer: Requirement) -> Channel | None:
+        with self._lock:
+            found = self._channels.get(self.place(offer))
+            if found is not None and found.expires <= time.time():
+                del self._channels[self.place(offer)]
+                return None
+            return found
+
+    def drop(self, offer: Requirement, channel: Channel) -> None:
+        """Forget a channel that the authority does not know any more."""
+        with self._lock:
+            if self._channels.get(self.place(offer)) is channel:
+                del self._channels[self.place(offer)]
+
+    def ready(
+        self, offer: Requirement, asset: Asset, log: PaymentLog, limits: Limits
+    ) -> Generator[Step, Any, tuple[Channel, int]]:
+        """A channel with the call's amount taken from it, and a nonce: opens and raises as needed.
+
+        One caller at a time opens or raises; the others find what it left. Raises BudgetExceeded,
+        X402Error where the authority refuses, and NoAnswer.
+        """
+        authority, payee, currency = self.place(offer)
+        name = f"{authority} {payee} {currency}"
+        channel = self.channel(offer)
+        nonce = None if channel is None else self.take(channel, offer.units)
+        if channel is not None and nonce is not None:
+            return channel, nonce
+        yield Enter(name)
+        try:
+            channel = self.channel(offer)
+            nonce = None if channel is None else self.take(channel, offer.units)
+            while channel is None or nonce is None:
+                channel = yield from self._step(offer, asset, channel, log, limits)
+                nonce = self.take(channel, offer.units)
+        except GeneratorExit:
+            # Nobody asks any more: whoever ran this lets go of what it held.
+            raise
+        except BaseException:
+            yield Leave(name)
+            raise
+        yield Leave(name)
+        return channel, nonce
+
+    def _step(
+        self,
+        offer: Requirement,
+        asset: Asset,
+        channel: Channel | None,
+        log: PaymentLog,
+        limits: Limits,
+    ) -> Generator[Step, Any, Channel]:
+        """Sign one step more: the budget first, then the authority."""
+        short = offer.units - (0 if channel is None else channel.signed - channel.taken)
+        units, receipt = self._budget(offer, asset, short, log, limits)
+        if channel is None:
+            path, body = OPEN_PATH, self.opening(offer, units)
+        else:
+            path, body = VOUCHER_PATH, self.voucher(offer, channel, units)
+        try:
+            said = yield from self._ask(self.place(offer)[0] + path, body)
+        except X402Error as error:
+            log.update(replace(receipt, state=State.released, said=str(error)))
+            raise
+        log.update(replace(receipt, state=State.paid, transaction=str(said.get("channel", ""))))
+        if channel is None:
+            return self.opened(offer, said)
+        self.raised(channel, said)
+        return channel
+
+    def _budget(
+        self, offer: Requirement, asset: Asset, short: int, log: PaymentLog, limits: Limits
+    ) -> tuple[int, Receipt]:
+        """Units of a step that the budget allows, written down: a whole step, or what is short."""
+        step: int = self._policy.step * 10**asset.decimals // asset.micro_usd
+        for units in sorted({max(step, short), short}, reverse=True):
+            receipt = self._receipt(offer, asset, units)
+            try:
+                host = host_of(self.place(offer)[0])
+                return units, log.begin(receipt, "", host=host, limits=limits)
+            except BudgetExceeded:
+                if units == short:
+                    raise
+        raise AssertionError("unreachable: the last one returns or raises")
+
+    def _receipt(self, offer: Requirement, asset: Asset, units: int) -> Receipt:
+        authority, payee, _ = self.place(offer)
+        return Receipt(
+            id=new_id(),
+            method="STEP",
+            url=authority,
+            scheme=SCHEME,
+            network=offer.network,
+            asset=offer.asset,
+            amount=units,
+            value=asset.value_of(units),
+            payee=payee,
+            payer=str(self._account.address),
+            state=State.signed,
+            created_ms=now_ms(),
+            expires_ms=0,
+        )
+
+    def _ask(self, url: str, body: dict[str, Any]) -> Generator[Step, Any, dict[str, Any]]:
+        """A signed request to the authority, sent again, byte for byte, where no answer came."""
+        content = msgspec.json.encode(body)
+        ask = Ask("POST", url, {"content-type": "application/json"}, content)
+        for trial in range(TRIALS_MAX):
+            try:
+                answer: Answer = yield Send(ask, is_callers=False)
+            except NoAnswer:
+                if trial + 1 == TRIALS_MAX:
+                    raise
+                continue
+            document = _document((yield Read()))
+            if 200 <= answer.status < 300:
+                return document
+            error = document.get("error")
+            message = error.get("message") if isinstance(error, dict) else None
+            raise X402Error(f"{url} refuses ({answer.status}): {message or 'it does not say why'}")
+        raise AssertionError("unreachable: the last trial returns or raises")
+
+    def take(self, channel: Channel, units: int) -> int | None:
+        """A nonce, and the units taken from the ceiling; None where the ceiling is too low."""
+        with self._lock:
+            if channel.taken + units > channel.signed:
+                return None
+            channel.taken += units
+            channel.in_flight += units
+            channel.nonce = (channel.nonce + 1) & NONCE_MAX
+            return channel.nonce
+
+    def refused(self, channel: Channel, units: int) -> None:
+        """Of a call that the authority refused: it took nothing."""
+        with self._lock:
+            channel.taken -= units
+
+    def answered(self, channel: Channel, units: int) -> None:
+        """A call is no longer on its way."""
+        with self._lock:
+            channel.in_flight -= units
+
+    def exhaust(self, channel: Channel) -> None:
+        """The authority says that the ceiling is reached: the next call raises it first."""
+        with self._lock:
+            channel.taken = max(channel.taken, channel.signed)
+
+    def sign_call(
+        self,
+        channel: Channel,
+        offer: Requirement,
+        *,
+        nonce: int,
+        request: bytes,
+        body_hash: bytes | None,
+    ) -> Call:
+        """The header's document of a call."""
+        mac = call_mac(
+            channel.key,
+            channel.session,
+            nonce=nonce,
+            amount=offer.units,
+            payee=offer.pay_to,
+            request=request,
+        )
+        payload = {
+            "session": channel.session,
+            "nonce": str(nonce),
+            "amount": offer.amount,
+            "mac": mac.hex(),
+        }
+        if body_hash is not None:
+            payload["bodyHash"] = body_hash.hex()
+        document = {
+            "x402Version": 2,
+            "scheme": SCHEME,
+            "network": offer.network,
+            "payload": payload,
+        }
+        return Call(channel, nonce, offer.units, request, document)
+
+    def verifies(self, call: Call, offer: Requirement, said: Any) -> bool:
+        """Is this the authority's receipt for this call?"""
+        try:
+            expected = receipt_mac(
+                call.channel.key,
+                call.channel.session,
+                step=_RESERVED,
+                nonce=call.nonce,
+                amount=call.amount,
+                units=0,
+                payee=offer.pay_to,
+                request=call.request,
+                timestamp=int(said["timestamp"]),
+            )
+            return secrets.compare_digest(expected.hex(), str(said["mac"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return False
+
+    def _authorities(self) -> set[str]:
+        return {authority.rstrip("/") for authority in self._policy.authorities}
+
+    def mandate(self, authority: str) -> str:
+        """The mandate that the wallet acts under at a Sakk; nothing where there is none."""
+        for known, mandate in self._policy.authorities.items():
+            if known.rstrip("/") == authority:
+                return mandate
+        return ""
+
+    def sign(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
+        """A signed request to the authority: the message's fields, and the signature."""
+        signable = encode_typed_data(full_message=typed_data(kind, message))
+        signed = self._account.sign_message(signable)
+        body = {name: _plain(value) for name, value in message.items()}
+        return body | {"signature": "0x" + bytes(signed.signature).hex()}
+
+    def opening(self, offer: Requirement, units: int) -> dict[str, Any]:
+        """What opens a channel to a seller, with a ceiling to begin with."""
+        authority, payee, currency = self.place(offer)
+        return self.sign(
+            "OpenSession",
+            {
+                "network": offer.network,
+                "signer": str(self._account.address),
+                "mandate": self.mandate(authority),
+                "channel": "",
+                "payee": payee,
+                "currency": currency,
+                "ceiling": units,
+                "salt": secrets.token_bytes(32),
+                "deadline": int(time.time()) + DEADLINE_SECONDS,
+            },
+        )
+
+    def voucher(self, offer: Requirement, channel: Channel, units: int) -> dict[str, Any]:
+        """What raises a channel's ceiling, and countersigns where it stands."""
+        return self.sign(
+            "Voucher",
+            {
+                "network": offer.network,
+                "channel": channel.id,
+                "ceiling": channel.signed + units,
+                "spent": channel.spent,
+                "charges": channel.charges,
+                "head": bytes.fromhex(channel.head),
+            },
+        )
+
+    def opened(self, offer: Requirement, said: dict[str, Any]) -> Channel:
+        """The channel as the authority says that it is open; raises X402Error where it is not."""
+        try:
+            channel = Channel(
+                id=str(said["channel"]),
+                session=str(said["session"]),
+                key=base64.urlsafe_b64decode(str(said["key"]) + "="),
+                signed=int(said["ceiling"]),
+                taken=int(said["spent"]),
+                spent=int(said["spent"]),
+                charges=int(said["charges"]),
+                head=str(said["head"]),
+                nonce=secrets.randbelow(NONCE_MAX),
+                expires=int(said["expires_at"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise X402Error(f"the authority's answer can not be read: {error!r}") from error
+        with self._lock:
+            self._channels[self.place(offer)] = channel
+        return channel
+
+    def raised(self, channel: Channel, said: dict[str, Any]) -> None:
+        """Take over what the authority says after a voucher; X402Error where it claims too much."""
+        try:
+            ceiling, spent, charges = (int(said[name]) for name in ("ceiling", "spent", "charges"))
+            head = str(said["head"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise X402Error(f"the authority's answer can not be read: {error!r}") from error
+        with self._lock:
+            if spent > channel.taken:
+                raise X402Error(
+                    f"the authority says that {spent} units are spent, and {channel.taken} were "
+                    "signed for: query the channel's receipts and dispute it"
+                )
+            channel.signed = max(channel.signed, ceiling)
+            if "reserved" in said:
+                # Calls that cost less than they reserved leave more than was thought.
+                channel.taken = spent + int(said["reserved"]) + channel.in_flight
+            channel.spent, channel.charges, channel.head = spent, charges, head
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    """A field of a signed message in JSON: numbers as digits, bytes in hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, int) else value
