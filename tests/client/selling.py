@@ -1,7 +1,9 @@
 """A seller of the tests: takes authorisations as a token's contract would, and can misbehave."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx2
@@ -109,3 +111,38 @@ class Seller:
             VERSION, self.offers, error=error, resource=Resource("https://shop.example/goods")
         )
         return httpx2.Response(402, headers={PAYMENT_REQUIRED: encode_header(challenge)})
+
+
+class _Shop(BaseHTTPRequestHandler):
+    seller: Seller
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        url = "https://shop.example" + self.path
+        answer = self.seller(
+            httpx2.Request(self.command, url, headers=dict(self.headers), content=body)
+        )
+        self.send_response(answer.status_code)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_GET = do_POST
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(seller: Seller) -> Iterator[str]:
+    """The seller behind a real socket; gives the address of its goods."""
+    shop = ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (_Shop,), {"seller": seller}))
+    thread = threading.Thread(target=shop.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{shop.server_port}/goods"
+    finally:
+        shop.shutdown()
+        thread.join()
+        shop.server_close()

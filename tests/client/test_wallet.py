@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,13 @@ import httpx2
 import msgspec
 import pytest
 import requests
-from tests.client.selling import NETWORK, PAYEE, PRICE, USDC, Seller, offer
+from tests.client.selling import NETWORK, PAYEE, PRICE, USDC, Seller, offer, serving
 
 from sakk.client.wallet import NoWayToPay, PaymentRefused, PaymentUnknown, Wallet, WalletError
 from sakk.client.wallet_log import BudgetExceeded, Limits, PaymentLog, Receipt, State, receipt_from
 from sakk.client.wallet_policy import Asset, Policy
 from sakk.client.wallet_requests import WalletAdapter
-from sakk.client.wallet_transport import RECEIPT, AsyncWalletTransport, WalletTransport
+from sakk.client.wallet_transport import RECEIPT, VALUE_MAX, AsyncWalletTransport, WalletTransport
 from sakk.client.x402 import PAYMENT_RESPONSE, Payment, Settlement, encode_header
 
 KEY = "0x" + "11" * 32
@@ -261,6 +259,15 @@ def test_a_crash_after_signing_is_followed_by_the_same_bytes(tmp_path: Path) -> 
     second.close()
 
 
+def test_what_one_request_may_cost_can_be_bounded(wallet: Wallet) -> None:
+    seller = Seller()
+    with buying(wallet, seller) as http:
+        with pytest.raises(NoWayToPay, match="more than a call may cost"):
+            http.get(URL, extensions={VALUE_MAX: PRICE - 1})
+        assert http.get(URL, extensions={VALUE_MAX: PRICE}).text == "the goods"
+    assert seller.revenue == PRICE
+
+
 def test_a_receipt_that_names_another_payer_is_marked(wallet: Wallet) -> None:
     def of_another(seller: Seller, request: httpx2.Request, payment: Payment) -> httpx2.Response:
         said = Settlement(success=True, transaction="0x1", network=NETWORK, payer=PAYEE)
@@ -333,32 +340,9 @@ def test_the_same_under_httpx(wallet: Wallet) -> None:
     assert seller.revenue == PRICE == wallet.log.spent()
 
 
-class Shop(BaseHTTPRequestHandler):
-    """The seller behind a real socket, for clients that take no transport."""
-
-    seller: Seller
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        request = httpx2.Request("POST", URL, headers=dict(self.headers), content=body)
-        answer = self.seller(request)
-        self.send_response(answer.status_code)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 def test_the_same_under_requests_and_over_a_socket(wallet: Wallet) -> None:
     seller = Seller()
-    shop = ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (Shop,), {"seller": seller}))
-    thread = threading.Thread(target=shop.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{shop.server_port}/goods"
-    try:
+    with serving(seller) as url:
         with requests.Session() as session:
             session.mount("http://", WalletAdapter(wallet))
             answer: Any = session.post(url, data=b"order")
@@ -367,10 +351,6 @@ def test_the_same_under_requests_and_over_a_socket(wallet: Wallet) -> None:
                 session.post(url, data=iter([b"order"]))
         with wallet.client() as http:
             assert http.post(url, content=b"order").text == "the goods"
-    finally:
-        shop.shutdown()
-        thread.join()
-        shop.server_close()
     assert seller.revenue == 2 * PRICE == wallet.log.spent()
 
 

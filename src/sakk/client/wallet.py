@@ -146,7 +146,7 @@ class Wallet:
 
     def quote(self, challenge: Challenge, url: str) -> list[Choice]:
         """What the wallet would do with a challenge: every way, and the one that it would take."""
-        return self._route(challenge.accepts, host_of(url))[1]
+        return self._route(challenge.accepts, Ask("GET", url, {}))[1]
 
     def flow(self, ask: Ask) -> Flow:
         """Send a request, pay for it if it asks for that, and give the receipt of what was paid."""
@@ -159,7 +159,7 @@ class Wallet:
         offer = self._sessions.remembered(ask.method, path)
         challenge: Challenge | None = None
         if offer is not None:
-            _, choices = self._route([offer], host_of(ask.url))
+            _, choices = self._route([offer], ask)
             if choices[0].refused is None:
                 try:
                     return (yield from self._pay_session(ask, offer, choices, key))
@@ -180,7 +180,7 @@ class Wallet:
                 "it as bytes"
             )
         for _ in range(SESSION_TRIALS_MAX):
-            place, choices = self._route(challenge.accepts, host_of(ask.url))
+            place, choices = self._route(challenge.accepts, ask)
             if place is None:
                 raise NoWayToPay(ask.url, choices)
             offer = challenge.accepts[place]
@@ -296,7 +296,8 @@ class Wallet:
             route=[choice.to_dict() for choice in choices],
         )
 
-    def _route(self, offers: list[Requirement], host: str) -> tuple[int | None, list[Choice]]:
+    def _route(self, offers: list[Requirement], ask: Ask) -> tuple[int | None, list[Choice]]:
+        host = host_of(ask.url)
         place, choices = choose(
             offers,
             host=host,
@@ -304,6 +305,7 @@ class Wallet:
             schemes=self._schemes,
             left=self.left(host),
             latencies=self._latencies,
+            value_max=ask.value_max,
         )
         if place is not None:
             choices[place] = replace(choices[place], taken=True)

@@ -158,14 +158,24 @@ def choose(
     schemes: Mapping[str, Scheme],
     left: Mapping[str, int],
     latencies: Latencies,
+    value_max: int | None = None,
 ) -> tuple[int | None, list[Choice]]:
     """Which offer to take, by its place among them, and what was thought of each.
 
     The cheapest: its value, and what the waiting is worth. Of equals the first stands, as the
     seller prefers it. None where every one is refused.
     """
+    limits = [one for one in (policy.limits.per_call, value_max) if one is not None]
     choices = [
-        _judge(offer, host=host, policy=policy, schemes=schemes, left=left, latencies=latencies)
+        _judge(
+            offer,
+            host=host,
+            policy=policy,
+            schemes=schemes,
+            left=left,
+            latencies=latencies,
+            limit=min(limits, default=None),
+        )
         for offer in offers
     ]
     open_ones = [place for place, choice in enumerate(choices) if choice.refused is None]
@@ -180,6 +190,7 @@ def _judge(
     schemes: Mapping[str, Scheme],
     left: Mapping[str, int],
     latencies: Latencies,
+    limit: int | None,
 ) -> Choice:
     found = (offer.scheme, offer.network, offer.asset, offer.amount[:80])
     scheme = schemes.get(offer.scheme)
@@ -197,14 +208,15 @@ def _judge(
     latency_ms = latencies.expected(host, offer.scheme, offer.network)
     waiting = latency_ms * policy.waiting_micro_usd // 1_000
     rests = {} if scheme.is_covered(offer) else left
-    refused = _over(value, host, policy, rests) or scheme.refuses(offer)
+    refused = _over(value, host, policy, rests, limit) or scheme.refuses(offer)
     return Choice(*found, value=value, latency_ms=latency_ms, waiting=waiting, refused=refused)
 
 
-def _over(value: int, host: str, policy: Policy, left: Mapping[str, int]) -> str | None:
+def _over(
+    value: int, host: str, policy: Policy, left: Mapping[str, int], limit: int | None
+) -> str | None:
     if policy.hosts is not None and host not in policy.hosts:
         return "the seller is not in the policy"
-    limit = policy.limits.per_call
     if limit is not None and value > limit:
         return f"{value} millionths of a dollar are more than a call may cost ({limit})"
     for name, rest in left.items():

@@ -13,12 +13,16 @@ from sakk.client.wallet_log import Receipt
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request; ``body`` is None where it streams, and can be sent only once."""
+    """A request; ``body`` is None where it streams, and can be sent only once.
+
+    ``value_max``: what it may cost, in millionths of a dollar, where the caller says so.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes | None = b""
+    value_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

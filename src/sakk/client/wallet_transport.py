@@ -5,7 +5,8 @@
 A transport sees each request as it goes out, after redirects and authentication, so what is paid
 for is what was asked for. It works by the shape that httpx and httpx2 share and imports neither.
 The receipt of a paid request stands in ``response.extensions["sakk.receipt"]`` (requests:
-``response.sakk_receipt``).
+``response.sakk_receipt``). ``extensions={"sakk.value_max": 5_000}`` bounds what one request may
+cost, in millionths of a dollar.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from sakk.client.wallet_step import (
 from sakk.client.x402 import PAYMENT_SIGNATURE
 
 RECEIPT: Final = "sakk.receipt"
+VALUE_MAX: Final = "sakk.value_max"
 
 
 class WalletTransport:
@@ -203,7 +205,13 @@ def _ask(request: Any) -> Ask:
         body = request.content
     except Exception:
         body = None
-    return Ask(request.method, str(request.url), dict(request.headers), body)
+    return Ask(
+        request.method,
+        str(request.url),
+        dict(request.headers),
+        body,
+        request.extensions.get(VALUE_MAX),
+    )
 
 
 def _answer(response: Any) -> Answer:

@@ -1,0 +1,1 @@
+"""The Model Context Protocol: tools that pay, tools that are paid for, and who pays for them."""
