@@ -21,6 +21,7 @@ COMMANDS = {
     "freeze": ("sakk.cli.freeze", "freeze"),
     "unfreeze": ("sakk.cli.freeze", "unfreeze"),
     "bench": ("sakk.cli.bench", "bench"),
+    "mcp": ("sakk.cli.mcp", "mcp"),
     "migrate": ("sakk.cli.migrate", "migrate"),
     "docs": ("sakk.cli.docs", "docs"),
     "screen-name": ("sakk.cli.name", "screen_name"),
@@ -54,6 +55,7 @@ GROUPS = {
     "travel-rule": "sakk.cli.travel_rule",
     "treasury": "sakk.cli.treasury",
     "vasps": "sakk.cli.vasp",
+    "wallet": "sakk.cli.wallet",
 }
 
 
