@@ -347,7 +347,11 @@ class Sessions:
         """A signed request to the authority: the message's fields, and the signature."""
         signable = encode_typed_data(full_message=typed_data(kind, message))
         signed = self._account.sign_message(signable)
-        body = {name: _plain(value) for name, value in message.items()}
+        amounts = {"ceiling", "spent"}
+        body = {
+            name: str(value) if name in amounts else _plain(value)
+            for name, value in message.items()
+        }
         return body | {"signature": "0x" + bytes(signed.signature).hex()}
 
     def opening(self, offer: Requirement, units: int) -> dict[str, Any]:
@@ -390,12 +394,12 @@ class Sessions:
                 session=str(said["session"]),
                 key=base64.urlsafe_b64decode(str(said["key"]) + "="),
                 signed=int(said["ceiling"]),
-                taken=int(said["spent"]),
+                taken=int(said["ceiling"]) - int(said["available"]),
                 spent=int(said["spent"]),
                 charges=int(said["charges"]),
                 head=str(said["head"]),
                 nonce=secrets.randbelow(NONCE_MAX),
-                expires=int(said["expires_at"]),
+                expires=int(said["session_expires_at"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise X402Error(f"the authority's answer can not be read: {error!r}") from error
@@ -406,7 +410,8 @@ class Sessions:
     def raised(self, channel: Channel, said: dict[str, Any]) -> None:
         """Take over what the authority says after a voucher; X402Error where it claims too much."""
         try:
-            ceiling, spent, charges = (int(said[name]) for name in ("ceiling", "spent", "charges"))
+            names = ("ceiling", "available", "spent", "charges")
+            ceiling, available, spent, charges = (int(said[name]) for name in names)
             head = str(said["head"])
         except (KeyError, TypeError, ValueError) as error:
             raise X402Error(f"the authority's answer can not be read: {error!r}") from error
@@ -417,9 +422,8 @@ class Sessions:
                     "signed for: query the channel's receipts and dispute it"
                 )
             channel.signed = max(channel.signed, ceiling)
-            if "reserved" in said:
-                # Calls that cost less than they reserved leave more than was thought.
-                channel.taken = spent + int(said["reserved"]) + channel.in_flight
+            # Calls that cost less than they reserved leave more than was thought.
+            channel.taken = ceiling - available + channel.in_flight
             channel.spent, channel.charges, channel.head = spent, charges, head
 
 
@@ -432,7 +436,5 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A field of a signed message in JSON: numbers as digits, bytes in hex."""
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value) if isinstance(value, int) else value
+    """A field of a signed message in JSON: bytes in hex."""
+    return value.hex() if isinstance(value, bytes) else value

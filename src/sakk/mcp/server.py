@@ -53,14 +53,15 @@ class Agent:
 def build(agent: Agent) -> MCPServer:
     """The server with all its tools; those of an account only where there is one."""
     server = MCPServer("sakk", instructions=INSTRUCTIONS)
-    _add_paying(server, agent)
+    _add_pay(server, agent)
+    _add_quote(server, agent)
     _add_reading(server, agent)
     if agent.sakk is not None:
         _add_invoices(server, agent.sakk)
     return server
 
 
-def _add_paying(server: MCPServer, agent: Agent) -> None:
+def _add_pay(server: MCPServer, agent: Agent) -> None:
     @server.tool(
         title="Fetch, and pay if asked",
         annotations=ToolAnnotations(destructive_hint=True, open_world_hint=True),
@@ -111,6 +112,8 @@ def _add_paying(server: MCPServer, agent: Agent) -> None:
             "paid": None if receipt is None else _shown(receipt),
         }
 
+
+def _add_quote(server: MCPServer, agent: Agent) -> None:
     @server.tool(
         title="Ask for the price",
         annotations=ToolAnnotations(read_only_hint=True, open_world_hint=True),
