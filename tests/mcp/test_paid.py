@@ -158,7 +158,7 @@ def test_over_the_budget_nothing_is_signed(weather: Weather) -> None:
     ("sent", "error"),
     [
         ("text", "invalid_payload"),
-        ({"x402Version": 2, "payload": {}}, "invalid_payload"),
+        ({"x402Version": 2, "payload": {}}, "no_matching_requirements"),
         ({"x402Version": 1, "payload": {}, "accepted": {}}, "invalid_payload"),
         (
             {"x402Version": 2, "payload": {}, "accepted": {"scheme": "exact"}},

@@ -71,7 +71,7 @@ class PayingTools:
             "tools/call",
             f"mcp://{self._seller}/{quote(name, safe='')}",
             {} if key is None else {IDEMPOTENCY_KEY: key},
-            json.dumps(arguments or {}, separators=(",", ":"), sort_keys=True).encode(),
+            canonical(arguments or {}),
             value_max,
         )
         call = _Call(name, arguments)
@@ -149,6 +149,11 @@ class _Call:
         self.result: CallToolResult | None = None
         self.body = b""
         self.held: set[str] = set()
+
+
+def canonical(arguments: Any) -> bytes:
+    """Arguments as bytes that both sides make alike: JSON with sorted keys and without spaces."""
+    return json.dumps(arguments, separators=(",", ":"), sort_keys=True).encode()
 
 
 def challenge_of(result: CallToolResult) -> Challenge | None:

@@ -12,9 +12,11 @@ fails it is let go or given back, as the seller's door does with HTTP. Wire: x40
 ``specs/transports-v2/mcp.md``.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from mcp.server import MCPServer
@@ -22,14 +24,16 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp_types import CallToolResult, TextContent
 
 from sakk.client.x402 import VERSION, Challenge, Resource, Settlement, decode_header
-from sakk.mcp.buyer import PAYMENT_META, RESPONSE_META
+from sakk.mcp.buyer import PAYMENT_META, RESPONSE_META, canonical
 from sakk.paywall.errors import PaywallError, Refusal
 from sakk.paywall.payment import Offer, Sent, Taken, Terms
-from sakk.paywall.price import Price, parse_price
+from sakk.paywall.price import Price
+from sakk.paywall.terms import is_same, terms_of
 
 UNPAID: Final = "Payment required to access this tool"
 NO_SUCH_OFFER: Final = "no_matching_requirements"
 UNREADABLE: Final = "invalid_payload"
+OTHER_ARGUMENTS: Final = "body_mismatch"
 
 Tool = TypeVar("Tool", bound=Callable[..., Any])
 
@@ -47,15 +51,10 @@ class PaidTools:
 
     def tool(self, *, price: str | Sequence[str] | Price, **options: Any) -> Callable[[Tool], Tool]:
         """Register a tool with a price; ``options`` are MCPServer.tool's."""
-        parsed = parse_price(price)
 
         def register(function: Tool) -> Tool:
             name = options.get("name") or function.__name__
-            terms = tuple(
-                Terms(offer, offer.requirement(units), units)
-                for offer in self._offers
-                if (units := parsed.units(offer.currency, offer.decimals)) is not None
-            )
+            terms = tuple(terms_of(price, self._offers))
             if not terms:
                 raise PaywallError(f"price: no offer is in its currency, of the tool {name!r}.")
             self._terms[name] = terms
@@ -81,27 +80,44 @@ class PaidTools:
         sent = (ctx.meta or {}).get(PAYMENT_META)
         if sent is None:
             return _challenge(name, terms, None)
-        taken = await _take(sent, terms)
+        taken = await _take(sent, terms, name)
         if isinstance(taken, Refusal):
             return _challenge(name, terms, taken)
+        if taken.body_hash is not None and taken.body_hash != _arguments_hash(params):
+            taken.failed()
+            return _challenge(name, terms, Refusal(OTHER_ARGUMENTS, "It pays for other arguments."))
         return await _pass(taken, ctx, call_next, lambda refusal: _challenge(name, terms, refusal))
 
 
-async def _take(sent: Any, terms: Sequence[Terms]) -> Taken | Refusal:
+async def _take(sent: Any, terms: Sequence[Terms], name: str) -> Taken | Refusal:
     if not isinstance(sent, dict) or not isinstance(sent.get("payload"), dict):
         return Refusal(UNREADABLE, "The payment is no object with a payload.")
-    accepted = sent.get("accepted")
-    if sent.get("x402Version") != VERSION or not isinstance(accepted, dict):
-        return Refusal(UNREADABLE, "x402Version must be 2, and 'accepted' what was offered.")
+    if sent.get("x402Version") != VERSION:
+        return Refusal(UNREADABLE, "x402Version must be 2.")
+    target = f"/{quote(name, safe='')}".encode()
     for each in terms:
-        ours = msgspec.to_builtins(each.requirement)
-        names = ("scheme", "network", "asset", "payTo", "amount")
-        if all(str(accepted.get(one)).lower() == str(ours[one]).lower() for one in names):
+        if _is_meant(sent, each):
             try:
-                return await each.offer.take(Sent(sent, sent["payload"]), each)
+                taken = Sent(sent, sent["payload"], "tools/call", target)
+                return await each.offer.take(taken, each)
             except (ValueError, RecursionError) as error:
                 return Refusal(UNREADABLE, f"The payment can not be read: {error}")
     return Refusal(NO_SUCH_OFFER, "What was accepted is not offered (any more).")
+
+
+def _is_meant(sent: dict[str, Any], terms: Terms) -> bool:
+    """Does the payment take this way? A call of a session may name its scheme and network alone."""
+    ours = terms.requirement
+    accepted = sent.get("accepted")
+    if isinstance(accepted, dict):
+        return is_same(accepted, ours) and accepted.get("amount") == ours.amount
+    return (sent.get("scheme"), sent.get("network")) == (ours.scheme, ours.network)
+
+
+def _arguments_hash(params: Mapping[str, Any]) -> bytes:
+    """What a session's call binds as its body: the arguments as JSON, keys sorted, no spaces."""
+    arguments = params.get("arguments") or {}
+    return hashlib.sha256(canonical(arguments)).digest()
 
 
 async def _pass(
@@ -143,7 +159,12 @@ def _document(result: HandlerResult) -> dict[str, Any]:
 
 
 def _challenge(name: str, terms: Sequence[Terms], refusal: Refusal | None) -> CallToolResult:
-    """The 402 of a tool: a result that says how to pay, for programs and for models."""
+    """The 402 of a tool: a result that says how to pay, for programs and for models.
+
+    Where it is not the payment's fault, a plain error: the same payment may be sent again.
+    """
+    if refusal is not None and refusal.status != 402:
+        return CallToolResult(content=[TextContent(text=refusal.message)], is_error=True)
     challenge = Challenge(
         x402_version=VERSION,
         accepts=[each.requirement for each in terms],
