@@ -7,7 +7,10 @@ from typing import Any
 
 import pyotp
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sakk.client import PermissionDeniedError, SakkClient
+from sakk.client.approval import batch_message
 from sakk.core.api_key import token_hash
 from sakk.core.person import STEP_SECONDS
 from sakk.flow import person as flow
@@ -143,6 +146,48 @@ def test_a_person_reads_it_and_approves_with_a_code(
     )
     done = call(api, "POST", path, {"code": code, "digest": digest}, admin.key)
     assert done["status"] == "approved"
+
+
+def test_a_batch_is_approved_by_one_signature_of_what_was_read(
+    api: Api, parts: Parts, admin: Colleague
+) -> None:
+    """The message that is signed is made on the approver's machine, from the lines."""
+    call(api, "POST", "/v1/probes/fund", {"amount": 2 * LARGE})
+    line = {
+        "amount": LARGE,
+        "currency": "usdc",
+        "destination": {"network": NETWORK, "address": ADDRESS},
+    }
+    lines = [{**line, "reference": new_id("inv")} for _ in range(2)]
+    batch = call(api, "POST", "/v1/payout_batches", {"lines": lines})["id"]
+    key = Ed25519PrivateKey.generate()
+    with api.database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE payouts SET status = 'screened' WHERE batch = %s", (batch,)
+        )
+        connection.exec_driver_sql(
+            "UPDATE persons SET public_key = %s WHERE id = %s",
+            (key.public_key().public_bytes_raw().hex(), admin.id),
+        )
+    decide_stage(parts).run()
+    with SakkClient(admin.key, api.url) as sakk:
+        shown = sakk.payout_batches.explain(batch)
+        assert (shown.count, shown.waiting, len(shown.lines)) == (2, 2, 2)
+        assert shown.lines[0].text.startswith("10,001.00 USDC to 0x")
+        message = batch_message(batch, [each.message for each in shown.lines])
+        assert message == shown.message
+        with pytest.raises(PermissionDeniedError) as caught:
+            sakk.payout_batches.approve(batch, signature="00" * 64)
+        assert caught.value.code == "step_up_failed"
+        signature = key.sign(message.encode()).hex()
+        done = sakk.payout_batches.approve(batch, signature=signature, comment="May")
+        assert (done.approvals, done.approved) == (2, 2)
+        assert sakk.payout_batches.explain(batch).count == 0
+    [found] = call(
+        api, "GET", f"/v1/approvals?payout={shown.lines[0].payout}", key=api.world.operator.key
+    )["data"]
+    assert (found["method"], found["payout_batch"], found["comment"]) == ("signature", batch, "May")
+    assert api.call("GET", f"/v1/payout_batches/{batch}/explanation").status_code == 403
 
 
 def test_whose_key_it_is_stands_in_what_it_makes(api: Api, parts: Parts, admin: Colleague) -> None:

@@ -12,7 +12,6 @@ from sakk.core.approval import (
     approval_message,
     content_digest,
     is_enough,
-    joint_digest,
     public_approval,
     standing,
 )
@@ -106,8 +105,3 @@ def test_what_is_shown() -> None:
     assert shown["digest"] == DIGEST
     assert (shown["subject"], shown["payout"]) == ("po_1", "po_1")
     assert public_approval(replace(GIVEN, subject="wd_1"))["payout"] is None
-
-
-def test_many_are_approved_by_one_digest_of_all() -> None:
-    assert joint_digest(["b", "a"]) == joint_digest(["a", "b"])
-    assert len({joint_digest(each) for each in (["a"], ["a", "b"], ["a", "c"], [])}) == 4

@@ -9,12 +9,15 @@ import pytest
 from sakk.core import abi, evm, ids
 from sakk.core.approval import Approval
 from sakk.core.explanation import (
+    BatchLine,
     Built,
     Circumstances,
     Judgement,
+    batch_words,
     explain,
     explain_sending,
     grouped,
+    line_words,
     recovery_words,
     withdrawal_words,
 )
@@ -315,3 +318,38 @@ def test_words_of_a_recovery() -> None:
         " 0x70997970C51812dc3A010C7d01b50e0d17dc79C8, which the payer gave under the claim link;"
         " network fee at most 200.00 gwei for each unit of gas"
     )
+
+
+def batch_line(units: int, to: str, paid_before: int = 0, **changes: Any) -> BatchLine:
+    listed = changes.pop("asset", asset(USDC, CONTRACT, "USDC", 6))
+    return BatchLine(
+        payout=replace(PAYOUT, token_amount=units, destination=to, asset=listed.asset),
+        asset=listed,
+        network=NETWORK,
+        beneficiary=changes.pop("beneficiary", None),
+        paid_before=paid_before,
+    )
+
+
+def test_words_of_a_batch() -> None:
+    lines = [
+        batch_line(1_250_000_000, ACME, 2, beneficiary=("Acme", NOW)),
+        batch_line(2_000_000_000, ACME, 2),
+        batch_line(500_000, TREASURY),
+        batch_line(10**17, ACME, asset=COIN),
+    ]
+    assert line_words(lines[0]) == (
+        "1,250.00 USDC to 0x8ba1f109551bD432803012645Ac136ddd64DBA72 (beneficiary 'Acme', in the"
+        " address book since 2026-01-02, paid 2 times before)"
+    )
+    assert batch_words("pob_1", lines) == (
+        "Approve 4 payouts of pob_1:"
+        " 3,250.50 USDC (token 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 on Base, eip155:8453)"
+        " to 2 addresses, 1 of them never paid before, the largest 2,000.00 USDC to"
+        " 0x8ba1f109551bD432803012645Ac136ddd64DBA72, network fee at most 200.00 gwei for each unit"
+        " of gas;"
+        " 0.10 ETH (native coin on Base, eip155:8453) to 1 address, 1 of them never paid before,"
+        " the largest 0.10 ETH to 0x8ba1f109551bD432803012645Ac136ddd64DBA72, network fee at most"
+        " 200.00 gwei for each unit of gas."
+    )
+    assert batch_words("pob_1", []) == "No payout of pob_1 waits for your approval."

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.flow.policing import OPERATOR_KEY, WHOLE, Desk, Member
+from tests.flow.policing import OPERATOR_KEY, Desk, Member
 
 from sakk.core.approval import content_digest
 from sakk.core.errors import (
@@ -13,7 +13,6 @@ from sakk.core.errors import (
     ParameterMissing,
     PermissionDenied,
     RateLimited,
-    ResourceMissing,
     SakkError,
     SamePerson,
     StepUpFailed,
@@ -21,16 +20,13 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.payout import Payout, approved_content
-from sakk.core.payout_batch import PayoutBatch
 from sakk.core.person import FAILURES_MAX, LOCKED_FOR, Actor
-from sakk.core.policy import Action, Amount, Rule, seed_rules
+from sakk.core.policy import Action, Rule, seed_rules
 from sakk.flow import approval, person
-from sakk.flow.approval_batch import approve_batch, explain_batch
 from sakk.flow.step_up import StepUp
 from sakk.flow.word import Word, signatures
 from sakk.signing.protocol import Approval as SigningApproval
 from sakk.store import approval as approvals
-from sakk.store import payout_batch as batches
 from sakk.store.database import Database
 from sakk.store.identity import new_id
 
@@ -289,92 +285,3 @@ def test_approvals_stand_when_another_version_takes_effect(desk: Desk) -> None:
     desk.enact(Rule(name="one", action=Action.approve, approvals=1, role="approver"))
     desk.decide()
     assert (desk.read(row).status, desk.read(row).rule) == ("approved", "one")
-
-
-def batch_of(desk: Desk, wholes: list[int], **changes: Any) -> str:
-    """A batch whose payouts were screened, and wait for what the policy says."""
-    batch = PayoutBatch(
-        id=new_id("pob"),
-        account_id=desk.account,
-        livemode=False,
-        lines=len(wholes),
-        digest="d",
-        source="lines",
-        description=None,
-        metadata={},
-        allow_duplicates=True,
-        canceled_at=None,
-        created=desk.now,
-    )
-    with desk.database.begin() as connection:
-        batches.insert(connection, batch, [])
-    for line, whole in enumerate(wholes, 1):
-        desk.payout(whole, batch=batch.id, line=line, **changes)
-    desk.decide()
-    return batch.id
-
-
-def explained(desk: Desk, batch: str, by: Actor) -> dict[str, Any]:
-    with desk.database.begin() as connection:
-        return explain_batch(connection, batch, actor=by, livemode=False)
-
-
-def approve_all(desk: Desk, batch: str, by: Member | Actor, digest: str | None) -> dict[str, Any]:
-    word = Word(
-        by.actor if isinstance(by, Member) else by,
-        StepUp(code=by.code() if isinstance(by, Member) else None),
-        digest,
-    )
-    made = [new_id("apr") for _ in range(50)]
-    return approve_batch(desk.parts, batch, word, approval_id=made.__getitem__, livemode=False)
-
-
-def test_a_batch_is_approved_with_its_sum_shown(desk: Desk) -> None:
-    small = Amount(up_to="10", unit="whole")
-    desk.enact(Rule(name="small", action=Action.allow, amount=small), TWO)
-    batch = batch_of(desk, [5, 100, 200, 300])
-    one, two = desk.member("carl", "approver"), desk.member("dora", "approver")
-    shown = explained(desk, batch, one.actor)
-    assert shown["text"].startswith(f"Approve 3 payouts of {batch}: 600.00 USDC to 1 addresses;")
-    assert "the largest is 300.00 USDC to 0x8ba1" in shown["text"]
-    assert shown["totals"] == [
-        {"currency": "usdc", "count": 3, "amount": 600 * WHOLE, "shown": "600.00"}
-    ]
-    for wrong, error in ((None, ParameterMissing), ("00" * 32, ApprovalStale)):
-        with pytest.raises(error):
-            approve_all(desk, batch, one, wrong)
-    first = approve_all(desk, batch, one, shown["digest"])
-    assert (first["approvals"], first["approved"]) == (3, 0)
-    with pytest.raises(UnexpectedState):
-        approve_all(desk, batch, one, shown["digest"])
-    second = approve_all(desk, batch, two, explained(desk, batch, two.actor)["digest"])
-    assert (second["approvals"], second["approved"]) == (3, 3)
-    assert desk.statuses() == ["approved"] * 4
-
-
-def test_what_changed_since_it_was_shown_is_not_approved(desk: Desk) -> None:
-    desk.enact(TWO)
-    batch, one = batch_of(desk, [1, 2]), desk.member("carl", "approver")
-    digest = explained(desk, batch, one.actor)["digest"]
-    with desk.database.begin() as connection:
-        connection.exec_driver_sql("UPDATE payouts SET status = 'canceled' WHERE line = 2")
-    with pytest.raises(ApprovalStale):
-        approve_all(desk, batch, one, digest)
-    assert explained(desk, batch, one.actor)["count"] == 1
-
-
-def test_of_a_batch_one_approves_what_one_may(desk: Desk) -> None:
-    maker = desk.member("mia", "approver", "treasurer")
-    desk.enact(TWO)
-    batch = batch_of(desk, [1, 2], initiator="key_1", initiator_person=maker.id)
-    for nobody in (maker, desk.member("vera", "viewer")):
-        shown = explained(desk, batch, nobody.actor)
-        assert (shown["count"], shown["waiting"]) == (0, 2)
-        with pytest.raises(UnexpectedState, match="waits for your approval"):
-            approve_all(desk, batch, nobody, shown["digest"])
-    desk.enact(*seed_rules()[1:])
-    desk.decide()
-    digest = explained(desk, batch, OPERATOR_KEY)["digest"]
-    assert approve_all(desk, batch, OPERATOR_KEY, digest)["approved"] == 2
-    with pytest.raises(ResourceMissing):
-        explained(desk, "pob_x", OPERATOR_KEY)

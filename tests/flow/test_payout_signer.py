@@ -20,19 +20,26 @@ from tests.flow.money import (
     transaction_of,
     units_at,
 )
-from tests.flow.policing import Desk
+from tests.flow.policing import Desk, Member
 from tests.flow.wiring import WHOLE_TOKEN
 
-from sakk.core.payout import approved_content
+from sakk.core.beneficiary import Wanted
+from sakk.core.payout import PayoutRequest, approved_content
+from sakk.core.payout_batch import Line
 from sakk.core.policy import Action, Rule
 from sakk.core.transaction import ChainTransaction
 from sakk.flow import payout as flow
-from sakk.flow import person
+from sakk.flow import payout_batch, person
+from sakk.flow.approval_batch import approve_batch, explain_batch
+from sakk.flow.payout_batch import BatchRequest
 from sakk.flow.sign import sign_stage
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.signing.client import SignerClient
 from sakk.signing.policy import AssetRule, Policy, SignerRule, load_policy, write_policy
 from sakk.signing.protocol import SignerUnavailable
+from sakk.store import payout as payouts
+from sakk.store.identity import new_id
 
 PAID = 30 * WHOLE_TOKEN
 OTHER = "0x" + "71" * 20
@@ -223,9 +230,8 @@ def test_over_the_days_limit_waits_for_the_next_day_and_can_be_called_off(world:
     world.check()
 
 
-def test_the_signer_checks_the_signatures_that_the_server_collected(world: World) -> None:
-    """What a person signed travels to the signer; a server that says so by itself gets nothing."""
-    rich(world, 100)
+def approver(world: World) -> tuple[Desk, Member, Ed25519PrivateKey]:
+    """Someone whose signature the server asks for, and the signer too, for every payout."""
     key = Ed25519PrivateKey.from_private_bytes(b"\x05" * 32)
     public = key.public_key().public_bytes_raw().hex()
     asks = SignerRule(name="one of us", action=Action.approve, approvals=1)
@@ -242,6 +248,13 @@ def test_the_signer_checks_the_signatures_that_the_server_collected(world: World
         step_up=StepUp(code=one.code()),
     )
     desk.enact(Rule(name="look", action=Action.approve, approvals=1, role="approver"))
+    return desk, one, key
+
+
+def test_the_signer_checks_the_signatures_that_the_server_collected(world: World) -> None:
+    """What a person signed travels to the signer; a server that says so by itself gets nothing."""
+    rich(world, 100)
+    desk, one, key = approver(world)
     honest = world.payout(PAID, address=BENEFICIARY)
     forged = world.payout(PAID, address=BENEFICIARY)
     world.run()
@@ -265,3 +278,51 @@ def test_the_signer_checks_the_signatures_that_the_server_collected(world: World
     assert (lied.status, lied.failure_code) == ("rejected", "signer_approval_invalid")
     assert units_at(world, BENEFICIARY) == PAID
     world.check()
+
+
+def test_a_line_that_is_altered_after_its_batch_was_approved_is_not_signed(world: World) -> None:
+    """One signature is for all lines as they were shown; who writes the database moves none."""
+    rich(world, 100)
+    desk, one, key = approver(world)
+    payees = [f"0x{0xA11E0000 + number:040x}" for number in range(6)]
+    lines = [
+        Line(
+            number,
+            PayoutRequest(WHOLE_TOKEN, "usdc", Wanted(network=world.chain.network, address=payee)),
+        )
+        for number, payee in enumerate(payees, 1)
+    ]
+    batch, _ = payout_batch.create(
+        world.parts,
+        BatchRequest(lines=lines),
+        identifier=new_id("pob"),
+        account_id=world.account,
+        livemode=False,
+    )
+    world.run()
+    with world.database.begin() as connection:
+        shown = explain_batch(connection, batch.id, actor=one.actor, livemode=False)
+    assert shown["count"] == len(payees)
+    signature = key.sign(shown["message"].encode()).hex()
+    made = [new_id("apr") for _ in range(10)]
+    done = approve_batch(
+        desk.parts,
+        batch.id,
+        Word(one.actor, StepUp(signature=signature)),
+        approval_id=made.__getitem__,
+        livemode=False,
+    )
+    assert done["approved"] == len(payees)
+    with world.database.begin() as connection:
+        for line, change in ((2, f"destination = '{OTHER}'"), (5, "token_amount = 2000000")):
+            connection.exec_driver_sql(f"UPDATE payouts SET {change} WHERE line = {line}")
+    world.run()
+    world.finalize()
+    with world.database.begin() as connection:
+        rows = payouts.list_batch(connection, batch.id)
+    altered = [row.line for row in rows if row.failure_code == "signer_approval_invalid"]
+    assert altered == [2, 5]
+    assert [row.line for row in rows if row.status == "posted"] == [1, 3, 4, 6]
+    paid = [units_at(world, payee) for payee in (*payees, OTHER)]
+    assert paid == [WHOLE_TOKEN, 0, WHOLE_TOKEN, WHOLE_TOKEN, 0, WHOLE_TOKEN, 0]
+    assert world.balance() == 96 * WHOLE_TOKEN

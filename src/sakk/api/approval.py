@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, LongText, Parameters
@@ -74,6 +74,9 @@ class ApprovalShape(Shape):
     role: str
     method: rules.Method
     digest: str
+    payout_batch: Annotated[
+        str | None, Field(description="The batch that was approved by one word, this among it.")
+    ]
     comment: str | None
     metadata: ObjectMetadata
     created: Created
@@ -242,10 +245,15 @@ def explain_one_recovery(context: Context, recovery: str) -> Document:
 
 
 class BatchApprove(Parameters):
-    """The ``digest`` of the batch's explanation, and a person's one-time ``code``."""
+    """The ``digest`` of the batch's explanation, and a person's one-time ``code``.
+
+    Or ``signature``: Ed25519 in hexadecimal over the explanation's ``message``. It counts for each
+    payout that was shown, and the signer checks that for itself.
+    """
 
     digest: Hash | None = None
     code: Code | None = None
+    signature: Signature | None = None
     comment: LongText | None = None
 
 
@@ -258,8 +266,21 @@ class BatchTotal(Shape):
     shown: str
 
 
+class BatchLine(Shape):
+    """One payout, in words. ``message`` is what is approved of it, as if it were alone."""
+
+    payout: str
+    line: int | None
+    text: str
+    message: str
+
+
 class BatchExplanationShape(Shape):
-    """What the caller may approve of a batch; ``waiting`` counts others' decisions too."""
+    """What the caller may approve of a batch; ``waiting`` counts others' decisions too.
+
+    Send ``digest`` with an approval, or sign ``message``: the number of the ``lines``, and the root
+    of a Merkle tree (RFC 9162) whose leaves are their messages.
+    """
 
     object: Literal["batch_explanation"]
     payout_batch: str
@@ -267,7 +288,9 @@ class BatchExplanationShape(Shape):
     count: int
     waiting: int
     totals: list[BatchTotal]
+    lines: list[BatchLine]
     digest: str
+    message: str
     livemode: Livemode
 
 
@@ -288,7 +311,7 @@ class BatchApprovalShape(Shape):
     operator_only=True,
 )
 def explain_all(context: Context, payout_batch: str) -> Document:
-    """Say what the caller may approve of a batch: how many payouts, and their sum."""
+    """Say what the caller may approve of a batch: every payout in words, and their sums."""
     return explain_batch(
         context.connection, payout_batch, actor=context.actor, livemode=context.livemode
     )
@@ -302,11 +325,11 @@ def explain_all(context: Context, payout_batch: str) -> Document:
     two_steps=True,
 )
 def approve_all(context: Context, payout_batch: str, body: BatchApprove) -> Document:
-    """Approve every payout of a batch that was shown, with one code; all or none."""
+    """Approve every payout of a batch that was shown, with one code or signature; all or none."""
     return approve_batch(
         context.parts,
         payout_batch,
-        Word(context.actor, StepUp(body.code), body.digest, body.comment),
+        Word(context.actor, StepUp(body.code, body.signature), body.digest, body.comment),
         approval_id=lambda place: context.object_id(rules.PREFIX, place),
         livemode=context.livemode,
     )

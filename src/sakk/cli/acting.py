@@ -73,11 +73,15 @@ def word_of(
     print_explanation(found)
     if not yes:
         typer.confirm("Approve this?", abort=True)
-    signature = None
-    if key is not None:
-        word = typer.prompt("Passphrase", hide_input=True) if is_encrypted(key) else None
-        _, signature = sign_approval(key, found["message"].encode(), word)
+    signature = None if key is None else signed_with(key, found["message"])
     return Word(acting(parts, livemode=live), StepUp(code, signature), found["digest"])
+
+
+def signed_with(key: Path, message: str) -> str:
+    """An approver's signature of a message, in hexadecimal; asks for the key's passphrase."""
+    word = typer.prompt("Passphrase", hide_input=True) if is_encrypted(key) else None
+    _, signature = sign_approval(key, message.encode(), word)
+    return signature
 
 
 def print_explanation(found: dict[str, Any]) -> None:

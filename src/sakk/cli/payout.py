@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from sakk.cli import payout_batch
-from sakk.cli.acting import Code, Key, Yes, acting, parts_of, print_explanation, word_of
+from sakk.cli.acting import (
+    Code,
+    Key,
+    Yes,
+    acting,
+    parts_of,
+    print_explanation,
+    signed_with,
+    word_of,
+)
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payout as rules
@@ -124,22 +133,27 @@ def approve(
 @app.command(name="approve-batch")
 def approve_whole_batch(
     batch: Annotated[str, typer.Argument(help="pob_…")],
-    code: Annotated[str | None, typer.Option(help="The one-time code of your device.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
+    code: Code = None,
+    key: Key = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Show every payout in words.")] = False,
+    yes: Yes = False,
     live: Live = False,
 ) -> None:
-    """Approve what waits of a batch, after its sum was shown."""
+    """Approve what waits of a batch, after it was shown: one code, or one signature for all."""
     parts = parts_of(begin(log_level="warning"))
     actor = acting(parts, livemode=live)
     with parts.database.begin() as connection:
         found = explain_batch(connection, batch, actor=actor, livemode=live)
+    for each in found["lines"] if lines else ():
+        console.print(f"{each['payout']}: {each['text']}", markup=False, soft_wrap=True)
     console.print(found["text"], markup=False)
     if not yes:
         typer.confirm("Approve these?", abort=True)
+    signature = None if key is None else signed_with(key, found["message"])
     done = approve_batch(
         parts,
         batch,
-        Word(actor, StepUp(code), found["digest"]),
+        Word(actor, StepUp(code, signature), found["digest"]),
         approval_id=[new_id(PREFIX) for _ in range(found["count"] + 1)].__getitem__,
         livemode=live,
     )

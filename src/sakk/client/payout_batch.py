@@ -78,6 +78,43 @@ class PayoutBatchPreview(msgspec.Struct, frozen=True, kw_only=True):
     livemode: bool = False
 
 
+class BatchLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One payout, in words; ``message`` is what is approved of it."""
+
+    payout: str
+    text: str
+    message: str
+    line: int | None = None
+
+
+class BatchExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller may approve of a batch; ``totals`` as the API shows them.
+
+    ``message`` is what is signed: `sakk.client.approval.batch_message` makes it from the lines.
+    """
+
+    object: str
+    payout_batch: str
+    text: str
+    count: int
+    waiting: int
+    totals: list[dict[str, Any]]
+    lines: list[BatchLine]
+    digest: str
+    message: str
+    livemode: bool = False
+
+
+class BatchApproval(msgspec.Struct, frozen=True, kw_only=True):
+    """How many approvals were given, and how many payouts may be signed by them."""
+
+    object: str
+    payout_batch: str
+    approvals: int
+    approved: int
+    livemode: bool = False
+
+
 class PayoutBatches(Retrievable[PayoutBatch]):
     """Payouts that are asked for together; each has a life of its own afterwards."""
 
@@ -143,6 +180,28 @@ class PayoutBatches(Retrievable[PayoutBatch]):
     def cancel(self, id: str, *, idempotency_key: str | None = None) -> PayoutBatch:
         """Call off every payout of a batch that no transaction carries yet."""
         return self._post(PayoutBatch, self._path(id, "cancel"), {}, idempotency_key)
+
+    def explain(self, id: str) -> BatchExplanation:
+        """What the caller may approve of a batch, line by line; the operator's people's."""
+        return self._get(BatchExplanation, self._path(id, "explanation"))
+
+    def approve(
+        self,
+        id: str,
+        *,
+        digest: str | None = None,
+        code: str | None = None,
+        signature: str | None = None,
+        comment: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> BatchApproval:
+        """Approve every payout of a batch that was explained, all or none.
+
+        ``digest`` is the explanation's. A person proves to be there by a fresh one-time ``code``,
+        or by a ``signature`` of the explanation's message.
+        """
+        body = present({"digest": digest, "code": code, "signature": signature, "comment": comment})
+        return self._post(BatchApproval, self._path(id, "approve"), body, idempotency_key)
 
     def payouts(
         self, id: str, *, status: str | None = None, **options: Unpack[ListOptions]

@@ -56,6 +56,11 @@ class Approval:
     signature: bytes | None
     comment: str | None
     created: datetime
+    # Signed for with others of its batch: see `sakk.core.approval_batch.Membership`.
+    batch: str | None = None
+    batch_size: int | None = None
+    batch_place: int | None = None
+    batch_path: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +117,6 @@ def content_digest(message: bytes) -> str:
     return hashlib.sha256(message).hexdigest()
 
 
-def joint_digest(digests: Iterable[str]) -> str:
-    """What is approved of many payouts at once: the digest of all of theirs, in one order."""
-    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
-
-
 def standing(approvals: Iterable[Approval], *, digest: str, role: str | None) -> list[Approval]:
     """The approvals that count for this content and this role; one a person, by the rows' key."""
     return [
@@ -153,6 +153,7 @@ def public_approval(approval: Approval) -> dict[str, Any]:
         "role": approval.role,
         "method": approval.method,
         "digest": approval.digest,
+        "payout_batch": approval.batch,
         "comment": approval.comment,
         "metadata": {},
         "created": int(approval.created.timestamp()),

@@ -126,6 +126,60 @@ def recovery_words(row: Recovery, network: Network) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLine:
+    """One payout of a batch that is approved with others, and what is known of whom it pays."""
+
+    payout: Payout
+    asset: Asset
+    network: Network
+    beneficiary: tuple[str, datetime] | None
+    paid_before: int
+
+
+def line_words(line: BatchLine) -> str:
+    """What one payout of a batch sends, and to whom."""
+    return (
+        f"{_sent(line)} to {evm.checksum_address(line.payout.destination)}"
+        f" ({_payee(line.beneficiary, line.paid_before)})"
+    )
+
+
+def batch_words(batch: str, lines: Sequence[BatchLine]) -> str:
+    """How much of which tokens the payouts of a batch send, to how many, and the largest of each.
+
+    Every line has words of its own; these are what its approver would add up from them.
+    """
+    if not lines:
+        return f"No payout of {batch} waits for your approval."
+    by_asset: dict[str, list[BatchLine]] = {}
+    for line in lines:
+        by_asset.setdefault(line.payout.asset, []).append(line)
+    told = []
+    for _, members in sorted(by_asset.items()):
+        first = members[0]
+        units = sum(each.payout.token_amount for each in members)
+        largest = max(members, key=lambda each: each.payout.token_amount)
+        payees = {each.payout.destination for each in members}
+        fresh = {each.payout.destination for each in members if not each.paid_before}
+        told.append(
+            f"{grouped(units, first.asset.decimals)} {first.asset.symbol}"
+            f" ({_what(first.asset.contract)} on {first.network.name}, {first.network.network})"
+            f" to {_counted(len(payees), 'address', 'addresses')}, {len(fresh)} of them never paid"
+            f" before, the largest {_sent(largest)} to"
+            f" {evm.checksum_address(largest.payout.destination)}, {_fee_cap(first.network)}"
+        )
+    return f"Approve {_counted(len(lines), 'payout', 'payouts')} of {batch}: {'; '.join(told)}."
+
+
+def _sent(line: BatchLine) -> str:
+    return f"{grouped(line.payout.token_amount, line.asset.decimals)} {line.asset.symbol}"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def _what(contract: str | None) -> str:
     return "native coin" if contract is None else f"token {evm.checksum_address(contract)}"
 
@@ -187,20 +241,24 @@ def _movement(payout: Payout, known: Circumstances, decoded: Decoded | None) -> 
     units = payout.token_amount if decoded is None else decoded.units
     destination = payout.destination if decoded is None else decoded.destination
     contract = known.asset.contract if decoded is None else decoded.contract
-    to = [_who(known), _history(known.paid_before)]
     source = known.treasury if decoded is None else decoded.sender
     leaving = "the treasury" if source is None else f"treasury {evm.checksum_address(source)}"
     return (
         f"Send {grouped(units, known.asset.decimals)} {known.asset.symbol}"
         f" ({_what(contract)} on {known.network.name}, {known.network.network})"
-        f" to {evm.checksum_address(destination)} ({', '.join(to)}), from {leaving}"
+        f" to {evm.checksum_address(destination)} ({_payee(known.beneficiary, known.paid_before)}),"
+        f" from {leaving}"
     )
 
 
-def _who(known: Circumstances) -> str:
-    if known.beneficiary is None:
+def _payee(beneficiary: tuple[str, datetime] | None, paid_before: int) -> str:
+    return f"{_who(beneficiary)}, {_history(paid_before)}"
+
+
+def _who(beneficiary: tuple[str, datetime] | None) -> str:
+    if beneficiary is None:
         return "not in the address book"
-    name, since = known.beneficiary
+    name, since = beneficiary
     return f"beneficiary {name!r}, in the address book since {since:%Y-%m-%d}"
 
 

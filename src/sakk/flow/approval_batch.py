@@ -1,12 +1,15 @@
-"""Approvals of whole batches: one person, one code, every payout that waits for such a person.
+"""Approvals of whole batches: one person, one word, every payout that waits for such a person.
 
-What is approved is the joint digest of the payouts that were shown with their sum. If one was
-canceled, judged otherwise or approved meanwhile, it is another digest, and nothing is approved.
+What is approved is one message over the payouts that were shown, line by line and with their sums
+(`sakk.core.approval_batch`). If one was canceled, judged otherwise or approved meanwhile, it is
+another message, and nothing is approved. Who signs it signs once: each payout's approval keeps the
+signature with its path, by which the signer sees for itself that the payout was among them.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, select
@@ -18,9 +21,9 @@ from sakk.core.approval import (
     Verdict,
     acting_role,
     content_digest,
-    joint_digest,
     standing,
 )
+from sakk.core.approval_batch import Membership, batch_message, leaf, path_of, root_of, tree
 from sakk.core.errors import (
     ApprovalStale,
     ParameterMissing,
@@ -28,11 +31,12 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.event import NewEvent
-from sakk.core.explanation import grouped
+from sakk.core.explanation import batch_words, grouped, line_words
 from sakk.core.payout import Payout, PayoutStatus, approved_content
 from sakk.core.person import Actor, Person
 from sakk.flow.approval import is_of, write_status
 from sakk.flow.context import Parts
+from sakk.flow.explanation import batch_lines
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
 from sakk.flow.step_up import acting_person, check, count_try
@@ -46,7 +50,7 @@ from sakk.store.database import fetch_all
 EVENTS_AT_ONCE: Final = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Approvable:
     """What somebody may approve of a batch now: the payouts, and what was said of them before."""
 
@@ -56,36 +60,50 @@ class Approvable:
     given: dict[str, list[Approval]]
     waiting: int
 
+    @cached_property
+    def levels(self) -> list[list[bytes]]:
+        return tree([leaf(approved_content(row)) for row in self.rows])
+
     @property
-    def digest(self) -> str:
-        return joint_digest(content_digest(approved_content(row)) for row in self.rows)
+    def message(self) -> bytes:
+        """What is approved, and signed by who has a key; nothing where nothing is approved."""
+        if not self.rows:
+            return b""
+        return batch_message(self.batch, len(self.rows), root_of(self.levels))
+
+    def member(self, place: int) -> Membership:
+        """Where a payout stands in what is approved."""
+        return Membership(self.batch, len(self.rows), place, path_of(self.levels, place))
 
 
 def explain_batch(
     connection: Connection, identifier: str, *, actor: Actor, livemode: bool
 ) -> dict[str, Any]:
-    """What the actor may approve of a batch, in words and in sums; ResourceMissing."""
+    """What the actor may approve of a batch, in words, line by line and in sums; ResourceMissing.
+
+    A line's ``message`` is what is approved of its payout, and a leaf of what is approved of all.
+    """
     person = _person(connection, actor, livemode=livemode)
     found = _approvable(connection, identifier, actor, person, livemode=livemode)
-    totals = _totals(found.rows)
-    sums = ", ".join(f"{each['shown']} {each['currency'].upper()}" for each in totals)
-    addresses = len({row.destination for row in found.rows})
-    largest = max(found.rows, key=lambda row: row.amount, default=None)
-    text = (
-        f"Approve {len(found.rows)} payouts of {identifier}: {sums} to {addresses} addresses; the"
-        f" largest is {grouped(largest.amount, largest.decimals)} {largest.currency.upper()} to"
-        f" {largest.destination}."
-        if largest is not None
-        else f"No payout of {identifier} waits for your approval."
-    )
+    lines = batch_lines(connection, found.rows)
     return {
         "object": "batch_explanation",
         "payout_batch": identifier,
-        "text": text,
+        "text": batch_words(identifier, lines),
         "count": len(found.rows),
         "waiting": found.waiting,
-        "totals": totals,
-        "digest": found.digest,
+        "totals": _totals(found.rows),
+        "lines": [
+            {
+                "payout": each.payout.id,
+                "line": each.payout.line,
+                "text": line_words(each),
+                "message": approved_content(each.payout).decode(),
+            }
+            for each in lines
+        ],
+        "digest": content_digest(found.message),
+        "message": found.message.decode(),
         "livemode": livemode,
     }
 
@@ -113,12 +131,19 @@ def approve_batch(
             return _result(identifier, [], [], livemode=livemode)
         if not found.rows:
             raise UnexpectedState("No payout of this batch waits for your approval.")
-        _check_digest(word.digest, found.digest)
-        method = Method.key
-        if person is not None:
-            method, _ = check(parts, connection, person, word.step_up, message=None, now=now)
+        signs = person is not None and word.step_up.signature is not None
+        if word.digest is not None or not signs:
+            _check_digest(word.digest, content_digest(found.message))
+        said = _said(parts, connection, found, person, word, now=now)
         made = [
-            _approval(row, word, found.roles[row.id], method, approval_id(place), now=now)
+            replace(
+                said,
+                id=approval_id(place),
+                subject=row.id,
+                role=found.roles[row.id],
+                digest=content_digest(approved_content(row)),
+                **_signed_as(found, place, said),
+            )
             for place, row in enumerate(found.rows)
         ]
         store.insert(connection, made)
@@ -196,25 +221,52 @@ def _check_digest(sent: str | None, digest: str) -> None:
         )
 
 
-def _approval(
-    row: Payout, word: Word, role: str, method: Method, identifier: str, *, now: datetime
+def _said(
+    parts: Parts,
+    connection: Connection,
+    found: Approvable,
+    person: Person | None,
+    word: Word,
+    *,
+    now: datetime,
 ) -> Approval:
+    """What was said of the first of them, with the person's proof; of the others it is the same."""
+    method, signature, public_key = Method.key, None, None
+    if person is not None:
+        method, signature = check(
+            parts, connection, person, word.step_up, message=found.message, now=now
+        )
+        public_key = None if signature is None else person.public_key
+    first = found.rows[0]
     return Approval(
-        id=identifier,
-        account_id=row.account_id,
-        livemode=row.livemode,
-        subject=row.id,
+        id="",
+        account_id=first.account_id,
+        livemode=first.livemode,
+        subject=first.id,
         verdict=Verdict.approve.value,
         actor=word.actor.name,
         key=word.actor.key,
-        role=role,
+        role=found.roles[first.id],
         method=method.value,
-        digest=content_digest(approved_content(row)),
-        public_key=None,
-        signature=None,
+        digest="",
+        public_key=None if public_key is None else bytes.fromhex(public_key),
+        signature=signature,
         comment=word.comment,
         created=now,
+        batch=found.batch,
     )
+
+
+def _signed_as(found: Approvable, place: int, said: Approval) -> dict[str, Any]:
+    """By what the signer finds one payout in what was signed; nothing where a code was given."""
+    if said.signature is None:
+        return {}
+    member = found.member(place)
+    return {
+        "batch_size": member.size,
+        "batch_place": member.place,
+        "batch_path": member.joined(),
+    }
 
 
 def _is_enough(row: Payout, given: Sequence[Approval]) -> bool:

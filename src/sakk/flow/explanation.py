@@ -1,14 +1,16 @@
 """Explanations: what is known of what is sent, gathered for the words that an approver reads."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from sakk.core import recovery as recovery_rules
 from sakk.core import withdrawal as withdrawal_rules
 from sakk.core.approval import Approvable
 from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.explanation import (
+    BatchLine,
     Built,
     Circumstances,
     Judgement,
@@ -18,7 +20,7 @@ from sakk.core.explanation import (
     withdrawal_words,
 )
 from sakk.core.network import Asset, Network
-from sakk.core.payout import Payout, PayoutStatus, approvable, is_awaiting_approvals
+from sakk.core.payout import Payout, approvable, is_awaiting_approvals
 from sakk.core.transaction import Purpose
 from sakk.core.withdrawal import WithdrawalStatus
 from sakk.store import address, network, treasury
@@ -31,8 +33,6 @@ from sakk.store import recovery as recoveries
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as transactions
 from sakk.store import withdrawal as withdrawals
-
-_MADE = (PayoutStatus.confirmed.value, PayoutStatus.posted.value)
 
 
 def explanation(connection: Connection, identifier: str, *, livemode: bool) -> dict[str, Any]:
@@ -95,6 +95,33 @@ def explain_recovery(connection: Connection, identifier: str, *, livemode: bool)
     return explain_sending(recovery_rules.approvable(row), words, judgement, signed=signed)
 
 
+def batch_lines(connection: Connection, rows: Sequence[Payout]) -> list[BatchLine]:
+    """Payouts of one batch, each with what is known of whom it pays."""
+    if not rows:
+        return []
+    assets = {each.asset: each for each in network.list_assets(connection)}
+    networks = {each.network: each for each in network.list_networks(connection)}
+    entries = beneficiaries.find_all(
+        connection,
+        identifiers={row.beneficiary for row in rows if row.beneficiary is not None},
+        addresses=(),
+        account_id=rows[0].account_id,
+        livemode=rows[0].livemode,
+    )
+    known = {each.id: (each.name, each.created) for each in entries}
+    before = payouts.paid_before(connection, rows)
+    return [
+        BatchLine(
+            payout=row,
+            asset=assets[row.asset],
+            network=networks[row.network],
+            beneficiary=None if row.beneficiary is None else known.get(row.beneficiary),
+            paid_before=before[row.id],
+        )
+        for row in rows
+    ]
+
+
 def _judgement(
     connection: Connection,
     subject: Approvable,
@@ -147,7 +174,7 @@ def _circumstances(connection: Connection, payout: Payout) -> Circumstances:
         native=network.find_asset(connection, found.native_asset),
         treasury=payers[0].address if payers else None,
         beneficiary=_beneficiary(connection, payout),
-        paid_before=_paid_before(connection, payout),
+        paid_before=payouts.paid_before(connection, [payout])[payout.id],
         judgement=_judgement(
             connection,
             approvable(payout),
@@ -170,23 +197,6 @@ def _beneficiary(connection: Connection, payout: Payout) -> tuple[str, Any] | No
         livemode=payout.livemode,
     )
     return None if entry is None else (entry.name, entry.created)
-
-
-def _paid_before(connection: Connection, payout: Payout) -> int:
-    table = payouts.payouts
-    found = connection.execute(
-        select(func.count())
-        .select_from(table)
-        .where(
-            table.c.account_id == payout.account_id,
-            table.c.destination == payout.destination,
-            table.c.livemode == payout.livemode,
-            table.c.network == payout.network,
-            table.c.status.in_(_MADE),
-            table.c.id != payout.id,
-        )
-    ).scalar_one()
-    return int(found)
 
 
 def _built(connection: Connection, payout: Payout) -> Built | None:

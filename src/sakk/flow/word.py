@@ -19,6 +19,7 @@ from sakk.core.approval import (
     acting_role,
     public_approval,
 )
+from sakk.core.approval_batch import Membership, membership
 from sakk.core.errors import ApprovalStale, ParameterMissing, PermissionDenied, SamePerson
 from sakk.core.event import NewEvent
 from sakk.core.person import Actor, Person, Role
@@ -145,9 +146,21 @@ def signatures(
     found: dict[str, tuple[SigningApproval, ...]] = {}
     for each in store.of_subjects(connection, subjects):
         if each.verdict == Verdict.approve and each.public_key and each.signature:
-            signed = SigningApproval(bytes(each.public_key), bytes(each.signature))
+            signed = SigningApproval(
+                bytes(each.public_key), bytes(each.signature), _membership(each)
+            )
             found[each.subject] = (*found.get(each.subject, ()), signed)
     return found
+
+
+def _membership(approval: Approval) -> Membership | None:
+    """Where its payout stands in the batch that was signed for, if it was a batch."""
+    if approval.batch is None or approval.batch_path is None:
+        return None
+    assert approval.batch_size is not None
+    assert approval.batch_place is not None
+    path = bytes(approval.batch_path)
+    return membership(approval.batch, approval.batch_size, approval.batch_place, path)
 
 
 def check_compliance(connection: Connection, actor: Actor, *, livemode: bool) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from sakk.core.errors import Misconfigured
 from sakk.core.freeze import lift_message
 from sakk.signing import log as journal
+from sakk.signing.approval import signers_of
 from sakk.signing.files import check_private, sync_directory, write_private
 from sakk.signing.policy import Policy
 from sakk.signing.protocol import (
@@ -24,7 +25,6 @@ from sakk.signing.protocol import (
     UnfreezeRequest,
     refusal,
 )
-from sakk.signing.rules import signers_of
 
 FREEZE_NAME: Final = "freeze"
 UNFREEZE_NAME: Final = "unfreeze"
@@ -85,7 +85,9 @@ class Freezes:
             freeze=entry.freeze, network=entry.network, asset=entry.asset, reason=request.reason
         )
         needed = policy.lift_approvals
-        given = len(signers_of(request.approvals, policy, message, what="lift")) if needed else 0
+        given = 0
+        if needed:
+            given = len(signers_of(request.approvals, policy, lambda _: message, what="lift"))
         if not needed or given < needed:
             raise refusal(
                 Reason.frozen,

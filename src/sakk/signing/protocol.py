@@ -21,10 +21,11 @@ from typing import Final
 import msgspec
 
 from sakk.core import approval
+from sakk.core.approval_batch import Membership, message_by
 from sakk.core.errors import SakkError, Unavailable
 
-# Hundreds of payments, each with its approvals.
-FRAME_BYTES_MAX: Final = 1024 * 1024
+# Hundreds of payments, each with its approvals and their paths in the batches that were approved.
+FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 LENGTH_BYTES: Final = 4
 INTENT_ID = re.compile(r"[A-Za-z0-9_:.#/-]{1,128}")
 REASON_CHARACTERS_MAX: Final = 200
@@ -135,11 +136,15 @@ class KeyReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     index: int
 
 
-class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An approver's Ed25519 public key (32 bytes), and its signature over `approval_message`."""
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An approver's Ed25519 public key (32 bytes), and its signature over `approval_message`.
+
+    With ``member`` over `approved_together`: of a batch, of which this payment is one.
+    """
 
     public_key: bytes
     signature: bytes
+    member: Membership | None = None
 
 
 class Payment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -408,6 +413,14 @@ def approval_message(request: SignRequest) -> bytes:
         destination=request.destination,
         token_amount=request.token_amount,
     )
+
+
+def approved_together(request: SignRequest, member: Membership) -> bytes:
+    """What an approver signs of a batch that this request is of; see `core.approval_batch`.
+
+    ValueError for a membership that leads nowhere.
+    """
+    return message_by(approval_message(request), member)
 
 
 def _read_exactly(connection: socket.socket, length: int) -> bytes:

@@ -21,9 +21,10 @@ from sakk.core.policy import (
     evaluate,
     period_keys,
 )
+from sakk.signing.approval import approved_by
 from sakk.signing.policy import Policy
 from sakk.signing.protocol import Purpose, Reason, refusal
-from sakk.signing.rules import Decoded, approved_by
+from sakk.signing.rules import Decoded
 
 PERIOD_MS_MAX: Final = PERIOD_SECONDS_MAX * 1000
 

@@ -9,11 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from sakk.core import abi, caip, evm
-from sakk.core.approval import rotation_message
 from sakk.core.authorization import SetCodeTransaction, SignedAuthorization
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX, decode_disperse
@@ -21,21 +17,18 @@ from sakk.core.transaction import cancel_intent
 from sakk.signing.collection import check_collection, read_unsigned
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
 from sakk.signing.protocol import (
-    APPROVALS_MAX,
     INTENT_ID,
-    Approval,
     Branch,
     Payment,
     Purpose,
     Reason,
     SignerRefused,
     SignRequest,
-    approval_message,
     payment_request,
     refusal,
 )
-from sakk.signing.recovery import check_recovery, recovery_rule
-from sakk.signing.rotation import check_rotation, rotation_rule
+from sakk.signing.recovery import check_recovery
+from sakk.signing.rotation import check_rotation
 from sakk.signing.topup import check_topup
 from sakk.signing.words import words
 
@@ -156,71 +149,6 @@ def check_each(lines: Sequence[Decoded], check: Callable[[Decoded], None]) -> No
     intents = [intent for intent, error in refused if error.reason is first.reason]
     more = f" (and {len(intents) - 1} payments more)" if len(intents) > 1 else ""
     raise refusal(first.reason, f"{intents[0]}: {first.message}{more}", intents)
-
-
-def approved_by(
-    request: SignRequest, policy: Policy, message: bytes | None = None
-) -> frozenset[str]:
-    """The approvers whose signatures over this request hold; a bad signature is a refusal.
-
-    A signature by whom the policy does not name counts for nothing. ``message``: what they signed,
-    where it is not the payment.
-    """
-    message = approval_message(request) if message is None else message
-    return signers_of(request.approvals, policy, message, what=request.purpose)
-
-
-def signers_of(
-    approvals: Sequence[Approval], policy: Policy, message: bytes, *, what: str
-) -> frozenset[str]:
-    """The approvers of the policy who signed a message; a refusal for a signature of another."""
-    if len(approvals) > APPROVALS_MAX:
-        raise refusal(Reason.approval_invalid, f"more than {APPROVALS_MAX} approvals")
-    approvers = set()
-    for approval in approvals:
-        key = approval.public_key.hex()
-        if key not in policy.approvers:
-            continue
-        try:
-            Ed25519PublicKey.from_public_bytes(approval.public_key).verify(
-                approval.signature, message
-            )
-        except (InvalidSignature, ValueError):
-            raise refusal(
-                Reason.approval_invalid, f"the approval of {key} is not of this {what}"
-            ) from None
-        approvers.add(key)
-    return frozenset(approvers)
-
-
-def check_rotation_approved(decoded: Decoded, policy: Policy) -> None:
-    """The approvers whom the policy file asks for have signed that this key gives to that one."""
-    wanted = rotation_rule(decoded.request, policy).approvals
-    message = rotation_message(source=decoded.source, target=decoded.destination)
-    given = len(approved_by(decoded.request, policy, message)) if wanted else 0
-    if given < wanted:
-        raise refusal(
-            Reason.approvals_required,
-            f"to give {decoded.source} up for {decoded.destination} takes {wanted} approvals,"
-            f" {given} given",
-        )
-
-
-def check_sent_approved(decoded: Decoded, policy: Policy) -> None:
-    """The approvers whom the file asks for have signed this withdrawal or recovery."""
-    match decoded.request.purpose:
-        case Purpose.withdrawal:
-            wanted = decoded.network_rule.withdrawal_approvals_min
-        case Purpose.recovery:
-            wanted = recovery_rule(decoded.request, policy).approvals_min
-        case _:
-            return
-    given = len(approved_by(decoded.request, policy)) if wanted else 0
-    if given < wanted:
-        raise refusal(
-            Reason.approvals_required,
-            f"this {decoded.request.purpose} takes {wanted} approvals, {given} given",
-        )
 
 
 def _check_form(request: SignRequest) -> None:

@@ -18,6 +18,11 @@ from sakk.core import evm
 from sakk.core.errors import Misconfigured
 from sakk.signing import budget as budgets
 from sakk.signing import log as journal
+from sakk.signing.approval import (
+    approved_by,
+    check_rotation_approved,
+    check_sent_approved,
+)
 from sakk.signing.collection import collected_assets
 from sakk.signing.freeze import Freezes
 from sakk.signing.keystore import Keys
@@ -50,10 +55,7 @@ from sakk.signing.rulebook import Moved, Rulebook
 from sakk.signing.rules import (
     PAYING,
     Decoded,
-    approved_by,
     check_each,
-    check_rotation_approved,
-    check_sent_approved,
     decode,
 )
 from sakk.signing.topup import is_gas_key

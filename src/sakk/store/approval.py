@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, select
 
 from sakk.core.approval import Approval
 from sakk.store.database import among, fetch_all, insert_records
@@ -25,6 +25,10 @@ approvals = Table(
     Column("signature", Bytes),
     Column("comment", Text),
     Column("created", Timestamp, nullable=False),
+    Column("batch", Text),
+    Column("batch_size", Integer),
+    Column("batch_place", Integer),
+    Column("batch_path", Bytes),
     # One word a person, whatever happens at the same moment.
     Index("uq_approvals_actor", "subject", "actor", unique=True),
 )

@@ -237,6 +237,30 @@ def list_batch(connection: Connection, batch: str) -> list[Payout]:
     return fetch_all(connection, statement, Payout)
 
 
+_MADE = (PayoutStatus.confirmed.value, PayoutStatus.posted.value)
+
+
+def paid_before(connection: Connection, rows: Sequence[Payout]) -> dict[str, int]:
+    """How many other payouts to its address on its network were made, by the payout's id.
+
+    ``rows`` are of one account.
+    """
+    found = connection.execute(
+        select(payouts.c.network, payouts.c.destination, func.count())
+        .where(
+            payouts.c.account_id == rows[0].account_id,
+            payouts.c.livemode == rows[0].livemode,
+            among(payouts.c.destination, {row.destination for row in rows}),
+            payouts.c.status.in_(_MADE),
+        )
+        .group_by(payouts.c.network, payouts.c.destination)
+    )
+    made = {(each[0], each[1]): int(each[2]) for each in found}
+    return {
+        row.id: made.get((row.network, row.destination), 0) - (row.status in _MADE) for row in rows
+    }
+
+
 def is_due(now: datetime) -> ColumnElement[bool]:
     """May a transaction be made for it now?
 
