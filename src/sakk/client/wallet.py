@@ -26,7 +26,7 @@ from sakk.client.session import NO_BODY, request_hash
 from sakk.client.session import SCHEME as SESSION
 from sakk.client.wallet_log import Limits, PaymentLog, Receipt, State, new_id, now_ms, settled
 from sakk.client.wallet_policy import Asset, Choice, Latencies, Policy, Scheme, choose, host_of
-from sakk.client.wallet_session import Call, Sessions
+from sakk.client.wallet_session import CLOSE_PATH, Call, Sessions
 from sakk.client.wallet_step import Answer, Ask, Flow, NoAnswer, Read, Send, Step
 from sakk.client.wallet_transport import AsyncWalletTransport, WalletTransport
 from sakk.client.x402 import (
@@ -47,6 +47,7 @@ from sakk.client.x402 import (
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 PAYMENT_STATUS: Final = 402
 SESSION_TRIALS_MAX: Final = 4
+TIMEOUT_SECONDS: Final = 30.0
 # Refusals of a call, as the authority names them (docs/reference/session-scheme.md).
 CHANNEL_OVER: Final = frozenset(
     {"session_unknown", "session_expired", "channel_closed", "mac_invalid"}
@@ -128,7 +129,25 @@ class Wallet:
         return self._exact.address
 
     def close(self) -> None:
+        """Close the log. Channels stay open, for the next process; see `close_channels`."""
         self.log.close()
+
+    def close_channels(self) -> int:
+        """Close the channels of this wallet, so that what they hold comes back; says how many.
+
+        One whose answer does not come stays open, and is closed by the authority when it idles.
+        """
+        count = 0
+        for place, channel in self._sessions.open_channels():
+            body = self._sessions.closing(channel.network, channel)
+            try:
+                answer = httpx2.post(place[0] + CLOSE_PATH, json=body, timeout=TIMEOUT_SECONDS)
+                said = answer.raise_for_status().json()
+                self._sessions.closed(place, channel, said, self.log)
+            except (httpx2.HTTPError, ValueError, KeyError) as error:
+                raise WalletError(f"{channel.id} could not be closed: {error}") from error
+            count += 1
+        return count
 
     def client(self, **options: Any) -> httpx2.Client:
         """An HTTP client that pays; ``options`` are httpx2.Client's. Redirects are not followed."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -40,6 +40,8 @@ from sakk.client.x402 import Requirement, X402Error
 
 OPEN_PATH: Final = "/x402/sessions"
 VOUCHER_PATH: Final = "/x402/vouchers"
+QUERY_PATH: Final = "/x402/sessions/query"
+CLOSE_PATH: Final = "/x402/sessions/close"
 TRIALS_MAX: Final = 3
 DEADLINE_SECONDS: Final = 300
 # How many prices of paths are kept, to pay ahead of being asked.
@@ -66,7 +68,9 @@ class Channel:
     head: str
     nonce: int
     expires: int
+    network: str = ""
     in_flight: int = 0
+    steps: list[Receipt] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,23 +190,60 @@ class Sessions:
         log: PaymentLog,
         limits: Limits,
     ) -> Generator[Step, Any, Channel]:
-        """Sign one step more: the budget first, then the authority."""
-        short = offer.units - (0 if channel is None else channel.signed - channel.taken)
-        units, receipt = self._budget(offer, asset, short, log, limits)
+        """Sign one step more: the budget first, then the authority.
+
+        A channel that an earlier process left open is found by a signed query and gone on with.
+        """
+        found = None
         if channel is None:
-            path, body = OPEN_PATH, self.opening(offer, units)
-        else:
-            path, body = VOUCHER_PATH, self.voucher(offer, channel, units)
+            found = yield from self._lost(offer)
+            if found is not None and int(found["available"]) >= offer.units:
+                body = self.opening(offer, 0, found)
+                said = yield from self._ask(self.place(offer)[0] + OPEN_PATH, body)
+                return self.opened(offer, said)
+        left = 0 if found is None else int(found["available"])
+        short = offer.units - (left if channel is None else channel.signed - channel.taken)
+        units, receipt = self._budget(offer, asset, short, log, limits)
+        authority = self.place(offer)[0]
         try:
-            said = yield from self._ask(self.place(offer)[0] + path, body)
+            if channel is None:
+                said = yield from self._ask(
+                    authority + OPEN_PATH, self.opening(offer, units, found)
+                )
+            else:
+                body = self.voucher(offer, channel, units)
+                said = yield from self._ask(authority + VOUCHER_PATH, body)
         except X402Error as error:
             log.update(replace(receipt, state=State.released, said=str(error)))
             raise
-        log.update(replace(receipt, state=State.paid, transaction=str(said.get("channel", ""))))
+        receipt = log.update(
+            replace(receipt, state=State.paid, transaction=str(said.get("channel", "")))
+        )
         if channel is None:
-            return self.opened(offer, said)
-        self.raised(channel, said)
+            channel = self.opened(offer, said)
+        else:
+            self.raised(channel, said)
+        channel.steps.append(receipt)
         return channel
+
+    def _lost(self, offer: Requirement) -> Generator[Step, Any, dict[str, Any] | None]:
+        """A channel to the seller that is open and that this process knows nothing of."""
+        authority, payee, currency = self.place(offer)
+        message = {
+            "network": offer.network,
+            "signer": str(self._account.address),
+            "channel": "",
+            "deadline": int(time.time()) + DEADLINE_SECONDS,
+        }
+        said = yield from self._ask(authority + QUERY_PATH, self.sign("Query", message))
+        for one in said.get("channels", ()):
+            if (one.get("status"), one.get("payee"), one.get("currency")) == (
+                "open",
+                payee,
+                currency,
+            ) and (one.get("mandate") or "") == self.mandate(authority):
+                return dict(one)
+        return None
 
     def _budget(
         self, offer: Requirement, asset: Asset, short: int, log: PaymentLog, limits: Limits
@@ -336,6 +377,39 @@ class Sessions:
     def _authorities(self) -> set[str]:
         return {authority.rstrip("/") for authority in self._policy.authorities}
 
+    def open_channels(self) -> list[tuple[tuple[str, str, str], Channel]]:
+        """Every channel of this process, and where it is kept."""
+        with self._lock:
+            return list(self._channels.items())
+
+    def closing(self, network: str, channel: Channel) -> dict[str, Any]:
+        """What closes a channel, and countersigns where it stands."""
+        return self.sign(
+            "Close",
+            {
+                "network": network,
+                "channel": channel.id,
+                "spent": channel.spent,
+                "charges": channel.charges,
+                "head": bytes.fromhex(channel.head),
+                "deadline": int(time.time()) + DEADLINE_SECONDS,
+            },
+        )
+
+    def closed(
+        self, place: tuple[str, str, str], channel: Channel, said: dict[str, Any], log: PaymentLog
+    ) -> None:
+        """Forget a channel, and give its rest back to the budget, newest step first."""
+        with self._lock:
+            if self._channels.get(place) is channel:
+                del self._channels[place]
+        rest = int(said["returned"])
+        for step in reversed(channel.steps):
+            back = min(rest, step.amount)
+            value = step.value - step.value * back // step.amount
+            log.update(replace(step, value=value, said=f"{back} units came back"))
+            rest -= back
+
     def mandate(self, authority: str) -> str:
         """The mandate that the wallet acts under at a Sakk; nothing where there is none."""
         for known, mandate in self._policy.authorities.items():
@@ -354,19 +428,25 @@ class Sessions:
         }
         return body | {"signature": "0x" + bytes(signed.signature).hex()}
 
-    def opening(self, offer: Requirement, units: int) -> dict[str, Any]:
-        """What opens a channel to a seller, with a ceiling to begin with."""
+    def opening(
+        self, offer: Requirement, units: int, found: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """What opens a channel to a seller, or a session on one that is there.
+
+        ``units``: how much more may be charged.
+        """
         authority, payee, currency = self.place(offer)
+        before = 0 if found is None else int(found["ceiling"])
         return self.sign(
             "OpenSession",
             {
                 "network": offer.network,
                 "signer": str(self._account.address),
                 "mandate": self.mandate(authority),
-                "channel": "",
+                "channel": "" if found is None else str(found["channel"]),
                 "payee": payee,
                 "currency": currency,
-                "ceiling": units,
+                "ceiling": before + units,
                 "salt": secrets.token_bytes(32),
                 "deadline": int(time.time()) + DEADLINE_SECONDS,
             },
@@ -400,6 +480,7 @@ class Sessions:
                 head=str(said["head"]),
                 nonce=secrets.randbelow(NONCE_MAX),
                 expires=int(said["session_expires_at"]),
+                network=offer.network,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise X402Error(f"the authority's answer can not be read: {error!r}") from error
