@@ -6,14 +6,20 @@ name or version of the domain only makes a signature that no contract takes.
 """
 
 import secrets
+import time
+from collections.abc import Generator
+from dataclasses import replace
 from typing import Any, Final
 
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 
+from sakk.client.wallet_log import Receipt
+from sakk.client.wallet_payment import Order, Payments
 from sakk.client.wallet_policy import Asset, Policy
-from sakk.client.x402 import Requirement
+from sakk.client.wallet_step import Step
+from sakk.client.x402 import VERSION, Payment, Requirement, encode_header
 
 NAME: Final = "exact"
 # The clock of the chain may be behind ours by a few blocks.
@@ -65,11 +71,26 @@ class Exact:
             return f"the transfer method {str(method)[:40]!r} is not one that this wallet signs"
         if not all(isinstance(offer.extra.get(name), str) for name in ("name", "version")):
             return "the offer does not name the coin's EIP-712 domain (extra.name, extra.version)"
-        if not _is_address(offer.pay_to):
+        if not is_address(offer.pay_to):
             return "payTo is no address"
         if offer.max_timeout_seconds <= 0:
             return "maxTimeoutSeconds leaves no time to pay"
         return None
+
+    def pay(self, payments: Payments, order: Order) -> Generator[Step, Any, Receipt]:
+        """Sign once, write it down, and send it."""
+        challenge = order.challenge
+        assert challenge is not None
+        payload, expires = self.sign(order.offer, now=int(time.time()))
+        header = encode_header(
+            Payment(VERSION, payload, order.offer, challenge.resource, challenge.extensions)
+        )
+        receipt = replace(payments.receipt_of(order), expires_ms=1_000 * expires)
+        begun = payments.log.begin(receipt, header, host=order.host, limits=payments.policy.limits)
+        if begun.id != receipt.id:
+            # Another thread or process pays for the same request: its bytes are sent, not ours.
+            header = payments.log.header_of(begun.id) or header
+        return (yield from payments.carry(order.ask, begun, header))
 
     def sign(self, offer: Requirement, *, now: int) -> tuple[dict[str, Any], int]:
         """The scheme's payload, and when it expires (seconds since 1970)."""
@@ -130,7 +151,8 @@ def account_of(key: str | bytes) -> LocalAccount:
     return account
 
 
-def _is_address(value: str) -> bool:
+def is_address(value: str) -> bool:
+    """Is this 20 bytes in hex, and not the zero address?"""
     try:
         return len(value) == 42 and value.startswith("0x") and int(value, 16) > 0
     except ValueError:

@@ -11,88 +11,48 @@ For one request at most one payment is signed. A payment whose fate is not known
 by another: the same bytes may be sent again, under the request's ``Idempotency-Key``.
 """
 
-import hashlib
-import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final, Protocol
 
 import httpx2
 
 from sakk.client.exact import Exact, account_of
-from sakk.client.session import NO_BODY, request_hash
-from sakk.client.session import SCHEME as SESSION
-from sakk.client.wallet_log import Limits, PaymentLog, Receipt, State, new_id, now_ms, settled
-from sakk.client.wallet_policy import Asset, Choice, Latencies, Policy, Scheme, choose, host_of
-from sakk.client.wallet_session import CLOSE_PATH, Call, Sessions
-from sakk.client.wallet_step import Answer, Ask, Flow, NoAnswer, Read, Send, Step
+from sakk.client.wallet_escrow import Escrow
+from sakk.client.wallet_log import PaymentLog, Receipt, now_ms
+from sakk.client.wallet_payment import (
+    PAYMENT_STATUS,
+    AskedAgain,
+    NoWayToPay,
+    Order,
+    PaymentRefused,
+    Payments,
+    PaymentUnknown,
+    WalletError,
+    challenge_of,
+    key_of,
+    path_of,
+)
+from sakk.client.wallet_policy import Choice, Latencies, Policy, Scheme, choose, host_of
+from sakk.client.wallet_session import CLOSE_PATH, Sessions
+from sakk.client.wallet_step import Ask, Flow, Send, Step
 from sakk.client.wallet_transport import AsyncWalletTransport, WalletTransport
-from sakk.client.x402 import (
-    PAYMENT_REQUIRED,
-    PAYMENT_RESPONSE,
-    PAYMENT_SIGNATURE,
-    VERSION,
-    Challenge,
-    Payment,
-    Requirement,
-    Settlement,
-    X402Error,
-    decode_header,
-    encode_header,
-    read_challenge,
-)
+from sakk.client.x402 import Challenge, Requirement
 
-IDEMPOTENCY_KEY: Final = "idempotency-key"
-PAYMENT_STATUS: Final = 402
-SESSION_TRIALS_MAX: Final = 4
+__all__ = ["NoWayToPay", "PaymentRefused", "PaymentUnknown", "Wallet", "WalletError"]
+
+# How often one request is paid anew, after refusals that took nothing.
+TRIALS_MAX: Final = 8
 TIMEOUT_SECONDS: Final = 30.0
-# Refusals of a call, as the authority names them (docs/reference/session-scheme.md).
-CHANNEL_OVER: Final = frozenset(
-    {"session_unknown", "session_expired", "channel_closed", "mac_invalid"}
-)
-CEILING_LOW: Final = frozenset({"ceiling_exceeded"})
-USED: Final = frozenset({"nonce_used", "over_limit"})
 
 
-class WalletError(Exception):
-    """What keeps a wallet from paying, or from knowing; ``receipt`` is the payment, if any."""
+class PayingScheme(Scheme, Protocol):
+    """A way to pay, which pays."""
 
-    def __init__(self, message: str, receipt: Receipt | None = None) -> None:
-        super().__init__(message)
-        self.receipt = receipt
-
-
-class NoWayToPay(WalletError):
-    """Nothing that the seller offers is within the policy; nothing was signed."""
-
-    def __init__(self, url: str, choices: list[Choice]) -> None:
-        reasons = (
-            "; ".join(f"{one.scheme} on {one.network}: {one.refused}" for one in choices)
-            or "nothing is offered"
-        )
-        super().__init__(f"{url} asks for payment, and no way to pay is open: {reasons}")
-        self.choices = choices
-
-
-class PaymentRefused(WalletError):
-    """The seller did not take the payment. What was signed can be taken until it expires."""
-
-
-class PaymentUnknown(WalletError):
-    """Whether the seller took the payment is not known.
-
-    Send the request again under the same ``Idempotency-Key``: the same bytes go out again.
-    """
-
-
-class _AskedAgain(Exception):
-    """A call was refused before it took anything, and the seller says again how to pay."""
-
-    def __init__(self, challenge: Challenge) -> None:
-        super().__init__(challenge.error)
-        self.challenge = challenge
+    def pay(self, payments: Payments, order: Order) -> Generator[Step, Any, Receipt]:
+        """Pay an order; raises AskedAgain where nothing was taken and another try can be made."""
+        ...
 
 
 class Wallet:
@@ -115,10 +75,9 @@ class Wallet:
         account = account_of(key)
         self._exact = Exact(account, self.policy)
         self._sessions = Sessions(account, self.policy)
-        self._schemes: dict[str, Scheme] = {
-            self._exact.name: self._exact,
-            self._sessions.name: self._sessions,
-        }
+        schemes: list[PayingScheme] = [self._exact, self._sessions, Escrow(account, self.policy)]
+        self._schemes = {scheme.name: scheme for scheme in schemes}
+        self._payments = Payments(self.log, self.policy, self._latencies, self.address)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address})"
@@ -169,26 +128,26 @@ class Wallet:
 
     def flow(self, ask: Ask) -> Flow:
         """Send a request, pay for it if it asks for that, and give the receipt of what was paid."""
-        key = _key_of(ask)
+        key = key_of(ask)
         earlier = None if key is None else self.log.under(key)
         if earlier is not None:
             receipt, header = earlier
-            return (yield from self._carry(ask, receipt, header))
-        path = _path(ask.url)
+            return (yield from self._payments.carry(ask, receipt, header))
+        path = path_of(ask.url)
         offer = self._sessions.remembered(ask.method, path)
         challenge: Challenge | None = None
         if offer is not None:
             _, choices = self._route([offer], ask)
             if choices[0].refused is None:
                 try:
-                    return (yield from self._pay_session(ask, offer, choices, key))
-                except _AskedAgain as again:
+                    return (yield from self._order(ask, None, offer, choices, key))
+                except AskedAgain as again:
                     challenge = again.challenge
         if challenge is None:
             answer = yield Send(ask)
             if answer.status != PAYMENT_STATUS:
                 return None
-            challenge = yield from _challenge(answer)
+            challenge = yield from challenge_of(answer)
         return (yield from self._pay(ask, challenge, key))
 
     def _pay(self, ask: Ask, challenge: Challenge, key: str | None) -> Flow:
@@ -198,122 +157,31 @@ class Wallet:
                 f"{ask.url} asks for payment, and the request's body can be sent only once: send "
                 "it as bytes"
             )
-        for _ in range(SESSION_TRIALS_MAX):
+        for _ in range(TRIALS_MAX):
             place, choices = self._route(challenge.accepts, ask)
             if place is None:
                 raise NoWayToPay(ask.url, choices)
-            offer = challenge.accepts[place]
-            if offer.scheme != SESSION:
-                return (yield from self._pay_exact(ask, challenge, offer, choices, key))
             try:
-                return (yield from self._pay_session(ask, offer, choices, key))
-            except _AskedAgain as again:
+                return (
+                    yield from self._order(ask, challenge, challenge.accepts[place], choices, key)
+                )
+            except AskedAgain as again:
                 challenge = again.challenge
         raise PaymentRefused(f"{ask.url} did not take the payment: {challenge.error}")
 
-    def _pay_session(
-        self, ask: Ask, offer: Requirement, choices: list[Choice], key: str | None
-    ) -> Flow:
-        """One call under the ceiling; raises _AskedAgain where another try can be made."""
-        asset = self._sessions.asset_of(offer)
-        assert asset is not None
-        try:
-            channel, nonce = yield from self._sessions.ready(
-                offer, asset, self.log, self.policy.limits
-            )
-        except (X402Error, NoAnswer) as error:
-            raise WalletError(f"no session could be opened or raised: {error}") from error
-        body_hash = hashlib.sha256(ask.body).digest() if ask.body else None
-        request = request_hash(ask.method, _target(ask.url), body_hash or NO_BODY)
-        call = self._sessions.sign_call(
-            channel, offer, nonce=nonce, request=request, body_hash=body_hash
-        )
-        receipt = replace(
-            self._receipt(ask, offer, asset, choices, key),
-            counts=False,
-            request_hash=request.hex(),
-            transaction=f"{channel.session}:{nonce}",
-        )
-        header = encode_header(call.document)
-        if key is not None:
-            begun = self.log.begin(
-                receipt, header, host=host_of(ask.url), limits=Limits(None, None)
-            )
-            if begun.id != receipt.id:
-                self._sessions.refused(channel, offer.units)
-                return (yield from self._carry(ask, begun, self.log.header_of(begun.id) or header))
-        try:
-            receipt = yield from self._carry_call(ask, receipt, header, call, offer)
-        finally:
-            self._sessions.answered(channel, offer.units)
-        self._sessions.remember(ask.method, _path(ask.url), offer)
-        return receipt
-
-    def _carry_call(
-        self, ask: Ask, receipt: Receipt, header: str, call: Call, offer: Requirement
-    ) -> Generator[Step, Any, Receipt]:
-        """Send a call, and read what became of it: another try where the session has to move on."""
-        began = time.monotonic()
-        try:
-            answer: Answer = yield Send(_with_payment(ask, header))
-        except NoAnswer as error:
-            receipt = self._note(settled(receipt, State.unknown, settlement=None, said=str(error)))
-            raise PaymentUnknown(f"no answer to a paid request ({error})", receipt) from error
-        settlement = _settlement(answer)
-        if settlement is not None and settlement.get("success") is True:
-            took = int(1_000 * (time.monotonic() - began))
-            self._latencies.saw(host_of(ask.url), receipt.scheme, receipt.network, took)
-            verified = self._sessions.verifies(call, offer, settlement.get("receipt"))
-            paid = settled(receipt, State.paid, settlement=settlement)
-            return self._note(replace(paid, is_verified=verified))
-        if answer.status != PAYMENT_STATUS:
-            said = f"status {answer.status} without a receipt"
-            return self._note(settled(receipt, State.unknown, settlement=settlement, said=said))
-        challenge = yield from _challenge(answer)
-        self._sessions.forget(ask.method, _path(ask.url))
-        said = challenge.error or "no reason was given"
-        self._sessions.refused(call.channel, call.amount)
-        if said in CHANNEL_OVER:
-            self._sessions.drop(offer, call.channel)
-        if said in CEILING_LOW:
-            self._sessions.exhaust(call.channel)
-        receipt = self._note(settled(receipt, State.released, settlement=settlement, said=said))
-        if receipt.key is None and ask.body is not None and said not in USED:
-            raise _AskedAgain(challenge)
-        raise PaymentRefused(f"{ask.url} did not take the payment: {said}", receipt)
-
-    def _note(self, receipt: Receipt) -> Receipt:
-        """Write a call's receipt down: at once where it has a key, else with the next ones."""
-        if receipt.key is not None:
-            return self.log.update(receipt)
-        self.log.note(receipt)
-        return receipt
-
-    def _receipt(
+    def _order(
         self,
         ask: Ask,
+        challenge: Challenge | None,
         offer: Requirement,
-        asset: Asset,
         choices: list[Choice],
         key: str | None,
-    ) -> Receipt:
-        return Receipt(
-            id=new_id(),
-            method=ask.method,
-            url=ask.url,
-            scheme=offer.scheme,
-            network=offer.network,
-            asset=offer.asset,
-            amount=offer.units,
-            value=asset.value_of(offer.units),
-            payee=offer.pay_to,
-            payer=self.address,
-            state=State.signed,
-            created_ms=now_ms(),
-            expires_ms=0,
-            key=key,
-            route=[choice.to_dict() for choice in choices],
-        )
+    ) -> Flow:
+        scheme = self._schemes[offer.scheme]
+        asset = scheme.asset_of(offer)
+        assert asset is not None
+        order = Order(ask, challenge, offer, asset, choices, key)
+        return (yield from scheme.pay(self._payments, order))
 
     def _route(self, offers: list[Requirement], ask: Ask) -> tuple[int | None, list[Choice]]:
         host = host_of(ask.url)
@@ -329,137 +197,3 @@ class Wallet:
         if place is not None:
             choices[place] = replace(choices[place], taken=True)
         return place, choices
-
-    def _pay_exact(
-        self,
-        ask: Ask,
-        challenge: Challenge,
-        offer: Requirement,
-        choices: list[Choice],
-        key: str | None,
-    ) -> Flow:
-        payload, expires = self._exact.sign(offer, now=int(time.time()))
-        header = encode_header(
-            Payment(VERSION, payload, offer, challenge.resource, challenge.extensions)
-        )
-        asset = self._exact.asset_of(offer)
-        assert asset is not None
-        receipt = replace(
-            self._receipt(ask, offer, asset, choices, key), expires_ms=1_000 * expires
-        )
-        begun = self.log.begin(receipt, header, host=host_of(ask.url), limits=self.policy.limits)
-        if begun.id != receipt.id:
-            # Another thread or process pays for the same request: its bytes are sent, not ours.
-            header = self.log.header_of(begun.id) or header
-        return (yield from self._carry(ask, begun, header))
-
-    def _carry(self, ask: Ask, receipt: Receipt, header: str) -> Flow:
-        """Send the request with its payment, and write down what became of it."""
-        began = time.monotonic()
-        try:
-            answer: Answer = yield Send(_with_payment(ask, header))
-        except NoAnswer as error:
-            receipt = self._ended(receipt, State.unknown, None, str(error))
-            raise PaymentUnknown(
-                f"no answer to a paid request ({error}); send it again under the same "
-                "Idempotency-Key to send the same payment again",
-                receipt,
-            ) from error
-        settlement = _settlement(answer)
-        if settlement is not None and settlement.get("success") is True:
-            self._latencies.saw(
-                host_of(ask.url),
-                receipt.scheme,
-                receipt.network,
-                int(1_000 * (time.monotonic() - began)),
-            )
-            receipt = replace(receipt, is_verified=None if _agrees(receipt, settlement) else False)
-            return self._ended(receipt, State.paid, settlement, None)
-        if answer.status == PAYMENT_STATUS or settlement is not None:
-            said = yield from _reason(answer, settlement)
-            receipt = self._ended(receipt, State.refused, settlement, said)
-            raise PaymentRefused(f"{ask.url} did not take the payment: {said}", receipt)
-        if answer.status >= 500:
-            receipt = self._ended(receipt, State.unknown, None, f"status {answer.status}")
-            raise PaymentUnknown(
-                f"{ask.url} failed with status {answer.status} after it was paid; send it again "
-                "under the same Idempotency-Key to send the same payment again",
-                receipt,
-            )
-        return self._ended(receipt, State.unknown, None, "served without a receipt")
-
-    def _ended(
-        self, receipt: Receipt, state: State, settlement: dict[str, Any] | None, said: str | None
-    ) -> Receipt:
-        # What was paid once stays paid, whatever a second sending of the same bytes is told.
-        if receipt.state is State.paid:
-            return receipt
-        return self.log.update(settled(receipt, state, settlement=settlement, said=said))
-
-
-def _with_payment(ask: Ask, header: str) -> Ask:
-    return replace(ask, headers={**ask.headers, PAYMENT_SIGNATURE: header})
-
-
-def _path(url: str) -> str:
-    """What a price is remembered by: the address without its query."""
-    return url.partition("#")[0].partition("?")[0]
-
-
-def _target(url: str) -> str:
-    """Path and query, as they stand in the request line."""
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _key_of(ask: Ask) -> str | None:
-    """The request's key in the log: its Idempotency-Key, bound to what is asked."""
-    for name, value in ask.headers.items():
-        if name.lower() == IDEMPOTENCY_KEY:
-            asked = f"{ask.method}\n{ask.url}\n{value}".encode()
-            return hashlib.sha256(asked + b"\n" + (ask.body or b"")).hexdigest()
-    return None
-
-
-def _challenge(answer: Answer) -> Generator[Step, Any, Challenge]:
-    body: bytes = yield Read()
-    try:
-        return read_challenge(answer.headers.get(PAYMENT_REQUIRED.lower()), body)
-    except X402Error as error:
-        raise WalletError(
-            f"the seller asks for payment in a form that can not be read: {error}"
-        ) from error
-
-
-def _settlement(answer: Answer) -> dict[str, Any] | None:
-    """What PAYMENT-RESPONSE says, kept whole; None where it is absent or can not be read."""
-    value = answer.headers.get(PAYMENT_RESPONSE.lower())
-    if value is None:
-        return None
-    try:
-        decode_header(value, Settlement)
-        return decode_header(value, dict[str, Any])
-    except X402Error:
-        return None
-
-
-def _agrees(receipt: Receipt, settlement: Mapping[str, Any]) -> bool:
-    """Is what the seller says of it what was signed? It may leave out all but success."""
-    said = (
-        (settlement.get("network"), receipt.network),
-        (settlement.get("payer"), receipt.payer),
-        (settlement.get("amount"), str(receipt.amount)),
-    )
-    return all(not one or str(one).lower() == ours.lower() for one, ours in said)
-
-
-def _reason(answer: Answer, settlement: dict[str, Any] | None) -> Generator[Step, Any, str]:
-    """Why a payment was refused, as far as the seller says."""
-    if settlement is not None:
-        return str(settlement.get("errorReason") or "no reason was given")[:200]
-    body: bytes = yield Read()
-    try:
-        challenge = read_challenge(answer.headers.get(PAYMENT_REQUIRED.lower()), body)
-    except X402Error:
-        return "no reason was given"
-    return (challenge.error or "no reason was given")[:200]

@@ -6,12 +6,13 @@ it is signed. Calls run in parallel: each takes its amount from the ceiling befo
 """
 
 import base64
+import hashlib
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -19,12 +20,13 @@ from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 
 from sakk.client.session import (
+    NO_BODY,
     NONCE_MAX,
     SCHEME,
-    call_mac,
-    receipt_mac,
+    request_hash,
     typed_data,
 )
+from sakk.client.wallet_call import Call, Channel, sign_call, verifies
 from sakk.client.wallet_log import (
     BudgetExceeded,
     Limits,
@@ -33,10 +35,25 @@ from sakk.client.wallet_log import (
     State,
     new_id,
     now_ms,
+    settled,
+)
+from sakk.client.wallet_payment import (
+    PAYMENT_STATUS,
+    AskedAgain,
+    Order,
+    PaymentRefused,
+    Payments,
+    PaymentUnknown,
+    WalletError,
+    challenge_of,
+    path_of,
+    settlement_of,
+    target_of,
+    with_payment,
 )
 from sakk.client.wallet_policy import Asset, Policy, host_of
 from sakk.client.wallet_step import Answer, Ask, Enter, Leave, NoAnswer, Read, Send, Step
-from sakk.client.x402 import Requirement, X402Error
+from sakk.client.x402 import Requirement, X402Error, encode_header
 
 OPEN_PATH: Final = "/x402/sessions"
 VOUCHER_PATH: Final = "/x402/vouchers"
@@ -44,44 +61,16 @@ QUERY_PATH: Final = "/x402/sessions/query"
 CLOSE_PATH: Final = "/x402/sessions/close"
 TRIALS_MAX: Final = 3
 DEADLINE_SECONDS: Final = 300
+# Refusals of a call, as the authority names them (docs/reference/session-scheme.md).
+CHANNEL_OVER: Final = frozenset(
+    {"session_unknown", "session_expired", "channel_closed", "mac_invalid"}
+)
+CEILING_LOW: Final = frozenset({"ceiling_exceeded"})
+FINAL: Final = frozenset({"nonce_used", "over_limit"})
+NO_LIMITS: Final = Limits(per_call=None, total=None)
 # How many prices of paths are kept, to pay ahead of being asked.
 REMEMBERED_MAX: Final = 4_096
 _NETWORK: Final = "sakk:"
-_RESERVED: Final = 1
-
-
-@dataclass(slots=True)
-class Channel:
-    """A channel as the wallet has it. ``signed``: the ceiling; ``taken``: what calls took of it.
-
-    ``spent``, ``charges``, ``head``: where the authority last said the channel stands, which the
-    next voucher signs. ``in_flight``: what calls took whose answers did not come yet.
-    """
-
-    id: str
-    session: str
-    key: bytes
-    signed: int
-    taken: int
-    spent: int
-    charges: int
-    head: str
-    nonce: int
-    expires: int
-    network: str = ""
-    in_flight: int = 0
-    steps: list[Receipt] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call, signed: the header's document, and what its receipt must say."""
-
-    channel: Channel
-    nonce: int
-    amount: int
-    request: bytes
-    document: dict[str, Any]
 
 
 class Sessions:
@@ -151,6 +140,74 @@ class Sessions:
         with self._lock:
             if self._channels.get(self.place(offer)) is channel:
                 del self._channels[self.place(offer)]
+
+    def pay(self, payments: Payments, order: Order) -> Generator[Step, Any, Receipt]:
+        """One call under the ceiling; raises AskedAgain where another try can be made."""
+        ask, offer = order.ask, order.offer
+        try:
+            channel, nonce = yield from self.ready(
+                offer, order.asset, payments.log, payments.policy.limits
+            )
+        except (X402Error, NoAnswer) as error:
+            raise WalletError(f"no session could be opened or raised: {error}") from error
+        body_hash = hashlib.sha256(ask.body).digest() if ask.body else None
+        request = request_hash(ask.method, target_of(ask.url), body_hash or NO_BODY)
+        call = sign_call(channel, offer, nonce=nonce, request=request, body_hash=body_hash)
+        receipt = replace(
+            payments.receipt_of(order),
+            counts=False,
+            request_hash=request.hex(),
+            transaction=f"{channel.session}:{nonce}",
+        )
+        header = encode_header(call.document)
+        if order.key is not None:
+            begun = payments.log.begin(receipt, header, host=order.host, limits=NO_LIMITS)
+            if begun.id != receipt.id:
+                self.refused(channel, offer.units)
+                self.answered(channel, offer.units)
+                header = payments.log.header_of(begun.id) or header
+                return (yield from payments.carry(ask, begun, header))
+        try:
+            receipt = yield from self._carry(payments, order, receipt, header, call)
+        finally:
+            self.answered(channel, offer.units)
+        self.remember(ask.method, path_of(ask.url), offer)
+        return receipt
+
+    def _carry(
+        self, payments: Payments, order: Order, receipt: Receipt, header: str, call: Call
+    ) -> Generator[Step, Any, Receipt]:
+        """Send a call, and read what became of it: another try where the session has to move on."""
+        ask, began = order.ask, time.monotonic()
+        try:
+            answer: Answer = yield Send(with_payment(ask, header))
+        except NoAnswer as error:
+            lost = settled(receipt, State.unknown, settlement=None, said=str(error))
+            raise PaymentUnknown(
+                f"no answer to a paid request ({error})", payments.note(lost)
+            ) from error
+        settlement = settlement_of(answer)
+        if settlement is not None and settlement.get("success") is True:
+            took = int(1_000 * (time.monotonic() - began))
+            payments.latencies.saw(order.host, receipt.scheme, receipt.network, took)
+            verified = verifies(call, order.offer, settlement.get("receipt"))
+            paid = settled(receipt, State.paid, settlement=settlement)
+            return payments.note(replace(paid, is_verified=verified))
+        if answer.status != PAYMENT_STATUS:
+            said = f"status {answer.status} without a receipt"
+            return payments.note(settled(receipt, State.unknown, settlement=settlement, said=said))
+        challenge = yield from challenge_of(answer)
+        self.forget(ask.method, path_of(ask.url))
+        said = challenge.error or "no reason was given"
+        self.refused(call.channel, call.amount)
+        if said in CHANNEL_OVER:
+            self.drop(order.offer, call.channel)
+        if said in CEILING_LOW:
+            self.exhaust(call.channel)
+        receipt = payments.note(settled(receipt, State.released, settlement=settlement, said=said))
+        if receipt.key is None and ask.body is not None and said not in FINAL:
+            raise AskedAgain(challenge)
+        raise PaymentRefused(f"{ask.url} did not take the payment: {said}", receipt)
 
     def ready(
         self, offer: Requirement, asset: Asset, log: PaymentLog, limits: Limits
@@ -321,61 +378,6 @@ class Sessions:
         """The authority says that the ceiling is reached: the next call raises it first."""
         with self._lock:
             channel.taken = max(channel.taken, channel.signed)
-
-    def sign_call(
-        self,
-        channel: Channel,
-        offer: Requirement,
-        *,
-        nonce: int,
-        request: bytes,
-        body_hash: bytes | None,
-    ) -> Call:
-        """The header's document of a call."""
-        mac = call_mac(
-            channel.key,
-            channel.session,
-            nonce=nonce,
-            amount=offer.units,
-            payee=offer.pay_to,
-            request=request,
-        )
-        payload = {
-            "session": channel.session,
-            "nonce": str(nonce),
-            "amount": offer.amount,
-            "mac": mac.hex(),
-        }
-        if body_hash is not None:
-            payload["bodyHash"] = body_hash.hex()
-        document = {
-            "x402Version": 2,
-            "scheme": SCHEME,
-            "network": offer.network,
-            "payload": payload,
-        }
-        return Call(channel, nonce, offer.units, request, document)
-
-    def verifies(self, call: Call, offer: Requirement, said: Any) -> bool:
-        """Is this the authority's receipt for this call?"""
-        try:
-            expected = receipt_mac(
-                call.channel.key,
-                call.channel.session,
-                step=_RESERVED,
-                nonce=call.nonce,
-                amount=call.amount,
-                units=0,
-                payee=offer.pay_to,
-                request=call.request,
-                timestamp=int(said["timestamp"]),
-            )
-            return secrets.compare_digest(expected.hex(), str(said["mac"]))
-        except (KeyError, TypeError, ValueError, OverflowError):
-            return False
-
-    def _authorities(self) -> set[str]:
-        return {authority.rstrip("/") for authority in self._policy.authorities}
 
     def open_channels(self) -> list[tuple[tuple[str, str, str], Channel]]:
         """Every channel of this process, and where it is kept."""

@@ -19,8 +19,9 @@ import httpx2
 from mcp_types import CallToolResult, TextContent
 
 from mcp import Client
-from sakk.client.wallet import IDEMPOTENCY_KEY, Wallet
+from sakk.client.wallet import Wallet
 from sakk.client.wallet_log import Receipt
+from sakk.client.wallet_payment import IDEMPOTENCY_KEY
 from sakk.client.wallet_step import Answer, Ask, Enter, Leave, NoAnswer, Read, Send, Step
 from sakk.client.x402 import (
     PAYMENT_REQUIRED,

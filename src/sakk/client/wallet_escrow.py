@@ -1,0 +1,359 @@
+"""Pay by ``batch-settlement``: a deposit in x402's escrow contract, and a signed voucher a call.
+
+Each voucher signs what may be claimed of the channel altogether; the seller claims the last one on
+chain when it likes. Follows x402's ``specs/schemes/batch-settlement`` (EVM): the channel's id is
+the EIP-712 hash of its configuration, a deposit is EIP-3009 ``receiveWithAuthorization`` by the
+collector. Calls run in parallel: each voucher counts what is on its way. What may be lost to a
+seller is what was signed and not served; what may be locked is the deposit, until the channel's
+withdrawal delay is over.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
+
+from sakk.client.exact import chain_id_of, is_address
+from sakk.client.wallet_log import Receipt
+from sakk.client.wallet_payment import AskedAgain, Order, PaymentRefused, Payments
+from sakk.client.wallet_policy import Asset, Policy
+from sakk.client.wallet_step import Enter, Leave, Step
+from sakk.client.x402 import VERSION, Challenge, Payment, Requirement, encode_header
+
+NAME: Final = "batch-settlement"
+ESCROW: Final = "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003"
+COLLECTOR: Final = "0x4020806089470a89826cB9fB1f4059150b550004"
+WITHDRAW_SECONDS_MIN: Final = 900
+# Coins are locked at most as long as this when a seller is silent.
+WITHDRAW_SECONDS_MAX: Final = 7 * 86_400
+_SALT: Final = "0x" + "00" * 32
+_DOMAIN: Final = [
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+]
+_CONFIG: Final = [
+    {"name": "payer", "type": "address"},
+    {"name": "payerAuthorizer", "type": "address"},
+    {"name": "receiver", "type": "address"},
+    {"name": "receiverAuthorizer", "type": "address"},
+    {"name": "token", "type": "address"},
+    {"name": "withdrawDelay", "type": "uint40"},
+    {"name": "salt", "type": "bytes32"},
+]
+_VOUCHER: Final = [
+    {"name": "channelId", "type": "bytes32"},
+    {"name": "maxClaimableAmount", "type": "uint128"},
+]
+_DEPOSIT: Final = [
+    {"name": "from", "type": "address"},
+    {"name": "to", "type": "address"},
+    {"name": "value", "type": "uint256"},
+    {"name": "validAfter", "type": "uint256"},
+    {"name": "validBefore", "type": "uint256"},
+    {"name": "nonce", "type": "bytes32"},
+]
+MISMATCH: Final = frozenset(
+    {
+        "invalid_batch_settlement_evm_cumulative_amount_mismatch",
+        "invalid_batch_settlement_evm_cumulative_below_claimed",
+    }
+)
+
+
+@dataclass(slots=True)
+class EscrowChannel:
+    """A channel as the wallet has it, in atomic units.
+
+    ``deposit``: all that was deposited; ``charged``: what calls cost; ``in_flight``: what calls may
+    cost whose answers did not come yet.
+    """
+
+    id: str
+    config: dict[str, Any]
+    deposit: int = 0
+    charged: int = 0
+    in_flight: int = 0
+
+
+class Escrow:
+    """The escrow channels of a wallet. Threads may share it."""
+
+    name = NAME
+
+    def __init__(self, account: LocalAccount, policy: Policy) -> None:
+        self._account = account
+        self._policy = policy
+        self._assets = {(one.network, one.asset.lower()): one for one in policy.assets}
+        self._lock = threading.Lock()
+        self._channels: dict[str, EscrowChannel] = {}
+
+    def asset_of(self, offer: Requirement) -> Asset | None:
+        return self._assets.get((offer.network, offer.asset.lower()))
+
+    def refuses(self, offer: Requirement) -> str | None:
+        extra = offer.extra
+        if chain_id_of(offer.network) is None:
+            return "the network is no EVM chain (CAIP-2 eip155:N)"
+        if extra.get("assetTransferMethod", "eip3009") != "eip3009":
+            return "the deposit's transfer method is not one that this wallet signs"
+        if not all(isinstance(extra.get(name), str) for name in ("name", "version")):
+            return "the offer does not name the coin's EIP-712 domain (extra.name, extra.version)"
+        if not is_address(offer.pay_to) or not is_address(str(extra.get("receiverAuthorizer"))):
+            return "payTo or extra.receiverAuthorizer is no address"
+        delay = extra.get("withdrawDelay", WITHDRAW_SECONDS_MIN)
+        if not isinstance(delay, int) or not WITHDRAW_SECONDS_MIN <= delay <= WITHDRAW_SECONDS_MAX:
+            return f"the withdrawal delay is not {WITHDRAW_SECONDS_MIN} to {WITHDRAW_SECONDS_MAX} s"
+        return None
+
+    def is_covered(self, offer: Requirement) -> bool:
+        if self.refuses(offer) is not None:
+            return False
+        channel = self.channel(offer)
+        with self._lock:
+            return channel.charged + channel.in_flight + offer.units <= channel.deposit
+
+    def channel(self, offer: Requirement) -> EscrowChannel:
+        """The channel that an offer is paid by; one that was never seen has no deposit."""
+        config = {
+            "payer": str(self._account.address),
+            "payerAuthorizer": str(self._account.address),
+            "receiver": offer.pay_to,
+            "receiverAuthorizer": str(offer.extra["receiverAuthorizer"]),
+            "token": offer.asset,
+            "withdrawDelay": int(offer.extra.get("withdrawDelay", WITHDRAW_SECONDS_MIN)),
+            "salt": _SALT,
+        }
+        identifier = self._hash(offer, "ChannelConfig", _CONFIG, config)
+        with self._lock:
+            return self._channels.setdefault(identifier, EscrowChannel(identifier, config))
+
+    def pay(self, payments: Payments, order: Order) -> Generator[Step, Any, Receipt]:
+        """One call by a voucher, with a deposit where the channel needs one.
+
+        A call with a deposit goes alone, so that several do not each bring one. Raises AskedAgain
+        where the seller says that the channel stands elsewhere.
+        """
+        if not self.deposit_units(order.offer, order.asset):
+            return (yield from self._call(payments, order, 0))
+        name = self.channel(order.offer).id
+        yield Enter(name)
+        try:
+            deposit = self.deposit_units(order.offer, order.asset)
+            if deposit:
+                receipt = yield from self._call(payments, order, deposit)
+        except GeneratorExit:
+            # Nobody asks any more: whoever ran this lets go of what it held.
+            raise
+        except BaseException:
+            yield Leave(name)
+            raise
+        yield Leave(name)
+        if deposit:
+            return receipt
+        return (yield from self._call(payments, order, 0))
+
+    def _call(
+        self, payments: Payments, order: Order, deposit: int
+    ) -> Generator[Step, Any, Receipt]:
+        offer, challenge = order.offer, order.challenge
+        assert challenge is not None
+        now = int(time.time())
+        payload = self.sign(offer, deposit=deposit, now=now)
+        header = encode_header(
+            Payment(VERSION, payload, offer, challenge.resource, challenge.extensions)
+        )
+        # A deposit counts when it is signed; calls spend what was deposited.
+        receipt = replace(payments.receipt_of(order), counts=False)
+        if deposit:
+            lifetime = min(offer.max_timeout_seconds, self._policy.authorization_seconds_max)
+            receipt = replace(
+                receipt,
+                counts=True,
+                value=order.asset.value_of(deposit),
+                expires_ms=1_000 * (now + lifetime),
+                said=f"deposit of {deposit}",
+            )
+        charged = 0
+        try:
+            begun = payments.log.begin(
+                receipt, header, host=order.host, limits=payments.policy.limits
+            )
+            if begun.id != receipt.id:
+                header = payments.log.header_of(begun.id) or header
+                return (yield from payments.carry(order.ask, begun, header))
+            # What was signed and not answered may be claimed: it counts as charged.
+            charged = offer.units
+            receipt = yield from payments.carry(order.ask, begun, header)
+            charged = _charged(receipt, offer.units)
+        except PaymentRefused as refused:
+            charged = 0
+            again = refused.challenge
+            if again is not None and again.error in MISMATCH and self._corrected(again, offer):
+                raise AskedAgain(again) from refused
+            raise
+        finally:
+            self.settled(offer, charged, deposit if charged else 0)
+        return receipt
+
+    def _corrected(self, challenge: Challenge, offer: Requirement) -> bool:
+        alike = ("scheme", "network", "asset", "pay_to")
+        return any(
+            all(getattr(one, name) == getattr(offer, name) for name in alike) and self.correct(one)
+            for one in challenge.accepts
+        )
+
+    def deposit_units(self, offer: Requirement, asset: Asset) -> int:
+        """How much to put up for a call: nothing where the deposit covers it, else a step."""
+        channel = self.channel(offer)
+        with self._lock:
+            needed = channel.charged + channel.in_flight + offer.units - channel.deposit
+        if needed <= 0:
+            return 0
+        step: int = self._policy.step * 10**asset.decimals // asset.micro_usd
+        asked = str(offer.extra.get("minDeposit", ""))
+        least = int(asked) if asked.isascii() and asked.isdigit() else 0
+        return max(needed, least or step)
+
+    def sign(self, offer: Requirement, *, deposit: int, now: int) -> dict[str, Any]:
+        """A call's payload; takes its amount until it is answered."""
+        channel = self.channel(offer)
+        with self._lock:
+            cumulative = channel.charged + channel.in_flight + offer.units
+            channel.in_flight += offer.units
+        voucher = {"channelId": channel.id, "maxClaimableAmount": cumulative}
+        signature = self._sign(offer, "Voucher", _VOUCHER, voucher)
+        payload: dict[str, Any] = {
+            "type": "voucher",
+            "channelConfig": channel.config,
+            "voucher": {
+                "channelId": channel.id,
+                "maxClaimableAmount": str(cumulative),
+                "signature": signature,
+            },
+        }
+        if deposit:
+            payload["type"] = "deposit"
+            payload["deposit"] = self._deposit(offer, channel, deposit, now)
+        return payload
+
+    def settled(self, offer: Requirement, charged: int, deposit: int) -> None:
+        """A call is over, and cost so much: nothing where it was refused."""
+        channel = self.channel(offer)
+        with self._lock:
+            channel.in_flight -= offer.units
+            channel.charged += charged
+            channel.deposit += deposit
+
+    def correct(self, offer: Requirement) -> bool:
+        """Take over where the seller says that the channel stands, if it shows our own signature.
+
+        ``offer`` is of the corrective 402, whose ``extra`` has channelState and voucherState.
+        """
+        state, voucher = offer.extra.get("channelState"), offer.extra.get("voucherState")
+        if not isinstance(state, dict) or not isinstance(voucher, dict):
+            return False
+        channel = self.channel(offer)
+        try:
+            charged = int(state["chargedCumulativeAmount"])
+            signed = int(voucher["signedMaxClaimable"])
+            balance = int(state.get("balance", 0))
+            message = {"channelId": channel.id, "maxClaimableAmount": signed}
+            signer = Account.recover_message(
+                encode_typed_data(full_message=self._document(offer, "Voucher", _VOUCHER, message)),
+                signature=str(voucher["signature"]),
+            )
+        except Exception:
+            return False
+        if signer != self._account.address or not 0 <= charged <= signed <= balance:
+            return False
+        with self._lock:
+            channel.charged = max(channel.charged, charged)
+            channel.deposit = max(channel.deposit, balance)
+        return True
+
+    def _deposit(
+        self, offer: Requirement, channel: EscrowChannel, units: int, now: int
+    ) -> dict[str, Any]:
+        salt = secrets.token_bytes(32)
+        lifetime = min(offer.max_timeout_seconds, self._policy.authorization_seconds_max)
+        nonce = keccak(bytes.fromhex(channel.id[2:]) + salt)
+        message = {
+            "from": str(self._account.address),
+            "to": COLLECTOR,
+            "value": units,
+            "validAfter": 0,
+            "validBefore": now + lifetime,
+            "nonce": nonce,
+        }
+        domain = {
+            "name": offer.extra["name"],
+            "version": offer.extra["version"],
+            "chainId": chain_id_of(offer.network),
+            "verifyingContract": offer.asset,
+        }
+        document = _typed("ReceiveWithAuthorization", _DEPOSIT, domain, message)
+        signed = self._account.sign_message(encode_typed_data(full_message=document))
+        return {
+            "amount": str(units),
+            "authorization": {
+                "erc3009Authorization": {
+                    "validAfter": "0",
+                    "validBefore": str(now + lifetime),
+                    "salt": "0x" + salt.hex(),
+                    "signature": "0x" + bytes(signed.signature).hex(),
+                }
+            },
+        }
+
+    def _document(
+        self, offer: Requirement, kind: str, fields: list[dict[str, str]], message: dict[str, Any]
+    ) -> dict[str, Any]:
+        domain = {
+            "name": "x402 Batch Settlement",
+            "version": "1",
+            "chainId": chain_id_of(offer.network),
+            "verifyingContract": ESCROW,
+        }
+        return _typed(kind, fields, domain, message)
+
+    def _hash(
+        self, offer: Requirement, kind: str, fields: list[dict[str, str]], message: dict[str, Any]
+    ) -> str:
+        signable = encode_typed_data(full_message=self._document(offer, kind, fields, message))
+        return "0x" + keccak(b"\x19\x01" + signable.header + signable.body).hex()
+
+    def _sign(
+        self, offer: Requirement, kind: str, fields: list[dict[str, str]], message: dict[str, Any]
+    ) -> str:
+        document = self._document(offer, kind, fields, message)
+        signed = self._account.sign_message(encode_typed_data(full_message=document))
+        return "0x" + bytes(signed.signature).hex()
+
+
+def _charged(receipt: Receipt, signed: int) -> int:
+    """What the seller says that a call cost; never more than was signed for it."""
+    extra = (receipt.settlement or {}).get("extra")
+    said = extra.get("chargedAmount") if isinstance(extra, dict) else None
+    if isinstance(said, str) and said.isascii() and said.isdigit():
+        return min(int(said), signed)
+    return signed
+
+
+def _typed(
+    kind: str, fields: list[dict[str, str]], domain: dict[str, Any], message: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "types": {"EIP712Domain": _DOMAIN, kind: fields},
+        "primaryType": kind,
+        "domain": domain,
+        "message": message,
+    }
