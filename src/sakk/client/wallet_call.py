@@ -96,7 +96,3 @@ def verifies(call: Call, offer: Requirement, said: Any) -> bool:
         return secrets.compare_digest(expected.hex(), str(said["mac"]))
     except (KeyError, TypeError, ValueError, OverflowError):
         return False
-
-
-def _authorities(self) -> set[str]:
-    return {authority.rstrip("/") for authority in self._policy.authorities}

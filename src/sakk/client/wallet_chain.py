@@ -13,6 +13,8 @@ import httpx2
 from eth_utils.crypto import keccak
 
 from sakk.client.exact import NAME as EXACT
+from sakk.client.wallet_escrow import NAME as BATCH_SETTLEMENT
+from sakk.client.wallet_escrow import deposit_nonce
 from sakk.client.wallet_log import PaymentLog, Receipt, State
 from sakk.client.x402 import Payment, decode_header
 
@@ -76,13 +78,22 @@ def reconcile(log: PaymentLog, rpcs: Mapping[str, str]) -> list[Receipt]:
 
 
 def _open(receipts: Iterable[Receipt]) -> list[Receipt]:
-    return [one for one in receipts if one.scheme == EXACT and one.state in OPEN_STATES]
+    """What a signed authorisation may still move: exact payments, and deposits."""
+    schemes = (EXACT, BATCH_SETTLEMENT)
+    return [
+        one for one in receipts if one.scheme in schemes and one.counts and one.state in OPEN_STATES
+    ]
 
 
 def _authorization(header: str) -> dict[str, str]:
-    authorization = decode_header(header, Payment).payload["authorization"]
-    assert isinstance(authorization, dict)
-    return authorization
+    """Nonce and end of what was signed."""
+    payload = decode_header(header, Payment).payload
+    if "deposit" not in payload:
+        authorization: dict[str, str] = payload["authorization"]
+        return authorization
+    signed = payload["deposit"]["authorization"]["erc3009Authorization"]
+    nonce = deposit_nonce(payload["voucher"]["channelId"], bytes.fromhex(signed["salt"][2:]))
+    return {"nonce": "0x" + nonce.hex(), "validBefore": signed["validBefore"]}
 
 
 def _topic(address: str) -> str:

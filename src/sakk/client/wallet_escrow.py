@@ -285,7 +285,7 @@ class Escrow:
     ) -> dict[str, Any]:
         salt = secrets.token_bytes(32)
         lifetime = min(offer.max_timeout_seconds, self._policy.authorization_seconds_max)
-        nonce = keccak(bytes.fromhex(channel.id[2:]) + salt)
+        nonce = deposit_nonce(channel.id, salt)
         message = {
             "from": str(self._account.address),
             "to": COLLECTOR,
@@ -337,6 +337,11 @@ class Escrow:
         document = self._document(offer, kind, fields, message)
         signed = self._account.sign_message(encode_typed_data(full_message=document))
         return "0x" + bytes(signed.signature).hex()
+
+
+def deposit_nonce(channel: str, salt: bytes) -> bytes:
+    """The nonce of a deposit's authorisation, as the collector makes it."""
+    return keccak(bytes.fromhex(channel[2:]) + salt)
 
 
 def _charged(receipt: Receipt, signed: int) -> int:

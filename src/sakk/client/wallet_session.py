@@ -379,6 +379,9 @@ class Sessions:
         with self._lock:
             channel.taken = max(channel.taken, channel.signed)
 
+    def _authorities(self) -> set[str]:
+        return {authority.rstrip("/") for authority in self._policy.authorities}
+
     def open_channels(self) -> list[tuple[tuple[str, str, str], Channel]]:
         """Every channel of this process, and where it is kept."""
         with self._lock:

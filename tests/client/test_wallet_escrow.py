@@ -1,0 +1,225 @@
+"""Batch settlement from the payer's side: the official client's bytes, and sums that hold."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+from eth_account import Account
+from tests.client.selling import NETWORK, PAYEE, PRICE, Seller, offer
+from x402.mechanisms.evm.batch_settlement.client.eip3009 import (
+    create_batch_settlement_eip3009_deposit_payload,
+)
+from x402.mechanisms.evm.batch_settlement.types import ChannelConfig
+from x402.mechanisms.evm.batch_settlement.utils import compute_channel_id
+from x402.mechanisms.evm.signers import EthAccountSigner
+from x402.schemas import PaymentRequirements
+
+from sakk.client.exact import account_of
+from sakk.client.wallet import PaymentRefused, Wallet
+from sakk.client.wallet_escrow import Escrow
+from sakk.client.wallet_log import Limits
+from sakk.client.wallet_policy import Policy
+from sakk.client.wallet_transport import RECEIPT, AsyncWalletTransport, WalletTransport
+from sakk.client.x402 import PAYMENT_RESPONSE, Payment, Requirement, Settlement, encode_header
+
+KEY = "0x" + "55" * 32
+AUTHORIZER = "0x1563915e194D8CfBA1943570603F7606A3115508"
+URL = "https://shop.example/goods"
+MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch"
+
+
+def escrow_offer(**changed: Any) -> Requirement:
+    extra = {
+        "name": "USDC",
+        "version": "2",
+        "receiverAuthorizer": AUTHORIZER,
+        "withdrawDelay": 86_400,
+        **changed.pop("extra", {}),
+    }
+    return offer(scheme="batch-settlement", extra=extra, **changed)
+
+
+class EscrowSeller(Seller):
+    """Charges each voucher once, as far as the highest one and the deposit go."""
+
+    def __init__(self, *offers: Requirement, strict: bool = False) -> None:
+        super().__init__(*(offers or (escrow_offer(),)))
+        self.strict = strict
+        self.deposited = 0
+        self.charged = 0
+        self.signed = 0
+        self.signature = ""
+        self.seen: set[int] = set()
+        self.cost = PRICE
+
+    def take(self, payment: Payment) -> bool:
+        payload = payment.payload
+        cumulative = int(payload["voucher"]["maxClaimableAmount"])
+        if self.strict and cumulative != self.charged + PRICE:
+            return False
+        if payload["type"] == "deposit":
+            self.deposited += int(payload["deposit"]["amount"])
+        if cumulative in self.seen or cumulative > self.deposited:
+            return False
+        self.seen.add(cumulative)
+        if cumulative > self.signed:
+            self.signed, self.signature = cumulative, payload["voucher"]["signature"]
+        assert self.charged + self.cost <= self.signed
+        self.charged += self.cost
+        return True
+
+    def serve(self, payment: Payment) -> httpx2.Response:
+        self.served += 1
+        settlement = Settlement(
+            success=True,
+            network=NETWORK,
+            payer=payment.payload["channelConfig"]["payer"],
+            extra={"chargedAmount": str(self.cost)},
+        )
+        return httpx2.Response(200, headers={PAYMENT_RESPONSE: encode_header(settlement)})
+
+    def demand(self, error: str = "payment required") -> httpx2.Response:
+        if error != "payment required":
+            error = MISMATCH
+            extra = {
+                "channelState": {
+                    "chargedCumulativeAmount": str(self.charged),
+                    "balance": str(self.deposited),
+                },
+                "voucherState": {
+                    "signedMaxClaimable": str(self.signed),
+                    "signature": self.signature,
+                },
+            }
+            kept, self.offers = self.offers, [escrow_offer(extra=extra)]
+            try:
+                return super().demand(error)
+            finally:
+                self.offers = kept
+        return super().demand(error)
+
+
+def buying(wallet: Wallet, seller: Seller) -> httpx2.Client:
+    paying: Any = WalletTransport(wallet, seller.transport())
+    return httpx2.Client(transport=paying)
+
+
+def test_channel_voucher_and_deposit_are_the_official_clients() -> None:
+    account = account_of(KEY)
+    ours = Escrow(account, Policy())
+    payload = ours.sign(escrow_offer(), deposit=50_000, now=1_800_000_000)
+    config = ChannelConfig.from_dict(payload["channelConfig"])
+    assert payload["voucher"]["channelId"] == compute_channel_id(config, NETWORK)
+    theirs = create_batch_settlement_eip3009_deposit_payload(
+        EthAccountSigner(account),
+        PaymentRequirements(
+            scheme="batch-settlement",
+            network=NETWORK,
+            asset=escrow_offer().asset,
+            amount=str(PRICE),
+            pay_to=PAYEE,
+            max_timeout_seconds=60,
+            extra=escrow_offer().extra,
+        ),
+        config,
+        50_000,
+        PRICE,
+    ).to_dict()
+    assert payload["voucher"] == theirs["voucher"]
+    assert payload["channelConfig"] == theirs["channelConfig"]
+    authorization = payload["deposit"]["authorization"]["erc3009Authorization"]
+    official = theirs["deposit"]["authorization"]["erc3009Authorization"]
+    assert set(authorization) == set(official)
+    assert Account.from_key(KEY).address == payload["channelConfig"]["payer"]
+
+
+def test_one_deposit_serves_many_calls_and_counts_once() -> None:
+    wallet, seller = Wallet(KEY), EscrowSeller()
+    with buying(wallet, seller) as http:
+        for _ in range(5):
+            assert http.get(URL).status_code == 200
+    assert (seller.deposited, seller.charged, seller.served) == (50_000, 5 * PRICE, 5)
+    assert wallet.log.spent() == 50_000
+    counting = [one for one in wallet.log.receipts() if one.counts]
+    assert [one.value for one in counting] == [50_000]
+
+
+def test_a_deposit_used_up_is_followed_by_another() -> None:
+    wallet, seller = Wallet(KEY, Policy(step=2 * PRICE)), EscrowSeller()
+    with buying(wallet, seller) as http:
+        for _ in range(5):
+            http.get(URL)
+    assert (seller.deposited, seller.charged) == (6 * PRICE, 5 * PRICE)
+
+
+def test_the_budget_holds_for_deposits() -> None:
+    policy = Policy(limits=Limits(total=49_999))
+    wallet, seller = Wallet(KEY, policy), EscrowSeller()
+    with buying(wallet, seller) as http, pytest.raises(Exception, match="leaves"):
+        http.get(URL)
+    assert (seller.deposited, wallet.log.spent()) == (0, 0)
+
+
+def test_eight_calls_in_parallel_share_a_deposit_and_all_succeed() -> None:
+    wallet, seller = Wallet(KEY), EscrowSeller()
+
+    async def all_at_once() -> list[httpx2.Response]:
+        paying: Any = AsyncWalletTransport(wallet, seller.transport())
+        async with httpx2.AsyncClient(transport=paying) as http:
+            return await asyncio.gather(*(http.get(URL) for _ in range(8)))
+
+    answers = asyncio.run(all_at_once())
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert (seller.deposited, seller.charged, seller.signed) == (50_000, 8 * PRICE, 8 * PRICE)
+
+
+def test_a_call_that_costs_less_leaves_more_for_the_next() -> None:
+    wallet, seller = Wallet(KEY), EscrowSeller()
+    seller.cost = PRICE // 4
+    with buying(wallet, seller) as http:
+        for _ in range(4):
+            http.get(URL)
+    assert seller.charged == PRICE
+    assert seller.signed == seller.charged - seller.cost + PRICE
+
+
+def test_a_wallet_that_lost_its_state_is_corrected_by_its_own_signature() -> None:
+    seller = EscrowSeller(strict=True)
+    with buying(Wallet(KEY), seller) as http:
+        for _ in range(3):
+            http.get(URL)
+    wallet = Wallet(KEY)
+    with buying(wallet, seller) as http:
+        answer = http.get(URL)
+    assert answer.status_code == 200
+    assert seller.charged == 4 * PRICE
+    assert answer.extensions[RECEIPT].amount == PRICE
+
+
+def test_a_seller_that_claims_what_was_never_signed_is_not_believed() -> None:
+    seller = EscrowSeller(strict=True)
+    with buying(Wallet(KEY), seller) as http:
+        http.get(URL)
+    seller.charged = 30_000
+    wallet = Wallet(KEY)
+    with buying(wallet, seller) as http, pytest.raises(PaymentRefused, match="mismatch"):
+        http.get(URL)
+    assert seller.served == 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ({"receiverAuthorizer": "0x0"}, "receiverAuthorizer is no address"),
+        ({"withdrawDelay": 86_400 * 30}, "withdrawal delay"),
+        ({"withdrawDelay": "900"}, "withdrawal delay"),
+        ({"assetTransferMethod": "permit2"}, "transfer method"),
+        ({"name": None}, "EIP-712 domain"),
+    ],
+)
+def test_a_channel_that_could_lock_coins_is_not_opened(extra: Any, reason: str) -> None:
+    scheme = Escrow(account_of(KEY), Policy())
+    assert reason in str(scheme.refuses(escrow_offer(extra=extra)))
+    assert "no EVM chain" in str(scheme.refuses(escrow_offer(network="solana:abc")))
+    assert scheme.refuses(escrow_offer()) is None
