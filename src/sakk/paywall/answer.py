@@ -64,7 +64,7 @@ class Answer:
             self._began = True
             taken.began()
 
-    def close(self, *, completed: bool) -> Refusal | None:
+    def close(self) -> Refusal | None:
         """The application is done; a refusal where 402 is to be answered instead of nothing."""
         if self._began:
             self._taken.ended()
@@ -98,9 +98,9 @@ class BoundAnswer(Answer):
         if self._refused is None:
             await super().send(message)
 
-    def close(self, *, completed: bool) -> Refusal | None:
+    def close(self) -> Refusal | None:
         """The application is done."""
-        super().close(completed=completed)
+        super().close()
         return None if self._began else self._refused
 
 
@@ -151,11 +151,20 @@ class HeldAnswer(Answer):
         for message in held:
             await self._send(message)
 
-    def close(self, *, completed: bool) -> Refusal | None:
+    def close(self) -> Refusal | None:
         """The application is done."""
         if self._refused is not None:
             return self._refused
-        return super().close(completed=completed)
+        return super().close()
+
+
+def answer_to(taken: Taken, receive: Receive, send: Send) -> Answer:
+    """The answer that fits a payment."""
+    if taken.response is None:
+        return HeldAnswer(taken, receive, send)
+    if taken.body_hash is not None:
+        return BoundAnswer(taken, receive, send)
+    return Answer(taken, receive, send)
 
 
 def _dressed(

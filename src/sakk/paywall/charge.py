@@ -176,9 +176,10 @@ class _Lane:
         self._is_closed = False
 
     def ask(self, record: Any) -> "asyncio.Future[Any]":
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        future = self._loop.create_future()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        future = loop.create_future()
         if len(self._waiting) >= WAITING_MAX:
             future.set_exception(AuthorityAway("too many calls wait for their charge"))
         else:

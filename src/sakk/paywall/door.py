@@ -21,12 +21,12 @@ import msgspec
 
 from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
 from sakk.paywall import quote
-from sakk.paywall.answer import Answer, BoundAnswer, HeldAnswer, Receive, Send
+from sakk.paywall.answer import Receive, Send, answer_to
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser
 from sakk.paywall.errors import NO_SUCH_OFFER, UNREADABLE, PaywallError, Refusal
 from sakk.paywall.payment import Clock, Offer, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
-from sakk.paywall.session import Call, Session, read_call
+from sakk.paywall.session import Call, Session, SessionTaken, read_call
 from sakk.paywall.terms import is_same, terms_of
 
 Scope = MutableMapping[str, Any]
@@ -128,22 +128,22 @@ class Paywall:
             if name == HEADER:
                 header = value
                 break
-        else:
-            if is_preflight(scope["method"], scope["headers"]):
-                await self._app(scope, receive, send)
-                return
         priced = self._fixed[found.index] or await self._price(found, scope)
-        if priced is None:
+        if priced is None or (header is None and is_preflight(scope["method"], scope["headers"])):
             await self._app(scope, receive, send)
             return
         if header is None:
             await self._challenge(found, priced, scope, send, None)
             return
-        taken = await self._take(header, priced, scope)
-        if isinstance(taken, Refusal):
-            await self._challenge(found, priced, scope, send, taken)
-            return
-        refusal = await self._pass(taken, scope, receive, send)
+        asked = self._call(header, priced, scope) if priced.session is not None else None
+        taken: Taken | Refusal
+        if isinstance(asked, SessionTaken):
+            taken = await asked.reserved() or asked
+        else:
+            taken = asked or await self._take(header, priced, scope)
+        refusal = (
+            taken if isinstance(taken, Refusal) else await self._pass(taken, scope, receive, send)
+        )
         if refusal is not None:
             await self._challenge(found, priced, scope, send, refusal)
 
@@ -153,38 +153,38 @@ class Paywall:
         """Have the application answer; a refusal where nothing was sent and 402 is the answer."""
         scope["sakk.payment"] = taken.payment
         scope["state"] = {**(scope.get("state") or {}), "payment": taken.payment}
-        if taken.response is None:
-            kind: type[Answer] = HeldAnswer
-        else:
-            kind = Answer if taken.body_hash is None else BoundAnswer
-        answer = kind(taken, receive, send)
+        answer = answer_to(taken, receive, send)
         try:
             await self._app(scope, answer.receive, answer.send)
         except BaseException:
             # What held it back from the client may be the reason.
-            refusal = answer.close(completed=False)
+            refusal = answer.close()
             if refusal is None:
                 raise
             return refusal
-        return answer.close(completed=True)
+        return answer.close()
+
+    def _call(self, header: bytes, priced: _Priced, scope: Scope) -> SessionTaken | Refusal | None:
+        """The short way of a session's call, read in one pass; None where it is none."""
+        try:
+            call = read_call(_decoded(header))
+            chosen = _session_of(call, priced)
+            if chosen is None:
+                return _NOT_OFFERED
+            terms, session = chosen
+            return session.call(call.payload, terms, scope["method"], target_of(scope))
+        except msgspec.ValidationError:
+            return None
+        except ValueError as error:
+            return _unreadable(error)
 
     async def _take(self, header: bytes, priced: _Priced, scope: Scope) -> Taken | Refusal:
         try:
-            raw = _decoded(header)
-            if priced.session is not None:
-                try:
-                    call = read_call(raw)
-                except msgspec.ValidationError:
-                    pass
-                else:
-                    return await _take_call(call, priced, scope)
-            sent = _read(raw, scope)
+            sent = _read(_decoded(header), scope)
             found = self._choose(sent, priced, scope)
-            if found is None:
-                return Refusal(NO_SUCH_OFFER, "What was accepted is not offered (any more).")
-            return await found.offer.take(sent, found)
+            return _NOT_OFFERED if found is None else await found.offer.take(sent, found)
         except (ValueError, RecursionError) as error:
-            return Refusal(UNREADABLE, f"PAYMENT-SIGNATURE can not be read: {error}")
+            return _unreadable(error)
 
     def _choose(self, sent: Sent, priced: _Priced, scope: Scope) -> Terms | None:
         """What of ours the payer accepted, at the price that it was asked."""
@@ -348,26 +348,27 @@ def _priced(route: Route, pricing: Pricing, offers: Sequence[Offer], *, moves: b
     return _Priced(terms, describe(pricing), session, moves)
 
 
-async def _take_call(call: Call, priced: _Priced, scope: Scope) -> Taken | Refusal:
-    """The short way of the scheme ``session``, whose header is read in one pass."""
-    assert priced.session is not None
-    found, session = priced.session
-    if len(priced.terms) > 1 and (call.network != session.network or call.accepted is not None):
-        asset = session.asset if call.accepted is None else call.accepted.asset
-        for terms in priced.terms:
-            offer = terms.offer
-            if (
-                isinstance(offer, Session)
-                and offer.network == call.network
-                and offer.asset == asset.lower()
-            ):
-                found, session = terms, offer
-                break
-        else:
-            return Refusal(NO_SUCH_OFFER, "This coin is not offered at this Sakk.")
-    elif call.network not in ("", session.network):
-        return Refusal(NO_SUCH_OFFER, "Sessions of this Sakk are not taken here.")
-    return await session.take_call(call.payload, found, scope["method"], target_of(scope))
+_NOT_OFFERED = Refusal(NO_SUCH_OFFER, "What was accepted is not offered (any more).")
+
+
+def _unreadable(error: Exception) -> Refusal:
+    return Refusal(UNREADABLE, f"PAYMENT-SIGNATURE can not be read: {error}")
+
+
+def _session_of(call: Call, priced: _Priced) -> tuple[Terms, Session] | None:
+    """Which coin of which Sakk a call is of."""
+    first = priced.session
+    if first is not None and call.accepted is None and call.network in ("", first[1].network):
+        return first
+    for terms in priced.terms:
+        offer = terms.offer
+        if (
+            isinstance(offer, Session)
+            and offer.network == call.network
+            and (call.accepted is None or call.accepted.asset.lower() == offer.asset)
+        ):
+            return terms, offer
+    return None
 
 
 def _decoded(header: bytes) -> bytes:

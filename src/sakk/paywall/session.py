@@ -6,9 +6,10 @@ error is released. The Sakk decides (docs/reference/session-scheme.md); the door
 session and keeps nothing: a copy meets the same nonce there, whichever door it was shown to.
 """
 
+import asyncio
 import struct
 import time
-from base64 import b64encode
+from binascii import b2a_base64
 from typing import Any, Final, Literal
 
 import msgspec
@@ -108,8 +109,8 @@ class Session:
         self._timeout_seconds = max_timeout_seconds
         self.reserve_seconds = reserve_seconds
         self._currency = self.currency.encode().ljust(16, b"\0")
-        self._sessions: dict[str, bytes] = {}
-        self._told = (network.encode(), account.encode())
+        self._sessions: dict[str, _Known] = {}
+        self._requests: dict[tuple[str, bytes], bytes] = {}
         uuid_bytes(account)
 
     def requirement(self, units: int) -> Requirement:
@@ -130,62 +131,56 @@ class Session:
     async def take(self, sent: Sent, terms: Terms) -> "SessionTaken | Refusal":
         """Reserve a call that came with all that x402 puts around it."""
         payload = msgspec.convert(sent.payload, CallPayload)
-        return await self.take_call(payload, terms, sent.method, sent.target)
+        taken = self.call(payload, terms, sent.method, sent.target)
+        if isinstance(taken, Refusal):
+            return taken
+        return await taken.reserved() or taken
 
-    async def take_call(
+    def call(
         self, payload: CallPayload, terms: Terms, method: str, target: bytes
     ) -> "SessionTaken | Refusal":
-        """Reserve a call; ValueError where it is none.
+        """Ask for a call, which `SessionTaken.reserved` waits for; ValueError where it is none.
 
         A price that fell is charged as it is now, one that rose is a refusal.
         """
-        amount = int(payload.amount)
+        amount, nonce = int(payload.amount), int(payload.nonce)
         if amount < terms.units:
             return Refusal("amount_too_low", f"{terms.units} {self.asset} are asked for.")
-        body = NO_BODY if payload.body_hash is None else _bytes(payload.body_hash)
-        nonce, session = int(payload.nonce), self._session(payload.session)
         if not 0 <= nonce < 1 << 63 or amount >= 1 << 128:
             raise ValueError("the nonce has 63 bits, the amount 128")
-        request = request_hash(method, target.decode("latin-1"), body)
-        record = _RECORD.pack(
-            _RESERVE,
-            self.reserve_seconds,
-            nonce,
-            session,
-            amount.to_bytes(16, "big"),
-            request,
-            _bytes(payload.mac),
-            self._currency,
-        )
-        try:
-            result = await self.charges.reserve(record)
-        except AuthorityAway as error:
-            return Refusal(
-                AUTHORITY_AWAY,
-                f"{error}. Nothing was charged: call again, with a new nonce.",
-                503,
-                1,
+        body = payload.body_hash
+        session = self._sessions.get(payload.session) or self._session(payload.session)
+        if body is None:
+            # Of many calls the same is asked for.
+            request = self._requests.get((method, target)) or self._request(method, target)
+        else:
+            request = request_hash(method, target.decode("latin-1"), _bytes(body))
+        asked = self.charges.reserve(
+            _RECORD.pack(
+                _RESERVE,
+                self.reserve_seconds,
+                nonce,
+                session.key,
+                amount.to_bytes(16, "big"),
+                request,
+                _bytes(payload.mac),
+                self._currency,
             )
-        status, payer, timestamp, _, receipt, _ = _RESULT.unpack(result)
-        if status:
-            reason = REASONS.get(status, "refused")
-            return Refusal(reason, f"The session's Sakk refuses this call: {reason}.")
-        return SessionTaken(
-            self, terms, payload, (nonce, session, amount), request, (payer, timestamp, receipt)
         )
+        return SessionTaken(self, terms, session, nonce, amount, request, body, asked)
 
     async def close(self) -> None:
         """Wait for commits that are on their way."""
         await self.charges.close()
 
-    def finish(self, operation: int, nonce: int, session: bytes, amount: int, units: int) -> None:
+    def finish(self, operation: int, call: "SessionTaken", amount: int, units: int) -> None:
         """Commit or release a call; nobody waits."""
         self.charges.finish(
             _RECORD.pack(
                 operation,
                 0,
-                nonce,
-                session,
+                call.nonce,
+                call.session.key,
                 amount.to_bytes(16, "big"),
                 units.to_bytes(8, "big"),
                 b"",
@@ -193,87 +188,119 @@ class Session:
             )
         )
 
-    def _session(self, identifier: str) -> bytes:
-        found = self._sessions.get(identifier)
-        if found is None:
-            if not identifier.startswith("ses_"):
-                raise ValueError("the session must be ses_…")
-            found = uuid_bytes(identifier)
-            if len(self._sessions) >= _REMEMBERED_MAX:
-                self._sessions.clear()
-            self._sessions[identifier] = found
+    def _session(self, identifier: str) -> "_Known":
+        if not identifier.startswith("ses_"):
+            raise ValueError("the session must be ses_…")
+        found = _Known(identifier, uuid_bytes(identifier), self.network, self.pay_to)
+        if len(self._sessions) >= _REMEMBERED_MAX:
+            self._sessions.clear()
+        self._sessions[identifier] = found
+        return found
+
+    def _request(self, method: str, target: bytes) -> bytes:
+        found = request_hash(method, target.decode("latin-1"), NO_BODY)
+        if len(self._requests) >= _REMEMBERED_MAX:
+            self._requests.clear()
+        self._requests[(method, target)] = found
         return found
 
 
+class _Known:
+    """What every receipt of a session begins and goes on with."""
+
+    __slots__ = ("go_on", "identifier", "key", "start")
+
+    def __init__(self, identifier: str, key: bytes, network: str, payee: str) -> None:
+        self.identifier = identifier
+        self.key = key
+        # The fields that vary are put between these, in the order of `SessionTaken.response`.
+        self.start = (
+            f'{{"success":true,"scheme":"session","network":"{network}",'
+            f'"receipt":{{"session":"{identifier}","units":"0","payee":"{payee}","nonce":"'
+        )
+        self.go_on = f'"}},"transaction":"{identifier}:'
+
+
 class SessionTaken:
-    """One call that is reserved."""
+    """One call, asked for and then reserved."""
 
     __slots__ = (
-        "_call",
+        "_amount",
+        "_asked",
         "_is_ended",
-        "_meter",
         "_offer",
-        "_price",
+        "_request",
+        "_terms",
         "body_hash",
+        "nonce",
         "payment",
         "response",
+        "session",
         "until",
     )
 
     # What is released was never paid.
     stands = False
 
+    payment: Payment
+    response: bytes | None
+    until: float | None
+
     def __init__(
         self,
         offer: Session,
         terms: Terms,
-        payload: CallPayload,
-        call: tuple[int, bytes, int],
+        session: _Known,
+        nonce: int,
+        amount: int,
         request: bytes,
-        result: tuple[bytes, int, bytes],
+        body_hash: str | None,
+        asked: "asyncio.Future[bytes]",
     ) -> None:
-        nonce, _, amount = call
-        payer, timestamp, receipt = result
         self._offer = offer
-        self._call = call
-        self._meter = terms.meter
-        self._price = terms.units
+        self._terms = terms
+        self._amount = amount
+        self._request = request
+        self._asked = asked
         self._is_ended = False
-        self.until: float | None = None
-        if terms.meter is not None:
-            self.until = time.monotonic() + offer.reserve_seconds * _RESERVE_SHARE
-        self.body_hash = None if payload.body_hash is None else bytes.fromhex(payload.body_hash)
-        network, payee = offer._told
-        session = payload.session.encode()
-        self.response: bytes | None = b64encode(
-            b'{"success":true,"scheme":"session","network":"%b","payer":"0x%b",'
-            b'"transaction":"%b:%d","amount":"%d","receipt":{"session":"%b","nonce":"%d",'
-            b'"amount":"%d","units":"0","payee":"%b","request_hash":"%b","timestamp":"%d",'
-            b'"mac":"%b"}}'
-            % (
-                network,
-                payer.hex().encode(),
-                session,
-                nonce,
-                amount,
-                session,
-                nonce,
-                amount,
-                payee,
-                request.hex().encode(),
-                timestamp,
-                receipt.hex().encode(),
-            )
+        self.session = session
+        self.nonce = nonce
+        self.body_hash = None if body_hash is None else bytes.fromhex(body_hash)
+
+    async def reserved(self) -> Refusal | None:
+        """Wait until it is known whether it is reserved."""
+        try:
+            result = await self._asked
+        except AuthorityAway as error:
+            message = f"{error}. Nothing was charged: call again, with a new nonce."
+            return Refusal(AUTHORITY_AWAY, message, 503, 1)
+        status, payer, timestamp, _, mac, _ = _RESULT.unpack(result)
+        if status:
+            reason = REASONS.get(status, "refused")
+            return Refusal(reason, f"The session's Sakk refuses this call: {reason}.")
+        session, nonce, amount, meter = self.session, self.nonce, self._amount, self._terms.meter
+        who = "0x" + payer.hex()
+        self.response = b2a_base64(
+            (
+                f'{session.start}{nonce}","amount":"{amount}","timestamp":"{timestamp}",'
+                f'"request_hash":"{self._request.hex()}","mac":"{mac.hex()}'
+                f'{session.go_on}{nonce}","amount":"{amount}","payer":"{who}"}}'
+            ).encode(),
+            newline=False,
         )
+        self.until = None
+        if meter is not None:
+            self.until = time.monotonic() + self._offer.reserve_seconds * _RESERVE_SHARE
         self.payment = Payment(
             "session",
-            offer.network,
-            offer.currency,
+            self._offer.network,
+            self._offer.currency,
             amount,
-            "0x" + payer.hex(),
-            f"{payload.session}:{nonce}",
-            None if terms.meter is None else terms.meter.units_max,
+            who,
+            f"{session.identifier}:{nonce}",
+            None if meter is None else meter.units_max,
         )
+        return None
 
     async def settle(self) -> bytes | Refusal:
         """Never asked: it is reserved before the handler."""
@@ -281,33 +308,31 @@ class SessionTaken:
 
     def began(self) -> None:
         """A fixed price is due once the answer has begun; a metered one is not known yet."""
-        if self._meter is None:
-            self._commit(self._price, 0)
+        if self._terms.meter is None:
+            self._commit(self._terms.units, 0)
 
     def ended(self) -> None:
         """What was used is due, and all that was reserved where nothing was said."""
-        if self._meter is not None:
+        meter = self._terms.meter
+        if meter is not None:
             used = self.payment.units_used
-            units = self._meter.units_max if used is None else used
-            self._commit(self._meter.amount(units), units)
+            units = meter.units_max if used is None else used
+            self._commit(meter.amount(units), units)
 
     def failed(self) -> None:
         """Nothing was served: the payer has it back."""
         if not self._is_ended:
             self._is_ended = True
-            nonce, session, _ = self._call
-            self._offer.finish(_RELEASE, nonce, session, 0, 0)
+            self._offer.finish(_RELEASE, self, 0, 0)
 
     def _commit(self, amount: int, units: int) -> None:
         if self._is_ended:
             return
         self._is_ended = True
-        nonce, session, reserved = self._call
         if amount == 0:
-            self._offer.finish(_RELEASE, nonce, session, 0, 0)
+            self._offer.finish(_RELEASE, self, 0, 0)
             return
-        whole = _WHOLE if amount == reserved else amount
-        self._offer.finish(_COMMIT, nonce, session, whole, units)
+        self._offer.finish(_COMMIT, self, _WHOLE if amount == self._amount else amount, units)
 
 
 def _bytes(text: str) -> bytes:
