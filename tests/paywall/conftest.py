@@ -68,12 +68,15 @@ async def ask(
         {"type": "http.request", "body": part, "more_body": index + 1 < len(body)}
         for index, part in enumerate(body)
     ]
+    ended = asyncio.Event()
     if gone:
         incoming = [{"type": "http.disconnect"}]
 
     async def receive() -> Any:
         if incoming:
             return incoming.pop(0)
+        # The client is there until it has its answer.
+        await ended.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
@@ -86,6 +89,8 @@ async def ask(
             reply.chunks.append(message.get("body", b""))
             if on_chunk is not None:
                 on_chunk(message.get("body", b""))
+            if not message.get("more_body", False):
+                ended.set()
 
     scope = {
         "type": "http",
@@ -105,8 +110,8 @@ async def ask(
     return reply
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(work, 30))
+def run(work: Coroutine[Any, Any, Any], *, seconds: float = 30) -> Any:
+    return asyncio.run(asyncio.wait_for(work, seconds))
 
 
 class Counter:

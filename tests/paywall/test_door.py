@@ -115,8 +115,10 @@ def test_a_price_that_is_none_is_refused(written: Any) -> None:
 
 
 def test_a_price_is_never_rounded(facilitator: FakeFacilitator) -> None:
-    with pytest.raises(PaywallError, match="6 decimals"):
+    with pytest.raises(PaywallError, match="can not be paid"):
         door(Counter(), facilitator, [Route("/paid", "$0.0000001")])
+    with pytest.raises(PaywallError, match="6 decimals"):
+        door(Counter(), facilitator, [Route("/paid", "0.0000001 usdc")])
 
 
 def test_what_nobody_could_pay_is_told_at_once(facilitator: FakeFacilitator) -> None:

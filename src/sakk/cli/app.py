@@ -18,6 +18,7 @@ COMMANDS = {
     "reconcile": ("sakk.cli.reconcile", "reconcile"),
     "doctor": ("sakk.cli.doctor", "doctor"),
     "screen": ("sakk.cli.screen", "screen"),
+    "paywall": ("sakk.cli.paywall", "paywall"),
     "freeze": ("sakk.cli.freeze", "freeze"),
     "unfreeze": ("sakk.cli.freeze", "unfreeze"),
     "bench": ("sakk.cli.bench", "bench"),

@@ -64,6 +64,11 @@ class Answer:
             self._began = True
             taken.began()
 
+    @property
+    def is_good(self) -> bool:
+        """Was it served, and is it charged?"""
+        return self._began
+
     def close(self) -> Refusal | None:
         """The application is done; a refusal where 402 is to be answered instead of nothing."""
         if self._began:

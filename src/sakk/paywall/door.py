@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ from sakk.paywall import quote
 from sakk.paywall.answer import Receive, Send, answer_to
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser
 from sakk.paywall.errors import NO_SUCH_OFFER, UNREADABLE, PaywallError, Refusal
-from sakk.paywall.payment import Clock, Offer, Sent, Taken, Terms
+from sakk.paywall.payment import Clock, Offer, Payment, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
 from sakk.paywall.session import Call, Session, SessionTaken, read_call
 from sakk.paywall.terms import is_same, terms_of
@@ -55,11 +56,31 @@ class _Priced:
     moves: bool
 
 
+class Outcome(StrEnum):
+    """What became of a priced request."""
+
+    unpaid = "unpaid"
+    refused = "refused"
+    # Answered 503: whether it was settled, or reserved, is not known.
+    unclear = "unclear"
+    served = "served"
+    # Paid for, and answered with an error: not charged, or good again.
+    failed = "failed"
+
+
+Observe = Callable[[Outcome, Payment | None], None]
+
+
+def _ignore(outcome: Outcome, payment: Payment | None) -> None:
+    """Nobody counts."""
+
+
 class Paywall:
     """An ASGI application around another one. See the module.
 
     ``public_url`` is the address that clients know, where it is not what ``Host`` says. ``secret``
     marks prices that a function says, and must be the same in all processes of a service.
+    ``observe`` is told what became of each priced request.
     """
 
     def __init__(
@@ -70,6 +91,7 @@ class Paywall:
         offers: Sequence[Offer] | Source,
         public_url: str | None = None,
         secret: bytes | None = None,
+        observe: Observe = _ignore,
         clock: Clock = time.time,
     ) -> None:
         if secret is not None and len(secret) < quote.SECRET_BYTES_MIN:
@@ -78,6 +100,7 @@ class Paywall:
         self._routes = Routes(list(routes))
         self._public_url = None if public_url is None else public_url.rstrip("/")
         self._secret = secret or secrets.token_bytes(32)
+        self._observe = observe
         self._clock = clock
         self._source: Source | None = None
         self._offers: Sequence[Offer] = ()
@@ -94,7 +117,11 @@ class Paywall:
             found = self._routes.find(
                 scope["method"], scope["path"], _host(scope) if self._routes.by_host else None
             )
-            if found is None or found.route.price is None:
+            if found is None:
+                await self._app(scope, receive, send)
+                return
+            scope["sakk.route"] = found.index
+            if found.route.price is None:
                 await self._app(scope, receive, send)
             else:
                 await self._serve(found, scope, receive, send)
@@ -133,6 +160,7 @@ class Paywall:
             await self._app(scope, receive, send)
             return
         if header is None:
+            self._observe(Outcome.unpaid, None)
             await self._challenge(found, priced, scope, send, None)
             return
         asked = self._call(header, priced, scope) if priced.session is not None else None
@@ -145,6 +173,7 @@ class Paywall:
             taken if isinstance(taken, Refusal) else await self._pass(taken, scope, receive, send)
         )
         if refusal is not None:
+            self._observe(Outcome.refused if refusal.status == 402 else Outcome.unclear, None)
             await self._challenge(found, priced, scope, send, refusal)
 
     async def _pass(
@@ -160,9 +189,14 @@ class Paywall:
             # What held it back from the client may be the reason.
             refusal = answer.close()
             if refusal is None:
+                self._observe(Outcome.failed, taken.payment)
                 raise
             return refusal
-        return answer.close()
+        refusal = answer.close()
+        if refusal is None:
+            outcome = Outcome.served if answer.is_good else Outcome.failed
+            self._observe(outcome, taken.payment)
+        return refusal
 
     def _call(self, header: bytes, priced: _Priced, scope: Scope) -> SessionTaken | Refusal | None:
         """The short way of a session's call, read in one pass; None where it is none."""
@@ -341,8 +375,8 @@ def _priced(route: Route, pricing: Pricing, offers: Sequence[Offer], *, moves: b
     terms = tuple(terms_of(pricing, offers, route.currencies))
     if not terms:
         raise PaywallError(
-            f"{route.pattern!r} can not be paid: no offer is of its price's currency"
-            " (and for a metered price, of a scheme that can be metered)."
+            f"{route.pattern!r} can not be paid: no offer is of its price's currency and as fine as"
+            " the price (and for a metered price, of a scheme that can be metered)."
         )
     session = next(((each, each.offer) for each in terms if isinstance(each.offer, Session)), None)
     return _Priced(terms, describe(pricing), session, moves)

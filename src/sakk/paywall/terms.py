@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from sakk.client.x402 import Requirement
+from sakk.paywall.errors import PaywallError
 from sakk.paywall.payment import Meter, Offer, Terms
 from sakk.paywall.price import Metered, parse_price
 from sakk.paywall.route import Pricing
@@ -23,7 +24,14 @@ def terms_of(
                 units = meter.amount(meter.units_max)
                 yield Terms(offer, offer.requirement(units), units, meter)
             continue
-        found = parse_price(pricing).units(offer.currency, offer.decimals)
+        price = parse_price(pricing)
+        try:
+            found = price.units(offer.currency, offer.decimals)
+        except PaywallError:
+            # A coin that is named must do; of those worth a dollar, some may be too coarse.
+            if offer.currency in price.amounts:
+                raise
+            continue
         if found is not None:
             yield Terms(offer, offer.requirement(found), found)
 

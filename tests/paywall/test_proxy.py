@@ -1,0 +1,183 @@
+"""``sakk paywall`` as it is run: a real server with two workers before a real service."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from .conftest import NETWORK, PAY_TO, PAYER, USDC, authorisation, decoded, encoded, run
+
+STARTED_SECONDS_MAX = 60.0
+CONFIG = """
+upstream = "{service}"
+listen = "127.0.0.1:{port}"
+metrics_listen = "127.0.0.1:{metrics}"
+workers = 2
+used_file = "{used}"
+
+[[routes]]
+pattern = "GET /free"
+price = "free"
+
+[[routes]]
+pattern = "/*"
+price = "$0.001"
+
+[[exact]]
+facilitator = "{service}/x402"
+network = "{network}"
+asset = "{asset}"
+pay_to = "{pay_to}"
+currency = "usdc"
+decimals = 6
+name = "USDC"
+version = "2"
+"""
+
+
+@asynccontextmanager
+async def service(seen: list[web.Request]) -> AsyncIterator[str]:
+    """A service to sell, and a facilitator that says yes to everything."""
+
+    async def settle(request: web.Request) -> web.Response:
+        return web.json_response(
+            {"success": True, "transaction": "0x" + "ab" * 32, "network": NETWORK, "payer": PAYER}
+        )
+
+    async def handle(request: web.Request) -> web.Response:
+        seen.append(request)
+        return web.Response(text="served")
+
+    application = web.Application()
+    application.router.add_post("/x402/settle", settle)
+    application.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def free_ports() -> tuple[int, int]:
+    import socket
+
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
+
+
+def test_a_service_is_sold_by_the_command(tmp_path: Path) -> None:
+    seen: list[web.Request] = []
+
+    async def scenario() -> None:
+        async with service(seen) as address, aiohttp.ClientSession() as http:
+            port, metrics = free_ports()
+            path = tmp_path / "paywall.toml"
+            path.write_text(
+                CONFIG.format(
+                    service=address,
+                    port=port,
+                    metrics=metrics,
+                    used=tmp_path / "used.sqlite",
+                    network=NETWORK,
+                    asset=USDC,
+                    pay_to=PAY_TO,
+                )
+            )
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sakk.cli", "paywall", "--config", str(path)],
+                env={**os.environ, "PYTHONWARNINGS": "default"},
+            )
+            try:
+                await _drive(http, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics}")
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(process.wait, 30) == 0
+            finally:
+                process.kill()
+                process.wait()
+
+    run(scenario(), seconds=120)
+    assert [request.path for request in seen] == ["/free", "/sold"]
+    assert seen[1].headers["sakk-payer"] == PAYER
+
+
+async def _drive(http: aiohttp.ClientSession, url: str, metrics: str) -> None:
+    deadline = time.monotonic() + STARTED_SECONDS_MAX
+    while True:
+        try:
+            async with http.get(f"{url}/-/healthz") as health:
+                assert health.status == 200
+                break
+        except aiohttp.ClientConnectionError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    async with http.get(f"{url}/free") as free:
+        assert (free.status, await free.text()) == (200, "served")
+    async with http.get(f"{url}/sold") as unpaid:
+        assert unpaid.status == 402
+        challenge = decoded(unpaid.headers["payment-required"])
+    now = int(time.time())
+    payload = authorisation(1, validAfter=str(now - 60), validBefore=str(now + 60))
+    accepted = challenge["accepts"][0]
+    header = encoded({"x402Version": 2, "payload": payload, "accepted": accepted})
+
+    async def pay() -> int:
+        # A connection each, so that both workers are asked.
+        async with aiohttp.ClientSession() as alone:
+            headers = {"payment-signature": header, "sakk-payer": "0xforged"}
+            async with alone.get(f"{url}/sold", headers=headers) as answer:
+                await answer.read()
+                return answer.status
+
+    # Of many copies to two processes one is served, though the facilitator says yes to all.
+    statuses = await asyncio.gather(*(pay() for _ in range(12)))
+    assert sorted(statuses) == [200, *[402] * 11]
+    async with http.get(f"{metrics}/metrics") as told:
+        text = await told.text()
+    assert _number(text, 'sakk_paywall_requests_total{outcome="served"}') == 1
+    assert _number(text, 'sakk_paywall_requests_total{outcome="refused"}') == 11
+    assert _number(text, 'sakk_paywall_amount_total{currency="usdc"}') == 1000
+
+
+def _number(text: str, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (.*)$", text, re.MULTILINE)
+    assert found is not None, text
+    return float(found[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--upstream"),
+        (["--upstream", "http://127.0.0.1:3000"], "--price"),
+        (["--upstream", "http://127.0.0.1:3000", "--price", "$0.001"], "sakk"),
+        (["--upstream", "3000", "--price", "$0.001", "--sakk", "http://x"], "upstream"),
+        (["--upstream", "http://x", "--route", "GET /x", "--sakk", "http://x"], "--route"),
+        (["--config", "/nowhere/paywall.toml"], "--config"),
+    ],
+)
+def test_a_command_that_can_not_be_run_says_why(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from typer.testing import CliRunner
+
+    from sakk.cli.app import make_app
+    from sakk.core.errors import Misconfigured
+
+    result: Any = CliRunner().invoke(make_app("paywall"), ["paywall", *arguments])
+    assert isinstance(result.exception, Misconfigured)
+    assert said in str(result.exception)
