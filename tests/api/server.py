@@ -42,6 +42,7 @@ from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import USDC
 
 PROBE_LOCK = 77
+VAULT = Vault(bytes(KEY_BYTES))
 probe = Resource("probes")
 
 
@@ -177,7 +178,7 @@ def make_epoch(context: Context, body: ProbeParameters) -> Document:
 
 async def _door(ledger: OpenLedger, database: Database, settings: ApiSettings, port: int) -> None:
     with open_listener("127.0.0.1", port) as listener:
-        await LedgerDoor(ledger.calls, database, settings).serve(listener, asyncio.Event())
+        await LedgerDoor(ledger.calls, database, settings, VAULT).serve(listener, asyncio.Event())
 
 
 def make() -> ASGIApp:
@@ -201,7 +202,7 @@ def make() -> ASGIApp:
             parts=Parts(
                 database=database,
                 ledger_books=Books(database, ledger),
-                vault=Vault(bytes(KEY_BYTES)),
+                vault=VAULT,
                 screening=Engine(database),
                 names=NameIndex(database),
                 exposure=Exposures(database),

@@ -15,7 +15,7 @@ from sakk.api.dependencies import ApiSettings
 from sakk.api.ledger import resource
 from sakk.api.ledger_body import BODY_BYTES_MAX
 from sakk.api.limit import Limits
-from sakk.api.posting import PostingDoor, Postings
+from sakk.api.posting import HotDoor, Postings
 from sakk.core.account import AccountKind
 from sakk.core.api_key import ApiKey, token_hash
 from sakk.core.errors import RateLimited, SakkError, Unavailable
@@ -70,7 +70,7 @@ def ask(line: Line, *messages: dict[str, Any]) -> tuple[int, dict[bytes, bytes],
     authenticator._principals[token_hash(TOKEN)] = (time.monotonic() + 60, principal(TOKEN))
     observed: list[int] = []
     postings = Postings(ROUTE, authenticator, ApiSettings(), nothing)
-    door = PostingDoor(postings, line, lambda _, status: observed.append(status))
+    door = HotDoor(postings, line, lambda _, status: observed.append(status))
     scope = {
         "type": "http",
         "headers": [

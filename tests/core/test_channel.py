@@ -10,6 +10,7 @@ from sakk.core import chart
 from sakk.core.channel import Channel, ChannelKind, ChannelStatus
 from sakk.core.chart import TransferCode
 from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.ledger import transfer_id
 from sakk.core.money import UNITS_MAX
 from sakk.core.posting import Posting
 
@@ -78,17 +79,28 @@ def test_a_channel_does_not_live_longer(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "over"),
-    [(timedelta(hours=23), False), (timedelta(days=1), True)],
+    ("status", "life", "used", "over"),
+    [
+        (ChannelStatus.open, timedelta(seconds=1), timedelta(0), False),
+        (ChannelStatus.open, timedelta(0), timedelta(0), True),
+        (ChannelStatus.open, timedelta(days=9), rules.IDLE_MAX - timedelta(seconds=1), False),
+        (ChannelStatus.open, timedelta(days=9), rules.IDLE_MAX, True),
+        (ChannelStatus.opening, timedelta(days=9), timedelta(minutes=59), False),
+        (ChannelStatus.opening, timedelta(days=9), timedelta(minutes=60), True),
+    ],
 )
-def test_a_channel_ends_with_its_time(after: timedelta, over: bool) -> None:
-    assert rules.is_over(CHANNEL, now=NOW + after) is over
+def test_a_channel_ends_with_its_time_or_when_nobody_uses_it(
+    status: ChannelStatus, life: timedelta, used: timedelta, over: bool
+) -> None:
+    channel = replace(CHANNEL, status=status.value, expires_at=NOW + life)
+    assert rules.is_over(channel, used_at=NOW - used, now=NOW) is over
 
 
-def test_a_channel_that_nobody_uses_ends() -> None:
-    long = replace(CHANNEL, expires_at=NOW + timedelta(days=300))
-    assert not rules.is_over(long, now=NOW + rules.IDLE_MAX - timedelta(seconds=1))
-    assert rules.is_over(long, now=NOW + rules.IDLE_MAX)
+def test_what_gave_its_rest_back_is_found_again() -> None:
+    found = rules.drain_ids(CHANNEL.id, 2)
+    assert len(set(found)) == 3
+    assert found[0] == transfer_id(CHANNEL.id, "drain", leg=0, attempt=0)
+    assert found[-1] == transfer_id(CHANNEL.id, "revoked", leg=0, attempt=0)
 
 
 def test_where_money_goes() -> None:
@@ -96,9 +108,6 @@ def test_where_money_goes() -> None:
     assert (CHANNEL.payer_account, CHANNEL.payee_account) == (PAYER, PAYEE)
     assert rules.funding(CHANNEL, 5) == Posting(PAYER, OWN, 5, TransferCode.channel_funded)
     assert rules.returning(CHANNEL, 5) == Posting(OWN, PAYER, 5, TransferCode.channel_closed)
-    back = TransferCode.channel_refunded
-    assert rules.refunding(CHANNEL, 5, to_payer=False) == Posting(PAYEE, OWN, 5, back)
-    assert rules.refunding(CHANNEL, 5, to_payer=True) == Posting(PAYEE, PAYER, 5, back)
 
 
 def test_an_escrows_charges_are_not_available_before_they_are_redeemed() -> None:

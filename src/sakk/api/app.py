@@ -21,6 +21,7 @@ from sakk.api import (
     balance,
     beneficiary,
     case,
+    charge,
     currency,
     customer,
     event,
@@ -54,6 +55,7 @@ from sakk.api import (
 )
 from sakk.api.answer import SECURITY_HEADERS, refusal
 from sakk.api.answer import headers as answer_headers
+from sakk.api.charge import Charges, Sessions
 from sakk.api.claim import BODY_BYTES_MAX as CLAIM_BYTES_MAX
 from sakk.api.claim import PATH as CLAIM_PATH
 from sakk.api.claim import ClaimDoor
@@ -63,8 +65,8 @@ from sakk.api.limit import Limits
 from sakk.api.observation import observer
 from sakk.api.openapi import openapi_document
 from sakk.api.pipeline import Pipeline, Request
-from sakk.api.posting import PostingDoor, Postings
-from sakk.api.route import Kind, Resource, Route, scopes
+from sakk.api.posting import Admission, HotDoor, Postings
+from sakk.api.route import HOT, Kind, Resource, Route, scopes
 from sakk.api.trp import PATH as TRP_PATH
 from sakk.api.trp import TrpDoor
 from sakk.core.errors import (
@@ -127,6 +129,7 @@ RESOURCES: tuple[Resource, ...] = (
     case.resource,
     rule.resource,
     ledger_history.resource,
+    charge.resource,
 )
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)
 
@@ -158,8 +161,8 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
     fixed: dict[tuple[str, str], Endpoint] = {}
     doors: dict[tuple[str, str], ASGIApp] = {}
     for route in routes:
-        if route.kind is Kind.posting:
-            doors[route.method, route.path] = _posting_door(gate, pipeline, route)
+        if route.kind in HOT:
+            doors[route.method, route.path] = _hot_door(gate, pipeline, route)
             continue
         endpoint = _endpoint(gate, pipeline, route)
         if not route.path_parameters:
@@ -321,11 +324,16 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
     return endpoint
 
 
-def _posting_door(gate: Gate, pipeline: Pipeline, route: Route) -> ASGIApp:
-    line = pipeline.dependencies.line
-    assert line is not None, "this process was wired without a line to the ledger"
-    postings = Postings(route, pipeline.authenticator, pipeline.dependencies.settings, gate.beside)
-    return PostingDoor(postings, line, observer(route.method, route.path))
+def _hot_door(gate: Gate, pipeline: Pipeline, route: Route) -> ASGIApp:
+    dependencies = pipeline.dependencies
+    assert dependencies.line is not None, "this process was wired without a line to the ledger"
+    wired = (route, pipeline.authenticator, dependencies.settings, gate.beside)
+    admission: Admission
+    if route.kind is Kind.posting:
+        admission = Postings(*wired)
+    else:
+        admission = Charges(*wired, Sessions(dependencies.database, dependencies.parts.vault))
+    return HotDoor(admission, dependencies.line, observer(route.method, route.path))
 
 
 def _plain(gate: Gate, respond: Callable[[], HttpResponse]) -> Endpoint:

@@ -1,8 +1,8 @@
-"""The ledger's own HTTP door: postings without a process between the client and the writer.
+"""The ledger's own HTTP door: no process between the client and the writer.
 
-It serves the routes of postings, with the same keys, bodies, answers and errors as the API, and
-hands what one turn of the event loop brought to the writer together. Answers are written when the
-writer's group is durable. Everything else that the API does is the API's.
+It serves the hot routes, postings and charges, with the same keys, bodies, answers and errors as the
+API, and hands what one turn of the event loop brought to the writer together. Answers are written
+when the writer's group is durable. Everything else that the API does is the API's.
 """
 
 import asyncio
@@ -19,19 +19,23 @@ from typing import Any, NamedTuple
 from sakk.api.answer import headers as answer_headers
 from sakk.api.answer import refusal
 from sakk.api.authentication import Authenticator
+from sakk.api.charge import Charges, Sessions
+from sakk.api.charge import resource as charge
 from sakk.api.connection import Connection, Exchange
+from sakk.api.context import Caller
 from sakk.api.dependencies import ApiSettings
-from sakk.api.ledger import resource
-from sakk.api.ledger_body import BODY_BYTES_MAX, Posting
+from sakk.api.ledger import resource as ledger
+from sakk.api.ledger_body import BODY_BYTES_MAX
 from sakk.api.limit import Limits
 from sakk.api.observation import Observe, observer
-from sakk.api.posting import Head, Postings, worded
-from sakk.api.route import Kind
+from sakk.api.posting import Admission, Head, Postings, Question
+from sakk.api.route import HOT, Kind
 from sakk.core.errors import MethodNotAllowed, RouteUnknown, SakkError
 from sakk.ledger.calls import Calls, Op
 from sakk.ledger.joint import is_joinable, shares
 from sakk.store.database import Database
 from sakk.store.identity import new_id
+from sakk.store.vault import Vault
 
 CONNECTIONS_MAX = 1_024
 # Requests that are asked as one: with the longest of each they are one group of the writer's.
@@ -52,14 +56,13 @@ class _Asked(NamedTuple):
 
     exchange: Exchange
     route: "_Routed"
-    posting: Posting
-    livemode: bool
+    question: Question
 
 
 class _Routed(NamedTuple):
-    """A path's postings, and who counts their answers."""
+    """A path's route, and who counts its answers."""
 
-    postings: Postings
+    admission: Admission
     observe: Observe
     observe_options: Observe
 
@@ -69,13 +72,19 @@ class _Admitted(NamedTuple):
 
     routed: _Routed
     head: Head
-    livemode: bool
+    caller: Caller
 
 
 class LedgerDoor:
     """All connections of one door, in the event loop that is running when it is made."""
 
-    def __init__(self, calls: Calls, database: Database, settings: ApiSettings) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        database: Database,
+        settings: ApiSettings,
+        vault: Vault | None = None,
+    ) -> None:
         self.body_bytes_max = BODY_BYTES_MAX
         self.is_closing = False
         self.date = b""
@@ -89,14 +98,17 @@ class LedgerDoor:
             processes=settings.processes,
         )
         authenticator = Authenticator(database, limits)
+        sessions = Sessions(database, vault)
         self._routes = {
             route.path.encode(): _Routed(
-                Postings(route, authenticator, settings, self._in_thread),
+                Postings(route, authenticator, settings, self._in_thread)
+                if route.kind is Kind.posting
+                else Charges(route, authenticator, settings, self._in_thread, sessions),
                 observer(route.method, route.path),
                 observer(OPTIONS.decode(), route.path),
             )
-            for route in resource.routes
-            if route.kind is Kind.posting
+            for route in (*ledger.routes, *charge.routes)
+            if route.kind in HOT
         }
         self._observe_health = observer("GET", HEALTH.decode())
         self._connections: set[Connection] = set()
@@ -147,7 +159,7 @@ class LedgerDoor:
             return
         head = Head(exchange.headers, exchange.query, exchange.peer)
         try:
-            caller = routed.postings.admit_at_once(head)
+            caller = routed.admission.admit_at_once(head)
         except Exception as error:
             exchange.refusal = error
             return
@@ -155,7 +167,7 @@ class LedgerDoor:
             exchange.hold()
             self._start(self._admit(exchange, routed, head))
         else:
-            exchange.context = _Admitted(routed, head, caller.key.livemode)
+            exchange.context = _Admitted(routed, head, caller)
 
     def finish(self, exchange: Exchange) -> None:
         """Ask the ledger what the body says."""
@@ -170,22 +182,26 @@ class LedgerDoor:
             exchange.answer(200, _ALLOW % new_id("req").encode(), b"")
             admitted.routed.observe_options(time.perf_counter() - exchange.began, 200)
             return
-        routed, head, livemode = admitted
+        routed, head, caller = admitted
         body = exchange.body()
         try:
-            posting = routed.postings.read_at_once(head, body, livemode=livemode)
+            question = routed.admission.read_at_once(head, body, caller)
         except Exception as error:
             self._refuse(exchange, error)
             return
-        if posting is None:
+        if question is None:
             self._start(self._read(exchange, admitted, body))
         else:
-            self._ask(_Asked(exchange, routed, posting, livemode))
+            self._ask(_Asked(exchange, routed, question))
 
     # The ledger
 
     def _ask(self, asked: _Asked) -> None:
         """Together with all that this turn of the loop brings: small ones as one request."""
+        if not asked.question.records:
+            # A body of which everything was refused before the ledger.
+            self._send_one(asked, b"")
+            return
         if not self._asked:
             self._loop.call_soon(self._submit)
         self._asked.append(asked)
@@ -194,7 +210,7 @@ class LedgerDoor:
         waiting, self._asked = self._asked, []
         joint: dict[Op, list[_Asked]] = {}
         for asked in waiting:
-            op, records = asked.route.postings.op, asked.posting.records
+            op, records = asked.question.op, asked.question.records
             if not is_joinable(op, records):
                 self._hand_over(op, records, [asked])
                 continue
@@ -206,7 +222,7 @@ class LedgerDoor:
             self._hand_over_all(op, together)
 
     def _hand_over_all(self, op: Op, together: list[_Asked]) -> None:
-        self._hand_over(op, b"".join([asked.posting.records for asked in together]), together)
+        self._hand_over(op, b"".join([asked.question.records for asked in together]), together)
 
     def _hand_over(self, op: Op, records: bytes, together: list[_Asked]) -> None:
         try:
@@ -238,33 +254,36 @@ class LedgerDoor:
                 for asked in together:
                     self._refuse(asked.exchange, error)
                 continue
-            parts = shares(results, [asked.posting.records for asked in together])
+            parts = shares(results, [asked.question.records for asked in together])
             for asked, part in zip(together, parts, strict=True):
-                try:
-                    media_type, body = worded(asked.posting, part, livemode=asked.livemode)
-                except Exception as error:
-                    self._refuse(asked.exchange, error)
-                else:
-                    self._answer(asked.exchange, asked.route.observe, media_type, body)
+                self._send_one(asked, part)
+
+    def _send_one(self, asked: _Asked, results: bytes) -> None:
+        try:
+            media_type, body = asked.question.answer(results)
+        except Exception as error:
+            self._refuse(asked.exchange, error)
+        else:
+            self._answer(asked.exchange, asked.route.observe, media_type, body)
 
     # What is not done at once
 
     async def _admit(self, exchange: Exchange, routed: _Routed, head: Head) -> None:
         try:
-            caller = await routed.postings.admit(head)
-            exchange.context = _Admitted(routed, head, caller.key.livemode)
+            caller = await routed.admission.admit(head)
+            exchange.context = _Admitted(routed, head, caller)
         except Exception as error:
             exchange.refusal = error
         exchange.release()
 
     async def _read(self, exchange: Exchange, admitted: _Admitted, body: bytes) -> None:
-        routed, head, livemode = admitted
+        routed, head, caller = admitted
         try:
-            posting = await routed.postings.read(head, body, livemode=livemode)
+            question = await routed.admission.read(head, body, caller)
         except Exception as error:
             self._refuse(exchange, error)
         else:
-            self._ask(_Asked(exchange, routed, posting, livemode))
+            self._ask(_Asked(exchange, routed, question))
 
     # Answers
 

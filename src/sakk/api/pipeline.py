@@ -91,8 +91,8 @@ class Pipeline:
                     return self._handled(route, request, prepared, context)
                 case Kind.command | Kind.two_steps | Kind.steps:
                     return self._command(route, request, prepared)
-                case Kind.posting:
-                    raise AssertionError("a posting is answered by sakk.api.posting")
+                case Kind.posting | Kind.charge:
+                    raise AssertionError("what is hot is answered by sakk.api.posting")
                 case _ as never:
                     assert_never(never)
         except Exception as error:

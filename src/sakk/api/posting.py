@@ -1,7 +1,8 @@
 """The ledger's door: from a request to records for the ledger, and from its results to an answer.
 
-``Postings`` knows one route, whichever server carries it: ``PostingDoor`` is that server's ASGI
-beside the framework in the API's processes, ``sakk.api.ledger_door`` the ledger's own. One event
+``Postings`` knows one route, whichever server carries it, and so does ``sakk.api.charge``:
+``HotDoor`` is that server's ASGI beside the framework in the API's processes,
+``sakk.api.ledger_door`` the ledger's own. One event
 loop reads the body, hands its records to the ledger, and words the results; no thread and no query
 stands between. Idempotency is by the ids in the body, so an ``Idempotency-Key`` needs no storage.
 The rate limit of a key does not count here: what holds this door back is the ledger's own queue.
@@ -10,6 +11,7 @@ The rate limit of a key does not count here: what holds this door back is the le
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
@@ -59,8 +61,16 @@ class Head(NamedTuple):
         return None if value is None else value.decode("latin-1")
 
 
-class Postings:
-    """One route of postings: who may post, and what a body says.
+class Question(NamedTuple):
+    """What a body asks of the ledger, and how its results are worded: media type and body."""
+
+    op: Op
+    records: bytes
+    answer: Callable[[bytes], tuple[bytes, bytes]]
+
+
+class Admission:
+    """One hot route: who may use it. What a body says is a subclass's to read.
 
     Each question has a short way, which answers at once or None, and a long one. All raise what
     the caller is told.
@@ -73,20 +83,16 @@ class Postings:
         settings: ApiSettings,
         in_thread: InThread,
     ) -> None:
-        noun: Any = route.handler()
-        assert isinstance(noun, Noun), "a posting's handler says which noun it is"
         self.route = route
         self.settings = settings
-        self._noun = noun
-        self._authenticator = authenticator
-        self._in_thread = in_thread
-        self.op = OPS[noun.name]
+        self.authenticator = authenticator
+        self.in_thread = in_thread
 
     def admit_at_once(self, head: Head) -> Caller | None:
         """Who posts, where that is remembered."""
         caller = None
         if b"stripe-account" not in head.headers:
-            caller = self._authenticator.caller_at_once(
+            caller = self.authenticator.caller_at_once(
                 authorization=head.text(b"authorization"),
                 address=self._address(head),
                 now=wall_clock(),
@@ -95,8 +101,8 @@ class Postings:
 
     async def admit(self, head: Head) -> Caller:
         """Who posts, by the database."""
-        caller = await self._in_thread(
-            lambda: self._authenticator.caller(
+        caller = await self.in_thread(
+            lambda: self.authenticator.caller(
                 authorization=head.text(b"authorization"),
                 stripe_account=head.text(b"stripe-account"),
                 address=self._address(head),
@@ -106,22 +112,13 @@ class Postings:
         assert isinstance(caller, Caller)
         return self._permitted(head, caller)
 
-    def read_at_once(self, head: Head, body: bytes, *, livemode: bool) -> Posting | None:
-        """A body of records or of JSON in the usual spelling, or one that is short."""
-        media_type = head.text(b"content-type")
-        found = read_at_once(self._noun, body, media_type, livemode=livemode)
-        if found is None and len(body) <= INLINE_BYTES_MAX:
-            return read_the_long_way(self._noun, body, media_type, livemode=livemode)
-        return found
+    def read_at_once(self, head: Head, body: bytes, caller: Caller) -> Question | None:
+        """What a body asks, where that can be said at once."""
+        raise NotImplementedError
 
-    async def read(self, head: Head, body: bytes, *, livemode: bool) -> Posting:
-        """Any body."""
-        media_type = head.text(b"content-type")
-        found = await self._in_thread(
-            lambda: read_the_long_way(self._noun, body, media_type, livemode=livemode)
-        )
-        assert isinstance(found, Posting)
-        return found
+    async def read(self, head: Head, body: bytes, caller: Caller) -> Question:
+        """What any body asks."""
+        raise NotImplementedError
 
     def _address(self, head: Head) -> str | None:
         return client_address(
@@ -138,11 +135,48 @@ class Postings:
         return caller
 
 
-class PostingDoor:
-    """One route of postings, as an ASGI application that needs no envelope around it."""
+class Postings(Admission):
+    """One route of postings of the operator's own ledger."""
 
-    def __init__(self, postings: Postings, line: Line, observe: Observe) -> None:
-        self._postings = postings
+    def __init__(
+        self,
+        route: Route,
+        authenticator: Authenticator,
+        settings: ApiSettings,
+        in_thread: InThread,
+    ) -> None:
+        super().__init__(route, authenticator, settings, in_thread)
+        noun: Any = route.handler()
+        assert isinstance(noun, Noun), "a posting's handler says which noun it is"
+        self._noun = noun
+        self._op = OPS[noun.name]
+
+    def read_at_once(self, head: Head, body: bytes, caller: Caller) -> Question | None:
+        """A body of records or of JSON in the usual spelling, or one that is short."""
+        media_type, livemode = head.text(b"content-type"), caller.key.livemode
+        found = read_at_once(self._noun, body, media_type, livemode=livemode)
+        if found is None and len(body) <= INLINE_BYTES_MAX:
+            found = read_the_long_way(self._noun, body, media_type, livemode=livemode)
+        return None if found is None else self._question(found, livemode=livemode)
+
+    async def read(self, head: Head, body: bytes, caller: Caller) -> Question:
+        """Any body."""
+        media_type, livemode = head.text(b"content-type"), caller.key.livemode
+        found = await self.in_thread(
+            lambda: read_the_long_way(self._noun, body, media_type, livemode=livemode)
+        )
+        assert isinstance(found, Posting)
+        return self._question(found, livemode=livemode)
+
+    def _question(self, posting: Posting, *, livemode: bool) -> Question:
+        return Question(self._op, posting.records, partial(worded, posting, livemode=livemode))
+
+
+class HotDoor:
+    """One hot route, as an ASGI application that needs no envelope around it."""
+
+    def __init__(self, admission: Admission, line: Line, observe: Observe) -> None:
+        self._admission = admission
         self._line = line
         self._observe = observe
 
@@ -154,7 +188,7 @@ class PostingDoor:
             media_type, body = await self._answer(scope, receive)
             headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
         except Exception as error:
-            public_url = self._postings.settings.public_url
+            public_url = self._admission.settings.public_url
             answer = refusal(error, request_id=identifier, public_url=public_url)
             status, headers, body = answer.status, answer_headers(answer), answer.body
         headers.append((b"request-id", identifier.encode()))
@@ -165,17 +199,16 @@ class PostingDoor:
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bytes]:
         """The answer's media type and body; raises what the caller is told."""
-        postings = self._postings
+        admission = self._admission
         client = scope["client"]
         head = Head(dict(scope["headers"]), scope["query_string"], client[0] if client else None)
-        caller = postings.admit_at_once(head) or await postings.admit(head)
+        caller = admission.admit_at_once(head) or await admission.admit(head)
         body = await read_whole(receive, head.headers.get(b"content-length"))
-        livemode = caller.key.livemode
-        posting = postings.read_at_once(head, body, livemode=livemode)
-        if posting is None:
-            posting = await postings.read(head, body, livemode=livemode)
-        results = await self._line.ask(postings.op, posting.records)
-        return worded(posting, results, livemode=livemode)
+        asked = admission.read_at_once(head, body, caller)
+        if asked is None:
+            asked = await admission.read(head, body, caller)
+        results = await self._line.ask(asked.op, asked.records) if asked.records else b""
+        return asked.answer(results)
 
 
 def worded(posting: Posting, results: bytes, *, livemode: bool) -> tuple[bytes, bytes]:

@@ -47,9 +47,13 @@ class Kind(StrEnum):
     steps = "steps"
     # Does not meet it: the ledger's own door (see ``sakk.api.posting``).
     posting = "posting"
+    # Neither, but for the sessions that it has not met: see ``sakk.api.charge``.
+    charge = "charge"
 
 
-WRITING = frozenset({Kind.command, Kind.two_steps, Kind.steps, Kind.posting})
+# Answered beside the framework, by an event loop.
+HOT = frozenset({Kind.posting, Kind.charge})
+WRITING = HOT | {Kind.command, Kind.two_steps, Kind.steps}
 
 
 class InBinary(NamedTuple):
@@ -199,6 +203,34 @@ class Resource:
                     operator_only=True,
                     secret_key_only=False,
                     batch=batch,
+                )
+            )
+            return handler
+
+        return register
+
+    def charging(
+        self, path: str, *, returns: type[BaseModel], operation: str, parameters: type[Parameters]
+    ) -> Callable[[P], P]:
+        """What a payee's door asks on the hot path; the handler is its description."""
+
+        def register(handler: P) -> P:
+            self.routes.append(
+                Route(
+                    method="POST",
+                    path=path,
+                    handler=handler,
+                    resource=self.name,
+                    access="write",
+                    kind=Kind.charge,
+                    operation=operation,
+                    parameters=parameters,
+                    takes_parameters=True,
+                    path_parameters=(),
+                    returns=returns,
+                    is_list=False,
+                    operator_only=False,
+                    secret_key_only=False,
                 )
             )
             return handler

@@ -16,23 +16,25 @@ from sakk.core import chart, money
 from sakk.core.chart import LedgerAccount, TransferCode
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.evm import checksum_address
+from sakk.core.ledger import transfer_id
 from sakk.core.money import UNITS_MAX
 from sakk.core.posting import Posting
 
 PREFIX: Final = "ch"
 VOUCHER_PREFIX: Final = "vch"
 FUNDING_PREFIX: Final = "cfd"
-REFUND_PREFIX: Final = "crf"
-DISPUTE_PREFIX: Final = "cdp"
 LIFE_DEFAULT: Final = timedelta(days=30)
 LIFE_MIN: Final = timedelta(minutes=1)
 LIFE_MAX: Final = timedelta(days=366)
 # A channel on which nothing was charged or raised for so long is closed.
 IDLE_MAX: Final = timedelta(days=30)
+# An opening that was never funded is forgotten after so long.
+OPENING_MAX: Final = timedelta(hours=1)
 # The steps of a channel's row in the ledger; their ids follow from them.
 STEP_FUND: Final = "fund"
 STEP_DRAIN: Final = "drain"
 STEP_FREEZE: Final = "freeze"
+STEP_REVOKED: Final = "revoked"
 
 
 class ChannelKind(StrEnum):
@@ -173,9 +175,19 @@ def life_of(seconds: int | None) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def is_over(channel: Channel, *, now: datetime) -> bool:
-    """Should an open channel be closed, because its time is over or nobody uses it?"""
-    return channel.expires_at <= now or channel.used_at + IDLE_MAX <= now
+def is_over(channel: Channel, *, used_at: datetime, now: datetime) -> bool:
+    """Should a channel be closed, because its time is over or nobody uses it?"""
+    idle = OPENING_MAX if channel.status == ChannelStatus.opening else IDLE_MAX
+    return channel.expires_at <= now or used_at + idle <= now
+
+
+def drain_ids(channel_id: str, drains: int) -> list[int]:
+    """The ledger's ids of all transfers that gave a channel's rest back.
+
+    One of them is made when its mandate is revoked, in the request that freezes the mandate.
+    """
+    steps = [(STEP_DRAIN, attempt) for attempt in range(drains)] + [(STEP_REVOKED, 0)]
+    return [transfer_id(channel_id, step, leg=0, attempt=attempt) for step, attempt in steps]
 
 
 def funding(channel: Channel, step: int) -> Posting:
@@ -188,12 +200,6 @@ def returning(channel: Channel, at_most: int) -> Posting:
     return Posting(
         channel.ledger_account, channel.payer_account, at_most, TransferCode.channel_closed
     )
-
-
-def refunding(channel: Channel, amount: int, *, to_payer: bool) -> Posting:
-    """A charge goes back: to the channel, or to the payer when the channel is closed."""
-    back = channel.payer_account if to_payer else channel.ledger_account
-    return Posting(channel.payee_account, back, amount, TransferCode.channel_refunded)
 
 
 def public_channel(channel: Channel, *, available: int | None = None) -> dict[str, Any]:

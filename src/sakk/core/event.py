@@ -252,6 +252,11 @@ RECOVERY_CANCELED: Final = _register(
 TRANSFER_CREATED: Final = _register(
     "transfer", "created", "Money was moved between two accounts in the ledger."
 )
+CHANNEL_OPENED: Final = _register("channel", "opened", "A channel was opened and money put in.")
+CHANNEL_RAISED: Final = _register("channel", "raised", "More money was put into a channel.")
+CHANNEL_CLOSED: Final = _register(
+    "channel", "closed", "A channel ended; what was not charged went back to the payer."
+)
 BALANCE_AVAILABLE: Final = _register(
     "balance", "available", "Money became available on the account's balance."
 )

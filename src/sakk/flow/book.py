@@ -7,9 +7,10 @@ rises only after a journalled refusal, never after an outcome that is not known.
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sakk.core import ids
-from sakk.core.chart import LedgerAccount
+from sakk.core.chart import LedgerAccount, TransferCode
 from sakk.core.errors import Misconfigured
 from sakk.core.ledger import account_id, transfer_id, unit_id
 from sakk.core.posting import Posting
@@ -58,6 +59,13 @@ class Outcome:
     @property
     def transient(self) -> bool:
         return self.refusal is not None and self.refusal.transient
+
+
+class Standing(NamedTuple):
+    """An account's credits less its debits, holds already taken off; and what is held."""
+
+    free: int
+    held: int
 
 
 class Books:
@@ -124,20 +132,58 @@ class Books:
             outcomes += [Outcome(None if each.status.accepted else each.status) for each in results]
         return outcomes
 
+    def open(self, accounts: Sequence[LedgerAccount]) -> None:
+        """Have accounts there for who posts by their ids alone."""
+        self._ensure_open(accounts)
+
+    def freeze(
+        self, account: LedgerAccount, beside: LedgerAccount, *, row_id: str, step: str
+    ) -> None:
+        """Nothing is posted to an account any more: a hold of nothing closes it for good."""
+        [result] = self._ledger.create_transfers(
+            [
+                Transfer(
+                    id=transfer_id(row_id, step, leg=0, attempt=0),
+                    debit_account_id=account_id(account.name),
+                    credit_account_id=account_id(beside.name),
+                    amount=0,
+                    unit=unit_id(account.unit),
+                    code=int(TransferCode.channel_closed),
+                    flags=TransferFlags.pending | TransferFlags.closing_debit,
+                    user_data=ids.decode(row_id)[1],
+                )
+            ]
+        )
+        assert result.status.accepted, f"{account.name} can not be frozen: {result.status.name}"
+
     def amount_moved(self, transfer_id: int) -> int:
         """What a balancing transfer really moved; 0 if it does not exist."""
-        found = self._ledger.lookup_transfers([transfer_id])[0]
-        return 0 if found is None else found.amount
+        return self.amounts_moved([transfer_id])[0]
+
+    def amounts_moved(self, transfer_ids: Sequence[int]) -> list[int]:
+        """What transfers really moved; 0 for one that does not exist."""
+        found: list[int] = []
+        for first in range(0, len(transfer_ids), BATCH_MAX):
+            looked_up = self._ledger.lookup_transfers(transfer_ids[first : first + BATCH_MAX])
+            found += [0 if each is None else each.amount for each in looked_up]
+        return found
+
+    def standings(self, accounts: Sequence[LedgerAccount]) -> list[Standing]:
+        """What of each account's credits is free, and what is reserved; nothing where it is not."""
+        found = self._ledger.lookup_accounts([account_id(each.name) for each in accounts])
+        return [
+            Standing(0, 0)
+            if account is None
+            else Standing(
+                account.credits_posted - account.debits_posted - account.debits_pending,
+                account.debits_pending,
+            )
+            for account in found
+        ]
 
     def balances(self, accounts: Sequence[LedgerAccount]) -> list[int]:
         """Credits less debits of each account: what is owed, holds already taken off."""
-        found = self._ledger.lookup_accounts([account_id(each.name) for each in accounts])
-        return [
-            0
-            if account is None
-            else account.credits_posted - account.debits_posted - account.debits_pending
-            for account in found
-        ]
+        return [standing.free for standing in self.standings(accounts)]
 
     def _submit(self, members: list[PostingSet], batch: list[Transfer]) -> list[Outcome]:
         if not batch:

@@ -8,6 +8,7 @@ from sakk.api.ledger_door import LedgerDoor, open_listener
 from sakk.ledger.calls import OpenLedger
 from sakk.runtime.process import exempt_from_collection
 from sakk.runtime.settings import Settings
+from sakk.runtime.vault import read_vault
 from sakk.runtime.wiring import api_settings
 from sakk.store.database import open_database
 
@@ -25,7 +26,7 @@ async def serve_door(
     database = open_database(url, pool_size=POOL_SIZE)
     try:
         with open_listener(settings.host, settings.ledger_port) as listener:
-            door = LedgerDoor(ledger.calls, database, api_settings(settings))
+            door = LedgerDoor(ledger.calls, database, api_settings(settings), read_vault(settings))
             exempt_from_collection()
             log.info("ledger_door_open", port=listener.getsockname()[1])
             await door.serve(listener, closing)

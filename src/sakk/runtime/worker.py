@@ -14,6 +14,9 @@ from sakk.flow.audit_anchor import audit_anchor_stage
 from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.case_age import age_stage
 from sakk.flow.case_outcome import follow_stage, seize_stage
+from sakk.flow.channel import close_stage
+from sakk.flow.channel import expire_stage as channel_expire_stage
+from sakk.flow.channel import left_behind_stage as channel_fund_stage
 from sakk.flow.collect import collect_stage
 from sakk.flow.collect_build import collect_build_stage
 from sakk.flow.confirm import confirm_stage
@@ -158,6 +161,9 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         party_review_stage(parts),
         freeze_stage(parts),
         left_behind_stage(parts),
+        channel_fund_stage(parts),
+        channel_expire_stage(parts),
+        close_stage(parts),
         forget_stage(parts),
         measure_stage(parts),
     ]

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     or_,
     select,
     text,
@@ -24,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.channel import (
     IDLE_MAX,
+    OPENING_MAX,
     Channel,
     ChannelKind,
     ChannelStatus,
@@ -66,8 +68,12 @@ channels = Table(
     Index("ix_channels_payee", "payee", "livemode", "id"),
     Index("ix_channels_signer", "signer", "id", postgresql_where=text("status <> 'closed'")),
     Index("ix_channels_mandate", "mandate", postgresql_where=text("mandate IS NOT NULL")),
-    Index("ix_channels_expires_at", "expires_at", postgresql_where=text("status = 'open'")),
-    Index("ix_channels_used_at", "used_at", postgresql_where=text("status = 'open'")),
+    Index(
+        "ix_channels_expires_at",
+        "expires_at",
+        postgresql_where=text("status IN ('opening', 'open')"),
+    ),
+    Index("ix_channels_used_at", "used_at", postgresql_where=text("status IN ('opening', 'open')")),
     Index("ix_channels_closing", "used_at", postgresql_where=text("status = 'closing'")),
 )
 
@@ -199,13 +205,17 @@ def list_of_mandate(connection: Connection, mandate: str, *, limit: int) -> list
 
 
 def claim_over(connection: Connection, *, now: datetime, limit: int) -> list[Channel]:
-    """Open channels whose time is over, or that nobody uses, held until this transaction ends."""
+    """Channels whose time is over, or that nobody uses, held until this transaction ends."""
+    is_idle = or_(
+        channels.c.used_at <= now - IDLE_MAX,
+        and_(channels.c.status == ChannelStatus.opening, channels.c.used_at <= now - OPENING_MAX),
+    )
     statement = (
         select(channels)
         .where(
-            channels.c.status == ChannelStatus.open,
+            channels.c.status.in_([ChannelStatus.opening, ChannelStatus.open]),
             channels.c.kind == ChannelKind.balance,
-            or_(channels.c.expires_at <= now, channels.c.used_at <= now - IDLE_MAX),
+            or_(channels.c.expires_at <= now, is_idle),
         )
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -246,6 +256,17 @@ def last_countersigned(connection: Connection, channel_id: str) -> Voucher | Non
         .limit(1)
     )
     return fetch_one(connection, statement, Voucher)
+
+
+def list_vouchers(connection: Connection, channel_id: str, *, limit: int) -> list[Voucher]:
+    """What a payer signed, the newest first."""
+    statement = (
+        select(vouchers)
+        .where(vouchers.c.channel_id == channel_id)
+        .order_by(vouchers.c.ceiling.desc())
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Voucher)
 
 
 def insert_funding(connection: Connection, funding: Funding) -> None:

@@ -157,6 +157,18 @@ def signed_lifts(connection: Connection, identifiers: Sequence[str]) -> list[Lif
     return [each for each in fetch_all(connection, statement, Lift) if each.approvals]
 
 
+def is_account_stopped(connection: Connection, account_id: str) -> bool:
+    """Does a freeze of everything, or of all that is an account's, stop what it pays?"""
+    columns = freezes.c
+    statement = select(columns.id).where(
+        columns.lifted_at.is_(None),
+        columns.network.is_(None),
+        columns.asset.is_(None),
+        or_(columns.account_id.is_(None), columns.account_id == account_id),
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def payout_may_go() -> ColumnElement[bool]:
     """A payout that no freeze stops."""
     return ~_stopped(

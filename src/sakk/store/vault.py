@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sakk.core.errors import Misconfigured
@@ -31,6 +32,21 @@ class Vault:
     def token(self, owner: str) -> str:
         """A secret that only this vault can make for what it belongs to, always the same one."""
         return hmac.digest(self.key, f"token\x1f{owner}".encode(), "sha256")[:20].hex()
+
+    def derive(self, owner: str) -> bytes:
+        """A key of 32 bytes that only this vault can make for what it belongs to."""
+        return hmac.digest(self.key, f"key\x1f{owner}".encode(), "sha256")
+
+    def sign(self, words: bytes) -> bytes:
+        """The installation's own word for something, 64 bytes (Ed25519, RFC 8032)."""
+        return self._authority().sign(words)
+
+    def authority_key(self) -> bytes:
+        """The public key by which everybody checks what `sign` signed, 32 bytes."""
+        return self._authority().public_key().public_bytes_raw()
+
+    def _authority(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.derive("authority"))
 
     def open(self, sealed: bytes, owner: str) -> str:
         """The secret; Misconfigured if it was sealed with another key, or for another owner."""

@@ -1,0 +1,476 @@
+"""Charges: what a payee's door asks for each call, answered on the hot path.
+
+A body of operations becomes the ledger's transfers without a query, once its sessions are known:
+MACs are checked here, and everything that is counted is counted by the ledger, so any number of
+processes may answer. A session's key and limits are remembered; what revokes them empties the
+channel in the ledger, which is asked in any case, so nothing here has to be told.
+"""
+
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+from pydantic import Field, StringConstraints
+
+from sakk.api.authentication import Authenticator
+from sakk.api.body import read_body
+from sakk.api.context import Caller
+from sakk.api.dependencies import ApiSettings
+from sakk.api.parameters import CurrencyCode, Identifier, Parameters, Strict, validate
+from sakk.api.posting import JSON, Admission, Head, InThread, Question
+from sakk.api.route import Resource, Route
+from sakk.api.shapes import Livemode, Shape
+from sakk.core import chart, ids
+from sakk.core.charge import (
+    AMOUNT_WHOLE,
+    OPERATIONS_MAX,
+    TIMEOUT_SECONDS_DEFAULT,
+    TIMEOUT_SECONDS_MAX,
+    Op,
+    Operation,
+    Reason,
+    Result,
+    Step,
+    charge_id,
+    encode_result,
+    is_well_formed,
+    read_operations,
+    units_data,
+)
+from sakk.core.chart import TransferCode
+from sakk.core.errors import Misconfigured, ParameterInvalid
+from sakk.core.evm import checksum_address
+from sakk.core.ledger import account_id, unit_id
+from sakk.core.session import call_mac, receipt_mac, uuid_bytes
+from sakk.ledger import calls
+from sakk.ledger.record import ID_ZERO, TRANSFER, decode_results
+from sakk.ledger.types import CreateTransferStatus, TransferFlags
+from sakk.store import session as store
+from sakk.store.database import Database
+from sakk.store.session import Chargeable
+from sakk.store.vault import Vault
+
+OPERATIONS: Final = "application/vnd.sakk.charges"
+RESULTS: Final = "application/vnd.sakk.charge-results"
+SESSIONS_MAX: Final = 100_000
+# What a session says does not change; that long it is remembered all the same, and no longer.
+REMEMBERED_SECONDS: Final = 60.0
+
+resource = Resource("charges")
+
+Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Whole = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,38})$")]
+Status = Literal["reserved", "committed", "released", "refused"]
+
+
+class ChargeOperation(Strict):
+    """One step of one charge. What a step does not need is left out."""
+
+    op: Literal["reserve", "commit", "release"]
+    session: Identifier
+    nonce: Whole
+    amount: Annotated[
+        Whole | None,
+        Field(description="Of a reservation what is paid, of a commit what was used: the whole."),
+    ] = None
+    currency: CurrencyCode | None = None
+    request_hash: Hex64 | None = None
+    mac: Hex64 | None = None
+    timeout_seconds: Annotated[int | None, Field(ge=1, le=TIMEOUT_SECONDS_MAX)] = None
+    units: Annotated[Whole | None, Field(description="What was used, for the receipt.")] = None
+
+
+class ChargeParameters(Parameters):
+    """Steps of charges, in any mix and order."""
+
+    operations: Annotated[list[ChargeOperation], Field(min_length=1, max_length=OPERATIONS_MAX)]
+
+
+class ChargeOutcome(Shape):
+    """What became of one operation. ``reason`` says why it was refused."""
+
+    status: Status
+    amount: str
+    channel: str | None
+    payer: str | None
+    reason: str | None
+    receipt: str | None
+    timestamp: str
+
+
+class ChargeOutcomes(Shape):
+    """What became of each operation, in the order of the request."""
+
+    object: Literal["charges"]
+    livemode: Livemode
+    results: list[ChargeOutcome]
+
+
+class Held(NamedTuple):
+    """A session as it is remembered: its key, and everything in the bytes that are needed."""
+
+    key: bytes
+    session: bytes
+    handle: int
+    channel: bytes
+    payer: bytes
+    payee: bytes
+    payee_id: str
+    livemode: bool
+    currency: bytes
+    debit: bytes
+    credit: bytes
+    unit: int
+    amount_max: int
+    expires_at: float
+    until: float
+
+
+class Sessions:
+    """The sessions that a process has met; the database is asked about others."""
+
+    def __init__(
+        self, database: Database, vault: Vault | None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._held: OrderedDict[bytes, Held] = OrderedDict()
+        self.now = clock
+
+    def find(self, session: bytes) -> Held | None:
+        """A session that is remembered."""
+        return self._held.get(session)
+
+    def unknown(self, sessions: Iterable[bytes], *, now: float) -> set[bytes]:
+        """Those of which the database has to be asked."""
+        held = self._held
+        return {each for each in sessions if (known := held.get(each)) is None or known.until < now}
+
+    def load(self, wanted: set[bytes]) -> None:
+        """Ask the database, in a thread; what it does not know is forgotten."""
+        if self._vault is None:
+            raise Misconfigured(
+                "This process has no vault key, from which sessions' keys follow: set"
+                " SAKK_VAULT_KEY_FILE to a copy of the file that the first server made.",
+                param="SAKK_VAULT_KEY_FILE",
+            )
+        names = [ids.encode("ses", int.from_bytes(each, "big")) for each in wanted]
+        with self._database.begin() as connection:
+            found = store.chargeable(connection, names)
+        until = self.now() + REMEMBERED_SECONDS
+        for each in found:
+            self._held[uuid_bytes(each.id)] = _held(each, self._vault, until)
+        for gone in wanted - {uuid_bytes(row.id) for row in found}:
+            self._held.pop(gone, None)
+        while len(self._held) > SESSIONS_MAX:
+            self._held.popitem(last=False)
+
+
+class Charges(Admission):
+    """The route of charges."""
+
+    def __init__(
+        self,
+        route: Route,
+        authenticator: Authenticator,
+        settings: ApiSettings,
+        in_thread: InThread,
+        sessions: Sessions,
+    ) -> None:
+        super().__init__(route, authenticator, settings, in_thread)
+        self._sessions = sessions
+
+    def read_at_once(self, head: Head, body: bytes, caller: Caller) -> Question | None:
+        """Records of sessions that are remembered."""
+        if head.text(b"content-type") != OPERATIONS:
+            return None
+        operations = _of_records(body)
+        wanted = {each.session for each in operations}
+        if self._sessions.unknown(wanted, now=self._sessions.now()):
+            return None
+        return self._question(operations, caller, _in_records)
+
+    async def read(self, head: Head, body: bytes, caller: Caller) -> Question:
+        """Any body, of any sessions."""
+        media_type = head.text(b"content-type")
+        if media_type == OPERATIONS:
+            operations, answer = _of_records(body), _in_records
+        else:
+            operations = await self.in_thread(partial(_of_json, body, media_type))
+            answer = partial(_in_json, operations, caller.key.livemode)
+        now = self._sessions.now()
+        unknown = self._sessions.unknown({each.session for each in operations}, now=now)
+        if unknown:
+            await self.in_thread(partial(self._sessions.load, unknown))
+        return self._question(operations, caller, answer)
+
+    def _question(
+        self,
+        operations: Sequence[Operation],
+        caller: Caller,
+        worded: Callable[[list[Result]], tuple[bytes, bytes]],
+    ) -> Question:
+        find, now = self._sessions.find, self._sessions.now()
+        payee, livemode = caller.account_id, caller.key.livemode
+        records: list[bytes] = []
+        slots: list[tuple[Operation, Held | None, int]] = []
+        for operation in operations:
+            held = find(operation.session)
+            if held is None or held.payee_id != payee or held.livemode != livemode:
+                slots.append((operation, None, Reason.session_unknown))
+                continue
+            reason = judge(operation, held, now)
+            slots.append((operation, held, reason))
+            if not reason:
+                records.append(transfer_record(operation, held))
+
+        def answer(results: bytes) -> tuple[bytes, bytes]:
+            return worded(outcomes(slots, results))
+
+        return Question(calls.Op.create_transfers, b"".join(records), answer)
+
+
+@resource.charging(
+    "/v1/charges", returns=ChargeOutcomes, operation="charge", parameters=ChargeParameters
+)
+def charge() -> None:
+    """Reserve, commit and release charges on channels of which the account is the payee.
+
+    Up to 1,024 operations under `operations`, in any mix, answered in their order. What is refused
+    is a result with a reason, not an error. A reservation that is neither committed nor released
+    ends by its timeout, in the payer's favour. A commit or release may be repeated; a reservation
+    that is repeated is refused as used, whoever repeats it. The binary form, and what `mac` and
+    `request_hash` are, is described with the session scheme.
+    """
+
+
+def judge(operation: Operation, held: Held, now: float) -> int:
+    """Why an operation is refused before the ledger is asked; 0 where it is not."""
+    if not is_well_formed(operation):
+        return Reason.malformed
+    if operation.op != Op.reserve:
+        return Reason.done
+    if held.expires_at <= now:
+        return Reason.session_expired
+    mac = call_mac(
+        held.key,
+        held.session,
+        nonce=operation.nonce,
+        amount=operation.amount,
+        payee=held.payee,
+        request=operation.request_hash,
+    )
+    if not hmac.compare_digest(mac, operation.mac):
+        return Reason.mac_invalid
+    if operation.currency != held.currency:
+        return Reason.currency_mismatch
+    return Reason.over_limit if operation.amount > held.amount_max else Reason.done
+
+
+def transfer_record(operation: Operation, held: Held) -> bytes:
+    """The ledger's transfer of an operation."""
+    reserved = charge_id(held.handle, operation.nonce, Step.reserved).to_bytes(16, "big")
+    match operation.op:
+        case Op.reserve:
+            return TRANSFER.pack(
+                reserved,
+                held.debit,
+                held.credit,
+                operation.amount.to_bytes(16, "little"),
+                ID_ZERO,
+                operation.request_hash[:16],
+                held.unit,
+                0,
+                0,
+                operation.timeout_seconds,
+                _CODE,
+                _PENDING,
+            )
+        case Op.commit:
+            identifier = charge_id(held.handle, operation.nonce, Step.committed)
+            amount, flags = operation.amount, _POST
+            data = units_data(operation.units).to_bytes(16, "big")
+        case _:
+            identifier = charge_id(held.handle, operation.nonce, Step.released)
+            amount, flags, data = 0, _VOID, ID_ZERO
+    return TRANSFER.pack(
+        identifier.to_bytes(16, "big"),
+        ID_ZERO,
+        ID_ZERO,
+        amount.to_bytes(16, "little"),
+        reserved,
+        data,
+        0,
+        0,
+        0,
+        0,
+        0,
+        flags,
+    )
+
+
+def outcomes(slots: Sequence[tuple[Operation, Held | None, int]], results: bytes) -> list[Result]:
+    """What became of each operation: refused before, or what the ledger said."""
+    timestamps, statuses = decode_results(results)
+    found: list[Result] = []
+    position = 0
+    for operation, held, reason in slots:
+        if reason or held is None:
+            found.append(Result(reason))
+            continue
+        status, timestamp = statuses[position], timestamps[position]
+        position += 1
+        if operation.op != Op.reserve:
+            found.append(_ended(operation, held, status, timestamp))
+        elif status:
+            found.append(Result(_RESERVE_REASONS.get(status, Reason.nonce_used)))
+        else:
+            mac = receipt_mac(
+                held.key,
+                held.session,
+                step=1,
+                nonce=operation.nonce,
+                amount=operation.amount,
+                units=0,
+                payee=held.payee,
+                request=operation.request_hash,
+                timestamp=timestamp,
+            )
+            found.append(
+                Result(Reason.done, held.payer, timestamp, operation.amount, mac, held.channel)
+            )
+    return found
+
+
+def _ended(operation: Operation, held: Held, status: int, timestamp: int) -> Result:
+    """A commit or release that stands already stands."""
+    if status <= CreateTransferStatus.exists:
+        amount = operation.amount if operation.op == Op.commit else 0
+        return Result(Reason.done, held.payer, timestamp, amount, channel=held.channel)
+    return Result(_END_REASONS.get(status, Reason.charge_ended))
+
+
+def _held(row: Chargeable, vault: Vault, until: float) -> Held:
+    unit = chart.currency_unit(row.currency, livemode=row.livemode)
+    debit = chart.channel(row.channel_id, unit, payer=row.account_id)
+    credit = chart.merchant(row.payee, "available", unit)
+    return Held(
+        key=vault.derive(row.id),
+        session=uuid_bytes(row.id),
+        handle=row.handle,
+        channel=uuid_bytes(row.channel_id),
+        payer=bytes(20) if row.signer is None else bytes.fromhex(row.signer[2:]),
+        payee=uuid_bytes(row.payee),
+        payee_id=row.payee,
+        livemode=row.livemode,
+        currency=row.currency.encode().ljust(16, b"\0"),
+        debit=account_id(debit.name).to_bytes(16, "big"),
+        credit=account_id(credit.name).to_bytes(16, "big"),
+        unit=unit_id(unit),
+        amount_max=AMOUNT_WHOLE if row.amount_max is None else row.amount_max,
+        expires_at=row.expires_at.timestamp(),
+        until=until,
+    )
+
+
+def _of_records(body: bytes) -> list[Operation]:
+    try:
+        return read_operations(body)
+    except ValueError as error:
+        raise ParameterInvalid(f"The {error}. Send whole records.") from None
+
+
+def _of_json(body: bytes, media_type: str | None) -> list[Operation]:
+    tree, typed = read_body(body, media_type)
+    parameters = validate(ChargeParameters, tree, strict=typed)
+    if parameters.expand:
+        raise ParameterInvalid("Nothing can be expanded here. Remove it.", param="expand[0]")
+    return [_operation(each, index) for index, each in enumerate(parameters.operations)]
+
+
+def _operation(given: ChargeOperation, index: int) -> Operation:
+    place = f"operations[{index}]"
+    if given.op == "reserve":
+        for name in ("amount", "currency", "request_hash", "mac"):
+            if getattr(given, name) is None:
+                param = f"{place}[{name}]"
+                raise ParameterInvalid(f"A reservation needs {param}.", param=param)
+    try:
+        session = uuid_bytes(given.session)
+    except ValueError:
+        raise ParameterInvalid("That is not a session's id.", param=f"{place}[session]") from None
+    units = int(given.units or 0)
+    if units >> 64:
+        raise ParameterInvalid("Units fit in 64 bits.", param=f"{place}[units]")
+    amount = AMOUNT_WHOLE if given.amount is None else min(int(given.amount), AMOUNT_WHOLE)
+    return Operation(
+        Op[given.op],
+        session,
+        int(given.nonce),
+        amount,
+        given.timeout_seconds or TIMEOUT_SECONDS_DEFAULT,
+        bytes.fromhex(given.request_hash or "") or bytes(32),
+        bytes.fromhex(given.mac or "") or bytes(32),
+        (given.currency or "").lower().encode().ljust(16, b"\0"),
+        units,
+    )
+
+
+def _in_records(results: list[Result]) -> tuple[bytes, bytes]:
+    return RESULTS.encode(), b"".join([encode_result(each) for each in results])
+
+
+def _in_json(
+    operations: Sequence[Operation], livemode: bool, results: list[Result]
+) -> tuple[bytes, bytes]:
+    document = {
+        "object": "charges",
+        "livemode": livemode,
+        "results": [
+            _outcome(operation, result)
+            for operation, result in zip(operations, results, strict=True)
+        ],
+    }
+    return JSON, msgspec.json.encode(document)
+
+
+def _outcome(operation: Operation, result: Result) -> dict[str, Any]:
+    refused = result.reason != Reason.done
+    reserved = not refused and operation.op == Op.reserve
+    channel = ids.encode("ch", int.from_bytes(result.channel, "big"))
+    return {
+        "status": "refused" if refused else _STATUSES[operation.op],
+        "amount": str(result.amount),
+        "channel": None if refused else channel,
+        "payer": checksum_address("0x" + result.payer.hex()) if any(result.payer) else None,
+        "reason": Reason(result.reason).name if refused else None,
+        "receipt": result.receipt.hex() if reserved else None,
+        "timestamp": str(result.timestamp),
+    }
+
+
+_S = CreateTransferStatus
+_CODE = int(TransferCode.channel_charge)
+_PENDING = int(TransferFlags.pending)
+_POST = int(TransferFlags.post_pending)
+_VOID = int(TransferFlags.void_pending)
+_STATUSES: dict[int, Status] = {
+    Op.reserve: "reserved",
+    Op.commit: "committed",
+    Op.release: "released",
+}
+_RESERVE_REASONS: dict[int, Reason] = {
+    _S.exceeds_credits: Reason.ceiling_exceeded,
+    _S.debit_account_frozen: Reason.channel_closed,
+    _S.credit_account_frozen: Reason.channel_closed,
+    _S.debit_account_not_found: Reason.channel_closed,
+    _S.credit_account_not_found: Reason.channel_closed,
+}
+_END_REASONS: dict[int, Reason] = {
+    _S.pending_transfer_not_found: Reason.charge_unknown,
+    _S.exceeds_pending_transfer_amount: Reason.amount_exceeds_reserved,
+}

@@ -1,0 +1,420 @@
+"""Channels: opened, funded step by step, and closed; each step is a row before it is a transfer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from sakk.core import channel as rules
+from sakk.core import event, receipt
+from sakk.core.channel import (
+    Channel,
+    ChannelKind,
+    ChannelStatus,
+    Funding,
+    FundingStatus,
+    Voucher,
+)
+from sakk.core.errors import (
+    BalanceInsufficient,
+    ParameterInvalid,
+    ResourceMissing,
+    Unavailable,
+    UnexpectedState,
+)
+from sakk.core.event import NewEvent
+from sakk.core.ledger import account_id
+from sakk.core.session import uuid_bytes
+from sakk.flow.book import AMOUNT_WHOLE, PostingSet
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage, wake
+from sakk.ledger.types import TransferFlags
+from sakk.store import account, network
+from sakk.store import channel as store
+from sakk.store import event as events
+from sakk.store import freeze as freezes
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.receipt import last_used
+
+BATCH_MAX: Final = 100
+CLOSE_STAGE: Final = "channel.close"
+# What was reserved when a channel began to close is looked at again after so long.
+LOOK_AGAIN: Final = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRequest:
+    """What a payer asks for; ``ceiling`` in the currency's smallest unit, funded at once."""
+
+    payee: str
+    currency: str
+    ceiling: int
+    signer: str | None = None
+    mandate: str | None = None
+    amount_max: int | None = None
+    expires_in: int | None = None
+    metadata: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Countersigned:
+    """What a payer signed with a raise: the ceiling, and what it had seen of the charges."""
+
+    ceiling: int
+    spent: int = 0
+    charges: int = 0
+    head: bytes = bytes(32)
+    signature: bytes | None = None
+
+
+def open_channel(
+    parts: Parts,
+    request: ChannelRequest,
+    *,
+    identifier: str,
+    payer: str,
+    livemode: bool,
+    signature: bytes | None = None,
+) -> Channel:
+    """Commit and fund; repeat under the same identifier. Raises BalanceInsufficient."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        channel = store.find(connection, identifier)
+        if channel is None:
+            channel = _new(connection, request, identifier, payer, livemode=livemode, now=now)
+            store.insert(connection, channel)
+    parts.books.open([channel.ledger_account, channel.payee_account])
+    said = Countersigned(ceiling=request.ceiling, head=channel.head, signature=signature)
+    return raise_ceiling(parts, channel.id, said)
+
+
+def raise_ceiling(parts: Parts, channel_id: str, said: Countersigned) -> Channel:
+    """Keep what the payer signed, and put in all that it signed for; safe to repeat.
+
+    Raises UnexpectedState for a channel that ends, BalanceInsufficient where the payer's balance
+    does not cover the step: the signature is kept, and the same voucher can be sent again later.
+    """
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        channel = _locked(connection, channel_id)
+        if said.ceiling > channel.ceiling:
+            rules.check_raise(channel, said.ceiling, now=now)
+            store.insert_voucher(connection, _voucher(channel, said, now=now))
+            store.change(connection, channel.id, {"ceiling": said.ceiling})
+    return fund(parts, channel_id, max(said.ceiling, channel.ceiling))
+
+
+def fund(parts: Parts, channel_id: str, to: int) -> Channel:
+    """Put money in until ``to`` was put in altogether, at most up to what the payer signed.
+
+    Raises as `raise_ceiling` does. Money that is in already is not put in again.
+    """
+    _finish_requested(parts, channel_id)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        channel = _locked(connection, channel_id)
+        amount = min(to, channel.ceiling) - channel.funded
+        if amount <= 0:
+            return channel
+        rules.check_raise(channel, channel.ceiling, now=now)
+        _check_standing(connection, channel)
+        if store.find_requested(connection, channel_id) is not None:
+            raise Unavailable("Another raise of this channel is under way. Send it again.")
+        funding = Funding(
+            id=new_id(rules.FUNDING_PREFIX),
+            channel_id=channel.id,
+            amount=amount,
+            funded=channel.funded + amount,
+            status=FundingStatus.requested.value,
+            attempt=0,
+            created=now,
+        )
+        store.insert_funding(connection, funding)
+    return _post(parts, channel, funding)
+
+
+def close(parts: Parts, channel_id: str) -> Channel:
+    """Give back at once what is not reserved; the rest follows when it is known. Safe to repeat."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        channel = _locked(connection, channel_id)
+        if channel.kind != ChannelKind.balance:
+            raise UnexpectedState("This channel ends on its chain.", param="channel")
+        if channel.status in (ChannelStatus.opening, ChannelStatus.open):
+            begin_closing(connection, [channel], now=now)
+    return _finish_closing(parts, channel_id)
+
+
+def begin_closing(connection: Connection, channels: Sequence[Channel], *, now: datetime) -> None:
+    """Nothing more is put in from here on, and the stage empties them."""
+    for channel in channels:
+        values = {"status": ChannelStatus.closing.value, "used_at": now}
+        store.change(connection, channel.id, values)
+    wake(connection, CLOSE_STAGE)
+
+
+def available(parts: Parts, channels: Sequence[Channel]) -> list[int]:
+    """What may still be charged on each, by the ledger."""
+    return parts.books.balances([each.ledger_account for each in channels])
+
+
+# Stages
+
+
+def left_behind_stage(parts: Parts) -> Stage:
+    """The stage that finishes fundings whose request did not live to see the ledger's answer."""
+
+    def run() -> int:
+        with parts.database.begin() as connection:
+            rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
+        for row in rows:
+            _finish_requested(parts, row.channel_id)
+        return len(rows)
+
+    return Stage("channel.fund", run, idle_seconds=5.0)
+
+
+def expire_stage(parts: Parts) -> Stage:
+    """The stage that closes channels whose time is over, or that nobody uses."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = store.claim_over(connection, now=now, limit=BATCH_MAX)
+            for row in rows:
+                last = last_used(connection, account_id(row.ledger_account.name))
+                used = max(row.used_at, last or row.used_at)
+                if rules.is_over(row, used_at=used, now=now):
+                    begin_closing(connection, [row], now=now)
+                else:
+                    store.change(connection, row.id, {"used_at": used})
+        return len(rows)
+
+    return Stage("channel.expire", run, idle_seconds=5.0)
+
+
+def close_stage(parts: Parts) -> Stage:
+    """The stage that gives back what is left of channels that close, and ends them."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = store.list_closing(connection, now=now, limit=BATCH_MAX)
+        ended = 0
+        for row in rows:
+            ended += _finish_closing(parts, row.id).status == ChannelStatus.closed
+        return ended
+
+    return Stage(CLOSE_STAGE, run)
+
+
+# Their parts
+
+
+def _new(
+    connection: Connection,
+    request: ChannelRequest,
+    identifier: str,
+    payer: str,
+    *,
+    livemode: bool,
+    now: datetime,
+) -> Channel:
+    if request.payee == payer:
+        raise ParameterInvalid("A channel pays another account than its own.", param="payee")
+    if account.find_account(connection, request.payee) is None:
+        raise ResourceMissing(f"No such account: {request.payee!r}.", param="payee")
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    currency = currencies.get(request.currency)
+    if currency is None:
+        raise ParameterInvalid(
+            f"There is no currency {request.currency!r}. GET /v1/currencies lists them.",
+            param="currency",
+        )
+    begin = receipt.start(uuid_bytes(identifier), uuid_bytes(request.payee), request.currency)
+    return Channel(
+        id=identifier,
+        account_id=payer,
+        payee=request.payee,
+        livemode=livemode,
+        kind=ChannelKind.balance.value,
+        status=ChannelStatus.opening.value,
+        currency=request.currency,
+        decimals=currency.decimals,
+        signer=request.signer,
+        mandate=request.mandate,
+        amount_max=request.amount_max,
+        ceiling=0,
+        funded=0,
+        returned=0,
+        spent=0,
+        charges=0,
+        head=begin,
+        head_ns=0,
+        drains=0,
+        expires_at=now + rules.life_of(request.expires_in),
+        used_at=now,
+        closed_at=None,
+        metadata=request.metadata or {},
+        created=now,
+    )
+
+
+def _voucher(channel: Channel, said: Countersigned, *, now: datetime) -> Voucher:
+    return Voucher(
+        id=new_id(rules.VOUCHER_PREFIX),
+        channel_id=channel.id,
+        ceiling=said.ceiling,
+        spent=said.spent,
+        charges=said.charges,
+        head=said.head,
+        signature=said.signature,
+        created=now,
+    )
+
+
+def _locked(connection: Connection, channel_id: str) -> Channel:
+    channel = store.lock(connection, channel_id)
+    if channel is None:
+        raise ResourceMissing(f"No such channel: {channel_id!r}.", param="channel")
+    return channel
+
+
+def _check_standing(connection: Connection, channel: Channel) -> None:
+    """A payer that the operator has stopped puts nothing more in."""
+    assert channel.account_id is not None
+    if freezes.is_account_stopped(connection, channel.account_id):
+        raise UnexpectedState(
+            "This account can not pay at the moment. Ask whoever runs this Sakk.", param="account"
+        )
+
+
+def _finish_requested(parts: Parts, channel_id: str) -> None:
+    """Finish what another request, or a process that died, has begun."""
+    with parts.database.begin() as connection:
+        funding = store.find_requested(connection, channel_id)
+        channel = None if funding is None else store.find(connection, channel_id)
+    if funding is not None and channel is not None:
+        try:
+            _post(parts, channel, funding)
+        except BalanceInsufficient:
+            # That was the other one's answer.
+            return
+
+
+def _post(parts: Parts, channel: Channel, funding: Funding) -> Channel:
+    money = PostingSet(
+        funding.id, rules.STEP_FUND, funding.attempt, [rules.funding(channel, funding.amount)]
+    )
+    failpoint("channel.fund.before")
+    [outcome] = parts.books.post([money])
+    failpoint("channel.fund.after")
+    now = parts.clock()
+    status = FundingStatus.posted if outcome.booked else FundingStatus.rejected
+    with parts.database.begin() as connection:
+        locked = _locked(connection, channel.id)
+        # Only who takes the row out of `requested` tells of it.
+        if store.finish_funding(connection, funding, status) and outcome.booked:
+            is_first = locked.status == ChannelStatus.opening
+            values = {"funded": funding.funded, "used_at": now}
+            if is_first:
+                values["status"] = ChannelStatus.open.value
+            store.change(connection, channel.id, values)
+            found = _locked(connection, channel.id)
+            _tell(
+                connection, found, event.CHANNEL_OPENED if is_first else event.CHANNEL_RAISED, now
+            )
+        found = _locked(connection, channel.id)
+    if not outcome.booked:
+        raise BalanceInsufficient(
+            "The available balance does not cover the step of this channel.", param="ceiling"
+        )
+    return found
+
+
+def _finish_closing(parts: Parts, channel_id: str) -> Channel:
+    """Give back what is free; end the channel when nothing is reserved any more."""
+    with parts.database.begin() as connection:
+        channel = _locked(connection, channel_id)
+        if channel.status != ChannelStatus.closing:
+            return channel
+        store.change(connection, channel_id, {"used_at": parts.clock() + LOOK_AGAIN})
+    _finish_requested(parts, channel_id)
+    [standing] = parts.books.standings([channel.ledger_account])
+    if standing.free:
+        _drain(parts, channel)
+        [standing] = parts.books.standings([channel.ledger_account])
+    if standing.free or standing.held:
+        return channel
+    failpoint("channel.freeze.before")
+    parts.books.freeze(
+        channel.ledger_account, channel.payer_account, row_id=channel.id, step=rules.STEP_FREEZE
+    )
+    failpoint("channel.freeze.after")
+    return _end(parts, channel.id)
+
+
+def _drain(parts: Parts, channel: Channel) -> None:
+    """All that is not reserved goes back, whatever that is when the ledger comes to it."""
+    with parts.database.begin() as connection:
+        locked = _locked(connection, channel.id)
+        attempt = locked.drains
+        store.change(connection, channel.id, {"drains": attempt + 1})
+    failpoint("channel.drain.before")
+    parts.books.post(
+        [
+            PostingSet(
+                channel.id,
+                rules.STEP_DRAIN,
+                attempt,
+                [rules.returning(channel, AMOUNT_WHOLE)],
+                flags=TransferFlags.balancing_debit,
+            )
+        ]
+    )
+    failpoint("channel.drain.after")
+
+
+def _end(parts: Parts, channel_id: str) -> Channel:
+    with parts.database.begin() as connection:
+        drains = _locked(connection, channel_id).drains
+    # Nothing is put in or taken out any more, so this does not change until it is written down.
+    returned = sum(parts.books.amounts_moved(rules.drain_ids(channel_id, drains)))
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        channel = _locked(connection, channel_id)
+        if channel.status != ChannelStatus.closing:
+            return channel
+        values = {
+            "status": ChannelStatus.closed.value,
+            "returned": returned,
+            "closed_at": now,
+            "used_at": now,
+        }
+        store.change(connection, channel_id, values)
+        found = _locked(connection, channel_id)
+        if found.funded:
+            _tell(connection, found, event.CHANNEL_CLOSED, now)
+    return found
+
+
+def _tell(connection: Connection, channel: Channel, type: str, now: datetime) -> None:
+    """Payer and payee, each as far as it is an account here."""
+    events.append(
+        connection,
+        [
+            NewEvent(
+                account_id=who,
+                livemode=channel.livemode,
+                type=type,
+                object_id=channel.id,
+                object=rules.public_channel(channel),
+            )
+            for who in (channel.account_id, channel.payee)
+            if who is not None
+        ],
+        now=now,
+    )

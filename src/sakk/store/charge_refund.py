@@ -1,0 +1,109 @@
+"""Refunds of charges: rows and queries. A charge itself is no row: it stands in the ledger."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
+from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.schema import Timestamp, Units, metadata
+
+charge_refunds = Table(
+    "charge_refunds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("channel_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("amount", Units, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("to_payer", Boolean, nullable=False),
+    Column("dispute", Text),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_charge_refunds_charge", "session_id", "nonce"),
+    Index("ix_charge_refunds_channel", "channel_id", "id"),
+    Index("ix_charge_refunds_requested", "created", postgresql_where=text("status = 'requested'")),
+)
+
+# A request moves its own refund; only what is older was left behind by a crash.
+LEFT_TO_REQUEST = timedelta(seconds=5)
+
+
+def insert(connection: Connection, refund: ChargeRefund) -> None:
+    """Record a refund; one that another request has recorded under the same id is left."""
+    connection.execute(upsert(charge_refunds).values(row_of(refund)).on_conflict_do_nothing())
+
+
+def find(connection: Connection, refund_id: str) -> ChargeRefund | None:
+    table = charge_refunds
+    return fetch_one(connection, select(table).where(table.c.id == refund_id), ChargeRefund)
+
+
+def refunded(connection: Connection, session_id: str, nonce: int) -> int:
+    """What of a charge was given back, or is about to be."""
+    table = charge_refunds
+    statement = select(func.coalesce(func.sum(table.c.amount), 0)).where(
+        table.c.session_id == session_id,
+        table.c.nonce == nonce,
+        table.c.status != ChargeRefundStatus.rejected,
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def finish(connection: Connection, refund: ChargeRefund, status: ChargeRefundStatus) -> bool:
+    """Record what the ledger said of an attempt; False if another process did so before."""
+    table = charge_refunds
+    result = connection.execute(
+        update(table)
+        .where(
+            table.c.id == refund.id,
+            table.c.status == ChargeRefundStatus.requested,
+            table.c.attempt == refund.attempt,
+        )
+        .values(status=status)
+    )
+    return result.rowcount == 1
+
+
+def turn_to_payer(connection: Connection, refund: ChargeRefund) -> None:
+    """The channel was closed meanwhile: another attempt goes past it."""
+    table = charge_refunds
+    connection.execute(
+        update(table)
+        .where(table.c.id == refund.id, table.c.attempt == refund.attempt)
+        .values(to_payer=True, attempt=refund.attempt + 1)
+    )
+
+
+def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[ChargeRefund]:
+    """Refunds that were committed and never heard of again."""
+    table = charge_refunds
+    statement = (
+        select(table)
+        .where(
+            table.c.status == ChargeRefundStatus.requested,
+            table.c.created < now - LEFT_TO_REQUEST,
+        )
+        .order_by(table.c.created)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, ChargeRefund)

@@ -1,0 +1,128 @@
+"""Disputes of charges: rows and queries."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from sakk.core.dispute import Dispute, DisputeStatus
+from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.schema import Document, Timestamp, Units, metadata
+
+channel_disputes = Table(
+    "channel_disputes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("payee", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("channel_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("amount", Units, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("records", Document, nullable=False),
+    Column("is_held", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("outcome", Text),
+    Column("note", Text),
+    Column("created", Timestamp, nullable=False),
+    Column("ended_at", Timestamp),
+    Index("ix_channel_disputes_channel", "channel_id", "id"),
+    # One charge is disputed once at a time.
+    Index(
+        "uq_channel_disputes_charge",
+        "session_id",
+        "nonce",
+        unique=True,
+        postgresql_where=text("status IN ('requested', 'open')"),
+    ),
+    Index(
+        "ix_channel_disputes_unfinished",
+        "created",
+        postgresql_where=text("status = 'requested' OR (status = 'open' AND outcome IS NOT NULL)"),
+    ),
+)
+
+# A request acts on its own dispute; only what is older was left behind by a crash.
+LEFT_TO_REQUEST = timedelta(seconds=5)
+
+
+def insert(connection: Connection, dispute: Dispute) -> bool:
+    """Record a dispute; False where one of the same charge, or of this id, stands already."""
+    result = connection.execute(
+        upsert(channel_disputes).values(row_of(dispute)).on_conflict_do_nothing()
+    )
+    return result.rowcount == 1
+
+
+def find(connection: Connection, dispute_id: str) -> Dispute | None:
+    table = channel_disputes
+    return fetch_one(connection, select(table).where(table.c.id == dispute_id), Dispute)
+
+
+def find_of(
+    connection: Connection, dispute_id: str, *, account_id: str | None, livemode: bool
+) -> Dispute | None:
+    """A dispute of which an account is payer or payee; None is the operator, of all."""
+    table = channel_disputes
+    statement = select(table).where(
+        table.c.id == dispute_id, table.c.livemode == livemode, *parties(account_id)
+    )
+    return fetch_one(connection, statement, Dispute)
+
+
+def lock(connection: Connection, dispute_id: str) -> Dispute | None:
+    """Read a dispute for a change; others wait until this transaction ends."""
+    table = channel_disputes
+    statement = select(table).where(table.c.id == dispute_id).with_for_update()
+    return fetch_one(connection, statement, Dispute)
+
+
+def change(connection: Connection, dispute_id: str, values: Mapping[str, Any]) -> None:
+    table = channel_disputes
+    connection.execute(update(table).where(table.c.id == dispute_id).values(dict(values)))
+
+
+def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Dispute]:
+    """Disputes whose hold, or whose outcome, nobody has carried out to the end."""
+    table = channel_disputes
+    statement = (
+        select(table)
+        .where(
+            or_(
+                table.c.status == DisputeStatus.requested,
+                (table.c.status == DisputeStatus.open) & table.c.outcome.is_not(None),
+            ),
+            table.c.created < now - LEFT_TO_REQUEST,
+        )
+        .order_by(table.c.created)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Dispute)
+
+
+def parties(account_id: str | None) -> list[ColumnElement[bool]]:
+    """Whose disputes somebody sees."""
+    table = channel_disputes
+    if account_id is None:
+        return []
+    return [or_(table.c.account_id == account_id, table.c.payee == account_id)]
