@@ -26,6 +26,7 @@ CHANNEL = Channel(
     decimals=6,
     signer="0x8ba1f109551bd432803012645ac136ddd64dba72",
     mandate=None,
+    amount_min=None,
     amount_max=None,
     ceiling=50_000,
     funded=50_000,

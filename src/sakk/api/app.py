@@ -21,6 +21,7 @@ from sakk.api import (
     balance,
     beneficiary,
     case,
+    channel,
     charge,
     currency,
     customer,
@@ -67,6 +68,9 @@ from sakk.api.openapi import openapi_document
 from sakk.api.pipeline import Pipeline, Request
 from sakk.api.posting import Admission, HotDoor, Postings
 from sakk.api.route import HOT, Kind, Resource, Route, scopes
+from sakk.api.session import BODY_BYTES_MAX as SESSION_BYTES_MAX
+from sakk.api.session import PATHS as SESSION_PATHS
+from sakk.api.session import SessionDoor
 from sakk.api.trp import PATH as TRP_PATH
 from sakk.api.trp import TrpDoor
 from sakk.core.errors import (
@@ -129,6 +133,7 @@ RESOURCES: tuple[Resource, ...] = (
     case.resource,
     rule.resource,
     ledger_history.resource,
+    channel.resource,
     charge.resource,
 )
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)
@@ -189,6 +194,10 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         methods=["GET", "POST", "PUT", "DELETE"],
         response_model=None,
     )
+    sessions = _session_endpoint(gate, SessionDoor(dependencies, limits))
+    for path in SESSION_PATHS:
+        fixed["POST", path] = sessions
+        app.add_api_route(path, sessions, methods=["GET", "POST"], response_model=None)
     app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
     return Envelope(Shortcut(app, fixed), dependencies, doors)
 
@@ -298,6 +307,20 @@ def _trp_endpoint(gate: Gate, door: TrpDoor) -> Endpoint:
         response = _response(answer)
         response.headers.update(extra)
         return response
+
+    return endpoint
+
+
+def _session_endpoint(gate: Gate, door: SessionDoor) -> Endpoint:
+    """For agents, who have no key."""
+
+    async def endpoint(request: HttpRequest) -> HttpResponse:
+        try:
+            body = await read_whole(request, SESSION_BYTES_MAX)
+        except SakkError as error:
+            return _response(refusal(error, request_id=request_id(request)))
+        arrived = _arrived(request, request.method, body)
+        return _response(await gate.run(request, lambda: door.answer(arrived), outside=True))
 
     return endpoint
 

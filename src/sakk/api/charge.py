@@ -125,6 +125,7 @@ class Held(NamedTuple):
     debit: bytes
     credit: bytes
     unit: int
+    amount_min: int
     amount_max: int
     expires_at: float
     until: float
@@ -268,7 +269,9 @@ def judge(operation: Operation, held: Held, now: float) -> int:
         return Reason.mac_invalid
     if operation.currency != held.currency:
         return Reason.currency_mismatch
-    return Reason.over_limit if operation.amount > held.amount_max else Reason.done
+    if not held.amount_min <= operation.amount <= held.amount_max:
+        return Reason.over_limit
+    return Reason.done
 
 
 def transfer_record(operation: Operation, held: Held) -> bytes:
@@ -371,6 +374,7 @@ def _held(row: Chargeable, vault: Vault, until: float) -> Held:
         debit=account_id(debit.name).to_bytes(16, "big"),
         credit=account_id(credit.name).to_bytes(16, "big"),
         unit=unit_id(unit),
+        amount_min=row.amount_min or 0,
         amount_max=AMOUNT_WHOLE if row.amount_max is None else row.amount_max,
         expires_at=row.expires_at.timestamp(),
         until=until,

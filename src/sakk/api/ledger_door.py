@@ -1,8 +1,8 @@
 """The ledger's own HTTP door: no process between the client and the writer.
 
-It serves the hot routes, postings and charges, with the same keys, bodies, answers and errors as the
-API, and hands what one turn of the event loop brought to the writer together. Answers are written
-when the writer's group is durable. Everything else that the API does is the API's.
+It serves the hot routes, postings and charges, with the same keys, bodies, answers and errors as
+the API, and hands what one turn of the event loop brought to the writer together. Answers are
+written when the writer's group is durable. Everything else that the API does is the API's.
 """
 
 import asyncio

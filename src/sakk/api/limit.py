@@ -10,6 +10,8 @@ from sakk.core.errors import RateLimited
 BUCKETS_MAX = 50_000
 # Of one IP address: a person who mistypes is not stopped, and guessing 256 bits is hopeless anyway.
 CLAIMS_PER_MINUTE_MAX = 120
+# What agents sign: a raise, once in a while, of each of many behind one address.
+SIGNED_PER_MINUTE_MAX = 3_000
 
 
 class TokenBuckets:
@@ -46,7 +48,7 @@ class TokenBuckets:
 
 
 class Limits:
-    """Requests by key, and failed authentications and looks at claims by IP address."""
+    """Requests by key; by IP address failed authentications, looks at claims, what is signed."""
 
     def __init__(
         self,
@@ -60,6 +62,8 @@ class Limits:
         self._failures: TokenBuckets | None = None
         claims = max(1.0, CLAIMS_PER_MINUTE_MAX / processes)
         self._claims = TokenBuckets(rate=claims / 60, burst=claims, clock=clock)
+        signed = max(1.0, SIGNED_PER_MINUTE_MAX / processes)
+        self._signed = TokenBuckets(rate=signed / 60, burst=signed, clock=clock)
         if requests_per_second is not None:
             share = max(1.0, requests_per_second / processes)
             self._requests = TokenBuckets(rate=share, burst=share, clock=clock)
@@ -78,6 +82,13 @@ class Limits:
             raise RateLimited(
                 "Too many requests from this IP address. Try again in a minute.",
                 retry_after_seconds=60,
+            )
+
+    def count_signed(self, address: str | None) -> None:
+        """Raise RateLimited for an address that sends more than its agents can have to say."""
+        if not self._signed.take(address or ""):
+            raise RateLimited(
+                "Too many signed requests from this IP address. Try again in a second."
             )
 
     def check_failures(self, address: str | None) -> None:

@@ -34,6 +34,7 @@ OPENING_MAX: Final = timedelta(hours=1)
 STEP_FUND: Final = "fund"
 STEP_DRAIN: Final = "drain"
 STEP_FREEZE: Final = "freeze"
+STEP_RESTORE: Final = "restore"
 STEP_REVOKED: Final = "revoked"
 
 
@@ -63,11 +64,11 @@ class Channel:
 
     ``account_id``: the payer, None where it is no account here; ``payee``: an account here.
     ``signer``: the EVM address whose signature raises and closes it; None: the payer's API key
-    alone. ``amount_max``: of one call. ``ceiling``: what was signed, ``funded``: what of that was
-    put into the channel, each altogether; the payer risks what is funded and not spent.
+    alone. ``amount_min``, ``amount_max``: of one call. ``ceiling``: what was signed, ``funded``:
+    what of that was put in, each altogether; the payer risks what is funded and not spent.
     ``returned``: what went back when it ended. ``spent``, ``charges`` and ``head`` are of the
     receipts up to the ledger's time ``head_ns`` (``sakk.core.receipt``). ``drains``: how often its
-    rest was asked for.
+    rest was asked for. ``used_at``: when somebody last looked at it or put money in.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Channel:
     decimals: int
     signer: str | None
     mandate: str | None
+    amount_min: int | None
     amount_max: int | None
     ceiling: int
     funded: int
@@ -212,6 +214,7 @@ def public_channel(channel: Channel, *, available: int | None = None) -> dict[st
         "id": channel.id,
         "object": "channel",
         "amount_max": channel.amount_max,
+        "amount_min": channel.amount_min,
         "available": available,
         "ceiling": channel.ceiling,
         "ceiling_decimal": decimal(channel.ceiling),

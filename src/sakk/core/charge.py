@@ -50,11 +50,12 @@ class Reason(IntEnum):
 
     ``malformed``: a field does not fit. ``session_unknown``: no such session, or another payee's.
     ``session_expired``: its time is over. ``mac_invalid``: not this payer's word for this call.
-    ``currency_mismatch``: the channel is of another currency. ``over_limit``: more than the mandate
-    allows for one call. ``nonce_used``: this call was paid for before. ``ceiling_exceeded``: raise,
-    and pay with a new nonce. ``channel_closed``: nothing more is charged on it.
-    ``charge_unknown``: nothing was reserved under this nonce. ``charge_ended``: it was committed,
-    released, or its time ran out. ``amount_exceeds_reserved``: a commit takes at most that.
+    ``currency_mismatch``: the channel is of another currency. ``over_limit``: the mandate allows
+    more, or less, for one call. ``nonce_used``: this call was paid for before.
+    ``ceiling_exceeded``: raise, and pay with a new nonce. ``channel_closed``: nothing more is
+    charged on it. ``charge_unknown``: nothing was reserved under this nonce. ``charge_ended``: it
+    was committed, released, or its time ran out. ``amount_exceeds_reserved``: a commit takes at
+    most that.
     """
 
     done = 0

@@ -22,7 +22,8 @@ SakkError
 ├── IdempotencyMismatch       400
 ├── IdempotencyInProgress     409
 ├── AuthenticationFailed      401
-│   └── ApiKeyExpired         401
+│   ├── ApiKeyExpired         401
+│   └── SignatureInvalid      401  not signed by the key that may ask for it
 ├── PermissionDenied          403
 │   ├── AccountInvalid        403  no such account, or not one that this key may act for
 │   ├── StepUpRequired        403  a fresh code or a signature is needed besides the key
@@ -276,6 +277,15 @@ class ApiKeyExpired(AuthenticationFailed):
     """
 
     code = "api_key_expired"
+
+
+class SignatureInvalid(AuthenticationFailed):
+    """What was sent is not signed by the key that may ask for it.
+
+    Sign the typed data that the session scheme describes, with the agent's key.
+    """
+
+    code = "signature_invalid"
 
 
 class PermissionDenied(SakkError):

@@ -63,7 +63,6 @@ class Session:
     channel_id: str
     handle: int
     salt: bytes
-    amount_max: int | None
     expires_at: datetime
     created: datetime
 
@@ -254,7 +253,6 @@ def public_session(session: Session, *, livemode: bool) -> dict[str, Any]:
     return {
         "id": session.id,
         "object": "session",
-        "amount_max": None if session.amount_max is None else str(session.amount_max),
         "channel": session.channel_id,
         "created": int(session.created.timestamp()),
         "expires_at": int(session.expires_at.timestamp()),

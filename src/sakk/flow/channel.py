@@ -1,8 +1,9 @@
 """Channels: opened, funded step by step, and closed; each step is a row before it is a transfer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -19,16 +20,21 @@ from sakk.core.channel import (
 )
 from sakk.core.errors import (
     BalanceInsufficient,
+    MandateRefused,
     ParameterInvalid,
     ResourceMissing,
+    SakkError,
     Unavailable,
     UnexpectedState,
 )
 from sakk.core.event import NewEvent
 from sakk.core.ledger import account_id
-from sakk.core.session import uuid_bytes
+from sakk.core.session import SCHEME, uuid_bytes
+from sakk.core.spend import Payee
+from sakk.flow import mandate
 from sakk.flow.book import AMOUNT_WHOLE, PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.mandate import MandateLegs
 from sakk.flow.stage import Stage, wake
 from sakk.ledger.types import TransferFlags
 from sakk.store import account, network
@@ -40,7 +46,9 @@ from sakk.store.identity import new_id
 from sakk.store.receipt import last_used
 
 BATCH_MAX: Final = 100
+FUNDINGS_MAX: Final = 100_000
 CLOSE_STAGE: Final = "channel.close"
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 # What was reserved when a channel began to close is looked at again after so long.
 LOOK_AGAIN: Final = timedelta(seconds=2)
 
@@ -54,7 +62,9 @@ class ChannelRequest:
     ceiling: int
     signer: str | None = None
     mandate: str | None = None
+    amount_min: int | None = None
     amount_max: int | None = None
+    expires_at: datetime | None = None
     expires_in: int | None = None
     metadata: dict[str, str] | None = None
 
@@ -86,6 +96,8 @@ def open_channel(
         if channel is None:
             channel = _new(connection, request, identifier, payer, livemode=livemode, now=now)
             store.insert(connection, channel)
+        elif (channel.account_id, channel.payee) != (payer, request.payee):
+            raise UnexpectedState("There is a channel with this id. Choose another.", param="id")
     parts.books.open([channel.ledger_account, channel.payee_account])
     said = Countersigned(ceiling=request.ceiling, head=channel.head, signature=signature)
     return raise_ceiling(parts, channel.id, said)
@@ -105,6 +117,21 @@ def raise_ceiling(parts: Parts, channel_id: str, said: Countersigned) -> Channel
             store.insert_voucher(connection, _voucher(channel, said, now=now))
             store.change(connection, channel.id, {"ceiling": said.ceiling})
     return fund(parts, channel_id, max(said.ceiling, channel.ceiling))
+
+
+def top_up(parts: Parts, channel_id: str, amount: int, *, key: str) -> Channel:
+    """Sign for ``amount`` more with the payer's API key, and put it in; once for one key."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        channel = _locked(connection, channel_id)
+        known = store.find_voucher(connection, key)
+        if known is None:
+            ceiling = channel.ceiling + amount
+            rules.check_raise(channel, ceiling, now=now)
+            said = Countersigned(ceiling=ceiling, head=channel.head)
+            store.insert_voucher(connection, _voucher(channel, said, now=now, identifier=key))
+            store.change(connection, channel.id, {"ceiling": ceiling})
+    return fund(parts, channel_id, ceiling if known is None else known.ceiling)
 
 
 def fund(parts: Parts, channel_id: str, to: int) -> Channel:
@@ -132,6 +159,8 @@ def fund(parts: Parts, channel_id: str, to: int) -> Channel:
             attempt=0,
             created=now,
         )
+        # What the mandate does not allow is not even asked for.
+        _legs(connection, channel, funding)
         store.insert_funding(connection, funding)
     return _post(parts, channel, funding)
 
@@ -246,6 +275,7 @@ def _new(
         decimals=currency.decimals,
         signer=request.signer,
         mandate=request.mandate,
+        amount_min=request.amount_min,
         amount_max=request.amount_max,
         ceiling=0,
         funded=0,
@@ -255,7 +285,7 @@ def _new(
         head=begin,
         head_ns=0,
         drains=0,
-        expires_at=now + rules.life_of(request.expires_in),
+        expires_at=min(now + rules.life_of(request.expires_in), request.expires_at or _NEVER),
         used_at=now,
         closed_at=None,
         metadata=request.metadata or {},
@@ -263,9 +293,11 @@ def _new(
     )
 
 
-def _voucher(channel: Channel, said: Countersigned, *, now: datetime) -> Voucher:
+def _voucher(
+    channel: Channel, said: Countersigned, *, now: datetime, identifier: str | None = None
+) -> Voucher:
     return Voucher(
-        id=new_id(rules.VOUCHER_PREFIX),
+        id=identifier or new_id(rules.VOUCHER_PREFIX),
         channel_id=channel.id,
         ceiling=said.ceiling,
         spent=said.spent,
@@ -298,41 +330,71 @@ def _finish_requested(parts: Parts, channel_id: str) -> None:
         funding = store.find_requested(connection, channel_id)
         channel = None if funding is None else store.find(connection, channel_id)
     if funding is not None and channel is not None:
-        try:
+        # What the ledger refuses was the other one's answer.
+        with suppress(BalanceInsufficient, MandateRefused):
             _post(parts, channel, funding)
-        except BalanceInsufficient:
-            # That was the other one's answer.
-            return
+
+
+def _legs(connection: Connection, channel: Channel, funding: Funding) -> MandateLegs | None:
+    """What binds a step to the channel's mandate, at the time that stands in the step's row."""
+    if channel.mandate is None:
+        return None
+    return mandate.step_legs(
+        connection,
+        channel.mandate,
+        units=funding.amount,
+        payee=Payee(account=channel.payee),
+        currency=channel.currency,
+        scheme=SCHEME,
+        at=funding.created,
+    )
 
 
 def _post(parts: Parts, channel: Channel, funding: Funding) -> Channel:
-    money = PostingSet(
-        funding.id, rules.STEP_FUND, funding.attempt, [rules.funding(channel, funding.amount)]
-    )
-    failpoint("channel.fund.before")
-    [outcome] = parts.books.post([money])
-    failpoint("channel.fund.after")
+    """Put one step in, and write down what the ledger said."""
+    refusal = _booked(parts, channel, funding)
     now = parts.clock()
-    status = FundingStatus.posted if outcome.booked else FundingStatus.rejected
+    status = FundingStatus.posted if refusal is None else FundingStatus.rejected
     with parts.database.begin() as connection:
         locked = _locked(connection, channel.id)
         # Only who takes the row out of `requested` tells of it.
-        if store.finish_funding(connection, funding, status) and outcome.booked:
+        if store.finish_funding(connection, funding, status) and refusal is None:
             is_first = locked.status == ChannelStatus.opening
             values = {"funded": funding.funded, "used_at": now}
             if is_first:
                 values["status"] = ChannelStatus.open.value
             store.change(connection, channel.id, values)
-            found = _locked(connection, channel.id)
-            _tell(
-                connection, found, event.CHANNEL_OPENED if is_first else event.CHANNEL_RAISED, now
-            )
-        found = _locked(connection, channel.id)
-    if not outcome.booked:
-        raise BalanceInsufficient(
-            "The available balance does not cover the step of this channel.", param="ceiling"
-        )
-    return found
+            locked = _locked(connection, channel.id)
+            type = event.CHANNEL_OPENED if is_first else event.CHANNEL_RAISED
+            _tell(connection, locked, type, now)
+    if refusal is not None:
+        raise refusal
+    return locked
+
+
+def _booked(parts: Parts, channel: Channel, funding: Funding) -> SakkError | None:
+    """None when the step is in the ledger, else why it is not and will not be."""
+    money = rules.funding(channel, funding.amount)
+    bare = PostingSet(funding.id, rules.STEP_FUND, funding.attempt, [money])
+    try:
+        with parts.database.begin() as connection:
+            legs = _legs(connection, channel, funding)
+    except MandateRefused as error:
+        # Revoked since; its accounts are frozen, so what is not there by now can not come.
+        [moved] = parts.books.amounts_moved([bare.transfer_id(0)])
+        return None if moved else error
+    opening = [] if legs is None else legs.opening
+    bound = [] if legs is None else legs.postings
+    failpoint("channel.fund.before")
+    *_, outcome = parts.books.post([*opening, replace(bare, postings=[money, *bound])])
+    failpoint("channel.fund.after")
+    if outcome.booked:
+        return None
+    if legs is not None:
+        return mandate.explain(parts, legs, outcome)
+    return BalanceInsufficient(
+        "The available balance does not cover what is to be put into the channel.", param="ceiling"
+    )
 
 
 def _finish_closing(parts: Parts, channel_id: str) -> Channel:
@@ -383,6 +445,7 @@ def _end(parts: Parts, channel_id: str) -> Channel:
         drains = _locked(connection, channel_id).drains
     # Nothing is put in or taken out any more, so this does not change until it is written down.
     returned = sum(parts.books.amounts_moved(rules.drain_ids(channel_id, drains)))
+    _restore(parts, channel_id, returned)
     now = parts.clock()
     with parts.database.begin() as connection:
         channel = _locked(connection, channel_id)
@@ -399,6 +462,28 @@ def _end(parts: Parts, channel_id: str) -> Channel:
         if found.funded:
             _tell(connection, found, event.CHANNEL_CLOSED, now)
     return found
+
+
+def _restore(parts: Parts, channel_id: str, returned: int) -> None:
+    """What went back may be spent under the mandate again, in the periods that it came from."""
+    with parts.database.begin() as connection:
+        channel = _locked(connection, channel_id)
+        if channel.mandate is None or not returned:
+            return
+        fundings = store.list_fundings(connection, channel_id, limit=FUNDINGS_MAX)
+        postings = mandate.returned_postings(
+            connection,
+            channel.mandate,
+            payee=Payee(account=channel.payee),
+            currency=channel.currency,
+            taken=[(each.created, each.amount) for each in fundings],
+            units=returned,
+        )
+    if postings:
+        failpoint("channel.restore.before")
+        # Refused where the mandate was revoked in this moment: then nothing of it is spent again.
+        parts.books.post([PostingSet(channel_id, rules.STEP_RESTORE, 0, postings)])
+        failpoint("channel.restore.after")
 
 
 def _tell(connection: Connection, channel: Channel, type: str, now: datetime) -> None:

@@ -50,6 +50,7 @@ channels = Table(
     Column("decimals", Integer, nullable=False),
     Column("signer", Text),
     Column("mandate", Text),
+    Column("amount_min", Units),
     Column("amount_max", Units),
     Column("ceiling", Units, nullable=False),
     Column("funded", Units, nullable=False),
@@ -245,6 +246,10 @@ def insert_voucher(connection: Connection, voucher: Voucher) -> None:
         .values(row_of(voucher))
         .on_conflict_do_nothing(index_elements=["channel_id", "ceiling"])
     )
+
+
+def find_voucher(connection: Connection, voucher_id: str) -> Voucher | None:
+    return fetch_one(connection, select(vouchers).where(vouchers.c.id == voucher_id), Voucher)
 
 
 def last_countersigned(connection: Connection, channel_id: str) -> Voucher | None:

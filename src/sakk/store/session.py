@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sakk.core.session import Session
 from sakk.store.channel import channels
 from sakk.store.database import among, fetch_all, fetch_one, row_of
-from sakk.store.schema import Bytes, Timestamp, Units, metadata
+from sakk.store.schema import Bytes, Timestamp, metadata
 
 sessions = Table(
     "sessions",
@@ -19,7 +19,6 @@ sessions = Table(
     Column("channel_id", Text, nullable=False),
     Column("handle", BigInteger, nullable=False, unique=True),
     Column("salt", Bytes, nullable=False),
-    Column("amount_max", Units),
     Column("expires_at", Timestamp, nullable=False),
     Column("created", Timestamp, nullable=False),
     UniqueConstraint("channel_id", "salt"),
@@ -40,6 +39,7 @@ class Chargeable:
     kind: str
     currency: str
     signer: str | None
+    amount_min: int | None
     amount_max: int | None
     expires_at: datetime
 
@@ -96,7 +96,8 @@ def chargeable(connection: Connection, session_ids: Sequence[str]) -> list[Charg
             channels.c.kind,
             channels.c.currency,
             channels.c.signer,
-            sessions.c.amount_max,
+            channels.c.amount_min,
+            channels.c.amount_max,
             sessions.c.expires_at,
         )
         .join(channels, channels.c.id == sessions.c.channel_id)
