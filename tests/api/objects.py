@@ -107,6 +107,11 @@ def create_objects(api: Api) -> Objects:
     objects |= _travel_rule(api, objects["payout"])
     objects |= _name(api, objects["person"])
     objects["freeze"] = _freeze(api, objects["person"])
+    objects["channel"] = _made(
+        api,
+        "/v1/channels",
+        {"payee": api.world.operator.account, "currency": "usdc", "amount": 100_000},
+    )
     return objects | _of_compliance(api)
 
 

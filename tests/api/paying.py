@@ -17,6 +17,7 @@ from sakk.core.ledger import account_id
 from sakk.core.session import uuid_bytes
 from sakk.flow import account as accounts
 from sakk.flow import api_key as api_keys
+from sakk.store import freeze as freezes
 from sakk.store.identity import new_id, now
 from tests.api.world import Api, Tenant, http
 
@@ -157,6 +158,10 @@ def conserved(paths: Sequence[Path]) -> Iterator[None]:
 
 def open_path(api: Api, amount: int = 50_000, *, funds: int = 1_000_000, **more: Any) -> Path:
     """A fresh payer and payee with a channel and a session."""
+    with api.database.begin() as connection:
+        # Other tests stop everything, and leave it so.
+        standing = [each.id for each in freezes.list_in_force(connection)]
+        freezes.lift(connection, standing, reason="a test begins", now=now())
     payer, payee = open_tenant(api, "payer"), open_tenant(api, "payee")
     call(api, payer, "POST", "/v1/probes/fund", {"amount": funds})
     made = call(

@@ -41,6 +41,7 @@ def _path(route: Route, objects: Objects) -> str:
 # Bodies that are complete, where a route looks at them before it looks for the object.
 BODIES: dict[str, dict[str, Any]] = {
     "replay_webhooks": {"since": 0},
+    "top_up_channel": {"amount": 1},
     "create_party_link": {"party": "pty_none", "relation": "director"},
     "create_party_document": {
         "kind": "other",

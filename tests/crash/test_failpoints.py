@@ -25,6 +25,7 @@ from sakk.runtime.wiring import make_rail
 from sakk.signing.policy import load_policy, write_policy
 from sakk.store.database import open_database
 from sakk.store.network import find_network
+from tests.crash.agent import agents_channel
 from tests.crash.house import House, await_true, await_value
 from tests.crash.job import (
     Merchant,
@@ -487,6 +488,7 @@ LIVES: tuple[Life, ...] = (
     (liability_epoch, ("liability.journal",)),
     (rotated_key, ("rotation.build", "rotation.mark")),
     (told_payout, ("travel_rule.send",)),
+    (agents_channel, ("channel.fund", "channel.drain", "channel.freeze", "channel.restore")),
 )
 # The same steps of the same code for another kind of transaction: `make soak` has the time.
 REPEATED: tuple[Life, ...] = (

@@ -413,7 +413,7 @@ def _finish_closing(parts: Parts, channel_id: str) -> Channel:
         return channel
     failpoint("channel.freeze.before")
     parts.books.freeze(
-        channel.ledger_account, channel.payer_account, row_id=channel.id, step=rules.STEP_FREEZE
+        channel.ledger_account, channel.payee_account, row_id=channel.id, step=rules.STEP_FREEZE
     )
     failpoint("channel.freeze.after")
     return _end(parts, channel.id)
