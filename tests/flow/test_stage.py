@@ -9,10 +9,12 @@ import pytest
 
 from sakk.core.errors import Unavailable
 from sakk.flow.stage import (
+    GIVE_WAY_SECONDS_MAX,
     LANE_THREADS,
     MANY_ROWS,
     Bell,
     Stage,
+    Traffic,
     Turn,
     run_stages,
     start_stages,
@@ -47,7 +49,8 @@ def run_until(stages: Sequence[Stage], is_over: Callable[[], bool]) -> None:
             stop.set()
         return 0
 
-    run_stages([*stages, Stage("end", end, idle_seconds=0)], threading.Event(), stop)
+    traffic = Traffic()
+    run_stages([*stages, Stage("end", end, idle_seconds=0)], threading.Event(), stop, traffic)
 
 
 def test_stages_of_a_lane_take_turns_in_their_order() -> None:
@@ -207,3 +210,96 @@ def test_a_notification_wakes_the_lane_of_the_stage_that_it_names(database: Data
         stop.set()
         for thread in threads:
             thread.join(SECONDS_MAX)
+
+
+class Calls(threading.Condition):
+    """Where a lane's threads wait, and when they were called."""
+
+    def __init__(self, order: list[str]) -> None:
+        super().__init__()
+        self._order = order
+
+    def notify(self, n: int = 1) -> None:
+        self._order.append("called")
+        super().notify(n)
+
+
+def test_help_is_called_before_the_rows_that_called_for_it_move_on() -> None:
+    stop, order = threading.Event(), list[str]()
+    # The last batch is not full: nothing is left for anybody else.
+    batches = [7, 7, 6]
+
+    def take() -> int:
+        if not batches:
+            stop.set()
+            return 0
+        order.append("taken")
+        return batches.pop(0)
+
+    def move_on() -> int:
+        order.append("moved on")
+        return 7
+
+    stages = [
+        Stage("first", take, idle_seconds=0, lane="lane", many=7),
+        Stage("second", move_on, idle_seconds=0, lane="lane", many=7),
+    ]
+    run_stages(stages, threading.Event(), stop, Traffic(), Calls(order))
+    full = ["taken", "called", "moved on"]
+    assert order[:8] == [*full, *full, "taken", "moved on"]
+
+
+def test_what_can_wait_gives_way_to_a_lane_that_has_much_to_do() -> None:
+    stop, busy, waited = threading.Event(), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def move() -> int:
+        if order:
+            return 0
+        order.append("much")
+        return MANY_ROWS
+
+    def move_on() -> int:
+        busy.set()
+        # Longer than anybody takes to begin who does not wait.
+        waited.wait(GIVE_WAY_SECONDS_MAX / 2)
+        order.append("moved on")
+        return 0
+
+    def look() -> int:
+        order.append("background")
+        waited.set()
+        return 0
+
+    traffic = Traffic()
+    lane = [Stage("first", move, lane="lane"), Stage("second", move_on, lane="lane")]
+    more, bell = threading.Condition(), threading.Event()
+    first = threading.Thread(target=run_stages, args=(lane, bell, stop, traffic, more))
+    first.start()
+    assert busy.wait(SECONDS_MAX)
+    background = [Stage("background", look, gives_way=True)]
+    second = threading.Thread(target=run_stages, args=(background, bell, stop, traffic))
+    second.start()
+    assert waited.wait(SECONDS_MAX)
+    stop.set()
+    bell.set()
+    first.join(SECONDS_MAX)
+    second.join(SECONDS_MAX)
+    assert order[:3] == ["much", "moved on", "background"]
+
+
+def test_traffic_is_light_when_the_last_of_it_has_ended() -> None:
+    traffic, light = Traffic(), threading.Event()
+
+    def wait() -> None:
+        traffic.wait_light(SECONDS_MAX)
+        light.set()
+
+    with traffic.heavy():
+        with traffic.heavy():
+            traffic.wait_light(0)  # not for longer than it is told to
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not light.is_set()
+    assert light.wait(SECONDS_MAX)
+    thread.join()

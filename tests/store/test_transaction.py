@@ -8,7 +8,7 @@ from sakk.core.transaction import ChainTransaction
 from sakk.store import transaction as store
 from sakk.store.database import Database
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, settle
+from sakk.store.lease import claim, claimable, settle
 
 NETWORK = "eip155:84532"
 NATIVE = f"{NETWORK}/slip44:60"
@@ -53,14 +53,8 @@ def test_bytes_come_back_as_they_went(database: Database) -> None:
     put(database, row)
     raw = bytes(reversed(range(256)))
     with database.begin() as connection:
-        [leased] = claim(
-            connection,
-            store.transactions,
-            ChainTransaction,
-            store.transactions.c.id == row.id,
-            token="t",
-            now=NOW,
-        )
+        due = claimable(store.transactions, ChainTransaction, store.transactions.c.id == row.id)
+        [leased] = claim(connection, due, token="t", now=NOW)
         assert leased.unsigned == row.unsigned
         change = {"id": row.id, "raw": raw, "hash": "0xab", "status": "signed"}
         assert settle(connection, store.transactions, [change], token="t") == 1

@@ -33,7 +33,7 @@ from sakk.store import adoption as store
 from sakk.store import event as events
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +69,11 @@ def adopt(parts: Parts, name: str) -> list[Adoption]:
     return rows
 
 
+_due = claimable(
+    store.adoptions, Adoption, store.adoptions.c.status == AdoptionStatus.requested.value
+)
+
+
 def adoption_stage(parts: Parts) -> Stage:
     """The stage that books what an operator adopted, into suspense."""
     table = store.adoptions
@@ -76,14 +81,7 @@ def adoption_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Adoption,
-                table.c.status == AdoptionStatus.requested.value,
-                token=token,
-                now=parts.clock(),
-            )
+            rows = claim(connection, _due, token=token, now=parts.clock())
         if not rows:
             return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):

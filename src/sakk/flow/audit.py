@@ -51,7 +51,7 @@ def seal_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             return seal(connection, now=parts.clock(), limit=BLOCK_ENTRIES_MAX)
 
-    return Stage(STAGE, run)
+    return Stage(STAGE, run, gives_way=True)
 
 
 def seal(connection: Connection, *, now: datetime, limit: int = BLOCK_ENTRIES_MAX) -> int:

@@ -49,7 +49,7 @@ def audit_anchor_stage(parts: Parts, *, directory: Path | None, every: timedelta
             store.set_filed(connection, [each.number for each in waiting], now=parts.clock())
         return len(waiting)
 
-    return Stage(STAGE, run)
+    return Stage(STAGE, run, gives_way=True)
 
 
 def _anchor(connection: Connection, parts: Parts, *, every: timedelta) -> int:

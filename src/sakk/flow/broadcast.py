@@ -28,42 +28,43 @@ from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import network
 from sakk.store import transaction as store
+from sakk.store.database import among
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, give_back, settle
+from sakk.store.lease import claim, claimable, give_back, settle
 
 BATCH_MAX = 50
 
 log = structlog.get_logger(__name__)
 
+_table = store.transactions
+_due = claimable(
+    _table,
+    ChainTransaction,
+    _table.c.block_hash.is_(None),
+    # What is to be called off waits for the bytes that do it.
+    _table.c.asked.is_distinct_from(ASK_CANCEL),
+    among(
+        _table.c.status,
+        [
+            TransactionStatus.signed.value,
+            TransactionStatus.broadcast.value,
+            TransactionStatus.unknown.value,
+        ],
+    )
+    | _table.c.orphaned,
+    freezes.bytes_may_go(),
+    limit=BATCH_MAX,
+)
+
 
 def broadcast_stage(parts: Parts) -> Stage:
     """The stage that sends what is signed, and sends again what no block holds yet."""
-    table = store.transactions
 
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                ChainTransaction,
-                table.c.block_hash.is_(None),
-                # What is to be called off waits for the bytes that do it.
-                table.c.asked.is_distinct_from(ASK_CANCEL),
-                table.c.status.in_(
-                    [
-                        TransactionStatus.signed.value,
-                        TransactionStatus.broadcast.value,
-                        TransactionStatus.unknown.value,
-                    ]
-                )
-                | table.c.orphaned,
-                freezes.bytes_may_go(),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _due, token=token, now=parts.clock())
             networks = {each.network: each for each in network.list_networks(connection)}
             attempts = store.list_attempts(connection, [row.id for row in rows if row.replacements])
         for row in sorted(rows, key=lambda each: (each.network, each.sender, each.nonce)):

@@ -54,7 +54,7 @@ def age_stage(parts: Parts) -> Stage:
             _measure(connection, now=now)
         return late + found
 
-    return Stage("case.age", run, idle_seconds=IDLE.total_seconds())
+    return Stage("case.age", run, idle_seconds=IDLE.total_seconds(), gives_way=True)
 
 
 def _tell_overdue(connection: Connection, *, now: datetime) -> int:

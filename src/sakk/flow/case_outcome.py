@@ -40,7 +40,7 @@ from sakk.store import recovery as recoveries
 from sakk.store import sweep as sweeps
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 50
 
@@ -182,33 +182,33 @@ def _write(
     store.insert_acts(connection, [act_of(before, after, act, detail=detail, now=now)])
 
 
+_decided = (
+    store.cases.select()
+    .with_only_columns(store.cases.c.subject)
+    .where(
+        store.cases.c.status == rules.CaseStatus.carrying_out.value,
+        store.cases.c.outcome == Outcome.seize.value,
+    )
+)
+_to_seize = claimable(
+    payins.payins,
+    PayIn,
+    payins.payins.c.id.in_(_decided),
+    payins.payins.c.status == PayInStatus.held.value,
+    payins.payins.c.quarantined,
+    ~payins.payins.c.orphaned,
+    limit=BATCH_MAX,
+)
+
+
 def seize_stage(parts: Parts) -> Stage:
     """The stage that books what two people decided to seize, out of quarantine."""
     table = payins.payins
-    decided = (
-        store.cases.select()
-        .with_only_columns(store.cases.c.subject)
-        .where(
-            store.cases.c.status == rules.CaseStatus.carrying_out.value,
-            store.cases.c.outcome == Outcome.seize.value,
-        )
-    )
 
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                PayIn,
-                table.c.id.in_(decided),
-                table.c.status == PayInStatus.held.value,
-                table.c.quarantined,
-                ~table.c.orphaned,
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _to_seize, token=token, now=parts.clock())
         if not rows:
             return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):

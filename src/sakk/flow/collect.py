@@ -59,7 +59,7 @@ def collect_stage(parts: Parts) -> Stage:
             waiting = store.networks_to_collect(connection, now=parts.clock())
         return sum(_collect(parts, name) for name in waiting)
 
-    return Stage("sweep.collect", run, idle_seconds=IDLE.total_seconds())
+    return Stage("sweep.collect", run, idle_seconds=IDLE.total_seconds(), gives_way=True)
 
 
 def hurry(parts: Parts, *, below: int) -> int:

@@ -40,7 +40,7 @@ from sakk.store import sweep as sweeps
 from sakk.store.address import Address
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.lease import claim, claimable, retry_delay, settle
 
 log = structlog.get_logger(__name__)
 
@@ -71,25 +71,24 @@ class Call:
         return hub.encode_sweep([_item(each) for each in self.sweeps])
 
 
+_due = claimable(
+    sweeps.sweeps,
+    Sweep,
+    sweeps.sweeps.c.status == SweepStatus.approved.value,
+    sweeps.sweeps.c.method == SweepMethod.hub.value,
+    sweeps.sweeps.c.transaction.is_(None),
+    freezes.sweep_may_go(),
+    limit=hub.ITEMS_MAX,
+)
+
+
 def collect_build_stage(parts: Parts) -> Stage:
     """The stage that makes one call of the hub of many approved sweeps."""
-    table = sweeps.sweeps
 
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Sweep,
-                table.c.status == SweepStatus.approved.value,
-                table.c.method == SweepMethod.hub.value,
-                table.c.transaction.is_(None),
-                freezes.sweep_may_go(),
-                token=token,
-                now=parts.clock(),
-                limit=hub.ITEMS_MAX,
-            )
+            rows = claim(connection, _due, token=token, now=parts.clock())
         for name in sorted({row.network for row in rows}):
             _attempt(parts, name, [row for row in rows if row.network == name], token=token)
         return len(rows)

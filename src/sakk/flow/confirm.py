@@ -56,10 +56,10 @@ from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
-from sakk.store.database import update_records
+from sakk.store.database import among, update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, give_back, settle
+from sakk.store.lease import claim, claimable, give_back, settle
 
 BATCH_MAX = 100
 CONFIRMED = TransactionStatus.confirmed.value
@@ -93,27 +93,25 @@ class Sent:
         return limit is not None and self.row.token_amount >= limit
 
 
+_table = store.transactions
+_due = claimable(
+    _table,
+    ChainTransaction,
+    _table.c.hash.is_not(None),
+    among(_table.c.status, [TransactionStatus.broadcast.value, TransactionStatus.unknown.value])
+    | (_table.c.orphaned & among(_table.c.status, _BOOKED)),
+    limit=BATCH_MAX,
+    early=True,
+)
+
+
 def confirm_stage(parts: Parts) -> Stage:
     """The stage that looks up sent transactions whenever a network has a new head."""
-    table = store.transactions
 
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                ChainTransaction,
-                table.c.hash.is_not(None),
-                table.c.status.in_(
-                    [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
-                )
-                | (table.c.orphaned & table.c.status.in_(_BOOKED)),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-                early=True,
-            )
+            rows = claim(connection, _due, token=token, now=parts.clock())
             if not rows:
                 return 0
             networks = {each.network: each for each in network.list_networks(connection)}

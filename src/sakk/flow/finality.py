@@ -5,13 +5,11 @@ The height is that of the chain as we have followed it by parent hash, not what 
 
 from dataclasses import replace
 
-from sqlalchemy import select
-
 from sakk.core import event
 from sakk.core.payin import PayInStatus
 from sakk.flow.context import Parts
 from sakk.flow.payin import payin_event
-from sakk.flow.stage import PAYIN_LANE, Stage, wake
+from sakk.flow.stage import PAYIN_LANE, Stage
 from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store.database import fetch, update_records
@@ -20,30 +18,25 @@ from sakk.store.network import cursors, networks
 # Small: what came first is told before what came last is begun.
 BATCH_MAX = 50
 
+# By network, so that the index leads to what is final and the rest is not looked at.
+_final = store.in_status(
+    PayInStatus.seen,
+    cursors.c.network == store.payins.c.network,
+    networks.c.network == cursors.c.network,
+    store.payins.c.matched_at.is_not(None),
+    ~store.payins.c.orphaned,
+    store.payins.c.block_number <= cursors.c.block_number - networks.c.confirmations,
+    limit=BATCH_MAX,
+)
+
 
 def finality_stage(parts: Parts) -> Stage:
     """The stage that confirms matched pay-ins whose blocks are deep enough."""
-    final_height = (
-        select(cursors.c.block_number - networks.c.confirmations)
-        .where(
-            cursors.c.network == store.payins.c.network,
-            networks.c.network == cursors.c.network,
-        )
-        .scalar_subquery()
-    )
-
-    due = store.in_status(
-        PayInStatus.seen,
-        store.payins.c.matched_at.is_not(None),
-        ~store.payins.c.orphaned,
-        store.payins.c.block_number <= final_height,
-        limit=BATCH_MAX,
-    )
 
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = fetch(connection, due)
+            rows = fetch(connection, _final)
             if not rows:
                 return 0
             confirmed = [
@@ -66,7 +59,6 @@ def finality_stage(parts: Parts) -> Stage:
                 ],
                 now=now,
             )
-            wake(connection, "payin.screen")
             return len(rows)
 
-    return Stage("payin.finality", run, lane=PAYIN_LANE)
+    return Stage("payin.finality", run, lane=PAYIN_LANE, many=BATCH_MAX)

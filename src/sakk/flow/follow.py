@@ -16,9 +16,10 @@ from sakk.flow.stage import Stage, wake
 from sakk.store import event as events
 from sakk.store import payout as payouts
 from sakk.store import refund as store
+from sakk.store.database import among
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, settle
+from sakk.store.lease import before, claim, claimable, given_back_on_error, settle
 
 BATCH_MAX = 100
 # A request makes its own hold; only what is older was left behind by a crash.
@@ -32,27 +33,32 @@ _NEWS = {
 }
 
 
+_without_hold = claimable(
+    store.refunds,
+    Refund,
+    among(store.refunds.c.status, [RefundStatus.requires_action.value, RefundStatus.pending.value]),
+    store.refunds.c.hold == HoldStatus.none.value,
+    store.refunds.c.created < before(HOLD_LEFT_TO_REQUEST),
+    limit=BATCH_MAX,
+)
+_to_release = claimable(
+    store.refunds,
+    Refund,
+    among(store.refunds.c.status, [RefundStatus.failed.value, RefundStatus.canceled.value]),
+    store.refunds.c.hold == HoldStatus.held.value,
+    store.refunds.c.payout.is_(None),
+    limit=BATCH_MAX,
+)
+
+
 def refund_hold_stage(parts: Parts) -> Stage:
     """The stage that reserves the money of refunds whose request did not live to see it."""
     table = store.refunds
 
     def run() -> int:
         token = new_id("lease")
-        now = parts.clock()
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Refund,
-                table.c.status.in_(
-                    [RefundStatus.requires_action.value, RefundStatus.pending.value]
-                ),
-                table.c.hold == HoldStatus.none.value,
-                table.c.created < now - HOLD_LEFT_TO_REQUEST,
-                token=token,
-                now=now,
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _without_hold, token=token, now=parts.clock())
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
             for row in rows:
                 hold(parts, row)
@@ -68,17 +74,7 @@ def refund_release_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Refund,
-                table.c.status.in_([RefundStatus.failed.value, RefundStatus.canceled.value]),
-                table.c.hold == HoldStatus.held.value,
-                table.c.payout.is_(None),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _to_release, token=token, now=parts.clock())
         if not rows:
             return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):

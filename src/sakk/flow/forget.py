@@ -25,4 +25,4 @@ def forget_stage(parts: Parts) -> Stage:
             before = now - RETENTION
             return answers + travel_rule.forget(connection, before=before, limit=RECORDS_MAX)
 
-    return Stage("forget", run, idle_seconds=IDLE_SECONDS)
+    return Stage("forget", run, idle_seconds=IDLE_SECONDS, gives_way=True)

@@ -8,13 +8,34 @@ from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, record_holds, voided
 from sakk.flow.stage import REST_SECONDS, Stage
 from sakk.store import payout as store
+from sakk.store.database import among
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, settle
+from sakk.store.lease import before, claim, claimable, given_back_on_error, settle
 
 BATCH_MAX = 1_000
 # A request makes its own hold; only what is older was left behind by a crash.
 HOLD_LEFT_TO_REQUEST = timedelta(seconds=5)
+
+
+_without_hold = claimable(
+    store.payouts,
+    Payout,
+    store.payouts.c.status == PayoutStatus.requested.value,
+    store.payouts.c.hold == HoldStatus.none.value,
+    store.payouts.c.created < before(HOLD_LEFT_TO_REQUEST),
+    limit=HOLDS_MAX,
+)
+_to_release = claimable(
+    store.payouts,
+    Payout,
+    store.payouts.c.hold == HoldStatus.held.value,
+    among(
+        store.payouts.c.status,
+        [PayoutStatus.rejected.value, PayoutStatus.canceled.value, PayoutStatus.failed.value],
+    ),
+    limit=BATCH_MAX,
+)
 
 
 def hold_stage(parts: Parts) -> Stage:
@@ -23,19 +44,8 @@ def hold_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         token = new_id("lease")
-        now = parts.clock()
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Payout,
-                table.c.status == PayoutStatus.requested.value,
-                table.c.hold == HoldStatus.none.value,
-                table.c.created < now - HOLD_LEFT_TO_REQUEST,
-                token=token,
-                now=now,
-                limit=HOLDS_MAX,
-            )
+            rows = claim(connection, _without_hold, token=token, now=parts.clock())
         if not rows:
             return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
@@ -54,22 +64,7 @@ def release_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Payout,
-                table.c.hold == HoldStatus.held.value,
-                table.c.status.in_(
-                    [
-                        PayoutStatus.rejected.value,
-                        PayoutStatus.canceled.value,
-                        PayoutStatus.failed.value,
-                    ]
-                ),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _to_release, token=token, now=parts.clock())
         if not rows:
             return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):

@@ -12,20 +12,20 @@ from sakk.store.database import fetch
 
 BATCH_MAX = 100
 
+_unmatched = store.in_status(
+    PayInStatus.seen,
+    store.payins.c.matched_at.is_(None),
+    ~store.payins.c.orphaned,
+    limit=BATCH_MAX,
+)
+
 
 def match_stage(parts: Parts) -> Stage:
     """The stage that gives every seen transfer its account, intent and role."""
 
-    due = store.in_status(
-        PayInStatus.seen,
-        store.payins.c.matched_at.is_(None),
-        ~store.payins.c.orphaned,
-        limit=BATCH_MAX,
-    )
-
     def run() -> int:
         with parts.database.begin() as connection:
-            rows = fetch(connection, due)
+            rows = fetch(connection, _unmatched)
             if rows:
                 match_rows(connection, rows, now=parts.clock())
             return len(rows)

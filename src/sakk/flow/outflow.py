@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, select
 
 from sakk.core import event
 from sakk.core import outflow as rules
@@ -27,31 +27,49 @@ from sakk.rails.evm.balances import balances
 from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import outflow as store
+from sakk.store.database import Query
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.lease import claim, claimable, retry_delay, settle
 from sakk.store.network import cursors, networks
 
 BATCH_MAX = 100
 
 log = structlog.get_logger(__name__)
 
+_table = store.outflows
+_final_height = (
+    select(cursors.c.block_number - networks.c.confirmations)
+    .where(cursors.c.network == _table.c.network, networks.c.network == cursors.c.network)
+    .scalar_subquery()
+)
+_final = claimable(
+    _table,
+    Outflow,
+    _table.c.status == OutflowStatus.seen.value,
+    ~_table.c.orphaned,
+    _table.c.block_number <= _final_height,
+    limit=BATCH_MAX,
+)
+_unbooked_and_gone = claimable(
+    _table, Outflow, _table.c.status == OutflowStatus.seen.value, _table.c.orphaned, limit=BATCH_MAX
+)
+_booked_and_gone = claimable(
+    _table,
+    Outflow,
+    _table.c.status == OutflowStatus.posted.value,
+    _table.c.orphaned,
+    limit=BATCH_MAX,
+)
+
 
 def outflow_stage(parts: Parts) -> Stage:
     """The stage that books coins which left our addresses without us, at finality."""
-    table = store.outflows
-    final = (
-        select(cursors.c.block_number - networks.c.confirmations)
-        .where(cursors.c.network == table.c.network, networks.c.network == cursors.c.network)
-        .scalar_subquery()
-    )
 
     def run() -> int:
         return _book(
             parts,
-            table.c.status == OutflowStatus.seen.value,
-            ~table.c.orphaned,
-            table.c.block_number <= final,
+            _final,
             step="outflow",
             postings=rules.postings,
             status=OutflowStatus.posted,
@@ -62,14 +80,12 @@ def outflow_stage(parts: Parts) -> Stage:
 
 def outflow_reverse_stage(parts: Parts) -> Stage:
     """The stage that undoes outflows which the chain has undone."""
-    table = store.outflows
 
     def run() -> int:
-        closed = _close_unbooked(parts, table)
+        closed = _close_unbooked(parts)
         return closed + _book(
             parts,
-            table.c.status == OutflowStatus.posted.value,
-            table.c.orphaned,
+            _booked_and_gone,
             step="outflow.reverse",
             postings=rules.reversal,
             status=OutflowStatus.reversed,
@@ -137,24 +153,18 @@ def outflow_event(row: Outflow, name: str) -> NewEvent:
     )
 
 
-def _close_unbooked(parts: Parts, table: Table) -> int:
+def _close_unbooked(parts: Parts) -> int:
     """What left the chain before it was booked is closed; a post under way goes first."""
     token = new_id("lease")
     now = parts.clock()
     with parts.database.begin() as connection:
-        rows = claim(
-            connection,
-            table,
-            Outflow,
-            table.c.status == OutflowStatus.seen.value,
-            table.c.orphaned,
-            token=token,
-            now=now,
-            limit=BATCH_MAX,
-        )
+        rows = claim(connection, _unbooked_and_gone, token=token, now=now)
         closed = [replace(row, status=OutflowStatus.orphaned.value) for row in rows]
         settle(
-            connection, table, [{"id": row.id, "status": row.status} for row in closed], token=token
+            connection,
+            _table,
+            [{"id": row.id, "status": row.status} for row in closed],
+            token=token,
         )
         events.append(
             connection, [outflow_event(row, event.OUTFLOW_ORPHANED) for row in closed], now=now
@@ -164,23 +174,15 @@ def _close_unbooked(parts: Parts, table: Table) -> int:
 
 def _book(
     parts: Parts,
-    *conditions: Any,
+    due: Query[Outflow],
+    *,
     step: str,
     postings: Callable[[Outflow], list[Any]],
     status: OutflowStatus,
 ) -> int:
-    table = store.outflows
     token = new_id("lease")
     with parts.database.begin() as connection:
-        rows = claim(
-            connection,
-            table,
-            Outflow,
-            *conditions,
-            token=token,
-            now=parts.clock(),
-            limit=BATCH_MAX,
-        )
+        rows = claim(connection, due, token=token, now=parts.clock())
     if not rows:
         return 0
     failpoint("outflow.post.before")

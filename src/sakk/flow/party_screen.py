@@ -71,7 +71,7 @@ def party_review_stage(parts: Parts) -> Stage:
             )
             return len(rows)
 
-    return Stage("party.review", run)
+    return Stage("party.review", run, gives_way=True)
 
 
 def _screen(

@@ -29,10 +29,23 @@ from sakk.store import address, network, transaction
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
+from sakk.store.database import given_among
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, give_back, settle
+from sakk.store.lease import claim, claimable, give_back, settle
 
 log = structlog.get_logger(__name__)
+
+_due = claimable(
+    payouts.payouts,
+    Payout,
+    payouts.payouts.c.status == PayoutStatus.approved.value,
+    payouts.payouts.c.hold == HoldStatus.held.value,
+    payouts.payouts.c.transaction.is_(None),
+    ~given_among(payouts.payouts.c.network, "busy"),
+    freezes.payout_may_go(),
+    payouts.is_due(),
+    limit=LINES_MAX,
+)
 
 
 def payout_build_stage(parts: Parts) -> Stage:
@@ -50,20 +63,7 @@ def payout_build_stage(parts: Parts) -> Stage:
             treasury = address.list_payers(connection)
             # Where every sender has an unsigned transaction nothing is built: its signing wakes.
             busy = transaction.busy_networks(connection, [each.address for each in treasury])
-            rows = claim(
-                connection,
-                table,
-                Payout,
-                table.c.status == PayoutStatus.approved.value,
-                table.c.hold == HoldStatus.held.value,
-                table.c.transaction.is_(None),
-                table.c.network.not_in(busy),
-                freezes.payout_may_go(),
-                payouts.is_due(now),
-                token=token,
-                now=now,
-                limit=LINES_MAX,
-            )
+            rows = claim(connection, _due, token=token, now=now, busy=list(busy))
             if not rows:
                 return 0
             listed = {each.asset: each for each in network.list_assets(connection)}

@@ -27,7 +27,7 @@ from sakk.store.database import among
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import (
-    claim_compiled,
+    claim,
     claimable,
     given_back_on_error,
     retry_delay,
@@ -38,27 +38,28 @@ BATCH_MAX = 50
 
 log = structlog.get_logger(__name__)
 
+_due = claimable(
+    store.payins,
+    PayIn,
+    or_(
+        store.payins.c.status == PayInStatus.screened.value,
+        and_(
+            store.payins.c.status == PayInStatus.held.value,
+            ~store.payins.c.quarantined,
+            ~among(store.payins.c.role, UNBOOKABLE),
+        ),
+    ),
+    limit=BATCH_MAX,
+)
+
 
 def post_stage(parts: Parts) -> Stage:
     """The stage that books screened pay-ins, and quarantines held ones."""
-    due = claimable(
-        store.payins,
-        PayIn,
-        or_(
-            store.payins.c.status == PayInStatus.screened.value,
-            and_(
-                store.payins.c.status == PayInStatus.held.value,
-                ~store.payins.c.quarantined,
-                ~among(store.payins.c.role, UNBOOKABLE),
-            ),
-        ),
-        limit=BATCH_MAX,
-    )
 
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim_compiled(connection, due, token=token, now=parts.clock())
+            rows = claim(connection, _due, token=token, now=parts.clock())
             if not rows:
                 return 0
             assets = {each.asset: each for each in network.list_assets(connection)}
@@ -73,7 +74,7 @@ def post_stage(parts: Parts) -> Stage:
             _record(connection, rows, outcomes, token=token, now=now)
         return len(rows)
 
-    return Stage("payin.post", run, lane=PAYIN_LANE)
+    return Stage("payin.post", run, lane=PAYIN_LANE, many=BATCH_MAX)
 
 
 def posting_set(

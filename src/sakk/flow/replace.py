@@ -49,10 +49,10 @@ from sakk.store import network
 from sakk.store import restore as restores
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
-from sakk.store.database import update_records
+from sakk.store.database import among, update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, retry_delay, settle
+from sakk.store.lease import NOW, claim, claimable, retry_delay, settle
 
 BATCH_MAX = 50
 # Each attempt offers at least a tenth more, so this many lead from any price to any other.
@@ -78,31 +78,29 @@ class Waits(Exception):
         self.delay = delay
 
 
+_table = store.transactions
+_due = claimable(
+    _table,
+    ChainTransaction,
+    _table.c.block_hash.is_(None),
+    _table.c.hash.is_not(None),
+    among(_table.c.status, [TransactionStatus.broadcast.value, TransactionStatus.unknown.value])
+    | _table.c.orphaned,
+    _table.c.replace_at <= NOW,
+    freezes.more_may_be_offered(),
+    limit=BATCH_MAX,
+    early=True,
+)
+
+
 def replace_stage(parts: Parts) -> Stage:
     """The stage that offers more for what is stuck, or what an operator names."""
-    table = store.transactions
 
     def run() -> int:
         token = new_id("lease")
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                ChainTransaction,
-                table.c.block_hash.is_(None),
-                table.c.hash.is_not(None),
-                table.c.status.in_(
-                    [TransactionStatus.broadcast.value, TransactionStatus.unknown.value]
-                )
-                | table.c.orphaned,
-                table.c.replace_at <= now,
-                freezes.more_may_be_offered(),
-                token=token,
-                now=now,
-                limit=BATCH_MAX,
-                early=True,
-            )
+            rows = claim(connection, _due, token=token, now=now)
             networks = {each.network: each for each in network.list_networks(connection)}
             attempts = store.list_attempts(connection, [row.id for row in rows])
         replaced = 0

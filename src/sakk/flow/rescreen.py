@@ -100,7 +100,7 @@ def rescreen_stage(parts: Parts) -> Stage:
             wake(connection, "payout.screen")
         return marked + len(subjects)
 
-    return Stage("screening.rescreen", run)
+    return Stage("screening.rescreen", run, gives_way=True)
 
 
 def _issuers_said(before: dict[str, Screening]) -> dict[tuple[str, str], IssuerAnswer]:

@@ -32,25 +32,27 @@ from sakk.store import payment as payments
 from sakk.store.database import among, fetch, update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 500
+
+_orphaned = store.payins.c.orphaned
+_unposted = (
+    store.in_status(PayInStatus.seen, _orphaned, limit=BATCH_MAX),
+    store.in_status(PayInStatus.confirmed, _orphaned, limit=BATCH_MAX),
+    store.in_status(
+        PayInStatus.held, _orphaned, among(store.payins.c.role, UNBOOKABLE), limit=BATCH_MAX
+    ),
+)
 
 
 def orphan_stage(parts: Parts) -> Stage:
     """The stage that closes pay-ins which left the chain before anything was booked."""
-    orphaned = store.payins.c.orphaned
-    unbookable = among(store.payins.c.role, UNBOOKABLE)
-    unposted = [
-        store.in_status(PayInStatus.seen, orphaned, limit=BATCH_MAX),
-        store.in_status(PayInStatus.confirmed, orphaned, limit=BATCH_MAX),
-        store.in_status(PayInStatus.held, orphaned, unbookable, limit=BATCH_MAX),
-    ]
 
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            rows = [row for each in unposted for row in fetch(connection, each)]
+            rows = [row for each in _unposted for row in fetch(connection, each)]
             if not rows:
                 return 0
             closed = [replace(row, status=PayInStatus.orphaned.value) for row in rows]
@@ -71,24 +73,27 @@ def orphan_stage(parts: Parts) -> Stage:
     return Stage("payin.orphan", run)
 
 
+_booked_and_gone = claimable(
+    store.payins,
+    PayIn,
+    store.payins.c.orphaned,
+    or_(
+        among(
+            store.payins.c.status,
+            [PayInStatus.posted.value, PayInStatus.released.value, PayInStatus.seized.value],
+        ),
+        and_(store.payins.c.status == PayInStatus.held.value, store.payins.c.quarantined),
+    ),
+)
+
+
 def reverse_stage(parts: Parts) -> Stage:
     """The stage that undoes in the ledger what the chain has undone."""
-    due = and_(
-        store.payins.c.orphaned,
-        or_(
-            store.payins.c.status.in_(
-                [PayInStatus.posted.value, PayInStatus.released.value, PayInStatus.seized.value]
-            ),
-            and_(store.payins.c.status == PayInStatus.held.value, store.payins.c.quarantined),
-        ),
-    )
 
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection, store.payins, PayIn, due, token=token, now=parts.clock(), limit=100
-            )
+            rows = claim(connection, _booked_and_gone, token=token, now=parts.clock())
             if not rows:
                 return 0
             assets = {each.asset: each for each in network.list_assets(connection)}

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, Text, bindparam, select
 
 from sakk.core import event
 from sakk.core.case import CaseKind, Opening, opening_of
@@ -36,9 +36,9 @@ from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payout as payouts
 from sakk.store import recovery as recoveries
-from sakk.store.database import Query, among, fetch, fetch_all, update_records
+from sakk.store.database import Query, fetch, given_among, query, update_records
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, give_back, given_back_on_error, settle
+from sakk.store.lease import claim, claimable, give_back, given_back_on_error, settle
 from sakk.store.screening import insert_screenings, list_by_ids
 
 # Small: what came first is told before what came last is begun.
@@ -55,6 +55,15 @@ ISSUER_AGAIN_AFTER = timedelta(seconds=5)
 log = structlog.get_logger(__name__)
 
 _confirmed = store.in_status(PayInStatus.confirmed, ~store.payins.c.orphaned, limit=BATCH_MAX)
+_unjudged = store.in_status(
+    PayInStatus.held,
+    store.payins.c.reason == UNJUDGED,
+    store.payins.c.screening.is_(None),
+    store.payins.c.quarantined,
+    ~store.payins.c.orphaned,
+    ~recoveries.is_returning(store.payins.c.id),
+    limit=BATCH_MAX,
+)
 
 
 def screen_stage(parts: Parts) -> Stage:
@@ -73,24 +82,15 @@ def screen_stage(parts: Parts) -> Stage:
             _hold_unjudged(parts, now=now)
             raise
 
-    return Stage("payin.screen", run, lane=PAYIN_LANE)
+    return Stage("payin.screen", run, lane=PAYIN_LANE, many=BATCH_MAX)
 
 
 def rejudge_stage(parts: Parts) -> Stage:
     """The stage that judges what was held because it could not be judged; clear goes on."""
     engine = parts.screening_engine()
-    due = store.in_status(
-        PayInStatus.held,
-        store.payins.c.reason == UNJUDGED,
-        store.payins.c.screening.is_(None),
-        store.payins.c.quarantined,
-        ~store.payins.c.orphaned,
-        ~recoveries.is_returning(store.payins.c.id),
-        limit=BATCH_MAX,
-    )
 
     def run() -> int:
-        return _judge_payins(parts, engine, due, now=parts.clock())
+        return _judge_payins(parts, engine, _unjudged, now=parts.clock())
 
     return Stage("payin.rejudge", run)
 
@@ -135,7 +135,6 @@ def _judge_locked(
     findings = [each for each in verdicts if each.verdict != Verdict.clear]
     cases += [opening_of(each, CaseKind.payin) for each in findings]
     open_cases(connection, cases, now=now)
-    wake(connection, "payin.post")
     return len(rows)
 
 
@@ -158,7 +157,6 @@ def _hold_unjudged(parts: Parts, *, now: datetime) -> None:
             log.error("screening.unjudged", payins=len(held))
             _write(connection, held)
             events.append(connection, _news(held, ()), now=now)
-            wake(connection, "payin.post")
 
 
 def _part(rows: Sequence[PayIn], verdicts: Sequence[Screening]) -> tuple[list[PayIn], list[PayIn]]:
@@ -201,25 +199,36 @@ def _news(held: Sequence[PayIn], clear: Sequence[PayIn]) -> list[NewEvent]:
     return happened
 
 
+_payouts = payouts.payouts
+_to_screen = (
+    (_payouts.c.status == PayoutStatus.requested.value) | payouts.is_stale(),
+    _payouts.c.hold == HoldStatus.held.value,
+    ~_payouts.c.under_review,
+)
+_due_payouts = claimable(_payouts, Payout, *_to_screen, limit=PAYOUT_BATCH_MAX)
+# Of those, whom nobody called off while nodes were asked.
+_still_due = query(
+    select(_payouts)
+    .where(
+        given_among(_payouts.c.id, "ids"),
+        _payouts.c.lease_token == bindparam("token", type_=Text),
+        *_to_screen,
+    )
+    .order_by(_payouts.c.id)
+    .with_for_update(),
+    Payout,
+)
+
+
 def payout_screen_stage(parts: Parts) -> Stage:
     """The stage that screens held payouts; one that is not clear waits for a person."""
     engine = parts.screening_engine()
-    table = payouts.payouts
-
-    def due(now: datetime) -> tuple[ColumnElement[bool], ...]:
-        return (
-            (table.c.status == PayoutStatus.requested.value) | payouts.is_stale(now),
-            table.c.hold == HoldStatus.held.value,
-            ~table.c.under_review,
-        )
 
     def run() -> int:
         now = parts.clock()
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection, table, Payout, *due(now), token=token, now=now, limit=PAYOUT_BATCH_MAX
-            )
+            rows = claim(connection, _due_payouts, token=token, now=now)
             if not rows:
                 return 0
             requests = _payout_requests(connection, rows)
@@ -228,9 +237,9 @@ def payout_screen_stage(parts: Parts) -> Stage:
                 _judge_payouts(connection, engine, rows, Asking(), token=token, now=now)
                 return len(rows)
         # No transaction is open while nodes are asked.
-        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+        with given_back_on_error(parts.database, _payouts, [row.id for row in rows], token=token):
             asking = ask_issuers(parts, wanted)
-            return _judge_answered(parts, engine, rows, asking, due(now), token=token, now=now)
+            return _judge_answered(parts, engine, rows, asking, token=token, now=now)
 
     return Stage("payout.screen", run, lane=PAYOUT_LANE, rest_seconds=REST_SECONDS)
 
@@ -240,18 +249,14 @@ def _judge_answered(
     engine: Engine,
     rows: Sequence[Payout],
     asking: Asking,
-    due: Sequence[ColumnElement[bool]],
     *,
     token: str,
     now: datetime,
 ) -> int:
     """Judge those whose issuers were asked and that nobody called off meanwhile."""
-    table = payouts.payouts
     with parts.database.begin() as connection:
-        statement = select(table).where(
-            among(table.c.id, [row.id for row in rows]), table.c.lease_token == token, *due
-        )
-        still = fetch_all(connection, statement.order_by(table.c.id).with_for_update(), Payout)
+        ids = [row.id for row in rows]
+        still = fetch(connection, _still_due, ids=ids, token=token, now=now)
         answered = [
             row
             for row, request in zip(still, _payout_requests(connection, still), strict=True)
@@ -260,7 +265,7 @@ def _judge_answered(
         if answered:
             _judge_payouts(connection, engine, answered, asking, token=token, now=now)
         left = sorted({row.id for row in rows} - {row.id for row in answered})
-        give_back(connection, table, left, token=token, until=now + ISSUER_AGAIN_AFTER)
+        give_back(connection, _payouts, left, token=token, until=now + ISSUER_AGAIN_AFTER)
     return len(answered)
 
 

@@ -19,11 +19,18 @@ from sakk.store import network
 from sakk.store import transaction as store
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 100
 
 log = structlog.get_logger(__name__)
+
+_due = claimable(
+    store.transactions,
+    ChainTransaction,
+    store.transactions.c.status == TransactionStatus.confirmed.value,
+    limit=BATCH_MAX,
+)
 
 
 def settle_stage(parts: Parts) -> Stage:
@@ -33,15 +40,7 @@ def settle_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                ChainTransaction,
-                table.c.status == TransactionStatus.confirmed.value,
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _due, token=token, now=parts.clock())
             if not rows:
                 return 0
             coins = network.gas_coins(connection)

@@ -45,7 +45,7 @@ from sakk.store import withdrawal as withdrawals
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, give_back, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, claimable, give_back, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 50
 # Refusals for now that say nothing against what else the sender has to send.
@@ -56,6 +56,14 @@ COLLECT_STEP_BACK = timedelta(minutes=1)
 
 log = structlog.get_logger(__name__)
 
+_due = claimable(
+    store.transactions,
+    ChainTransaction,
+    store.transactions.c.status == TransactionStatus.built.value,
+    freezes.sender_may_go(),
+    limit=BATCH_MAX,
+)
+
 
 def sign_stage(parts: Parts) -> Stage:
     """The stage that has built transactions signed."""
@@ -64,16 +72,7 @@ def sign_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                ChainTransaction,
-                table.c.status == TransactionStatus.built.value,
-                freezes.sender_may_go(),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _due, token=token, now=parts.clock())
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
             for row in rows:
                 _sign(parts, row, token=token)

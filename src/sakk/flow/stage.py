@@ -6,7 +6,8 @@ committed), so they never call each other, and a missed wake-up costs at most on
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -23,8 +24,10 @@ PAYIN_LANE = "payin"
 PAYOUT_LANE = "payout"
 # While one of them computes, others wait for the database and its disk.
 LANE_THREADS = 4
-# Whoever moved so many rows at once leaves more behind: a lane's other threads are called.
+# Whoever moved so many rows at once leaves more behind.
 MANY_ROWS = 20
+# So long what can wait stands back while a lane has much to do; then it has its turn all the same.
+GIVE_WAY_SECONDS_MAX = 1.0
 # What comes one by one gathers for so long after a run; thousands at once wait for nothing.
 REST_SECONDS = 0.4
 IDLE_SECONDS = 1.0
@@ -44,6 +47,8 @@ class Stage:
 
     Stages of one ``lane`` take turns in the lane's threads, in their order, a batch each: what came
     first is through all of them before the next batch begins. Others have a thread of their own.
+    ``many``: a run that moved so many leaves more behind, and a lane calls its other threads.
+    ``gives_way``: what nobody waits for begins when no lane has much to do, or a second later.
     ``rest_seconds``: after a run that moved few rows the next begins so much later than it did, at
     the soonest. Each run is several commits, which requests wait behind, whatever it moves.
     """
@@ -53,6 +58,8 @@ class Stage:
     idle_seconds: float = IDLE_SECONDS
     lane: str | None = None
     rest_seconds: float = 0.0
+    many: int = MANY_ROWS
+    gives_way: bool = False
 
 
 def wake(connection: Connection, *stages: str) -> None:
@@ -135,10 +142,38 @@ class Turn:
         return max(waiting, 0.0) if self._is_due else self.stage.idle_seconds
 
 
+class Traffic:
+    """How many threads of lanes have much to do; the rest of the process can stand back."""
+
+    def __init__(self) -> None:
+        self._busy = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def heavy(self) -> Iterator[None]:
+        """One more thread has, until the end of the block."""
+        self._add(1)
+        try:
+            yield
+        finally:
+            self._add(-1)
+
+    def wait_light(self, timeout_seconds: float) -> None:
+        """Return when none has, or after so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy, timeout_seconds)
+
+    def _add(self, count: int) -> None:
+        with self._changed:
+            self._busy += count
+            self._changed.notify_all()
+
+
 def run_stages(
     stages: Sequence[Stage],
     event: threading.Event,
     stop: threading.Event,
+    traffic: Traffic,
     more: threading.Condition | None = None,
 ) -> None:
     """Run stages in turn until ``stop``: again at once while one has work, else asleep.
@@ -146,16 +181,22 @@ def run_stages(
     ``more``: where the other threads of the lane wait until there is work for them too.
     """
     turns = [Turn(stage) for stage in stages]
+    gives_way = any(stage.gives_way for stage in stages)
     while not stop.is_set():
         event.clear()
-        moved = sum([turn.take() for turn in turns])
-        if moved >= MANY_ROWS and more is not None:
-            _call_one(more)
+        if gives_way:
+            traffic.wait_light(GIVE_WAY_SECONDS_MAX)
+        moved, _ = _take_turns(turns, traffic, more)
         if not moved:
             event.wait(min(turn.pause_seconds() for turn in turns))
 
 
-def help_out(stages: Sequence[Stage], more: threading.Condition, stop: threading.Event) -> None:
+def help_out(
+    stages: Sequence[Stage],
+    more: threading.Condition,
+    stop: threading.Event,
+    traffic: Traffic,
+) -> None:
     """Run a lane's stages beside its first thread, when called, while there is much to do.
 
     A bell that rang for all of them would make four looks of each one that finds something.
@@ -166,8 +207,30 @@ def help_out(stages: Sequence[Stage], more: threading.Condition, stop: threading
             if stop.is_set():
                 return
             more.wait()
-        while not stop.is_set() and sum([turn.take() for turn in turns]) >= MANY_ROWS:
-            _call_one(more)
+        has_more = True
+        while has_more and not stop.is_set():
+            _, has_more = _take_turns(turns, traffic, more)
+
+
+def _take_turns(
+    turns: Sequence[Turn], traffic: Traffic, more: threading.Condition | None
+) -> tuple[int, bool]:
+    """Run each once: how many rows were moved, and were there probably more than that?
+
+    The first that moves anything tells, for the others move the same rows on. Help is called
+    before they do.
+    """
+    moved = 0
+    with ExitStack() as stack:
+        has_more = False
+        for turn in turns:
+            done = turn.take()
+            if done >= turn.stage.many and not moved and more is not None:
+                has_more = True
+                stack.enter_context(traffic.heavy())
+                _call_one(more)
+            moved += done
+    return moved, has_more
 
 
 def _call_one(more: threading.Condition) -> None:
@@ -185,14 +248,16 @@ def start_stages(
         lanes.setdefault(stage.lane or stage.name, []).append(stage)
     waiting: list[threading.Condition] = []
     threads: list[threading.Thread] = []
+    traffic = Traffic()
     for name, members in lanes.items():
         event = bell.event(*(stage.name for stage in members))
         calls = threading.Condition() if members[0].lane else None
-        threads.append(_thread(name, run_stages, members, event, stop, calls))
+        threads.append(_thread(name, run_stages, members, event, stop, traffic, calls))
         if calls is not None:
             waiting.append(calls)
             threads += [
-                _thread(name, help_out, members, calls, stop) for _ in range(LANE_THREADS - 1)
+                _thread(name, help_out, members, calls, stop, traffic)
+                for _ in range(LANE_THREADS - 1)
             ]
     threads.append(_thread("stop", _ring_at_stop, bell, waiting, stop))
     if listening:

@@ -23,16 +23,26 @@ from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import sweep as sweeps
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, settle
+from sakk.store.lease import claim, claimable, settle
 
 log = structlog.get_logger(__name__)
-
 
 _PURPOSES = {
     SweepMethod.key: Purpose.sweep,
     SweepMethod.recovery: Purpose.recovery,
     SweepMethod.seizure: Purpose.recovery,
 }
+
+
+_due = claimable(
+    sweeps.sweeps,
+    Sweep,
+    sweeps.sweeps.c.status == SweepStatus.approved.value,
+    sweeps.sweeps.c.method != SweepMethod.hub.value,
+    sweeps.sweeps.c.transaction.is_(None),
+    freezes.sweep_may_go(),
+    limit=BATCH_MAX,
+)
 
 
 def sweep_build_stage(parts: Parts) -> Stage:
@@ -45,18 +55,7 @@ def sweep_build_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Sweep,
-                table.c.status == SweepStatus.approved.value,
-                table.c.method != SweepMethod.hub.value,
-                table.c.transaction.is_(None),
-                freezes.sweep_may_go(),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _due, token=token, now=parts.clock())
         for row in rows:
             order = Order(
                 livemode=row.livemode,

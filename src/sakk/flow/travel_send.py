@@ -28,7 +28,7 @@ from sakk.flow.travel_rule import answered, unanswered
 from sakk.store import travel_rule as store
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
 from sakk.store.travel_rule import TravelMessage
 
 BATCH_MAX: Final = 16
@@ -46,6 +46,14 @@ class Due:
     resolution: Resolution | None = None
 
 
+_due = claimable(
+    store.travel_messages,
+    TravelMessage,
+    store.travel_messages.c.status == MessageStatus.queued.value,
+    limit=BATCH_MAX,
+)
+
+
 def travel_send_stage(parts: Parts, rail: TravelRail) -> Stage:
     """The stage that tells other institutions what is queued for them."""
     table = store.travel_messages
@@ -54,15 +62,7 @@ def travel_send_stage(parts: Parts, rail: TravelRail) -> Stage:
         now = parts.clock()
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                TravelMessage,
-                table.c.status == MessageStatus.queued.value,
-                token=token,
-                now=now,
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _due, token=token, now=now)
             due = [_prepared(connection, parts, row) for row in rows]
         if not rows:
             return 0

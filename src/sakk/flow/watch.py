@@ -169,6 +169,9 @@ class Follower:
                 "transaction.confirm",
             )
         cursor_number.labels(self.name).set(last.number)
+        if last.hash == head.hash:
+            # What a look would have written down stands in the cursor already.
+            self.rested_at, self.rested = head.hash, self.parts.clock()
 
     def _write_reorg(self, cursor: Cursor, reorg: Reorg, head: BlockRef) -> None:
         now = self.parts.clock()

@@ -35,7 +35,7 @@ from sakk.store import policy as policies
 from sakk.store import withdrawal as store
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, settle
+from sakk.store.lease import claim, claimable, settle
 
 _JUDGED = (
     "status",
@@ -227,6 +227,15 @@ def _written(connection: Connection, row: Withdrawal, *told: NewEvent, now: date
     return row
 
 
+_due = claimable(
+    store.withdrawals,
+    Withdrawal,
+    store.withdrawals.c.status == WithdrawalStatus.approved.value,
+    store.withdrawals.c.transaction.is_(None),
+    limit=BATCH_MAX,
+)
+
+
 def withdrawal_build_stage(parts: Parts) -> Stage:
     """The stage that prepares the transactions of withdrawals to vaults."""
     table = store.withdrawals
@@ -235,16 +244,7 @@ def withdrawal_build_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(
-                connection,
-                table,
-                Withdrawal,
-                table.c.status == WithdrawalStatus.approved.value,
-                table.c.transaction.is_(None),
-                token=token,
-                now=parts.clock(),
-                limit=BATCH_MAX,
-            )
+            rows = claim(connection, _due, token=token, now=parts.clock())
             if not rows:
                 return 0
             treasury = address.list_payers(connection)

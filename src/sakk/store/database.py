@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from select import POLLIN, poll
 from typing import Any, Generic, TypeVar
 
@@ -194,32 +194,45 @@ def _positions(kind: Any) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind) if not each.kw_only)
 
 
-@dataclass(frozen=True, slots=True)
 class Query(Generic[T]):
-    """A statement that was compiled once, with the values that never change; see ``query``."""
+    """A statement that is compiled once, at its first use, for the life of the process."""
+
+    def __init__(self, statement: Select[Any] | ReturningUpdate[Any], kind: type[T]) -> None:
+        self.kind = kind
+        self._statement = statement
+
+    @cached_property
+    def compiled(self) -> "Compiled":
+        """Not when its module is imported: most processes never ask most of the questions."""
+        statement = self._statement
+        compiled = statement.compile(dialect=_DIALECT)
+        columns = statement.exported_columns
+        read = tuple(
+            (column.name, column.type.process_result_value)
+            for column in columns
+            if isinstance(column.type, TypeDecorator)
+        )
+        names = tuple(column.name for column in columns)
+        return Compiled(str(compiled), dict(compiled.params), names, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A statement's text, with the values that never change."""
 
     text: str
     parameters: dict[str, Any]
-    kind: type[T]
     names: tuple[str, ...]
     # What a column's type makes of the driver's value, for the columns where that is not the same.
     read: tuple[tuple[str, Callable[[Any, Dialect], Any]], ...]
 
 
 def query(statement: Select[Any] | ReturningUpdate[Any], kind: type[T]) -> Query[T]:
-    """Compile what stages ask again and again, once for the life of the process.
+    """What stages ask again and again.
 
     Values that change are ``bindparam``s, given to ``fetch`` by name; no ``in_``, but ``among``.
     """
-    compiled = statement.compile(dialect=_DIALECT)
-    columns = statement.exported_columns
-    read = tuple(
-        (column.name, column.type.process_result_value)
-        for column in columns
-        if isinstance(column.type, TypeDecorator)
-    )
-    names = tuple(column.name for column in columns)
-    return Query(str(compiled), dict(compiled.params), kind, names, read)
+    return Query(statement, kind)
 
 
 def fetch(connection: Connection, query: Query[T], **parameters: Any) -> list[T]:
@@ -228,17 +241,18 @@ def fetch(connection: Connection, query: Query[T], **parameters: Any) -> list[T]
     The driver's own cursor is read: to describe dozens of columns anew for every result takes
     SQLAlchemy several times as long as the rest. Errors are SQLAlchemy's, as everywhere.
     """
+    compiled = query.compiled
     driver: Any = connection.connection.driver_connection
     try:
-        rows = driver.execute(query.text, {**query.parameters, **parameters}).fetchall()
+        rows = driver.execute(compiled.text, {**compiled.parameters, **parameters}).fetchall()
     except psycopg.Error as error:
         if driver.closed:
             connection.invalidate(error)
         raise DBAPIError.instance(
-            query.text, None, error, psycopg.Error, hide_parameters=True
+            compiled.text, None, error, psycopg.Error, hide_parameters=True
         ) from error
-    records = [dict(zip(query.names, row, strict=True)) for row in rows]
-    for name, read in query.read:
+    records = [dict(zip(compiled.names, row, strict=True)) for row in rows]
+    for name, read in compiled.read:
         for record in records:
             record[name] = read(record[name], _DIALECT)
     return [query.kind(**record) for record in records]

@@ -15,16 +15,16 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    Select,
+    Interval,
     Table,
     Text,
     bindparam,
+    literal,
     select,
     update,
 )
-from sqlalchemy.sql.dml import ReturningUpdate
 
-from sakk.store.database import Database, Query, fetch, fetch_all, query, update_records
+from sakk.store.database import Database, Query, fetch, query, update_records
 from sakk.store.schema import Timestamp
 
 LEASE_SECONDS_DEFAULT = 30
@@ -64,69 +64,61 @@ def is_free(table: Table, now: datetime | BindParameter[datetime]) -> ColumnElem
     return table.c.lease_until.is_(None) | (table.c.lease_until < now)
 
 
-def is_due(table: Table, now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+def is_due(table: Table) -> ColumnElement[bool]:
     """Not waiting for a retry."""
-    return table.c.retry_at.is_(None) | (table.c.retry_at <= now)
+    return table.c.retry_at.is_(None) | (table.c.retry_at <= NOW)
 
 
-def claim(
-    connection: Connection,
+# For the conditions of a claim: the moment that it is made at, and a while before it.
+NOW = bindparam("now", type_=Timestamp)
+
+
+def before(length: timedelta) -> ColumnElement[datetime]:
+    """The moment so long before a claim, for its conditions."""
+    return NOW - literal(length, Interval())
+
+
+def claimable(
     table: Table,
     kind: type[T],
     *conditions: ColumnElement[bool],
-    token: str,
-    now: datetime,
     limit: int = CLAIM_MAX,
     early: bool = False,
-) -> list[T]:
-    """Lease due rows, oldest first, leaving alone what another worker has locked.
+) -> Query[T]:
+    """Which rows a stage leases, for ``claim``; compiled once, so the conditions never change.
 
     ``early``: rows that wait for a retry too, those first that were not looked at for longest, so
     that a batch that learns nothing does not keep the rest waiting.
     """
-    timely = [] if early else [is_due(table, now)]
+    timely = [] if early else [is_due(table)]
     order = [table.c.lease_until.asc().nulls_first(), table.c.id] if early else [table.c.id]
     due = (
         select(table.c.id)
-        .where(*conditions, is_free(table, now), *timely)
+        .where(*conditions, is_free(table, NOW), *timely)
         .order_by(*order)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return _sorted(fetch_all(connection, _take(table, due, token, now + lease_length()), kind))
-
-
-def claimable(
-    table: Table, kind: type[T], *conditions: ColumnElement[bool], limit: int = CLAIM_MAX
-) -> Query[T]:
-    """A claim that is compiled once, for ``claim_compiled``; its conditions never change."""
-    now = bindparam("now", type_=Timestamp)
-    due = (
-        select(table.c.id)
-        .where(*conditions, is_free(table, now), is_due(table, now))
-        .order_by(table.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    until = bindparam("until", type_=Timestamp)
-    return query(_take(table, due, bindparam("token", type_=Text), until), kind)
-
-
-def claim_compiled(connection: Connection, due: Query[T], *, token: str, now: datetime) -> list[T]:
-    """Lease due rows, oldest first; see ``claim``."""
-    return _sorted(fetch(connection, due, now=now, until=now + lease_length(), token=token))
-
-
-def _take(table: Table, due: Select[Any], token: Any, until: Any) -> ReturningUpdate[Any]:
-    return (
+    taken = (
         update(table)
         .where(table.c.id.in_(due))
-        .values(lease_token=token, lease_until=until)
+        .values(
+            lease_token=bindparam("token", type_=Text),
+            lease_until=bindparam("until", type_=Timestamp),
+        )
         .returning(table)
     )
+    return query(taken, kind)
 
 
-def _sorted(rows: list[T]) -> list[T]:
+def claim(
+    connection: Connection, due: Query[T], *, token: str, now: datetime, **given: Any
+) -> list[T]:
+    """Lease due rows, oldest first, leaving alone what another worker has locked.
+
+    ``given``: what else the conditions of ``claimable`` have as parameters.
+    """
+    rows = fetch(connection, due, now=now, until=now + lease_length(), token=token, **given)
     return sorted(rows, key=lambda row: str(row.id))  # type: ignore[attr-defined]
 
 

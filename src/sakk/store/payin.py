@@ -178,7 +178,7 @@ def in_status(status: PayInStatus, *conditions: Any, limit: int) -> Query[PayIn]
         .where(payins.c.status == status.value, *conditions)
         .order_by(payins.c.id)
         .limit(limit)
-        .with_for_update(skip_locked=True),
+        .with_for_update(skip_locked=True, of=payins),
         PayIn,
     )
 

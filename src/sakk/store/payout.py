@@ -35,7 +35,7 @@ from sakk.store.database import (
     run,
     text_of,
 )
-from sakk.store.lease import lease_columns
+from sakk.store.lease import NOW, before, lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 # A verdict older than this is not one on which coins are sent: it is given again first.
@@ -261,18 +261,18 @@ def paid_before(connection: Connection, rows: Sequence[Payout]) -> dict[str, int
     }
 
 
-def is_due(now: datetime) -> ColumnElement[bool]:
-    """May a transaction be made for it now?
+def is_due() -> ColumnElement[bool]:
+    """May a transaction be made for it, at the moment of the claim?
 
     What was scheduled is screened again at its time, and first what the lists or rules say
     otherwise of, and what was screened longer ago than `SCREENED_MAX`.
     """
     return (
         ~payouts.c.screening_stale
-        & (payouts.c.screened_at >= now - SCREENED_MAX)
+        & (payouts.c.screened_at >= before(SCREENED_MAX))
         & (
             payouts.c.scheduled_at.is_(None)
-            | ((payouts.c.scheduled_at <= now) & (payouts.c.screened_at >= payouts.c.scheduled_at))
+            | ((payouts.c.scheduled_at <= NOW) & (payouts.c.screened_at >= payouts.c.scheduled_at))
         )
     )
 
@@ -284,23 +284,23 @@ def is_too_old(payout: Payout, now: datetime) -> bool:
     )
 
 
-def is_stale(now: datetime) -> ColumnElement[bool]:
+def is_stale() -> ColumnElement[bool]:
     """What was found of its destination is from before.
 
     Its time has come, the lists or rules changed, or it may be sent and was screened long ago: the
     money of its destination moved meanwhile.
     """
     return (
-        payouts.c.status.in_([PayoutStatus.screened.value, PayoutStatus.approved.value])
+        among(payouts.c.status, [PayoutStatus.screened.value, PayoutStatus.approved.value])
         & payouts.c.transaction.is_(None)
         & (
             payouts.c.screening_stale
             | (
                 (payouts.c.status == PayoutStatus.approved.value)
-                & (payouts.c.scheduled_at.is_(None) | (payouts.c.scheduled_at <= now))
-                & (payouts.c.screened_at < now - SCREENED_MAX)
+                & (payouts.c.scheduled_at.is_(None) | (payouts.c.scheduled_at <= NOW))
+                & (payouts.c.screened_at < before(SCREENED_MAX))
             )
-            | ((payouts.c.scheduled_at <= now) & (payouts.c.screened_at < payouts.c.scheduled_at))
+            | ((payouts.c.scheduled_at <= NOW) & (payouts.c.screened_at < payouts.c.scheduled_at))
         )
     )
 
