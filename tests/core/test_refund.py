@@ -25,6 +25,7 @@ from sakk.core.refund import (
     coin_rate,
     grain,
     is_claimable,
+    of_credit,
     outcome,
     payout_id,
     public,
@@ -252,6 +253,14 @@ def test_what_a_refund_can_not_take_of_suspense(
 ) -> None:
     with pytest.raises(error):
         suspended(left, amount=amount, rate=rate)
+
+
+def test_what_a_refund_takes_of_a_credit() -> None:
+    assert (of_credit(5, amount=None), of_credit(5, amount=5), of_credit(5, amount=1)) == (5, 5, 1)
+    with pytest.raises(ParameterInvalid):
+        of_credit(5, amount=6)
+    with pytest.raises(UnexpectedState):
+        of_credit(0, amount=None)
 
 
 def test_a_coins_rate_is_the_quotes() -> None:

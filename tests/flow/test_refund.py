@@ -424,6 +424,48 @@ def test_what_is_over_goes_back_out_of_suspense(world: World) -> None:
     world.check()
 
 
+def test_what_was_credited_without_an_intent_goes_back_out_of_the_balance(world: World) -> None:
+    fund_treasury(world)
+    address = world.customer_address(world.customer())
+    world.pay(address, units=5 * WHOLE_TOKEN)
+    world.finalize()
+    [arrived] = world.payins()
+    part = refund(world, arrived, 2 * WHOLE_TOKEN, address=PAYER)
+    assert (part.payment_intent, part.payin, part.source) == (None, arrived.id, "balance")
+    for amount in (3 * WHOLE_TOKEN + 1, 4 * WHOLE_TOKEN):
+        with pytest.raises(ParameterInvalid):
+            refund(world, arrived, amount, address=PAYER)
+    with pytest.raises(ParameterInvalid):
+        refund(world, arrived, 1, address=PAYER, coin="usdt")
+    waiting = refund(world, arrived, claim_hash=CLAIM)
+    assert waiting.amount == 3 * WHOLE_TOKEN
+    with pytest.raises(UnexpectedState):
+        refund(world, arrived, 1, address=PAYER)
+    assert world.balance() == 0
+    # What was called off can be refunded again.
+    cancel(world, waiting)
+    world.run()
+    world.finalize()
+    assert refund_now(world, part).status == "succeeded"
+    assert units_at(world, PAYER) == 2 * WHOLE_TOKEN
+    assert (world.balance(), world.suspense()) == (3 * WHOLE_TOKEN, 0)
+    world.check()
+
+
+def test_a_reversed_payin_takes_its_waiting_refund_along(world: World) -> None:
+    fund_treasury(world)
+    world.pay(world.customer_address(world.customer()), units=WHOLE_TOKEN)
+    world.finalize()
+    [arrived] = world.payins()
+    row = refund(world, arrived, claim_hash=CLAIM)
+    world.chain.reorg(3)
+    world.run()
+    failed = refund_now(world, row)
+    assert (failed.status, failed.failure_reason) == ("failed", "payment_reversed")
+    assert hold_total(world) == 0
+    world.check()
+
+
 def test_a_payment_in_two_coins_goes_back_in_each(world: World) -> None:
     fund_treasury(world)
     fund_treasury(world, token="usdt")

@@ -42,7 +42,9 @@ class RefundPlace(Strict):
 
 
 class RefundCreate(Parameters):
-    """A refund of a ``payment_intent``, or of one ``payin`` that stands in suspense.
+    """A refund of a ``payment_intent``, or of one ``payin`` that no payment intent asked for.
+
+    Of a ``payin`` what stands in suspense, or else what was credited of it.
 
     Without ``amount`` all that is left. ``currency`` is the coin to send, what arrived when left
     out. Without ``destination`` the answer has a link under which the payer says where to.

@@ -265,6 +265,24 @@ def suspended(left: int, *, amount: int | None, rate: Rate) -> tuple[int, int]:
     return amount, units
 
 
+def of_credit(left: int, *, amount: int | None) -> int:
+    """What a refund takes of a pay-in that was credited for no payment intent: units of its coin.
+
+    ``left``: what of it has not been refunded yet. ``amount`` None is all of that.
+    """
+    if left <= 0:
+        raise UnexpectedState(
+            "Nothing of this payin is left to be refunded: all of it has been refunded or is about "
+            "to be."
+        )
+    if amount is not None and amount > left:
+        raise ParameterInvalid(
+            f"At most {left} of this payin can still be refunded; refunds that are pending count.",
+            param="amount",
+        )
+    return left if amount is None else amount
+
+
 def _above(cap: Cap) -> UnexpectedState | ParameterInvalid:
     if cap.amount == 0:
         return UnexpectedState(

@@ -240,7 +240,7 @@ def fail_uncovered(connection: Connection, rows: Iterable[PayIn], *, now: dateti
         above = sum(each.amount for each in live) - received
         _fail_above(connection, live, above, now=now)
     for row in reversed_rows:
-        if row.suspense_units:
+        if row.suspense_units or row.payment_intent is None:
             live = store.list_live(connection, payin=row.id)
             _fail_above(connection, live, sum(each.amount for each in live), now=now)
     if locked:

@@ -3,6 +3,7 @@
 Whoever drafts has locked what bounds it: the payment intent, or the pay-in.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.evm import parse_address
 from sakk.core.money import Rate
 from sakk.core.network import Asset
-from sakk.core.payin import PayInStatus, credited_amount
+from sakk.core.payin import PayIn, PayInStatus, credited_amount
 from sakk.core.payment import PaymentIntent, quote_of, value_of
 from sakk.core.payout import HoldStatus, Initiator, MoneySource, check_destination
 from sakk.core.quote import unknown_fee
@@ -41,7 +42,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
-    """What is to be given back, of a payment intent or of one pay-in that stands in suspense.
+    """What is to be given back, of a payment intent or of one pay-in by itself.
 
     ``amount`` None: all that is left. ``coin`` None: what arrived. Without a ``destination`` the
     payer says where to, by the link whose token has ``claim_hash``. ``fee_mode``: who bears the
@@ -209,13 +210,19 @@ def _of_payin(
         raise ResourceMissing(f"No such payin: {request.payin!r}.", param="payin")
     if row.status not in STANDING or row.orphaned:
         raise UnexpectedState(
-            "This payin is not credited: only what stands in suspense after it was posted can be "
-            "refunded by itself. A payment is refunded by its payment_intent."
+            "This payin is not credited: only what stands in suspense after it was posted, or was "
+            "credited for no payment, can be refunded by itself. A payment is refunded by its "
+            "payment_intent."
         )
     if request.coin not in (None, row.currency):
         raise ParameterInvalid(
-            f"What stands in suspense goes back as it came, in {row.currency}.", param="currency"
+            f"What arrived by itself goes back as it came, in {row.currency}.", param="currency"
         )
+    given = store.list_live(connection, payin=row.id)
+    in_suspense = [each for each in given if each.source == MoneySource.suspense]
+    left = (row.suspense_units or 0) - sum(each.token_amount or 0 for each in in_suspense)
+    if not left and row.payment_intent is None and row.credit_units:
+        return _of_credit(connection, request, row, given, identifier, now)
     asset = network.find_asset(connection, row.asset)
     assert asset is not None
     coin = {each.currency: each for each in network.list_currencies(connection)}[asset.currency]
@@ -228,8 +235,6 @@ def _of_payin(
         assert intent is not None
         currency, decimals = intent.currency, intent.decimals
         rate = {quote.asset: quote.rate for quote in map(quote_of, intent.quotes)}[row.asset]
-    given = store.list_live(connection, payin=row.id)
-    left = (row.suspense_units or 0) - sum(each.token_amount or 0 for each in given)
     amount, units = rules.suspended(left, amount=request.amount, rate=rate)
     coin_amount, _ = money.rescale(units, from_decimals=asset.decimals, to_decimals=coin.decimals)
     return Refund(
@@ -248,6 +253,52 @@ def _of_payin(
         network=row.network,
         asset=row.asset,
         token_amount=units,
+        status=RefundStatus.requires_action.value,
+        hold=HoldStatus.none.value,
+        reason=request.reason,
+        description=request.description,
+        metadata=request.metadata or {},
+        initiator=request.initiator.key,
+        initiator_person=request.initiator.person,
+        created=now,
+    )
+
+
+def _of_credit(
+    connection: Connection,
+    request: RefundRequest,
+    row: PayIn,
+    given: Sequence[Refund],
+    identifier: str,
+    now: datetime,
+) -> Refund:
+    """A refund of what was credited to the balance without a payment intent, out of the balance.
+
+    A transfer to a customer's or a receiving address, so also what was sold over HTTP 402.
+    """
+    assert row.account_id is not None
+    assert row.credit_units is not None
+    asset = network.find_asset(connection, row.asset)
+    assert asset is not None
+    coin = {each.currency: each for each in network.list_currencies(connection)}[asset.currency]
+    credited_units, _ = credited_amount(
+        row.credit_units, asset_decimals=asset.decimals, currency_decimals=coin.decimals
+    )
+    taken = sum(each.coin_amount for each in given if each.source == MoneySource.balance)
+    amount = rules.of_credit(credited_units - taken, amount=request.amount)
+    return Refund(
+        id=identifier,
+        account_id=row.account_id,
+        livemode=row.livemode,
+        payment_intent=None,
+        payin=row.id,
+        source=MoneySource.balance.value,
+        amount=amount,
+        currency=coin.currency,
+        decimals=coin.decimals,
+        coin=coin.currency,
+        coin_amount=amount,
+        coin_decimals=coin.decimals,
         status=RefundStatus.requires_action.value,
         hold=HoldStatus.none.value,
         reason=request.reason,
