@@ -29,6 +29,7 @@ NETWORK = "eip155:84532"
 USDC = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
 PAYEE = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
 PRICE = 1_000
+URL = "https://shop.example/goods"
 
 Misbehave = Callable[["Seller", httpx2.Request, Payment], httpx2.Response | None]
 

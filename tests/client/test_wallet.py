@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 import pytest
 import requests
-from tests.client.selling import NETWORK, PAYEE, PRICE, USDC, Seller, offer, serving
+from tests.client.selling import NETWORK, PAYEE, PRICE, URL, USDC, Seller, offer, serving
 
 from sakk.client.wallet import NoWayToPay, PaymentRefused, PaymentUnknown, Wallet, WalletError
 from sakk.client.wallet_log import BudgetExceeded, Limits, PaymentLog, Receipt, State, receipt_from
@@ -22,7 +22,6 @@ from sakk.client.wallet_transport import RECEIPT, VALUE_MAX, AsyncWalletTranspor
 from sakk.client.x402 import PAYMENT_RESPONSE, Payment, Settlement, encode_header
 
 KEY = "0x" + "11" * 32
-URL = "https://shop.example/goods"
 
 
 @pytest.fixture

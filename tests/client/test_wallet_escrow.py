@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 from eth_account import Account
-from tests.client.selling import NETWORK, PAYEE, PRICE, Seller, offer
+from tests.client.selling import NETWORK, PAYEE, PRICE, URL, Seller, offer
 from x402.mechanisms.evm.batch_settlement.client.eip3009 import (
     create_batch_settlement_eip3009_deposit_payload,
 )
@@ -25,7 +25,6 @@ from sakk.client.x402 import PAYMENT_RESPONSE, Payment, Requirement, Settlement,
 
 KEY = "0x" + "55" * 32
 AUTHORIZER = "0x1563915e194D8CfBA1943570603F7606A3115508"
-URL = "https://shop.example/goods"
 MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch"
 
 
