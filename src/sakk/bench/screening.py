@@ -12,6 +12,7 @@ from sakk.bench import (
     screening_decision,
     screening_exposure,
     screening_name,
+    screening_rescreen,
 )
 from sakk.bench.machine import describe_machine
 
@@ -26,6 +27,7 @@ MEASURES: tuple[Measure, ...] = (
     screening_address.lookups,
     screening_name.names,
     screening_decision.decisions,
+    screening_rescreen.rescreens,
 )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import text
+
 from sakk.bench.figures import WrongResult, cost, times
 from sakk.core import caip
 from sakk.core.label import EVM
@@ -71,7 +73,7 @@ def decisions(
         database = open_database(postgres.url())
         try:
             say(f"loading {labels:,} labels")
-            _prepare(database, labels)
+            prepare(database, labels)
             parts = Parts(database, screening=Engine(database))
             parts.screening_engine().refresh()
             stages = payout_screen_stage(parts), decide_stage(parts)
@@ -96,7 +98,7 @@ def decisions(
 
 def _decide(parts: Parts, stages: tuple[Any, ...], count: int) -> float:
     """Milliseconds from held to approved, for so many payouts at once."""
-    rows = [_payout() for _ in range(count)]
+    rows = [new_payout() for _ in range(count)]
     with parts.database.begin() as connection:
         payouts.insert_many(connection, rows)
     started = time.perf_counter()
@@ -129,11 +131,13 @@ def _seal(database: Database) -> list[float]:
 _random = random.Random(SEED)
 
 
-def _address() -> str:
+def new_address() -> str:
+    """One that nobody has; the same ones in each run."""
     return f"0x{_random.getrandbits(160):040x}"
 
 
-def _payout() -> Payout:
+def new_payout() -> Payout:
+    """A payout whose money is held, to an address that no list names."""
     return Payout(
         id=new_id("po"),
         account_id=f"acct_{_random.randrange(ACCOUNTS):026d}",
@@ -145,7 +149,7 @@ def _payout() -> Payout:
         network=NETWORK,
         asset=ASSET,
         token_amount=25_000_000,
-        destination=_address(),
+        destination=new_address(),
         fee_mode="sender",
         status=PayoutStatus.requested.value,
         hold=HoldStatus.held.value,
@@ -154,11 +158,12 @@ def _payout() -> Payout:
     )
 
 
-def _prepare(database: Database, labels: int) -> None:
+def prepare(database: Database, labels: int) -> None:
     """A network with a coin, a policy in force, and one list of labels as an import leaves it."""
     at = now()
-    rows = (LabelRow(EVM, _address(), "scam", 80) for _ in range(labels))
+    rows = (LabelRow(EVM, new_address(), "scam", 80) for _ in range(labels))
     with database.begin() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
         kind = CurrencyKind.coin.value
         network.put_currency(connection, Currency("usdc", "USDC", kind, 6, 1, 1, at))
         network.put_network(connection, _network(at))
