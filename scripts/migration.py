@@ -3,7 +3,8 @@
 import sys
 
 from sakk.runtime.postgres import start_postgres
-from sakk.store.migrate import expected_revision, generate, upgrade
+from sakk.store.migrate import generate, upgrade
+from sakk.store.revision import expected_revision
 
 
 def main() -> None:

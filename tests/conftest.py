@@ -20,7 +20,8 @@ from sqlalchemy import Engine, make_url
 from sakk.runtime.binaries import Binaries, find_binaries, inspect, wheel_folder
 from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.store.database import Database, open_database
-from sakk.store.migrate import all_tables, expected_revision, upgrade
+from sakk.store.migrate import all_tables, upgrade
+from sakk.store.revision import expected_revision
 from tests.memory import take_memory
 
 if importlib.util.find_spec("tests.chain") is not None:

@@ -20,7 +20,7 @@ from sakk.rails.evm.rpc import Rpc, RpcUnavailable
 from sakk.runtime import wiring
 from sakk.runtime.wiring import make_rail
 from sakk.store import network
-from sakk.store.lease import lease_length
+from sakk.store.lease_length import lease_length
 
 USD_25 = 25_000_000
 

@@ -28,7 +28,7 @@ from sakk.flow import payout_batch as flow
 from sakk.flow.payout_batch import BatchRequest
 from sakk.store import payout_batch as store
 from sakk.store.identity import new_id
-from sakk.store.lease import lease_length
+from sakk.store.lease_length import lease_length
 from sakk.store.payout import payouts
 
 

@@ -34,7 +34,7 @@ from sakk.core.payout import PayoutStatus
 from sakk.flow import payout as flow
 from sakk.store import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import LEASE_SECONDS_DEFAULT
+from sakk.store.lease_length import LEASE_SECONDS_DEFAULT
 
 HISTORIES = 300 if "SAKK_SOAK" in os.environ else 6
 STEPS = 40 if "SAKK_SOAK" in os.environ else 14

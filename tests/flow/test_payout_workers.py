@@ -29,7 +29,7 @@ from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.settle import settle_stage
 from sakk.flow.sign import sign_stage
 from sakk.flow.stage import Stage
-from sakk.store.lease import lease_length
+from sakk.store.lease_length import lease_length
 
 PAID = WHOLE_TOKEN
 TOLD = [

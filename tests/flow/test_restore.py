@@ -53,7 +53,7 @@ from sakk.store import restore as store
 from sakk.store import withdrawal as withdrawals
 from sakk.store.address import put_treasury
 from sakk.store.database import open_database
-from sakk.store.lease import LEASE_SECONDS_DEFAULT
+from sakk.store.lease_length import LEASE_SECONDS_DEFAULT
 
 GAP = 40
 ONE, TWO, THREE = (f"0x{digit * 40}" for digit in "123")

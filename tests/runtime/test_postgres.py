@@ -17,7 +17,8 @@ from sqlalchemy import text
 
 from sakk.core.errors import Misconfigured
 from sakk.runtime import binaries as programs
-from sakk.runtime.postgres import Postgres, running_url, start_postgres
+from sakk.runtime.cluster import running_url
+from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.store.database import open_database
 
 PARENT = """

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from sakk.core.errors import Unavailable
+from sakk.runtime.exit import EXIT_MISCONFIGURED
 from sakk.runtime.postgres import start_postgres
-from sakk.runtime.supervisor import EXIT_MISCONFIGURED, Change, Role, Supervisor
+from sakk.runtime.supervisor import Change, Role, Supervisor
 
 AWAIT_SECONDS_MAX = 60
 

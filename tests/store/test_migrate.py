@@ -8,6 +8,7 @@ import pytest
 from sakk.core.errors import Unavailable
 from sakk.store import migrate
 from sakk.store.database import open_database
+from sakk.store.revision import expected_revision
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_a_new_database_has_no_revision(empty_database_url: str) -> None:
 
 
 def test_the_migrated_schema_is_the_one_in_the_code(migrated: str) -> None:
-    assert migrate.current_revision(migrated) == migrate.expected_revision() is not None
+    assert migrate.current_revision(migrated) == expected_revision() is not None
     database = open_database(migrated)
     with database.begin() as connection:
         assert migrate.differences(connection) == []
@@ -41,7 +42,7 @@ def test_a_missing_table_is_a_difference(migrated: str) -> None:
 def test_many_may_start_at_once(empty_database_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate.upgrade, [empty_database_url] * 4))
-    assert migrate.current_revision(empty_database_url) == migrate.expected_revision()
+    assert migrate.current_revision(empty_database_url) == expected_revision()
 
 
 def test_waiting_for_another_has_an_end(

@@ -13,7 +13,7 @@ from sakk.api.dependencies import Dependencies
 from sakk.core.errors import SakkError
 from sakk.store.database import Database
 from sakk.store.freeze import list_in_force
-from sakk.store.migrate import expected_revision
+from sakk.store.revision import expected_revision
 
 JSON = "application/json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"

@@ -2,7 +2,7 @@
 
 import sys
 
-from sakk.runtime.supervisor import EXIT_MISCONFIGURED
+from sakk.runtime.exit import EXIT_MISCONFIGURED, run_or_exit
 
 if sys.flags.optimize:
     sys.stderr.write("sakk: Python was started with -O, which removes assertions: leave it out.\n")
@@ -11,8 +11,9 @@ if sys.flags.optimize:
 
 def main() -> None:
     """Run the command line; an error of ours is one clear line, not a traceback."""
-    from sakk.cli.app import is_known, make_app
-    from sakk.runtime.start import run_or_exit
+    from sakk.cli.app import is_known, make_app, make_listing
 
-    asked = sys.argv[1] if len(sys.argv) > 1 else ""
-    run_or_exit(make_app(asked if is_known(asked) else None))
+    # Where the first word is no command, the line ends in help or in an error.
+    words = [each for each in sys.argv[1:] if each != "--"]
+    named = bool(words) and is_known(words[0])
+    run_or_exit(make_app(words[0]) if named else make_listing())

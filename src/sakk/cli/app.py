@@ -9,6 +9,7 @@ from importlib import import_module
 import typer
 
 from sakk import __version__
+from sakk.cli.summary import SUMMARIES
 
 # name on the command line → the module and function of the command
 COMMANDS = {
@@ -62,6 +63,27 @@ GROUPS = {
 
 def make_app(only: str | None = None) -> typer.Typer:
     """The application with every command, or with the one that ``only`` names."""
+    app = _empty_app()
+    for name, (module, function) in COMMANDS.items():
+        if only in (None, name):
+            app.command(name)(getattr(import_module(module), function))
+    for name, module in GROUPS.items():
+        if only in (None, name):
+            app.add_typer(import_module(module).app, name=name)
+    if only in (None, "version"):
+        app.command("version")(version)
+    return app
+
+
+def make_listing() -> typer.Typer:
+    """The application that says which commands there are, and has none of them."""
+    app = _empty_app()
+    for name, summary in SUMMARIES.items():
+        app.command(name, help=summary)(lambda: None)
+    return app
+
+
+def _empty_app() -> typer.Typer:
     app = typer.Typer(
         name="sakk",
         help="Self-hosted stablecoin payments on one exact ledger.",
@@ -71,14 +93,6 @@ def make_app(only: str | None = None) -> typer.Typer:
     )
     # Keeps the commands' names in the usage even when there is one alone.
     app.callback()(lambda: None)
-    for name, (module, function) in COMMANDS.items():
-        if only in (None, name):
-            app.command(name)(getattr(import_module(module), function))
-    for name, module in GROUPS.items():
-        if only in (None, name):
-            app.add_typer(import_module(module).app, name=name)
-    if only in (None, "version"):
-        app.command("version")(version)
     return app
 
 

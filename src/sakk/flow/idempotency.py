@@ -33,7 +33,7 @@ from sakk.core.idempotency import (
 from sakk.store import idempotency as store
 from sakk.store.database import Database
 from sakk.store.failpoint import failpoint
-from sakk.store.lease import lease_length
+from sakk.store.lease_length import lease_length
 
 CONFLICTS_MAX = 3
 

@@ -29,7 +29,7 @@ from sakk.store import network
 from sakk.store import payout as payouts
 from sakk.store import payout_batch as store
 from sakk.store.failpoint import failpoint
-from sakk.store.lease import lease_length
+from sakk.store.lease_length import lease_length
 
 EVENTS_MAX = 5_000
 

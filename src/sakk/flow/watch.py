@@ -33,7 +33,7 @@ from sakk.store import address, exposure, network, outflow, payin, transaction
 from sakk.store import event as events
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import lease_length
+from sakk.store.lease_length import lease_length
 from sakk.store.network import Block, Cursor
 
 # How often a head that stays the same is written down as looked at.

@@ -6,9 +6,10 @@ that was killed is back sooner.
 
 import sys
 
+from sakk.runtime.exit import run_or_exit
 from sakk.runtime.role import RoleName, run_role
 from sakk.runtime.settings import load_settings
-from sakk.runtime.start import begin_process, run_or_exit
+from sakk.runtime.start import begin_process
 
 
 def main(name: str) -> None:

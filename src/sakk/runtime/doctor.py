@@ -24,11 +24,12 @@ from sakk.store.api_key import count_loose_keys
 from sakk.store.database import Database, open_database
 from sakk.store.freeze import list_in_force
 from sakk.store.identity import now
-from sakk.store.migrate import current_revision, expected_revision
+from sakk.store.migrate import current_revision
 from sakk.store.network import find_cursor, list_assets, list_networks
 from sakk.store.person import count_admins
 from sakk.store.policy import find_active
 from sakk.store.regime import find_active as find_regime
+from sakk.store.revision import expected_revision
 from sakk.store.tank import list_tanks
 
 LAG_SECONDS_MAX = 60

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sakk.core.errors import Misconfigured
-from sakk.runtime.postgres import running_url
+from sakk.runtime.cluster import running_url
 from sakk.runtime.settings import Settings
 
 # In the run folder: where the server that runs there keeps its sockets.

@@ -25,16 +25,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import psycopg
 
 from sakk.core.errors import Misconfigured, Unavailable
 from sakk.runtime.binaries import Binaries, find_binaries, readable_by, unprivileged_user
+from sakk.runtime.cluster import DATABASE, SUPERUSER, cluster_url, pid_file
 from sakk.runtime.process import Command, Process, User, spawn
 
-SUPERUSER = "sakk"
-DATABASE = "sakk"
 CONNECTIONS_MAX = 200
 READY_SECONDS_MAX = 300.0  # replay of the journal after a crash is part of a start
 STOP_SECONDS_MAX = 20.0
@@ -108,7 +106,7 @@ class Postgres:
 
     def url(self, database: str = DATABASE) -> str:
         """An address that libpq, psycopg and SQLAlchemy all read."""
-        return _url(self.password, database, self.socket_dir)
+        return cluster_url(self.password, database, self.socket_dir)
 
     def is_alive(self) -> bool:
         return self._process is not None and self._process.is_alive()
@@ -281,18 +279,6 @@ def start_postgres(
     return postgres
 
 
-def running_url(data_dir: Path, database: str = DATABASE) -> str | None:
-    """The address of the cluster that another process runs in ``data_dir``; None if none does."""
-    lines = _pid_file(data_dir / "cluster")
-    if len(lines) < 8 or lines[7].strip() != "ready" or not Path(f"/proc/{lines[0]}").exists():
-        return None
-    return _url((data_dir / "password").read_text(), database, Path(lines[4]))
-
-
-def _url(password: str, database: str, socket_dir: Path) -> str:
-    return f"postgresql://{SUPERUSER}:{password}@/{database}?host={quote(str(socket_dir))}"
-
-
 def _create_database(postgres: Postgres) -> None:
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         found = connection.execute(
@@ -384,15 +370,8 @@ def _major(cluster: Path) -> int | None:
     return None
 
 
-def _pid_file(cluster: Path) -> list[str]:
-    """The lines of postmaster.pid: pid, folder, start, port, socket folder, …, status."""
-    with suppress(FileNotFoundError):
-        return (cluster / "postmaster.pid").read_text().splitlines()
-    return []
-
-
 def _status(cluster: Path, pid: int) -> str:
-    lines = _pid_file(cluster)
+    lines = pid_file(cluster)
     return lines[7].strip() if len(lines) >= 8 and lines[0] == str(pid) else ""
 
 
@@ -403,7 +382,7 @@ def _await_predecessor(cluster: Path) -> None:
     restart of the machine or container is likely.
     """
     deadline = time.monotonic() + PREDECESSOR_SECONDS_MAX
-    while lines := _pid_file(cluster):
+    while lines := pid_file(cluster):
         if not _is_postmaster(int(lines[0]), cluster):
             (cluster / "postmaster.pid").unlink(missing_ok=True)
             return

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sakk.core.breach import Guard
 from sakk.core.errors import Misconfigured
-from sakk.store.lease import LEASE_SECONDS_DEFAULT
+from sakk.store.lease_length import LEASE_SECONDS_DEFAULT
 
 PREFIX = "SAKK_"
 PORT_DEFAULT = 8402

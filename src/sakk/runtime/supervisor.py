@@ -21,10 +21,10 @@ from typing import Literal, Protocol, Self
 import structlog
 
 from sakk.core.errors import SakkError, Unavailable
+from sakk.runtime.exit import EXIT_MISCONFIGURED
 from sakk.runtime.process import READY, READY_VARIABLE, Command, Process, User, spawn
 from sakk.runtime.signals import at_stop_signals
 
-EXIT_MISCONFIGURED = 78  # EX_CONFIG of sysexits.h: starting it again cannot help
 BACKOFF_SECONDS_MIN = 0.05
 BACKOFF_SECONDS_MAX = 5.0
 STEADY_SECONDS = 3.0  # who lived as long starts again at once

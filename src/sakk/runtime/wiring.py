@@ -8,7 +8,6 @@ from sakk.api.dependencies import ApiSettings
 from sakk.core.network import Network
 from sakk.flow.book import Books
 from sakk.flow.context import Parts
-from sakk.flow.trp import Credentials, TrpRail
 from sakk.ledger.remote import connect_ledger
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.rpc import Rpc
@@ -76,18 +75,6 @@ def open_parts(settings: Settings, *, screening: bool = False, signer: bool = Fa
     """Open the database and wire a role's parts."""
     return make_parts(
         settings, open_database(database_url(settings)), screening=screening, signer=signer
-    )
-
-
-def trp_rail(settings: Settings) -> TrpRail:
-    """How other institutions are told who sends and who receives."""
-    return TrpRail(
-        Credentials(
-            settings.travel_rule_ca_file,
-            settings.travel_rule_certificate_file,
-            settings.travel_rule_key_file,
-        ),
-        allow_loopback=settings.webhook_allow_loopback,
     )
 
 

@@ -61,7 +61,8 @@ from sakk.flow.withdrawal import withdrawal_build_stage
 from sakk.runtime.process import report_ready
 from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
 from sakk.runtime.settings import Settings
-from sakk.runtime.wiring import open_parts, trp_rail
+from sakk.runtime.trp import trp_rail
+from sakk.runtime.wiring import open_parts
 from sakk.signing.protocol import SignerUnavailable
 from sakk.store.address import put_seeds, put_treasury, put_wallet
 from sakk.store.database import CHANNEL

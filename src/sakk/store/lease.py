@@ -25,27 +25,14 @@ from sqlalchemy import (
 )
 
 from sakk.store.database import Database, Query, fetch, query, update_records
+from sakk.store.lease_length import lease_length
 from sakk.store.schema import Timestamp
 
-LEASE_SECONDS_DEFAULT = 30
 RETRY_FIRST = timedelta(milliseconds=500)
 RETRY_MAX = timedelta(minutes=5)
 CLAIM_MAX = 100
 
 T = TypeVar("T")
-
-_length = timedelta(seconds=LEASE_SECONDS_DEFAULT)
-
-
-def set_lease_length(length: timedelta) -> None:
-    """Say how long this process's leases last; once, when it starts."""
-    global _length
-    _length = length
-
-
-def lease_length() -> timedelta:
-    """How long a lease lasts: what a killed worker was doing waits as long for the next."""
-    return _length
 
 
 def lease_columns() -> list[Column[Any]]:

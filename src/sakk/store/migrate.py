@@ -22,9 +22,9 @@ from sqlalchemy.pool import NullPool
 import sakk.store
 from sakk.core.errors import Unavailable
 from sakk.store import audited
+from sakk.store.revision import MIGRATIONS
 from sakk.store.schema import metadata
 
-MIGRATIONS = Path(__file__).with_name("migrations")
 ADVISORY_LOCK = 0x5A4B4B  # any constant of ours
 LOCK_TIMEOUT_MS = 5_000
 WAIT_FOR_OTHERS_MS_MAX = 120_000
@@ -47,11 +47,6 @@ def all_tables() -> MetaData:
         if module.name not in _NOT_TABLES:
             importlib.import_module(module.name)
     return metadata
-
-
-def expected_revision() -> str | None:
-    """The revision that this code needs; None while no migration exists."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def current_revision(url: str) -> str | None:
