@@ -3,6 +3,8 @@
 import pytest
 import stripe
 
+from sakk.store.address import find_address
+from sakk.store.network import set_deposit_factory
 from tests.api.world import USDC, Api
 
 
@@ -19,6 +21,32 @@ def test_a_customer_has_an_address_of_its_own_for_ever(api: Api) -> None:
     again = client.v1.customers.retrieve(made.id)
     assert again["crypto_deposit_addresses"] == places
     assert other["crypto_deposit_addresses"]["eip155:84532"]["address"] != place["address"]
+
+
+def test_a_network_that_gives_out_clones_shows_them_and_who_did(api: Api) -> None:
+    factory = "0x" + "fa" * 20
+    client = api.stripe()
+    before = client.v1.customers.create({"name": "Ada"})
+    with api.database.begin() as connection:
+        assert set_deposit_factory(connection, "eip155:84532", factory) is not None
+    try:
+        after = client.v1.customers.create({"name": "Bob"})
+        shown = api.call("GET", "/v1/networks/eip155:84532", key=api.world.operator.key).json()
+        merchants = api.call("GET", "/v1/networks/eip155:84532").json()
+    finally:
+        with api.database.begin() as connection:
+            set_deposit_factory(connection, "eip155:84532", None)
+    assert (shown["deposit_method"], shown["deposit_factory"].lower()) == ("clone", factory)
+    assert (merchants["deposit_method"], merchants["deposit_factory"]) == (None, None)
+    place = after["crypto_deposit_addresses"]["eip155:84532"]["address"].lower()
+    with api.database.begin() as connection:
+        found = find_address(connection, place)
+    assert found is not None
+    assert (found.factory, found.networks) == (factory, ["eip155:84532"])
+    # What a customer was told stays, whatever is given out later.
+    for made in (before, after):
+        again = client.v1.customers.retrieve(made.id)
+        assert again["crypto_deposit_addresses"] == made["crypto_deposit_addresses"]
 
 
 def test_details_are_changed_unset_and_kept(api: Api) -> None:

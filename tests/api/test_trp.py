@@ -95,7 +95,7 @@ class House:
                 ),
             )
             addresses.put_wallet(connection, XPUB, now=self.desk.now)
-            self.deposit = addresses.issue(
+            issued = addresses.issue(
                 connection,
                 seeds=addresses.find_seeds(connection),
                 account_id=self.desk.account,
@@ -104,6 +104,7 @@ class House:
                 payment_intent="pi_1",
                 customer=None,
             )
+            self.deposit = issued.on("eip155:84532")
         enact(self.desk)
         self.door = TrpDoor(
             Dependencies(self.parts),

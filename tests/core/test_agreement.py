@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from sakk.core import abi, evm, hub
+from sakk.core import abi, clone, evm, hub
 from sakk.core.agreement import (
     bridge_break,
     payin_break,
@@ -164,8 +164,8 @@ TRUE_TRANSACTIONS: list[tuple[dict[str, Any], dict[str, int]]] = [
     ({"purpose": "sweep", "arrived_units": 1_010}, {NATIVE: -50}),
     ({"purpose": "topup", "asset": NATIVE}, {NATIVE: -50}),
     # A recovery: what was never in the ledger leaves no trace there.
-    ({"purpose": "recovery"}, {ASSET: -1_000, NATIVE: -50}),
-    ({"purpose": "recovery"}, {NATIVE: -50}),
+    ({"purpose": "recovery", "key_branch": "deposit"}, {ASSET: -1_000, NATIVE: -50}),
+    ({"purpose": "recovery", "key_branch": "deposit"}, {NATIVE: -50}),
     ({"status": "failed"}, {NATIVE: -50}),
     ({"status": "failed", "gas_cost": 0}, {}),
     ({"status": "broadcast"}, {}),
@@ -387,6 +387,63 @@ def test_a_true_sweep() -> None:
 )
 def test_an_altered_sweep(changes: dict[str, Any]) -> None:
     found = sweep_break(sweep(**changes), signed())
+    assert found is not None
+    assert found.startswith("sw_1: ")
+
+
+FACTORY = "0x" + "fa" * 20
+SALT_OF_CLONE = clone.salt_of(SENDER)
+CLONE = clone.address_of(FACTORY, SALT_OF_CLONE)
+
+
+def recovery(
+    call: clone.Recover | None = None, *, data: bytes | None = None, **changes: Any
+) -> ChainTransaction:
+    """A factory's call that sends something from a clone, signed by a treasury key."""
+    made = call or clone.Recover(SALT_OF_CLONE, CONTRACT, OTHER, 1_000)
+    data = clone.encode_recover(made) if data is None else data
+    unsigned = evm.Transaction(84532, 4, 1, 2_000, 80_000, FACTORY, 0, data)
+    wanted = {"purpose": "recovery", "contract": FACTORY, "data": data}
+    row = signed(**wanted | changes)
+    return replace(row, unsigned=evm.encode_unsigned(unsigned))
+
+
+def test_a_true_recovery_from_a_clone() -> None:
+    row = sweep(method="recovery", factory=FACTORY, address=CLONE)
+    assert sweep_break(row, recovery()) is None
+    custody = {ASSET: -1_000, NATIVE: -50}
+    assert transaction_break(recovery(), custody=custody, native_asset=NATIVE) is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        recovery(clone.Recover(SALT_OF_CLONE, OTHER, OTHER, 1_000)),
+        recovery(clone.Recover(SALT_OF_CLONE, None, OTHER, 1_000)),
+        recovery(clone.Recover(SALT_OF_CLONE, CONTRACT, SENDER, 1_000)),
+        recovery(clone.Recover(SALT_OF_CLONE, CONTRACT, OTHER, 999)),
+        recovery(data=abi.encode_transfer(OTHER, 1_000)),
+    ],
+)
+def test_an_altered_recovery_from_a_clone(row: ChainTransaction) -> None:
+    custody = {ASSET: -1_000, NATIVE: -50}
+    found = transaction_break(row, custody=custody, native_asset=NATIVE)
+    assert found is not None
+    assert found.startswith("tx_1: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sent"),
+    [
+        ({"address": SENDER}, recovery()),
+        ({"factory": "0x" + "fb" * 20, "address": CLONE, "destination": SENDER}, recovery()),
+        ({"address": CLONE}, recovery(clone.Recover(b"\x01" * 32, CONTRACT, OTHER, 1_000))),
+        ({"address": CLONE}, recovery(data=abi.encode_transfer(OTHER, 1_000))),
+    ],
+)
+def test_a_sweep_from_another_clone(changes: dict[str, Any], sent: ChainTransaction) -> None:
+    row = sweep(**{"method": "recovery", "factory": FACTORY, **changes})
+    found = sweep_break(row, sent)
     assert found is not None
     assert found.startswith("sw_1: ")
 

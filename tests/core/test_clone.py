@@ -4,14 +4,20 @@ import dataclasses
 from datetime import UTC, datetime
 
 import pytest
+from bip32 import BIP32
 from eth_abi.abi import encode
+from eth_account.hdaccount import seed_from_mnemonic
 from eth_typing import HexAddress, HexStr
 from web3.types import Nonce
 from web3.utils.address import get_create2_address, get_create_address
 
 from sakk.core import abi, clone, evm, hub
 from sakk.core.clone import Factory, Item, Recover
+from sakk.core.hd import Seed, deposit_address
 
+# The mnemonic that every development node uses; its first key is KEY_ADDRESS.
+ROOT = BIP32.from_seed(seed_from_mnemonic("test " * 11 + "junk", ""))
+XPUB, OTHER_XPUB = (ROOT.get_xpub_from_path(f"m/44'/60'/{account}'") for account in (0, 1))
 FACTORY = "0x" + "fa" * 20
 KEY_ADDRESS = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 TOKEN = "0x" + "22" * 20
@@ -116,6 +122,27 @@ RECOVER = clone.encode_recover(Recover(SALT, TOKEN, "0x" + "33" * 20, 7))
 def test_other_bytes_are_no_recovery(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         clone.decode_recover(data)
+
+
+def test_whose_coins_a_recovery_moves() -> None:
+    assert clone.recovered_from(FACTORY, RECOVER) == clone.clone_of(FACTORY, KEY_ADDRESS)
+    with pytest.raises(ValueError, match="calls no factory"):
+        clone.recovered_from(None, RECOVER)
+    with pytest.raises(ValueError, match="not a recovery"):
+        clone.recovered_from(FACTORY, GOOD)
+
+
+def test_nothing_is_recovered_by_no_call() -> None:
+    with pytest.raises(ValueError, match="more than nothing"):
+        clone.encode_recover(Recover(SALT, TOKEN, "0x" + "33" * 20, 0))
+
+
+def test_an_index_has_the_salt_of_its_seeds_key() -> None:
+    first, second = Seed(0, XPUB), Seed(7, OTHER_XPUB)
+    assert clone.salt_at([first], 0) == SALT
+    for index, xpub in ((6, XPUB), (7, OTHER_XPUB)):
+        expected = clone.salt_of(deposit_address(xpub, index))
+        assert clone.salt_at([first, second], index) == expected
 
 
 def test_a_clone_is_created_by_its_salt() -> None:

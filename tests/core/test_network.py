@@ -125,6 +125,17 @@ def test_public_network_keeps_rpc_addresses_to_itself() -> None:
     assert shown["head_block_number"] == 7
 
 
+def test_the_operator_sees_which_addresses_a_network_gives_out() -> None:
+    def seen(found: Network, *, operator: bool) -> tuple[str | None, str | None]:
+        shown = public_network(found, [], head_number=None, operator=operator)
+        return shown["deposit_method"], shown["deposit_factory"]
+
+    cloning = replace(network(), deposit_factory="0x" + "11" * 20)
+    assert seen(network(), operator=True) == ("key", None)
+    assert seen(cloning, operator=True) == ("clone", "0x" + "11" * 20)
+    assert seen(cloning, operator=False) == (None, None)
+
+
 def test_a_networks_fee_caps() -> None:
     capped = replace(network(), max_fee_per_gas_max=3 * GWEI, max_priority_fee_per_gas_max=GWEI)
     assert capped.fee_caps == Caps(3 * GWEI, GWEI)

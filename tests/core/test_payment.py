@@ -1,5 +1,6 @@
 """Payment intents, as rules: quotes that round, what counts, and the status that follows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -308,6 +309,18 @@ def test_public_shows_where_to_pay_while_a_payment_may_count(status: str) -> Non
     assert [each["amount"] for each in entry["supported_tokens"]] == ["25000000", "25000000"]
     assert entry["supported_tokens"][0]["amount_decimal"] == "25.000000"
     assert (shown["amount"], shown["amount_decimal"]) == (2500, "25.00")
+
+
+def test_public_shows_the_address_of_each_network() -> None:
+    elsewhere = replace(
+        quote(asset="eip155:1/erc20:0x" + "bb" * 20), network="eip155:1", address="0x" + "cc" * 20
+    )
+    documents = [quote().to_document(), elsewhere.to_document()]
+    shown = public(intent(quotes=documents))["next_action"]["crypto_display_details"]
+    found = {name: each["address"].lower() for name, each in shown["deposit_addresses"].items()}
+    # An intent of before has one address, which no quote names.
+    assert found == {NETWORK: ADDRESS, "eip155:1": "0x" + "cc" * 20}
+    assert [quote_of(each).address for each in documents] == [None, "0x" + "cc" * 20]
 
 
 @pytest.mark.parametrize("status", ["succeeded", "canceled"])

@@ -26,6 +26,7 @@ from sakk.signing.policy import load_policy, write_policy
 from sakk.store.database import open_database
 from sakk.store.network import find_network
 from tests.crash.agent import agents_channel
+from tests.crash.cloning import cloned_payment
 from tests.crash.house import House, await_true, await_value
 from tests.crash.job import (
     Merchant,
@@ -474,6 +475,7 @@ LIVES: tuple[Life, ...] = (
     (payout_alone, ("transaction.sign", "transaction.settle")),
     (fuelled_payment, ("signer.log", "transaction.build", "transaction.broadcast")),
     (collected_payment, ("collect.build", "transaction.sign", "transaction.broadcast")),
+    (cloned_payment, ("clone.build", "clone.recover")),
     (stuck_payout, ("transaction.replace", "transaction.resign")),
     (payment_alone, ("topup.build", "transaction.sign", "transaction.settle")),
     (book_transfer, ("transfer.post",)),

@@ -185,13 +185,15 @@ class World:
                 now=self.clock(),
             )
 
-    def customer_address(self, customer: dict[str, Any]) -> str:
-        """A customer's permanent deposit address in lower-case hex."""
-        with self.database.begin() as connection:
-            row = connection.exec_driver_sql(
-                "SELECT address FROM addresses WHERE customer = %s", (customer["id"],)
-            ).one()
-        return str(row.address)
+    def customer_address(self, customer: dict[str, Any], *, chain: Chain | None = None) -> str:
+        """A customer's permanent deposit address on a network, in lower-case hex."""
+        places = customer["crypto_deposit_addresses"]
+        return str(places[(chain or self.chain).network]["address"]).lower()
+
+    def address(self, intent: PaymentIntent, *, chain: Chain | None = None) -> str:
+        """Where an intent is to be paid on a network, in lower-case hex."""
+        places = {each["network"]: each["address"] for each in intent.quotes}
+        return str(places.get((chain or self.chain).network, intent.address))
 
     def merchant(self, name: str = "Another merchant", **policy: Any) -> str:
         """Open one more merchant account; returns its id."""
@@ -265,12 +267,12 @@ class World:
         if units is None:
             assert isinstance(to, PaymentIntent), "say how many units"
             units = self.quote(to, contract, chain).token_amount
-        address = to.address if isinstance(to, PaymentIntent) else to
+        address = to if isinstance(to, str) else self.address(to, chain=chain)
         return chain.payer.transfer(contract, evm.checksum_address(address), units)
 
     def pay_native(self, to: PaymentIntent | str, wei: int) -> str:
         """Send native coin from the payer; the hash, before any block."""
-        address = to.address if isinstance(to, PaymentIntent) else to
+        address = to if isinstance(to, str) else self.address(to)
         return self.chain.payer.send_native(evm.checksum_address(address), wei)
 
     def mine(self, blocks: int = 1) -> int:
@@ -475,8 +477,7 @@ class World:
 
     def contract(self, token: str, chain: Chain | None = None) -> str:
         """The address of ``usdc``, ``usdt`` or the contract that is named."""
-        contracts = (chain or self.chain).contracts
-        known = {each.currency: each.contract for each in contracts.tokens}
+        known = {each.currency: each.contract for each in (chain or self.chain).contracts.tokens}
         return known.get(token, token)
 
     def asset(self, token: str, chain: Chain | None = None) -> str:

@@ -16,9 +16,10 @@ from sakk.core.person import Actor
 from sakk.core.recovery import Recovery
 from sakk.flow import claim as claims
 from sakk.flow import recovery as flow
+from sakk.flow import recovery_finding
 from sakk.flow.adoption import adopt
 from sakk.flow.build import WAIT_LIQUIDITY, WOULD_FAIL_MAX
-from sakk.flow.recovery import Finding
+from sakk.flow.recovery_finding import Finding
 from sakk.flow.refund_draft import Place
 from sakk.rails.sandbox.chain import TokenKind, deploy_token, mint
 from sakk.store import network as networks
@@ -31,7 +32,7 @@ TOKEN = hashlib.sha256(b"recovery").hexdigest()
 
 
 def examine(world: World, address: str, asset: str) -> Finding:
-    return flow.examine(
+    return recovery_finding.examine(
         world.parts,
         network=asset.partition("/")[0],
         address=address,

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import make_url
+from tests.flow.clones import use_factory
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
 from tests.flow.hubs import collect_all, deposited, use_hub
@@ -385,4 +386,45 @@ def test_every_kind_of_transaction_is_imported(
     assert {each.status for each in restored.sweeps()} == {"posted"}
     assert {each.address for each in restored.sweeps()} >= set(addresses)
     assert {payout_now(restored, row).status for row in held} == {"posted"}
+    restored.check()
+
+
+def test_what_clones_paid_is_imported(make_world: MakeWorld, go_back: Back, tmp_path: Path) -> None:
+    """A backup before a factory's collection and recovery, and before a clone was given out."""
+    world = make_world(sweep=True)
+    made = use_factory(world)
+    rich(world, 100)
+    collect_all(world)
+    contract = unlisted(world)
+    asked = world.intent(2_500)
+    world.pay(asked, contract, 7 * WHOLE_TOKEN)
+    places = deposited(world, 2)
+    recovery = offer(world, asked.address, world.payin(asked).asset)
+    dump = backup(world, tmp_path / "clones.dump")
+
+    [late] = deposited(world, 1, whole=9)
+    claim(world, recovery)
+    collect_all(world, 6)
+    assert now_of(world, recovery).status == "succeeded"
+    assert {each.status for each in world.sweeps()} == {"posted"}
+    held = units_at(world, world.treasury)
+
+    restored = go_back(world, dump)
+    restore = begin(restored, evidence(restored))
+    assert (restore.imported, restore.notes) == (2, [])
+    for _ in range(3):
+        restored.run()
+        restored.finalize()
+    done, left = flow.check(restored.parts, evidence(restored))
+    # A clone that was given out and forgotten is watched: whose it is a person finds out.
+    assert {each.name for each in left} == {f"address.lost:{late}"}
+    with restored.database.begin() as connection:
+        flow.acknowledge(connection, [each.name for each in left])
+    done, left = flow.check(restored.parts, evidence(restored))
+    assert (done.status, left) == ("finished", [])
+    assert now_of(restored, recovery).status == "succeeded"
+    ends = {(each.address, each.method, each.factory, each.status) for each in restored.sweeps()}
+    assert ends >= {(each, "clone", made.address, "posted") for each in (*places, late)}
+    assert (asked.address, "recovery", made.address, "posted") in ends
+    assert units_at(restored, restored.treasury) == held
     restored.check()

@@ -59,7 +59,8 @@ def ask(
         ([{"units_max": "100", "asset": NATIVE}], {"asset": NATIVE}, None),
         # The rule that names an asset goes before the one for any.
         ([{"units_max": "100"}, {"units_max": "9", "asset": FOREIGN}], {}, "over_limit"),
-        ([{"units_max": "100"}], {"branch": Branch.treasury, "index": 0}, "key_not_allowed"),
+        # A treasury key asks a factory for it, and sends nothing itself.
+        ([{"units_max": "100"}], {"branch": Branch.treasury, "index": 0}, "call_not_allowed"),
         ([{"units_max": "100"}], {"amount": 0}, "claim_mismatch"),
         (
             [{"units_max": "100"}],

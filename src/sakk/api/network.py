@@ -1,13 +1,15 @@
 """Networks: the chains that money may travel on, in the key's mode."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import ListParameters
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core.errors import ResourceMissing
-from sakk.core.network import public_network
+from sakk.core.network import DepositMethod, public_network
 from sakk.store import network as store
 from sakk.store.page import page_of
 
@@ -42,6 +44,13 @@ class NetworkShape(Shape):
     head_block_number: int | None
     native_asset: str
     tokens: list[Token]
+    deposit_method: Annotated[
+        DepositMethod | None,
+        Field(description="Which addresses are given out from now on; the operator's alone."),
+    ]
+    deposit_factory: Annotated[
+        str | None, Field(description="Whose clones they are; the operator's alone.")
+    ]
     created: Created
     metadata: ObjectMetadata
 
@@ -68,6 +77,11 @@ def _documents(context: Context) -> list[Document]:
         cursor.network: cursor.head_number for cursor in store.list_cursors(context.connection)
     }
     return [
-        public_network(network, assets, head_number=heads.get(network.network))
+        public_network(
+            network,
+            assets,
+            head_number=heads.get(network.network),
+            operator=context.is_operator,
+        )
         for network in store.list_networks(context.connection, livemode=context.livemode)
     ]

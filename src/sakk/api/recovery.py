@@ -13,6 +13,7 @@ from sakk.core.errors import ParameterMissing, ResourceMissing
 from sakk.core.refund import FailureReason, RefundStatus
 from sakk.core.sweep import SweepSource
 from sakk.flow import recovery as flow
+from sakk.flow.recovery_finding import examine
 from sakk.store import payin as payins
 from sakk.store import recovery as store
 from sakk.store.page import fetch_page
@@ -84,7 +85,7 @@ def create(context: Context, body: RecoveryCreate) -> Document | ShownOnce:
     read from the node. The link is in this answer and nowhere else.
     """
     network, address, asset = _place(context, body)
-    finding = flow.examine(
+    finding = examine(
         context.parts,
         network=network,
         address=address,

@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.open import opened_database
+from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.caip import chain_id, native_asset
 from sakk.core.errors import Misconfigured, ParameterInvalid
+from sakk.core.evm import checksum_address
 from sakk.core.fee import GWEI
-from sakk.core.network import Asset, Network
+from sakk.core.network import Asset, DepositMethod, Network
+from sakk.flow.clone import set_deposits
+from sakk.flow.context import Parts
 from sakk.rails.evm.rpc import Rpc, parse_quantity
+from sakk.runtime.place import database_url
+from sakk.runtime.wiring import rail_cache
+from sakk.store.database import open_database
 from sakk.store.fee import NetworkFees, list_fees
 from sakk.store.identity import now
 from sakk.store.network import (
@@ -78,6 +84,7 @@ def add(
                 max_priority_fee_per_gas_max=before.max_priority_fee_per_gas_max,
                 replace_after_seconds=before.replace_after_seconds,
                 topup_wei_per_day_max=before.topup_wei_per_day_max,
+                deposit_factory=before.deposit_factory,
             )
         if native not in {each.currency for each in list_currencies(connection)}:
             raise ParameterInvalid(
@@ -154,6 +161,30 @@ def gas(
 
 
 @app.command()
+def deposits(
+    network: Annotated[str, typer.Argument(help="CAIP-2.")],
+    method: Annotated[
+        DepositMethod, typer.Option(help="Addresses of keys, or clones of a factory.")
+    ],
+    factory: Annotated[
+        str | None, typer.Option(help="Whose clones: one that `sakk sweeps factory` named.")
+    ] = None,
+) -> None:
+    """Say which deposit addresses are given out for a chain from now on.
+
+    What was given out before is watched for ever, and collected as it was meant to be.
+    """
+    database = open_database(database_url(begin(log_level="warning")))
+    try:
+        found = set_deposits(Parts(database, rail=rail_cache()), network, method, factory)
+    finally:
+        database.close()
+    place = found.deposit_factory
+    given = "addresses of keys" if place is None else f"clones of {checksum_address(place)}"
+    console.print(f"{network} gives out {given} from now on.")
+
+
+@app.command()
 def disable(network: Annotated[str, typer.Argument(help="CAIP-2.")]) -> None:
     """Stop following a chain and offering it; nothing is forgotten."""
     _set_enabled(network, enabled=False)
@@ -179,6 +210,7 @@ def show(as_json: Json = False) -> None:
             "enabled": each.enabled,
             "livemode": each.livemode,
             "confirmations": each.confirmations,
+            "deposits": each.deposit_method.value,
             "followed_to": cursors[each.network].block_number if each.network in cursors else None,
             "head": cursors[each.network].head_number if each.network in cursors else None,
             **_fees(each, quotes.get(each.network)),

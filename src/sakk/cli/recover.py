@@ -26,7 +26,8 @@ from sakk.core.refund import RefundStatus
 from sakk.flow import recovery as flow
 from sakk.flow.context import Parts
 from sakk.flow.explanation import explain_recovery
-from sakk.flow.recovery import Finding, create, examine
+from sakk.flow.recovery import create
+from sakk.flow.recovery_finding import Finding, examine
 from sakk.runtime.wiring import rail_cache
 from sakk.store import payin as payins
 from sakk.store import recovery as store

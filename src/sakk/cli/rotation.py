@@ -28,6 +28,7 @@ from sakk.signing.keystore import KeyRing, retire_key
 from sakk.signing.policy import Policy, RotationRule, load_policy, write_policy
 from sakk.signing.protocol import Branch
 from sakk.signing.server import SignerFiles, open_seeds, signer_files
+from sakk.store import clone as clones
 from sakk.store import hub as hubs
 from sakk.store import rotation as store
 from sakk.store.failpoint import failpoint
@@ -236,29 +237,30 @@ def _report(parts: Parts, row: Rotation, *, as_json: bool) -> None:
 
 
 def _cold_calls(parts: Parts, row: Rotation) -> list[dict[str, str]]:
-    """What the cold key calls for every hub that pays to the old address."""
+    """What the cold key calls for every hub and factory that knows the old address."""
     if row.status == RotationStatus.aborted:
         return []
     with parts.database.begin() as connection:
-        found = [each for each in hubs.list_hubs(connection) if each.treasury == row.source]
-    calls: list[dict[str, str]] = []
-    for each in found:
-        for by, name, data in (
-            ("cold key, at once", "setCollector", encode_set_collector(row.target, allowed=True)),
-            ("cold key", "propose", encode_propose(row.target)),
-            ("anyone, after the delay", "execute", EXECUTE),
-            ("cold key, at last", "setCollector", encode_set_collector(row.source, allowed=False)),
-        ):
-            calls.append(
-                {
-                    "network": each.network,
-                    "by": by,
-                    "to": each.address,
-                    "call": name,
-                    "data": "0x" + data.hex(),
-                }
-            )
-    return calls
+        known = hubs.list_hubs(connection)
+        makers = clones.list_factories(connection)
+    paying = {(each.network, each.address) for each in known if each.treasury == row.source}
+    paying |= {(each.network, each.hub) for each in makers if each.treasury == row.source}
+    obeying = {(each.network, each.address) for each in makers if each.recoverer == row.source}
+    moved = (
+        ("cold key", "propose", encode_propose(row.target)),
+        ("anyone, after the delay", "execute", EXECUTE),
+    )
+    calls = (
+        ("cold key, at once", "setCollector", encode_set_collector(row.target, allowed=True)),
+        *moved,
+        ("cold key, at last", "setCollector", encode_set_collector(row.source, allowed=False)),
+    )
+    return [
+        {"network": network, "by": by, "to": place, "call": name, "data": "0x" + data.hex()}
+        for places, wanted in ((paying, calls), (obeying, moved))
+        for network, place in sorted(places)
+        for by, name, data in wanted
+    ]
 
 
 def _next(document: dict[str, Any]) -> str:
@@ -278,4 +280,7 @@ def _next(document: dict[str, Any]) -> str:
 
 
 def _is_done(networks: Sequence[dict[str, Any]]) -> bool:
-    return all(each["empty"] and not each["hub_pays_it"] for each in networks)
+    return all(
+        each["empty"] and not each["hub_pays_it"] and not each["factory_obeys_it"]
+        for each in networks
+    )

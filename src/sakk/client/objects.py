@@ -344,6 +344,8 @@ class Network(Resource, frozen=True, kw_only=True):
     enabled: bool = True
     confirmations: int = 0
     block_seconds: int = 0
+    deposit_factory: str | None = None
+    deposit_method: str | None = None
     head_block_number: int | None = None
     native_asset: str | None = None
     tokens: list[Token] = []

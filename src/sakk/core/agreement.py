@@ -7,12 +7,12 @@ fault, must not pass. Each function gives None, or what does not agree, in words
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from sakk.core import authorization, chart, evm
+from sakk.core import authorization, chart, clone, evm
 from sakk.core.abi import decode_approve, decode_transfer
 from sakk.core.caip import chain_id, erc20_contract
+from sakk.core.collection import items_of
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import Payment, decode_disperse
-from sakk.core.hub import decode_sweep
 from sakk.core.payin import OPERATORS, PayIn, PayInStatus, credited_amount, is_moved
 from sakk.core.payout import Payout, PayoutStatus, debited
 from sakk.core.sweep import Sweep
@@ -100,7 +100,7 @@ def _payments(unsigned: bytes) -> tuple[Payment, ...]:
 
 
 def sweep_break(row: Sweep, sent: ChainTransaction | None) -> str | None:
-    """A sweep: that its transaction is the one that it asked for, or calls the hub for it."""
+    """A sweep: that its transaction is the one that it asked for, or calls a contract for it."""
     if row.transaction is None:
         return None
     if sent is None:
@@ -109,10 +109,21 @@ def sweep_break(row: Sweep, sent: ChainTransaction | None) -> str | None:
     made: tuple[object, ...] = (sent.network, sent.destination)
     if sent.purpose != Purpose.collect:
         asked += (row.asset, row.address, row.token_amount)
-        made += (sent.asset, sent.sender, sent.token_amount)
+        made += (sent.asset, _left_from(row, sent), sent.token_amount)
     if asked != made:
         return f"{row.id}: the row asks for {asked}, its transaction {sent.id} makes {made}"
     return None
+
+
+def _left_from(row: Sweep, sent: ChainTransaction) -> str:
+    """Which address a sweep's own transaction takes the coins from: a clone sends none itself."""
+    if row.factory is None:
+        return sent.sender
+    call = evm.decode_unsigned(sent.unsigned)
+    try:
+        return clone.recovered_from(call.to, call.data)
+    except ValueError as error:
+        return str(error)
 
 
 def transaction_break(
@@ -124,7 +135,7 @@ def transaction_break(
 ) -> str | None:
     """A transaction: its bytes are what the row says, and its transfers what it did.
 
-    ``sweeps``: those that it carries out, in order, where it is a call of the hub.
+    ``sweeps``: those that it carries out, in order, where it is a collection.
     """
     different = _different_bytes(row, sweeps)
     if different is not None:
@@ -202,7 +213,7 @@ def _different_bytes(row: ChainTransaction, sweeps: Sequence[Sweep]) -> str | No
             (each.address, erc20_contract(each.asset), each.token_amount) for each in sweeps
         )
         bytes_say += tuple(
-            (each.deposit, each.token, each.units) for each in decode_sweep(made.data)
+            (each.deposit, each.token, each.units) for each in items_of(made.to, made.data)
         )
     else:
         try:
@@ -228,6 +239,12 @@ def _claimed(
 ) -> tuple[str | None, str | None, int]:
     """The contract that the bytes of a purpose call, and whom they give how much; ValueError."""
     contract = erc20_contract(row.asset)
+    if row.purpose == Purpose.recovery and row.key_branch == "treasury":
+        recovered = clone.decode_recover(made.data)
+        if recovered.token != contract:
+            raise ValueError(f"a recovery of {recovered.token}, the row says {contract}")
+        # Which factory is called is the sweep's to say.
+        return made.to, recovered.to, recovered.units
     match Purpose(row.purpose):
         case (
             Purpose.payout

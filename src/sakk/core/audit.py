@@ -32,6 +32,9 @@ DECISIONS: Final = frozenset(
     {
         event.ADOPTION_CREATED,
         event.BREACH_SEEN,
+        event.FACTORY_CANCELED,
+        event.FACTORY_CHANGED,
+        event.FACTORY_PROPOSED,
         event.HUB_CANCELED,
         event.HUB_CHANGED,
         event.HUB_PROPOSED,

@@ -17,7 +17,10 @@ PREFIX: Final = "brc"
 
 
 class BreachKind(StrEnum):
-    """``treasury``: a hub of ours pays, or is to pay, to an address that is not ours."""
+    """``treasury``: a hub of ours pays, or is to pay, to an address that is not ours.
+
+    ``recoverer``: a factory of ours lets, or is to let, such an address send what its clones hold.
+    """
 
     transfer = "transfer"
     transaction = "transaction"
@@ -25,6 +28,7 @@ class BreachKind(StrEnum):
     operator = "operator"
     delegation = "delegation"
     treasury = "treasury"
+    recoverer = "recoverer"
 
 
 class Place(StrEnum):
@@ -89,6 +93,7 @@ _WORDS: Final = {
     BreachKind.operator: "{address} lets {other} spend all that it has",
     BreachKind.delegation: "{address} signed that it runs the code at {other}",
     BreachKind.treasury: "the hub {address} pays, or is to pay, to {other}",
+    BreachKind.recoverer: "the factory {address} lets, or is to let, {other} send what clones hold",
 }
 
 

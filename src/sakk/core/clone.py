@@ -14,11 +14,14 @@ from functools import lru_cache
 from typing import Any
 
 from sakk.core import abi, evm, hub, rlp
+from sakk.core.hd import Seed, deposit_address, xpub_at
 
 SWEEP = abi.selector("sweep((bytes32,address,uint256)[])")
 RECOVER = abi.selector("recover(bytes32,address,address,uint256)")
 CREATE = abi.selector("create(bytes32)")
 RECOVERER = abi.selector("recoverer()")
+# The rest of what a cold key calls has a hub's names: propose, execute, cancel.
+DISMISS = abi.selector("dismiss()")
 # The native coin, where a call names a token.
 NATIVE = bytes(abi.WORD_BYTES)
 # What one deposit costs in gas, the creation of its clone included: a hundredth of a first
@@ -79,6 +82,11 @@ def salt_of(key_address: str) -> bytes:
     return evm.keccak256(_SALT_DOMAIN + bytes.fromhex(key_address[2:]))
 
 
+def salt_at(seeds: Sequence[Seed], index: int) -> bytes:
+    """The salt of an index's clone; ``seeds`` in the order of their first indices."""
+    return salt_of(deposit_address(xpub_at(seeds, index), index))
+
+
 def implementation_of(factory: str) -> str:
     """What a factory's clones are clones of: its first creation (CREATE, nonce 1; EIP-161)."""
     encoded = rlp.encode([bytes.fromhex(factory[2:]), rlp.encode_integer(1)])
@@ -101,8 +109,13 @@ def _creation_hash(factory: str) -> bytes:
     return evm.keccak256(_CREATION_HEAD + implementation + _CREATION_TAIL)
 
 
-def public(factory: Factory, *, executable_at: int | None = None) -> dict[str, Any]:
-    """The operator's object ``factory``."""
+def public(
+    factory: Factory,
+    *,
+    executable_at: int | None = None,
+    treasury_executable_at: int | None = None,
+) -> dict[str, Any]:
+    """The operator's object ``factory``; when what is proposed to it, and to its hub, is due."""
     return {
         "id": factory.address,
         "object": "factory",
@@ -111,9 +124,11 @@ def public(factory: Factory, *, executable_at: int | None = None) -> dict[str, A
         "executable_at": executable_at,
         "hub": evm.checksum_address(factory.hub),
         "network": factory.network,
+        "proposed": _checksum(factory.proposed),
         "proposed_recoverer": _checksum(factory.proposed_recoverer),
         "recoverer": _checksum(factory.recoverer),
         "treasury": evm.checksum_address(factory.treasury),
+        "treasury_executable_at": treasury_executable_at,
     }
 
 
@@ -175,6 +190,14 @@ def decode_recover(data: bytes) -> Recover:
     )
     encode_recover(found)
     return found
+
+
+def recovered_from(to: str | None, data: bytes) -> str:
+    """The clone that a call of a factory sends something from; ValueError if it is no such call."""
+    call = decode_recover(data)
+    if to is None:
+        raise ValueError("it creates a contract, and calls no factory")
+    return address_of(to, call.salt)
 
 
 def _checksum(address: str | None) -> str | None:

@@ -320,6 +320,22 @@ HUB_CANCELED: Final = _register(
 )
 HUB_CHANGED: Final = _register("hub", "changed", "A hub pays to another treasury.", "operator")
 
+FACTORY_PROPOSED: Final = _register(
+    "factory",
+    "proposed",
+    "The cold key proposes another recoverer to a factory, or a treasury to its hub.",
+    "operator",
+)
+FACTORY_CANCELED: Final = _register(
+    "factory", "canceled", "What was proposed to a factory or its hub is not any more.", "operator"
+)
+FACTORY_CHANGED: Final = _register(
+    "factory",
+    "changed",
+    "A factory pays to another treasury, or obeys another recoverer.",
+    "operator",
+)
+
 WITHDRAWAL_CREATED: Final = _register(
     "withdrawal", "created", "Coins are to leave the hot treasury for a vault.", "operator"
 )

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sakk.core.evm import checksum_address
 from sakk.core.fee import (
     MAX_FEE_CAP_WEI,
     PRIORITY_FEE_CAP_WEI,
@@ -31,6 +32,13 @@ class Quirk(StrEnum):
     deny_listed = "deny_listed"
 
 
+class DepositMethod(StrEnum):
+    """What a deposit address is: of a key (the same on every EVM network), or a factory's clone."""
+
+    key = "key"
+    clone = "clone"
+
+
 @dataclass(frozen=True, slots=True)
 class Currency:
     """A unit of account. ``usd_numerator/usd_denominator``: USD for one whole unit, if known."""
@@ -54,6 +62,7 @@ class Network:
     ``replace_after_seconds`` is offered again for more. With ``exposure`` every transfer of its
     listed tokens is kept, to say where money came from. ``topup_wei_per_day_max``: how much gas
     deposit addresses are given in 24 hours, None for no limit but the signer's.
+    ``deposit_factory``: whose clones are given out from now on, None for the addresses of keys.
     """
 
     network: str
@@ -74,6 +83,12 @@ class Network:
     replace_after_seconds: int = REPLACE_AFTER_SECONDS
     exposure: bool = False
     topup_wei_per_day_max: int | None = None
+    deposit_factory: str | None = None
+
+    @property
+    def deposit_method(self) -> DepositMethod:
+        """Which addresses are given out for it from now on."""
+        return DepositMethod.key if self.deposit_factory is None else DepositMethod.clone
 
     @property
     def fee_caps(self) -> Caps:
@@ -154,9 +169,13 @@ def public_currency(currency: Currency, assets: list[Asset]) -> dict[str, Any]:
 
 
 def public_network(
-    network: Network, assets: list[Asset], *, head_number: int | None
+    network: Network, assets: list[Asset], *, head_number: int | None, operator: bool = False
 ) -> dict[str, Any]:
-    """The API's object ``network``. RPC addresses are the operator's and not shown."""
+    """The API's object ``network``. RPC addresses are the operator's and not shown.
+
+    ``operator``: which deposit addresses are given out is the operator's alone.
+    """
+    factory = network.deposit_factory if operator else None
     return {
         "id": network.network,
         "object": "network",
@@ -167,6 +186,8 @@ def public_network(
         "enabled": network.enabled,
         "confirmations": network.confirmations,
         "block_seconds": network.block_seconds,
+        "deposit_factory": None if factory is None else checksum_address(factory),
+        "deposit_method": network.deposit_method.value if operator else None,
         "head_block_number": head_number,
         "native_asset": network.native_asset,
         "tokens": [

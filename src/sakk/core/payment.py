@@ -39,7 +39,10 @@ class Timing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PaymentIntent:
-    """A merchant's request to be paid. ``quotes`` are the tokens that it accepts (see Quote)."""
+    """A merchant's request to be paid. ``quotes`` are the tokens that it accepts (see Quote).
+
+    ``address``: of the key, or where no network asks for that the first that is offered.
+    """
 
     id: str
     account_id: str
@@ -71,6 +74,7 @@ class Quote:
     """One way to pay: exactly ``token_amount`` atomic units of an asset, at a locked rate.
 
     ``rate``: smallest units of the intent's currency for one atomic unit of the token.
+    ``address``: where to; None in the row of an intent from before there was more than one.
     """
 
     network: str
@@ -81,6 +85,7 @@ class Quote:
     token_amount: int
     rate: Rate
     uri: str
+    address: str | None = None
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -92,6 +97,7 @@ class Quote:
             "token_amount": str(self.token_amount),
             "rate": [str(self.rate.numerator), str(self.rate.denominator)],
             "uri": self.uri,
+            "address": self.address,
         }
 
 
@@ -107,6 +113,7 @@ def quote_of(document: dict[str, Any]) -> Quote:
         token_amount=int(document["token_amount"]),
         rate=Rate(int(numerator), int(denominator)),
         uri=document["uri"],
+        address=document.get("address"),
     )
 
 
@@ -143,6 +150,7 @@ def make_quote(
             rate.denominator * 10**asset.decimals,
         ),
         uri=payment_uri(asset=asset.asset, address=address, units=token_amount),
+        address=address,
     )
 
 
@@ -291,9 +299,9 @@ def _next_action(intent: PaymentIntent) -> dict[str, Any] | None:
             return None
         case PaymentStatus.requires_action | PaymentStatus.processing | PaymentStatus.expired:
             pass
-    address = checksum_address(intent.address)
     addresses: dict[str, Any] = {}
     for document in intent.quotes:
+        address = checksum_address(document.get("address") or intent.address)
         entry = addresses.setdefault(
             document["network"], {"address": address, "supported_tokens": []}
         )

@@ -162,8 +162,11 @@ def recovery_id(carrier: str) -> str:
     return ids.encode("rec", ids.decode(carrier)[1])
 
 
-def carrier(recovery: Recovery, *, now: datetime) -> Sweep:
-    """The sweep that carries a recovery out, once its destination is clear."""
+def carrier(recovery: Recovery, *, factory: str | None = None, now: datetime) -> Sweep:
+    """The sweep that carries a recovery out, once its destination is clear.
+
+    ``factory``: whose clone the address is.
+    """
     assert recovery.destination is not None
     return Sweep(
         id=carrier_id(recovery.id),
@@ -176,6 +179,7 @@ def carrier(recovery: Recovery, *, now: datetime) -> Sweep:
         token_amount=recovery.token_amount,
         method=SweepMethod.recovery.value,
         source=recovery.source,
+        factory=factory,
         status=SweepStatus.approved.value,
         created=now,
     )

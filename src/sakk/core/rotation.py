@@ -70,7 +70,7 @@ class Holdings:
     was said to stay.
     ``allowed``: tokens of which a contract of ours may take some. ``in_flight``: its transactions
     that have not come to their end. ``kept_wei``: what stays for gas. ``hub_pays_it``: the hub of
-    the network still pays to it.
+    the network still pays to it. ``factory_obeys_it``: a factory still has it recover from clones.
     """
 
     network: str
@@ -79,6 +79,7 @@ class Holdings:
     in_flight: int
     kept_wei: int
     hub_pays_it: bool = False
+    factory_obeys_it: bool = False
 
     @property
     def tokens(self) -> dict[str, int]:
@@ -185,6 +186,7 @@ def _public_holdings(held: Holdings) -> dict[str, Any]:
     return {
         "network": held.network,
         "empty": held.is_empty,
+        "factory_obeys_it": held.factory_obeys_it,
         "hub_pays_it": held.hub_pays_it,
         "in_flight": held.in_flight,
         "allowances": sorted(held.allowed),

@@ -42,12 +42,14 @@ UNITS_NEVER = 10**77
 class SweepMethod(StrEnum):
     """How coins leave a deposit address: by its own key and a top-up, or at the hub's call.
 
-    A recovery leaves by its own key too, and goes to whoever paid, not to a treasury; so does a
-    seizure, which goes to a vault.
+    A clone has no key: it pays at its factory's call. A recovery leaves by the address's own key,
+    or by the factory's recoverer, and goes to whoever paid, not to a treasury; so does a seizure,
+    which goes to a vault.
     """
 
     key = "key"
     hub = "hub"
+    clone = "clone"
     recovery = "recovery"
     seizure = "seizure"
 
@@ -69,7 +71,8 @@ class Sweep:
     """One collection of ``token_amount`` atomic units from a deposit address.
 
     ``arrived_units``: what a final collection by the hub brought of it, 0 if it moved nothing; None
-    before, and for a sweep that is a transaction of its own.
+    before, and for a sweep that is a transaction of its own. ``factory``: whose clone the address
+    is, None where it has a key.
     """
 
     id: str
@@ -83,6 +86,7 @@ class Sweep:
     status: str
     method: str = SweepMethod.key.value
     source: str = SweepSource.deposit.value
+    factory: str | None = None
     arrived_units: int | None = None
     topup: str | None = None
     transaction: str | None = None

@@ -100,14 +100,25 @@ def of_outflows(rows: Sequence[Outflow], *, now: datetime) -> list[Breach]:
 
 def of_hub(found: Network, hub_address: str, treasury: str, *, now: datetime) -> Breach:
     """A hub pays, or is to pay, to an address that is not ours."""
+    return _of_contract(found, BreachKind.treasury, hub_address, treasury, now=now)
+
+
+def of_factory(found: Network, factory: str, recoverer: str, *, now: datetime) -> Breach:
+    """A factory lets, or is to let, an address that is not ours send what its clones hold."""
+    return _of_contract(found, BreachKind.recoverer, factory, recoverer, now=now)
+
+
+def _of_contract(
+    found: Network, kind: BreachKind, contract: str, other: str, *, now: datetime
+) -> Breach:
     return Breach(
         id=new_id(PREFIX),
         livemode=found.livemode,
         network=found.network,
-        kind=BreachKind.treasury.value,
+        kind=kind.value,
         place=Place.contract.value,
-        address=hub_address,
-        other=treasury,
+        address=contract,
+        other=other,
         created=now,
     )
 

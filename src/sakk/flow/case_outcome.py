@@ -28,7 +28,8 @@ from sakk.flow.context import Parts
 from sakk.flow.payin import declined_events, release_held
 from sakk.flow.payment import follow
 from sakk.flow.payout import reviewed
-from sakk.flow.recovery import Finding, create_for_case, examine
+from sakk.flow.recovery import create_for_case
+from sakk.flow.recovery_finding import Finding, examine
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import sweep_event
 from sakk.store import address
@@ -137,11 +138,12 @@ def _place(connection: Connection, case: Case, payin: PayIn, *, now: datetime) -
         status=SweepStatus.approved.value,
         method=SweepMethod.seizure.value,
         source=SweepSource.seized.value,
+        factory=found.factory,
         created=now,
     )
     sweeps.insert(connection, [sweep])
     events.append(connection, [sweep_event(sweep, event.SWEEP_CREATED)], now=now)
-    wake(connection, "sweep.build")
+    wake(connection, "sweep.build", "clone.recover")
     carried = replace(case, carrier=sweep.id)
     store.write(connection, [carried])
     return carried

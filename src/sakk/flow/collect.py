@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import Connection
 
 from sakk.core import event
+from sakk.core.clone import GAS_BY_CLONE, Factory
 from sakk.core.errors import SakkError
 from sakk.core.hub import ITEMS_MAX, Hub
 from sakk.core.network import Asset, Currency
@@ -26,6 +27,7 @@ from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import sweep_event
 from sakk.store import address, authorization, network
+from sakk.store import clone as clones
 from sakk.store import event as events
 from sakk.store import hub as hubs
 from sakk.store import sweep as store
@@ -41,11 +43,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A network on which something may be collected: its hub, and the least units per asset."""
+    """A network on which something may be collected, and the least units per asset.
+
+    ``by``: the contract that collects, None where each address's own key does. A hub's addresses
+    have keys too; a factory's are its clones, and no others.
+    """
 
     network: str
-    hub: Hub | None
+    by: Hub | Factory | None
     thresholds: dict[str, int]
+
+    @property
+    def factory(self) -> str | None:
+        return self.by.address if isinstance(self.by, Factory) else None
 
 
 def collect_stage(parts: Parts) -> Stage:
@@ -84,21 +94,26 @@ def hurry(parts: Parts, *, below: int) -> int:
 
 def _collect(parts: Parts, name: str) -> int:
     try:
-        ground = _survey(parts, name)
+        grounds = _survey(parts, name)
     except SakkError as error:
         # Nothing is lost by waiting: the coins are credited, and safe where they are.
         log.info("collect.waits", network=name, code=error.code)
         return 0
+    return sum(_collect_on(parts, ground) for ground in grounds)
+
+
+def _collect_on(parts: Parts, ground: Ground) -> int:
     now = parts.clock()
-    age_seconds_max = AGE_SECONDS_MAX if ground.hub is None else ground.hub.age_seconds_max
+    age_seconds_max = AGE_SECONDS_MAX if ground.by is None else ground.by.age_seconds_max
     with parts.database.begin() as connection:
         due = store.lock_collectable(
             connection,
-            name,
+            ground.network,
             thresholds=ground.thresholds,
             aged_before=now - timedelta(seconds=age_seconds_max),
             now=now,
             limit=ITEMS_MAX,
+            factory=ground.factory,
         )
         chosen = _chosen(connection, ground, due, now=now)
         if not chosen:
@@ -111,30 +126,39 @@ def _collect(parts: Parts, name: str) -> int:
             connection, [(row.address, row.asset, -row.token_amount) for row in rows]
         )
         events.append(connection, [sweep_event(row, event.SWEEP_CREATED) for row in rows], now=now)
-        wake(connection, "sweep.build", "collect.build")
+        wake(connection, "sweep.build", "collect.build", "clone.build")
     return len(rows)
 
 
-def _survey(parts: Parts, name: str) -> Ground:
+def _survey(parts: Parts, name: str) -> list[Ground]:
     """What a deposit must be worth on this network, by what gas costs there now."""
     with parts.database.begin() as connection:
         found = network.find_network(connection, name)
         assert found is not None
         hub = hubs.find(connection, name)
+        factories = clones.list_factories(connection, name)
         assets = network.list_assets(connection, network=name)
         currencies = {each.currency: each for each in network.list_currencies(connection)}
-    hub = hub if hub is not None and hub.enabled else None
     price = fee.price(parts, found)
-    gas = GAS_BY_KEY if hub is None else GAS_BY_HUB
-    cost_wei = gas * (price.base_fee_per_gas + price.max_priority_fee_per_gas)
     native = next((each for each in assets if each.is_native), None)
-    percent_max = COST_PERCENT_MAX if hub is None else hub.cost_percent_max
-    thresholds = {
-        each.asset: max(each.sweep_minimum, _worth(each, native, currencies, cost_wei, percent_max))
-        for each in assets
-        if not each.is_native
-    }
-    return Ground(name, hub, thresholds)
+    ways: list[tuple[Hub | Factory | None, int, int]] = [
+        (None, GAS_BY_KEY, COST_PERCENT_MAX)
+        if hub is None or not hub.enabled
+        else (hub, GAS_BY_HUB, hub.cost_percent_max)
+    ]
+    ways += [(each, GAS_BY_CLONE, each.cost_percent_max) for each in factories if each.enabled]
+    grounds = []
+    for by, gas, percent_max in ways:
+        cost_wei = gas * (price.base_fee_per_gas + price.max_priority_fee_per_gas)
+        thresholds = {
+            each.asset: max(
+                each.sweep_minimum, _worth(each, native, currencies, cost_wei, percent_max)
+            )
+            for each in assets
+            if not each.is_native
+        }
+        grounds.append(Ground(name, by, thresholds))
+    return grounds
 
 
 def _worth(
@@ -160,29 +184,38 @@ def _chosen(
     connection: Connection, ground: Ground, due: Sequence[Collectable], *, now: datetime
 ) -> list[tuple[Collectable, SweepMethod]]:
     """Those that go now. By the hub go addresses that are authorised for it, and in company."""
-    hub = ground.hub
+    hub = ground.by
     if hub is None or not due:
         return [(each, SweepMethod.key) for each in due]
+    if isinstance(hub, Factory):
+        goes = _goes(connection, due, hub.wait_seconds, now=now)
+        return [(each, SweepMethod.clone) for each in due if goes]
     addresses = [each.address for each in due]
     authorised = authorization.find(connection, hub.delegate, addresses)
     by_key = [each for each in due if each.address not in authorised]
     # An address whose key is at work would spend the nonce that its authorisation is good for.
     busy = store.under_way(connection, hub.network, addresses)
     by_hub = [each for each in due if each.address in authorised and each.address not in busy]
-    assets = {each.asset for each in by_hub}
-    goes = (
-        len(by_hub) >= COMPANY
-        or any(each.since <= now - timedelta(seconds=hub.wait_seconds) for each in by_hub)
-        or store.is_liquidity_wanted(connection, assets)
-    )
+    goes = _goes(connection, by_hub, hub.wait_seconds, now=now)
     chosen = [(each, SweepMethod.key) for each in by_key]
     return [*chosen, *((each, SweepMethod.hub) for each in by_hub if goes)]
+
+
+def _goes(
+    connection: Connection, together: Sequence[Collectable], wait_seconds: int, *, now: datetime
+) -> bool:
+    """Are they many, did one wait long enough, or does a payout want them?"""
+    return (
+        len(together) >= COMPANY
+        or any(each.since <= now - timedelta(seconds=wait_seconds) for each in together)
+        or store.is_liquidity_wanted(connection, {each.asset for each in together})
+    )
 
 
 def _sweep(
     each: Collectable, method: SweepMethod, ground: Ground, treasury: str, now: datetime
 ) -> Sweep:
-    by_hub = method is SweepMethod.hub and ground.hub is not None
+    by = None if method is SweepMethod.key else ground.by
     return Sweep(
         id=new_id("sw"),
         livemode=each.livemode,
@@ -190,9 +223,10 @@ def _sweep(
         asset=each.asset,
         address=each.address,
         key_index=each.key_index,
-        destination=ground.hub.treasury if by_hub and ground.hub else treasury,
+        destination=treasury if by is None else by.treasury,
         token_amount=each.units,
         status=SweepStatus.approved.value,
         method=method.value,
+        factory=ground.factory,
         created=now,
     )

@@ -1,4 +1,4 @@
-"""Customers: each with a deposit address of its own for ever."""
+"""Customers: each with deposit addresses of its own for ever."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,6 +12,7 @@ from sakk.core.errors import ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.evm import checksum_address
 from sakk.core.metadata import merge
+from sakk.flow.payment import factories_of
 from sakk.store import address as address_store
 from sakk.store import customer as store
 from sakk.store import event as event_store
@@ -52,6 +53,11 @@ def create(
         livemode=livemode,
         now=now,
         customer=customer_id,
+        factories=factories_of(
+            each
+            for each in network_store.list_networks(connection, livemode=livemode)
+            if each.enabled
+        ),
     )
     [shown] = show(connection, [customer])
     _tell(connection, events.CUSTOMER_CREATED, customer, shown, now, request_id)
@@ -127,7 +133,10 @@ def show(connection: Connection, customers: Sequence[Customer]) -> list[dict[str
         public_customer(
             customer,
             {
-                network: {"address": checksum_address(held[customer.id]), "supported_tokens": list_}
+                network: {
+                    "address": checksum_address(held[customer.id].on(network)),
+                    "supported_tokens": list_,
+                }
                 for network, list_ in tokens.items()
             }
             if customer.id in held

@@ -64,6 +64,8 @@ OUTGOING = (
     "payout.build",
     "sweep.build",
     "collect.build",
+    "clone.build",
+    "clone.recover",
     "rotation.build",
     "transaction.sign",
     "transaction.broadcast",

@@ -70,7 +70,7 @@ def put_hub(
             "keys, with gas from the treasury.",
             param="network",
         )
-    _require_ours(parts, place, facts)
+    require_ours(parts, place, facts)
     if collectors:
         collector_among(rail, place, collectors)
     hub = Hub(
@@ -96,7 +96,7 @@ def follow_treasury(parts: Parts, hub: Hub, found: Network) -> Hub:
     Misconfigured when that is no address of ours: nothing may be collected then.
     """
     facts = hub_facts(parts.rail_of(found).rpc, hub.address)
-    _require_ours(parts, hub.address, facts)
+    require_ours(parts, hub.address, facts)
     return replace(hub, treasury=facts.treasury)
 
 
@@ -160,7 +160,8 @@ def _strangers(connection: Connection, hub: Hub) -> list[str]:
     return [each for each in places if each not in address.operators(connection)]
 
 
-def _require_ours(parts: Parts, hub_address: str, facts: HubFacts) -> None:
+def require_ours(parts: Parts, hub_address: str, facts: HubFacts) -> None:
+    """Misconfigured where a hub pays to an address that is no treasury or vault of ours."""
     with parts.database.begin() as connection:
         known = address.find_address(connection, facts.treasury)
     if known is None or known.purpose in address.DEPOSITS:

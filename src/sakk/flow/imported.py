@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from sakk.core import authorization, event, evm
+from sakk.core import abi, authorization, clone, event, evm
 from sakk.core.caip import erc20_asset
-from sakk.core.hub import Item, decode_sweep
+from sakk.core.collection import items_of
+from sakk.core.hub import Item
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.core.refund import RefundStatus
 from sakk.core.restore import Finding
@@ -222,12 +223,15 @@ def _import_sweep(
 def _import_collection(
     connection: Connection, row: ChainTransaction, line: Line, *, now: datetime
 ) -> Finding | None:
-    """A call of the hub: what it takes from each deposit address is a sweep, made again if gone.
+    """A collection: what it takes from each deposit address is a sweep, made again if gone.
 
     Its sweeps are told apart by the order of its bytes, so those that are still there must stand
     in that order.
     """
-    items = decode_sweep(_call_of(row.raw or b"").data)
+    call = _call_of(row.raw or b"")
+    items = items_of(call.to, call.data)
+    by_factory = call.data[: abi.SELECTOR_BYTES] == clone.SWEEP
+    method = (SweepMethod.clone if by_factory else SweepMethod.hub).value
     kept = [_kept_sweep(connection, row.network, item) for item in items]
     known = [each.id for each in kept if each is not None]
     place_of_new = next((place for place, each in enumerate(kept) if each is None), len(kept))
@@ -236,7 +240,7 @@ def _import_collection(
     row = replace(row, id=line.entry.intent_id)
     _insert(connection, row, line)
     tied = {"status": SweepStatus.unknown.value, "transaction": row.id, "tx_hash": row.hash}
-    tied["method"] = SweepMethod.hub.value
+    tied["method"] = method
     update_records(connection, sweeps.sweeps, [{"id": each, **tied} for each in known])
     owners = address.find_addresses(connection, [item.deposit for item in items])
     for item in items[place_of_new:]:
@@ -252,7 +256,8 @@ def _import_collection(
                 key_index=address.NO_KEY if owner is None else owner.key_index,
                 destination=row.destination,
                 token_amount=item.units,
-                method=SweepMethod.hub.value,
+                method=method,
+                factory=call.to if by_factory else None,
                 status=SweepStatus.unknown.value,
                 transaction=row.id,
                 tx_hash=row.hash,
@@ -330,8 +335,13 @@ def _import_recovery(
     if found is not None:
         update_records(connection, sweeps.sweeps, [{"id": found.id, **sent}])
         return None
+    left, factory = row.sender, None
+    if row.key_branch == "treasury":
+        call = _call_of(row.raw or b"")
+        left, factory = clone.recovered_from(call.to, call.data), call.to
+    owner = address.find_address(connection, left)
     asked = recoveries.lock_unsent(
-        connection, address=row.sender, asset=row.asset, units=row.token_amount
+        connection, address=left, asset=row.asset, units=row.token_amount
     )
     listed = network.find_asset(connection, row.asset) is not None
     source_of = SweepSource.suspense if listed else SweepSource.unbooked
@@ -340,8 +350,9 @@ def _import_recovery(
         livemode=row.livemode,
         network=row.network,
         asset=row.asset,
-        address=row.sender,
-        key_index=source.key_index,
+        address=left,
+        key_index=address.NO_KEY if owner is None else owner.key_index,
+        factory=factory,
         destination=row.destination,
         token_amount=row.token_amount,
         method=SweepMethod.recovery.value,

@@ -1,6 +1,6 @@
 """Payment intents: create, change, cancel, expire, and follow what arrives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from sakk.store import address, network
 from sakk.store import customer as customers
 from sakk.store import event as events
 from sakk.store import payment as payments
+from sakk.store.address import Issued
 from sakk.store.database import update_records
 from sakk.store.payin import Counted
 
@@ -73,7 +74,7 @@ def create(
     now: datetime,
     request_id: str | None = None,
 ) -> PaymentIntent:
-    """Create an intent with a fresh deposit address and a locked quote for every way to pay."""
+    """Create an intent with fresh deposit addresses and a locked quote for every way to pay."""
     priced_in = catalogue.currencies.get(request.currency)
     if priced_in is None:
         raise ParameterInvalid(
@@ -83,6 +84,8 @@ def create(
     offered = _offered(catalogue, request, livemode=livemode)
     if request.customer is not None:
         _require_customer(connection, request.customer, account_id=account_id, livemode=livemode)
+    names = {asset.network for asset in offered}
+    factories = factories_of(catalogue.networks[name] for name in names)
     deposit = address.issue(
         connection,
         seeds=catalogue.seeds,
@@ -91,6 +94,8 @@ def create(
         now=now,
         payment_intent=identifier,
         customer=request.customer,
+        factories=factories,
+        keyed=len(factories) < len(names),
     )
     quotes = _quotes(catalogue, offered, priced_in, amount=request.amount, deposit=deposit)
     intent = PaymentIntent(
@@ -106,7 +111,7 @@ def create(
         timing=None,
         quotes=[quote.to_document() for quote in quotes],
         networks=sorted({quote.network for quote in quotes}),
-        address=deposit,
+        address=deposit.key or deposit.on(quotes[0].network),
         customer=request.customer,
         description=request.description,
         metadata=request.metadata or {},
@@ -121,6 +126,13 @@ def create(
         connection, [payment_event(intent, event.PAYMENT_INTENT_CREATED, request_id)], now=now
     )
     return intent
+
+
+def factories_of(networks: Iterable[Network]) -> dict[str, str]:
+    """Whose clones are given out now, by network; the others take the addresses of keys."""
+    return {
+        each.network: each.deposit_factory for each in networks if each.deposit_factory is not None
+    }
 
 
 def cancel(
@@ -309,7 +321,7 @@ def _check_names(
 
 
 def _quotes(
-    catalogue: Catalogue, offered: list[Asset], priced_in: Currency, *, amount: int, deposit: str
+    catalogue: Catalogue, offered: list[Asset], priced_in: Currency, *, amount: int, deposit: Issued
 ) -> list[Quote]:
     quotes = [
         quote
@@ -320,7 +332,7 @@ def _quotes(
                 coin=catalogue.currencies[asset.currency],
                 priced_in=priced_in,
                 amount=amount,
-                address=deposit,
+                address=deposit.on(asset.network),
             )
         )
         is not None

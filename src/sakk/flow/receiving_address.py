@@ -48,7 +48,7 @@ def obtain(
             livemode=livemode,
             now=now,
             receiving=True,
-        ),
+        ).on(name),
         created=now,
     )
     store.insert(connection, row)

@@ -1,12 +1,11 @@
-"""Recoveries: look at what stands on a deposit address, offer it to its payer, and send it back.
+"""Recoveries: offer what was found on a deposit address to its payer, and send it back.
 
-The balance is read from the node, never assumed; what is offered is at most that. The destination
+What stands there is read by `sakk.flow.recovery_finding`; no more is offered. The destination
 is screened before a transaction is made, and a transfer that screening holds leaves from its own
 deposit address, so that it never mixes with the treasury.
 """
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -15,12 +14,11 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core import recovery as rules
 from sakk.core.approval import is_enough
-from sakk.core.caip import asset_network, erc20_contract
+from sakk.core.caip import erc20_contract
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.evm import parse_address
-from sakk.core.network import Network
-from sakk.core.payin import UNBOOKABLE, PayIn, PayInStatus
+from sakk.core.payin import PayInStatus
 from sakk.core.payout import check_destination
 from sakk.core.person import Actor
 from sakk.core.policy import Action
@@ -29,17 +27,15 @@ from sakk.core.refund import FailureReason, RefundStatus
 from sakk.core.screening import Direction, ScreeningRequest, Verdict
 from sakk.core.sweep import SweepSource, deposit_units
 from sakk.flow.context import Parts
-from sakk.flow.fee import price
 from sakk.flow.issuer import ask_issuers
 from sakk.flow.payin import declined_events
 from sakk.flow.payment import follow
 from sakk.flow.policy import judge_one
+from sakk.flow.recovery_finding import Finding
 from sakk.flow.refund_draft import claim_expiry
 from sakk.flow.stage import Stage, wake
 from sakk.flow.step_up import count_try
 from sakk.flow.word import Word, approval_of, check_compliance, told_of
-from sakk.rails.evm.balances import balances, token_facts
-from sakk.rails.evm.send import TransferWouldFail, estimate_transfer
 from sakk.store import address as addresses
 from sakk.store import approval as approvals
 from sakk.store import case as cases
@@ -55,10 +51,6 @@ from sakk.store.database import update_records
 from sakk.store.screening import insert_screenings
 
 BATCH_MAX = 100
-NATIVE_DECIMALS = 18
-# To whom a transfer is tried out before its destination is known; it is never sent there.
-_SYMBOL = re.compile(r"[A-Za-z0-9$-]{1,12}")
-_NOBODY = "0x000000000000000000000000000000000000dead"
 _WRITTEN = (
     "id",
     "status",
@@ -76,75 +68,6 @@ _WRITTEN = (
     "claimed_at",
     "succeeded_at",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What stands on a deposit address in one asset, whose it may be, and what sending it costs.
-
-    ``units``: read from the node. ``source``: where it stands in the ledger, None where it is not
-    to be recovered, and ``why`` says what to do instead. ``gas_wei``: the most that the transfer
-    costs at today's fees; None where the token refuses the transfer.
-    """
-
-    network: str
-    asset: str
-    address: str
-    key_index: int
-    symbol: str
-    decimals: int
-    units: int
-    source: SweepSource | None
-    why: str | None
-    gas_wei: int | None
-    account_id: str | None
-    payment_intent: str | None
-    payin: str | None
-
-
-def examine(
-    parts: Parts,
-    *,
-    network: str,
-    address: str,
-    asset: str,
-    livemode: bool,
-    payin: str | None = None,
-) -> Finding:
-    """Look at one asset on one deposit address; ParameterInvalid, ResourceMissing, Unavailable.
-
-    ``payin``: which of several held ones is meant; else the oldest.
-    """
-    with parts.database.begin() as connection:
-        found = _network(connection, network, asset, livemode=livemode)
-        ours = _deposit(connection, address)
-        held = payins.find_held(connection, address=ours.address, asset=asset, first=payin)
-        listed = networks.find_asset(connection, asset) is not None
-        waiting = store.in_suspense(connection, address=ours.address, asset=asset)
-    rail = parts.rail_of(found)
-    contract = erc20_contract(asset)
-    units = balances(rail.rpc, [(ours.address, asset)], rail.head().number)[ours.address, asset]
-    symbol, decimals = found.native_asset.partition("/")[2], NATIVE_DECIMALS
-    if contract is not None:
-        facts = token_facts(rail.rpc, contract)
-        symbol, decimals = _named(facts.symbol, contract), facts.decimals
-    source, most, why = _source(contract, held, waiting, units, listed=listed)
-    units = min(units, most)
-    return Finding(
-        network=found.network,
-        asset=asset,
-        address=ours.address,
-        key_index=ours.key_index,
-        symbol=symbol,
-        decimals=decimals,
-        units=units,
-        source=source if units else None,
-        why=why if units else "Nothing of it is there.",
-        gas_wei=_gas(parts, found, ours.address, contract, units) if units else None,
-        account_id=ours.account_id,
-        payment_intent=ours.payment_intent,
-        payin=None if held is None else held.id,
-    )
 
 
 def create(
@@ -452,13 +375,14 @@ def _dispatch(connection: Connection, row: Recovery, *, now: datetime) -> Recove
             # It was offered before its sender was listed: two people decide by now.
             why = FailureReason.declined
             return _end(connection, row, RefundStatus.failed, why, now=now)
-    sweep = rules.carrier(row, now=now)
+    found = addresses.find_address(connection, row.address)
+    sweep = rules.carrier(row, factory=None if found is None else found.factory, now=now)
     sweeps.insert(connection, [sweep])
     taken = [(held, asset, -units) for held, asset, units in deposit_units(sweep)]
     addresses.add_deposits(connection, taken)
     sent = replace(row, sweep=sweep.id)
     _write(connection, sent)
-    wake(connection, "sweep.build")
+    wake(connection, "sweep.build", "clone.recover")
     return sent
 
 
@@ -500,81 +424,6 @@ def _tell(connection: Connection, row: Recovery, name: str, now: datetime) -> No
         object=rules.public(row),
     )
     events.append(connection, [told], now=now)
-
-
-def _network(connection: Connection, name: str, asset: str, *, livemode: bool) -> Network:
-    found = networks.find_network(connection, name)
-    if found is None or found.livemode != livemode:
-        raise ParameterInvalid(
-            f"{name!r} is not a network here. Add it first: sakk networks add {name}.",
-            param="network",
-        )
-    try:
-        on_it = asset_network(asset) == name
-    except ValueError as error:
-        raise ParameterInvalid(f"{error}.", param="asset") from error
-    if not on_it:
-        raise ParameterInvalid(f"{asset} is not on {name}.", param="asset")
-    return found
-
-
-def _deposit(connection: Connection, text: str) -> addresses.Address:
-    try:
-        parsed = parse_address(text)
-    except ValueError as error:
-        raise ParameterInvalid(f"{error}.", param="address") from error
-    found = addresses.find_address(connection, parsed)
-    if found is None or found.purpose in addresses.OPERATORS:
-        raise ResourceMissing(
-            "This is not a deposit address of this Sakk: only such can be recovered from.",
-            param="address",
-        )
-    return found
-
-
-def _named(symbol: str, contract: str) -> str:
-    """What a token calls itself, if that is a name; whoever made it may have written anything."""
-    return symbol if _SYMBOL.fullmatch(symbol) else contract
-
-
-def _source(
-    contract: str | None,
-    held: PayIn | None,
-    waiting: dict[SweepSource, int],
-    units: int,
-    *,
-    listed: bool,
-) -> tuple[SweepSource | None, int, str | None]:
-    """Where the coins stand, how many of them may go, and if none, what to do instead."""
-    if contract is None:
-        for source, most in waiting.items():
-            if most > 0:
-                return source, most, None
-        return None, units, "Have this native coin booked first: sakk reconcile --adopt."
-    if held is not None and held.quarantined:
-        return SweepSource.quarantine, held.token_amount, None
-    if held is not None and held.role not in UNBOOKABLE:
-        return None, units, "This pay-in is just being quarantined: try again in a moment."
-    if not listed:
-        # Each payer gets what that payer sent, where it was seen who sent what.
-        return SweepSource.unbooked, units if held is None else held.token_amount, None
-    return (
-        None,
-        units,
-        "This token is listed here: its pay-ins are credited, or refunded by POST /v1/refunds.",
-    )
-
-
-def _gas(parts: Parts, found: Network, sender: str, contract: str | None, units: int) -> int | None:
-    """What sending it costs at most at today's fees; None where the token refuses to be sent."""
-    rail = parts.rail_of(found)
-    try:
-        gas = estimate_transfer(
-            rail.rpc, sender=sender, receiver=_NOBODY, contract=contract, units=units
-        )
-    except TransferWouldFail:
-        return None
-    return gas * price(parts, found).max_fee_per_gas
 
 
 def _request(row: Recovery) -> ScreeningRequest:

@@ -33,6 +33,7 @@ from sakk.rails.evm.disperse import allowed_units
 from sakk.rails.evm.rail import EvmRail
 from sakk.signing.protocol import Approval, Successor
 from sakk.store import address, network, transaction
+from sakk.store import clone as clones
 from sakk.store import event as events
 from sakk.store import hub as hubs
 from sakk.store import rotation as store
@@ -204,6 +205,12 @@ def require_empty(parts: Parts, rotation: Rotation) -> None:
                 f"The hub on {held.network} still pays to the old address: have the cold key"
                 " propose the successor, and execute that after its delay (`sakk sweeps rotation`)."
             )
+        if held.factory_obeys_it:
+            raise UnexpectedState(
+                f"A factory on {held.network} still has the old address recover from its clones: "
+                "have the cold key propose the successor, and execute that after its delay "
+                "(`sakk sweeps recoverer`)."
+            )
         if not held.is_empty:
             raise UnexpectedState(
                 f"On {held.network} the old address is not empty yet: {dict(held.units)} units,"
@@ -277,6 +284,7 @@ def holdings_on(parts: Parts, rotation: Rotation, on: Network) -> Holdings:
         )
         in_flight = store.in_flight(connection, on.network, source)
         hub = hubs.find(connection, on.network)
+        makers = [each for each in clones.list_factories(connection, on.network) if each.enabled]
         # What was kept when fees were high is not too much because they fell.
         before = store.highest_price(connection, rotation, on.network)
         taking_back = {
@@ -298,7 +306,9 @@ def holdings_on(parts: Parts, rotation: Rotation, on: Network) -> Holdings:
         allowed=_allowed(rail, source, tokens),
         in_flight=in_flight,
         kept_wei=TRANSFERS_KEPT * GAS_EACH * max(before, price.max_fee_per_gas),
-        hub_pays_it=hub is not None and hub.enabled and hub.treasury == source,
+        hub_pays_it=(hub is not None and hub.enabled and hub.treasury == source)
+        or any(each.treasury == source for each in makers),
+        factory_obeys_it=any(each.recoverer == source for each in makers),
     )
 
 

@@ -332,7 +332,7 @@ def release_collected(
         if row.status == SweepStatus.approved
     ]
     update_records(connection, store.sweeps, changes)
-    wake(connection, "collect.build")
+    wake(connection, "collect.build", "clone.build")
 
 
 def abandon_collected(

@@ -39,6 +39,7 @@ _due = claimable(
     Sweep,
     sweeps.sweeps.c.status == SweepStatus.approved.value,
     sweeps.sweeps.c.method != SweepMethod.hub.value,
+    sweeps.sweeps.c.factory.is_(None),
     sweeps.sweeps.c.transaction.is_(None),
     freezes.sweep_may_go(),
     limit=BATCH_MAX,

@@ -141,15 +141,15 @@ def collected_units(
     treasuries: Collection[str],
     taking_fees: Collection[str],
 ) -> dict[str, int]:
-    """What each sweep of a mined call of the hub brought to a treasury of ours, by the sweep's id.
+    """What each sweep of a mined collection brought to a treasury of ours, by the sweep's id.
 
-    An item that the hub says moved nothing did so, whatever else is logged. The hub's treasury may
-    have changed since the call was built: what counts is to whom the coins went.
+    An item that the hub, or the factory, says moved nothing did so, whatever else is logged. The
+    treasury may have changed since the call was built: what counts is to whom the coins went.
     """
-    hub_address = _call_of(row).to
-    assert hub_address is not None
+    called = _call_of(row).to
+    assert called is not None
     logs = [(each.contract, each.topics, each.data) for each in chain.logs]
-    failed = hub.not_collected(logs, hub=hub_address)
+    failed = hub.not_collected(logs, hub=called)
     arrived: dict[str, int] = {}
     for place, sweep in enumerate(sweeps_of_it):
         sent = [] if place in failed else _transfers_from(sweep, chain, treasuries)
@@ -270,8 +270,9 @@ def carried_payouts(parts: Parts, row: ChainTransaction) -> list[Payout]:
 
 
 def deposit_indexes(parts: Parts, row: ChainTransaction) -> list[int]:
-    """The key indexes of the addresses that a call of the hub collects from."""
-    if row.purpose != Purpose.collect:
+    """The key indexes of the addresses that a call of the hub, or of a factory, is about."""
+    by_factory = row.purpose == Purpose.recovery and row.key_branch == "treasury"
+    if row.purpose != Purpose.collect and not by_factory:
         return []
     with parts.database.begin() as connection:
         return [each.key_index for each in sweeps.of_transaction(connection, row.id)]

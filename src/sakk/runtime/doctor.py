@@ -9,9 +9,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sakk.core.errors import SakkError
 from sakk.core.network import Network
 from sakk.core.person import BOOTSTRAP_ADMINS
+from sakk.flow.clone import follow_factory
+from sakk.flow.context import Parts
 from sakk.ledger.machine import Make, serving
 from sakk.ledger.projection import lag
 from sakk.rails.evm.balances import token_facts
+from sakk.rails.evm.rail import EvmRail
 from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings, unknown_variables
 from sakk.runtime.vault import read_vault
@@ -21,6 +24,7 @@ from sakk.signing.client import SignerClient
 from sakk.store.account import find_operator
 from sakk.store.address import find_seeds, list_payers
 from sakk.store.api_key import count_loose_keys
+from sakk.store.clone import list_factories, stranded
 from sakk.store.database import Database, open_database
 from sakk.store.freeze import list_in_force
 from sakk.store.identity import now
@@ -66,6 +70,7 @@ def examine(settings: Settings) -> list[Finding]:
             lambda: _freezes(database),
             lambda: _signer(settings, database),
             lambda: _networks(database),
+            lambda: examine_clones(database, make_rail),
             lambda: _gas(database),
             lambda: _lists(database),
         ]
@@ -250,6 +255,41 @@ def _network(database: Database, found: Network) -> Iterator[Finding]:
                 asset.asset,
                 f"{facts.symbol}, {facts.decimals} decimals on the chain, {asset.decimals} here",
             )
+
+
+def examine_clones(database: Database, rail_of: Callable[[Network], EvmRail]) -> Iterator[Finding]:
+    """Which addresses each network gives out, whether its factories are ours, and what is stuck."""
+    with database.begin() as connection:
+        networks = {each.network: each for each in list_networks(connection) if each.enabled}
+        factories = [each for each in list_factories(connection) if each.network in networks]
+        stuck = stranded(connection)
+    for name, found in networks.items():
+        factory = found.deposit_factory
+        given = "addresses of keys" if factory is None else f"clones of {factory}"
+        yield Finding(True, f"{name} deposits", f"{found.deposit_method}: {given} are given out")
+    parts = Parts(database, rail=rail_of)
+    for each in factories:
+        subject = f"{each.network} factory {each.address}"
+        try:
+            now_is = follow_factory(parts, each, networks[each.network])
+        except SakkError as error:
+            yield Finding(False, subject, _words(error))
+            continue
+        if now_is.recoverer is None:
+            yield Finding(
+                False,
+                subject,
+                "nobody can send back what its clones hold by mistake: `sakk sweeps recoverer`",
+            )
+            continue
+        yield Finding(True, subject, f"pays {now_is.treasury}, recovered by {now_is.recoverer}")
+    for name, factory, count in stuck:
+        yield Finding(
+            False,
+            f"{name} clones",
+            f"{count} deposits stand at clones of {factory}, which collects nothing there:"
+            " create it with the calls of `sakk sweeps deployment`, then `sakk sweeps factory`",
+        )
 
 
 def _gas(database: Database) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from sakk.rails.sandbox.chain import SandboxChain, SandboxToken, deploy, mine_un
 from sakk.rails.sandbox.node import LocalNode, start_node
 from sakk.rails.sandbox.wallet import Wallet
 from sakk.runtime.postgres import start_postgres
-from sakk.runtime.sandbox_hub import allow_hub, hub_address, set_up_hub
+from sakk.runtime.sandbox_hub import allow_hub, set_up_hub
 from sakk.runtime.sandbox_screening import describe_screening, set_up_screening
 from sakk.runtime.serve import prepare_database, run_tree
 from sakk.runtime.settings import Settings, load_settings
@@ -180,7 +180,7 @@ def _make_signer_files(
     decimals = {asset: each[1] for asset, each in coins.items()}
     networks = [chain.network for chain in chains]
     policy = with_coins(sandbox_policy(networks, decimals, whole_max=SIGNED_WHOLE_MAX), coins)
-    write_policy(files.policy, allow_hub(policy, hub_address(keystore)))
+    write_policy(files.policy, allow_hub(policy, keystore))
     return keystore
 
 

@@ -17,6 +17,9 @@ from sakk.flow.case_outcome import follow_stage, seize_stage
 from sakk.flow.channel import close_stage
 from sakk.flow.channel import expire_stage as channel_expire_stage
 from sakk.flow.channel import left_behind_stage as channel_fund_stage
+from sakk.flow.clone import clone_look_stage
+from sakk.flow.clone_build import clone_build_stage
+from sakk.flow.clone_recover import clone_recover_stage
 from sakk.flow.collect import collect_stage
 from sakk.flow.collect_build import collect_build_stage
 from sakk.flow.confirm import confirm_stage
@@ -130,6 +133,8 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         expire_stage(parts),
         collect_stage(parts),
         collect_build_stage(parts),
+        clone_build_stage(parts),
+        clone_recover_stage(parts),
         sweep_build_stage(parts),
         hold_stage(parts),
         payout_screen_stage(parts),
@@ -148,6 +153,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         rotation_build_stage(parts),
         gas_stage(parts),
         hub_stage(parts, guard=guard),
+        clone_look_stage(parts, guard=guard),
         sign_stage(parts),
         broadcast_stage(parts),
         confirm_stage(parts),

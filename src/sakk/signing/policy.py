@@ -42,7 +42,8 @@ class NetworkRule(
     ``cold_treasury_addresses`` are destinations of sweeps and withdrawals whose keys are elsewhere;
     a withdrawal to one needs ``withdrawal_approvals_min`` of the approvers' signatures.
     ``hub`` may be called to collect, and deposit addresses may run the code at ``delegate``;
-    without them nothing is collected that way. One such call may take ``collect_gas_limit_max``.
+    without them nothing is collected that way. A factory of ``factories`` may be called to collect
+    from its clones, and to recover from them. One such call may take ``collect_gas_limit_max``.
     A key of ``gas_indexes`` is funded within ``gas_key_per_transaction_max`` and
     ``gas_key_per_day_max``; without them like any other treasury address.
     """
@@ -57,6 +58,7 @@ class NetworkRule(
     withdrawal_approvals_min: int = 0
     hub: str | None = None
     delegate: str | None = None
+    factories: tuple[str, ...] = ()
     collect_gas_limit_max: int = TRANSACTION_GAS_MAX
     gas_key_per_transaction_max: str | None = None
     gas_key_per_day_max: str | None = None
@@ -452,7 +454,8 @@ def _check_rules(policy: Policy) -> None:
 def _check_network(rule: NetworkRule, name: str) -> None:
     try:
         caip.chain_id(rule.network)
-        for address in (*rule.cold_treasury_addresses, rule.hub, rule.delegate):
+        named = (*rule.cold_treasury_addresses, *rule.factories, rule.hub, rule.delegate)
+        for address in named:
             if address is not None:
                 evm.parse_address(address)
     except ValueError as error:

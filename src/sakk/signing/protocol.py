@@ -172,7 +172,8 @@ class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     is where the contract will stand, and its amount is 0. A rotation moves coins to the successor
     of its key. A collection's destination is the
     treasury that its hub pays to, its amount 0, and ``deposits`` are the indexes of the deposit
-    addresses that it collects from, in the order of its bytes. A cancel sends nothing to the sender
+    addresses that it collects from, in the order of its bytes; a recovery by a factory names the
+    one that its clone stands for. A cancel sends nothing to the sender
     itself, and its intent is ``core.transaction.cancel_intent``: one nonce of one key.
     """
 

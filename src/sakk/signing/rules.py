@@ -14,7 +14,7 @@ from sakk.core.authorization import SetCodeTransaction, SignedAuthorization
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX, decode_disperse
 from sakk.core.transaction import cancel_intent
-from sakk.signing.collection import check_collection, read_unsigned
+from sakk.signing.collection import Address, check_collection, read_unsigned
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
 from sakk.signing.protocol import (
     INTENT_ID,
@@ -27,7 +27,7 @@ from sakk.signing.protocol import (
     payment_request,
     refusal,
 )
-from sakk.signing.recovery import check_recovery
+from sakk.signing.recovery import check_recovery, moved_by_factory
 from sakk.signing.rotation import check_rotation
 from sakk.signing.topup import check_topup
 from sakk.signing.words import words
@@ -36,9 +36,6 @@ from sakk.signing.words import words
 PAYING = frozenset({Purpose.payout, Purpose.refund})
 # Far above the creation of any contract of ours.
 DEPLOY_GAS_MAX = 5_000_000
-
-# Derives the address of one of the signer's own keys.
-Address = Callable[[Branch, int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +248,8 @@ def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int
     deployment the contract's address.
     """
     match request.purpose:
+        case Purpose.recovery if request.key.branch is Branch.treasury:
+            return moved_by_factory(request, transaction)
         case (
             Purpose.payout
             | Purpose.refund
@@ -406,7 +405,7 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
                 address=address,
             )
         case Purpose.recovery:
-            check_recovery(decoded.request, policy, source=decoded.source)
+            check_recovery(decoded.request, decoded.transaction, policy, address=address)
         case Purpose.rotation:
             _required_asset(decoded)
             check_rotation(decoded.request, policy, address=address)

@@ -23,7 +23,7 @@ from sakk.signing.approval import (
     check_rotation_approved,
     check_sent_approved,
 )
-from sakk.signing.collection import collected_assets
+from sakk.signing.collection import collected_assets, is_same_call
 from sakk.signing.freeze import Freezes
 from sakk.signing.keystore import Keys
 from sakk.signing.policy import Policy, load_policy
@@ -248,9 +248,11 @@ class Signer:
         before = (entry.purpose, entry.network, entry.source, entry.nonce)
         before_moved = (entry.asset, entry.destination, entry.amount, entry.payments)
         nonce = decoded.transaction.nonce
-        if before != (request.purpose, request.network, decoded.source, nonce) or (
-            before_moved
-            != (request.asset, decoded.destination, str(decoded.amount), _paid(decoded))
+        moved = (request.asset, decoded.destination, str(decoded.amount), _paid(decoded))
+        if (
+            before != (request.purpose, request.network, decoded.source, nonce)
+            or before_moved != moved
+            or not is_same_call(bytes.fromhex(entry.raw), decoded.transaction)
         ):
             raise refusal(
                 Reason.intent_conflict,

@@ -4,7 +4,7 @@ Amounts have decimals and a symbol where the policy file declares them for the a
 units, which the bytes hold, are said beside them.
 """
 
-from sakk.core import caip, evm
+from sakk.core import abi, caip, clone, evm
 from sakk.core.explanation import grouped
 from sakk.core.fee import in_coins
 from sakk.signing.policy import Policy
@@ -27,7 +27,11 @@ def words(
         case Purpose.cancel:
             return f"{head} nothing moves, {source} uses its {costs}"
         case Purpose.recovery:
-            return f"{head} {moved} go back from deposit address {source} to {to}, {costs}"
+            left = f"deposit address {source}"
+            if request.deposits:
+                index = request.deposits[0]
+                left = f"clone {index} of {transaction.to} at the call of {source}"
+            return f"{head} {moved} go back from {left} to {to}, {costs}"
         case Purpose.allowance:
             if int(request.token_amount) == evm.UINT256_MAX:
                 moved = f"any number of units of {request.asset}"
@@ -35,7 +39,8 @@ def words(
         case Purpose.deploy:
             return f"{head} {source} creates contract {to}, {costs}"
         case Purpose.collect:
-            count = f"{len(request.deposits)} deposits"
+            is_clones = transaction.data[: abi.SELECTOR_BYTES] == clone.SWEEP
+            count = f"{len(request.deposits)} {'clones' if is_clones else 'deposits'}"
             return f"{head} {count} to {to} by {transaction.to} at the call of {source}, {costs}"
         case Purpose.disperse:
             lines = [

@@ -13,6 +13,7 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -30,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from sakk.core.clone import clone_of
 from sakk.core.errors import Misconfigured
 from sakk.core.hd import Seed, deposit_address, xpub_at
 from sakk.core.sender import TreasuryRole
@@ -90,6 +92,9 @@ addresses = Table(
     Column("inserted_by", BigInteger, nullable=False, server_default=text("txid_current()")),
     # What a treasury address does (`TreasuryRole`); null for all others, and for one that pays.
     Column("role", Text),
+    # Of a clone: the factory that creates it, and for which networks it was given out.
+    Column("factory", Text),
+    Column("networks", ARRAY(Text)),
     Index("uq_addresses_address", "family", "address", unique=True),
     Index(
         "uq_addresses_key",
@@ -125,15 +130,20 @@ _RESERVE = text("SELECT nextval('address_index') FROM generate_series(1, :count)
 _INSERT_ADDRESS = """
 INSERT INTO addresses
     (id, family, address, purpose, key_index, account_id, livemode, payment_intent, customer,
-     created)
+     created, factory, networks)
 VALUES (%(id)s, %(family)s, %(address)s, %(purpose)s, %(key_index)s, %(account_id)s, %(livemode)s,
-    %(payment_intent)s, %(customer)s, %(created)s)
+    %(payment_intent)s, %(customer)s, %(created)s,
+    %(factory)s, %(networks)s)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of ours. ``purpose``: payment, customer, receiving, treasury or vault."""
+    """An address of ours. ``purpose``: payment, customer, receiving, treasury or vault.
+
+    ``factory``: of a clone, which has no key, whose it is; ``key_index`` is then that of its salt.
+    ``networks``: those for which a clone was given out.
+    """
 
     id: str
     family: str
@@ -147,11 +157,27 @@ class Address:
     created: datetime
     inserted_by: int
     role: str | None = None
+    factory: str | None = None
+    networks: list[str] | None = None
 
     @property
     def treasury_role(self) -> TreasuryRole:
         """What it does as an address of the treasury."""
         return TreasuryRole(self.role or TreasuryRole.pay)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The addresses of one index: ``key``'s, None where no network asks for it, and clones'."""
+
+    key: str | None
+    clones: Mapping[str, str]
+
+    def on(self, network: str) -> str:
+        """Where to pay on a network."""
+        found = self.clones.get(network, self.key)
+        assert found is not None, "an address was issued for every network that is offered"
+        return found
 
 
 def put_wallet(connection: Connection, xpub: str, *, now: datetime) -> None:
@@ -241,34 +267,45 @@ def issue(
     payment_intent: str | None = None,
     customer: str | None = None,
     receiving: bool = False,
-) -> str:
-    """Issue a fresh deposit address of the newest seed: the same one on every EVM network.
+    factories: Mapping[str, str] | None = None,
+    keyed: bool = True,
+) -> Issued:
+    """Issue a fresh index of the newest seed: the address of its key, one for all EVM networks.
 
     ``receiving``: it is the account's own, for whoever pays.
+    ``factories``, by network: those that get a clone of the same index instead, the same one where
+    the factory is. Without ``keyed`` there is no other network, so nobody is told the key's.
     """
     index, xpub = _next_index(connection, least=max(seed.first_index for seed in seeds))
-    address = deposit_address(xpub, index)
-    run(
-        connection,
-        _INSERT_ADDRESS,
-        {
-            "id": new_id("addr"),
-            "family": FAMILY_EVM,
-            "address": address,
-            "purpose": RECEIVING
-            if receiving
-            else CUSTOMER
-            if customer and not payment_intent
-            else PAYMENT,
-            "key_index": index,
-            "account_id": account_id,
-            "livemode": livemode,
-            "payment_intent": payment_intent,
-            "customer": customer,
-            "created": now,
-        },
-    )
-    return address
+    key_address = deposit_address(xpub, index)
+    row = {
+        "id": new_id("addr"),
+        "family": FAMILY_EVM,
+        "address": key_address,
+        "purpose": RECEIVING
+        if receiving
+        else CUSTOMER
+        if customer and not payment_intent
+        else PAYMENT,
+        "key_index": index,
+        "account_id": account_id,
+        "livemode": livemode,
+        "payment_intent": payment_intent,
+        "customer": customer,
+        "created": now,
+        "factory": None,
+        "networks": None,
+    }
+    if keyed:
+        run(connection, _INSERT_ADDRESS, row)
+    clones: dict[str, str] = {}
+    for factory in sorted(set((factories or {}).values())):
+        place = clone_of(factory, key_address)
+        networks = sorted(name for name, each in (factories or {}).items() if each == factory)
+        own = {"id": new_id("addr"), "address": place, "factory": factory, "networks": networks}
+        run(connection, _INSERT_ADDRESS, row | own)
+        clones |= dict.fromkeys(networks, place)
+    return Issued(key=key_address if keyed else None, clones=clones)
 
 
 def _next_index(connection: Connection, *, least: int) -> tuple[int, str]:
@@ -384,14 +421,22 @@ def operators(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(statement).scalars())
 
 
-def find_customer_addresses(connection: Connection, customers: list[str]) -> dict[str, str]:
-    """The permanent address of each customer."""
+def find_customer_addresses(connection: Connection, customers: list[str]) -> dict[str, Issued]:
+    """The permanent addresses of each customer, as they were given out."""
     rows = connection.execute(
-        select(addresses.c.customer, addresses.c.address)
-        .where(addresses.c.customer.in_(customers), addresses.c.purpose == CUSTOMER)
+        select(addresses.c.customer, addresses.c.address, addresses.c.factory, addresses.c.networks)
+        .where(addresses.c.customer.in_(customers), addresses.c.purpose == "customer")
         .order_by(addresses.c.id.desc())
     )
-    return {row.customer: row.address for row in rows}
+    keys: dict[str, str] = {}
+    clones: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row.factory is None:
+            keys[row.customer] = row.address
+        else:
+            given = dict.fromkeys(row.networks, row.address)
+            clones.setdefault(row.customer, {}).update(given)
+    return {customer: Issued(key, clones.get(customer, {})) for customer, key in keys.items()}
 
 
 def find_addresses(connection: Connection, wanted: list[str]) -> dict[str, Address]:

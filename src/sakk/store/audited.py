@@ -51,6 +51,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "cases": Audited(subject="subject"),
     "currencies": Audited(key=("currency",)),
     "exposure_imports": Audited(key=("network", "asset", "sha256"), subject="asset"),
+    "factories": Audited(key=("network", "address"), subject="address"),
     "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
     "hubs": Audited(key=("network",)),

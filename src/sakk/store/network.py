@@ -71,6 +71,7 @@ networks = Table(
     ),
     Column("exposure", Boolean, nullable=False, server_default="false"),
     Column("topup_wei_per_day_max", Units),
+    Column("deposit_factory", Text),
 )
 
 assets = Table(
@@ -267,6 +268,13 @@ def put_asset(connection: Connection, asset: Asset) -> None:
             set_={name: statement.excluded[name] for name in _ASSET_SETTINGS},
         )
     )
+
+
+def set_deposit_factory(connection: Connection, name: str, factory: str | None) -> Network | None:
+    """Say whose clones are given out for a network from now on; None: the addresses of keys."""
+    statement = update(networks).where(networks.c.network == name)
+    changed = statement.values(deposit_factory=factory).returning(networks)
+    return fetch_one(connection, changed, Network)
 
 
 def set_disperse_min(connection: Connection, name: str, minimum: int) -> Asset:

@@ -16,10 +16,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from sakk.core.clone import clone_of
 from sakk.core.hd import Seed, deposit_address, xpub_at
 from sakk.core.restore import Head, Restore, RestoreStatus
 from sakk.core.transaction import AttemptStatus, ChainTransaction, TransactionStatus
 from sakk.store.address import FAMILY_EVM, addresses
+from sakk.store.clone import list_factories
 from sakk.store.database import fetch_all, fetch_one, row_of, update_records
 from sakk.store.identity import new_id
 from sakk.store.payout import payouts
@@ -188,9 +190,13 @@ def skip_addresses(
         text("SELECT setval('address_index', greatest(:following, :restored), false)"),
         {"following": following, "restored": address_index(connection)},
     )
-    derived = {
-        deposit_address(xpub_at(seeds, index), index): index for index in range(first, following)
-    }
+    derived: dict[str, tuple[int, str | None]] = {}
+    known_factories = {each.address for each in list_factories(connection)}
+    for index in range(first, following):
+        key_address = deposit_address(xpub_at(seeds, index), index)
+        derived[key_address] = (index, None)
+        # A clone may have been given out for it: watched, it is collected like the others.
+        derived |= {clone_of(each, key_address): (index, each) for each in known_factories}
     known = set(
         connection.execute(
             select(addresses.c.address).where(
@@ -207,8 +213,9 @@ def skip_addresses(
             "key_index": index,
             "livemode": False,
             "created": now,
+            "factory": factory,
         }
-        for address, index in derived.items()
+        for address, (index, factory) in derived.items()
         if address not in known
     ]
     if fresh:

@@ -50,6 +50,7 @@ sweeps = Table(
     Column("status", Text, nullable=False),
     Column("method", Text, nullable=False, server_default="key"),
     Column("source", Text, nullable=False, server_default="deposit"),
+    Column("factory", Text),
     Column("arrived_units", Units),
     Column("topup", Text),
     Column("transaction", Text),
@@ -117,9 +118,9 @@ def note_since(connection: Connection, *, now: datetime) -> None:
 
 
 def worth(connection: Connection, *, below: int) -> list[tuple[str, str]]:
-    """Deposits (address, asset) of key indices below one, the most valuable first.
+    """Deposits (address, asset) of keys of indices below one, the most valuable first.
 
-    A coin without a price comes last.
+    A coin without a price comes last. Clones have no keys.
     """
     value = (
         deposits.c.units
@@ -136,6 +137,7 @@ def worth(connection: Connection, *, below: int) -> list[tuple[str, str]]:
             deposits.c.units > 0,
             addresses.c.key_index < below,
             addresses.c.purpose.in_(DEPOSITS),
+            addresses.c.factory.is_(None),
         )
         .order_by(value.desc(), deposits.c.address, deposits.c.asset)
     )
@@ -188,9 +190,11 @@ def lock_collectable(
     aged_before: datetime,
     now: datetime,
     limit: int,
+    factory: str | None = None,
 ) -> list[Collectable]:
     """Deposits of a network to be collected, longest waiting first: clean, no sweep under way.
 
+    Those of a factory's clones, or (None) those that have keys.
     Worth their gas by ``thresholds`` (atomic units by asset), or above their asset's minimum and
     waiting since before ``aged_before``.
     """
@@ -229,6 +233,7 @@ def lock_collectable(
             deposits.c.since.is_not(None),
             or_(aged, *worth),
             addresses.c.purpose.in_(DEPOSITS),
+            addresses.c.factory.is_not_distinct_from(factory),
             deposits.c.retry_at.is_(None) | (deposits.c.retry_at <= now),
             ~held,
             ~busy,
