@@ -225,7 +225,16 @@ def test_it_is_called_off_only_before_money_moved(world: World) -> None:
     world.run_only("rotation.build")
     assert moves(world) == [(world.asset("usdc"), "built")]
     assert flow.abort(world.parts, rotation.id) == flow.abort(world.parts, rotation.id)
-    assert roles(world) == {0: TreasuryRole.pay, SUCCESSOR: TreasuryRole.retired}
+    # It does nothing until the policy file names it, for whatever that says, or it succeeds again.
+    assert roles(world) == {0: TreasuryRole.pay, SUCCESSOR: TreasuryRole.unused}
+    named = {SUCCESSOR: rotation.target}
+    for role in (TreasuryRole.gas, TreasuryRole.pay):
+        with world.database.begin() as connection:
+            address.set_role(connection, rotation.target, TreasuryRole.unused)
+            address.put_treasury(connection, named, livemode=False, now=world.clock(), role=role)
+        assert roles(world)[SUCCESSOR] is role
+    with world.database.begin() as connection:
+        address.set_role(connection, rotation.target, TreasuryRole.unused)
     assert moves(world) == [(world.asset("usdc"), "refused")]
     with pytest.raises(UnexpectedState, match="was aborted"):
         flow.begin(world.parts, rotation.id)

@@ -1,8 +1,9 @@
 """Another seed for deposits: new addresses are its own, old ones are watched and collected."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from sakk.core.errors import Misconfigured, ParameterInvalid
 from sakk.flow import collect
 from sakk.flow import rotation as rotating
 from sakk.flow.authorization import import_authorizations
+from sakk.flow.customer import renew
 from sakk.signing.keystore import SCRYPT_N_MIN, First, KeyRing, Keystore, create_keystore
 from sakk.signing.policy import RotationRule, load_policy, write_policy
 from sakk.signing.protocol import Branch
@@ -60,12 +62,34 @@ def index_of(world: World, place: str) -> int:
     return found.key_index
 
 
+def readdress(world: World, made: list[dict[str, Any]], old: list[str]) -> None:
+    """Nobody is told an address of the stolen seed any more, and what comes there is credited."""
+    for below in (0, FIRST.deposit + 1):
+        with pytest.raises(ParameterInvalid, match="New addresses begin"):
+            renew(world.database, below=below, now=world.clock())
+    told: list[int] = []
+    first = renew(world.database, below=FIRST.deposit, now=world.clock(), progress=told.append)
+    again = renew(world.database, below=FIRST.deposit, now=world.clock())
+    assert (first, again, told) == (3, 0, [3])
+    network_name = world.chain.network
+    for customer, before in zip(made, old, strict=True):
+        [event] = [
+            each for each in world.events(about=customer["id"]) if each.type == "customer.updated"
+        ]
+        now_at = event.object["crypto_deposit_addresses"][network_name]["address"].lower()
+        assert index_of(world, now_at) > FIRST.deposit
+        changed = json.loads(event.body)["data"]["previous_attributes"]
+        was = changed["crypto_deposit_addresses"][network_name]["address"]
+        assert was.lower() == before
+
+
 def test_a_stolen_seed_is_left_behind(
     database: Database, chain: Chain, world_keystore: Keystore, second: Keystore
 ) -> None:
     """New addresses at once, what stands at the old ones by its worth, and another treasury."""
     with open_world(database, [chain], ring_of(world_keystore, second), sweep=True) as world:
-        old = [world.customer_address(world.customer()) for _ in range(3)]
+        customers = [world.customer() for _ in range(3)]
+        old = [world.customer_address(each) for each in customers]
         assert begin_seed(world) == [FIRST.deposit]
         assert begin_seed(world) == []
         fresh = world.customer_address(world.customer())
@@ -73,6 +97,7 @@ def test_a_stolen_seed_is_left_behind(
         assert fresh == hd.deposit_address(second.xpub, FIRST.deposit)
         intent = world.intent(1_000)
         assert index_of(world, intent.address) == FIRST.deposit + 1
+        readdress(world, customers, old)
         for place, whole in zip([*old, fresh], (3, 9, 5, 2), strict=True):
             world.pay(place, "usdc", whole * WHOLE_TOKEN)
         world.mine(3)

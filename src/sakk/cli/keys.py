@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, TextColumn, track
 from sqlalchemy import Connection
 
 from sakk.cli.open import begin, opened_database
@@ -20,6 +20,7 @@ from sakk.core import evm
 from sakk.core.authorization import FileHeader, file_header, file_line
 from sakk.core.errors import Misconfigured
 from sakk.core.evm import checksum_address
+from sakk.flow.customer import renew
 from sakk.rails.evm.hub import delegate_of
 from sakk.runtime.place import database_url, signer_socket
 from sakk.runtime.settings import Settings
@@ -257,6 +258,35 @@ def seed(
     console.print(f"treasury    from key {made.first.treasury} on: sakk keys rotate WHY --to INDEX")
     console.print("Keep copies, restart the signer, then the workers. Where a hub collects:")
     console.print(f"sakk keys authorise --from {made.first.deposit} --to …")
+
+
+@app.command()
+def readdress(
+    below: Annotated[int, typer.Option(min=1, help="Customers of smaller key indices.")],
+) -> None:
+    """Give customers of an old seed permanent addresses of the newest, for one in other hands.
+
+    Their merchants are told by `customer.updated`. What comes to the old addresses is credited as
+    before. Again, it goes on with those that are left.
+    """
+    terminal = Console(stderr=True)
+    with (
+        opened_database() as database,
+        Progress(
+            TextColumn("{task.completed} customers"),
+            console=terminal,
+            transient=True,
+            disable=not terminal.is_terminal,
+        ) as progress,
+    ):
+        task = progress.add_task("customers", total=None)
+        count = renew(
+            database,
+            below=below,
+            now=now(),
+            progress=lambda done: progress.update(task, completed=done),
+        )
+    console.print(f"{count} customers have another address.")
 
 
 @app.command()

@@ -13,7 +13,8 @@ class TreasuryRole(StrEnum):
     """What a treasury address does. ``gas`` orders gas and collections, and pays nobody.
 
     A rotation makes a ``successor`` of it before it pays, or has it ``leaving`` when it pays no
-    more, and at last ``retired``. All are watched and reconciled for ever.
+    more, and at last ``retired``. A successor whose rotation was called off is ``unused`` until the
+    policy file names it. All are watched and reconciled for ever.
     """
 
     pay = "pay"
@@ -21,6 +22,7 @@ class TreasuryRole(StrEnum):
     successor = "successor"
     leaving = "leaving"
     retired = "retired"
+    unused = "unused"
 
 
 @dataclass(frozen=True, slots=True)

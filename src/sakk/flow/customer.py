@@ -1,6 +1,6 @@
 """Customers: each with deposit addresses of its own for ever."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,17 +8,20 @@ from sqlalchemy import Connection
 
 from sakk.core import event as events
 from sakk.core.customer import Customer, public_customer
-from sakk.core.errors import ResourceMissing
+from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.evm import checksum_address
+from sakk.core.hd import Seed
 from sakk.core.metadata import merge
 from sakk.flow.payment import factories_of
 from sakk.store import address as address_store
 from sakk.store import customer as store
 from sakk.store import event as event_store
 from sakk.store import network as network_store
+from sakk.store.database import Database
 
 DETAILS = ("name", "email", "description")
+RENEWED_PER_COMMIT = 200
 
 
 def create(
@@ -120,6 +123,54 @@ def delete(
     )
     _tell(connection, events.CUSTOMER_DELETED, customer, before, now, request_id)
     return {"id": customer_id, "object": "customer", "deleted": True}
+
+
+def renew(
+    database: Database, *, below: int, now: datetime, progress: Callable[[int], None] | None = None
+) -> int:
+    """Give customers whose keys' addresses are all below an index new permanent ones; how many.
+
+    For a seed that is in other hands: the old addresses are watched and credited for ever, but
+    nobody is to be told them any more. Clones have no keys, so they stay. Again, or after a crash,
+    it goes on with the others. ParameterInvalid above where the newest seed begins.
+    """
+    with database.begin() as connection:
+        seeds = address_store.find_seeds(connection)
+    newest = max(seed.first_index for seed in seeds)
+    if not 0 < below <= newest:
+        raise ParameterInvalid(
+            f"New addresses begin at index {newest}, where the newest seed does: `sakk keys seed`.",
+            param="below",
+        )
+    total = 0
+    while True:
+        with database.begin() as connection:
+            found = store.lock_older(connection, below=below, limit=RENEWED_PER_COMMIT)
+            for customer in found:
+                _renew(connection, customer, seeds, now=now)
+        if not found:
+            return total
+        total += len(found)
+        if progress is not None:
+            progress(total)
+
+
+def _renew(
+    connection: Connection, customer: Customer, seeds: Sequence[Seed], *, now: datetime
+) -> None:
+    [before] = show(connection, [customer])
+    address_store.issue(
+        connection,
+        seeds=seeds,
+        account_id=customer.account_id,
+        livemode=customer.livemode,
+        now=now,
+        customer=customer.id,
+    )
+    [shown] = show(connection, [customer])
+    places = "crypto_deposit_addresses"
+    told = {places: before[places]}
+    _tell(connection, events.CUSTOMER_UPDATED, customer, shown, now, None, told)
 
 
 def show(connection: Connection, customers: Sequence[Customer]) -> list[dict[str, Any]]:

@@ -73,7 +73,8 @@ def announce(
                 )
             return before
         target = address.find_address(connection, pair.target)
-        known = target is not None and target.treasury_role is not TreasuryRole.retired
+        idle = (TreasuryRole.retired, TreasuryRole.unused)
+        known = target is not None and target.treasury_role not in idle
         rotation = Rotation(
             id=identifier,
             status=RotationStatus.announced.value,
@@ -236,7 +237,9 @@ def abort(parts: Parts, identifier: str) -> Rotation:
                 "Money has moved, or is being signed for: let it go on, and rotate back if you must"
             )
         store.call_off(connection, rotation)
-        was = TreasuryRole.retired if is_new(rotation) else TreasuryRole(rotation.target_role or "")
+        was = TreasuryRole(rotation.target_role or TreasuryRole.unused)
+        if is_new(rotation) and store.was_retired(connection, rotation.target):
+            was = TreasuryRole.retired
         address.set_role(connection, rotation.target, was)
         if rotation.status == RotationStatus.moving:
             address.set_role(connection, rotation.source, TreasuryRole.pay)

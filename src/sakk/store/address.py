@@ -49,8 +49,8 @@ OPERATORS = (TREASURY, VAULT)
 PAYMENT, CUSTOMER, RECEIVING = "payment", "customer", "receiving"
 # What payers send coins to, which are collected from there.
 DEPOSITS = (PAYMENT, CUSTOMER, RECEIVING)
-# A rotation's roles are not the policy file's to change.
-_BY_POLICY = (TreasuryRole.pay, TreasuryRole.gas)
+# A rotation's roles are not the policy file's to change, until it was called off.
+_BY_POLICY = (TreasuryRole.pay, TreasuryRole.gas, TreasuryRole.unused)
 # A vault's key is elsewhere, so it has no index here.
 NO_KEY = -1
 
@@ -422,11 +422,11 @@ def operators(connection: Connection) -> frozenset[str]:
 
 
 def find_customer_addresses(connection: Connection, customers: list[str]) -> dict[str, Issued]:
-    """The permanent addresses of each customer, as they were given out."""
+    """The permanent addresses of each customer, as they were given out; the newest of each kind."""
     rows = connection.execute(
         select(addresses.c.customer, addresses.c.address, addresses.c.factory, addresses.c.networks)
         .where(addresses.c.customer.in_(customers), addresses.c.purpose == "customer")
-        .order_by(addresses.c.id.desc())
+        .order_by(addresses.c.id)
     )
     keys: dict[str, str] = {}
     clones: dict[str, dict[str, str]] = {}

@@ -3,9 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, false, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Table,
+    Text,
+    and_,
+    exists,
+    false,
+    select,
+    update,
+)
 
 from sakk.core.customer import Customer
+from sakk.store.address import CUSTOMER, addresses
 from sakk.store.database import fetch_all, fetch_one
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Document, Timestamp, metadata
@@ -59,6 +72,27 @@ def find_customer(
         customers.c.livemode == livemode,
     )
     return fetch_one(connection, statement.with_for_update() if for_update else statement, Customer)
+
+
+def lock_older(connection: Connection, *, below: int, limit: int) -> list[Customer]:
+    """Living customers all of whose keys' addresses have an index below one, locked."""
+    own = and_(
+        addresses.c.customer == customers.c.id,
+        addresses.c.purpose == CUSTOMER,
+        addresses.c.factory.is_(None),
+    )
+    statement = (
+        select(customers)
+        .where(
+            customers.c.deleted == false(),
+            exists().where(own, addresses.c.key_index < below),
+            ~exists().where(own, addresses.c.key_index >= below),
+        )
+        .order_by(customers.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return fetch_all(connection, statement, Customer)
 
 
 def update_customer(

@@ -78,6 +78,14 @@ def find_of(connection: Connection, source: str) -> Rotation | None:
     return fetch_one(connection, statement, Rotation)
 
 
+def was_retired(connection: Connection, address: str) -> bool:
+    """Did an earlier rotation give this address up?"""
+    statement = select(rotations.c.id).where(
+        rotations.c.source == address, rotations.c.status == RotationStatus.retired.value
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def list_rotations(
     connection: Connection, statuses: Sequence[RotationStatus] = tuple(RotationStatus)
 ) -> list[Rotation]:
