@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from tests.flow.casing import acts, case_now, decide
+from tests.flow.clones import use_factory
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
 from tests.flow.money import fund_treasury, units_at
@@ -13,6 +14,7 @@ from tests.flow.wiring import WHOLE_TOKEN
 from sakk.core import chart
 from sakk.core.case import Outcome, Place
 from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.network import DepositMethod
 from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent
 from sakk.core.treasury import Tier
@@ -97,8 +99,11 @@ def test_seized_and_left_where_it_came_to(make_world: MakeWorld) -> None:
     world.check()
 
 
-def test_seized_into_a_vault(make_world: MakeWorld) -> None:
+@pytest.mark.parametrize("method", list(DepositMethod))
+def test_seized_into_a_vault(make_world: MakeWorld, method: DepositMethod) -> None:
     world = make_world(sweep=True)
+    if method is DepositMethod.clone:
+        use_factory(world)
     intent, row = held(world)
     with pytest.raises(ParameterInvalid, match="no vault"):
         decide(world, row.id, Outcome.seize, place=Place.vault, destination=VAULT)
@@ -113,6 +118,7 @@ def test_seized_into_a_vault(make_world: MakeWorld) -> None:
         )
     confirmed = decide(world, row.id, Outcome.seize, place=Place.vault, destination=VAULT)
     assert confirmed.status == "carrying_out"
+    # A top-up comes before the address's own transfer; a clone's factory needs none.
     settle(world)
     done = case_now(world, row.id)
     assert (done.status, world.payin(intent).status) == ("closed", "seized")
@@ -122,6 +128,7 @@ def test_seized_into_a_vault(make_world: MakeWorld) -> None:
     assert world.ledger(chart.equity_operator(world.asset("usdc"))) == 0
     [sweep] = world.sweeps()
     assert (sweep.method, sweep.status, sweep.id) == ("seizure", "posted", done.carrier)
+    assert (sweep.factory is not None) is (method is DepositMethod.clone)
     world.check()
     # The address is free again: what comes clean is collected.
     world.import_list("0x" + "11" * 20, name="payers", category="mixer", allow_shrink=True)
