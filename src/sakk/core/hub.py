@@ -128,8 +128,9 @@ def not_collected(logs: Iterable[tuple[str, Sequence[str], str]], *, hub: str) -
 
 
 def check_count(count: int) -> None:
+    """ValueError unless so many items fit into one call of a hub, or of a factory."""
     if not 0 < count <= ITEMS_MAX:
-        raise ValueError(f"a sweep of the hub has 1 to {ITEMS_MAX} items, not {count}")
+        raise ValueError(f"a sweep has 1 to {ITEMS_MAX} items, not {count}")
 
 
 def _encode_item(item: Item) -> bytes:

@@ -67,7 +67,7 @@ def put_hub(
     if not knows_delegation(rail.rpc):
         raise Misconfigured(
             f"{name} does not carry EIP-7702's authorisations: its deposits are swept by their own "
-            "keys, with gas from the treasury.",
+            "keys, with gas from the treasury, or are clones (`sakk sweeps factory`).",
             param="network",
         )
     require_ours(parts, place, facts)
