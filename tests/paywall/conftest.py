@@ -110,7 +110,15 @@ async def ask(
     return reply
 
 
-def run(work: Coroutine[Any, Any, Any], *, seconds: float = 30) -> Any:
+def run(
+    work: Coroutine[Any, Any, Any],
+    *,
+    seconds: float = 30,
+    loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Any:
+    if loop is not None:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(asyncio.wait_for(work, seconds))
     return asyncio.run(asyncio.wait_for(work, seconds))
 
 

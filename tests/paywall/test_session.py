@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from sakk.client.session import receipt_mac, request_hash
@@ -142,6 +143,35 @@ def test_many_calls_of_one_turn_are_one_request_and_all_succeed() -> None:
     replies = with_door(work, app)
     assert {reply.status for reply in replies} == {200}
     assert app.calls == 64
+
+
+def test_it_runs_on_the_loop_of_servers() -> None:
+    async def scenario() -> int:
+        authority = Authority()
+        async with serving(authority) as url:
+            shop = Paywall(Counter(), routes=[Route("/paid", "$0.001")], offers=[session(url)])
+            reply = await ask(shop, headers=call(1))
+            await settled(authority, 1)
+            await shop.close()
+            return reply.status
+
+    assert run(scenario(), loop=uvloop.new_event_loop) == 200
+
+
+def test_who_waits_for_a_connection_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Charges, "connect", never)
+    monkeypatch.setattr("sakk.paywall.charge._SWEEP_SECONDS", 0.01)
+
+    async def work(shop: Paywall, authority: Authority) -> list[Reply]:
+        return list(await asyncio.gather(*(ask(shop, headers=call(n)) for n in range(3))))
+
+    replies = with_door(work, Counter(), answer_seconds=0.05)
+    assert [reply.status for reply in replies] == [503] * 3
 
 
 def test_of_six_copies_one_reaches_the_handler() -> None:

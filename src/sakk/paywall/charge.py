@@ -12,7 +12,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -35,6 +35,7 @@ CONNECT_SECONDS: Final = 5.0
 FINISH_SECONDS_MAX: Final = 600.0
 DRAIN_SECONDS_MAX: Final = 10.0
 _ANSWER_BYTES_MAX: Final = OPERATIONS_MAX * 4_096
+_SWEEP_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = (0.05, 0.2, 1.0, 2.0)
 _DONE, _NONCE_USED, _CHARGE_ENDED = 0, 7, 11
 _BINARY: Final = b"application/vnd.sakk.charges"
@@ -48,7 +49,7 @@ class AuthorityAway(Exception):
 class _Operation:
     """One operation on its way. ``future`` None: nobody waits, but it is asked until known."""
 
-    __slots__ = ("began", "future", "is_repeated", "record", "tries")
+    __slots__ = ("began", "future", "is_repeated", "record", "tries", "waits_from")
 
     def __init__(self, record: Any, future: "asyncio.Future[Any] | None") -> None:
         self.record = record
@@ -56,6 +57,7 @@ class _Operation:
         self.is_repeated = False
         self.tries = 0
         self.began = 0.0
+        self.waits_from = 0.0
 
 
 class Charges:
@@ -174,6 +176,7 @@ class _Lane:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        self._sweeping: asyncio.TimerHandle | None = None
 
     def ask(self, record: Any) -> "asyncio.Future[Any]":
         loop = self._loop
@@ -190,9 +193,15 @@ class _Lane:
         self.unfinished += 1
         self._waiting.append(operation)
         self._schedule()
+        if self._sweeping is None:
+            assert self._loop is not None
+            operation.waits_from = self._loop.time()
+            self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def close(self) -> None:
         self._is_closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         for slot in list(self._slots):
             slot.close()
         for task in self._tasks:
@@ -233,12 +242,30 @@ class _Lane:
     async def _connect(self, slot: "_Slot") -> None:
         try:
             await self.charges.connect(slot)
-        except (OSError, TimeoutError) as error:
+        except Exception as error:
+            # Whatever it is, whoever waits must hear of it.
             self._slots.discard(slot)
             if not self._slots:
                 # Nobody is there: whoever waits is told, and what must be known is asked later.
                 waiting, self._waiting = list(self._waiting), deque()
                 self._fail(waiting, AuthorityAway(f"the Sakk can not be reached: {error}"))
+
+    def _sweep(self) -> None:
+        """Turn away who has waited for a connection as long as for an answer."""
+        self._sweeping = None
+        if not self._waiting:
+            return
+        assert self._loop is not None
+        now = self._loop.time()
+        late: list[_Operation] = []
+        while self._waiting:
+            first = self._waiting[0]
+            first.waits_from = first.waits_from or now
+            if now - first.waits_from < self.charges.answer_seconds:
+                break
+            late.append(self._waiting.popleft())
+        self._fail(late, AuthorityAway("the Sakk has too much to do"))
+        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     # For its slots
 
@@ -349,8 +376,8 @@ class _Slot(asyncio.Protocol):
     # asyncio's
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # By name, not by class: uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._lane.opened(self)
 
     def data_received(self, data: bytes) -> None:

@@ -11,6 +11,7 @@ all, or to a client that has gone, is not charged.
 import asyncio
 import binascii
 import inspect
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
@@ -24,11 +25,13 @@ from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
 from sakk.paywall import quote
 from sakk.paywall.answer import Receive, Send, answer_to
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser
-from sakk.paywall.errors import NO_SUCH_OFFER, UNREADABLE, PaywallError, Refusal
+from sakk.paywall.errors import AUTHORITY_AWAY, NO_SUCH_OFFER, UNREADABLE, PaywallError, Refusal
 from sakk.paywall.payment import Clock, Offer, Payment, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
 from sakk.paywall.session import Call, Session, SessionTaken, read_call
 from sakk.paywall.terms import is_same, terms_of
+
+log = logging.getLogger("sakk.paywall")
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -149,7 +152,13 @@ class Paywall:
 
     async def _serve(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._is_ready:
-            await self.start()
+            try:
+                await self.start()
+            except PaywallError as error:
+                log.error("%s", error)
+                message = "How this is paid for is not known at the moment. Try again."
+                await _refuse(send, Refusal(AUTHORITY_AWAY, message, 503, 5))
+                return
         header = None
         for name, value in scope["headers"]:
             if name == HEADER:

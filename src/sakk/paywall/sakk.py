@@ -93,7 +93,10 @@ class Sakk:
         )
         used = Used(self._used_file)
         offers: list[Offer] = []
-        supported = await self._ask(http, "GET", "/x402/supported")
+        supported = await self._ask(http, "GET", "/x402/supported", may_fail=True)
+        if supported is None:
+            log.warning("the Sakk at %s has no facilitator: nothing is paid on chain", self._url)
+            return []
         for network in dict.fromkeys(
             kind["network"] for kind in supported["kinds"] if kind["scheme"] == "exact"
         ):

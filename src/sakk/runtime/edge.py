@@ -47,7 +47,7 @@ def application() -> ASGIApp:
     announce_role("api")
     # Labels are loaded when somebody first asks about an address, not before.
     parts = open_parts(settings, screening=True)
-    app = create_app(
+    app: ASGIApp = create_app(
         Dependencies(
             parts=parts,
             settings=api_settings(settings),
@@ -55,8 +55,22 @@ def application() -> ASGIApp:
             line=RemoteLine(ledger_address(settings)),
         )
     )
+    if settings.sandbox:
+        app = _with_paid(app, settings)
     exempt_from_collection()
     return app
+
+
+def _with_paid(app: ASGIApp, settings: Settings) -> ASGIApp:
+    # Here alone: nobody else sells something in the API's process.
+    from sakk.runtime.sandbox_paid import SandboxPaid
+
+    return SandboxPaid(
+        app,
+        url=f"http://{settings.host}:{settings.port}",
+        charges_url=f"http://{settings.host}:{settings.ledger_port or settings.port}",
+        folder=settings.data_dir,
+    )
 
 
 def _report_when_ready(settings: Settings) -> None:

@@ -24,6 +24,9 @@ from sakk.rails.sandbox.node import LocalNode, start_node
 from sakk.rails.sandbox.wallet import Wallet
 from sakk.runtime.postgres import start_postgres
 from sakk.runtime.sandbox_hub import allow_hub, set_up_hub
+from sakk.runtime.sandbox_paid import KEY_NAME
+from sakk.runtime.sandbox_paid import PATH as PAID_PATH
+from sakk.runtime.sandbox_paid import PRICE as PAID_PRICE
 from sakk.runtime.sandbox_screening import describe_screening, set_up_screening
 from sakk.runtime.serve import prepare_database, run_tree
 from sakk.runtime.settings import Settings, load_settings
@@ -83,6 +86,7 @@ def run_sandbox(options: SandboxOptions, *, on_ready: Callable[[dict[str, Any]],
         passphrase_file = folder / "passphrase"
         keystore = _make_signer_files(folder, passphrase_file, chains)
         tenants = _fill_database(postgres.url(), options, chains, keystore)
+        _keep_key(folder, tenants)
         settings = load_settings(
             data_dir=folder,
             port=options.port or _free_port(),
@@ -133,6 +137,11 @@ def describe(
             }
             for chain in chains
         ],
+        "x402": {
+            "facilitator": f"{api}/x402",
+            "paid_url": api + PAID_PATH,
+            "price": PAID_PRICE,
+        },
         "screening": describe_screening(),
         "webhook_allow_loopback": options.webhook_allow_loopback,
         "database_url": database_url,
@@ -306,6 +315,13 @@ def _make_tenants(connection: Connection) -> Tenants:
         for identifier in (account, operator)
     ]
     return Tenants(account=account, secret_key=keys[0], operator_key=keys[1])
+
+
+def _keep_key(folder: Path, tenants: Tenants) -> None:
+    """The merchant's key, for what the merchant sells here."""
+    path = folder / KEY_NAME
+    path.touch(mode=0o600)
+    path.write_text(tenants.secret_key)
 
 
 def _fund_treasury(chain: SandboxChain, treasury: str) -> None:
