@@ -8,7 +8,9 @@ import pytest
 from sakk.paywall import Asked, Metered, Paywall, PaywallError, Price, Route
 from sakk.paywall.price import parse_price
 from sakk.paywall.route import Routes, canonical
+from sakk.paywall.terms import terms_of
 
+from .authority import session
 from .conftest import NOW, Counter, FakeFacilitator, Reply, ask, exact, paid, run
 
 
@@ -119,6 +121,15 @@ def test_a_price_is_never_rounded(facilitator: FakeFacilitator) -> None:
         door(Counter(), facilitator, [Route("/paid", "$0.0000001")])
     with pytest.raises(PaywallError, match="6 decimals"):
         door(Counter(), facilitator, [Route("/paid", "0.0000001 usdc")])
+
+
+def test_a_balance_too_coarse_for_a_price_in_dollars_is_left_out() -> None:
+    fine, coarse = session("http://sakk.test"), session("http://sakk.test")
+    coarse.currency = coarse.asset = "usd"
+    coarse.decimals = 2
+    found = [terms.offer for terms in terms_of("$0.001", [coarse, fine])]
+    assert found == [fine]
+    assert len(list(terms_of("$0.01", [coarse, fine]))) == 2
 
 
 def test_what_nobody_could_pay_is_told_at_once(facilitator: FakeFacilitator) -> None:

@@ -30,10 +30,11 @@ _ANSWER_BYTES_MAX: Final = 4 << 20
 class Sakk:
     """The source of a paywall's offers. ``api_key`` is of the account that is paid.
 
-    ``networks``, ``currencies`` and ``schemes`` choose among what there is; without them all of it
-    is offered. ``settle`` and ``used_file`` are of `Exact` and `Used`; ``step`` is what payers are
-    advised to put up at once for a session, in the smallest unit. ``charges_url`` is where sessions
-    are charged, where that is not ``url``: the ledger's own port answers soonest.
+    ``networks``, ``currencies`` and ``schemes`` choose among what there is; without them all coins
+    are offered, and no balance in fiat money. ``settle`` and ``used_file`` are of `Exact` and
+    `Used`; ``step`` is what payers are advised to put up at once for a session, in the smallest
+    unit. ``charges_url`` is where sessions are charged, where that is not ``url``: the ledger's own
+    port answers soonest. ``public_url`` is the address of that Sakk as payers know it.
     """
 
     def __init__(
@@ -151,8 +152,13 @@ class Sakk:
                 step=self._step,
             )
             for each in currencies["data"]
-            if self._currencies is None or each["id"] in self._currencies
+            if self._is_wanted(each)
         ]
+
+    def _is_wanted(self, currency: dict[str, Any]) -> bool:
+        if self._currencies is None:
+            return bool(currency["kind"] == "coin")
+        return currency["id"] in self._currencies
 
     async def _ask(
         self,

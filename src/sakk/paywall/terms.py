@@ -7,7 +7,7 @@ from typing import Any
 from sakk.client.x402 import Requirement
 from sakk.paywall.errors import PaywallError
 from sakk.paywall.payment import Meter, Offer, Terms
-from sakk.paywall.price import Metered, parse_price
+from sakk.paywall.price import PEGS, Metered, parse_price
 from sakk.paywall.route import Pricing
 
 
@@ -29,7 +29,7 @@ def terms_of(
             found = price.units(offer.currency, offer.decimals)
         except PaywallError:
             # A coin that is named must do; of those worth a dollar, some may be too coarse.
-            if offer.currency in price.amounts:
+            if offer.currency in price.amounts and PEGS.get(offer.currency) != offer.currency:
                 raise
             continue
         if found is not None:
