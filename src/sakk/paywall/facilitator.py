@@ -24,6 +24,10 @@ TIMEOUT_SECONDS: Final = 15.0
 SETTLE_SECONDS: Final = 60.0
 CONNECTIONS_MAX: Final = 256
 _PAUSE_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)
+# Answers without an outcome: the request was none, or never got to where settlements are made.
+# Any other may come after the coins have moved.
+_REFUSED: Final = frozenset({400, 413, 415, 422})
+_TURNED_AWAY: Final = frozenset({401, 403, 404, 405})
 _PENDING: Final = "settlement_pending"
 _EVM_TRANSACTION = re.compile(r"0x[0-9a-f]{64}", re.IGNORECASE)
 
@@ -127,6 +131,8 @@ class Facilitator:
                     return Unknown(
                         f"No answer came at first, and then that it is refused ({outcome.reason})."
                     )
+                if isinstance(outcome, Away) and not was_unclear:
+                    return outcome
                 was_unclear, told = True, outcome.message
             pause = _PAUSE_SECONDS[min(attempt, len(_PAUSE_SECONDS) - 1)]
             if time.monotonic() + pause >= deadline:
@@ -175,12 +181,14 @@ class Facilitator:
 
 def _outcome(
     answer: _Answer, requirement: Requirement, payer: str | None
-) -> Settlement | Declined | Unknown:
+) -> Settlement | Declined | Away | Unknown:
     try:
         settlement = msgspec.json.decode(answer.body, type=Settlement)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        if 400 <= answer.status < 500 and answer.status not in (408, 409, 425, 429):
+        if answer.status in _REFUSED:
             return Declined("facilitator_refused", f"The facilitator answered {answer.status}.")
+        if answer.status in _TURNED_AWAY:
+            return Away(f"The facilitator answered {answer.status}: ask whoever sells this.")
         return Unknown(f"The facilitator answered {answer.status} and no outcome.")
     if not settlement.success:
         if settlement.error_reason == _PENDING or answer.status >= 500:
