@@ -24,7 +24,7 @@ LINE = BalanceTransaction(
 )
 
 
-WITHOUT_SOURCE = (TransferCode.channel_charge, TransferCode.parked, TransferCode.unparked)
+WITHOUT_SOURCE = (TransferCode.channel_charge,)
 
 
 def test_id_carries_the_ledgers_time() -> None:
@@ -42,7 +42,7 @@ def test_no_id_of_a_line(identifier: str) -> None:
 @pytest.mark.parametrize("code", list(TransferCode))
 def test_every_code_has_a_source(code: TransferCode) -> None:
     """A code that nobody sorted in would be shown as an adjustment of nothing."""
-    kinds = ("pin", "po", "sw", "tx", "out", "tr", "ad", "ch", "mnd")
+    kinds = ("pin", "po", "sw", "tx", "out", "tr", "ad", "ch", "mnd", "spn", "prk")
     assert source_prefix(code) in kinds or code in WITHOUT_SOURCE
 
 
@@ -59,6 +59,7 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.sweep, 1, "adjustment"),
         (TransferCode.channel_charge, 1, "payment"),
         (TransferCode.channel_funded, -1, "transfer"),
+        (TransferCode.mandate_spend, -1, "payment"),
         (TransferCode.parked, -1, "adjustment"),
     ],
 )

@@ -11,6 +11,46 @@ from sakk.core.chart import TransferCode
 PREFIX = "txn"
 _TIME_BITS = 62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SOURCES: dict[TransferCode, str | None] = {
+    TransferCode.payin: "pin",
+    TransferCode.payin_quarantined: "pin",
+    TransferCode.payin_released: "pin",
+    TransferCode.payin_reversed: "pin",
+    TransferCode.payin_suspense: "pin",
+    TransferCode.payin_dust: "pin",
+    TransferCode.payin_returned: "pin",
+    TransferCode.payin_seized: "pin",
+    TransferCode.treasury_funded: "pin",
+    TransferCode.treasury_moved: "pin",
+    TransferCode.payout_hold: "po",
+    TransferCode.payout: "po",
+    TransferCode.payout_void: "po",
+    TransferCode.sweep: "sw",
+    TransferCode.sweep_loss: "sw",
+    TransferCode.topup: "tx",
+    TransferCode.withdrawal: "tx",
+    TransferCode.seizure: "tx",
+    TransferCode.gas: "tx",
+    TransferCode.transaction_undone: "tx",
+    TransferCode.outflow: "out",
+    TransferCode.outflow_reversed: "out",
+    TransferCode.adopted: "ad",
+    TransferCode.book_transfer: "tr",
+    TransferCode.channel_funded: "ch",
+    TransferCode.channel_closed: "ch",
+    TransferCode.channel_refunded: "ch",
+    TransferCode.escrow_deposited: "ch",
+    TransferCode.escrow_redeemed: "ch",
+    TransferCode.escrow_withdrawn: "ch",
+    # A charge's user data is of the call that it pays for.
+    TransferCode.channel_charge: None,
+    TransferCode.mandate_budgeted: "mnd",
+    TransferCode.mandate_reserved: "mnd",
+    TransferCode.mandate_restored: "mnd",
+    TransferCode.mandate_spend: "spn",
+    TransferCode.parked: "prk",
+    TransferCode.unparked: "prk",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,61 +92,12 @@ def timestamp_of(identifier: str) -> int:
 
 def source_prefix(code: int) -> str | None:
     """The kind of object that a movement's user data names."""
-    match TransferCode(code):
-        case (
-            TransferCode.payin
-            | TransferCode.payin_quarantined
-            | TransferCode.payin_released
-            | TransferCode.payin_reversed
-            | TransferCode.payin_suspense
-            | TransferCode.payin_dust
-            | TransferCode.payin_returned
-            | TransferCode.payin_seized
-            | TransferCode.treasury_funded
-            | TransferCode.treasury_moved
-        ):
-            return "pin"
-        case TransferCode.payout_hold | TransferCode.payout | TransferCode.payout_void:
-            return "po"
-        case TransferCode.sweep | TransferCode.sweep_loss:
-            return "sw"
-        case (
-            TransferCode.topup
-            | TransferCode.withdrawal
-            | TransferCode.seizure
-            | TransferCode.gas
-            | TransferCode.transaction_undone
-        ):
-            return "tx"
-        case TransferCode.outflow | TransferCode.outflow_reversed:
-            return "out"
-        case TransferCode.adopted:
-            return "ad"
-        case TransferCode.book_transfer:
-            return "tr"
-        case (
-            TransferCode.channel_funded
-            | TransferCode.channel_closed
-            | TransferCode.channel_refunded
-            | TransferCode.escrow_deposited
-            | TransferCode.escrow_redeemed
-            | TransferCode.escrow_withdrawn
-        ):
-            return "ch"
-        case (
-            TransferCode.mandate_budgeted
-            | TransferCode.mandate_reserved
-            | TransferCode.mandate_restored
-        ):
-            return "mnd"
-        case TransferCode.channel_charge | TransferCode.parked | TransferCode.unparked:
-            # A charge's user data is of the call that it pays for; parking has no object.
-            return None
+    return _SOURCES[TransferCode(code)]
 
 
 def kind_of(code: int, amount: int) -> str:
     """Stripe's ``type`` of a balance transaction."""
-    if code == TransferCode.channel_charge:
+    if code in (TransferCode.channel_charge, TransferCode.mandate_spend):
         return "payment"
     match source_prefix(code):
         case "pin":

@@ -80,6 +80,7 @@ class TransferCode(IntEnum):
     mandate_budgeted = 620
     mandate_reserved = 621
     mandate_restored = 622
+    mandate_spend = 623
     parked = 630
     unparked = 631
 

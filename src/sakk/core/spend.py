@@ -15,13 +15,16 @@ from typing import Any, Final
 
 from sakk.core import chart, money
 from sakk.core.chart import LedgerAccount, TransferCode
-from sakk.core.errors import MandateExceeded, MandateRefused, SakkError
-from sakk.core.evm import checksum_address
-from sakk.core.mandate import HERE, PayeeRule, Terms, has_begun, is_over
+from sakk.core.errors import MandateExceeded, MandateRefused
+from sakk.core.mandate import (
+    HERE,
+    PayeeRule,
+    Terms,
+    has_begun,
+    is_over,
+)
 from sakk.core.posting import Posting
 
-PREFIX: Final = "spn"
-REFERENCE_LENGTH_MAX: Final = 100
 PAYEE_DIGITS: Final = 32
 
 
@@ -51,20 +54,6 @@ class Limit(StrEnum):
     payee_limit = "payee_limit"
     category_limit = "category_limit"
     park = "park"
-
-
-class SpendStatus(StrEnum):
-    """``waiting``: for a person. ``reserved``: counted here, paid elsewhere by the agent's key."""
-
-    waiting = "waiting"
-    approved = "approved"
-    requested = "requested"
-    posted = "posted"
-    reserved = "reserved"
-    released = "released"
-    refused = "refused"
-    rejected = "rejected"
-    expired = "expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,58 +100,6 @@ class Budget:
     index: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpendRecord:
-    """A row. ``reference`` is the agent's own name of it: one spend a mandate and reference.
-
-    ``reserved_at``: when it was taken from the budgets, which says from which periods; committed
-    before the ledger is asked. ``approved_by`` and ``approve_by``: of one that waits for a person.
-    """
-
-    id: str
-    mandate: str
-    account_id: str
-    livemode: bool
-    reference: str
-    fingerprint: bytes
-    amount: int
-    currency: str
-    decimals: int
-    payee_account: str | None
-    payee_network: str | None
-    payee_address: str | None
-    payee_host: str | None
-    scheme: str
-    status: str
-    failure_code: str | None
-    failure: dict[str, Any] | None
-    reserved_at: datetime | None
-    approve_by: datetime | None
-    approved_by: str | None
-    description: str | None
-    metadata: dict[str, str]
-    created: datetime
-
-    @property
-    def payee(self) -> Payee:
-        return Payee(
-            account=self.payee_account,
-            network=self.payee_network,
-            address=self.payee_address,
-            host=self.payee_host,
-        )
-
-    @property
-    def asked(self) -> Spend:
-        return Spend(
-            amount=self.amount,
-            currency=self.currency,
-            payee=self.payee,
-            scheme=self.scheme,
-            network=HERE if self.payee_network is None else self.payee_network,
-        )
-
-
 def check(terms: Terms, spend: Spend, *, at: datetime) -> PayeeRule | None:
     """Everything that needs no counter; the rule by which the payee is allowed, if it is by one.
 
@@ -205,46 +142,30 @@ def needs_person(terms: Terms, amount: int) -> bool:
 
 
 def budgets(terms: Terms, spend: Spend, *, at: datetime) -> list[Budget]:
-    """What a spend takes from, the total first, which every spend takes from.
-
-    Of a period it is the window in which ``at`` lies.
-    """
-    found = [Budget(name="total", limit=terms.total, of=Limit.total)]
-    if terms.count is not None:
-        found.append(Budget(name="count", limit=terms.count, of=Limit.uses, uses=True))
-    for period in terms.periods:
-        index = (int(at.timestamp()) - terms.starts_at) // period.seconds
-        window = Budget(
-            name=f"period:{period.seconds}:{index}",
-            limit=0,
-            of=Limit.period,
-            seconds=period.seconds,
-            index=index,
-        )
-        if period.amount is not None:
-            found.append(replace(window, limit=period.amount))
-        if period.count is not None:
-            found.append(
-                replace(
-                    window,
-                    name=f"{window.name}:count",
-                    limit=period.count,
-                    of=Limit.period_count,
-                    uses=True,
-                )
-            )
+    """What a spend takes from, the total first, which every spend takes from."""
     rule = rule_of(terms, spend.payee)
+    found = _of_everybody(terms, at)
     if rule is not None and rule.limit is not None:
-        place = terms.payees.index(rule)
-        found.append(Budget(name=f"payee:{place}", limit=rule.limit, of=Limit.payee_limit))
+        found.append(_of_rule(terms, rule, rule.limit))
     elif terms.payee_max is not None:
         name = f"payee:{_digest(spend.payee.key)}"
         found.append(Budget(name=name, limit=terms.payee_max, of=Limit.payee_limit))
-    for category in terms.categories:
-        if rule is not None and rule.category == category.name and category.limit is not None:
-            name = f"category:{category.name}"
-            found.append(Budget(name=name, limit=category.limit, of=Limit.category_limit))
-    return found
+    return found + [
+        each
+        for each in _of_categories(terms)
+        if rule is not None and each.name == f"category:{rule.category}"
+    ]
+
+
+def standing(terms: Terms, *, at: datetime) -> list[Budget]:
+    """Every budget that can be named without a payee, of periods the window in which ``at`` is."""
+    named = [_of_rule(terms, rule, rule.limit) for rule in terms.payees if rule.limit is not None]
+    return _of_everybody(terms, at) + named + _of_categories(terms)
+
+
+def left_of(budget: Budget, credited: int, debited: int) -> int:
+    """What may still be taken: all of it before the first spend gave the budget its limit."""
+    return credited - debited if credited else budget.limit
 
 
 def account(mandate_id: str, terms: Terms, budget: Budget) -> LedgerAccount:
@@ -344,50 +265,53 @@ def exceeded(terms: Terms, spend: Spend, budget: Budget, left: int) -> MandateEx
     )
 
 
-def public_spend(record: SpendRecord) -> dict[str, Any]:
-    """The API's object ``mandate_spend``."""
-    address = record.payee_address
-    return {
-        "id": record.id,
-        "object": "mandate_spend",
-        "account": record.account_id,
-        "mandate": record.mandate,
-        "reference": record.reference,
-        "amount": record.amount,
-        "amount_decimal": money.format_decimal(record.amount, record.decimals),
-        "currency": record.currency,
-        "payee": {
-            "account": record.payee_account,
-            "network": record.payee_network,
-            "address": None if address is None else checksum_address(address),
-            "host": record.payee_host,
-        },
-        "scheme": record.scheme,
-        "status": record.status,
-        "failure_code": record.failure_code,
-        "failure": record.failure,
-        "approve_by": None if record.approve_by is None else int(record.approve_by.timestamp()),
-        "approved_by": record.approved_by,
-        "description": record.description,
-        "metadata": record.metadata,
-        "created": int(record.created.timestamp()),
-        "livemode": record.livemode,
+def public_budget(terms: Terms, budget: Budget, left: int) -> dict[str, Any]:
+    """One of the budgets of the API's object ``mandate``."""
+    shown: dict[str, Any] = {
+        "name": budget.name,
+        "limit": budget.of.value,
+        "amount": str(budget.limit),
+        "left": str(left),
+        "resets_at": None,
     }
+    if budget.seconds is not None and budget.index is not None:
+        shown["resets_at"] = terms.starts_at + (budget.index + 1) * budget.seconds
+    return shown
 
 
-def approval_content(record: SpendRecord) -> bytes:
-    """What a person approves of a spend that waits, byte for byte."""
-    parts = (
-        "sakk mandate spend v1",
-        record.id,
-        record.mandate,
-        record.reference,
-        record.payee.key,
-        record.payee_host or "",
-        record.currency,
-        str(record.amount),
-    )
-    return "\n".join(parts).encode()
+def _of_everybody(terms: Terms, at: datetime) -> list[Budget]:
+    found = [Budget(name="total", limit=terms.total, of=Limit.total)]
+    if terms.count is not None:
+        found.append(Budget(name="count", limit=terms.count, of=Limit.uses, uses=True))
+    for period in terms.periods:
+        index = (int(at.timestamp()) - terms.starts_at) // period.seconds
+        window = Budget(
+            name=f"period:{period.seconds}:{index}",
+            limit=0,
+            of=Limit.period,
+            seconds=period.seconds,
+            index=index,
+        )
+        if period.amount is not None:
+            found.append(replace(window, limit=period.amount))
+        if period.count is not None:
+            name = f"{window.name}:count"
+            found.append(
+                replace(window, name=name, limit=period.count, of=Limit.period_count, uses=True)
+            )
+    return found
+
+
+def _of_rule(terms: Terms, rule: PayeeRule, limit: int) -> Budget:
+    return Budget(name=f"payee:{terms.payees.index(rule)}", limit=limit, of=Limit.payee_limit)
+
+
+def _of_categories(terms: Terms) -> list[Budget]:
+    return [
+        Budget(name=f"category:{each.name}", limit=each.limit, of=Limit.category_limit)
+        for each in terms.categories
+        if each.limit is not None
+    ]
 
 
 def _check_call(terms: Terms, amount: int) -> None:
@@ -430,11 +354,3 @@ def _unit(terms: Terms, budget: Budget) -> str:
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:PAYEE_DIGITS]
-
-
-def error_of(record: SpendRecord) -> SakkError:
-    """The error that a spend which was refused answers with, again and again."""
-    failure = record.failure or {}
-    details = {name: value for name, value in failure.items() if name != "message"}
-    kind = MandateExceeded if record.failure_code == MandateExceeded.code else MandateRefused
-    return kind(str(failure.get("message", "")), details=details)

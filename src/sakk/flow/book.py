@@ -48,9 +48,11 @@ class PostingSet:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the ledger said of a set. ``refusal`` is the first leg's own reason, None if booked."""
+    """What the ledger said of a set. ``refusal`` is the first leg's own reason, None if booked;
+    ``refused`` is that leg."""
 
     refusal: CreateTransferStatus | None
+    refused: Posting | None = None
 
     @property
     def booked(self) -> bool:
@@ -137,7 +139,13 @@ class Books:
         self._ensure_open(accounts)
 
     def freeze(
-        self, account: LedgerAccount, beside: LedgerAccount, *, row_id: str, step: str
+        self,
+        account: LedgerAccount,
+        beside: LedgerAccount,
+        *,
+        row_id: str,
+        step: str,
+        code: TransferCode = TransferCode.channel_closed,
     ) -> None:
         """Nothing is posted to an account any more: a hold of nothing closes it for good."""
         [result] = self._ledger.create_transfers(
@@ -148,13 +156,23 @@ class Books:
                     credit_account_id=account_id(beside.name),
                     amount=0,
                     unit=unit_id(account.unit),
-                    code=int(TransferCode.channel_closed),
+                    code=int(code),
                     flags=TransferFlags.pending | TransferFlags.closing_debit,
                     user_data=ids.decode(row_id)[1],
                 )
             ]
         )
         assert result.status.accepted, f"{account.name} can not be frozen: {result.status.name}"
+
+    def totals(self, accounts: Sequence[LedgerAccount]) -> list[tuple[int, int]]:
+        """What each account was ever credited and debited, holds counted as debits."""
+        found = self._ledger.lookup_accounts([account_id(each.name) for each in accounts])
+        return [
+            (0, 0)
+            if account is None
+            else (account.credits_posted, account.debits_posted + account.debits_pending)
+            for account in found
+        ]
 
     def amount_moved(self, transfer_id: int) -> int:
         """What a balancing transfer really moved; 0 if it does not exist."""
@@ -196,7 +214,7 @@ class Books:
                 result.status for result in results[position : position + len(each.postings)]
             ]
             position += len(each.postings)
-            outcomes.append(Outcome(_refusal(statuses)))
+            outcomes.append(_outcome(each, statuses))
         return outcomes
 
     def _ensure_open(self, accounts: Iterable[LedgerAccount]) -> None:
@@ -235,13 +253,14 @@ def _transfers(each: PostingSet) -> list[Transfer]:
     ]
 
 
-def _refusal(statuses: list[CreateTransferStatus]) -> CreateTransferStatus | None:
-    """The reason of the leg that broke the chain, not that of the legs which fell with it."""
-    refused = [status for status in statuses if not status.accepted]
+def _outcome(each: PostingSet, statuses: list[CreateTransferStatus]) -> Outcome:
+    """With the reason of the leg that broke the chain, not of the legs which fell with it."""
+    refused = [leg for leg, status in enumerate(statuses) if not status.accepted]
     if not refused:
-        return None
-    own = [each for each in refused if each is not CreateTransferStatus.linked_event_failed]
-    return own[0] if own else refused[0]
+        return Outcome(None)
+    fell = CreateTransferStatus.linked_event_failed
+    leg = next((leg for leg in refused if statuses[leg] is not fell), refused[0])
+    return Outcome(statuses[leg], each.postings[leg])
 
 
 def _account(account: LedgerAccount) -> Account:

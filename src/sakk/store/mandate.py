@@ -40,9 +40,10 @@ mandates = Table(
 )
 
 
-def insert(connection: Connection, mandate: Mandate) -> None:
-    """Record a mandate; one that stands there already, by its id or its digest, is left."""
-    connection.execute(upsert(mandates).values(row_of(mandate)).on_conflict_do_nothing())
+def insert(connection: Connection, mandate: Mandate) -> bool:
+    """Record a mandate; False where it stands there already, by its id or its digest."""
+    written = connection.execute(upsert(mandates).values(row_of(mandate)).on_conflict_do_nothing())
+    return written.rowcount == 1
 
 
 def find(

@@ -53,19 +53,17 @@ def find(
 
 
 def find_address(
-    connection: Connection, address: str, *, account_id: str, livemode: bool
+    connection: Connection, address: str, *, account_id: str, livemode: bool, lock: bool = False
 ) -> OwnerKey | None:
-    """The account's key of this address that is not revoked."""
-    return fetch_one(
-        connection,
-        select(owner_keys).where(
-            owner_keys.c.account_id == account_id,
-            owner_keys.c.livemode == livemode,
-            owner_keys.c.address == address,
-            owner_keys.c.revoked_at.is_(None),
-        ),
-        OwnerKey,
+    """The account's key of this address that is not revoked, and with ``lock`` stays so."""
+    statement = select(owner_keys).where(
+        owner_keys.c.account_id == account_id,
+        owner_keys.c.livemode == livemode,
+        owner_keys.c.address == address,
+        owner_keys.c.revoked_at.is_(None),
     )
+    locked = statement.with_for_update(read=True) if lock else statement
+    return fetch_one(connection, locked, OwnerKey)
 
 
 def revoke(connection: Connection, identifier: str, *, now: datetime) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.spend import SpendRecord, SpendStatus
+from sakk.core.mandate_spend import MandateSpend, SpendStatus
 from sakk.store.database import fetch_all, fetch_one, row_of
 from sakk.store.schema import Bytes, Document, Timestamp, Units, metadata
 
@@ -66,7 +66,7 @@ mandate_spends = Table(
 LEFT_TO_REQUEST = timedelta(seconds=5)
 
 
-def insert(connection: Connection, record: SpendRecord) -> None:
+def insert(connection: Connection, record: MandateSpend) -> None:
     """Record a spend; one that another request has recorded under the same reference is left."""
     connection.execute(upsert(mandate_spends).values(row_of(record)).on_conflict_do_nothing())
 
@@ -79,26 +79,26 @@ def find(
     account_id: str,
     livemode: bool,
     lock: bool = False,
-) -> SpendRecord | None:
+) -> MandateSpend | None:
     statement = select(mandate_spends).where(
         mandate_spends.c.id == identifier,
         mandate_spends.c.mandate == mandate,
         mandate_spends.c.account_id == account_id,
         mandate_spends.c.livemode == livemode,
     )
-    return fetch_one(connection, statement.with_for_update() if lock else statement, SpendRecord)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, MandateSpend)
 
 
 def find_reference(
     connection: Connection, mandate: str, reference: str, *, lock: bool = False
-) -> SpendRecord | None:
+) -> MandateSpend | None:
     statement = select(mandate_spends).where(
         mandate_spends.c.mandate == mandate, mandate_spends.c.reference == reference
     )
-    return fetch_one(connection, statement.with_for_update() if lock else statement, SpendRecord)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, MandateSpend)
 
 
-def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[SpendRecord]:
+def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[MandateSpend]:
     """Spends that were committed and never heard of again."""
     statement = (
         select(mandate_spends)
@@ -109,10 +109,10 @@ def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> li
         .order_by(mandate_spends.c.reserved_at)
         .limit(limit)
     )
-    return fetch_all(connection, statement, SpendRecord)
+    return fetch_all(connection, statement, MandateSpend)
 
 
-def lock_overdue(connection: Connection, *, now: datetime, limit: int) -> list[SpendRecord]:
+def lock_overdue(connection: Connection, *, now: datetime, limit: int) -> list[MandateSpend]:
     """Spends whose time for a person's word, or for the agent to come back, is over; locked."""
     statement = (
         select(mandate_spends)
@@ -124,7 +124,7 @@ def lock_overdue(connection: Connection, *, now: datetime, limit: int) -> list[S
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return fetch_all(connection, statement, SpendRecord)
+    return fetch_all(connection, statement, MandateSpend)
 
 
 def change(connection: Connection, identifier: str, values: dict[str, Any], *, status: str) -> bool:
