@@ -247,6 +247,6 @@ def test_it_is_shown(values: dict[str, Any], seconds: int, status: str) -> None:
     row = mandate(**values)
     shown = rules.public_mandate(row, now=datetime.fromtimestamp(START + seconds, UTC))
     assert shown["status"] == status
-    assert shown["terms"]["total"] == "50000000"
+    assert shown["terms"]["total"] == 50_000_000
     assert shown["terms"]["agent"] == AGENT.address
     assert shown["revoked_at"] == (START if row.revoked_at else None)

@@ -174,9 +174,9 @@ def test_what_is_left_is_said_for_a_machine_and_in_words() -> None:
     assert error.param == "amount"
     assert error.details == {
         "limit": "total",
-        "amount": "50000000",
-        "left": "999",
-        "asked": "1000",
+        "amount": 50_000_000,
+        "left": 999,
+        "asked": 1_000,
     }
     error = spend.exceeded(terms, SPEND, count, 0)
     assert (error.param, error.transient) == (None, True)

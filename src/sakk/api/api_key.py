@@ -15,9 +15,11 @@ from sakk.api.parameters import (
 )
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core.agent import SCOPES
 from sakk.core.api_key import PREFIX, KeyKind, public_api_key, read_scopes
 from sakk.core.errors import ParameterInvalid, ParameterMissing, ResourceMissing
 from sakk.flow import api_key as flow
+from sakk.flow.mandate import find
 from sakk.store import api_key as store
 
 resource = Resource("api_keys")
@@ -26,13 +28,17 @@ SCOPES_MAX = 200
 
 
 class ApiKeyCreate(Parameters):
-    """A new key. A restricted one needs ``scopes``; a secret one may do everything."""
+    """A new key. A restricted one needs ``scopes``; a secret one may do everything.
+
+    ``mandate`` makes it an agent's: it can do nothing but spend under that mandate.
+    """
 
     kind: Literal["secret", "restricted"] = "restricted"
     name: ShortText | None = None
     scopes: Annotated[list[Identifier], Field(max_length=SCOPES_MAX)] | None = None
     allowed_addresses: Annotated[list[Identifier], Field(max_length=50)] | None = None
     expires_at: Timestamp | None = None
+    mandate: Identifier | None = None
 
 
 class ApiKeyShape(Shape):
@@ -68,7 +74,7 @@ def create(context: Context, body: ApiKeyCreate) -> ShownOnce:
     """
     caller = context.caller
     kind = KeyKind(body.kind)
-    scopes = _scopes(context, kind, body.scopes)
+    scopes = _scopes(context, kind, body)
     key, token = flow.create(
         context.connection,
         key_id=context.object_id(PREFIX),
@@ -82,6 +88,7 @@ def create(context: Context, body: ApiKeyCreate) -> ShownOnce:
         expires_at=moment(body.expires_at),
         # A key that a person makes for the operator's account is their own: nobody makes one
         # that acts as nobody, or as another.
+        mandate=body.mandate,
         person=caller.key.person if context.account_id == caller.key.account_id else None,
     )
     return ShownOnce(document=public_api_key(key, secret=token), stored=public_api_key(key))
@@ -124,7 +131,10 @@ def revoke(context: Context, api_key: str) -> Document:
     )
 
 
-def _scopes(context: Context, kind: KeyKind, wanted: list[str] | None) -> list[str]:
+def _scopes(context: Context, kind: KeyKind, body: ApiKeyCreate) -> list[str]:
+    wanted = body.scopes
+    if body.mandate is not None:
+        return _agents_scopes(context, kind, body.mandate, wanted)
     match kind:
         case KeyKind.secret:
             if wanted:
@@ -141,3 +151,15 @@ def _scopes(context: Context, kind: KeyKind, wanted: list[str] | None) -> list[s
                     param="scopes",
                 )
             return read_scopes(wanted, context.scopes)
+
+
+def _agents_scopes(
+    context: Context, kind: KeyKind, mandate: str, wanted: list[str] | None
+) -> list[str]:
+    """What a key may do that is bound to a mandate: at most what the agent's own key may."""
+    if kind is not KeyKind.restricted:
+        raise ParameterInvalid(
+            "A key that is bound to a mandate is a restricted one.", param="kind"
+        )
+    find(context.connection, mandate, account_id=context.account_id, livemode=context.livemode)
+    return list(SCOPES) if wanted is None else read_scopes(wanted, SCOPES)

@@ -15,11 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from sakk.api.context import Caller
 from sakk.api.limit import Limits
 from sakk.core.account import AccountKind
+from sakk.core.agent import SCHEME, check, read_credential
 from sakk.core.api_key import check_usable, is_token, token_hash
 from sakk.core.errors import AccountInvalid, AuthenticationFailed, SakkError
 from sakk.core.person import PersonState
 from sakk.store import account as account_store
 from sakk.store import api_key as api_key_store
+from sakk.store import mandate as mandate_store
 from sakk.store.api_key import Principal
 from sakk.store.database import Database
 
@@ -61,6 +63,28 @@ class Authenticator:
             self._check_may_act(principal, stripe_account)
             account_id = stripe_account
         return _caller(principal, account_id)
+
+    def agent(
+        self,
+        credential: str,
+        *,
+        method: str,
+        path: str,
+        body: bytes,
+        address: str | None,
+        now: datetime,
+    ) -> Caller:
+        """An agent that signed the request with its own key; see `sakk.core.agent`."""
+        read = read_credential(credential)
+        self._limits.check_failures(address)
+        with self._database.read() as connection:
+            mandate = mandate_store.find_any(connection, read.mandate)
+        try:
+            key = check(mandate, read, method=method, path=path, body=body, now=now)
+        except AuthenticationFailed:
+            self._limits.count_failure(address)
+            raise
+        return Caller(key, key.account_id, AccountKind.merchant.value)
 
     def caller_at_once(
         self, *, authorization: str | None, address: str | None, now: datetime
@@ -116,7 +140,8 @@ class Authenticator:
         return principal
 
     def _check_may_act(self, principal: Principal, account_id: str) -> None:
-        if principal.account_kind == AccountKind.operator and self._exists(account_id):
+        is_operator = principal.account_kind == AccountKind.operator
+        if is_operator and principal.key.mandate is None and self._exists(account_id):
             return
         raise AccountInvalid(
             f"The API key does not have access to account {account_id[:ACCOUNT_LENGTH_MAX]!r}, or"
@@ -149,10 +174,12 @@ def _check_usable(principal: Principal, *, now: datetime, address: str | None) -
 
 
 def _caller(principal: Principal, account_id: str) -> Caller:
+    bound = principal.key.mandate is not None
     return Caller(
         key=principal.key,
         account_id=account_id,
-        key_account_kind=principal.account_kind,
+        # An agent of the operator's is no operator.
+        key_account_kind=AccountKind.merchant.value if bound else principal.account_kind,
         roles=principal.roles,
     )
 
@@ -176,6 +203,12 @@ def read_token(authorization: str | None) -> str:
             " or rk_live_; send one as 'Authorization: Bearer sk_test_…'."
         )
     return token
+
+
+def agent_credential(authorization: str | None) -> str | None:
+    """What an agent sent in ``Authorization``; None where it is an API key, or nothing."""
+    scheme, _, credential = (authorization or "").partition(" ")
+    return credential.strip() if scheme.lower() == SCHEME else None
 
 
 def client_address(

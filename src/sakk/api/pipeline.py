@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from sakk.api.answer import encode, refusal
-from sakk.api.authentication import Authenticator, client_address
+from sakk.api.authentication import Authenticator, agent_credential, client_address
 from sakk.api.body import OCTETS, Tree, canonical, read_body, read_form, read_upload
 from sakk.api.catalogue import CatalogueCache
 from sakk.api.context import Caller, Context, Document, Download, Listing, ShownOnce
@@ -17,7 +17,12 @@ from sakk.api.limit import Limits
 from sakk.api.parameters import NoParameters, Parameters, validate
 from sakk.api.route import Kind, Route
 from sakk.core.api_key import KeyKind, allows
-from sakk.core.errors import ParameterInvalid, ParameterUnknown, PermissionDenied
+from sakk.core.errors import (
+    ParameterInvalid,
+    ParameterUnknown,
+    PermissionDenied,
+    ResourceMissing,
+)
 from sakk.core.idempotency import Key, check_key, fingerprint
 from sakk.core.person import Actor, may_write
 from sakk.flow.idempotency import (
@@ -36,7 +41,17 @@ from sakk.store.identity import now as wall_clock
 PATH_PARAMETER_LENGTH_MAX = 255
 # What a merchant changes that is audited. Of the rest nothing is: to tell the database who acts
 # costs each transaction a round trip, which the requests that come by the thousand need not pay.
-ATTRIBUTED = frozenset({"accounts", "api_keys", "beneficiaries", "webhook_endpoints"})
+ATTRIBUTED = frozenset(
+    {
+        "accounts",
+        "api_keys",
+        "beneficiaries",
+        "mandates",
+        "owner_keys",
+        "refills",
+        "webhook_endpoints",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +119,11 @@ class Pipeline:
 
     def _prepare(self, route: Route, request: Request) -> Prepared:
         now = wall_clock()
-        headers = request.headers
-        caller = self.authenticator.caller(
-            authorization=headers.get("authorization"),
-            stripe_account=headers.get("stripe-account"),
-            address=client_address(
-                request.peer,
-                headers.get("x-forwarded-for"),
-                self.dependencies.settings.trusted_proxies,
-            ),
-            now=now,
-        )
+        caller = self._caller(request, now)
         self.limits.count_request(caller.key.id)
         check_permitted(route, caller)
         _check_path(request.path_parameters)
+        _check_bound(request, caller)
         if route.in_binary is not None and _is_binary(request):
             return Prepared(caller=caller, parameters=NoParameters(), tree={}, now=now)
         tree, typed = _tree(route, request)
@@ -125,6 +131,33 @@ class Pipeline:
         if parameters.expand:
             check(route, parameters.expand)
         return Prepared(caller=caller, parameters=parameters, tree=tree, now=now)
+
+    def _caller(self, request: Request, now: datetime) -> Caller:
+        """Who asks: by an API key, or by an agent's own signature over the request."""
+        headers = request.headers
+        address = client_address(
+            request.peer,
+            headers.get("x-forwarded-for"),
+            self.dependencies.settings.trusted_proxies,
+        )
+        authorization = headers.get("authorization")
+        credential = agent_credential(authorization)
+        if credential is None:
+            return self.authenticator.caller(
+                authorization=authorization,
+                stripe_account=headers.get("stripe-account"),
+                address=address,
+                now=now,
+            )
+        query = f"?{request.query.decode('latin-1')}" if request.query else ""
+        return self.authenticator.agent(
+            credential,
+            method=request.method,
+            path=request.path + query,
+            body=request.body,
+            address=address,
+            now=now,
+        )
 
     def _query(self, route: Route, request: Request, prepared: Prepared) -> Answer:
         with self.dependencies.database.read() as connection:
@@ -144,9 +177,7 @@ class Pipeline:
 
         sent = request.headers.get("idempotency-key")
         keyed = Keyed(
-            key=None
-            if sent is None
-            else Key(prepared.caller.account_id, prepared.caller.key.livemode, check_key(sent)),
+            key=None if sent is None else _key(prepared.caller, check_key(sent)),
             fingerprint=fingerprint(request.method, request.path, canonical(prepared.tree)),
             request_id=request.request_id,
             now=prepared.now,
@@ -254,6 +285,13 @@ def check_permitted(route: Route, caller: Caller) -> None:
         )
 
 
+def _key(caller: Caller, sent: str) -> Key:
+    """Where the answer under an Idempotency-Key is kept: an agent's apart from the account's."""
+    bound = caller.key.mandate
+    name = sent if bound is None else f"{bound}:{sent}"
+    return Key(caller.account_id, caller.key.livemode, name)
+
+
 def _arguments(route: Route, request: Request, prepared: Prepared) -> dict[str, Any]:
     arguments: dict[str, Any] = dict(request.path_parameters)
     if route.takes_parameters:
@@ -265,6 +303,13 @@ def _check_path(parameters: Mapping[str, str]) -> None:
     for name, value in parameters.items():
         if len(value) > PATH_PARAMETER_LENGTH_MAX or not value.isprintable():
             raise ParameterInvalid("That is not an id.", param=name)
+
+
+def _check_bound(request: Request, caller: Caller) -> None:
+    """Who is bound to a mandate meets no other: as if there were none."""
+    bound = caller.key.mandate
+    if bound is not None and request.path_parameters.get("mandate") != bound:
+        raise ResourceMissing("There is nothing here for this mandate's agent.", param="mandate")
 
 
 def _is_binary(request: Request) -> bool:

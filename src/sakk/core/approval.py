@@ -25,11 +25,15 @@ class Verdict(StrEnum):
 
 
 class Method(StrEnum):
-    """How the person proved to be there: a one-time code, a signature, or the key alone."""
+    """How the person proved to be there: a one-time code, a signature, or the key alone.
+
+    ``owner``: by the signature of an account's owner key (EIP-712), of a spend under a mandate.
+    """
 
     totp = "totp"
     signature = "signature"
     key = "key"
+    owner = "owner"
 
 
 @dataclass(frozen=True, slots=True)

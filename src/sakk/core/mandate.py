@@ -246,9 +246,7 @@ def document(terms: Terms) -> dict[str, Any]:
         period["amount"] = _text(period["amount"])
     for rule in (*written["payees"], *written["categories"]):
         rule["limit"] = _text(rule["limit"])
-    return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in written.items()
-    }
+    return _plain(written)
 
 
 def read_document(written: Mapping[str, Any]) -> Terms:
@@ -364,6 +362,15 @@ def statement(terms: Terms) -> str:
     return " ".join(said)
 
 
+def public_terms(terms: Terms) -> dict[str, Any]:
+    """The terms as the API shows and takes them: sent back unchanged they are the same terms."""
+    shown = asdict(terms)
+    for name in ("account_id", "livemode", "decimals"):
+        del shown[name]
+    shown["owner"], shown["agent"] = checksum_address(terms.owner), checksum_address(terms.agent)
+    return _plain(shown)
+
+
 def has_begun(terms: Terms, now: datetime) -> bool:
     return int(now.timestamp()) >= terms.starts_at
 
@@ -383,7 +390,7 @@ def public_mandate(mandate: Mandate, *, now: datetime) -> dict[str, Any]:
         "owner": checksum_address(terms.owner),
         "owner_key": mandate.owner_key,
         "currency": mandate.currency,
-        "terms": _shown_terms(mandate.terms),
+        "terms": public_terms(terms),
         "statement": statement(terms),
         "typed_data": typed_data(terms),
         "digest": "0x" + bytes(mandate.digest).hex(),
@@ -401,12 +408,10 @@ def public_mandate(mandate: Mandate, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _shown_terms(written: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {
-        name: value for name, value in written.items() if name not in ("account_id", "livemode")
+def _plain(written: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in written.items()
     }
-    kept["owner"], kept["agent"] = checksum_address(kept["owner"]), checksum_address(kept["agent"])
-    return kept
 
 
 def _status(mandate: Mandate, terms: Terms, now: datetime) -> str:

@@ -164,7 +164,7 @@ def public_spend(record: MandateSpend) -> dict[str, Any]:
         "status": record.status,
         "failure_code": record.failure_code,
         "failure": record.failure,
-        "approval_digest": content_digest(approval_content(record)),
+        "approval_digest": approval_digest(record),
         "approval_typed_data": approval_typed_data(record) if waits else None,
         "approve_by": None if record.approve_by is None else int(record.approve_by.timestamp()),
         "approved_by": record.approved_by,
@@ -188,6 +188,11 @@ def approval_content(record: MandateSpend) -> bytes:
         str(record.amount),
     )
     return "\n".join(parts).encode()
+
+
+def approval_digest(record: MandateSpend) -> str:
+    """The digest of what is approved, by which a person says what was shown."""
+    return content_digest(approval_content(record))
 
 
 def approval_typed_data(record: MandateSpend) -> dict[str, Any]:

@@ -4,6 +4,7 @@ It bears no interest. What is parked is still the account's, and stands in a led
 own: nothing is spent from there, so an agent that goes wrong finds less to spend.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -70,4 +71,22 @@ def public_movement(movement: PoolMovement) -> dict[str, Any]:
         "metadata": {},
         "created": int(movement.created.timestamp()),
         "livemode": movement.livemode,
+    }
+
+
+def public_pool(
+    parked: Mapping[str, int], decimals: Mapping[str, int], *, livemode: bool
+) -> dict[str, Any]:
+    """The API's object ``pool``: by currency, what the account has parked."""
+    return {
+        "object": "pool",
+        "livemode": livemode,
+        "parked": [
+            {
+                "amount": units,
+                "amount_decimal": money.format_decimal(units, decimals[currency]),
+                "currency": currency,
+            }
+            for currency, units in sorted(parked.items())
+        ],
     }

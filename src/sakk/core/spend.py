@@ -13,9 +13,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sakk.core import chart, money
+from sakk.core import caip, chart, money
 from sakk.core.chart import LedgerAccount, TransferCode
-from sakk.core.errors import MandateExceeded, MandateRefused
+from sakk.core.errors import MandateExceeded, MandateRefused, ParameterInvalid
+from sakk.core.evm import parse_address
 from sakk.core.mandate import (
     HERE,
     PayeeRule,
@@ -98,6 +99,28 @@ class Budget:
     uses: bool = False
     seconds: int | None = None
     index: int | None = None
+
+
+def read_payee(
+    *, account: str | None, network: str | None, address: str | None, host: str | None
+) -> Payee:
+    """A payee as a caller writes it; ParameterInvalid."""
+    if address is not None:
+        try:
+            address = parse_address(address)
+        except ValueError as error:
+            raise ParameterInvalid(f"{error}.", param="payee[address]") from None
+    if network is not None:
+        try:
+            caip.parse_network(network)
+        except ValueError as error:
+            raise ParameterInvalid(f"{error}.", param="payee[network]") from None
+    return Payee(
+        account=account,
+        network=network,
+        address=address,
+        host=None if host is None else host.lower(),
+    )
 
 
 def check(terms: Terms, spend: Spend, *, at: datetime) -> PayeeRule | None:
@@ -248,9 +271,9 @@ def exceeded(terms: Terms, spend: Spend, budget: Budget, left: int) -> MandateEx
 
     details: dict[str, Any] = {
         "limit": budget.of.value,
-        "amount": str(budget.limit),
-        "left": str(left),
-        "asked": str(asked),
+        "amount": budget.limit,
+        "left": left,
+        "asked": asked,
     }
     until = ""
     if budget.seconds is not None and budget.index is not None:
@@ -270,8 +293,8 @@ def public_budget(terms: Terms, budget: Budget, left: int) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": budget.name,
         "limit": budget.of.value,
-        "amount": str(budget.limit),
-        "left": str(left),
+        "amount": budget.limit,
+        "left": left,
         "resets_at": None,
     }
     if budget.seconds is not None and budget.index is not None:
@@ -320,14 +343,14 @@ def _check_call(terms: Terms, amount: int) -> None:
         raise refused(
             Limit.call_min,
             f"One payment is at least {least} {terms.currency}.",
-            amount=str(terms.call_min),
+            amount=terms.call_min,
         )
     if terms.call_max is not None and amount > terms.call_max:
         most = money.format_decimal(terms.call_max, terms.decimals)
         raise refused(
             Limit.call_max,
             f"One payment is at most {most} {terms.currency}.",
-            amount=str(terms.call_max),
+            amount=terms.call_max,
         )
 
 

@@ -33,10 +33,12 @@ def create(
     allowed_addresses: Sequence[str] = (),
     expires_at: datetime | None = None,
     person: str | None = None,
+    mandate: str | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key: its row, and the token, which cannot be had again. Scopes were checked before.
 
-    ``person``: whose it is. A key that a person makes for the operator's account is their own.
+    ``mandate``: under which alone it may spend. ``person``: whose it is. A key that a person makes
+    for the operator's account is their own.
     """
     if expires_at is not None and expires_at <= now:
         raise ParameterInvalid("expires_at must lie in the future.", param="expires_at")
@@ -56,6 +58,7 @@ def create(
         revoked_at=None,
         created=now,
         person=person,
+        mandate=mandate,
     )
     store.insert_api_key(connection, key)
     return key, token

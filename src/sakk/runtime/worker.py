@@ -39,11 +39,15 @@ from sakk.flow.freeze import freeze_stage
 from sakk.flow.gas import gas_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.hub import hub_stage
+from sakk.flow.mandate import revoke_stage
+from sakk.flow.mandate_spend import expire_stage as spend_expire_stage
+from sakk.flow.mandate_spend import left_behind_stage as spend_left_behind_stage
 from sakk.flow.match import match_stage
 from sakk.flow.notify import Notifier
 from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
 from sakk.flow.party_screen import party_review_stage, party_screen_stage
 from sakk.flow.payout_build import payout_build_stage
+from sakk.flow.pool import left_behind_stage as pool_left_behind_stage
 from sakk.flow.post import post_stage
 from sakk.flow.quote import measure_stage
 from sakk.flow.recovery import recovery_follow_stage, recovery_screen_stage
@@ -171,6 +175,10 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         channel_fund_stage(parts),
         channel_expire_stage(parts),
         close_stage(parts),
+        revoke_stage(parts),
+        spend_left_behind_stage(parts),
+        spend_expire_stage(parts),
+        pool_left_behind_stage(parts),
         forget_stage(parts),
         measure_stage(parts),
     ]

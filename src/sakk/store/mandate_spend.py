@@ -53,7 +53,7 @@ mandate_spends = Table(
     Index(
         "ix_mandate_spends_requested",
         "reserved_at",
-        postgresql_where=text("status = 'requested'"),
+        postgresql_where=text("status IN ('requested', 'releasing')"),
     ),
     Index(
         "ix_mandate_spends_waiting",
@@ -66,9 +66,12 @@ mandate_spends = Table(
 LEFT_TO_REQUEST = timedelta(seconds=5)
 
 
-def insert(connection: Connection, record: MandateSpend) -> None:
-    """Record a spend; one that another request has recorded under the same reference is left."""
-    connection.execute(upsert(mandate_spends).values(row_of(record)).on_conflict_do_nothing())
+def insert(connection: Connection, record: MandateSpend) -> bool:
+    """Record a spend; False where another request has recorded one under the same reference."""
+    written = connection.execute(
+        upsert(mandate_spends).values(row_of(record)).on_conflict_do_nothing()
+    )
+    return written.rowcount == 1
 
 
 def find(
@@ -103,7 +106,7 @@ def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> li
     statement = (
         select(mandate_spends)
         .where(
-            mandate_spends.c.status == SpendStatus.requested.value,
+            mandate_spends.c.status.in_([SpendStatus.requested.value, SpendStatus.releasing.value]),
             mandate_spends.c.reserved_at < now - LEFT_TO_REQUEST,
         )
         .order_by(mandate_spends.c.reserved_at)
