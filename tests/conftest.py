@@ -158,6 +158,15 @@ def database(database_url: str, cluster_url: str) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def module_database(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """One database for the tests of a module that keep out of each other's way."""
+    for url in _fresh(postgres_url, request, f"TEMPLATE {make_template(postgres_url)}"):
+        opened = open_database(url)
+        yield opened
+        opened.close()
+
+
 def sibling(url: str, database: str) -> str:
     """The address of another database of the same server."""
     return make_url(url).set(database=database).render_as_string(hide_password=False)

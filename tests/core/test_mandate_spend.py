@@ -1,14 +1,19 @@
 """Spends as rows: what is shown, what a person approves, and what is told again."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from sakk.core import chart, eip712
 from sakk.core import mandate_spend as rules
-from sakk.core.errors import MandateExceeded, MandateRefused
+from sakk.core.chart import TransferCode
+from sakk.core.errors import BalanceInsufficient, MandateExceeded, MandateRefused, SakkError
 from sakk.core.mandate_spend import MandateSpend
+from sakk.core.posting import Posting
+from sakk.core.spend import Payee
 
-from .test_mandate import SELLER
+from .test_mandate import OWNER, SELLER, numbers
 from .test_spend import ADDRESS, MANDATE, NOW, SPEND
 
 RECORD = MandateSpend(
@@ -63,10 +68,61 @@ def test_a_person_approves_what_is_spent_on_whom() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [("mandate_exceeded", MandateExceeded), ("mandate_refused", MandateRefused)]
+    "error",
+    [
+        MandateExceeded("The limit …", param="amount", details={"limit": "total", "left": 0}),
+        MandateRefused("Not to …", details={"limit": "revoked"}),
+        BalanceInsufficient("The balance …", param="amount"),
+    ],
 )
-def test_a_refusal_is_told_again(code: str, kind: type[MandateRefused]) -> None:
-    failure = {"message": "The mandate …", "limit": "total", "left": "0"}
-    error = rules.error_of(replace(RECORD, failure_code=code, failure=failure))
-    assert type(error) is kind
-    assert (error.message, error.details) == ("The mandate …", {"limit": "total", "left": "0"})
+def test_a_refusal_is_told_again(error: SakkError) -> None:
+    row = replace(RECORD, failure_code=error.code, failure=rules.failure_of(error))
+    again = rules.error_of(row)
+    assert type(again) is type(error)
+    assert (again.message, again.param, again.details) == (
+        error.message,
+        error.param,
+        error.details,
+    )
+
+
+def test_money_moves_here_or_not_at_all() -> None:
+    assert rules.payment(RECORD) == [
+        Posting(
+            chart.merchant("acct_1", "available", "test/usdc"),
+            chart.merchant(SELLER, "available", "test/usdc"),
+            1_000,
+            TransferCode.mandate_spend,
+        )
+    ]
+    assert rules.payment(replace(RECORD, payee_account=None)) == []
+
+
+def test_an_owner_signs_for_one_spend() -> None:
+    waits = replace(RECORD, status="waiting")
+    typed = rules.public_spend(waits)["approval_typed_data"]
+    assert typed["message"]["statement"] == (
+        f"I let the agent pay 0.001000 usdc to {SELLER}, once, under the mandate {MANDATE}."
+    )
+    signature = OWNER.sign_typed_data(full_message=numbers(typed)).signature.hex()
+    assert eip712.signer(typed, signature) == OWNER.address.lower()
+    for change in ({"id": "spn_2"}, {"amount": 1_001}, {"payee_host": "a.com"}):
+        other = rules.approval_typed_data(replace(waits, **change))
+        assert eip712.signer(other, signature) != OWNER.address.lower()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": 2},
+        {"scheme": "exact"},
+        {"currency": "usdt"},
+        {"payee": Payee(account="acct_2")},
+        {"payee": Payee(account=SELLER, host="a.com")},
+    ],
+)
+def test_a_reference_is_of_one_content(change: dict[str, Any]) -> None:
+    plain = rules.fingerprint(SPEND, description=None)
+    assert rules.fingerprint(SPEND, description=None) == plain
+    assert rules.fingerprint(SPEND, description="x") != plain
+    assert rules.fingerprint(replace(SPEND, **change), description=None) != plain

@@ -45,3 +45,9 @@ def test_it_moves(direction: str, posting: Posting) -> None:
 def test_it_is_shown() -> None:
     shown = pool.public_movement(movement("park"))
     assert (shown["amount_decimal"], shown["direction"]) == ("2.500000", "park")
+
+
+def test_what_is_parked_is_shown_by_currency() -> None:
+    shown = pool.public_pool({"usdt": 1, "usdc": 2}, {"usdc": 6, "usdt": 6}, livemode=True)
+    assert [each["currency"] for each in shown["parked"]] == ["usdc", "usdt"]
+    assert shown["livemode"] is True

@@ -8,10 +8,10 @@ import pytest
 
 from sakk.core import chart, spend
 from sakk.core.chart import TransferCode
-from sakk.core.errors import MandateRefused
+from sakk.core.errors import MandateRefused, ParameterInvalid
 from sakk.core.mandate import CategoryRule, PayeeRule, Period
 from sakk.core.posting import Posting
-from sakk.core.spend import Kind, Limit, Payee, Spend
+from sakk.core.spend import Budget, Kind, Limit, Payee, Spend
 
 from .test_mandate import FULL, SELLER, START, TERMS
 
@@ -195,3 +195,47 @@ def test_a_payee_of_no_rule_is_of_no_category() -> None:
     )
     names = [each.name for each in spend.budgets(terms, SPEND, at=NOW)]
     assert names == ["total", "category:x"]
+
+
+def test_the_budgets_that_need_no_payee() -> None:
+    names = [each.name for each in spend.standing(replace(FULL, count=None, periods=()), at=NOW)]
+    assert names == ["total", "payee:0", "category:models"]
+
+
+@pytest.mark.parametrize(
+    ("credited", "debited", "left"), [(0, 0, 9), (9, 0, 9), (9, 4, 5), (9, 9, 0)]
+)
+def test_what_is_left(credited: int, debited: int, left: int) -> None:
+    """A budget that nobody took from has no account yet."""
+    assert spend.left_of(Budget(name="total", limit=9, of=Limit.total), credited, debited) == left
+
+
+def test_a_budget_is_shown() -> None:
+    terms = replace(TERMS, periods=(Period(60, 5),))
+    total, window = spend.standing(terms, at=NOW)
+    assert spend.public_budget(terms, total, 7) == {
+        "name": "total",
+        "limit": "total",
+        "amount": 50_000_000,
+        "left": 7,
+        "resets_at": None,
+    }
+    assert spend.public_budget(terms, window, 0)["resets_at"] == START + 1501 * 60
+
+
+def test_a_payee_is_read() -> None:
+    checksummed = "0x742d35Cc6634C0532925a3b844Bc454e4438f44e"
+    found = spend.read_payee(
+        account=None, network="eip155:1", address=checksummed, host="API.example.com"
+    )
+    assert found == Payee(network="eip155:1", address=checksummed.lower(), host="api.example.com")
+    assert spend.read_payee(account=SELLER, network=None, address=None, host=None) == Payee(
+        account=SELLER
+    )
+    for network, address, param in (
+        ("base", None, "payee[network]"),
+        (None, "0x12", "payee[address]"),
+    ):
+        with pytest.raises(ParameterInvalid) as caught:
+            spend.read_payee(account=None, network=network, address=address, host=None)
+        assert caught.value.param == param

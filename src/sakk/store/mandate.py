@@ -42,8 +42,8 @@ mandates = Table(
 
 def insert(connection: Connection, mandate: Mandate) -> bool:
     """Record a mandate; False where it stands there already, by its id or its digest."""
-    written = connection.execute(upsert(mandates).values(row_of(mandate)).on_conflict_do_nothing())
-    return written.rowcount == 1
+    statement = upsert(mandates).values(row_of(mandate)).on_conflict_do_nothing()
+    return connection.execute(statement.returning(mandates.c.id)).first() is not None
 
 
 def find(

@@ -68,10 +68,8 @@ LEFT_TO_REQUEST = timedelta(seconds=5)
 
 def insert(connection: Connection, record: MandateSpend) -> bool:
     """Record a spend; False where another request has recorded one under the same reference."""
-    written = connection.execute(
-        upsert(mandate_spends).values(row_of(record)).on_conflict_do_nothing()
-    )
-    return written.rowcount == 1
+    statement = upsert(mandate_spends).values(row_of(record)).on_conflict_do_nothing()
+    return connection.execute(statement.returning(mandate_spends.c.id)).first() is not None
 
 
 def find(

@@ -34,8 +34,8 @@ owner_keys = Table(
 
 def insert(connection: Connection, key: OwnerKey) -> bool:
     """Record a key; False where the account has it already."""
-    written = connection.execute(upsert(owner_keys).values(row_of(key)).on_conflict_do_nothing())
-    return written.rowcount == 1
+    statement = upsert(owner_keys).values(row_of(key)).on_conflict_do_nothing()
+    return connection.execute(statement.returning(owner_keys.c.id)).first() is not None
 
 
 def find(
