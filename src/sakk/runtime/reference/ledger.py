@@ -58,6 +58,7 @@ MOVED_WHEN = {
     TransferCode.mandate_budgeted: "a mandate's budget begins",
     TransferCode.mandate_reserved: "money is committed under a mandate",
     TransferCode.mandate_restored: "money committed under a mandate came back unspent",
+    TransferCode.mandate_spend: "an agent pays an account here under a mandate",
     TransferCode.parked: "an account parks idle balance",
     TransferCode.unparked: "an account takes parked balance back",
 }
