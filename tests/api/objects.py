@@ -44,6 +44,7 @@ from sakk.store.seed import seed_policy
 from sakk.store.travel_rule import insert_many as insert_travel_rules
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api import money_out
+from tests.api.agent import objects_of_agents
 from tests.api.world import ADDRESS as ADDRESS
 from tests.api.world import NETWORK as NETWORK
 from tests.api.world import USDC, Api
@@ -97,6 +98,7 @@ def create_objects(api: Api) -> Objects:
     with api.database.begin() as connection:
         seed_policy(connection)
     objects |= {"policy": "active", "quote": _quote(api)}
+    objects |= objects_of_agents(api)
     objects["liability_epoch"] = _made(api, "/v1/probes/liabilities", {})
     catch_up(api.database.url)
     objects["balance_transaction"] = _first(api, "/v1/balance_transactions")

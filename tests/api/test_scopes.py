@@ -42,6 +42,9 @@ def _path(route: Route, objects: Objects) -> str:
 BODIES: dict[str, dict[str, Any]] = {
     "replay_webhooks": {"since": 0},
     "top_up_channel": {"amount": 1},
+    "create_mandate_spend": {"reference": "1", "amount": 1, "payee": {}},
+    "park_under_mandate": {"reference": "1", "amount": 1},
+    "unpark_under_mandate": {"reference": "1", "amount": 1},
     "create_party_link": {"party": "pty_none", "relation": "director"},
     "create_party_document": {
         "kind": "other",

@@ -18,7 +18,7 @@ resource = Resource("pool")
 class PoolMovementCreate(Parameters):
     """How much, and which way."""
 
-    direction: rules.Direction
+    direction: Literal["park", "unpark"]
     amount: Amount
     currency: CurrencyCode
 
@@ -74,7 +74,7 @@ def create(context: Context, body: PoolMovementCreate) -> Document:
     """Park idle balance, or take it back."""
     movement = flow.move(
         context.parts,
-        flow.PoolRequest(body.direction, body.amount, body.currency.lower()),
+        flow.PoolRequest(rules.Direction(body.direction), body.amount, body.currency.lower()),
         identifier=context.object_id(rules.PREFIX),
         account_id=context.account_id,
         livemode=context.livemode,

@@ -1,0 +1,220 @@
+"""Mandates at the door: an owner signs, an agent asks with its own key, a person says yes."""
+
+import time
+from typing import Any
+
+import pytest
+
+from sakk.core.ap2 import VCT
+from tests.api.agent import Signed, register, sign_mandate, signature
+from tests.api.world import Api
+
+
+@pytest.fixture(scope="module", autouse=True)
+def funded(api: Api) -> None:
+    assert api.call("POST", "/v1/probes/fund", json={"amount": 50_000_000}).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def signed(api: Api) -> Signed:
+    return sign_mandate(api, call_max=1_000_000, approval_above=500_000, may_park=True)
+
+
+def spend(api: Api, **values: Any) -> dict[str, Any]:
+    return {
+        "reference": f"r{time.monotonic_ns()}",
+        "amount": 1_000,
+        "payee": {"account": api.world.bob.account},
+        **values,
+    }
+
+
+def test_an_agent_needs_no_api_key(api: Api, signed: Signed) -> None:
+    path = f"/v1/mandates/{signed.id}"
+    before = signed.ask(api, "GET", path).json()
+    done = signed.ask(api, "POST", f"{path}/spends", spend(api))
+    assert (done.status_code, done.json()["status"]) == (200, "posted")
+    after = signed.ask(api, "GET", path).json()
+    assert after["budgets"][0]["left"] == before["budgets"][0]["left"] - 1_000
+    listed = signed.ask(api, "GET", f"{path}/spends?limit=1").json()
+    assert listed["data"][0]["id"] == done.json()["id"]
+
+
+def test_a_copy_of_a_request_is_the_same_spend(api: Api, signed: Signed) -> None:
+    path, body = f"/v1/mandates/{signed.id}/spends", spend(api)
+    first, second = (signed.ask(api, "POST", path, body).json() for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("seconds", [-400, 400])
+def test_a_request_is_good_for_minutes(api: Api, signed: Signed, seconds: int) -> None:
+    answer = signed.ask(api, "GET", f"/v1/mandates/{signed.id}", seconds=seconds)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "api_key_invalid")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/mandates"),
+        ("GET", "/v1/balance"),
+        ("GET", "/v1/mandates/{other}"),
+        ("POST", "/v1/mandates/{other}/spends"),
+        ("POST", "/v1/mandates/{own}/revoke"),
+        ("POST", "/v1/mandates/{own}/spends/spn_1/approve"),
+        ("POST", "/v1/mandates/{own}/spends/spn_1/release"),
+        ("POST", "/v1/transfers"),
+    ],
+)
+@pytest.mark.parametrize("by_key", [False, True])
+def test_an_agent_does_nothing_else(
+    api: Api,
+    signed: Signed,
+    another: Signed,
+    bound: str,
+    method: str,
+    path: str,
+    by_key: bool,
+) -> None:
+    path = path.replace("{own}", signed.id).replace("{other}", another.id)
+    body = spend(api) if method == "POST" else None
+    if by_key:
+        answer = api.call(method, path, key=bound, **({} if body is None else {"json": body}))
+    else:
+        answer = signed.ask(api, method, path, body)
+    assert answer.status_code in (403, 404), answer.text
+
+
+@pytest.fixture(scope="module")
+def another(api: Api) -> Signed:
+    return sign_mandate(api)
+
+
+@pytest.fixture(scope="module")
+def bound(api: Api, signed: Signed) -> str:
+    made = api.call("POST", "/v1/api_keys", json={"mandate": signed.id}).json()
+    assert made["mandate"] == signed.id
+    return str(made["secret"])
+
+
+def test_a_key_that_is_bound_to_a_mandate_spends_under_it(
+    api: Api, signed: Signed, bound: str
+) -> None:
+    path = f"/v1/mandates/{signed.id}"
+    done = api.call("POST", f"{path}/spends", key=bound, json=spend(api))
+    assert done.json()["status"] == "posted", done.text
+    assert api.call("GET", path, key=bound).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"mandate": "mnd_" + "0" * 26}, 404),
+        ({"kind": "secret"}, 400),
+        ({"scopes": ["payouts:write"]}, 400),
+    ],
+)
+def test_a_bound_key_has_no_more_than_the_agent(
+    api: Api, signed: Signed, body: dict[str, Any], status: int
+) -> None:
+    answer = api.call("POST", "/v1/api_keys", json={"mandate": signed.id, **body})
+    assert answer.status_code == status, answer.text
+
+
+def test_a_refusal_says_which_limit_for_a_machine(api: Api, signed: Signed) -> None:
+    answer = signed.ask(
+        api, "POST", f"/v1/mandates/{signed.id}/spends", spend(api, amount=1_000_001)
+    )
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "mandate_refused")
+    assert error["details"] == {"limit": "call_max", "amount": 1_000_000}
+
+
+def test_a_person_says_yes_and_the_agent_comes_back(api: Api, signed: Signed) -> None:
+    path, body = f"/v1/mandates/{signed.id}/spends", spend(api, amount=500_001)
+    waiting = signed.ask(api, "POST", path, body).json()
+    assert waiting["status"] == "waiting"
+    assert signed.ask(api, "POST", path, body).json()["status"] == "waiting"
+    where = f"{path}/{waiting['id']}"
+    # A key alone is no person, and neither is a signature of another's.
+    assert api.call("POST", f"{where}/approve", json={}).status_code == 403
+    wrong = signature(signed.agent, waiting["approval_typed_data"])
+    refused = api.call("POST", f"{where}/approve", json={"owner_signature": wrong})
+    assert refused.json()["error"]["param"] == "owner_signature"
+    right = signature(signed.owner, waiting["approval_typed_data"])
+    yes = api.call("POST", f"{where}/approve", json={"owner_signature": right})
+    assert (yes.json()["status"], yes.json()["approved_by"]) == ("approved", signed.owner_key)
+    again = api.call("POST", f"{where}/approve", json={"owner_signature": right})
+    assert again.json()["error"]["code"] == "unexpected_state"
+    done = [signed.ask(api, "POST", path, body).json() for _ in range(2)]
+    assert [each["status"] for each in done] == ["posted", "posted"]
+    assert done[0]["id"] == waiting["id"]
+
+
+def test_a_no_ends_it(api: Api, signed: Signed) -> None:
+    path, body = f"/v1/mandates/{signed.id}/spends", spend(api, amount=600_000)
+    waiting = signed.ask(api, "POST", path, body).json()
+    no = api.call("POST", f"{path}/{waiting['id']}/reject", json={"comment": "Too much."})
+    assert no.json()["status"] == "rejected", no.text
+    assert signed.ask(api, "POST", path, body).json()["status"] == "rejected"
+
+
+def test_an_agent_parks_and_takes_back(api: Api, signed: Signed) -> None:
+    path = f"/v1/mandates/{signed.id}"
+    for way in ("park", "unpark"):
+        moved = signed.ask(api, "POST", f"{path}/{way}", {"reference": way, "amount": 7})
+        assert moved.json()["status"] == "posted", moved.text
+        assert moved.json()["direction"] == way
+
+
+def test_a_restricted_key_registers_no_owner(api: Api) -> None:
+    made = api.call("POST", "/v1/api_keys", json={"scopes": ["owner_keys:write"]}).json()
+    answer = api.call(
+        "POST",
+        "/v1/owner_keys",
+        key=made["secret"],
+        json={"address": "0x" + "11" * 20, "signature": "0x12"},
+    )
+    assert answer.status_code == 403
+
+
+def test_revoked_is_revoked(api: Api) -> None:
+    signed = sign_mandate(api)
+    ended = api.call("POST", f"/v1/mandates/{signed.id}/revoke").json()
+    assert ended["status"] == "revoked"
+    answer = signed.ask(api, "POST", f"/v1/mandates/{signed.id}/spends", spend(api))
+    assert answer.json()["error"]["details"] == {"limit": "revoked"}
+    for status, there in (("revoked", True), ("active", False)):
+        found = api.call("GET", f"/v1/mandates?status={status}&limit=100").json()["data"]
+        assert (signed.id in {each["id"] for each in found}) is there
+    found = api.call("GET", f"/v1/mandates?agent={signed.agent.address}").json()["data"]
+    assert [each["id"] for each in found] == [signed.id]
+
+
+def test_who_loses_an_owners_key_ends_what_it_signed(api: Api) -> None:
+    signed = sign_mandate(api)
+    assert api.call("POST", f"/v1/owner_keys/{signed.owner_key}/revoke").status_code == 200
+    found = api.call("GET", f"/v1/mandates/{signed.id}").json()
+    assert found["status"] == "revoked"
+    assert register(api, signed.owner) != signed.owner_key
+
+
+def test_ap2_becomes_a_draft(api: Api) -> None:
+    mandate = {
+        "vct": VCT,
+        "cnf": {"jwk": {}},
+        "constraints": [
+            {"type": "payment.amount_range", "currency": "USD", "max": 150},
+            {"type": "payment.reference", "conditional_transaction_id": "abc"},
+        ],
+    }
+    body = {
+        "mandate": mandate,
+        "owner": "0x" + "11" * 20,
+        "agent": "0x" + "12" * 20,
+        "currency": "usdc",
+        "expires_at": int(time.time()) + 60,
+    }
+    draft = api.call("POST", "/v1/mandates/draft_ap2", json=body).json()
+    assert (draft["terms"]["total"], draft["terms"]["count"]) == (1_500_000, 1)
+    assert draft["unenforced"] == ["payment.reference"]
+    assert "may spend 1.500000 usdc" in draft["statement"]
