@@ -27,7 +27,7 @@ from sakk.core.owner_key import OwnerKey
 from sakk.core.posting import Posting
 from sakk.core.spend import Payee
 from sakk.flow import account as accounts
-from sakk.flow import mandate, mandate_spend, owner_key
+from sakk.flow import mandate, mandate_life, mandate_spend, owner_key
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.mandate_spend import SpendRequest
@@ -129,7 +129,7 @@ class House:
 
     def mandate(self, *, signer: LocalAccount = OWNER, **values: Any) -> Mandate:
         terms = rules.check_terms(self.terms(**values))
-        return mandate.create(
+        return mandate_life.create(
             self.parts, terms, sign(signer, rules.typed_data(terms)), identifier=new_id("mnd")
         )
 
@@ -158,7 +158,7 @@ class House:
         )
 
     def revoke(self, of: Mandate) -> Mandate:
-        return mandate.revoke(
+        return mandate_life.revoke(
             self.parts, of.id, by="key_1", account_id=self.account, livemode=False
         )
 

@@ -20,7 +20,8 @@ from sakk.core.errors import (
 from sakk.core.mandate import CategoryRule, Mandate, PayeeRule, Period
 from sakk.core.pool import Direction
 from sakk.core.spend import Payee
-from sakk.flow import mandate, mandate_spend, owner_key, pool
+from sakk.flow import mandate, mandate_life, mandate_spend, owner_key, pool
+from sakk.flow.book import PostingSet
 from sakk.flow.pool import PoolRequest
 from sakk.store.database import Database
 from sakk.store.identity import new_id
@@ -60,7 +61,8 @@ def test_what_was_signed_once_is_one_mandate(house: House) -> None:
     terms = rules.check_terms(house.terms())
     signature = sign(OWNER, rules.typed_data(terms))
     first, second = (
-        mandate.create(house.parts, terms, signature, identifier=new_id("mnd")) for _ in range(2)
+        mandate_life.create(house.parts, terms, signature, identifier=new_id("mnd"))
+        for _ in range(2)
     )
     assert first.id == second.id
     assert house.told(first.id) == ["mandate.created"]
@@ -90,7 +92,7 @@ def test_terms_that_were_changed_after_signing_are_nobodys(house: House) -> None
     more = rules.check_terms(house.terms(total=2 * WHOLE, salt=terms.salt))
     for given, what in ((signature, "the signature"), ("0x12", "no signature")):
         with pytest.raises(ParameterInvalid, match=what):
-            mandate.create(house.parts, more, given, identifier=new_id("mnd"))
+            mandate_life.create(house.parts, more, given, identifier=new_id("mnd"))
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,7 @@ def test_the_ledger_itself_refuses_what_comes_after(house: House) -> None:
 
 
 def legs_set(legs: mandate.MandateLegs) -> Any:
-    return mandate.PostingSet(new_id("spn"), "spend", 0, legs.postings)
+    return PostingSet(new_id("spn"), "spend", 0, legs.postings)
 
 
 def test_a_mandate_takes_the_place_of_another(house: House) -> None:
@@ -342,8 +344,8 @@ def test_stages_finish_what_a_request_left_behind(house: House, monkeypatch: Any
         house.spend(ended, 1)
     house.clock.pass_by(6)
     assert mandate_spend.left_behind_stage(house.parts).run() == 2
-    assert mandate.revoke_stage(house.parts).run() == 1
-    assert mandate.revoke_stage(house.parts).run() == 0
+    assert mandate_life.revoke_stage(house.parts).run() == 1
+    assert mandate_life.revoke_stage(house.parts).run() == 0
     assert house.spend(made, 1, reference="left").status == "posted"
     assert house.budgets(made)["total"] == 5 * WHOLE - 1
     assert house.balance(house.seller) == 1

@@ -30,6 +30,7 @@ from sakk.core.mandate_spend import public_spend
 from sakk.core.metadata import merge
 from sakk.flow import mandate as flow
 from sakk.flow import mandate_approval as approvals
+from sakk.flow import mandate_life as life
 from sakk.flow import mandate_spend as spends
 from sakk.flow.mandate_approval import Place
 from sakk.flow.step_up import StepUp
@@ -260,7 +261,7 @@ def draft_ap2(context: Context, body: Ap2Draft) -> Document:
 @resource.post("/v1/mandates", returns=MandateShape, operation="create_mandate", two_steps=True)
 def create(context: Context, body: MandateCreate) -> Document:
     """Put in force what an owner signed. It never changes; sent again it is the same mandate."""
-    mandate = flow.create(
+    mandate = life.create(
         context.parts,
         _terms(context, body.terms),
         body.signature,
@@ -320,7 +321,7 @@ def retrieve(context: Context, mandate: str) -> Document:
 )
 def revoke(context: Context, mandate: str) -> Document:
     """End a mandate for ever, at once: the ledger refuses whatever is spent after this answer."""
-    ended = flow.revoke(
+    ended = life.revoke(
         context.parts,
         mandate,
         by=context.actor.signature,

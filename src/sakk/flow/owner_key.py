@@ -11,8 +11,8 @@ from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.evm import parse_address
 from sakk.core.owner_key import OwnerKey
-from sakk.flow import mandate
 from sakk.flow.context import Parts
+from sakk.flow.mandate_life import finish_revoking
 from sakk.store import event as events
 from sakk.store import mandate as mandates
 from sakk.store import owner_key as store
@@ -81,7 +81,7 @@ def revoke(parts: Parts, identifier: str, *, by: str, account_id: str, livemode:
         if key.revoked_at is None:
             _tell(connection, after, event.OWNER_KEY_REVOKED, now=now)
     for each in signed:
-        mandate.finish_revoking(parts, each.id)
+        finish_revoking(parts, each.id)
     return after
 
 

@@ -39,7 +39,7 @@ from sakk.flow.freeze import freeze_stage
 from sakk.flow.gas import gas_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.hub import hub_stage
-from sakk.flow.mandate import revoke_stage
+from sakk.flow.mandate_life import revoke_stage
 from sakk.flow.mandate_spend import expire_stage as spend_expire_stage
 from sakk.flow.mandate_spend import left_behind_stage as spend_left_behind_stage
 from sakk.flow.match import match_stage

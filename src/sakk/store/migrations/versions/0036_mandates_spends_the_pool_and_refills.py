@@ -49,7 +49,7 @@ def upgrade() -> None:
         "mandate_spends",
         ["reserved_at"],
         unique=False,
-        postgresql_where=sa.text("status = 'requested'"),
+        postgresql_where=sa.text("status IN ('requested', 'releasing')"),
     )
     op.create_index(
         "ix_mandate_spends_waiting",
