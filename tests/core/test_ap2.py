@@ -33,22 +33,20 @@ def read(*constraints: Any, **values: Any) -> Terms:
     options = {
         name: given.pop(name) for name in ("currency", "decimals", "expires_at") if name in given
     }
-    return ap2.read(
-        given,
-        **{
-            "account_id": TERMS.account_id,
-            "livemode": False,
-            "owner": OWNER.address,
-            "agent": AGENT.address,
-            "currency": "usdc",
-            "decimals": 6,
-            "starts_at": None,
-            "expires_at": None,
-            "now": START,
-            "salt": TERMS.salt,
-            **options,
-        },
-    )
+    whole: dict[str, Any] = {
+        "account_id": TERMS.account_id,
+        "livemode": False,
+        "owner": OWNER.address,
+        "agent": AGENT.address,
+        "currency": "usdc",
+        "decimals": 6,
+        "starts_at": None,
+        "expires_at": None,
+        "now": START,
+        "salt": TERMS.salt,
+        **options,
+    }
+    return ap2.read(given, **whole)
 
 
 def test_an_open_payment_mandate_becomes_terms() -> None:
