@@ -30,9 +30,10 @@ def read(*constraints: Any, **values: Any) -> Terms:
         "exp": START + 86_400,
         **values,
     }
-    options = {
-        name: given.pop(name) for name in ("currency", "decimals", "expires_at") if name in given
-    }
+    options: dict[str, Any] = {}
+    for name in ("currency", "decimals", "expires_at"):
+        if name in given:
+            options[name] = given.pop(name)
     whole: dict[str, Any] = {
         "account_id": TERMS.account_id,
         "livemode": False,
