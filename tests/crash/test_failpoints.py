@@ -37,6 +37,7 @@ from tests.crash.job import (
     steal,
     transfers,
 )
+from tests.crash.mandate import agents_mandate
 from tests.crash.seizure import seized_payment
 from tests.crash.telling import told_payout
 
@@ -491,6 +492,10 @@ LIVES: tuple[Life, ...] = (
     (rotated_key, ("rotation.build", "rotation.mark")),
     (told_payout, ("travel_rule.send",)),
     (agents_channel, ("channel.fund", "channel.drain", "channel.freeze", "channel.restore")),
+    (
+        agents_mandate,
+        ("mandate.freeze", "mandate_spend.post", "mandate_spend.release", "pool.post"),
+    ),
 )
 # The same steps of the same code for another kind of transaction: `make soak` has the time.
 REPEATED: tuple[Life, ...] = (

@@ -261,40 +261,28 @@ BALANCE_AVAILABLE: Final = _register(
     "balance", "available", "Money became available on the account's balance."
 )
 
-OWNER_KEY_CREATED: Final = _register(
-    "owner_key", "created", "A key was registered that may sign mandates."
-)
+OWNER_KEY_CREATED: Final = _register("owner_key", "created", "A key may sign mandates.")
 OWNER_KEY_REVOKED: Final = _register(
-    "owner_key", "revoked", "A key may sign no mandates any more; those it signed are revoked."
+    "owner_key", "revoked", "A key may sign none any more; what it signed is revoked."
 )
 MANDATE_CREATED: Final = _register("mandate", "created", "An owner signed what an agent may spend.")
-MANDATE_REVOKED: Final = _register(
-    "mandate", "revoked", "An agent may spend nothing any more under a mandate."
-)
+MANDATE_REVOKED: Final = _register("mandate", "revoked", "An agent may spend nothing any more.")
 MANDATE_SPEND_AWAITING_APPROVAL: Final = _register(
-    "mandate_spend",
-    "awaiting_approval",
-    "An agent wants to spend more than its mandate allows without a person.",
+    "mandate_spend", "awaiting_approval", "A spend is more than an agent may without a person."
 )
 MANDATE_SPEND_APPROVED: Final = _register(
     "mandate_spend", "approved", "A person approved a spend; the agent may carry it out."
 )
 MANDATE_SPEND_REJECTED: Final = _register("mandate_spend", "rejected", "A person refused a spend.")
 MANDATE_SPEND_EXPIRED: Final = _register(
-    "mandate_spend", "expired", "Nobody decided on a spend in time, or the agent never came back."
+    "mandate_spend", "expired", "Nobody decided in time, or the agent never came back."
 )
-MANDATE_SPEND_CREATED: Final = _register(
-    "mandate_spend", "created", "An agent spent money under a mandate."
-)
+MANDATE_SPEND_CREATED: Final = _register("mandate_spend", "created", "An agent spent money.")
 MANDATE_SPEND_RELEASED: Final = _register(
-    "mandate_spend", "released", "A spend that was not made went back to the mandate's budgets."
+    "mandate_spend", "released", "A spend that was not made went back to the budgets."
 )
-POOL_MOVEMENT_POSTED: Final = _register(
-    "pool_movement", "posted", "Idle balance was parked in the pool, or taken back."
-)
-REFILL_EXHAUSTED: Final = _register(
-    "refill", "exhausted", "A channel's rule can put no more into it."
-)
+POOL_MOVEMENT_POSTED: Final = _register("pool_movement", "posted", "Balance was parked, or back.")
+REFILL_EXHAUSTED: Final = _register("refill", "exhausted", "A rule can put no more into a channel.")
 
 WEBHOOK_ENDPOINT_CREATED: Final = _register(
     "webhook_endpoint", "created", "A webhook endpoint was created."
