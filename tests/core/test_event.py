@@ -2,7 +2,7 @@
 
 import pytest
 
-from sakk.core import event
+from sakk.core import event, event_type
 from sakk.core.errors import ParameterInvalid
 from sakk.core.event import EVENT_TYPES, NewEvent, check_enabled_events, wants
 
@@ -72,4 +72,4 @@ def test_a_merchants_event_needs_an_account() -> None:
 
 def test_a_type_is_registered_once() -> None:
     with pytest.raises(ValueError, match="registered twice"):
-        event._register("payout", "created", "Again.")
+        event_type.register("payout", "created", "Again.")
