@@ -70,6 +70,27 @@ def flood(
             client.close()
 
 
+def paced(address: str, requests: Sequence[bytes], *, connections: int, per_second: float) -> Flood:
+    """Send requests at an even pace, whatever the answers do.
+
+    A request's time begins when it was due, so that one which had to wait for a connection counts
+    what it waited. HttpBroken as in `flood`.
+    """
+    parts = urlsplit(address)
+    clients: dict[int, _Client] = {}
+    poller = select.epoll()
+    try:
+        for _ in range(connections):
+            client = _Client(socket.create_connection((parts.hostname, parts.port)))
+            clients[client.number] = client
+            poller.register(client.number, select.EPOLLIN)
+        return _keep_pace(poller, clients, requests, per_second)
+    finally:
+        poller.close()
+        for client in clients.values():
+            client.close()
+
+
 class _Client:
     """One connection and the answer that arrives on it."""
 
@@ -147,6 +168,39 @@ def _run(
                 continue
             client.began = now
             client.send(request)
+    found.seconds = clock() - started
+    found.client_cpu_seconds = time.process_time() - cpu_started
+    return found
+
+
+def _keep_pace(
+    poller: select.epoll,
+    clients: dict[int, _Client],
+    requests: Sequence[bytes],
+    per_second: float,
+) -> Flood:
+    found = Flood()
+    clock = time.perf_counter
+    free = list(clients.values())
+    started, cpu_started = clock(), time.process_time()
+    sent = 0
+    while len(found.milliseconds) < len(requests):
+        due = started + sent / per_second
+        if sent < len(requests) and free and clock() >= due:
+            client = free.pop()
+            client.began = due
+            client.send(requests[sent])
+            sent += 1
+            continue
+        waits = ANSWER_SECONDS_MAX if sent == len(requests) or not free else due - clock()
+        ready = poller.poll(max(waits, 0.0))
+        if not ready and waits >= ANSWER_SECONDS_MAX:
+            raise HttpBroken("the server did not answer")
+        for number, _ in ready:
+            client = clients[number]
+            if client.read() is not None:
+                found.milliseconds.append((clock() - client.began) * 1000)
+                free.append(client)
     found.seconds = clock() - started
     found.client_cpu_seconds = time.process_time() - cpu_started
     return found

@@ -130,7 +130,7 @@ def _loads(target: Target, door: Door, names: Sequence[str]) -> Iterator[Load]:
         cpu = spent(before, target.stack.cpu_seconds())
         behind = lag(target.stack.description["database_url"]).events
         yield Load(door, name, batch, flood, cpu, await_projection(target), behind)
-        await_rest(target)
+        await_rest(target.stack)
 
 
 def _results(door: Door, loads: list[Load]) -> list[dict[str, Any]]:
@@ -289,13 +289,13 @@ def await_projection(target: Target) -> float:
     return time.monotonic() - began
 
 
-def await_rest(target: Target) -> None:
+def await_rest(stack: Stack) -> None:
     """Wait until PostgreSQL has cleaned up behind many rows (vacuum, checkpoint), or for a time."""
     deadline = time.monotonic() + REST_SECONDS_MAX
-    used = target.stack.cpu_seconds().get("postgres", 0.0)
+    used = stack.cpu_seconds().get("postgres", 0.0)
     while time.monotonic() < deadline:
         time.sleep(REST_LOOK_SECONDS)
-        before, used = used, target.stack.cpu_seconds().get("postgres", 0.0)
+        before, used = used, stack.cpu_seconds().get("postgres", 0.0)
         if used - before < REST_LOOK_SECONDS * REST_SHARE_MAX:
             return
 

@@ -21,6 +21,7 @@ class Bench(StrEnum):
     ledger = "ledger"
     gas = "gas"
     screening = "screening"
+    agent = "agent"
 
 
 def bench(
