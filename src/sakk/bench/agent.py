@@ -1,8 +1,9 @@
 """``sakk bench agent``: HTTP 402 against the same server, worker and middleware unpaid.
 
 A sandbox of its own is the authority, with everything durable before a call is served; a granian
-worker with `sakk.paywall` sells one small answer. Half of the floods ask the path that is free, the
-others the one that is paid for by session, a MAC each, prepared before the clock starts. Afterwards
+worker with `sakk.paywall` sells one small answer, of a route of FastAPI and of a bare ASGI function
+that does nothing else. Half of the floods ask for what is free, the others for what is paid for by
+session, a MAC each, prepared before the clock starts. Afterwards
 what was charged is what was served, to the unit, on the channel, on the payee's balance and in the
 receipts, and ``sakk ledger verify`` holds.
 """
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 import httpx2
 
-from sakk.bench.agent_server import FREE, PAID
+from sakk.bench.agent_server import BARE, FREE, PAID
 from sakk.bench.figures import WrongResult, cost, percentile, rate
 from sakk.bench.flood import Flood, flood, paced, prepare
 from sakk.bench.ledger_http import await_rest
@@ -62,27 +63,29 @@ class Buyer:
     nonces: Iterator[int]
     paid: int = 0
 
-    def calls(self, number: int) -> list[bytes]:
+    def calls(self, number: int, under: str = "") -> list[bytes]:
         """So many requests of the paid path, each with its own MAC."""
         self.paid += number
-        return [self._call(next(self.nonces)) for _ in range(number)]
+        path = under + PAID
+        return [self._call(path, next(self.nonces)) for _ in range(number)]
 
-    def free(self, number: int) -> list[bytes]:
+    def free(self, number: int, under: str = "") -> list[bytes]:
         """So many of the free one, as long as a paid one is."""
-        request = prepare(self.server, "GET", FREE, {"PAYMENT-SIGNATURE": self._header(1 << 40)})
-        return [request] * number
+        header = {"PAYMENT-SIGNATURE": self._header(under + FREE, 1 << 40)}
+        return [prepare(self.server, "GET", under + FREE, header)] * number
 
-    def _call(self, nonce: int) -> bytes:
-        return prepare(self.server, "GET", PAID, {"PAYMENT-SIGNATURE": self._header(nonce)})
+    def _call(self, path: str, nonce: int) -> bytes:
+        header = {"PAYMENT-SIGNATURE": self._header(path, nonce)}
+        return prepare(self.server, "GET", path, header)
 
-    def _header(self, nonce: int) -> str:
+    def _header(self, path: str, nonce: int) -> str:
         mac = call_mac(
             self.key,
             self.session,
             nonce=nonce,
             amount=PRICE_UNITS,
             payee=self.payee,
-            request=request_hash("GET", PAID),
+            request=request_hash("GET", path),
         )
         document = {
             "x402Version": 2,
@@ -118,34 +121,32 @@ def measure(
     say: Say = lambda _: None,
 ) -> list[dict[str, Any]]:
     """The lines of ``results``; WrongResult unless what was served, and no more, was charged."""
+    relative: list[dict[str, Any]] = []
     with _buyer(stack) as buyer:
-        _flood(buyer, buyer.free(warm_up))
-        _flood(buyer, buyer.calls(warm_up))
-        paid: list[Flood] = []
-        free: list[Flood] = []
-        costs: list[dict[str, float]] = []
-        for number in range(1, repeats + 1):
-            say(f"repeat {number}: {requests} calls free, then paid, over {CONNECTIONS}")
-            calls = buyer.calls(requests)
-            await_rest(stack)
-            free.append(_flood(buyer, buyer.free(requests)))
-            before = stack.cpu_seconds()
-            paid.append(_flood(buyer, calls))
-            used = spent(before, stack.cpu_seconds())
-            costs.append({name: 1e6 * each / requests for name, each in used.items()})
-            _catch_up(stack)
-        half = percentile([each.rate for each in paid], 50) / 2
+        for name, under in (("session_relative", ""), ("session_relative_bare", BARE)):
+            _flood(buyer, buyer.free(warm_up, under))
+            _flood(buyer, buyer.calls(warm_up, under))
+            paid: list[float] = []
+            free: list[float] = []
+            costs: list[dict[str, float]] = []
+            for number in range(1, repeats + 1):
+                say(f"{name} {number}: {requests} calls free, then paid, over {CONNECTIONS}")
+                calls = buyer.calls(requests, under)
+                await_rest(stack)
+                free.append(_flood(buyer, buyer.free(requests, under)).rate)
+                before = stack.cpu_seconds()
+                paid.append(_flood(buyer, calls).rate)
+                used = spent(before, stack.cpu_seconds())
+                costs.append({part: 1e6 * each / requests for part, each in used.items()})
+                _catch_up(stack)
+            relative.append(rate(name, "requests/s", paid, baselines=free))
+        half = relative[0]["median"] / 2
         say(f"at half load: {paced_requests} calls at {half:.0f} a second")
         added = _added(buyer, paced_requests, half)
         say("checking")
         _check(buyer)
     return [
-        rate(
-            "session_relative",
-            "requests/s",
-            [each.rate for each in paid],
-            baselines=[each.rate for each in free],
-        ),
+        *relative,
         *added,
         cost("smallest_price", "units of 1e-6 usdc", [float(PRICE_UNITS)]),
         *(

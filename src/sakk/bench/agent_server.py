@@ -1,22 +1,37 @@
 """What ``sakk bench agent`` calls: one small answer, paid at one path and free at another.
 
-Both paths pass the same middleware, in the same server and process. Where it is sold, and whom the
-money is for, is in the environment.
+Both pass the same middleware, in the same server and process, and so do the two that have no
+framework under them: ``/bare`` is the least that an ASGI application can be, the other is a route
+of FastAPI, as services are written. Where it is sold, and for whom, is in the environment.
 """
 
 import os
 from typing import Any
 
+from fastapi import FastAPI
+
 from sakk.paywall import Charges, Paywall, Route, Session
 
 PAID, FREE = "/paid", "/free"
+BARE = "/bare"
 BODY = b'{"weather":"fine","temperature":21}'
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
 
+service = FastAPI()
 
-async def answer(scope: Any, receive: Any, send: Any) -> None:
-    """The application: it answers everything alike."""
-    assert scope["type"] == "http"
+
+@service.get(PAID)
+@service.get(FREE)
+async def weather() -> dict[str, Any]:
+    """A route as services have them."""
+    return {"weather": "fine", "temperature": 21}
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """The service, and beside it an answer that costs nothing to make."""
+    if scope["type"] != "http" or not scope["path"].startswith(BARE):
+        await service(scope, receive, send)
+        return
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": BODY})
 
@@ -32,6 +47,6 @@ def make() -> Paywall:
         decimals=6,
         authority=environment["SAKK_BENCH_URL"],
     )
-    return Paywall(
-        answer, routes=[Route(f"GET {PAID}", environment["SAKK_BENCH_PRICE"])], offers=[session]
-    )
+    price = environment["SAKK_BENCH_PRICE"]
+    routes = [Route(f"GET {path}", price) for path in (PAID, BARE + PAID)]
+    return Paywall(application, routes=routes, offers=[session])
