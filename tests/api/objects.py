@@ -45,6 +45,7 @@ from sakk.store.travel_rule import insert_many as insert_travel_rules
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api import money_out
 from tests.api.agent import objects_of_agents
+from tests.api.paying import create_channel_objects
 from tests.api.world import ADDRESS as ADDRESS
 from tests.api.world import NETWORK as NETWORK
 from tests.api.world import USDC, Api
@@ -109,11 +110,7 @@ def create_objects(api: Api) -> Objects:
     objects |= _travel_rule(api, objects["payout"])
     objects |= _name(api, objects["person"])
     objects["freeze"] = _freeze(api, objects["person"])
-    objects["channel"] = _made(
-        api,
-        "/v1/channels",
-        {"payee": api.world.operator.account, "currency": "usdc", "amount": 100_000},
-    )
+    objects |= create_channel_objects(api)
     return objects | _of_compliance(api)
 
 

@@ -173,3 +173,19 @@ def open_path(api: Api, amount: int = 50_000, *, funds: int = 1_000_000, **more:
     )
     session = call(api, payer, "POST", f"/v1/channels/{made['id']}/sessions")
     return Path(api, payer, payee, made["id"], session["id"], read_key(session["key"]))
+
+
+def create_channel_objects(api: Api) -> dict[str, str]:
+    """A channel of Alice's to the operator, with a call that was charged, refunded, disputed."""
+    alice, seller = api.world.alice, api.world.operator
+    body = {"payee": seller.account, "currency": "usdc", "amount": 100_000}
+    channel = call(api, alice, "POST", "/v1/channels", body)["id"]
+    session = call(api, alice, "POST", f"/v1/channels/{channel}/sessions")
+    path = Path(api, alice, seller, channel, session["id"], read_key(session["key"]))
+    paid = path.reserve(1_000)
+    path.ask(paid, path.end(paid))
+    said = {"session": path.session, "nonce": str(paid.nonce), "amount": 100}
+    call(api, seller, "POST", f"/v1/channels/{channel}/refunds", said)
+    said |= {"reason": "The answer was empty."}
+    dispute = call(api, alice, "POST", f"/v1/channels/{channel}/disputes", said)
+    return {"channel": channel, "channel_dispute": dispute["id"]}

@@ -45,6 +45,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_mandate_spend": {"reference": "1", "amount": 1, "payee": {}},
     "park_under_mandate": {"reference": "1", "amount": 1},
     "unpark_under_mandate": {"reference": "1", "amount": 1},
+    "create_charge_refund": {"session": "ses_1", "nonce": "1"},
+    "create_channel_dispute": {"session": "ses_1", "nonce": "1", "reason": "empty"},
+    "resolve_channel_dispute": {"outcome": "withdraw"},
     "create_party_link": {"party": "pty_none", "relation": "director"},
     "create_party_document": {
         "kind": "other",

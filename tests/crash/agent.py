@@ -1,5 +1,6 @@
 """A channel of an agent's, from its first step to its end, with a death beside each step."""
 
+import base64
 import os
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from datetime import timedelta
 
 import coincurve
 
+from sakk.client.session import call_mac, request_hash
 from sakk.core import mandate as mandates
 from sakk.core import session as rules
 from sakk.core.evm import public_key_address
@@ -142,5 +144,54 @@ def agents_channel(house: House, merchant: Merchant) -> Callable[[], None]:
             [f"channel:{told['channel']}#test/usdc", f"mandate:{mandate}:total#test/usdc"],
         )
         assert [int(units) for (units,) in left] == [0, TOTAL]
+
+    return compare
+
+
+def given_back(house: House, merchant: Merchant) -> Callable[[], None]:
+    """Of a charge one part is refunded and another disputed, decided for the payer: all is back."""
+    operator = house.client(house.description["operator_key"])
+    payee = operator.post("/v1/accounts", {"business_profile": {"name": "Seller"}})["id"]
+    seller = house.client(house.description["operator_key"], account=payee)
+    body = {"payee": payee, "currency": "usdc", "amount": STEP}
+    channel = merchant.client.post("/v1/channels", body)["id"]
+    opened = merchant.client.post(f"/v1/channels/{channel}/sessions", {})
+    session, key = opened["id"], base64.urlsafe_b64decode(opened["key"] + "=")
+    request = request_hash("GET", "/")
+    mac = call_mac(key, session, nonce=1, amount=1_000, payee=payee, request=request)
+    paid = {"session": session, "nonce": "1"}
+    reserve = {"amount": "1000", "currency": "usdc", "request_hash": request.hex()}
+    operations = [
+        paid | reserve | {"op": "reserve", "mac": mac.hex()},
+        paid | {"op": "commit"},
+    ]
+    told = seller.post("/v1/charges", {"operations": operations})["results"]
+    assert [each["status"] for each in told] == ["reserved", "committed"]
+    seller.post(f"/v1/channels/{channel}/refunds", paid | {"amount": 400})
+    disputed = merchant.client.post(
+        f"/v1/channels/{channel}/disputes", paid | {"reason": "It was empty."}
+    )
+    assert (disputed["amount"], disputed["held"]) == (600, True)
+    path = f"/v1/channels/{channel}/disputes/{disputed['id']}/resolve"
+    ended = operator.post(path, {"outcome": "refund", "note": "It was."})
+    assert ended["status"] == "refunded"
+    merchant.client.post(f"/v1/channels/{channel}/close", {})
+
+    def is_closed() -> bool:
+        return query(house, "SELECT status FROM channels WHERE id = %s", channel) == [("closed",)]
+
+    await_true(is_closed, "the channel to be closed")
+
+    def compare() -> None:
+        rows = query(
+            house,
+            "SELECT amount, to_payer, status FROM charge_refunds WHERE channel_id = %s"
+            " ORDER BY amount",
+            channel,
+        )
+        assert [(int(amount), *rest) for amount, *rest in rows] == [
+            (400, False, "posted"),
+            (600, True, "posted"),
+        ]
 
     return compare

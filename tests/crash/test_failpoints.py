@@ -25,7 +25,7 @@ from sakk.runtime.wiring import make_rail
 from sakk.signing.policy import load_policy, write_policy
 from sakk.store.database import open_database
 from sakk.store.network import find_network
-from tests.crash.agent import agents_channel
+from tests.crash.agent import agents_channel, given_back
 from tests.crash.cloning import cloned_payment
 from tests.crash.house import House, await_true, await_value
 from tests.crash.job import (
@@ -496,6 +496,7 @@ LIVES: tuple[Life, ...] = (
         agents_mandate,
         ("mandate.freeze", "mandate_spend.post", "mandate_spend.release", "pool.post"),
     ),
+    (given_back, ("charge_refund.post", "dispute.hold", "dispute.settle")),
 )
 # The same steps of the same code for another kind of transaction: `make soak` has the time.
 REPEATED: tuple[Life, ...] = (

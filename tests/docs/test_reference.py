@@ -23,11 +23,15 @@ def pages() -> dict[str, str]:
     return all_pages()
 
 
+# By hand: its vectors are held by tests/client/test_scheme.py.
+WRITTEN = {"session-scheme.md"}
+
+
 def test_the_committed_pages_are_what_the_code_says(pages: dict[str, str]) -> None:
     committed = {path.name: path.read_text("utf-8") for path in (ROOT / FOLDER).glob("*.md")}
     stale = sorted(name for name in pages if committed.get(name) != pages[name])
     assert stale == [], "run `make docs` and commit what it wrote"
-    assert sorted(set(committed) - set(pages)) == [], "a page that nothing generates"
+    assert sorted(set(committed) - set(pages)) == sorted(WRITTEN), "a page that nothing generates"
 
 
 def test_nothing_is_left_out(pages: dict[str, str]) -> None:

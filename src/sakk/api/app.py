@@ -23,8 +23,10 @@ from sakk.api import (
     case,
     channel,
     charge,
+    charge_refund,
     currency,
     customer,
+    dispute,
     event,
     exposure,
     freeze,
@@ -143,6 +145,8 @@ RESOURCES: tuple[Resource, ...] = (
     rule.resource,
     ledger_history.resource,
     channel.resource,
+    charge_refund.resource,
+    dispute.resource,
     charge.resource,
 )
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)

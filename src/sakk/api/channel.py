@@ -152,7 +152,7 @@ def list_channels(context: Context, query: ChannelListParameters) -> Listing:
 )
 def retrieve(context: Context, channel: str) -> Document:
     """Retrieve a channel, with what may still be charged on it."""
-    return _now(context, _found(context, channel))
+    return _now(context, found(context, channel))
 
 
 @resource.post(
@@ -163,9 +163,9 @@ def retrieve(context: Context, channel: str) -> Document:
 )
 def top_up(context: Context, channel: str, body: ChannelTopUp) -> Document:
     """Put more money into a channel that the account pays for."""
-    found = _own(context, channel)
+    own = _own(context, channel)
     key = context.object_id(rules.VOUCHER_PREFIX)
-    raised = flow.top_up(context.parts, found.id, body.amount, key=key)
+    raised = flow.top_up(context.parts, own.id, body.amount, key=key)
     return _now(context, raised)
 
 
@@ -193,27 +193,30 @@ def receipts(context: Context, channel: str, query: ReceiptParameters) -> Downlo
 
     `sakk.client.receipt` checks the file alone and offline.
     """
-    found = _carried_on(context, _found(context, channel))
+    current = _carried_on(context, found(context, channel))
     with context.database.begin() as connection:
-        content = receipt.export(connection, context.parts.secrets_vault(), found, form=query.form)
-    return Download(content, f'attachment; filename="{found.id}.{query.form}"')
+        content = receipt.export(
+            connection, context.parts.secrets_vault(), current, form=query.form
+        )
+    return Download(content, f'attachment; filename="{current.id}.{query.form}"')
 
 
-def _found(context: Context, channel: str) -> Channel:
+def found(context: Context, channel: str) -> Channel:
+    """A channel of which the account is payer or payee; ResourceMissing."""
     with context.database.begin() as connection:
-        found = store.find_of(
+        row = store.find_of(
             connection, channel, account_id=context.visible_account_id, livemode=context.livemode
         )
-    if found is None:
+    if row is None:
         raise ResourceMissing(f"No such channel: {channel!r}", param="channel")
-    return found
+    return row
 
 
 def _own(context: Context, channel: str) -> Channel:
-    found = _found(context, channel)
-    if found.account_id != context.account_id:
+    row = found(context, channel)
+    if row.account_id != context.account_id:
         raise ResourceMissing(f"The account pays no channel {channel!r}.", param="channel")
-    return found
+    return row
 
 
 def _carried_on(context: Context, channel: Channel) -> Channel:

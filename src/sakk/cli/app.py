@@ -36,6 +36,7 @@ GROUPS = {
     "beneficiaries": "sakk.cli.beneficiary",
     "breaches": "sakk.cli.breach",
     "cases": "sakk.cli.case",
+    "channels": "sakk.cli.channel",
     "contracts": "sakk.cli.contract",
     "currencies": "sakk.cli.currency",
     "exposure": "sakk.cli.exposure",

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from sakk.client.beneficiary import Beneficiaries
+from sakk.client.channel import Channels
 from sakk.client.errors import ApiError
 from sakk.client.ledger import Ledger
 from sakk.client.payout import Payouts
@@ -132,4 +133,5 @@ class SakkClient:
         self.refunds = Refunds(transport)
         self.screenings = Screenings(transport)
         self.transfers = Transfers(transport)
+        self.channels = Channels(transport)
         self.webhook_endpoints = WebhookEndpoints(transport)

@@ -206,6 +206,10 @@ def _whole(document: Mapping[str, Any], name: str) -> int:
     return value
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 where everything holds."""
     parser = argparse.ArgumentParser(description="Check an export of a channel's receipts.")
@@ -216,16 +220,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with options.export.open(encoding="utf-8") as lines:
             report = check_export(lines, authority=options.authority)
     except (OSError, UnicodeDecodeError, ReceiptExportError) as error:
-        print(f"NO (format): {error}")
+        _say(f"NO (format): {error}")
         return 1
     for each in report.unchecked:
-        print(f"not checked: {each}")
+        _say(f"not checked: {each}")
     for each in report.breaks:
-        print(f"NO: {each}")
+        _say(f"NO: {each}")
     if report.breaks:
         return 1
     charges, spent = report.countersigned
-    print(
+    _say(
         f"YES: {report.charges} charges of {report.channel} come to {report.spent};"
         f" of {charges} that come to {spent} the payer signed too"
     )

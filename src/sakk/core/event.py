@@ -238,6 +238,15 @@ CHANNEL_RAISED: Final = register("channel", "raised", "More money was put into a
 CHANNEL_CLOSED: Final = register(
     "channel", "closed", "A channel ended; what was not charged went back to the payer."
 )
+CHARGE_REFUNDED: Final = register(
+    "charge_refund", "posted", "A charge, or a part of one, was given back."
+)
+CHANNEL_DISPUTE_OPENED: Final = register(
+    "channel_dispute", "opened", "A payer disputes a charge; the amount is held where it can be."
+)
+CHANNEL_DISPUTE_ENDED: Final = register(
+    "channel_dispute", "ended", "A dispute was refunded, rejected or withdrawn."
+)
 BALANCE_AVAILABLE: Final = register(
     "balance", "available", "Money became available on the account's balance."
 )

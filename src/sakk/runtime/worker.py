@@ -17,6 +17,7 @@ from sakk.flow.case_outcome import follow_stage, seize_stage
 from sakk.flow.channel import close_stage
 from sakk.flow.channel import expire_stage as channel_expire_stage
 from sakk.flow.channel import left_behind_stage as channel_fund_stage
+from sakk.flow.charge_refund import left_behind_stage as charge_refund_stage
 from sakk.flow.clone import clone_look_stage
 from sakk.flow.clone_build import clone_build_stage
 from sakk.flow.clone_recover import clone_recover_stage
@@ -25,6 +26,7 @@ from sakk.flow.collect_build import collect_build_stage
 from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
 from sakk.flow.decide import decide_stage
+from sakk.flow.dispute import left_behind_stage as dispute_stage
 from sakk.flow.expire import expire_stage
 from sakk.flow.fill import fill_stage
 from sakk.flow.finality import finality_stage
@@ -179,6 +181,8 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         spend_left_behind_stage(parts),
         spend_expire_stage(parts),
         pool_left_behind_stage(parts),
+        charge_refund_stage(parts),
+        dispute_stage(parts),
         forget_stage(parts),
         measure_stage(parts),
     ]

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    func,
     select,
     text,
     update,
@@ -19,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import fetch_all, fetch_one, row_of, run
 from sakk.store.schema import Timestamp, Units, metadata
 
 charge_refunds = Table(
@@ -58,15 +57,25 @@ def find(connection: Connection, refund_id: str) -> ChargeRefund | None:
     return fetch_one(connection, select(table).where(table.c.id == refund_id), ChargeRefund)
 
 
-def refunded(connection: Connection, session_id: str, nonce: int) -> int:
-    """What of a charge was given back, or is about to be."""
-    table = charge_refunds
-    statement = select(func.coalesce(func.sum(table.c.amount), 0)).where(
-        table.c.session_id == session_id,
-        table.c.nonce == nonce,
-        table.c.status != ChargeRefundStatus.rejected,
+def refunded(
+    connection: Connection, session_id: str, nonce: int, *, besides: str | None = None
+) -> int:
+    """What of a charge was given back, is about to be, or is held for a dispute but this one."""
+    rows = run(
+        connection,
+        _REFUNDED,
+        {"session": session_id, "nonce": nonce, "besides": besides or ""},
     )
-    return int(connection.execute(statement).scalar_one())
+    return sum(int(row.units) for row in rows)
+
+
+_REFUNDED = (
+    "SELECT coalesce(sum(amount), 0) AS units FROM charge_refunds"
+    " WHERE session_id = %(session)s AND nonce = %(nonce)s AND status <> 'rejected'"
+    " UNION ALL SELECT coalesce(sum(amount), 0) FROM channel_disputes"
+    " WHERE session_id = %(session)s AND nonce = %(nonce)s AND status IN ('requested', 'open')"
+    " AND id <> %(besides)s"
+)
 
 
 def finish(connection: Connection, refund: ChargeRefund, status: ChargeRefundStatus) -> bool:

@@ -69,9 +69,12 @@ LEFT_TO_REQUEST = timedelta(seconds=5)
 def insert(connection: Connection, dispute: Dispute) -> bool:
     """Record a dispute; False where one of the same charge, or of this id, stands already."""
     result = connection.execute(
-        upsert(channel_disputes).values(row_of(dispute)).on_conflict_do_nothing()
+        upsert(channel_disputes)
+        .values(row_of(dispute))
+        .on_conflict_do_nothing()
+        .returning(channel_disputes.c.id)
     )
-    return result.rowcount == 1
+    return result.first() is not None
 
 
 def find(connection: Connection, dispute_id: str) -> Dispute | None:
@@ -85,7 +88,7 @@ def find_of(
     """A dispute of which an account is payer or payee; None is the operator, of all."""
     table = channel_disputes
     statement = select(table).where(
-        table.c.id == dispute_id, table.c.livemode == livemode, *parties(account_id)
+        table.c.id == dispute_id, table.c.livemode == livemode, *_parties(account_id)
     )
     return fetch_one(connection, statement, Dispute)
 
@@ -120,7 +123,7 @@ def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> li
     return fetch_all(connection, statement, Dispute)
 
 
-def parties(account_id: str | None) -> list[ColumnElement[bool]]:
+def _parties(account_id: str | None) -> list[ColumnElement[bool]]:
     """Whose disputes somebody sees."""
     table = channel_disputes
     if account_id is None:

@@ -44,14 +44,13 @@ class Chargeable:
     expires_at: datetime
 
 
-def insert(connection: Connection, session: Session) -> bool:
-    """Record a session; False where one with its salt stands there already."""
-    result = connection.execute(
+def insert(connection: Connection, session: Session) -> None:
+    """Record a session; one with its salt that stands there already is left."""
+    connection.execute(
         upsert(sessions)
         .values(row_of(session))
         .on_conflict_do_nothing(index_elements=["channel_id", "salt"])
     )
-    return result.rowcount == 1
 
 
 def find(connection: Connection, session_id: str) -> Session | None:

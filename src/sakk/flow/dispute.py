@@ -1,0 +1,264 @@
+"""Disputes: both sides' records are put side by side, and the disputed part is held meanwhile."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from sakk.core import charge_refund as refunds
+from sakk.core import dispute as rules
+from sakk.core import event, ids
+from sakk.core.channel import Channel
+from sakk.core.charge_refund import ChargeRefund
+from sakk.core.dispute import Dispute, DisputeStatus, Outcome
+from sakk.core.errors import BalanceInsufficient, ResourceMissing, UnexpectedState
+from sakk.core.event import NewEvent
+from sakk.flow import charge_refund, receipt
+from sakk.flow.book import PostingSet
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage
+from sakk.ledger.types import TransferFlags
+from sakk.store import channel as channels
+from sakk.store import dispute as store
+from sakk.store import event as events
+from sakk.store.charge_refund import refunded
+from sakk.store.failpoint import failpoint
+
+BATCH_MAX: Final = 100
+
+
+def create(
+    parts: Parts,
+    channel: Channel,
+    session_id: str,
+    nonce: int,
+    *,
+    identifier: str,
+    reason: str,
+    amount: int | None = None,
+) -> Dispute:
+    """Write down what is disputed and what both sides have of it, and hold it on the payee.
+
+    Repeat under the same identifier. ResourceMissing where nothing was charged, UnexpectedState
+    where the charge is disputed already.
+    """
+    with parts.database.begin() as connection:
+        found = store.find(connection, identifier)
+    if found is None:
+        found = _new(parts, channel, session_id, nonce, identifier, reason=reason, amount=amount)
+    return _hold(parts, channel, found) if found.status == DisputeStatus.requested else found
+
+
+def resolve(
+    parts: Parts, channel: Channel, dispute_id: str, outcome: Outcome, *, note: str | None
+) -> Dispute:
+    """Decide, then carry it out; the same outcome again is answered as the first time.
+
+    BalanceInsufficient where nothing was held and the payee has not as much: it stays open.
+    """
+    with parts.database.begin() as connection:
+        dispute = _locked(connection, dispute_id)
+        if dispute.status == rules.status_after(outcome):
+            return dispute
+        if dispute.outcome != outcome:
+            rules.check_open(dispute)
+            store.change(connection, dispute.id, {"outcome": outcome.value, "note": note})
+            dispute = replace(dispute, outcome=outcome.value, note=note)
+    return _carry_out(parts, channel, dispute)
+
+
+def left_behind_stage(parts: Parts) -> Stage:
+    """The stage that finishes holds and outcomes whose request did not live to see them."""
+
+    def run() -> int:
+        with parts.database.begin() as connection:
+            rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
+            found = {each.id: channels.find(connection, each.channel_id) for each in rows}
+        for row in rows:
+            channel = found[row.id]
+            assert channel is not None
+            if row.status == DisputeStatus.requested:
+                row = _hold(parts, channel, row)
+            if row.outcome is not None:
+                _carry_out(parts, channel, row)
+        return len(rows)
+
+    return Stage("dispute.settle", run, idle_seconds=5.0)
+
+
+def _new(
+    parts: Parts,
+    channel: Channel,
+    session_id: str,
+    nonce: int,
+    identifier: str,
+    *,
+    reason: str,
+    amount: int | None,
+) -> Dispute:
+    assert channel.account_id is not None
+    charged = charge_refund.charged_amount(parts, channel, session_id, nonce)
+    with parts.database.begin() as connection:
+        locked = channels.lock(connection, channel.id)
+        assert locked is not None
+        before = refunded(connection, session_id, nonce)
+        dispute = Dispute(
+            id=identifier,
+            account_id=channel.account_id,
+            payee=channel.payee,
+            livemode=channel.livemode,
+            channel_id=channel.id,
+            session_id=session_id,
+            nonce=nonce,
+            amount=refunds.amount_of(amount, charged=charged, refunded=before),
+            currency=channel.currency,
+            decimals=channel.decimals,
+            reason=reason,
+            records=_records(parts, connection, locked, session_id, nonce, charged),
+            is_held=False,
+            status=DisputeStatus.requested.value,
+            outcome=None,
+            note=None,
+            created=parts.clock(),
+            ended_at=None,
+        )
+        if not store.insert(connection, dispute):
+            raise UnexpectedState("This charge is disputed already.", param="nonce")
+    return dispute
+
+
+def _records(
+    parts: Parts,
+    connection: Connection,
+    channel: Channel,
+    session_id: str,
+    nonce: int,
+    charged: int,
+) -> dict[str, Any]:
+    """What the authority has, and what the payer signed: heads, sums, and the charge itself."""
+    current = receipt.carry_on(connection, channel)
+    voucher = channels.last_countersigned(connection, channel.id)
+    return {
+        "charge": {"session": session_id, "nonce": str(nonce), "amount": str(charged)},
+        "authority": receipt.sign(parts.secrets_vault(), current).document(),
+        "payer": None
+        if voucher is None or voucher.signature is None
+        else {
+            "charges": voucher.charges,
+            "spent": str(voucher.spent),
+            "head": voucher.head.hex(),
+            "ceiling": str(voucher.ceiling),
+            "signature": voucher.signature.hex(),
+        },
+    }
+
+
+def _held(channel: Channel, dispute: Dispute) -> PostingSet:
+    """What is disputed, from the payee to the payer, pending until somebody decides."""
+    money = refunds.posting(channel, dispute.amount, to_payer=True)
+    return PostingSet(dispute.id, rules.STEP_HOLD, 0, [money], flags=TransferFlags.pending)
+
+
+def _hold(parts: Parts, channel: Channel, dispute: Dispute) -> Dispute:
+    failpoint("dispute.hold.before")
+    [outcome] = parts.books.post([_held(channel, dispute)])
+    failpoint("dispute.hold.after")
+    with parts.database.begin() as connection:
+        locked = _locked(connection, dispute.id)
+        if locked.status != DisputeStatus.requested:
+            return locked
+        values = {"status": DisputeStatus.open.value, "is_held": outcome.booked}
+        store.change(connection, dispute.id, values)
+        opened = _locked(connection, dispute.id)
+        _tell(parts, connection, opened, event.CHANNEL_DISPUTE_OPENED)
+    return opened
+
+
+def _carry_out(parts: Parts, channel: Channel, dispute: Dispute) -> Dispute:
+    assert dispute.outcome is not None
+    outcome = Outcome(dispute.outcome)
+    if dispute.is_held:
+        hold = _held(channel, dispute)
+        failpoint("dispute.settle.before")
+        parts.books.settle_hold(
+            hold, step=rules.STEP_SETTLE, attempt=0, void=outcome is not Outcome.refund
+        )
+        failpoint("dispute.settle.after")
+    elif outcome is Outcome.refund:
+        _refund_unheld(parts, channel, dispute)
+    with parts.database.begin() as connection:
+        locked = _locked(connection, dispute.id)
+        if locked.status != DisputeStatus.open:
+            return locked
+        values = {"status": rules.status_after(outcome).value, "ended_at": parts.clock()}
+        store.change(connection, dispute.id, values)
+        ended = _locked(connection, dispute.id)
+        if dispute.is_held and outcome is Outcome.refund:
+            charge_refund.record(parts, connection, channel, _as_refund(parts, ended))
+        _tell(parts, connection, ended, event.CHANNEL_DISPUTE_ENDED)
+    return ended
+
+
+def _refund_unheld(parts: Parts, channel: Channel, dispute: Dispute) -> None:
+    try:
+        charge_refund.create(
+            parts,
+            channel,
+            dispute.session_id,
+            dispute.nonce,
+            identifier=_refund_id(dispute),
+            amount=dispute.amount,
+            dispute=dispute.id,
+        )
+    except BalanceInsufficient:
+        with parts.database.begin() as connection:
+            store.change(connection, dispute.id, {"outcome": None, "note": None})
+        raise
+
+
+def _as_refund(parts: Parts, dispute: Dispute) -> ChargeRefund:
+    """The posted hold, as a refund among the others of its charge."""
+    return ChargeRefund(
+        id=_refund_id(dispute),
+        account_id=dispute.payee,
+        livemode=dispute.livemode,
+        channel_id=dispute.channel_id,
+        session_id=dispute.session_id,
+        nonce=dispute.nonce,
+        amount=dispute.amount,
+        currency=dispute.currency,
+        decimals=dispute.decimals,
+        to_payer=True,
+        dispute=dispute.id,
+        status="posted",
+        attempt=0,
+        created=parts.clock(),
+    )
+
+
+def _refund_id(dispute: Dispute) -> str:
+    return ids.encode(refunds.PREFIX, ids.decode(dispute.id)[1])
+
+
+def _locked(connection: Connection, dispute_id: str) -> Dispute:
+    dispute = store.lock(connection, dispute_id)
+    if dispute is None:
+        raise ResourceMissing(f"No such dispute: {dispute_id!r}", param="channel_dispute")
+    return dispute
+
+
+def _tell(parts: Parts, connection: Connection, dispute: Dispute, type: str) -> None:
+    events.append(
+        connection,
+        [
+            NewEvent(
+                account_id=who,
+                livemode=dispute.livemode,
+                type=type,
+                object_id=dispute.id,
+                object=rules.public_dispute(dispute),
+            )
+            for who in (dispute.account_id, dispute.payee)
+        ],
+        now=parts.clock(),
+    )
