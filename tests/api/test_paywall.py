@@ -128,7 +128,7 @@ def test_a_door_that_dies_after_the_reserve_charges_nothing(api: Api) -> None:
             await asyncio.sleep(0.01)
         # As if the process were gone: nothing of it is sent any more.
         for each in shop._offers:
-            each.charges._lanes[0].close()  # type: ignore[attr-defined]
+            each.charges.abandon()  # type: ignore[attr-defined]
         asking.cancel()
 
     with conserved([path]):

@@ -11,12 +11,10 @@ import logging
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 import httptools
-import msgspec
 
 from sakk.paywall.errors import PaywallError
 
@@ -38,8 +36,7 @@ _ANSWER_BYTES_MAX: Final = OPERATIONS_MAX * 4_096
 _SWEEP_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = (0.05, 0.2, 1.0, 2.0)
 _DONE, _NONCE_USED, _CHARGE_ENDED = 0, 7, 11
-_BINARY: Final = b"application/vnd.sakk.charges"
-_JSON: Final = b"application/json"
+_MEDIA_TYPE: Final = "application/vnd.sakk.charges"
 
 
 class AuthorityAway(Exception):
@@ -51,7 +48,7 @@ class _Operation:
 
     __slots__ = ("began", "future", "is_repeated", "record", "tries", "waits_from")
 
-    def __init__(self, record: Any, future: "asyncio.Future[Any] | None") -> None:
+    def __init__(self, record: bytes, future: "asyncio.Future[bytes] | None") -> None:
         self.record = record
         self.future = future
         self.is_repeated = False
@@ -85,37 +82,37 @@ class Charges:
         self._head = (
             f"POST {parts.path.rstrip('/')}{PATH} HTTP/1.1\r\nhost: {parts.netloc}\r\n"
             f"authorization: Bearer {api_key}\r\n"
+            f"content-type: {_MEDIA_TYPE}\r\ncontent-length: "
         ).encode()
-        self._answer_seconds = answer_seconds
-        self._lanes = (
-            _Lane(self, connections, _BINARY, b"".join, _split),
-            _Lane(self, 1, _JSON, _operations, _results),
-        )
+        self.answer_seconds = answer_seconds
+        self.unfinished = 0
+        self._connections_max = connections
+        self._waiting: deque[_Operation] = deque()
+        self._idle: list[_Slot] = []
+        self._slots: set[_Slot] = set()
+        self._is_scheduled = False
+        self._is_closed = False
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def reserve(self, record: bytes) -> "asyncio.Future[bytes]":
         """Ask for a reserve of 128 bytes: its result of 96 bytes; raises AuthorityAway."""
-        return self._lanes[0].ask(record)
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        if self._is_closed:
+            future.set_exception(AuthorityAway("this door is closed"))
+        elif len(self._waiting) >= WAITING_MAX:
+            future.set_exception(AuthorityAway("too many calls wait for their charge"))
+        else:
+            self._add(_Operation(record, future))
+        return future
 
     def finish(self, record: bytes) -> None:
         """Commit or release, until it is known; nobody waits."""
-        self._lanes[0].add(_Operation(record, None))
-
-    def reserve_voucher(self, operation: dict[str, Any]) -> "asyncio.Future[dict[str, Any]]":
-        """The same in JSON, for operations that have no binary form."""
-        return self._lanes[1].ask(operation)
-
-    def ask_voucher(self, operation: dict[str, Any]) -> "asyncio.Future[dict[str, Any]]":
-        """A commit in JSON whose answer is waited for, because the payer is told of it."""
-        return self._lanes[1].ask(operation)
-
-    def finish_voucher(self, operation: dict[str, Any]) -> None:
-        """The same in JSON, for operations that have no binary form."""
-        self._lanes[1].add(_Operation(operation, None))
-
-    @property
-    def unfinished(self) -> int:
-        """How many operations are on their way."""
-        return sum(lane.unfinished for lane in self._lanes)
+        self._add(_Operation(record, None))
 
     async def close(self) -> None:
         """Wait for what is on its way, up to a time, and close the connections."""
@@ -124,10 +121,17 @@ class Charges:
             await asyncio.sleep(0.01)
         if self.unfinished:
             log.error("%d charges were not finished: they will be released", self.unfinished)
-        for lane in self._lanes:
-            lane.close()
+        self.abandon()
 
-    # For its lanes
+    def abandon(self) -> None:
+        """Close the connections at once, whatever is on its way."""
+        self._is_closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for slot in list(self._slots):
+            slot.close()
+        for task in self._tasks:
+            task.cancel()
 
     async def connect(self, slot: "_Slot") -> None:
         """Open a slot's connection; OSError, TimeoutError."""
@@ -137,59 +141,9 @@ class Charges:
                 lambda: slot, self._host, self._port, ssl=context
             )
 
-    def request(self, media_type: bytes, body: bytes) -> bytes:
-        """One request, whole."""
-        return b"%bcontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (
-            self._head,
-            media_type,
-            len(body),
-            body,
-        )
+    # Sending
 
-    @property
-    def answer_seconds(self) -> float:
-        """How long an answer may take."""
-        return self._answer_seconds
-
-
-class _Lane:
-    """The operations of one form: those that wait, and the connections that carry them."""
-
-    def __init__(
-        self,
-        charges: Charges,
-        connections: int,
-        media_type: bytes,
-        encode: Callable[[list[Any]], bytes],
-        decode: Callable[[bytes, int], list[Any]],
-    ) -> None:
-        self.charges = charges
-        self.media_type = media_type
-        self.unfinished = 0
-        self._encode = encode
-        self._decode = decode
-        self._connections_max = connections
-        self._waiting: deque[_Operation] = deque()
-        self._idle: list[_Slot] = []
-        self._slots: set[_Slot] = set()
-        self._is_scheduled = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._is_closed = False
-        self._sweeping: asyncio.TimerHandle | None = None
-
-    def ask(self, record: Any) -> "asyncio.Future[Any]":
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        if len(self._waiting) >= WAITING_MAX:
-            future.set_exception(AuthorityAway("too many calls wait for their charge"))
-        else:
-            self.add(_Operation(record, future))
-        return future
-
-    def add(self, operation: _Operation) -> None:
+    def _add(self, operation: _Operation) -> None:
         self.unfinished += 1
         self._waiting.append(operation)
         self._schedule()
@@ -197,17 +151,6 @@ class _Lane:
             assert self._loop is not None
             operation.waits_from = self._loop.time()
             self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
-
-    def close(self) -> None:
-        self._is_closed = True
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-        for slot in list(self._slots):
-            slot.close()
-        for task in self._tasks:
-            task.cancel()
-
-    # Sending
 
     def _schedule(self) -> None:
         if not self._is_scheduled:
@@ -228,8 +171,8 @@ class _Lane:
             slot = self._idle.pop()
             count = min(len(waiting), OPERATIONS_MAX)
             batch = [waiting.popleft() for _ in range(count)]
-            body = self._encode([each.record for each in batch])
-            slot.send(self.charges.request(self.media_type, body), batch)
+            records = b"".join([each.record for each in batch])
+            slot.send(b"%b%d\r\n\r\n%b" % (self._head, len(records), records), batch)
 
     def _open(self) -> None:
         slot = _Slot(self)
@@ -241,7 +184,7 @@ class _Lane:
 
     async def _connect(self, slot: "_Slot") -> None:
         try:
-            await self.charges.connect(slot)
+            await self.connect(slot)
         except Exception as error:
             # Whatever it is, whoever waits must hear of it.
             self._slots.discard(slot)
@@ -261,7 +204,7 @@ class _Lane:
         while self._waiting:
             first = self._waiting[0]
             first.waits_from = first.waits_from or now
-            if now - first.waits_from < self.charges.answer_seconds:
+            if now - first.waits_from < self.answer_seconds:
                 break
             late.append(self._waiting.popleft())
         self._fail(late, AuthorityAway("the Sakk has too much to do"))
@@ -302,8 +245,8 @@ class _Lane:
             self._fail(batch, AuthorityAway(f"the Sakk answered {status}: {_excerpt(body)}"))
             return
         try:
-            results = self._decode(body, len(batch))
-        except (ValueError, msgspec.MsgspecError) as error:
+            results = _split(body, len(batch))
+        except ValueError as error:
             self._fail(batch, AuthorityAway(f"the Sakk's answer can not be read: {error}"))
             return
         for each, result in zip(batch, results, strict=True):
@@ -311,14 +254,14 @@ class _Lane:
             if each.future is None:
                 _look_at(each, result)
             elif not each.future.done():
-                if each.is_repeated and _is_used(result):
+                if each.is_repeated and result[0] == _NONCE_USED:
                     # By us, the first time, or by another: it can not be told apart.
                     each.future.set_exception(AuthorityAway("the first answer was lost"))
                 else:
                     each.future.set_result(result)
-            elif _is_reserved(result):
+            elif result[0] == _DONE:
                 # Whoever asked is gone, and is served nothing.
-                self.add(_Operation(_release_of(each.record, result), None))
+                self._add(_Operation(_release_of(each.record), None))
 
     def _fail(self, batch: list[_Operation], error: AuthorityAway) -> None:
         later: list[_Operation] = []
@@ -350,8 +293,8 @@ class _Lane:
 class _Slot(asyncio.Protocol):
     """One connection, which carries one request at a time (RFC 9112)."""
 
-    def __init__(self, lane: _Lane) -> None:
-        self._lane = lane
+    def __init__(self, charges: Charges) -> None:
+        self._charges = charges
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._batch: list[_Operation] = []
@@ -365,7 +308,7 @@ class _Slot(asyncio.Protocol):
         assert self._transport is not None
         self._batch = batch
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._lane.charges.answer_seconds, self._expire)
+        self._timer = loop.call_later(self._charges.answer_seconds, self._expire)
         self._transport.write(request)
 
     def close(self) -> None:
@@ -378,7 +321,7 @@ class _Slot(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # By name, not by class: uvloop's transports are no subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
-        self._lane.opened(self)
+        self._charges.opened(self)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -390,7 +333,7 @@ class _Slot(asyncio.Protocol):
         self.is_closing = True
         self._stop_timer()
         batch, self._batch = self._batch, []
-        self._lane.lost(self, batch, was_used=self._answers > 0 and not self._chunks)
+        self._charges.lost(self, batch, was_used=self._answers > 0 and not self._chunks)
 
     # httptools'
 
@@ -413,7 +356,7 @@ class _Slot(asyncio.Protocol):
         self._answers += 1
         if not self._parser.should_keep_alive():
             self.is_closing = True
-        self._lane.answered(self, batch, self._parser.get_status_code(), body)
+        self._charges.answered(self, batch, self._parser.get_status_code(), body)
         if self.is_closing:
             self.close()
 
@@ -432,48 +375,18 @@ def _split(body: bytes, count: int) -> list[bytes]:
     return [body[at : at + RESULT_BYTES] for at in range(0, len(body), RESULT_BYTES)]
 
 
-def _operations(operations: list[Any]) -> bytes:
-    return msgspec.json.encode({"operations": operations})
+def _release_of(record: bytes) -> bytes:
+    """The release of what a record reserves: the same session and nonce."""
+    return b"\3" + bytes(7) + record[8:32] + bytes(RECORD_BYTES - 32)
 
 
-def _results(body: bytes, count: int) -> list[dict[str, Any]]:
-    results = msgspec.json.decode(body, type=_Answer).results
-    if len(results) != count:
-        raise ValueError(f"{len(results)} results for {count} operations")
-    return results
-
-
-class _Answer(msgspec.Struct):
-    results: list[dict[str, Any]]
-
-
-def _is_used(result: Any) -> bool:
-    if isinstance(result, bytes):
-        return result[0] == _NONCE_USED
-    return result.get("status") == "refused" and "used" in str(result.get("reason"))
-
-
-def _is_reserved(result: Any) -> bool:
-    return result[0] == _DONE if isinstance(result, bytes) else result.get("status") == "reserved"
-
-
-def _release_of(record: Any, result: Any) -> Any:
-    if isinstance(record, bytes):
-        return b"\3" + bytes(7) + record[8:32] + bytes(RECORD_BYTES - 32)
-    return {"op": "release", "charge": result.get("charge")}
-
-
-def _look_at(operation: _Operation, result: Any) -> None:
+def _look_at(operation: _Operation, result: bytes) -> None:
     """What became of a commit or release that nobody waited for."""
-    if isinstance(result, bytes):
-        status: Any = result[0]
-        is_ended, is_done = status == _CHARGE_ENDED, status == _DONE
-    else:
-        status = result.get("reason")
-        is_ended, is_done = status == "charge_ended", result.get("status") != "refused"
-    if is_done or (is_ended and operation.tries > 0):
+    status = result[0]
+    # Asked again after a lost answer, what was done has ended.
+    if status == _DONE or (status == _CHARGE_ENDED and operation.tries > 0):
         return
-    log.error("a charge could not be finished: %s", status)
+    log.error("a charge could not be finished: reason %d", status)
 
 
 def _excerpt(body: bytes) -> str:
