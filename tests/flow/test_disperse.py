@@ -217,13 +217,45 @@ def test_a_paused_token_fails_every_line_and_gives_all_back(world: World) -> Non
     assert statuses(world, rows) == {"failed"}
     assert carrier(world, rows[0]).status == "posted"
     assert (world.balance(), hold_total(world)) == (100 * WHOLE_TOKEN, 0)
-    # And one that is requested meanwhile is parked, and paid when the token is back.
+    # Those that are requested meanwhile wait together, and are when the token is back.
     later = [world.payout(PAID, address=payee(place)) for place in range(2)]
     world.run()
-    assert {payout_now(world, row).alone for row in later} == {True}
+    assert {payout_now(world, row).alone for row in later} == {False}
+    assert "Each of them would fail" in (payout_now(world, later[0]).waits_for or "")
     world.chain.issuer.call_contract(world.contract("usdc"), "unpause()")
     settle(world, 3)
     assert statuses(world, later) == {"posted"}
+    assert carrier(world, later[0]).id == carrier(world, later[1]).id
+    check_books(world)
+
+
+def test_where_all_fail_for_long_each_ends_with_a_reason_of_its_own(world: World) -> None:
+    """Two deny-listed recipients look like a paused token, for as long as nobody asks each."""
+    enact(world.database)
+    allowed(world)
+    for place in (0, 1):
+        blacklist(world, payee(place))
+    world.mine()
+    rows = [world.payout(PAID, address=payee(place)) for place in (0, 1)]
+    world.run()
+    assert {payout_now(world, row).alone for row in rows} == {False}
+    for _ in range(12):
+        let_pass(world, 10)
+    done = [payout_now(world, row) for row in rows]
+    assert {(row.alone, row.status, row.failure_code) for row in done} == {
+        (True, "failed", "transfer_would_fail")
+    }
+    assert "Blacklistable" in (done[0].failure_message or "")
+    # The next payment to one of them goes with others again: what was wrong is right by now.
+    world.chain.issuer.call_contract(
+        world.contract("usdc"), "unBlacklist(address)", evm.checksum_address(payee(0))
+    )
+    world.mine()
+    again = [world.payout(PAID, address=payee(place)) for place in (0, 2)]
+    settle(world)
+    assert statuses(world, again) == {"posted"}
+    assert carrier(world, again[0]).id == carrier(world, again[1]).id
+    assert world.balance() == 98 * WHOLE_TOKEN
     check_books(world)
 
 
@@ -256,8 +288,10 @@ def test_a_token_that_takes_a_fee_goes_alone_and_is_held(world: World) -> None:
     world.mine()
     rows = [world.payout(PAID, "usdt", address=payee(place)) for place in range(3)]
     settle(world)
+    assert {payout_now(world, row).alone for row in rows} == {False}
+    for _ in range(5):
+        let_pass(world, 10)
     assert {payout_now(world, row).alone for row in rows} == {True}
-    let_pass(world, 10)
     assert statuses(world, rows) == {"approved"}
     assert all("would change by 999000" in (payout_now(world, row).waits_for or "") for row in rows)
     assert not dispersals(world)

@@ -1,6 +1,9 @@
 """Disperse: payouts of one token that are due together, in one transaction of the treasury.
 
-What can not go with the others is parked: it goes alone, where it gets a reason of its own.
+What can not go with the others is parked: it goes alone to its end, where it gets a reason of its
+own. Where all fail alike it is no recipient's doing (a paused token, a sender that is deny-listed):
+they wait together, and are parked when that has not helped. A later payout to the same address
+begins with others again, because what was wrong may be right by then.
 """
 
 from collections import Counter
@@ -46,7 +49,7 @@ from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.disperse import Tried, allowed_units, is_dispersing, try_dispersal
 from sakk.rails.evm.rail import EvmRail
-from sakk.rails.evm.send import GAS_MARGIN_PERCENT
+from sakk.rails.evm.send import GAS_MARGIN_PERCENT, TransferWouldFail
 from sakk.store import address, transaction
 from sakk.store import payout as payouts
 from sakk.store.address import Address
@@ -201,6 +204,8 @@ def _tried(parts: Parts, rail: EvmRail, group: Group, token: str) -> tuple[Group
         if found is None:
             return group
         parked = _misfits(group, found)
+        if len(parked) == len(group.rows):
+            raise TransferWouldFail("Each of them would fail: the token or its sender is at fault.")
         excess = _excess(group, found)
         beside = None if parked else _beside(parts, group, found)
         if beside is not None:
@@ -271,7 +276,7 @@ def park(parts: Parts, rows: Sequence[Payout], *, token: str) -> None:
         settle(
             connection,
             payouts.payouts,
-            [{"id": row.id, "alone": True, "failures": row.failures} for row in rows],
+            [{"id": row.id, "alone": True} for row in rows],
             token=token,
         )
         wake(connection, "payout.build")

@@ -16,7 +16,16 @@ from sakk.core.fee import FeesAboveCap
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.core.transaction import Purpose
 from sakk.flow import fee
-from sakk.flow.build import BATCH_MAX, Habits, Order, Waits, attempt, put_off, put_off_failed
+from sakk.flow.build import (
+    BATCH_MAX,
+    WOULD_FAIL_MAX,
+    Habits,
+    Order,
+    Waits,
+    attempt,
+    put_off,
+    put_off_failed,
+)
 from sakk.flow.context import Parts
 from sakk.flow.disperse import Group, disperse, may_go_together, park
 from sakk.flow.payout import payout_event
@@ -110,7 +119,10 @@ def _together(parts: Parts, group: Group, senders: Senders, *, token: str) -> Se
         put_off(parts, table, rows, token=token, delay=fee.WAIT_FEES, reason=error.message)
     except TransferWouldFail as error:
         log.warning("build.would_fail", payouts=len(rows), reason=error.message)
-        park(parts, rows, token=token)
+        waiting_long = [row for row in rows if row.failures + 1 >= WOULD_FAIL_MAX]
+        others = [row for row in rows if row.failures + 1 < WOULD_FAIL_MAX]
+        park(parts, waiting_long, token=token)
+        put_off_failed(parts, table, others, error, token=token)
     except SakkError as error:
         log.warning("build.failed", payouts=len(rows), code=error.code, reason=error.message)
         put_off_failed(parts, table, rows, error, token=token)
