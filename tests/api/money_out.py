@@ -89,13 +89,13 @@ def withdrawal(api: Api) -> str:
     return row.id
 
 
-def recovery(api: Api) -> str:
+def recovery(api: Api, token: str = "77" * 20) -> str:
     """A recovery that waits for people: nodes are not part of these tests."""
     row = Recovery(
         id=new_id("rec"),
         livemode=False,
         network=NETWORK,
-        asset=f"{NETWORK}/erc20:0x{'77' * 20}",
+        asset=f"{NETWORK}/erc20:0x{token}",
         address=ADDRESS,
         key_index=0,
         token_amount=7,
