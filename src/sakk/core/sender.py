@@ -1,4 +1,4 @@
-"""Senders: which of the treasury's addresses a payment leaves from.
+"""Senders: which of the treasury's addresses a payment leaves from, and how many at once.
 
 Each address sends its nonces one after the other, so several send in parallel. The one that has the
 coins and the shortest queue is next; coins that transactions are about to take are not counted.
@@ -7,6 +7,14 @@ coins and the shortest queue is next; coins that transactions are about to take 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from sakk.core.transaction import PLAIN, Purpose
+
+# Plain payments of one sender that may wait for their signatures side by side.
+UNSIGNED_MAX: Final = 8
+# Transactions of one sender that no block holds: one that is stuck holds up no more than these.
+IN_FLIGHT_MAX: Final = 64
 
 
 class TreasuryRole(StrEnum):
@@ -45,6 +53,18 @@ class Standing:
     @property
     def is_frozen(self) -> bool:
         return self.frozen_reason is not None
+
+
+def has_turn(purpose: str, unsigned: Sequence[str]) -> bool:
+    """May a sender take another nonce, beside what it has unsigned (each one's purpose)?
+
+    Plain payments may, a few at a time: each is let go and built again by itself where one before
+    it is refused. Everything else waits for its turn alone.
+    """
+    if not unsigned:
+        return True
+    plain = all(Purpose(each) in PLAIN for each in (purpose, *unsigned))
+    return plain and len(unsigned) < UNSIGNED_MAX
 
 
 def choose(standings: Sequence[Standing], *, units: int) -> Standing | None:

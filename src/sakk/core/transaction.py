@@ -58,6 +58,10 @@ class Purpose(StrEnum):
     forgotten = "forgotten"
 
 
+# One payment to somebody, by a transfer that carries no other.
+PLAIN = frozenset({Purpose.payout, Purpose.refund})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainTransaction:
     """One transaction from a key of ours. Amounts in atomic units, gas cost in the native coin's.

@@ -1,7 +1,9 @@
 """Build: what payouts and sweeps share on their way to a transaction with a nonce.
 
 The transaction is committed before any signing. A sender has at most one that has a nonce and no
-signature. A refused one leaves its nonce to the next, so a sequence never has a gap.
+signature, or a few that are plain payments (`sakk.core.sender.has_turn`). A refused one leaves its
+nonce to the next; those behind it that are not signed are built again, so no gap stays that is of
+our own making.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +20,9 @@ from sakk.core.errors import SakkError
 from sakk.core.fee import Fees, FeesAboveCap
 from sakk.core.network import Network
 from sakk.core.payout import Payout
+from sakk.core.sender import IN_FLIGHT_MAX, has_turn
 from sakk.core.sweep import Sweep
-from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.core.transaction import PLAIN, ChainTransaction, Purpose, TransactionStatus
 from sakk.core.withdrawal import Withdrawal
 from sakk.flow import fee
 from sakk.flow.context import Parts
@@ -42,8 +45,11 @@ BATCH_MAX = 20
 WAIT_LIQUIDITY = timedelta(seconds=2)
 WAIT_FROZEN = timedelta(minutes=1)
 WAIT_TURN = timedelta(milliseconds=50)
+WAIT_MINED = timedelta(seconds=1)
 WOULD_FAIL_MAX = 5
 
+# What is paid to others waits while much is on its way; what the house needs does not.
+_PAYING = PLAIN | {Purpose.disperse}
 # What empties a treasury address that is given up.
 _GIVING_UP = (Purpose.rotation, Purpose.allowance)
 
@@ -145,13 +151,14 @@ class Standing:
         return nonces(rail.rpc, self.sender).latest if self.nonce is None else self.nonce
 
 
-def stand(connection: Connection, found: Network, sender: str, asset: str) -> Standing:
+def stand(
+    connection: Connection, found: Network, sender: str, asset: str, *, purpose: Purpose
+) -> Standing:
     """Read a sender's standing; ``Waits`` while it may not send, or another has the turn."""
     frozen = transaction.frozen_senders(connection, found.network)
     if sender in frozen:
         raise Waits(f"{sender} is frozen: {frozen[sender]}", WAIT_FROZEN)
-    if transaction.unsigned_of(connection, found.network, sender) is not None:
-        raise Waits("another transaction of this sender is being signed", WAIT_TURN)
+    _require_turn(connection, found.network, sender, purpose)
     # Before the balance is asked for: what is mined in between is then taken off twice, never
     # not at all. The nonce says later whether anything was added to it.
     return Standing(
@@ -217,7 +224,7 @@ def order_call(
     ``Waits`` while another one of the sender has the turn, or gas lacks.
     """
     with parts.database.begin() as connection:
-        standing = stand(connection, found, sender.address, call.asset)
+        standing = stand(connection, found, sender.address, call.asset, purpose=call.purpose)
     rail = parts.rail_of(found)
     head = rail.head().number
     price = fee.price(parts, found)
@@ -275,8 +282,17 @@ def take_turn(connection: Connection, built: ChainTransaction) -> None:
     nonce = transaction.lock_nonce(connection, built.network, built.sender, base=built.nonce)
     if nonce != built.nonce:
         raise Waits("another transaction of this sender came first", WAIT_TURN)
-    if transaction.unsigned_of(connection, built.network, built.sender) is not None:
+    _require_turn(connection, built.network, built.sender, Purpose(built.purpose))
+
+
+def _require_turn(connection: Connection, name: str, sender: str, purpose: Purpose) -> None:
+    if not has_turn(purpose, transaction.unsigned_of(connection, name, sender)):
         raise Waits("another transaction of this sender is being signed", WAIT_TURN)
+    if (
+        purpose in _PAYING
+        and transaction.count_in_flight(connection, name, sender) >= IN_FLIGHT_MAX
+    ):
+        raise Waits("as many of this sender's transactions as may be are on their way", WAIT_MINED)
 
 
 def _again(row: Payout | Sweep | Withdrawal, reason: str, now: datetime) -> dict[str, Any]:
@@ -293,7 +309,7 @@ def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTr
         found = network.find_network(connection, order.network)
         if found is None or not found.enabled:
             raise Waits("the network is not enabled", WAIT_LIQUIDITY)
-        standing = stand(connection, found, order.sender, order.asset)
+        standing = stand(connection, found, order.sender, order.asset, purpose=order.purpose)
     native = found.native_asset
     rail = parts.rail_of(found)
     head = rail.head()

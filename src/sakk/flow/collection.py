@@ -134,7 +134,7 @@ def without_held(parts: Parts, rows: Sequence[Sweep], *, token: str) -> list[Swe
 def caller_of(connection: Connection, found: Network, sender: Address) -> Caller:
     """Whether it is a sender's turn; ``Waits`` if not."""
     name = found.network
-    if transaction.unsigned_of(connection, name, sender.address) is not None:
+    if transaction.unsigned_of(connection, name, sender.address):
         raise Waits("another transaction of this sender is being signed", WAIT_TURN)
     return Caller(
         network=found,
@@ -221,7 +221,7 @@ def insert_call(
     nonce = transaction.lock_nonce(connection, built.network, built.sender, base=built.nonce)
     if nonce != built.nonce:
         raise Waits("another transaction of this sender came first", WAIT_TURN)
-    if transaction.unsigned_of(connection, built.network, built.sender) is not None:
+    if transaction.unsigned_of(connection, built.network, built.sender):
         raise Waits("another transaction of this sender is being signed", WAIT_TURN)
     changes = [
         {

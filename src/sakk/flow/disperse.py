@@ -104,7 +104,13 @@ def disperse(parts: Parts, group: Group, *, token: str) -> Sequence[Payout]:
     """
     group = group.of(group.rows[:LINES_MAX])
     with parts.database.begin() as connection:
-        standing = stand(connection, group.network, group.sender.address, group.asset.asset)
+        standing = stand(
+            connection,
+            group.network,
+            group.sender.address,
+            group.asset.asset,
+            purpose=Purpose.disperse,
+        )
     rail = parts.rail_of(group.network)
     if not is_dispersing(rail.rpc):
         return group.rows

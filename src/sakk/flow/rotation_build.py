@@ -112,7 +112,7 @@ def _take_back(parts: Parts, rotation: Rotation, on: Network, held: Holdings, st
 def _move(parts: Parts, rotation: Rotation, on: Network, held: Holdings, step: Step) -> None:
     """One transfer of all that is there of an asset, tried out before it gets a nonce."""
     with parts.database.begin() as connection:
-        standing = stand(connection, on, rotation.source, step.asset)
+        standing = stand(connection, on, rotation.source, step.asset, purpose=Purpose.rotation)
         asset = network.find_asset(connection, step.asset)
     rail = parts.rail_of(on)
     contract = erc20_contract(step.asset)

@@ -17,7 +17,7 @@ from sakk.core.recovery import recovery_id
 from sakk.core.restore import Head
 from sakk.core.rotation import RotationStatus
 from sakk.core.sweep import Sweep, SweepStatus, deposit_units
-from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
+from sakk.core.transaction import PLAIN, ChainTransaction, Purpose, TransactionStatus
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
@@ -88,6 +88,13 @@ def _sign(parts: Parts, row: ChainTransaction, *, token: str) -> None:
         if not _is_wanted(connection, row, carried):
             nothing = SignerRefused(Reason.claim_mismatch, "what it was for was called off")
             _refuse(connection, row, nothing, token=token, now=now, called_off=True)
+            return
+        if row.purpose in PLAIN and store.is_behind_a_gap(connection, row):
+            # One before it was refused: it is built again with a nonce that will be mined.
+            free = SignerRefused(Reason.claim_mismatch, "a nonce before this one is free")
+            if _close_refused(connection, row, free, token=token):
+                _let_go(connection, carried, later=False, reason=None, now=now)
+                wake(connection, "payout.build")
             return
         if any(payouts.is_too_old(payout, now) for payout in carried):
             # What was found of a destination changed since it was built, or is from long ago.

@@ -102,7 +102,7 @@ def send_gas(
     if gift.destination_index is not None and _is_beyond(parts, found, gift):
         return
     with parts.database.begin() as connection:
-        if transaction.unsigned_of(connection, name, sender.address) is not None:
+        if transaction.unsigned_of(connection, name, sender.address):
             return
         expected = transaction.next_nonce(connection, name, sender.address)
         taken = transaction.unmined_wei(
@@ -131,7 +131,7 @@ def send_gas(
         nonce = transaction.lock_nonce(connection, name, sender.address, base=expected)
         if nonce != expected:
             return
-        if transaction.unsigned_of(connection, name, sender.address) is not None:
+        if transaction.unsigned_of(connection, name, sender.address):
             return
         # Under the sender's lock: two sweeps at once can not pass the day's limit together.
         if gift.destination_index is not None and _used(connection, found, gift, parts.clock()):

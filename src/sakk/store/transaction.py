@@ -1,5 +1,6 @@
 """Chain transactions of ours, and the nonce of every sending address."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from sakk.core.sender import has_turn
 from sakk.core.transaction import Attempt, ChainTransaction, Purpose, TransactionStatus
 from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
@@ -155,6 +157,9 @@ def next_nonce(connection: Connection, network: str, sender: str) -> int | None:
 
 
 def _following(connection: Connection, network: str, sender: str, *, base: int) -> int:
+    free = free_nonce(connection, network, sender, base=base)
+    if free is not None:
+        return free
     last = connection.execute(
         select(transactions.c.nonce)
         .where(
@@ -166,6 +171,37 @@ def _following(connection: Connection, network: str, sender: str, *, base: int) 
         .limit(1)
     ).scalar_one_or_none()
     return base if last is None else max(base, int(last) + 1)
+
+
+def free_nonce(connection: Connection, network: str, sender: str, *, base: int) -> int | None:
+    """The lowest nonce that was given back by a refusal, and that others of ours stand behind.
+
+    Below what is mined there is none: the chain has used those.
+    """
+    of_sender = (transactions.c.network == network, transactions.c.sender == sender)
+    live = select(transactions.c.nonce).where(
+        *of_sender, transactions.c.status != TransactionStatus.refused.value
+    )
+    mined = select(func.coalesce(func.max(transactions.c.nonce), -1)).where(
+        *of_sender, transactions.c.block_hash.is_not(None)
+    )
+    found = connection.execute(
+        select(func.min(transactions.c.nonce)).where(
+            *of_sender,
+            transactions.c.status == TransactionStatus.refused.value,
+            transactions.c.nonce >= base,
+            transactions.c.nonce > mined.scalar_subquery(),
+            transactions.c.nonce.not_in(live),
+            transactions.c.nonce < select(func.max(live.subquery().c.nonce)).scalar_subquery(),
+        )
+    ).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def is_behind_a_gap(connection: Connection, row: ChainTransaction) -> bool:
+    """Was a nonce before this one given back, and taken by nothing since?"""
+    free = free_nonce(connection, row.network, row.sender, base=0)
+    return free is not None and free < row.nonce
 
 
 def insert(connection: Connection, row: ChainTransaction) -> None:
@@ -424,17 +460,22 @@ def _unmined(network: str, sender: str | ColumnElement[str]) -> tuple[ColumnElem
     )
 
 
-def unsigned_of(connection: Connection, network: str, sender: str) -> ChainTransaction | None:
-    """The transaction of a sender that has a nonce and no signature yet, if any."""
-    return fetch_one(
-        connection,
-        select(transactions).where(
+def unsigned_of(connection: Connection, network: str, sender: str) -> list[str]:
+    """The purposes of a sender's transactions that have a nonce and no signature yet."""
+    found = connection.execute(
+        select(transactions.c.purpose).where(
             transactions.c.network == network,
             transactions.c.sender == sender,
             transactions.c.status == TransactionStatus.built.value,
-        ),
-        ChainTransaction,
+        )
     )
+    return [str(each) for each in found.scalars()]
+
+
+def count_in_flight(connection: Connection, network: str, sender: str) -> int:
+    """How many transactions of a sender no block holds."""
+    statement = select(func.count()).where(*_unmined(network, sender))
+    return int(connection.execute(statement).scalar_one())
 
 
 def recent_payout_gas(connection: Connection, asset: str, *, limit: int = 20) -> list[int]:
@@ -449,17 +490,25 @@ def recent_payout_gas(connection: Connection, asset: str, *, limit: int = 20) ->
 
 
 def busy_networks(connection: Connection, senders: Sequence[str]) -> set[str]:
-    """The networks where each of these has a transaction without a signature."""
+    """The networks where none of these may take a nonce before something was signed."""
     found = connection.execute(
-        select(transactions.c.network)
+        select(
+            transactions.c.network,
+            transactions.c.sender,
+            func.array_agg(transactions.c.purpose),
+        )
         .where(
             transactions.c.status == TransactionStatus.built.value,
             among(transactions.c.sender, senders),
         )
-        .group_by(transactions.c.network)
-        .having(func.count(transactions.c.sender.distinct()) >= len(senders))
+        .group_by(transactions.c.network, transactions.c.sender)
     )
-    return set(found.scalars())
+    busy = Counter(
+        str(name)
+        for name, _, purposes in found
+        if not has_turn(Purpose.payout, [str(each) for each in purposes])
+    )
+    return {name for name, count in busy.items() if count >= len(senders)}
 
 
 def latest_allowance(connection: Connection, sender: str, *, asset: str) -> ChainTransaction | None:
