@@ -7,6 +7,7 @@ from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.withdrawal import Withdrawal
 from sakk.store.approval import insert as insert_approvals
 from sakk.store.identity import new_id, now
+from sakk.store.policy import find_active
 from sakk.store.recovery import insert as insert_recovery
 from sakk.store.transaction import insert as insert_transaction
 from sakk.store.withdrawal import insert as insert_withdrawal
@@ -91,6 +92,8 @@ def withdrawal(api: Api) -> str:
 
 def recovery(api: Api, token: str = "77" * 20) -> str:
     """A recovery that waits for people: nodes are not part of these tests."""
+    with api.database.begin() as connection:
+        active = find_active(connection, livemode=False)
     row = Recovery(
         id=new_id("rec"),
         livemode=False,
@@ -107,6 +110,8 @@ def recovery(api: Api, token: str = "77" * 20) -> str:
         payin=None,
         status="pending",
         destination="0x" + "ab" * 20,
+        # By the version in force: another would judge it anew.
+        policy_version=None if active is None else active.id,
         approvals_needed=1,
         approver_role="operator",
         decided_at=now(),

@@ -96,12 +96,13 @@ def test_api_tells_rate_latency_and_costs_beside_an_empty_route(stack: Stack) ->
 
 
 def test_payout_tells_acceptance_and_the_way_to_a_node(stack: Stack) -> None:
-    lines = by_name(payout.measure(stack, payouts=5, rounds=1, singles=2))
+    lines = by_name(payout.measure(stack, payouts=5, rounds=1, singles=2, plain=3))
     assert {name: line["unit"] for name, line in lines.items()} == {
         "accept_5": "s",
         "accepted_to_broadcast": "payouts/s",
         "single_p99": "ms",
         "payout_cpu": "ms/payout",
+        "plain_1_treasury": "payouts/s",
     }
 
 

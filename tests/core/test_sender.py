@@ -2,7 +2,7 @@
 
 import pytest
 
-from sakk.core.sender import Standing, choose
+from sakk.core.sender import UNSIGNED_MAX, Standing, choose, has_turn
 
 
 def at(index: int, units: int, *, wei: int = 1, **more: object) -> Standing:
@@ -34,3 +34,23 @@ def at(index: int, units: int, *, wei: int = 1, **more: object) -> Standing:
 def test_the_next_sender(standings: list[Standing], index: int | None) -> None:
     chosen = choose(standings, units=5)
     assert (None if chosen is None else chosen.key_index) == index
+
+
+@pytest.mark.parametrize(
+    ("purpose", "unsigned", "may"),
+    [
+        ("payout", [], True),
+        ("topup", [], True),
+        ("payout", ["payout", "refund"], True),
+        ("refund", ["payout"] * (UNSIGNED_MAX - 1), True),
+        ("payout", ["payout"] * UNSIGNED_MAX, False),
+        # What is not one payment to somebody has the turn alone, before and after.
+        ("disperse", ["payout"], False),
+        ("payout", ["payout", "disperse"], False),
+        ("payout", ["topup"], False),
+        ("withdrawal", ["payout"], False),
+        ("cancel", ["cancel"], False),
+    ],
+)
+def test_who_may_take_the_next_nonce(purpose: str, unsigned: list[str], may: bool) -> None:
+    assert has_turn(purpose, unsigned) is may

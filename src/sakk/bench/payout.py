@@ -3,8 +3,10 @@
 The whole system runs in processes of its own. A round is one request with a batch: how long until
 it is answered, with every row committed and every amount held in the ledger; then how fast its
 payouts are screened, judged by the policy, built, signed and taken by the node. Afterwards single
-payouts, one request after another, at rest. In the end every beneficiary has exactly its amount,
-nobody has more, and `sakk reconcile` and `sakk ledger verify` find the books in order.
+payouts, one request after another, at rest; and payouts of which each is a transaction of its own,
+from one treasury address and, in a system of its own, from several. In the end every beneficiary
+has exactly its amount, nobody has more, and `sakk reconcile` and `sakk ledger verify` find the
+books in order.
 """
 
 import asyncio
@@ -25,6 +27,10 @@ from sakk.rails.sandbox.wallet import Transfer, Wallet
 PAYOUTS = 10_000
 ROUNDS = 2
 SINGLES = 300
+PLAIN = 300
+TREASURIES = 4
+# Its beneficiaries are nobody else's.
+PLAIN_ROUND = 1_000
 AMOUNT_UNITS = 10_000
 CURRENCY = "usdc"
 CENTS_IN_A_DOLLAR = 100
@@ -41,6 +47,7 @@ def run(
     payouts: int = PAYOUTS,
     rounds: int = ROUNDS,
     singles: int = SINGLES,
+    plain: int = PLAIN,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Measure; the result is an object of ``sakk bench``'s shape.
@@ -51,19 +58,34 @@ def run(
     machine = describe_machine()
     say("starting the system")
     with start_stack("--no-sweep") as stack:
-        results = measure(stack, payouts=payouts, rounds=rounds, singles=singles, say=say)
+        results = measure(
+            stack, payouts=payouts, rounds=rounds, singles=singles, plain=plain, say=say
+        )
+    say(f"starting one with {TREASURIES} treasury addresses")
+    with start_stack("--no-sweep", "--treasuries", str(TREASURIES)) as stack:
+        with _opened(stack) as database:
+            _fund(stack, database, plain * AMOUNT_UNITS)
+            rates = [_plain(stack, database, PLAIN_ROUND, plain, say=say)]
+            _check(stack, database, plain)
+        results.append(rate(f"plain_{TREASURIES}_treasuries", "payouts/s", rates))
     return {"machine": machine, "results": results}
 
 
 def measure(
-    stack: Stack, *, payouts: int, rounds: int, singles: int, say: Say = lambda _: None
+    stack: Stack,
+    *,
+    payouts: int,
+    rounds: int,
+    singles: int,
+    plain: int,
+    say: Say = lambda _: None,
 ) -> list[dict[str, Any]]:
     """The lines of ``results``."""
     accepted: list[float] = []
     rates: list[float] = []
     cpu: list[float] = []
-    with psycopg.connect(str(stack.description["database_url"]), autocommit=True) as database:
-        _fund(stack, database, (payouts * rounds + singles) * AMOUNT_UNITS)
+    with _opened(stack) as database:
+        _fund(stack, database, (payouts * rounds + singles + plain) * AMOUNT_UNITS)
         for number in range(1, rounds + 1):
             say(f"round {number}: {payouts} payouts in one request")
             before = stack.cpu_seconds()
@@ -80,14 +102,33 @@ def measure(
         say(f"{singles} payouts, one request each")
         alone = asyncio.run(_send_singles(stack, singles))
         _await_posted(database)
+        lone = [_plain(stack, database, PLAIN_ROUND, plain, say=say)]
         say("checking")
-        _check(stack, database, payouts * rounds + singles)
+        _check(stack, database, payouts * rounds + singles + plain)
     return [
         cost(f"accept_{payouts}", "s", accepted),
         rate("accepted_to_broadcast", "payouts/s", rates),
         times("single_p99", alone, repeats=singles),
         cost("payout_cpu", "ms/payout", cpu),
+        rate("plain_1_treasury", "payouts/s", lone),
     ]
+
+
+def _opened(stack: Stack) -> psycopg.Connection[Any]:
+    return psycopg.connect(str(stack.description["database_url"]), autocommit=True)
+
+
+def _plain(
+    stack: Stack, database: psycopg.Connection[Any], number: int, payouts: int, *, say: Say
+) -> float:
+    """How many a second reach a node when each is a transaction of its own."""
+    say(f"{payouts} payouts, a transaction each")
+    database.execute("UPDATE assets SET disperse_min = 0 WHERE currency = %s", [CURRENCY])
+    batch = asyncio.run(_send_batch(stack, number, payouts))
+    answered = time.time()
+    found = payouts / (_broadcast_at(database, batch, payouts) - answered)
+    _await_posted(database)
+    return found
 
 
 def beneficiary(round_number: int, line: int) -> str:
@@ -105,19 +146,21 @@ def _fund(stack: Stack, database: psycopg.Connection[Any], units: int) -> None:
     place = details[stack.network["network"]]
     (token,) = (each for each in place["supported_tokens"] if each["token_currency"] == CURRENCY)
     contract = token["token_contract_address"]
-    row = database.execute("SELECT address FROM addresses WHERE purpose = 'treasury'").fetchone()
-    assert row is not None
+    treasury = database.execute("SELECT address FROM addresses WHERE purpose = 'treasury'")
+    places = [str(address) for (address,) in treasury.fetchall()]
     with Wallet(stack.network["rpc"], stack.network["payer_private_key"]) as wallet:
         hashes = wallet.transfer_many(
             [
                 Transfer(contract, place["address"], int(token["amount"])),
-                Transfer(contract, str(row[0]), units * TREASURY_MARGIN),
+                *(Transfer(contract, each, units * TREASURY_MARGIN) for each in places),
             ]
         )
     _wait(
         database,
-        "SELECT count(*) = 2 FROM payins WHERE status = 'posted' AND tx_hash = ANY(%s)",
+        "SELECT count(*) = cardinality(%s) FROM payins"
+        " WHERE status = 'posted' AND tx_hash = ANY(%s)",
         "the balance and the treasury's coins",
+        hashes,
         hashes,
     )
 

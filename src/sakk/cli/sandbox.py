@@ -15,6 +15,8 @@ from sakk.runtime.sandbox import (
     run_sandbox,
 )
 
+TREASURIES_MAX = 16
+
 
 def sandbox(
     as_json: Json = False,
@@ -28,6 +30,9 @@ def sandbox(
     ] = BLOCK_SECONDS_DEFAULT,
     workers: Annotated[int, typer.Option(min=1, max=16, help="API worker processes.")] = 1,
     sweep: Annotated[bool, typer.Option(help="Collect deposits to the treasury.")] = True,
+    treasuries: Annotated[
+        int, typer.Option(min=1, max=TREASURIES_MAX, help="Addresses that payouts leave from.")
+    ] = 1,
 ) -> None:
     """Run everything with test money on local chains, on loopback; gone when it ends."""
     begin(log_level="warning")
@@ -37,6 +42,7 @@ def sandbox(
         block_time_seconds=block_time,
         api_workers=workers,
         sweep=sweep,
+        treasuries=treasuries,
     )
 
     def on_ready(description: dict[str, Any]) -> None:

@@ -111,7 +111,9 @@ def _built(parts: Parts, row: Sweep) -> ChainTransaction:
     """Price and check the call against the chain as it is now; its nonce is a guess."""
     found, sender, call = _known(parts, row)
     with parts.database.begin() as connection:
-        standing = stand(connection, found, sender.address, found.native_asset)
+        standing = stand(
+            connection, found, sender.address, found.native_asset, purpose=Purpose.recovery
+        )
     rail = parts.rail_of(found)
     head = rail.head()
     native = (sender.address, found.native_asset)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from sakk.core import evm
@@ -55,7 +56,10 @@ BLOCK_SECONDS_DEFAULT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
-    """``port`` 0 takes a free one. ``block_time_seconds`` 0: blocks are mined by hand alone."""
+    """``port`` 0 takes a free one. ``block_time_seconds`` 0: blocks are mined by hand alone.
+
+    ``treasuries``: from how many addresses payouts leave.
+    """
 
     port: int = 0
     networks: int = NETWORKS_DEFAULT
@@ -63,6 +67,7 @@ class SandboxOptions:
     api_workers: int = 1
     webhook_allow_loopback: bool = True
     sweep: bool = True
+    treasuries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def run_sandbox(options: SandboxOptions, *, on_ready: Callable[[dict[str, Any]],
         postgres = stack.enter_context(start_postgres(folder / "postgres", ephemeral=True))
         prepare_database(postgres.url())
         passphrase_file = folder / "passphrase"
-        keystore = _make_signer_files(folder, passphrase_file, chains)
+        keystore = _make_signer_files(folder, passphrase_file, chains, options)
         tenants = _fill_database(postgres.url(), options, chains, keystore)
         _keep_key(folder, tenants)
         settings = load_settings(
@@ -171,7 +176,7 @@ def _start_nodes(options: SandboxOptions, stack: ExitStack) -> list[LocalNode]:
 
 
 def _make_signer_files(
-    folder: Path, passphrase_file: Path, chains: Sequence[SandboxChain]
+    folder: Path, passphrase_file: Path, chains: Sequence[SandboxChain], options: SandboxOptions
 ) -> Keystore:
     """A keystore with a passphrase that nobody keeps, and the sandbox's generous policy."""
     files = signer_files(folder)
@@ -189,6 +194,7 @@ def _make_signer_files(
     decimals = {asset: each[1] for asset, each in coins.items()}
     networks = [chain.network for chain in chains]
     policy = with_coins(sandbox_policy(networks, decimals, whole_max=SIGNED_WHOLE_MAX), coins)
+    policy = msgspec.structs.replace(policy, treasury_indexes=tuple(range(options.treasuries)))
     write_policy(files.policy, allow_hub(policy, keystore))
     return keystore
 
@@ -196,12 +202,14 @@ def _make_signer_files(
 def _fill_database(
     url: str, options: SandboxOptions, chains: Sequence[SandboxChain], keystore: Keystore
 ) -> Tenants:
-    treasury = keystore.address(Branch.treasury, 0)
+    treasury = {
+        index: keystore.address(Branch.treasury, index) for index in range(options.treasuries)
+    }
     database = open_database(url)
     try:
         with database.begin() as connection:
             put_wallet(connection, keystore.xpub, now=now())
-            put_treasury(connection, {0: treasury}, livemode=False, now=now())
+            put_treasury(connection, treasury, livemode=False, now=now())
             for chain in chains:
                 _put_chain(connection, chain, options)
             tenants = _make_tenants(connection)
@@ -212,7 +220,8 @@ def _fill_database(
     finally:
         database.close()
     for chain in chains:
-        _fund_treasury(chain, treasury)
+        for each in treasury.values():
+            _fund_treasury(chain, each)
     return tenants
 
 
