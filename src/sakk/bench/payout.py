@@ -157,7 +157,7 @@ def _fund(stack: Stack, database: psycopg.Connection[Any], units: int) -> None:
         )
     _wait(
         database,
-        "SELECT count(*) = cardinality(%s) FROM payins"
+        "SELECT count(*) = cardinality(%s::text[]) FROM payins"
         " WHERE status = 'posted' AND tx_hash = ANY(%s)",
         "the balance and the treasury's coins",
         hashes,
