@@ -84,6 +84,10 @@ class Waits(Exception):
         self.delay = delay
 
 
+class NoTurn(Waits):
+    """The sender takes no nonce before something of it was signed, or mined."""
+
+
 @dataclass(frozen=True, slots=True)
 class Habits(Generic[Row]):
     """What payouts and sweeps do differently while they are built.
@@ -99,17 +103,21 @@ class Habits(Generic[Row]):
     lacks_gas: Callable[[Parts, Row, Network, int, int], None]
 
 
-def attempt(parts: Parts, habits: Habits[Row], row: Row, order: Order, *, token: str) -> None:
-    """Build one row's transaction, or say why it waits."""
+def attempt(
+    parts: Parts, habits: Habits[Row], row: Row, order: Order, *, token: str
+) -> NoTurn | None:
+    """Build one row's transaction, or say why it waits; what its sender's other rows wait for."""
     now = parts.clock()
+    no_turn = None
     try:
         built = _built(parts, habits, order, row)
         failpoint("transaction.build.before")
         with parts.database.begin() as connection:
             _insert(connection, habits.table, row, built, token=token)
         failpoint("transaction.build.after")
-        return
+        return None
     except Waits as waiting:
+        no_turn = waiting if isinstance(waiting, NoTurn) else None
         log.info("build.waits", subject=row.id, reason=str(waiting))
         change: dict[str, Any] = {
             "retry_at": now + waiting.delay,
@@ -129,12 +137,13 @@ def attempt(parts: Parts, habits: Habits[Row], row: Row, order: Order, *, token:
         if row.failures + 1 >= WOULD_FAIL_MAX:
             with parts.database.begin() as connection:
                 habits.give_up(connection, row, error.message, token, now)
-            return
+            return None
     except SakkError as error:
         log.warning("build.failed", subject=row.id, code=error.code, reason=error.message)
         change = _again(row, error.message, now)
     with parts.database.begin() as connection:
         settle(connection, habits.table, [{"id": row.id, **change}], token=token)
+    return no_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,12 +296,12 @@ def take_turn(connection: Connection, built: ChainTransaction) -> None:
 
 def _require_turn(connection: Connection, name: str, sender: str, purpose: Purpose) -> None:
     if not has_turn(purpose, transaction.unsigned_of(connection, name, sender)):
-        raise Waits("another transaction of this sender is being signed", WAIT_TURN)
+        raise NoTurn("another transaction of this sender is being signed", WAIT_TURN)
     if (
         purpose in _PAYING
         and transaction.count_in_flight(connection, name, sender) >= IN_FLIGHT_MAX
     ):
-        raise Waits("as many of this sender's transactions as may be are on their way", WAIT_MINED)
+        raise NoTurn("as many of this sender's transactions as may be are on their way", WAIT_MINED)
 
 
 def _again(row: Payout | Sweep | Withdrawal, reason: str, now: datetime) -> dict[str, Any]:

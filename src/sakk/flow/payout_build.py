@@ -20,6 +20,7 @@ from sakk.flow.build import (
     BATCH_MAX,
     WOULD_FAIL_MAX,
     Habits,
+    NoTurn,
     Order,
     Waits,
     attempt,
@@ -130,12 +131,17 @@ def _together(parts: Parts, group: Group, senders: Senders, *, token: str) -> Se
 
 
 def _each_alone(parts: Parts, rows: Sequence[Payout], senders: Senders, *, token: str) -> None:
-    """One plain transfer each: the first that can be built takes the turn."""
+    """One plain transfer each, on each network as long as a sender takes another nonce."""
     table = payouts.payouts
     habits = Habits(
         table, check=partial(_check, parts), give_up=_fail_payout, lacks_gas=lambda *_: None
     )
-    for row in rows[:BATCH_MAX]:
+    full: dict[str, NoTurn] = {}
+    left: list[Payout] = []
+    for place, row in enumerate(rows):
+        if row.network in full or place - len(left) == BATCH_MAX:
+            left.append(row)
+            continue
         sender = senders.choose(row.network, row.asset, units=row.token_amount)
         order = Order(
             livemode=row.livemode,
@@ -150,10 +156,15 @@ def _each_alone(parts: Parts, rows: Sequence[Payout], senders: Senders, *, token
             destination=row.destination,
             units=row.token_amount,
         )
-        attempt(parts, habits, row, order, token=token)
-    if len(rows) > BATCH_MAX:
-        with parts.database.begin() as connection:
-            give_back(connection, table, [row.id for row in rows[BATCH_MAX:]], token=token)
+        waiting = attempt(parts, habits, row, order, token=token)
+        if waiting is not None:
+            full[row.network] = waiting
+    for name, waiting in full.items():
+        rest = [row for row in left if row.network == name]
+        put_off(parts, table, rest, token=token, delay=waiting.delay, reason=str(waiting))
+    with parts.database.begin() as connection:
+        others = [row.id for row in left if row.network not in full]
+        give_back(connection, table, others, token=token)
 
 
 def _check(parts: Parts, rail: EvmRail, order: Order) -> None:
