@@ -3,6 +3,7 @@
 import sys
 
 from sakk.runtime.exit import EXIT_MISCONFIGURED, run_or_exit
+from sakk.runtime.garbage import exempt_from_collection, put_off_collection
 
 if sys.flags.optimize:
     sys.stderr.write("sakk: Python was started with -O, which removes assertions: leave it out.\n")
@@ -16,4 +17,7 @@ def main() -> None:
     # Where the first word is no command, the line ends in help or in an error.
     words = [each for each in sys.argv[1:] if each != "--"]
     named = bool(words) and is_known(words[0])
-    run_or_exit(make_app(words[0]) if named else make_listing())
+    put_off_collection()
+    app = make_app(words[0]) if named else make_listing()
+    exempt_from_collection()
+    run_or_exit(app)

@@ -7,6 +7,7 @@ that was killed is back sooner.
 import sys
 
 from sakk.runtime.exit import run_or_exit
+from sakk.runtime.garbage import put_off_collection
 from sakk.runtime.role import RoleName, run_role
 from sakk.runtime.settings import load_settings
 from sakk.runtime.start import begin_process
@@ -14,6 +15,7 @@ from sakk.runtime.start import begin_process
 
 def main(name: str) -> None:
     """Be the role until SIGTERM or SIGINT."""
+    put_off_collection()
     role = RoleName(name)
     settings = load_settings()
     begin_process(settings, role=role.value)

@@ -11,9 +11,10 @@ from starlette.types import ASGIApp
 from sakk.api.app import create_app
 from sakk.api.dependencies import Dependencies
 from sakk.ledger.line import RemoteLine
+from sakk.runtime.garbage import exempt_from_collection, put_off_collection
 from sakk.runtime.metrics import announce_role, exposition
 from sakk.runtime.place import ledger_address
-from sakk.runtime.process import die_with_parent, exempt_from_collection, report_ready
+from sakk.runtime.process import die_with_parent, report_ready
 from sakk.runtime.settings import Settings, load_settings
 from sakk.runtime.start import begin_process
 from sakk.runtime.wiring import api_settings, open_parts
@@ -42,6 +43,7 @@ def serve_api(settings: Settings) -> None:
 def application() -> ASGIApp:
     """One worker's application, made in the worker's process."""
     die_with_parent()
+    put_off_collection()
     settings = load_settings()
     begin_process(settings, role="api")
     announce_role("api")

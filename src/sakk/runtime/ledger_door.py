@@ -6,7 +6,7 @@ import structlog
 
 from sakk.api.ledger_door import LedgerDoor, open_listener
 from sakk.ledger.calls import OpenLedger
-from sakk.runtime.process import exempt_from_collection
+from sakk.runtime.garbage import exempt_from_collection
 from sakk.runtime.settings import Settings
 from sakk.runtime.vault import read_vault
 from sakk.runtime.wiring import api_settings

@@ -6,7 +6,6 @@ process does; any thread may call ``spawn``.
 """
 
 import ctypes
-import gc
 import json
 import os
 import queue
@@ -21,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from sakk.runtime.garbage import exempt_from_collection
+
 LAUNCHER = Path(__file__).with_name("launch.py")
 END_SECONDS_MAX = 20.0
 PR_SET_PDEATHSIG = 1
-COLLECT_FROM_OBJECTS = 10_000
 READY_VARIABLE = "SAKK_READY_FD"
 READY = b"ready\n"
 
@@ -135,17 +135,6 @@ def die_with_parent(death_signal: signal.Signals = signal.SIGKILL) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-
-
-def exempt_from_collection() -> None:
-    """What the process has made so far lives as long as it does: collect among the rest alone.
-
-    The cyclic collector would else walk through every module again and again; with hundreds of
-    rows in hand that is a pause of tens of milliseconds.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_FROM_OBJECTS)
 
 
 def report_ready() -> None:
