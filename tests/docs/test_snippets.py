@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from sakk.runtime.process import Command, spawn
+from tests.docs.forking import put_in_place, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(
@@ -96,6 +98,13 @@ def sandbox() -> Iterator[dict[str, Any]]:
         process.end()
 
 
+@pytest.fixture(scope="module")
+def program() -> Iterator[Path]:
+    """The ``sakk`` of the pages."""
+    with tempfile.TemporaryDirectory(prefix="sakk-docs-") as folder, serving(Path(folder)) as found:
+        yield found
+
+
 def test_there_are_pages_to_run() -> None:
     assert FIRST in PAGES
     assert sum(len(snippets(page)) for page in PAGES) > 20
@@ -110,10 +119,12 @@ def test_every_marked_fence_is_understood() -> None:
 
 @pytest.mark.xdist_group("snippets")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_does_what_it_says(page: Path, sandbox: dict[str, Any], tmp_path: Path) -> None:
+def test_a_page_does_what_it_says(
+    page: Path, sandbox: dict[str, Any], program: Path, tmp_path: Path
+) -> None:
     if shutil.which("curl") is None:
         pytest.skip("the pages use curl, which this machine does not have")
-    session = Session(tmp_path, sandbox)
+    session = Session(tmp_path, sandbox, program)
     try:
         if page != FIRST:
             # Every other page begins where the first one has set its variables.
@@ -127,11 +138,11 @@ def test_a_page_does_what_it_says(page: Path, sandbox: dict[str, Any], tmp_path:
 class Session:
     """A reader's terminal in an empty folder."""
 
-    def __init__(self, folder: Path, sandbox: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, sandbox: dict[str, Any], program: Path) -> None:
         self._folder = folder
         (folder / "sandbox.json").write_text(json.dumps(sandbox))
-        # A link, because the pages call the environment's programs by their place in the project.
-        (folder / ".venv").symlink_to(Path(sys.prefix))
+        # The pages call the environment's programs by their place in the project.
+        put_in_place(folder / ".venv", program)
         kept = {"PATH", "HOME", "LANG", "TMPDIR"}
         self._environment = {name: value for name, value in os.environ.items() if name in kept}
         self._environment["OPERATOR_KEY"] = sandbox["operator_key"]
