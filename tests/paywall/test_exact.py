@@ -9,7 +9,7 @@ import pytest
 from sakk.client.x402 import Settlement
 from sakk.paywall import Paywall, Route, Used
 from sakk.paywall.facilitator import Away, Declined, Unknown, Verdict
-from sakk.paywall.used import State
+from sakk.paywall.used import Claim, State
 
 from .conftest import (
     NETWORK,
@@ -428,8 +428,20 @@ def test_used_payments_are_forgotten_when_they_have_expired_for_long() -> None:
     claim = used.claim(b"one", now=NOW, expires=NOW + 60)
     assert not isinstance(claim, State)
     used.end(claim, State.done)
-    assert used.claim(b"one", now=NOW + 23 * 3_600, expires=0) is State.done
-    assert used.claim(b"one", now=NOW + 25 * 3_600, expires=0) is not State.done
+    assert used.claim(b"one", now=NOW + 60 + 120, expires=0) is State.done
+    assert used.claim(b"one", now=NOW + 60 + 121, expires=0) is not State.done
+    used.close()
+
+
+def test_there_is_an_end_to_what_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sakk.paywall.used.PAYMENTS_MAX", 2)
+    used = Used()
+    for digest in (b"one", b"two"):
+        assert isinstance(used.claim(digest, now=NOW, expires=NOW), Claim)
+    with pytest.raises(OverflowError):
+        used.claim(b"three", now=NOW, expires=NOW)
+    assert used.claim(b"one", now=NOW, expires=NOW) is State.held
+    assert isinstance(used.claim(b"three", now=NOW + 121, expires=NOW), Claim)
     used.close()
 
 

@@ -275,6 +275,27 @@ def test_a_price_that_fell_is_charged_as_it_is_now() -> None:
     with_door(work, Counter())
 
 
+def test_a_moved_price_stands_for_who_sends_back_what_was_offered() -> None:
+    prices = ["$0.001"]
+
+    async def work(shop: Paywall, authority: Authority) -> list[Reply]:
+        accepted = (await ask(shop)).challenge["accepts"][0]
+        prices[0] = "$0.002"
+        plain = decoded(call(1)["payment-signature"])
+        kept = {**decoded(call(2)["payment-signature"]), "accepted": accepted}
+        forged = {**decoded(call(3)["payment-signature"]), "accepted": {**accepted, "extra": {}}}
+        replies = [
+            await ask(shop, headers={"payment-signature": encoded(each)})
+            for each in (plain, kept, forged)
+        ]
+        await settled(authority, 1)
+        assert authority.ended == {2: ("commit", 1_000, 0)}
+        return replies
+
+    replies = with_door(work, Counter(), routes=[Route("/paid", lambda _: prices[0])])
+    assert [reply.status for reply in replies] == [402, 200, 402]
+
+
 METERED = [Route("/paid", Metered("$0.0000015", units_max=1_000, unit="token"))]
 
 

@@ -211,6 +211,9 @@ class Paywall:
         """The short way of a session's call, read in one pass; None where it is none."""
         try:
             call = read_call(_decoded(header))
+            if priced.moves and call.accepted is not None:
+                # What was accepted may be a price that still stands: the long way looks.
+                return None
             chosen = _session_of(call, priced)
             if chosen is None:
                 return _NOT_OFFERED
@@ -240,7 +243,8 @@ class Paywall:
                 continue
             if accepted.get("amount") == ours.amount:
                 return terms
-            if priced.moves:
+            # What a unit cost before is not known: a metered price that moved is asked anew.
+            if priced.moves and terms.meter is None:
                 asked = quote.is_standing(
                     self._secret,
                     ours,

@@ -33,6 +33,7 @@ from sakk.paywall.used import Claim, State, Used
 TIMEOUT_SECONDS: Final = 60
 TIMEOUT_SECONDS_MAX: Final = 3_600
 _RETRY_SECONDS: Final = 2
+_UNREAD_SECONDS: Final = 24 * 3_600
 # How far a payer's clock may be ahead of ours.
 _CLOCK_SKEW_SECONDS: Final = 30
 
@@ -116,7 +117,8 @@ class Exact:
         digest = hashlib.sha256(
             msgspec.json.encode([terms.requirement, sent.payload], order="deterministic")
         ).digest()
-        expires = now + self._timeout_seconds if authorisation is None else authorisation.expires
+        # Of another family it is not known how long it could be used.
+        expires = now + _UNREAD_SECONDS if authorisation is None else authorisation.expires
         try:
             claim = self.used.claim(digest, now=now, expires=expires)
         except OverflowError:

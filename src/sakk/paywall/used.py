@@ -21,8 +21,9 @@ from typing import Final
 
 # Beyond these, new payments wait until old ones expire.
 PAYMENTS_MAX: Final = 1_000_000
-# How long a payment is remembered at least; an authorisation may say longer, up to the maximum.
-KEEP_SECONDS_MIN: Final = 24 * 3_600
+_COUNTED_EVERY: Final = 1_000
+# An authorisation that has expired is refused before it is looked up here; clocks differ.
+KEEP_SECONDS_MIN: Final = 120
 KEEP_SECONDS_MAX: Final = 366 * 24 * 3_600
 _BUSY_SECONDS_MAX: Final = 5.0
 _SWEPT_MAX: Final = 256
@@ -66,6 +67,7 @@ class Used:
         self._path = ":memory:" if path is None else str(path)
         self._owner = f"{os.getpid()}:{_RUN}"
         self._database = self._open()
+        self._room = 0
 
     def claim(self, digest: bytes, *, now: int, expires: int) -> Claim | State:
         """Take a payment, or learn that another has it (``held``) or that it is ``done``.
@@ -73,7 +75,7 @@ class Used:
         OverflowError: there is no room for another.
         """
         self._forget(now)
-        keep = min(max(expires, now + KEEP_SECONDS_MIN), now + KEEP_SECONDS_MAX)
+        keep = min(max(expires, now) + KEEP_SECONDS_MIN, now + KEEP_SECONDS_MAX)
         key = secrets.token_hex(16)
         with self._database as database:
             # Locks at once: two processes must not both read first.
@@ -82,9 +84,7 @@ class Used:
                 "SELECT state, owner, key, settlement FROM payment WHERE digest = ?", (digest,)
             ).fetchone()
             if row is None:
-                [(count,)] = database.execute("SELECT count(*) FROM payment")
-                if count >= PAYMENTS_MAX:
-                    raise OverflowError("there is no room for another payment")
+                self._take_room(database)
                 database.execute(
                     "INSERT INTO payment VALUES (?, NULL, ?, ?, ?, NULL, ?)",
                     (digest, State.held, self._owner, key, keep),
@@ -129,6 +129,15 @@ class Used:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def _take_room(self, database: sqlite3.Connection) -> None:
+        """Room for one more; all are counted once in a while, since that costs."""
+        if self._room <= 0:
+            [(count,)] = database.execute("SELECT count(*) FROM payment")
+            self._room = min(_COUNTED_EVERY, PAYMENTS_MAX - count)
+            if self._room <= 0:
+                raise OverflowError("there is no room for another payment")
+        self._room -= 1
 
     def _forget(self, now: int) -> None:
         with self._database as database:
