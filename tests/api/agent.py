@@ -10,6 +10,9 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from sakk.core.agent import typed_data
+from sakk.core.refill import Refill
+from sakk.store.identity import new_id, now
+from sakk.store.refill import insert as insert_refill
 from tests.api.world import Api, http
 from tests.core.test_mandate import numbers
 
@@ -104,7 +107,25 @@ def objects_of_agents(api: Api) -> dict[str, str]:
     parked = _made(
         api, "/v1/pool_movements", {"direction": "park", "amount": 1, "currency": "usdc"}
     )
+    # A channel under a mandate is opened by its agent: see tests/flow/test_mandate.py.
+    rule = Refill(
+        id=new_id("rfl"),
+        account_id=api.world.alice.account,
+        livemode=False,
+        channel=new_id("ch"),
+        mandate=signed.id,
+        below=1,
+        up_to=1,
+        status="active",
+        failure_code=None,
+        failures=0,
+        retry_at=None,
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        insert_refill(connection, rule)
     return {
+        "refill": rule.id,
         "mandate": signed.id,
         "owner_key": signed.owner_key,
         "spend": str(spend.json()["id"]),

@@ -9,6 +9,7 @@ from eth_account import Account
 from tests.flow.mandating import AGENT, OWNER, WHOLE, House, open_house, sign
 
 from sakk.core import mandate as rules
+from sakk.core.channel import Channel
 from sakk.core.errors import (
     BalanceInsufficient,
     MandateExceeded,
@@ -19,10 +20,13 @@ from sakk.core.errors import (
 )
 from sakk.core.mandate import CategoryRule, Mandate, PayeeRule, Period
 from sakk.core.pool import Direction
+from sakk.core.refill import Refill
 from sakk.core.spend import Payee
-from sakk.flow import mandate, mandate_life, mandate_spend, owner_key, pool
+from sakk.flow import channel, mandate, mandate_life, mandate_spend, owner_key, pool, refill
 from sakk.flow.book import PostingSet
+from sakk.flow.channel import ChannelRequest, Countersigned
 from sakk.flow.pool import PoolRequest
+from sakk.store import channel as channels
 from sakk.store.database import Database
 from sakk.store.identity import new_id
 
@@ -395,3 +399,109 @@ def test_only_an_agent_that_may_parks(house: House) -> None:
 def test_an_agents_address_is_in_no_way_the_owners(house: House) -> None:
     with pytest.raises(ParameterInvalid):
         house.mandate(signer=AGENT)
+
+
+def open_channel(house: House, made: Mandate, ceiling: int) -> Channel:
+    return channel.open_channel(
+        house.parts,
+        ChannelRequest(
+            payee=house.seller,
+            currency="usdc",
+            ceiling=ceiling,
+            mandate=made.id,
+            signer=made.agent,
+            expires_in=3_600,
+        ),
+        identifier=new_id("ch"),
+        payer=house.account,
+        livemode=False,
+    )
+
+
+def test_channels_of_a_revoked_mandate_give_back_what_is_free(house: House) -> None:
+    made = house.mandate(total=10)
+    opened = open_channel(house, made, 6)
+    with pytest.raises(MandateExceeded):
+        channel.raise_ceiling(house.parts, opened.id, Countersigned(ceiling=11))
+    assert house.balance() == 100 * WHOLE - 6
+    house.revoke(made)
+    assert house.balance() == 100 * WHOLE
+    with pytest.raises((UnexpectedState, MandateRefused)):
+        channel.raise_ceiling(house.parts, opened.id, Countersigned(ceiling=7))
+
+
+def signed_ahead(house: House, made: Mandate, *, funded: int, ceiling: int) -> Channel:
+    """A channel whose agent has signed for more than is put in."""
+    opened = open_channel(house, made, funded)
+    with house.parts.database.begin() as connection:
+        channels.change(connection, opened.id, {"ceiling": ceiling})
+    return opened
+
+
+def keep(house: House, of: Channel, *, below: int, up_to: int) -> Refill:
+    with house.parts.database.begin() as connection:
+        return refill.create(
+            connection,
+            of.id,
+            below=below,
+            up_to=up_to,
+            identifier=new_id("rfl"),
+            account_id=house.account,
+            livemode=False,
+            now=house.clock(),
+        )
+
+
+def rule_now(house: House, rule: Refill) -> Refill:
+    with house.parts.database.begin() as connection:
+        return refill.find(connection, rule.id, account_id=house.account, livemode=False)
+
+
+def test_a_rule_funds_what_is_signed_and_no_more(house: House) -> None:
+    made = house.mandate(total=20)
+    opened = signed_ahead(house, made, funded=2, ceiling=9)
+    rule = keep(house, opened, below=3, up_to=5)
+    stage = refill.refill_stage(house.parts)
+    assert (stage.run(), stage.run()) == (1, 0)
+    assert channel.available(house.parts, [opened]) == [5]
+    assert house.budgets(made)["total"] == 15
+    with pytest.raises(UnexpectedState):
+        keep(house, opened, below=1, up_to=1)
+    house.revoke(made)
+    assert stage.run() == 1
+    assert rule_now(house, rule).status == "ended"
+
+
+def test_a_rule_without_a_mandate_that_has_more_is_exhausted(house: House) -> None:
+    made = house.mandate(total=4)
+    opened = signed_ahead(house, made, funded=2, ceiling=9)
+    rule = keep(house, opened, below=3, up_to=9)
+    stage = refill.refill_stage(house.parts)
+    for _ in range(refill.FAILURES_MAX):
+        assert stage.run() == 1
+        assert stage.run() == 0
+        house.clock.pass_by(301)
+    after = rule_now(house, rule)
+    assert (after.status, after.failure_code) == ("exhausted", "mandate_exceeded")
+    assert house.told(rule.id) == ["refill.exhausted"]
+    assert channel.available(house.parts, [opened]) == [2]
+    with house.parts.database.begin() as connection:
+        refill.end(connection, rule.id, account_id=house.account, livemode=False)
+    assert rule_now(house, rule).status == "ended"
+
+
+def test_only_a_channel_under_a_mandate_of_ones_own_is_refilled(house: House) -> None:
+    made = house.mandate()
+    opened = open_channel(house, made, 5)
+    stranger = House(house.parts, house.clock)
+    with pytest.raises(ResourceMissing):
+        keep(stranger, opened, below=1, up_to=1)
+    with house.parts.database.begin() as connection:
+        channels.change(connection, opened.id, {"mandate": None})
+    with pytest.raises(ParameterInvalid):
+        keep(house, opened, below=1, up_to=1)
+    channel.close(house.parts, opened.id)
+    with house.parts.database.begin() as connection:
+        channels.change(connection, opened.id, {"mandate": made.id})
+    with pytest.raises(UnexpectedState):
+        keep(house, opened, below=1, up_to=1)

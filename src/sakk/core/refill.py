@@ -16,7 +16,7 @@ PREFIX: Final = "rfl"
 
 
 class RefillStatus(StrEnum):
-    """``exhausted``: all that the agent signed is funded, or the mandate has no more."""
+    """``exhausted``: the mandate, or the balance, has no more for it."""
 
     active = "active"
     exhausted = "exhausted"

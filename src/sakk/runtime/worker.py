@@ -53,6 +53,7 @@ from sakk.flow.pool import left_behind_stage as pool_left_behind_stage
 from sakk.flow.post import post_stage
 from sakk.flow.quote import measure_stage
 from sakk.flow.recovery import recovery_follow_stage, recovery_screen_stage
+from sakk.flow.refill import refill_stage
 from sakk.flow.replace import replace_stage
 from sakk.flow.rescreen import rescreen_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
@@ -183,6 +184,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         pool_left_behind_stage(parts),
         charge_refund_stage(parts),
         dispute_stage(parts),
+        refill_stage(parts),
         forget_stage(parts),
         measure_stage(parts),
     ]

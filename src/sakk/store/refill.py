@@ -15,6 +15,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.refill import Refill, RefillStatus
 from sakk.store.database import fetch_all, fetch_one, row_of
@@ -46,8 +47,10 @@ refills = Table(
 )
 
 
-def insert(connection: Connection, refill: Refill) -> None:
-    connection.execute(refills.insert(), row_of(refill))
+def insert(connection: Connection, refill: Refill) -> bool:
+    """Record a rule; False where the channel has one already."""
+    statement = upsert(refills).values(row_of(refill)).on_conflict_do_nothing()
+    return connection.execute(statement.returning(refills.c.id)).first() is not None
 
 
 def find(
@@ -64,26 +67,16 @@ def find(
     )
 
 
-def of_channel(connection: Connection, channel: str) -> Refill | None:
-    """The rule of a channel that has not ended."""
-    return fetch_one(
-        connection,
-        select(refills).where(
-            refills.c.channel == channel, refills.c.status != RefillStatus.ended.value
-        ),
-        Refill,
-    )
-
-
-def list_due(connection: Connection, *, now: datetime, limit: int) -> list[Refill]:
-    """Rules in force that do not wait after a refusal."""
+def list_due(connection: Connection, *, now: datetime, after: str, limit: int) -> list[Refill]:
+    """Rules in force that do not wait after a refusal, by their ids, ``after`` one of them."""
     statement = (
         select(refills)
         .where(
             refills.c.status == RefillStatus.active.value,
             refills.c.retry_at.is_(None) | (refills.c.retry_at <= now),
+            refills.c.id > after,
         )
-        .order_by(refills.c.retry_at.asc().nulls_first(), refills.c.id)
+        .order_by(refills.c.id)
         .limit(limit)
     )
     return fetch_all(connection, statement, Refill)
