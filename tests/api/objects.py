@@ -49,6 +49,7 @@ from tests.api.paying import create_channel_objects
 from tests.api.world import ADDRESS as ADDRESS
 from tests.api.world import NETWORK as NETWORK
 from tests.api.world import USDC, Api
+from tests.api.x402_objects import put_x402_payment
 
 Objects = dict[str, str]
 
@@ -68,6 +69,8 @@ def create_objects(api: Api) -> Objects:
         "customer": _made(api, "/v1/customers", {"name": "Carol"}),
         "payment_intent": _made(api, "/v1/payment_intents", {"amount": 2_500, "currency": "usd"}),
     }
+    _made(api, "/v1/receiving_addresses", {"network": NETWORK})
+    put_x402_payment(api, api.world.alice.account)
     objects["ledger_account"], objects["ledger_transfer"] = _ledger(api)
     _made(api, "/v1/probes/fund", {"amount": 10_000_000})
     objects["beneficiary"] = _made(

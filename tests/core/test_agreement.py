@@ -15,8 +15,10 @@ from sakk.core.agreement import (
     sweep_break,
     transaction_break,
 )
-from sakk.core.contract import DISPERSE
+from sakk.core.capture import Line, encode_capture
+from sakk.core.contract import CAPTURE, DISPERSE
 from sakk.core.disperse import Payment, encode_disperse
+from sakk.core.eip3009 import Authorization
 from sakk.core.payin import PayIn
 from sakk.core.payout import Payout
 from sakk.core.sweep import Sweep
@@ -249,6 +251,23 @@ def deployment(**changes: Any) -> ChainTransaction:
     return signed(**made | changes)
 
 
+AUTHORIZED = Authorization(OTHER, SENDER, 1_000, 0, 9, bytes(32))
+
+
+def capture(**changes: Any) -> ChainTransaction:
+    signed_by = (
+        Authorization(OTHER, SENDER, 600, 0, 9, bytes(32)),
+        Authorization(SENDER, OTHER, 400, 0, 9, bytes(32)),
+    )
+    made = {
+        "purpose": "capture",
+        "contract": CAPTURE.address,
+        "destination": CAPTURE.address,
+        "data": encode_capture(CONTRACT, [Line(each, bytes(65)) for each in signed_by]),
+    }
+    return signed(**made | changes)
+
+
 def test_true_calls_of_our_contract() -> None:
     def check(row: ChainTransaction, custody: dict[str, int]) -> str | None:
         return transaction_break(row, custody=custody, native_asset=NATIVE)
@@ -259,6 +278,7 @@ def test_true_calls_of_our_contract() -> None:
     assert check(dispersal(arrived_units=None), {NATIVE: -50}) is None
     assert check(allowance(), {NATIVE: -50}) is None
     assert check(deployment(), {NATIVE: -50}) is None
+    assert check(capture(), {NATIVE: -50}) is None
 
 
 @pytest.mark.parametrize(
@@ -276,6 +296,9 @@ def test_true_calls_of_our_contract() -> None:
         deployment(data=SALT + b"other code"),
         deployment(contract=OTHER),
         deployment(destination=OTHER),
+        capture(token_amount=999),
+        capture(contract=OTHER),
+        capture(data=encode_capture(OTHER, [Line(AUTHORIZED, bytes(65))])),
     ],
 )
 def test_altered_calls_of_our_contract(row: ChainTransaction) -> None:

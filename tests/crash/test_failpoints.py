@@ -38,6 +38,7 @@ from tests.crash.job import (
     transfers,
 )
 from tests.crash.mandate import agents_mandate
+from tests.crash.paying import Shop
 from tests.crash.seizure import seized_payment
 from tests.crash.telling import told_payout
 
@@ -463,6 +464,25 @@ def rotated_key(house: House, merchant: Merchant) -> Compare:
     return compare
 
 
+def paid_by_402(house: House, merchant: Merchant) -> Compare:
+    """Paid by HTTP 402: the payer signs, and a transaction of ours moves the coins."""
+    shop = Shop(house, merchant)
+    told = shop.settle(shop.message(13), "call-13")
+    assert told["success"], told
+    merchant.balance_units += 13
+
+    def compare() -> None:
+        shop.posted(told["transaction"])
+        rows = query(
+            house,
+            "SELECT count(*) FROM transactions t JOIN x402_payments x ON x.transaction = t.id"
+            " WHERE x.token_amount = 13",
+        )
+        assert rows == [(1,)]
+
+    return compare
+
+
 # The calls that die in one run of a job, both sides of each: few enough that a part is not started
 # so often that the supervisor makes it wait. A call that several kinds of rows make stands with a
 # job of each.
@@ -472,6 +492,7 @@ LIVES: tuple[Life, ...] = (
     (whole_job, ("command.commit", "watch.record", "payin.post", "ledger.append")),
     (payout_alone, ("idempotency", "transaction.build", "transaction.broadcast")),
     (payouts_together, ("call.build", "disperse.build", "signer.log")),
+    (paid_by_402, ("capture.build",)),
     (payout_alone, ("payout.hold", "signer.log", "transaction.confirm")),
     (payout_alone, ("transaction.sign", "transaction.settle")),
     (fuelled_payment, ("signer.log", "transaction.build", "transaction.broadcast")),

@@ -32,12 +32,17 @@ def pay(world: World, count: int, first: int) -> list[str]:
     return [row.purpose for row in world.transactions() if row.id not in known]
 
 
+def standing(world: World) -> dict[str, bool]:
+    """Which of our contracts stand on the world's one network."""
+    return {each.contract.name: each.is_deployed for each in places(world.parts)}
+
+
 def test_a_contract_is_deployed_once_where_it_does_not_stand(make_world: MakeWorld) -> None:
     world = make_world(disperse_min=2)
     network = world.chain.network
     send_rpc(world, "anvil_setCode", DISPERSE.address, "0x")
     send_rpc(world, "anvil_setNonce", DISPERSE.address, "0x0")
-    assert [(each.network, each.is_deployed) for each in places(world.parts)] == [(network, False)]
+    assert standing(world) == {"Disperse": False, "Capture": True}
     assert allowances(world.parts) == []
     rich(world, 100)
     # Without it payouts go one by one, and nothing is ordered.
@@ -46,7 +51,7 @@ def test_a_contract_is_deployed_once_where_it_does_not_stand(make_world: MakeWor
     with pytest.raises(UnexpectedState, match="on its way"):
         deploy(world.parts, "Disperse", network)
     settle(world)
-    assert [each.is_deployed for each in places(world.parts)] == [True]
+    assert standing(world) == {"Disperse": True, "Capture": True}
     [done] = [row for row in world.transactions() if row.id == ordered.id]
     assert (done.purpose, done.status, done.destination) == ("deploy", "posted", DISPERSE.address)
     with pytest.raises(UnexpectedState, match="stands at"):

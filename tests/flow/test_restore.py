@@ -42,7 +42,8 @@ from sakk.flow import restore as flow
 from sakk.flow import rotation as rotating
 from sakk.flow.book import Books
 from sakk.flow.restore import Evidence
-from sakk.flow.transaction import ask, sign_request
+from sakk.flow.sign_request import sign_request
+from sakk.flow.transaction import ask
 from sakk.flow.withdrawal import withdraw
 from sakk.ledger.projection import Projector, wait_projected
 from sakk.ledger.writer import open_ledger

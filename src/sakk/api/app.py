@@ -60,6 +60,7 @@ from sakk.api import (
     wallet_proof,
     webhook,
     withdrawal,
+    x402_payment,
 )
 from sakk.api.answer import SECURITY_HEADERS, refusal
 from sakk.api.answer import headers as answer_headers
@@ -80,6 +81,9 @@ from sakk.api.session import PATHS as SESSION_PATHS
 from sakk.api.session import SessionDoor
 from sakk.api.trp import PATH as TRP_PATH
 from sakk.api.trp import TrpDoor
+from sakk.api.x402 import DISCOVERY, KEY_HEADER, SETTLE, SUPPORTED, VERIFY, X402Door, told
+from sakk.api.x402 import SCOPE as X402_SCOPE
+from sakk.api.x402_waiting import Waiters
 from sakk.core.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -89,6 +93,8 @@ from sakk.core.errors import (
     Unavailable,
 )
 from sakk.core.trp import BODY_BYTES_MAX as TRP_BYTES_MAX
+from sakk.core.x402 import BODY_BYTES_MAX as X402_BYTES_MAX
+from sakk.flow.facilitator import SETTLE_SECONDS_MAX, Waiting
 from sakk.flow.idempotency import Answer
 from sakk.store.identity import new_id
 
@@ -150,6 +156,7 @@ RESOURCES: tuple[Resource, ...] = (
     charge_refund.resource,
     dispute.resource,
     charge.resource,
+    x402_payment.resource,
 )
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)
 
@@ -163,11 +170,14 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         failures_per_minute=settings.authentication_failures_per_minute,
         processes=settings.processes,
     )
-    pipeline = Pipeline(dependencies, limits, scopes(routes))
+    pipeline = Pipeline(dependencies, limits, sorted({*scopes(routes), X402_SCOPE}))
+    x402 = X402Door(dependencies, limits, pipeline.authenticator)
+    waiters = Waiters(dependencies.database.url, x402.exact.facilitator.hand_out)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        waiters.close()
         gate.close()
 
     app = FastAPI(
@@ -213,6 +223,9 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
     for path in SESSION_PATHS:
         fixed["POST", path] = sessions
         app.add_api_route(path, sessions, methods=["GET", "POST"], response_model=None)
+    for (method, path), each in _x402_endpoints(gate, x402, waiters).items():
+        fixed[method, path] = each
+        app.add_api_route(path, each, methods=[method], response_model=None)
     app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
     return Envelope(Shortcut(app, fixed), dependencies, doors)
 
@@ -256,8 +269,8 @@ class Gate:
         self._threads_outside.shutdown(wait=True)
 
     async def run(
-        self, request: HttpRequest, work: Callable[[], Answer], *, outside: bool
-    ) -> Answer:
+        self, request: HttpRequest, work: Callable[[], T], *, outside: bool
+    ) -> T | Answer:
         """Do the work in a thread. The count is the event loop's alone, so it needs no lock."""
         if self._inside >= self._settings.threads + REQUESTS_WAITING_MAX:
             return refusal(
@@ -338,6 +351,74 @@ def _session_endpoint(gate: Gate, door: SessionDoor) -> Endpoint:
         return _response(await gate.run(request, lambda: door.answer(arrived), outside=True))
 
     return endpoint
+
+
+def _x402_endpoints(
+    gate: Gate, door: X402Door, waiters: Waiters
+) -> dict[tuple[str, str], Endpoint]:
+    """The facilitator, for whoever sells by HTTP 402."""
+
+    def of(answer: Callable[[HttpRequest, Request], Awaitable[Answer]], path: str) -> Endpoint:
+        observe = observer("GET" if path in (SUPPORTED, DISCOVERY) else "POST", path)
+
+        async def endpoint(request: HttpRequest) -> HttpResponse:
+            began = time.perf_counter()
+            try:
+                body = await read_whole(request, X402_BYTES_MAX)
+            except SakkError as error:
+                given = refusal(error, request_id=request_id(request))
+            else:
+                given = await answer(request, _arrived(request, request.method, body))
+            observe(time.perf_counter() - began, given.status)
+            response = _response(given)
+            if path == SETTLE and given.status == 200 and KEY_HEADER in request.headers:
+                # Whoever sent it knows by this that it was understood.
+                response.headers[KEY_HEADER] = request.headers[KEY_HEADER]
+            return response
+
+        return endpoint
+
+    async def verify(request: HttpRequest, arrived: Request) -> Answer:
+        return await gate.run(request, lambda: door.verify(arrived), outside=True)
+
+    async def resources(_: HttpRequest, arrived: Request) -> Answer:
+        return await gate.beside(lambda: door.resources(arrived))
+
+    async def supported(_: HttpRequest, arrived: Request) -> Answer:
+        return await gate.beside(lambda: door.supported(arrived))
+
+    async def settle(request: HttpRequest, arrived: Request) -> Answer:
+        begun = await gate.run(
+            request, lambda: door.begin(arrived, waiting=len(waiters)), outside=True
+        )
+        if not isinstance(begun, Waiting):
+            return begun
+        future = waiters.wait(begun.payment, is_keyed=begun.is_keyed)
+        gone = asyncio.ensure_future(_disconnected(request))
+        either: set[asyncio.Future[Any]] = {future, gone}
+        try:
+            first = asyncio.FIRST_COMPLETED
+            done, _ = await asyncio.wait(either, timeout=SETTLE_SECONDS_MAX, return_when=first)
+            if future in done:
+                return told(future.result())
+            is_there = gone not in done
+            return await gate.beside(lambda: door.given_up(arrived, begun, is_there=is_there))
+        finally:
+            waiters.leave(begun.payment, future)
+            gone.cancel()
+
+    return {
+        ("POST", VERIFY): of(verify, VERIFY),
+        ("POST", SETTLE): of(settle, SETTLE),
+        ("GET", SUPPORTED): of(supported, SUPPORTED),
+        ("GET", DISCOVERY): of(resources, DISCOVERY),
+    }
+
+
+async def _disconnected(request: HttpRequest) -> None:
+    """Until the caller is gone; its body was read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:

@@ -23,7 +23,8 @@ class ApiSettings:
     request that does not need it; each may hold two connections. ``trusted_proxies``: networks
     whose ``X-Forwarded-For`` is believed. ``public_url``: where ``doc_url`` points, without a slash
     at the end.
-    ``webhook_allow_loopback``: the sandbox alone.
+    ``webhook_allow_loopback``: the sandbox alone. ``x402_any_recipient``: HTTP 402 may pay whomever
+    it names, and not accounts of this server alone.
     """
 
     rate_limit_per_second: int | None = 1_000
@@ -35,6 +36,7 @@ class ApiSettings:
     trusted_proxies: Sequence[str] = ()
     public_url: str = ""
     webhook_allow_loopback: bool = False
+    x402_any_recipient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ BUCKETS_MAX = 50_000
 CLAIMS_PER_MINUTE_MAX = 120
 # What agents sign: a raise, once in a while, of each of many behind one address.
 SIGNED_PER_MINUTE_MAX = 3_000
+# Of one IP address without a key, at HTTP 402's facilitator: each may cost the node a question.
+X402_PER_SECOND_MAX = 50
 
 
 class TokenBuckets:
@@ -48,7 +50,7 @@ class TokenBuckets:
 
 
 class Limits:
-    """Requests by key; by IP address failed authentications, looks at claims, what is signed."""
+    """Requests by key; by IP address failed authentications, claims, payments, what is signed."""
 
     def __init__(
         self,
@@ -64,9 +66,12 @@ class Limits:
         self._claims = TokenBuckets(rate=claims / 60, burst=claims, clock=clock)
         signed = max(1.0, SIGNED_PER_MINUTE_MAX / processes)
         self._signed = TokenBuckets(rate=signed / 60, burst=signed, clock=clock)
+        self._x402: TokenBuckets | None = None
         if requests_per_second is not None:
             share = max(1.0, requests_per_second / processes)
             self._requests = TokenBuckets(rate=share, burst=share, clock=clock)
+            x402 = max(1.0, X402_PER_SECOND_MAX / processes)
+            self._x402 = TokenBuckets(rate=x402, burst=2 * x402, clock=clock)
         if failures_per_minute is not None:
             burst = max(1.0, failures_per_minute / processes)
             self._failures = TokenBuckets(rate=burst / 60, burst=burst, clock=clock)
@@ -89,6 +94,13 @@ class Limits:
         if not self._signed.take(address or ""):
             raise RateLimited(
                 "Too many signed requests from this IP address. Try again in a second."
+            )
+
+    def count_x402(self, address: str | None) -> None:
+        """Raise RateLimited for an address that has too many payments checked without a key."""
+        if self._x402 is not None and not self._x402.take(address or ""):
+            raise RateLimited(
+                "Too many payments from this IP address without an API key. Send one, or slow down."
             )
 
     def check_failures(self, address: str | None) -> None:

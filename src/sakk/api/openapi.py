@@ -13,6 +13,7 @@ from sakk.api.ledger_body import IDS, RECORDS, RESULTS
 from sakk.api.parameters import Parameters
 from sakk.api.route import Route, scopes
 from sakk.api.shapes import Error
+from sakk.api.x402 import DISCOVERY, SETTLE, SUPPORTED, VERIFY
 from sakk.core.idempotency import KEY_LENGTH_MAX
 from sakk.ledger.record import ID_SIZE, RECORD_SIZE
 
@@ -81,6 +82,9 @@ STRIPE_ACCOUNT = {
 }
 
 
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}]
+
+
 def openapi_document(routes: Sequence[Route]) -> dict[str, Any]:
     """Describe every route: parameters, both kinds of bodies, answers, errors, headers."""
     references, components = _schemas(routes)
@@ -92,6 +96,7 @@ def openapi_document(routes: Sequence[Route]) -> dict[str, Any]:
     for path, operation in _keyless().items():
         paths[path] = {"get": operation}
     paths[CLAIM_PATH] = _claims()
+    paths |= _facilitator()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -101,7 +106,7 @@ def openapi_document(routes: Sequence[Route]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"bearer": []}, {"basic": []}],
+        "security": _SECURITY,
         "tags": [{"name": name} for name in sorted({route.resource for route in routes})],
         "paths": paths,
         "components": {
@@ -386,6 +391,45 @@ def _claims() -> dict[str, Any]:
                 "content": {JSON: {"schema": place}, FORM: {"schema": place}},
             },
             "responses": answers | refusals(400, 404, 413, 415, 429, 500, 503, answered=True),
+        },
+    }
+
+
+def _facilitator() -> dict[str, Any]:
+    """HTTP 402's facilitator: its messages are x402's own, and a key may be sent or not."""
+    document = {"type": "object", "description": "As x402 version 2 describes it."}
+    answered = {
+        "200": {
+            "description": "The answer, of a payment that is refused too.",
+            "headers": _headers(["Request-Id"]),
+            "content": {JSON: {"schema": document}},
+        }
+    }
+
+    def operation(name: str, summary: str, *statuses: int, **more: Any) -> dict[str, Any]:
+        refusals = {
+            str(each): {"$ref": f"#/components/responses/{_error_name(each, bool(more))}"}
+            for each in statuses
+        }
+        return {
+            "operationId": name,
+            "summary": summary,
+            "tags": ["x402"],
+            "security": [{}, *_SECURITY] if more else [],
+            "responses": answered | refusals,
+            **more,
+        }
+
+    body = {"requestBody": {"required": True, "content": {JSON: {"schema": document}}}}
+    refused = (400, 401, 403, 413, 429, 500, 503)
+    return {
+        VERIFY: {"post": operation("x402_verify", "Is a payment good?", *refused, **body)},
+        SETTLE: {"post": operation("x402_settle", "Carry a payment out", *refused, **body)},
+        SUPPORTED: {
+            "get": operation("x402_supported", "How one may pay", 429, 500, 503),
+        },
+        DISCOVERY: {
+            "get": operation("x402_resources", "What is sold", 400, 429, 500, 503),
         },
     }
 

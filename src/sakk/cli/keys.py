@@ -235,7 +235,7 @@ def seed(
     word = passphrase_file(settings, files).read_text().strip()
     later = later_keystores(files)
     policy, _ = load_policy(files.policy)
-    known = (*policy.treasury_indexes, *policy.gas_indexes, *policy.leaving)
+    known = (*policy.treasury_indexes, *policy.unpaying, *policy.leaving)
     with opened_database() as database, database.begin() as connection:
         recorded = {each.first_index for each in find_seeds(connection)}
         first = next_seed_index(connection)

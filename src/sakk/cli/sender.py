@@ -21,6 +21,8 @@ from sakk.store.identity import now
 from sakk.store.network import list_assets, list_networks
 from sakk.store.transaction import next_nonce
 
+_DOES = {TreasuryRole.gas: "orders gas", TreasuryRole.capture: "carries out payments"}
+
 
 def show(
     network: Annotated[str | None, typer.Option(help="CAIP-2; all that are enabled.")] = None,
@@ -70,7 +72,8 @@ def add() -> None:
     """Take over the addresses that the signer's policy names in treasury_indexes. Repeat freely.
 
     Payments leave from all of them at once; each needs coins and native coin for gas. Those of
-    gas_indexes order gas and collections, and pay nobody.
+    gas_indexes order gas and collections, those of capture_indexes carry out what payers signed;
+    neither pays anybody.
     """
     settings = begin(log_level="warning")
     with SignerClient(signer_socket(settings)) as signer:
@@ -82,10 +85,17 @@ def add() -> None:
         put_treasury(
             connection, public.gas_addresses, livemode=False, now=now(), role=TreasuryRole.gas
         )
+        put_treasury(
+            connection,
+            public.capture_addresses,
+            livemode=False,
+            now=now(),
+            role=TreasuryRole.capture,
+        )
         known = list_treasury(connection)
     fresh = [each for each in known if each.address not in before]
     for each in fresh:
-        does = "orders gas" if each.treasury_role is TreasuryRole.gas else "pays"
+        does = _DOES.get(each.treasury_role, "pays")
         address = checksum_address(each.address)
         console.print(f"{address} (key {each.key_index}) {does} from now on.")
     if not fresh:

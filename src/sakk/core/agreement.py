@@ -10,6 +10,7 @@ from functools import lru_cache
 from sakk.core import authorization, chart, clone, evm
 from sakk.core.abi import decode_approve, decode_transfer
 from sakk.core.caip import chain_id, erc20_contract
+from sakk.core.capture import moved_by
 from sakk.core.collection import items_of
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import Payment, decode_disperse
@@ -179,6 +180,7 @@ def _expected_moves(
                 | Purpose.cancel
                 | Purpose.allowance
                 | Purpose.deploy
+                | Purpose.capture
             ):
                 pass
     return expected
@@ -272,6 +274,11 @@ def _claimed(
             return contract, approval.spender, approval.amount
         case Purpose.deploy:
             return evm.CREATE2_DEPLOYER, deployed_by(made.data).address, 0
+        case Purpose.capture:
+            moved = moved_by(made.to, made.data)
+            if any(each.token != contract for each in moved):
+                raise ValueError(f"a capture of another token than {contract}")
+            return made.to, made.to, sum(each.units for each in moved)
 
 
 def bridge_break(

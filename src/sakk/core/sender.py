@@ -18,7 +18,8 @@ IN_FLIGHT_MAX: Final = 64
 
 
 class TreasuryRole(StrEnum):
-    """What a treasury address does. ``gas`` orders gas and collections, and pays nobody.
+    """What a treasury address does. ``gas`` orders gas and collections, and pays nobody;
+    ``capture`` carries out what payers signed, and pays nobody.
 
     A rotation makes a ``successor`` of it before it pays, or has it ``leaving`` when it pays no
     more, and at last ``retired``. A successor whose rotation was called off is ``unused`` until the
@@ -27,6 +28,7 @@ class TreasuryRole(StrEnum):
 
     pay = "pay"
     gas = "gas"
+    capture = "capture"
     successor = "successor"
     leaving = "leaving"
     retired = "retired"

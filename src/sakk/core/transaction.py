@@ -53,6 +53,8 @@ class Purpose(StrEnum):
     disperse = "disperse"
     allowance = "allowance"
     deploy = "deploy"
+    # Payers' coins move by what they signed: a call of ours, and no money of ours.
+    capture = "capture"
     rotation = "rotation"
     # Signed by us, for a payout that a restored database does not know.
     forgotten = "forgotten"
@@ -140,6 +142,10 @@ class ChainTransaction:
         if answer is not None:
             return f"The token did not make this transfer: {answer}."
         return self.error or "The transaction reverted on the chain."
+
+
+# What these name an amount of is not taken from the sender.
+TAKES_NOTHING = (Purpose.allowance, Purpose.capture)
 
 
 class AttemptStatus(StrEnum):

@@ -48,6 +48,7 @@ from sakk.flow.transaction import (
     transaction_event,
 )
 from sakk.flow.withdrawal import advance_withdrawal
+from sakk.flow.x402_payment import Landing, landing, note_landing
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.rpc import RpcDisagreement
 from sakk.rails.evm.status import TransactionState
@@ -143,14 +144,17 @@ def _look_up(parts: Parts, sent: Sent, taking: set[str], *, token: str) -> int:
             collected = _collected(parts, rail, row, chain, taking)
         elif row.purpose == Purpose.disperse:
             change |= dispersed(row, chain, takes_fee=row.asset in taking)
+        elif row.purpose == Purpose.capture:
+            change["arrived_units"] = row.token_amount
         else:
             takes_fee = row.asset in taking
             change["arrived_units"] = arrived_units(rail, row, chain, takes_fee=takes_fee)
+    landed = landing(row, chain, change) if change is not None else None
     if row.orphaned and change is not None and change.get("status") == CONFIRMED:
-        return _record_again(parts, row, change, collected, found, token=token)
+        return _record_again(parts, row, change, collected, found, landed, token=token)
     failpoint("transaction.confirm.before")
     with parts.database.begin() as connection:
-        settled = _record(connection, parts, row, change, collected, token=token)
+        settled = _record(connection, parts, row, change, collected, landed, token=token)
     failpoint("transaction.confirm.after")
     return settled
 
@@ -170,6 +174,7 @@ def _record(
     row: ChainTransaction,
     change: dict[str, Any] | None,
     collected: dict[str, int],
+    landed: Landing | None,
     *,
     token: str,
 ) -> int:
@@ -184,6 +189,8 @@ def _record(
     )
     if settled and change.get("hash", row.hash) != row.hash:
         follow_hash(connection, row, change["hash"])
+    if settled and landed is not None:
+        note_landing(connection, row, landed, now=now)
     if not settled or "status" not in change:
         return 0
     if change["status"] == CONFIRMED:
@@ -303,6 +310,7 @@ def _record_again(
     change: dict[str, Any],
     collected: dict[str, int],
     found: Network,
+    landed: Landing | None,
     *,
     token: str,
 ) -> int:
@@ -345,6 +353,8 @@ def _record_again(
         )
         if settled and again.hash is not None and again.hash != row.hash:
             follow_hash(connection, row, again.hash)
+        if settled and landed is not None:
+            note_landing(connection, row, landed, now=now)
         if settled and subject != after:
             log.error("confirm.collection_changed", transaction=row.id)
             note_arrived(connection, row.id, collected)
@@ -436,6 +446,7 @@ def _follow_subject(
             | Purpose.allowance
             | Purpose.deploy
             | Purpose.rotation
+            | Purpose.capture
             | Purpose.forgotten
         ):
             return []

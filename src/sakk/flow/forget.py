@@ -6,7 +6,7 @@ from sakk.core.idempotency import expired_before
 from sakk.core.travel_rule import RETENTION
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
-from sakk.store import idempotency, travel_rule
+from sakk.store import idempotency, travel_rule, x402_payment
 
 IDLE_SECONDS = 60.0
 RECORDS_MAX: Final = 1_000
@@ -15,7 +15,8 @@ RECORDS_MAX: Final = 1_000
 def forget_stage(parts: Parts) -> Stage:
     """The stage that drops what is older than it may be.
 
-    Answers under idempotency keys, and the data of Travel Rule records that no legal hold keeps.
+    Answers under idempotency keys, payments that were verified and never settled, and the data of
+    Travel Rule records that no legal hold keeps.
     """
 
     def run() -> int:
@@ -23,6 +24,7 @@ def forget_stage(parts: Parts) -> Stage:
             now = parts.clock()
             answers = idempotency.purge(connection, before=expired_before(now))
             before = now - RETENTION
+            answers += x402_payment.forget_reserved(connection, now=now)
             return answers + travel_rule.forget(connection, before=before, limit=RECORDS_MAX)
 
     return Stage("forget", run, idle_seconds=IDLE_SECONDS, gives_way=True)

@@ -107,7 +107,9 @@ def _look(parts: Parts, found: Network, before: Tank | None) -> None:
     rail = parts.rail_of(found)
     price = fee.price(parts, found)
     with parts.database.begin() as connection:
-        senders = address.list_gas_payers(connection)
+        senders = [*address.list_gas_payers(connection)]
+        known = {each.address for each in senders}
+        senders += [each for each in address.list_captors(connection) if each.address not in known]
         spent = transaction.topped_up_wei(
             connection, found.network, since=parts.clock() - TOPUP_DAY
         )
@@ -125,7 +127,9 @@ def _look(parts: Parts, found: Network, before: Tank | None) -> None:
         filling(
             {holder: held[holder, found.native_asset] for holder in holders},
             price,
-            gas_keys={each.address for each in senders if each.treasury_role is TreasuryRole.gas},
+            gas_keys={
+                each.address for each in senders if each.treasury_role is not TreasuryRole.pay
+            },
         ),
     )
     after = Tank(network=found.network, wei=wei, low=low, checked=now)

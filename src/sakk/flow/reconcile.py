@@ -274,6 +274,9 @@ def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: Transact
             return int(dispersed(sent, chain, takes_fee=takes_fee)["arrived_units"])
         case Purpose.topup | Purpose.collect | Purpose.cancel | Purpose.allowance | Purpose.deploy:
             return 0
+        case Purpose.capture:
+            # Payers' own coins; what comes to us is seen as pay-ins.
+            return 0
 
 
 def _kept(

@@ -31,13 +31,11 @@ from sakk.core.transaction import (
 )
 from sakk.flow.context import Parts
 from sakk.flow.fee import WAIT_FEES, price
+from sakk.flow.sign_request import carried_payouts, deposit_indexes, sign_request
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import order_topup
 from sakk.flow.transaction import (
-    carried_payouts,
-    deposit_indexes,
     follow_hash,
-    sign_request,
     transaction_event,
 )
 from sakk.rails.evm.balances import balances

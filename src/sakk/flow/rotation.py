@@ -138,7 +138,8 @@ def begin(parts: Parts, identifier: str) -> Rotation:
         role = _role_of(connection, rotation.source)
         if is_new(rotation):
             # It does what the old one did.
-            succeeds = TreasuryRole.gas if role is TreasuryRole.gas else TreasuryRole.pay
+            unpaying = (TreasuryRole.gas, TreasuryRole.capture)
+            succeeds = role if role in unpaying else TreasuryRole.pay
             if rotation.status == RotationStatus.announced:
                 address.set_role(connection, rotation.target, succeeds)
         address.set_role(connection, rotation.source, TreasuryRole.leaving)

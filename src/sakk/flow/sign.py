@@ -19,9 +19,11 @@ from sakk.core.rotation import RotationStatus
 from sakk.core.sweep import Sweep, SweepStatus, deposit_units
 from sakk.core.transaction import PLAIN, ChainTransaction, Purpose, TransactionStatus
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
+from sakk.core.x402_payment import X402Status
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.rotation import signed_approvals
+from sakk.flow.sign_request import deposit_indexes, sign_request
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import (
     abandon_collected,
@@ -29,9 +31,11 @@ from sakk.flow.sweep import (
     release_collected,
     sweep_event,
 )
-from sakk.flow.transaction import deposit_indexes, first_attempt, move_payouts, sign_request
+from sakk.flow.transaction import first_attempt, move_payouts
 from sakk.flow.withdrawal import advance_withdrawal, refuse_withdrawal
 from sakk.flow.word import signatures
+from sakk.flow.x402_payment import BUILD as CAPTURE_BUILD
+from sakk.flow.x402_payment import let_go, note_signed, refuse_captured
 from sakk.signing.protocol import Approval, Reason, Signed, SignerRefused
 from sakk.store import address
 from sakk.store import event as events
@@ -42,6 +46,7 @@ from sakk.store import rotation as rotations
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
 from sakk.store import withdrawal as withdrawals
+from sakk.store import x402_payment as x402_payments
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
@@ -186,6 +191,11 @@ def _is_wanted(connection: Connection, row: ChainTransaction, carried: Sequence[
         case Purpose.rotation:
             rotation = rotations.find(connection, row.subject)
             return rotation is not None and rotation.status == RotationStatus.moving
+        case Purpose.capture:
+            carried_x402 = x402_payments.of_transaction(connection, row.id, lock=True)
+            return bool(carried_x402) and all(
+                each.status == X402Status.requested for each in carried_x402
+            )
         case (
             Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
         ):
@@ -222,7 +232,7 @@ def _record(
     if settled:
         store.insert_attempt(connection, first_attempt(row, signed, now=now))
         _advance_subject(connection, row, signed.hash, now=now)
-        wake(connection, "transaction.broadcast", "payout.build", "sweep.build")
+        wake(connection, "transaction.broadcast", "payout.build", "sweep.build", CAPTURE_BUILD)
 
 
 def _advance_subject(
@@ -252,6 +262,8 @@ def _advance_subject(
             happened += advance_withdrawal(
                 connection, row.subject, WithdrawalStatus.signed, tx_hash=tx_hash
             )
+        case Purpose.capture:
+            note_signed(connection, row, tx_hash)
         case (
             Purpose.topup
             | Purpose.cancel
@@ -313,6 +325,8 @@ def _step_back(
         update_records(connection, withdrawals.withdrawals, [change])
     elif row.purpose == Purpose.collect:
         release_collected(connection, row.id, retry_at=now + COLLECT_STEP_BACK)
+    elif row.purpose == Purpose.capture:
+        let_go(connection, row.id, retry_at=now + STEP_BACK_MIN)
     wake(connection, "payout.build", "sweep.build")
 
 
@@ -425,6 +439,10 @@ def _refuse(
         case Purpose.withdrawal:
             code = f"signer_{refusal.reason.value}"
             refuse_withdrawal(connection, row.subject, code, now=now)
+        case Purpose.capture if called_off:
+            let_go(connection, row.id, retry_at=None)
+        case Purpose.capture:
+            refuse_captured(connection, row.id)
         case (
             Purpose.topup
             | Purpose.cancel

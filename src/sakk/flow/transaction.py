@@ -1,6 +1,6 @@
 """Chain transactions: what a final one did to the books, and to the row that it was for."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -31,7 +31,6 @@ from sakk.core.transaction import (
     GasCoin,
     Purpose,
     TransactionStatus,
-    cancel_intent,
     forgotten_postings,
     gas_postings,
     is_replaceable,
@@ -44,13 +43,13 @@ from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
 from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collected, sweep_event
 from sakk.flow.withdrawal import advance_withdrawal, finish_withdrawal
+from sakk.flow.x402_payment import note_posted
 from sakk.rails.evm.arrival import arrivals
 from sakk.rails.evm.rail import EvmRail, TransactionReference
 from sakk.rails.evm.rpc import RpcInconsistent, parse_data
 from sakk.rails.evm.send import revert_reason
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
-from sakk.signing.protocol import Approval, Branch, KeyReference, Payment, Signed, SignRequest
-from sakk.signing.protocol import Purpose as SigningPurpose
+from sakk.signing.protocol import Signed
 from sakk.store import address
 from sakk.store import payout as payouts
 from sakk.store import refund as refunds
@@ -59,6 +58,7 @@ from sakk.store import transaction as store
 from sakk.store import withdrawal as withdrawals
 from sakk.store.database import update_records
 from sakk.store.identity import new_id
+from sakk.store.x402_payment import x402_payments
 
 Subject: TypeAlias = Sweep | Withdrawal | list[Payout] | tuple[Sweep, ...] | None
 _WORD_OF_FALSE = bytes(32)
@@ -195,99 +195,6 @@ def _call_of(row: ChainTransaction) -> evm.Transaction:
     return evm.decode_unsigned(row.unsigned)
 
 
-def sign_request(
-    row: ChainTransaction,
-    attempt: Attempt | None = None,
-    *,
-    carried: Sequence[Payout] = (),
-    approvals: Mapping[str, Sequence[Approval]] | None = None,
-    deposits: Sequence[int] = (),
-    native: str | None = None,
-) -> SignRequest:
-    """What the signer is asked for: the transaction as it was built, or a later attempt of it.
-
-    ``carried``: the payouts of a dispersal, in the order of its lines. ``approvals``: what people
-    signed of each payout; a later attempt needs none again. ``deposits``: the key indexes of the
-    addresses that a call of the hub collects from, in order. ``native``: the network's own coin,
-    for an attempt that only uses the nonce up.
-    """
-    if attempt is not None and attempt.cancels:
-        assert native is not None
-        return SignRequest(
-            intent_id=cancel_intent(row.network, row.sender, row.nonce),
-            purpose=SigningPurpose.cancel,
-            network=row.network,
-            key=KeyReference(branch=Branch(row.key_branch), index=row.key_index),
-            unsigned=attempt.unsigned,
-            asset=native,
-            destination=row.sender,
-            token_amount="0",  # noqa: S106
-            attempt=attempt.attempt,
-        )
-    # A payout or sweep is signed once for ever; a sweep may need gas more than once.
-    match Purpose(row.purpose):
-        case Purpose.topup | Purpose.rotation:
-            intent = row.id
-        case Purpose.cancel:
-            intent = cancel_intent(row.network, row.sender, row.nonce)
-        case (
-            Purpose.payout
-            | Purpose.refund
-            | Purpose.sweep
-            | Purpose.collect
-            | Purpose.withdrawal
-            | Purpose.recovery
-            | Purpose.disperse
-            | Purpose.allowance
-            | Purpose.deploy
-        ):
-            intent = row.subject
-    payments = carried if row.purpose == Purpose.disperse else ()
-    given = approvals or {}
-    return SignRequest(
-        intent_id=intent,
-        purpose=SigningPurpose(row.purpose),
-        network=row.network,
-        key=KeyReference(branch=Branch(row.key_branch), index=row.key_index),
-        unsigned=row.unsigned if attempt is None else attempt.unsigned,
-        asset=row.asset,
-        destination=row.destination,
-        token_amount=str(row.token_amount),
-        attempt=0 if attempt is None else attempt.attempt,
-        destination_index=row.destination_index,
-        deposits=tuple(deposits),
-        approvals=tuple(given.get(row.subject, ())),
-        payments=tuple(_payment(each, given.get(each.id, ())) for each in payments),
-    )
-
-
-def carried_payouts(parts: Parts, row: ChainTransaction) -> list[Payout]:
-    """The payouts that a transaction carries, in the order of its lines."""
-    if not row.carries_payouts:
-        return []
-    with parts.database.begin() as connection:
-        return payouts.lock_carried(connection, row.id)
-
-
-def deposit_indexes(parts: Parts, row: ChainTransaction) -> list[int]:
-    """The key indexes of the addresses that a call of the hub, or of a factory, is about."""
-    by_factory = row.purpose == Purpose.recovery and row.key_branch == "treasury"
-    if row.purpose != Purpose.collect and not by_factory:
-        return []
-    with parts.database.begin() as connection:
-        return [each.key_index for each in sweeps.of_transaction(connection, row.id)]
-
-
-def _payment(payout: Payout, approvals: Sequence[Approval]) -> Payment:
-    return Payment(
-        payout.id,
-        payout.destination,
-        str(payout.token_amount),
-        SigningPurpose(payout.purpose),
-        tuple(approvals),
-    )
-
-
 def first_attempt(row: ChainTransaction, signed: Signed, *, now: datetime) -> Attempt:
     """A transaction as it was signed first: replacements follow it."""
     return Attempt(
@@ -349,7 +256,7 @@ def find_attempt(attempts: Sequence[Attempt], tx_hash: str | None) -> Attempt | 
 
 def follow_hash(connection: Connection, row: ChainTransaction, tx_hash: str) -> None:
     """What a transaction carries out names the attempt that was signed last, or mined."""
-    for table in (payouts.payouts, sweeps.sweeps):
+    for table in (payouts.payouts, sweeps.sweeps, x402_payments):
         connection.execute(
             update(table).where(table.c.transaction == row.id).values(tx_hash=tx_hash)
         )
@@ -396,7 +303,7 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
             return withdrawals.find(connection, row.subject)
         case Purpose.payout | Purpose.refund | Purpose.disperse:
             return payouts.lock_carried(connection, row.id)
-        case Purpose.cancel | Purpose.allowance | Purpose.deploy:
+        case Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.capture:
             return None
         case Purpose.rotation | Purpose.forgotten:
             return None
@@ -460,7 +367,7 @@ def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> lis
                     if row.pays(payout.transaction_line)
                     for posting in payout_rules.settlement_postings(payout)
                 )
-            case Purpose.cancel | Purpose.allowance | Purpose.deploy:
+            case Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.capture:
                 pass
     return moved
 
@@ -492,7 +399,7 @@ def follow_status(
             return advance_withdrawal(connection, row.subject, sent)
         case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
             return []
-        case Purpose.rotation | Purpose.forgotten:
+        case Purpose.rotation | Purpose.forgotten | Purpose.capture:
             return []
 
 
@@ -525,6 +432,9 @@ def finish_subject(
             return _finish_payouts(connection, row, before, now=now)
         case Purpose.allowance:
             wake(connection, "payout.build")
+            return []
+        case Purpose.capture:
+            note_posted(connection, row)
             return []
         case Purpose.cancel | Purpose.deploy:
             return []

@@ -29,7 +29,7 @@ from sakk.rails.evm.balances import net_changes
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.watch import AddressSet
 from sakk.rails.rail import BlockRef, BlockSeen, Reorg, TransferSeen
-from sakk.store import address, exposure, network, outflow, payin, transaction
+from sakk.store import address, exposure, network, outflow, payin, transaction, x402_payment
 from sakk.store import event as events
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
@@ -186,6 +186,7 @@ class Follower:
             hashes = network.orphan_blocks(connection, self.name, above=back_to)
             payin.mark_orphaned(connection, self.name, hashes)
             outflow.mark_orphaned(connection, self.name, hashes)
+            x402_payment.take_back(connection, self.name, hashes)
             transaction.reopen_orphaned(connection, self.name, hashes)
             exposure_flow.take_back(connection, self.name, above=back_to, now=now)
             if ancestor is not None:

@@ -91,5 +91,6 @@ def api_settings(settings: Settings) -> ApiSettings:
         processes=settings.api_workers + (settings.ledger_port is not None),
         public_url=public_url(settings),
         webhook_allow_loopback=settings.webhook_allow_loopback,
+        x402_any_recipient=settings.sandbox,
         authentication_failures_per_minute=None if settings.sandbox else 60,
     )

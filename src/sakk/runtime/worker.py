@@ -12,6 +12,7 @@ from sakk.flow.adoption import adoption_stage
 from sakk.flow.audit import seal_stage
 from sakk.flow.audit_anchor import audit_anchor_stage
 from sakk.flow.broadcast import broadcast_stage
+from sakk.flow.capture import capture_stage
 from sakk.flow.case_age import age_stage
 from sakk.flow.case_outcome import follow_stage, seize_stage
 from sakk.flow.channel import close_stage
@@ -161,6 +162,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         gas_stage(parts),
         hub_stage(parts, guard=guard),
         clone_look_stage(parts, guard=guard),
+        capture_stage(parts),
         sign_stage(parts),
         broadcast_stage(parts),
         confirm_stage(parts),
@@ -206,5 +208,12 @@ def enrol(parts: Parts, stop: threading.Event) -> None:
             put_treasury(connection, public.treasury_addresses, livemode=False, now=now())
             put_treasury(
                 connection, public.gas_addresses, livemode=False, now=now(), role=TreasuryRole.gas
+            )
+            put_treasury(
+                connection,
+                public.capture_addresses,
+                livemode=False,
+                now=now(),
+                role=TreasuryRole.capture,
             )
         return

@@ -160,7 +160,9 @@ class Policy(
     that fits a payment decides, and what none fits is not signed; the limits of ``networks`` and
     ``assets`` hold besides. ``lift_approvals``: so many of the approvers may end a freeze by what
     they signed; 0, and nobody ends one but at the signer's files. ``gas_indexes``: treasury keys
-    that order gas and collections, and pay nobody.
+    that order gas and collections, and pay nobody. ``capture_indexes``: treasury keys that carry
+    out what payers signed, and pay nobody. With ``capture_for_anyone`` such coins may go to
+    whomever the payer names, and not to deposit addresses of this signer alone.
     """
 
     version: int
@@ -168,6 +170,8 @@ class Policy(
     destination_time_lock_seconds: int
     treasury_indexes: tuple[int, ...] = (0,)
     gas_indexes: tuple[int, ...] = ()
+    capture_indexes: tuple[int, ...] = ()
+    capture_for_anyone: bool = False
     approvals_min: int = 2
     approvers: tuple[str, ...] = ()
     lift_approvals: int = 0
@@ -176,6 +180,11 @@ class Policy(
     rules: tuple[SignerRule, ...] | None = None
     recoveries: tuple[RecoveryRule, ...] = ()
     rotations: tuple[RotationRule, ...] = ()
+
+    @property
+    def unpaying(self) -> tuple[int, ...]:
+        """The keys that are for something else than to pay."""
+        return (*self.gas_indexes, *self.capture_indexes)
 
     @property
     def leaving(self) -> tuple[int, ...]:
@@ -238,14 +247,15 @@ def check_policy(policy: Policy) -> None:
         raise ValueError("destination_time_lock_seconds is negative")
     if not policy.treasury_indexes:
         raise ValueError("treasury_indexes is empty")
-    for name in ("treasury_indexes", "gas_indexes"):
+    for name in ("treasury_indexes", "gas_indexes", "capture_indexes"):
         indexes = getattr(policy, name)
         if any(not 0 <= index <= hd.INDEX_MAX for index in indexes):
             raise ValueError(f"{name} are 0 to {hd.INDEX_MAX}")
         _check_unique([str(index) for index in indexes], name)
-    both = set(policy.treasury_indexes) & set(policy.gas_indexes)
-    if both:
-        raise ValueError(f"gas_indexes names {min(both)}, which treasury_indexes lets pay anyone")
+    for name in ("gas_indexes", "capture_indexes"):
+        both = set(policy.treasury_indexes) & set(getattr(policy, name))
+        if both:
+            raise ValueError(f"{name} names {min(both)}, which treasury_indexes lets pay anyone")
     _check_approvers(policy)
     _check_rotations(policy)
     for place, network in enumerate(policy.networks):
@@ -296,6 +306,7 @@ def sandbox_policy(
     return Policy(
         version=VERSION,
         destination_time_lock_seconds=0,
+        capture_for_anyone=True,
         networks=tuple(
             NetworkRule(
                 network=network,

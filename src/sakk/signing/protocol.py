@@ -45,6 +45,7 @@ class Purpose(StrEnum):
     disperse = "disperse"
     allowance = "allowance"
     deploy = "deploy"
+    capture = "capture"
     cancel = "cancel"
     rotation = "rotation"
 
@@ -169,12 +170,14 @@ class SignRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     A dispersal pays ``payments``, in the order of its bytes; its own intent is the transaction's
     id, its destination the contract and its amount their sum. Each payment's intent is signed once
     for ever too, here or alone. An allowance's destination is who may spend so much; a deployment's
-    is where the contract will stand, and its amount is 0. A rotation moves coins to the successor
-    of its key. A collection's destination is the
-    treasury that its hub pays to, its amount 0, and ``deposits`` are the indexes of the deposit
-    addresses that it collects from, in the order of its bytes; a recovery by a factory names the
-    one that its clone stands for. A cancel sends nothing to the sender
-    itself, and its intent is ``core.transaction.cancel_intent``: one nonce of one key.
+    is where the contract will stand, and its amount is 0. A capture moves payers' coins by what
+    they signed: its destination is the contract that is called, its amount their sum, and
+    ``deposits`` are the indexes of the deposit addresses that they go to. A rotation moves coins to
+    the successor of its key. A collection's destination is the treasury that its hub pays to, its
+    amount 0, and ``deposits`` are the indexes of the deposit addresses that it collects from, in
+    the order of its bytes; a recovery by a factory names the one that its clone stands for. A
+    cancel sends nothing to the sender itself, and its intent is
+    ``core.transaction.cancel_intent``: one nonce of one key.
     """
 
     intent_id: str
@@ -272,7 +275,8 @@ class Successor(msgspec.Struct, frozen=True):
 class Public(msgspec.Struct, frozen=True, tag="public"):
     """The deposit account's xpub (``m/44'/60'/0'``) and the treasury's addresses, by index.
 
-    ``gas_addresses``: of keys that pay for gas alone. ``successors``: keys whose coins may go to
+    ``gas_addresses``: of keys that pay for gas alone, ``capture_addresses``: of those that capture
+    alone. ``successors``: keys whose coins may go to
     another; one that pays no more is in ``treasury_addresses`` no longer. ``later_xpubs``: of the
     seeds that came after the first, by the index that each begins at.
     """
@@ -282,6 +286,7 @@ class Public(msgspec.Struct, frozen=True, tag="public"):
     gas_addresses: dict[int, str] = {}
     successors: tuple[Successor, ...] = ()
     later_xpubs: dict[int, str] = {}
+    capture_addresses: dict[int, str] = {}
 
 
 class FreezeState(msgspec.Struct, frozen=True):

@@ -11,9 +11,11 @@ from typing import assert_never
 
 from sakk.core import abi, caip, evm
 from sakk.core.authorization import SetCodeTransaction, SignedAuthorization
-from sakk.core.contract import DISPERSE, deployed_by
-from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX, decode_disperse
+from sakk.core.contract import DISPERSE
+from sakk.core.disperse import LINES_MAX, TRANSACTION_GAS_MAX
 from sakk.core.transaction import cancel_intent
+from sakk.signing.calls import allowed, deployed, dispersed
+from sakk.signing.capture import capture_gas_max, captured, check_capture
 from sakk.signing.collection import Address, check_collection, read_unsigned
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
 from sakk.signing.protocol import (
@@ -225,6 +227,8 @@ def _gas_limit_max(request: SignRequest, rule: NetworkRule) -> int:
             return min(len(request.payments) * rule.gas_limit_max, TRANSACTION_GAS_MAX)
         case Purpose.deploy:
             return DEPLOY_GAS_MAX
+        case Purpose.capture:
+            return capture_gas_max(request, rule.gas_limit_max)
         case Purpose.collect:
             return rule.collect_gas_limit_max
         case (
@@ -262,75 +266,16 @@ def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int
         ):
             return _transferred(request, transaction)
         case Purpose.disperse:
-            return _dispersed(request, transaction)
+            return dispersed(request, transaction)
         case Purpose.allowance:
-            return _allowed(request, transaction)
+            return allowed(request, transaction)
         case Purpose.deploy:
-            return _deployed(request, transaction)
+            return deployed(request, transaction)
+        case Purpose.capture:
+            return captured(request, transaction)
         case Purpose.collect:
             # What each item moves is held against the policy; where to, against the claim alone.
             return request.destination.lower(), 0
-
-
-def _dispersed(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
-    """A call of our own contract, at the address that this signer knows, and every line of it."""
-    try:
-        dispersal = decode_disperse(transaction.data)
-    except ValueError as error:
-        raise refusal(Reason.call_not_allowed, str(error)) from None
-    if transaction.to != DISPERSE.address:
-        raise refusal(
-            Reason.call_not_allowed, f"a dispersal calls {DISPERSE.address}, not {transaction.to}"
-        )
-    if transaction.value:
-        raise refusal(Reason.claim_mismatch, f"a dispersal carries {transaction.value} wei besides")
-    if dispersal.token != caip.erc20_contract(request.asset):
-        raise refusal(
-            Reason.claim_mismatch, f"the bytes pay in {dispersal.token}, not in {request.asset}"
-        )
-    if len(dispersal.payments) != len(request.payments):
-        raise refusal(
-            Reason.claim_mismatch,
-            f"the bytes make {len(dispersal.payments)} payments, the request says"
-            f" {len(request.payments)}",
-        )
-    for paid, claimed in zip(dispersal.payments, request.payments, strict=True):
-        claim = (claimed.destination.lower(), int(claimed.token_amount))
-        if (paid.to, paid.units) != claim:
-            raise refusal(
-                Reason.claim_mismatch,
-                f"the bytes pay {paid.units} units to {paid.to} for {claimed.intent_id}, the"
-                f" request says {claim[1]} to {claim[0]}",
-                [claimed.intent_id],
-            )
-    return DISPERSE.address, dispersal.units
-
-
-def _allowed(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
-    """An approval of the token of the claimed asset; to whom is the purpose's rule."""
-    try:
-        approval = abi.decode_approve(transaction.data)
-    except ValueError as error:
-        raise refusal(Reason.call_not_allowed, str(error)) from None
-    if transaction.to != caip.erc20_contract(request.asset) or transaction.value:
-        raise refusal(
-            Reason.claim_mismatch, f"the call is to {transaction.to}, not to {request.asset} alone"
-        )
-    return approval.spender, approval.amount
-
-
-def _deployed(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
-    """A call of the public deployer with code whose hash this signer carries itself."""
-    if transaction.to != evm.CREATE2_DEPLOYER or transaction.value:
-        raise refusal(
-            Reason.call_not_allowed,
-            f"a deployment calls {evm.CREATE2_DEPLOYER} and sends nothing, this calls"
-            f" {transaction.to}",
-        )
-    try:
-        return deployed_by(transaction.data).address, 0
-    except ValueError as error:
-        raise refusal(Reason.call_not_allowed, str(error)) from None
 
 
 def _transferred(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int]:
@@ -382,17 +327,6 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
         case Purpose.withdrawal:
             _check_treasury_key(decoded, policy)
             _check_withdrawal(decoded)
-        case Purpose.collect:
-            _check_treasury_key(decoded, policy, also=policy.gas_indexes)
-            _check_home(decoded, policy, address)
-            check_collection(
-                decoded.request,
-                decoded.transaction,
-                decoded.authorizations,
-                rule=decoded.network_rule,
-                policy=policy,
-                address=address,
-            )
         case Purpose.topup:
             _check_treasury_key(decoded, policy, also=policy.gas_indexes)
             check_topup(
@@ -409,6 +343,34 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
         case Purpose.rotation:
             _required_asset(decoded)
             check_rotation(decoded.request, policy, address=address)
+        case (
+            Purpose.collect
+            | Purpose.disperse
+            | Purpose.allowance
+            | Purpose.deploy
+            | Purpose.capture
+        ):
+            _check_call(decoded, policy, address)
+        case Purpose.cancel:
+            _check_cancel(decoded, policy)
+        case _:
+            assert_never(decoded.request.purpose)
+
+
+def _check_call(decoded: Decoded, policy: Policy, address: Address) -> None:
+    """What a treasury key may call of contracts."""
+    match decoded.request.purpose:
+        case Purpose.collect:
+            _check_treasury_key(decoded, policy, also=policy.gas_indexes)
+            _check_home(decoded, policy, address)
+            check_collection(
+                decoded.request,
+                decoded.transaction,
+                decoded.authorizations,
+                rule=decoded.network_rule,
+                policy=policy,
+                address=address,
+            )
         case Purpose.disperse:
             _check_treasury_key(decoded, policy)
             check_each(decoded.lines, _check_payout)
@@ -418,10 +380,12 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             _check_allowance(decoded)
         case Purpose.deploy:
             _check_treasury_key(decoded, policy)
-        case Purpose.cancel:
-            _check_cancel(decoded, policy)
+        case Purpose.capture:
+            _check_treasury_key(decoded, policy, also=policy.capture_indexes)
+            _required_asset(decoded)
+            check_capture(decoded.request, decoded.transaction, policy=policy, address=address)
         case _:
-            assert_never(decoded.request.purpose)
+            raise AssertionError("no call of a contract")
 
 
 def _check_treasury_key(decoded: Decoded, policy: Policy, *, also: Sequence[int] = ()) -> None:
@@ -512,7 +476,7 @@ def _check_cancel(decoded: Decoded, policy: Policy) -> None:
     """A nonce of one of our own keys is used up: nothing moves but the fee."""
     request, nonce = decoded.request, decoded.transaction.nonce
     if request.key.branch is Branch.treasury:
-        _check_treasury_key(decoded, policy, also=(*policy.gas_indexes, *policy.leaving))
+        _check_treasury_key(decoded, policy, also=(*policy.unpaying, *policy.leaving))
     if request.asset != caip.native_asset(request.network) or decoded.amount:
         raise refusal(Reason.claim_mismatch, "a cancel is of nothing, in the native coin")
     if decoded.destination != decoded.source:

@@ -483,6 +483,7 @@ class Signer:
             treasury_addresses=self._addresses(policy.treasury_indexes),
             later_xpubs=self._keystore.later_xpubs(),
             gas_addresses=self._addresses(policy.gas_indexes),
+            capture_addresses=self._addresses(policy.capture_indexes),
             successors=tuple(
                 Successor(
                     source_index=rule.source,

@@ -23,7 +23,7 @@ def check_topup(
     if request.asset != caip.native_asset(request.network):
         raise refusal(Reason.asset_not_allowed, "a top-up is of the native coin")
     if request.destination_index is None:
-        indexes = (*policy.treasury_indexes, *policy.gas_indexes, *policy.leaving)
+        indexes = (*policy.treasury_indexes, *policy.unpaying, *policy.leaving)
         own = {address(Branch.treasury, index) for index in indexes}
         if destination not in own - {source}:
             raise refusal(
@@ -41,8 +41,8 @@ def check_topup(
 
 
 def is_gas_key(policy: Policy, destination: str, address: Address) -> bool:
-    """Is it the address of a key that pays for gas alone?"""
-    return destination in {address(Branch.treasury, index) for index in policy.gas_indexes}
+    """Is it the address of a key that pays for gas, and nobody?"""
+    return destination in {address(Branch.treasury, index) for index in policy.unpaying}
 
 
 def _check_deposit(destination: str, index: int, address: Address) -> None:

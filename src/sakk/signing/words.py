@@ -38,6 +38,8 @@ def words(
             return f"{head} {to} may take {moved} at the call of {source}, {costs}"
         case Purpose.deploy:
             return f"{head} {source} creates contract {to}, {costs}"
+        case Purpose.capture:
+            return f"{head} {moved} of payers who signed, by {to} at the call of {source}, {costs}"
         case Purpose.collect:
             is_clones = transaction.data[: abi.SELECTOR_BYTES] == clone.SWEEP
             count = f"{len(request.deposits)} {'clones' if is_clones else 'deposits'}"

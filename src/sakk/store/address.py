@@ -50,7 +50,8 @@ PAYMENT, CUSTOMER, RECEIVING = "payment", "customer", "receiving"
 # What payers send coins to, which are collected from there.
 DEPOSITS = (PAYMENT, CUSTOMER, RECEIVING)
 # A rotation's roles are not the policy file's to change, until it was called off.
-_BY_POLICY = (TreasuryRole.pay, TreasuryRole.gas, TreasuryRole.unused)
+_SENDING = (TreasuryRole.pay, TreasuryRole.gas, TreasuryRole.capture)
+_BY_POLICY = (*_SENDING, TreasuryRole.unused)
 # A vault's key is elsewhere, so it has no index here.
 NO_KEY = -1
 
@@ -373,7 +374,7 @@ def may_send(connection: Connection, address: str) -> bool:
     role = connection.execute(
         select(addresses.c.role).where(addresses.c.address == address).with_for_update(read=True)
     ).scalar_one_or_none()
-    return role in (None, TreasuryRole.pay.value, TreasuryRole.gas.value)
+    return role is None or role in _SENDING
 
 
 def set_role(connection: Connection, address: str, role: TreasuryRole) -> None:
@@ -413,6 +414,14 @@ def list_gas_payers(connection: Connection) -> list[Address]:
     found = list_treasury(connection)
     own = [each for each in found if each.treasury_role is TreasuryRole.gas]
     return own + [each for each in found if each.treasury_role is TreasuryRole.pay]
+
+
+def list_captors(connection: Connection) -> list[Address]:
+    """Those that carry out what payers signed: keys for nothing else, or where there are none
+    those that pay."""
+    found = list_treasury(connection)
+    own = [each for each in found if each.treasury_role is TreasuryRole.capture]
+    return own or [each for each in found if each.treasury_role is TreasuryRole.pay]
 
 
 def operators(connection: Connection) -> frozenset[str]:

@@ -29,6 +29,7 @@ from sakk.store.payout import payouts
 from sakk.store.schema import Document, Timestamp, metadata
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
+from sakk.store.x402_payment import x402_payments
 
 freezes = Table(
     "freezes",
@@ -176,6 +177,11 @@ def payout_may_go() -> ColumnElement[bool]:
         freezes.c.asset == payouts.c.asset,
         freezes.c.account_id == payouts.c.account_id,
     )
+
+
+def capture_may_go() -> ColumnElement[bool]:
+    """An x402 payment that no freeze stops; an account's freeze does not, for the coins come in."""
+    return ~_stopped(x402_payments.c.network, freezes.c.asset == x402_payments.c.asset)
 
 
 def sweep_may_go() -> ColumnElement[bool]:

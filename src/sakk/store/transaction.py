@@ -25,7 +25,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.sender import has_turn
-from sakk.core.transaction import Attempt, ChainTransaction, Purpose, TransactionStatus
+from sakk.core.transaction import (
+    TAKES_NOTHING,
+    Attempt,
+    ChainTransaction,
+    Purpose,
+    TransactionStatus,
+)
 from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
@@ -299,7 +305,12 @@ def queues(connection: Connection, network: str, senders: Sequence[str]) -> dict
             transactions.c.asset,
             func.count().label("waiting"),
             func.bool_or(transactions.c.status == TransactionStatus.built.value).label("busy"),
-            func.sum(transactions.c.token_amount).label("units"),
+            func.coalesce(
+                func.sum(transactions.c.token_amount).filter(
+                    transactions.c.purpose.not_in(TAKES_NOTHING)
+                ),
+                0,
+            ).label("units"),
             func.sum(transactions.c.gas_limit * transactions.c.max_fee_per_gas).label("gas"),
         )
         .where(*unmined, among(transactions.c.sender, senders))
@@ -426,8 +437,7 @@ def unmined_units(connection: Connection, *, network: str, sender: str, asset: s
         select(func.coalesce(func.sum(transactions.c.token_amount), 0)).where(
             *_unmined(network, sender),
             transactions.c.asset == asset,
-            # What it allows to be taken is not taken.
-            transactions.c.purpose != Purpose.allowance.value,
+            transactions.c.purpose.not_in(TAKES_NOTHING),
         )
     ).scalar_one()
     return int(total)

@@ -41,9 +41,10 @@ def api_page() -> str:
         table(
             ["request", "answers"],
             [
-                [code(f"GET {path}"), sentence(operation["get"]["summary"])]
-                for path, operation in document["paths"].items()
+                [code(f"{method.upper()} {path}"), sentence(operation["summary"])]
+                for path, operations in document["paths"].items()
                 if not path.startswith("/v1/")
+                for method, operation in operations.items()
             ],
         ),
         "## Objects",

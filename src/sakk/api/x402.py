@@ -1,0 +1,244 @@
+"""The facilitator's door: x402's ``verify``, ``settle``, ``supported`` and discovery.
+
+Strict to the wire, so that others' servers use it as it is. Who has an API key sends it; without
+one payments to receiving addresses of this server are served, within a limit of each IP address. A
+payment that is not good is answered 200 with its reason; what is no request is an error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sakk.api.answer import encode, refusal
+from sakk.api.authentication import Authenticator, client_address
+from sakk.api.dependencies import Dependencies
+from sakk.api.limit import Limits
+from sakk.api.pipeline import Request
+from sakk.api.x402_waiting import WAITING_MAX
+from sakk.core.api_key import allows
+from sakk.core.errors import InvalidRequest, ParameterInvalid, PermissionDenied, Unavailable
+from sakk.core.evm import checksum_address
+from sakk.core.idempotency import check_key
+from sakk.core.x402 import (
+    EXACT,
+    VERSION,
+    Reason,
+    Settled,
+    Verified,
+    read_request,
+    scheme_of,
+)
+from sakk.core.x402 import Request as X402Request
+from sakk.core.x402_resource import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, page, read_number
+from sakk.flow.facilitator import Facilitator, Waiting
+from sakk.flow.idempotency import Answer
+from sakk.store import network, x402_resource
+from sakk.store.address import list_captors
+from sakk.store.identity import now as wall_clock
+
+PREFIX = "/x402"
+VERIFY, SETTLE, SUPPORTED = (f"{PREFIX}/{each}" for each in ("verify", "settle", "supported"))
+DISCOVERY = f"{PREFIX}/discovery/resources"
+QUERY_MAX = 20
+SCOPE = "x402_payments:write"
+KEY_HEADER = "idempotency-key"
+FAMILY = "eip155:*"
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: the key's mode, None without a key; and what it calls its request by."""
+
+    livemode: bool | None
+    account_id: str | None
+    idempotency_key: str | None
+
+
+class Scheme(Protocol):
+    """A way to pay that this server verifies and settles; safe to call from many threads."""
+
+    name: str
+
+    def verify(self, body: bytes, asker: Asker) -> msgspec.Struct: ...
+
+    def begin(self, body: bytes, asker: Asker) -> msgspec.Struct | Waiting: ...
+
+    def kinds(self) -> list[dict[str, Any]]: ...
+
+
+class ExactScheme:
+    """``exact``: one signed transfer, carried out once."""
+
+    name = EXACT
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
+        self.facilitator = Facilitator(
+            dependencies.parts, any_recipient=dependencies.settings.x402_any_recipient
+        )
+
+    def verify(self, body: bytes, asker: Asker) -> Verified:
+        return self.facilitator.verify(_read(body), livemode=asker.livemode)
+
+    def begin(self, body: bytes, asker: Asker) -> Settled | Waiting:
+        return self.facilitator.begin(
+            _read(body),
+            livemode=asker.livemode,
+            idempotency_key=asker.idempotency_key,
+            account_id=asker.account_id,
+        )
+
+    def kinds(self) -> list[dict[str, Any]]:
+        """Each network on which a token is listed that is paid in."""
+        with self._dependencies.database.read() as connection:
+            paid_in = {
+                each.network
+                for each in network.list_assets(connection)
+                if each.payin_enabled and each.contract is not None
+            }
+            return [
+                {"x402Version": VERSION, "scheme": EXACT, "network": each.network}
+                for each in network.list_networks(connection)
+                if each.enabled and each.network in paid_in
+            ]
+
+
+class X402Door:
+    """Answers for payments; safe to call from many threads."""
+
+    def __init__(
+        self,
+        dependencies: Dependencies,
+        limits: Limits,
+        authenticator: Authenticator,
+        clock: Callable[[], datetime] = wall_clock,
+    ) -> None:
+        self._dependencies = dependencies
+        self._limits = limits
+        self._authenticator = authenticator
+        self._clock = clock
+        self.exact = ExactScheme(dependencies)
+        self.schemes: dict[str, Scheme] = {EXACT: self.exact}
+
+    def verify(self, request: Request) -> Answer:
+        """The answer to ``POST /x402/verify``."""
+        try:
+            asker = self._asker(request)
+            scheme = self._scheme(request.body)
+            if scheme is None:
+                unknown = Reason.unsupported_scheme.value
+                return _ok(Verified(is_valid=False, invalid_reason=unknown))
+            return _ok(scheme.verify(request.body, asker))
+        except Exception as error:
+            return self._refusal(request, error)
+
+    def begin(self, request: Request, *, waiting: int) -> Answer | Waiting:
+        """The answer to ``POST /x402/settle``, or what is to be waited for."""
+        try:
+            if waiting >= WAITING_MAX:
+                raise Unavailable("Too many settlements wait. Send the request again in a second.")
+            asker = self._asker(request)
+            scheme = self._scheme(request.body)
+            if scheme is None:
+                return _ok(
+                    Settled(
+                        success=False,
+                        transaction="",
+                        network="",
+                        error_reason=Reason.unsupported_scheme.value,
+                    )
+                )
+            begun = scheme.begin(request.body, asker)
+            return begun if isinstance(begun, Waiting) else _ok(begun)
+        except Exception as error:
+            return self._refusal(request, error)
+
+    def given_up(self, request: Request, waiting: Waiting, *, is_there: bool) -> Answer:
+        """The answer to who has waited as long as one waits."""
+        try:
+            return _ok(self.exact.facilitator.give_up(waiting.payment, is_there=is_there))
+        except Exception as error:
+            return self._refusal(request, error)
+
+    def supported(self, request: Request) -> Answer:
+        """The answer to ``GET /x402/supported``: what may be paid by, and who carries it out."""
+        try:
+            self._limits.count_x402(self._address(request))
+            kinds = [kind for scheme in self.schemes.values() for kind in scheme.kinds()]
+            with self._dependencies.database.read() as connection:
+                keys = [checksum_address(each.address) for each in list_captors(connection)]
+            return _ok({"kinds": kinds, "extensions": [], "signers": {FAMILY: keys}})
+        except Exception as error:
+            return self._refusal(request, error)
+
+    def resources(self, request: Request) -> Answer:
+        """The answer to ``GET /x402/discovery/resources``: what is sold and wants to be found."""
+        try:
+            self._limits.count_x402(self._address(request))
+            query = dict(parse_qsl(request.query.decode("latin-1"), max_num_fields=QUERY_MAX))
+            try:
+                limit = read_number(query.get("limit"), LIMIT_DEFAULT, LIMIT_MAX)
+                offset = read_number(query.get("offset"), 0, OFFSET_MAX)
+            except ValueError as error:
+                raise ParameterInvalid(f"{error}.", param="limit") from None
+            with self._dependencies.database.read() as connection:
+                rows, total = x402_resource.find(
+                    connection, type=query.get("type"), limit=limit, offset=offset
+                )
+            return _ok(page(rows, limit=limit, offset=offset, total=total))
+        except Exception as error:
+            return self._refusal(request, error)
+
+    def _scheme(self, body: bytes) -> Scheme | None:
+        return self.schemes.get(scheme_of(body))
+
+    def _asker(self, request: Request) -> Asker:
+        """Who asks, within the limits: of its key, or of its IP address where it has none."""
+        headers = request.headers
+        sent = headers.get(KEY_HEADER)
+        key = None if sent is None else check_key(sent)
+        address = self._address(request)
+        if "authorization" not in headers:
+            self._limits.count_x402(address)
+            return Asker(livemode=None, account_id=None, idempotency_key=key)
+        caller = self._authenticator.caller(
+            authorization=headers["authorization"],
+            stripe_account=headers.get("stripe-account"),
+            address=address,
+            now=self._clock(),
+        )
+        self._limits.count_request(caller.key.id)
+        if not allows(caller.key, SCOPE):
+            raise PermissionDenied(f"This API key needs the scope {SCOPE!r} for payments.")
+        return Asker(caller.key.livemode, caller.account_id, key)
+
+    def _address(self, request: Request) -> str | None:
+        return client_address(
+            request.peer,
+            request.headers.get("x-forwarded-for"),
+            self._dependencies.settings.trusted_proxies,
+        )
+
+    def _refusal(self, request: Request, error: Exception) -> Answer:
+        public_url = self._dependencies.settings.public_url
+        return refusal(error, request_id=request.request_id, public_url=public_url)
+
+
+def told(answer: Settled) -> Answer:
+    """The answer to who waited."""
+    return _ok(answer)
+
+
+def _read(body: bytes) -> X402Request:
+    try:
+        return read_request(body)
+    except ValueError as error:
+        raise InvalidRequest(f"This is no x402 request: {error}.") from None
+
+
+def _ok(document: Any) -> Answer:
+    return Answer(status=200, body=encode(document))

@@ -1,0 +1,107 @@
+"""Settlements that wait for their block: one thread asks for all of them, when it is told."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from sakk.core.errors import SakkError
+from sakk.core.x402 import Settled
+from sakk.flow.stage import Bell
+from sakk.flow.x402_payment import ENDED
+
+# Beyond this many nobody more waits in a process: they are told to ask again.
+WAITING_MAX = 4_096
+# A notification is a hint: what a crash swallows is found by this.
+LOOK_SECONDS = 1.0
+
+HandOut = Callable[[Sequence[str], Sequence[str]], dict[str, Settled]]
+Future = asyncio.Future[Settled]
+
+log = structlog.get_logger(__name__)
+
+
+class Waiters:
+    """Who waits in this process, on an event loop, and the threads that tell them."""
+
+    def __init__(self, database_url: str, hand_out: HandOut) -> None:
+        self._hand_out = hand_out
+        self._bell = Bell(database_url)
+        self._event = self._bell.event(ENDED)
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._once: dict[str, Future] = {}
+        self._keyed: dict[str, list[Future]] = {}
+        self._threads: list[threading.Thread] = []
+
+    def __len__(self) -> int:
+        return len(self._once) + len(self._keyed)
+
+    def wait(self, payment: str, *, is_keyed: bool) -> Future:
+        """The end of a payment, for one who waits; ``leave`` when it is not awaited any more."""
+        future: Future = asyncio.get_running_loop().create_future()
+        with self._lock:
+            if is_keyed:
+                self._keyed.setdefault(payment, []).append(future)
+            else:
+                self._once[payment] = future
+            if not self._threads:
+                self._start()
+        # It may have ended before anybody waited.
+        self._event.set()
+        return future
+
+    def leave(self, payment: str, future: Future) -> None:
+        """Whoever leaves is told nothing more, and the next one may be."""
+        with self._lock:
+            if self._once.get(payment) is future:
+                del self._once[payment]
+            others = [each for each in self._keyed.get(payment, ()) if each is not future]
+            if others:
+                self._keyed[payment] = others
+            else:
+                self._keyed.pop(payment, None)
+
+    def close(self) -> None:
+        """End the threads; whoever waits still is told nothing."""
+        self._stop.set()
+        self._event.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self) -> None:
+        self._threads = [
+            threading.Thread(target=self._bell.listen, args=(self._stop,), daemon=True),
+            threading.Thread(target=self._run, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._event.wait(LOOK_SECONDS)
+            self._event.clear()
+            try:
+                self._look()
+            except SakkError as error:
+                log.warning("x402.waiting", code=error.code)
+            except Exception:
+                log.exception("x402.waiting")
+
+    def _look(self) -> None:
+        with self._lock:
+            once, keyed = list(self._once), list(self._keyed)
+        if not once and not keyed:
+            return
+        for payment, answer in self._hand_out(once, keyed).items():
+            with self._lock:
+                futures = self._keyed.pop(payment, [])
+                alone = self._once.pop(payment, None)
+            for future in [*futures, *([alone] if alone is not None else [])]:
+                future.get_loop().call_soon_threadsafe(_tell, future, answer)
+
+
+def _tell(future: Future, answer: Settled) -> None:
+    if not future.done():
+        future.set_result(answer)
