@@ -1,6 +1,7 @@
 """Charges at both doors: each call is paid once, and never more than the channel holds."""
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -151,6 +152,20 @@ def test_more_is_not_committed_than_was_reserved(api: Api) -> None:
     assert reasons(path.ask(path.end(second))) == [Reason.charge_unknown]
     path.ask(first)
     assert reasons(path.ask(path.end(first, 1_001))) == [Reason.amount_exceeds_reserved]
+    assert path.balances() == (950_000, 50_000, 0)
+
+
+def test_what_a_door_left_behind_runs_out_for_the_payer(api: Api) -> None:
+    """The door dies after it reserved: the ledger gives it back by itself."""
+    path = open_path(api)
+    [left] = path.ask(path.reserve(50_000, timeout_seconds=1))
+    assert left.reason == Reason.done
+    found = {Reason.ceiling_exceeded}
+    deadline = time.monotonic() + 60
+    while found == {Reason.ceiling_exceeded} and time.monotonic() < deadline:
+        # Each asks the ledger, which looks at its clock then.
+        found = set(reasons(path.ask(path.reserve(50_000))))
+    assert found == {Reason.done}
     assert path.balances() == (950_000, 50_000, 0)
 
 

@@ -13,6 +13,7 @@ from tests.chain import Chain
 from typer.testing import CliRunner
 
 from sakk.bench import (
+    agent,
     api,
     gas,
     gas_sweep,
@@ -45,6 +46,20 @@ def by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         assert line["p99"] > 0
         assert (line["baseline"] is None) == (line["ratio"] is None)
     return {line["name"]: line for line in results}
+
+
+def test_agent_tells_paid_calls_beside_unpaid_ones_and_checks_every_unit(stack: Stack) -> None:
+    lines = agent.measure(stack, requests=64, paced_requests=32, repeats=1, warm_up=16)
+    assert {line["name"] for line in lines} == {
+        "session_relative",
+        "session_relative_bare",
+        "session_latency",
+        "smallest_price",
+        "session_cpu_ledger",
+        "session_cpu_postgres",
+    }
+    assert all(line.keys() == LINE for line in lines)
+    assert {line["name"]: line["median"] for line in lines}["smallest_price"] == 1
 
 
 def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) -> None:

@@ -298,7 +298,8 @@ def test_both_name_the_same_tree() -> None:
         chart.merchant("acct_1", each, UNIT).name  # type: ignore[arg-type]
         for each in verifier.BALANCES
     }
-    assert len(names) == len(liability.OWED) == verifier.LEAVES_MAX
+    # Besides the pool, and channels, of which there are many.
+    assert len(names) == len(liability.OWED) - 2
 
 
 def _write(folder: Path, proof: Document, epoch: Document) -> list[str]:

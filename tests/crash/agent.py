@@ -18,7 +18,7 @@ from sakk.core.session import Closing, Opening
 from sakk.store.database import open_database
 from sakk.store.identity import new_id, now
 from sakk.store.mandate import insert
-from tests.crash.house import House, await_true
+from tests.crash.house import Client, House, await_true
 from tests.crash.job import Merchant, query
 
 STEP = 300_000
@@ -161,12 +161,13 @@ def given_back(house: House, merchant: Merchant) -> Callable[[], None]:
     mac = call_mac(key, session, nonce=1, amount=1_000, payee=payee, request=request)
     paid = {"session": session, "nonce": "1"}
     reserve = {"amount": "1000", "currency": "usdc", "request_hash": request.hex()}
-    operations = [
-        paid | reserve | {"op": "reserve", "mac": mac.hex()},
-        paid | {"op": "commit"},
-    ]
-    told = seller.post("/v1/charges", {"operations": operations})["results"]
-    assert [each["status"] for each in told] == ["reserved", "committed"]
+    call = paid | reserve | {"op": "reserve", "mac": mac.hex()}
+    assert _charged(seller, call) == "reserved"
+    # The ledger dies between the reservation and its commit, and forgets neither.
+    house.kill("ledger")
+    house.await_all()
+    assert _charged(seller, call) == "nonce_used"
+    assert _charged(seller, paid | {"op": "commit"}) == "committed"
     seller.post(f"/v1/channels/{channel}/refunds", paid | {"amount": 400})
     disputed = merchant.client.post(
         f"/v1/channels/{channel}/disputes", paid | {"reason": "It was empty."}
@@ -195,3 +196,9 @@ def given_back(house: House, merchant: Merchant) -> Callable[[], None]:
         ]
 
     return compare
+
+
+def _charged(seller: Client, operation: dict[str, str]) -> str:
+    """What became of one operation: its status, or the reason why not."""
+    [result] = seller.post("/v1/charges", {"operations": [operation]})["results"]
+    return str(result["reason"] or result["status"])

@@ -150,6 +150,21 @@ def test_what_is_owed_is_proved_to_each(house: House) -> None:
     assert (report.roots, report.roots_recomputed) == (2, 2)
 
 
+def test_what_is_in_channels_and_parked_is_owed_too(house: House) -> None:
+    house.credit(house.alice, 250)
+    available = chart.merchant(house.alice, "available", USDC)
+    own = new_id("ch")
+    house.move(available, chart.channel(own, USDC, payer=house.alice), 40)
+    house.move(available, chart.pool(house.alice, USDC), 10)
+    made = house.make()[USDC]
+    assert made.total == 250
+    proof, published = house.proof(made, house.alice), house.published(made)
+    assert verify(proof, published, account=house.alice, channels=[own]) == 250
+    # Whose channel it is only its payer knows.
+    with pytest.raises(LiabilityProofError, match="is not an account of"):
+        verify(proof, published, account=house.alice)
+
+
 def test_a_hold_is_owed_and_a_receivable_is_netted_with_nobody(house: House) -> None:
     house.credit(house.alice, 250)
     house.credit(house.bob, 100)

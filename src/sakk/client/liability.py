@@ -14,14 +14,15 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SUM_MAX = (1 << 128) - 1
 NUMBER_MAX = (1 << 64) - 1
-LEAVES_MAX = 3  # the accounts of one merchant and currency: incoming, available, reserved
+# A merchant's balances of one currency, its pool, and its channels.
+LEAVES_MAX = 100
 FILE_BYTES_MAX = 1 << 20
 BALANCES = ("incoming", "available", "reserved")
 
@@ -58,10 +59,13 @@ def verify(
     *,
     account: str,
     balance: int | None = None,
+    channels: Collection[str] = (),
 ) -> int:
     """Check a proof against the published epoch; what is proved to be owed, in smallest units.
 
     ``account``: who we are (``acct_…``). ``balance``: what we expect to be owed, by our own books.
+    ``channels``: the ids (``ch_…``) of those that we pay for; a leaf of any other is refused, for
+    its name does not say whose it is, and it could be shown to somebody else too.
     Raises LiabilityProofError.
     """
     published = _read_epoch(epoch)
@@ -73,6 +77,8 @@ def verify(
         raise LiabilityProofError("format", f"leaves must hold 1 to {LEAVES_MAX}")
     names = [_text(leaf, "ledger_account") for leaf in leaves]
     ours = {f"merchant:{account}:{each}#{published.unit}" for each in BALANCES}
+    ours.add(f"pool:{account}#{published.unit}")
+    ours |= {f"channel:{each}#{published.unit}" for each in channels}
     for name in names:
         if name not in ours:
             raise LiabilityProofError("account", f"{name} is not an account of {account}")
@@ -249,10 +255,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("epoch", help="what was published for everybody (JSON)")
     parser.add_argument("--account", required=True, help="who we are: acct_…")
     parser.add_argument("--balance", type=int, help="what we expect, in smallest units")
+    parser.add_argument(
+        "--channel", action="append", default=[], help="one that we pay for: ch_… (repeat)"
+    )
     given = parser.parse_args(arguments)
     try:
         epoch = read(given.epoch)
-        proved = verify(read(given.proof), epoch, account=given.account, balance=given.balance)
+        proved = verify(
+            read(given.proof),
+            epoch,
+            account=given.account,
+            balance=given.balance,
+            channels=given.channel,
+        )
     except LiabilityProofError as error:
         sys.stdout.write(f"NO ({error.check}): {error}\n")
         return 1

@@ -52,12 +52,14 @@ _HASH, _SALT, _ID, _SUM = 32, 32, 16, 16
 _NODE_SIZE = _HASH + _SUM
 _HELD_SIZE = _ID + _SUM
 
-# Ledger accounts that hold money owed to a merchant.
+# Ledger accounts that hold money owed to a merchant, or to who put it into a channel.
 OWED = frozenset(
     {
         AccountCode.merchant_incoming,
         AccountCode.merchant_available,
         AccountCode.merchant_reserved,
+        AccountCode.channel,
+        AccountCode.pool,
     }
 )
 

@@ -116,7 +116,7 @@ def raise_ceiling(parts: Parts, channel_id: str, said: Countersigned) -> Channel
             rules.check_raise(channel, said.ceiling, now=now)
             store.insert_voucher(connection, _voucher(channel, said, now=now))
             store.change(connection, channel.id, {"ceiling": said.ceiling})
-    return fund(parts, channel_id, max(said.ceiling, channel.ceiling))
+    return fund(parts, channel_id, said.ceiling)
 
 
 def top_up(parts: Parts, channel_id: str, amount: int, *, key: str) -> Channel:

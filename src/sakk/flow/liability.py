@@ -29,6 +29,8 @@ from sakk.store.failpoint import failpoint
 
 NANOSECONDS = 1_000_000_000
 BALANCES: tuple[MerchantBalance, ...] = ("incoming", "available", "reserved")
+# An account's pool, and its newest channels: with its balances as many as a verifier takes.
+OTHERS_MAX = 97
 
 Say = Callable[[str], None]
 
@@ -68,10 +70,12 @@ def make_epoch(
 def prove(connection: Connection, epoch: LiabilityEpoch, account_id: str) -> dict[str, Any]:
     """The API's object ``liability_proof`` of an account; ResourceMissing if it has no leaf."""
     proved = []
-    for balance in BALANCES:
-        name = chart.merchant(account_id, balance, epoch.unit).name
+    names = [chart.merchant(account_id, balance, epoch.unit).name for balance in BALANCES]
+    others = store.other_names(connection, account_id, unit=epoch.unit, limit=OTHERS_MAX)
+    for name in (*names, *others):
         found = _inclusion(connection, epoch, encode_id(ledger_id(name, shard=epoch.shard)))
-        if found is not None:
+        # Of channels that have ended nothing is owed, and nothing shown.
+        if found is not None and (found.balance or name in names):
             proved.append((name, found))
     if not proved:
         raise ResourceMissing(

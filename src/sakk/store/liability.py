@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 
+from sakk.core.chart import AccountCode
 from sakk.core.liability import OWED, LiabilityEpoch, Tile
 from sakk.store.database import among, fetch_all, fetch_one, row_of
 from sakk.store.ledger import ledger_account_names
@@ -85,6 +86,22 @@ def save(connection: Connection, epoch: LiabilityEpoch, tiles: Sequence[Tile]) -
             for number, tile in enumerate(tiles)
         ],
     )
+
+
+def other_names(connection: Connection, account_id: str, *, unit: str, limit: int) -> list[str]:
+    """The chart's names of an account's pool and channels in a unit, the newest channels first."""
+    columns = ledger_account_names.c
+    statement = (
+        select(columns.name)
+        .where(
+            columns.account == account_id,
+            columns.unit == unit,
+            columns.code.in_([int(AccountCode.channel), int(AccountCode.pool)]),
+        )
+        .order_by(columns.code.desc(), columns.name.desc())
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
 
 
 def last_epoch(connection: Connection, shard: int) -> int:
