@@ -19,6 +19,7 @@ from sakk.core.capture import Line, encode_capture
 from sakk.core.contract import CAPTURE, DISPERSE
 from sakk.core.disperse import Payment, encode_disperse
 from sakk.core.eip3009 import Authorization
+from sakk.core.escrow import ESCROW, encode_claim, encode_multicall, encode_settle
 from sakk.core.payin import PayIn
 from sakk.core.payout import Payout
 from sakk.core.sweep import Sweep
@@ -268,6 +269,32 @@ def capture(**changes: Any) -> ChainTransaction:
     return signed(**made | changes)
 
 
+CLAIMED = encode_multicall([encode_claim([]), encode_settle(OTHER, CONTRACT)])
+
+
+def redemption(**changes: Any) -> ChainTransaction:
+    made = {
+        "purpose": "redemption",
+        "contract": ESCROW,
+        "destination": OTHER,
+        "token_amount": 0,
+        "data": CLAIMED,
+        "arrived_units": 700,
+    }
+    return signed(**made | changes)
+
+
+def escrow_call(**changes: Any) -> ChainTransaction:
+    made = {
+        "purpose": "escrow",
+        "contract": ESCROW,
+        "destination": ESCROW,
+        "token_amount": 0,
+        "data": encode_claim([]),
+    }
+    return signed(**made | changes)
+
+
 def test_true_calls_of_our_contract() -> None:
     def check(row: ChainTransaction, custody: dict[str, int]) -> str | None:
         return transaction_break(row, custody=custody, native_asset=NATIVE)
@@ -279,6 +306,9 @@ def test_true_calls_of_our_contract() -> None:
     assert check(allowance(), {NATIVE: -50}) is None
     assert check(deployment(), {NATIVE: -50}) is None
     assert check(capture(), {NATIVE: -50}) is None
+    assert check(redemption(), {ASSET: 700, NATIVE: -50}) is None
+    assert check(redemption(arrived_units=None), {NATIVE: -50}) is None
+    assert check(escrow_call(), {NATIVE: -50}) is None
 
 
 @pytest.mark.parametrize(
@@ -299,6 +329,10 @@ def test_true_calls_of_our_contract() -> None:
         capture(token_amount=999),
         capture(contract=OTHER),
         capture(data=encode_capture(OTHER, [Line(AUTHORIZED, bytes(65))])),
+        redemption(destination=SENDER, arrived_units=None),
+        redemption(data=encode_claim([]), arrived_units=None),
+        escrow_call(contract=OTHER),
+        escrow_call(data=abi.encode_transfer(OTHER, 1_000)),
     ],
 )
 def test_altered_calls_of_our_contract(row: ChainTransaction) -> None:

@@ -26,6 +26,7 @@ from sakk.core.escrow import (
     ChannelState,
     Claim,
     channel_id,
+    decode_calls,
     decode_pair,
     decode_state,
     deposit_nonce,
@@ -39,6 +40,7 @@ from sakk.core.escrow import (
     encode_refund_signed,
     encode_settle,
     is_signed,
+    paid_by,
     parse_bytes32,
     voucher_digest,
 )
@@ -189,3 +191,45 @@ def test_a_channel_s_name_on_the_wire() -> None:
     for text in ("", CHANNEL.hex(), "0x" + "g" * 64, "0x" + "0" * 63):
         with pytest.raises(ValueError, match="64 hexadecimal digits"):
             parse_bytes32(text)
+
+
+CLAIMED = encode_claim(CLAIMS)
+SETTLED = encode_settle(CONFIG.receiver, CONFIG.token)
+
+
+def test_calls_are_read_as_they_were_made() -> None:
+    assert decode_calls(SETTLED) == [("settle", SETTLED[4:])]
+    both = encode_multicall([CLAIMED, SETTLED])
+    assert decode_calls(both) == [("claim", CLAIMED[4:]), ("settle", SETTLED[4:])]
+    assert paid_by(both) == (CONFIG.receiver, CONFIG.token)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "a plain transfer"),
+        (encode_refund(CONFIG, 1)[1:], "an unknown call"),
+        (encode_multicall([]), "a multicall of 0 calls"),
+        (encode_multicall([SETTLED] * 5), "a multicall of 5 calls"),
+        (encode_multicall([SETTLED])[:-1], "encoded otherwise"),
+        (encode_multicall([SETTLED]) + bytes(32), "encoded otherwise"),
+        (encode_multicall([encode_multicall([SETTLED])]), "within another"),
+        (encode_multicall([b"\x01\x02\x03\x04"]), "an unknown call"),
+    ],
+)
+def test_other_calldata_is_no_call_of_the_escrow(data: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        decode_calls(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (CLAIMED, "this calls claim"),
+        (encode_multicall([CLAIMED, CLAIMED, SETTLED]), "claim, claim, settle"),
+        (encode_multicall([CLAIMED, SETTLED + b"\x00"]), "settle of 65 bytes"),
+    ],
+)
+def test_a_redemption_claims_and_pays(data: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        paid_by(data)

@@ -318,7 +318,12 @@ def prove_rows(house: House) -> None:
         )
     }
     # What one transaction did for several payouts or deposits is a leg for each of them.
-    assert [row for row in repeated if row[-1] > carried.get(row[0], 1)] == []
+    # A channel has many charges, each under an id that its voucher makes.
+    channels = {
+        UUID(int=ids.decode(row)[1]) for (row,) in query(house, "SELECT id FROM escrow_channels")
+    }
+    rows = [row for row in repeated if row[0] not in channels]
+    assert [row for row in rows if row[-1] > carried.get(row[0], 1)] == []
     assert half_way(house) == []
 
 

@@ -26,6 +26,7 @@ from sakk.signing.policy import load_policy, write_policy
 from sakk.store.database import open_database
 from sakk.store.network import find_network
 from tests.crash.agent import agents_channel, given_back
+from tests.crash.channelled import escrow_channel
 from tests.crash.cloning import cloned_payment
 from tests.crash.house import House, await_true, await_value
 from tests.crash.job import (
@@ -518,6 +519,7 @@ LIVES: tuple[Life, ...] = (
         ("mandate.freeze", "mandate_spend.post", "mandate_spend.release", "pool.post"),
     ),
     (given_back, ("charge_refund.post", "dispute.hold", "dispute.settle")),
+    (escrow_channel, ("voucher.charge", "voucher.end", "escrow_refund.set_aside")),
 )
 # The same steps of the same code for another kind of transaction: `make soak` has the time.
 REPEATED: tuple[Life, ...] = (

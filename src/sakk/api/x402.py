@@ -21,6 +21,7 @@ from sakk.api.pipeline import Request
 from sakk.api.x402_waiting import WAITING_MAX
 from sakk.core.api_key import allows
 from sakk.core.errors import InvalidRequest, ParameterInvalid, PermissionDenied, Unavailable
+from sakk.core.escrow_channel import SCHEME as BATCH_SETTLEMENT
 from sakk.core.evm import checksum_address
 from sakk.core.idempotency import check_key
 from sakk.core.x402 import (
@@ -34,6 +35,8 @@ from sakk.core.x402 import (
 )
 from sakk.core.x402 import Request as X402Request
 from sakk.core.x402_resource import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, page, read_number
+from sakk.flow.escrow import EscrowFacilitator
+from sakk.flow.escrow import kinds as escrow_kinds
 from sakk.flow.facilitator import Facilitator, Waiting
 from sakk.flow.idempotency import Answer
 from sakk.store import network, x402_resource
@@ -107,6 +110,33 @@ class ExactScheme:
             ]
 
 
+class EscrowScheme:
+    """``batch-settlement``: channels in the escrow, and what servers ask of them."""
+
+    name = BATCH_SETTLEMENT
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._parts = dependencies.parts
+        self._facilitator = EscrowFacilitator(dependencies.parts)
+
+    def verify(self, body: bytes, asker: Asker) -> Verified:
+        return self._facilitator.verify(
+            _read(body), livemode=asker.livemode, account=asker.account_id
+        )
+
+    def begin(self, body: bytes, asker: Asker) -> Settled | Waiting:
+        """The answer when it is final: a call of the escrow is waited for here."""
+        return self._facilitator.settle(
+            _read(body), livemode=asker.livemode, account=asker.account_id
+        )
+
+    def kinds(self) -> list[dict[str, Any]]:
+        try:
+            return escrow_kinds(self._parts)
+        except Unavailable:
+            return []
+
+
 class X402Door:
     """Answers for payments; safe to call from many threads."""
 
@@ -122,7 +152,8 @@ class X402Door:
         self._authenticator = authenticator
         self._clock = clock
         self.exact = ExactScheme(dependencies)
-        self.schemes: dict[str, Scheme] = {EXACT: self.exact}
+        schemes: list[Scheme] = [self.exact, EscrowScheme(dependencies)]
+        self.schemes = {each.name: each for each in schemes}
 
     def verify(self, request: Request) -> Answer:
         """The answer to ``POST /x402/verify``."""

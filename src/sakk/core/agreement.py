@@ -14,6 +14,7 @@ from sakk.core.capture import moved_by
 from sakk.core.collection import items_of
 from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import Payment, decode_disperse
+from sakk.core.escrow import ESCROW, decode_calls, paid_by
 from sakk.core.payin import OPERATORS, PayIn, PayInStatus, credited_amount, is_moved
 from sakk.core.payout import Payout, PayoutStatus, debited
 from sakk.core.sweep import Sweep
@@ -174,9 +175,12 @@ def _expected_moves(
                         expected[each.asset] = expected.get(each.asset, 0) - kept
             case Purpose.disperse:
                 expected[row.asset] = expected.get(row.asset, 0) - (row.arrived_units or 0)
+            case Purpose.redemption:
+                expected[row.asset] = expected.get(row.asset, 0) + (row.arrived_units or 0)
             case (
                 Purpose.topup
                 | Purpose.withdrawal
+                | Purpose.escrow
                 | Purpose.cancel
                 | Purpose.allowance
                 | Purpose.deploy
@@ -279,6 +283,16 @@ def _claimed(
             if any(each.token != contract for each in moved):
                 raise ValueError(f"a capture of another token than {contract}")
             return made.to, made.to, sum(each.units for each in moved)
+        case Purpose.redemption | Purpose.escrow:
+            return ESCROW, _named_by(row, made.data), 0
+
+
+def _named_by(row: ChainTransaction, data: bytes) -> str:
+    """Whom a redemption pays, or the escrow that any other call of it names; ValueError."""
+    if row.purpose == Purpose.redemption:
+        return paid_by(data)[0]
+    decode_calls(data)
+    return ESCROW
 
 
 def bridge_break(

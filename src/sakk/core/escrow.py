@@ -51,7 +51,16 @@ REFUND_NONCE = abi.selector("refundNonce(bytes32)")
 RECEIVERS = abi.selector("receivers(address,address)")
 SETTLED_TOPIC = "0x" + evm.keccak256(b"Settled(address,address,address,uint128)").hex()
 
-_CONFIG_WORDS = 7
+_NAMES = {
+    DEPOSIT: "deposit",
+    CLAIM: "claim",
+    CLAIM_WITH_SIGNATURE: "claimWithSignature",
+    SETTLE: "settle",
+    REFUND: "refund",
+    REFUND_WITH_SIGNATURE: "refundWithSignature",
+}
+# More calls than this are never put together.
+_CALLS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +220,47 @@ def encode_refund_signed(config: ChannelConfig, units: int, nonce: int, signatur
 def encode_multicall(calls: Sequence[bytes]) -> bytes:
     """Calldata of ``multicall``: several calls of the escrow, all or none, each as the caller's."""
     return MULTICALL + abi.encode_uint(_WORD) + _array([_bytes(each) for each in calls])
+
+
+def decode_calls(data: bytes) -> list[tuple[str, bytes]]:
+    """The calls that calldata for the escrow makes, each by name with its arguments.
+
+    ValueError for anything else than calls that deposit, claim, pay or give back: alone, or
+    together in one ``multicall`` that is encoded as ``encode_multicall`` does it.
+    """
+    selector, arguments = data[: abi.SELECTOR_BYTES], data[abi.SELECTOR_BYTES :]
+    if selector != MULTICALL:
+        if selector not in _NAMES:
+            raise ValueError(f"not a call of the escrow but {abi.describe_call(data)}")
+        return [(_NAMES[selector], arguments)]
+    count = int.from_bytes(arguments[_WORD : 2 * _WORD], "big")
+    if not 0 < count <= _CALLS_MAX:
+        raise ValueError(f"a multicall of {count} calls")
+    inner = []
+    for index in range(count):
+        place = 2 * _WORD + int.from_bytes(arguments[(2 + index) * _WORD :][:_WORD], "big")
+        length = int.from_bytes(arguments[place : place + _WORD], "big")
+        inner.append(arguments[place + _WORD :][:length])
+    if encode_multicall(inner) != data:
+        raise ValueError("a multicall that is encoded otherwise than here")
+    if any(each[: abi.SELECTOR_BYTES] == MULTICALL for each in inner):
+        raise ValueError("a multicall within another")
+    return [decode_calls(each)[0] for each in inner]
+
+
+def paid_by(data: bytes) -> tuple[str, str]:
+    """Receiver and token of a redemption's calldata: claims, and one payment of what they gave.
+
+    ValueError unless that is what it is.
+    """
+    calls = decode_calls(data)
+    names = [name for name, _ in calls]
+    settled = calls[-1][1]
+    if names not in (["claim", "settle"], ["claimWithSignature", "settle"]):
+        raise ValueError(f"a redemption claims and pays, this calls {', '.join(names)}")
+    if len(settled) != 2 * _WORD:
+        raise ValueError(f"settle of {len(settled)} bytes")
+    return abi.decode_address(settled[:_WORD]), abi.decode_address(settled[_WORD:])
 
 
 def encode_channel_query(function: bytes, channel: bytes) -> bytes:

@@ -56,6 +56,9 @@ class Purpose(StrEnum):
     # Payers' coins move by what they signed: a call of ours, and no money of ours.
     capture = "capture"
     rotation = "rotation"
+    # Calls of x402's escrow: those that bring coins here, and the others.
+    redemption = "redemption"
+    escrow = "escrow"
     # Signed by us, for a payout that a restored database does not know.
     forgotten = "forgotten"
 

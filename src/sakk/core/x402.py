@@ -165,6 +165,7 @@ class Verified(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_d
     payer: str | None = None
     invalid_reason: str | None = None
     invalid_message: str | None = None
+    extra: dict[str, Any] | None = None
 
 
 class Settled(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
@@ -177,6 +178,7 @@ class Settled(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_de
     amount: str | None = None
     error_reason: str | None = None
     error_message: str | None = None
+    extra: dict[str, Any] | None = None
 
 
 _request = msgspec.json.Decoder(Request)

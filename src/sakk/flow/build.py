@@ -215,7 +215,10 @@ def put_off_failed(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a contract by the treasury that pays nobody; ``to`` is called with ``data``."""
+    """A call of a contract by the treasury that pays nobody; ``to`` is called with ``data``.
+
+    ``subject``: the row that it carries out; None: it stands for itself.
+    """
 
     purpose: Purpose
     to: str
@@ -223,14 +226,20 @@ class Call:
     asset: str
     destination: str
     units: int
+    subject: str | None = None
 
 
 def order_call(
-    parts: Parts, found: Network, sender: address.Address, call: Call
+    parts: Parts,
+    found: Network,
+    sender: address.Address,
+    call: Call,
+    also: Callable[[Connection, ChainTransaction], None] = lambda connection, built: None,
 ) -> ChainTransaction:
     """Prepare a treasury's call of a contract; it goes the way of every transaction from here.
 
-    ``Waits`` while another one of the sender has the turn, or gas lacks.
+    ``Waits`` while another one of the sender has the turn, or gas lacks. ``also`` is done in the
+    commit that takes the nonce.
     """
     with parts.database.begin() as connection:
         standing = stand(connection, found, sender.address, call.asset, purpose=call.purpose)
@@ -259,7 +268,7 @@ def order_call(
         livemode=found.livemode,
         network=found.network,
         purpose=call.purpose.value,
-        subject=identifier,
+        subject=call.subject or identifier,
         sender=sender.address,
         key_branch="treasury",
         key_index=sender.key_index,
@@ -278,6 +287,7 @@ def order_call(
     failpoint("call.build.before")
     with parts.database.begin() as connection:
         take_turn(connection, built)
+        also(connection, built)
         transaction.insert(connection, built)
         wake(connection, "transaction.sign")
     failpoint("call.build.after")

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core.chart import TransferCode
 from sakk.core.errors import Misconfigured, SakkError
+from sakk.core.escrow_call import CallKind, CarriedCall
 from sakk.core.event import NewEvent
 from sakk.core.network import Asset, Network, Quirk
 from sakk.core.payout import Payout, PayoutStatus, owed_posting, undone_posting
@@ -29,6 +30,7 @@ from sakk.core.transaction import (
 from sakk.core.withdrawal import WithdrawalStatus
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.escrow_call import undo_deposit
 from sakk.flow.payout import hold_set
 from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.sweep import confirm_collected, note_arrived, sweep_event
@@ -391,6 +393,11 @@ def _book_again(
     sets = []
     if was != now_true:
         undo = reversed_postings(was, TransferCode.transaction_undone)
+        lost = bool(row.succeeded) and not again.succeeded
+        if lost and isinstance(subject, CarriedCall) and subject.call.kind == CallKind.deposit:
+            gas = settlement(replace(row, succeeded=False), subject, coin=coin)
+            undo = reversed_postings(gas, TransferCode.transaction_undone)
+            undo += undo_deposit(parts, row, subject, step)
         sets.append(PostingSet(row.id, step, 0, [*undo, *now_true]))
     for payout in subject if isinstance(subject, list) else ():
         line = payout.transaction_line
@@ -447,6 +454,8 @@ def _follow_subject(
             | Purpose.deploy
             | Purpose.rotation
             | Purpose.capture
+            | Purpose.redemption
+            | Purpose.escrow
             | Purpose.forgotten
         ):
             return []

@@ -131,7 +131,13 @@ def _carry(
             index = given.key_index if given is not None and is_deposit else None
             _insert(connection, replace(row, id=row.subject, destination_index=index), line)
             return None
-        case Purpose.allowance | Purpose.deploy | Purpose.capture:
+        case (
+            Purpose.allowance
+            | Purpose.deploy
+            | Purpose.capture
+            | Purpose.redemption
+            | Purpose.escrow
+        ):
             _insert(connection, replace(row, id=row.subject), line)
             return None
         case Purpose.forgotten:

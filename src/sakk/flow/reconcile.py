@@ -272,7 +272,17 @@ def _left(rail: EvmRail, moment: Moment, sent: ChainTransaction, chain: Transact
         case Purpose.disperse:
             takes_fee = sent.asset in moment.taking_fees
             return int(dispersed(sent, chain, takes_fee=takes_fee)["arrived_units"])
-        case Purpose.topup | Purpose.collect | Purpose.cancel | Purpose.allowance | Purpose.deploy:
+        case Purpose.redemption:
+            # It brings coins: fewer than none leave.
+            return -arrived_units(rail, sent, chain, takes_fee=sent.asset in moment.taking_fees)
+        case (
+            Purpose.topup
+            | Purpose.collect
+            | Purpose.cancel
+            | Purpose.allowance
+            | Purpose.deploy
+            | Purpose.escrow
+        ):
             return 0
         case Purpose.capture:
             # Payers' own coins; what comes to us is seen as pay-ins.

@@ -21,6 +21,7 @@ from sakk.core.transaction import PLAIN, ChainTransaction, Purpose, TransactionS
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.core.x402_payment import X402Status
 from sakk.flow.context import Parts
+from sakk.flow.escrow_call import fail_call
 from sakk.flow.payout import payout_event
 from sakk.flow.rotation import signed_approvals
 from sakk.flow.sign_request import deposit_indexes, sign_request
@@ -197,7 +198,13 @@ def _is_wanted(connection: Connection, row: ChainTransaction, carried: Sequence[
                 each.status == X402Status.requested for each in carried_x402
             )
         case (
-            Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.forgotten
+            Purpose.topup
+            | Purpose.cancel
+            | Purpose.allowance
+            | Purpose.deploy
+            | Purpose.redemption
+            | Purpose.escrow
+            | Purpose.forgotten
         ):
             return True
 
@@ -270,6 +277,8 @@ def _advance_subject(
             | Purpose.allowance
             | Purpose.deploy
             | Purpose.rotation
+            | Purpose.redemption
+            | Purpose.escrow
             | Purpose.forgotten
         ):
             pass
@@ -443,6 +452,8 @@ def _refuse(
             let_go(connection, row.id, retry_at=None)
         case Purpose.capture:
             refuse_captured(connection, row.id)
+        case Purpose.redemption | Purpose.escrow:
+            fail_call(connection, row, f"the signer refused it: {refusal.message}")
         case (
             Purpose.topup
             | Purpose.cancel

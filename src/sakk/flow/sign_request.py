@@ -57,6 +57,8 @@ def sign_request(
             | Purpose.disperse
             | Purpose.allowance
             | Purpose.deploy
+            | Purpose.redemption
+            | Purpose.escrow
             | Purpose.capture
         ):
             intent = row.subject

@@ -19,6 +19,7 @@ from sakk.core.caip import erc20_contract
 from sakk.core.contract import DISPERSE
 from sakk.core.disperse import Contradiction, Log, Outcomes, decode_disperse, outcomes
 from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.escrow_call import CarriedCall, settlement_postings
 from sakk.core.event import NewEvent
 from sakk.core.network import Network
 from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
@@ -39,6 +40,7 @@ from sakk.core.transaction import (
 )
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.flow.context import Parts
+from sakk.flow.escrow_call import finish_call
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
 from sakk.flow.sweep import SWEEP_AGAIN_AFTER, advance_collected, finish_collected, sweep_event
@@ -51,6 +53,7 @@ from sakk.rails.evm.send import revert_reason
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.signing.protocol import Signed
 from sakk.store import address
+from sakk.store import escrow_channel as escrow_calls
 from sakk.store import payout as payouts
 from sakk.store import refund as refunds
 from sakk.store import sweep as sweeps
@@ -60,7 +63,7 @@ from sakk.store.database import update_records
 from sakk.store.identity import new_id
 from sakk.store.x402_payment import x402_payments
 
-Subject: TypeAlias = Sweep | Withdrawal | list[Payout] | tuple[Sweep, ...] | None
+Subject: TypeAlias = Sweep | Withdrawal | list[Payout] | tuple[Sweep, ...] | CarriedCall | None
 _WORD_OF_FALSE = bytes(32)
 _REASON_CHARACTERS_MAX = 200
 
@@ -303,6 +306,8 @@ def find_subject(connection: Connection, row: ChainTransaction) -> Subject:
             return withdrawals.find(connection, row.subject)
         case Purpose.payout | Purpose.refund | Purpose.disperse:
             return payouts.lock_carried(connection, row.id)
+        case Purpose.redemption | Purpose.escrow:
+            return escrow_calls.carried_by(connection, row)
         case Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.capture:
             return None
         case Purpose.rotation | Purpose.forgotten:
@@ -359,17 +364,34 @@ def settlement(row: ChainTransaction, subject: Subject, *, coin: GasCoin) -> lis
                     if sweep.arrived_units:
                         arrived = sweep.arrived_units
                         moved += sweep_rules.postings(sweep, arrived_units=arrived)
-            case Purpose.payout | Purpose.refund | Purpose.disperse:
-                assert isinstance(subject, list)
-                moved += merged(
-                    posting
-                    for payout in subject
-                    if row.pays(payout.transaction_line)
-                    for posting in payout_rules.settlement_postings(payout)
-                )
+            case (
+                Purpose.payout
+                | Purpose.refund
+                | Purpose.disperse
+                | Purpose.redemption
+                | Purpose.escrow
+            ):
+                moved += _carried(row, subject)
             case Purpose.cancel | Purpose.allowance | Purpose.deploy | Purpose.capture:
                 pass
     return moved
+
+
+def _carried(row: ChainTransaction, subject: Subject) -> list[Posting]:
+    """What the payouts of a transaction moved whose lines did not fail, or a call of the escrow.
+
+    A call that a restored database does not know moved nothing that it could name.
+    """
+    if isinstance(subject, CarriedCall):
+        return settlement_postings(subject, arrived_units=row.arrived_units or 0)
+    if not isinstance(subject, list):
+        return []
+    return merged(
+        posting
+        for payout in subject
+        if row.pays(payout.transaction_line)
+        for posting in payout_rules.settlement_postings(payout)
+    )
 
 
 def follow_status(
@@ -400,6 +422,8 @@ def follow_status(
         case Purpose.topup | Purpose.cancel | Purpose.allowance | Purpose.deploy:
             return []
         case Purpose.rotation | Purpose.forgotten | Purpose.capture:
+            return []
+        case Purpose.redemption | Purpose.escrow:
             return []
 
 
@@ -435,6 +459,9 @@ def finish_subject(
             return []
         case Purpose.capture:
             note_posted(connection, row)
+            return []
+        case Purpose.redemption | Purpose.escrow:
+            finish_call(connection, row, before, now=now)
             return []
         case Purpose.cancel | Purpose.deploy:
             return []

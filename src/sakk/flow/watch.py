@@ -336,6 +336,7 @@ _WITHIN = (
     Purpose.withdrawal,
     Purpose.rotation,
     Purpose.recovery,
+    Purpose.redemption,
 )
 _PLACES = {address.TREASURY: "hot", address.VAULT: "cold"}
 

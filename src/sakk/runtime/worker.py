@@ -28,6 +28,8 @@ from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
 from sakk.flow.decide import decide_stage
 from sakk.flow.dispute import left_behind_stage as dispute_stage
+from sakk.flow.escrow_call import call_build_stage
+from sakk.flow.escrow_channel import refund_stage as escrow_refund_stage
 from sakk.flow.expire import expire_stage
 from sakk.flow.fill import fill_stage
 from sakk.flow.finality import finality_stage
@@ -54,6 +56,7 @@ from sakk.flow.pool import left_behind_stage as pool_left_behind_stage
 from sakk.flow.post import post_stage
 from sakk.flow.quote import measure_stage
 from sakk.flow.recovery import recovery_follow_stage, recovery_screen_stage
+from sakk.flow.redemption import look_stage, redeem_stage
 from sakk.flow.refill import refill_stage
 from sakk.flow.replace import replace_stage
 from sakk.flow.rescreen import rescreen_stage
@@ -147,6 +150,10 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         hold_stage(parts),
         payout_screen_stage(parts),
         wallet_proof_stage(parts),
+        call_build_stage(parts),
+        escrow_refund_stage(parts),
+        redeem_stage(parts),
+        look_stage(parts),
         travel_rule_stage(parts),
         decide_stage(parts),
         release_stage(parts),

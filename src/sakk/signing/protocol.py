@@ -48,6 +48,8 @@ class Purpose(StrEnum):
     capture = "capture"
     cancel = "cancel"
     rotation = "rotation"
+    redemption = "redemption"
+    escrow = "escrow"
 
 
 class Branch(StrEnum):

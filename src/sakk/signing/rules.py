@@ -17,6 +17,7 @@ from sakk.core.transaction import cancel_intent
 from sakk.signing.calls import allowed, deployed, dispersed
 from sakk.signing.capture import capture_gas_max, captured, check_capture
 from sakk.signing.collection import Address, check_collection, read_unsigned
+from sakk.signing.escrow import escrow_call
 from sakk.signing.policy import DIGITS_MAX, AssetRule, NetworkRule, Policy
 from sakk.signing.protocol import (
     INTENT_ID,
@@ -229,7 +230,7 @@ def _gas_limit_max(request: SignRequest, rule: NetworkRule) -> int:
             return DEPLOY_GAS_MAX
         case Purpose.capture:
             return capture_gas_max(request, rule.gas_limit_max)
-        case Purpose.collect:
+        case Purpose.collect | Purpose.redemption | Purpose.escrow:
             return rule.collect_gas_limit_max
         case (
             Purpose.payout
@@ -273,6 +274,8 @@ def _moved(request: SignRequest, transaction: evm.Transaction) -> tuple[str, int
             return deployed(request, transaction)
         case Purpose.capture:
             return captured(request, transaction)
+        case Purpose.redemption | Purpose.escrow:
+            return escrow_call(request, transaction)
         case Purpose.collect:
             # What each item moves is held against the policy; where to, against the claim alone.
             return request.destination.lower(), 0
@@ -349,6 +352,8 @@ def _check_purpose(decoded: Decoded, policy: Policy, address: Address) -> None:
             | Purpose.allowance
             | Purpose.deploy
             | Purpose.capture
+            | Purpose.redemption
+            | Purpose.escrow
         ):
             _check_call(decoded, policy, address)
         case Purpose.cancel:
@@ -380,6 +385,10 @@ def _check_call(decoded: Decoded, policy: Policy, address: Address) -> None:
             _check_allowance(decoded)
         case Purpose.deploy:
             _check_treasury_key(decoded, policy)
+        case Purpose.redemption | Purpose.escrow:
+            # A key that is given up may still be the one that its channels' claims wait for.
+            also = (*policy.capture_indexes, *policy.leaving)
+            _check_treasury_key(decoded, policy, also=also)
         case Purpose.capture:
             _check_treasury_key(decoded, policy, also=policy.capture_indexes)
             _required_asset(decoded)

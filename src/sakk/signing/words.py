@@ -7,6 +7,7 @@ units, which the bytes hold, are said beside them.
 from sakk.core import abi, caip, clone, evm
 from sakk.core.explanation import grouped
 from sakk.core.fee import in_coins
+from sakk.signing.escrow import called
 from sakk.signing.policy import Policy
 from sakk.signing.protocol import Purpose, SignRequest
 
@@ -33,26 +34,42 @@ def words(
                 left = f"clone {index} of {transaction.to} at the call of {source}"
             return f"{head} {moved} go back from {left} to {to}, {costs}"
         case Purpose.allowance:
-            if int(request.token_amount) == evm.UINT256_MAX:
-                moved = f"any number of units of {request.asset}"
-            return f"{head} {to} may take {moved} at the call of {source}, {costs}"
+            return (
+                f"{head} {to} may take {_allowed(request, moved)} at the call of {source}, {costs}"
+            )
         case Purpose.deploy:
             return f"{head} {source} creates contract {to}, {costs}"
         case Purpose.capture:
             return f"{head} {moved} of payers who signed, by {to} at the call of {source}, {costs}"
+        case Purpose.redemption | Purpose.escrow:
+            return f"{head} {called(request, transaction)} at the call of {source}, {costs}"
         case Purpose.collect:
-            is_clones = transaction.data[: abi.SELECTOR_BYTES] == clone.SWEEP
-            count = f"{len(request.deposits)} {'clones' if is_clones else 'deposits'}"
+            count = _collected(request, transaction)
             return f"{head} {count} to {to} by {transaction.to} at the call of {source}, {costs}"
         case Purpose.disperse:
-            lines = [
-                f"{each.purpose} {each.intent_id}:"
-                f" {_amount(each.token_amount, request.asset, policy)} to"
-                f" {each.destination.lower()}"
-                for each in request.payments
-            ]
+            lines = _lines(request, policy)
             count = f"{len(lines)} payments"
             return "\n".join([f"{head} {count}, {moved} from {source} by {to}, {costs}", *lines])
+
+
+def _lines(request: SignRequest, policy: Policy) -> list[str]:
+    """A dispersal's payments."""
+    return [
+        f"{each.purpose} {each.intent_id}:"
+        f" {_amount(each.token_amount, request.asset, policy)} to"
+        f" {each.destination.lower()}"
+        for each in request.payments
+    ]
+
+
+def _allowed(request: SignRequest, moved: str) -> str:
+    is_any = int(request.token_amount) == evm.UINT256_MAX
+    return f"any number of units of {request.asset}" if is_any else moved
+
+
+def _collected(request: SignRequest, transaction: evm.Transaction) -> str:
+    is_clones = transaction.data[: abi.SELECTOR_BYTES] == clone.SWEEP
+    return f"{len(request.deposits)} {'clones' if is_clones else 'deposits'}"
 
 
 def amount_in_words(units: str, asset: str, policy: Policy) -> str:

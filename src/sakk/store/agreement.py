@@ -35,6 +35,8 @@ NAMED_TABLES = {
     "crf": "charge_refunds",
     "cdp": "channel_disputes",
     "mnd": "mandates",
+    "ech": "escrow_channels",
+    "ecl": "escrow_calls",
 }
 
 
@@ -194,7 +196,9 @@ def miscounted_deposits(connection: Connection, *, limit: int) -> list[str]:
             " WHERE status NOT IN ('failed', 'canceled', 'rejected')"
             " AND source NOT IN ('unbooked', 'adopted', 'seized')"
             " UNION ALL SELECT address, asset, -token_amount FROM outflows"
-            " WHERE status = 'posted' AND place = 'deposit'),"
+            " WHERE status = 'posted' AND place = 'deposit'"
+            " UNION ALL SELECT destination, asset, arrived_units FROM transactions"
+            " WHERE purpose = 'redemption' AND status = 'posted'),"
             " counted AS (SELECT address, asset, sum(units) AS units FROM moved"
             " GROUP BY address, asset)"
             " SELECT address, asset, coalesce(c.units, 0) AS counted, coalesce(d.units, 0) AS held"

@@ -1,0 +1,367 @@
+"""Escrow channels: opened and topped up by a payer's deposit, and given back when it asks.
+
+A deposit is judged before a call of ours carries it: the channel's own terms, the payer's voucher,
+the lists, and a trial on the newest state. What it brings is charged once it is final.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sakk.core import caip
+from sakk.core.errors import ParameterInvalid
+from sakk.core.escrow import (
+    AMOUNT_MAX,
+    ESCROW,
+    WITHDRAW_DELAY_MAX,
+    WITHDRAW_DELAY_MIN,
+    Authorization,
+    ChannelConfig,
+    channel_id,
+    deposit_nonce,
+    encode_deposit,
+    encode_refund,
+    is_signed,
+)
+from sakk.core.escrow_call import PREFIX as CALL_PREFIX
+from sakk.core.escrow_call import CallKind, CallStatus, EscrowCall
+from sakk.core.escrow_channel import (
+    PREFIX,
+    WITHDRAW_DELAY_SECONDS,
+    ChannelStatus,
+    EscrowChannel,
+    Refusal,
+    leaving_posting,
+    staying_posting,
+)
+from sakk.core.network import Asset, Network
+from sakk.core.screening import Direction, ScreeningRequest, Verdict
+from sakk.flow import receiving_address
+from sakk.flow.book import PostingSet
+from sakk.flow.context import Parts
+from sakk.flow.escrow_call import BUILD, RELEASE, authorizer
+from sakk.flow.stage import REST_SECONDS, Stage, wake
+from sakk.flow.voucher import Vouchers
+from sakk.rails.evm.escrow import why_refused
+from sakk.store import escrow_channel as store
+from sakk.store import network as networks
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.lease import before, claim, claimable, settle
+
+WAIT_SECONDS_MAX: Final = 60.0
+_POLL_SECONDS: Final = 0.1
+BATCH_MAX: Final = 20
+# A request that did not come to its end in this time has died.
+LEFT_BEHIND_AFTER: Final = timedelta(seconds=10)
+DECLINED: Final = "declined"
+DEPOSIT_REFUSED: Final = "invalid_batch_settlement_evm_deposit_simulation_failed"
+DEPOSIT_FAILED: Final = "invalid_batch_settlement_evm_deposit_transaction_failed"
+REFUND_FAILED: Final = "invalid_batch_settlement_evm_refund_transaction_failed"
+PENDING: Final = "settlement_pending"
+
+
+class Refused(Exception):
+    """A payment is refused, by one of x402's codes, with words for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How one pays an account through the escrow, on one network, in one token.
+
+    ``receiver`` and ``authorizer`` are what a channel has to name.
+    """
+
+    network: Network
+    asset: Asset
+    account_id: str
+    receiver: str
+    authorizer: str
+    withdraw_delay: int = WITHDRAW_DELAY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """A payer's deposit as it came: the channel, its first voucher, and the coins it signed for."""
+
+    config: ChannelConfig
+    ceiling: int
+    signature: bytes
+    units: int
+    authorization: Authorization
+
+
+def terms(parts: Parts, account_id: str, *, network: str, asset: str, livemode: bool) -> Terms:
+    """What a door offers. ParameterInvalid names what is not there.
+
+    The account's receiving address on the network is issued by the first request for it.
+    """
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        found = networks.find_network(connection, network)
+        if found is None or not found.enabled or found.livemode is not livemode:
+            raise ParameterInvalid(
+                f"There is no network {network!r} in this mode.", param="network"
+            )
+        listed = {each.asset: each for each in networks.list_assets(connection, network=network)}
+        token = listed.get(asset)
+        decimals = {each.currency: each.decimals for each in networks.list_currencies(connection)}
+        if token is None or token.contract is None or not token.payin_enabled:
+            raise ParameterInvalid(f"{asset!r} is no token that is credited here.", param="asset")
+        if token.decimals != decimals[token.currency]:
+            raise ParameterInvalid(
+                f"{asset!r} is counted finer than its currency {token.currency!r}: it has no"
+                " channels. Offer another token, or the scheme exact.",
+                param="asset",
+            )
+        receiver = receiving_address.obtain(
+            connection,
+            identifier=new_id("ra"),
+            account_id=account_id,
+            livemode=livemode,
+            name=network,
+            now=now,
+        )
+        return Terms(found, token, account_id, receiver.address, authorizer(connection))
+
+
+def check_config(config: ChannelConfig, wanted: Terms) -> None:
+    """Refused unless a channel pays this account, in this token, and gives it time to claim."""
+    assert wanted.asset.contract is not None
+    if config.receiver != wanted.receiver:
+        raise Refused(Refusal.receiver_mismatch, f"The channel pays {config.receiver}.")
+    if config.receiver_authorizer != wanted.authorizer:
+        raise Refused(Refusal.authorizer_mismatch, "The channel names another authorizer.")
+    if config.token != wanted.asset.contract:
+        raise Refused(Refusal.token_mismatch, f"The channel is in {config.token}.")
+    if not WITHDRAW_DELAY_MIN <= config.withdraw_delay <= WITHDRAW_DELAY_MAX:
+        raise Refused(Refusal.delay_range, "withdrawDelay is 900 to 2592000 seconds.")
+    if config.withdraw_delay != wanted.withdraw_delay:
+        raise Refused(Refusal.delay_mismatch, f"withdrawDelay is {wanted.withdraw_delay} here.")
+
+
+def order_deposit(parts: Parts, wanted: Terms, deposit: Deposit) -> EscrowCall:
+    """Judge a deposit and have it carried out; the same again is the same call. Raises Refused."""
+    check_config(deposit.config, wanted)
+    chain = caip.chain_id(wanted.network.network)
+    name = channel_id(deposit.config, chain)
+    signer = deposit.config.voucher_signer
+    if not 0 < deposit.units <= AMOUNT_MAX or not 0 < deposit.ceiling <= AMOUNT_MAX:
+        raise Refused(Refusal.payload, "Amounts are positive integers of 128 bits.")
+    if not is_signed(name, deposit.ceiling, deposit.signature, chain_id=chain, signer=signer):
+        raise Refused(Refusal.signature, f"The voucher is not signed by {signer}.")
+    config = deposit.config
+    nonce = deposit_nonce(name, deposit.authorization.salt)
+    key = f"deposit:{wanted.asset.asset}:{config.payer}:{nonce.hex()}"
+    with parts.database.begin() as connection:
+        known = store.call_by_key(connection, key)
+    if known is not None and known.status != CallStatus.failed:
+        return known
+    _screen(parts, wanted, config.payer, units=deposit.units)
+    data = encode_deposit(config, deposit.units, deposit.authorization)
+    rail = parts.rail_of(wanted.network)
+    refused = why_refused(rail.rpc, sender=wanted.authorizer, data=data)
+    if refused is not None:
+        raise Refused(DEPOSIT_REFUSED, f"The deposit would not be taken: {refused}")
+    now = parts.clock()
+    channel = _channel(wanted, config, name, now=now)
+    with parts.database.begin() as connection:
+        store.insert_channel(connection, channel)
+        standing = store.named(connection, channel.network, channel.channel)
+        assert standing is not None
+        if standing.status == ChannelStatus.withdrawing:
+            raise Refused(Refusal.busy, "The channel's payer is withdrawing from it.")
+        call = EscrowCall(
+            id=new_id(CALL_PREFIX),
+            kind=CallKind.deposit.value,
+            livemode=channel.livemode,
+            network=channel.network,
+            asset=channel.asset,
+            channel_id=standing.id,
+            account_id=channel.account_id,
+            key=key if known is None else f"{key}:{new_id('again')}",
+            sender=None,
+            destination=ESCROW,
+            token_amount=deposit.units,
+            data=data,
+            status=CallStatus.requested.value,
+            created=now,
+        )
+        if not store.insert_call(connection, call):
+            standing_call = store.call_by_key(connection, key)
+            assert standing_call is not None
+            return standing_call
+        wake(connection, BUILD)
+    return call
+
+
+def _channel(wanted: Terms, config: ChannelConfig, name: bytes, *, now: datetime) -> EscrowChannel:
+    return EscrowChannel(
+        id=new_id(PREFIX),
+        account_id=wanted.account_id,
+        livemode=wanted.network.livemode,
+        network=wanted.network.network,
+        asset=wanted.asset.asset,
+        currency=wanted.asset.currency,
+        channel="0x" + name.hex(),
+        payer=config.payer,
+        payer_authorizer=config.payer_authorizer,
+        receiver=config.receiver,
+        receiver_authorizer=config.receiver_authorizer,
+        token=config.token,
+        withdraw_delay=config.withdraw_delay,
+        salt=config.salt,
+        status=ChannelStatus.opening.value,
+        created=now,
+    )
+
+
+def _screen(parts: Parts, wanted: Terms, payer: str, *, units: int) -> None:
+    """Refused unless the lists and the rules in force say nothing of the payer."""
+    with parts.database.begin() as connection:
+        request = ScreeningRequest(
+            subject=new_id(PREFIX),
+            account_id=wanted.account_id,
+            livemode=wanted.network.livemode,
+            network=wanted.network.network,
+            asset=wanted.asset.asset,
+            direction=Direction.incoming,
+            sender=payer,
+            receiver=wanted.receiver,
+            token_units=units,
+        )
+        engine = parts.screening_engine()
+        [verdict] = engine.screen([request], connection=connection, at=parts.clock(), asked=False)
+    if verdict.verdict != Verdict.clear:
+        raise Refused(DECLINED, "This payment is not accepted.")
+
+
+def await_call(
+    parts: Parts, identifier: str, *, seconds_max: float = WAIT_SECONDS_MAX
+) -> EscrowCall:
+    """Wait until a call has ended, for so long at most; as it is then."""
+    deadline = time.monotonic() + seconds_max
+    while True:
+        with parts.database.begin() as connection:
+            call = store.find_call(connection, identifier)
+        assert call is not None
+        if CallStatus(call.status).is_over or time.monotonic() > deadline:
+            return call
+        time.sleep(_POLL_SECONDS)
+
+
+def order_refund(
+    parts: Parts,
+    vouchers: Vouchers,
+    channel: EscrowChannel,
+    *,
+    ceiling: int,
+    signature: bytes,
+    amount: int | None,
+) -> EscrowCall:
+    """Give a payer back what it has not signed for, or so much of it. Raises Refused.
+
+    The payer proves itself by a voucher for exactly what was charged. What it takes is set aside
+    first, so that no call is charged against it; what was charged is claimed before it goes.
+    """
+    totals = vouchers.totals(channel)
+    name = bytes.fromhex(channel.channel[2:])
+    signer = channel.config.voucher_signer
+    if not is_signed(name, ceiling, signature, chain_id=channel.chain_id, signer=signer):
+        raise Refused(Refusal.signature, f"The voucher is not signed by {signer}.")
+    if ceiling != totals.charged + totals.reserved:
+        raise Refused(Refusal.amount_mismatch, f"{totals.charged} has been charged.")
+    if channel.status != ChannelStatus.open:
+        raise Refused(Refusal.busy, "The channel's payer is withdrawing from it.")
+    if totals.deposit == 0 or (amount is not None and amount > totals.deposit):
+        raise Refused(Refusal.no_balance, f"{totals.deposit} may go back.")
+    if amount is not None and amount <= 0:
+        raise Refused(Refusal.refund_amount, "The amount is a positive integer.")
+    units = totals.deposit if amount is None else amount
+    now = parts.clock()
+    call = EscrowCall(
+        id=new_id(CALL_PREFIX),
+        kind=CallKind.refund.value,
+        livemode=channel.livemode,
+        network=channel.network,
+        asset=channel.asset,
+        channel_id=channel.id,
+        account_id=channel.account_id,
+        # The same question about the same standing is the same refund.
+        key=f"refund:{channel.id}:{totals.charged}:{totals.balance}:{units}",
+        sender=channel.receiver_authorizer,
+        destination=channel.payer,
+        token_amount=units,
+        data=encode_refund(channel.config, units),
+        status=CallStatus.asked.value,
+        created=now,
+    )
+    with parts.database.begin() as connection:
+        if not store.insert_call(connection, call):
+            known = store.call_by_key(connection, call.key)
+            assert known is not None
+            return known
+    return _set_aside(parts, call, channel)
+
+
+def _set_aside(parts: Parts, call: EscrowCall, channel: EscrowChannel) -> EscrowCall:
+    """Take what a refund gives back out of what may be signed for; safe to repeat."""
+    leaving = [leaving_posting(channel, call.token_amount)]
+    failpoint("escrow_refund.set_aside.before")
+    [outcome] = parts.books.post([PostingSet(call.id, "leave", 0, leaving)])
+    failpoint("escrow_refund.set_aside.after")
+    status = CallStatus.requested if outcome.booked else CallStatus.failed
+    failure = None if outcome.booked else "It was signed for meanwhile."
+    with parts.database.begin() as connection:
+        store.change_call(
+            connection, call.id, status=status.value, failure=failure, lease_until=None
+        )
+        wake(connection, BUILD)
+    return replace(call, status=status.value, failure=failure)
+
+
+_due = claimable(
+    store.escrow_calls,
+    EscrowCall,
+    (store.escrow_calls.c.status == CallStatus.failing.value)
+    | (
+        (store.escrow_calls.c.status == CallStatus.asked.value)
+        & (store.escrow_calls.c.created < before(LEFT_BEHIND_AFTER))
+    ),
+    limit=BATCH_MAX,
+)
+
+
+def refund_stage(parts: Parts) -> Stage:
+    """The stage that finishes refunds a request left behind, and gives back what failed."""
+    table = store.escrow_calls
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(connection, _due, token=token, now=parts.clock())
+            channels = {
+                each.id: each
+                for each in store.lock_channels(connection, [row.channel_id or "" for row in rows])
+            }
+        for row in rows:
+            channel = channels[row.channel_id or ""]
+            if row.status == CallStatus.asked:
+                _set_aside(parts, row, channel)
+                continue
+            staying = [staying_posting(channel, row.token_amount)]
+            [outcome] = parts.books.post([PostingSet(row.id, "stay", row.attempt, staying)])
+            change: dict[str, Any] = {"id": row.id, "attempt": row.attempt + 1}
+            if outcome.booked:
+                change = {"id": row.id, "status": CallStatus.failed.value}
+            with parts.database.begin() as connection:
+                settle(connection, table, [change], token=token)
+        return len(rows)
+
+    return Stage(RELEASE, run, rest_seconds=REST_SECONDS)

@@ -1,0 +1,403 @@
+"""Vouchers: a payer's signature becomes a charge in the ledger, once.
+
+A voucher is kept before anything is charged by it: without it the chain pays nothing. The charge is
+one linked set: what is signed rises from one base, under an id that the base makes, and the call is
+reserved within it. So of two that see the same base one wins, the other looks again; a copy meets
+its own id; and no process has to know what another does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sakk.core.chart import LedgerAccount, TransferCode
+from sakk.core.escrow import is_signed
+from sakk.core.escrow_channel import (
+    ATTEMPTS_MAX,
+    TIMEOUT_SECONDS_DEFAULT,
+    ChannelStatus,
+    EscrowChannel,
+    Refusal,
+    Totals,
+    charge_id,
+    charge_name,
+    judge,
+    parse_charge_name,
+    raise_id,
+    state_extra,
+)
+from sakk.core.ledger import account_id, unit_id
+from sakk.flow.context import Parts
+from sakk.ledger.types import CreateTransferStatus, Ledger, Transfer, TransferFlags
+from sakk.store import escrow_channel as store
+from sakk.store.failpoint import failpoint
+
+# How often a voucher looks again because another one was first.
+ROUNDS_MAX = ATTEMPTS_MAX
+CHANNELS_KEPT_MAX = 100_000
+AMOUNT_WHOLE = (1 << 128) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A voucher as a door presents it: to charge ``amount`` to the account's channel.
+
+    ``channel``: its name on the chain, 0x-hex. ``timeout_seconds``: when the ledger gives it back.
+    """
+
+    network: str
+    channel: str
+    ceiling: int
+    signature: bytes
+    amount: int
+    timeout_seconds: int = TIMEOUT_SECONDS_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``charge``: its name, with which it is ended; or why there is none.
+
+    ``extra``: x402's ``channelState`` and, so that a payer that lost its place finds it again, the
+    ``voucherState`` with the highest voucher.
+    """
+
+    refusal: Refusal | None
+    charge: str | None = None
+    amount: int = 0
+    payer: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A channel as this process knows it: what never changes, and what it has seen of it."""
+
+    channel: EscrowChannel
+    accounts: tuple[int, int, int]
+    unit: int
+    kept: int = 0
+    raises: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Try:
+    """One voucher on its way to the ledger."""
+
+    presented: Presented
+    known: _Known
+    attempt: int = 0
+    rise: int = 0
+    base: int = 0
+    raise_attempt: int = 0
+    answer: Answer | None = None
+
+
+class Vouchers:
+    """Charges by voucher, for one process; any number of processes may do the same at once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._known: dict[tuple[str, str], _Known] = {}
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._parts.books.ledger
+
+    def reserve(self, account: str, presented: Sequence[Presented]) -> list[Answer]:
+        """Reserve what these vouchers pay an account for; one answer each, in order.
+
+        Durable when this returns. Raises what the ledger and the database raise: then nothing is
+        known, and what was reserved runs out by itself.
+        """
+        tries: list[_Try | Answer] = [self._look(account, each) for each in presented]
+        todo = [each for each in tries if isinstance(each, _Try)]
+        self._keep(todo)
+        for _ in range(ROUNDS_MAX):
+            if not todo:
+                break
+            todo = self._round(todo)
+        for each in todo:
+            each.answer = Answer(Refusal.busy, payer=each.known.channel.payer)
+        answers = [each.answer if isinstance(each, _Try) else each for each in tries]
+        return [each for each in answers if each is not None]
+
+    def commit(self, name: str, amount: int | None = None) -> Answer:
+        """End a charge by taking its amount, or less; again it is the same."""
+        return self._end(name, "commit", TransferFlags.post_pending, amount)
+
+    def release(self, name: str) -> Answer:
+        """End a charge by taking nothing: the same voucher may pay again."""
+        return self._end(name, "release", TransferFlags.void_pending, None)
+
+    def reserved(self, channel: EscrowChannel, ceiling: int) -> str | None:
+        """The name of the charge by a voucher that is reserved now; None if there is none."""
+        attempts = range(ATTEMPTS_MAX)
+        wanted = [charge_id(channel, ceiling, each, step) for each in attempts for step in _STEPS]
+        found = self._ledger.lookup_transfers(wanted)
+        for each in attempts:
+            reserved, committed, released = found[3 * each : 3 * each + 3]
+            if reserved is not None and committed is None and released is None:
+                return charge_name(channel, ceiling, each)
+        return None
+
+    def find(self, network: str, name: str) -> EscrowChannel | None:
+        """The channel of a name on a chain that vouchers are taken for."""
+        known = self._find(network, name)
+        return None if known is None else known.channel
+
+    def totals(self, channel: EscrowChannel) -> Totals:
+        """Where a channel stands, by the ledger."""
+        return self._totals([self._add(channel)])[0]
+
+    def _look(self, account: str, presented: Presented) -> _Try | Answer:
+        """Find the channel and hold the signature against it: nothing of anybody is touched yet."""
+        known = self._find(presented.network, presented.channel)
+        if known is None or known.channel.account_id != account:
+            return Answer(Refusal.not_found)
+        channel = known.channel
+        if not is_signed(
+            bytes.fromhex(channel.channel[2:]),
+            presented.ceiling,
+            presented.signature,
+            chain_id=channel.chain_id,
+            signer=channel.config.voucher_signer,
+        ):
+            return Answer(Refusal.signature, payer=channel.payer)
+        return _Try(presented, known)
+
+    def _find(self, network: str, name: str) -> _Known | None:
+        found = self._known.get((network, name))
+        if found is None:
+            with self._parts.database.begin() as connection:
+                channel = store.named(connection, network, name)
+            if channel is None or channel.status == ChannelStatus.opening:
+                return None
+            found = self._add(channel)
+        return found
+
+    def _add(self, channel: EscrowChannel) -> _Known:
+        known = self._known.get((channel.network, channel.channel))
+        if known is not None:
+            return known
+        if len(self._known) >= CHANNELS_KEPT_MAX:
+            self._known.clear()
+        named: list[LedgerAccount] = [
+            channel.deposit_account,
+            channel.signed_account,
+            channel.incoming,
+        ]
+        # A posting of its own opens no account: they are opened by their names first.
+        self._parts.books.open(named)
+        deposit, signed, incoming = (account_id(each.name) for each in named)
+        known = _Known(channel, (deposit, signed, incoming), unit_id(channel.unit))
+        self._known[channel.network, channel.channel] = known
+        return known
+
+    def _keep(self, tries: Sequence[_Try]) -> None:
+        """Write the vouchers down that are higher than what this process knows to be written."""
+        higher: dict[str, tuple[int, bytes]] = {}
+        for each in tries:
+            presented, identifier = each.presented, each.known.channel.id
+            if presented.ceiling <= max(each.known.kept, higher.get(identifier, (0, b""))[0]):
+                continue
+            higher[identifier] = (presented.ceiling, presented.signature)
+        if not higher:
+            return
+        with self._parts.database.begin() as connection:
+            store.keep_vouchers(connection, higher)
+        for each in tries:
+            kept = higher.get(each.known.channel.id)
+            if kept is not None:
+                each.known.kept = max(each.known.kept, kept[0])
+
+    def _round(self, tries: Sequence[_Try]) -> list[_Try]:
+        """Judge by what the ledger says now, and ask it; those that were overtaken are left."""
+        distinct = {id(each.known): each.known for each in tries}
+        found = dict(zip(distinct, self._totals(list(distinct.values())), strict=True))
+        batch: list[Transfer] = []
+        asked: list[_Try] = []
+        for each in tries:
+            totals = found[id(each.known)]
+            presented = each.presented
+            rise = judge(totals, ceiling=presented.ceiling, amount=presented.amount)
+            if isinstance(rise, Refusal):
+                each.answer = self._refused(each, rise, totals)
+                continue
+            each.rise, each.base = rise, totals.signed
+            each.raise_attempt = each.known.raises.get(each.base, 0)
+            found[id(each.known)] = totals.after(rise, presented.amount)
+            batch += _transfers(each)
+            asked.append(each)
+        if not batch:
+            return []
+        failpoint("voucher.charge.before")
+        results = self._ledger.create_transfers(batch)
+        failpoint("voucher.charge.after")
+        place, left = 0, []
+        for each in asked:
+            count = 2 if each.rise else 1
+            statuses = [result.status for result in results[place : place + count]]
+            place += count
+            if not self._concluded(each, statuses):
+                left.append(each)
+        return left
+
+    def _concluded(self, each: _Try, statuses: Sequence[CreateTransferStatus]) -> bool:
+        """What the ledger said of one voucher; False: it looks again."""
+        raised, charged = statuses[0], statuses[-1]
+        channel, presented = each.known.channel, each.presented
+        if charged is CreateTransferStatus.created:
+            each.answer = Answer(
+                None,
+                charge=charge_name(channel, presented.ceiling, each.attempt),
+                amount=presented.amount,
+                payer=channel.payer,
+            )
+            return True
+        # A refusal is remembered under its id for ever. So whoever was refused may take the next
+        # id, and of all that any process ever takes for one base, or one voucher, one stands.
+        if each.rise and not _stands(raised):
+            tried = each.raise_attempt + 1
+            each.known.raises[each.base] = max(tried, each.known.raises.get(each.base, 0))
+        if not _stands(charged) or self._was_released(each):
+            each.attempt += 1
+            return False
+        [totals] = self._totals([each.known])
+        each.answer = self._refused(each, Refusal.amount_mismatch, totals)
+        return True
+
+    def _was_released(self, each: _Try) -> bool:
+        """Did this voucher's last charge end without taking anything?"""
+        channel, ceiling = each.known.channel, each.presented.ceiling
+        wanted = [charge_id(channel, ceiling, each.attempt, step) for step in _STEPS]
+        reserved, committed, released = self._ledger.lookup_transfers(wanted)
+        if released is not None:
+            return True
+        if reserved is None or committed is not None:
+            return False
+        # Nobody ended it, and its time is over.
+        ends_ns = reserved.timestamp + reserved.timeout_seconds * 10**9
+        return ends_ns <= int(self._parts.clock().timestamp() * 10**9)
+
+    def _refused(self, each: _Try, refusal: Refusal, totals: Totals) -> Answer:
+        channel = each.known.channel
+        extra: dict[str, Any] = {}
+        if refusal is Refusal.amount_mismatch:
+            # The payer goes on behind what is being served, too.
+            used = totals.charged + totals.reserved
+            extra["channelState"] = state_extra(channel, totals, charged=used)
+            with self._parts.database.begin() as connection:
+                kept = store.vouchers_of(connection, [channel.id]).get(channel.id)
+            if kept is not None:
+                signature = "0x" + kept[1].hex()
+                extra["voucherState"] = {"signedMaxClaimable": str(kept[0]), "signature": signature}
+        return Answer(refusal, payer=channel.payer, extra=extra)
+
+    def _totals(self, known: Sequence[_Known]) -> list[Totals]:
+        wanted = [number for each in known for number in each.accounts[:2]]
+        found = self._ledger.lookup_accounts(wanted)
+        totals = []
+        for deposit, signed in zip(found[::2], found[1::2], strict=True):
+            assert deposit is not None
+            assert signed is not None
+            left = deposit.credits_posted - deposit.debits_posted - deposit.debits_pending
+            totals.append(
+                Totals(signed.credits_posted, signed.debits_posted, signed.debits_pending, left)
+            )
+        return totals
+
+    def _end(self, name: str, step: str, flag: TransferFlags, amount: int | None) -> Answer:
+        try:
+            identifier, ceiling, attempt = parse_charge_name(name)
+        except ValueError:
+            return Answer(Refusal.payload)
+        with self._parts.database.begin() as connection:
+            channel = store.find_channel(connection, identifier)
+        if channel is None:
+            return Answer(Refusal.missing_channel)
+        if amount == 0:
+            step, flag, amount = "release", TransferFlags.void_pending, None
+        whole = 0 if flag is TransferFlags.void_pending else AMOUNT_WHOLE
+        ended = Transfer(
+            id=charge_id(channel, ceiling, attempt, step),
+            debit_account_id=0,
+            credit_account_id=0,
+            amount=whole if amount is None else amount,
+            unit=0,
+            code=0,
+            flags=flag,
+            pending_id=charge_id(channel, ceiling, attempt),
+            user_data=channel.number,
+        )
+        failpoint("voucher.end.before")
+        [result] = self._ledger.create_transfers([ended])
+        failpoint("voucher.end.after")
+        if not result.status.accepted:
+            return Answer(_why_not_ended(result.status), payer=channel.payer)
+        [reserved, taken] = self._ledger.lookup_transfers([ended.pending_id, ended.id])
+        assert reserved is not None
+        assert taken is not None
+        used = taken.amount if step == "commit" else 0
+        totals = self.totals(channel)
+        # What the payer believes to have been charged, and this call: it signs from there on.
+        shown = ceiling - reserved.amount + used
+        extra = {
+            "chargedAmount": str(used),
+            "channelState": state_extra(channel, totals, charged=shown),
+        }
+        return Answer(None, charge=name, amount=used, payer=channel.payer, extra=extra)
+
+
+_STEPS = ("reserve", "commit", "release")
+
+
+def _transfers(each: _Try) -> list[Transfer]:
+    """The linked set of one voucher: the raise, where it raises, and the reservation."""
+    deposit, signed, incoming = each.known.accounts
+    channel, presented = each.known.channel, each.presented
+    legs = []
+    if each.rise:
+        legs.append(
+            Transfer(
+                id=raise_id(channel, each.base, each.raise_attempt),
+                debit_account_id=deposit,
+                credit_account_id=signed,
+                amount=each.rise,
+                unit=each.known.unit,
+                code=int(TransferCode.channel_funded),
+                flags=TransferFlags.linked,
+                user_data=channel.number,
+            )
+        )
+    legs.append(
+        Transfer(
+            id=charge_id(channel, presented.ceiling, each.attempt),
+            debit_account_id=signed,
+            credit_account_id=incoming,
+            amount=presented.amount,
+            unit=each.known.unit,
+            code=int(TransferCode.channel_charge),
+            flags=TransferFlags.pending,
+            timeout_seconds=presented.timeout_seconds,
+            user_data=channel.number,
+        )
+    )
+    return legs
+
+
+def _stands(status: CreateTransferStatus) -> bool:
+    """Does a transfer of this id stand, of this body or of another?"""
+    different = CreateTransferStatus.exists_with_different_flags
+    return status is CreateTransferStatus.exists or (
+        different <= status <= CreateTransferStatus.exists_with_different_effective_at
+    )
+
+
+def _why_not_ended(status: CreateTransferStatus) -> Refusal:
+    match status:
+        case CreateTransferStatus.exceeds_pending_transfer_amount:
+            return Refusal.charge_exceeds
+        case CreateTransferStatus.pending_transfer_not_found:
+            return Refusal.missing_channel
+        case _:
+            return Refusal.busy

@@ -1,0 +1,323 @@
+"""Escrow channels from the first deposit to the last coin: on a real chain, with the real books."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.escrowing import Payer
+from tests.flow.conftest import MakeWorld
+from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
+
+from sakk.core import chart
+from sakk.core.escrow_channel import EscrowChannel, Refusal, Totals
+from sakk.flow.escrow_channel import (
+    DECLINED,
+    DEPOSIT_REFUSED,
+    Refused,
+    Terms,
+    order_deposit,
+    order_refund,
+    terms,
+)
+from sakk.flow.voucher import Answer, Presented, Vouchers
+from sakk.rails.sandbox.chain import mine_until
+from sakk.store import escrow_channel as store
+
+UNITS = 10 * WHOLE_TOKEN
+PRICE = 1_000
+
+
+class Shop:
+    """A merchant that is paid through the escrow, and one payer of it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.terms: Terms = terms(
+            world.parts,
+            world.account,
+            network=world.chain.network,
+            asset=world.asset("usdc"),
+            livemode=False,
+        )
+        self.vouchers = Vouchers(world.parts)
+        self.payer = self.another()
+
+    def another(self) -> Payer:
+        return Payer(
+            self.world.chain,
+            self.terms.receiver,
+            self.terms.authorizer,
+            self.terms.withdraw_delay,
+        ).fund(10 * UNITS)
+
+    def deposit(self, payer: Payer | None = None, units: int = UNITS) -> EscrowChannel:
+        payer = payer or self.payer
+        call = order_deposit(self.world.parts, self.terms, payer.deposit(units, PRICE))
+        settle(self.world)
+        with self.world.database.begin() as connection:
+            done = store.find_call(connection, call.id)
+            channel = store.find_channel(connection, call.channel_id or "")
+        assert done is not None
+        assert channel is not None
+        assert done.status == "posted", done.waits_for
+        return channel
+
+    def present(self, ceiling: int, *, amount: int = PRICE, payer: Payer | None = None) -> Answer:
+        payer = payer or self.payer
+        presented = Presented(
+            network=self.world.chain.network,
+            channel="0x" + payer.channel.hex(),
+            ceiling=ceiling,
+            signature=payer.voucher(ceiling),
+            amount=amount,
+        )
+        return self.vouchers.reserve(self.world.account, [presented])[0]
+
+    def pay(self, ceiling: int, *, amount: int = PRICE, payer: Payer | None = None) -> None:
+        answer = self.present(ceiling, amount=amount, payer=payer)
+        assert answer.refusal is None, answer
+        assert answer.charge is not None
+        assert self.vouchers.commit(answer.charge).refusal is None
+
+    def channel(self) -> EscrowChannel:
+        with self.world.database.begin() as connection:
+            found = store.named(
+                connection, self.world.chain.network, "0x" + self.payer.channel.hex()
+            )
+        assert found is not None
+        return found
+
+    def totals(self) -> Totals:
+        return self.vouchers.totals(self.channel())
+
+    def incoming(self) -> int:
+        return self.world.ledger(chart.merchant(self.world.account, "incoming", "test/usdc"))
+
+    def escrowed(self) -> int:
+        return -self.world.ledger(chart.escrow(self.world.asset("usdc")))
+
+    def check(self) -> None:
+        """Everything charged is redeemed or outstanding, on the ledger and on the chain."""
+        channel, totals, state = self.channel(), self.totals(), self.payer.state()
+        assert channel.redeemed == state.total_claimed
+        assert self.incoming() == totals.charged - channel.redeemed
+        leaving = self.world.ledger(channel.leaving_account)
+        assert totals.balance + leaving - channel.lost == state.balance
+        assert self.escrowed() == state.balance - state.total_claimed
+        self.world.check()
+
+
+OUT = ("redemption.order", "escrow_call.build", "transaction.sign", "transaction.broadcast")
+BACK = ("transaction.confirm", "transaction.settle", "escrow_call.release", "escrow_channel.look")
+
+
+def settle(world: World, rounds: int = 1, *, seconds: int = 20) -> None:
+    """What is due is sent, mined and final, and its stages have run."""
+    for _ in range(rounds):
+        world.advance(timedelta(seconds=seconds))
+        world.run_only(*OUT)
+        world.mine(CONFIRMATIONS + 1)
+        world.watch()
+        world.run_only(*BACK)
+
+
+@pytest.fixture
+def shop(make_world: MakeWorld) -> Shop:
+    return Shop(make_world())
+
+
+def test_from_the_first_deposit_to_the_last_coin(shop: Shop) -> None:
+    channel = shop.deposit()
+    assert shop.totals() == Totals(signed=0, charged=0, reserved=0, deposit=UNITS)
+    for place in range(1, 6):
+        shop.pay(place * PRICE)
+    assert shop.totals() == Totals(
+        signed=5 * PRICE, charged=5 * PRICE, reserved=0, deposit=UNITS - 5 * PRICE
+    )
+    assert shop.incoming() == 5 * PRICE
+    assert shop.world.balance() == 0
+    shop.pay(5 * PRICE + WHOLE_TOKEN, amount=WHOLE_TOKEN)
+    settle(shop.world)
+    assert shop.channel().redeemed == 5 * PRICE + WHOLE_TOKEN
+    assert shop.world.balance() == 5 * PRICE + WHOLE_TOKEN
+    call = order_refund(
+        shop.world.parts,
+        shop.vouchers,
+        shop.channel(),
+        ceiling=5 * PRICE + WHOLE_TOKEN,
+        signature=shop.payer.voucher(5 * PRICE + WHOLE_TOKEN),
+        amount=None,
+    )
+    settle(shop.world)
+    with shop.world.database.begin() as connection:
+        done = store.find_call(connection, call.id)
+    assert done is not None
+    assert done.status == "posted", done.waits_for
+    assert shop.payer.state().balance == shop.payer.state().total_claimed
+    assert shop.totals().deposit == 0
+    shop.check()
+    assert channel.id == shop.channel().id
+
+
+def test_one_voucher_pays_once(shop: Shop) -> None:
+    shop.deposit()
+    first = shop.present(PRICE)
+    assert first.charge is not None
+    # While it is served, and after: a copy is told where the channel stands.
+    for charged in ("reserved", "taken"):
+        copy = shop.present(PRICE)
+        assert copy.refusal is Refusal.amount_mismatch, charged
+        assert copy.extra["channelState"]["chargedCumulativeAmount"] == str(PRICE)
+        signature = "0x" + shop.payer.voucher(PRICE).hex()
+        assert copy.extra["voucherState"] == {
+            "signedMaxClaimable": str(PRICE),
+            "signature": signature,
+        }
+        done = shop.vouchers.commit(first.charge)
+        assert done.extra["chargedAmount"] == str(PRICE)
+        assert done.extra["channelState"]["chargedCumulativeAmount"] == str(PRICE)
+    assert shop.vouchers.release(first.charge).refusal is Refusal.busy
+    # A call that failed costs nothing, and the same voucher pays for the next.
+    second = shop.present(2 * PRICE)
+    assert second.charge is not None
+    assert shop.vouchers.release(second.charge).amount == 0
+    again = shop.present(2 * PRICE)
+    assert again.charge not in (None, second.charge)
+    # Metered: less than was reserved.
+    used = shop.vouchers.commit(again.charge or "", PRICE // 4)
+    assert used.extra["channelState"]["chargedCumulativeAmount"] == str(PRICE + PRICE // 4)
+    assert shop.totals().charged == PRICE + PRICE // 4
+    assert shop.present(2 * PRICE + 1, amount=2 * PRICE).refusal is Refusal.amount_mismatch
+    assert shop.present(UNITS + 1).refusal is Refusal.exceeds_balance
+    stranger = shop.another()
+    assert shop.present(PRICE, payer=stranger).refusal is Refusal.not_found
+    forged = Presented(
+        shop.world.chain.network, "0x" + shop.payer.channel.hex(), 3 * PRICE, bytes(65), PRICE
+    )
+    assert shop.vouchers.reserve(shop.world.account, [forged])[0].refusal is Refusal.signature
+    other = shop.world.merchant()
+    mine = Presented(
+        shop.world.chain.network,
+        "0x" + shop.payer.channel.hex(),
+        3 * PRICE,
+        shop.payer.voucher(3 * PRICE),
+        PRICE,
+    )
+    assert shop.vouchers.reserve(other, [mine])[0].refusal is Refusal.not_found
+    assert shop.vouchers.commit("nothing").refusal is Refusal.payload
+    unknown = f"{shop.channel().id}:77:0"
+    assert shop.vouchers.commit(unknown).refusal is Refusal.missing_channel
+    shop.check()
+
+
+def test_calls_at_once_in_processes_at_once(shop: Shop) -> None:
+    """A wallet signs on ahead and sends all at once: each is charged, none twice, in any order."""
+    shop.deposit()
+    desks = [Vouchers(shop.world.parts) for _ in range(4)]
+    calls = [
+        Presented(
+            shop.world.chain.network,
+            "0x" + shop.payer.channel.hex(),
+            place * PRICE,
+            shop.payer.voucher(place * PRICE),
+            PRICE,
+        )
+        for place in range(1, 17)
+    ]
+    random.Random(7).shuffle(calls)
+    # Each goes to two desks: one of the two is a copy.
+    asked = [(desks[place % 4], each) for place, each in enumerate(calls + calls[::-1])]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda one: one[0].reserve(shop.world.account, [one[1]])[0], asked))
+    charges = {each.charge for each in answers if each.charge is not None}
+    assert len(charges) == len(calls), [each.refusal for each in answers]
+    for charge in charges:
+        assert desks[0].commit(charge).refusal is None
+    assert shop.totals() == Totals(16 * PRICE, 16 * PRICE, 0, UNITS - 16 * PRICE)
+    # Many in one request, as a door sends what one turn of its loop brought.
+    more = [
+        Presented(
+            shop.world.chain.network,
+            "0x" + shop.payer.channel.hex(),
+            place * PRICE,
+            shop.payer.voucher(place * PRICE),
+            PRICE,
+        )
+        for place in range(17, 25)
+    ]
+    assert [each.refusal for each in desks[1].reserve(shop.world.account, more)] == [None] * 8
+
+
+def test_deposits_that_are_refused(shop: Shop) -> None:
+    payer = shop.payer
+    good = payer.deposit(UNITS, PRICE)
+    refused = {
+        Refusal.receiver_mismatch: replace(
+            good, config=replace(good.config, receiver=payer.address)
+        ),
+        Refusal.authorizer_mismatch: replace(
+            good, config=replace(good.config, receiver_authorizer=payer.address)
+        ),
+        Refusal.token_mismatch: replace(good, config=replace(good.config, token=payer.address)),
+        Refusal.delay_range: replace(good, config=replace(good.config, withdraw_delay=899)),
+        Refusal.delay_mismatch: replace(good, config=replace(good.config, withdraw_delay=900)),
+        Refusal.signature: replace(good, ceiling=PRICE + 1),
+        Refusal.payload: replace(good, units=0),
+        DEPOSIT_REFUSED: replace(good, units=UNITS + 1),
+    }
+    for code, deposit in refused.items():
+        with pytest.raises(Refused) as caught:
+            order_deposit(shop.world.parts, shop.terms, deposit)
+        assert caught.value.code == code
+    # Asked for twice it is one call, and one transaction.
+    first = order_deposit(shop.world.parts, shop.terms, good)
+    assert order_deposit(shop.world.parts, shop.terms, good).id == first.id
+    shop.world.import_list(payer.address)
+    with pytest.raises(Refused) as caught:
+        order_deposit(shop.world.parts, shop.terms, payer.deposit(UNITS, PRICE))
+    assert (caught.value.code, caught.value.message) == (DECLINED, "This payment is not accepted.")
+
+
+def test_a_payer_that_leaves_by_itself_gets_what_was_not_charged(shop: Shop) -> None:
+    shop.deposit()
+    shop.pay(3 * PRICE, amount=3 * PRICE)
+    shop.payer.withdraw(UNITS)
+    settle(shop.world, seconds=300)
+    channel = shop.channel()
+    assert channel.status == "withdrawing"
+    # Nothing more is charged, and what was charged is claimed at once, worth its gas or not.
+    assert shop.present(4 * PRICE).refusal is Refusal.exceeds_balance
+    settle(shop.world)
+    assert shop.channel().redeemed == 3 * PRICE
+    settle(shop.world, seconds=shop.terms.withdraw_delay)
+    shop.payer.finish_withdrawal()
+    settle(shop.world, seconds=300)
+    assert shop.channel().status == "open"
+    assert shop.totals().deposit == 0
+    assert shop.world.balance() == 3 * PRICE
+    assert shop.world.receivable() == 0
+    shop.check()
+
+
+def test_a_deposit_that_the_chain_takes_back(shop: Shop) -> None:
+    """It was final and charged against; then its bytes can do nothing any more."""
+    shop.deposit()
+    shop.pay(3 * PRICE, amount=3 * PRICE)
+    deposit = next(each for each in shop.world.transactions() if each.purpose == "escrow")
+    depth = shop.world.chain.height() - (deposit.block_number or 0) + 1
+    issuer = shop.world.chain.issuer
+    shop.world.chain.reorg(depth)
+    usdc = shop.world.chain.contracts.usdc.contract
+    listed = issuer.call_contract(usdc, "blacklist(address)", shop.payer.address)
+    mine_until(issuer, listed)
+    shop.world.watch()
+    settle(shop.world, 3, seconds=400)
+    assert shop.payer.state().balance == 0
+    assert shop.totals().deposit == 0
+    # What was charged stands as a debt of the merchant beside what it earned by it.
+    assert shop.world.receivable() == 3 * PRICE
+    assert shop.incoming() == 3 * PRICE
+    assert shop.escrowed() == 0
+    shop.world.check()
