@@ -124,7 +124,7 @@ def built_of(world: World) -> list[int]:
 
 def test_plain_payments_of_one_sender_are_signed_side_by_side(world: World) -> None:
     with_senders(world, 1, 200)
-    rows = [world.payout(PAID, address=BENEFICIARY) for _ in range(UNSIGNED_MAX + 2)]
+    rows = [world.payout(WHOLE_TOKEN, address=BENEFICIARY) for _ in range(UNSIGNED_MAX + 2)]
     world.run_only("payout.hold", "payout.screen", "payout.decide", "payout.build")
     first, *rest = built_of(world)
     assert [first, *rest] == list(range(first, first + UNSIGNED_MAX))

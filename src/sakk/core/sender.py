@@ -11,8 +11,9 @@ from typing import Final
 
 from sakk.core.transaction import PLAIN, Purpose
 
-# Plain payments of one sender that may wait for their signatures side by side.
-UNSIGNED_MAX: Final = 8
+# Plain payments of one sender that may wait for their signatures side by side: as many as one run
+# of the stage builds, which then rests a moment.
+UNSIGNED_MAX: Final = 20
 # Transactions of one sender that no block holds: one that is stuck holds up no more than these.
 IN_FLIGHT_MAX: Final = 64
 
