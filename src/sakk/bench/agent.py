@@ -5,7 +5,8 @@ worker with `sakk.paywall` sells one small answer, of a route of FastAPI and of 
 that does nothing else. Half of the floods ask for what is free, the others for what is paid for by
 session, a MAC each, prepared before the clock starts. Afterwards
 what was charged is what was served, to the unit, on the channel, on the payee's balance and in the
-receipts, and ``sakk ledger verify`` holds.
+receipts, and ``sakk ledger verify`` holds. Payments on chain are measured apart, in
+`sakk.bench.agent_exact`.
 """
 
 import base64
@@ -22,6 +23,7 @@ from typing import Any, Final
 
 import httpx2
 
+from sakk.bench import agent_exact
 from sakk.bench.agent_server import BARE, FREE, PAID
 from sakk.bench.figures import WrongResult, cost, percentile, rate
 from sakk.bench.flood import Flood, flood, paced, prepare
@@ -108,6 +110,8 @@ def run(*, say: Say = lambda _: None) -> dict[str, Any]:
     say("starting the authority and the service")
     with start_stack("--no-sweep") as stack:
         results = measure(stack, say=say)
+    say("coins on chain: a chain of two-second blocks")
+    results += agent_exact.measure(say)
     return {"machine": machine, "results": results}
 
 
