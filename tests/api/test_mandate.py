@@ -4,7 +4,9 @@ import time
 from typing import Any
 
 import pytest
+from eth_account import Account
 
+from sakk.client import SakkClient
 from sakk.core.ap2 import VCT
 from tests.api.agent import Signed, register, sign_mandate, signature
 from tests.api.world import Api
@@ -218,3 +220,33 @@ def test_ap2_becomes_a_draft(api: Api) -> None:
     assert (draft["terms"]["total"], draft["terms"]["count"]) == (1_500_000, 1)
     assert draft["unenforced"] == ["payment.reference"]
     assert "may spend 1.500000 usdc" in draft["statement"]
+
+
+def test_from_an_owners_key_to_an_agents_spend(api: Api) -> None:
+    """By the SDK: drafted, signed, spent by a bound key, and revoked."""
+    owner, agent = Account.create(), Account.create()
+    with SakkClient(api.world.alice.key, api.url) as sakk:
+        sakk.request("POST", "/v1/probes/fund", {"amount": 1_000_000})
+        key = sakk.owner_keys.draft(owner.address)
+        sakk.owner_keys.create(address=owner.address, signature=signature(owner, key.typed_data))
+        draft = sakk.mandates.draft(
+            owner=owner.address,
+            agent=agent.address,
+            currency="usdc",
+            total=10,
+            expires_at=int(time.time()) + 60,
+        )
+        mandate = sakk.mandates.create(
+            terms=draft.terms, signature=signature(owner, draft.typed_data)
+        )
+        assert mandate.statement == draft.statement
+        bound = sakk.request("POST", "/v1/api_keys", {"mandate": mandate.id})["secret"]
+        with SakkClient(bound, api.url) as agents:
+            payee = {"account": api.world.bob.account}
+            spent = agents.mandates.spend(mandate.id, reference="1", amount=4, payee=payee)
+            assert (spent.status, spent.payee.account) == ("posted", api.world.bob.account)
+            budgets = agents.mandates.retrieve(mandate.id).budgets
+            assert budgets is not None
+            assert [each.left for each in budgets] == [6]
+            assert [each.id for each in agents.mandates.spends(mandate.id)] == [spent.id]
+        assert sakk.mandates.revoke(mandate.id).status == "revoked"

@@ -43,6 +43,7 @@ GROUPS = {
     "keys": "sakk.cli.keys",
     "ledger": "sakk.cli.ledger",
     "lists": "sakk.cli.lists",
+    "mandates": "sakk.cli.mandate",
     "networks": "sakk.cli.network",
     "payins": "sakk.cli.payin",
     "payouts": "sakk.cli.payout",

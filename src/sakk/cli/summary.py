@@ -37,6 +37,7 @@ SUMMARIES = {
     "keys": "The signer's keys and policy.",
     "ledger": "The ledger's journal.",
     "lists": "Sanctions and label lists.",
+    "mandates": "What agents may spend, signed by owners.",
     "networks": "The chains that are followed.",
     "payins": "Pay-ins that wait for a person.",
     "payouts": "Payouts, what people decide on them, and whole files of them.",

@@ -9,6 +9,7 @@ from sakk.client.beneficiary import Beneficiaries
 from sakk.client.channel import Channels
 from sakk.client.errors import ApiError
 from sakk.client.ledger import Ledger
+from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
 from sakk.client.payout import Payouts
 from sakk.client.payout_batch import PayoutBatches
 from sakk.client.quote import Quotes
@@ -122,14 +123,18 @@ class SakkClient:
         self.ledger = Ledger(transport)
         self.liability_epochs = LiabilityEpochs(transport)
         self.liability_proofs = LiabilityProofs(transport)
+        self.mandates = Mandates(transport)
         self.networks = Networks(transport)
+        self.owner_keys = OwnerKeys(transport)
         self.payins = PayIns(transport)
         self.payment_intents = PaymentIntents(transport)
         self.payout_batches = PayoutBatches(transport)
         self.payouts = Payouts(transport)
+        self.pool_movements = PoolMovements(transport)
         self.quotes = Quotes(transport)
         self.receiving_addresses = ReceivingAddresses(transport)
         self.recoveries = Recoveries(transport)
+        self.refills = Refills(transport)
         self.refunds = Refunds(transport)
         self.screenings = Screenings(transport)
         self.transfers = Transfers(transport)
