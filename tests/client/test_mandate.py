@@ -119,7 +119,7 @@ LISTS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (lambda c, **o: c.pool_movements.list(**o), MOVED, "/v1/pool_movements"),
     (lambda c, **o: c.refills.list(**o), RULE, "/v1/refills"),
 ]
-FILTERS = {
+FILTERS: dict[str, Any] = {
     "/v1/owner_keys": objects.OwnerKeys.list,
     "/v1/mandates": objects.Mandates.list,
     SPENDS: objects.Mandates.spends,

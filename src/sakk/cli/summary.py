@@ -31,6 +31,7 @@ SUMMARIES = {
     "beneficiaries": "The address book of those whom an account pays.",
     "breaches": "What was done in our addresses' name, and not by us.",
     "cases": "Compliance cases: who works on them, and how they end.",
+    "channels": "Channels of agents' payments.",
     "contracts": "Our contracts on real chains.",
     "currencies": "The currencies that accounts are kept in.",
     "exposure": "Where an address's money came from, and went.",

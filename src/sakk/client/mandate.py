@@ -65,7 +65,7 @@ class Mandate(Resource, frozen=True, kw_only=True):
     account: str | None = None
     owner: str | None = None
     owner_key: str | None = None
-    typed_data: dict[str, Any] = {}
+    typed_data: dict[str, Any] | None = None
     digest: str | None = None
     signature: str | None = None
     budgets: list[Budget] | None = None
