@@ -48,20 +48,6 @@ def by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {line["name"]: line for line in results}
 
 
-def test_agent_tells_paid_calls_beside_unpaid_ones_and_checks_every_unit(stack: Stack) -> None:
-    lines = agent.measure(stack, requests=64, paced_requests=32, repeats=1, warm_up=16)
-    assert {line["name"] for line in lines} == {
-        "session_relative",
-        "session_relative_bare",
-        "session_latency",
-        "smallest_price",
-        "session_cpu_ledger",
-        "session_cpu_postgres",
-    }
-    assert all(line.keys() == LINE for line in lines)
-    assert {line["name"]: line["median"] for line in lines}["smallest_price"] == 1
-
-
 def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) -> None:
     lines = by_name(payin.measure(stack, payments=4, rounds=1, singles=1))
     assert {name: line["unit"] for name, line in lines.items()} == {
@@ -182,3 +168,17 @@ def test_screening_tells_of_addresses_and_of_money_that_is_traced() -> None:
         "address_lookup": "lookups/s",
         "address_lookup_time": "µs",
     }
+
+
+def test_agent_tells_paid_calls_beside_unpaid_ones_and_checks_every_unit(stack: Stack) -> None:
+    lines = agent.measure(stack, requests=64, paced_requests=32, repeats=1, warm_up=16)
+    assert {line["name"] for line in lines} == {
+        "session_relative",
+        "session_relative_bare",
+        "session_latency",
+        "smallest_price",
+        "session_cpu_ledger",
+        "session_cpu_postgres",
+    }
+    assert all(line.keys() == LINE for line in lines)
+    assert {line["name"]: line["median"] for line in lines}["smallest_price"] == 1
