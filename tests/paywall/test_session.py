@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -360,7 +361,8 @@ def test_a_metered_answer_ends_before_its_reservation(monkeypatch: pytest.Monkey
             await send({"type": "http.response.body", "body": b"a", "more_body": True})
             sent.append(1)
             if len(sent) == 3:
-                monkeypatch.setattr("sakk.paywall.answer.time.monotonic", lambda: float("inf"))
+                late = SimpleNamespace(monotonic=lambda: float("inf"))
+                monkeypatch.setattr("sakk.paywall.answer.time", late)
 
     async def work(shop: Paywall, authority: Authority) -> None:
         with pytest.raises(Exception, match="reserved"):
@@ -435,12 +437,10 @@ def test_a_reserve_without_an_answer_is_not_served() -> None:
 
 def test_a_commit_without_an_answer_is_asked_again() -> None:
     authority = Authority()
-    first: list[int] = []
 
     async def fault(number: int) -> web.StreamResponse | None:
         # The second request is the commit: it was done, and nobody heard.
         if number in (2, 3):
-            first.append(number)
             return web.Response(status=502)
         return None
 

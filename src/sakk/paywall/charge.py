@@ -29,6 +29,8 @@ CONNECTIONS_DEFAULT: Final = 4
 WAITING_MAX: Final = 16_384
 ANSWER_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
+# A commit waits so long for a reserve to go with: half the requests, and larger groups.
+FINISH_PAUSE_SECONDS: Final = 0.004
 # For as long as a reservation can stand, a commit is worth being asked again.
 FINISH_SECONDS_MAX: Final = 600.0
 DRAIN_SECONDS_MAX: Final = 10.0
@@ -91,6 +93,7 @@ class Charges:
         self._idle: list[_Slot] = []
         self._slots: set[_Slot] = set()
         self._is_scheduled = False
+        self._is_pausing = False
         self._is_closed = False
         self._sweeping: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,8 +114,8 @@ class Charges:
         return future
 
     def finish(self, record: bytes) -> None:
-        """Commit or release, until it is known; nobody waits."""
-        self._add(_Operation(record, None))
+        """Commit or release, until it is known; nobody waits, so it goes with the next reserves."""
+        self._add(_Operation(record, None), is_urgent=False)
 
     async def close(self) -> None:
         """Wait for what is on its way, up to a time, and close the connections."""
@@ -143,14 +146,25 @@ class Charges:
 
     # Sending
 
-    def _add(self, operation: _Operation) -> None:
+    def _add(self, operation: _Operation, *, is_urgent: bool = True) -> None:
         self.unfinished += 1
         self._waiting.append(operation)
-        self._schedule()
+        if is_urgent:
+            self._schedule()
+        elif not self._is_scheduled and not self._is_pausing:
+            self._is_pausing = True
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            self._loop.call_later(FINISH_PAUSE_SECONDS, self._end_pause)
         if self._sweeping is None:
             assert self._loop is not None
             operation.waits_from = self._loop.time()
             self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _end_pause(self) -> None:
+        self._is_pausing = False
+        if self._waiting:
+            self._schedule()
 
     def _schedule(self) -> None:
         if not self._is_scheduled:
