@@ -24,7 +24,7 @@ from tests.docs.forking import put_in_place, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(
-    r"^```(bash|python) (run|sandbox|file=(\S+))\n(.*?)^```$", re.DOTALL | re.MULTILINE
+    r"^```(bash|python|javascript|json) (run|sandbox|file=(\S+))\n(.*?)^```$", re.DOTALL | re.MULTILINE
 )
 BLOCK_SECONDS_MAX = 150
 # Read from the folder of the page, written after each block, so that a page reads like a session.
@@ -143,6 +143,8 @@ class Session:
         (folder / "sandbox.json").write_text(json.dumps(sandbox))
         # The pages call the environment's programs by their place in the project.
         put_in_place(folder / ".venv", program)
+        # So are the packages of Node.js.
+        (folder / "node_modules").symlink_to(ROOT / "node_modules")
         kept = {"PATH", "HOME", "LANG", "TMPDIR"}
         self._environment = {name: value for name, value in os.environ.items() if name in kept}
         self._environment["OPERATOR_KEY"] = sandbox["operator_key"]
