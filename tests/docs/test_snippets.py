@@ -24,7 +24,8 @@ from tests.docs.forking import put_in_place, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(
-    r"^```(bash|python|javascript|json) (run|sandbox|file=(\S+))\n(.*?)^```$", re.DOTALL | re.MULTILINE
+    r"^```(bash|python|javascript|json) (run|sandbox|file=(\S+))\n(.*?)^```$",
+    re.DOTALL | re.MULTILINE,
 )
 BLOCK_SECONDS_MAX = 150
 # Read from the folder of the page, written after each block, so that a page reads like a session.
