@@ -37,6 +37,8 @@ NAMED_TABLES = {
     "mnd": "mandates",
     "ech": "escrow_channels",
     "ecl": "escrow_calls",
+    "spn": "mandate_spends",
+    "prk": "pool_movements",
 }
 
 
