@@ -82,7 +82,10 @@ def test_over_its_limit_is_rejected_and_the_nonce_goes_to_the_next(world: World)
         "signer_over_limit",
         "voided",
     )
-    assert [row.nonce for row in refused(world)] == [first_nonce]
+    # The small one had the nonce after it: it was let go unsigned, and built again with this one.
+    over, behind = sorted(refused(world), key=lambda row: row.nonce)
+    assert (over.subject, over.nonce) == (large.id, first_nonce)
+    assert (behind.subject, behind.nonce, behind.raw) == (small.id, first_nonce + 1, None)
     assert transaction_of(world, small).nonce == first_nonce
     assert payout_now(world, small).status == "posted"
     assert nonce_at(world, world.treasury) == first_nonce + 1
@@ -162,12 +165,15 @@ def test_frozen_it_signs_nothing_and_goes_on_after(world: World) -> None:
     rows = [world.payout(WHOLE_TOKEN, address=BENEFICIARY) for _ in range(2)]
     world.run()
     let_pass(world, 60)
-    assert [each.status for each in world.transactions()] == ["built"]
+    waiting = {each.subject: each for each in world.transactions()}
+    assert {each.status for each in waiting.values()} == {"built"}
+    assert waiting.keys() == {row.id for row in rows}
     assert units_at(world, BENEFICIARY) == 0
     change_policy(world, lambda policy: msgspec.structs.replace(policy, frozen=False))
     let_pass(world, 400)
     world.finalize()
     assert {payout_now(world, row).status for row in rows} == {"posted"}
+    assert [transaction_of(world, row).id for row in rows] == [waiting[row.id].id for row in rows]
     world.check()
 
 
