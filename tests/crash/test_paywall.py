@@ -81,7 +81,7 @@ def test_their_python_client_pays_at_our_door_and_is_refunded(shop: Shop) -> Non
 
 def _refund(shop: Shop, transaction: str, address: str) -> None:
     client = shop.merchant.client
-    [payment] = client.get(f"/v1/x402_payments?tx_hash={transaction}")["data"]
+    [payment] = client.get("/v1/x402_payments", tx_hash=transaction)["data"]
     assert (payment["status"], payment["token_amount"]) == ("posted", str(UNITS))
     before = shop.merchant.balance_units
     place = {"network": shop.house.network()["network"], "address": address}

@@ -35,6 +35,7 @@ from sakk.ledger.projection import Projector, wait_projected
 from sakk.ledger.verify import verify
 from sakk.ledger.writer import open_ledger
 from sakk.store import event as events
+from sakk.store.agreement import unnamed_transfers
 from sakk.store.database import Database
 from sakk.store.identity import new_id
 from sakk.store.seed import seed_currencies
@@ -184,10 +185,15 @@ class House:
         return [each.type for each in reversed(found)]
 
     def check(self) -> None:
-        """The journal replays to what the ledger says, and nothing is overdrawn."""
+        """The journal replays to what the ledger says, nothing is overdrawn, and what moved money
+        has a row: all but what `give` made."""
         wait_projected(self.parts.database.url)
         report = verify(self.parts.database.url)
         assert report.ok, report.breaks
+        with self.parts.database.begin() as connection:
+            unnamed = list(unnamed_transfers(connection, limit=1_000))
+        given = f" on {chart.equity_operator(UNIT).name} "
+        assert [each for each in unnamed if given not in each] == []
 
 
 def sign(who: LocalAccount, typed: dict[str, Any]) -> str:
