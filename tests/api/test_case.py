@@ -104,6 +104,7 @@ def test_a_file_is_only_ever_saved(api: Api, objects: Objects) -> None:
     assert (sent.status_code, sent.json()["size_bytes"]) == (200, 4)
     for body, param in (
         ({"file": "*", "name": "x", "media_type": "text/plain"}, "file"),
+        ({"file": "É", "name": "x", "media_type": "text/plain"}, "file"),
         ({"file": "PGh0bWw+", "name": "x", "media_type": "text/html"}, "media_type"),
     ):
         refused = api.call("POST", path, key=api.world.operator.key, json=body)

@@ -144,6 +144,7 @@ def test_what_is_no_party(api: Api, body: dict[str, Any], param: str) -> None:
     ("changes", "param"),
     [
         ({"content": "%%%"}, "content"),
+        ({"content": "É"}, "content"),
         ({"content": b64encode(b"<html>").decode()}, "content"),
         ({"media_type": "text/html"}, "media_type"),
         ({"expires_on": "2020-02-30"}, "expires_on"),

@@ -1,7 +1,6 @@
 """Parties: who an account and its customers are, and what due diligence says of them."""
 
 import base64
-import binascii
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
@@ -393,7 +392,7 @@ def add_document(context: Context, party: str, body: DocumentCreate) -> Document
     """Keep a document that shows something of a party: PDF, JPEG or PNG, sealed at rest."""
     try:
         content = base64.b64decode(body.content, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ParameterInvalid("The content is not in base64.", param="content") from None
     document = flow.add_document(
         context.parts,
