@@ -109,7 +109,10 @@ def _alone(parts: Parts) -> Iterator[None]:
     with journal.connect(parts.database.url) as connection:
         if not store.lock(connection):
             raise Unavailable("Another process makes an epoch of liabilities; wait for it to end.")
-        yield
+        try:
+            yield
+        finally:
+            store.unlock(connection)
 
 
 def _finish_earlier(parts: Parts, shard: int) -> None:

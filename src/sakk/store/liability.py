@@ -5,6 +5,7 @@ reads this database reads the balances anyway.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -71,9 +72,15 @@ liability_tiles = Table(
 
 
 def lock(connection: psycopg.Connection[Any]) -> bool:
-    """Keep other makers of epochs away until the connection closes; False if one is at work."""
+    """Keep other makers of epochs away until `unlock`; False if one is at work."""
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", (ADVISORY_LOCK,)).fetchone()
     return row is not None and bool(row[0])
+
+
+def unlock(connection: psycopg.Connection[Any]) -> None:
+    """Let others in at once: the server notices only later that a connection was closed."""
+    with suppress(psycopg.OperationalError):  # a connection that broke holds nothing any more
+        connection.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))
 
 
 def save(connection: Connection, epoch: LiabilityEpoch, tiles: Sequence[Tile]) -> None:
