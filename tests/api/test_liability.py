@@ -31,10 +31,16 @@ def test_a_proof_from_the_door_holds_offline(api: Api) -> None:
         epoch = alice.liability_epochs.retrieve(identifier)
         assert bob.liability_epochs.retrieve(identifier) == epoch
         proof = alice.liability_proofs.retrieve(identifier)
+        paid_for = [
+            each.id
+            for each in alice.channels.list(limit=100).auto_paging_iter()
+            if each.payer == api.world.alice.account
+        ]
         owed = verify(
             msgspec.to_builtins(proof),
             msgspec.to_builtins(epoch),
             account=api.world.alice.account,
+            channels=paid_for,
         )
         assert 2_500_000 <= owed <= int(epoch.total)
         assert epoch.total_decimal is not None
