@@ -101,7 +101,7 @@ def objects_of_agents(api: Api) -> dict[str, str]:
         api,
         "POST",
         f"/v1/mandates/{signed.id}/spends",
-        {"reference": "1", "amount": 1, "payee": {"account": api.world.bob.account}},
+        {"reference": "1", "amount": 1, "payee": {"account": api.world.operator.account}},
     )
     assert spend.status_code == 200, spend.text
     parked = _made(

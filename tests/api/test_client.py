@@ -11,24 +11,29 @@ from sakk.client import InvalidRequestError, ResourceMissingError, SakkClient
 from sakk.client.endpoint import Retrievable
 from tests.api import money_out
 from tests.api.objects import ADDRESS, NETWORK, Objects, paid_intent
-from tests.api.world import Api
+from tests.api.world import USDC, Api
 
 # Every resource of the client, by the object of the tests that it has; the operator's are marked.
 KINDS = {
     "accounts": "account",
     "balance_transactions": "balance_transaction",
     "beneficiaries": "beneficiary",
+    "channels": "channel",
     "currencies": "currency",
     "customers": "customer",
     "events": "event",
     "liability_epochs": "liability_epoch",
+    "mandates": "mandate",
     "networks": "network",
+    "owner_keys": "owner_key",
     "payins": "payin",
     "payment_intents": "payment_intent",
     "payout_batches": "payout_batch",
     "payouts": "payout",
+    "pool_movements": "pool_movement",
     "quotes": "quote",
     "recoveries": "recovery",
+    "refills": "refill",
     "refunds": "refund",
     "screenings": "screening",
     "transfers": "transfer",
@@ -72,6 +77,15 @@ def test_it_is_retrieved_and_listed(
     assert type(page.data[0]) is type(found)
     with pytest.raises(ResourceMissingError):
         endpoint.retrieve(f"none_{uuid4()}")
+
+
+def test_an_address_to_receive_at_is_one_and_stands_in_the_list(
+    alice: SakkClient, objects: Objects
+) -> None:
+    first, again = (alice.receiving_addresses.create(network=NETWORK) for _ in range(2))
+    assert (first.id, first.address) == (again.id, again.address)
+    assert [each.asset for each in first.supported_tokens] == [f"{NETWORK}/erc20:{USDC}"]
+    assert list(alice.receiving_addresses.list(network=NETWORK)) == [first]
 
 
 def test_a_recovery_is_approved_and_another_called_off(api: Api, operator: SakkClient) -> None:

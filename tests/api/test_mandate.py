@@ -26,7 +26,7 @@ def spend(api: Api, **values: Any) -> dict[str, Any]:
     return {
         "reference": f"r{time.monotonic_ns()}",
         "amount": 1_000,
-        "payee": {"account": api.world.bob.account},
+        "payee": {"account": api.world.operator.account},
         **values,
     }
 
@@ -242,9 +242,9 @@ def test_from_an_owners_key_to_an_agents_spend(api: Api) -> None:
         assert mandate.statement == draft.statement
         bound = sakk.request("POST", "/v1/api_keys", {"mandate": mandate.id})["secret"]
         with SakkClient(bound, api.url) as agents:
-            payee = {"account": api.world.bob.account}
+            payee = {"account": api.world.operator.account}
             spent = agents.mandates.spend(mandate.id, reference="1", amount=4, payee=payee)
-            assert (spent.status, spent.payee.account) == ("posted", api.world.bob.account)
+            assert (spent.status, spent.payee.account) == ("posted", api.world.operator.account)
             budgets = agents.mandates.retrieve(mandate.id).budgets
             assert budgets is not None
             assert [each.left for each in budgets] == [6]
