@@ -26,7 +26,7 @@ fmt: setup
 
 # The long runs of tests that are short elsewhere: they look for SAKK_SOAK.
 soak: setup
-	@SAKK_SOAK=1 $(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --timeout=7200 $(or $(TESTS),tests/ledger/test_machine_model.py tests/sim tests/ledger/test_kill.py tests/crash/test_failpoints.py tests/crash/test_random_kills.py tests/flow/test_payout_model.py tests/core tests/api/test_openapi.py) $(ARGS)
+	@SAKK_SOAK=1 $(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --timeout=7200 $(or $(TESTS),tests/ledger/test_machine_model.py tests/sim tests/ledger/test_kill.py tests/crash/test_failpoints.py tests/crash/test_random_kills.py tests/bench/test_bench.py tests/flow/test_payout_model.py tests/core tests/api/test_openapi.py) $(ARGS)
 
 # make bench NAME=ledger
 bench: setup

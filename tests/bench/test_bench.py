@@ -4,6 +4,7 @@ What the figures are is not looked at: a busy machine may be as slow as it likes
 """
 
 import json
+import os
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -170,6 +171,7 @@ def test_screening_tells_of_addresses_and_of_money_that_is_traced() -> None:
     }
 
 
+@pytest.mark.skipif("SAKK_SOAK" not in os.environ, reason="a minute of processes: make soak")
 def test_agent_tells_paid_calls_beside_unpaid_ones_and_checks_every_unit(stack: Stack) -> None:
     lines = agent.measure(stack, requests=64, paced_requests=32, repeats=1, warm_up=16)
     assert {line["name"] for line in lines} == {
