@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.house import House, await_true, open_house
+from tests.crash.house import House, await_true, descendants, is_gone, open_house
 from tests.crash.job import Merchant, half_way, open_merchant
 
 FLOAT_CENTS = 200_000
@@ -23,7 +23,8 @@ def short_folder() -> Iterator[Path]:
 def house() -> Iterator[House]:
     """A running sandbox, shared: everything in it ends well in spite of the tests.
 
-    Its first network has blocks all the time, the second one where a test asks for them.
+    Its first network has blocks all the time, the second one where a test asks for them. Asked to
+    end it ends in order: nothing of it runs any more, and what it kept is removed.
     """
     with tempfile.TemporaryDirectory(prefix="sakk-crash-") as folder:
         opened = open_house(Path(folder))
@@ -31,8 +32,11 @@ def house() -> Iterator[House]:
             with opened.miner.at(0):
                 yield opened
         finally:
+            processes = descendants(opened.process.pid)
             code = opened.close()
         assert code == 0, opened.said()
+        assert not Path(opened.description["data_dir"]).exists()
+        assert [pid for pid in processes if not is_gone(pid)] == []
 
 
 @pytest.fixture(scope="package")

@@ -1,7 +1,8 @@
 """SIGKILL at every named failpoint, on both sides of every call, with the job under way.
 
 Both sides of a call are armed at once: the process dies before the call, is started again, and dies
-after it; the third one goes on. Calls of several parts, or of several steps, die in one job.
+after it; the third one goes on. Calls of several parts, or of several steps, die in one job. Most
+jobs die after a call alone, but for the long run.
 """
 
 import json
@@ -18,24 +19,19 @@ from eth_utils.crypto import keccak
 
 from sakk.client.liability import verify as verify_proof
 from sakk.core.evm import checksum_address
-from sakk.flow.adoption import adopt
-from sakk.flow.context import Parts
 from sakk.ledger.verify import verify
-from sakk.runtime.wiring import make_rail
 from sakk.signing.policy import load_policy, write_policy
-from sakk.store.database import open_database
-from sakk.store.network import find_network
 from tests.crash.agent import agents_channel, given_back
+from tests.crash.chained import adopted_surplus, outflow, reversed_payment
 from tests.crash.channelled import escrow_channel
 from tests.crash.cloning import cloned_payment
-from tests.crash.house import House, await_true, await_value
+from tests.crash.house import House, await_true
 from tests.crash.job import (
     Merchant,
     compare_books,
     compare_chain,
     prove_rows,
     query,
-    steal,
     transfers,
 )
 from tests.crash.mandate import agents_mandate
@@ -297,73 +293,6 @@ def refunded_payment(house: House, merchant: Merchant) -> Compare:
     return compare
 
 
-def reversed_payment(house: House, merchant: Merchant) -> Compare:
-    """A final payment leaves the chain: what was credited is taken back."""
-    job = merchant.begin(cents=50)
-    with house.payer(1) as wallet:
-        with house.miner.at(1):
-            paid = wallet.transfer(house.token(index=1), job.deposit, job.paid_units)
-            merchant.await_event("payment_intent.succeeded", job.intent["id"])
-        block = int(wallet.wait(paid)["blockNumber"], 16)
-        head = int(wallet.rpc.call("eth_blockNumber"), 16)
-        wallet.rpc.call("anvil_reorg", head - block + 1, [])
-    with house.miner.at(1):
-        merchant.await_event("payment_intent.reversed", job.intent["id"])
-
-    def compare() -> None:
-        payins = merchant.client.get("/v1/payins", payment_intent=job.intent["id"])["data"]
-        assert [each["status"] for each in payins] == ["reversed"]
-        merchant.compare_event("payin.reversed", payins[0]["id"])
-
-    return compare
-
-
-def outflow(house: House, merchant: Merchant) -> Compare:
-    """Coins leave a deposit address without us: that is booked as what it is, a loss, once."""
-    job = merchant.begin(cents=50)
-    merchant.balance_units += job.paid_units
-    token = house.token(index=1)
-    with house.payer(1) as wallet, house.miner.at(1):
-        wallet.transfer(token, job.deposit, job.paid_units)
-        merchant.await_event("payment_intent.succeeded", job.intent["id"])
-        steal(wallet, token, job.deposit, job.paid_units)
-
-        def booked() -> bool:
-            return query(
-                house, "SELECT status FROM outflows WHERE address = %s", job.deposit.lower()
-            ) == [("posted",)]
-
-        await_true(booked, "the outflow to be booked")
-    return lambda: None
-
-
-def adopted_surplus(house: House, merchant: Merchant) -> Compare:
-    """Native coin without a transaction of its own is booked, once, when the operator says so."""
-    job = merchant.begin()
-    network = house.network(1)["network"]
-    database = open_database(house.database_url)
-    with database.begin() as connection:
-        found = find_network(connection, network)
-    assert found is not None
-    rail = make_rail(found)
-    parts = Parts(database, rail=lambda _: rail)
-    try:
-        with house.payer(1) as wallet, house.miner.at(1):
-            wallet.rpc.call("anvil_setBalance", job.deposit, hex(FUEL_WEI))
-            # Nothing is found until the block is final.
-            [row] = await_value(lambda: adopt(parts, network) or None, "the coin, in a final block")
-        assert (row.address, row.token_amount) == (job.deposit.lower(), FUEL_WEI)
-    finally:
-        rail.rpc.close()
-        database.close()
-
-    def booked() -> bool:
-        return query(house, "SELECT status FROM adoptions WHERE id = %s", row.id) == [("posted",)]
-
-    await_true(booked, "the adoption to be booked")
-    return lambda: None
-
-
 def liability_epoch(house: House, merchant: Merchant) -> Compare:
     """The operator's command dies before its roots are journalled, then after; then it goes on."""
     for _ in range(2):
@@ -491,16 +420,17 @@ Life = tuple[Scenario, tuple[str, ...]]
 LIVES: tuple[Life, ...] = (
     (new_account, ("account.open", "ledger.project", "webhook.send")),
     (whole_job, ("command.commit", "watch.record", "payin.post", "ledger.append")),
-    (payout_alone, ("idempotency", "transaction.build", "transaction.broadcast")),
-    (payouts_together, ("call.build", "disperse.build", "signer.log")),
+    (
+        payout_alone,
+        ("idempotency", "transaction.build", "transaction.sign", "transaction.broadcast"),
+    ),
+    (payout_alone, ("payout.hold", "signer.log", "transaction.confirm", "transaction.settle")),
+    (payouts_together, ("call.build", "disperse.build")),
     (paid_by_402, ("capture.build",)),
-    (payout_alone, ("payout.hold", "signer.log", "transaction.confirm")),
-    (payout_alone, ("transaction.sign", "transaction.settle")),
-    (fuelled_payment, ("signer.log", "transaction.build", "transaction.broadcast")),
-    (collected_payment, ("collect.build", "transaction.sign", "transaction.broadcast")),
+    (collected_payment, ("collect.build",)),
     (cloned_payment, ("clone.build", "clone.recover")),
     (stuck_payout, ("transaction.replace", "transaction.resign")),
-    (payment_alone, ("topup.build", "transaction.sign", "transaction.settle")),
+    (payment_alone, ("topup.build",)),
     (book_transfer, ("transfer.post",)),
     (canceled_payout, ("payout.release",)),
     (frozen_payout, ("freeze.signer",)),
@@ -523,17 +453,21 @@ LIVES: tuple[Life, ...] = (
 )
 # The same steps of the same code for another kind of transaction: `make soak` has the time.
 REPEATED: tuple[Life, ...] = (
-    (payouts_together, ("transaction.sign", "transaction.broadcast")),
+    (payouts_together, ("signer.log", "transaction.sign", "transaction.broadcast")),
     (payouts_together, ("transaction.confirm", "transaction.settle")),
+    (fuelled_payment, ("signer.log", "transaction.build", "transaction.broadcast")),
     (fuelled_payment, ("transaction.sign", "transaction.confirm", "transaction.settle")),
+    (collected_payment, ("transaction.build", "transaction.sign", "transaction.broadcast")),
     (collected_payment, ("signer.log", "transaction.confirm", "transaction.settle")),
+    (payment_alone, ("topup.build", "transaction.sign", "transaction.settle")),
 )
+IS_SOAK = "SAKK_SOAK" in os.environ
 
 
 def sides(scenario: Scenario, call: str) -> list[str]:
     """Where to die around a call: when it was made and nothing says so; before it too for jobs that
-    pass most calls, and for all in the long run."""
-    both = scenario in (whole_job, payout_alone) or "SAKK_SOAK" in os.environ
+    pass most calls, for commands that a person repeats, and for all in the long run."""
+    both = scenario in (whole_job, payout_alone, liability_epoch, rotated_key) or IS_SOAK
     return [name for name in FAILPOINTS[call] if both or name.endswith(".after")]
 
 
@@ -546,7 +480,7 @@ def test_every_failpoint_has_a_scenario() -> None:
     ("scenario", "calls"),
     [
         pytest.param(scenario, calls, id=f"{scenario.__name__}-{'-'.join(calls)}")
-        for scenario, calls in (*LIVES, *(REPEATED if "SAKK_SOAK" in os.environ else ()))
+        for scenario, calls in (*LIVES, *(REPEATED if IS_SOAK else ()))
     ],
 )
 def test_a_kill_on_either_side_of_a_call_loses_and_doubles_nothing(

@@ -12,7 +12,7 @@ from tests.crash.job import Merchant, compare_books, compare_chain
 
 IS_SOAK = "SAKK_SOAK" in os.environ
 SEED = random.randrange(2**32) if IS_SOAK else 20_260
-PAYMENTS, PAYOUTS, KILLS = (300, 100, 150) if IS_SOAK else (30, 10, 15)
+PAYMENTS, PAYOUTS, KILLS = (300, 100, 150) if IS_SOAK else (16, 6, 9)
 PAUSE_SECONDS = (0.3, 1.2)
 
 pytestmark = pytest.mark.xdist_group("crash")
