@@ -466,8 +466,9 @@ IS_SOAK = "SAKK_SOAK" in os.environ
 
 def sides(scenario: Scenario, call: str) -> list[str]:
     """Where to die around a call: when it was made and nothing says so; before it too for jobs that
-    pass most calls, for commands that a person repeats, and for all in the long run."""
-    both = scenario in (whole_job, payout_alone, liability_epoch, rotated_key) or IS_SOAK
+    pass most calls, for what a person repeats, for vouchers, and for all in the long run."""
+    twice = (whole_job, payout_alone, liability_epoch, rotated_key, escrow_channel)
+    both = IS_SOAK or scenario in twice
     return [name for name in FAILPOINTS[call] if both or name.endswith(".after")]
 
 
