@@ -184,12 +184,14 @@ class House:
             )
         return [each.type for each in reversed(found)]
 
-    def check(self) -> None:
+    def check(self, *, rows: bool = True) -> None:
         """The journal replays to what the ledger says, nothing is overdrawn, and what moved money
-        has a row: all but what `give` made."""
+        has a row: all but what `give` made. Not where a test posts without rows (``rows``)."""
         wait_projected(self.parts.database.url)
         report = verify(self.parts.database.url)
         assert report.ok, report.breaks
+        if not rows:
+            return
         with self.parts.database.begin() as connection:
             unnamed = list(unnamed_transfers(connection, limit=1_000))
         given = f" on {chart.equity_operator(UNIT).name} "

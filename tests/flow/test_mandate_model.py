@@ -38,7 +38,8 @@ EXAMPLES_MAX = 200 if "SAKK_SOAK" in os.environ else 40
 def house(module_database: Database) -> Iterator[House]:
     with open_house(module_database) as opened:
         yield opened
-        opened.check()
+        # The thousand at once are posted by the ledger's words alone.
+        opened.check(rows=False)
 
 
 @dataclass

@@ -186,8 +186,8 @@ def begin_closing(connection: Connection, channels: Sequence[Channel], *, now: d
 
 
 def available(parts: Parts, channels: Sequence[Channel]) -> list[int]:
-    """What may still be charged on each, by the ledger."""
-    return parts.books.balances([each.ledger_account for each in channels])
+    """What may still be charged on each, by the ledger, which is not asked about none."""
+    return parts.books.balances([each.ledger_account for each in channels]) if channels else []
 
 
 # Stages
