@@ -16,7 +16,7 @@ from sakk.core.escrow_channel import EscrowChannel
 from sakk.core.posting import Posting
 
 PREFIX: Final = "rdm"
-# Gas as measured (`sakk bench agent`, gas_per_call): of the transaction with its one payment, and
+# Gas as measured on a local chain: of the transaction with its one payment, and
 # of each channel that is claimed.
 GAS_FIRST: Final = 95_000
 GAS_EACH: Final = 32_000
