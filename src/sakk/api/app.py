@@ -179,6 +179,7 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         yield
         waiters.close()
         gate.close()
+        pipeline.log.close()
 
     app = FastAPI(
         title="Sakk",

@@ -1,5 +1,6 @@
 """From the bytes of a request to the bytes of its answer, in one thread and one call."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,6 +16,7 @@ from sakk.api.expand import check, expand
 from sakk.api.ledger_body import IDS
 from sakk.api.limit import Limits
 from sakk.api.parameters import NoParameters, Parameters, validate
+from sakk.api.request_log import Noted, RequestLog
 from sakk.api.route import Kind, Route
 from sakk.core.api_key import KeyKind, allows
 from sakk.core.errors import (
@@ -87,39 +89,59 @@ class Pipeline:
     scopes: Sequence[str]
     catalogues: CatalogueCache = field(default_factory=CatalogueCache)
     authenticator: Authenticator = field(init=False)
+    log: RequestLog = field(init=False)
 
     def __post_init__(self) -> None:
+        self.log = RequestLog(self.dependencies.database)
         self.authenticator = Authenticator(self.dependencies.database, self.limits)
 
     def answer(self, route: Route, request: Request) -> Answer:
-        """Answer a request; every error becomes an answer too."""
+        """Answer a request; every error becomes an answer too, and what has an owner is logged."""
+        now, began = wall_clock(), time.perf_counter()
+        caller: Caller | None = None
         try:
-            prepared = self._prepare(route, request)
-            match route.kind:
-                case Kind.query:
-                    return self._query(route, request, prepared)
-                case Kind.inquiry:
-                    context = self._context(request, prepared, Attempt(new_seed()))
-                    if route.in_binary is not None and _is_binary(request):
-                        found = route.in_binary.answer(context, request.body)
-                        return Answer(200, found, media_type=route.in_binary.media_type)
-                    return self._handled(route, request, prepared, context)
-                case Kind.command | Kind.two_steps | Kind.steps:
-                    return self._command(route, request, prepared)
-                case Kind.posting | Kind.charge:
-                    raise AssertionError("what is hot is answered by sakk.api.posting")
-                case _ as never:
-                    assert_never(never)
+            caller = self._caller(request, now)
+            answer = self._answer(route, request, self._prepare(route, request, caller, now))
         except Exception as error:
-            return self._refusal(request, error)
+            answer = self._refusal(request, error)
+        if caller is not None:
+            took = time.perf_counter() - began
+            self.log.note(
+                Noted(
+                    request.request_id,
+                    caller,
+                    route.method,
+                    request.path,
+                    answer.status,
+                    answer.body if answer.status >= 400 else b"",
+                    took,
+                    now,
+                )
+            )
+        return answer
+
+    def _answer(self, route: Route, request: Request, prepared: Prepared) -> Answer:
+        match route.kind:
+            case Kind.query:
+                return self._query(route, request, prepared)
+            case Kind.inquiry:
+                context = self._context(request, prepared, Attempt(new_seed()))
+                if route.in_binary is not None and _is_binary(request):
+                    found = route.in_binary.answer(context, request.body)
+                    return Answer(200, found, media_type=route.in_binary.media_type)
+                return self._handled(route, request, prepared, context)
+            case Kind.command | Kind.two_steps | Kind.steps:
+                return self._command(route, request, prepared)
+            case Kind.posting | Kind.charge:
+                raise AssertionError("what is hot is answered by sakk.api.posting")
+            case _ as never:
+                assert_never(never)
 
     def _refusal(self, request: Request, error: Exception) -> Answer:
         public_url = self.dependencies.settings.public_url
         return refusal(error, request_id=request.request_id, public_url=public_url)
 
-    def _prepare(self, route: Route, request: Request) -> Prepared:
-        now = wall_clock()
-        caller = self._caller(request, now)
+    def _prepare(self, route: Route, request: Request, caller: Caller, now: datetime) -> Prepared:
         self.limits.count_request(caller.key.id)
         check_permitted(route, caller)
         _check_path(request.path_parameters)

@@ -3,20 +3,22 @@
 from typing import Final
 
 from sakk.core.idempotency import expired_before
+from sakk.core.request_log import KEEP, excess
 from sakk.core.travel_rule import RETENTION
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
-from sakk.store import idempotency, travel_rule, x402_payment
+from sakk.store import idempotency, request_log, travel_rule, x402_payment
 
 IDLE_SECONDS = 60.0
 RECORDS_MAX: Final = 1_000
+REQUESTS_MAX: Final = 10_000
 
 
 def forget_stage(parts: Parts) -> Stage:
     """The stage that drops what is older than it may be.
 
-    Answers under idempotency keys, payments that were verified and never settled, and the data of
-    Travel Rule records that no legal hold keeps.
+    Answers under idempotency keys, payments that were verified and never settled, the log of
+    requests, and the data of Travel Rule records that no legal hold keeps.
     """
 
     def run() -> int:
@@ -25,6 +27,12 @@ def forget_stage(parts: Parts) -> Stage:
             answers = idempotency.purge(connection, before=expired_before(now))
             before = now - RETENTION
             answers += x402_payment.forget_reserved(connection, now=now)
+            answers += request_log.forget(
+                connection,
+                before=now - KEEP,
+                excess=excess(request_log.count_about(connection)),
+                limit=REQUESTS_MAX,
+            )
             return answers + travel_rule.forget(connection, before=before, limit=RECORDS_MAX)
 
     return Stage("forget", run, idle_seconds=IDLE_SECONDS, gives_way=True)

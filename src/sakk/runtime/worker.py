@@ -70,6 +70,7 @@ from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import left_behind_stage
 from sakk.flow.travel_rule import travel_rule_stage
 from sakk.flow.travel_send import travel_send_stage
+from sakk.flow.volume import volume_stage
 from sakk.flow.wallet_proof import wallet_proof_stage
 from sakk.flow.withdrawal import withdrawal_build_stage
 from sakk.runtime.process import report_ready
@@ -195,6 +196,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         dispute_stage(parts),
         refill_stage(parts),
         forget_stage(parts),
+        volume_stage(parts),
         measure_stage(parts),
     ]
 

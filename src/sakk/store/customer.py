@@ -36,6 +36,7 @@ customers = Table(
     Column("deleted", Boolean, nullable=False),
     Column("created", Timestamp, nullable=False),
     Index("ix_customers_account_id_livemode_id", "account_id", "livemode", "id"),
+    Index("ix_customers_email", "account_id", "livemode", "email", "id"),
 )
 
 

@@ -27,6 +27,9 @@ from sakk.store.database import (
 )
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
+# What was paid in part.
+SHORT = "amount_status = 'under'"
+
 payment_intents = Table(
     "payment_intents",
     metadata,
@@ -54,6 +57,23 @@ payment_intents = Table(
     Column("amount_refunded", Units, nullable=False, server_default="0"),
     Index("ix_payment_intents_account", "account_id", "livemode", "id"),
     Index("ix_payment_intents_customer", "customer", "id"),
+    # What people look for in a list: `store.page.fetch_window` has each of these as its bound.
+    Index("ix_payment_intents_status", "account_id", "livemode", "status", "id"),
+    Index("ix_payment_intents_amount", "account_id", "livemode", "amount", "id"),
+    Index(
+        "ix_payment_intents_metadata",
+        "metadata",
+        postgresql_using="gin",
+        postgresql_ops={"metadata": "jsonb_path_ops"},
+        postgresql_where=text("metadata <> '{}'"),
+    ),
+    Index(
+        "ix_payment_intents_short",
+        "account_id",
+        "livemode",
+        "id",
+        postgresql_where=text(SHORT),
+    ),
     Index(
         "ix_payment_intents_expiring",
         "expires_at",
