@@ -96,6 +96,7 @@ from sakk.core.trp import BODY_BYTES_MAX as TRP_BYTES_MAX
 from sakk.core.x402 import BODY_BYTES_MAX as X402_BYTES_MAX
 from sakk.flow.facilitator import SETTLE_SECONDS_MAX, Waiting
 from sakk.flow.idempotency import Answer
+from sakk.pages import static_files
 from sakk.store.identity import new_id
 
 log = structlog.get_logger("sakk.api")
@@ -214,6 +215,7 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         methods=["GET", "POST"],
         response_model=None,
     )
+    app.add_api_route(static_files.PATH, _static, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route(
         TRP_PATH,
         _trp_endpoint(gate, TrpDoor(dependencies, limits)),
@@ -304,6 +306,17 @@ def _arrived(request: HttpRequest, method: str, body: bytes) -> Request:
         body=body,
         peer=request.client.host if request.client else None,
     )
+
+
+async def _static(request: HttpRequest, digest: str, name: str) -> HttpResponse:
+    """What pages load besides themselves; it is in memory, so it needs no thread."""
+    given = static_files.answer(
+        digest,
+        name,
+        encodings=request.headers.get("accept-encoding", ""),
+        etag=request.headers.get("if-none-match"),
+    )
+    return HttpResponse(given.body, status_code=given.status, headers=given.headers)
 
 
 def _claim_endpoint(gate: Gate, door: ClaimDoor) -> Endpoint:

@@ -11,7 +11,6 @@ from sakk.api import claim_page
 from sakk.api.answer import encode, known, refusal
 from sakk.api.authentication import client_address
 from sakk.api.body import FORM, read_body
-from sakk.api.claim_messages import choose_language
 from sakk.api.dependencies import Dependencies
 from sakk.api.limit import Limits
 from sakk.api.parameters import Identifier, Strict, validate
@@ -23,9 +22,10 @@ from sakk.core.evm import parse_address
 from sakk.flow import claim as flow
 from sakk.flow.idempotency import Answer
 from sakk.flow.refund_draft import Place
+from sakk.pages import page
+from sakk.pages.language import choose_language
 from sakk.store.identity import now as wall_clock
 
-HTML = "text/html; charset=utf-8"
 PATH = claim_path("{token}")
 BODY_BYTES_MAX = 4_096
 
@@ -63,15 +63,10 @@ class ClaimDoor:
             told = known(error)
             if not wants_page:
                 return refused, {}
-            page = self._explained(request, told, language)
-            return (
-                Answer(
-                    status=refused.status,
-                    body=page,
-                    retry_after_seconds=refused.retry_after_seconds,
-                ),
-                {"content-type": HTML, **claim_page.headers(language)},
-            )
+            body = self._explained(request, told, language)
+            wait = refused.retry_after_seconds
+            answer = Answer(status=refused.status, body=body, retry_after_seconds=wait)
+            return answer, page.headers(language)
 
     def _done(
         self, request: Request, language: str, *, wants_page: bool
@@ -87,9 +82,8 @@ class ClaimDoor:
             return Answer(status=200, body=encode(rules.public(claim))), {
                 "x-robots-tag": "noindex, nofollow"
             }
-        page = claim_page.render(claim, language=language, path=claim_path(token))
-        extra = {"content-type": HTML, **claim_page.headers(language)}
-        return Answer(status=200, body=page), extra
+        shown = claim_page.render(claim, language=language, path=claim_path(token))
+        return Answer(status=200, body=shown), page.headers(language)
 
     def _looked_at(self, token: str) -> Claim:
         with self._dependencies.database.begin() as connection:

@@ -1,0 +1,1 @@
+"""What all pages for people share: one way to render, translate, write amounts and serve files."""

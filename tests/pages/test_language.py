@@ -1,0 +1,81 @@
+"""Every message is said in every language, and what is filled in keeps its direction to itself."""
+
+import pytest
+
+from sakk.pages import messages
+from sakk.pages.language import (
+    DEFAULT,
+    LANGUAGES,
+    LOCALES,
+    Words,
+    choose,
+    choose_language,
+    isolated,
+    words,
+)
+
+OTHERS = [language for language in LANGUAGES if language != DEFAULT]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_message_is_translated(language: str) -> None:
+    assert list(messages.faults(language, messages.said())) == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_catalogues_stand_as_the_command_writes_them(language: str) -> None:
+    wanted = messages.said()
+    for noun, catalogue in messages.update(language, wanted).items():
+        path = LOCALES / language / f"{noun}.po"
+        assert path.read_text("utf-8") == messages.text_of(language, catalogue), path.name
+
+
+def test_a_message_that_is_missing_or_wrong_is_found() -> None:
+    wanted = messages.said()
+    unknown: messages.Key = (None, "Nobody has said this yet")
+    told = list(messages.faults("ar", {**wanted, unknown: {"shared"}}))
+    assert told == ["ar: 'Nobody has said this yet' is in no catalogue; make messages"]
+    some = next(key for key in wanted if key == (None, "Copied"))
+    rest = {key: nouns for key, nouns in wanted.items() if key != some}
+    assert "no page says this any more" in next(messages.faults("ar", rest))
+    assert messages.placeholders("{a} of {number}") == {"a"}
+
+
+def test_templates_and_modules_are_both_looked_at() -> None:
+    said = messages.said()
+    assert said[None, "Skip to content"] == {"shared"}
+    assert said[None, "Choose one of the networks."] == {"claim"}
+    assert "claim" in said[None, "Say where this refund is to be sent."]
+
+
+def test_what_is_filled_in_is_isolated_and_can_not_turn_the_rest() -> None:
+    text = words("ar").gettext("from {merchant}", merchant="\u202eevil\u2069\u202c")
+    assert text == "من \u2068evil\u2069"
+    assert isolated("a\u2066b") == "\u2068ab\u2069"
+    assert Words("en").ngettext("{number} file", "{number} files", 2) == "\u20682\u2069 files"
+
+
+@pytest.mark.parametrize(
+    ("accept", "language"),
+    [
+        (None, "en"),
+        ("", "en"),
+        ("fr", "en"),
+        ("fr, zh;q=0.8", "zh-Hans"),
+        ("zh-CN,zh;q=0.9", "zh-Hans"),
+        ("zh-TW", "zh-Hant"),
+        ("zh-Hant-HK", "zh-Hant"),
+        ("ar-EG,en;q=0.5", "ar"),
+        ("en;q=0.1, ar;q=0.2", "ar"),
+        ("ar;q=0, en", "en"),
+        ("ar;q=x, zh", "zh-Hans"),
+    ],
+)
+def test_the_language_is_the_one_that_is_asked_for(accept: str | None, language: str) -> None:
+    assert choose_language(accept) == language
+
+
+def test_what_is_asked_goes_before_what_was_set_and_that_before_the_browser() -> None:
+    assert choose(asked="ar", stored="zh-Hans", accept="en") == "ar"
+    assert choose(asked="fr", stored="zh-Hans", accept="en") == "zh-Hans"
+    assert choose(asked="../../etc", stored="", accept="zh-TW") == "zh-Hant"
