@@ -1,0 +1,110 @@
+// Drives one Chromium for the tests: a request a line on standard input, an answer a line on
+// standard output. A page keeps what went wrong on it until it is asked: errors, violations of its
+// policy, and requests that left its origin, which are stopped.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+
+const require = createRequire(import.meta.url);
+const { chromium } = require("playwright-core");
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+  "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+];
+const STEP_MILLISECONDS_MAX = 60_000;
+
+const browser = await chromium.launch({ executablePath: process.argv[2], args: FLAGS, headless: true });
+const pages = new Map();
+
+const acts = {
+  async open({ key, origin, options }) {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    const faults = [];
+    page.setDefaultTimeout(STEP_MILLISECONDS_MAX);
+    page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+    page.on("console", (said) => {
+      if (["error", "warning"].includes(said.type())) faults.push(`console: ${said.text()}`);
+    });
+    await context.route("**/*", (route) => {
+      const url = new URL(route.request().url());
+      if (url.origin === origin || url.protocol === "data:" || url.protocol === "blob:") return route.continue();
+      faults.push(`left the origin: ${url}`);
+      return route.abort();
+    });
+    if (options.javaScriptEnabled !== false) {
+      await context.addInitScript(() => {
+        document.addEventListener("securitypolicyviolation", (event) =>
+          console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+      });
+    }
+    let bytes = 0;
+    const network = await context.newCDPSession(page);
+    await network.send("Network.enable");
+    network.on("Network.loadingFinished", (event) => { bytes += event.encodedDataLength; });
+    pages.set(key, { page, context, faults, loaded: () => bytes });
+  },
+  async call({ key, method, args }) {
+    const names = method.split(".");
+    let on = pages.get(key).page;
+    for (const name of names.slice(0, -1)) on = on[name];
+    const answer = await on[names.at(-1)](...args);
+    return ["string", "number", "boolean", "object"].includes(typeof answer) && !answer?._guid ? plain(answer) : null;
+  },
+  async goto({ key, url }) {
+    const answer = await pages.get(key).page.goto(url, { waitUntil: "load" });
+    return answer.status();
+  },
+  async axe({ key }) {
+    const { page } = pages.get(key);
+    await page.evaluate(AXE);
+    return page.evaluate(async () => {
+      const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
+      return violations
+        .filter((each) => ["serious", "critical"].includes(each.impact))
+        .map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
+    });
+  },
+  // What stands beyond the sides of a page that can be scrolled to them.
+  async wide({ key }) {
+    return pages.get(key).page.evaluate(() => {
+      if (document.documentElement.scrollWidth <= innerWidth) return [];
+      const found = [...document.querySelectorAll("body *")].filter((each) => {
+        const { left, right } = each.getBoundingClientRect();
+        return !each.closest(".hidden, .skip") && (right > innerWidth + 1 || left < -1);
+      });
+      return ["the page is wide", ...found.slice(0, 5).map((each) => each.outerHTML.slice(0, 120))];
+    });
+  },
+  async faults({ key }) {
+    return pages.get(key).faults.splice(0);
+  },
+  async bytes({ key }) {
+    return pages.get(key).loaded();
+  },
+  async close({ key }) {
+    await pages.get(key).context.close();
+    pages.delete(key);
+  },
+};
+
+function plain(value) {
+  try {
+    return JSON.parse(JSON.stringify(value ?? null));
+  } catch {
+    return null;
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { act, ...given } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { value: (await acts[act](given)) ?? null };
+  } catch (error) {
+    answer = { error: String(error.message ?? error) };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+await browser.close();
