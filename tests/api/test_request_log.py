@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from sqlalchemy import text
 
 from sakk.api.context import Caller
@@ -79,6 +80,41 @@ def test_what_does_not_fit_is_dropped_and_never_waited_for(database: Database) -
         log.note(_noted(f"req_{index:06}"))
     assert dropped_total._value.get() - before == 3
     log.close()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'{"error": "no"}', b'{"error": {"code": 5}}', b"\xff"]
+)
+def test_an_answer_that_is_no_error_of_ours_stops_nobody(database: Database, body: bytes) -> None:
+    log = RequestLog(database)
+    log.note(_noted("req_bad")._replace(status=500, body=body))
+    log.note(_noted("req_good"))
+    log.close()
+    with database.begin() as connection:
+        rows = [
+            find(connection, each, account_id=None, livemode=False)
+            for each in ("req_bad", "req_good")
+        ]
+    assert [row is not None and (row.status, row.error_code) for row in rows] == [
+        (500, None),
+        (200, None),
+    ]
+
+
+def test_a_batch_that_can_not_be_written_is_dropped_and_the_next_is_not(database: Database) -> None:
+    log = RequestLog(database)
+    before = dropped_total._value.get()
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE request_log RENAME TO elsewhere"))
+    log.note(_noted("req_lost"))
+    log._flush()
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO request_log"))
+    log.note(_noted("req_kept"))
+    log.close()
+    with database.begin() as connection:
+        assert find(connection, "req_kept", account_id=None, livemode=False) is not None
+    assert dropped_total._value.get() - before == 1
 
 
 def test_what_waits_is_written_at_the_end_and_the_oldest_are_forgotten(database: Database) -> None:

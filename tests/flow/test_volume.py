@@ -1,58 +1,88 @@
-"""Volume: counted from pay-ins, again and again, and never twice."""
+"""Volume: added up from what the ledger credited, once each, whatever the batches."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from uuid import UUID
 
+import pytest
 from sqlalchemy import text
 
-from sakk.core.volume import Volume, quarter_of
+from sakk.core.chart import AccountCode, TransferCode
+from sakk.core.volume import Volume
+from sakk.flow import volume as flow
 from sakk.flow.context import Parts
-from sakk.flow.volume import FRESH, volume_stage
+from sakk.flow.volume import volume_stage
 from sakk.store.database import Database
 from sakk.store.volume import list_volumes
 
-START = datetime(2026, 3, 1, 12, 4, tzinfo=UTC)
-
-_PAYIN = text(
-    "INSERT INTO payins (id, account_id, livemode, network, asset, currency, token_amount, amount,"
-    " address, sender, tx_hash, log_index, block_number, block_hash, block_timestamp, status,"
-    " counts, quarantined, reviewed, orphaned, posted_at, created)"
-    " VALUES (:id, :account, false, 'n', 'a', 'usdc', 1, :amount, 'x', 'y', :id, 0, 1, 'b', 1,"
-    " :status, true, false, false, false, :posted_at, :posted_at)"
+QUARTER = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SECOND = 1_000_000_000
+START = int(QUARTER.timestamp()) * SECOND
+ALICE, BOB, LIVE, BRIDGE = (UUID(int=number) for number in range(1, 5))
+_NAME = text(
+    "INSERT INTO ledger_account_names (id, name, unit, unit_id, code, account)"
+    " VALUES (:id, :name, :unit, 1, :code, :account)"
+)
+_TRANSFER = text(
+    "INSERT INTO ledger_transfers (id, shard, sequence, timestamp_ns, effective_at_ns,"
+    " debit_account_id, credit_account_id, amount, unit, code, flags, timeout_seconds, user_data,"
+    " status) VALUES (gen_random_uuid(), 0, 1, :at, :at, :debit, :credit, :amount, 1, :code, 0, 0,"
+    " gen_random_uuid(), 'posted')"
+)
+_CURSOR = text(
+    "INSERT INTO ledger_cursors VALUES (0, 1, :at) ON CONFLICT (shard) DO UPDATE SET"
+    " timestamp_ns = :at"
 )
 
 
-def test_quarters_are_counted_and_late_ones_are_not_missed(database: Database) -> None:
-    now = START
-    stage = volume_stage(Parts(database, clock=lambda: now))
+@pytest.mark.parametrize("batch", [1, 2, 1_000])
+def test_every_credit_is_counted_once(
+    database: Database, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "TRANSFERS_MAX", batch)
+    with database.begin() as connection:
+        for identifier, account, unit in (
+            (ALICE, "acct_a", "test/usdc"),
+            (BOB, "acct_b", "test/usdc"),
+            (LIVE, "acct_a", "usdc"),
+        ):
+            code = int(AccountCode.merchant_available)
+            given = {"id": identifier, "name": f"{account}#{unit}", "unit": unit, "code": code}
+            connection.execute(_NAME, given | {"account": account})
 
-    def post(identifier: str, account: str, amount: int, at: datetime, status: str) -> None:
-        given = {"id": identifier, "account": account, "amount": amount}
+    def book(at: int, debit: UUID, credit: UUID, amount: int, code: TransferCode) -> None:
+        given = {"at": at, "debit": debit, "credit": credit, "amount": amount, "code": int(code)}
         with database.begin() as connection:
-            connection.execute(_PAYIN, given | {"posted_at": at, "status": status})
+            connection.execute(_TRANSFER, given)
+            connection.execute(_CURSOR, {"at": at})
 
-    def counted(
-        account: str | None, *, since: datetime = START - timedelta(days=1)
-    ) -> list[Volume]:
+    def count() -> None:
+        stage = volume_stage(Parts(database))
+        while stage.run():
+            pass
+
+    def counted(account: str | None, *, livemode: bool = False) -> list[Volume]:
         with database.begin() as connection:
-            found = list_volumes(connection, account_id=account, livemode=False, since=since)
-        return sorted(found, key=lambda each: each.quarter)
+            return sorted(
+                list_volumes(connection, account_id=account, livemode=livemode, since=QUARTER),
+                key=lambda each: each.quarter,
+            )
 
-    post("pin_1", "acct_a", 5, START - timedelta(hours=2), "posted")
-    post("pin_2", "acct_a", 7, START, "released")
-    post("pin_3", "acct_b", 11, START, "posted")
-    post("pin_4", "acct_a", 13, START, "reversed")
-    assert stage.run() == 0
-    quarter = quarter_of(START)
-    before = Volume("acct_a", False, "usdc", quarter_of(START - timedelta(hours=2)), 1, 5)
-    assert counted("acct_a") == [before, Volume("acct_a", False, "usdc", quarter, 1, 7)]
-    assert counted(None, since=quarter) == [Volume("", False, "usdc", quarter, 2, 18)]
+    book(START, BRIDGE, ALICE, 5, TransferCode.payin)
+    book(START + 1, BRIDGE, BOB, 7, TransferCode.payin_released)
+    book(START + 2, ALICE, BRIDGE, 1, TransferCode.payout)
+    book(START + 3, BRIDGE, LIVE, 11, TransferCode.payin)
+    count()
+    count()
+    assert counted("acct_a") == [Volume("acct_a", False, QUARTER, "usdc", 1, 5)]
+    assert counted("acct_a", livemode=True) == [Volume("acct_a", True, QUARTER, "usdc", 1, 11)]
+    assert counted(None) == [Volume("", False, QUARTER, "usdc", 2, 12)]
 
-    # Its transaction was open while the others were counted; its time lies before the count.
-    post("pin_5", "acct_a", 17, START - timedelta(seconds=30), "posted")
-    stage.run()
-    assert counted("acct_a", since=quarter)[0].amount == 7  # too soon to be counted again
-    now = START + FRESH + timedelta(seconds=1)
-    for _ in range(2):
-        stage.run()
-        assert counted("acct_a") == [before, Volume("acct_a", False, "usdc", quarter, 2, 24)]
-    assert counted("acct_b", since=quarter + timedelta(minutes=15)) == []
+    later = QUARTER.replace(minute=15)
+    book(START + 4, BRIDGE, ALICE, 13, TransferCode.payin)
+    book(START + 900 * SECOND, BRIDGE, ALICE, 17, TransferCode.payin)
+    book(START + 901 * SECOND, ALICE, BRIDGE, 5, TransferCode.payin_reversed)
+    count()
+    assert counted("acct_a") == [
+        Volume("acct_a", False, QUARTER, "usdc", 2, 18),
+        Volume("acct_a", False, later, "usdc", 1, 12),
+    ]

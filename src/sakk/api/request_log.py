@@ -8,12 +8,11 @@ postings and charges, whose log is the ledger.
 import threading
 from collections import deque
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
 from prometheus_client import Counter
-from sqlalchemy.exc import SQLAlchemyError
 
 from sakk.api.context import Caller
 from sakk.core.request_log import LoggedRequest, shown_path
@@ -91,7 +90,8 @@ class RequestLog:
             try:
                 with self._database.begin() as connection:
                     store.insert(connection, [_row(each) for each in batch])
-            except SQLAlchemyError as error:
+            # Whatever one batch carries, the thread goes on with the next.
+            except Exception as error:
                 dropped_total.inc(len(batch))
                 log.warning("request_log_not_written", rows=len(batch), error=type(error).__name__)
 
@@ -112,6 +112,9 @@ def _row(noted: Noted) -> LoggedRequest:
 
 
 def _error_code(body: bytes) -> str | None:
-    document: Any = msgspec.json.decode(body)
-    code: str | None = document["error"]["code"]
-    return code
+    """The code in an error's body; None where it is no error of ours, whatever it is."""
+    try:
+        code = msgspec.json.decode(body)["error"]["code"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return code if isinstance(code, str) else None

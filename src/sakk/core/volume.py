@@ -6,22 +6,20 @@ sum of quarters.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Final
-
-QUARTER: Final = timedelta(minutes=15)
-# No transaction that wrote the time of a posting is open for so long.
-SETTLED_AFTER: Final = timedelta(minutes=10)
+from datetime import date, datetime, timedelta, tzinfo
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """What was posted in one quarter of an hour: ``amount`` in the currency's unit."""
+    """What was credited in one quarter of an hour, less what the chain took back.
+
+    ``amount`` in the currency's unit.
+    """
 
     account_id: str
     livemode: bool
-    currency: str
     quarter: datetime
+    currency: str
     payins: int
     amount: int
 
@@ -33,17 +31,6 @@ class Day:
     day: date
     payins: int
     amount: int
-
-
-def quarter_of(moment: datetime) -> datetime:
-    """When the quarter of an hour began that a moment lies in, in UTC."""
-    moment = moment.astimezone(UTC)
-    return moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
-
-
-def recount_from(counted_until: datetime) -> datetime:
-    """From which quarter on to count again: what was still open then may have been missed."""
-    return quarter_of(counted_until - SETTLED_AFTER)
 
 
 def last_days(now: datetime, days: int, zone: tzinfo) -> list[date]:

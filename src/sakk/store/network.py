@@ -207,6 +207,17 @@ def gas_coins(connection: Connection) -> dict[str, GasCoin]:
     }
 
 
+def unit_decimals(connection: Connection) -> dict[str, int]:
+    """The scale of every unit of the ledger's chart: currencies in both modes, and assets."""
+    of_currencies = connection.execute(select(currencies.c.currency, currencies.c.decimals)).all()
+    of_assets = connection.execute(select(assets.c.asset, assets.c.decimals)).all()
+    return (
+        {row.asset: row.decimals for row in of_assets}
+        | {row.currency: row.decimals for row in of_currencies}
+        | {currency_unit(row.currency, livemode=False): row.decimals for row in of_currencies}
+    )
+
+
 def find_asset(connection: Connection, asset: str) -> Asset | None:
     return fetch_one(connection, select(assets).where(assets.c.asset == asset), Asset)
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, select
+from sqlalchemy.sql.util import ClauseAdapter
 
 from sakk.core.errors import CursorMissing
+from sakk.store.database import fetch_all
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 10
@@ -128,3 +130,97 @@ def _created(table: Table, page: PageRequest) -> list[ColumnElement[bool]]:
     if page.created_lt is not None:
         bounds.append(table.c.created < page.created_lt)
     return bounds
+
+
+# So many rows of a list are looked at for one page of it, whatever is filtered.
+WINDOW_ROWS_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Generic[T]):
+    """One page for people, newest first, and the ids from which its neighbours go on.
+
+    ``older`` is given as ``after``, ``newer`` as ``before``. ``is_cut``: the page is not full, and
+    what is older has not been looked at.
+    """
+
+    rows: list[T]
+    newer: str | None = None
+    older: str | None = None
+    is_cut: bool = False
+
+
+def fetch_window(
+    connection: Connection,
+    table: Table,
+    make: type[T],
+    *,
+    bound: Sequence[ColumnElement[bool]],
+    filters: Sequence[ColumnElement[bool]] = (),
+    after: str | None = None,
+    before: str | None = None,
+    limit: int,
+) -> Window[T]:
+    """One page of a table by ``id``, newest first, in a bounded time whatever is filtered.
+
+    ``bound`` are conditions that an index has before its ``id``; ``filters``, anything else, are
+    tried on the next ``WINDOW_ROWS_MAX`` rows of it, and the page goes on where these end. A page
+    ``before`` an id that reaches the newest row is the first page.
+    """
+    if before is not None:
+        found, end = _windowed(
+            connection, table, make, [*bound, table.c.id > before], filters, limit, newest=False
+        )
+        if len(found) > limit or end is not None:
+            shown = found[:limit][::-1]
+            newer = _id_of(shown[0]) if len(found) > limit else end
+            return Window(shown, newer=newer, older=_id_of(shown[-1]) if shown else before)
+        after = None
+    conditions = list(bound) if after is None else [*bound, table.c.id < after]
+    found, end = _windowed(connection, table, make, conditions, filters, limit, newest=True)
+    shown, more = found[:limit], len(found) > limit
+    older = _id_of(shown[-1]) if more else end
+    newer = None if after is None else _id_of(shown[0]) if shown else after
+    return Window(shown, newer=newer, older=older, is_cut=end is not None and not more)
+
+
+def _windowed(
+    connection: Connection,
+    table: Table,
+    make: type[T],
+    conditions: Sequence[ColumnElement[bool]],
+    filters: Sequence[ColumnElement[bool]],
+    limit: int,
+    *,
+    newest: bool,
+) -> tuple[list[T], str | None]:
+    """A page's rows and one more, and where the window ended if it did before they were found."""
+    order = table.c.id.desc() if newest else table.c.id.asc()
+    columns = [each for each in table.c if each.name in make.__dataclass_fields__]  # type: ignore[attr-defined]
+    inner = select(table).where(*conditions).order_by(order)
+    if not filters:
+        statement = inner.with_only_columns(*columns).limit(limit + 1)
+        return fetch_all(connection, statement, make), None
+    window = inner.limit(WINDOW_ROWS_MAX).subquery()
+    adapter = ClauseAdapter(window)
+    id_ = window.c.id
+    rows = fetch_all(
+        connection,
+        select(*(window.c[each.name] for each in columns))
+        .where(*(adapter.traverse(each) for each in filters))
+        .order_by(id_.desc() if newest else id_.asc())
+        .limit(limit + 1),
+        make,
+    )
+    if len(rows) > limit:
+        return rows, None
+    last = (
+        select(table.c.id).where(*conditions).order_by(order).offset(WINDOW_ROWS_MAX - 1).limit(1)
+    )
+    end: str | None = connection.execute(last).scalar_one_or_none()
+    return rows, end
+
+
+def _id_of(row: object) -> str:
+    identifier: str = row.id  # type: ignore[attr-defined]
+    return identifier

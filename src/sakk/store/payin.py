@@ -34,12 +34,6 @@ from sakk.store.database import (
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
 
-# What a person may have to do something about. What screening held and let go is not among it.
-EXCEPTIONAL = (
-    "(status = 'held' or suspense_units > 0 or reason in ('late', 'over')"
-    " or role in ('late', 'finished', 'wrong_asset', 'lost', 'unlisted', 'excessive'))"
-)
-
 payins = Table(
     "payins",
     metadata,
@@ -102,14 +96,6 @@ payins = Table(
         "network",
         "block_number",
         postgresql_where=text("status in ('seen', 'confirmed', 'screened', 'held')"),
-    ),
-    Index("ix_payins_posted", "posted_at", postgresql_where=text("posted_at is not null")),
-    Index(
-        "ix_payins_exceptional",
-        "account_id",
-        "livemode",
-        "id",
-        postgresql_where=text(EXCEPTIONAL),
     ),
     Index("ix_payins_block", "network", "block_number"),
     Index("ix_payins_orphaned", "status", postgresql_where=text("orphaned")),

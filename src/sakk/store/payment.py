@@ -27,9 +27,6 @@ from sakk.store.database import (
 )
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
-# What was paid in part.
-SHORT = "amount_status = 'under'"
-
 payment_intents = Table(
     "payment_intents",
     metadata,
@@ -57,8 +54,7 @@ payment_intents = Table(
     Column("amount_refunded", Units, nullable=False, server_default="0"),
     Index("ix_payment_intents_account", "account_id", "livemode", "id"),
     Index("ix_payment_intents_customer", "customer", "id"),
-    # What people look for in a list: `store.page.fetch_window` has each of these as its bound.
-    Index("ix_payment_intents_status", "account_id", "livemode", "status", "id"),
+    # What people look for; neither changes while a payment is on its way.
     Index("ix_payment_intents_amount", "account_id", "livemode", "amount", "id"),
     Index(
         "ix_payment_intents_metadata",
@@ -66,13 +62,6 @@ payment_intents = Table(
         postgresql_using="gin",
         postgresql_ops={"metadata": "jsonb_path_ops"},
         postgresql_where=text("metadata <> '{}'"),
-    ),
-    Index(
-        "ix_payment_intents_short",
-        "account_id",
-        "livemode",
-        "id",
-        postgresql_where=text(SHORT),
     ),
     Index(
         "ix_payment_intents_expiring",
@@ -87,14 +76,19 @@ def insert(connection: Connection, intent: PaymentIntent) -> None:
 
 
 def find(
-    connection: Connection, identifier: str, *, account_id: str, livemode: bool, lock: bool = False
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    lock: bool = False,
 ) -> PaymentIntent | None:
-    """One intent of an account, locked for a change if asked."""
+    """One intent of an account, or of any for the operator (None); locked for a change if asked."""
     statement = select(payment_intents).where(
-        payment_intents.c.id == identifier,
-        payment_intents.c.account_id == account_id,
-        payment_intents.c.livemode == livemode,
+        payment_intents.c.id == identifier, payment_intents.c.livemode == livemode
     )
+    if account_id is not None:
+        statement = statement.where(payment_intents.c.account_id == account_id)
     if lock:
         statement = statement.with_for_update()
     return fetch_one(connection, statement, PaymentIntent)

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
+    Integer,
     Table,
     Text,
     func,
@@ -16,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from sakk.core.chart import AccountCode, TransferCode
 from sakk.core.volume import Volume
 from sakk.store.database import fetch_all
 from sakk.store.schema import Timestamp, Units, metadata
@@ -32,57 +34,86 @@ volumes = Table(
     Index("ix_volumes_quarter", "livemode", "quarter"),
 )
 
-volume_cursor = Table(
-    "volume_cursor",
+# By shard, the ledger's time up to which its transfers are counted.
+volume_cursors = Table(
+    "volume_cursors",
     metadata,
-    Column("one", Boolean, primary_key=True, server_default=text("true")),
-    Column("counted_until", Timestamp, nullable=False),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("timestamp_ns", BigInteger, nullable=False),
 )
 
 
-def counted_until(connection: Connection) -> datetime | None:
-    """Up to when pay-ins are counted; None before the first count."""
-    found: datetime | None = connection.execute(
-        select(volume_cursor.c.counted_until)
-    ).scalar_one_or_none()
-    return found
+def count(connection: Connection, *, transfers_max: int) -> int:
+    """Add up what the projection has credited to merchants since the last count.
 
-
-def lock_cursor(connection: Connection) -> datetime | None:
-    """The same, while nobody else counts."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('sakk volumes'))"))
-    return counted_until(connection)
-
-
-def recount(connection: Connection, *, since: datetime | None, now: datetime) -> int:
-    """Count again what was posted since the beginning of a quarter; how many quarters there are.
-
-    ``since`` None is from the first pay-in on. What a reorganisation took is not counted if it was
-    gone when its quarter was counted last.
+    The ledger's time never repeats and the projection is in its order, so every transfer is
+    counted once, in the transaction that moves the cursor. Returns how many transfers were read:
+    ``transfers_max`` says that there is more.
     """
-    rows = connection.execute(
-        _RECOUNT if since is not None else _COUNT_ALL, {"since": since}
-    ).rowcount
-    statement = insert(volume_cursor).values(one=True, counted_until=now)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["one"], set_={"counted_until": now})
-    )
-    return int(rows)
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('sakk volumes'))"))
+    read = 0
+    for shard, after, until in connection.execute(_SHARDS).all():
+        given = {
+            "shard": shard,
+            "after": after,
+            "until": until,
+            "codes": CODES,
+            "available": int(AccountCode.merchant_available),
+            "taken_back": int(TransferCode.payin_reversed),
+            "limit": transfers_max,
+        }
+        found = connection.execute(_PAGE, given).one()
+        if found.transfers:
+            connection.execute(_ADD, given | {"until": found.last})
+        last = found.last if found.transfers == transfers_max else until
+        statement = insert(volume_cursors).values(shard=shard, timestamp_ns=last)
+        moved = statement.on_conflict_do_update(
+            index_elements=["shard"], set_={"timestamp_ns": statement.excluded.timestamp_ns}
+        )
+        connection.execute(moved)
+        read = max(read, found.transfers)
+    return read
 
 
-_INSERT = """
-INSERT INTO volumes (account_id, livemode, currency, quarter, payins, amount)
-SELECT account_id, livemode, currency,
-    date_bin('15 minutes', posted_at, TIMESTAMPTZ '2000-01-01 00:00:00+00'), count(*), sum(amount)
-FROM payins
-WHERE posted_at IS NOT NULL AND status IN ('posted', 'released') AND account_id IS NOT NULL
-    AND currency IS NOT NULL AND amount IS NOT NULL {since}
+CODES = [
+    int(code)
+    for code in (TransferCode.payin, TransferCode.payin_released, TransferCode.payin_reversed)
+]
+_SHARDS = text(
+    "SELECT l.shard, coalesce(v.timestamp_ns, 0), l.timestamp_ns FROM ledger_cursors l"
+    " LEFT JOIN volume_cursors v ON v.shard = l.shard"
+    " WHERE l.timestamp_ns > coalesce(v.timestamp_ns, 0) ORDER BY l.shard"
+)
+# Of each code as many as may be read, in the order of its index; then of all of them.
+_TRANSFERS = """
+(SELECT t.* FROM unnest(CAST(:codes AS int[])) AS wanted(code)
+    CROSS JOIN LATERAL (
+        SELECT timestamp_ns, code, debit_account_id, credit_account_id, amount
+        FROM ledger_transfers
+        WHERE code = wanted.code AND shard = :shard AND status = 'posted'
+            AND timestamp_ns > :after AND timestamp_ns <= :until
+        ORDER BY timestamp_ns LIMIT :limit
+    ) AS t
+    ORDER BY t.timestamp_ns LIMIT :limit)
+"""
+_PAGE = text(
+    f"SELECT count(*) AS transfers, max(timestamp_ns) AS last FROM {_TRANSFERS} AS t"  # noqa: S608
+)
+_ADD = text(
+    f"""
+INSERT INTO volumes AS v (account_id, livemode, quarter, currency, payins, amount)
+SELECT n.account, n.unit NOT LIKE 'test/%',
+    to_timestamp(t.timestamp_ns / 900000000000 * 900), regexp_replace(n.unit, '^test/', ''),
+    count(*) FILTER (WHERE t.code <> :taken_back),
+    sum(CASE WHEN t.code = :taken_back THEN -t.amount ELSE t.amount END)
+FROM {_TRANSFERS} AS t
+JOIN ledger_account_names n ON n.code = :available AND n.account IS NOT NULL AND n.id =
+    CASE WHEN t.code = :taken_back THEN t.debit_account_id ELSE t.credit_account_id END
 GROUP BY 1, 2, 3, 4
 ON CONFLICT (account_id, livemode, quarter, currency)
-    DO UPDATE SET payins = excluded.payins, amount = excluded.amount
-"""
-_COUNT_ALL = text(_INSERT.format(since=""))
-_RECOUNT = text(_INSERT.format(since="AND posted_at >= :since"))
+    DO UPDATE SET payins = v.payins + excluded.payins, amount = v.amount + excluded.amount
+"""  # noqa: S608
+)
 
 
 def list_volumes(
@@ -107,6 +138,6 @@ def list_volumes(
         .group_by(volumes.c.currency, volumes.c.quarter)
     )
     return [
-        Volume("", livemode, row.currency, row.quarter, int(row.payins), int(row.amount))
+        Volume("", livemode, row.quarter, row.currency, int(row.payins), int(row.amount))
         for row in rows
     ]
