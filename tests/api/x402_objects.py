@@ -10,5 +10,5 @@ def put_x402_payment(api: Api, account: str) -> str:
     """A payment that was verified, and never settled."""
     row = payment(id=new_id("xp"), account_id=account, status="reserved")
     with api.database.begin() as connection:
-        assert reserve(connection, row)
+        assert reserve(connection, [row])
     return row.id

@@ -13,11 +13,11 @@ from sakk.core.x402 import (
     Settled,
     Verified,
     check_terms,
+    place_of,
     read_exact,
     read_hex,
     read_request,
     read_units,
-    scheme_of,
 )
 
 
@@ -52,10 +52,10 @@ def test_what_is_no_request_is_said(content: bytes) -> None:
 
 
 def test_the_scheme_is_known_before_its_payload_is() -> None:
-    assert scheme_of(body(wanted=requirement(scheme="upto"))) == "upto"
-    assert scheme_of(b'{"paymentRequirements":{"scheme":"exact"}}') == "exact"
-    assert scheme_of(b"{}") == ""
-    assert scheme_of(b"{") == ""
+    assert place_of(body(wanted=requirement(scheme="upto"))) == ("upto", "eip155:84532")
+    assert place_of(b'{"paymentRequirements":{"scheme":"exact"}}') == ("exact", "")
+    assert place_of(b"{}") == ("", "")
+    assert place_of(b"{") == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def payment(**changes: Any) -> X402Payment:
 def test_both_kinds_are_read_and_signed() -> None:
     one, other = claim(), claim(permitted())
     assert (one.method, one.verifier) == (Method.eip3009, TOKEN.lower())
+    assert one.key == (one.network, TOKEN.lower(), one.payer, one.nonce)
     assert (one.payer, one.pay_to, one.units, one.nonce) == (PAYER.lower(), PAY_TO, 1000, NONCE)
     assert (other.method, other.verifier) == (Method.permit2, permit2.PERMIT2)
     assert (other.nonce, other.valid_before) == (f"0x{7:064x}", SOON)

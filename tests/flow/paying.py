@@ -12,7 +12,7 @@ from sakk.core.evm import checksum_address
 from sakk.core.receiving_address import ReceivingAddress
 from sakk.core.x402 import Request, Settled, Verified, read_request
 from sakk.core.x402_payment import X402Payment
-from sakk.flow.facilitator import Facilitator, Waiting
+from sakk.flow.facilitator import Asked, Facilitator, Waiting
 from sakk.flow.receiving_address import obtain
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
@@ -72,12 +72,12 @@ class Till:
         return read_request(body(payload, wanted=self.wanted(units, **wanted)))
 
     def verify(self, payload: Any, units: int = 1000, **wanted: Any) -> Verified:
-        return self.facilitator.verify(self.request(payload, units, **wanted), livemode=None)
+        [told] = self.facilitator.verify([Asked(self.request(payload, units, **wanted))])
+        return told
 
     def begin(self, payload: Any, units: int = 1000, *, key: str | None = None) -> Any:
-        return self.facilitator.begin(
-            self.request(payload, units), livemode=None, idempotency_key=key
-        )
+        [begun] = self.facilitator.begin([Asked(self.request(payload, units), idempotency_key=key)])
+        return begun
 
     def asked(self, payload: Any, units: int = 1000, *, key: str | None = None) -> Waiting:
         begun = self.begin(payload, units, key=key)

@@ -19,7 +19,7 @@ from sakk.core.permit2 import EXACT_PROXY, PERMIT2
 from sakk.core.sender import TreasuryRole
 from sakk.core.transaction import ChainTransaction
 from sakk.core.x402 import Reason, Settled, read_request
-from sakk.flow.facilitator import Waiting
+from sakk.flow.facilitator import Asked, Waiting
 from sakk.signing.policy import load_policy, write_policy
 from sakk.store.address import list_captors, put_treasury
 from sakk.store.x402_resource import find
@@ -326,9 +326,7 @@ def test_what_its_own_seller_declares_is_found(world: World, till: Till) -> None
         message = body(
             till.authorized(), wanted=till.wanted(), resource={"url": url}, extensions=declared
         )
-        begun = till.facilitator.begin(
-            read_request(message), livemode=None, idempotency_key=None, account_id=account
-        )
+        [begun] = till.facilitator.begin([Asked(read_request(message), account_id=account)])
         assert isinstance(begun, Waiting)
 
     asked("https://evil.example", None)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -68,7 +67,8 @@ from sakk.api.charge import Charges, Sessions
 from sakk.api.claim import BODY_BYTES_MAX as CLAIM_BYTES_MAX
 from sakk.api.claim import PATH as CLAIM_PATH
 from sakk.api.claim import ClaimDoor
-from sakk.api.dependencies import REQUESTS_WAITING_MAX, ApiSettings, Dependencies
+from sakk.api.dependencies import Dependencies
+from sakk.api.gate import Gate, Gathering
 from sakk.api.health import health_routes
 from sakk.api.limit import Limits
 from sakk.api.observation import observer
@@ -83,14 +83,13 @@ from sakk.api.trp import PATH as TRP_PATH
 from sakk.api.trp import TrpDoor
 from sakk.api.x402 import DISCOVERY, KEY_HEADER, SETTLE, SUPPORTED, VERIFY, X402Door, told
 from sakk.api.x402 import SCOPE as X402_SCOPE
-from sakk.api.x402_waiting import Waiters
+from sakk.api.x402_waiting import WAITING_MAX, Waiters
 from sakk.core.errors import (
     BodyTooLarge,
     InvalidRequest,
     MethodNotAllowed,
     RouteUnknown,
     SakkError,
-    Unavailable,
 )
 from sakk.core.trp import BODY_BYTES_MAX as TRP_BYTES_MAX
 from sakk.core.x402 import BODY_BYTES_MAX as X402_BYTES_MAX
@@ -105,6 +104,7 @@ BODY_SECONDS_MAX = 30.0
 
 T = TypeVar("T")
 Endpoint = Callable[[HttpRequest], Awaitable[HttpResponse]]
+Answering = Callable[[HttpRequest, Request], Awaitable[Answer]]
 
 RESOURCES: tuple[Resource, ...] = (
     account.resource,
@@ -255,43 +255,6 @@ class Shortcut:
         await response(scope, receive, send)
 
 
-class Gate:
-    """Runs synchronous work in the door's own threads; turns requests away when too many wait."""
-
-    def __init__(self, settings: ApiSettings) -> None:
-        self._settings = settings
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="api")
-        self._threads_outside = ThreadPoolExecutor(
-            settings.threads_outside, thread_name_prefix="api-outside"
-        )
-        self._inside = 0
-
-    def close(self) -> None:
-        """Wait for what is being executed."""
-        self._threads.shutdown(wait=True)
-        self._threads_outside.shutdown(wait=True)
-
-    async def run(
-        self, request: HttpRequest, work: Callable[[], T], *, outside: bool
-    ) -> T | Answer:
-        """Do the work in a thread. The count is the event loop's alone, so it needs no lock."""
-        if self._inside >= self._settings.threads + REQUESTS_WAITING_MAX:
-            return refusal(
-                Unavailable("Too many requests are waiting. Send the request again in a second."),
-                request_id=request_id(request),
-            )
-        self._inside += 1
-        try:
-            threads = self._threads_outside if outside else self._threads
-            return await asyncio.get_running_loop().run_in_executor(threads, work)
-        finally:
-            self._inside -= 1
-
-    async def beside(self, work: Callable[[], T]) -> T:
-        """Do what is short and is not turned away, beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
 def _arrived(request: HttpRequest, method: str, body: bytes) -> Request:
     return Request(
         request_id=request_id(request),
@@ -372,7 +335,7 @@ def _x402_endpoints(
 ) -> dict[tuple[str, str], Endpoint]:
     """The facilitator, for whoever sells by HTTP 402."""
 
-    def of(answer: Callable[[HttpRequest, Request], Awaitable[Answer]], path: str) -> Endpoint:
+    def of(answer: Answering, path: str) -> Endpoint:
         observe = observer("GET" if path in (SUPPORTED, DISCOVERY) else "POST", path)
 
         async def endpoint(request: HttpRequest) -> HttpResponse:
@@ -392,19 +355,40 @@ def _x402_endpoints(
 
         return endpoint
 
-    async def verify(request: HttpRequest, arrived: Request) -> Answer:
-        return await gate.run(request, lambda: door.verify(arrived), outside=True)
-
     async def resources(_: HttpRequest, arrived: Request) -> Answer:
         return await gate.beside(lambda: door.resources(arrived))
 
     async def supported(_: HttpRequest, arrived: Request) -> Answer:
         return await gate.beside(lambda: door.supported(arrived))
 
+    verify, settle = _x402_answers(gate, door, waiters)
+    return {
+        ("POST", VERIFY): of(verify, VERIFY),
+        ("POST", SETTLE): of(settle, SETTLE),
+        ("GET", SUPPORTED): of(supported, SUPPORTED),
+        ("GET", DISCOVERY): of(resources, DISCOVERY),
+    }
+
+
+def _x402_answers(gate: Gate, door: X402Door, waiters: Waiters) -> tuple[Answering, Answering]:
+    """To verify, and to settle: asked together, network by network."""
+    verifying, beginning = gate.gathering(door.verify), gate.gathering(door.begin)
+
+    async def ask(
+        request: HttpRequest, arrived: Request, group: Gathering[Request, T]
+    ) -> T | Answer:
+        place = door.place(arrived.body)
+        if place is not None:
+            return await gate.counted(request, lambda: group.ask(place, arrived))
+        return await gate.run(request, lambda: group.alone(arrived), outside=True)
+
+    async def verify(request: HttpRequest, arrived: Request) -> Answer:
+        return await ask(request, arrived, verifying)
+
     async def settle(request: HttpRequest, arrived: Request) -> Answer:
-        begun = await gate.run(
-            request, lambda: door.begin(arrived, waiting=len(waiters)), outside=True
-        )
+        if len(waiters) >= WAITING_MAX:
+            return door.too_many(arrived)
+        begun = await ask(request, arrived, beginning)
         if not isinstance(begun, Waiting):
             return begun
         future = waiters.wait(begun.payment, is_keyed=begun.is_keyed)
@@ -421,12 +405,7 @@ def _x402_endpoints(
             waiters.leave(begun.payment, future)
             gone.cancel()
 
-    return {
-        ("POST", VERIFY): of(verify, VERIFY),
-        ("POST", SETTLE): of(settle, SETTLE),
-        ("GET", SUPPORTED): of(supported, SUPPORTED),
-        ("GET", DISCOVERY): of(resources, DISCOVERY),
-    }
+    return verify, settle
 
 
 async def _disconnected(request: HttpRequest) -> None:

@@ -5,7 +5,7 @@ one payments to receiving addresses of this server are served, within a limit of
 payment that is not good is answered 200 with its reason; what is no request is an error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,7 +18,6 @@ from sakk.api.authentication import Authenticator, client_address
 from sakk.api.dependencies import Dependencies
 from sakk.api.limit import Limits
 from sakk.api.pipeline import Request
-from sakk.api.x402_waiting import WAITING_MAX
 from sakk.core.api_key import allows
 from sakk.core.errors import InvalidRequest, ParameterInvalid, PermissionDenied, Unavailable
 from sakk.core.escrow_channel import SCHEME as BATCH_SETTLEMENT
@@ -30,14 +29,14 @@ from sakk.core.x402 import (
     Reason,
     Settled,
     Verified,
+    place_of,
     read_request,
-    scheme_of,
 )
 from sakk.core.x402 import Request as X402Request
 from sakk.core.x402_resource import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, page, read_number
 from sakk.flow.escrow import EscrowFacilitator
 from sakk.flow.escrow import kinds as escrow_kinds
-from sakk.flow.facilitator import Facilitator, Waiting
+from sakk.flow.facilitator import Asked, Facilitator, Waiting
 from sakk.flow.idempotency import Answer
 from sakk.store import network, x402_resource
 from sakk.store.address import list_captors
@@ -60,15 +59,26 @@ class Asker:
     account_id: str | None
     idempotency_key: str | None
 
+    def asks(self, request: X402Request) -> Asked:
+        return Asked(request, self.livemode, self.account_id, self.idempotency_key)
+
+
+Told = msgspec.Struct | Waiting | Answer
+Act = Callable[[Sequence[Asked]], Sequence[msgspec.Struct | Waiting]]
+
 
 class Scheme(Protocol):
-    """A way to pay that this server verifies and settles; safe to call from many threads."""
+    """A way to pay that this server verifies and settles; safe to call from many threads.
+
+    ``is_gathered``: what is asked of it at one time is asked together.
+    """
 
     name: str
+    is_gathered: bool
 
-    def verify(self, body: bytes, asker: Asker) -> msgspec.Struct: ...
+    def verify(self, asked: Sequence[Asked]) -> Sequence[msgspec.Struct]: ...
 
-    def begin(self, body: bytes, asker: Asker) -> msgspec.Struct | Waiting: ...
+    def begin(self, asked: Sequence[Asked]) -> Sequence[msgspec.Struct | Waiting]: ...
 
     def kinds(self) -> list[dict[str, Any]]: ...
 
@@ -77,6 +87,7 @@ class ExactScheme:
     """``exact``: one signed transfer, carried out once."""
 
     name = EXACT
+    is_gathered = True
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
@@ -84,16 +95,11 @@ class ExactScheme:
             dependencies.parts, any_recipient=dependencies.settings.x402_any_recipient
         )
 
-    def verify(self, body: bytes, asker: Asker) -> Verified:
-        return self.facilitator.verify(_read(body), livemode=asker.livemode)
+    def verify(self, asked: Sequence[Asked]) -> Sequence[Verified]:
+        return self.facilitator.verify(asked)
 
-    def begin(self, body: bytes, asker: Asker) -> Settled | Waiting:
-        return self.facilitator.begin(
-            _read(body),
-            livemode=asker.livemode,
-            idempotency_key=asker.idempotency_key,
-            account_id=asker.account_id,
-        )
+    def begin(self, asked: Sequence[Asked]) -> Sequence[Settled | Waiting]:
+        return self.facilitator.begin(asked)
 
     def kinds(self) -> list[dict[str, Any]]:
         """Each network on which a token is listed that is paid in."""
@@ -114,21 +120,24 @@ class EscrowScheme:
     """``batch-settlement``: channels in the escrow, and what servers ask of them."""
 
     name = BATCH_SETTLEMENT
+    is_gathered = False
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._parts = dependencies.parts
         self._facilitator = EscrowFacilitator(dependencies.parts)
 
-    def verify(self, body: bytes, asker: Asker) -> Verified:
-        return self._facilitator.verify(
-            _read(body), livemode=asker.livemode, account=asker.account_id
-        )
+    def verify(self, asked: Sequence[Asked]) -> Sequence[Verified]:
+        return [
+            self._facilitator.verify(each.request, livemode=each.livemode, account=each.account_id)
+            for each in asked
+        ]
 
-    def begin(self, body: bytes, asker: Asker) -> Settled | Waiting:
-        """The answer when it is final: a call of the escrow is waited for here."""
-        return self._facilitator.settle(
-            _read(body), livemode=asker.livemode, account=asker.account_id
-        )
+    def begin(self, asked: Sequence[Asked]) -> Sequence[Settled | Waiting]:
+        """The answers when they are final: a call of the escrow is waited for here."""
+        return [
+            self._facilitator.settle(each.request, livemode=each.livemode, account=each.account_id)
+            for each in asked
+        ]
 
     def kinds(self) -> list[dict[str, Any]]:
         try:
@@ -155,38 +164,56 @@ class X402Door:
         schemes: list[Scheme] = [self.exact, EscrowScheme(dependencies)]
         self.schemes = {each.name: each for each in schemes}
 
-    def verify(self, request: Request) -> Answer:
-        """The answer to ``POST /x402/verify``."""
-        try:
-            asker = self._asker(request)
-            scheme = self._scheme(request.body)
-            if scheme is None:
-                unknown = Reason.unsupported_scheme.value
-                return _ok(Verified(is_valid=False, invalid_reason=unknown))
-            return _ok(scheme.verify(request.body, asker))
-        except Exception as error:
-            return self._refusal(request, error)
+    def place(self, body: bytes) -> str | None:
+        """What a request is asked together with: its network; None where it is asked alone."""
+        name, network = place_of(body)
+        scheme = self.schemes.get(name)
+        return network if scheme is not None and scheme.is_gathered else None
 
-    def begin(self, request: Request, *, waiting: int) -> Answer | Waiting:
-        """The answer to ``POST /x402/settle``, or what is to be waited for."""
-        try:
-            if waiting >= WAITING_MAX:
-                raise Unavailable("Too many settlements wait. Send the request again in a second.")
-            asker = self._asker(request)
-            scheme = self._scheme(request.body)
-            if scheme is None:
-                return _ok(
-                    Settled(
-                        success=False,
-                        transaction="",
-                        network="",
-                        error_reason=Reason.unsupported_scheme.value,
-                    )
-                )
-            begun = scheme.begin(request.body, asker)
-            return begun if isinstance(begun, Waiting) else _ok(begun)
-        except Exception as error:
-            return self._refusal(request, error)
+    def verify(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answers to ``POST /x402/verify``, in order."""
+        unknown = Verified(is_valid=False, invalid_reason=Reason.unsupported_scheme.value)
+        told = self._told(requests, lambda scheme: scheme.verify, unknown)
+        return [_answer(each) for each in told]
+
+    def begin(self, requests: Sequence[Request]) -> list[Answer | Waiting]:
+        """The answers to ``POST /x402/settle``, or what is to be waited for, in order."""
+        unknown = Settled(
+            success=False,
+            transaction="",
+            network="",
+            error_reason=Reason.unsupported_scheme.value,
+        )
+        told = self._told(requests, lambda scheme: scheme.begin, unknown)
+        return [each if isinstance(each, Waiting) else _answer(each) for each in told]
+
+    def _told(
+        self, requests: Sequence[Request], act: Callable[[Scheme], Act], unknown: Told
+    ) -> list[Told]:
+        """What the schemes say, each asked once for all that is its own."""
+        told: dict[int, Told] = {}
+        groups: dict[str, dict[int, Asked]] = {}
+        for place, request in enumerate(requests):
+            try:
+                asker = self._asker(request)
+                name, _ = place_of(request.body)
+                if name in self.schemes:
+                    groups.setdefault(name, {})[place] = asker.asks(_read(request.body))
+                else:
+                    told[place] = unknown
+            except Exception as error:
+                told[place] = self._refusal(request, error)
+        for name, group in groups.items():
+            try:
+                told |= zip(group, act(self.schemes[name])(list(group.values())), strict=True)
+            except Exception as error:
+                told |= {place: self._refusal(requests[place], error) for place in group}
+        return [told[place] for place in range(len(requests))]
+
+    def too_many(self, request: Request) -> Answer:
+        """The answer where as many wait as may."""
+        error = Unavailable("Too many settlements wait. Send the request again in a second.")
+        return self._refusal(request, error)
 
     def given_up(self, request: Request, waiting: Waiting, *, is_there: bool) -> Answer:
         """The answer to who has waited as long as one waits."""
@@ -223,9 +250,6 @@ class X402Door:
             return _ok(page(rows, limit=limit, offset=offset, total=total))
         except Exception as error:
             return self._refusal(request, error)
-
-    def _scheme(self, body: bytes) -> Scheme | None:
-        return self.schemes.get(scheme_of(body))
 
     def _asker(self, request: Request) -> Asker:
         """Who asks, within the limits: of its key, or of its IP address where it has none."""
@@ -269,6 +293,10 @@ def _read(body: bytes) -> X402Request:
         return read_request(body)
     except ValueError as error:
         raise InvalidRequest(f"This is no x402 request: {error}.") from None
+
+
+def _answer(told: Told) -> Answer:
+    return told if isinstance(told, Answer) else _ok(told)
 
 
 def _ok(document: Any) -> Answer:

@@ -1,4 +1,7 @@
-"""Settlements that wait for their block: one thread asks for all of them, when it is told."""
+"""Settlements that wait for their block: one thread asks for all of them, when it is told.
+
+Another asks once for each that begins to wait: it may have ended before anybody waited.
+"""
 
 import asyncio
 import threading
@@ -29,6 +32,8 @@ class Waiters:
         self._hand_out = hand_out
         self._bell = Bell(database_url)
         self._event = self._bell.event(ENDED)
+        self._begun = threading.Event()
+        self._fresh: list[str] = []
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._once: dict[str, Future] = {}
@@ -46,10 +51,10 @@ class Waiters:
                 self._keyed.setdefault(payment, []).append(future)
             else:
                 self._once[payment] = future
+            self._fresh.append(payment)
             if not self._threads:
                 self._start()
-        # It may have ended before anybody waited.
-        self._event.set()
+        self._begun.set()
         return future
 
     def leave(self, payment: str, future: Future) -> None:
@@ -67,31 +72,43 @@ class Waiters:
         """End the threads; whoever waits still is told nothing."""
         self._stop.set()
         self._event.set()
+        self._begun.set()
         for thread in self._threads:
             thread.join()
 
     def _start(self) -> None:
         self._threads = [
             threading.Thread(target=self._bell.listen, args=(self._stop,), daemon=True),
-            threading.Thread(target=self._run, daemon=True),
+            threading.Thread(target=self._run, args=(self._event, self._all), daemon=True),
+            threading.Thread(target=self._run, args=(self._begun, self._new), daemon=True),
         ]
         for thread in self._threads:
             thread.start()
 
-    def _run(self) -> None:
+    def _run(self, event: threading.Event, whom: Callable[[], set[str]]) -> None:
         while not self._stop.is_set():
-            self._event.wait(LOOK_SECONDS)
-            self._event.clear()
+            event.wait(LOOK_SECONDS)
+            event.clear()
             try:
-                self._look()
+                self._look(whom)
             except SakkError as error:
                 log.warning("x402.waiting", code=error.code)
             except Exception:
                 log.exception("x402.waiting")
 
-    def _look(self) -> None:
+    def _all(self) -> set[str]:
+        return {*self._once, *self._keyed}
+
+    def _new(self) -> set[str]:
+        fresh, self._fresh = self._fresh, []
+        return set(fresh)
+
+    def _look(self, whom: Callable[[], set[str]]) -> None:
+        """Ask for those, if they wait still, and tell what came to an end."""
         with self._lock:
-            once, keyed = list(self._once), list(self._keyed)
+            payments = whom()
+            once = sorted(payments & self._once.keys())
+            keyed = sorted(payments & self._keyed.keys())
         if not once and not keyed:
             return
         for payment, answer in self._hand_out(once, keyed).items():

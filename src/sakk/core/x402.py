@@ -193,20 +193,25 @@ def read_request(body: bytes) -> Request:
         raise ValueError(str(error)) from None
 
 
-def scheme_of(body: bytes) -> str:
-    """Which scheme a body is for, however its payload looks; empty where it says nothing."""
+def place_of(body: bytes) -> tuple[str, str]:
+    """Scheme and network that a body is for, however its payload looks; empty where it is mute."""
     try:
-        return msgspec.json.decode(body, type=_Outline).payment_requirements.scheme
+        wanted = _outline.decode(body).payment_requirements
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+        return "", ""
+    return wanted.scheme, wanted.network
 
 
-class _Scheme(msgspec.Struct):
+class _Place(msgspec.Struct):
     scheme: str = ""
+    network: str = ""
 
 
 class _Outline(msgspec.Struct, rename="camel"):
-    payment_requirements: _Scheme = msgspec.field(default_factory=_Scheme)
+    payment_requirements: _Place = msgspec.field(default_factory=_Place)
+
+
+_outline = msgspec.json.Decoder(_Outline)
 
 
 def read_exact(payment: Payment) -> ExactPayload:

@@ -60,6 +60,10 @@ OPEN = (X402Status.reserved, X402Status.requested, X402Status.sent)
 PAID = (X402Status.settled, X402Status.posted)
 
 
+# Network, verifier, payer and nonce: what is good for one payment.
+NonceKey = tuple[str, str, str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A payment as its request says it: addresses in lower case, times in unix seconds.
@@ -88,6 +92,11 @@ class Claim:
     def verifier(self) -> str:
         """The contract that counts the nonce: the token's own, or Permit2 for all tokens."""
         return permit2.PERMIT2 if self.method is Method.permit2 else self.token
+
+    @property
+    def key(self) -> NonceKey:
+        """What no two payments have in common."""
+        return self.network, self.verifier, self.payer, self.nonce
 
     @property
     def authorization(self) -> Authorization:

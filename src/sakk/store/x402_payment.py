@@ -1,7 +1,8 @@
 """x402 payments: rows and queries. One row for one authorization, whatever becomes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -15,15 +16,28 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    extract,
     func,
+    literal_column,
     select,
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.x402_payment import OPEN, PAID, Claim, X402Payment, X402Status
-from sakk.store.database import fetch_all, fetch_one
+from sakk.core.x402_payment import OPEN, PAID, Claim, NonceKey, X402Payment, X402Status
+from sakk.store.database import (
+    among,
+    as_json,
+    fetch,
+    fetch_all,
+    fetch_one,
+    given_rows,
+    insert_given,
+    query,
+    row_of,
+    run,
+    text_of,
+)
 from sakk.store.lease import lease_columns
 from sakk.store.payin import payins
 from sakk.store.schema import Timestamp, Units, metadata
@@ -88,41 +102,91 @@ _OPEN = [each.value for each in OPEN]
 _PAID = [each.value for each in PAID]
 
 
-def reserve(connection: Connection, row: X402Payment) -> bool:
-    """Take a payer's nonce for this payment; False when it is taken.
+def reserve(connection: Connection, rows: Sequence[X402Payment]) -> set[str]:
+    """Take payers' nonces for these payments, no two for one; the ids of those that got theirs.
 
     One that failed before anything was sent may be tried again.
     """
-    given = {name: getattr(row, name) for name in X402Payment.__slots__}
-    statement = upsert(x402_payments).values(given)
+    if not rows:
+        return set()
+    # In one order, whoever does it: so of two that want the same nonces none waits for the other.
+    given = [row_of(row) for row in sorted(rows, key=lambda row: row.claim.key)]
+    taken = run(connection, _reserve(tuple(given[0])), {"rows": as_json(x402_payments, given)})
+    return {row.id for row in taken}
+
+
+@lru_cache(maxsize=1)
+def _reserve(columns: tuple[str, ...]) -> str:
+    statement = insert_given(x402_payments, columns)
     gone = (
-        x402_payments.c.status == X402Status.failed.value,
+        x402_payments.c.status == literal_column(f"'{X402Status.failed.value}'"),
         x402_payments.c.transaction.is_(None),
     )
-    taken = statement.on_conflict_do_update(
-        index_elements=["network", "verifier", "payer", "nonce"],
-        set_={name: statement.excluded[name] for name in given},
-        where=gone[0] & gone[1],
-    ).returning(x402_payments.c.id)
-    return connection.execute(taken).first() is not None
+    return text_of(
+        statement.on_conflict_do_update(
+            index_elements=["network", "verifier", "payer", "nonce"],
+            set_={name: statement.excluded[name] for name in columns},
+            where=gone[0] & gone[1],
+        ).returning(x402_payments.c.id)
+    )
 
 
-def release(connection: Connection, identifier: str) -> None:
-    """Give a nonce back that was reserved and came to nothing."""
+def release(connection: Connection, identifiers: Sequence[str]) -> None:
+    """Give nonces back that were reserved and came to nothing."""
     connection.execute(
         delete(x402_payments).where(
-            x402_payments.c.id == identifier, x402_payments.c.status == X402Status.reserved.value
+            among(x402_payments.c.id, identifiers),
+            x402_payments.c.status == X402Status.reserved.value,
         )
+    )
+
+
+def claimed(connection: Connection, claims: Sequence[Claim]) -> dict[NonceKey, X402Payment]:
+    """Who has the nonces of claims, as it was a moment ago."""
+    rows = [dict(zip(_KEY, each.key, strict=True)) for each in claims]
+    found = fetch(connection, _claimed, rows=as_json(x402_payments, rows))
+    return {row.claim.key: row for row in found}
+
+
+_KEY = ("network", "verifier", "payer", "nonce")
+_given = given_rows(x402_payments, _KEY)
+_claimed = query(
+    select(x402_payments).where(*(x402_payments.c[name] == _given.c[name] for name in _KEY)),
+    X402Payment,
+)
+
+
+def request(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[str]:
+    """Request payments that are reserved still; the ids of those that were.
+
+    Rows with ``id`` and what is written.
+    """
+    if not rows:
+        return set()
+    given = sorted(rows, key=lambda row: str(row["id"]))
+    done = run(connection, _request(tuple(given[0])), {"rows": as_json(x402_payments, given)})
+    return {row.id for row in done}
+
+
+@lru_cache(maxsize=1)
+def _request(columns: tuple[str, ...]) -> str:
+    given = given_rows(x402_payments, columns)
+    written = {name: given.c[name] for name in columns if name != "id"}
+    return text_of(
+        update(x402_payments)
+        .where(
+            x402_payments.c.id == given.c.id,
+            x402_payments.c.status == literal_column(f"'{X402Status.reserved.value}'"),
+        )
+        .values(written | {"status": literal_column(f"'{X402Status.requested.value}'")})
+        .returning(x402_payments.c.id)
     )
 
 
 def lock_claimed(connection: Connection, claim: Claim) -> X402Payment | None:
     """Who has a claim's nonce, locked."""
     statement = select(x402_payments).where(
-        x402_payments.c.network == claim.network,
-        x402_payments.c.verifier == claim.verifier,
-        x402_payments.c.payer == claim.payer,
-        x402_payments.c.nonce == claim.nonce,
+        *(x402_payments.c[name] == value for name, value in zip(_KEY, claim.key, strict=True))
     )
     return fetch_one(connection, statement.with_for_update(), X402Payment)
 
@@ -132,17 +196,32 @@ def lock_one(connection: Connection, identifier: str) -> X402Payment | None:
     return fetch_one(connection, statement.with_for_update(), X402Payment)
 
 
-def open_units(connection: Connection, *, payer: str, asset: str) -> int:
-    """Atomic units that payments of a payer are about to take."""
-    total = connection.execute(
-        select(func.coalesce(func.sum(x402_payments.c.token_amount), 0)).where(
-            x402_payments.c.payer == payer,
-            x402_payments.c.asset == asset,
-            x402_payments.c.status.in_(_OPEN),
-            x402_payments.c.valid_before > func.extract("epoch", func.now()),
+def open_units(
+    connection: Connection, holders: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """Atomic units that payments of payers are about to take, by (payer, asset)."""
+    rows = [{"payer": payer, "asset": asset} for payer, asset in sorted(set(holders))]
+    if not rows:
+        return {}
+    found = run(connection, _open_units(), {"rows": as_json(x402_payments, rows)})
+    return {(row.payer, row.asset): int(row.units) for row in found}
+
+
+@lru_cache(maxsize=1)
+def _open_units() -> str:
+    given = given_rows(x402_payments, ("payer", "asset"))
+    holder = (x402_payments.c.payer, x402_payments.c.asset)
+    return text_of(
+        select(*holder, func.sum(x402_payments.c.token_amount).label("units"))
+        .where(
+            holder[0] == given.c.payer,
+            holder[1] == given.c.asset,
+            # As it stands in the index, which holds the few that are open.
+            x402_payments.c.status.in_([literal_column(f"'{each}'") for each in _OPEN]),
+            x402_payments.c.valid_before > extract("epoch", func.now()),
         )
-    ).scalar_one()
-    return int(total)
+        .group_by(*holder)
+    )
 
 
 def of_transaction(
@@ -161,7 +240,7 @@ def change(connection: Connection, identifiers: Sequence[str], **values: Any) ->
     """Write the same to several."""
     if identifiers:
         connection.execute(
-            update(x402_payments).where(x402_payments.c.id.in_(list(identifiers))).values(values)
+            update(x402_payments).where(among(x402_payments.c.id, identifiers)).values(values)
         )
 
 
@@ -174,7 +253,7 @@ def hand_out(
     told = (
         update(x402_payments)
         .where(
-            x402_payments.c.id.in_(list(identifiers)),
+            among(x402_payments.c.id, identifiers),
             x402_payments.c.status.in_([*_PAID, X402Status.failed.value]),
             x402_payments.c.answered_at.is_(None),
         )
@@ -187,7 +266,7 @@ def hand_out(
 def ended(connection: Connection, identifiers: Sequence[str]) -> list[X402Payment]:
     """Those that came to an end, told or not."""
     statement = select(x402_payments).where(
-        x402_payments.c.id.in_(list(identifiers)),
+        among(x402_payments.c.id, identifiers),
         x402_payments.c.status.in_([*_PAID, X402Status.failed.value]),
     )
     return fetch_all(connection, statement, X402Payment) if identifiers else []

@@ -68,26 +68,54 @@ def has_code(rpc: Rpc, address: str) -> bool:
     return rpc.call("eth_getCode", [address, "latest"], str) != "0x"
 
 
-def would_fail(rpc: Rpc, claim: Claim, *, promised: int = 0) -> tuple[Reason, str] | None:
-    """Why a payment would not move its coins now; None if it would.
+def would_fail(rpc: Rpc, claim: Claim) -> tuple[Reason, str] | None:
+    """Why a payment would not move its coins now; None if it would."""
+    return would_fail_each(rpc, [(claim, 0)])[0]
 
-    ``promised``: what this and other payments of the payer are about to take, which its coins have
-    to cover together.
+
+def would_fail_each(
+    rpc: Rpc, wanted: Sequence[tuple[Claim, int]]
+) -> list[tuple[Reason, str] | None]:
+    """Why payments would not move their coins now, each as if it were alone; None if they would.
+
+    With each stands what it and other payments of its payer are about to take, which the payer's
+    coins have to cover together.
     """
-    to, data = encode_call(claim)
-    calls = [Call("eth_call", [call_fields(CAPTURE.address, (to, 0, data)), "latest"])]
-    if promised > claim.units:
-        balance = {"to": claim.token, "data": "0x" + abi.encode_balance_of(claim.payer).hex()}
-        calls.append(Call("eth_call", [balance, "latest"]))
-    moved, *held = rpc.batch_each(calls, str)
-    if isinstance(moved, RpcRefused):
-        return explain(rpc, claim, refusal_reason(moved))
-    if held and int.from_bytes(parse_data(str(held[0]), length=abi.WORD_BYTES), "big") < promised:
-        return (
-            Reason.insufficient_balance,
-            "The payer's coins do not cover this and its other payments that are under way.",
+    tries = []
+    holders: dict[tuple[str, str], int] = {}
+    for claim, promised in wanted:
+        to, data = encode_call(claim)
+        tries.append(Call("eth_call", [call_fields(CAPTURE.address, (to, 0, data)), "latest"]))
+        if promised > claim.units:
+            holders.setdefault((claim.token, claim.payer), len(holders))
+    looks = [
+        Call(
+            "eth_call", [{"to": token, "data": "0x" + abi.encode_balance_of(payer).hex()}, "latest"]
         )
-    return None
+        for token, payer in holders
+    ]
+    answers = rpc.batch_each([*tries, *looks], str)
+    held = answers[len(tries) :]
+    found: list[tuple[Reason, str] | None] = []
+    for (claim, promised), moved in zip(wanted, answers, strict=False):
+        place = holders.get((claim.token, claim.payer))
+        if isinstance(moved, RpcRefused):
+            found.append(explain(rpc, claim, refusal_reason(moved)))
+        elif promised > claim.units and place is not None and _units(held[place]) < promised:
+            found.append(
+                (
+                    Reason.insufficient_balance,
+                    "The payer's coins do not cover this and its other payments that are under"
+                    " way.",
+                )
+            )
+        else:
+            found.append(None)
+    return found
+
+
+def _units(answer: object) -> int:
+    return int.from_bytes(parse_data(str(answer), length=abi.WORD_BYTES), "big")
 
 
 def explain(rpc: Rpc, claim: Claim, words: str) -> tuple[Reason, str]:
