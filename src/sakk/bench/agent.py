@@ -11,9 +11,6 @@ receipts, and ``sakk ledger verify`` holds. Payments on chain are measured apart
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +26,7 @@ from sakk.bench.figures import WrongResult, cost, percentile, rate
 from sakk.bench.flood import Flood, flood, paced, prepare
 from sakk.bench.ledger_http import await_rest
 from sakk.bench.machine import describe_machine
+from sakk.bench.service import serving
 from sakk.bench.stack import Stack, spent, start_stack
 from sakk.client.receipt import check_export
 from sakk.client.session import call_mac, request_hash
@@ -221,46 +219,20 @@ def _buyer(stack: Stack) -> Iterator[Buyer]:
 @contextmanager
 def _service(stack: Stack, payee: str, key: str, network: str) -> Iterator[str]:
     """The paid service in one worker of granian, until the block ends."""
-    port = int(str(stack.description["ledger"]).rpartition(":")[2]) + 1
-    url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "granian", "--interface", "asgi", "--factory"),
-            *("--host", "127.0.0.1", "--port", str(port), "--no-ws", "--no-log"),
-            *("--workers", "1", "--loop", "uvloop"),
-            "sakk.bench.agent_server:make",
-        ],
-        env={
-            **os.environ,
-            "SAKK_BENCH_PRICE": PRICE,
-            "SAKK_BENCH_URL": stack.api,
-            "SAKK_BENCH_KEY": key,
-            "SAKK_BENCH_PAYEE": payee,
-            "SAKK_BENCH_NETWORK": network,
-            "SAKK_BENCH_CHARGES_URL": str(stack.description["ledger"]),
-        },
-    )
-    try:
-        _await_ready(url, process)
+    environment = {
+        "SAKK_BENCH_PRICE": PRICE,
+        "SAKK_BENCH_URL": stack.api,
+        "SAKK_BENCH_KEY": key,
+        "SAKK_BENCH_PAYEE": payee,
+        "SAKK_BENCH_NETWORK": network,
+        "SAKK_BENCH_CHARGES_URL": str(stack.description["ledger"]),
+    }
+    with serving("sakk.bench.agent_server:make", environment, ready=FREE) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(READY_SECONDS_MAX)
 
 
 def _network(http: httpx2.Client) -> str:
     return str(_told(http.get("/x402/sessions"))["network"])
-
-
-def _await_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS_MAX
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx2.get(url + FREE).status_code == 200:
-                return
-        except httpx2.TransportError:
-            time.sleep(0.05)
-    raise WrongResult("the paid service did not become ready")
 
 
 def _fund(stack: Stack, http: httpx2.Client) -> None:

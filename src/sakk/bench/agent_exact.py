@@ -3,7 +3,8 @@
 Sixteen sellers verify and settle as others' servers do, each for many buyers at once: a block comes
 every two seconds, so one call after the other could never be more than eight a second. Payments are
 signed before the clock runs. Afterwards the merchant has what was settled, once, in the ledger and
-on the chain.
+on the chain. The baseline is the other side's asynchronous facilitator on the same chain, asked the
+same by the same clients; it settles one payment a block at best, so it gets a few.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any
 import psycopg
 from coincurve import PrivateKey
 
+from sakk.bench.agent_official import is_there, official_facilitator
 from sakk.bench.figures import WrongResult, cost, rate, times
 from sakk.bench.http import Connection
 from sakk.bench.stack import Stack, spent, start_stack
@@ -32,6 +34,9 @@ UNITS = 1
 BLOCK_SECONDS = 2
 NETWORK_OPTIONS = ("--networks", "1", "--block-time", str(BLOCK_SECONDS))
 VALID_SECONDS = 3_600
+BASELINE_PAYMENTS = 6
+# Whoever is paid in the baseline: nobody here.
+STRANGER = "0x" + "5e" * 20
 POSTED_SECONDS_MAX = 60.0
 LOOK_SECONDS = 0.1
 
@@ -48,12 +53,13 @@ def measure(say: Say, *, payments: int = PAYMENTS, rounds: int = ROUNDS) -> list
         pay_to = asyncio.run(_receiving_address(stack))
         nonces = itertools.count(1)
         # One of each kind of question is asked before the clock runs.
-        asyncio.run(_sell(stack, _signed(stack, pay_to, nonces, 1), clients=1))
+        first = _signed(stack, pay_to, nonces, 1)
+        asyncio.run(_sell(stack.api, stack.headers, first, clients=1))
         for number in range(1, rounds + 1):
             messages = _signed(stack, pay_to, nonces, payments)
             say(f"round {number}: {payments} payments, {CLIENTS} clients")
             before, began = stack.cpu_seconds(), time.perf_counter()
-            receipts = asyncio.run(_sell(stack, messages, clients=CLIENTS))
+            receipts = asyncio.run(_sell(stack.api, stack.headers, messages, clients=CLIENTS))
             seconds = time.perf_counter() - began
             rates.append(payments / seconds)
             used = spent(before, stack.cpu_seconds())
@@ -64,8 +70,9 @@ def measure(say: Say, *, payments: int = PAYMENTS, rounds: int = ROUNDS) -> list
             say(f"{rates[-1]:.0f} payments a second in {len(hashes)} transactions")
         say("checking")
         _check(stack, payments * rounds + 1)
+        baselines = _official(stack, nonces, say)
     return [
-        rate("exact_settled", "payments/s", rates),
+        rate("exact_settled", "payments/s", rates, baselines=baselines),
         times("exact_latency", took, repeats=len(took)),
         cost("exact_cpu", "ms/payment", cpu),
         cost("exact_gas", "gas/payment", gas),
@@ -99,7 +106,7 @@ def _signed(stack: Stack, pay_to: str, nonces: "itertools.count[int]", count: in
         "network": network["network"],
         "asset": token["contract"],
         "amount": str(UNITS),
-        "payTo": pay_to,
+        "payTo": evm.checksum_address(pay_to.lower()),
         "maxTimeoutSeconds": VALID_SECONDS,
         "extra": domain,
     }
@@ -115,7 +122,7 @@ def _signed(stack: Stack, pay_to: str, nonces: "itertools.count[int]", count: in
             "signature": "0x" + signature.hex(),
             "authorization": {
                 "from": evm.checksum_address(payer),
-                "to": pay_to,
+                "to": evm.checksum_address(pay_to.lower()),
                 "value": str(UNITS),
                 "validAfter": "0",
                 "validBefore": str(until),
@@ -129,14 +136,14 @@ def _signed(stack: Stack, pay_to: str, nonces: "itertools.count[int]", count: in
 
 
 async def _sell(
-    stack: Stack, messages: Sequence[bytes], *, clients: int
+    url: str, headers: dict[str, str], messages: Sequence[bytes], *, clients: int
 ) -> list[tuple[float, str]]:
     """Verify and settle every payment; milliseconds from verify to success, and the hash."""
     waiting = list(reversed(messages))
     receipts: list[tuple[float, str]] = []
 
     async def call() -> None:
-        async with Connection(stack.api, stack.headers) as connection:
+        async with Connection(url, headers) as connection:
             while waiting:
                 body = waiting.pop()
                 began = time.perf_counter()
@@ -152,6 +159,21 @@ async def _sell(
         for _ in range(clients * CALLS_EACH):
             group.create_task(call())
     return receipts
+
+
+def _official(stack: Stack, nonces: "itertools.count[int]", say: Say) -> list[float]:
+    """Payments a second of the other side's facilitator; nothing where it is not installed."""
+    if not is_there():
+        say("the package x402 is not installed: no baseline")
+        return []
+    network = stack.network
+    say(f"the official facilitator: {BASELINE_PAYMENTS} payments")
+    with official_facilitator(network["rpc"], network["network"]) as url:
+        asyncio.run(_sell(url, {}, _signed(stack, STRANGER, nonces, 1), clients=1))
+        messages = _signed(stack, STRANGER, nonces, BASELINE_PAYMENTS)
+        began = time.perf_counter()
+        asyncio.run(_sell(url, {}, messages, clients=CLIENTS))
+        return [BASELINE_PAYMENTS / (time.perf_counter() - began)]
 
 
 async def _ask(connection: Connection, path: str, body: bytes) -> dict[str, Any]:
