@@ -73,7 +73,7 @@ def test_only_approvals_of_this_content_in_this_role_count() -> None:
         ("operator", None, "operator"),
         ("operator", ["admin"], "operator"),
         ("operator", ["approver"], "operator"),
-        ("operator", ["treasurer"], None),
+        ("operator", ["finance"], None),
         (None, ["approver"], None),
     ],
 )

@@ -202,9 +202,9 @@ def test_a_policys_decision(
 
 def test_what_a_policy_and_its_approvers_see() -> None:
     row = payout(initiator="key_1", initiator_person="per_1")
-    facts = facts_of(row, ["treasurer"])
+    facts = facts_of(row, ["finance"])
     assert (facts.amount, facts.decimals, facts.currency) == (row.amount, 6, "usdc")
-    assert (facts.key, facts.person, facts.roles) == ("key_1", "per_1", frozenset({"treasurer"}))
+    assert (facts.key, facts.person, facts.roles) == ("key_1", "per_1", frozenset({"finance"}))
     assert facts_of(row).roles == frozenset()
     assert public(row, operator=True)["initiator"] == "per_1"
     assert approved_content(row).decode().splitlines()[1:] == [

@@ -79,7 +79,7 @@ FITTING = {
     "account": ({"initiators": (ACCOUNT,)}, {}),
     "key": ({"initiators": ("per_x", KEY)}, {"key": KEY}),
     "person": ({"initiators": (PERSON,)}, {"person": PERSON}),
-    "role": ({"initiators": ("role:treasurer",)}, {"roles": frozenset({"treasurer"})}),
+    "role": ({"initiators": ("role:finance",)}, {"roles": frozenset({"finance"})}),
     "up to, itself": ({"amount": Amount(up_to="1000000")}, {}),
     "up to, whole": ({"amount": Amount(up_to="1", unit="whole")}, {}),
     "above": ({"amount": Amount(above="999999")}, {}),
@@ -209,7 +209,7 @@ GOOD: dict[str, Any] = {
     "assets": [USDC],
     "purposes": ["payout"],
     "destinations": [ACME, BENEFICIARY, "address_book"],
-    "initiators": ["role:treasurer", ACCOUNT, KEY, PERSON],
+    "initiators": ["role:finance", ACCOUNT, KEY, PERSON],
     "amount": {"above": 5, "up_to": "10000000000000000000000"},
     "period": {"seconds": 86_400, "per": "all", "up_to": "5", "unit": "whole"},
 }

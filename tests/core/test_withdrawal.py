@@ -68,12 +68,12 @@ def test_what_the_policy_makes_of_it(action: Action, status: str, failure: str |
 
 
 def test_the_policy_judges_who_asks_and_that_it_is_a_vault() -> None:
-    facts = facts_of(WITHDRAWAL, ["treasurer"])
+    facts = facts_of(WITHDRAWAL, ["finance"])
     assert (facts.purpose, facts.is_vault, facts.person) == ("withdrawal", True, "per_1")
     assert (facts.amount, facts.currency, facts.roles) == (
         5_000_000,
         "usdc",
-        frozenset({"treasurer"}),
+        frozenset({"finance"}),
     )
 
 

@@ -74,7 +74,7 @@ def test_nobody_is_two_people(desk: Desk) -> None:
 
 
 def test_who_asked_for_it_does_not_approve_it(desk: Desk) -> None:
-    maker = desk.member("carl", "approver", "treasurer")
+    maker = desk.member("carl", "approver", "finance")
     row = waiting(desk, initiator="key_1", initiator_person=maker.id)
     other_key = Member(desk, maker.id, maker.secret, Actor("key_other", maker.id), "")
     for same in (maker, other_key):
@@ -83,7 +83,7 @@ def test_who_asked_for_it_does_not_approve_it(desk: Desk) -> None:
     assert given(desk, row) == []
 
 
-@pytest.mark.parametrize("roles", [["viewer"], ["treasurer"], ["compliance"], ["admin"]])
+@pytest.mark.parametrize("roles", [["viewer"], ["finance"], ["compliance"], ["admin"]])
 def test_only_the_role_of_the_rule_approves(desk: Desk, roles: list[str]) -> None:
     row = waiting(desk)
     with pytest.raises(PermissionDenied, match="role approver"):

@@ -164,7 +164,7 @@ def test_what_changed_since_it_was_shown_is_not_approved(desk: Desk) -> None:
 
 
 def test_of_a_batch_one_approves_what_one_may(desk: Desk) -> None:
-    maker = desk.member("mia", "approver", "treasurer")
+    maker = desk.member("mia", "approver", "finance")
     desk.enact(TWO)
     batch = batch_of(desk, [1, 2], initiator="key_1", initiator_person=maker.id)
     for nobody in (maker, desk.member("vera", "viewer")):

@@ -116,7 +116,7 @@ def test_two_people_end_a_case(desk: Desk) -> None:
     assert confirmed.before["status"] == "awaiting_second"
 
 
-@pytest.mark.parametrize("roles", [("approver",), ("admin",), ("treasurer", "viewer")])
+@pytest.mark.parametrize("roles", [("approver",), ("admin",), ("finance", "viewer")])
 def test_only_compliance_works_on_cases(desk: Desk, roles: tuple[str, ...]) -> None:
     row = waiting(desk)
     other = desk.member("carl", *roles)

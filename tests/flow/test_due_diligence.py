@@ -87,7 +87,7 @@ def test_what_is_not_approved(office: Office) -> None:
         office.approve(row, office.first, step_up=StepUp(code="000000"))
     with pytest.raises(ParameterInvalid):
         office.approve(row, office.first, note=" ")
-    teller = office.desk.member("eve", "treasurer")
+    teller = office.desk.member("eve", "finance")
     with pytest.raises(PermissionDenied):
         office.approve(row, teller)
     with pytest.raises(UnexpectedState, match="compared with the lists"):

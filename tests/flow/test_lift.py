@@ -113,7 +113,7 @@ def test_nobody_alone_and_nobody_without_a_name(desk: Desk, frozen: Freeze) -> N
         flow.reject_lift(desk.parts, frozen.id, actor=ann.actor, livemode=False)
     with pytest.raises(ParameterInvalid):
         propose(desk, frozen, ann, reason=" ")
-    teo = desk.member("teo", "treasurer")
+    teo = desk.member("teo", "finance")
     lift = propose(desk, frozen, ann)
     with pytest.raises(PermissionDenied):
         confirm(desk, frozen, teo, lift)

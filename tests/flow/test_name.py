@@ -127,7 +127,7 @@ def test_who_may_exempt_and_what(house: House) -> None:
     with pytest.raises(PermissionDenied):
         house.exempt(entity, Actor("machine"))
     with pytest.raises(PermissionDenied):
-        house.exempt(entity, house.desk.member("tom", "treasurer").actor)
+        house.exempt(entity, house.desk.member("tom", "finance").actor)
     for changes, param in (
         ({"reason": " "}, "reason"),
         ({"reason": "x" * 501}, "reason"),

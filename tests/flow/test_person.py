@@ -88,7 +88,7 @@ def test_a_person_is_made_by_two(desk: Desk) -> None:
 
 
 def test_only_admins_propose(desk: Desk) -> None:
-    viewer = desk.member("carl", "viewer", "approver", "treasurer")
+    viewer = desk.member("carl", "viewer", "approver", "finance")
     for by in (viewer.actor, OPERATOR_KEY, Actor("key_x", "per_x")):
         with pytest.raises(PermissionDenied):
             introduce(desk, by, "dora")

@@ -66,7 +66,7 @@ def approve(
 
 def test_a_version_takes_effect_by_two_people(desk: Desk) -> None:
     desk.enact(BLOCK)
-    maker, checker = desk.member("mia", "treasurer"), desk.member("cleo", "approver")
+    maker, checker = desk.member("mia", "finance"), desk.member("cleo", "approver")
     version = propose(desk, maker.actor, allow())
     assert (version.number, version.base, version.state) == (2, 1, "proposed")
     row = desk.payout(1)
@@ -83,7 +83,7 @@ def test_a_version_takes_effect_by_two_people(desk: Desk) -> None:
 
 
 def test_who_proposes_does_not_approve(desk: Desk) -> None:
-    both = desk.member("mia", "treasurer", "approver", "admin")
+    both = desk.member("mia", "finance", "approver", "admin")
     version = propose(desk, both.actor, allow())
     other_key = Member(desk, both.id, both.secret, Actor("key_other", both.id), "")
     for same in (both, other_key):
@@ -95,7 +95,7 @@ def test_who_proposes_does_not_approve(desk: Desk) -> None:
 def test_only_the_right_roles_propose_and_approve(desk: Desk) -> None:
     maker = desk.member("mia", "admin")
     version = propose(desk, maker.actor, allow())
-    for wrong in (desk.member("vera", "viewer", "compliance"), desk.member("theo", "treasurer")):
+    for wrong in (desk.member("vera", "viewer", "compliance"), desk.member("theo", "finance")):
         with pytest.raises(PermissionDenied):
             approve(desk, version, wrong)
     for by in (desk.member("anna", "approver").actor, OPERATOR_KEY):
@@ -314,7 +314,7 @@ def test_what_the_signer_can_not_know_never_lets_go() -> None:
     made = signer_rules(
         [
             allow("book", destinations=("address_book",)),
-            allow("treasurers", initiators=("role:treasurer",)),
+            allow("treasurers", initiators=("role:finance",)),
             allow("per account", period=period),
             Rule(name="stop", action=Action.block, period=period),
             Rule(name="look", action=Action.approve, approvals=1, role="approver", period=period),

@@ -108,7 +108,7 @@ def test_a_version_that_is_outdated_or_rejected_never_judges(desk: Desk) -> None
 
 
 def test_who_may_not(desk: Desk) -> None:
-    treasurer = desk.member("tom", "treasurer")
+    treasurer = desk.member("tom", "finance")
     with pytest.raises(PermissionDenied, match="admin, compliance"):
         propose(desk, treasurer.actor, NO_EXCHANGE)
     with pytest.raises(PermissionDenied, match="Only a person"):

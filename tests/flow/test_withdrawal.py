@@ -95,7 +95,7 @@ def test_a_withdrawal_takes_the_people_that_its_rule_asks_for(world: World) -> N
     fund_treasury(world, 1_000)
     place, desk = name_vault(world), desk_of(world)
     tom, eve, fay = (
-        desk.member("tom", "treasurer", "approver"),
+        desk.member("tom", "finance", "approver"),
         desk.member("eve", "approver"),
         desk.member("fay", "approver"),
     )
@@ -134,7 +134,7 @@ def test_a_withdrawal_takes_the_people_that_its_rule_asks_for(world: World) -> N
 def test_the_signer_asks_for_its_own_approvals_whatever_the_policy_here_says(world: World) -> None:
     fund_treasury(world, 1_000)
     place, desk = name_vault(world), desk_of(world)
-    tom = desk.member("tom", "treasurer")
+    tom = desk.member("tom", "finance")
     signing(world, tom)
     desk.enact(Rule(name="all", action=Action.allow))
     row = withdraw(world, 1, place, tom.actor)
@@ -149,7 +149,7 @@ def test_the_signer_asks_for_its_own_approvals_whatever_the_policy_here_says(wor
 def test_a_period_counts_what_was_withdrawn_and_a_no_ends_one(world: World) -> None:
     fund_treasury(world, 1_000)
     place, desk = name_vault(world), desk_of(world)
-    tom, eve = desk.member("tom", "treasurer"), desk.member("eve", "approver")
+    tom, eve = desk.member("tom", "finance"), desk.member("eve", "approver")
     a_day = Period(seconds=86_400, per="all", up_to="100", unit="whole")
     desk.enact(
         Rule(name="a day", action=Action.allow, purposes=("withdrawal",), period=a_day),

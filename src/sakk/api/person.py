@@ -10,6 +10,7 @@ from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import person as rules
 from sakk.core.errors import ResourceMissing
+from sakk.core.role import OWN, Role
 from sakk.flow import person as flow
 from sakk.flow.step_up import StepUp
 from sakk.store import person as store
@@ -17,13 +18,24 @@ from sakk.store.page import fetch_page
 
 resource = Resource("persons")
 # What everybody does for themselves, whatever their roles.
-own = Resource(rules.OWN)
+own = Resource(OWN)
 
 ROLES_MAX = 10
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 LastFour = Annotated[str, StringConstraints(pattern=r"^[0-9a-z]{4}$")]
-RoleName = Literal["admin", "treasurer", "approver", "compliance", "viewer"]
+# Finance was called treasurer once, and may still be asked for by that name.
+RoleName = Literal[
+    "owner",
+    "admin",
+    "finance",
+    "treasurer",
+    "approver",
+    "compliance",
+    "developer",
+    "support",
+    "viewer",
+]
 Roles = Annotated[list[RoleName], Field(min_length=1, max_length=ROLES_MAX)]
 
 
@@ -68,7 +80,7 @@ class Proposal(Shape):
     """What another admin has to approve."""
 
     by: str
-    roles: list[rules.Role]
+    roles: list[Role]
     new_key: bool
     public_key: str | None
 
@@ -80,7 +92,7 @@ class PersonShape(Shape):
     object: Literal["person"]
     name: str
     email: str
-    roles: list[rules.Role]
+    roles: list[Role]
     state: rules.PersonState
     proposal: Proposal | None
     public_key: str | None

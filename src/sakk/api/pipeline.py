@@ -26,7 +26,8 @@ from sakk.core.errors import (
     ResourceMissing,
 )
 from sakk.core.idempotency import Key, check_key, fingerprint
-from sakk.core.person import Actor, may_write
+from sakk.core.person import Actor
+from sakk.core.role import may
 from sakk.flow.idempotency import (
     Answer,
     Attempt,
@@ -290,11 +291,7 @@ def check_permitted(route: Route, caller: Caller) -> None:
             f"This restricted API key does not have the scope {route.scope!r}. Add it to the key's"
             " scopes, or use another key."
         )
-    if (
-        caller.roles is not None
-        and route.access == "write"
-        and not may_write(caller.roles, route.resource)
-    ):
+    if caller.roles is not None and not may(caller.roles, route.resource, route.access):
         raise PermissionDenied(
             f"Your roles ({', '.join(caller.roles)}) do not include {route.scope}. Ask an admin for"
             " another role."

@@ -23,7 +23,7 @@ Who = Annotated[str, typer.Argument(help="per_…")]
 Code = Annotated[str | None, typer.Option("--code", help="The one-time code of your device.")]
 Roles = Annotated[
     list[str] | None,
-    typer.Option("--role", help="admin, treasurer, approver, compliance or viewer; repeatable."),
+    typer.Option("--role", help="owner, admin, finance, approver, compliance, developer, support or viewer; repeatable."),
 ]
 
 

@@ -74,7 +74,7 @@ def propose(
     note: Annotated[str | None, typer.Option(help="Why.")] = None,
     live: Live = False,
 ) -> None:
-    """Propose a version, as the admin or treasurer whose key SAKK_API_KEY holds."""
+    """Propose a version, as the person whose key SAKK_API_KEY holds."""
     parts = parts_of(begin(log_level="warning"))
     version = flow.propose(
         parts,

@@ -12,7 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sakk.core.person import OPERATOR, Actor, Role
+from sakk.core.person import OPERATOR, Actor
+from sakk.core.role import Role, current
 
 PREFIX: Final = "apr"
 
@@ -139,7 +140,7 @@ def acting_role(wanted: str | None, roles: Collection[str] | None) -> str | None
     if wanted == OPERATOR:
         able = roles is None or not {Role.approver, Role.admin}.isdisjoint(roles)
         return OPERATOR if able else None
-    return wanted if wanted is not None and roles is not None and wanted in roles else None
+    return wanted if wanted is not None and roles is not None and current(wanted) in roles else None
 
 
 def public_approval(approval: Approval) -> dict[str, Any]:

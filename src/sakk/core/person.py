@@ -10,7 +10,6 @@ is accepted, and each step's code once.
 
 import hmac
 import re
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +18,7 @@ from typing import Any, Final
 import pyotp
 
 from sakk.core.errors import ParameterInvalid
+from sakk.core.role import powers
 
 PREFIX: Final = "per"
 # A rule of a policy that asks for it is satisfied by the operator's key without a person too.
@@ -38,59 +38,6 @@ _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,180}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-class Role(StrEnum):
-    """What a person is there for; one may have several."""
-
-    admin = "admin"
-    treasurer = "treasurer"
-    approver = "approver"
-    compliance = "compliance"
-    viewer = "viewer"
-
-
-ROLES_THAT_APPROVE: Final = (Role.admin, Role.treasurer, Role.approver, Role.compliance)
-_REVIEWS: Final = frozenset(
-    {
-        "approvals",
-        "cases",
-        "lists",
-        "name_screenings",
-        "parties",
-        "payins",
-        "screening_rules",
-        "screenings",
-    }
-)
-_MAKES: Final = frozenset(
-    {
-        "approvals",
-        "beneficiaries",
-        "freezes",
-        "mandate_spends",
-        "mandates",
-        "owner_keys",
-        "payout_batches",
-        "payouts",
-        "policies",
-        "pool",
-        "quotes",
-        "recoveries",
-        "refills",
-        "refunds",
-        "transfers",
-        "withdrawals",
-    }
-)
-# What each role may write; everybody reads, and everybody keeps their own second factor.
-_WRITES: Final = {
-    Role.treasurer: _MAKES,
-    Role.approver: frozenset({"approvals", "freezes", "policies"}),
-    Role.compliance: _REVIEWS,
-    Role.viewer: frozenset[str](),
-}
-OWN: Final = "second_factors"
-
-
 class PersonState(StrEnum):
     """A proposed one may do nothing until another admin approves; a suspended one never again."""
 
@@ -101,8 +48,9 @@ class PersonState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One of the operator's people, in one mode.
+    """One of the operator's people, or of some accounts', in one mode.
 
+    ``roles`` are held everywhere; who has none may have some in accounts (`sakk.core.membership`).
     ``proposal``: what another admin has to approve, and who asked for it. ``totp_secret`` is
     sealed; ``totp_step`` the last step whose code was used. ``public_key``: Ed25519, hexadecimal.
     """
@@ -123,11 +71,25 @@ class Person:
     proposed_by: str | None
     approved_by: str | None
     created: datetime
+    # Of the password, if there is one: see `sakk.core.sign_in`.
+    password_hash: str | None = None
+    # As they want pages to speak, to tell the time and to look; None: as the browser does.
+    language: str | None = None
+    time_zone: str | None = None
+    theme: str | None = None
+
+    @property
+    def powers(self) -> frozenset[str]:
+        """The roles in which they may act everywhere; none for who stands in accounts alone."""
+        return powers(self.roles)
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: an API key, and the person whose key it is."""
+    """Who acts: by which key, and the person whose key it is.
+
+    ``key``: the id of an API key, or of the sign-in by which a person acts at the console.
+    """
 
     key: str
     person: str | None = None
@@ -141,25 +103,6 @@ class Actor:
     def signature(self) -> str:
         """As the audit log names it: the key, after the person whose key it is."""
         return self.key if self.person is None else f"{self.person}/{self.key}"
-
-
-def may_write(roles: Collection[str], resource: str) -> bool:
-    """May a person with these roles change something of a resource of the API?"""
-    if resource == OWN or Role.admin in roles:
-        return True
-    return any(resource in _WRITES[Role(role)] for role in roles)
-
-
-def read_roles(roles: Sequence[str]) -> list[str]:
-    """Roles as they are stored; ParameterInvalid names what is none."""
-    for index, role in enumerate(roles):
-        if role not in set(Role):
-            raise ParameterInvalid(
-                f"There is no role {role!r}: use {', '.join(Role)}.", param=f"roles[{index}]"
-            )
-    if not roles:
-        raise ParameterInvalid("A person has at least one role.", param="roles")
-    return sorted(set(roles))
 
 
 def check_details(name: str, email: str) -> None:

@@ -22,7 +22,8 @@ import msgspec
 from sakk.core import caip, ids
 from sakk.core.errors import ParameterInvalid
 from sakk.core.evm import parse_address
-from sakk.core.person import OPERATOR, ROLES_THAT_APPROVE, Role
+from sakk.core.person import OPERATOR
+from sakk.core.role import ROLES_THAT_APPROVE, Role, current
 
 PREFIX: Final = "pol"
 RULES_MAX: Final = 200
@@ -114,7 +115,7 @@ class Rule(
     """One rule; a list that is empty fits anything.
 
     ``destinations``: addresses, ids of beneficiaries, ``address_book`` or ``vault``.
-    ``initiators``: ids of persons, API keys and accounts, or ``role:treasurer``. With the action
+    ``initiators``: ids of persons, API keys and accounts, or ``role:finance``. With the action
     ``approve``, ``approvals`` persons who have ``role`` must approve. A period adds up no
     recoveries, so a rule with one fits none.
     """
@@ -391,7 +392,7 @@ def _check_action(rule: Rule, index: int, *, livemode: bool) -> None:
             f"The action approve needs approvals: 1 to {APPROVALS_MAX}.", param=f"{at}[approvals]"
         )
     known = {role.value for role in ROLES_THAT_APPROVE} | (set() if livemode else {OPERATOR})
-    if rule.role not in known:
+    if rule.role is None or current(rule.role) not in known:
         raise ParameterInvalid(
             f"The action approve needs a role: one of {', '.join(sorted(known))}.",
             param=f"{at}[role]",
@@ -488,7 +489,7 @@ def _is_asked_by(entries: Sequence[str], facts: Facts) -> bool:
     asked = {facts.account, facts.key, facts.person}
     return any(
         entry in asked
-        or (entry.startswith(ROLE_ENTRY) and entry.removeprefix(ROLE_ENTRY) in facts.roles)
+        or (entry.startswith(ROLE_ENTRY) and current(entry.removeprefix(ROLE_ENTRY)) in facts.roles)
         for entry in entries
     )
 
@@ -529,7 +530,7 @@ def _is_destination(text: str) -> bool:
 
 def _is_initiator(text: str) -> bool:
     if text.startswith(ROLE_ENTRY):
-        return text.removeprefix(ROLE_ENTRY) in {role.value for role in Role}
+        return current(text.removeprefix(ROLE_ENTRY)) in set(Role)
     return any(_has_prefix(text, prefix) for prefix in ("acct", "key", "per"))
 
 

@@ -178,7 +178,7 @@ def _approvable(
         given.setdefault(each.subject, []).append(each)
     roles: dict[str, str] = {}
     for row in rows:
-        role = acting_role(row.approver_role, None if person is None else person.roles)
+        role = acting_role(row.approver_role, None if person is None else person.powers)
         said = any(each.actor == actor.name for each in given.get(row.id, ()))
         if role is not None and not said and not is_of(row, actor):
             roles[row.id] = role

@@ -24,7 +24,8 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.evm import parse_address
-from sakk.core.person import Actor, Person, Role
+from sakk.core.person import Actor, Person
+from sakk.core.role import Role
 from sakk.flow.case import act_of, case_event
 from sakk.flow.case_outcome import Examined, carry_out, examine_return
 from sakk.flow.case_subject import Matter, find_matter
@@ -65,7 +66,7 @@ def officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
         if settings is not None and settings.one_person:
             return Officer(actor.name, actor.key, None)
     person = acting_person(connection, actor, livemode=livemode)
-    if Role.compliance not in person.roles:
+    if Role.compliance not in person.powers:
         raise PermissionDenied("Only a person with the role compliance works on cases.")
     return Officer(person.id, actor.key, person)
 
@@ -346,7 +347,7 @@ def _check_assignee(connection: Connection, assignee: str, by: Officer, *, livem
     if assignee == by.name:
         return
     person = persons.find(connection, assignee, livemode=livemode)
-    if person is None or Role.compliance not in person.roles:
+    if person is None or Role.compliance not in person.powers:
         raise ParameterInvalid(
             "The assignee is a person with the role compliance.", param="assignee"
         )

@@ -22,7 +22,8 @@ from sakk.core.errors import (
 )
 from sakk.core.name_screening import EXEMPTION_PREFIX, REASON_LENGTH_MAX, NameExemption
 from sakk.core.party import Hit, HitState, Party, PartyRole, PartyStatus, Rating
-from sakk.core.person import Person, Role
+from sakk.core.person import Person
+from sakk.core.role import Role
 from sakk.core.profile import ivms101_of, load_details
 from sakk.core.travel_rule import person_of
 from sakk.flow.context import Parts
@@ -213,7 +214,7 @@ def _exempt(connection: Connection, hit: Hit, *, reason: str, by: Person, now: d
 
 def _decider(connection: Connection, whose: Whose) -> Person:
     person = acting_person(connection, whose.actor, livemode=whose.livemode)
-    if not DECIDERS & set(person.roles):
+    if not DECIDERS & person.powers:
         raise PermissionDenied(
             f"This takes a person with one of the roles {', '.join(sorted(DECIDERS))}."
         )

@@ -37,7 +37,8 @@ from sakk.core.freeze import (
     public,
     public_lift,
 )
-from sakk.core.person import Actor, Person, Role
+from sakk.core.person import Actor, Person
+from sakk.core.role import Role
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
 from sakk.flow.step_up import StepUp, acting_person, check, count_try
@@ -57,7 +58,7 @@ from sakk.store.failpoint import failpoint
 from sakk.store.network import find_asset, find_network, list_networks
 
 STAGE = "freeze.agree"
-LIFT_PROPOSERS: Final = frozenset({Role.admin, Role.treasurer, Role.approver})
+LIFT_PROPOSERS: Final = frozenset({Role.admin, Role.finance, Role.approver})
 LIFT_CONFIRMERS: Final = frozenset({Role.admin, Role.approver})
 # What goes on when a freeze is lifted.
 OUTGOING = (
@@ -382,7 +383,7 @@ def _person(
     if not livemode and any(each.livemode and each.enabled for each in list_networks(connection)):
         raise PermissionDenied("Real money moves here: lift it with a live key of a person.")
     person = acting_person(connection, actor, livemode=livemode)
-    if roles.isdisjoint(person.roles):
+    if roles.isdisjoint(person.powers):
         raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(roles))} may.")
     return person
 

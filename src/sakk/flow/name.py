@@ -27,7 +27,8 @@ from sakk.core.name_screening import (
     name_rules,
     query_hash,
 )
-from sakk.core.person import Actor, Person, Role
+from sakk.core.person import Actor, Person
+from sakk.core.role import Role
 from sakk.core.rule import BUILT_IN, BUILT_IN_NAME, BUILT_IN_NUMBER, Rule, load_rules, version_name
 from sakk.flow.context import Parts
 from sakk.flow.step_up import acting_person
@@ -176,6 +177,6 @@ def check_subject(subject: str) -> None:
 
 def _exempter(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
     person = acting_person(connection, actor, livemode=livemode)
-    if not EXEMPTERS & set(person.roles):
+    if not EXEMPTERS & person.powers:
         raise PermissionDenied("Only a person of compliance may exempt a name.")
     return person

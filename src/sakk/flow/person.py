@@ -37,15 +37,14 @@ from sakk.core.person import (
     Actor,
     Person,
     PersonState,
-    Role,
     check_details,
     check_key_hash,
     check_public_key,
     public_person,
-    read_roles,
     totp_step,
     totp_uri,
 )
+from sakk.core.role import Role, check_grant, read_roles
 from sakk.flow.context import Parts
 from sakk.flow.step_up import StepUp, acting_person, check, count_try
 from sakk.store import account as accounts
@@ -135,6 +134,7 @@ def propose(
         found = store.find(connection, identifier, livemode=livemode)
         if found is not None:
             return found
+        _check_grant(connection, by, [], roles)
         _check_email(connection, introduction.email, livemode=livemode)
         person = replace(
             _new_person(
@@ -176,6 +176,7 @@ def propose_change(
         by = _admin(connection, actor, livemode=livemode)
         if person.state != PersonState.active:
             raise UnexpectedState(f"This person is {person.state}: only an active one is changed.")
+        _check_grant(connection, by, person.roles, wanted or person.roles)
         proposal = {
             "by": by.id,
             "roles": wanted or person.roles,
@@ -388,9 +389,17 @@ def _insert_key(
 
 def _admin(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
     person = acting_person(connection, actor, livemode=livemode)
-    if Role.admin not in person.roles:
+    if Role.admin not in person.powers:
         raise PermissionDenied("Only a person with the role admin may do this.")
     return person
+
+
+def _check_grant(
+    connection: Connection, by: Person, before: list[str], after: list[str]
+) -> None:
+    """Owners are made by owners, once there is one."""
+    if store.count_owners(connection, livemode=by.livemode):
+        check_grant(by.roles, before, after)
 
 
 def _self(connection: Connection, identifier: str, actor: Actor, *, livemode: bool) -> Person:

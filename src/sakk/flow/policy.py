@@ -24,7 +24,8 @@ from sakk.core.errors import (
 )
 from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, facts_of
-from sakk.core.person import Actor, Person, Role
+from sakk.core.person import Actor, Person
+from sakk.core.role import Role
 from sakk.core.policy import (
     Action,
     Decision,
@@ -45,7 +46,7 @@ from sakk.store import person as persons
 from sakk.store import policy as store
 
 VERSIONS_REMEMBERED_MAX = 32
-PROPOSERS = frozenset({Role.admin, Role.treasurer})
+PROPOSERS = frozenset({Role.admin, Role.finance})
 APPROVERS = frozenset({Role.admin, Role.approver})
 
 
@@ -186,7 +187,7 @@ def _person(
     connection: Connection, actor: Actor, roles: frozenset[Role], *, livemode: bool
 ) -> Person:
     person = acting_person(connection, actor, livemode=livemode)
-    if roles.isdisjoint(person.roles):
+    if roles.isdisjoint(person.powers):
         raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(roles))} may.")
     return person
 

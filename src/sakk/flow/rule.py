@@ -20,7 +20,8 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.event import NewEvent
-from sakk.core.person import Actor, Person, Role
+from sakk.core.person import Actor, Person
+from sakk.core.role import Role
 from sakk.core.rule import (
     BUILT_IN_NUMBER,
     RulesState,
@@ -184,7 +185,7 @@ def _require_proposed(version: RulesVersion) -> None:
 
 def _person(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
     person = acting_person(connection, actor, livemode=livemode)
-    if RULERS.isdisjoint(person.roles):
+    if RULERS.isdisjoint(person.powers):
         raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(RULERS))} may.")
     return person
 

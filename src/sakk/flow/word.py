@@ -22,7 +22,8 @@ from sakk.core.approval import (
 from sakk.core.approval_batch import Membership, membership
 from sakk.core.errors import ApprovalStale, ParameterMissing, PermissionDenied, SamePerson
 from sakk.core.event import NewEvent
-from sakk.core.person import Actor, Person, Role
+from sakk.core.person import Actor, Person
+from sakk.core.role import Role
 from sakk.flow.context import Parts
 from sakk.flow.step_up import StepUp, acting_person, check
 from sakk.signing.protocol import Approval as SigningApproval
@@ -58,7 +59,7 @@ def approval_of(
     """
     actor = word.actor
     person = _person(connection, actor, livemode=subject.livemode)
-    role = acting_role(subject.approver_role, None if person is None else person.roles)
+    role = acting_role(subject.approver_role, None if person is None else person.powers)
     if role is None:
         raise PermissionDenied(
             f"Only a person with the role {subject.approver_role} may approve this {subject.noun}:"
@@ -111,8 +112,8 @@ def refusal_of(
 ) -> Approval:
     """One no, of who might have approved it or of an admin; PermissionDenied for others."""
     person = _person(connection, word.actor, livemode=subject.livemode)
-    role = acting_role(subject.approver_role, None if person is None else person.roles)
-    if role is None and (person is None or Role.admin not in person.roles):
+    role = acting_role(subject.approver_role, None if person is None else person.powers)
+    if role is None and (person is None or Role.admin not in person.powers):
         raise PermissionDenied(f"Only a person with the role {subject.approver_role} may do it.")
     return Approval(
         id=approval_id,
@@ -166,7 +167,7 @@ def _membership(approval: Approval) -> Membership | None:
 def check_compliance(connection: Connection, actor: Actor, *, livemode: bool) -> None:
     """Under review is the decision of compliance, or of the operator's key without a person."""
     person = _person(connection, actor, livemode=livemode)
-    if person is not None and Role.compliance not in person.roles:
+    if person is not None and Role.compliance not in person.powers:
         raise PermissionDenied(
             "This payout is under review: a person with the role compliance decides first."
         )

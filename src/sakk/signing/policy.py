@@ -16,7 +16,7 @@ import msgspec
 from sakk.core import caip, evm, hd
 from sakk.core.errors import Misconfigured
 from sakk.core.hub import TRANSACTION_GAS_MAX
-from sakk.core.person import Role
+from sakk.core.role import Role
 from sakk.core.policy import Action, Amount, Period, Rule, check_rules
 from sakk.signing.files import check_private, write_private
 

@@ -55,6 +55,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
     "hubs": Audited(key=("network",)),
+    "invitations": Audited(subject="person", secret=("token_hash",)),
     "key_rotations": Audited(subject="source", quiet=("left",)),
     "label_imports": Audited(subject="list_id"),
     "label_lists": Audited(),
@@ -73,16 +74,24 @@ AUDITED: Final[dict[str, Audited]] = {
     "party_hits": Audited(subject="party_id"),
     "party_links": Audited(subject="of_party"),
     "party_revisions": Audited(key=("party_id", "revision"), subject="party_id"),
+    "passkeys": Audited(subject="person", quiet=("sign_count", "used_at")),
+    "person_accounts": Audited(key=("person", "account_id"), subject="person"),
     "persons": Audited(
-        secret=("totp_secret",), quiet=("totp_step", "totp_failures", "totp_locked_until")
+        secret=("totp_secret", "password_hash"),
+        quiet=("totp_step", "totp_failures", "totp_locked_until"),
     ),
     "policies": Audited(),
+    "recovery_codes": Audited(key=("person", "number"), subject="person", secret=("digest",)),
     "refills": Audited(quiet=("failure_code", "failures", "retry_at")),
     "regimes": Audited(),
     "restores": Audited(quiet=("next_index", "imported")),
     "rules_in_force": Audited(key=("livemode",)),
     "screening_rules": Audited(),
     "screenings": Audited(subject="subject", bulk=True),
+    # Which page somebody looks at is no act; that they came, proved themselves and went is.
+    "sign_ins": Audited(
+        subject="person", secret=("token_hash",), quiet=("seen_at", "account_id", "flash")
+    ),
     # Who stands behind a payment is the Travel Rule's to tell; the log has the hash.
     "travel_parties": Audited(
         key=("account_id", "livemode"), subject="account_id", secret=("person",)

@@ -13,14 +13,13 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    any_,
     func,
-    literal,
     select,
     update,
 )
 
-from sakk.core.person import Person, PersonState, Role
+from sakk.core.person import Person, PersonState
+from sakk.core.role import Role
 from sakk.store.database import fetch_all, fetch_one, insert_records, run
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
 
@@ -47,6 +46,10 @@ persons = Table(
     Column("proposed_by", Text),
     Column("approved_by", Text),
     Column("created", Timestamp, nullable=False),
+    Column("password_hash", Text),
+    Column("language", Text),
+    Column("time_zone", Text),
+    Column("theme", Text),
     Index("uq_persons_email", "livemode", "email", unique=True),
 )
 
@@ -78,14 +81,23 @@ def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -
 
 
 def count_admins(connection: Connection, *, livemode: bool) -> int:
-    """How many admins of a mode are active."""
+    """How many admins of a mode are active; an owner is one."""
+    return _count(connection, [Role.admin, Role.owner], livemode=livemode)
+
+
+def count_owners(connection: Connection, *, livemode: bool) -> int:
+    """How many owners of a mode are active."""
+    return _count(connection, [Role.owner], livemode=livemode)
+
+
+def _count(connection: Connection, roles: Sequence[Role], *, livemode: bool) -> int:
     found = connection.execute(
         select(func.count())
         .select_from(persons)
         .where(
             persons.c.livemode == livemode,
             persons.c.state == PersonState.active.value,
-            literal(Role.admin.value) == any_(persons.c.roles),
+            persons.c.roles.overlap([role.value for role in roles]),
         )
     ).scalar_one()
     return int(found)

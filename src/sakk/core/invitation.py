@@ -1,0 +1,45 @@
+"""Invitations: a link that is shown once, by which a person comes in for the first time.
+
+It has 256 random bits, is good for a week and once, and does nothing for a person who was not
+approved. Opening it changes nothing, so that who looks at links before people do uses none up.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+PREFIX: Final = "inv"
+GOOD_FOR: Final = timedelta(days=7)
+
+
+class InvitationKind(StrEnum):
+    """``join``: to choose how to sign in. ``enter``: signed in at once, in a sandbox alone."""
+
+    join = "join"
+    enter = "enter"
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A row."""
+
+    id: str
+    livemode: bool
+    person: str
+    kind: str
+    token_hash: bytes
+    created_by: str
+    created: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+def is_open(invitation: Invitation, now: datetime) -> bool:
+    """May it still be taken?"""
+    return (
+        invitation.used_at is None
+        and invitation.revoked_at is None
+        and now < invitation.expires_at
+    )
