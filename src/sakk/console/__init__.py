@@ -1,0 +1,1 @@
+"""The console: screens for the operator's people and the accounts'."""
