@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from sakk.api.authentication import Authenticator, client_address, read_token
+from sakk.api.authentication import Authenticator, read_token
+from sakk.core.peer import client_address
 from sakk.api.limit import Limits, TokenBuckets
 from sakk.core.account import AccountKind
 from sakk.core.api_key import KeyKind

@@ -3,11 +3,10 @@
 import base64
 import binascii
 import hmac
-import ipaddress
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError
@@ -211,30 +210,9 @@ def agent_credential(authorization: str | None) -> str | None:
     return credential.strip() if scheme.lower() == SCHEME else None
 
 
-def client_address(
-    peer: str | None, forwarded_for: str | None, trusted_proxies: Sequence[str]
-) -> str | None:
-    """The caller's IP address: the last hop that is not one of our proxies."""
-    if not forwarded_for or not trusted_proxies or not _is_in(peer, trusted_proxies):
-        return peer
-    for hop in reversed(forwarded_for.split(",")):
-        candidate = hop.strip()
-        if not _is_in(candidate, trusted_proxies):
-            return candidate
-    return peer
-
-
 def _basic_user(credentials: str) -> str:
     try:
         decoded = base64.b64decode(credentials, validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return ""
     return decoded.partition(":")[0]
-
-
-def _is_in(address: str | None, networks: Sequence[str]) -> bool:
-    try:
-        candidate = ipaddress.ip_address(address or "")
-    except ValueError:
-        return False
-    return any(candidate in ipaddress.ip_network(network) for network in networks)

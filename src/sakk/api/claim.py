@@ -9,7 +9,6 @@ from datetime import datetime
 
 from sakk.api import claim_page
 from sakk.api.answer import encode, known, refusal
-from sakk.api.authentication import client_address
 from sakk.api.body import FORM, read_body
 from sakk.api.dependencies import Dependencies
 from sakk.api.limit import Limits
@@ -19,6 +18,7 @@ from sakk.core import claim as rules
 from sakk.core.claim import Claim, claim_path
 from sakk.core.errors import ParameterInvalid, ResourceMissing, SakkError, UnexpectedState
 from sakk.core.evm import parse_address
+from sakk.core.peer import client_address
 from sakk.flow import claim as flow
 from sakk.flow.idempotency import Answer
 from sakk.flow.refund_draft import Place

@@ -160,7 +160,7 @@ class LiftShape(Shape):
     two_steps=True,
 )
 def propose_lift(context: Context, freeze: str, body: LiftParameters) -> Document:
-    """Propose to end a freeze, as somebody of finance, an admin or an approver; another person confirms it."""
+    """Propose to end a freeze, as finance, admin or approver; another person confirms it."""
     lifting, row = flow.propose_lift(
         context.parts,
         freeze,

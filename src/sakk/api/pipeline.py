@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from sakk.api.answer import encode, refusal
-from sakk.api.authentication import Authenticator, agent_credential, client_address
+from sakk.api.authentication import Authenticator, agent_credential
 from sakk.api.body import OCTETS, Tree, canonical, read_body, read_form, read_upload
 from sakk.api.catalogue import CatalogueCache
 from sakk.api.context import Caller, Context, Document, Download, Listing, ShownOnce
@@ -26,6 +26,7 @@ from sakk.core.errors import (
     ResourceMissing,
 )
 from sakk.core.idempotency import Key, check_key, fingerprint
+from sakk.core.peer import client_address
 from sakk.core.person import Actor
 from sakk.core.role import may
 from sakk.flow.idempotency import (

@@ -162,7 +162,7 @@ class SimulationShape(Shape):
     two_steps=True,
 )
 def create(context: Context, body: PolicyCreate) -> Document:
-    """Propose a version, as an admin or somebody of finance; it takes effect when another approves it."""
+    """Propose a version, as admin or finance; it takes effect when another approves it."""
     version = flow.propose(
         context.parts,
         _document(body.rules),

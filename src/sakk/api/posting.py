@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from sakk.api.answer import SECURITY_HEADERS, refusal
 from sakk.api.answer import headers as answer_headers
-from sakk.api.authentication import Authenticator, client_address
+from sakk.api.authentication import Authenticator
 from sakk.api.context import Caller
 from sakk.api.dependencies import ApiSettings
 from sakk.api.ledger_body import (
@@ -33,6 +33,7 @@ from sakk.api.observation import Observe
 from sakk.api.pipeline import check_permitted
 from sakk.api.route import Route
 from sakk.core.errors import BodyTooLarge, InvalidRequest, ParameterUnknown
+from sakk.core.peer import client_address
 from sakk.ledger.calls import Op
 from sakk.ledger.line import Line
 from sakk.ledger.wire import ACCOUNTS, TRANSFERS, Noun

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints
 
 from sakk.api.answer import encode, refusal
-from sakk.api.authentication import client_address
 from sakk.api.body import read_body
 from sakk.api.channel import resource
 from sakk.api.context import Context, Document, ShownOnce
@@ -25,6 +24,7 @@ from sakk.core import session as rules
 from sakk.core.errors import MethodNotAllowed, ParameterInvalid, ResourceMissing
 from sakk.core.evm import parse_address
 from sakk.core.money import UNITS_MAX
+from sakk.core.peer import client_address
 from sakk.core.session import Closing, Opening, Query, VoucherBody
 from sakk.flow import session as flow
 from sakk.flow.idempotency import Answer

@@ -12,11 +12,11 @@ from typing import Final
 
 import structlog
 
-from sakk.api.authentication import client_address
 from sakk.api.dependencies import Dependencies
 from sakk.api.limit import Limits
 from sakk.api.pipeline import Request
 from sakk.core.errors import InvalidRequest, RateLimited, ResourceMissing, SakkError
+from sakk.core.peer import client_address
 from sakk.core.trp import (
     API_VERSION,
     IDENTIFIER,

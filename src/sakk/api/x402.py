@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sakk.api.answer import encode, refusal
-from sakk.api.authentication import Authenticator, client_address
+from sakk.api.authentication import Authenticator
 from sakk.api.dependencies import Dependencies
 from sakk.api.limit import Limits
 from sakk.api.pipeline import Request
@@ -23,6 +23,7 @@ from sakk.core.errors import InvalidRequest, ParameterInvalid, PermissionDenied,
 from sakk.core.escrow_channel import SCHEME as BATCH_SETTLEMENT
 from sakk.core.evm import checksum_address
 from sakk.core.idempotency import check_key
+from sakk.core.peer import client_address
 from sakk.core.x402 import (
     EXACT,
     VERSION,

@@ -9,6 +9,7 @@ from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.api_key import SHOWN_CHARACTERS
 from sakk.core.person import PREFIX, Actor, Person, public_person
+from sakk.core.role import Role
 from sakk.flow import person as flow
 from sakk.flow.context import Parts
 from sakk.flow.step_up import StepUp
@@ -23,7 +24,10 @@ Who = Annotated[str, typer.Argument(help="per_…")]
 Code = Annotated[str | None, typer.Option("--code", help="The one-time code of your device.")]
 Roles = Annotated[
     list[str] | None,
-    typer.Option("--role", help="owner, admin, finance, approver, compliance, developer, support or viewer; repeatable."),
+    typer.Option(
+        "--role",
+        help=f"{', '.join(Role)}; repeatable.",
+    ),
 ]
 
 

@@ -59,6 +59,7 @@ def _print_for_people(description: dict[str, Any]) -> None:
     console.print(f"Sakk sandbox at {description['api']}")
     console.print(f"  secret key    {description['secret_key']}")
     console.print(f"  operator key  {description['operator_key']}")
+    console.print(f"  console       {description['console']}")
     console.print(f"  account       {description['account']}")
     for each in description["networks"]:
         console.print(f"  {each['network']:<16}{each['rpc']}")

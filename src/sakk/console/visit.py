@@ -135,7 +135,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A template and what it shows. ``fragment``: the template for an answer to htmx, if another."""
+    """A template and what it shows. ``fragment``: what htmx is given instead."""
 
     template: str
     values: Mapping[str, Any] = field(default_factory=dict)

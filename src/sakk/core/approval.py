@@ -26,12 +26,13 @@ class Verdict(StrEnum):
 
 
 class Method(StrEnum):
-    """How the person proved to be there: a one-time code, a signature, or the key alone.
+    """How the person proved to be there: a one-time code, a passkey, a signature, the key alone.
 
     ``owner``: by the signature of an account's owner key (EIP-712), of a spend under a mandate.
     """
 
     totp = "totp"
+    passkey = "passkey"
     signature = "signature"
     key = "key"
     owner = "owner"

@@ -14,9 +14,9 @@ GOOD_FOR: Final = timedelta(days=7)
 
 
 class InvitationKind(StrEnum):
-    """``join``: to choose how to sign in. ``enter``: signed in at once, in a sandbox alone."""
+    """``welcome``: to choose how to sign in. ``enter``: signed in at once, in a sandbox alone."""
 
-    join = "join"
+    welcome = "welcome"
     enter = "enter"
 
 
@@ -39,7 +39,5 @@ class Invitation:
 def is_open(invitation: Invitation, now: datetime) -> bool:
     """May it still be taken?"""
     return (
-        invitation.used_at is None
-        and invitation.revoked_at is None
-        and now < invitation.expires_at
+        invitation.used_at is None and invitation.revoked_at is None and now < invitation.expires_at
     )

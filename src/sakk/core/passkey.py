@@ -23,7 +23,7 @@ class Purpose(StrEnum):
     register = "register"
     sign_in = "sign_in"
     step_up = "step_up"
-    join = "join"
+    welcome = "welcome"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ PREFIX: Final = "per"
 # A rule of a policy that asks for it is satisfied by the operator's key without a person too.
 OPERATOR: Final = "operator"
 BOOTSTRAP_ADMINS: Final = 2
+# Who a sandbox's own person was introduced by; they are none of the first two.
+SANDBOX: Final = "sandbox"
 STEP_SECONDS: Final = 30
 STEPS_AWAY_MAX: Final = 1
 CODE_DIGITS: Final = 6

@@ -208,9 +208,7 @@ def current(role: str) -> str:
     return FORMER.get(role, role)
 
 
-def may(
-    roles: Collection[str], resource: str, access: Access, *, everywhere: bool = True
-) -> bool:
+def may(roles: Collection[str], resource: str, access: Access, *, everywhere: bool = True) -> bool:
     """May a person with these roles do this? ``everywhere``: or in one account alone.
 
     A word that the table does not have is nobody's: KeyError, so that a new one is put there.

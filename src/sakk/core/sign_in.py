@@ -10,12 +10,13 @@ guesses locks themselves out, and never the person.
 
 import hashlib
 import hmac
-import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
+
+from sakk.core.peer import network_of
 
 PREFIX: Final = "sgn"
 TOKEN_BYTES: Final = 32
@@ -30,8 +31,6 @@ TRIES_MAX: Final = 5
 LOCKED_FOR: Final = timedelta(minutes=5)
 LOCKED_FOR_MAX: Final = timedelta(hours=4)
 TRIES_KEPT_FOR: Final = timedelta(days=1)
-# A network that one customer of a provider mostly has: RFC 6177 for version 6.
-PREFIX_BITS: Final = {4: 24, 6: 56}
 USER_AGENT_LENGTH_MAX: Final = 300
 PASSWORD_LENGTH_MIN: Final = 12
 PASSWORD_LENGTH_MAX: Final = 256
@@ -119,27 +118,13 @@ def csrf_token(token: str) -> str:
 def is_live(sign_in: SignIn, now: datetime) -> bool:
     """May it still be used?"""
     return (
-        sign_in.ended_at is None
-        and now < sign_in.expires_at
-        and now - sign_in.seen_at < IDLE_MAX
+        sign_in.ended_at is None and now < sign_in.expires_at and now - sign_in.seen_at < IDLE_MAX
     )
 
 
 def is_stepped_up(sign_in: SignIn, now: datetime) -> bool:
     """Did the person prove to be there a moment ago?"""
     return sign_in.stepped_up_at is not None and now - sign_in.stepped_up_at < STEP_UP_FOR
-
-
-def network_of(address: str | None) -> str:
-    """The network that an address is counted with."""
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    if mapped is not None:
-        parsed = mapped
-    return str(ipaddress.ip_network(f"{parsed}/{PREFIX_BITS[parsed.version]}", strict=False))
 
 
 def tries_name(who: str, address: str | None, *, livemode: bool) -> str:

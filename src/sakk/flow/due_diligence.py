@@ -23,8 +23,8 @@ from sakk.core.errors import (
 from sakk.core.name_screening import EXEMPTION_PREFIX, REASON_LENGTH_MAX, NameExemption
 from sakk.core.party import Hit, HitState, Party, PartyRole, PartyStatus, Rating
 from sakk.core.person import Person
-from sakk.core.role import Role
 from sakk.core.profile import ivms101_of, load_details
+from sakk.core.role import Role
 from sakk.core.travel_rule import person_of
 from sakk.flow.context import Parts
 from sakk.flow.party import Whose, check_complete, digest_of, locked, record, tell, write

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import available_timezones
 
 from sqlalchemy import Connection
 
@@ -33,6 +34,7 @@ from sakk.core.event import NewEvent
 from sakk.core.person import (
     BOOTSTRAP_ADMINS,
     PREFIX,
+    SANDBOX,
     SECRET_BYTES,
     Actor,
     Person,
@@ -113,6 +115,19 @@ def bootstrap(parts: Parts, *, name: str, email: str, livemode: bool) -> tuple[E
         _insert_key(connection, person, hashed, token[-SHOWN_CHARACTERS:], now=now)
         _tell(connection, person, event.PERSON_APPROVED, now=now)
     return Enrolment(person, secret, totp_uri(secret, email)), token
+
+
+def introduce_sandbox_owner(connection: Connection, *, now: datetime) -> Person:
+    """The person that a sandbox begins with, who may do everything that one person may."""
+    identifier = new_id(PREFIX)
+    person = replace(
+        _new_person(identifier, "Sandbox owner", "owner@sandbox.test", livemode=False, now=now),
+        roles=[Role.approver.value, Role.compliance.value, Role.finance.value, Role.owner.value],
+        state=PersonState.active.value,
+        proposed_by=SANDBOX,
+    )
+    store.insert(connection, person)
+    return person
 
 
 def propose(
@@ -242,6 +257,26 @@ def suspend(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> P
         person = replace(person, **values)
         _tell(connection, person, event.PERSON_SUSPENDED, now=now)
     return person
+
+
+def prefer(
+    parts: Parts,
+    identifier: str,
+    *,
+    livemode: bool,
+    language: str | None,
+    time_zone: str | None,
+    theme: str | None,
+) -> None:
+    """How a person wants pages; None: as their browser does. ParameterInvalid for no time zone."""
+    if time_zone is not None and time_zone not in available_timezones():
+        raise ParameterInvalid(
+            "There is no such time zone: write it as Asia/Dubai.", param="time_zone"
+        )
+    with parts.database.begin() as connection:
+        _locked(connection, identifier, livemode=livemode)
+        values = {"language": language, "time_zone": time_zone, "theme": theme}
+        store.change(connection, identifier, values)
 
 
 def enrol(
@@ -394,9 +429,7 @@ def _admin(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
     return person
 
 
-def _check_grant(
-    connection: Connection, by: Person, before: list[str], after: list[str]
-) -> None:
+def _check_grant(connection: Connection, by: Person, before: list[str], after: list[str]) -> None:
     """Owners are made by owners, once there is one."""
     if store.count_owners(connection, livemode=by.livemode):
         check_grant(by.roles, before, after)

@@ -25,7 +25,6 @@ from sakk.core.errors import (
 from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, facts_of
 from sakk.core.person import Actor, Person
-from sakk.core.role import Role
 from sakk.core.policy import (
     Action,
     Decision,
@@ -38,6 +37,7 @@ from sakk.core.policy import (
     rules_digest,
     rules_document,
 )
+from sakk.core.role import Role
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.flow.step_up import StepUp, acting_person, check, count_try

@@ -20,18 +20,24 @@ from sakk.core.errors import (
     StepUpRequired,
 )
 from sakk.core.person import Actor, Person, PersonState, counted, is_locked, totp_step
+from sakk.core.sign_in import SignInMethod, is_live, is_stepped_up
 from sakk.flow.context import Parts
 from sakk.store import person as persons
+from sakk.store import sign_in as sign_ins
 
 SIGNATURE_DIGITS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class StepUp:
-    """What the person gave: a one-time code, or an Ed25519 signature (hexadecimal)."""
+    """What the person gave: a one-time code, or an Ed25519 signature (hexadecimal).
+
+    ``sign_in``: the sign-in at the console in which they proved to be there a moment ago.
+    """
 
     code: str | None = None
     signature: str | None = None
+    sign_in: str | None = None
 
 
 def count_try(parts: Parts, actor: Actor, step_up: StepUp, *, livemode: bool) -> None:
@@ -87,6 +93,8 @@ def check(
     """
     if step_up.signature is not None and message is not None:
         return Method.signature, _check_signature(person, step_up.signature, message)
+    if step_up.sign_in is not None:
+        return _check_sign_in(connection, person, step_up.sign_in, now=now), None
     if step_up.code is None:
         raise StepUpRequired("Send code, the one-time code that your device shows now.")
     if person.totp_secret is None or not person.totp_confirmed:
@@ -105,6 +113,21 @@ def check(
         {"totp_step": step, "totp_failures": 0, "totp_locked_until": None},
     )
     return Method.totp, None
+
+
+def _check_sign_in(
+    connection: Connection, person: Person, identifier: str, *, now: datetime
+) -> Method:
+    """How the person proved to be there in a sign-in; StepUpRequired where it was too long ago."""
+    found = sign_ins.find(connection, identifier)
+    if (
+        found is None
+        or found.person != person.id
+        or not is_live(found, now)
+        or not is_stepped_up(found, now)
+    ):
+        raise StepUpRequired("Prove that it is you: by your passkey, or by a fresh code.")
+    return Method.passkey if found.step_up_method == SignInMethod.passkey else Method.totp
 
 
 def _check_signature(person: Person, signature: str, message: bytes) -> bytes:

@@ -82,9 +82,10 @@ def validate(model: type[F], values: Values, words: Words) -> F:
         if (value := values.get(name)) is None:
             continue
         is_list = get_origin(field.annotation) is list
-        if isinstance(value, list) != is_list:
-            value = [value] if is_list else value[-1]  # type: ignore[index]
-        tree[name] = value
+        if isinstance(value, list):
+            tree[name] = value if is_list else value[-1]
+        else:
+            tree[name] = [value] if is_list else value
     try:
         return model.model_validate(tree)
     except ValidationError as error:

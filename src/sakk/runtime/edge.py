@@ -6,10 +6,13 @@ import time
 
 from granian import Granian
 from granian.constants import Interfaces
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sakk.api.app import create_app
 from sakk.api.dependencies import Dependencies
+from sakk.console.app import Console, is_console
+from sakk.console.visit import ConsoleSettings
+from sakk.flow.context import Parts
 from sakk.ledger.line import RemoteLine
 from sakk.runtime.garbage import exempt_from_collection, put_off_collection
 from sakk.runtime.metrics import announce_role, exposition
@@ -17,7 +20,7 @@ from sakk.runtime.place import ledger_address
 from sakk.runtime.process import die_with_parent, report_ready
 from sakk.runtime.settings import Settings, load_settings
 from sakk.runtime.start import begin_process
-from sakk.runtime.wiring import api_settings, open_parts
+from sakk.runtime.wiring import api_settings, open_parts, public_url
 
 READY_POLL_SECONDS = 0.02
 BACKLOG = 2_048
@@ -49,7 +52,7 @@ def application() -> ASGIApp:
     announce_role("api")
     # Labels are loaded when somebody first asks about an address, not before.
     parts = open_parts(settings, screening=True)
-    app: ASGIApp = create_app(
+    api = create_app(
         Dependencies(
             parts=parts,
             settings=api_settings(settings),
@@ -57,10 +60,26 @@ def application() -> ASGIApp:
             line=RemoteLine(ledger_address(settings)),
         )
     )
+    app: ASGIApp = _with_console(api, parts, settings)
     if settings.sandbox:
         app = _with_paid(app, settings)
     exempt_from_collection()
     return app
+
+
+def _with_console(api: ASGIApp, parts: Parts, settings: Settings) -> ASGIApp:
+    """The API, and the console beside it under its own path."""
+    console = Console(
+        parts,
+        ConsoleSettings(public_url=public_url(settings), sandbox=settings.sandbox),
+        processes=settings.api_workers,
+    )
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        is_page = scope["type"] == "http" and is_console(scope["path"])
+        await (console if is_page else api)(scope, receive, send)
+
+    return either
 
 
 def _with_paid(app: ASGIApp, settings: Settings) -> ASGIApp:

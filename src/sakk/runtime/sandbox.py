@@ -13,13 +13,18 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from sakk.console.route import ROOT
 from sakk.core import evm
 from sakk.core.account import AccountKind
 from sakk.core.caip import erc20_asset, evm_network, native_asset
 from sakk.core.case import Settings as CaseSettings
+from sakk.core.invitation import InvitationKind
 from sakk.core.network import Asset, Network, Quirk
+from sakk.core.person import SANDBOX
 from sakk.flow import account as accounts
 from sakk.flow import api_key as api_keys
+from sakk.flow import invitation as invitations
+from sakk.flow import person as people
 from sakk.rails.sandbox.chain import SandboxChain, SandboxToken, deploy, mine_until
 from sakk.rails.sandbox.node import LocalNode, start_node
 from sakk.rails.sandbox.wallet import Wallet
@@ -77,6 +82,7 @@ class Tenants:
     account: str
     secret_key: str
     operator_key: str
+    owner_link: str
 
 
 def run_sandbox(options: SandboxOptions, *, on_ready: Callable[[dict[str, Any]], None]) -> int:
@@ -130,7 +136,8 @@ def describe(
         "secret_key": tenants.secret_key,
         "account": tenants.account,
         "operator_key": tenants.operator_key,
-        "console": f"{api}/console",
+        # By its name: to browsers a number is no place for passkeys.
+        "console": f"http://localhost:{settings.port}{ROOT}/enter/{tenants.owner_link}",
         "ledger": f"http://{settings.host}:{settings.ledger_port}",
         "networks": [
             {
@@ -323,7 +330,16 @@ def _make_tenants(connection: Connection) -> Tenants:
         )[1]
         for identifier in (account, operator)
     ]
-    return Tenants(account=account, secret_key=keys[0], operator_key=keys[1])
+    owner = people.introduce_sandbox_owner(connection, now=now())
+    link = invitations.make(
+        connection,
+        person=owner.id,
+        livemode=False,
+        kind=InvitationKind.enter,
+        by=SANDBOX,
+        now=now(),
+    )
+    return Tenants(account, keys[0], keys[1], link)
 
 
 def _keep_key(folder: Path, tenants: Tenants) -> None:

@@ -16,8 +16,8 @@ import msgspec
 from sakk.core import caip, evm, hd
 from sakk.core.errors import Misconfigured
 from sakk.core.hub import TRANSACTION_GAS_MAX
-from sakk.core.role import Role
 from sakk.core.policy import Action, Amount, Period, Rule, check_rules
+from sakk.core.role import Role
 from sakk.signing.files import check_private, write_private
 
 VERSION: Final = 1

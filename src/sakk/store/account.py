@@ -1,12 +1,12 @@
 """Accounts: rows, and the payment policies that the flow asks for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, Text, select, text, update
+from sqlalchemy import Column, Connection, Table, Text, or_, select, text, update
 
 from sakk.core.account import Account, AccountKind, PaymentPolicy, PayoutSettings, read_policy
-from sakk.store.database import fetch_one, run
+from sakk.store.database import fetch_all, fetch_one, run
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Document, Timestamp, metadata
 
@@ -67,6 +67,21 @@ def update_account(connection: Connection, account_id: str, values: Mapping[str,
 
 def list_accounts(connection: Connection, page: PageRequest) -> tuple[list[Account], bool]:
     return fetch_page(connection, accounts, Account, account_id=None, livemode=None, page=page)
+
+
+def search(
+    connection: Connection, words: str | None, *, only: Sequence[str] | None, limit: int
+) -> list[Account]:
+    """Accounts with the words in name, e-mail or id, of all or of ``only`` some, newest first."""
+    statement = select(accounts).order_by(accounts.c.id.desc()).limit(limit)
+    if only is not None:
+        statement = statement.where(accounts.c.id.in_(list(only)))
+    if words:
+        columns = (accounts.c.name, accounts.c.email, accounts.c.id)
+        statement = statement.where(
+            or_(*(column.icontains(words, autoescape=True) for column in columns))
+        )
+    return fetch_all(connection, statement, Account)
 
 
 def policy(connection: Connection, account_ids: Iterable[str]) -> dict[str, PaymentPolicy]:

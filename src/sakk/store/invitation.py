@@ -29,9 +29,7 @@ def insert(connection: Connection, invitation: Invitation) -> None:
     insert_records(connection, invitations, [invitation])
 
 
-def by_token(
-    connection: Connection, token_hash: bytes, *, lock: bool = False
-) -> Invitation | None:
+def by_token(connection: Connection, token_hash: bytes, *, lock: bool = False) -> Invitation | None:
     """The invitation with a token, used ones too."""
     statement = select(invitations).where(invitations.c.token_hash == token_hash)
     return fetch_one(connection, statement.with_for_update() if lock else statement, Invitation)

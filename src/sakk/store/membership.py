@@ -56,15 +56,11 @@ def of_person(connection: Connection, person: str) -> list[Membership]:
     return fetch_all(connection, statement, Membership)
 
 
-def of_account(
-    connection: Connection, account_id: str, *, livemode: bool
-) -> list[Membership]:
+def of_account(connection: Connection, account_id: str, *, livemode: bool) -> list[Membership]:
     """Everybody's roles in an account."""
     statement = (
         select(person_accounts)
-        .where(
-            person_accounts.c.account_id == account_id, person_accounts.c.livemode == livemode
-        )
+        .where(person_accounts.c.account_id == account_id, person_accounts.c.livemode == livemode)
         .order_by(person_accounts.c.person)
         .limit(PERSONS_MAX)
     )

@@ -91,18 +91,14 @@ def remove_of(connection: Connection, person: str, *, now: datetime) -> None:
     )
 
 
-def put_recovery_codes(
-    connection: Connection, person: str, codes: Sequence[RecoveryCode]
-) -> None:
+def put_recovery_codes(connection: Connection, person: str, codes: Sequence[RecoveryCode]) -> None:
     """These in place of all before."""
     connection.execute(delete(recovery_codes).where(recovery_codes.c.person == person))
     if codes:
         insert_records(connection, recovery_codes, codes)
 
 
-def use_recovery_code(
-    connection: Connection, person: str, digest: bytes, *, now: datetime
-) -> bool:
+def use_recovery_code(connection: Connection, person: str, digest: bytes, *, now: datetime) -> bool:
     """Use one up; False for one that there is not, or that was used."""
     done = connection.execute(
         update(recovery_codes)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from sakk.core.person import Person, PersonState
+from sakk.core.person import SANDBOX, Person, PersonState
 from sakk.core.role import Role
 from sakk.store.database import fetch_all, fetch_one, insert_records, run
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
@@ -97,6 +97,7 @@ def _count(connection: Connection, roles: Sequence[Role], *, livemode: bool) -> 
         .where(
             persons.c.livemode == livemode,
             persons.c.state == PersonState.active.value,
+            persons.c.proposed_by.is_distinct_from(SANDBOX),
             persons.c.roles.overlap([role.value for role in roles]),
         )
     ).scalar_one()

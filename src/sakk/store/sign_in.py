@@ -101,13 +101,9 @@ def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -
     connection.execute(update(sign_ins).where(sign_ins.c.id == identifier).values(dict(values)))
 
 
-def end_of(
-    connection: Connection, person: str, *, now: datetime, but: str | None = None
-) -> int:
+def end_of(connection: Connection, person: str, *, now: datetime, but: str | None = None) -> int:
     """End a person's sign-ins, all or all ``but`` one; how many."""
-    statement = update(sign_ins).where(
-        sign_ins.c.person == person, sign_ins.c.ended_at.is_(None)
-    )
+    statement = update(sign_ins).where(sign_ins.c.person == person, sign_ins.c.ended_at.is_(None))
     if but is not None:
         statement = statement.where(sign_ins.c.id != but)
     return connection.execute(statement.values(ended_at=now)).rowcount

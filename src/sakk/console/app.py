@@ -1,0 +1,102 @@
+"""The console as an ASGI application: bodies in, pages out, work in threads of its own."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from sakk.console.door import Door
+from sakk.console.request import arrived
+from sakk.console.respond import HSTS, SECURITY, Response
+from sakk.console.route import ROOT
+from sakk.console.table import ENTRANCES, SCREENS
+from sakk.console.visit import ConsoleSettings
+from sakk.flow.context import Parts
+from sakk.store.identity import new_id
+
+BODY_SECONDS_MAX: Final = 30.0
+WAITING_MAX: Final = 64
+METHODS: Final = frozenset({"GET", "HEAD", "POST"})
+
+
+def is_console(path: str) -> bool:
+    """Does a path belong to the console?"""
+    return path == ROOT or path.startswith(f"{ROOT}/")
+
+
+class Console:
+    """One process's console. It owns its threads."""
+
+    def __init__(
+        self, parts: Parts, settings: ConsoleSettings, *, threads: int = 4, processes: int = 1
+    ) -> None:
+        self.door = Door(parts, settings, SCREENS, ENTRANCES, processes)
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="console")
+        self._inside = 0
+
+    def close(self) -> None:
+        """Wait for what is being done."""
+        self._threads.shutdown(wait=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        identifier = new_id("req")
+        response = await self._answer(scope, receive, identifier)
+        more = [*SECURITY, ("request-id", identifier)]
+        if self._settings.is_secure:
+            more.append(HSTS)
+        given = {name for name, _ in response.headers}
+        sent = [*response.headers, *(pair for pair in more if pair[0] not in given)]
+        sent.append(("content-length", str(len(response.body))))
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent]
+        body = b"" if scope["method"] == "HEAD" else response.body
+        await send({"type": "http.response.start", "status": response.status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive, identifier: str) -> Response:
+        if scope["method"] not in METHODS:
+            return _plain(405, "Method not allowed.")
+        if self._inside >= WAITING_MAX:
+            return _plain(503, "Too many requests are waiting. Try again in a second.")
+        self._inside += 1
+        try:
+            body = await _body(receive, self.door.body_bytes_max(scope["path"]))
+            if body is None:
+                return _plain(413, "The form is too large, or took too long to arrive.")
+            request = arrived(
+                scope,
+                body,
+                request_id=identifier,
+                trusted_proxies=self._settings.trusted_proxies,
+            )
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self.door.answer, request)
+        finally:
+            self._inside -= 1
+
+
+async def _body(receive: Receive, bytes_max: int) -> bytes | None:
+    """The body, up to a size and a time; None for one that has more."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > bytes_max:
+                    return None
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError:
+        return None
+
+
+def _plain(status: int, text: str) -> Response:
+    return Response(status, [("content-type", "text/plain; charset=utf-8")], text.encode())

@@ -1,0 +1,17 @@
+"""One office a module: its tests keep out of each other's way by people of their own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from sakk.flow.context import Parts
+from sakk.store.database import Database
+from tests.console.office import Office, make_office
+
+
+@pytest.fixture(scope="module")
+def office(module_database: Database) -> Iterator[Office]:
+    """The console over the module's database."""
+    made = make_office(Parts(module_database))
+    yield made
+    made.console.close()

@@ -1,0 +1,104 @@
+"""Who there is in the console's tests: an operator with people, and two merchants with theirs."""
+
+from dataclasses import dataclass, field, replace
+
+from sakk.console.app import Console
+from sakk.console.visit import ConsoleSettings
+from sakk.core.account import AccountKind
+from sakk.core.invitation import InvitationKind
+from sakk.core.membership import Membership
+from sakk.core.person import Person
+from sakk.flow import account as accounts
+from sakk.flow import invitation as invitations
+from sakk.flow.context import Parts
+from sakk.store import membership as memberships
+from sakk.store import person as persons
+from sakk.store.identity import new_id, now
+from sakk.store.vault import Vault
+from tests.console.browser import ORIGIN, Browser
+
+VAULT = Vault(bytes(range(32)))
+
+
+@dataclass(slots=True)
+class Office:
+    """A console and who may use it. The operator's account, Alice's and Bob's are there."""
+
+    parts: Parts
+    console: Console
+    operator: str
+    alice: str
+    bob: str
+    _number: int = field(default=0)
+
+    def person(self, *roles: str, livemode: bool = False, **accounts: list[str]) -> Person:
+        """A person with roles everywhere, or in accounts by their names here (``alice``)."""
+        self._number += 1
+        made = Person(
+            id=new_id("per"),
+            livemode=livemode,
+            name=f"Person {self._number}",
+            email=f"person{self._number}@example.com",
+            roles=sorted(roles),
+            state="active",
+            proposal=None,
+            public_key=None,
+            totp_secret=None,
+            totp_confirmed=False,
+            totp_step=-1,
+            totp_failures=0,
+            totp_locked_until=None,
+            proposed_by="test",
+            approved_by=None,
+            created=now(),
+        )
+        with self.parts.database.begin() as connection:
+            persons.insert(connection, made)
+            for name, own in accounts.items():
+                memberships.put(
+                    connection,
+                    Membership(made.id, getattr(self, name), livemode, own, "test", now()),
+                )
+        return made
+
+    def link(self, person: Person, kind: InvitationKind = InvitationKind.enter) -> str:
+        """The token of a one-time link of a person's."""
+        with self.parts.database.begin() as connection:
+            return invitations.make(
+                connection,
+                person=person.id,
+                livemode=person.livemode,
+                kind=kind,
+                by="test",
+                now=now(),
+            )
+
+    def browser(self, person: Person | None = None, *, address: str = "203.0.113.7") -> Browser:
+        """A browser, in which somebody is signed in."""
+        made = Browser(self.console, address=address)
+        if person is not None:
+            path = f"/console/enter/{self.link(person)}"
+            made.get(path)
+            got = made.post(path)
+            assert (got.status, got.location) == (303, "/console"), got.text
+            made.get("/console/security")
+        return made
+
+
+def make_office(parts: Parts) -> Office:
+    """A console in a sandbox, with an operator and two merchants."""
+    ids = [new_id("acct") for _ in range(3)]
+    with parts.database.begin() as connection:
+        for identifier, name in zip(ids, ("Operator", "Alice", "Bob"), strict=True):
+            kind = AccountKind.operator if name == "Operator" else AccountKind.merchant
+            accounts.create(
+                connection,
+                account_id=identifier,
+                livemode=False,
+                now=now(),
+                kind=kind,
+                details={"name": name},
+            )
+    parts = replace(parts, vault=VAULT, public_url=ORIGIN)
+    console = Console(parts, ConsoleSettings(public_url=ORIGIN, sandbox=True))
+    return Office(parts, console, *ids)
