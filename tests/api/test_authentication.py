@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from sakk.api.authentication import Authenticator, read_token
-from sakk.core.peer import client_address
 from sakk.api.limit import Limits, TokenBuckets
 from sakk.core.account import AccountKind
 from sakk.core.api_key import KeyKind
 from sakk.core.errors import AuthenticationFailed, RateLimited
+from sakk.core.peer import client_address
 from sakk.flow import account as account_flow
 from sakk.flow import api_key as flow
 from sakk.store.database import Database

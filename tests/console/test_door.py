@@ -25,7 +25,9 @@ def test_nobody_gets_past_the_door(office: Office) -> None:
     assert browser.get("/console/security").location == "/console/sign-in?next=/console/security"
     assert browser.get("/console/sign-in").status == 200
     browser.cookies["sakk"] = "made-up"
-    assert browser.get("/console/look?q=a").location == "/console/sign-in?next=/console/look%3Fq%3Da"
+    assert (
+        browser.get("/console/look?q=a").location == "/console/sign-in?next=/console/look%3Fq%3Da"
+    )
 
 
 def test_a_token_from_before_is_worth_nothing(office: Office) -> None:
@@ -84,7 +86,9 @@ def test_out_is_out(office: Office) -> None:
     here, there = office.browser(person), office.browser(person)
     here.get("/console/security")
     assert here.post("/console/security/sign-out/elsewhere").status == 303
-    assert "Signed out on 1 device" in here.get("/console/security").text.replace("\u2068", "").replace("\u2069", "")
+    assert "Signed out on 1 device" in here.get("/console/security").text.replace(
+        "\u2068", ""
+    ).replace("\u2069", "")
     assert there.get("/console/security").status == 303
     stolen = dict(here.cookies)
     assert here.post("/console/security/sign-out").status == 303

@@ -19,9 +19,7 @@ from sakk.core.person import (
     check_public_key,
     counted,
     is_locked,
-    may_write,
     public_person,
-    read_roles,
     totp_step,
     totp_uri,
 )
@@ -46,29 +44,6 @@ JANE = Person(
     approved_by=None,
     created=NOW,
 )
-
-
-@pytest.mark.parametrize(
-    ("roles", "resource", "may"),
-    [
-        (["admin"], "persons", True),
-        (["admin"], "accounts", True),
-        (["finance"], "payouts", True),
-        (["finance"], "persons", False),
-        (["finance"], "api_keys", False),
-        (["approver"], "approvals", True),
-        (["approver"], "policies", True),
-        (["approver"], "payouts", False),
-        (["approver", "finance"], "payouts", True),
-        (["compliance"], "payins", True),
-        (["compliance"], "policies", False),
-        (["viewer"], "approvals", False),
-        (["viewer"], "second_factors", True),
-        ([], "payouts", False),
-    ],
-)
-def test_what_roles_may_write(roles: list[str], resource: str, may: bool) -> None:
-    assert may_write(roles, resource) is may
 
 
 def code(step_away: int, *, at: datetime = NOW) -> str:
@@ -128,14 +103,6 @@ def test_what_an_app_reads() -> None:
     uri = totp_uri(SECRET, "jane@example.com")
     assert uri.startswith("otpauth://totp/Sakk:jane%40example.com?")
     assert f"secret={SECRET}" in uri
-
-
-def test_roles_are_stored_in_order() -> None:
-    assert read_roles(["viewer", "admin", "viewer"]) == ["admin", "viewer"]
-    for roles, param in ((["admin", "king"], "roles[1]"), ([], "roles")):
-        with pytest.raises(ParameterInvalid) as caught:
-            read_roles(roles)
-        assert caught.value.param == param
 
 
 @pytest.mark.parametrize(
