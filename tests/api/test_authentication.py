@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import text
 
 from sakk.api.authentication import Authenticator, read_token
-from sakk.api.limit import Limits, TokenBuckets
+from sakk.api.limit import Limits
 from sakk.core.account import AccountKind
 from sakk.core.api_key import KeyKind
 from sakk.core.errors import AuthenticationFailed, RateLimited
 from sakk.core.peer import client_address
 from sakk.flow import account as account_flow
 from sakk.flow import api_key as flow
+from sakk.pages.limit import TokenBuckets
 from sakk.store.database import Database
 from sakk.store.identity import new_id, now
 from tests.api.world import Api, create_world, serving

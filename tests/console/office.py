@@ -101,4 +101,5 @@ def make_office(parts: Parts) -> Office:
             )
     parts = replace(parts, vault=VAULT, public_url=ORIGIN)
     console = Console(parts, ConsoleSettings(public_url=ORIGIN, sandbox=True))
-    return Office(parts, console, *ids)
+    operator, alice, bob = ids
+    return Office(parts, console, operator, alice, bob)
