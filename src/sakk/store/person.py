@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    literal,
     select,
     update,
 )
@@ -98,7 +99,7 @@ def _count(connection: Connection, roles: Sequence[Role], *, livemode: bool) -> 
             persons.c.livemode == livemode,
             persons.c.state == PersonState.active.value,
             persons.c.proposed_by.is_distinct_from(SANDBOX),
-            persons.c.roles.overlap([role.value for role in roles]),
+            persons.c.roles.bool_op("&&")(literal([role.value for role in roles], ARRAY(Text))),
         )
     ).scalar_one()
     return int(found)
