@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from sakk.bench import (
     agent,
+    agent_gas,
     api,
     gas,
     gas_sweep,
@@ -184,3 +185,12 @@ def test_agent_tells_paid_calls_beside_unpaid_ones_and_checks_every_unit(stack: 
     }
     assert all(line.keys() == LINE for line in lines)
     assert {line["name"]: line["median"] for line in lines}["smallest_price"] == 1
+
+
+def test_a_call_of_a_long_channel_costs_less_gas_than_it_may() -> None:
+    lines = agent_gas.measure(lambda _: None, calls=(10_000,))
+    assert [line["name"] for line in lines] == ["gas_per_call_10000", "gas_per_call_10000_alone"]
+    assert all(line.keys() == LINE for line in lines)
+    together, alone = (line["median"] for line in lines)
+    # What the docs say of ten channels a redemption; a node counts gas the same everywhere.
+    assert together < 20 < alone < 30

@@ -6,7 +6,7 @@ that does nothing else. Half of the floods ask for what is free, the others for 
 session, a MAC each, prepared before the clock starts. Afterwards
 what was charged is what was served, to the unit, on the channel, on the payee's balance and in the
 receipts, and ``sakk ledger verify`` holds. Payments on chain are measured apart, in
-`sakk.bench.agent_exact`.
+`sakk.bench.agent_exact`, and the gas of channels in `sakk.bench.agent_gas`.
 """
 
 import base64
@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import httpx2
 
-from sakk.bench import agent_exact
+from sakk.bench import agent_exact, agent_gas
 from sakk.bench.agent_server import BARE, FREE, PAID
 from sakk.bench.figures import WrongResult, cost, percentile, rate
 from sakk.bench.flood import Flood, flood, paced, prepare
@@ -110,6 +110,7 @@ def run(*, say: Say = lambda _: None) -> dict[str, Any]:
         results = measure(stack, say=say)
     say("coins on chain: a chain of two-second blocks")
     results += agent_exact.measure(say)
+    results += agent_gas.measure(say)
     return {"machine": machine, "results": results}
 
 
