@@ -1,6 +1,5 @@
 """The HTTP door: an ASGI application, its routes in one table, and what stands on every answer."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -62,13 +61,13 @@ from sakk.api import (
     x402_payment,
 )
 from sakk.api.answer import SECURITY_HEADERS, refusal
-from sakk.api.answer import headers as answer_headers
 from sakk.api.charge import Charges, Sessions
 from sakk.api.claim import BODY_BYTES_MAX as CLAIM_BYTES_MAX
 from sakk.api.claim import PATH as CLAIM_PATH
 from sakk.api.claim import ClaimDoor
 from sakk.api.dependencies import Dependencies
-from sakk.api.gate import Gate, Gathering
+from sakk.api.exchange import read_whole, request_id, request_of, response_of
+from sakk.api.gate import Gate
 from sakk.api.health import health_routes
 from sakk.api.limit import Limits
 from sakk.api.observation import observer
@@ -81,26 +80,21 @@ from sakk.api.session import PATHS as SESSION_PATHS
 from sakk.api.session import SessionDoor
 from sakk.api.trp import PATH as TRP_PATH
 from sakk.api.trp import TrpDoor
-from sakk.api.x402 import DISCOVERY, KEY_HEADER, SETTLE, SUPPORTED, VERIFY, X402Door, told
 from sakk.api.x402 import SCOPE as X402_SCOPE
-from sakk.api.x402_waiting import WAITING_MAX, Waiters
+from sakk.api.x402 import X402Door
+from sakk.api.x402_endpoint import waiters_of, x402_endpoints
 from sakk.core.errors import (
-    BodyTooLarge,
     InvalidRequest,
     MethodNotAllowed,
     RouteUnknown,
     SakkError,
 )
 from sakk.core.trp import BODY_BYTES_MAX as TRP_BYTES_MAX
-from sakk.core.x402 import BODY_BYTES_MAX as X402_BYTES_MAX
-from sakk.flow.facilitator import SETTLE_SECONDS_MAX, Waiting
 from sakk.flow.idempotency import Answer
 from sakk.pages import static_files
 from sakk.store.identity import new_id
 
 log = structlog.get_logger("sakk.api")
-
-BODY_SECONDS_MAX = 30.0
 
 T = TypeVar("T")
 Endpoint = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -173,7 +167,7 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
     )
     pipeline = Pipeline(dependencies, limits, sorted({*scopes(routes), X402_SCOPE}))
     x402 = X402Door(dependencies, limits, pipeline.authenticator)
-    waiters = Waiters(dependencies.database.url, x402.exact.facilitator.hand_out)
+    waiters = waiters_of(dependencies.database.url, x402)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -226,7 +220,7 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
     for path in SESSION_PATHS:
         fixed["POST", path] = sessions
         app.add_api_route(path, sessions, methods=["GET", "POST"], response_model=None)
-    for (method, path), each in _x402_endpoints(gate, x402, waiters).items():
+    for (method, path), each in x402_endpoints(gate, x402, waiters).items():
         fixed[method, path] = each
         app.add_api_route(path, each, methods=[method], response_model=None)
     app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
@@ -255,22 +249,6 @@ class Shortcut:
         await response(scope, receive, send)
 
 
-def _arrived(request: HttpRequest, method: str, body: bytes) -> Request:
-    return Request(
-        request_id=request_id(request),
-        method=method,
-        path=request.scope["path"],
-        path_parameters=request.path_params,
-        query=request.scope["query_string"],
-        headers={
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in request.scope["headers"]
-        },
-        body=body,
-        peer=request.client.host if request.client else None,
-    )
-
-
 async def _static(request: HttpRequest, digest: str, name: str) -> HttpResponse:
     """What pages load besides themselves; it is in memory, so it needs no thread."""
     given = static_files.answer(
@@ -289,10 +267,10 @@ def _claim_endpoint(gate: Gate, door: ClaimDoor) -> Endpoint:
         try:
             body = await read_whole(request, CLAIM_BYTES_MAX)
         except SakkError as error:
-            return _response(refusal(error, request_id=request_id(request)))
-        arrived = _arrived(request, request.method, body)
+            return response_of(refusal(error, request_id=request_id(request)))
+        arrived = request_of(request, request.method, body)
         answer, extra = await gate.beside(lambda: door.answer(arrived))
-        response = _response(answer)
+        response = response_of(answer)
         response.headers.update(extra)
         return response
 
@@ -306,10 +284,10 @@ def _trp_endpoint(gate: Gate, door: TrpDoor) -> Endpoint:
         try:
             body = await read_whole(request, TRP_BYTES_MAX)
         except SakkError as error:
-            return _response(refusal(error, request_id=request_id(request)))
-        arrived = _arrived(request, request.method, body)
+            return response_of(refusal(error, request_id=request_id(request)))
+        arrived = request_of(request, request.method, body)
         answer, extra = await gate.beside(lambda: door.answer(arrived))
-        response = _response(answer)
+        response = response_of(answer)
         response.headers.update(extra)
         return response
 
@@ -323,95 +301,11 @@ def _session_endpoint(gate: Gate, door: SessionDoor) -> Endpoint:
         try:
             body = await read_whole(request, SESSION_BYTES_MAX)
         except SakkError as error:
-            return _response(refusal(error, request_id=request_id(request)))
-        arrived = _arrived(request, request.method, body)
-        return _response(await gate.run(request, lambda: door.answer(arrived), outside=True))
+            return response_of(refusal(error, request_id=request_id(request)))
+        arrived = request_of(request, request.method, body)
+        return response_of(await gate.run(request, lambda: door.answer(arrived), outside=True))
 
     return endpoint
-
-
-def _x402_endpoints(
-    gate: Gate, door: X402Door, waiters: Waiters
-) -> dict[tuple[str, str], Endpoint]:
-    """The facilitator, for whoever sells by HTTP 402."""
-
-    def of(answer: Answering, path: str) -> Endpoint:
-        observe = observer("GET" if path in (SUPPORTED, DISCOVERY) else "POST", path)
-
-        async def endpoint(request: HttpRequest) -> HttpResponse:
-            began = time.perf_counter()
-            try:
-                body = await read_whole(request, X402_BYTES_MAX)
-            except SakkError as error:
-                given = refusal(error, request_id=request_id(request))
-            else:
-                given = await answer(request, _arrived(request, request.method, body))
-            observe(time.perf_counter() - began, given.status)
-            response = _response(given)
-            if path == SETTLE and given.status == 200 and KEY_HEADER in request.headers:
-                # Whoever sent it knows by this that it was understood.
-                response.headers[KEY_HEADER] = request.headers[KEY_HEADER]
-            return response
-
-        return endpoint
-
-    async def resources(_: HttpRequest, arrived: Request) -> Answer:
-        return await gate.beside(lambda: door.resources(arrived))
-
-    async def supported(_: HttpRequest, arrived: Request) -> Answer:
-        return await gate.beside(lambda: door.supported(arrived))
-
-    verify, settle = _x402_answers(gate, door, waiters)
-    return {
-        ("POST", VERIFY): of(verify, VERIFY),
-        ("POST", SETTLE): of(settle, SETTLE),
-        ("GET", SUPPORTED): of(supported, SUPPORTED),
-        ("GET", DISCOVERY): of(resources, DISCOVERY),
-    }
-
-
-def _x402_answers(gate: Gate, door: X402Door, waiters: Waiters) -> tuple[Answering, Answering]:
-    """To verify, and to settle: asked together, network by network."""
-    verifying, beginning = gate.gathering(door.verify), gate.gathering(door.begin)
-
-    async def ask(
-        request: HttpRequest, arrived: Request, group: Gathering[Request, T]
-    ) -> T | Answer:
-        place = door.place(arrived.body)
-        if place is not None:
-            return await gate.counted(request, lambda: group.ask(place, arrived))
-        return await gate.run(request, lambda: group.alone(arrived), outside=True)
-
-    async def verify(request: HttpRequest, arrived: Request) -> Answer:
-        return await ask(request, arrived, verifying)
-
-    async def settle(request: HttpRequest, arrived: Request) -> Answer:
-        if len(waiters) >= WAITING_MAX:
-            return door.too_many(arrived)
-        begun = await ask(request, arrived, beginning)
-        if not isinstance(begun, Waiting):
-            return begun
-        future = waiters.wait(begun.payment, is_keyed=begun.is_keyed)
-        gone = asyncio.ensure_future(_disconnected(request))
-        either: set[asyncio.Future[Any]] = {future, gone}
-        try:
-            first = asyncio.FIRST_COMPLETED
-            done, _ = await asyncio.wait(either, timeout=SETTLE_SECONDS_MAX, return_when=first)
-            if future in done:
-                return told(future.result())
-            is_there = gone not in done
-            return await gate.beside(lambda: door.given_up(arrived, begun, is_there=is_there))
-        finally:
-            waiters.leave(begun.payment, future)
-            gone.cancel()
-
-    return verify, settle
-
-
-async def _disconnected(request: HttpRequest) -> None:
-    """Until the caller is gone; its body was read before."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
@@ -426,12 +320,12 @@ def _endpoint(gate: Gate, pipeline: Pipeline, route: Route) -> Endpoint:
         except SakkError as error:
             answer = refusal(error, request_id=request_id(request), public_url=settings.public_url)
         else:
-            arrived = _arrived(request, route.method, body)
+            arrived = request_of(request, route.method, body)
             answer = await gate.run(
                 request, lambda: pipeline.answer(route, arrived), outside=outside
             )
         observe(time.perf_counter() - began, answer.status)
-        return _response(answer)
+        return response_of(answer)
 
     return endpoint
 
@@ -453,30 +347,6 @@ def _plain(gate: Gate, respond: Callable[[], HttpResponse]) -> Endpoint:
         return await gate.beside(respond)
 
     return endpoint
-
-
-async def read_whole(request: HttpRequest, bytes_max: int) -> bytes:
-    """The body, up to a size and a time; BodyTooLarge, InvalidRequest."""
-    length = request.headers.get("content-length")
-    if length is not None and (not length.isdigit() or int(length) > bytes_max):
-        raise _too_large(bytes_max)
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > bytes_max:
-                    raise _too_large(bytes_max)
-                chunks.append(chunk)
-    except TimeoutError:
-        raise InvalidRequest("The body took too long to arrive. Send it again.") from None
-    return b"".join(chunks)
-
-
-def request_id(request: HttpRequest) -> str:
-    """The id that the envelope gave this request."""
-    return str(request.scope["sakk.request_id"])
 
 
 class Envelope:
@@ -520,7 +390,7 @@ class Envelope:
             if started:
                 raise
             answer = refusal(error, request_id=identifier, public_url=self._public_url)
-            await _response(answer)(scope, receive, dressed)
+            await response_of(answer)(scope, receive, dressed)
 
 
 def _dressed(given: Sequence[tuple[bytes, bytes]], identifier: str) -> list[tuple[bytes, bytes]]:
@@ -530,12 +400,6 @@ def _dressed(given: Sequence[tuple[bytes, bytes]], identifier: str) -> list[tupl
         (b"request-id", identifier.encode()),
         *(pair for pair in SECURITY_HEADERS if pair[0] not in names),
     ]
-
-
-def _response(answer: Answer) -> HttpResponse:
-    response = HttpResponse(answer.body, status_code=answer.status)
-    response.raw_headers = answer_headers(answer)
-    return response
 
 
 def _unrouted(public_url: str) -> Callable[[HttpRequest, Any], Awaitable[HttpResponse]]:
@@ -550,13 +414,9 @@ def _unrouted(public_url: str) -> Callable[[HttpRequest, Any], Awaitable[HttpRes
             case _:
                 told = InvalidRequest(str(error.detail))
         answer = refusal(told, request_id=request_id(request), public_url=public_url)
-        response = _response(answer)
+        response = response_of(answer)
         if error.headers:
             response.headers.update(error.headers)
         return response
 
     return handle
-
-
-def _too_large(bytes_max: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The body is larger than {bytes_max} bytes. Send less at once.")

@@ -20,6 +20,7 @@ from sakk.api.limit import Limits
 from sakk.api.pipeline import Request
 from sakk.core.api_key import allows
 from sakk.core.errors import InvalidRequest, ParameterInvalid, PermissionDenied, Unavailable
+from sakk.core.escrow_call import EscrowCall
 from sakk.core.escrow_channel import SCHEME as BATCH_SETTLEMENT
 from sakk.core.evm import checksum_address
 from sakk.core.idempotency import check_key
@@ -35,7 +36,7 @@ from sakk.core.x402 import (
 )
 from sakk.core.x402 import Request as X402Request
 from sakk.core.x402_resource import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, page, read_number
-from sakk.flow.escrow import EscrowFacilitator
+from sakk.flow.escrow import EscrowFacilitator, Ordered
 from sakk.flow.escrow import kinds as escrow_kinds
 from sakk.flow.facilitator import Asked, Facilitator, Waiting
 from sakk.flow.idempotency import Answer
@@ -64,8 +65,9 @@ class Asker:
         return Asked(request, self.livemode, self.account_id, self.idempotency_key)
 
 
-Told = msgspec.Struct | Waiting | Answer
-Act = Callable[[Sequence[Asked]], Sequence[msgspec.Struct | Waiting]]
+Begun = msgspec.Struct | Waiting | Ordered
+Told = Begun | Answer
+Act = Callable[[Sequence[Asked]], Sequence[Begun]]
 
 
 class Scheme(Protocol):
@@ -79,7 +81,7 @@ class Scheme(Protocol):
 
     def verify(self, asked: Sequence[Asked]) -> Sequence[msgspec.Struct]: ...
 
-    def begin(self, asked: Sequence[Asked]) -> Sequence[msgspec.Struct | Waiting]: ...
+    def begin(self, asked: Sequence[Asked]) -> "Sequence[Begun]": ...
 
     def kinds(self) -> list[dict[str, Any]]: ...
 
@@ -125,18 +127,17 @@ class EscrowScheme:
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._parts = dependencies.parts
-        self._facilitator = EscrowFacilitator(dependencies.parts)
+        self.facilitator = EscrowFacilitator(dependencies.parts)
 
     def verify(self, asked: Sequence[Asked]) -> Sequence[Verified]:
         return [
-            self._facilitator.verify(each.request, livemode=each.livemode, account=each.account_id)
+            self.facilitator.verify(each.request, livemode=each.livemode, account=each.account_id)
             for each in asked
         ]
 
-    def begin(self, asked: Sequence[Asked]) -> Sequence[Settled | Waiting]:
-        """The answers when they are final: a call of the escrow is waited for here."""
+    def begin(self, asked: Sequence[Asked]) -> Sequence[Settled | Ordered]:
         return [
-            self._facilitator.settle(each.request, livemode=each.livemode, account=each.account_id)
+            self.facilitator.begin(each.request, livemode=each.livemode, account=each.account_id)
             for each in asked
         ]
 
@@ -161,8 +162,8 @@ class X402Door:
         self._limits = limits
         self._authenticator = authenticator
         self._clock = clock
-        self.exact = ExactScheme(dependencies)
-        schemes: list[Scheme] = [self.exact, EscrowScheme(dependencies)]
+        self.exact, self.escrow = ExactScheme(dependencies), EscrowScheme(dependencies)
+        schemes: list[Scheme] = [self.exact, self.escrow]
         self.schemes = {each.name: each for each in schemes}
 
     def place(self, body: bytes) -> str | None:
@@ -177,7 +178,7 @@ class X402Door:
         told = self._told(requests, lambda scheme: scheme.verify, unknown)
         return [_answer(each) for each in told]
 
-    def begin(self, requests: Sequence[Request]) -> list[Answer | Waiting]:
+    def begin(self, requests: Sequence[Request]) -> list[Answer | Waiting | Ordered]:
         """The answers to ``POST /x402/settle``, or what is to be waited for, in order."""
         unknown = Settled(
             success=False,
@@ -186,7 +187,7 @@ class X402Door:
             error_reason=Reason.unsupported_scheme.value,
         )
         told = self._told(requests, lambda scheme: scheme.begin, unknown)
-        return [each if isinstance(each, Waiting) else _answer(each) for each in told]
+        return [each if isinstance(each, Waiting | Ordered) else _answer(each) for each in told]
 
     def _told(
         self, requests: Sequence[Request], act: Callable[[Scheme], Act], unknown: Told
@@ -222,6 +223,17 @@ class X402Door:
             return _ok(self.exact.facilitator.give_up(waiting.payment, is_there=is_there))
         except Exception as error:
             return self._refusal(request, error)
+
+    def finished(self, request: Request, ordered: Ordered) -> Answer:
+        """The answer when a call has ended, or was waited for as long as one waits."""
+        try:
+            return _ok(ordered.finish())
+        except Exception as error:
+            return self._refusal(request, error)
+
+    def ended_calls(self, once: Sequence[str], keyed: Sequence[str]) -> dict[str, EscrowCall]:
+        """Those calls of the escrow that are over; each is told to all who wait for it."""
+        return self.escrow.facilitator.ended([*once, *keyed])
 
     def supported(self, request: Request) -> Answer:
         """The answer to ``GET /x402/supported``: what may be paid by, and who carries it out."""

@@ -1,51 +1,54 @@
-"""Settlements that wait for their block: one thread asks for all of them, when it is told.
+"""Settlements that wait for their end: one thread asks for all of them, when it is told.
 
 Another asks once for each that begins to wait: it may have ended before anybody waited.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
 import structlog
 
 from sakk.core.errors import SakkError
-from sakk.core.x402 import Settled
 from sakk.flow.stage import Bell
-from sakk.flow.x402_payment import ENDED
 
 # Beyond this many nobody more waits in a process: they are told to ask again.
 WAITING_MAX = 4_096
 # A notification is a hint: what a crash swallows is found by this.
 LOOK_SECONDS = 1.0
 
-HandOut = Callable[[Sequence[str], Sequence[str]], dict[str, Settled]]
-Future = asyncio.Future[Settled]
+End = TypeVar("End")
+HandOut = Callable[[Sequence[str], Sequence[str]], Mapping[str, End]]
 
 log = structlog.get_logger(__name__)
 
 
-class Waiters:
-    """Who waits in this process, on an event loop, and the threads that tell them."""
+class Waiters(Generic[End]):
+    """Who waits in this process, on an event loop, and the threads that tell them.
 
-    def __init__(self, database_url: str, hand_out: HandOut) -> None:
+    ``ended``: whom the database notifies when something may have ended. ``hand_out`` says what did,
+    of those that are told once and of those that are told each time.
+    """
+
+    def __init__(self, database_url: str, hand_out: HandOut[End], *, ended: str) -> None:
         self._hand_out = hand_out
         self._bell = Bell(database_url)
-        self._event = self._bell.event(ENDED)
+        self._event = self._bell.event(ended)
         self._begun = threading.Event()
         self._fresh: list[str] = []
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._once: dict[str, Future] = {}
-        self._keyed: dict[str, list[Future]] = {}
+        self._once: dict[str, asyncio.Future[End]] = {}
+        self._keyed: dict[str, list[asyncio.Future[End]]] = {}
         self._threads: list[threading.Thread] = []
 
     def __len__(self) -> int:
         return len(self._once) + len(self._keyed)
 
-    def wait(self, payment: str, *, is_keyed: bool) -> Future:
+    def wait(self, payment: str, *, is_keyed: bool) -> asyncio.Future[End]:
         """The end of a payment, for one who waits; ``leave`` when it is not awaited any more."""
-        future: Future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         with self._lock:
             if is_keyed:
                 self._keyed.setdefault(payment, []).append(future)
@@ -57,7 +60,7 @@ class Waiters:
         self._begun.set()
         return future
 
-    def leave(self, payment: str, future: Future) -> None:
+    def leave(self, payment: str, future: asyncio.Future[End]) -> None:
         """Whoever leaves is told nothing more, and the next one may be."""
         with self._lock:
             if self._once.get(payment) is future:
@@ -111,14 +114,14 @@ class Waiters:
             keyed = sorted(payments & self._keyed.keys())
         if not once and not keyed:
             return
-        for payment, answer in self._hand_out(once, keyed).items():
+        for payment, end in self._hand_out(once, keyed).items():
             with self._lock:
                 futures = self._keyed.pop(payment, [])
                 alone = self._once.pop(payment, None)
             for future in [*futures, *([alone] if alone is not None else [])]:
-                future.get_loop().call_soon_threadsafe(_tell, future, answer)
+                future.get_loop().call_soon_threadsafe(_tell, future, end)
 
 
-def _tell(future: Future, answer: Settled) -> None:
+def _tell(future: asyncio.Future[End], end: End) -> None:
     if not future.done():
-        future.set_result(answer)
+        future.set_result(end)

@@ -6,9 +6,9 @@ account's key keeps none: to verify a voucher is to reserve the charge in the le
 is to take it, and redemption follows by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -25,17 +25,13 @@ from sakk.core.escrow import (
     encode_deposit,
     encode_multicall,
     encode_receiver_query,
-    encode_refund,
-    encode_refund_signed,
     encode_settle,
-    is_signed,
 )
 from sakk.core.escrow_call import PREFIX as CALL_PREFIX
 from sakk.core.escrow_call import CallKind, CallStatus, EscrowCall
 from sakk.core.escrow_channel import SCHEME, EscrowChannel, Refusal, chain_extra
-from sakk.core.escrow_wire import Payload, read_amount, read_payload
-from sakk.core.network import Network
-from sakk.core.x402 import Invalid, Request, Settled, Verified, read_hex, read_units
+from sakk.core.escrow_wire import read_amount, read_payload
+from sakk.core.x402 import Invalid, Request, Settled, Verified, read_hex
 from sakk.flow.context import Parts
 from sakk.flow.escrow_call import BUILD, authorizer
 from sakk.flow.escrow_channel import (
@@ -43,14 +39,20 @@ from sakk.flow.escrow_channel import (
     DEPOSIT_REFUSED,
     PENDING,
     REFUND_FAILED,
-    Deposit,
     Refused,
     Terms,
-    await_call,
     check_config,
     order_deposit,
     order_refund,
     terms,
+)
+from sakk.flow.escrow_request import (
+    Asked,
+    check_requirement,
+    config_of,
+    deposit_of,
+    refund_call,
+    voucher_of,
 )
 from sakk.flow.stage import wake
 from sakk.flow.voucher import Answer, Presented, Vouchers
@@ -65,27 +67,20 @@ OWN: Final = "sakk"
 CLAIM_REFUSED: Final = "invalid_batch_settlement_evm_claim_simulation_failed"
 NOTHING_DUE: Final = "invalid_batch_settlement_evm_nothing_to_settle"
 UNAVAILABLE: Final = "unexpected_settle_error"
+# So long a server waits for a call to be final; after that it asks again.
+CALL_SECONDS_MAX: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
+Begun = TypeVar("Begun", bound="Settled | Ordered")
+
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as it was read. ``account``: whose channels they are here; None: not ours."""
+class Ordered:
+    """A call of the escrow that is under way. ``finish`` says what the payment came to by now."""
 
-    request: Request
-    payload: Payload
-    network: Network
-    account: str | None
-
-    @property
-    def asset(self) -> str:
-        wanted = self.request.payment_requirements
-        return f"{self.network.network}/erc20:{evm.parse_address(wanted.asset)}"
-
-    @property
-    def amount(self) -> int:
-        return read_amount(self.request.payment_requirements.amount, "amount")
+    call: str
+    finish: Callable[[], Settled]
 
 
 class EscrowFacilitator:
@@ -100,7 +95,7 @@ class EscrowFacilitator:
         payer: str | None = None
         try:
             asked = self._read(request, livemode, account)
-            config = _config(asked)
+            config = config_of(asked)
             payer = evm.checksum_address(config.payer)
             return Verified(is_valid=True, payer=payer, extra=self._verified(asked, config))
         except _Told as told:
@@ -113,29 +108,17 @@ class EscrowFacilitator:
                 is_valid=False, payer=payer, invalid_reason=code, invalid_message=message
             )
 
-    def settle(self, request: Request, *, livemode: bool | None, account: str | None) -> Settled:
-        """Carry a payment out, and say what became of it."""
+    def begin(
+        self, request: Request, *, livemode: bool | None, account: str | None
+    ) -> Settled | Ordered:
+        """Carry a payment out and say what became of it, or the call whose end is awaited."""
         network = request.payment_requirements.network
-        try:
-            asked = self._read(request, livemode, account)
-            return self._settled(asked)
-        except _Told as told:
-            return Settled(
-                success=False,
-                transaction="",
-                network=network,
-                error_reason=told.code,
-                extra=told.extra or None,
-            )
-        except (Refused, Invalid, ValueError, SakkError) as error:
-            code, message = _why(error)
-            return Settled(
-                success=False,
-                transaction="",
-                network=network,
-                error_reason=code,
-                error_message=message,
-            )
+        return _answered(network, lambda: self._begun(self._read(request, livemode, account)))
+
+    def ended(self, calls: Sequence[str]) -> dict[str, EscrowCall]:
+        """Those of these calls that are over."""
+        with self._parts.database.begin() as connection:
+            return {each.id: each for each in store.ended_calls(connection, calls)}
 
     def authorizer(self) -> str:
         with self._parts.database.begin() as connection:
@@ -162,14 +145,14 @@ class EscrowFacilitator:
         )
 
     def _verified(self, asked: Asked, config: ChannelConfig) -> dict[str, Any]:
-        ceiling, signature, name = _voucher(asked, config)
+        ceiling, signature, name = voucher_of(asked, config)
         match asked.payload.type:
             case "voucher" if asked.account is not None:
                 return self._reserved(asked, name, ceiling, signature).extra
             case "deposit" if asked.account is not None:
                 check_config(config, self._terms(asked))
             case "deposit" | "voucher" | "refund":
-                _check_requirement(asked, config)
+                check_requirement(asked, config)
             case other:
                 raise Refused(Refusal.payload_type, f"A {other!r} is not verified.")
         return self._judged_by_chain(asked, config, name, ceiling)
@@ -182,7 +165,7 @@ class EscrowFacilitator:
         [state] = read_states(rpc, [name])
         deposited = 0
         if asked.payload.type == "deposit":
-            deposit = _deposit(asked, config)
+            deposit = deposit_of(asked, config)
             deposited = deposit.units
             data = encode_deposit(config, deposited, deposit.authorization)
             with self._parts.database.begin() as connection:
@@ -215,13 +198,13 @@ class EscrowFacilitator:
             raise _Told(answer.refusal, answer.extra)
         return answer
 
-    def _settled(self, asked: Asked) -> Settled:
+    def _begun(self, asked: Asked) -> Settled | Ordered:
         match asked.payload.type:
             case "deposit":
                 return self._settle_deposit(asked)
             case "voucher" if asked.account is not None:
-                config = _config(asked)
-                ceiling, signature, name = _voucher(asked, config)
+                config = config_of(asked)
+                ceiling, signature, name = voucher_of(asked, config)
                 return self._taken(asked, config, name, ceiling, signature, transaction="")
             case "refund" if asked.account is not None:
                 return self._settle_refund(asked)
@@ -230,12 +213,12 @@ class EscrowFacilitator:
             case other:
                 raise Refused(Refusal.payload_type, f"A {other!r} is not settled.")
 
-    def _settle_deposit(self, asked: Asked) -> Settled:
-        config = _config(asked)
-        ceiling, signature, name = _voucher(asked, config)
-        deposit = _deposit(asked, config)
+    def _settle_deposit(self, asked: Asked) -> Ordered:
+        config = config_of(asked)
+        ceiling, signature, name = voucher_of(asked, config)
+        deposit = deposit_of(asked, config)
         if asked.account is None:
-            _check_requirement(asked, config)
+            check_requirement(asked, config)
             nonce = deposit_nonce(name, deposit.authorization.salt)
             call = self._order(
                 asked,
@@ -244,8 +227,10 @@ class EscrowFacilitator:
             )
         else:
             call = order_deposit(self._parts, self._terms(asked), deposit)
-        _, tx_hash = self._await(call, DEPOSIT_FAILED)
-        if asked.account is not None:
+
+        def finish(_: EscrowCall, tx_hash: str) -> Settled:
+            if asked.account is None:
+                return self._done(asked, config, name, tx_hash, amount=deposit.units)
             taken = self._taken(asked, config, name, ceiling, signature, transaction=tx_hash)
             return Settled(
                 success=taken.success,
@@ -256,7 +241,8 @@ class EscrowFacilitator:
                 error_reason=taken.error_reason,
                 extra=taken.extra,
             )
-        return self._done(asked, config, name, tx_hash, amount=deposit.units)
+
+        return self._ordered(asked, call, DEPOSIT_FAILED, finish)
 
     def _taken(
         self,
@@ -289,9 +275,9 @@ class EscrowFacilitator:
             extra=answer.extra,
         )
 
-    def _settle_refund(self, asked: Asked) -> Settled:
-        config = _config(asked)
-        ceiling, signature, name = _voucher(asked, config)
+    def _settle_refund(self, asked: Asked) -> Ordered:
+        config = config_of(asked)
+        ceiling, signature, name = voucher_of(asked, config)
         channel = self._own(asked, name)
         if channel is None or channel.account_id != asked.account:
             raise Refused(Refusal.missing_channel, "There is no such channel here.")
@@ -304,17 +290,20 @@ class EscrowFacilitator:
             signature=signature,
             amount=None if asked_for is None else read_amount(asked_for, "amount"),
         )
-        done, tx_hash = self._await(call, REFUND_FAILED)
-        return self._done(asked, config, name, tx_hash, amount=done.token_amount)
 
-    def _relay(self, asked: Asked) -> Settled:
+        def finish(done: EscrowCall, tx_hash: str) -> Settled:
+            return self._done(asked, config, name, tx_hash, amount=done.token_amount)
+
+        return self._ordered(asked, call, REFUND_FAILED, finish)
+
+    def _relay(self, asked: Asked) -> Ordered:
         """Carry out what a server that keeps its own channels asks for."""
         payload = asked.payload
         claims = [each.read() for each in payload.claims]
         if payload.type == "settle":
             return self._relay_settle(asked)
         chain = caip.chain_id(asked.network.network)
-        config = None if payload.type == "claim" else _config(asked)
+        config = None if payload.type == "claim" else config_of(asked)
         about = [each.config for each in claims] + ([] if config is None else [config])
         for each in about:
             if self._own(asked, channel_id(each, chain)) is not None:
@@ -328,18 +317,21 @@ class EscrowFacilitator:
                 else encode_claim_signed(claims, read_hex(signed, "claimAuthorizerSignature"))
             )
         if config is not None:
-            calls.append(_refund(payload, config))
+            calls.append(refund_call(payload, config))
         if not calls:
             raise Refused(Refusal.payload_type, "There is nothing to claim.")
         data = calls[0] if len(calls) == 1 else encode_multicall(calls)
         call = self._order(asked, data, sender=self._consenting(asked, about))
-        _, tx_hash = self._await(call, CLAIM_REFUSED)
-        if config is None:
-            return Settled(
-                success=True, transaction=tx_hash, network=asked.network.network, amount=""
-            )
-        units = read_amount(payload.amount or "0", "amount")
-        return self._done(asked, config, channel_id(config, chain), tx_hash, amount=units)
+
+        def finish(_: EscrowCall, tx_hash: str) -> Settled:
+            if config is None:
+                return Settled(
+                    success=True, transaction=tx_hash, network=asked.network.network, amount=""
+                )
+            units = read_amount(payload.amount or "0", "amount")
+            return self._done(asked, config, channel_id(config, chain), tx_hash, amount=units)
+
+        return self._ordered(asked, call, CLAIM_REFUSED, finish)
 
     def _consenting(self, asked: Asked, about: Sequence[ChannelConfig]) -> str | None:
         """Who has to make a call without a signature: the authorizer, if it is ours."""
@@ -358,7 +350,7 @@ class EscrowFacilitator:
             )
         return ours
 
-    def _relay_settle(self, asked: Asked) -> Settled:
+    def _relay_settle(self, asked: Asked) -> Ordered:
         payload = asked.payload
         if payload.receiver is None or payload.token is None:
             raise Refused(Refusal.payload, "A settle names its receiver and token.")
@@ -369,13 +361,17 @@ class EscrowFacilitator:
         claimed, paid = decode_pair(parse_data(answer))
         if claimed <= paid:
             raise Refused(NOTHING_DUE, "Nothing is claimed that is not paid.")
-        _, tx_hash = self._await(self._order(asked, encode_settle(receiver, token)), UNAVAILABLE)
-        return Settled(
-            success=True,
-            transaction=tx_hash,
-            network=asked.network.network,
-            amount=str(claimed - paid),
-        )
+
+        def finish(_: EscrowCall, tx_hash: str) -> Settled:
+            return Settled(
+                success=True,
+                transaction=tx_hash,
+                network=asked.network.network,
+                amount=str(claimed - paid),
+            )
+
+        call = self._order(asked, encode_settle(receiver, token))
+        return self._ordered(asked, call, UNAVAILABLE, finish)
 
     def _order(
         self, asked: Asked, data: bytes, *, key: str | None = None, sender: str | None = None
@@ -416,18 +412,33 @@ class EscrowFacilitator:
             wake(connection, BUILD)
         return call
 
-    def _await(self, call: EscrowCall, failed: str) -> tuple[EscrowCall, str]:
-        """Wait for a call's end; Refused when it failed, or when nobody knows yet."""
-        done = await_call(self._parts, call.id)
+    def _ordered(
+        self,
+        asked: Asked,
+        call: EscrowCall,
+        failed: str,
+        finish: Callable[[EscrowCall, str], Settled],
+    ) -> Ordered:
+        """``failed``: the reason when the call moved nothing."""
+
+        def settled() -> Settled:
+            return finish(*self._posted(call.id, failed))
+
+        return Ordered(call.id, lambda: _answered(asked.network.network, settled))
+
+    def _posted(self, identifier: str, failed: str) -> tuple[EscrowCall, str]:
+        """A call that is posted, and its hash; Refused when it failed, or nobody knows yet."""
         tx_hash = ""
-        if done.transaction is not None:
-            with self._parts.database.begin() as connection:
-                sent = transactions.find(connection, done.transaction)
-            tx_hash = "" if sent is None else sent.hash or ""
-        if done.status == CallStatus.posted:
-            return done, tx_hash
-        if CallStatus(done.status).is_over:
-            raise Refused(failed, done.failure or "It did not go through.")
+        with self._parts.database.begin() as connection:
+            call = store.find_call(connection, identifier)
+            assert call is not None
+            if call.transaction is not None:
+                sent = transactions.find(connection, call.transaction)
+                tx_hash = "" if sent is None else sent.hash or ""
+        if call.status == CallStatus.posted:
+            return call, tx_hash
+        if CallStatus(call.status).is_over:
+            raise Refused(failed, call.failure or "It did not go through.")
         raise Refused(PENDING, f"{tx_hash or 'The transaction'} is not final yet: ask again.")
 
     def _done(
@@ -457,6 +468,25 @@ class _Told(Exception):
         self.extra = extra
 
 
+def _answered(network: str, act: Callable[[], Begun]) -> Begun | Settled:
+    """What ``act`` says; a refusal is an answer too."""
+    extra: dict[str, Any] | None = None
+    try:
+        return act()
+    except _Told as told:
+        code, message, extra = told.code, None, told.extra or None
+    except (Refused, Invalid, ValueError, SakkError) as error:
+        code, message = _why(error)
+    return Settled(
+        success=False,
+        transaction="",
+        network=network,
+        error_reason=code,
+        error_message=message,
+        extra=extra,
+    )
+
+
 def _why(error: Exception) -> tuple[str, str]:
     if isinstance(error, Refused):
         return error.code, error.message
@@ -466,66 +496,6 @@ def _why(error: Exception) -> tuple[str, str]:
         return Refusal.payload, str(error)
     log.warning("escrow.unavailable", code=error.code)
     return UNAVAILABLE, "It could not be done now: try again."
-
-
-def _config(asked: Asked) -> ChannelConfig:
-    if asked.payload.channel_config is None:
-        raise Refused(Refusal.payload_type, "The payload holds no channelConfig.")
-    return asked.payload.channel_config.read()
-
-
-def _voucher(asked: Asked, config: ChannelConfig) -> tuple[int, bytes, bytes]:
-    """The total, the signature and the channel of a voucher, which has to be the payer's."""
-    voucher = asked.payload.voucher
-    if voucher is None:
-        raise Refused(Refusal.payload_type, "The payload holds no voucher.")
-    chain = caip.chain_id(asked.network.network)
-    name = channel_id(config, chain)
-    if voucher.channel_id.lower() != "0x" + name.hex():
-        raise Refused(Refusal.id_mismatch, "channelId is not that of channelConfig.")
-    ceiling = read_amount(voucher.max_claimable_amount, "maxClaimableAmount")
-    signature = read_hex(voucher.signature, "signature")
-    signer = config.voucher_signer
-    if not is_signed(name, ceiling, signature, chain_id=chain, signer=signer):
-        raise Refused(Refusal.signature, f"The voucher is not signed by {signer}.")
-    return ceiling, signature, name
-
-
-def _deposit(asked: Asked, config: ChannelConfig) -> Deposit:
-    deposit = asked.payload.deposit
-    if deposit is None or deposit.authorization.erc3009_authorization is None:
-        raise Refused(
-            "invalid_batch_settlement_evm_erc3009_authorization_required",
-            "Deposits are taken by erc3009Authorization.",
-        )
-    ceiling, signature, _ = _voucher(asked, config)
-    units = read_amount(deposit.amount, "amount")
-    authorization = deposit.authorization.erc3009_authorization.read()
-    return Deposit(config, ceiling, signature, units, authorization)
-
-
-def _check_requirement(asked: Asked, config: ChannelConfig) -> None:
-    """Refused unless a channel is what the server asks for."""
-    wanted = asked.request.payment_requirements
-    if config.receiver != evm.parse_address(wanted.pay_to):
-        raise Refused(Refusal.receiver_mismatch, f"The channel pays {config.receiver}.")
-    named = wanted.extra.get("receiverAuthorizer")
-    if not isinstance(named, str) or config.receiver_authorizer != named.lower():
-        raise Refused(Refusal.authorizer_mismatch, "The channel names another authorizer.")
-    if config.token != evm.parse_address(wanted.asset):
-        raise Refused(Refusal.token_mismatch, f"The channel is in {config.token}.")
-    delay = wanted.extra.get("withdrawDelay")
-    if delay is not None and config.withdraw_delay != delay:
-        raise Refused(Refusal.delay_mismatch, f"withdrawDelay is {delay} there.")
-
-
-def _refund(payload: Payload, config: ChannelConfig) -> bytes:
-    units = read_amount(payload.amount or "", "amount")
-    if payload.refund_authorizer_signature is None:
-        return encode_refund(config, units)
-    nonce = read_units(payload.refund_nonce or "", "refundNonce")
-    signature = read_hex(payload.refund_authorizer_signature, "refundAuthorizerSignature")
-    return encode_refund_signed(config, units, nonce, signature)
 
 
 def kinds(parts: Parts) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ from sakk.store.lease import claim, claimable, retry_delay, settle
 BATCH_MAX = 20
 BUILD = "escrow_call.build"
 RELEASE = "escrow_call.release"
+# Whoever waits for calls to end.
+ENDED = "escrow_call.ended"
 WAIT_NETWORK = timedelta(seconds=2)
 # A call that its trial refuses so often is given up: its authorization is over, or was used.
 WOULD_FAIL_MAX = 3
@@ -107,7 +109,7 @@ def _attempt(parts: Parts, row: EscrowCall, *, token: str) -> int:
     with parts.database.begin() as connection:
         settle(connection, store.escrow_calls, [{"id": row.id, **change}], token=token)
         if "status" in change:
-            wake(connection, RELEASE)
+            wake(connection, RELEASE, ENDED)
     return 0
 
 
@@ -146,7 +148,7 @@ def fail_call(connection: Connection, row: ChainTransaction, reason: str) -> Non
     call = store.find_call(connection, row.subject)
     if call is not None:
         store.change_call(connection, call.id, status=call.failed_status.value, failure=reason)
-        wake(connection, RELEASE)
+        wake(connection, RELEASE, ENDED)
 
 
 def finish_call(
@@ -184,6 +186,7 @@ def finish_call(
             wake(connection, "sweep.collect")
         case CallKind.refund | CallKind.relay:
             pass
+    wake(connection, ENDED)
     if not succeeded:
         wake(connection, RELEASE)
 

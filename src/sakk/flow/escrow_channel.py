@@ -4,7 +4,6 @@ A deposit is judged before a call of ours carries it: the channel's own terms, t
 the lists, and a trial on the newest state. What it brings is charged once it is final.
 """
 
-import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -40,7 +39,7 @@ from sakk.core.screening import Direction, ScreeningRequest, Verdict
 from sakk.flow import receiving_address
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.escrow_call import BUILD, RELEASE, authorizer
+from sakk.flow.escrow_call import BUILD, ENDED, RELEASE, authorizer
 from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.voucher import Vouchers
 from sakk.rails.evm.escrow import why_refused
@@ -50,8 +49,6 @@ from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import before, claim, claimable, settle
 
-WAIT_SECONDS_MAX: Final = 60.0
-_POLL_SECONDS: Final = 0.1
 BATCH_MAX: Final = 20
 # A request that did not come to its end in this time has died.
 LEFT_BEHIND_AFTER: Final = timedelta(seconds=10)
@@ -242,20 +239,6 @@ def _screen(parts: Parts, wanted: Terms, payer: str, *, units: int) -> None:
         raise Refused(DECLINED, "This payment is not accepted.")
 
 
-def await_call(
-    parts: Parts, identifier: str, *, seconds_max: float = WAIT_SECONDS_MAX
-) -> EscrowCall:
-    """Wait until a call has ended, for so long at most; as it is then."""
-    deadline = time.monotonic() + seconds_max
-    while True:
-        with parts.database.begin() as connection:
-            call = store.find_call(connection, identifier)
-        assert call is not None
-        if CallStatus(call.status).is_over or time.monotonic() > deadline:
-            return call
-        time.sleep(_POLL_SECONDS)
-
-
 def order_refund(
     parts: Parts,
     vouchers: Vouchers,
@@ -322,7 +305,7 @@ def _set_aside(parts: Parts, call: EscrowCall, channel: EscrowChannel) -> Escrow
         store.change_call(
             connection, call.id, status=status.value, failure=failure, lease_until=None
         )
-        wake(connection, BUILD)
+        wake(connection, BUILD if outcome.booked else ENDED)
     return replace(call, status=status.value, failure=failure)
 
 
@@ -362,6 +345,7 @@ def refund_stage(parts: Parts) -> Stage:
                 change = {"id": row.id, "status": CallStatus.failed.value}
             with parts.database.begin() as connection:
                 settle(connection, table, [change], token=token)
+                wake(connection, ENDED)
         return len(rows)
 
     return Stage(RELEASE, run, rest_seconds=REST_SECONDS)

@@ -21,7 +21,7 @@ from sakk.core.escrow_call import CallKind, CallStatus, CarriedCall, EscrowCall
 from sakk.core.escrow_channel import ChannelStatus, EscrowChannel
 from sakk.core.redemption import Redemption
 from sakk.core.transaction import ChainTransaction
-from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Bytes, Timestamp, Units, metadata
 from sakk.store.transaction import transactions
@@ -228,6 +228,15 @@ def find_call(connection: Connection, identifier: str) -> EscrowCall | None:
     return fetch_one(
         connection, select(escrow_calls).where(escrow_calls.c.id == identifier), EscrowCall
     )
+
+
+def ended_calls(connection: Connection, identifiers: Sequence[str]) -> list[EscrowCall]:
+    """Those of these calls that are over."""
+    over = [each.value for each in CallStatus if each.is_over]
+    statement = select(escrow_calls).where(
+        among(escrow_calls.c.id, identifiers), escrow_calls.c.status.in_(over)
+    )
+    return fetch_all(connection, statement, EscrowCall)
 
 
 def change_call(connection: Connection, identifier: str, **fields: Any) -> None:
