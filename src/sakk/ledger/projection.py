@@ -39,10 +39,11 @@ RETRY_SECONDS = 0.5
 FLOOD_EVENTS = 1_024
 GIVE_WAY_SECONDS = 0.02
 GIVE_WAY_EVENTS_MAX = 500_000
-# A page costs PostgreSQL as much as hundreds of rows: while groups come one after another, a page
-# is written a few times a second, and not after each.
+# A page costs PostgreSQL as much as hundreds of rows, and one more wait for the disk, beside those
+# of requests: what comes after a pause is written at once, and what follows, one by one or many
+# groups, a few times a second.
 BUSY_GROUPS = 4
-PACE_SECONDS = 0.05
+PACE_SECONDS = 0.15
 MEASURE_SECONDS = 0.2
 PARTITION_RETRY_SECONDS = 60.0
 PARTITION_AHEAD_NS = 7 * 86_400 * 1_000_000_000
@@ -249,17 +250,19 @@ class Projector:
     def _follow(self, connection: psycopg.Connection[Any]) -> None:
         outside, book = DatabaseRows(connection), new_book(self._shard)
         self._measure(connection, self._appended, at_rest=False)
-        groups, written_at, pause = 0, 0.0, 0.0
+        groups, moved, written_at, pause = 0, 0, 0.0, 0.0
         while not self._closing.is_set():
-            if self._groups - groups >= BUSY_GROUPS:
+            # So few groups were all that there was.
+            if moved < READ_ROWS_MIN or self._groups - groups >= BUSY_GROUPS:
                 self._closing.wait(max(0.0, written_at + pause - time.monotonic()))
             self._give_way()
             self._wake.clear()
             appended, groups = self._appended, self._groups
             began = time.monotonic()
             moved = run(project(outside, book))
-            written_at = time.monotonic()
-            pause = max(PACE_SECONDS, 2 * (written_at - began))
+            if moved:
+                written_at = time.monotonic()
+                pause = max(PACE_SECONDS, 2 * (written_at - began))
             self.sequence = max(self.sequence, book.sequence)
             self._measure(connection, appended, at_rest=not moved)
             if not moved:
