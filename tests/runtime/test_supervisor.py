@@ -7,17 +7,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from sakk.core.errors import Unavailable
+from sakk.runtime import role as runtime_role
 from sakk.runtime.exit import EXIT_MISCONFIGURED
 from sakk.runtime.postgres import start_postgres
+from sakk.runtime.process import BEHIND_NICE
+from sakk.runtime.role import RoleName
+from sakk.runtime.settings import load_settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
 
 AWAIT_SECONDS_MAX = 60
+NICE_MAX = 19
 
 READY_THEN_WAIT = """
 import signal, sys
@@ -114,6 +120,44 @@ def test_a_killed_role_is_started_again(tmp_path: Path, watched: Watched) -> Non
         assert supervisor.pid("one") == again
         assert supervisor.pid("two") == other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_role_that_no_request_waits_for_stands_behind(tmp_path: Path) -> None:
+    """As a process, and as a session where the kernel shares cores among sessions."""
+    code = f"from sakk.runtime.process import stand_behind\nstand_behind()\n{READY_THEN_WAIT}"
+    roles = [_role("behind", code), _role("first", READY_THEN_WAIT)]
+    with Supervisor(roles, run_dir=tmp_path) as supervisor:
+        supervisor.await_ready()
+        pids = [supervisor.pid(each.name) or 0 for each in roles]
+        nices = [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids]
+        assert nices[0] == min(nices[1] + BEHIND_NICE, NICE_MAX)
+        groups = [Path(f"/proc/{pid}/autogroup") for pid in pids]
+        if groups[0].exists():
+            assert [each.read_text().endswith(f"nice {BEHIND_NICE}\n") for each in groups] == [
+                True,
+                False,
+            ]
+
+
+def test_the_roles_that_stand_behind_are_those_that_no_request_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    behind: list[RoleName] = []
+    for role in RoleName:
+        monkeypatch.setattr(runtime_role, "announce_role", lambda _: None)
+        monkeypatch.setattr(runtime_role, "stand_behind", partial(behind.append, role))
+        monkeypatch.setattr(runtime_role, "stop_at_signals", _stop)
+        with pytest.raises(_Stopped):
+            runtime_role.run_role(role, load_settings())
+    assert behind == [RoleName.worker, RoleName.watcher]
+
+
+class _Stopped(Exception):
+    """Far enough."""
+
+
+def _stop() -> None:
+    raise _Stopped
 
 
 def test_sigterm_ends_all_with_code_0(parent: "subprocess.Popen[str]", tmp_path: Path) -> None:

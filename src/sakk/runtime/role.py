@@ -7,6 +7,7 @@ signer holds no code that it does not need.
 from enum import StrEnum
 
 from sakk.runtime.metrics import announce_role
+from sakk.runtime.process import stand_behind
 from sakk.runtime.settings import Settings
 from sakk.runtime.signals import stop_at_signals
 
@@ -21,9 +22,15 @@ class RoleName(StrEnum):
     watcher = "watcher"
 
 
+# No request waits for what these do.
+BEHIND = frozenset({RoleName.worker, RoleName.watcher})
+
+
 def run_role(role: RoleName, settings: Settings) -> None:
     """Be one role until SIGTERM or SIGINT."""
     announce_role(role.value)
+    if role in BEHIND:
+        stand_behind()
     stop = stop_at_signals()
     match role:
         case RoleName.ledger:
