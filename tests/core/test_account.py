@@ -9,6 +9,8 @@ from sakk.core.account import (
     BASIS_POINTS,
     Account,
     AccountKind,
+    NetworkFee,
+    Payer,
     PaymentPolicy,
     PayoutSettings,
     change_payout_settings,
@@ -107,6 +109,23 @@ def test_live_money_waits_a_day_unless_the_operator_says_otherwise() -> None:
     fees = {"refund_fee": "payer", "refund_fee_fixed": {"usdc": 500_000}}
     charged = change_payout_settings(plain, fees, by_operator=True)
     assert (charged.refund_fee, charged.refund_fee_fixed) == ("payer", {"usdc": 500_000})
+
+
+@pytest.mark.parametrize(
+    ("own", "operator", "charged"),
+    [
+        ("default", "default", False),
+        ("default", "charge", True),
+        ("default", "waive", False),
+        ("charge", "waive", True),
+        ("waive", "charge", False),
+    ],
+)
+def test_an_account_without_a_setting_bears_what_the_operator_says(
+    own: NetworkFee, operator: NetworkFee, charged: bool
+) -> None:
+    payer = Payer(PayoutSettings(network_fee=own), PayoutSettings(network_fee=operator))
+    assert payer.is_charged_network_fee() is charged
 
 
 @pytest.mark.parametrize(

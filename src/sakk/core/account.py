@@ -120,6 +120,19 @@ class PayoutSettings:
         return BENEFICIARY_DELAY_SECONDS if livemode else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """An account that pays: its own settings, and the operator's, to which they may defer."""
+
+    settings: PayoutSettings
+    operator: PayoutSettings
+
+    def is_charged_network_fee(self) -> bool:
+        """Is it charged what the network takes?"""
+        own = self.settings.network_fee
+        return (self.operator.network_fee if own == "default" else own) == "charge"
+
+
 _PAYOUT_CHOICES: dict[str, tuple[str, ...]] = {
     "destinations": get_args(Destinations),
     "network_fee": get_args(NetworkFee),

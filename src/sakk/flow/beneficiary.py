@@ -181,13 +181,15 @@ def resolve(
     account_id: str,
     livemode: bool,
     now: datetime,
+    settings: PayoutSettings | None = None,
 ) -> list[Destination | InvalidRequest]:
     """Who each destination is, or why it can not be paid, in the order given; three queries in all.
 
     An address that stands in the book is that entry, whichever way it was written. Raises
     PermissionDenied where the account has to be verified before it pays, and is not.
+    ``settings``: the account's, where they were read a moment ago.
     """
-    settings = account.payout_settings(connection, account_id)
+    settings = settings or account.payout_settings(connection, account_id)
     if settings.verification == "required" and not party.is_verified(
         connection, account_id, livemode=livemode
     ):

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from sakk.core import event, money
 from sakk.core import payout as rules
+from sakk.core.account import Payer
 from sakk.core.errors import BalanceInsufficient, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.network import Asset
@@ -35,7 +36,7 @@ from sakk.flow.regime import in_force
 from sakk.flow.stage import wake
 from sakk.flow.travel_need import checked, judge
 from sakk.ledger.types import CreateTransferStatus, TransferFlags
-from sakk.store import address, network
+from sakk.store import account, address, network
 from sakk.store import event as events
 from sakk.store import payout as store
 from sakk.store.database import update_records
@@ -80,13 +81,10 @@ def create(
             found = store.find(connection, identifier, account_id=account_id, livemode=livemode)
         if found is None:
             offer = offer or read_offer(connection, livemode=livemode)
-            terms = read_terms(
-                connection, account_id=account_id, livemode=livemode, now=now, offer=offer
-            )
             fresh = _draft(
                 connection,
                 request,
-                terms,
+                offer,
                 identifier=identifier,
                 account_id=account_id,
                 livemode=livemode,
@@ -114,10 +112,15 @@ def create(
         connection: Connection, held: tuple[Payout, Outcome | None]
     ) -> Payout | BalanceInsufficient:
         payout, outcome = held
-        if outcome is not None:
+        current = None
+        if outcome is not None and outcome.booked:
+            wake(connection, "payout.screen")
+            current = store.hold(connection, identifier)
+        elif outcome is not None:
             record_holds(connection, [(payout, outcome)], now=parts.clock())
-        current = store.find(connection, identifier, account_id=account_id, livemode=livemode)
-        assert current is not None
+        if current is None:
+            current = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+            assert current is not None
         return _insufficient(current) if current.hold == HoldStatus.refused else current
 
     return Steps(intend, act, record)
@@ -126,15 +129,24 @@ def create(
 def _draft(
     connection: Connection,
     request: PayoutRequest,
-    terms: Terms,
+    offer: Offer,
     *,
     identifier: str,
     account_id: str,
     livemode: bool,
     now: datetime,
 ) -> Payout:
+    payer = account.find_payer(connection, account_id)
+    terms = read_terms(
+        connection, account_id=account_id, livemode=livemode, now=now, offer=offer, payer=payer
+    )
     [place] = beneficiary.resolve(
-        connection, [request.destination], account_id=account_id, livemode=livemode, now=now
+        connection,
+        [request.destination],
+        account_id=account_id,
+        livemode=livemode,
+        now=now,
+        settings=payer.settings,
     )
     quotes = quote.named(connection, [request], account_id=account_id, livemode=livemode)
     return rules.draft(
@@ -268,10 +280,12 @@ def read_terms(
     livemode: bool,
     now: datetime,
     offer: Offer | None = None,
+    payer: Payer | None = None,
 ) -> Terms:
     """What an account's payouts may be made of now, and what they cost it."""
     offer = offer or read_offer(connection, livemode=livemode)
-    fees = quote.fees_now(connection, account_id, offer.assets, offer.terms.currencies, now=now)
+    payer = payer or account.find_payer(connection, account_id)
+    fees = quote.fees_now(connection, payer, offer.assets, offer.terms.currencies, now=now)
     return replace(offer.terms, fees=fees)
 
 

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection
 
 from sakk.core import quote as rules
+from sakk.core.account import Payer
 from sakk.core.errors import ResourceMissing, SakkError
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payout import PayoutRequest, Terms, payable
@@ -20,7 +21,6 @@ from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
 from sakk.store import network, transaction
 from sakk.store import quote as store
-from sakk.store.account import is_charged_network_fee
 
 MEASURE_SECONDS = 15
 
@@ -94,14 +94,14 @@ def create(
 
 def fees_now(
     connection: Connection,
-    account_id: str,
+    payer: Payer,
     assets: Sequence[Asset],
     currencies: Mapping[str, Currency],
     *,
     now: datetime,
 ) -> dict[str, int] | None:
     """What an account is charged for a payout of each token; None where it is charged nothing."""
-    if not is_charged_network_fee(connection, account_id):
+    if not payer.is_charged_network_fee():
         return None
     return rules.network_fees(store.list_costs(connection), assets, currencies, now=now)
 

@@ -5,8 +5,15 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, Text, or_, select, text, update
 
-from sakk.core.account import Account, AccountKind, PaymentPolicy, PayoutSettings, read_policy
-from sakk.store.database import fetch_all, fetch_one, run
+from sakk.core.account import (
+    Account,
+    AccountKind,
+    Payer,
+    PaymentPolicy,
+    PayoutSettings,
+    read_policy,
+)
+from sakk.store.database import drive, fetch_all, fetch_one, run
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Document, Timestamp, metadata
 
@@ -43,10 +50,21 @@ def lock_account(connection: Connection, account_id: str) -> Account | None:
 
 def payout_settings(connection: Connection, account_id: str) -> PayoutSettings:
     """Whom an account may pay."""
-    stored = connection.execute(
-        select(accounts.c.payouts).where(accounts.c.id == account_id)
-    ).scalar_one_or_none()
-    return PayoutSettings(**(stored or {}))
+    return find_payer(connection, account_id).settings
+
+
+def find_payer(connection: Connection, account_id: str) -> Payer:
+    """What an account's payouts are bound to, in one query."""
+    rows = drive(connection, _PAYER, {"id": account_id, "operator": AccountKind.operator.value})
+    found = {is_own: PayoutSettings(**(stored or {})) for is_own, stored in rows}
+    return Payer(found.get(True, PayoutSettings()), found.get(False, PayoutSettings()))
+
+
+_PAYER = (
+    "(SELECT true, payouts FROM accounts WHERE id = %(id)s)"
+    " UNION ALL (SELECT false, payouts FROM accounts WHERE kind = %(operator)s"
+    " ORDER BY id LIMIT 1)"
+)
 
 
 def find_operator(connection: Connection) -> Account | None:
@@ -91,20 +109,3 @@ def policy(connection: Connection, account_ids: Iterable[str]) -> dict[str, Paym
 
 
 _POLICIES = "SELECT id, policy FROM accounts WHERE id = ANY(%(ids)s)"
-
-
-def is_charged_network_fee(connection: Connection, account_id: str) -> bool:
-    """Is an account charged what the network takes? Its own setting, or the operator's."""
-    rows = run(
-        connection, _NETWORK_FEES, {"id": account_id, "operator": AccountKind.operator.value}
-    )
-    found = {row.own: row.network_fee for row in rows}
-    own = found.get(True) or "default"
-    return (found.get(False) if own == "default" else own) == "charge"
-
-
-_NETWORK_FEES = (
-    "(SELECT true AS own, payouts ->> 'network_fee' AS network_fee FROM accounts WHERE id = %(id)s)"
-    " UNION ALL (SELECT false, payouts ->> 'network_fee' FROM accounts WHERE kind = %(operator)s"
-    " ORDER BY id LIMIT 1)"
-)

@@ -179,6 +179,26 @@ def run(connection: Connection, statement: str, parameters: dict[str, Any]) -> C
     return connection.exec_driver_sql(statement, parameters)
 
 
+def drive(
+    connection: Connection, statement: str, parameters: dict[str, Any]
+) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Run one statement on the driver's own connection, past SQLAlchemy's cursors.
+
+    For what stands on the way of every request or row: to describe a result anew each time takes
+    SQLAlchemy several times as long as the rest. Errors are SQLAlchemy's, as everywhere.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        cursor: psycopg.Cursor[tuple[Any, ...]] = driver.execute(statement, parameters)
+    except psycopg.Error as error:
+        if driver.closed:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement, None, error, psycopg.Error, hide_parameters=True
+        ) from error
+    return cursor
+
+
 def fetch_all(connection: Connection, statement: Executable, kind: type[T]) -> list[T]:
     """Run a query and make one dataclass of each row; the columns' names are the fields'."""
     result = connection.execute(statement)
@@ -236,21 +256,9 @@ def query(statement: Select[Any] | ReturningUpdate[Any], kind: type[T]) -> Query
 
 
 def fetch(connection: Connection, query: Query[T], **parameters: Any) -> list[T]:
-    """Run a compiled query and make one dataclass of each row.
-
-    The driver's own cursor is read: to describe dozens of columns anew for every result takes
-    SQLAlchemy several times as long as the rest. Errors are SQLAlchemy's, as everywhere.
-    """
+    """Run a compiled query and make one dataclass of each row."""
     compiled = query.compiled
-    driver: Any = connection.connection.driver_connection
-    try:
-        rows = driver.execute(compiled.text, {**compiled.parameters, **parameters}).fetchall()
-    except psycopg.Error as error:
-        if driver.closed:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            compiled.text, None, error, psycopg.Error, hide_parameters=True
-        ) from error
+    rows = drive(connection, compiled.text, {**compiled.parameters, **parameters}).fetchall()
     records = [dict(zip(compiled.names, row, strict=True)) for row in rows]
     for name, read in compiled.read:
         for record in records:
@@ -275,7 +283,7 @@ def insert_records(
     """Insert dataclasses whose fields are the table's columns; ``same`` is what all rows have."""
     if records:
         rows = [row_of(record) | same for record in records]
-        run(connection, _insert(table, tuple(rows[0])), {"rows": as_json(table, rows)})
+        drive(connection, _insert(table, tuple(rows[0])), {"rows": as_json(table, rows)})
 
 
 def update_records(
@@ -289,7 +297,7 @@ def update_records(
     if not rows:
         return 0
     statement = _update(table, tuple(rows[0]), ("id", *guards))
-    return run(connection, statement, {"rows": as_json(table, rows)}).rowcount
+    return drive(connection, statement, {"rows": as_json(table, rows)}).rowcount
 
 
 def among(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:

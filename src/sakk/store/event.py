@@ -33,7 +33,7 @@ from sakk.core import ids
 from sakk.core.audit import DECISIONS
 from sakk.core.event import ALARMS, API_VERSION, NewEvent, wants
 from sakk.store import audit
-from sakk.store.database import fetch_all, fetch_one, notify_after, run
+from sakk.store.database import drive, fetch_all, fetch_one, notify_after, run
 from sakk.store.schema import Identifier, Timestamp, metadata
 from sakk.store.webhook import (
     NOTIFY_WEBHOOK_DELIVERY,
@@ -99,9 +99,12 @@ FROM ROWS FROM (
 _SELECT_ENDPOINTS: Final = """
 SELECT id, account_id, livemode, enabled_events
 FROM webhook_endpoints
-WHERE account_id = ANY(%(accounts)s) AND status = 'enabled'
+WHERE account_id {matches} AND status = 'enabled'
 ORDER BY id
 """
+# By one account the plan is made once, of ``= ANY`` PostgreSQL makes it for every call.
+_SELECT_ENDPOINTS_OF_ONE: Final = _SELECT_ENDPOINTS.format(matches="= %(account)s")
+_SELECT_ENDPOINTS_OF_MANY: Final = _SELECT_ENDPOINTS.format(matches="= ANY(%(accounts)s)")
 
 _SELECT_OPERATORS: Final = """
 SELECT id, account_id, livemode
@@ -155,7 +158,7 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
         }
         for identifier, event in zip(identifiers, events, strict=True)
     ]
-    run(
+    drive(
         connection,
         _INSERT_EVENTS,
         {
@@ -166,7 +169,7 @@ def append(connection: Connection, events: Sequence[NewEvent], *, now: datetime)
     )
     _note_decisions(connection, identifiers, events, bodies)
     if deliveries:
-        run(
+        drive(
             connection,
             _INSERT_DELIVERIES,
             {
@@ -366,18 +369,16 @@ def _merchants(
     connection: Connection, identifiers: Sequence[str], events: Sequence[NewEvent]
 ) -> list[tuple[str, str, str]]:
     accounts = {event.account_id for event in events if event.audience == "merchant"}
-    if not accounts:
+    named = sorted(account for account in accounts if account)
+    if not named:
         return []
-    rows = run(
-        connection,
-        _SELECT_ENDPOINTS,
-        {"accounts": sorted(account for account in accounts if account)},
-    )
+    if len(named) == 1:
+        rows = drive(connection, _SELECT_ENDPOINTS_OF_ONE, {"account": named[0]})
+    else:
+        rows = drive(connection, _SELECT_ENDPOINTS_OF_MANY, {"accounts": named})
     endpoints: dict[tuple[str | None, bool], list[tuple[str, list[str]]]] = {}
-    for row in rows:
-        endpoints.setdefault((row.account_id, row.livemode), []).append(
-            (row.id, row.enabled_events)
-        )
+    for identifier, account_id, livemode, enabled_events in rows:
+        endpoints.setdefault((account_id, livemode), []).append((identifier, enabled_events))
     return [
         (identifier, endpoint_id, event.account_id)
         for identifier, event in zip(identifiers, events, strict=True)

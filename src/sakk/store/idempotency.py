@@ -1,6 +1,7 @@
 """Idempotency keys: at most two statements on the way of a request that goes well."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -14,13 +15,12 @@ from sqlalchemy import (
     Text,
     delete,
     select,
-    text,
     update,
 )
 
 from sakk.core import ids
 from sakk.core.idempotency import Key, Record, State
-from sakk.store.database import run
+from sakk.store.database import drive
 from sakk.store.schema import Bytes, Timestamp, Units, metadata
 
 idempotency_keys = Table(
@@ -43,7 +43,7 @@ idempotency_keys = Table(
 PURGE_ROWS_MAX = 10_000
 
 _LOOK = (
-    "SELECT pg_try_advisory_xact_lock(%(lock)s) AS locked, k.fingerprint, k.state, k.seed,"
+    "SELECT pg_try_advisory_xact_lock(%(lock)s), k.fingerprint, k.state, k.seed,"
     " k.lease_until, k.request_id, k.status, k.body"
     " FROM (SELECT 1) AS one LEFT JOIN idempotency_keys AS k"
     " ON k.account_id = %(account_id)s AND k.livemode = %(livemode)s AND k.key = %(key)s"
@@ -55,14 +55,25 @@ _INSERT_FINISHED = (
     " ON CONFLICT (account_id, livemode, key) DO NOTHING"
 )
 # A started row whose lease is over is taken over; a row that stays as it is returns nothing.
-_CLAIM = text(
+_CLAIM = (
     "INSERT INTO idempotency_keys AS k (account_id, livemode, key, fingerprint, state, seed,"
-    " lease_until, request_id, created) VALUES (:account_id, :livemode, :key, :fingerprint,"
-    " 'started', :seed, :lease_until, :request_id, :now)"
+    " lease_until, request_id, created) VALUES (%(account_id)s, %(livemode)s, %(key)s,"
+    " %(fingerprint)s, 'started', %(seed)s, %(lease_until)s, %(request_id)s, %(now)s)"
     " ON CONFLICT (account_id, livemode, key) DO UPDATE SET lease_until = excluded.lease_until"
     " WHERE k.state = 'started' AND k.fingerprint = excluded.fingerprint"
-    " AND k.lease_until <= :now"
-    " RETURNING k.seed, (k.request_id <> :request_id) AS resumed"
+    " AND k.lease_until <= %(now)s"
+    " RETURNING k.seed, k.request_id <> %(request_id)s"
+)
+_FIND = (
+    "SELECT fingerprint, state, seed, lease_until, request_id, status, body"
+    " FROM idempotency_keys"
+    " WHERE account_id = %(account_id)s AND livemode = %(livemode)s AND key = %(key)s"
+)
+_FINISH = (
+    "UPDATE idempotency_keys"
+    " SET state = 'finished', status = %(status)s, body = %(body)s, lease_until = NULL"
+    " WHERE account_id = %(account_id)s AND livemode = %(livemode)s AND key = %(key)s"
+    " AND state = 'started'"
 )
 
 
@@ -72,21 +83,21 @@ def look(connection: Connection, key: Key) -> tuple[bool, Record | None]:
     The lock makes a concurrent request step aside; the primary key is what makes it safe.
     """
     lock = ids.digest128("idempotency", key.account_id, int(key.livemode), key.key) >> 65
-    row = run(connection, _LOOK, {"lock": lock, **_columns(key)}).one()
-    if row.state is None:
-        return row.locked, None
-    return row.locked, _record(row)
+    row = drive(connection, _LOOK, {"lock": lock, **_columns(key)}).fetchone()
+    assert row is not None
+    locked, *stored = row
+    return locked, None if stored[0] is None else _record(*stored)
 
 
 def find(connection: Connection, key: Key) -> Record | None:
     """What is stored under a key, without its lock."""
-    row = connection.execute(select(idempotency_keys).where(*_this(key))).first()
-    return None if row is None else _record(row)
+    row = drive(connection, _FIND, _columns(key)).fetchone()
+    return None if row is None else _record(*row)
 
 
 def insert_finished(connection: Connection, key: Key, record: Record, *, now: datetime) -> bool:
     """Store an answer; False when another request stored its own first."""
-    inserted = run(
+    inserted = drive(
         connection,
         _INSERT_FINISHED,
         {
@@ -109,7 +120,8 @@ def claim(
 
     None when the key is finished, leased by another request, or stands for another request.
     """
-    row: Any = connection.execute(
+    row = drive(
+        connection,
         _CLAIM,
         {
             **_columns(key),
@@ -119,18 +131,14 @@ def claim(
             "request_id": record.request_id,
             "now": now,
         },
-    ).first()
-    return None if row is None else (int(row.seed), row.resumed)
+    ).fetchone()
+    return None if row is None else (int(row[0]), row[1])
 
 
 def finish(connection: Connection, key: Key, *, status: int, body: bytes) -> bool:
     """Store the answer of a request that was begun; False when it has one already."""
-    result = connection.execute(
-        update(idempotency_keys)
-        .where(*_this(key), idempotency_keys.c.state == State.started.value)
-        .values(state=State.finished.value, status=status, body=body, lease_until=None)
-    )
-    return result.rowcount == 1
+    finished = drive(connection, _FINISH, {**_columns(key), "status": status, "body": body})
+    return finished.rowcount == 1
 
 
 def release(connection: Connection, key: Key, *, now: datetime) -> None:
@@ -168,13 +176,21 @@ def _this(key: Key) -> tuple[ColumnElement[bool], ...]:
     return tuple(idempotency_keys.c[name] == value for name, value in _columns(key).items())
 
 
-def _record(row: Any) -> Record:
+def _record(
+    fingerprint: bytes,
+    state: State,
+    seed: Decimal,
+    lease_until: datetime | None,
+    request_id: str,
+    status: int | None,
+    body: bytes | None,
+) -> Record:
     return Record(
-        fingerprint=bytes(row.fingerprint),
-        state=row.state,
-        seed=int(row.seed),
-        lease_until=row.lease_until,
-        request_id=row.request_id,
-        status=row.status,
-        body=None if row.body is None else bytes(row.body),
+        fingerprint=bytes(fingerprint),
+        state=state,
+        seed=int(seed),
+        lease_until=lease_until,
+        request_id=request_id,
+        status=status,
+        body=None if body is None else bytes(body),
     )

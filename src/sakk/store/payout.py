@@ -183,6 +183,26 @@ def mark_held(connection: Connection, identifiers: Sequence[str]) -> None:
         )
 
 
+def hold(connection: Connection, identifier: str) -> Payout | None:
+    """The ledger holds one payout's money: the row as it stands then; None where it stood there
+    already, or where the row says what became of it."""
+    found = fetch(connection, _hold, identifier=identifier)
+    return found[0] if found else None
+
+
+# By one id, so that the plan is made once: of ``= ANY`` PostgreSQL makes it for every call.
+_hold = query(
+    update(payouts)
+    .where(
+        payouts.c.id == bindparam("identifier", type_=Text),
+        payouts.c.hold == HoldStatus.none.value,
+    )
+    .values(hold=HoldStatus.held.value, lease_until=None)
+    .returning(payouts),
+    Payout,
+)
+
+
 def mark_refused(connection: Connection, refused: Sequence[Payout]) -> set[str]:
     """The ledger refused these payouts' money, all for one reason; the ids of those written."""
     if not refused:
