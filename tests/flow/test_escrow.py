@@ -68,6 +68,7 @@ class Shop:
         payer = payer or self.payer
         presented = Presented(
             network=self.world.chain.network,
+            asset=self.world.asset("usdc"),
             channel="0x" + payer.channel.hex(),
             ceiling=ceiling,
             signature=payer.voucher(ceiling),

@@ -80,6 +80,7 @@ from sakk.api.session import PATHS as SESSION_PATHS
 from sakk.api.session import SessionDoor
 from sakk.api.trp import PATH as TRP_PATH
 from sakk.api.trp import TrpDoor
+from sakk.api.voucher import VoucherDesk
 from sakk.api.x402 import SCOPE as X402_SCOPE
 from sakk.api.x402 import X402Door
 from sakk.api.x402_endpoint import waiters_of, x402_endpoints
@@ -338,7 +339,10 @@ def _hot_door(gate: Gate, pipeline: Pipeline, route: Route) -> ASGIApp:
     if route.kind is Kind.posting:
         admission = Postings(*wired)
     else:
-        admission = Charges(*wired, Sessions(dependencies.database, dependencies.parts.vault))
+        parts = dependencies.parts
+        sessions = Sessions(dependencies.database, parts.vault)
+        desk = VoucherDesk(parts, dependencies.line, gate.beside, time.time)
+        admission = Charges(*wired, sessions, desk)
     return HotDoor(admission, dependencies.line, observer(route.method, route.path))
 
 

@@ -11,41 +11,45 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, Literal, NamedTuple
-
-import msgspec
-from pydantic import Field, StringConstraints
+from typing import Final, NamedTuple
 
 from sakk.api.authentication import Authenticator
-from sakk.api.body import read_body
+from sakk.api.charge_body import (
+    OPERATIONS,
+    ChargeOutcomes,
+    ChargeParameters,
+    has_vouchers,
+    in_json,
+    in_mixed_records,
+    in_records,
+    is_voucher,
+    of_records,
+    read_steps,
+    split_records,
+)
 from sakk.api.context import Caller
 from sakk.api.dependencies import ApiSettings
-from sakk.api.parameters import CurrencyCode, Identifier, Parameters, Strict, validate
-from sakk.api.posting import JSON, Admission, Head, InThread, Question
+from sakk.api.posting import Admission, Head, InThread, Question
 from sakk.api.route import Resource, Route
-from sakk.api.shapes import Livemode, Shape
+from sakk.api.voucher import VoucherDesk
 from sakk.core import chart, ids
 from sakk.core.charge import (
     AMOUNT_WHOLE,
-    OPERATIONS_MAX,
-    TIMEOUT_SECONDS_DEFAULT,
-    TIMEOUT_SECONDS_MAX,
     Op,
     Operation,
     Reason,
     Result,
     Step,
     charge_id,
-    encode_result,
     is_well_formed,
-    read_operations,
     units_data,
 )
 from sakk.core.chart import TransferCode
-from sakk.core.errors import Misconfigured, ParameterInvalid
-from sakk.core.evm import checksum_address
+from sakk.core.errors import Misconfigured
 from sakk.core.ledger import account_id, unit_id
 from sakk.core.session import call_mac, receipt_mac, uuid_bytes
+from sakk.core.voucher import encode_voucher_result, read_operation
+from sakk.flow.voucher import Answer
 from sakk.ledger import calls
 from sakk.ledger.record import ID_ZERO, TRANSFER, decode_results
 from sakk.ledger.types import CreateTransferStatus, TransferFlags
@@ -54,60 +58,11 @@ from sakk.store.database import Database
 from sakk.store.session import Chargeable
 from sakk.store.vault import Vault
 
-OPERATIONS: Final = "application/vnd.sakk.charges"
-RESULTS: Final = "application/vnd.sakk.charge-results"
 SESSIONS_MAX: Final = 100_000
 # What a session says does not change; that long it is remembered all the same, and no longer.
 REMEMBERED_SECONDS: Final = 60.0
 
 resource = Resource("charges")
-
-Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Whole = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,38})$")]
-Status = Literal["reserved", "committed", "released", "refused"]
-
-
-class ChargeOperation(Strict):
-    """One step of one charge. What a step does not need is left out."""
-
-    op: Literal["reserve", "commit", "release"]
-    session: Identifier
-    nonce: Whole
-    amount: Annotated[
-        Whole | None,
-        Field(description="Of a reservation what is paid, of a commit what was used: the whole."),
-    ] = None
-    currency: CurrencyCode | None = None
-    request_hash: Hex64 | None = None
-    mac: Hex64 | None = None
-    timeout_seconds: Annotated[int | None, Field(ge=1, le=TIMEOUT_SECONDS_MAX)] = None
-    units: Annotated[Whole | None, Field(description="What was used, for the receipt.")] = None
-
-
-class ChargeParameters(Parameters):
-    """Steps of charges, in any mix and order."""
-
-    operations: Annotated[list[ChargeOperation], Field(min_length=1, max_length=OPERATIONS_MAX)]
-
-
-class ChargeOutcome(Shape):
-    """What became of one operation. ``reason`` says why it was refused."""
-
-    status: Status
-    amount: str
-    channel: str | None
-    payer: str | None
-    reason: str | None
-    receipt: str | None
-    timestamp: str
-
-
-class ChargeOutcomes(Shape):
-    """What became of each operation, in the order of the request."""
-
-    object: Literal["charges"]
-    livemode: Livemode
-    results: list[ChargeOutcome]
 
 
 class Held(NamedTuple):
@@ -181,33 +136,56 @@ class Charges(Admission):
         settings: ApiSettings,
         in_thread: InThread,
         sessions: Sessions,
+        vouchers: VoucherDesk,
     ) -> None:
         super().__init__(route, authenticator, settings, in_thread)
         self._sessions = sessions
+        self._vouchers = vouchers
 
     def read_at_once(self, head: Head, body: bytes, caller: Caller) -> Question | None:
         """Records of sessions that are remembered."""
-        if head.text(b"content-type") != OPERATIONS:
+        if head.text(b"content-type") != OPERATIONS or has_vouchers(body):
             return None
-        operations = _of_records(body)
+        operations = of_records(body)
         wanted = {each.session for each in operations}
         if self._sessions.unknown(wanted, now=self._sessions.now()):
             return None
-        return self._question(operations, caller, _in_records)
+        return self._question(operations, caller, in_records)
 
     async def read(self, head: Head, body: bytes, caller: Caller) -> Question:
-        """Any body, of any sessions."""
+        """Any body, of any sessions and channels."""
         media_type = head.text(b"content-type")
         if media_type == OPERATIONS:
-            operations, answer = _of_records(body), _in_records
-        else:
-            operations = await self.in_thread(partial(_of_json, body, media_type))
-            answer = partial(_in_json, operations, caller.key.livemode)
+            return await self._read_records(body, caller)
+        steps = await self.in_thread(partial(read_steps, body, media_type))
+        operations = [each for each in steps if isinstance(each, Operation)]
+        vouchers = [each for each in steps if not isinstance(each, Operation)]
+        await self._load(operations)
+        answers: list[Answer] = []
+        if vouchers:
+            answers = await self.in_thread(partial(self._vouchers.ask_by_name, vouchers, caller))
+        worded = partial(in_json, steps, answers, caller.key.livemode)
+        return self._question(operations, caller, worded)
+
+    async def _read_records(self, body: bytes, caller: Caller) -> Question:
+        if not has_vouchers(body):
+            operations = of_records(body)
+            await self._load(operations)
+            return self._question(operations, caller, in_records)
+        records = split_records(body)
+        ours = b"".join([each for each in records if not is_voucher(each)])
+        operations = of_records(ours) if ours else []
+        await self._load(operations)
+        asked = [read_operation(each) for each in records if is_voucher(each)]
+        told = map(encode_voucher_result, await self._vouchers.ask(asked, caller))
+        found = [next(told) if is_voucher(each) else None for each in records]
+        return self._question(operations, caller, partial(in_mixed_records, found))
+
+    async def _load(self, operations: Sequence[Operation]) -> None:
         now = self._sessions.now()
         unknown = self._sessions.unknown({each.session for each in operations}, now=now)
         if unknown:
             await self.in_thread(partial(self._sessions.load, unknown))
-        return self._question(operations, caller, answer)
 
     def _question(
         self,
@@ -381,92 +359,11 @@ def _held(row: Chargeable, vault: Vault, until: float) -> Held:
     )
 
 
-def _of_records(body: bytes) -> list[Operation]:
-    try:
-        return read_operations(body)
-    except ValueError as error:
-        raise ParameterInvalid(f"The {error}. Send whole records.") from None
-
-
-def _of_json(body: bytes, media_type: str | None) -> list[Operation]:
-    tree, typed = read_body(body, media_type)
-    parameters = validate(ChargeParameters, tree, strict=typed)
-    if parameters.expand:
-        raise ParameterInvalid("Nothing can be expanded here. Remove it.", param="expand[0]")
-    return [_operation(each, index) for index, each in enumerate(parameters.operations)]
-
-
-def _operation(given: ChargeOperation, index: int) -> Operation:
-    place = f"operations[{index}]"
-    if given.op == "reserve":
-        for name in ("amount", "currency", "request_hash", "mac"):
-            if getattr(given, name) is None:
-                param = f"{place}[{name}]"
-                raise ParameterInvalid(f"A reservation needs {param}.", param=param)
-    try:
-        session = uuid_bytes(given.session)
-    except ValueError:
-        raise ParameterInvalid("That is not a session's id.", param=f"{place}[session]") from None
-    units = int(given.units or 0)
-    if units >> 64:
-        raise ParameterInvalid("Units fit in 64 bits.", param=f"{place}[units]")
-    amount = AMOUNT_WHOLE if given.amount is None else min(int(given.amount), AMOUNT_WHOLE)
-    return Operation(
-        Op[given.op],
-        session,
-        int(given.nonce),
-        amount,
-        given.timeout_seconds or TIMEOUT_SECONDS_DEFAULT,
-        bytes.fromhex(given.request_hash or "") or bytes(32),
-        bytes.fromhex(given.mac or "") or bytes(32),
-        (given.currency or "").lower().encode().ljust(16, b"\0"),
-        units,
-    )
-
-
-def _in_records(results: list[Result]) -> tuple[bytes, bytes]:
-    return RESULTS.encode(), b"".join([encode_result(each) for each in results])
-
-
-def _in_json(
-    operations: Sequence[Operation], livemode: bool, results: list[Result]
-) -> tuple[bytes, bytes]:
-    document = {
-        "object": "charges",
-        "livemode": livemode,
-        "results": [
-            _outcome(operation, result)
-            for operation, result in zip(operations, results, strict=True)
-        ],
-    }
-    return JSON, msgspec.json.encode(document)
-
-
-def _outcome(operation: Operation, result: Result) -> dict[str, Any]:
-    refused = result.reason != Reason.done
-    reserved = not refused and operation.op == Op.reserve
-    channel = ids.encode("ch", int.from_bytes(result.channel, "big"))
-    return {
-        "status": "refused" if refused else _STATUSES[operation.op],
-        "amount": str(result.amount),
-        "channel": None if refused else channel,
-        "payer": checksum_address("0x" + result.payer.hex()) if any(result.payer) else None,
-        "reason": Reason(result.reason).name if refused else None,
-        "receipt": result.receipt.hex() if reserved else None,
-        "timestamp": str(result.timestamp),
-    }
-
-
 _S = CreateTransferStatus
 _CODE = int(TransferCode.channel_charge)
 _PENDING = int(TransferFlags.pending)
 _POST = int(TransferFlags.post_pending)
 _VOID = int(TransferFlags.void_pending)
-_STATUSES: dict[int, Status] = {
-    Op.reserve: "reserved",
-    Op.commit: "committed",
-    Op.release: "released",
-}
 _RESERVE_REASONS: dict[int, Reason] = {
     _S.exceeds_credits: Reason.ceiling_exceeded,
     _S.debit_account_frozen: Reason.channel_closed,

@@ -30,9 +30,13 @@ from sakk.api.limit import Limits
 from sakk.api.observation import Observe, observer
 from sakk.api.posting import Admission, Head, Postings, Question
 from sakk.api.route import HOT, Kind
+from sakk.api.voucher import VoucherDesk
 from sakk.core.errors import MethodNotAllowed, RouteUnknown, SakkError
-from sakk.ledger.calls import Calls, Op
+from sakk.flow.book import Books
+from sakk.flow.context import Parts
+from sakk.ledger.calls import Calls, Op, OpenLedger
 from sakk.ledger.joint import is_joinable, shares
+from sakk.ledger.line import LocalLine
 from sakk.store.database import Database
 from sakk.store.identity import new_id
 from sakk.store.vault import Vault
@@ -99,11 +103,14 @@ class LedgerDoor:
         )
         authenticator = Authenticator(database, limits)
         sessions = Sessions(database, vault)
+        # Its threads ask the writer of this very process.
+        parts = Parts(database, Books(database, OpenLedger(calls)))
+        desk = VoucherDesk(parts, LocalLine(calls), self._in_thread, time.time)
         self._routes = {
             route.path.encode(): _Routed(
                 Postings(route, authenticator, settings, self._in_thread)
                 if route.kind is Kind.posting
-                else Charges(route, authenticator, settings, self._in_thread, sessions),
+                else Charges(route, authenticator, settings, self._in_thread, sessions, desk),
                 observer(route.method, route.path),
                 observer(OPTIONS.decode(), route.path),
             )

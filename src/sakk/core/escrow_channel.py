@@ -8,6 +8,7 @@ as on the chain, from the first deposit on. Atomic units are the currency's smal
 asset with more decimals than its currency has no channels.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -168,6 +169,10 @@ class Totals:
         """The totals once a voucher has raised what is signed, and its call is reserved."""
         return Totals(self.signed + rise, self.charged, self.reserved + amount, self.deposit - rise)
 
+    def ended(self, reserved: int, used: int) -> "Totals":
+        """The totals once so much of what was reserved for a call is charged, and no more."""
+        return Totals(self.signed, self.charged + used, self.reserved - reserved, self.deposit)
+
 
 def judge(totals: Totals, *, ceiling: int, amount: int) -> int | Refusal:
     """By how much a voucher for the total ``ceiling`` raises what is signed, to charge ``amount``.
@@ -182,6 +187,14 @@ def judge(totals: Totals, *, ceiling: int, amount: int) -> int | Refusal:
     if totals.charged + totals.reserved + amount > max(totals.signed, ceiling):
         return Refusal.amount_mismatch
     return max(0, ceiling - totals.signed)
+
+
+def highest(totals: Totals, ceilings: Iterable[int]) -> int:
+    """The total that vouchers of a channel raise it to together: one beyond its balance does not.
+
+    To the highest at once, since a raise may only be asked for from a total that stands.
+    """
+    return max([totals.signed, *(each for each in ceilings if each <= totals.balance)])
 
 
 def raise_id(channel: EscrowChannel, base: int, attempt: int) -> int:
@@ -278,17 +291,21 @@ def returned_posting(channel: EscrowChannel, units: int) -> Posting:
     )
 
 
+def withdraw_begun(channel: EscrowChannel) -> int:
+    """When its payer began to withdraw, in seconds since 1970; 0 where it did not."""
+    ends = channel.withdraw_ends_at
+    return 0 if ends is None else int(ends.timestamp()) - channel.withdraw_delay
+
+
 def state_extra(
     channel: EscrowChannel, totals: Totals, *, charged: int | None, refund_nonce: int = 0
 ) -> dict[str, Any]:
     """``channelState`` of x402's answers by our books; ``charged``: what it says of that."""
-    begun = channel.withdraw_ends_at
-    since = 0 if begun is None else int(begun.timestamp()) - channel.withdraw_delay
     found: dict[str, Any] = {
         "channelId": channel.channel,
         "balance": str(totals.balance),
         "totalClaimed": str(channel.redeemed),
-        "withdrawRequestedAt": since,
+        "withdrawRequestedAt": withdraw_begun(channel),
         "refundNonce": str(refund_nonce),
     }
     if charged is not None:

@@ -187,6 +187,7 @@ class EscrowFacilitator:
         wanted = asked.request.payment_requirements
         presented = Presented(
             network=asked.network.network,
+            asset=asked.asset,
             channel="0x" + name.hex(),
             ceiling=ceiling,
             signature=signature,
@@ -229,7 +230,8 @@ class EscrowFacilitator:
             call = order_deposit(self._parts, self._terms(asked), deposit)
 
         def finish(_: EscrowCall, tx_hash: str) -> Settled:
-            if asked.account is None:
+            if asked.account is None or not asked.amount:
+                # The deposit alone: whoever asks charges its calls by itself.
                 return self._done(asked, config, name, tx_hash, amount=deposit.units)
             taken = self._taken(asked, config, name, ceiling, signature, transaction=tx_hash)
             return Settled(
@@ -282,14 +284,20 @@ class EscrowFacilitator:
         if channel is None or channel.account_id != asked.account:
             raise Refused(Refusal.missing_channel, "There is no such channel here.")
         asked_for = asked.payload.amount
-        call = order_refund(
-            self._parts,
-            self._vouchers,
-            channel,
-            ceiling=ceiling,
-            signature=signature,
-            amount=None if asked_for is None else read_amount(asked_for, "amount"),
-        )
+        try:
+            call = order_refund(
+                self._parts,
+                self._vouchers,
+                channel,
+                ceiling=ceiling,
+                signature=signature,
+                amount=None if asked_for is None else read_amount(asked_for, "amount"),
+            )
+        except Refused as refused:
+            if refused.code != Refusal.amount_mismatch:
+                raise
+            standing = self._vouchers.standing(channel, self._vouchers.totals(channel))
+            raise _Told(refused.code, standing) from refused
 
         def finish(done: EscrowCall, tx_hash: str) -> Settled:
             return self._done(asked, config, name, tx_hash, amount=done.token_amount)

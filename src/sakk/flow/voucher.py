@@ -6,7 +6,7 @@ reserved within it. So of two that see the same base one wins, the other looks a
 its own id; and no process has to know what another does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from sakk.core.escrow_channel import (
     Totals,
     charge_id,
     charge_name,
+    highest,
     judge,
     parse_charge_name,
     raise_id,
@@ -42,10 +43,13 @@ AMOUNT_WHOLE = (1 << 128) - 1
 class Presented:
     """A voucher as a door presents it: to charge ``amount`` to the account's channel.
 
-    ``channel``: its name on the chain, 0x-hex. ``timeout_seconds``: when the ledger gives it back.
+    ``asset``: in which the door's price is (CAIP-19), so that a channel of another coin can not pay
+    it. ``channel``: its name on the chain, 0x-hex. ``timeout_seconds``: when the ledger gives it
+    back.
     """
 
     network: str
+    asset: str
     channel: str
     ceiling: int
     signature: bytes
@@ -69,8 +73,11 @@ class Answer:
 
 
 @dataclass(slots=True)
-class _Known:
-    """A channel as this process knows it: what never changes, and what it has seen of it."""
+class Known:
+    """A channel as this process knows it: what never changes, and what it has seen of it.
+
+    ``kept``: a total whose voucher is written down. ``raises``: of a base, how often it was tried.
+    """
 
     channel: EscrowChannel
     accounts: tuple[int, int, int]
@@ -84,11 +91,11 @@ class _Try:
     """One voucher on its way to the ledger."""
 
     presented: Presented
-    known: _Known
+    known: Known
     attempt: int = 0
     rise: int = 0
     base: int = 0
-    raise_attempt: int = 0
+    totals: Totals | None = None
     answer: Answer | None = None
 
 
@@ -97,7 +104,7 @@ class Vouchers:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[tuple[str, str], Known] = {}
 
     @property
     def _ledger(self) -> Ledger:
@@ -111,7 +118,7 @@ class Vouchers:
         """
         tries: list[_Try | Answer] = [self._look(account, each) for each in presented]
         todo = [each for each in tries if isinstance(each, _Try)]
-        self._keep(todo)
+        self.keep([(each.known, each.presented.ceiling, each.presented.signature) for each in todo])
         for _ in range(ROUNDS_MAX):
             if not todo:
                 break
@@ -147,7 +154,7 @@ class Vouchers:
 
     def totals(self, channel: EscrowChannel) -> Totals:
         """Where a channel stands, by the ledger."""
-        return self._totals([self._add(channel)])[0]
+        return self.totals_of([self.know(channel)])[0]
 
     def _look(self, account: str, presented: Presented) -> _Try | Answer:
         """Find the channel and hold the signature against it: nothing of anybody is touched yet."""
@@ -155,6 +162,8 @@ class Vouchers:
         if known is None or known.channel.account_id != account:
             return Answer(Refusal.not_found)
         channel = known.channel
+        if channel.asset != presented.asset:
+            return Answer(Refusal.token_mismatch, payer=channel.payer)
         if not is_signed(
             bytes.fromhex(channel.channel[2:]),
             presented.ceiling,
@@ -165,17 +174,18 @@ class Vouchers:
             return Answer(Refusal.signature, payer=channel.payer)
         return _Try(presented, known)
 
-    def _find(self, network: str, name: str) -> _Known | None:
+    def _find(self, network: str, name: str) -> Known | None:
         found = self._known.get((network, name))
         if found is None:
             with self._parts.database.begin() as connection:
                 channel = store.named(connection, network, name)
             if channel is None or channel.status == ChannelStatus.opening:
                 return None
-            found = self._add(channel)
+            found = self.know(channel)
         return found
 
-    def _add(self, channel: EscrowChannel) -> _Known:
+    def know(self, channel: EscrowChannel) -> Known:
+        """A channel that had a deposit, with its accounts there."""
         known = self._known.get((channel.network, channel.channel))
         if known is not None:
             return known
@@ -189,44 +199,62 @@ class Vouchers:
         # A posting of its own opens no account: they are opened by their names first.
         self._parts.books.open(named)
         deposit, signed, incoming = (account_id(each.name) for each in named)
-        known = _Known(channel, (deposit, signed, incoming), unit_id(channel.unit))
+        known = Known(channel, (deposit, signed, incoming), unit_id(channel.unit))
         self._known[channel.network, channel.channel] = known
         return known
 
-    def _keep(self, tries: Sequence[_Try]) -> None:
-        """Write the vouchers down that are higher than what this process knows to be written."""
+    def keep(self, vouchers: Iterable[tuple[Known, int, bytes]]) -> None:
+        """Write the vouchers down that are higher than what this process knows to be written.
+
+        By channel, ceiling and signature, which was checked. Before anything is charged by them.
+        """
         higher: dict[str, tuple[int, bytes]] = {}
-        for each in tries:
-            presented, identifier = each.presented, each.known.channel.id
-            if presented.ceiling <= max(each.known.kept, higher.get(identifier, (0, b""))[0]):
-                continue
-            higher[identifier] = (presented.ceiling, presented.signature)
+        known_of: dict[str, Known] = {}
+        for known, ceiling, signature in vouchers:
+            identifier = known.channel.id
+            if ceiling > max(known.kept, higher.get(identifier, (0, b""))[0]):
+                higher[identifier] = (ceiling, signature)
+                known_of[identifier] = known
         if not higher:
             return
         with self._parts.database.begin() as connection:
             store.keep_vouchers(connection, higher)
-        for each in tries:
-            kept = higher.get(each.known.channel.id)
-            if kept is not None:
-                each.known.kept = max(each.known.kept, kept[0])
+        for identifier, (ceiling, _) in higher.items():
+            known_of[identifier].kept = max(known_of[identifier].kept, ceiling)
 
     def _round(self, tries: Sequence[_Try]) -> list[_Try]:
-        """Judge by what the ledger says now, and ask it; those that were overtaken are left."""
+        """Judge by what the ledger says now, and ask it; those that were overtaken are left.
+
+        Of a channel one raise is asked for, to the highest total that its vouchers allow: the base
+        of a second one would be a total that is only expected.
+        """
         distinct = {id(each.known): each.known for each in tries}
-        found = dict(zip(distinct, self._totals(list(distinct.values())), strict=True))
+        found = dict(zip(distinct, self.totals_of(list(distinct.values())), strict=True))
+        bases = {key: totals.signed for key, totals in found.items()}
+        ceilings: dict[int, list[int]] = {key: [] for key in distinct}
+        for each in tries:
+            ceilings[id(each.known)].append(each.presented.ceiling)
+        tops = {key: highest(found[key], ceilings[key]) for key in distinct}
         batch: list[Transfer] = []
         asked: list[_Try] = []
         for each in tries:
-            totals = found[id(each.known)]
-            presented = each.presented
-            rise = judge(totals, ceiling=presented.ceiling, amount=presented.amount)
-            if isinstance(rise, Refusal):
-                each.answer = self._refused(each, rise, totals)
+            key, presented = id(each.known), each.presented
+            totals = found[key]
+            allowed = judge(totals, ceiling=presented.ceiling, amount=presented.amount)
+            if isinstance(allowed, Refusal):
+                each.answer = self._refused(each, allowed, totals)
                 continue
-            each.rise, each.base = rise, totals.signed
-            each.raise_attempt = each.known.raises.get(each.base, 0)
-            found[id(each.known)] = totals.after(rise, presented.amount)
-            batch += _transfers(each)
+            each.rise, each.base = tops[key] - totals.signed if allowed else 0, bases[key]
+            found[key] = each.totals = totals.after(each.rise, presented.amount)
+            batch += reservation(
+                each.known,
+                presented.ceiling,
+                amount=presented.amount,
+                rise=each.rise,
+                base=each.base,
+                attempt=each.attempt,
+                timeout_seconds=presented.timeout_seconds,
+            )
             asked.append(each)
         if not batch:
             return []
@@ -247,22 +275,23 @@ class Vouchers:
         raised, charged = statuses[0], statuses[-1]
         channel, presented = each.known.channel, each.presented
         if charged is CreateTransferStatus.created:
+            assert each.totals is not None
             each.answer = Answer(
                 None,
                 charge=charge_name(channel, presented.ceiling, each.attempt),
                 amount=presented.amount,
                 payer=channel.payer,
+                extra={"channelState": state_extra(channel, each.totals, charged=None)},
             )
             return True
         # A refusal is remembered under its id for ever. So whoever was refused may take the next
         # id, and of all that any process ever takes for one base, or one voucher, one stands.
         if each.rise and not _stands(raised):
-            tried = each.raise_attempt + 1
-            each.known.raises[each.base] = max(tried, each.known.raises.get(each.base, 0))
+            each.known.raises[each.base] = each.known.raises.get(each.base, 0) + 1
         if not _stands(charged) or self._was_released(each):
             each.attempt += 1
             return False
-        [totals] = self._totals([each.known])
+        [totals] = self.totals_of([each.known])
         each.answer = self._refused(each, Refusal.amount_mismatch, totals)
         return True
 
@@ -283,17 +312,22 @@ class Vouchers:
         channel = each.known.channel
         extra: dict[str, Any] = {}
         if refusal is Refusal.amount_mismatch:
-            # The payer goes on behind what is being served, too.
-            used = totals.charged + totals.reserved
-            extra["channelState"] = state_extra(channel, totals, charged=used)
-            with self._parts.database.begin() as connection:
-                kept = store.vouchers_of(connection, [channel.id]).get(channel.id)
-            if kept is not None:
-                signature = "0x" + kept[1].hex()
-                extra["voucherState"] = {"signedMaxClaimable": str(kept[0]), "signature": signature}
+            extra = self.standing(channel, totals)
         return Answer(refusal, payer=channel.payer, extra=extra)
 
-    def _totals(self, known: Sequence[_Known]) -> list[Totals]:
+    def standing(self, channel: EscrowChannel, totals: Totals) -> dict[str, Any]:
+        """What a payer needs that lost its place: it goes on behind what is being served, too."""
+        used = totals.charged + totals.reserved
+        extra: dict[str, Any] = {"channelState": state_extra(channel, totals, charged=used)}
+        with self._parts.database.begin() as connection:
+            kept = store.vouchers_of(connection, [channel.id]).get(channel.id)
+        if kept is not None:
+            signature = "0x" + kept[1].hex()
+            extra["voucherState"] = {"signedMaxClaimable": str(kept[0]), "signature": signature}
+        return extra
+
+    def totals_of(self, known: Sequence[Known]) -> list[Totals]:
+        """Where channels stand, in their order; asked in one question."""
         wanted = [number for each in known for number in each.accounts[:2]]
         found = self._ledger.lookup_accounts(wanted)
         totals = []
@@ -317,23 +351,12 @@ class Vouchers:
             return Answer(Refusal.missing_channel)
         if amount == 0:
             step, flag, amount = "release", TransferFlags.void_pending, None
-        whole = 0 if flag is TransferFlags.void_pending else AMOUNT_WHOLE
-        ended = Transfer(
-            id=charge_id(channel, ceiling, attempt, step),
-            debit_account_id=0,
-            credit_account_id=0,
-            amount=whole if amount is None else amount,
-            unit=0,
-            code=0,
-            flags=flag,
-            pending_id=charge_id(channel, ceiling, attempt),
-            user_data=channel.number,
-        )
+        ended = ending(channel, ceiling, attempt, step, flag, amount)
         failpoint("voucher.end.before")
         [result] = self._ledger.create_transfers([ended])
         failpoint("voucher.end.after")
         if not result.status.accepted:
-            return Answer(_why_not_ended(result.status), payer=channel.payer)
+            return Answer(why_not_ended(result.status), payer=channel.payer)
         [reserved, taken] = self._ledger.lookup_transfers([ended.pending_id, ended.id])
         assert reserved is not None
         assert taken is not None
@@ -351,19 +374,32 @@ class Vouchers:
 _STEPS = ("reserve", "commit", "release")
 
 
-def _transfers(each: _Try) -> list[Transfer]:
-    """The linked set of one voucher: the raise, where it raises, and the reservation."""
-    deposit, signed, incoming = each.known.accounts
-    channel, presented = each.known.channel, each.presented
+def reservation(
+    known: Known,
+    ceiling: int,
+    *,
+    amount: int,
+    rise: int,
+    base: int,
+    attempt: int,
+    timeout_seconds: int,
+) -> list[Transfer]:
+    """The linked set of one voucher: the raise from ``base``, where it raises, and the call.
+
+    ``base`` is a total that the ledger has said, never one that is only expected: of two raises
+    from one base one stands, and so what is signed in the books is never above the highest voucher.
+    """
+    deposit, signed, incoming = known.accounts
+    channel = known.channel
     legs = []
-    if each.rise:
+    if rise:
         legs.append(
             Transfer(
-                id=raise_id(channel, each.base, each.raise_attempt),
+                id=raise_id(channel, base, known.raises.get(base, 0)),
                 debit_account_id=deposit,
                 credit_account_id=signed,
-                amount=each.rise,
-                unit=each.known.unit,
+                amount=rise,
+                unit=known.unit,
                 code=int(TransferCode.channel_funded),
                 flags=TransferFlags.linked,
                 user_data=channel.number,
@@ -371,18 +407,41 @@ def _transfers(each: _Try) -> list[Transfer]:
         )
     legs.append(
         Transfer(
-            id=charge_id(channel, presented.ceiling, each.attempt),
+            id=charge_id(channel, ceiling, attempt),
             debit_account_id=signed,
             credit_account_id=incoming,
-            amount=presented.amount,
-            unit=each.known.unit,
+            amount=amount,
+            unit=known.unit,
             code=int(TransferCode.channel_charge),
             flags=TransferFlags.pending,
-            timeout_seconds=presented.timeout_seconds,
+            timeout_seconds=timeout_seconds,
             user_data=channel.number,
         )
     )
     return legs
+
+
+def ending(
+    channel: EscrowChannel,
+    ceiling: int,
+    attempt: int,
+    step: str,
+    flag: TransferFlags,
+    amount: int | None,
+) -> Transfer:
+    """The end of a charge: ``commit`` of an amount, or of all that was reserved, or ``release``."""
+    whole = 0 if flag is TransferFlags.void_pending else AMOUNT_WHOLE
+    return Transfer(
+        id=charge_id(channel, ceiling, attempt, step),
+        debit_account_id=0,
+        credit_account_id=0,
+        amount=whole if amount is None else amount,
+        unit=0,
+        code=0,
+        flags=flag,
+        pending_id=charge_id(channel, ceiling, attempt),
+        user_data=channel.number,
+    )
 
 
 def _stands(status: CreateTransferStatus) -> bool:
@@ -393,7 +452,8 @@ def _stands(status: CreateTransferStatus) -> bool:
     )
 
 
-def _why_not_ended(status: CreateTransferStatus) -> Refusal:
+def why_not_ended(status: CreateTransferStatus) -> Refusal:
+    """Why a charge was not ended, as its door is told."""
     match status:
         case CreateTransferStatus.exceeds_pending_transfer_amount:
             return Refusal.charge_exceeds

@@ -26,9 +26,9 @@ from mcp_types import CallToolResult, TextContent
 from sakk.client.x402 import VERSION, Challenge, Resource, Settlement, decode_header
 from sakk.mcp.buyer import PAYMENT_META, RESPONSE_META, canonical
 from sakk.paywall.errors import PaywallError, Refusal
-from sakk.paywall.payment import Offer, Sent, Taken, Terms
+from sakk.paywall.payment import Answered, Offer, Sent, Taken, Terms
 from sakk.paywall.price import Price
-from sakk.paywall.terms import is_same, terms_of
+from sakk.paywall.terms import corrected, is_same, terms_of
 
 UNPAID: Final = "Payment required to access this tool"
 NO_SUCH_OFFER: Final = "no_matching_requirements"
@@ -83,13 +83,15 @@ class PaidTools:
         taken = await _take(sent, terms, name)
         if isinstance(taken, Refusal):
             return _challenge(name, terms, taken)
+        if isinstance(taken, Answered):
+            return _answered(taken)
         if taken.body_hash is not None and taken.body_hash != _arguments_hash(params):
             taken.failed()
             return _challenge(name, terms, Refusal(OTHER_ARGUMENTS, "It pays for other arguments."))
         return await _pass(taken, ctx, call_next, lambda refusal: _challenge(name, terms, refusal))
 
 
-async def _take(sent: Any, terms: Sequence[Terms], name: str) -> Taken | Refusal:
+async def _take(sent: Any, terms: Sequence[Terms], name: str) -> Taken | Answered | Refusal:
     if not isinstance(sent, dict) or not isinstance(sent.get("payload"), dict):
         return Refusal(UNREADABLE, "The payment is no object with a payload.")
     if sent.get("x402Version") != VERSION:
@@ -138,7 +140,7 @@ async def _pass(
         return result
     response = taken.response
     if response is None:
-        settled = await taken.settle()
+        settled = await taken.settle(is_whole=True)
         if isinstance(settled, Refusal):
             taken.failed()
             return refused(settled)
@@ -148,6 +150,13 @@ async def _pass(
     meta = document.get("_meta") or {}
     settlement = decode_header(response, dict[str, Any])
     return document | {"_meta": {**meta, RESPONSE_META: settlement}}
+
+
+def _answered(answered: Answered) -> HandlerResult:
+    """What the payer asked of the offer itself is done, without the tool."""
+    settlement = decode_header(answered.response, dict[str, Any])
+    text = TextContent(text=answered.body.decode())
+    return _document(CallToolResult(content=[text])) | {"_meta": {RESPONSE_META: settlement}}
 
 
 def _document(result: HandlerResult) -> dict[str, Any]:
@@ -165,9 +174,12 @@ def _challenge(name: str, terms: Sequence[Terms], refusal: Refusal | None) -> Ca
     """
     if refusal is not None and refusal.status != 402:
         return CallToolResult(content=[TextContent(text=refusal.message)], is_error=True)
+    accepts = [each.requirement for each in terms]
+    if refusal is not None and refusal.corrected is not None:
+        accepts = corrected(accepts, refusal.corrected)
     challenge = Challenge(
         x402_version=VERSION,
-        accepts=[each.requirement for each in terms],
+        accepts=accepts,
         error=UNPAID if refusal is None else refusal.code,
         resource=Resource(url=f"mcp://tool/{name}", mime_type="application/json"),
     )

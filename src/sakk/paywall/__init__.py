@@ -3,6 +3,7 @@
 from sakk.paywall.charge import Charges
 from sakk.paywall.door import Paywall
 from sakk.paywall.errors import PaywallError
+from sakk.paywall.escrow import Escrow
 from sakk.paywall.exact import Exact
 from sakk.paywall.facilitator import Facilitator
 from sakk.paywall.payment import Payment
@@ -14,6 +15,7 @@ from sakk.paywall.used import Used
 __all__ = [
     "Asked",
     "Charges",
+    "Escrow",
     "Exact",
     "Facilitator",
     "Metered",

@@ -123,6 +123,8 @@ class HeldAnswer(Answer):
 
     async def send(self, message: Any) -> None:
         """The application's ``send``."""
+        if self._until is not None and time.monotonic() > self._until:
+            raise ReservationOver("the answer took longer than what was reserved for it stands")
         if self._is_open:
             await self._send(message)
             return
@@ -139,13 +141,15 @@ class HeldAnswer(Answer):
         self._held_bytes += len(message.get("body", b""))
         is_last = message["type"] != "http.response.start" and not message.get("more_body", False)
         if is_last or self._held_bytes > HELD_BYTES_MAX:
-            await self._release()
+            await self._release(is_whole=is_last)
 
-    async def _release(self) -> None:
+    async def _release(self, *, is_whole: bool) -> None:
         if self._is_gone:
             # Nobody is there to be served: nothing is settled.
             return
-        outcome = await self._taken.settle()
+        # What it used is in its head, where it is not counted by the handler.
+        _count_in(self._taken, self._held[0].get("headers", ()))
+        outcome = await self._taken.settle(is_whole=is_whole)
         if isinstance(outcome, Refusal):
             self._refused = outcome
             return
@@ -204,6 +208,12 @@ def _privately(value: bytes) -> bytes:
         if each.lower() != b"public" and not each.lower().startswith(b"s-maxage")
     ]
     return b", ".join([b"private", *filter(None, kept)])
+
+
+def _count_in(taken: Taken, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
+        if name.lower() == USAGE:
+            _count(taken, value)
 
 
 def _count(taken: Taken, value: bytes) -> None:

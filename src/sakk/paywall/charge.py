@@ -11,12 +11,15 @@ import logging
 import ssl
 import time
 from collections import deque
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+import aiohttp
 import httptools
+import msgspec
 
 from sakk.paywall.errors import PaywallError
+from sakk.paywall.voucher import STATUS_MISMATCH, release_of
 
 log = logging.getLogger("sakk.paywall")
 
@@ -38,6 +41,7 @@ _ANSWER_BYTES_MAX: Final = OPERATIONS_MAX * 4_096
 _SWEEP_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = (0.05, 0.2, 1.0, 2.0)
 _DONE, _NONCE_USED, _CHARGE_ENDED = 0, 7, 11
+_USED: Final = (_NONCE_USED, STATUS_MISMATCH)
 _MEDIA_TYPE: Final = "application/vnd.sakk.charges"
 
 
@@ -57,6 +61,10 @@ class _Operation:
         self.tries = 0
         self.began = 0.0
         self.waits_from = 0.0
+
+
+class _AtLength(msgspec.Struct):
+    results: list[dict[str, Any]]
 
 
 class Charges:
@@ -81,6 +89,9 @@ class Charges:
         self._host = parts.hostname
         self._is_tls = parts.scheme == "https"
         self._port = parts.port or (443 if self._is_tls else 80)
+        self._address = url.rstrip("/") + PATH
+        self._api_key = api_key
+        self._http: aiohttp.ClientSession | None = None
         self._head = (
             f"POST {parts.path.rstrip('/')}{PATH} HTTP/1.1\r\nhost: {parts.netloc}\r\n"
             f"authorization: Bearer {api_key}\r\n"
@@ -117,6 +128,29 @@ class Charges:
         """Commit or release, until it is known; nobody waits, so it goes with the next reserves."""
         self._add(_Operation(record, None), is_urgent=False)
 
+    async def ask_at_length(self, operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Ask in JSON, for what a record has no room for; raises AuthorityAway."""
+        if self._http is None:
+            self._http = aiohttp.ClientSession(
+                headers={"authorization": f"Bearer {self._api_key}"},
+                timeout=aiohttp.ClientTimeout(total=self.answer_seconds),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        try:
+            async with self._http.post(
+                self._address, json={"operations": operations}, allow_redirects=False
+            ) as response:
+                body = await response.content.read(_ANSWER_BYTES_MAX)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise AuthorityAway(f"the Sakk did not answer: {type(error).__name__}") from error
+        try:
+            results = msgspec.json.decode(body, type=_AtLength).results
+        except msgspec.MsgspecError:
+            results = []
+        if response.status != 200 or len(results) != len(operations):
+            raise AuthorityAway(f"the Sakk answered {response.status}: {_excerpt(body)}")
+        return results
+
     async def close(self) -> None:
         """Wait for what is on its way, up to a time, and close the connections."""
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
@@ -125,6 +159,9 @@ class Charges:
         if self.unfinished:
             log.error("%d charges were not finished: they will be released", self.unfinished)
         self.abandon()
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.close()
 
     def abandon(self) -> None:
         """Close the connections at once, whatever is on its way."""
@@ -268,14 +305,15 @@ class Charges:
             if each.future is None:
                 _look_at(each, result)
             elif not each.future.done():
-                if each.is_repeated and result[0] == _NONCE_USED:
+                if each.is_repeated and result[0] in _USED:
                     # By us, the first time, or by another: it can not be told apart.
                     each.future.set_exception(AuthorityAway("the first answer was lost"))
                 else:
                     each.future.set_result(result)
             elif result[0] == _DONE:
                 # Whoever asked is gone, and is served nothing.
-                self._add(_Operation(_release_of(each.record), None))
+                release = release_of(each.record, result) or _release_of(each.record)
+                self._add(_Operation(release, None))
 
     def _fail(self, batch: list[_Operation], error: AuthorityAway) -> None:
         later: list[_Operation] = []

@@ -93,6 +93,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     currencies: list[str] | None = None
     settle: Literal["before", "after"] = "before"
     session_step: int | None = None
+    deposit_min: int | None = None
     used_file: str | None = None
     public_url: str | None = None
     keep_host: bool = False
@@ -198,6 +199,7 @@ class Shop:
                 settle=config.settle,
                 used_file=self.used_file,
                 step=config.session_step,
+                deposit_min=config.deposit_min,
                 charges_url=config.charges_url,
                 public_url=config.sakk_public_url,
             )

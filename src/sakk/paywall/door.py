@@ -26,10 +26,10 @@ from sakk.paywall import quote
 from sakk.paywall.answer import Receive, Send, answer_to
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser
 from sakk.paywall.errors import AUTHORITY_AWAY, NO_SUCH_OFFER, UNREADABLE, PaywallError, Refusal
-from sakk.paywall.payment import Clock, Offer, Payment, Sent, Taken, Terms
+from sakk.paywall.payment import Answered, Clock, Offer, Payment, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
 from sakk.paywall.session import Call, Session, SessionTaken, read_call
-from sakk.paywall.terms import is_same, terms_of
+from sakk.paywall.terms import corrected, is_same, terms_of
 
 log = logging.getLogger("sakk.paywall")
 
@@ -173,11 +173,14 @@ class Paywall:
             await self._challenge(found, priced, scope, send, None)
             return
         asked = self._call(header, priced, scope) if priced.session is not None else None
-        taken: Taken | Refusal
+        taken: Taken | Answered | Refusal
         if isinstance(asked, SessionTaken):
             taken = await asked.reserved() or asked
         else:
             taken = asked or await self._take(header, priced, scope)
+        if isinstance(taken, Answered):
+            await _answer(send, taken)
+            return
         refusal = (
             taken if isinstance(taken, Refusal) else await self._pass(taken, scope, receive, send)
         )
@@ -224,7 +227,9 @@ class Paywall:
         except ValueError as error:
             return _unreadable(error)
 
-    async def _take(self, header: bytes, priced: _Priced, scope: Scope) -> Taken | Refusal:
+    async def _take(
+        self, header: bytes, priced: _Priced, scope: Scope
+    ) -> Taken | Answered | Refusal:
         try:
             sent = _read(_decoded(header), scope)
             found = self._choose(sent, priced, scope)
@@ -295,6 +300,8 @@ class Paywall:
             await _refuse(send, refusal)
             return
         requirements: list[Requirement] = [each.requirement for each in priced.terms]
+        if refusal is not None and refusal.corrected is not None:
+            requirements = corrected(requirements, refusal.corrected)
         if priced.moves:
             now, resource = int(self._clock()), _resource(scope)
             requirements = [
@@ -432,6 +439,18 @@ def _read(raw: bytes, scope: Scope) -> Sent:
     if document.get("x402Version") != 2:
         raise ValueError("x402Version must be 2")
     return Sent(document, document["payload"], scope["method"], target_of(scope))
+
+
+async def _answer(send: Send, answered: Answered) -> None:
+    """What the payer asked of the door itself is done."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(answered.body)),
+        (b"cache-control", b"no-store"),
+        (b"payment-response", answered.response),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answered.body})
 
 
 async def _refuse(send: Send, refusal: Refusal) -> None:

@@ -7,6 +7,8 @@ section 9), and ours where it has none. The codes are a wire contract and are ne
 from dataclasses import dataclass
 from typing import Final
 
+from sakk.client.x402 import Requirement
+
 
 class PaywallError(ValueError):
     """The paywall is set up wrongly; the message names the setting and what it must be."""
@@ -17,6 +19,7 @@ class Refusal:
     """Why a payment was not accepted. ``status`` 503: not known yet, the same payment again helps.
 
     ``settlement`` is the value of ``PAYMENT-RESPONSE`` where there was an attempt to settle.
+    ``corrected``: the way to pay that was tried, with what its payer needs to try it again.
     """
 
     code: str
@@ -24,6 +27,7 @@ class Refusal:
     status: int = 402
     retry_after_seconds: int | None = None
     settlement: bytes | None = None
+    corrected: Requirement | None = None
 
 
 UNREADABLE: Final = "invalid_payload"

@@ -242,8 +242,8 @@ class ExactTaken:
             return Refusal(USED, "This authorisation was used already. Pay anew.")
         return None
 
-    async def settle(self) -> bytes | Refusal:
-        """Settle after the handler."""
+    async def settle(self, *, is_whole: bool) -> bytes | Refusal:
+        """Settle after the handler; its price is fixed, however much is still to come."""
         refusal = await self.settled()
         if refusal is not None:
             return refusal

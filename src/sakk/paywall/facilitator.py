@@ -47,6 +47,7 @@ class Declined:
 
     reason: str
     message: str
+    extra: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,18 @@ class Facilitator:
             return Away(f"The facilitator answered {answer.status} and no verdict.")
 
     async def settle(
-        self, body: bytes, key: str, *, requirement: Requirement, payer: str | None
+        self,
+        body: bytes,
+        key: str,
+        *,
+        requirement: Requirement,
+        payer: str | None,
+        is_exact: bool = True,
     ) -> Settlement | Declined | Away | Unknown:
-        """Settle, and stay with it until the outcome is known or the time is over."""
+        """Settle, and stay with it until the outcome is known or the time is over.
+
+        ``is_exact``: it moves what the requirement says, and not what the payload says.
+        """
         deadline = time.monotonic() + self._settle_seconds
         was_unclear = False
         told = "It did not answer."
@@ -122,7 +132,7 @@ class Facilitator:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 was_unclear, told = True, _said(error)
             else:
-                outcome = _outcome(answer, requirement, payer)
+                outcome = _outcome(answer, requirement, payer, is_exact=is_exact)
                 if isinstance(outcome, Settlement):
                     return outcome
                 if isinstance(outcome, Declined) and (answer.echoes or not was_unclear):
@@ -180,7 +190,7 @@ class Facilitator:
 
 
 def _outcome(
-    answer: _Answer, requirement: Requirement, payer: str | None
+    answer: _Answer, requirement: Requirement, payer: str | None, *, is_exact: bool
 ) -> Settlement | Declined | Away | Unknown:
     try:
         settlement = msgspec.json.decode(answer.body, type=Settlement)
@@ -194,14 +204,17 @@ def _outcome(
         if settlement.error_reason == _PENDING or answer.status >= 500:
             return Unknown("It is being settled.")
         reason = settlement.error_reason or "unexpected_settle_error"
-        return Declined(reason, settlement.error_message or "The facilitator did not settle it.")
-    wrong = _nonsense(settlement, requirement, payer)
+        message = settlement.error_message or "The facilitator did not settle it."
+        return Declined(reason, message, settlement.extra)
+    wrong = _nonsense(settlement, requirement, payer, is_exact=is_exact)
     if wrong is not None or answer.status >= 400:
         return Unknown(f"The facilitator's success makes no sense: {wrong or answer.status}.")
     return settlement
 
 
-def _nonsense(settlement: Settlement, requirement: Requirement, payer: str | None) -> str | None:
+def _nonsense(
+    settlement: Settlement, requirement: Requirement, payer: str | None, *, is_exact: bool
+) -> str | None:
     """What contradicts the payment in an answer that claims success."""
     if settlement.network != requirement.network:
         return f"it is of network {settlement.network[:64]!r}"
@@ -212,7 +225,7 @@ def _nonsense(settlement: Settlement, requirement: Requirement, payer: str | Non
         return "it names no transaction"
     if payer is not None and settlement.payer and settlement.payer.lower() != payer.lower():
         return "it names another payer"
-    if settlement.amount is not None and settlement.amount != requirement.amount:
+    if is_exact and settlement.amount is not None and settlement.amount != requirement.amount:
         return f"it is of amount {settlement.amount[:80]!r}"
     return None
 

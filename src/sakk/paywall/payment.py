@@ -102,8 +102,11 @@ class Taken(Protocol):
     # When what is reserved for a metered call runs out, by `time.monotonic`.
     until: float | None
 
-    async def settle(self) -> bytes | Refusal:
-        """Settle now that there is an answer; gives the value of PAYMENT-RESPONSE."""
+    async def settle(self, *, is_whole: bool) -> bytes | Refusal:
+        """Settle now that there is an answer; gives the value of PAYMENT-RESPONSE.
+
+        ``is_whole``: nothing more of the answer is to come.
+        """
         ...
 
     def began(self) -> None:
@@ -117,6 +120,17 @@ class Taken(Protocol):
     def failed(self) -> None:
         """Nothing was served."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was asked is done, and nothing is to be served: the door answers by itself.
+
+    ``body`` is JSON, ``response`` the value of PAYMENT-RESPONSE.
+    """
+
+    body: bytes
+    response: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +161,7 @@ class Offer(Protocol):
         """What is asked of the payer."""
         ...
 
-    async def take(self, sent: Sent, terms: Terms) -> Taken | Refusal:
+    async def take(self, sent: Sent, terms: Terms) -> Taken | Answered | Refusal:
         """Take a payment for one request, or say why not."""
         ...
 

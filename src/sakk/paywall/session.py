@@ -302,7 +302,7 @@ class SessionTaken:
         )
         return None
 
-    async def settle(self) -> bytes | Refusal:
+    async def settle(self, *, is_whole: bool) -> bytes | Refusal:
         """Never asked: it is reserved before the handler."""
         raise AssertionError("a session's call is not settled after the handler")
 

@@ -1,6 +1,6 @@
 """What is asked for a price: one requirement for each coin that it can be paid in."""
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -54,4 +54,23 @@ def is_same(accepted: dict[str, Any], ours: Requirement) -> bool:
         and asset.lower() == ours.asset.lower()
         and isinstance(pay_to, str)
         and pay_to.lower() == ours.pay_to.lower()
+    )
+
+
+def corrected(requirements: Sequence[Requirement], told: Requirement) -> list[Requirement]:
+    """The ways to pay with one of them as it is told now, before the others of its scheme.
+
+    x402's clients look for their place in the first of the scheme alone.
+    """
+    others = [each for each in requirements if not _is_alike(each, told)]
+    place = next((at for at, each in enumerate(others) if each.scheme == told.scheme), len(others))
+    return [*others[:place], told, *others[place:]]
+
+
+def _is_alike(one: Requirement, other: Requirement) -> bool:
+    return (one.scheme, one.network, one.asset, one.pay_to) == (
+        other.scheme,
+        other.network,
+        other.asset,
+        other.pay_to,
     )

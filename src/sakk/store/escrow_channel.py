@@ -1,6 +1,7 @@
 """Escrow channels, their highest vouchers, the calls of the contract, and redemptions."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from sakk.core.redemption import Redemption
 from sakk.core.transaction import ChainTransaction
 from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
+from sakk.store.network import networks
 from sakk.store.schema import Bytes, Timestamp, Units, metadata
 from sakk.store.transaction import transactions
 
@@ -117,6 +119,19 @@ redemptions = Table(
 )
 
 
+# One statement for any number: it stands on the way of every call that is paid by a voucher.
+_KEEP = text(
+    """
+    INSERT INTO escrow_vouchers (channel_id, ceiling, signature)
+    SELECT * FROM unnest(
+        CAST(:channels AS text[]), CAST(:ceilings AS numeric[]), CAST(:signatures AS bytea[]))
+    ON CONFLICT (channel_id) DO UPDATE
+    SET ceiling = excluded.ceiling, signature = excluded.signature
+    WHERE escrow_vouchers.ceiling < excluded.ceiling
+    """
+)
+
+
 def insert_channel(connection: Connection, row: EscrowChannel) -> bool:
     """Record a channel; False if its name on the chain is known already."""
     statement = upsert(escrow_channels).values(row_of(row))
@@ -135,6 +150,19 @@ def named(connection: Connection, network: str, channel: str) -> EscrowChannel |
         escrow_channels.c.network == network, escrow_channels.c.channel == channel
     )
     return fetch_one(connection, statement, EscrowChannel)
+
+
+def open_channels(
+    connection: Connection, *, names: Sequence[str], identifiers: Sequence[str]
+) -> list[EscrowChannel]:
+    """The channels of these names, on whichever chain, and of these ids, that had a deposit."""
+    on_chains = select(networks.c.network)
+    statement = select(escrow_channels).where(
+        escrow_channels.c.network.in_(on_chains) & escrow_channels.c.channel.in_(list(names))
+        | escrow_channels.c.id.in_(list(identifiers)),
+        escrow_channels.c.status != ChannelStatus.opening.value,
+    )
+    return fetch_all(connection, statement, EscrowChannel)
 
 
 def lock_channels(connection: Connection, identifiers: Sequence[str]) -> list[EscrowChannel]:
@@ -188,20 +216,14 @@ def keep_vouchers(connection: Connection, vouchers: dict[str, tuple[int, bytes]]
     """Keep of each channel the voucher for the highest total; ``(ceiling, signature)`` by id."""
     if not vouchers:
         return
-    rows = [
-        {"channel_id": channel, "ceiling": ceiling, "signature": signature}
-        for channel, (ceiling, signature) in sorted(vouchers.items())
-    ]
-    statement = upsert(escrow_vouchers).values(rows)
+    rows = sorted((channel, *voucher) for channel, voucher in vouchers.items())
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["channel_id"],
-            set_={
-                "ceiling": statement.excluded.ceiling,
-                "signature": statement.excluded.signature,
-            },
-            where=escrow_vouchers.c.ceiling < statement.excluded.ceiling,
-        )
+        _KEEP,
+        {
+            "channels": [channel for channel, _, _ in rows],
+            "ceilings": [Decimal(ceiling) for _, ceiling, _ in rows],
+            "signatures": [signature for _, _, signature in rows],
+        },
     )
 
 

@@ -1,0 +1,427 @@
+"""Charges by voucher on the hot path: one recovery of a key, one write, one question to the ledger.
+
+A channel that was met is remembered as the ledger said it stood, so nothing is asked about it: what
+is remembered only decides which transfers are asked for, and the ledger refuses what does not fit.
+Whatever it refuses, and whatever does not look plain from here, goes the long way of
+``sakk.flow.voucher``, which asks first. What is signed is raised from totals that the ledger has
+said: while one raise of a channel is on its way, the next one of that channel waits for it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from sakk.api.charge_body import VoucherStep
+from sakk.api.context import Caller
+from sakk.api.posting import InThread
+from sakk.core import ids
+from sakk.core.charge import AMOUNT_WHOLE, TIMEOUT_SECONDS_MAX
+from sakk.core.escrow import is_signed
+from sakk.core.escrow_channel import (
+    ATTEMPTS_MAX,
+    PREFIX,
+    EscrowChannel,
+    Refusal,
+    Totals,
+    highest,
+    judge,
+    parse_charge_name,
+    withdraw_begun,
+)
+from sakk.core.voucher import VoucherOp, VoucherOperation, VoucherResult, asset_tag, status_of
+from sakk.flow.context import Parts
+from sakk.flow.voucher import Answer, Known, Presented, Vouchers, ending, reservation, why_not_ended
+from sakk.ledger.calls import Op
+from sakk.ledger.line import Line
+from sakk.ledger.record import encode_transfers, transfer_results
+from sakk.ledger.types import CreateTransferStatus, Transfer, TransferFlags
+from sakk.store import escrow_channel as store
+
+CHANNELS_MAX: Final = 100_000
+# Its row is read again after so long: what was claimed, and whether its payer withdraws.
+REMEMBERED_SECONDS: Final = 60.0
+# Charges whose end is awaited, of one channel; of others the memory only knows less.
+PENDING_MAX: Final = 4_096
+
+
+@dataclass(slots=True)
+class Met:
+    """A channel that this process has met, as the ledger was heard to say.
+
+    ``totals`` None: it has to be asked again. ``raising``: a raise is on its way until this is set.
+    ``pending``: what was reserved, by ceiling and attempt.
+    """
+
+    known: Known
+    number: bytes
+    payer: bytes
+    tag: bytes
+    until: float
+    totals: Totals | None = None
+    raising: asyncio.Event | None = None
+    pending: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    @property
+    def channel(self) -> EscrowChannel:
+        return self.known.channel
+
+
+@dataclass(slots=True)
+class _Place:
+    """One operation on its way, with its channel, and what became of it."""
+
+    operation: VoucherOperation
+    met: Met | None = None
+    result: VoucherResult | None = None
+    # How many of the transfers are this one's.
+    transfers: int = 0
+
+
+class VoucherDesk:
+    """Charges by voucher of one process, asked in its event loop."""
+
+    def __init__(
+        self, parts: Parts, line: Line, in_thread: InThread, clock: Callable[[], float]
+    ) -> None:
+        self._parts = parts
+        self._line = line
+        self._in_thread = in_thread
+        self._clock = clock
+        self.vouchers = Vouchers(parts)
+        self._named: OrderedDict[bytes, Met] = OrderedDict()
+        self._numbered: dict[bytes, Met] = {}
+
+    async def ask(
+        self, operations: Sequence[VoucherOperation], caller: Caller
+    ) -> list[VoucherResult]:
+        """What became of each operation of a payee's door, in their order.
+
+        Raises what the ledger and the database raise: then nothing is known, and what was reserved
+        runs out by itself.
+        """
+        account, livemode = caller.account_id, caller.key.livemode
+        places = [_Place(each) for each in operations]
+        if any(self._is_work(each) for each in places):
+            await self._in_thread(partial(self._prepare, places, account, livemode))
+        else:
+            self._settle_on(places, account, livemode)
+        await self._raised(places)
+        transfers, raised = self._plan(places)
+        if transfers:
+            try:
+                answer = await self._line.ask(Op.create_transfers, encode_transfers(transfers))
+            except BaseException:
+                for met in {id(each.met): each.met for each in places if each.met}.values():
+                    met.totals = None
+                raise
+            finally:
+                for met in raised:
+                    assert met.raising is not None
+                    met.raising.set()
+                    met.raising = None
+            self._read(places, [each.status for each in transfer_results(answer)])
+        slow = [each for each in places if each.result is None]
+        if slow:
+            await self._in_thread(partial(self._ask_slowly, slow, account))
+        return [each.result for each in places if each.result is not None]
+
+    def ask_by_name(self, steps: Iterable[VoucherStep], caller: Caller) -> list[Answer]:
+        """The long way, in a thread: vouchers, and ends of charges by their names."""
+        account, livemode = caller.account_id, caller.key.livemode
+        answers: list[Answer] = []
+        for step in steps:
+            if isinstance(step, Answer):
+                answers.append(step)
+            elif isinstance(step, Presented):
+                channel = self.vouchers.find(step.network, step.channel)
+                if channel is None or channel.livemode is not livemode:
+                    answers.append(Answer(Refusal.not_found))
+                else:
+                    answers += self.vouchers.reserve(account, [step])
+            else:
+                met = self._by_name(step.charge, account, livemode=livemode)
+                if met is None:
+                    answers.append(Answer(Refusal.missing_channel))
+                else:
+                    met.totals = None
+                    answers.append(self.vouchers.commit(step.charge, step.amount))
+        return answers
+
+    # In the event loop
+
+    def _is_work(self, place: _Place) -> bool:
+        """Is there something to be looked up, checked or written down first?"""
+        if place.operation.op == VoucherOp.reserve:
+            return True
+        met = self._numbered.get(place.operation.channel)
+        return met is None or met.until < self._clock()
+
+    async def _raised(self, places: Sequence[_Place]) -> None:
+        """Wait until no raise of the channels that reservations are on is on its way."""
+        channels = [
+            each.met
+            for each in places
+            if each.met is not None and each.operation.op == VoucherOp.reserve
+        ]
+        while True:
+            raising = next((each.raising for each in channels if each.raising is not None), None)
+            if raising is None:
+                return
+            await raising.wait()
+
+    def _plan(self, places: Sequence[_Place]) -> tuple[list[Transfer], list[Met]]:
+        """What to ask the ledger for, and of which channels that raises what is signed."""
+        transfers: list[Transfer] = []
+        ceilings: dict[int, list[int]] = {}
+        for each in places:
+            if each.result is None and each.operation.op == VoucherOp.reserve:
+                ceilings.setdefault(id(each.met), []).append(each.operation.ceiling)
+        raised: list[Met] = []
+        for each in places:
+            met = each.met
+            if each.result is not None or met is None:
+                continue
+            if each.operation.op == VoucherOp.reserve:
+                legs, rise = self._reservation(each.operation, met, ceilings[id(met)])
+                if rise:
+                    met.raising = asyncio.Event()
+                    raised.append(met)
+            else:
+                legs = [self._ending(each.operation, met)]
+            each.transfers = len(legs)
+            transfers += legs
+        return transfers, raised
+
+    def _reservation(
+        self, operation: VoucherOperation, met: Met, ceilings: Sequence[int]
+    ) -> tuple[list[Transfer], int]:
+        """Nothing where it does not look as if the ledger would take it."""
+        totals, ceiling, amount = met.totals, operation.ceiling, operation.amount
+        if totals is None:
+            return [], 0
+        allowed = judge(totals, ceiling=ceiling, amount=amount)
+        if isinstance(allowed, Refusal) or (allowed and met.raising is not None):
+            return [], 0
+        base = totals.signed
+        rise = highest(totals, ceilings) - base if allowed else 0
+        met.totals = totals.after(rise, amount)
+        if len(met.pending) < PENDING_MAX:
+            met.pending[ceiling, 0] = amount
+        return (
+            reservation(
+                met.known,
+                ceiling,
+                amount=amount,
+                rise=rise,
+                base=base,
+                attempt=0,
+                timeout_seconds=operation.timeout_seconds,
+            ),
+            rise,
+        )
+
+    def _ending(self, operation: VoucherOperation, met: Met) -> Transfer:
+        takes = operation.op == VoucherOp.commit and operation.amount > 0
+        return ending(
+            met.channel,
+            operation.ceiling,
+            operation.attempt,
+            "commit" if takes else "release",
+            TransferFlags.post_pending if takes else TransferFlags.void_pending,
+            operation.amount if takes and operation.amount != AMOUNT_WHOLE else None,
+        )
+
+    def _read(self, places: Sequence[_Place], statuses: Sequence[CreateTransferStatus]) -> None:
+        """What the ledger said; a reservation that it refused is left for the long way."""
+        at = 0
+        for each in places:
+            met, operation = each.met, each.operation
+            if met is None or not each.transfers:
+                continue
+            status = statuses[at + each.transfers - 1]
+            at += each.transfers
+            if operation.op == VoucherOp.reserve:
+                if status is CreateTransferStatus.created:
+                    each.result = _reserved(met, operation.amount, attempt=0)
+                else:
+                    met.totals = None
+                continue
+            reserved = met.pending.pop((operation.ceiling, operation.attempt), None)
+            if not status.accepted:
+                each.result = _refused(why_not_ended(status), met)
+                continue
+            takes = operation.op == VoucherOp.commit
+            if reserved is None:
+                met.totals = None
+            elif met.totals is not None:
+                used = min(operation.amount, reserved) if takes else 0
+                met.totals = met.totals.ended(reserved, used)
+            taken = operation.amount if operation.amount != AMOUNT_WHOLE else reserved or 0
+            each.result = _of(met, amount=taken if takes else 0)
+
+    # In a thread
+
+    def _prepare(self, places: Sequence[_Place], account: str, livemode: bool) -> None:
+        """Look up what was not met, check signatures, and write vouchers down."""
+        self._load(places)
+        self._settle_on(places, account, livemode)
+        good: list[_Place] = []
+        for each in places:
+            operation, met = each.operation, each.met
+            if each.result is not None or met is None or operation.op != VoucherOp.reserve:
+                continue
+            refusal = _check(operation, met)
+            if refusal is None:
+                good.append(each)
+            else:
+                each.result = _refused(refusal, met)
+        self.vouchers.keep(
+            (each.met.known, each.operation.ceiling, each.operation.signature)
+            for each in good
+            if each.met is not None
+        )
+        stale = {id(each.met): each.met for each in good if each.met and each.met.totals is None}
+        found = self.vouchers.totals_of([each.known for each in stale.values()]) if stale else []
+        for met, totals in zip(stale.values(), found, strict=True):
+            met.totals = totals
+
+    def _load(self, places: Sequence[_Place]) -> None:
+        now = self._clock()
+        names: set[str] = set()
+        identifiers: set[str] = set()
+        for each in places:
+            met, name = self._find(each.operation), each.operation.channel
+            if met is not None and met.until >= now:
+                continue
+            if each.operation.op == VoucherOp.reserve:
+                names.add("0x" + name.hex())
+            else:
+                identifiers.add(ids.encode(PREFIX, int.from_bytes(name, "big")))
+        if not names and not identifiers:
+            return
+        with self._parts.database.begin() as connection:
+            rows = store.open_channels(connection, names=[*names], identifiers=[*identifiers])
+        for row in rows:
+            self._remember(row, now + REMEMBERED_SECONDS)
+
+    def _remember(self, row: EscrowChannel, until: float) -> Met:
+        name, number = bytes.fromhex(row.channel[2:]), row.number.to_bytes(16, "big")
+        known = self.vouchers.know(row)
+        known.channel = row
+        met = self._named.get(name)
+        if met is not None:
+            met.known, met.until = known, until
+            return met
+        met = Met(known, number, bytes.fromhex(row.payer[2:]), asset_tag(row.asset), until)
+        self._named[name] = self._numbered[number] = met
+        while len(self._named) > CHANNELS_MAX:
+            _, gone = self._named.popitem(last=False)
+            self._numbered.pop(gone.number, None)
+        return met
+
+    def _ask_slowly(self, places: Sequence[_Place], account: str) -> None:
+        presented: list[Presented] = []
+        for each in places:
+            assert each.met is not None
+            operation, channel = each.operation, each.met.channel
+            presented.append(
+                Presented(
+                    network=channel.network,
+                    asset=channel.asset,
+                    channel=channel.channel,
+                    ceiling=operation.ceiling,
+                    signature=operation.signature,
+                    amount=operation.amount,
+                    timeout_seconds=operation.timeout_seconds,
+                )
+            )
+        answers = self.vouchers.reserve(account, presented)
+        for each, answer in zip(places, answers, strict=True):
+            met = each.met
+            assert met is not None
+            # What it says of the channel is not heard here: it is asked again.
+            met.totals = None
+            if answer.charge is None:
+                each.result = _refused(answer.refusal or Refusal.busy, met)
+                continue
+            _, ceiling, attempt = parse_charge_name(answer.charge)
+            if len(met.pending) < PENDING_MAX:
+                met.pending[ceiling, attempt] = answer.amount
+            each.result = _reserved(met, answer.amount, attempt=attempt)
+
+    # Both
+
+    def _find(self, operation: VoucherOperation) -> Met | None:
+        if operation.op == VoucherOp.reserve:
+            return self._named.get(operation.channel)
+        return self._numbered.get(operation.channel)
+
+    def _settle_on(self, places: Sequence[_Place], account: str, livemode: bool) -> None:
+        """Whose channel each is; another account's is as if there were none."""
+        for each in places:
+            met = self._find(each.operation)
+            if (
+                met is None
+                or met.channel.account_id != account
+                or met.channel.livemode is not livemode
+            ):
+                is_new = each.operation.op == VoucherOp.reserve
+                each.result = _refused(Refusal.not_found if is_new else Refusal.missing_channel)
+            else:
+                each.met = met
+
+    def _by_name(self, name: str, account: str, *, livemode: bool) -> Met | None:
+        try:
+            identifier, ceiling, attempt = parse_charge_name(name)
+        except ValueError:
+            return None
+        number = ids.decode(identifier)[1].to_bytes(16, "big")
+        place = _Place(VoucherOperation(VoucherOp.commit, number, ceiling, attempt=attempt))
+        self._load([place])
+        self._settle_on([place], account, livemode)
+        return place.met
+
+
+def _check(operation: VoucherOperation, met: Met) -> Refusal | None:
+    """Why a voucher is refused before anything is asked; None where it is the payer's word."""
+    channel = met.channel
+    if not 0 < operation.timeout_seconds <= TIMEOUT_SECONDS_MAX or not operation.amount:
+        return Refusal.payload
+    if operation.tag != met.tag:
+        return Refusal.token_mismatch
+    signer = channel.config.voucher_signer
+    name = bytes.fromhex(channel.channel[2:])
+    is_genuine = is_signed(
+        name,
+        operation.ceiling,
+        operation.signature,
+        chain_id=channel.chain_id,
+        signer=signer,
+    )
+    return None if is_genuine else Refusal.signature
+
+
+def _reserved(met: Met, amount: int, *, attempt: int) -> VoucherResult:
+    assert attempt < ATTEMPTS_MAX
+    return _of(met, amount=amount, attempt=attempt)
+
+
+def _of(met: Met, *, amount: int, attempt: int = 0) -> VoucherResult:
+    channel, totals = met.channel, met.totals
+    return VoucherResult(
+        0,
+        attempt,
+        met.payer,
+        amount,
+        0 if totals is None else totals.balance,
+        channel.redeemed,
+        withdraw_begun(channel),
+        met.number,
+    )
+
+
+def _refused(refusal: Refusal, met: Met | None = None) -> VoucherResult:
+    return VoucherResult(status_of(refusal), payer=bytes(20) if met is None else met.payer)
