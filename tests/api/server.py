@@ -24,6 +24,7 @@ from sakk.api.shapes import Shape
 from sakk.core import chart
 from sakk.core.chart import TransferCode
 from sakk.core.errors import BalanceInsufficient, Unavailable
+from sakk.core.escrow_channel import deposit_postings
 from sakk.core.posting import Posting
 from sakk.flow.book import Books, PostingSet
 from sakk.flow.context import Parts
@@ -38,6 +39,7 @@ from sakk.screening.engine import Engine
 from sakk.screening.exposure import Exposures
 from sakk.screening.name import NameIndex
 from sakk.store.database import Database, open_database
+from sakk.store.escrow_channel import find_channel
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import USDC
 
@@ -165,6 +167,25 @@ def fund(context: Context, body: Funding) -> Document:
     )
     row_id = context.object_id("pin")
     [outcome] = context.parts.books.post([PostingSet(row_id, "post", 0, [posting])])
+    return {"id": row_id, "seen": {"booked": outcome.booked}}
+
+
+class Depositing(Parameters):
+    """Coins in a channel of the escrow, which no chain has."""
+
+    channel: ShortText
+    amount: Amount
+
+
+@probe.post("/v1/probes/deposit", returns=ProbeShape, operation="deposit", two_steps=True)
+def deposit(context: Context, body: Depositing) -> Document:
+    """Book a deposit as a final one is."""
+    with context.parts.database.begin() as connection:
+        channel = find_channel(connection, body.channel)
+    assert channel is not None
+    legs = deposit_postings(channel, body.amount)
+    row_id = context.object_id("dep")
+    [outcome] = context.parts.books.post([PostingSet(row_id, "post", 0, legs)])
     return {"id": row_id, "seen": {"booked": outcome.booked}}
 
 

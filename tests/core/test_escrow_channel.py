@@ -202,3 +202,7 @@ def test_what_is_told_of_a_channel() -> None:
     shown = public(leaving, STANDING)
     assert shown["withdraw_ends_at"] == int(NOW.timestamp())
     assert (shown["signed"], shown["charged"], shown["reserved"]) == (50, 30, 10)
+
+
+def test_what_a_call_did_not_use_is_there_again() -> None:
+    assert STANDING.ended(10, 4) == Totals(signed=50, charged=34, reserved=0, deposit=100)

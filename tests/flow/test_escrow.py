@@ -195,12 +195,18 @@ def test_one_voucher_pays_once(shop: Shop) -> None:
     stranger = shop.another()
     assert shop.present(PRICE, payer=stranger).refusal is Refusal.not_found
     forged = Presented(
-        shop.world.chain.network, "0x" + shop.payer.channel.hex(), 3 * PRICE, bytes(65), PRICE
+        shop.world.chain.network,
+        shop.world.asset("usdc"),
+        "0x" + shop.payer.channel.hex(),
+        3 * PRICE,
+        bytes(65),
+        PRICE,
     )
     assert shop.vouchers.reserve(shop.world.account, [forged])[0].refusal is Refusal.signature
     other = shop.world.merchant()
     mine = Presented(
         shop.world.chain.network,
+        shop.world.asset("usdc"),
         "0x" + shop.payer.channel.hex(),
         3 * PRICE,
         shop.payer.voucher(3 * PRICE),
@@ -220,6 +226,7 @@ def test_calls_at_once_in_processes_at_once(shop: Shop) -> None:
     calls = [
         Presented(
             shop.world.chain.network,
+            shop.world.asset("usdc"),
             "0x" + shop.payer.channel.hex(),
             place * PRICE,
             shop.payer.voucher(place * PRICE),
@@ -241,6 +248,7 @@ def test_calls_at_once_in_processes_at_once(shop: Shop) -> None:
     more = [
         Presented(
             shop.world.chain.network,
+            shop.world.asset("usdc"),
             "0x" + shop.payer.channel.hex(),
             place * PRICE,
             shop.payer.voucher(place * PRICE),

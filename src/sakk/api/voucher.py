@@ -21,19 +21,25 @@ from sakk.core import ids
 from sakk.core.charge import AMOUNT_WHOLE, TIMEOUT_SECONDS_MAX
 from sakk.core.escrow import is_signed
 from sakk.core.escrow_channel import (
-    ATTEMPTS_MAX,
     PREFIX,
     EscrowChannel,
     Refusal,
     Totals,
-    highest,
-    judge,
     parse_charge_name,
     withdraw_begun,
 )
 from sakk.core.voucher import VoucherOp, VoucherOperation, VoucherResult, asset_tag, status_of
 from sakk.flow.context import Parts
-from sakk.flow.voucher import Answer, Known, Presented, Vouchers, ending, reservation, why_not_ended
+from sakk.flow.voucher import (
+    Answer,
+    Asked,
+    Known,
+    Presented,
+    Vouchers,
+    ending,
+    plan,
+    why_not_ended,
+)
 from sakk.ledger.calls import Op
 from sakk.ledger.line import Line
 from sakk.ledger.record import encode_transfers, transfer_results
@@ -68,6 +74,25 @@ class Met:
     def channel(self) -> EscrowChannel:
         return self.known.channel
 
+    def reserved(self, ceiling: int, attempt: int, amount: int) -> None:
+        """A call is on its way."""
+        if len(self.pending) < PENDING_MAX:
+            self.pending[ceiling, attempt] = amount
+
+    def ended(self, operation: VoucherOperation) -> int:
+        """A call is over: what it cost, as far as that is known here."""
+        reserved = self.pending.pop((operation.ceiling, operation.attempt), None)
+        takes = operation.op == VoucherOp.commit
+        if reserved is None:
+            # Reserved by another process, or ended twice: the ledger is asked again.
+            self.totals = None
+            whole = operation.amount == AMOUNT_WHOLE
+            return operation.amount if takes and not whole else 0
+        used = min(operation.amount, reserved) if takes else 0
+        if self.totals is not None:
+            self.totals = self.totals.ended(reserved, used)
+        return used
+
 
 @dataclass(slots=True)
 class _Place:
@@ -76,8 +101,8 @@ class _Place:
     operation: VoucherOperation
     met: Met | None = None
     result: VoucherResult | None = None
-    # How many of the transfers are this one's.
-    transfers: int = 0
+    # Which of the transfers is this one's.
+    at: int | None = None
 
 
 class VoucherDesk:
@@ -175,92 +200,49 @@ class VoucherDesk:
     def _plan(self, places: Sequence[_Place]) -> tuple[list[Transfer], list[Met]]:
         """What to ask the ledger for, and of which channels that raises what is signed."""
         transfers: list[Transfer] = []
-        ceilings: dict[int, list[int]] = {}
-        for each in places:
-            if each.result is None and each.operation.op == VoucherOp.reserve:
-                ceilings.setdefault(id(each.met), []).append(each.operation.ceiling)
         raised: list[Met] = []
+        groups: dict[int, list[_Place]] = {}
         for each in places:
-            met = each.met
-            if each.result is not None or met is None:
+            if each.result is not None or each.met is None:
                 continue
             if each.operation.op == VoucherOp.reserve:
-                legs, rise = self._reservation(each.operation, met, ceilings[id(met)])
-                if rise:
-                    met.raising = asyncio.Event()
-                    raised.append(met)
+                groups.setdefault(id(each.met), []).append(each)
             else:
-                legs = [self._ending(each.operation, met)]
-            each.transfers = len(legs)
-            transfers += legs
+                each.at = len(transfers)
+                transfers.append(_ending(each.operation, each.met))
+        for group in groups.values():
+            met = group[0].met
+            # Of one that a refusal made unsure, or another question raises: the long way.
+            if met is None or met.totals is None or met.raising is not None:
+                continue
+            planned = plan(met.known, met.totals, [_asked(each.operation) for each in group])
+            for index, each in enumerate(group):
+                if index in planned.places:
+                    each.at = len(transfers) + planned.places[index]
+                    met.reserved(each.operation.ceiling, 0, each.operation.amount)
+            transfers += planned.transfers
+            met.totals = planned.totals
+            if planned.raised is not None:
+                met.raising = asyncio.Event()
+                raised.append(met)
         return transfers, raised
-
-    def _reservation(
-        self, operation: VoucherOperation, met: Met, ceilings: Sequence[int]
-    ) -> tuple[list[Transfer], int]:
-        """Nothing where it does not look as if the ledger would take it."""
-        totals, ceiling, amount = met.totals, operation.ceiling, operation.amount
-        if totals is None:
-            return [], 0
-        allowed = judge(totals, ceiling=ceiling, amount=amount)
-        if isinstance(allowed, Refusal) or (allowed and met.raising is not None):
-            return [], 0
-        base = totals.signed
-        rise = highest(totals, ceilings) - base if allowed else 0
-        met.totals = totals.after(rise, amount)
-        if len(met.pending) < PENDING_MAX:
-            met.pending[ceiling, 0] = amount
-        return (
-            reservation(
-                met.known,
-                ceiling,
-                amount=amount,
-                rise=rise,
-                base=base,
-                attempt=0,
-                timeout_seconds=operation.timeout_seconds,
-            ),
-            rise,
-        )
-
-    def _ending(self, operation: VoucherOperation, met: Met) -> Transfer:
-        takes = operation.op == VoucherOp.commit and operation.amount > 0
-        return ending(
-            met.channel,
-            operation.ceiling,
-            operation.attempt,
-            "commit" if takes else "release",
-            TransferFlags.post_pending if takes else TransferFlags.void_pending,
-            operation.amount if takes and operation.amount != AMOUNT_WHOLE else None,
-        )
 
     def _read(self, places: Sequence[_Place], statuses: Sequence[CreateTransferStatus]) -> None:
         """What the ledger said; a reservation that it refused is left for the long way."""
-        at = 0
         for each in places:
             met, operation = each.met, each.operation
-            if met is None or not each.transfers:
+            if met is None or each.at is None:
                 continue
-            status = statuses[at + each.transfers - 1]
-            at += each.transfers
+            status = statuses[each.at]
             if operation.op == VoucherOp.reserve:
                 if status is CreateTransferStatus.created:
-                    each.result = _reserved(met, operation.amount, attempt=0)
+                    each.result = _of(met, amount=operation.amount)
                 else:
                     met.totals = None
-                continue
-            reserved = met.pending.pop((operation.ceiling, operation.attempt), None)
-            if not status.accepted:
+            elif status.accepted:
+                each.result = _of(met, amount=met.ended(operation))
+            else:
                 each.result = _refused(why_not_ended(status), met)
-                continue
-            takes = operation.op == VoucherOp.commit
-            if reserved is None:
-                met.totals = None
-            elif met.totals is not None:
-                used = min(operation.amount, reserved) if takes else 0
-                met.totals = met.totals.ended(reserved, used)
-            taken = operation.amount if operation.amount != AMOUNT_WHOLE else reserved or 0
-            each.result = _of(met, amount=taken if takes else 0)
 
     # In a thread
 
@@ -348,9 +330,8 @@ class VoucherDesk:
                 each.result = _refused(answer.refusal or Refusal.busy, met)
                 continue
             _, ceiling, attempt = parse_charge_name(answer.charge)
-            if len(met.pending) < PENDING_MAX:
-                met.pending[ceiling, attempt] = answer.amount
-            each.result = _reserved(met, answer.amount, attempt=attempt)
+            met.reserved(ceiling, attempt, answer.amount)
+            each.result = _of(met, amount=answer.amount, attempt=attempt)
 
     # Both
 
@@ -404,9 +385,20 @@ def _check(operation: VoucherOperation, met: Met) -> Refusal | None:
     return None if is_genuine else Refusal.signature
 
 
-def _reserved(met: Met, amount: int, *, attempt: int) -> VoucherResult:
-    assert attempt < ATTEMPTS_MAX
-    return _of(met, amount=amount, attempt=attempt)
+def _asked(operation: VoucherOperation) -> Asked:
+    return Asked(operation.ceiling, operation.amount, 0, operation.timeout_seconds)
+
+
+def _ending(operation: VoucherOperation, met: Met) -> Transfer:
+    takes = operation.op == VoucherOp.commit and operation.amount > 0
+    return ending(
+        met.channel,
+        operation.ceiling,
+        operation.attempt,
+        "commit" if takes else "release",
+        TransferFlags.post_pending if takes else TransferFlags.void_pending,
+        operation.amount if takes and operation.amount != AMOUNT_WHOLE else None,
+    )
 
 
 def _of(met: Met, *, amount: int, attempt: int = 0) -> VoucherResult:

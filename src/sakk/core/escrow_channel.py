@@ -8,7 +8,6 @@ as on the chain, from the first deposit on. Atomic units are the currency's smal
 asset with more decimals than its currency has no channels.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -187,14 +186,6 @@ def judge(totals: Totals, *, ceiling: int, amount: int) -> int | Refusal:
     if totals.charged + totals.reserved + amount > max(totals.signed, ceiling):
         return Refusal.amount_mismatch
     return max(0, ceiling - totals.signed)
-
-
-def highest(totals: Totals, ceilings: Iterable[int]) -> int:
-    """The total that vouchers of a channel raise it to together: one beyond its balance does not.
-
-    To the highest at once, since a raise may only be asked for from a total that stands.
-    """
-    return max([totals.signed, *(each for each in ceilings if each <= totals.balance)])
 
 
 def raise_id(channel: EscrowChannel, base: int, attempt: int) -> int:

@@ -8,7 +8,7 @@ its own id; and no process has to know what another does.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sakk.core.chart import LedgerAccount, TransferCode
 from sakk.core.escrow import is_signed
@@ -21,7 +21,6 @@ from sakk.core.escrow_channel import (
     Totals,
     charge_id,
     charge_name,
-    highest,
     judge,
     parse_charge_name,
     raise_id,
@@ -86,6 +85,30 @@ class Known:
     raises: dict[int, int] = field(default_factory=dict)
 
 
+class Asked(NamedTuple):
+    """One call that a voucher is to pay. ``attempt``: under which of its ids."""
+
+    ceiling: int
+    amount: int
+    attempt: int
+    timeout_seconds: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to ask the ledger for, of one channel.
+
+    ``places``: where in ``transfers`` the charge of each call is; ``refusals``: why there is none.
+    ``raised``: where the raise is. ``totals``: as they are when all of it is done.
+    """
+
+    totals: Totals
+    transfers: list[Transfer] = field(default_factory=list)
+    places: dict[int, int] = field(default_factory=dict)
+    refusals: dict[int, Refusal] = field(default_factory=dict)
+    raised: int | None = None
+
+
 @dataclass(slots=True)
 class _Try:
     """One voucher on its way to the ledger."""
@@ -93,10 +116,12 @@ class _Try:
     presented: Presented
     known: Known
     attempt: int = 0
-    rise: int = 0
-    base: int = 0
-    totals: Totals | None = None
     answer: Answer | None = None
+
+    @property
+    def asked(self) -> Asked:
+        presented = self.presented
+        return Asked(presented.ceiling, presented.amount, self.attempt, presented.timeout_seconds)
 
 
 class Vouchers:
@@ -223,77 +248,67 @@ class Vouchers:
             known_of[identifier].kept = max(known_of[identifier].kept, ceiling)
 
     def _round(self, tries: Sequence[_Try]) -> list[_Try]:
-        """Judge by what the ledger says now, and ask it; those that were overtaken are left.
-
-        Of a channel one raise is asked for, to the highest total that its vouchers allow: the base
-        of a second one would be a total that is only expected.
-        """
-        distinct = {id(each.known): each.known for each in tries}
-        found = dict(zip(distinct, self.totals_of(list(distinct.values())), strict=True))
-        bases = {key: totals.signed for key, totals in found.items()}
-        ceilings: dict[int, list[int]] = {key: [] for key in distinct}
+        """Judge by what the ledger says now, and ask it; those that were overtaken are left."""
+        grouped: dict[int, list[_Try]] = {}
         for each in tries:
-            ceilings[id(each.known)].append(each.presented.ceiling)
-        tops = {key: highest(found[key], ceilings[key]) for key in distinct}
-        batch: list[Transfer] = []
-        asked: list[_Try] = []
-        for each in tries:
-            key, presented = id(each.known), each.presented
-            totals = found[key]
-            allowed = judge(totals, ceiling=presented.ceiling, amount=presented.amount)
-            if isinstance(allowed, Refusal):
-                each.answer = self._refused(each, allowed, totals)
-                continue
-            each.rise, each.base = tops[key] - totals.signed if allowed else 0, bases[key]
-            found[key] = each.totals = totals.after(each.rise, presented.amount)
-            batch += reservation(
-                each.known,
-                presented.ceiling,
-                amount=presented.amount,
-                rise=each.rise,
-                base=each.base,
-                attempt=each.attempt,
-                timeout_seconds=presented.timeout_seconds,
-            )
-            asked.append(each)
-        if not batch:
-            return []
-        failpoint("voucher.charge.before")
-        results = self._ledger.create_transfers(batch)
-        failpoint("voucher.charge.after")
-        place, left = 0, []
-        for each in asked:
-            count = 2 if each.rise else 1
-            statuses = [result.status for result in results[place : place + count]]
-            place += count
-            if not self._concluded(each, statuses):
-                left.append(each)
+            grouped.setdefault(id(each.known), []).append(each)
+        groups = list(grouped.values())
+        standing = self.totals_of([group[0].known for group in groups])
+        plans = [
+            plan(group[0].known, totals, [each.asked for each in group])
+            for group, totals in zip(groups, standing, strict=True)
+        ]
+        batch = [transfer for each in plans for transfer in each.transfers]
+        statuses: list[CreateTransferStatus] = []
+        if batch:
+            failpoint("voucher.charge.before")
+            results = self._ledger.create_transfers(batch)
+            failpoint("voucher.charge.after")
+            statuses = [result.status for result in results]
+        left: list[_Try] = []
+        first = 0
+        for group, planned, totals in zip(groups, plans, standing, strict=True):
+            said = statuses[first : first + len(planned.transfers)]
+            first += len(said)
+            left += self._concluded(group, planned, totals, said)
         return left
 
-    def _concluded(self, each: _Try, statuses: Sequence[CreateTransferStatus]) -> bool:
-        """What the ledger said of one voucher; False: it looks again."""
-        raised, charged = statuses[0], statuses[-1]
-        channel, presented = each.known.channel, each.presented
-        if charged is CreateTransferStatus.created:
-            assert each.totals is not None
-            each.answer = Answer(
-                None,
-                charge=charge_name(channel, presented.ceiling, each.attempt),
-                amount=presented.amount,
-                payer=channel.payer,
-                extra={"channelState": state_extra(channel, each.totals, charged=None)},
-            )
-            return True
+    def _concluded(
+        self,
+        group: Sequence[_Try],
+        planned: Plan,
+        totals: Totals,
+        statuses: Sequence[CreateTransferStatus],
+    ) -> list[_Try]:
+        """What the ledger said of one channel's vouchers; those that look again."""
+        known = group[0].known
         # A refusal is remembered under its id for ever. So whoever was refused may take the next
         # id, and of all that any process ever takes for one base, or one voucher, one stands.
-        if each.rise and not _stands(raised):
-            each.known.raises[each.base] = each.known.raises.get(each.base, 0) + 1
-        if not _stands(charged) or self._was_released(each):
-            each.attempt += 1
-            return False
-        [totals] = self.totals_of([each.known])
-        each.answer = self._refused(each, Refusal.amount_mismatch, totals)
-        return True
+        if planned.raised is not None and not _stands(statuses[planned.raised]):
+            known.raises[totals.signed] = known.raises.get(totals.signed, 0) + 1
+        shown = {"channelState": state_extra(known.channel, planned.totals, charged=None)}
+        left: list[_Try] = []
+        for index, each in enumerate(group):
+            refusal = planned.refusals.get(index)
+            if refusal is not None:
+                each.answer = self._refused(each, refusal, totals)
+                continue
+            charged = statuses[planned.places[index]]
+            if charged is CreateTransferStatus.created:
+                each.answer = Answer(
+                    None,
+                    charge=charge_name(known.channel, each.presented.ceiling, each.attempt),
+                    amount=each.presented.amount,
+                    payer=known.channel.payer,
+                    extra=shown,
+                )
+            elif not _stands(charged) or self._was_released(each):
+                each.attempt += 1
+                left.append(each)
+            else:
+                [now] = self.totals_of([known])
+                each.answer = self._refused(each, Refusal.amount_mismatch, now)
+        return left
 
     def _was_released(self, each: _Try) -> bool:
         """Did this voucher's last charge end without taking anything?"""
@@ -374,51 +389,69 @@ class Vouchers:
 _STEPS = ("reserve", "commit", "release")
 
 
-def reservation(
-    known: Known,
-    ceiling: int,
-    *,
-    amount: int,
-    rise: int,
-    base: int,
-    attempt: int,
-    timeout_seconds: int,
-) -> list[Transfer]:
-    """The linked set of one voucher: the raise from ``base``, where it raises, and the call.
+def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
+    """How calls are charged to a channel that stands so, by the ledger's own word.
 
-    ``base`` is a total that the ledger has said, never one that is only expected: of two raises
-    from one base one stands, and so what is signed in the books is never above the highest voucher.
+    One raise, from the total that stands to the highest that is asked for, and all calls above that
+    base are one linked set: a call never takes room of another voucher's while its own does not
+    raise. A second raise would be from a total that is only expected, and of two from such bases
+    both could stand; so one is all that is asked for until it is known what became of it.
     """
-    deposit, signed, incoming = known.accounts
-    channel = known.channel
-    legs = []
-    if rise:
-        legs.append(
-            Transfer(
-                id=raise_id(channel, base, known.raises.get(base, 0)),
-                debit_account_id=deposit,
-                credit_account_id=signed,
-                amount=rise,
-                unit=known.unit,
-                code=int(TransferCode.channel_funded),
-                flags=TransferFlags.linked,
-                user_data=channel.number,
-            )
-        )
-    legs.append(
-        Transfer(
-            id=charge_id(channel, ceiling, attempt),
-            debit_account_id=signed,
-            credit_account_id=incoming,
-            amount=amount,
-            unit=known.unit,
-            code=int(TransferCode.channel_charge),
-            flags=TransferFlags.pending,
-            timeout_seconds=timeout_seconds,
-            user_data=channel.number,
-        )
+    base = totals.signed
+    found = Plan(totals)
+    plain: list[int] = []
+    rising: list[int] = []
+    ceilings: set[int] = set()
+    for index, call in enumerate(calls):
+        allowed = judge(found.totals, ceiling=call.ceiling, amount=call.amount)
+        if isinstance(allowed, Refusal):
+            found.refusals[index] = allowed
+            continue
+        # A copy in the same breath would take the others down.
+        is_rising = call.ceiling > base and call.ceiling not in ceilings
+        ceilings.add(call.ceiling)
+        (rising if is_rising else plain).append(index)
+        found.totals = found.totals.after(allowed, call.amount)
+    for index in plain:
+        found.places[index] = len(found.transfers)
+        found.transfers.append(_charging(known, calls[index], is_linked=False))
+    if rising:
+        found.raised = len(found.transfers)
+        found.transfers.append(_raising(known, base, found.totals.signed - base))
+    for index in rising:
+        found.places[index] = len(found.transfers)
+        found.transfers.append(_charging(known, calls[index], is_linked=index != rising[-1]))
+    return found
+
+
+def _raising(known: Known, base: int, rise: int) -> Transfer:
+    deposit, signed, _ = known.accounts
+    return Transfer(
+        id=raise_id(known.channel, base, known.raises.get(base, 0)),
+        debit_account_id=deposit,
+        credit_account_id=signed,
+        amount=rise,
+        unit=known.unit,
+        code=int(TransferCode.channel_funded),
+        flags=TransferFlags.linked,
+        user_data=known.channel.number,
     )
-    return legs
+
+
+def _charging(known: Known, call: Asked, *, is_linked: bool) -> Transfer:
+    _, signed, incoming = known.accounts
+    pending = TransferFlags.pending
+    return Transfer(
+        id=charge_id(known.channel, call.ceiling, call.attempt),
+        debit_account_id=signed,
+        credit_account_id=incoming,
+        amount=call.amount,
+        unit=known.unit,
+        code=int(TransferCode.channel_charge),
+        flags=pending | TransferFlags.linked if is_linked else pending,
+        timeout_seconds=call.timeout_seconds,
+        user_data=known.channel.number,
+    )
 
 
 def ending(

@@ -10,6 +10,7 @@ back is answered by the door alone.
 
 import hashlib
 import time
+from binascii import b2a_base64
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ from sakk.paywall.errors import (
     Refusal,
 )
 from sakk.paywall.facilitator import Away, Declined, Facilitator, Unknown
-from sakk.paywall.payment import Answered, Payment, Sent, Terms
+from sakk.paywall.payment import Answered, Payment, Sent, Terms, failed_response
 from sakk.paywall.voucher import (
     COMMIT,
     MISMATCH,
@@ -190,7 +191,8 @@ class Escrow:
         outcome = await self._settle(sent, msgspec.structs.replace(terms.requirement, amount="0"))
         if isinstance(outcome, Refusal):
             return outcome
-        return await self._reserve(payload, terms, outcome)
+        deposit = msgspec.structs.replace(outcome, amount=str(units))
+        return await self._reserve(payload, terms, deposit)
 
     async def _give_back(self, sent: Sent, payload: "_Payload", terms: Terms) -> Answered | Refusal:
         outcome = await self._settle(sent, terms.requirement)
@@ -230,15 +232,8 @@ class Escrow:
             return Refusal(
                 outcome.reason, outcome.message, corrected=_corrected(wanted, outcome.extra)
             )
-        settlement = Settlement(
-            success=False,
-            network=self.network,
-            error_reason=outcome.reason,
-            error_message=outcome.message,
-        )
-        return Refusal(
-            outcome.reason, outcome.message, settlement=encode_header(settlement).encode()
-        )
+        settlement = failed_response(self.network, None, outcome.reason, outcome.message)
+        return Refusal(outcome.reason, outcome.message, settlement=settlement)
 
     def finish(self, step: int, voucher: Voucher, reserved: Reserved, amount: int) -> None:
         """Commit or release a call; nobody waits."""
@@ -332,25 +327,21 @@ class EscrowTaken:
         """The value of PAYMENT-RESPONSE: what the call cost, and the total so far."""
         voucher, reserved, deposit = self._voucher, self._reserved, self._deposit
         total = voucher.ceiling - self._terms.units + charged
-        settlement = Settlement(
-            success=True,
-            transaction="" if deposit is None else deposit.transaction,
-            network=self._offer.network,
-            payer=reserved.payer,
-            amount="" if deposit is None else deposit.amount,
-            extra={
-                "chargedAmount": str(charged),
-                "channelState": {
-                    "channelId": voucher.channel_id,
-                    "balance": str(reserved.balance),
-                    "totalClaimed": str(reserved.claimed),
-                    "withdrawRequestedAt": reserved.withdraw_begun,
-                    "refundNonce": "0",
-                    "chargedCumulativeAmount": str(total),
-                },
-            },
+        transaction, amount = "", ""
+        if deposit is not None:
+            transaction, amount = deposit.transaction, deposit.amount or ""
+        return b2a_base64(
+            (
+                f'{{"success":true,"transaction":"{transaction}","network":"{self._offer.network}",'
+                f'"payer":"{reserved.payer}","amount":"{amount}",'
+                f'"extra":{{"chargedAmount":"{charged}","channelState":{{'
+                f'"channelId":"{voucher.channel_id}","balance":"{reserved.balance}",'
+                f'"totalClaimed":"{reserved.claimed}",'
+                f'"withdrawRequestedAt":{reserved.withdraw_begun},"refundNonce":"0",'
+                f'"chargedCumulativeAmount":"{total}"}}}}}}'
+            ).encode(),
+            newline=False,
         )
-        return encode_header(settlement).encode()
 
 
 class _Voucher(msgspec.Struct, rename="camel", frozen=True):

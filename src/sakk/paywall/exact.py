@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from sakk.client.x402 import Requirement, Settlement, encode_header
+from sakk.client.x402 import Requirement, encode_header
 from sakk.paywall.errors import (
     AUTHORITY_AWAY,
     BUSY,
@@ -27,7 +27,7 @@ from sakk.paywall.errors import (
     Refusal,
 )
 from sakk.paywall.facilitator import Away, Declined, Facilitator, Unknown
-from sakk.paywall.payment import Clock, Payment, Sent, Terms
+from sakk.paywall.payment import Clock, Payment, Sent, Terms, failed_response
 from sakk.paywall.used import Claim, State, Used
 
 TIMEOUT_SECONDS: Final = 60
@@ -265,16 +265,10 @@ class ExactTaken:
             self._offer.used.end(self._claim, State.open)
 
     def _declined(self, outcome: Declined) -> Refusal:
-        settlement = Settlement(
-            success=False,
-            network=self._offer.network,
-            payer=self.payment.payer or None,
-            error_reason=outcome.reason,
-            error_message=outcome.message,
+        settlement = failed_response(
+            self._offer.network, self.payment.payer or None, outcome.reason, outcome.message
         )
-        return Refusal(
-            outcome.reason, outcome.message, settlement=encode_header(settlement).encode()
-        )
+        return Refusal(outcome.reason, outcome.message, settlement=settlement)
 
     def _nonce(self) -> str | None:
         if self._authorisation is None:

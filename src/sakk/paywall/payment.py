@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sakk.client.x402 import Requirement
+from sakk.client.x402 import Requirement, encode_header
 from sakk.paywall.errors import Refusal
 
 
@@ -168,6 +168,17 @@ class Offer(Protocol):
     async def close(self) -> None:
         """End what is under way, and close connections."""
         ...
+
+
+def failed_response(network: str, payer: str | None, reason: str, message: str) -> bytes:
+    """The value of PAYMENT-RESPONSE where nothing was settled.
+
+    With each field that x402's clients ask for, though it says nothing.
+    """
+    told = {"success": False, "transaction": "", "network": network, "errorReason": reason}
+    if payer is not None:
+        told["payer"] = payer
+    return encode_header({**told, "errorMessage": message}).encode()
 
 
 Clock = Callable[[], float]

@@ -136,7 +136,7 @@ def insert_channel(connection: Connection, row: EscrowChannel) -> bool:
     """Record a channel; False if its name on the chain is known already."""
     statement = upsert(escrow_channels).values(row_of(row))
     statement = statement.on_conflict_do_nothing(index_elements=["network", "channel"])
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement.returning(escrow_channels.c.id)).first() is not None
 
 
 def find_channel(connection: Connection, identifier: str) -> EscrowChannel | None:
