@@ -31,7 +31,7 @@ TOKEN = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"
 def test_both_sides_say_the_same() -> None:
     assert {status_of(each): each.value for each in REFUSALS} == REASONS
     assert status_of(Refusal.amount_mismatch) == STATUS_MISMATCH
-    assert Refusal.amount_mismatch == MISMATCH
+    assert Refusal.amount_mismatch.value == MISMATCH
     tag = asset_tag("eip155:8453", TOKEN)
     assert tag == tag_of(f"eip155:8453/erc20:{TOKEN.lower()}")
     record = reserve_record(VOUCHER, 1_000, tag, 300)
