@@ -45,6 +45,7 @@ from sakk.store.travel_rule import insert_many as insert_travel_rules
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api import money_out
 from tests.api.agent import objects_of_agents
+from tests.api.checkout_objects import create_checkout_objects
 from tests.api.paying import create_channel_objects
 from tests.api.world import ADDRESS as ADDRESS
 from tests.api.world import NETWORK as NETWORK
@@ -69,6 +70,7 @@ def create_objects(api: Api) -> Objects:
         "customer": _made(api, "/v1/customers", {"name": "Carol"}),
         "payment_intent": _made(api, "/v1/payment_intents", {"amount": 2_500, "currency": "usd"}),
     }
+    objects |= create_checkout_objects(api)
     _made(api, "/v1/receiving_addresses", {"network": NETWORK})
     put_x402_payment(api, api.world.alice.account)
     objects["ledger_account"], objects["ledger_transfer"] = _ledger(api)

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from sakk.client.beneficiary import Beneficiaries
 from sakk.client.channel import Channels
+from sakk.client.checkout import Brandings, CheckoutSessions, PaymentLinks, PosDevices
 from sakk.client.errors import ApiError
 from sakk.client.ledger import Ledger
 from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
@@ -117,6 +118,10 @@ class SakkClient:
         self.balance = Balances(transport)
         self.balance_transactions = BalanceTransactions(transport)
         self.beneficiaries = Beneficiaries(transport)
+        self.branding = Brandings(transport)
+        self.checkout_sessions = CheckoutSessions(transport)
+        self.payment_links = PaymentLinks(transport)
+        self.pos_devices = PosDevices(transport)
         self.currencies = Currencies(transport)
         self.customers = Customers(transport)
         self.events = Events(transport)

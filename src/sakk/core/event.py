@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+# Registers its own.
+from sakk.core import checkout_event as checkout_event
 from sakk.core.errors import ParameterInvalid
 from sakk.core.event_type import EVENT_TYPES as EVENT_TYPES
 from sakk.core.event_type import Audience, register

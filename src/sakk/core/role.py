@@ -58,6 +58,7 @@ RESOURCES: Final = frozenset(
         "balance",
         "balance_transactions",
         "beneficiaries",
+        "branding",
         "cases",
         "chain_transactions",
         "channels",
@@ -87,6 +88,7 @@ RESOURCES: Final = frozenset(
         "persons",
         "policies",
         "pool",
+        "pos_devices",
         "quotes",
         "receiving_addresses",
         "reconciliation",
@@ -148,7 +150,14 @@ _REVIEWED: Final = frozenset(
 _KEYS: Final = frozenset({"api_keys", "requests", "webhook_endpoints"})
 _PEOPLE: Final = frozenset({"audit_log", "persons"})
 _DAILY: Final = frozenset(
-    {"checkout_sessions", "customers", "payment_intents", "payment_links", "receiving_addresses"}
+    {
+        "checkout_sessions",
+        "customers",
+        "payment_intents",
+        "payment_links",
+        "pos_devices",
+        "receiving_addresses",
+    }
 )
 _EVERYTHING: Final = RESOURCES
 _READS: Final[dict[Role, frozenset[str]]] = {

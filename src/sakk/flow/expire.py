@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sakk.core import event
 from sakk.core.payment import PaymentStatus
+from sakk.flow.checkout_news import ended_sessions
 from sakk.flow.context import Parts
 from sakk.flow.payment import payment_event, write_status
 from sakk.flow.stage import Stage
@@ -39,11 +40,8 @@ def expire_stage(parts: Parts) -> Stage:
                 )
             ]
             write_status(connection, expired)
-            events.append(
-                connection,
-                [payment_event(intent, event.PAYMENT_INTENT_EXPIRED, None) for intent in expired],
-                now=now,
-            )
+            told = [payment_event(each, event.PAYMENT_INTENT_EXPIRED, None) for each in expired]
+            events.append(connection, told + ended_sessions(connection, expired), now=now)
             return len(expired)
 
     return Stage("payment.expire", run)

@@ -15,6 +15,7 @@ from sakk.core.hd import Seed
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payin import PayInStatus
 from sakk.core.payment import Contribution, PaymentIntent, PaymentStatus, Quote
+from sakk.flow.checkout_news import ended_sessions
 from sakk.store import account as accounts
 from sakk.store import address, network
 from sakk.store import customer as customers
@@ -81,7 +82,7 @@ def create(
             f"There is no currency {request.currency!r}. GET /v1/currencies lists them.",
             param="currency",
         )
-    offered = _offered(catalogue, request, livemode=livemode)
+    offered = require_offered(catalogue, request, livemode=livemode)
     if request.customer is not None:
         _require_customer(connection, request.customer, account_id=account_id, livemode=livemode)
     names = {asset.network for asset in offered}
@@ -159,9 +160,8 @@ def cancel(
         cancellation_reason=reason,
     )
     write_status(connection, [canceled])
-    events.append(
-        connection, [payment_event(canceled, event.PAYMENT_INTENT_CANCELED, request_id)], now=now
-    )
+    told = [payment_event(canceled, event.PAYMENT_INTENT_CANCELED, request_id)]
+    events.append(connection, told + ended_sessions(connection, [canceled]), now=now)
     return canceled
 
 
@@ -216,7 +216,12 @@ def follow(
             changed.append(after)
             happened += [payment_event(after, name, None, intent) for name in _news(intent, after)]
     write_status(connection, changed)
-    return happened
+    paid = [
+        after
+        for after in changed
+        if after.status == PaymentStatus.succeeded and intents[after.id].status != after.status
+    ]
+    return happened + ended_sessions(connection, paid)
 
 
 def _followed(
@@ -271,8 +276,10 @@ def _news(before: PaymentIntent, after: PaymentIntent) -> list[str]:
     return [event.PAYMENT_INTENT_AMOUNT_CHANGED]
 
 
-def _offered(catalogue: Catalogue, request: PaymentRequest, *, livemode: bool) -> list[Asset]:
-    """The assets that may pay, or the error that names what is not offered."""
+def require_offered(
+    catalogue: Catalogue, request: PaymentRequest, *, livemode: bool
+) -> list[Asset]:
+    """The assets that may pay; ParameterInvalid names what is not offered."""
     _check_names(
         request.networks,
         {

@@ -43,6 +43,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "approvals": Audited(subject="subject"),
     "assets": Audited(key=("asset",)),
     "beneficiaries": Audited(),
+    "brandings": Audited(key=("account_id",), secret=("logo",)),
     "case_acts": Audited(subject="case_id"),
     # What a person wrote down or attached stays where it is; the log has its hash.
     "case_attachments": Audited(subject="case_id", secret=("content",)),
@@ -76,12 +77,14 @@ AUDITED: Final[dict[str, Audited]] = {
     "party_revisions": Audited(key=("party_id", "revision"), subject="party_id"),
     "passkeys": Audited(subject="person", quiet=("sign_count", "used_at")),
     "person_accounts": Audited(key=("person", "account_id"), subject="person"),
+    "payment_links": Audited(secret=("token_hash",), quiet=("uses",)),
     "persons": Audited(
         secret=("totp_secret", "password_hash"),
         quiet=("totp_step", "totp_failures", "totp_locked_until"),
     ),
     "policies": Audited(),
     "recovery_codes": Audited(key=("person", "number"), subject="person", secret=("digest",)),
+    "pos_devices": Audited(secret=("pairing_hash", "token_hash")),
     "refills": Audited(quiet=("failure_code", "failures", "retry_at")),
     "regimes": Audited(),
     "restores": Audited(quiet=("next_index", "imported")),

@@ -25,6 +25,7 @@ from sakk.store.database import (
     among,
     as_json,
     fetch,
+    fetch_all,
     fetch_one,
     given_among,
     insert_given,
@@ -214,6 +215,17 @@ _LIST_COUNTED = query(
     .order_by(payins.c.id),
     Counted,
 )
+
+
+def list_over(connection: Connection, intent: str) -> list[PayIn]:
+    """An intent's pay-ins of which a part was set apart for the payer, oldest first."""
+    statement = select(payins).where(
+        payins.c.payment_intent == intent,
+        payins.c.reason == "over_refund_due",
+        payins.c.suspense_units > 0,
+        ~payins.c.orphaned,
+    )
+    return fetch_all(connection, statement.order_by(payins.c.id), PayIn)
 
 
 def counted_hashes(connection: Connection, intents: Iterable[str]) -> set[tuple[str, str]]:

@@ -94,6 +94,16 @@ def find(
     return fetch_one(connection, statement, PaymentIntent)
 
 
+def find_many(connection: Connection, identifiers: Iterable[str]) -> dict[str, PaymentIntent]:
+    """Intents by their ids, whoever's they are: for who found the ids in rows of its own."""
+    return {row.id: row for row in fetch(connection, _FIND_MANY, ids=list(set(identifiers)))}
+
+
+_FIND_MANY = query(
+    select(payment_intents).where(given_among(payment_intents.c.id, "ids")), PaymentIntent
+)
+
+
 def lock_many(connection: Connection, identifiers: Iterable[str]) -> dict[str, PaymentIntent]:
     """Lock intents in the order of their ids, so that two workers can not block each other."""
     return {row.id: row for row in fetch(connection, _LOCK_MANY, ids=list(set(identifiers)))}

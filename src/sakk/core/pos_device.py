@@ -1,0 +1,64 @@
+"""Tills: a phone at a counter that may ask to be paid, and nothing else.
+
+A till is paired once, by a link that is good for one use; afterwards the phone holds a token of its
+own in a cookie. Of both only the hashes are kept. Whoever takes the phone can ask people to pay the
+merchant, and see what was asked at this till.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+PREFIX: Final = "pos"
+PAIRING_TIME: Final = timedelta(hours=24)
+SALES_SHOWN_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PosDevice:
+    """One till. It prices in ``currency``; ``networks`` and ``currencies`` None: all that pay."""
+
+    id: str
+    account_id: str
+    livemode: bool
+    name: str
+    active: bool
+    currency: str
+    decimals: int
+    networks: list[str] | None
+    currencies: list[str] | None
+    pairing_hash: str | None
+    pairing_until: datetime | None
+    token_hash: str | None
+    paired_at: datetime | None
+    metadata: dict[str, str]
+    created: datetime
+
+
+def pairing_path(token: str) -> str:
+    """Where a phone becomes this till, below the server's public address."""
+    return f"/pos/pair/{token}"
+
+
+def may_pair(device: PosDevice, now: datetime) -> bool:
+    """Is its pairing link still good?"""
+    return device.active and device.pairing_until is not None and now < device.pairing_until
+
+
+def public(device: PosDevice, *, pairing_url: str | None = None) -> dict[str, Any]:
+    """The API's object ``pos_device``; the link is told once."""
+    return {
+        "id": device.id,
+        "object": "pos_device",
+        "active": device.active,
+        "created": int(device.created.timestamp()),
+        "currency": device.currency,
+        "livemode": device.livemode,
+        "metadata": device.metadata,
+        "name": device.name,
+        "paired_at": None if device.paired_at is None else int(device.paired_at.timestamp()),
+        "pairing_url": pairing_url,
+        "payment_method_options": {
+            "crypto": {"networks": device.networks, "currencies": device.currencies}
+        },
+    }
