@@ -55,18 +55,28 @@ def flood(
 
     HttpBroken when an answer is not 200, or does not come.
     """
+    return flood_each(address, [requests] * connections, answered=answered)
+
+
+def flood_each(
+    address: str,
+    streams: Sequence[Iterator[bytes]],
+    *,
+    answered: Callable[[bytes], None] = lambda _: None,
+) -> Flood:
+    """As `flood`, over a connection for each stream, which is sent in its order, one at a time."""
     parts = urlsplit(address)
-    sockets: dict[int, _Client] = {}
+    clients: dict[int, _Client] = {}
     poller = select.epoll()
     try:
-        for _ in range(connections):
-            client = _Client(socket.create_connection((parts.hostname, parts.port)))
-            sockets[client.number] = client
+        for stream in streams:
+            client = _Client(socket.create_connection((parts.hostname, parts.port)), stream)
+            clients[client.number] = client
             poller.register(client.number, select.EPOLLIN)
-        return _run(poller, sockets, requests, answered)
+        return _run(poller, clients, answered)
     finally:
         poller.close()
-        for client in sockets.values():
+        for client in clients.values():
             client.close()
 
 
@@ -94,12 +104,13 @@ def paced(address: str, requests: Sequence[bytes], *, connections: int, per_seco
 class _Client:
     """One connection and the answer that arrives on it."""
 
-    __slots__ = ("_connection", "_got", "_needs", "began", "number", "recv", "send")
+    __slots__ = ("_connection", "_got", "_needs", "began", "number", "recv", "requests", "send")
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, requests: Iterator[bytes] = iter(())) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         self.number = connection.fileno()
+        self.requests = requests
         # Blocking: a request that does not fit the kernel's buffer is read by the server at once.
         self.send = connection.sendall
         self.recv = connection.recv
@@ -137,7 +148,6 @@ class _Client:
 def _run(
     poller: select.epoll,
     clients: dict[int, _Client],
-    requests: Iterator[bytes],
     answered: Callable[[bytes], None],
 ) -> Flood:
     found = Flood()
@@ -145,7 +155,7 @@ def _run(
     started, cpu_started = clock(), time.process_time()
     under_way = 0
     for client in clients.values():
-        request = next(requests, None)
+        request = next(client.requests, None)
         if request is not None:
             client.began = clock()
             client.send(request)
@@ -162,7 +172,7 @@ def _run(
             now = clock()
             times.append((now - client.began) * 1000)
             answered(body)
-            request = next(requests, None)
+            request = next(client.requests, None)
             if request is None:
                 under_way -= 1
                 continue
