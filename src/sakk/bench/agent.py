@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import httpx2
 
-from sakk.bench import agent_exact, agent_gas
+from sakk.bench import agent_exact, agent_gas, agent_voucher
 from sakk.bench.agent_server import BARE, FREE, PAID
 from sakk.bench.figures import WrongResult, cost, percentile, rate
 from sakk.bench.flood import Flood, flood, paced, prepare
@@ -108,6 +108,8 @@ def run(*, say: Say = lambda _: None) -> dict[str, Any]:
     say("starting the authority and the service")
     with start_stack("--no-sweep") as stack:
         results = measure(stack, say=say)
+        say("channels in the escrow")
+        results += agent_voucher.measure(stack, say)
     say("coins on chain: a chain of two-second blocks")
     results += agent_exact.measure(say)
     results += agent_gas.measure(say)

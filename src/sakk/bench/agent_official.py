@@ -1,7 +1,9 @@
-"""The other side's own facilitator, as it comes: what ``sakk bench agent`` holds ours against.
+"""The other side's own parts, as they come: what ``sakk bench agent`` holds ours against.
 
-Their asynchronous facilitator behind two routes of FastAPI, in one worker of granian, with a key of
-its own on the same chain. It is in no installation of Sakk: without it a bench has no baseline.
+Their asynchronous facilitator behind two routes of FastAPI, with a key of its own on the same
+chain; and their FastAPI middleware, which sells by ``batch-settlement`` with channels in its own
+memory. Each in one worker of granian, as ours. They are in no installation of Sakk: without them a
+bench has no baseline.
 """
 
 import os
@@ -14,6 +16,7 @@ from typing import Any
 from coincurve import PrivateKey
 from fastapi import FastAPI
 
+from sakk.bench.agent_server import PAID, WEATHER
 from sakk.bench.service import serving
 from sakk.core import evm
 from sakk.rails.sandbox.rpc import LocalRpc
@@ -80,4 +83,42 @@ def make() -> FastAPI:
         told = await facilitator.settle(*read(body))
         return told.model_dump(by_alias=True, exclude_none=True)
 
+    return app
+
+
+def make_server() -> FastAPI:
+    """A service that is sold by their middleware, in the worker's process."""
+    from x402.http import FacilitatorConfig, HTTPFacilitatorClient
+    from x402.http.middleware.fastapi import PaymentMiddlewareASGI
+    from x402.http.types import PaymentOption, RouteConfig
+    from x402.mechanisms.evm.batch_settlement.server import BatchSettlementEvmScheme
+    from x402.server import x402ResourceServer
+
+    environment = os.environ
+    network, payee = environment["SAKK_BENCH_NETWORK"], environment["SAKK_BENCH_PAYEE"]
+    facilitator = HTTPFacilitatorClient(
+        FacilitatorConfig(url=environment["SAKK_BENCH_URL"] + "/x402")
+    )
+    # Their scheme's own annotations fall short of their protocol's; it is registered as they do.
+    scheme: Any = BatchSettlementEvmScheme(payee)
+    server = x402ResourceServer(facilitator).register(network, scheme)
+    app = FastAPI()
+
+    @app.get(READY)
+    async def ready() -> dict[str, Any]:
+        return {}
+
+    @app.get(PAID)
+    async def paid() -> dict[str, Any]:
+        return WEATHER
+
+    sold = RouteConfig(
+        accepts=PaymentOption(
+            scheme="batch-settlement",
+            pay_to=payee,
+            price=environment["SAKK_BENCH_PRICE"],
+            network=network,
+        )
+    )
+    app.add_middleware(PaymentMiddlewareASGI, routes={f"GET {PAID}": sold}, server=server)
     return app

@@ -11,9 +11,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from sakk.paywall import Charges, Paywall, Route, Session
+from sakk.paywall.sakk import Sakk
 
 PAID, FREE = "/paid", "/free"
 BARE = "/bare"
+WEATHER: dict[str, Any] = {"weather": "fine", "temperature": 21}
 BODY = b'{"weather":"fine","temperature":21}'
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
 
@@ -24,7 +26,7 @@ service = FastAPI()
 @service.get(FREE)
 async def weather() -> dict[str, Any]:
     """A route as services have them."""
-    return {"weather": "fine", "temperature": 21}
+    return WEATHER
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -47,6 +49,22 @@ def make() -> Paywall:
         decimals=6,
         authority=environment["SAKK_BENCH_URL"],
     )
-    price = environment["SAKK_BENCH_PRICE"]
-    routes = [Route(f"GET {path}", price) for path in (PAID, BARE + PAID)]
-    return Paywall(application, routes=routes, offers=[session])
+    return Paywall(application, routes=_routes(), offers=[session])
+
+
+def make_vouchers() -> Paywall:
+    """The application behind a paywall that takes vouchers of channels in the escrow."""
+    environment = os.environ
+    source = Sakk(
+        environment["SAKK_BENCH_URL"],
+        environment["SAKK_BENCH_KEY"],
+        networks=[environment["SAKK_BENCH_NETWORK"]],
+        schemes=["batch-settlement"],
+        charges_url=environment["SAKK_BENCH_CHARGES_URL"],
+    )
+    return Paywall(application, routes=_routes(), offers=source)
+
+
+def _routes() -> list[Route]:
+    price = os.environ["SAKK_BENCH_PRICE"]
+    return [Route(f"GET {path}", price) for path in (PAID, BARE + PAID)]
