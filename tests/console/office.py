@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from sakk.api.app import ROUTES
+from sakk.api.route import scopes
 from sakk.console.app import Console
 from sakk.console.visit import ConsoleSettings
 from sakk.core.account import AccountKind
@@ -100,6 +102,8 @@ def make_office(parts: Parts) -> Office:
                 details={"name": name},
             )
     parts = replace(parts, vault=VAULT, public_url=ORIGIN)
-    console = Console(parts, ConsoleSettings(public_url=ORIGIN, sandbox=True))
+    console = Console(
+        parts, ConsoleSettings(public_url=ORIGIN, sandbox=True, scopes=tuple(scopes(ROUTES)))
+    )
     operator, alice, bob = ids
     return Office(parts, console, operator, alice, bob)

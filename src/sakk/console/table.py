@@ -2,13 +2,40 @@
 
 from typing import Final
 
-from sakk.console import enter, security, shell, sign_in
+from sakk.console import (
+    api_key,
+    balance,
+    customer,
+    enter,
+    event,
+    home,
+    ledger,
+    payin,
+    payment,
+    request_log,
+    saved_view,
+    security,
+    shell,
+    sign_in,
+    webhook,
+)
 from sakk.console.entrance import Entrance
 from sakk.console.route import Screen
 
 ENTRANCES: Final[tuple[Entrance, ...]] = (*sign_in.ENTRANCES, *enter.ENTRANCES)
 # Their order is the navigation's.
 SCREENS: Final[tuple[Screen, ...]] = (
+    *home.SCREENS,
     *shell.SCREENS,
+    *saved_view.SCREENS,
+    *payment.SCREENS,
+    *payin.SCREENS,
+    *customer.SCREENS,
+    *balance.SCREENS,
+    *ledger.SCREENS,
+    *api_key.SCREENS,
+    *webhook.SCREENS,
+    *event.SCREENS,
+    *request_log.SCREENS,
     *security.SCREENS,
 )

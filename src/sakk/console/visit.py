@@ -23,12 +23,13 @@ class ConsoleSettings:
     """``public_url``: where this server is reached, without a slash at the end.
 
     ``sandbox``: one-time links sign in, and only test money is here. ``trusted_proxies``: networks
-    whose ``X-Forwarded-For`` is believed.
+    whose ``X-Forwarded-For`` is believed. ``scopes``: all that an API key may be given.
     """
 
     public_url: str
     sandbox: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
 
     @property
     def is_secure(self) -> bool:

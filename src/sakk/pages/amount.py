@@ -45,6 +45,11 @@ def units(value: int, decimals: int, currency: str, language: str) -> Markup:
     return amount(format_decimal(value, decimals), currency, language)
 
 
+def digits(value: int, decimals: int) -> str:
+    """Units as a grouped number, where the currency stands beside it."""
+    return number(format_decimal(value, decimals))
+
+
 def plain(decimal: str) -> str:
     """A decimal without groups and needless zeros: for copying, and for files."""
     whole, _, fraction = decimal.partition(".")

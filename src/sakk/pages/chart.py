@@ -1,8 +1,8 @@
 """Charts: drawn here as SVG, for eyes; the same figures stand in a table for who reads otherwise.
 
-Colours and strokes are the style sheet's (classes ``bar``, ``stroke``, ``area``, ``grid``), so that
-a chart follows the reader's light or dark. Nothing in it is style or script of its own. Where a
-page runs from right to left time does too: the drawing is mirrored, its words are not.
+Colours and strokes are the style sheet's (classes ``bar``, ``stroke``, ``area``, ``gridline``), so
+that a chart follows the reader's light or dark. Nothing in it is style or script of its own. Where
+a page runs from right to left time does too: the drawing is mirrored, its words are not.
 
 Heights are whole thousandths of the highest value: what is drawn is rounded, what is said is not.
 """
@@ -90,7 +90,7 @@ def sparkline(points: Sequence[Point], title: str, *, name: str, direction: str 
 
 def _figure(drawn: Markup, points: Sequence[Point], words: Words, name: str) -> Markup:
     grid = Markup("").join(
-        Markup('<path class="grid" d="M0 {} H{}"/>').format(
+        Markup('<path class="gridline" d="M0 {} H{}"/>').format(
             _short(EDGE + (HEIGHT - 2 * EDGE) * line / GRID_LINES), WIDTH
         )
         for line in range(GRID_LINES + 1)

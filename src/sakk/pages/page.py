@@ -98,6 +98,8 @@ def environment(language: str) -> Environment:
         amount=partial(amounts.amount, language=language),
         units=partial(amounts.units, language=language),
         count=amounts.count,
+        number=amounts.number,
+        digits=amounts.digits,
         plain=amounts.plain,
         moment=moment,
         qr=qr,

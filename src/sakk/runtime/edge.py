@@ -8,8 +8,10 @@ from granian import Granian
 from granian.constants import Interfaces
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sakk.api.app import create_app
+from sakk.api.app import ROUTES, create_app
 from sakk.api.dependencies import Dependencies
+from sakk.api.route import scopes
+from sakk.api.x402 import SCOPE as X402_SCOPE
 from sakk.console.app import Console, is_console
 from sakk.console.visit import ConsoleSettings
 from sakk.flow.context import Parts
@@ -71,7 +73,11 @@ def _with_console(api: ASGIApp, parts: Parts, settings: Settings) -> ASGIApp:
     """The API, and the console beside it under its own path."""
     console = Console(
         parts,
-        ConsoleSettings(public_url=public_url(settings), sandbox=settings.sandbox),
+        ConsoleSettings(
+            public_url=public_url(settings),
+            sandbox=settings.sandbox,
+            scopes=tuple(sorted({*scopes(ROUTES), X402_SCOPE})),
+        ),
         processes=settings.api_workers,
     )
 

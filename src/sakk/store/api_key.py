@@ -88,6 +88,24 @@ def find_api_key(
     return fetch_one(connection, statement, ApiKey)
 
 
+def find_visible(
+    connection: Connection, key_id: str, *, account_id: str | None, livemode: bool
+) -> ApiKey | None:
+    """A key of an account, or of any for the operator (None)."""
+    statement = select(api_keys).where(api_keys.c.id == key_id, api_keys.c.livemode == livemode)
+    if account_id is not None:
+        statement = statement.where(api_keys.c.account_id == account_id)
+    return fetch_one(connection, statement, ApiKey)
+
+
+def is_operators(connection: Connection, account_id: str) -> bool:
+    """Is it the operator's own account?"""
+    kind = connection.execute(
+        select(accounts.c.kind).where(accounts.c.id == account_id)
+    ).scalar_one_or_none()
+    return kind == AccountKind.operator.value
+
+
 def list_api_keys(
     connection: Connection, page: PageRequest, *, account_id: str, livemode: bool
 ) -> tuple[list[ApiKey], bool]:

@@ -86,6 +86,18 @@ def find_customer(
     return fetch_one(connection, statement.with_for_update() if for_update else statement, Customer)
 
 
+def find_visible(
+    connection: Connection, customer_id: str, *, account_id: str | None, livemode: bool
+) -> Customer | None:
+    """A customer of an account, or of any for the operator (None); deleted ones too."""
+    statement = select(customers).where(
+        customers.c.id == customer_id, customers.c.livemode == livemode
+    )
+    if account_id is not None:
+        statement = statement.where(customers.c.account_id == account_id)
+    return fetch_one(connection, statement, Customer)
+
+
 def lock_older(connection: Connection, *, below: int, limit: int) -> list[Customer]:
     """Living customers all of whose keys' addresses have an index below one, locked."""
     own = and_(

@@ -81,6 +81,20 @@ class Event:
         return dict(json.loads(self.body)["data"]["object"])
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An event without its body, for lists."""
+
+    id: str
+    account_id: str | None
+    livemode: bool
+    type: str
+    audience: str
+    object_id: str
+    request_id: str | None
+    created: datetime
+
+
 # The bodies travel as one JSON array, whose elements keep their exact text: escaping every quote
 # of every body for a text[] would cost more than all the rest.
 _INSERT_EVENTS: Final = """
@@ -259,6 +273,14 @@ def get(
         _SELECT.where(events.c.id == identifier, *_visible(account_id, livemode=livemode)),
         Event,
     )
+
+
+def types_of(connection: Connection, identifiers: Sequence[str]) -> dict[str, str]:
+    """What kind of event each is."""
+    rows = connection.execute(
+        select(events.c.id, events.c.type).where(events.c.id.in_(list(identifiers)))
+    )
+    return {row.id: row.type for row in rows}
 
 
 def page(

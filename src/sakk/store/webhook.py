@@ -181,6 +181,24 @@ def get_endpoint(
     return fetch_one(connection, statement, WebhookEndpoint)
 
 
+def find_visible(
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+) -> WebhookEndpoint | None:
+    """One endpoint of an account, or of any for the operator (None)."""
+    statement = select(webhook_endpoints).where(
+        webhook_endpoints.c.id == identifier, webhook_endpoints.c.livemode == livemode
+    )
+    if account_id is not None:
+        statement = statement.where(webhook_endpoints.c.account_id == account_id)
+    return fetch_one(connection, statement, WebhookEndpoint)
+
+
+def find_delivery(connection: Connection, identifier: str) -> WebhookDelivery | None:
+    """One delivery of anybody's: whose it may be shown to is the caller's to ask."""
+    statement = select(webhook_deliveries).where(webhook_deliveries.c.id == identifier)
+    return fetch_one(connection, statement, WebhookDelivery)
+
+
 def count_endpoints(connection: Connection, *, account_id: str, livemode: bool) -> int:
     """How many endpoints an account has in a mode."""
     return connection.execute(

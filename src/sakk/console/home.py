@@ -1,0 +1,195 @@
+"""The first page: what came in, what waits for a person, and whether the rails run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from markupsafe import Markup
+from sqlalchemy import Connection
+
+from sakk.console.payin import exceptional
+from sakk.console.route import ROOT, Menu, Screen
+from sakk.console.visit import Page, Visit
+from sakk.core.money import format_decimal
+from sakk.core.role import HOME
+from sakk.core.volume import Day, beginning, by_day, last_days
+from sakk.pages import amount as amounts
+from sakk.pages.chart import Point, Words, bars
+from sakk.pages.language import mark
+from sakk.pages.moment import zone_of
+from sakk.store import home as store
+from sakk.store import network as networks
+from sakk.store import volume as volumes
+
+DAYS: Final = 30
+CHARTS_MAX: Final = 4
+# A network that was not looked at for so long, or is so many of its blocks behind, lags.
+LATE_SECONDS: Final = 60
+LATE_BLOCKS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that waits for a person: how much, where to go, and how much it matters."""
+
+    label: str
+    count: str
+    path: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """How far a network was followed. ``state``: a word of ``STATES``."""
+
+    name: str
+    network: str
+    head: int | None
+    followed: int | None
+    lag: int | None
+    block_at: datetime | None
+    checked: datetime | None
+    state: str
+
+
+STATES: Mapping[str, tuple[str, str]] = {
+    "well": (mark("Followed"), "good"),
+    "behind": (mark("Behind"), "warn"),
+    "silent": (mark("Nobody follows it"), "bad"),
+    "off": (mark("Switched off"), "plain"),
+}
+
+
+def show(visit: Visit) -> Page:
+    """The first page."""
+    with visit.database.read() as connection:
+        values: dict[str, Any] = {
+            "charts": _charts(connection, visit),
+            "waiting": _waiting(connection, visit),
+            "rails": rails(connection, visit),
+        }
+    return Page("console/home.html", values | {"states": STATES, "days": DAYS})
+
+
+def rails(connection: Connection, visit: Visit) -> list[Rail]:
+    """The networks of the mode, and how they are followed."""
+    cursors = {each.network: each for each in networks.list_cursors(connection)}
+    found = []
+    for network in networks.list_networks(connection, livemode=visit.livemode):
+        cursor = cursors.get(network.network)
+        head = None if cursor is None else cursor.head_number
+        followed = None if cursor is None else cursor.block_number
+        checked = None if cursor is None else cursor.checked
+        at = None if cursor is None else cursor.block_timestamp
+        lag = None if head is None or followed is None else max(0, head - followed)
+        if not network.enabled:
+            state = "off"
+        elif checked is None or (visit.now - checked).total_seconds() > LATE_SECONDS:
+            state = "silent"
+        else:
+            state = "behind" if lag is None or lag > LATE_BLOCKS else "well"
+        found.append(
+            Rail(
+                name=network.name,
+                network=network.network,
+                head=head,
+                followed=followed,
+                lag=lag,
+                block_at=None if at is None else datetime.fromtimestamp(at, UTC),
+                checked=checked,
+                state=state,
+            )
+        )
+    return found
+
+
+def _charts(connection: Connection, visit: Visit) -> list[dict[str, Any]]:
+    zone = zone_of(visit.time_zone)
+    days = last_days(visit.now, DAYS, zone)
+    counted = volumes.list_volumes(
+        connection,
+        account_id=visit.account_id,
+        livemode=visit.livemode,
+        since=beginning(days[0], zone),
+    )
+    scales = {each.currency: each.decimals for each in networks.list_currencies(connection)}
+    busiest = sorted(
+        by_day(counted, days, zone).items(),
+        key=lambda each: (-sum(day.payins for day in each[1]), each[0]),
+    )
+    return [
+        _chart(visit, currency, found, scales.get(currency, 0), index)
+        for index, (currency, found) in enumerate(busiest[:CHARTS_MAX])
+    ]
+
+
+def _chart(
+    visit: Visit, currency: str, days: Sequence[Day], decimals: int, index: int
+) -> dict[str, Any]:
+    say = visit.words.gettext
+
+    def shown(units: int) -> Markup:
+        return amounts.units(units, decimals, currency, visit.language)
+
+    points = [Point(each.day.isoformat(), each.amount, shown(each.amount)) for each in days]
+    total = sum(each.amount for each in days)
+    title = say("Credited in {currency}, by day", currency=currency.upper())
+    return {
+        "currency": currency,
+        "total": shown(total),
+        "today": shown(days[-1].amount),
+        "payins": sum(each.payins for each in days),
+        "drawing": bars(
+            points,
+            Words(
+                title=title,
+                description=say(
+                    "The last {days} days; the highest is {amount}.",
+                    days=len(days),
+                    amount=amounts.plain(
+                        format_decimal(max(each.amount for each in days), decimals)
+                    ),
+                ),
+                of=say("Day"),
+                how_much=say("Amount"),
+            ),
+            name=f"volume-{index}",
+            direction=visit.words.direction,
+        ),
+    }
+
+
+def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
+    say = visit.words.gettext
+    account_id, livemode = visit.account_id, visit.livemode
+    found: list[Waiting] = []
+
+    def add(count: int, label: str, path: str, tone: str = "warn") -> None:
+        if count:
+            shown = f"{store.COUNT_MAX - 1}+" if count >= store.COUNT_MAX else str(count)
+            found.append(Waiting(label, shown, path, tone))
+
+    if visit.is_operator and visit.may("approvals"):
+        waiting = store.count_approvals(connection, account_id=account_id, livemode=livemode)
+        add(waiting, say("Payouts to approve"), "/console/approvals")
+    if visit.is_operator and visit.may("cases"):
+        open_, late = store.count_cases(connection, livemode=livemode, now=visit.now)
+        add(late, say("Cases past their deadline"), "/console/cases", "bad")
+        add(open_, say("Open cases"), "/console/cases")
+    if visit.may("payins"):
+        condition = exceptional(visit, None)
+        exceptions = store.count_exceptions(
+            connection, condition, account_id=account_id, livemode=livemode
+        )
+        add(exceptions, say("Exceptions among the newest pay-ins"), "/console/exceptions")
+    if visit.may("webhook_endpoints"):
+        failing = store.count_failing(connection, account_id=account_id, livemode=livemode)
+        add(failing, say("Webhook endpoints that take nothing"), "/console/webhooks", "bad")
+    if visit.is_operator and visit.may("treasury"):
+        for name in store.low_tanks(connection, livemode=livemode):
+            add(1, say("Gas runs low on {network}", network=name), "/console/wallets", "bad")
+    return found
+
+
+SCREENS: tuple[Screen, ...] = (Screen("GET", ROOT, show, HOME, menu=Menu("", mark("Home"))),)

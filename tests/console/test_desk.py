@@ -1,0 +1,353 @@
+"""The merchant's desk: each screen shows what is there, to whom it belongs, and no more."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import astuple
+
+import pytest
+from sqlalchemy import text
+
+from sakk.core.api_key import token_hash
+from sakk.flow.book import Books
+from sakk.flow.context import Parts
+from sakk.ledger.writer import open_ledger
+from sakk.store import payin as payins
+from sakk.store.api_key import find_principal
+from sakk.store.database import Database
+from tests.console.browser import Browser, Got
+from tests.console.desk import FORMULA, HOSTILE, LONG, Desk, make_desk
+from tests.console.office import Office, make_office
+
+EXACT = "12,345,678,901.234567"
+# What a merchant's people never read.
+TIPPING = ("held", "screening", "screening_block", "quarantine", "seized", "returned")
+LISTS = (
+    "/console",
+    "/console/payments",
+    "/console/payins",
+    "/console/exceptions",
+    "/console/customers",
+    "/console/customers/new",
+    "/console/balances",
+    "/console/statement",
+    "/console/keys",
+    "/console/webhooks",
+    "/console/events",
+    "/console/requests",
+)
+OPERATORS = ("/console/ledger", "/console/journal")
+
+
+@pytest.fixture(scope="module")
+def office(module_database: Database) -> Iterator[Office]:
+    """The console with a ledger behind it."""
+    ledger = open_ledger(module_database.url)
+    made = make_office(Parts(module_database, Books(module_database, ledger)))
+    yield made
+    made.console.close()
+    ledger.close()
+
+
+@pytest.fixture(scope="module")
+def desk(office: Office) -> Desk:
+    return make_desk(office)
+
+
+@pytest.fixture(scope="module")
+def alice(office: Office, desk: Desk) -> Browser:
+    return _at(office, office.browser(office.person(alice=["owner"])), office.alice)
+
+
+@pytest.fixture(scope="module")
+def operator(office: Office, desk: Desk) -> Browser:
+    return office.browser(office.person("owner"))
+
+
+def _at(office: Office, browser: Browser, account: str) -> Browser:
+    browser.get("/console/look")
+    browser.post("/console/look", {"account": account})
+    return browser
+
+
+def _details(desk: Desk) -> list[str]:
+    return [
+        f"/console/payments/{desk.paid}",
+        f"/console/payments/{desk.waiting}",
+        f"/console/payments/{desk.short}",
+        f"/console/payins/{desk.payin}",
+        f"/console/payins/{desk.held}",
+        f"/console/payins/{desk.late}",
+        f"/console/payins/{desk.unlisted}",
+        f"/console/customers/{desk.customer}",
+        f"/console/webhooks/{desk.endpoint}",
+        f"/console/deliveries/{desk.delivery}",
+        f"/console/events/{desk.event}",
+    ]
+
+
+def _plain(got: Got) -> str:
+    """What is read: without markup, isolating marks and hard spaces."""
+    text = re.sub(r"<[^>]+>", " ", got.text)
+    return text.translate({0x2068: None, 0x2069: None, 0xA0: " "})
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hans", "zh-Hant", "ar"])
+def test_every_screen_opens_in_every_language(
+    office: Office, desk: Desk, operator: Browser, language: str
+) -> None:
+    for path in (*LISTS, *OPERATORS, *_details(desk)):
+        got = operator.get(f"{path}?lang={language}")
+        assert got.status == 200, (path, got.text)
+        assert f'lang="{language}"' in got.text
+        assert "<script>alert" not in got.text
+        # What is being edited stays as it is; nothing else turns the line round.
+        assert "\u202e" not in re.sub(r"<input[^>]*>", "", got.text)
+
+
+def test_a_merchants_people_are_never_tipped_off(alice: Browser, desk: Desk) -> None:
+    for path in (*LISTS, *_details(desk)):
+        got = alice.get(path)
+        assert got.status == 200, (path, got.text)
+        read = _plain(got).lower()
+        found = [word for word in TIPPING if re.search(rf"\b{word}\b", read)]
+        assert found == [], path
+    assert "Under review" in _plain(alice.get(f"/console/payins/{desk.held}"))
+    assert "Held by screening" not in _plain(alice.get("/console/payins"))
+    for status in ("held", "returned", "seized"):
+        assert desk.held not in alice.get(f"/console/payins?status={status}").text
+    assert desk.held in alice.get("/console/payins?status=under_review").text
+    file = alice.get("/console/payins?format=csv").text
+    assert "held" not in file
+    assert "under_review" in file
+
+
+def test_the_operators_own_is_not_there_for_a_merchants_people(alice: Browser) -> None:
+    for path in OPERATORS:
+        assert alice.get(path).status == 404, path
+
+
+def test_another_account_sees_nothing(office: Office, desk: Desk) -> None:
+    bob = _at(office, office.browser(office.person(bob=["owner"])), office.bob)
+    for path in _details(desk):
+        assert bob.get(path).status == 404, path
+    bob.get("/console/payments")
+    for path, form in (
+        (f"/console/payments/{desk.waiting}/cancel", {}),
+        (f"/console/customers/{desk.customer}", {"name": "Mine"}),
+        (f"/console/customers/{desk.customer}/delete", {}),
+        (f"/console/deliveries/{desk.delivery}/redeliver", {}),
+        (f"/console/webhooks/{desk.endpoint}/switch", {"state": "disabled"}),
+        (f"/console/webhooks/{desk.endpoint}/delete", {}),
+        (f"/console/webhooks/{desk.endpoint}/replay", {"hours": "1"}),
+    ):
+        bob.get("/console/look")
+        assert bob.post(path, form).status == 404, path
+    for path in ("/console/payments", "/console/payins", "/console/customers", "/console/events"):
+        shown = bob.get(path).text
+        assert not [each for each in astuple(desk) if each in shown], path
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("{paid}", "paid"),
+        ("{payin}", "paid"),
+        ("{customer}", "paid"),
+        ("ann@example.com", "paid"),
+        ("order=77", "paid"),
+        ("12345678901.234567", "paid"),
+        ("0x" + f"{2:040x}", "waiting"),
+        ("0x" + f"{1:064x}", "paid"),
+        ("HYPERLINK", "waiting"),
+        ("nothing of the kind", None),
+        ("pi_00000000000000000000000000", None),
+    ],
+)
+def test_payments_are_found_by_what_people_know(
+    alice: Browser, desk: Desk, search: str, found: str | None
+) -> None:
+    wanted = search.format(paid=desk.paid, payin=desk.payin, customer=desk.customer)
+    got = alice.send("GET", f"/console/payments?q={wanted.replace('=', '%3D')}")
+    shown = set(re.findall(r'href="/console/payments/(pi_\w+)"', got.text))
+    if found is None:
+        assert shown == set()
+    else:
+        assert getattr(desk, found) in shown
+        assert len(shown) < 3 or search.startswith("123")
+
+
+def test_a_filter_is_kept_as_a_view_of_ones_own(office: Office, alice: Browser) -> None:
+    alice.get("/console/payments?status=expired")
+    form = {"screen": "/console/payments", "query": "status=expired", "name": HOSTILE[:40]}
+    kept = alice.post("/console/saved_views", form)
+    assert kept.status == 400  # no printable name
+    alice.get("/console/payments?status=expired")
+    kept = alice.post("/console/saved_views", {**form, "name": "<b>gone</b>"})
+    assert kept.location == "/console/payments?status=expired"
+    page = alice.get("/console/payments").text
+    assert "&lt;b&gt;gone&lt;/b&gt;" in page
+    [view] = re.findall(r"/console/saved_views/(view_\w+)/remove", page)
+    other = _at(office, office.browser(office.person(alice=["viewer"])), office.alice)
+    other.get("/console/payments")
+    assert "gone" not in other.get("/console/payments").text
+    other.post(f"/console/saved_views/{view}/remove", {"screen": "/console/payments"})
+    assert "gone" in alice.get("/console/payments").text
+    alice.post(f"/console/saved_views/{view}/remove", {"screen": "/console/payments"})
+    assert "gone" not in alice.get("/console/payments").text
+    alice.get("/console/payments")
+    evil = {**form, "name": "x", "screen": "//evil.example/console"}
+    assert alice.post("/console/saved_views", evil).status == 400
+
+
+def test_files_hold_no_formulas_and_exact_amounts(alice: Browser) -> None:
+    got = alice.get("/console/payments?format=csv")
+    assert got.headers["content-disposition"].endswith("payments.csv")
+    assert got.body.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(got.body.decode("utf-8-sig"))))
+    assert len(rows) == 3
+    described = {row["description"] for row in rows}
+    assert f"'{FORMULA}" in described
+    assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row.values())
+    assert {row["amount"] for row in rows} == {"12345678901.234567"}
+
+
+def test_a_payment_tells_its_whole_way(alice: Browser, operator: Browser, desk: Desk) -> None:
+    page = alice.get(f"/console/payments/{desk.paid}")
+    text = _plain(page)
+    assert EXACT in text
+    for word in ("Seen", "Confirmed", "Screened", "Credited", "Your server was told", "Collected"):
+        assert word in text, word
+    assert LONG in text
+    assert "payment_intent.succeeded" in text
+    assert "Ledger entries" not in text
+    assert page.text.count('class="done"') == 4
+    assert 'class="review"' in alice.get(f"/console/payments/{desk.short}").text
+    assert "6 of 3 blocks" not in text
+    assert EXACT in _plain(operator.get(f"/console/payments/{desk.paid}"))
+
+
+def test_exceptions_say_what_can_be_done(alice: Browser, desk: Desk) -> None:
+    page = alice.get("/console/exceptions").text
+    assert {desk.held, desk.late, desk.unlisted} <= set(re.findall(r"payins/(pin_\w+)", page))
+    assert desk.payin not in page
+    assert "Deliver, or give it back." in page
+    for kind, which in (("late", "late"), ("under_review", "held"), ("wrong_token", "unlisted")):
+        shown = set(
+            re.findall(r"payins/(pin_\w+)", alice.get(f"/console/exceptions?kind={kind}").text)
+        )
+        assert shown == {getattr(desk, which)}, kind
+    assert "Give it back" in alice.get(f"/console/payins/{desk.late}").text
+
+
+def test_what_screening_let_go_is_no_exception_any_more(
+    office: Office, alice: Browser, desk: Desk
+) -> None:
+    with office.parts.database.begin() as connection:
+        connection.execute(
+            payins.payins.update()
+            .where(payins.payins.c.id == desk.held)
+            .values(status="released", reviewed=True)
+        )
+    try:
+        assert desk.held not in alice.get("/console/exceptions").text
+        assert "Credited" in _plain(alice.get(f"/console/payins/{desk.held}"))
+    finally:
+        with office.parts.database.begin() as connection:
+            connection.execute(
+                payins.payins.update()
+                .where(payins.payins.c.id == desk.held)
+                .values(status="held", reviewed=False)
+            )
+
+
+def test_money_goes_back_only_by_who_proves_to_be_there(alice: Browser, desk: Desk) -> None:
+    alice.get(f"/console/payments/{desk.paid}")
+    got = alice.post(f"/console/payments/{desk.paid}/refund", {"amount": "1.00"})
+    assert got.status in (200, 303, 403)
+    assert "claims" not in got.text
+
+
+def test_a_key_is_shown_once_and_gives_no_more_than_its_maker_may(
+    office: Office, alice: Browser
+) -> None:
+    page = alice.get("/console/keys")
+    assert "payment_intents:write" in page.text
+    developer = _at(office, office.browser(office.person(alice=["developer"])), office.alice)
+    offered = developer.get("/console/keys").text
+    assert "payment_intents:write" in offered
+    assert "payouts:write" not in offered
+    assert 'value="secret"' not in offered
+
+
+def test_a_key_is_made_rolled_and_revoked(office: Office) -> None:
+    person = office.person(alice=["owner"])
+    browser = _at(office, office.browser(person), office.alice)
+    browser.get("/console/keys")
+    form = {"name": "Shop", "kind": "restricted", "scopes": ["payment_intents:write"]}
+    got = browser.post("/console/keys", form)
+    # Who has not proved to be there is asked to, and nothing is made.
+    assert "rk_test_" not in got.text
+    with office.parts.database.begin() as connection:
+        assert not connection.execute(text("SELECT id FROM api_keys WHERE name = 'Shop'")).all()
+        connection.execute(
+            text("UPDATE sign_ins SET stepped_up_at = now() WHERE person = :person"),
+            {"person": person.id},
+        )
+    browser.get("/console/keys")
+    got = browser.post("/console/keys", form)
+    [token] = set(re.findall(r"rk_test_[0-9a-z]{52}", got.text))
+    with office.parts.database.begin() as connection:
+        principal = find_principal(connection, token_hash(token))
+    assert principal is not None
+    assert (principal.key.account_id, principal.key.scopes) == (office.alice, form["scopes"])
+    # Sent once more, the same form makes no second key, and shows none.
+    assert token not in browser.post("/console/keys", form).text
+    page = browser.get("/console/keys")
+    assert token not in page.text
+    rolled = browser.post(f"/console/keys/{principal.key.id}/roll")
+    assert set(re.findall(r"rk_test_[0-9a-z]{52}", rolled.text)) not in (set(), {token})
+    browser.get("/console/keys")
+    assert browser.post(f"/console/keys/{principal.key.id}/revoke").status == 303
+    assert "Revoked" in browser.get("/console/keys").text
+    wrong = browser.post("/console/keys", {"name": "Shop", "kind": "restricted"})
+    assert wrong.status == 400
+    assert "Choose at least one thing" in wrong.text
+
+
+def test_home_says_what_waits(alice: Browser, operator: Browser) -> None:
+    home = _plain(alice.get("/console"))
+    assert "Exceptions among the newest pay-ins" in home
+    assert "Base Sepolia" in home
+    assert "Nobody follows it" in home or "Followed" in home
+    assert "Open cases" not in home
+
+
+def test_customers_are_made_changed_and_forgotten(alice: Browser, office: Office) -> None:
+    with office.parts.database.begin() as connection:
+        from sakk.store import address
+        from tests.api.world import XPUB
+
+        address.put_wallet(connection, XPUB, now=office.parts.clock())
+    alice.get("/console/customers/new")
+    made = alice.post("/console/customers", {"name": "Ann", "email": "a@b.example"})
+    assert made.status == 303, made.text
+    page = alice.follow(made)
+    assert "Ann" in page.text
+    assert "0x" in page.text
+    changed = alice.post(made.location, {"name": "Anna"})
+    assert "Anna" in alice.follow(changed).text
+    assert alice.post(f"{made.location}/delete").location == "/console/customers"
+    assert "Anna" not in alice.get(made.location).text
+
+
+def test_a_delivery_is_sent_again(alice: Browser, desk: Desk) -> None:
+    alice.get(f"/console/deliveries/{desk.delivery}")
+    path = f"/console/deliveries/{desk.delivery}/redeliver"
+    assert alice.post(path).location == f"/console/deliveries/{desk.delivery}"
+    alice.get(f"/console/webhooks/{desk.endpoint}")
+    back = {"back": f"/console/webhooks/{desk.endpoint}"}
+    assert alice.post(path, back).location == back["back"]
+    alice.get(f"/console/webhooks/{desk.endpoint}")
+    assert alice.post(path, {"back": "https://evil.example/"}).location.startswith("/console/")
