@@ -34,8 +34,8 @@ from sakk.ledger.projection import wait_projected
 
 PRICE: Final = "$0.000001"
 PRICE_UNITS: Final = 1
-CHANNELS: Final = 32
-CALLS: Final = 300
+CHANNELS: Final = 64
+CALLS: Final = 150
 REPEATS: Final = 3
 WARM_UP_CALLS: Final = 20
 OFFICIAL_CHANNELS: Final = 8

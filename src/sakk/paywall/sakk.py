@@ -184,7 +184,7 @@ class Sakk:
 
     def _escrows(self, coins: Sequence["_Coin"]) -> list[Offer]:
         # Connections of their own: a session's call does not wait behind vouchers.
-        charges = Charges(self._charges_url, self._api_key)
+        charges = Charges(self._charges_url, self._api_key, connections=escrow.CONNECTIONS)
         facilitator = self._facilitator(timeout_seconds=escrow.SETTLE_SECONDS)
         return [
             Escrow(
