@@ -78,3 +78,19 @@ def test_results_are_read_as_they_were_written() -> None:
     assert charge.decode_results(body) == [done, refused]
     with pytest.raises(ValueError, match="96 bytes"):
         charge.decode_results(body[:-1])
+
+
+def test_a_line_has_an_id_of_its_own_and_its_events_are_read_in_order() -> None:
+    committed = charge.charge_id(9, 7, Step.committed).to_bytes(16, "big")
+    line = int.from_bytes(charge.line_id(committed), "big")
+    assert line not in {charge.charge_id(9, 7, step) for step in Step}
+    assert charge.read_charge_id(line)[:2] == (9, 7)
+    reserved = charge.charge_id(9, 7, Step.reserved)
+    assert charge.reservation_of(int.from_bytes(committed, "big")) == reserved
+    fields = committed, (5).to_bytes(16, "little"), bytes(15) + b"\1", bytes(15) + b"\2", 3, 4, 6
+    packed = charge.EVENT.pack(*fields)
+    assert len(packed) == 80
+    event = charge.Event(int.from_bytes(committed, "big"), 5, 1, 2, 3, 4, 6)
+    assert charge.read_events(packed * 2) == [event, event]
+    with pytest.raises(ValueError, match="80 bytes each, not 79"):
+        charge.read_events(packed[1:])

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 
+from sakk.ledger.charge import charge_record
 from sakk.ledger.record import ACCOUNT, ID_ZERO, RESERVED, TRANSFER
 from sakk.store.projection import Page
 
@@ -55,6 +56,7 @@ class Store:
     def __init__(self) -> None:
         self.accounts: dict[bytes, bytes] = {}
         self.holds: dict[bytes, bytes] = {}
+        self.charges: dict[bytes, bytes] = {}
 
     def write(self, page: Page) -> None:
         for row in rows(page.accounts):
@@ -72,9 +74,19 @@ class Store:
         by_time = {TRANSFER.unpack(record)[8]: key for key, record in self.holds.items()}
         for settled in page.settled:
             del self.holds[by_time[settled.timestamp_ns]]
+        for identifier in page.closed:
+            del self.charges[identifier]
+        for row in rows(page.opened):
+            identifier, _, debit, credit, amount, unit, data, timestamp, timeout = (
+                field or b"" for field in row
+            )
+            self.charges[identifier] = charge_record(
+                identifier, debit, credit, numeric(amount), data, numeric(unit),
+                int.from_bytes(timestamp, "big"), int.from_bytes(timeout, "big"),
+            )  # fmt: skip
         for row in rows(page.transfers):
             (identifier, _, _, timestamp, effective_at, debit, credit, amount, unit, code, flags,
-             timeout, user_data, _, status) = (field or b"" for field in row)  # fmt: skip
+             timeout, user_data, _, _, status) = (field or b"" for field in row)  # fmt: skip
             if status == b"pending":
                 self.holds[identifier] = TRANSFER.pack(
                     identifier, debit, credit, numeric(amount).to_bytes(16, "little"), ID_ZERO,
@@ -87,7 +99,8 @@ class Store:
         return b"".join(self.accounts.get(each, b"") for each in ids)
 
     def hold_records(self, ids: Sequence[bytes]) -> bytes:
-        return b"".join(self.holds.get(each, b"") for each in ids)
+        both = self.holds | self.charges
+        return b"".join(both.get(each, b"") for each in ids)
 
     def _account(
         self,

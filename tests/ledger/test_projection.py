@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
+from sakk.core.charge import Step, charge_id, read_charge_id, read_units, units_data
 from sakk.ledger import projection
 from sakk.ledger.calls import OpenLedger
 from sakk.ledger.projection import Projector, catch_up, lag, wait_projected
@@ -31,6 +32,7 @@ from sakk.store.ledger import (
     entries,
     remember_accounts,
 )
+from sakk.store.receipt import committed
 
 SECOND = 1_000_000_000
 
@@ -139,6 +141,69 @@ def test_holds_show_what_became_of_them(database_url: str) -> None:
     )
     assert balances == [(10, 0), (21, 0), (33, 0), (46, 0), (36, 4), (25, 4), (12, 4)]
     assert verify(database_url).ok
+
+
+def test_charges_of_one_row_of_the_journal_are_one_line(
+    database_url: str, database: Database
+) -> None:
+    """Two channels (1, 3) of one payee (4); a movement of another kind ends the lines before it;
+    reservations stand open over pages, and one runs out."""
+    now = [1_800_000_000 * SECOND]
+    pending, posts = TransferFlags.pending, TransferFlags.post_pending
+    settle = {"debit_account_id": 0, "credit_account_id": 0, "unit": 0, "code": 0}
+
+    def charge(k: int, channel: int, amount: int) -> Transfer:
+        return Transfer(
+            charge_id(9, k, Step.reserved), channel, 4, amount, 7, 601, pending,
+            timeout_seconds=60, user_data=1_000 + k,
+        )  # fmt: skip
+
+    def end(k: int, step: Step, amount: int) -> Transfer:
+        flags = posts if step is Step.committed else TransferFlags.void_pending
+        reserved = charge_id(9, k, Step.reserved)
+        return Transfer(
+            charge_id(9, k, step), amount=amount, flags=flags, pending_id=reserved,
+            user_data=units_data(k), **settle,
+        )  # fmt: skip
+
+    with closing(open_ledger(database_url, clock=lambda: now[0])) as ledger:
+        ledger.create_accounts([Account(each, unit=7, code=1) for each in (1, 2, 3, 4)])
+        ledger.create_transfers([charge(1, 1, 10), charge(2, 3, 20), charge(3, 1, 30)])
+        catch_up(database_url)
+        assert rows(database_url, "SELECT count(*) FROM ledger_open_charges") == [(3,)]
+        assert verify(database_url).breaks == []
+        ledger.create_transfers(
+            [
+                *(end(1, Step.committed, 10), end(2, Step.committed, 5), end(3, Step.committed, 7)),
+                *(move(50, 4, 2, 1), charge(4, 1, 8), end(4, Step.released, 0), charge(5, 3, 6)),
+            ]
+        )
+        catch_up(database_url)  # by a projector that remembers nothing of the first page
+        assert verify(database_url).breaks == []
+        now[0] += 61 * SECOND
+        ledger.create_transfers([move(51, 4, 2, 1)])
+        catch_up(database_url)
+    assert rows(database_url, "SELECT count(*) FROM ledger_open_charges") == [(0,)]
+    with database.begin() as connection:
+        payee = entries(connection, 4, newest_first=False)
+        receipts = committed(connection, 1, after_ns=0, limit=10)
+        again = committed(connection, 1, after_ns=receipts[0].timestamp_ns, limit=10)
+    assert [(each.amount, each.balance_after) for each in payee] == [
+        *((5, 5), (17, 22), (-1, 21), (-1, 20)),
+    ]
+    assert [read_charge_id(each.pending_id) for each in receipts] == [(9, 1, 0), (9, 3, 0)]
+    assert [(each.amount, each.request, read_units(each.user_data)) for each in receipts] == [
+        *((10, 1_001, 1), (7, 1_003, 3)),
+    ]
+    assert again == receipts[1:]
+    assert verify(database_url).breaks == []
+    with psycopg.connect(database_url) as writer:
+        writer.execute("UPDATE ledger_transfers SET charges = substr(charges, 81)")
+        writer.execute("INSERT INTO ledger_open_charges SELECT gen_random_uuid(), 0, id, id,"
+                           " 1, 7, id, 1, 60 FROM ledger_accounts LIMIT 1")  # fmt: skip
+    found = verify(database_url).breaks
+    assert [each.place.split(" ")[0] for each in found].count("ledger_open_charges") == 1
+    assert any("charges is" in each.message for each in found)
 
 
 def test_refusals_are_no_rows(database_url: str) -> None:

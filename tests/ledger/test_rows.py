@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from tests.ledger.copied import Store, array, numeric, rows
 
+from sakk.ledger.charge import CHARGE
 from sakk.ledger.compiled.rows import Book as CompiledBook
 from sakk.ledger.group import Kind, Request
 from sakk.ledger.journal import encode_group, next_row
@@ -100,7 +101,8 @@ def _transfers(chance: random.Random, holds: list[int]) -> Request:
             holds.append(identifier)
         made.append(
             Transfer(
-                identifier, debit, credit, amount, unit=2**64 - 1, code=3, flags=flags,
+                identifier, debit, credit, amount, unit=2**64 - 1,
+                code=chance.choice([3, CHARGE, CHARGE]), flags=flags,
                 timeout_seconds=timeout, user_data=chance.choice([0, 7, 2**128 - 1]),
                 effective_at=chance.choice([0, 0, 1, 2**63 - 1]),
             )

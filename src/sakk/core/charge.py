@@ -10,6 +10,11 @@ u16 · 4 zeros · nonce u64 · session 16 · amount u128 · request hash 32 · M
 (ASCII, zeros behind); of a commit, the first 8 bytes of the request hash are the units, and an
 amount of 2**128 - 1 is the whole. A result, 96 bytes: status u8 · 3 zeros · the payer's address 20
 · the ledger's time u64 (ns) · amount u128 · receipt's MAC 32 · channel 16.
+
+What the projection keeps of charges is a line for all those between two accounts in one row of the
+journal, with their events packed in it, 80 bytes each: id 16 · amount u128 · user data 16 · the
+reservation's user data 16 · time u64 (ns) · timeout u32 · flags u16 · 2 zeros, numbers
+little-endian, as in the ledger's records.
 """
 
 import struct
@@ -21,10 +26,15 @@ from sakk.core.session import NONCE_MAX
 OPERATIONS_MAX: Final = 1_024
 OPERATION: Final = struct.Struct(">BxH4xQ16s16s32s32s16s")
 RESULT: Final = struct.Struct(">B3x20sQ16s32s16s")
+EVENT: Final = struct.Struct("<16s16s16s16sQIHxx")
 AMOUNT_WHOLE: Final = (1 << 128) - 1
 UNITS_MAX: Final = (1 << 64) - 1
 TIMEOUT_SECONDS_DEFAULT: Final = 60
 TIMEOUT_SECONDS_MAX: Final = 3_600
+# The flag of the ledger's transfers that post a hold.
+POST: Final = 1 << 2
+# In the two bits of an id that say the step: none of them.
+_LINE: Final = 3
 # Of a commit's user data: so that no units used is something else than nothing said.
 _UNITS_SAID: Final = 1 << 64
 
@@ -43,6 +53,18 @@ class Step(IntEnum):
     reserved = 0
     committed = 1
     released = 2
+
+
+class Event(NamedTuple):
+    """One step of a charge as the projection keeps it; ``request`` is the reservation's data."""
+
+    id: int
+    amount: int
+    user_data: int
+    request: int
+    timestamp_ns: int
+    timeout_seconds: int
+    flags: int
 
 
 class Reason(IntEnum):
@@ -106,6 +128,32 @@ def charge_id(handle: int, nonce: int, step: Step) -> int:
 def read_charge_id(identifier: int) -> tuple[int, int, int]:
     """The handle, the nonce and the step in an id that `charge_id` made."""
     return identifier >> 66, identifier & NONCE_MAX, identifier >> 64 & 3
+
+
+def reservation_of(identifier: int) -> int:
+    """The id of the reservation that a step with this id ends."""
+    return identifier & ~(_LINE << 64)
+
+
+def line_id(identifier: bytes) -> bytes:
+    """The id of the projection's line whose last event has this id: no transfer has it."""
+    return identifier[:7] + bytes((identifier[7] | _LINE,)) + identifier[8:]
+
+
+def read_events(packed: bytes) -> list[Event]:
+    """The events of a line, in the ledger's order; ValueError where it is not whole."""
+    if len(packed) % EVENT.size:
+        raise ValueError(f"events are {EVENT.size} bytes each, not {len(packed)} bytes")
+    return [
+        Event(
+            int.from_bytes(identifier, "big"),
+            int.from_bytes(amount, "little"),
+            int.from_bytes(user_data, "big"),
+            int.from_bytes(request, "big"),
+            *rest,
+        )
+        for identifier, amount, user_data, request, *rest in EVENT.iter_unpack(packed)
+    ]
 
 
 def units_data(units: int) -> int:

@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from sakk.core.errors import Unavailable
+from sakk.ledger.charge import charge_record
 from sakk.ledger.outside import run
 from sakk.ledger.record import ACCOUNT, ID_ZERO, RESERVED, TRANSFER
 from sakk.ledger.rows import Book, new_book
@@ -120,6 +121,12 @@ class DatabaseRows:
             for identifier, debit, credit, amount, user_data, unit, *rest in store.hold_fields(
                 self._connection, ids
             )
+        ) + b"".join(
+            charge_record(
+                row[0].bytes, row[1].bytes, row[2].bytes, int(row[3]), row[4].bytes, int(row[5]),
+                *row[6:],
+            )
+            for row in store.open_charge_fields(self._connection, ids)
         )  # fmt: skip
 
     async def account_records(self, ids: Sequence[bytes]) -> bytes:

@@ -5,15 +5,18 @@ as the specification; ``sakk.ledger.compiled.rows`` makes the same bytes faster,
 them equal.
 
 Entries and balances stand in the order of their accounts, so that those of one account come to lie
-side by side and their indexes are filled from left to right.
+side by side and their indexes are filled from left to right. Charges become lines
+(``sakk.ledger.charge``).
 """
 
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
+from sakk.core.charge import line_id
+from sakk.ledger.charge import CHARGE, Line, is_charge
 from sakk.ledger.group import RESOLVED, Kind, Outcome, Request
 from sakk.ledger.journal import Group, decode_group
 from sakk.ledger.record import ACCOUNT, ID_SIZE, ID_ZERO, TRANSFER, decode_results, split
@@ -24,6 +27,7 @@ from sakk.ledger.rules import (
     PENDING,
     POST,
     SETTLING,
+    VOID,
     AccountState,
 )
 from sakk.ledger.types import AccountFlags
@@ -43,6 +47,8 @@ _ENTRY = struct.Struct(">hi16siqiiiq")
 _BALANCE = struct.Struct(">hi16siqii")
 _ACCOUNT_START = struct.Struct(">hi16sii")
 _ACCOUNT_MIDDLE = struct.Struct(">iiiii16siq")
+_OPEN_START = struct.Struct(">hi16siii16si16s")
+_OPEN_END = struct.Struct(">i16siqiq")
 _ID = struct.Struct(">i16s")
 _INT4 = struct.Struct(">ii")
 _NULL = b"\xff\xff\xff\xff"
@@ -58,7 +64,7 @@ _STATUS = {status: _word(status) for status in (POSTED, OPEN, VOIDED, EXPIRED)}
 @dataclass(slots=True)
 class _Hold:
     """An open hold. ``place``: of its row in the page under way, -1 when it was written before;
-    ``row``: that row up to its status."""
+    ``row``: that row up to its status. ``timeout``: of a charge, -1 of another hold."""
 
     debit: bytes
     credit: bytes
@@ -70,6 +76,11 @@ class _Hold:
     timestamp_ns: int
     place: int = -1
     row: bytes = b""
+    timeout: int = -1
+
+    @property
+    def is_charge(self) -> bool:
+        return self.timeout >= 0
 
 
 class Book(Protocol):
@@ -99,7 +110,8 @@ class Book(Protocol):
         ...
 
     def add_holds(self, records: bytes) -> None:
-        """Open holds that were written before, as 128-byte records with their timestamps."""
+        """Open holds that were written before, as 128-byte records with their timestamps; one of
+        a charge's line names itself as pending."""
         ...
 
     def missing_accounts(self) -> list[bytes]:
@@ -145,6 +157,8 @@ class ReferenceBook:
         self._created: dict[bytes, None] = {}
         self._touched: dict[bytes, None] = {}
         self._settled: list[Settled] = []
+        self._closed: list[bytes] = []
+        self._lines: dict[tuple[bytes, bytes], Line] = {}
 
     def read(self, rows: Iterable[JournalRow]) -> None:
         self._groups = [(row, decode_group(row.payload)) for row in rows]
@@ -178,6 +192,7 @@ class ReferenceBook:
                 flags=fields[11],
                 user_data=fields[5],
                 timestamp_ns=fields[8],
+                timeout=fields[9] if fields[4] == fields[0] else -1,
             )
 
     def missing_accounts(self) -> list[bytes]:
@@ -225,12 +240,13 @@ class ReferenceBook:
         for row, group in self._groups:
             first = row.timestamp_ns - row.count + 1
             for identifier in group.expired:
-                self._release(self._holds.pop(identifier), EXPIRED, first - 1)
+                self._release(identifier, EXPIRED, first - 1)
             for request, outcome in zip(group.requests, group.outcomes, strict=True):
                 if request.kind is Kind.create_accounts:
                     self._add_accounts(request, outcome)
                 elif request.kind is Kind.create_transfers:
                     self._add_transfers(row.sequence, request, outcome)
+            self._end_lines(row.sequence, self._lines)
             self.sequence = row.sequence
         page = self._take()
         self._groups = []
@@ -265,22 +281,40 @@ class ReferenceBook:
             became = OPEN if flags & PENDING else POSTED
             if flags & SETTLING:
                 became = POSTED if flags & POST else VOIDED
-                hold = self._holds.pop(pending_id)
+                hold = self._release(pending_id, became, timestamp_ns)
                 debit_id, credit_id, unit, code = hold.debit, hold.credit, hold.unit, hold.code
+                if hold.is_charge and not effective_at_ns:
+                    line = self._line(hold)
+                    line.add(identifier, amount, user_data, hold.user_data, timestamp_ns, 0, flags)
+                    if flags & POST:
+                        line.amount += amount
+                    continue
                 if user_data == ID_ZERO:
                     user_data = hold.user_data
-                self._release(hold, became, timestamp_ns)
+            elif self._opens_charge(fields):
+                hold = _Hold(
+                    debit_id, credit_id, amount, unit, code, flags, user_data, timestamp_ns,
+                    place=0, timeout=timeout,
+                )  # fmt: skip
+                self._holds[identifier] = hold
+                self._line(hold).add(
+                    identifier, amount, user_data, user_data, timestamp_ns, timeout, flags
+                )
+                self._move(debit_id, credit_id, amount, flags, timestamp_ns, timestamp_ns)
+                continue
+            self._end_lines_of(sequence, debit_id, credit_id, amount, flags)
             effective_at_ns = effective_at_ns or timestamp_ns
             row = b"".join(
                 (
                     _TRANSFER_START.pack(
-                        15, 16, identifier, 4, self.shard, 8, sequence, 8, timestamp_ns,
+                        16, 16, identifier, 4, self.shard, 8, sequence, 8, timestamp_ns,
                         8, effective_at_ns, 16, debit_id, 16, credit_id,
                     ),
                     numeric(amount),
                     _unit(unit),
                     _TRANSFER_MIDDLE.pack(4, code, 4, flags, 8, timeout, 16, user_data),
                     _NULL if pending_id == ID_ZERO else _ID.pack(16, pending_id),
+                    _NULL,
                 )
             )  # fmt: skip
             if became is OPEN:
@@ -290,6 +324,50 @@ class ReferenceBook:
                 )  # fmt: skip
             self._transfers.append(row + _STATUS[became])
             self._move(debit_id, credit_id, amount, flags, timestamp_ns, effective_at_ns)
+
+    def _opens_charge(self, fields: tuple[Any, ...]) -> bool:
+        identifier, debit_id, credit_id, effective_at_ns, code, flags = (
+            fields[index] for index in (0, 1, 2, 7, 10, 11)
+        )
+        # Totals after each change are rows of their own, so each change has one.
+        return is_charge(identifier, code, flags, effective_at_ns) and not (
+            (self._accounts[debit_id].flags | self._accounts[credit_id].flags) & HISTORY
+        )
+
+    def _line(self, hold: _Hold) -> Line:
+        """The line to which a charge of this row of the journal comes."""
+        key = hold.debit, hold.credit
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = Line(*key, hold.unit)
+        return line
+
+    def _end_lines_of(
+        self, sequence: int, debit_id: bytes, credit_id: bytes, amount: int, flags: int
+    ) -> None:
+        """Before another movement on one of these accounts."""
+        if amount and not flags & (PENDING | VOID):
+            sides = {debit_id, credit_id}
+            self._end_lines(sequence, [key for key in self._lines if sides & set(key)])
+
+    def _end_lines(self, sequence: int, keys: Iterable[tuple[bytes, bytes]]) -> None:
+        """Write lines in the order of their times: each moves what its charges moved together."""
+        for line in sorted(map(self._lines.pop, list(keys)), key=lambda line: line.timestamp_ns):
+            at = line.timestamp_ns
+            packed = b"".join(line.events)
+            self._transfers.append(
+                _TRANSFER_START.pack(
+                    16, 16, line_id(line.last_id), 4, self.shard, 8, sequence, 8, at, 8, at,
+                    16, line.debit_id, 16, line.credit_id,
+                )
+                + numeric(line.amount)
+                + _unit(line.unit)
+                + _TRANSFER_MIDDLE.pack(4, CHARGE, 4, 0, 8, 0, 16, ID_ZERO)
+                + _NULL
+                + struct.pack(">i", len(packed)) + packed
+                + _STATUS[POSTED]
+            )  # fmt: skip
+            self._move(line.debit_id, line.credit_id, line.amount, 0, at, at)
 
     def _move(
         self,
@@ -324,9 +402,13 @@ class ReferenceBook:
         self._touch(debit, timestamp_ns)
         self._touch(credit, timestamp_ns)
 
-    def _release(self, hold: _Hold, status: str, timestamp_ns: int) -> None:
+    def _release(self, identifier: bytes, status: str, timestamp_ns: int) -> _Hold:
         """Take an ended hold off its accounts, and say in its row what became of it."""
-        if hold.place < 0:
+        hold = self._holds.pop(identifier)
+        if hold.is_charge:
+            if hold.place < 0:
+                self._closed.append(identifier)
+        elif hold.place < 0:
             self._settled.append(Settled(hold.timestamp_ns, status))
         else:
             self._transfers[hold.place] = hold.row + _STATUS[status]
@@ -339,6 +421,7 @@ class ReferenceBook:
             credit.flags &= ~FROZEN
         self._touch(debit, timestamp_ns)
         self._touch(credit, timestamp_ns)
+        return hold
 
     def _touch(self, account: AccountState, timestamp_ns: int) -> None:
         self._touched[account.id] = None
@@ -348,6 +431,11 @@ class ReferenceBook:
             ) + b"".join(_totals(account))
 
     def _take(self) -> Page:
+        opened = [
+            self._open_row(key, hold)
+            for key, hold in self._holds.items()
+            if hold.is_charge and hold.place >= 0
+        ]
         for hold in self._holds.values():
             hold.place, hold.row = -1, b""
         entries = [row for key in sorted(self._entries) for row in self._entries[key]]
@@ -368,7 +456,19 @@ class ReferenceBook:
             accounts=b"".join(self._account_row(self._accounts[key]) for key in self._created),
             totals=totals,
             settled=self._settled,
-            rows=rows + len(self._created) + len(before) + len(self._settled),
+            opened=b"".join(opened),
+            closed=self._closed,
+            rows=rows + sum(map(len, (self._created, before, self._settled, opened, self._closed))),
+        )
+
+    def _open_row(self, identifier: bytes, hold: _Hold) -> bytes:
+        return b"".join(
+            (
+                _OPEN_START.pack(9, 16, identifier, 4, self.shard, 16, hold.debit, 16, hold.credit),
+                numeric(hold.amount),
+                _unit(hold.unit),
+                _OPEN_END.pack(16, hold.user_data, 8, hold.timestamp_ns, 8, hold.timeout),
+            )
         )
 
     def _account_row(self, account: AccountState) -> bytes:

@@ -133,7 +133,7 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     recount = Recount(connection, shard)
     for row in journal_store.read_journal(connection, shard):
         if good == cursor.sequence:
-            projection.end(machine)
+            projection.end(machine, count)
         place = f"ledger_journal shard {shard} sequence {row.sequence}"
         report.journal_rows += 1
         link = check_link(head, row)
@@ -163,7 +163,7 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     for sequence in snapshots:
         report.add("snapshot", _snapshot_place(shard, sequence), "stands at no row of the journal")
     if good == cursor.sequence:
-        projection.end(machine)
+        projection.end(machine, count)
     if not projection.ended:
         report.add(
             "projection",
@@ -268,13 +268,15 @@ class _Projection:
         for identifier, status in moved.settled:
             self._check_hold(identifier, status, self._holds.pop(identifier, status))
 
-    def end(self, machine: Machine) -> None:
+    def end(self, machine: Machine, count: Count) -> None:
         """The journal reached the cursor: nothing more may stand in the rows."""
         if self.ended:
             return
         self.ended = True
         for record in sorted(machine.account_records()):
             self._tables["ledger_accounts"].expect(_account_line(record))
+        for line in count.open_charges():
+            self._tables["ledger_open_charges"].expect(line)
         for table in self._tables.values():
             table.end()
         for identifier, found in self._holds.items():

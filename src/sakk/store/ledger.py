@@ -22,6 +22,7 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
+    LargeBinary,
     Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -105,6 +106,7 @@ ledger_transfers = Table(
     # posted (moved money), pending, voided (a void, or a hold that it ended), expired; a hold
     # that was posted is posted too: its post has the entries.
     Column("status", Text, nullable=False),
+    Column("charges", LargeBinary),  # see ``sakk.store.charge``
     PrimaryKeyConstraint("shard", "timestamp_ns"),
     Index("ix_ledger_transfers_unit", "unit", "timestamp_ns"),
     Index("ix_ledger_transfers_code", "code", "timestamp_ns"),
@@ -393,11 +395,8 @@ def _entries(
 
 def balance_at(connection: Connection, account_id: int, *, timestamp_ns: int) -> int:
     """Credits less debits posted, as the ledger knew them at a time (ns)."""
-    balance = run(
-        connection,
-        f"SELECT ({_BALANCE_AT})",
-        {"account": UUID(int=account_id), "at": timestamp_ns},
-    ).scalar()
+    asked = {"account": UUID(int=account_id), "at": timestamp_ns}
+    balance = run(connection, f"SELECT ({_BALANCE_AT})", asked).scalar()
     return 0 if balance is None else int(balance)
 
 

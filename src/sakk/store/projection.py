@@ -25,7 +25,12 @@ NANOSECONDS = 1_000_000_000
 
 TRANSFER_COLUMNS = (
     "id, shard, sequence, timestamp_ns, effective_at_ns, debit_account_id, credit_account_id,"
-    " amount, unit, code, flags, timeout_seconds, user_data, pending_id, status"
+    " amount, unit, code, flags, timeout_seconds, user_data, pending_id,"
+    " charges, status"
+)
+OPEN_CHARGE_COLUMNS = (
+    "id, shard, debit_account_id, credit_account_id, amount, unit, user_data, timestamp_ns,"
+    " timeout_seconds"
 )
 ENTRY_COLUMNS = "account_id, timestamp_ns, shard, effective_at_ns, amount, balance_after"
 BALANCE_COLUMNS = (
@@ -61,7 +66,8 @@ class Page:
 
     ``transfers``, ``entries``, ``balances`` and ``accounts`` (new ones): rows for COPY.
     ``totals``: of accounts that stood before, as arrays: id, flags, debits pending and posted,
-    credits pending and posted. ``rows``: how many rows of all tables are written.
+    credits pending and posted. ``opened``: rows of charges that stand open at its end, ``closed``:
+    ids of those that stood open before it. ``rows``: how many rows of all tables are written.
     """
 
     transfers: bytes
@@ -70,6 +76,8 @@ class Page:
     accounts: bytes
     totals: Sequence[bytes]
     settled: Sequence[Settled]
+    opened: bytes
+    closed: Sequence[bytes]
     rows: int
 
 
@@ -176,7 +184,7 @@ def make_partitions(connection: psycopg.Connection[Any], month: Month) -> bool:
             for table in PARTITIONED:
                 name = month.partition(table)
                 if connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,):
-                    connection.execute(f"CREATE TABLE {name} (LIKE {table})")
+                    connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING STORAGE)")
                     connection.execute(
                         f"ALTER TABLE {table} ATTACH PARTITION {name}"
                         f" FOR VALUES FROM ({month.first_ns}) TO ({month.following.first_ns})"
@@ -204,6 +212,7 @@ def write_page(connection: psycopg.Connection[Any], shard: int, page: Page) -> N
         ("ledger_transfers", TRANSFER_COLUMNS, page.transfers),
         ("ledger_entries", ENTRY_COLUMNS, page.entries),
         ("ledger_balances", BALANCE_COLUMNS, page.balances),
+        ("ledger_open_charges", OPEN_CHARGE_COLUMNS, page.opened),
     ):
         copy_rows(connection, f"{table} ({columns})", rows)
     if page.totals:
@@ -225,6 +234,11 @@ def write_page(connection: psycopg.Connection[Any], shard: int, page: Page) -> N
                 [each.status for each in page.settled],
                 shard,
             ),
+        )
+    if page.closed:
+        connection.execute(
+            "DELETE FROM ledger_open_charges WHERE id = ANY(%s::uuid[])",
+            ([identifier.hex() for identifier in page.closed],),
         )
 
 
@@ -254,6 +268,19 @@ def hold_fields(connection: psycopg.Connection[Any], ids: Sequence[bytes]) -> li
     return [fields for *fields, status in found if status == "pending"]
 
 
+def open_charge_fields(
+    connection: psycopg.Connection[Any], ids: Sequence[bytes]
+) -> list[tuple[Any, ...]]:
+    """Projected open charges by id: id, debit account, credit account, amount, user data, unit,
+    timestamp, timeout."""
+    return _by_id(
+        connection,
+        "SELECT id, debit_account_id, credit_account_id, amount, user_data, unit, timestamp_ns,"
+        " timeout_seconds FROM ledger_open_charges WHERE id = ANY(%s::uuid[])",
+        ids,
+    )
+
+
 def _by_id(
     connection: psycopg.Connection[Any], query: str, ids: Sequence[bytes]
 ) -> list[tuple[Any, ...]]:
@@ -272,7 +299,11 @@ LINES = {
     "ledger_transfers": (
         "timestamp_ns", "id", "sequence", "effective_at_ns", "debit_account_id",
         "credit_account_id", "amount", "unit", "code", "flags", "timeout_seconds", "user_data",
-        "pending_id", "status",
+        "pending_id", "charges", "status",
+    ),
+    "ledger_open_charges": (
+        "id", "unit", "debit_account_id", "credit_account_id", "amount", "user_data",
+        "timestamp_ns", "timeout_seconds",
     ),
     "ledger_entries": (
         "timestamp_ns", "account_id", "effective_at_ns", "amount", "balance_after",

@@ -2,26 +2,27 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from sakk.core.chart import TransferCode
+from sakk.core.charge import POST, read_events, reservation_of
 from sakk.store.database import run
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# A commit has the entries, and names the reservation, whose user data is the request's.
-_COMMITTED = """
-SELECT e.timestamp_ns, t.amount, t.user_data, t.pending_id, h.user_data AS request
+# Charges of one row of the journal are one line, of which each has a part.
+_LINES = """
+SELECT t.timestamp_ns, t.charges
 FROM ledger_entries e
 JOIN ledger_transfers t ON t.shard = e.shard AND t.timestamp_ns = e.timestamp_ns
-JOIN ledger_transfers h ON h.id = t.pending_id AND (h.flags & 2) <> 0
 WHERE e.account_id = %(account)s AND e.timestamp_ns > %(after)s AND e.amount < 0
-    AND t.code = %(code)s
+    AND t.charges IS NOT NULL
 ORDER BY e.timestamp_ns
 LIMIT %(limit)s
 """
+_LINES_MAX: Final = 64
 _LAST = "SELECT max(timestamp_ns) AS last FROM ledger_entries WHERE account_id = %(account)s"
 
 
@@ -43,26 +44,31 @@ def committed(
 
     What the projection shows up to a time is all that there was up to it.
     """
-    rows = run(
-        connection,
-        _COMMITTED,
-        {
-            "account": UUID(int=account),
-            "after": after_ns,
-            "code": int(TransferCode.channel_charge),
-            "limit": limit,
-        },
-    )
-    return [
-        Committed(
-            row.timestamp_ns,
-            int(row.amount),
-            row.user_data.int,
-            row.pending_id.int,
-            row.request.int,
-        )
-        for row in rows
-    ]
+    found: list[Committed] = []
+    at = after_ns
+    while len(found) < limit:
+        rows = run(
+            connection,
+            _LINES,
+            {"account": UUID(int=account), "after": at, "limit": _LINES_MAX},
+        ).all()
+        for row in rows:
+            found += [
+                Committed(
+                    each.timestamp_ns,
+                    each.amount,
+                    each.user_data,
+                    reservation_of(each.id),
+                    each.request,
+                )
+                for each in read_events(row.charges)
+                # A line that was read in part before begins before the time after which to go on.
+                if each.flags & POST and each.timestamp_ns > after_ns
+            ]
+            at = row.timestamp_ns
+        if len(rows) < _LINES_MAX:
+            break
+    return found[:limit]
 
 
 def last_used(connection: Connection, account: int) -> datetime | None:

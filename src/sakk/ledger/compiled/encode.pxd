@@ -19,7 +19,8 @@ from sakk.ledger.compiled.totals cimport Account, Balance, Entry, Hold
 
 # Rows at their longest: fields with their lengths, and numerics.
 cdef enum:
-    TRANSFER_SIZE_MAX = 2 + 6 * 20 + 4 * 12 + 3 * 8 + 2 * NUMERIC_SIZE_MAX
+    TRANSFER_SIZE_MAX = 2 + 6 * 20 + 4 * 12 + 3 * 8 + 4 + 2 * NUMERIC_SIZE_MAX
+    OPEN_SIZE_MAX = 2 + 4 * 20 + 2 * 12 + 8 + 2 * NUMERIC_SIZE_MAX
     ENTRY_SIZE_MAX = 2 + 20 + 8 + 2 * 12 + 2 * NUMERIC_SIZE_MAX
     BALANCE_SIZE_MAX = 2 + 20 + 8 + 12 + 4 * NUMERIC_SIZE_MAX
     ACCOUNT_SIZE_MAX = 2 + 2 * 20 + 3 * 8 + 12 + 5 * NUMERIC_SIZE_MAX
@@ -34,8 +35,10 @@ cdef inline unsigned char *put_transfer(
     uint64_t effective_at,
     uint64_t sequence,
 ) noexcept nogil:
-    """A transfer up to its status. ``facts``: what it moved, inherited fields filled in."""
-    at = field_id(put16(at, 15), record)
+    """A transfer up to its charges and its status. ``facts``: what it moved, inherited fields
+    filled in.
+    """
+    at = field_id(put16(at, 16), record)
     at = field64(field32(at, shard), sequence)
     at = field64(field64(at, facts.timestamp), effective_at)
     at = field_id(field_id(at, facts.debit_id), facts.credit_id)
@@ -43,6 +46,15 @@ cdef inline unsigned char *put_transfer(
     at = field32(field32(at, facts.code), facts.flags)
     at = field_id(field64(at, read32(record + 120)), facts.user_data)
     return put32(at, NULL_FIELD) if is_zero(record + 64) else field_id(at, record + 64)
+
+
+cdef inline unsigned char *put_open(
+    unsigned char *at, uint32_t shard, Hold *hold
+) noexcept nogil:
+    at = field32(field_id(put16(at, 9), hold.id), shard)
+    at = field_id(field_id(at, hold.debit_id), hold.credit_id)
+    at = field_numeric(field_numeric(at, hold.amount, 0), <Number>hold.unit, 0)
+    return field64(field64(field_id(at, hold.user_data), hold.timestamp), hold.timeout)
 
 
 cdef inline unsigned char *put_entry(

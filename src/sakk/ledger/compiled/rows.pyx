@@ -23,6 +23,7 @@ from sakk.ledger.compiled.encode cimport (
     ACCOUNT_SIZE_MAX,
     BALANCE_SIZE_MAX,
     ENTRY_SIZE_MAX,
+    NULL_FIELD,
     TRANSFER_SIZE_MAX,
     put_account,
     put_balance,
@@ -30,6 +31,8 @@ from sakk.ledger.compiled.encode cimport (
     put_transfer,
 )
 from sakk.ledger.compiled.keyed cimport IdHash
+from sakk.ledger.compiled.lines cimport add_event, end_lines, end_lines_of, opens_charge
+from sakk.ledger.compiled.page cimport new_room, opened_rows, taken, transfer_rows
 from sakk.ledger.compiled.payload cimport (
     CREATE_ACCOUNTS,
     RECORD,
@@ -85,9 +88,6 @@ cdef enum:
     UUID_OID = 2950
 
 STATUS_NAMES = ("posted", "pending", "voided", "expired")
-cdef const char **WORDS = ["posted", "pending", "voided", "expired"]
-cdef uint32_t *WORD_SIZES = [6, 7, 6, 7]
-
 cdef const unsigned char *SORTED_IDS  # what ``qsort`` compares by; the lock is held meanwhile
 
 
@@ -127,6 +127,10 @@ cdef class Book:
         free(self._state.ended.at)
         free(self._state.created.at)
         free(self._state.touched.at)
+        free(self._state.closed.at)
+        free(self._state.lines.at)
+        free(self._state.events.at)
+        free(self._state.order.at)
 
     def forget(self) -> None:
         """Know nothing, as at the start."""
@@ -142,6 +146,7 @@ cdef class Book:
         self._state.entries.bytes = self._state.balances.bytes = 0
         self._state.ended.bytes = 0
         self._state.created.bytes = self._state.touched.bytes = 0
+        self._state.closed.bytes = self._state.lines.bytes = self._state.events.bytes = 0
 
     def read(self, rows: object) -> None:
         """Take up the next rows of the journal; ValueError where a payload is none."""
@@ -206,6 +211,8 @@ cdef class Book:
             hold.timestamp = read64(at + start + 112)
             hold.code = read16(at + start + 124)
             hold.flags = read16(at + start + 126)
+            hold.is_charge = memcmp(at + start, at + start + 64, 16) == 0
+            hold.timeout = read32(at + start + 120) if hold.is_charge else 0
 
     def missing_accounts(self) -> list:
         """Ids of accounts that these rows touch and that neither they nor the book hold."""
@@ -283,7 +290,7 @@ cdef class Book:
             if wrong == NO_MEMORY:
                 raise MemoryError
             self.sequence = row.sequence
-        page = self._take()
+        page = self._take(holds_before)
         self._end(holds_before)
         return page
 
@@ -335,14 +342,13 @@ cdef class Book:
                     )
                 if wrong:
                     return wrong
-        return FINE
+        return end_lines(&self._state, self.shard, sequence, NOTHING, NOTHING)
 
     cdef Wrong _transfer(
         self, const unsigned char *record, uint64_t timestamp, Number amount, uint64_t sequence
     ) noexcept nogil:
         """A created transfer: its row, its hold, and what it does to both accounts."""
         cdef Hold hold
-        cdef Hold *opened
         cdef Written *written
         cdef uint32_t place, status
         cdef unsigned char *start
@@ -361,33 +367,58 @@ cdef class Book:
             place = find_hold(&self._state, record + 64)
             if place == NOTHING:
                 return lack(&self._state, record + 64)
-            hold = (<Hold *>self._state.holds.at)[place]
-            if not is_zero(record + 80):
-                memcpy(hold.user_data, record + 80, 16)
             wrong = release(&self._state, place, status, timestamp)
             if wrong:
                 return wrong
+            hold = (<Hold *>self._state.holds.at)[place]
+            if hold.is_charge and not effective_at:
+                return add_event(&self._state, &hold, record, amount, timestamp)
+            hold.is_charge = 0
+            if not is_zero(record + 80):
+                memcpy(hold.user_data, record + 80, 16)
+        else:
+            hold.is_charge = opens_charge(&self._state, record)
         hold.amount, hold.flags, hold.timestamp = amount, flags, timestamp
+        if hold.is_charge:
+            wrong = self._open(record, &hold, 0)
+            if not wrong:
+                wrong = add_event(&self._state, &hold, record, amount, timestamp)
+            return wrong if wrong else move(&self._state, &hold, timestamp)
+        wrong = end_lines_of(&self._state, self.shard, sequence, &hold)
+        if wrong:
+            return wrong
         effective_at = effective_at if effective_at else timestamp
         written = <Written *>reserve(&self._state.written, sizeof(Written))
         start = reserve(&self._state.transfers, TRANSFER_SIZE_MAX)
         if written == NULL or start == NULL:
             return NO_MEMORY
         end = put_transfer(start, self.shard, record, &hold, effective_at, sequence)
+        end = put32(end, NULL_FIELD)
         self._state.transfers.bytes += end - start
         written.end, written.status = self._state.transfers.bytes, status
         if status == OPEN:
-            opened = new_hold(&self._state, record)
-            if opened == NULL:
-                return NO_MEMORY
-            memcpy(hold.id, record, 16)
-            opened[0] = hold
-            opened.is_open = 1
-            opened.place = <uint32_t>(self._state.written.bytes // sizeof(Written))
+            wrong = self._open(
+                record, &hold, <uint32_t>(self._state.written.bytes // sizeof(Written))
+            )
+            if wrong:
+                return wrong
         self._state.written.bytes += sizeof(Written)
         return move(&self._state, &hold, effective_at)
 
-    cdef object _take(self):
+    cdef Wrong _open(
+        self, const unsigned char *record, Hold *facts, uint32_t place
+    ) noexcept nogil:
+        """A hold that stands open, of a row at this place of the page."""
+        cdef Hold *opened = new_hold(&self._state, record)
+        if opened == NULL:
+            return NO_MEMORY
+        memcpy(facts.id, record, 16)
+        opened[0] = facts[0]
+        opened.is_open, opened.place = 1, place
+        opened.timeout = read32(record + 120)
+        return FINE
+
+    cdef object _take(self, uint64_t holds_before):
         """The page's rows, in the order of their accounts where there may be many of one."""
         global SORTED_IDS
         cdef uint32_t *touched = <uint32_t *>self._state.touched.at
@@ -398,6 +429,7 @@ cdef class Book:
             + self._state.entries.bytes // sizeof(Entry)
             + self._state.balances.bytes // sizeof(Balance)
         )
+        cdef uint64_t opened_count = 0, index
         SORTED_IDS = self._state.accounts.at
         if touched_count:
             qsort(touched, touched_count, sizeof(uint32_t), by_id)
@@ -408,15 +440,22 @@ cdef class Book:
                 : self._state.ended.bytes // sizeof(Ended)
             ]
         ]
+        closed = [
+            self._state.closed.at[index : index + 16]
+            for index in range(0, self._state.closed.bytes, 16)
+        ]
+        opened = opened_rows(&self._state, self.shard, holds_before, &opened_count)
         changed = self._changed(touched, touched_count)
         return Page(
-            transfers=self._transfer_rows(),
+            transfers=transfer_rows(&self._state),
             entries=self._entry_rows(touched, touched_count),
             balances=self._balance_rows(touched, touched_count),
             accounts=self._account_rows(),
             totals=totals,
             settled=settled,
-            rows=rows + created_count + changed + len(settled),
+            opened=opened,
+            closed=closed,
+            rows=rows + created_count + changed + len(settled) + opened_count + len(closed),
         )
 
     cdef uint64_t _changed(self, uint32_t *touched, uint64_t count) noexcept:
@@ -426,26 +465,6 @@ cdef class Book:
             if not (<Account *>self._state.accounts.at)[touched[index]].is_new:
                 changed += 1
         return changed
-
-    cdef bytes _transfer_rows(self):
-        """The rows with their statuses, which were open until the page's end."""
-        cdef uint64_t count = self._state.written.bytes // sizeof(Written)
-        cdef Written *written = <Written *>self._state.written.at
-        cdef uint64_t index, start = 0, size = self._state.transfers.bytes
-        cdef unsigned char *at
-        cdef bytes rows
-        for index in range(count):
-            size += 4 + WORD_SIZES[written[index].status]
-        rows = PyBytes_FromStringAndSize(NULL, size)
-        at = <unsigned char *>PyBytes_AS_STRING(rows)
-        for index in range(count):
-            memcpy(at, self._state.transfers.at + start, written[index].end - start)
-            at += written[index].end - start
-            start = written[index].end
-            at = put32(at, WORD_SIZES[written[index].status])
-            memcpy(at, WORDS[written[index].status], WORD_SIZES[written[index].status])
-            at += WORD_SIZES[written[index].status]
-        return rows
 
     cdef bytes _entry_rows(self, uint32_t *touched, uint64_t count):
         cdef Room out = new_room(self._state.entries.bytes // sizeof(Entry) * ENTRY_SIZE_MAX)
@@ -571,20 +590,3 @@ cdef class Book:
                 raise MemoryError
         self._state.holds.bytes = kept * sizeof(Hold)
         return 0
-
-
-cdef Room new_room(uint64_t size) except *:
-    """Memory of this size to be written, and then ``taken``."""
-    cdef Room room
-    memset(&room, 0, sizeof(Room))
-    if reserve(&room, size + 1) == NULL:
-        raise MemoryError
-    return room
-
-
-cdef bytes taken(Room *room, unsigned char *end):
-    """What was written, as bytes; the memory is given back."""
-    try:
-        return PyBytes_FromStringAndSize(<const char *>room.at, end - room.at)
-    finally:
-        free(room.at)

@@ -50,6 +50,9 @@ cdef struct Account:
     uint32_t last_entry
     uint32_t first_balance
     uint32_t last_balance
+    # In the row of the journal under way: lines on which it is the debit side, and all on either.
+    uint32_t first_line
+    uint32_t open_lines
 
 cdef struct Hold:
     unsigned char id[16]
@@ -63,6 +66,8 @@ cdef struct Hold:
     uint32_t flags
     uint32_t place  # of its row in the page under way, NOTHING when it was written before
     uint32_t is_open
+    uint32_t is_charge
+    uint32_t timeout
 
 cdef struct Entry:
     uint64_t timestamp
@@ -89,6 +94,23 @@ cdef struct Ended:
     uint64_t timestamp
     uint32_t status
 
+# The charges between two accounts, by their places, in the row of the journal under way.
+cdef struct Line:
+    uint32_t debit
+    uint32_t credit
+    Number amount
+    uint64_t unit
+    uint64_t timestamp
+    uint32_t first_event
+    uint32_t last_event
+    uint32_t count
+    uint32_t is_open
+    uint32_t following
+
+cdef struct Ordered:
+    uint64_t timestamp
+    uint32_t place
+
 cdef struct State:
     HashKey key
     Room accounts
@@ -104,6 +126,11 @@ cdef struct State:
     Room ended
     Room created
     Room touched
+    Room closed
+    # The row of the journal under way.
+    Room lines
+    Room events
+    Room order
     unsigned char lacking[16]
 
 
@@ -156,6 +183,7 @@ cdef inline Account *new_account(
     account.flags = read16(record + 114)
     account.first_entry = account.last_entry = NOTHING
     account.first_balance = account.last_balance = NOTHING
+    account.first_line = NOTHING
     state.accounts.bytes += sizeof(Account)
     if not enter(
         &state.account_index, &state.key, &state.accounts, sizeof(Account), place
@@ -178,6 +206,15 @@ cdef inline Wrong push(
     at[0] = place
     room.bytes += sizeof(uint32_t)
     return FINE
+
+
+cdef inline bint push_id(Room *room, const unsigned char *identifier) noexcept nogil:
+    cdef unsigned char *at = reserve(room, 16)
+    if at == NULL:
+        return False
+    memcpy(at, identifier, 16)
+    room.bytes += 16
+    return True
 
 
 cdef inline Wrong move(
@@ -248,7 +285,10 @@ cdef inline Wrong release(
         return lack(state, hold.debit_id)
     if credit_place == NOTHING:
         return lack(state, hold.credit_id)
-    if hold.place == NOTHING:
+    if hold.is_charge:
+        if hold.place == NOTHING and not push_id(&state.closed, hold.id):
+            return NO_MEMORY
+    elif hold.place == NOTHING:
         ended = <Ended *>reserve(&state.ended, sizeof(Ended))
         if ended == NULL:
             return NO_MEMORY
