@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sakk.paywall import Asked, Metered, Paywall, PaywallError, Price, Route
+from sakk.paywall.errors import PaywallAway
 from sakk.paywall.price import parse_price
 from sakk.paywall.route import Routes, canonical
 from sakk.paywall.terms import terms_of
@@ -305,6 +306,41 @@ def test_the_door_starts_and_ends_with_the_application(
     assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     inner = ["offers", "startup", "shutdown", "close"]
     assert order == (inner if has_lifespan else ["offers", "close"])
+
+
+def test_it_starts_without_who_is_away_and_sells_when_he_is_back(
+    facilitator: FakeFacilitator, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Any] = [PaywallAway("Nobody answers."), PaywallAway("Nobody answers.")]
+
+    class Shop:
+        async def offers(self) -> Any:
+            if answers:
+                raise answers.pop()
+            return [exact(facilitator)]
+
+    incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    told: list[str] = []
+
+    async def receive() -> Any:
+        return incoming.pop(0)
+
+    async def send(message: Any) -> None:
+        told.append(message["type"])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise ValueError("this application knows HTTP alone")
+        await Counter()(scope, receive, send)
+
+    async def scenario() -> list[int]:
+        shop = Paywall(app, routes=[Route("/*", "$1")], offers=Shop())
+        await shop({"type": "lifespan"}, receive, send)
+        return [(await ask(shop)).status for _ in range(2)]
+
+    assert run(scenario()) == [503, 402]
+    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert "Nobody answers. Priced requests are answered 503" in caplog.text
 
 
 def test_without_lifespan_it_starts_with_the_first_request(facilitator: FakeFacilitator) -> None:

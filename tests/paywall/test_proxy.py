@@ -17,6 +17,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from sakk.runtime.exit import EXIT_MISCONFIGURED
+
 from .conftest import NETWORK, PAY_TO, PAYER, USDC, authorisation, decoded, encoded, run
 
 STARTED_SECONDS_MAX = 60.0
@@ -215,6 +217,75 @@ def _number(text: str, name: str) -> float:
     found = re.search(rf"^{re.escape(name)} (.*)$", text, re.MULTILINE)
     assert found is not None, text
     return float(found[1])
+
+
+def test_it_serves_what_is_free_while_its_sakk_is_away(tmp_path: Path) -> None:
+    port, nobody = free_ports()
+    log = tmp_path / "log"
+
+    async def scenario() -> None:
+        async with service([]) as upstream:
+            with log.open("wb") as file:
+                process = subprocess.Popen(
+                    [
+                        *(sys.executable, "-m", "sakk.cli", "paywall", "--upstream", upstream),
+                        *("--route", "GET /free=free", "--price", "$0.001"),
+                        *("--sakk", f"http://127.0.0.1:{nobody}"),
+                        *("--listen", f"127.0.0.1:{port}"),
+                    ],
+                    env={**os.environ, "SAKK_API_KEY": "sk_test_x"},
+                    stderr=file,
+                )
+            try:
+                url = f"http://127.0.0.1:{port}"
+                await _started(url)
+                async with aiohttp.ClientSession() as http:
+                    assert (await http.get(f"{url}/free")).status == 200
+                    assert (await http.get(f"{url}/sold")).status == 503
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(process.wait, 30) == 0
+            finally:
+                process.kill()
+                process.wait()
+
+    run(scenario(), seconds=120)
+    said = log.read_text()
+    assert f"The Sakk at http://127.0.0.1:{nobody} can not be asked how to be paid" in said
+    assert "Traceback" not in said
+    assert "Unexpected exit" not in said
+
+
+def test_a_key_that_is_refused_ends_it_with_one_line() -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "Invalid API key."}}, status=401)
+
+    async def scenario() -> None:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", refuse)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            sakk = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "sakk.cli", "paywall", "--upstream", sakk),
+                *("--price", "$0.001", "--sakk", sakk),
+                env={**os.environ, "SAKK_API_KEY": "sk_test_x"},
+                stderr=subprocess.PIPE,
+            )
+            try:
+                _, said = await process.communicate()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        finally:
+            await runner.cleanup()
+        assert process.returncode == EXIT_MISCONFIGURED
+        [line] = said.decode().splitlines()
+        assert line.startswith(f"sakk: The Sakk at {sakk} answered 401")
+
+    run(scenario(), seconds=120)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,14 @@ from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
 from sakk.paywall import quote
 from sakk.paywall.answer import Receive, Send, answer_to
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser
-from sakk.paywall.errors import AUTHORITY_AWAY, NO_SUCH_OFFER, UNREADABLE, PaywallError, Refusal
+from sakk.paywall.errors import (
+    AUTHORITY_AWAY,
+    NO_SUCH_OFFER,
+    UNREADABLE,
+    PaywallAway,
+    PaywallError,
+    Refusal,
+)
 from sakk.paywall.payment import Answered, Clock, Offer, Payment, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
 from sakk.paywall.session import Call, Session, SessionTaken, read_call
@@ -142,6 +149,14 @@ class Paywall:
         async with self._starting:
             if not self._is_ready:
                 self._use(await self._source.offers())
+
+    async def _start_or_say(self) -> None:
+        """Start with who says how to be paid, or without: what is free is served meanwhile, and
+        each priced request asks again."""
+        try:
+            await self.start()
+        except PaywallAway as error:
+            log.warning("%s Priced requests are answered 503 until then.", error)
 
     async def close(self) -> None:
         """End what is under way. Done by lifespan where the server and the application have it."""
@@ -341,7 +356,7 @@ class Paywall:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 started = True
-                await self.start()
+                await self._start_or_say()
             return message
 
         async def told(message: Any) -> None:
@@ -365,7 +380,7 @@ class Paywall:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                await self.start()
+                await self._start_or_say()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.close()

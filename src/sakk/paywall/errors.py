@@ -14,6 +14,10 @@ class PaywallError(ValueError):
     """The paywall is set up wrongly; the message names the setting and what it must be."""
 
 
+class PaywallAway(PaywallError):
+    """Who says how it is paid for does not answer now; asked again later it may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a payment was not accepted. ``status`` 503: not known yet, the same payment again helps.

@@ -4,6 +4,7 @@ Each worker is a process with the same settings, which stand in its environment;
 used are in a file that all of them share. TLS is the business of the server in front.
 """
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -14,8 +15,8 @@ from typing import Any, Final
 
 from sakk.paywall.answer import Receive, Send
 from sakk.paywall.config import Config, Shop, from_json, split_address, to_json
-from sakk.paywall.door import Application, Paywall, Scope
-from sakk.paywall.errors import PaywallError
+from sakk.paywall.door import Paywall, Scope
+from sakk.paywall.errors import PaywallAway, PaywallError
 from sakk.paywall.upstream import Upstream, answer
 
 SETTINGS: Final = "SAKK_PAYWALL_SETTINGS"
@@ -28,15 +29,15 @@ BACKLOG: Final = 2_048
 class Proxy:
     """An ASGI application: its own health, and the door around the upstream."""
 
-    def __init__(self, door: Application, health_path: str) -> None:
-        self._door = door
+    def __init__(self, door: Paywall, health_path: str) -> None:
+        self.door = door
         self._health_path = health_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == self._health_path:
             await answer(send, 200, "ok")
             return
-        await self._door(scope, receive, send)
+        await self.door(scope, receive, send)
 
 
 def make_application(
@@ -99,13 +100,13 @@ def serve(config: Config) -> None:
     from granian import Granian
     from granian.constants import Interfaces
 
-    read_key(config)
     host, port = split_address(config.listen)
     folder = Path(tempfile.mkdtemp(prefix="sakk-paywall-"))
     try:
         if config.used_file is None:
             # Shared by the workers, and forgotten with them: name a file to keep it.
             config.used_file = str(folder / "used.sqlite")
+        asyncio.run(_try_out(config))
         os.environ[SETTINGS] = to_json(config).decode()
         os.environ[SECRET] = secrets.token_hex(32)
         os.environ[METRICS] = str(folder)
@@ -126,6 +127,20 @@ def serve(config: Config) -> None:
             stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _try_out(config: Config) -> None:
+    """Start once here, where an error is one line and no worker is started again and again.
+
+    PaywallError. Who does not answer now may later: workers say so, and serve what is free.
+    """
+    proxy = make_application(config, api_key=read_key(config))
+    try:
+        await proxy.door.start()
+    except PaywallAway:
+        return
+    finally:
+        await proxy.door.close()
 
 
 def _serve_metrics(config: Config, folder: Path) -> Callable[[], None]:

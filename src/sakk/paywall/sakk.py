@@ -15,7 +15,7 @@ import msgspec
 
 from sakk.paywall import escrow
 from sakk.paywall.charge import Charges
-from sakk.paywall.errors import PaywallError
+from sakk.paywall.errors import PaywallAway, PaywallError
 from sakk.paywall.escrow import Escrow
 from sakk.paywall.exact import Exact
 from sakk.paywall.facilitator import SETTLE_SECONDS, Facilitator
@@ -93,7 +93,7 @@ class Sakk:
         self._deposit_min = deposit_min
 
     async def offers(self) -> list[Offer]:
-        """Ask for all that is configured; PaywallError where it can not be had."""
+        """Ask for all that is configured; PaywallError, and PaywallAway while nobody answers."""
         try:
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
@@ -104,9 +104,10 @@ class Sakk:
                 on_chain = [each for each in self._schemes if each != "session"]
                 coins = await self._coins(http) if on_chain else []
         except (aiohttp.ClientError, TimeoutError, OSError, KeyError, TypeError) as error:
-            raise PaywallError(
+            is_wrong = isinstance(error, KeyError | TypeError)
+            raise (PaywallError if is_wrong else PaywallAway)(
                 f"The Sakk at {self._url} can not be asked how to be paid:"
-                f" {type(error).__name__}: {error}"
+                f" {type(error).__name__}: {error}."
             ) from error
         # A session costs the payer no gas and no wait: it comes first, as clients choose. A deposit
         # locks coins up: whoever has met neither pays once.
@@ -258,7 +259,8 @@ class Sakk:
             if response.status in (400, 404) and may_fail:
                 return None
             if response.status != 200:
-                raise PaywallError(
+                is_away = response.status >= 500 or response.status == 429
+                raise (PaywallAway if is_away else PaywallError)(
                     f"The Sakk at {self._url} answered {response.status} to {method} {path}:"
                     f" {content[:300].decode('utf-8', 'replace')}"
                 )
