@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from eth_utils.crypto import keccak
 
+from sakk.rails.sandbox.chain import ISSUER_INDEX, derive_private_key
 from sakk.rails.sandbox.wallet import Wallet
 from tests.crash.house import START_SECONDS_MAX, STOP_SECONDS_MAX, House, await_true
 from tests.crash.job import Job, Merchant, query
@@ -25,12 +27,15 @@ pytestmark = pytest.mark.xdist_group("crash")
 
 @pytest.fixture
 def suspect(merchant: Merchant) -> Iterator[Wallet]:
-    """A payer with coins, and no past."""
+    """A payer with coins, and no past; nor does anybody else have paid to who will be listed."""
     key = "0x" + keccak(text="a payer who will be listed").hex()
     with Wallet(merchant.wallet.rpc.url, key) as wallet:
         merchant.wallet.send_native(wallet.address, GAS_WEI)
-        given = merchant.wallet.transfer(merchant.house.token(), wallet.address, HOARD_UNITS)
-        merchant.wallet.wait(given)
+        with Wallet(merchant.wallet.rpc.url, derive_private_key(ISSUER_INDEX)) as issuer:
+            given = issuer.call_contract(
+                merchant.house.token(), "mint(address,uint256)", wallet.address, HOARD_UNITS
+            )
+            issuer.wait(given)
         yield wallet
 
 
@@ -125,10 +130,18 @@ def test_an_import_decides_the_next_payin_in_every_worker(
     assert house.await_role("worker") == first_worker
     operator = house.client(house.description["operator_key"])
     for job in jobs:
+        # Its coins are set aside in the ledger a moment after it is held.
+        await_true(partial(_is_quarantined, house, job), "the pay-in to be quarantined")
         operator.post(f"/v1/payins/{_payin(house, job)}/release", {})
         merchant.await_event("payment_intent.succeeded", job.intent["id"])
         merchant.balance_units += job.paid_units
     merchant.compare_balance()
+
+
+def _is_quarantined(house: House, job: Job) -> bool:
+    return query(house, "SELECT quarantined FROM payins WHERE tx_hash = %s", job.paid_hash) == [
+        (True,)
+    ]
 
 
 def _payin(house: House, job: Job) -> str:
