@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sakk.runtime.process import Command, spawn
+from sakk.runtime.process import Command, die_with_parent, spawn
 
 ORDER_BYTES_MAX = 1 << 20
 LENGTH_BYTES = 8
@@ -73,6 +73,7 @@ def serve(address: str) -> None:
 
     make_app()
     gc.freeze()
+    server = os.getpid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
@@ -84,6 +85,10 @@ def serve(address: str) -> None:
                 length, files, _, _ = socket.recv_fds(line, LENGTH_BYTES, 3)
                 body = _read(line, int.from_bytes(length, "big"))
                 if os.fork() == 0:
+                    # Whoever kills the tests leaves no command behind.
+                    die_with_parent()
+                    if os.getppid() != server:
+                        os._exit(1)
                     listening.close()
                     code = _become(json.loads(body), files)
                     line.sendall(str(code).encode())
