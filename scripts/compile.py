@@ -18,7 +18,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = (Path("src/sakk/ledger/compiled"), Path("src/sakk/screening/compiled"))
+FOLDERS = tuple(Path(f"src/sakk/{name}/compiled") for name in ("api", "ledger", "screening"))
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 # Portable: no -march=native, for a wheel goes to other machines. Debugging is CFLAGS=-g.
 OPTIONS = ["-O3", "-g0", "-fno-strict-aliasing", "-Wno-unused-function"]

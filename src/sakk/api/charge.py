@@ -11,11 +11,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sakk.api.authentication import Authenticator
 from sakk.api.charge_body import (
     OPERATIONS,
+    RESULTS,
     ChargeOutcomes,
     ChargeParameters,
     has_vouchers,
@@ -35,6 +36,8 @@ from sakk.api.voucher import VoucherDesk
 from sakk.core import chart, ids
 from sakk.core.charge import (
     AMOUNT_WHOLE,
+    OPERATION,
+    OPERATIONS_MAX,
     Op,
     Operation,
     Reason,
@@ -58,9 +61,15 @@ from sakk.store.database import Database
 from sakk.store.session import Chargeable
 from sakk.store.vault import Vault
 
+try:
+    from sakk.api.compiled import charge as compiled
+except ImportError:  # where it is not built, what stands here serves
+    compiled = None  # type: ignore[assignment]
+
 SESSIONS_MAX: Final = 100_000
 # What a session says does not change; that long it is remembered all the same, and no longer.
 REMEMBERED_SECONDS: Final = 60.0
+_BYTES_MAX: Final = OPERATIONS_MAX * OPERATION.size
 
 resource = Resource("charges")
 
@@ -95,11 +104,21 @@ class Sessions:
         self._database = database
         self._vault = vault
         self._held: OrderedDict[bytes, Held] = OrderedDict()
+        # The same for the compiled way, which is taken where it is built.
+        self._compiled: dict[bytes, Any] = {}
         self.now = clock
 
     def find(self, session: bytes) -> Held | None:
         """A session that is remembered."""
         return self._held.get(session)
+
+    def ask(self, records: bytes, payee: str, *, livemode: bool, now: float) -> Any:
+        """What a body of whole records asks, in compiled code; None where that can not be said."""
+        if compiled is None or len(records) % OPERATION.size or not 0 < len(records) <= _BYTES_MAX:
+            return None
+        return compiled.ask(
+            records, self._compiled, payee, livemode, now, _RESERVE_TABLE, _END_TABLE
+        )
 
     def unknown(self, sessions: Iterable[bytes], *, now: float) -> set[bytes]:
         """Those of which the database has to be asked."""
@@ -119,11 +138,15 @@ class Sessions:
             found = store.chargeable(connection, names)
         until = self.now() + REMEMBERED_SECONDS
         for each in found:
-            self._held[uuid_bytes(each.id)] = _held(each, self._vault, until)
+            held = _held(each, self._vault, until)
+            self._held[held.session] = held
+            if compiled is not None:
+                self._compiled[held.session] = compiled.Session(held)
         for gone in wanted - {uuid_bytes(row.id) for row in found}:
             self._held.pop(gone, None)
+            self._compiled.pop(gone, None)
         while len(self._held) > SESSIONS_MAX:
-            self._held.popitem(last=False)
+            self._compiled.pop(self._held.popitem(last=False)[0], None)
 
 
 class Charges(Admission):
@@ -146,9 +169,17 @@ class Charges(Admission):
         """Records of sessions that are remembered."""
         if head.text(b"content-type") != OPERATIONS or has_vouchers(body):
             return None
+        now, livemode = self._sessions.now(), caller.key.livemode
+        asked = self._sessions.ask(body, caller.account_id, livemode=livemode, now=now)
+        if asked is not None:
+            return Question(
+                calls.Op.create_transfers,
+                asked.records,
+                lambda results: (RESULTS.encode(), asked.answer(results)),
+            )
         operations = of_records(body)
         wanted = {each.session for each in operations}
-        if self._sessions.unknown(wanted, now=self._sessions.now()):
+        if self._sessions.unknown(wanted, now=now):
             return None
         return self._question(operations, caller, in_records)
 
@@ -375,3 +406,6 @@ _END_REASONS: dict[int, Reason] = {
     _S.pending_transfer_not_found: Reason.charge_unknown,
     _S.exceeds_pending_transfer_amount: Reason.amount_exceeds_reserved,
 }
+# The same by status, for compiled code.
+_RESERVE_TABLE = bytes(_RESERVE_REASONS.get(each, Reason.nonce_used) for each in range(256))
+_END_TABLE = bytes(_END_REASONS.get(each, Reason.charge_ended) for each in range(256))

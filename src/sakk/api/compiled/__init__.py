@@ -1,0 +1,1 @@
+"""The hot path of charges, compiled: see ``sakk.api.charge``."""
