@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON_SOURCES := src tests scripts
 
-.PHONY: setup demo test check fmt bench soak lock migration messages docs pytest
+.PHONY: setup demo test check fmt bench soak lock migration messages docs screenshots pytest
 
 setup:
 	@scripts/setup.sh
@@ -41,6 +41,10 @@ lock:
 migration: setup
 	@$(BIN)/python scripts/migration.py "$(or $(MESSAGE),initial schema)"
 	@$(BIN)/ruff check --fix --quiet src/sakk/store/migrations; $(BIN)/ruff format --quiet src/sakk/store/migrations
+
+# The pictures of pages in the documents; needs Chromium.
+screenshots: setup
+	@PYTHONPATH=. $(BIN)/python scripts/screenshots.py
 
 # What pages say, into the catalogues of each language; tells what is not translated.
 messages: setup

@@ -13,7 +13,7 @@ def line(amount: int = 2_500, *, name: str = "A lamp", currency: str = "usd") ->
     return {"price_data": about, "quantity": 1}
 
 
-def open_line(name: str = "A gift", **bounds: int) -> dict[str, Any]:
+def open_line(name: str = "A gift", **bounds: int | bool) -> dict[str, Any]:
     """One line whose payer chooses."""
     custom = {"enabled": True, **bounds}
     about = {"currency": "usd", "custom_unit_amount": custom, "product_data": {"name": name}}

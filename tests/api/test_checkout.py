@@ -130,6 +130,10 @@ def test_what_is_wrong_with_a_session_is_named(api: Api, body: dict[str, Any], p
     [
         ({"line_items": [open_line(), line()]}, "line_items"),
         (
+            {"line_items": [open_line(enabled=False)]},
+            "line_items[0][price_data][custom_unit_amount][enabled]",
+        ),
+        (
             {"line_items": [open_line(minimum=10, maximum=5)]},
             "line_items[0][price_data][custom_unit_amount][minimum]",
         ),
@@ -154,6 +158,22 @@ def test_what_is_wrong_with_a_link_is_named(api: Api, body: dict[str, Any], para
     answer = api.call("POST", "/v1/payment_links", json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
+
+
+def test_a_payer_may_choose_where_a_form_says_so(api: Api) -> None:
+    place = "line_items[0][price_data]"
+    answer = api.call(
+        "POST",
+        "/v1/payment_links",
+        data={
+            f"{place}[currency]": "usd",
+            f"{place}[product_data][name]": "Gift",
+            f"{place}[custom_unit_amount][enabled]": "true",
+            f"{place}[custom_unit_amount][minimum]": "100",
+        },
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["custom_unit_amount"]["minimum"] == 100
 
 
 def test_a_tills_link_is_told_once_and_its_key_never(api: Api) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sakk.pages.amount import amount, count, number, plain, units
+from sakk.pages.amount import amount, count, number, plain, read_amount, units
 from sakk.pages.language import LANGUAGES
 
 
@@ -48,3 +48,31 @@ def test_the_currency_follows_the_number_as_the_language_reads() -> None:
 def test_a_hostile_currency_is_escaped() -> None:
     assert "<script>" not in amount("1.00", "<script>", "en")
     assert count(1234567) == "1,234,567"
+
+
+@pytest.mark.parametrize(
+    ("typed", "decimals", "units"),
+    [
+        ("12.50", 2, 1_250),
+        ("12,50", 2, 1_250),
+        ("12,5", 2, 1_250),
+        (" 1,234.50 ", 2, 123_450),
+        ("1 234.50", 2, 123_450),
+        ("١٢٫٥", 2, 1_250),
+        ("１２．５０", 2, 1_250),
+        ("7", 2, 700),
+        ("0.000001", 6, 1),
+    ],
+)
+def test_what_a_person_typed_is_read(typed: str, decimals: int, units: int) -> None:
+    assert read_amount(typed, decimals) == units
+
+
+@pytest.mark.parametrize(
+    "typed",
+    # A thousand to some, one to others: nobody guesses.
+    ["1,000", "1,00,0.5", "", "0", "-5", "1e3", "12.345", "a", "1.2.3", ",5", "9" * 60],
+)
+def test_what_could_be_meant_in_two_ways_is_asked_again(typed: str) -> None:
+    with pytest.raises(ValueError):
+        read_amount(typed, 2)

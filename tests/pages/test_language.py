@@ -44,7 +44,7 @@ def test_a_message_that_is_missing_or_wrong_is_found() -> None:
 def test_templates_and_modules_are_both_looked_at() -> None:
     said = messages.said()
     assert said[None, "Skip to content"] == {"shared"}
-    assert said[None, "Choose one of the networks."] == {"claim"}
+    assert "claim" in said[None, "Choose one of the networks."]
     assert "claim" in said[None, "Say where this refund is to be sent."]
 
 

@@ -23,7 +23,7 @@ class ProductData(Strict):
 class CustomAmount(Strict):
     """The payer says how much: within bounds, beginning with what is proposed."""
 
-    enabled: Literal[True]
+    enabled: bool
     minimum: Amount | None = None
     maximum: Amount | None = None
     preset: Amount | None = None

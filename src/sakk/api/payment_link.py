@@ -246,6 +246,11 @@ def _priced(items: list[LineItem]) -> dict[str, Any]:
     """The fields of a link that say what it costs."""
     first = items[0].price_data
     custom = first.custom_unit_amount
+    if custom is not None and not custom.enabled:
+        raise ParameterInvalid(
+            "It is true, or left out.",
+            param="line_items[0][price_data][custom_unit_amount][enabled]",
+        )
     if custom is None:
         lines, _ = read_lines(items)
         bounds = dict.fromkeys(("amount_min", "amount_max", "amount_preset"))

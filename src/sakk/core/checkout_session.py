@@ -190,7 +190,7 @@ class Stand(StrEnum):
     paid = "paid"
     paid_late = "paid_late"
     over = "over"  # more arrived than was asked
-    review = "review"  # a person looks at it: no word of why
+    processing = "processing"  # it takes longer: no word of why
     expired = "expired"
     canceled = "canceled"
 
@@ -273,9 +273,9 @@ def _stand_of(intent: PaymentIntent, arrivals: Sequence[Arrival]) -> Stand:
         if intent.amount_status == "over":
             return Stand.over
         return Stand.paid_late if intent.timing == Timing.late else Stand.paid
-    # What was sent back or seized is still told as being looked at, by the page for ever.
+    # What was sent back or seized is told as what is looked at, by the page for ever.
     if any(each.status in _LOOKED_AT for each in arrivals):
-        return Stand.review
+        return Stand.processing
     if any(each.counts and each.status in _ON_THE_WAY for each in arrivals):
         return Stand.confirming
     if status is PaymentStatus.canceled:

@@ -195,7 +195,7 @@ def look_at(connection: Connection, session: CheckoutSession) -> Look:
     intent = _intent(connection, session)
     account = accounts.find_account(connection, session.account_id)
     arrived = store.arrivals(connection, [intent.id]).get(intent.id, [])
-    claim_hash, difference = _owed(connection, intent.id)
+    claim_hash, difference = _owed(connection, session)
     return Look(
         session=session,
         intent=intent,
@@ -244,7 +244,7 @@ def claim_difference(parts: Parts, token_hash: str) -> None:
             claim_hash=claim.token_hash(secrets.token_urlsafe(claim.TOKEN_RANDOM_BYTES)),
             description="Paid above the amount; asked back on the checkout page.",
         ),
-        identifier=f"re_{found.difference.id.partition('_')[2]}",
+        identifier=_difference_id(found.difference),
         account_id=found.session.account_id,
         livemode=found.session.livemode,
     )
@@ -270,17 +270,26 @@ def _progress(
     return rules.progress_of(intent, arrived, least=enough(intent.amount, policy))
 
 
-def _owed(connection: Connection, intent: str) -> tuple[str | None, PayIn | None]:
-    """What goes back to the payer: the claim of a refund that awaits an address, and a pay-in of
-    which a part stands in suspense for them and nobody has asked for it."""
-    given = refunds.list_live(connection, payment_intent=intent)
-    difference = None
-    for payin in payins.list_over(connection, intent):
-        of_payin = refunds.list_live(connection, payin=payin.id)
-        given += of_payin
-        if not of_payin and payin.status in (PayInStatus.posted, PayInStatus.released):
+def _owed(connection: Connection, session: CheckoutSession) -> tuple[str | None, PayIn | None]:
+    """What the holder of the page may have sent back: the claim of what was asked back here, and a
+    pay-in of which a part stands in suspense for its payer and nobody has asked for it.
+
+    Refunds that a merchant made have links of their own, which the merchant gave to somebody. The
+    page of a till's sale is shown to whoever stands before it, so nothing is given back there.
+    """
+    if session.pos_device is not None:
+        return None, None
+    claim_hash = difference = None
+    for payin in payins.list_over(connection, session.payment_intent):
+        asked = refunds.list_live(connection, payin=payin.id)
+        for refund in asked:
+            is_open = refund.status == RefundStatus.requires_action
+            if is_open and refund.id == _difference_id(payin):
+                claim_hash = refund.claim_hash
+        if not asked and payin.status in (PayInStatus.posted, PayInStatus.released):
             difference = difference or payin
-    claims = [
-        refund.claim_hash for refund in given if refund.status == RefundStatus.requires_action
-    ]
-    return next((each for each in claims if each is not None), None), difference
+    return claim_hash, difference
+
+
+def _difference_id(payin: PayIn) -> str:
+    return f"re_{payin.id.partition('_')[2]}"

@@ -26,6 +26,7 @@ SHARED = "shared"
 KEYWORDS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
     "_": None,
     "gettext": None,
+    "say": None,
     "mark": None,
     "ngettext": (1, 2),
     "pgettext": ((1, "c"), 2),

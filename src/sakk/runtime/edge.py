@@ -12,6 +12,8 @@ from sakk.api.app import ROUTES, create_app
 from sakk.api.dependencies import Dependencies
 from sakk.api.route import scopes
 from sakk.api.x402 import SCOPE as X402_SCOPE
+from sakk.checkout.app import Checkout, is_checkout
+from sakk.checkout.visit import CheckoutSettings, TestPayer
 from sakk.console.app import Console, is_console
 from sakk.console.visit import ConsoleSettings
 from sakk.flow.context import Parts
@@ -62,15 +64,15 @@ def application() -> ASGIApp:
             line=RemoteLine(ledger_address(settings)),
         )
     )
-    app: ASGIApp = _with_console(api, parts, settings)
+    app: ASGIApp = _with_pages(api, parts, settings)
     if settings.sandbox:
         app = _with_paid(app, settings)
     exempt_from_collection()
     return app
 
 
-def _with_console(api: ASGIApp, parts: Parts, settings: Settings) -> ASGIApp:
-    """The API, and the console beside it under its own path."""
+def _with_pages(api: ASGIApp, parts: Parts, settings: Settings) -> ASGIApp:
+    """The API, and the pages beside it under their own paths."""
     console = Console(
         parts,
         ConsoleSettings(
@@ -80,12 +82,33 @@ def _with_console(api: ASGIApp, parts: Parts, settings: Settings) -> ASGIApp:
         ),
         processes=settings.api_workers,
     )
+    checkout = Checkout(
+        parts,
+        CheckoutSettings(
+            public_url=public_url(settings),
+            test_payer=_test_payer(parts, settings) if settings.sandbox else None,
+        ),
+        processes=settings.api_workers,
+    )
 
-    async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        is_page = scope["type"] == "http" and is_console(scope["path"])
-        await (console if is_page else api)(scope, receive, send)
+    async def any_of(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_console(scope["path"]):
+            await console(scope, receive, send)
+        elif scope["type"] == "http" and is_checkout(scope["path"]):
+            await checkout(scope, receive, send)
+        else:
+            await api(scope, receive, send)
+        if scope["type"] == "lifespan":
+            checkout.close()
 
-    return either
+    return any_of
+
+
+def _test_payer(parts: Parts, settings: Settings) -> TestPayer:
+    # Here alone: nobody else pays.
+    from sakk.runtime.sandbox_payer import wallet_of
+
+    return wallet_of(parts.database, settings.data_dir)
 
 
 def _with_paid(app: ASGIApp, settings: Settings) -> ASGIApp:

@@ -33,6 +33,7 @@ from sakk.runtime.sandbox_hub import allow_hub, set_up_hub
 from sakk.runtime.sandbox_paid import KEY_NAME
 from sakk.runtime.sandbox_paid import PATH as PAID_PATH
 from sakk.runtime.sandbox_paid import PRICE as PAID_PRICE
+from sakk.runtime.sandbox_payer import PAYER_NAME
 from sakk.runtime.sandbox_screening import describe_screening, set_up_screening
 from sakk.runtime.serve import prepare_database, run_tree
 from sakk.runtime.settings import Settings, load_settings
@@ -98,6 +99,7 @@ def run_sandbox(options: SandboxOptions, *, on_ready: Callable[[dict[str, Any]],
         keystore = _make_signer_files(folder, passphrase_file, chains, options)
         tenants = _fill_database(postgres.url(), options, chains, keystore)
         _keep_key(folder, tenants)
+        (folder / PAYER_NAME).write_text(chains[0].payer_address)
         settings = load_settings(
             data_dir=folder,
             port=options.port or _free_port(),
