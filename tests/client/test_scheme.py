@@ -7,6 +7,8 @@ from typing import Any
 
 import coincurve
 import pytest
+from eth_account import Account
+from eth_typing import Hash32
 
 from sakk.client import session as client
 from sakk.client.receipt import check_export
@@ -103,11 +105,33 @@ def test_the_reasons_on_the_page_are_the_codes() -> None:
     }
 
 
+PAYER = Account.from_key("0x" + "66" * 32)
+NETWORK = "sakk:01jabcdefghjkmnpqrstvwxyz2"
+
+
 def _export() -> list[dict[str, Any]]:
     chain = VECTORS["chain"]
     head = chain["head"]
+    said = client.digest(
+        "Voucher",
+        {
+            "network": NETWORK,
+            "channel": CHANNEL,
+            "ceiling": 100_000,
+            "spent": int(head["spent"]),
+            "charges": int(head["charges"]),
+            "head": bytes.fromhex(head["head"]),
+        },
+    )
     return [
-        {"kind": "channel", "channel": CHANNEL, "payee": PAYEE, "currency": chain["currency"]},
+        {
+            "kind": "channel",
+            "network": NETWORK,
+            "channel": CHANNEL,
+            "payee": PAYEE,
+            "currency": chain["currency"],
+            "signer": PAYER.address,
+        },
         *({"kind": "receipt"} | each for each in chain["receipts"]),
         {
             "kind": "voucher",
@@ -115,7 +139,7 @@ def _export() -> list[dict[str, Any]]:
             "spent": head["spent"],
             "charges": head["charges"],
             "head": head["head"],
-            "signature": "00",
+            "signature": bytes(PAYER.unsafe_sign_hash(Hash32(said)).signature).hex(),
         },
         {"kind": "head"} | head,
     ]
@@ -155,6 +179,10 @@ def test_a_chain() -> None:
         (2, "nonce", "7", "charged twice"),
         (3, "spent", "1399", "not in the chain"),
         (4, "spent", "1399", "come to something else"),
+        (3, "ceiling", "100001", "not signed by"),
+        (3, "signature", "00" * 65, "not signed by"),
+        (0, "signer", "0x" + "11" * 20, "not signed by"),
+        (0, "network", "sakk:another", "not signed by"),
         (4, "ceiling", "50001", "signature"),
         (4, "signature", "00" * 64, "signature"),
     ],
@@ -170,3 +198,18 @@ def test_another_authority_and_a_receipt_that_is_gone() -> None:
     lines = _export()
     del lines[1]
     assert _checked(lines) != []
+
+
+def test_what_of_the_payers_word_can_not_be_checked_is_said() -> None:
+    lines = _export()
+    del lines[0]["network"]
+    report = check_export(json.dumps(each) for each in lines)
+    assert (report.breaks, len(report.unchecked)) == ([], 1)
+    lines = _export()
+    lines[3] |= {"charges": 0, "spent": "0", "head": "00" * 32}
+    report = check_export(json.dumps(each) for each in lines)
+    assert report.breaks == []
+    assert ["of an opening" in each for each in report.unchecked] == [True]
+    lines[3]["signature"] = None
+    report = check_export(json.dumps(each) for each in lines)
+    assert (report.breaks, report.unchecked) == ([], [])

@@ -160,6 +160,40 @@ def test_the_budget_holds_for_deposits() -> None:
     assert (seller.deposited, wallet.log.spent()) == (0, 0)
 
 
+@pytest.mark.parametrize("arrives", [True, False], ids=["arrived", "lost"])
+def test_after_a_deposit_that_was_not_answered_the_seller_is_asked(arrives: bool) -> None:
+    """One voucher asks; only where the first deposit is not there another one is signed."""
+    seller = EscrowSeller()
+
+    def misbehave(
+        seller: Seller, request: httpx2.Request, payment: Payment
+    ) -> httpx2.Response | None:
+        assert isinstance(seller, EscrowSeller)
+        if payment.payload["type"] == "deposit" and not is_answering:
+            if arrives and not seller.deposited:
+                seller.take(payment)
+            raise httpx2.ReadError("gone", request=request)
+        if not seller.deposited and payment.payload["type"] == "voucher":
+            vouchers.append(int(payment.payload["voucher"]["maxClaimableAmount"]))
+            return Seller.demand(seller, "invalid_batch_settlement_evm_channel_not_found")
+        return None
+
+    is_answering = False
+    vouchers: list[int] = []
+    seller.misbehave = misbehave
+    wallet = Wallet(KEY)
+    with buying(wallet, seller) as http:
+        with pytest.raises(Exception, match="no answer to a paid request"):
+            http.get(URL)
+        is_answering = True
+        answers = [http.get(URL) for _ in range(3)]
+    assert [each.status_code for each in answers] == [200] * 3
+    assert seller.deposited == 50_000
+    assert seller.charged == (4 if arrives else 3) * PRICE
+    assert vouchers == ([] if arrives else [2 * PRICE])
+    assert wallet.log.spent() == (50_000 if arrives else 100_000)
+
+
 def test_eight_calls_in_parallel_share_a_deposit_and_all_succeed() -> None:
     wallet, seller = Wallet(KEY), EscrowSeller()
 

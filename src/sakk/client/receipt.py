@@ -7,8 +7,9 @@ anywhere, offline::
 
 ``ch_….jsonl`` is what ``GET /v1/channels/{channel}/receipts`` answered. ``--authority`` is the
 installation's public key as it was known before (``GET /x402/sessions``). The authority's signature
-is checked where the package ``cryptography`` is installed; what could not be checked is said. The
-bytes that are hashed are described in docs/reference/session-scheme.md.
+is checked where the package ``cryptography`` is installed, the payer's where ``eth-account`` is;
+what could not be checked is said. The bytes that are hashed are described in
+docs/reference/session-scheme.md.
 """
 
 import argparse
@@ -24,6 +25,10 @@ from typing import Any
 LINE_BYTES_MAX = 1 << 16
 BREAKS_SHOWN_MAX = 100
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VOUCHER = (
+    b"Voucher(string network,string channel,uint256 ceiling,uint256 spent,uint64 charges,"
+    b"bytes32 head)"
+)
 
 
 class ReceiptExportError(ValueError):
@@ -58,6 +63,7 @@ def check_export(lines: Iterable[str], *, authority: str | None = None) -> Repor
     report = Report()
     heads: dict[int, tuple[str, int]] = {}
     vouchers: list[Mapping[str, Any]] = []
+    about: Mapping[str, Any] = {}
     ends: list[Mapping[str, Any]] = []
     head = b""
     calls: set[tuple[str, str]] = set()
@@ -66,6 +72,7 @@ def check_export(lines: Iterable[str], *, authority: str | None = None) -> Repor
         match document.get("kind"):
             case "channel" if number == 1:
                 report.channel = _text(document, "channel")
+                about = document
                 head = _start(document)
                 heads[0] = (head.hex(), 0)
             case "receipt" if head:
@@ -89,6 +96,7 @@ def check_export(lines: Iterable[str], *, authority: str | None = None) -> Repor
         raise ReceiptExportError("the export is empty")
     report.head = head.hex()
     _check_vouchers(report, heads, vouchers)
+    _check_signatures(report, about, vouchers)
     _check_end(report, ends, authority)
     return report
 
@@ -105,6 +113,54 @@ def _check_vouchers(
             report.countersigned = max(report.countersigned, (charges, spent))
         elif charges or spent:
             report.say(f"the payer signed {charges} charges of {spent}, which is not in the chain")
+
+
+def _check_signatures(
+    report: Report, about: Mapping[str, Any], vouchers: Sequence[Mapping[str, Any]]
+) -> None:
+    """Each voucher is the payer's own word (EIP-712, secp256k1), of this channel."""
+    signed = [each for each in vouchers if each.get("signature") is not None]
+    if not signed:
+        return
+    signer, network = about.get("signer"), about.get("network")
+    if not isinstance(signer, str) or not isinstance(network, str):
+        report.unchecked.append("the payer's signatures: the export names no signer and network")
+        return
+    try:
+        from eth_account import Account
+        from eth_utils.crypto import keccak
+    except ImportError:
+        report.unchecked.append("the payer's signatures: the package eth-account is not installed")
+        return
+    domain = keccak(
+        keccak(b"EIP712Domain(string name,string version)")
+        + keccak(b"Sakk sessions")
+        + keccak(b"1")
+    )
+    for each in signed:
+        charges, spent = _whole(each, "charges"), _whole(each, "spent")
+        message = (
+            keccak(_VOUCHER)
+            + keccak(network.encode())
+            + keccak(report.channel.encode())
+            + _whole(each, "ceiling").to_bytes(32, "big")
+            + spent.to_bytes(32, "big")
+            + charges.to_bytes(32, "big")
+            + bytes.fromhex(_text(each, "head"))
+        )
+        digest = keccak(b"\x19\x01" + domain + keccak(message))
+        try:
+            found = Account._recover_hash(digest, signature=bytes.fromhex(_text(each, "signature")))
+        except Exception:  # of bytes that are no signature it raises what it likes
+            found = ""
+        if found.lower() == signer.lower():
+            continue
+        ceiling = _whole(each, "ceiling")
+        if charges or spent:
+            report.say(f"the voucher of {ceiling} is not signed by {signer}")
+        else:
+            # The first was signed with the opening, whose salt and deadline are nobody's receipt.
+            report.unchecked.append(f"the signature of the voucher of {ceiling}: of an opening")
 
 
 def _check_end(report: Report, ends: Sequence[Mapping[str, Any]], authority: str | None) -> None:

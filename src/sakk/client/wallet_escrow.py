@@ -61,6 +61,14 @@ _DEPOSIT: Final = [
     {"name": "validBefore", "type": "uint256"},
     {"name": "nonce", "type": "bytes32"},
 ]
+# What a seller says of a channel whose deposit did not arrive.
+LACKING: Final = frozenset(
+    {
+        "invalid_batch_settlement_evm_channel_not_found",
+        "invalid_batch_settlement_evm_missing_channel",
+        "invalid_batch_settlement_evm_cumulative_exceeds_balance",
+    }
+)
 MISMATCH: Final = frozenset(
     {
         "invalid_batch_settlement_evm_cumulative_amount_mismatch",
@@ -74,7 +82,8 @@ class EscrowChannel:
     """A channel as the wallet has it, in atomic units.
 
     ``deposit``: all that was deposited; ``charged``: what calls cost; ``in_flight``: what calls may
-    cost whose answers did not come yet.
+    cost whose answers did not come yet. ``unsure`` and ``unsure_charged``: what of the first two
+    was never answered.
     """
 
     id: str
@@ -82,6 +91,8 @@ class EscrowChannel:
     deposit: int = 0
     charged: int = 0
     in_flight: int = 0
+    unsure: int = 0
+    unsure_charged: int = 0
 
 
 class Escrow:
@@ -139,16 +150,20 @@ class Escrow:
     def pay(self, payments: Payments, order: Order) -> Generator[Step, Any, Receipt]:
         """One call by a voucher, with a deposit where the channel needs one.
 
-        A call with a deposit goes alone, so that several do not each bring one. Raises AskedAgain
-        where the seller says that the channel stands elsewhere.
+        A call with a deposit goes alone, so that several do not each bring one. After a deposit
+        whose answer did not come, one call by a voucher alone asks the seller whether it is there:
+        until that is answered no other is signed, and what a voucher says of a channel that holds
+        nothing can not be claimed. Raises AskedAgain where the seller says that the channel stands
+        elsewhere.
         """
-        if not self.deposit_units(order.offer, order.asset):
+        if not self._goes_alone(order.offer, order.asset):
             return (yield from self._call(payments, order, 0))
         name = self.channel(order.offer).id
         yield Enter(name)
         try:
-            deposit = self.deposit_units(order.offer, order.asset)
-            if deposit:
+            alone = self._goes_alone(order.offer, order.asset)
+            if alone:
+                deposit = self.deposit_units(order.offer, order.asset)
                 receipt = yield from self._call(payments, order, deposit)
         except GeneratorExit:
             # Nobody asks any more: whoever ran this lets go of what it held.
@@ -157,7 +172,7 @@ class Escrow:
             yield Leave(name)
             raise
         yield Leave(name)
-        if deposit:
+        if alone:
             return receipt
         return (yield from self._call(payments, order, 0))
 
@@ -182,7 +197,7 @@ class Escrow:
                 expires_ms=1_000 * (now + lifetime),
                 said=f"deposit of {deposit}",
             )
-        charged = 0
+        charged, is_answered = 0, True
         try:
             begun = payments.log.begin(
                 receipt, header, host=order.host, limits=payments.policy.limits
@@ -191,17 +206,19 @@ class Escrow:
                 header = payments.log.header_of(begun.id) or header
                 return (yield from payments.carry(order.ask, begun, header))
             # What was signed and not answered may be claimed: it counts as charged.
-            charged = offer.units
+            charged, is_answered = offer.units, False
             receipt = yield from payments.carry(order.ask, begun, header)
-            charged = _charged(receipt, offer.units)
+            charged, is_answered = _charged(receipt, offer.units), True
         except PaymentRefused as refused:
-            charged = 0
+            charged, is_answered = 0, True
             again = refused.challenge
+            if again is not None and again.error in LACKING and self._recanted(offer):
+                raise AskedAgain(again) from refused
             if again is not None and again.error in MISMATCH and self._corrected(again, offer):
                 raise AskedAgain(again) from refused
             raise
         finally:
-            self.settled(offer, charged, deposit if charged else 0)
+            self.settled(offer, charged, deposit if charged else 0, is_answered=is_answered)
         return receipt
 
     def _corrected(self, challenge: Challenge, offer: Requirement) -> bool:
@@ -245,13 +262,41 @@ class Escrow:
             payload["deposit"] = self._deposit(offer, channel, deposit, now)
         return payload
 
-    def settled(self, offer: Requirement, charged: int, deposit: int) -> None:
-        """A call is over, and cost so much: nothing where it was refused."""
+    def settled(
+        self, offer: Requirement, charged: int, deposit: int, *, is_answered: bool = True
+    ) -> None:
+        """A call is over, and cost so much: nothing where it was refused.
+
+        What was not answered counts as done, until the seller says of a later call that it was not.
+        """
         channel = self.channel(offer)
         with self._lock:
             channel.in_flight -= offer.units
             channel.charged += charged
             channel.deposit += deposit
+            if not is_answered and (deposit or channel.unsure):
+                channel.unsure += deposit
+                channel.unsure_charged += charged
+            elif charged:
+                channel.unsure = channel.unsure_charged = 0
+
+    def _goes_alone(self, offer: Requirement, asset: Asset) -> bool:
+        """Does a call bring a deposit, or ask whether the last one arrived?"""
+        return bool(self.channel(offer).unsure) or bool(self.deposit_units(offer, asset))
+
+    def _recanted(self, offer: Requirement) -> bool:
+        """The seller says that a deposit which was not answered is not there: believe it.
+
+        Should it arrive all the same, it is in the payer's own channel.
+        """
+        channel = self.channel(offer)
+        with self._lock:
+            if not channel.unsure:
+                return False
+            channel.deposit -= channel.unsure
+            channel.charged -= channel.unsure_charged
+            channel.unsure = channel.unsure_charged = 0
+        return True
 
     def correct(self, offer: Requirement) -> bool:
         """Take over where the seller says that the channel stands, if it shows our own signature.

@@ -19,10 +19,11 @@ from sakk.core.charge import read_charge_id, read_units
 from sakk.core.errors import Unavailable
 from sakk.core.ledger import account_id
 from sakk.core.receipt import Head, Receipt
-from sakk.core.session import REQUEST_ID_BYTES, uuid_bytes
+from sakk.core.session import REQUEST_ID_BYTES, network_of, uuid_bytes
 from sakk.store import channel as channels
 from sakk.store import receipt as store
 from sakk.store import session as sessions
+from sakk.store.account import find_operator
 from sakk.store.receipt import Committed
 from sakk.store.vault import Vault
 
@@ -94,9 +95,11 @@ def export(connection: Connection, vault: Vault, channel: Channel, *, form: str)
     """
     if form == "csv":
         return _csv(connection, channel)
+    operator = find_operator(connection)
     lines: list[dict[str, Any]] = [
         {
             "kind": "channel",
+            "network": None if operator is None else network_of(operator.id),
             "channel": channel.id,
             "payer": channel.account_id,
             "payee": channel.payee,
