@@ -27,6 +27,7 @@ from sakk.core.escrow_channel import (
     state_extra,
     staying_posting,
     taken_posting,
+    unsigning_postings,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -206,3 +207,16 @@ def test_what_is_told_of_a_channel() -> None:
 
 def test_what_a_call_did_not_use_is_there_again() -> None:
     assert STANDING.ended(10, 4) == Totals(signed=50, charged=34, reserved=0, deposit=100)
+
+
+def test_what_goes_back_is_signed_for_no_more() -> None:
+    """The base of raises only grows; what a call still holds does not go back."""
+    back = replace(STANDING, signed=40, deposit=110, unsigned=10)
+    assert (STANDING.base, STANDING.free) == (50, 110)
+    assert (back.base, back.balance, back.free) == (50, 150, 110)
+    legs = unsigning_postings(CHANNEL, 10)
+    assert [(leg.debit, leg.credit) for leg in legs] == [
+        (CHANNEL.signed_account, CHANNEL.unsigned_account),
+        (CHANNEL.unsigned_account, CHANNEL.deposit_account),
+    ]
+    assert {leg.amount for leg in legs} == {10}

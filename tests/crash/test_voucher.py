@@ -4,33 +4,28 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Awaitable, Callable
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from eth_account import Account
-from x402 import x402Client
-from x402.http import decode_payment_response_header
-from x402.http.clients.httpx import x402AsyncTransport
-from x402.mechanisms.evm import EthAccountSignerWithRPC
-from x402.mechanisms.evm.batch_settlement.client import (
-    BatchSettlementEvmScheme,
-    InMemoryClientChannelStorage,
-    sign_voucher,
-)
-from x402.mechanisms.evm.batch_settlement.client.config import BatchSettlementEvmSchemeOptions
 from x402.mechanisms.evm.batch_settlement.client.refund import RefundOptions, _RefundResponse
-from x402.mechanisms.evm.batch_settlement.utils import compute_channel_id
-from x402.schemas import PaymentRequirements
 
-from sakk.paywall import Paywall, Route
+from sakk.paywall import Metered, Paywall, Route
 from sakk.paywall.sakk import Sakk
-from tests.crash.house import House, await_true
-from tests.crash.job import Merchant, query
-from tests.paywall.conftest import encoded
+from sakk.paywall.voucher import MISMATCH
+from tests.api.world import free_port
+from tests.crash.house import House, await_true, descendants
+from tests.crash.job import Merchant
+from tests.crash.voucher_payer import Payer, await_redeemed, receipt_of
 
 SCRIPT = Path(__file__).parent / "voucher_client.mjs"
 PRICE = 1_000
@@ -38,96 +33,16 @@ PRICE = 1_000
 pytestmark = pytest.mark.xdist_group("crash")
 
 
-class Payer:
-    """x402's client with a channel of its own, and what the books say of it."""
-
-    def __init__(self, house: House) -> None:
-        self.house = house
-        network = house.network()
-        account = Account.from_key(network["payer_private_key"])
-        self.signer = EthAccountSignerWithRPC(account, network["rpc"])
-        self.storage = InMemoryClientChannelStorage()
-        self.salt = "0x" + os.urandom(32).hex()
-        self.scheme = BatchSettlementEvmScheme(
-            self.signer, BatchSettlementEvmSchemeOptions(storage=self.storage, salt=self.salt)
-        )
-        self.client = x402Client().register(network["network"], self.scheme)
-        self.sent: list[str] = []
-
-    def transport(self, app: Any = None) -> x402AsyncTransport:
-        real = httpx.AsyncHTTPTransport() if app is None else httpx.ASGITransport(app)
-        return x402AsyncTransport(self.client, Recorder(real, self.sent))
-
-    async def offered(self, http: httpx.AsyncClient, url: str) -> dict[str, Any]:
-        """What the door asks for by vouchers."""
-        challenge = (await http.get(url)).json()
-        [offer] = [
-            each
-            for each in challenge["accepts"]
-            if each["scheme"] == "batch-settlement"
-            and each["network"] == self.house.network()["network"]
-            and each["asset"].lower() == self.house.token().lower()
-        ]
-        return dict(offer)
-
-    def channel(self, offer: dict[str, Any]) -> str:
-        wanted = PaymentRequirements.model_validate(offer)
-        return compute_channel_id(self.scheme.build_channel_config(wanted), offer["network"])
-
-    def header(self, offer: dict[str, Any], ceiling: int) -> dict[str, str]:
-        """A call by a voucher for a total of our choice, in the official form."""
-        wanted = PaymentRequirements.model_validate(offer)
-        voucher = sign_voucher(self.signer, self.channel(offer), str(ceiling), offer["network"])
-        payload = {
-            "type": "voucher",
-            "channelConfig": self.scheme.build_channel_config(wanted).to_dict(),
-            "voucher": voucher.to_dict(),
-        }
-        document = {"x402Version": 2, "accepted": offer, "payload": payload}
-        return {"payment-signature": encoded(document)}
-
-    def standing(self, channel: str) -> dict[str, int]:
-        """What the ledger says that was signed, charged and is reserved."""
-        [(credits, debits, pending)] = query(
-            self.house,
-            "SELECT a.credits_posted, a.debits_posted, a.debits_pending FROM ledger_accounts a"
-            " JOIN ledger_account_names n ON n.id = a.id"
-            " JOIN escrow_channels c ON n.name = 'channel:' || c.id || '#test/usdc'"
-            " WHERE c.channel = %s",
-            channel,
-        )
-        return {"signed": int(credits), "charged": int(debits), "reserved": int(pending)}
-
-    def await_charged(self, channel: str, units: int) -> None:
-        await_true(lambda: self.standing(channel)["charged"] == units, f"{units} to be charged")
-
-
-class Recorder(httpx.AsyncBaseTransport):
-    """Keeps the headers that were sent."""
-
-    def __init__(self, real: httpx.AsyncBaseTransport, sent: list[str]) -> None:
-        self._real = real
-        self._sent = sent
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if "payment-signature" in request.headers:
-            self._sent.append(request.headers["payment-signature"])
-        return await self._real.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._real.aclose()
-
-
-def receipt_of(reply: httpx.Response) -> Any:
-    return decode_payment_response_header(reply.headers["PAYMENT-RESPONSE"])
-
-
 def at_door(
-    house: House, routes: list[Route], app: Any, work: Callable[[Any], Awaitable[None]]
-) -> None:
-    """Do something at a door of the merchant's; what it charged is known when this returns."""
+    house: House,
+    payer: Payer,
+    routes: list[Route],
+    app: Any,
+    work: Callable[[Any], Awaitable[None]],
+) -> str:
+    """Do something at a door of the merchant's; its commits are known when this names a channel."""
 
-    async def run() -> None:
+    async def run() -> str:
         source = Sakk(
             house.description["api"],
             house.description["secret_key"],
@@ -137,10 +52,13 @@ def at_door(
         door = Paywall(app, routes=routes, offers=source)
         try:
             await work(door)
+            transport = httpx.ASGITransport(door)
+            async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+                return payer.channel(await payer.offered(client, "/fixed"))
         finally:
             await door.close()
 
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
 def test_their_python_client_pays_by_voucher_and_has_the_rest_back(
@@ -169,7 +87,7 @@ def test_their_python_client_pays_by_voucher_and_has_the_rest_back(
             return payer.channel(await payer.offered(http, url))
 
     channel = asyncio.run(run())
-    payer.await_charged(channel, 4 * PRICE)
+    payer.await_standing(channel, signed=4 * PRICE, charged=4 * PRICE, reserved=0)
 
     def fetch(url: str, headers: dict[str, str]) -> _RefundResponse:
         reply = httpx.get(url, headers=headers, timeout=90)
@@ -179,12 +97,7 @@ def test_their_python_client_pays_by_voucher_and_has_the_rest_back(
     assert done.success
     assert done.amount == str(6 * PRICE)
     merchant.balance_units += 4 * PRICE
-
-    def is_redeemed() -> bool:
-        rows = query(house, "SELECT redeemed FROM escrow_channels WHERE channel = %s", channel)
-        return rows == [(4 * PRICE,)]
-
-    await_true(is_redeemed, "the channel to be redeemed")
+    await_redeemed(house, channel, 4 * PRICE)
     merchant.compare_balance()
 
 
@@ -212,3 +125,178 @@ def test_their_typescript_client_pays_by_voucher(house: House, merchant: Merchan
     assert [each["receipt"]["extra"]["chargedAmount"] for each in said["answers"]] == ["1000"] * 3
     assert said["refund"]["success"]
     merchant.balance_units += 3 * PRICE
+
+
+def test_a_metered_call_costs_what_it_used_and_eight_at_once_are_served(
+    house: House, merchant: Merchant
+) -> None:
+    """At a door of its own: the official client by the unit, and a payer that signs ahead."""
+    payer = Payer(house)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"sakk-usage", b"40")] if scope["path"] == "/metered" else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    routes = [
+        Route("/fixed", "$0.001"),
+        Route("/metered", Metered("$0.000025", units_max=100, unit="token")),
+    ]
+
+    async def work(door: Any) -> None:
+        transport = payer.transport(door)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            replies = [await client.get(path) for path in ("/metered", "/fixed", "/metered")]
+        assert [each.status_code for each in replies] == [200] * 3, replies[0].text
+        receipts = [receipt_of(each).extra for each in replies]
+        assert [each["chargedAmount"] for each in receipts] == ["1000"] * 3
+        assert receipts[2]["channelState"]["chargedCumulativeAmount"] == "3000"
+        transport = httpx.ASGITransport(door)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            offer = await payer.offered(client, "/fixed")
+            headers = [payer.header(offer, 3_000 + 1_000 * place) for place in range(1, 9)]
+            together = await asyncio.gather(*(client.get("/fixed", headers=h) for h in headers))
+            assert [each.status_code for each in together] == [200] * 8
+            copies = await asyncio.gather(
+                *(client.get("/fixed", headers=each) for each in reversed(headers))
+            )
+            assert {each.json()["error"] for each in copies} == {MISMATCH}
+
+    channel = at_door(house, payer, routes, app, work)
+    # The door has waited for its commits.
+    payer.await_standing(channel, signed=11_000, charged=11_000, reserved=0)
+    merchant.balance_units += 11_000
+    await_redeemed(house, channel, 11_000)
+    merchant.compare_balance()
+
+
+def test_a_door_that_is_killed_between_reserve_and_commit(
+    house: House, merchant: Merchant, tmp_path: Path
+) -> None:
+    """Nothing is lost and nothing doubled: the call that was never answered is not charged."""
+    payer = Payer(house)
+    with upstream() as (address, held):
+        with door_process(house, tmp_path, address) as (url, process):
+            first = httpx.Client(timeout=90)
+
+            # One call is served; the next one is killed while its handler works.
+            async def pay() -> httpx.Response:
+                async with httpx.AsyncClient(transport=payer.transport(), timeout=90) as client:
+                    return await client.get(f"{url}/quick")
+
+            served = asyncio.run(pay())
+            assert served.status_code == 200, served.text
+            offer = asyncio.run(offered_at(payer, url))
+            channel = payer.channel(offer)
+            payer.await_standing(channel, signed=PRICE, charged=PRICE, reserved=0)
+            header = payer.header(offer, 2 * PRICE)
+            with ThreadPoolExecutor(1) as threads:
+                asked = threads.submit(lost, first, f"{url}/slow", header)
+                assert held.wait(60)
+                payer.await_standing(channel, signed=2 * PRICE, charged=PRICE, reserved=PRICE)
+                for pid in descendants(process.pid) | {process.pid}:
+                    os.kill(pid, signal.SIGKILL)
+                assert asked.result(60)
+            first.close()
+        with door_process(house, tmp_path, address) as (url, _), httpx.Client(timeout=90) as http:
+            # The same voucher again: it is held by the call that was lost, and the payer is told
+            # where the channel stands, behind that one.
+            again = http.get(f"{url}/quick", headers=header)
+            assert again.status_code == 402
+            [told] = [each for each in again.json()["accepts"] if "channelState" in each["extra"]]
+            assert told["extra"]["channelState"]["chargedCumulativeAmount"] == str(2 * PRICE)
+            reply = http.get(f"{url}/quick", headers=payer.header(offer, 3 * PRICE))
+            assert reply.status_code == 200, reply.text
+            payer.await_standing(channel, signed=3 * PRICE, charged=2 * PRICE, reserved=PRICE)
+            # What is not reserved goes back at once, whatever the call that was lost holds.
+            given = http.get(f"{url}/quick", headers=payer.refund(offer, 2 * PRICE))
+            assert given.status_code == 200, given.text
+            assert receipt_of(given).amount == str(7 * PRICE)
+    merchant.balance_units += 2 * PRICE
+    await_redeemed(house, channel, 2 * PRICE)
+    merchant.compare_balance()
+
+
+async def offered_at(payer: Payer, url: str) -> dict[str, Any]:
+    async with httpx.AsyncClient(timeout=30) as client:
+        return await payer.offered(client, f"{url}/quick")
+
+
+def lost(client: httpx.Client, url: str, headers: dict[str, str]) -> bool:
+    """Ask, and get no answer."""
+    try:
+        client.get(url, headers=headers)
+    except httpx.TransportError:
+        return True
+    return False
+
+
+@contextmanager
+def upstream() -> Iterator[tuple[str, threading.Event]]:
+    """A service that answers at once, but for what never ends; and whether that was asked."""
+    held, over = threading.Event(), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/slow":
+                held.set()
+                over.wait(120)
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", held
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def door_process(
+    house: House, folder: Path, service: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`sakk paywall` in front of a service, as an operator runs it."""
+    key = folder / "key"
+    key.write_text(house.description["secret_key"])
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "sakk.cli",
+        "paywall",
+        "--upstream",
+        service,
+        "--price",
+        "$0.001",
+    ]
+    command += ["--price", "$0.001", "--sakk", house.description["api"], "--api-key-file", str(key)]
+    command += ["--listen", f"127.0.0.1:{port}"]
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(command)
+    try:
+
+        def is_ready() -> bool:
+            try:
+                return httpx.get(f"{url}/quick", timeout=10).status_code == 402
+            except httpx.TransportError:
+                return False
+
+        await_true(is_ready, "the door")
+        yield url, process
+    finally:
+        for pid in descendants(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.kill()
+        process.wait()

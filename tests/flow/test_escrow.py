@@ -330,3 +330,41 @@ def test_a_deposit_that_the_chain_takes_back(shop: Shop) -> None:
     assert shop.incoming() == 3 * PRICE
     assert shop.escrowed() == 0
     shop.world.check()
+
+
+def test_a_refund_takes_what_was_signed_and_not_used_and_leaves_what_a_call_holds(
+    shop: Shop,
+) -> None:
+    """A metered call used less than it reserved, and another one's door died."""
+    shop.deposit()
+    used = shop.present(4 * PRICE, amount=4 * PRICE)
+    shop.vouchers.commit(used.charge or "", PRICE)
+    held = shop.present(3 * PRICE, amount=2 * PRICE)
+    assert held.charge is not None
+    assert shop.totals() == Totals(4 * PRICE, PRICE, 2 * PRICE, UNITS - 4 * PRICE)
+
+    def refund(ceiling: int) -> None:
+        order_refund(
+            shop.world.parts,
+            shop.vouchers,
+            shop.channel(),
+            ceiling=ceiling,
+            signature=shop.payer.voucher(ceiling),
+            amount=None,
+        )
+        settle(shop.world, 2)
+        shop.check()
+
+    # By what its payer knows to be charged: it does not know of the call that was lost.
+    refund(PRICE)
+    assert shop.totals() == Totals(3 * PRICE, PRICE, 2 * PRICE, 0, PRICE)
+    # The call ended without taking anything, and a copy of its voucher is good for nothing more.
+    assert shop.vouchers.release(held.charge).refusal is None
+    refund(PRICE)
+    assert shop.totals() == Totals(PRICE, PRICE, 0, 0, 3 * PRICE)
+    assert shop.present(3 * PRICE, amount=PRICE).refusal is Refusal.exceeds_balance
+    # What comes later goes on from what was charged.
+    shop.deposit()
+    shop.pay(2 * PRICE)
+    assert shop.totals() == Totals(2 * PRICE, 2 * PRICE, 0, UNITS - PRICE, 3 * PRICE)
+    shop.check()

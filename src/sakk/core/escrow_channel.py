@@ -8,7 +8,7 @@ as on the chain, from the first deposit on. Atomic units are the currency's smal
 asset with more decimals than its currency has no channels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -133,6 +133,11 @@ class EscrowChannel:
         return chart.channel(f"{self.id}:deposit", self.unit)
 
     @property
+    def unsigned_account(self) -> LedgerAccount:
+        """Where what was signed for and not charged passes through on its way back."""
+        return chart.channel(f"{self.id}:unsigned", self.unit)
+
+    @property
     def leaving_account(self) -> LedgerAccount:
         """What is on its way back to the payer."""
         return chart.channel(f"{self.id}:leaving", self.unit)
@@ -151,13 +156,25 @@ class Totals:
     """What the ledger says of a channel: cumulative but for ``deposit`` and ``reserved``.
 
     ``signed``: the highest total that vouchers allow; ``charged``; ``reserved``: by calls that are
-    being served; ``deposit``: what may still be signed for.
+    being served; ``deposit``: what may still be signed for. ``unsigned``: what was signed for, not
+    charged, and went back to the deposit, so far: it is in none of the others.
     """
 
     signed: int
     charged: int
     reserved: int
     deposit: int
+    unsigned: int = 0
+
+    @property
+    def base(self) -> int:
+        """All that was ever signed for: it only grows, and each raise is from one of its values."""
+        return self.signed + self.unsigned
+
+    @property
+    def free(self) -> int:
+        """What may go back: all that is neither charged nor being served."""
+        return self.balance - self.charged - self.reserved
 
     @property
     def balance(self) -> int:
@@ -166,11 +183,16 @@ class Totals:
 
     def after(self, rise: int, amount: int) -> "Totals":
         """The totals once a voucher has raised what is signed, and its call is reserved."""
-        return Totals(self.signed + rise, self.charged, self.reserved + amount, self.deposit - rise)
+        return replace(
+            self,
+            signed=self.signed + rise,
+            reserved=self.reserved + amount,
+            deposit=self.deposit - rise,
+        )
 
     def ended(self, reserved: int, used: int) -> "Totals":
         """The totals once so much of what was reserved for a call is charged, and no more."""
-        return Totals(self.signed, self.charged + used, self.reserved - reserved, self.deposit)
+        return replace(self, charged=self.charged + used, reserved=self.reserved - reserved)
 
 
 def judge(totals: Totals, *, ceiling: int, amount: int) -> int | Refusal:
@@ -189,7 +211,7 @@ def judge(totals: Totals, *, ceiling: int, amount: int) -> int | Refusal:
 
 
 def raise_id(channel: EscrowChannel, base: int, attempt: int) -> int:
-    """The ledger's id of the raise from a signed total: of two from one base, one stands."""
+    """The ledger's id of the raise from a base (`Totals.base`): of two from one, one stands."""
     return transfer_id(channel.id, f"raise:{base}", leg=0, attempt=attempt)
 
 
@@ -249,6 +271,18 @@ def gone_postings(channel: EscrowChannel, units: int, *, taken: int) -> list[Pos
         owed = chart.conversion_currency(channel.asset, channel.unit)
         legs.append(Posting(lost, owed, units - taken, TransferCode.escrow_withdrawn))
     return legs
+
+
+def unsigning_postings(channel: EscrowChannel, units: int) -> list[Posting]:
+    """What was signed for and not charged may be signed for again: at most so much, in one set."""
+    return [
+        Posting(
+            channel.signed_account, channel.unsigned_account, units, TransferCode.channel_closed
+        ),
+        Posting(
+            channel.unsigned_account, channel.deposit_account, units, TransferCode.channel_funded
+        ),
+    ]
 
 
 def leaving_posting(channel: EscrowChannel, units: int) -> Posting:

@@ -33,6 +33,7 @@ from sakk.core.escrow_channel import (
     Refusal,
     leaving_posting,
     staying_posting,
+    unsigning_postings,
 )
 from sakk.core.network import Asset, Network
 from sakk.core.screening import Direction, ScreeningRequest, Verdict
@@ -42,6 +43,7 @@ from sakk.flow.context import Parts
 from sakk.flow.escrow_call import BUILD, ENDED, RELEASE, authorizer
 from sakk.flow.stage import REST_SECONDS, Stage, wake
 from sakk.flow.voucher import Vouchers
+from sakk.ledger.types import TransferFlags
 from sakk.rails.evm.escrow import why_refused
 from sakk.store import escrow_channel as store
 from sakk.store import network as networks
@@ -250,23 +252,25 @@ def order_refund(
 ) -> EscrowCall:
     """Give a payer back what it has not signed for, or so much of it. Raises Refused.
 
-    The payer proves itself by a voucher for exactly what was charged. What it takes is set aside
-    first, so that no call is charged against it; what was charged is claimed before it goes.
+    The payer proves itself by a voucher for exactly what was charged, with what is being served or
+    without. What it takes is set aside first, so that no call is charged against it; what was
+    charged is claimed before it goes. What calls hold that are being served, or that died with
+    their door, is not waited for: it stays in the channel until they end, for another refund.
     """
     totals = vouchers.totals(channel)
     name = bytes.fromhex(channel.channel[2:])
     signer = channel.config.voucher_signer
     if not is_signed(name, ceiling, signature, chain_id=channel.chain_id, signer=signer):
         raise Refused(Refusal.signature, f"The voucher is not signed by {signer}.")
-    if ceiling != totals.charged + totals.reserved:
+    if not totals.charged <= ceiling <= totals.charged + totals.reserved:
         raise Refused(Refusal.amount_mismatch, f"{totals.charged} has been charged.")
     if channel.status != ChannelStatus.open:
         raise Refused(Refusal.busy, "The channel's payer is withdrawing from it.")
-    if totals.deposit == 0 or (amount is not None and amount > totals.deposit):
-        raise Refused(Refusal.no_balance, f"{totals.deposit} may go back.")
+    if totals.free == 0 or (amount is not None and amount > totals.free):
+        raise Refused(Refusal.no_balance, f"{totals.free} may go back.")
     if amount is not None and amount <= 0:
         raise Refused(Refusal.refund_amount, "The amount is a positive integer.")
-    units = totals.deposit if amount is None else amount
+    units = totals.free if amount is None else amount
     now = parts.clock()
     call = EscrowCall(
         id=new_id(CALL_PREFIX),
@@ -277,7 +281,7 @@ def order_refund(
         channel_id=channel.id,
         account_id=channel.account_id,
         # The same question about the same standing is the same refund.
-        key=f"refund:{channel.id}:{totals.charged}:{totals.balance}:{units}",
+        key=f"refund:{channel.id}:{totals.charged}:{totals.balance}:{totals.base}:{units}",
         sender=channel.receiver_authorizer,
         destination=channel.payer,
         token_amount=units,
@@ -294,9 +298,15 @@ def order_refund(
 
 
 def _set_aside(parts: Parts, call: EscrowCall, channel: EscrowChannel) -> EscrowCall:
-    """Take what a refund gives back out of what may be signed for; safe to repeat."""
+    """Take what a refund gives back out of what may be signed for; safe to repeat.
+
+    First as much as there is of what was signed for, and is neither charged nor being served.
+    """
+    back = unsigning_postings(channel, call.token_amount)
+    balancing = TransferFlags.balancing_debit
     leaving = [leaving_posting(channel, call.token_amount)]
     failpoint("escrow_refund.set_aside.before")
+    parts.books.post([PostingSet(call.id, "unsign", 0, back, balancing)])
     [outcome] = parts.books.post([PostingSet(call.id, "leave", 0, leaving)])
     failpoint("escrow_refund.set_aside.after")
     status = CallStatus.requested if outcome.booked else CallStatus.failed

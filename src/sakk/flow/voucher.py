@@ -79,7 +79,7 @@ class Known:
     """
 
     channel: EscrowChannel
-    accounts: tuple[int, int, int]
+    accounts: tuple[int, int, int, int]
     unit: int
     kept: int = 0
     raises: dict[int, int] = field(default_factory=dict)
@@ -220,11 +220,12 @@ class Vouchers:
             channel.deposit_account,
             channel.signed_account,
             channel.incoming,
+            channel.unsigned_account,
         ]
         # A posting of its own opens no account: they are opened by their names first.
         self._parts.books.open(named)
-        deposit, signed, incoming = (account_id(each.name) for each in named)
-        known = Known(channel, (deposit, signed, incoming), unit_id(channel.unit))
+        deposit, signed, incoming, unsigned = (account_id(each.name) for each in named)
+        known = Known(channel, (deposit, signed, incoming, unsigned), unit_id(channel.unit))
         self._known[channel.network, channel.channel] = known
         return known
 
@@ -285,7 +286,7 @@ class Vouchers:
         # A refusal is remembered under its id for ever. So whoever was refused may take the next
         # id, and of all that any process ever takes for one base, or one voucher, one stands.
         if planned.raised is not None and not _stands(statuses[planned.raised]):
-            known.raises[totals.signed] = known.raises.get(totals.signed, 0) + 1
+            known.raises[totals.base] = known.raises.get(totals.base, 0) + 1
         shown = {"channelState": state_extra(known.channel, planned.totals, charged=None)}
         left: list[_Try] = []
         for index, each in enumerate(group):
@@ -343,15 +344,23 @@ class Vouchers:
 
     def totals_of(self, known: Sequence[Known]) -> list[Totals]:
         """Where channels stand, in their order; asked in one question."""
-        wanted = [number for each in known for number in each.accounts[:2]]
+        wanted = [number for each in known for number in _asked_about(each)]
         found = self._ledger.lookup_accounts(wanted)
         totals = []
-        for deposit, signed in zip(found[::2], found[1::2], strict=True):
+        for deposit, signed, unsigned in zip(found[::3], found[1::3], found[2::3], strict=True):
             assert deposit is not None
             assert signed is not None
+            assert unsigned is not None
+            back = unsigned.credits_posted
             left = deposit.credits_posted - deposit.debits_posted - deposit.debits_pending
             totals.append(
-                Totals(signed.credits_posted, signed.debits_posted, signed.debits_pending, left)
+                Totals(
+                    signed.credits_posted - back,
+                    signed.debits_posted - back,
+                    signed.debits_pending,
+                    left,
+                    back,
+                )
             )
         return totals
 
@@ -389,6 +398,11 @@ class Vouchers:
 _STEPS = ("reserve", "commit", "release")
 
 
+def _asked_about(known: Known) -> tuple[int, int, int]:
+    deposit, signed, _, unsigned = known.accounts
+    return deposit, signed, unsigned
+
+
 def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
     """How calls are charged to a channel that stands so, by the ledger's own word.
 
@@ -397,7 +411,6 @@ def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
     raise. A second raise would be from a total that is only expected, and of two from such bases
     both could stand; so one is all that is asked for until it is known what became of it.
     """
-    base = totals.signed
     found = Plan(totals)
     plain: list[int] = []
     rising: list[int] = []
@@ -408,7 +421,7 @@ def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
             found.refusals[index] = allowed
             continue
         # A copy in the same breath would take the others down.
-        is_rising = call.ceiling > base and call.ceiling not in ceilings
+        is_rising = call.ceiling > totals.signed and call.ceiling not in ceilings
         ceilings.add(call.ceiling)
         (rising if is_rising else plain).append(index)
         found.totals = found.totals.after(allowed, call.amount)
@@ -417,7 +430,8 @@ def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
         found.transfers.append(_charging(known, calls[index], is_linked=False))
     if rising:
         found.raised = len(found.transfers)
-        found.transfers.append(_raising(known, base, found.totals.signed - base))
+        rise = found.totals.signed - totals.signed
+        found.transfers.append(_raising(known, totals.base, rise))
     for index in rising:
         found.places[index] = len(found.transfers)
         found.transfers.append(_charging(known, calls[index], is_linked=index != rising[-1]))
@@ -425,7 +439,7 @@ def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
 
 
 def _raising(known: Known, base: int, rise: int) -> Transfer:
-    deposit, signed, _ = known.accounts
+    deposit, signed, _, _ = known.accounts
     return Transfer(
         id=raise_id(known.channel, base, known.raises.get(base, 0)),
         debit_account_id=deposit,
@@ -439,7 +453,7 @@ def _raising(known: Known, base: int, rise: int) -> Transfer:
 
 
 def _charging(known: Known, call: Asked, *, is_linked: bool) -> Transfer:
-    _, signed, incoming = known.accounts
+    _, signed, incoming, _ = known.accounts
     pending = TransferFlags.pending
     return Transfer(
         id=charge_id(known.channel, call.ceiling, call.attempt),
