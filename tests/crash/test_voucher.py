@@ -125,6 +125,8 @@ def test_their_typescript_client_pays_by_voucher(house: House, merchant: Merchan
     assert [each["receipt"]["extra"]["chargedAmount"] for each in said["answers"]] == ["1000"] * 3
     assert said["refund"]["success"]
     merchant.balance_units += 3 * PRICE
+    await_redeemed(house, said["refund"]["extra"]["channelState"]["channelId"], 3 * PRICE)
+    merchant.compare_balance()
 
 
 def test_a_metered_call_costs_what_it_used_and_eight_at_once_are_served(
