@@ -153,8 +153,8 @@ def test_a_metered_call_costs_what_it_used_and_eight_at_once_are_served(
         receipts = [receipt_of(each).extra for each in replies]
         assert [each["chargedAmount"] for each in receipts] == ["1000"] * 3
         assert receipts[2]["channelState"]["chargedCumulativeAmount"] == "3000"
-        transport = httpx.ASGITransport(door)
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        plain = httpx.ASGITransport(door)
+        async with httpx.AsyncClient(transport=plain, base_url="http://shop") as client:
             offer = await payer.offered(client, "/fixed")
             headers = [payer.header(offer, 3_000 + 1_000 * place) for place in range(1, 9)]
             together = await asyncio.gather(*(client.get("/fixed", headers=h) for h in headers))

@@ -52,7 +52,7 @@ def state_of(house: House, channel: str) -> ChannelState:
 def is_balanced(merchant: Merchant) -> bool:
     balance = merchant.client.get("/v1/balance")
     amounts = {each["currency"]: each["amount"] for each in balance["available"]}
-    return amounts.get("usdc", 0) == merchant.balance_units
+    return int(amounts.get("usdc", 0)) == merchant.balance_units
 
 
 @pytest.mark.parametrize("signs", [False, True], ids=["ours", "its-own"])
@@ -68,7 +68,7 @@ def test_their_fastapi_server_keeps_channels_by_our_facilitator(
 
     async def run() -> str:
         facilitator = HTTPFacilitatorClient(FacilitatorConfig(url=shop.facilitator))
-        scheme = BatchSettlementEvmScheme(
+        scheme: Any = BatchSettlementEvmScheme(
             shop.pay_to, BatchSettlementEvmSchemeServerConfig(receiver_authorizer_signer=signer)
         )
         server = x402ResourceServer(facilitator).register(network, scheme)

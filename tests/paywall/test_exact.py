@@ -1,6 +1,8 @@
 """``exact`` at the door: nobody is served for nothing, and nobody pays twice for one answer."""
 
 import asyncio
+import hashlib
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,33 @@ def test_a_browser_is_told_what_this_is(facilitator: FakeFacilitator) -> None:
     assert b"$0.001" in reply.body
     assert b"<script>" not in reply.body
     assert reply.challenge["accepts"][0]["amount"] == "1000"
+    # Nothing is loaded, and nothing runs.
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    style = reply.body.split(b"<style>")[1].split(b"</style>")[0]
+    digest = b64encode(hashlib.sha256(style).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+
+
+@pytest.mark.parametrize(
+    ("asked", "language", "direction"),
+    [
+        (None, "en", "ltr"),
+        ("ar-EG,ar;q=0.9,en;q=0.8", "ar", "rtl"),
+        ("de, EN-GB;q=0.7, ar;q=0.5", "en", "ltr"),
+        ("tlh", "en", "ltr"),
+    ],
+)
+def test_a_browser_is_told_in_its_readers_language(
+    facilitator: FakeFacilitator, asked: str | None, language: str, direction: str
+) -> None:
+    headers = {"accept": "text/html", "user-agent": "Mozilla/5.0"}
+    if asked is not None:
+        headers["accept-language"] = asked
+    reply = run(ask(door(Counter(), facilitator), headers=headers))
+    assert f'<html lang="{language}" dir="{direction}">'.encode() in reply.body
+    assert reply.headers["content-language"] == language
+    assert "accept-language" in reply.headers["vary"]
 
 
 def test_a_payment_is_settled_and_then_served(facilitator: FakeFacilitator) -> None:

@@ -24,7 +24,7 @@ import msgspec
 from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
 from sakk.paywall import quote
 from sakk.paywall.answer import Receive, Send, answer_to
-from sakk.paywall.challenge import answer_of, challenge_of, is_browser
+from sakk.paywall.challenge import answer_of, challenge_of, is_browser, language_of
 from sakk.paywall.errors import (
     AUTHORITY_AWAY,
     NO_SUCH_OFFER,
@@ -331,8 +331,9 @@ class Paywall:
             ),
             refusal,
         )
-        is_page = refusal is None and is_browser(scope["headers"])
-        headers, body = answer_of(challenge, price=priced.price, is_page=is_page)
+        sent = scope["headers"]
+        page = language_of(sent) if refusal is None and is_browser(sent) else None
+        headers, body = answer_of(challenge, price=priced.price, page=page)
         if refusal is not None and refusal.settlement is not None:
             headers.append((b"payment-response", refusal.settlement))
         await send({"type": "http.response.start", "status": 402, "headers": headers})
