@@ -67,7 +67,7 @@ def test_their_fastapi_server_keeps_channels_by_our_facilitator(
         signer = LocalAuthorizerSigner(Account.from_key("0x" + os.urandom(32).hex()))
 
     async def run() -> str:
-        facilitator = HTTPFacilitatorClient(FacilitatorConfig(url=shop.facilitator))
+        facilitator = HTTPFacilitatorClient(FacilitatorConfig(url=shop.facilitator, timeout=120))
         scheme: Any = BatchSettlementEvmScheme(
             shop.pay_to, BatchSettlementEvmSchemeServerConfig(receiver_authorizer_signer=signer)
         )
