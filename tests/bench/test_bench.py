@@ -17,6 +17,7 @@ from sakk.bench import (
     agent,
     agent_gas,
     api,
+    console,
     gas,
     gas_sweep,
     ingest,
@@ -48,6 +49,12 @@ def by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         assert line["p99"] > 0
         assert (line["baseline"] is None) == (line["ratio"] is None)
     return {line["name"]: line for line in results}
+
+
+def test_the_console_answers_over_many_payments() -> None:
+    lines = by_name(console.run(payments=200, repeats=2)["results"])
+    assert {"home", "payments", "payments_search", "payments_filter", "payment"} <= set(lines)
+    assert {line["unit"] for line in lines.values()} == {"ms"}
 
 
 def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) -> None:

@@ -127,14 +127,14 @@ def _charts(connection: Connection, visit: Visit) -> list[dict[str, Any]]:
 def _chart(
     visit: Visit, currency: str, days: Sequence[Day], decimals: int, index: int
 ) -> dict[str, Any]:
-    say = visit.words.gettext
+    gettext = visit.words.gettext
 
     def shown(units: int) -> Markup:
         return amounts.units(units, decimals, currency, visit.language)
 
     points = [Point(each.day.isoformat(), each.amount, shown(each.amount)) for each in days]
     total = sum(each.amount for each in days)
-    title = say("Credited in {currency}, by day", currency=currency.upper())
+    title = gettext("Credited in {currency}, by day", currency=currency.upper())
     return {
         "currency": currency,
         "total": shown(total),
@@ -144,15 +144,15 @@ def _chart(
             points,
             Words(
                 title=title,
-                description=say(
+                description=gettext(
                     "The last {days} days; the highest is {amount}.",
                     days=len(days),
                     amount=amounts.plain(
                         format_decimal(max(each.amount for each in days), decimals)
                     ),
                 ),
-                of=say("Day"),
-                how_much=say("Amount"),
+                of=gettext("Day"),
+                how_much=gettext("Amount"),
             ),
             name=f"volume-{index}",
             direction=visit.words.direction,
@@ -161,7 +161,7 @@ def _chart(
 
 
 def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
-    say = visit.words.gettext
+    gettext = visit.words.gettext
     account_id, livemode = visit.account_id, visit.livemode
     found: list[Waiting] = []
 
@@ -172,23 +172,23 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
 
     if visit.is_operator and visit.may("approvals"):
         waiting = store.count_approvals(connection, account_id=account_id, livemode=livemode)
-        add(waiting, say("Payouts to approve"), "/console/approvals")
+        add(waiting, gettext("Payouts to approve"), "/console/approvals")
     if visit.is_operator and visit.may("cases"):
         open_, late = store.count_cases(connection, livemode=livemode, now=visit.now)
-        add(late, say("Cases past their deadline"), "/console/cases", "bad")
-        add(open_, say("Open cases"), "/console/cases")
+        add(late, gettext("Cases past their deadline"), "/console/cases", "bad")
+        add(open_, gettext("Open cases"), "/console/cases")
     if visit.may("payins"):
         condition = exceptional(visit, None)
         exceptions = store.count_exceptions(
             connection, condition, account_id=account_id, livemode=livemode
         )
-        add(exceptions, say("Exceptions among the newest pay-ins"), "/console/exceptions")
+        add(exceptions, gettext("Exceptions among the newest pay-ins"), "/console/exceptions")
     if visit.may("webhook_endpoints"):
         failing = store.count_failing(connection, account_id=account_id, livemode=livemode)
-        add(failing, say("Webhook endpoints that take nothing"), "/console/webhooks", "bad")
+        add(failing, gettext("Webhook endpoints that take nothing"), "/console/webhooks", "bad")
     if visit.is_operator and visit.may("treasury"):
         for name in store.low_tanks(connection, livemode=livemode):
-            add(1, say("Gas runs low on {network}", network=name), "/console/wallets", "bad")
+            add(1, gettext("Gas runs low on {network}", network=name), "/console/wallets", "bad")
     return found
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy.sql.util import ClauseAdapter
 
 from sakk.core.case import CaseStatus
 from sakk.core.payout import HoldStatus, PayoutStatus
@@ -30,13 +31,13 @@ def count_exceptions(
     """How many of the newest pay-ins fulfil a condition on ``payins``."""
     whose = [] if account_id is None else [payins.c.account_id == account_id]
     newest = (
-        select(payins.c.id)
+        select(payins)
         .where(payins.c.livemode == livemode, *whose)
         .order_by(payins.c.id.desc())
         .limit(LOOKED_AT)
         .subquery()
     )
-    counted = select(payins.c.id).join(newest, newest.c.id == payins.c.id).where(condition)
+    counted = select(newest.c.id).where(ClauseAdapter(newest).traverse(condition))
     return _count(connection, counted.limit(COUNT_MAX).subquery())
 
 

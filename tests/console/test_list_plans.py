@@ -1,0 +1,246 @@
+"""Lists stay fast: with 100,000 rows of everything each of their questions uses an index."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Table, text
+
+from sakk.flow.context import Parts
+from sakk.store.customer import customers
+from sakk.store.database import Database
+from sakk.store.event import events
+from sakk.store.payin import payins
+from sakk.store.payment import payment_intents
+from sakk.store.request_log import requests
+from sakk.store.webhook import webhook_deliveries
+from tests.console.browser import Browser
+from tests.console.desk import configure
+from tests.console.office import Office, make_office
+
+ROWS = 100_000
+# As many as one page may sort: what it found, and not what it searched.
+SORTED_MAX = 2_000
+# To read one of these tables from end to end costs fifty times as much.
+GLANCE_COST_MAX = 100
+ID = "lpad(i::text, 26, '0')"
+MOMENT = "now() - (1000000 - i) * interval '1 second'"
+# By table: what its rows have. One in a thousand is of another kind.
+FILLED: dict[Table, dict[str, str]] = {
+    customers: {
+        "id": f"'cus_' || {ID}",
+        "email": "'c' || i || '@example.com'",
+        "metadata": "'{}'",
+        "deleted": "false",
+    },
+    payment_intents: {
+        "id": f"'pi_' || {ID}",
+        "amount": "1000000 + i",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'processing' ELSE 'succeeded' END",
+        "amount_received": "i",
+        "quotes": "'[]'",
+        "networks": "'{}'",
+        "address": "'0x' || i",
+        "customer": f"'cus_' || {ID}",
+        "metadata": "jsonb_build_object('order', i::text, 'shop', 'one')",
+        "expires_at": MOMENT,
+    },
+    payins: {
+        "id": f"'pin_' || {ID}",
+        "network": "'eip155:84532'",
+        "asset": "'a'",
+        "currency": "'usdc'",
+        "token_amount": "i",
+        "address": "'0x' || i",
+        "sender": "'0x' || i",
+        "tx_hash": "'0x' || lpad(i::text, 64, '0')",
+        "log_index": "0",
+        "block_number": "i",
+        "block_hash": "'0x' || i",
+        "block_timestamp": "0",
+        "status": "'posted'",
+        "reason": "CASE WHEN i % 1000 = 0 THEN 'late' END",
+        "payment_intent": f"'pi_' || {ID}",
+        "counts": "true",
+        "quarantined": "false",
+        "reviewed": "false",
+        "orphaned": "false",
+    },
+    events: {
+        "id": f"'evt_' || {ID}",
+        "type": "CASE WHEN i % 1000 = 0 THEN 'customer.created' ELSE 'payin.posted' END",
+        "audience": "'merchant'",
+        "object_id": f"'pi_' || {ID}",
+        "body": "'{}'",
+    },
+    requests: {
+        "id": f"'req_' || {ID}",
+        "key": "'key_1'",
+        "method": "'GET'",
+        "path": "'/v1/balance'",
+        "status": "CASE WHEN i % 1000 = 0 THEN 500 ELSE 200 END",
+        "milliseconds": "1",
+    },
+    webhook_deliveries: {
+        "id": f"'whd_' || {ID}",
+        "event_id": f"'evt_' || {ID}",
+        "endpoint_id": "'we_1'",
+        "status": "'succeeded'",
+    },
+}
+NUMBER = "0" * 21 + "50000"
+PATHS = (
+    "/console",
+    "/console/payments",
+    "/console/payments?format=csv",
+    "/console/payments?status=processing",
+    "/console/payments?status=expired&currency=usdc&timing=late",
+    "/console/payments?amount=under&since=2020-01-01&until=2020-02-01",
+    f"/console/payments?after=pi_{NUMBER}",
+    f"/console/payments?before=pi_{NUMBER}",
+    f"/console/payments?customer=cus_{NUMBER}",
+    f"/console/payments?q=pi_{NUMBER}",
+    f"/console/payments?q=pin_{NUMBER}",
+    f"/console/payments?q=cus_{NUMBER}",
+    "/console/payments?q=1.050000",
+    "/console/payments?q=c50000%40example.com",
+    "/console/payments?q=order%3D50000",
+    "/console/payments?q=shop%3Done",
+    "/console/payments?q=0x" + "0" * 59 + "50000",
+    "/console/payments?q=0x" + "0" * 35 + "50000",
+    "/console/payments?q=red+shoes",
+    f"/console/payments/pi_{NUMBER}",
+    "/console/payins",
+    "/console/payins?status=under_review&network=eip155:1",
+    f"/console/payins?q=pi_{NUMBER}",
+    "/console/payins?q=0x" + "0" * 59 + "50000",
+    f"/console/payins/pin_{NUMBER}",
+    "/console/exceptions",
+    "/console/exceptions?kind=wrong_token",
+    "/console/customers",
+    "/console/customers?q=Ann",
+    "/console/customers?q=c50000%40example.com",
+    f"/console/customers/cus_{NUMBER}",
+    "/console/webhooks/we_1",
+    "/console/webhooks/we_1?status=failed",
+    f"/console/deliveries/whd_{NUMBER}",
+    "/console/events",
+    "/console/events?type=customer.created",
+    f"/console/events?q=pi_{NUMBER}",
+    f"/console/events/evt_{NUMBER}",
+    "/console/requests",
+    "/console/requests?outcome=fault",
+    "/console/requests?q=/v1/balance",
+)
+
+
+@pytest.fixture(scope="module")
+def office(module_database: Database) -> Iterator[Office]:
+    """Many rows of Alice's, and the statistics of them."""
+    made = make_office(Parts(module_database))
+    with module_database.begin() as connection:
+        configure(connection)
+        connection.execute(
+            text(
+                "INSERT INTO webhook_endpoints (id, account_id, livemode, url, metadata,"
+                " enabled_events, status, secret, created)"
+                " VALUES ('we_1', :account, false, 'https://a.example', '{}', '{*}', 'enabled',"
+                " 'whsec', now())"
+            ),
+            {"account": made.alice},
+        )
+        for table, columns in FILLED.items():
+            given = {"account_id": f"'{made.alice}'", "livemode": "false", "created": MOMENT}
+            values = {name: value for name, value in given.items() if name in table.c} | columns
+            connection.execute(
+                text(
+                    f"INSERT INTO {table.name} ({', '.join(values)})"
+                    f" SELECT {', '.join(values.values())} FROM generate_series(1, {ROWS}) AS i"
+                )
+            )
+    with module_database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
+    yield made
+    made.console.close()
+
+
+@pytest.mark.parametrize("whose", ["alice", "everybody"])
+def test_every_question_of_every_list_uses_an_index(
+    office: Office, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    browser = office.browser(office.person("owner"))
+    browser.get("/console/look")
+    browser.post("/console/look", {"account": office.alice} if whose == "alice" else {})
+    asked = _asked(browser, monkeypatch)
+    names = {table.name for table in FILLED}
+    seen = {
+        name for name in names for _, statement, _ in asked if re.search(rf"\b{name}\b", statement)
+    }
+    assert seen == names
+    assert _slow(office.parts.database, asked, names) == []
+
+
+def test_the_test_sees_what_it_says(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = office.browser(office.person("owner"))
+    browser.get("/console/look")
+    browser.post("/console/look", {"account": office.alice})
+    asked = _asked(browser, monkeypatch, ("/console/customers?q=c50000%40example.com",))
+    database = office.parts.database
+    with database.begin() as connection:
+        connection.execute(text("DROP INDEX ix_customers_email"))
+    assert _slow(database, asked, {"customers"}) != []
+
+
+def _asked(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, paths: tuple[str, ...] = PATHS
+) -> list[tuple[str, str, Any]]:
+    """Every statement that the pages ask, with the page."""
+    asked: list[tuple[str, str, Any]] = []
+    execute = psycopg.Cursor.execute
+    where = ""
+
+    def remember(cursor: Any, statement: Any, parameters: Any = None, **options: Any) -> Any:
+        if isinstance(statement, str) and statement.lstrip().upper().startswith(("SELECT", "WITH")):
+            asked.append((where, statement, parameters))
+        return execute(cursor, statement, parameters, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Cursor, "execute", remember)
+        for where in paths:
+            got = browser.get(where)
+            assert got.status == 200, (where, got.text)
+    return asked
+
+
+def _slow(
+    database: Database, asked: list[tuple[str, str, Any]], names: set[str]
+) -> list[tuple[str, str]]:
+    """Pages that read a table from end to end, or sort more than they show."""
+    found = []
+    done: set[str] = set()
+    with database.engine.connect() as connection:
+        for where, statement, parameters in asked:
+            key = f"{where} {statement}"
+            if key in done or not any(re.search(rf"\b{name}\b", statement) for name in names):
+                continue
+            done.add(key)
+            plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+            for node in _nodes(plan.scalar_one()[0]["Plan"]):
+                if node["Node Type"] == "Seq Scan" and node["Relation Name"] in names:
+                    found.append((where, f"reads {node['Relation Name']}"))
+                if node["Node Type"] == "Sort" and node["Plan Rows"] > SORTED_MAX:
+                    found.append((where, f"sorts {node['Plan Rows']} rows"))
+    return found
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The steps of a plan, but for what is expected to end after a glance."""
+    yield plan
+    if plan["Node Type"] == "Limit" and plan["Total Cost"] < GLANCE_COST_MAX:
+        return
+    for child in plan.get("Plans", []):
+        yield from _nodes(child)
