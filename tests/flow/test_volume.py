@@ -15,6 +15,8 @@ from sakk.store.database import Database
 from sakk.store.volume import list_volumes
 
 QUARTER = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+# When that day began in Kathmandu.
+MIDNIGHT = datetime(2026, 2, 28, 18, 15, tzinfo=UTC)
 SECOND = 1_000_000_000
 START = int(QUARTER.timestamp()) * SECOND
 ALICE, BOB, LIVE, BRIDGE = (UUID(int=number) for number in range(1, 5))
@@ -86,3 +88,8 @@ def test_every_credit_is_counted_once(
         Volume("acct_a", False, QUARTER, "usdc", 2, 18),
         Volume("acct_a", False, later, "usdc", 1, 12),
     ]
+    with database.begin() as connection:
+        [day] = list_volumes(
+            connection, account_id="acct_a", livemode=False, since=QUARTER, zone="Asia/Kathmandu"
+        )
+    assert (day.quarter, day.payins, day.amount) == (MIDNIGHT, 3, 30)

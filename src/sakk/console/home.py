@@ -112,6 +112,7 @@ def _charts(connection: Connection, visit: Visit) -> list[dict[str, Any]]:
         account_id=visit.account_id,
         livemode=visit.livemode,
         since=beginning(days[0], zone),
+        zone=zone.key,
     )
     scales = {each.currency: each.decimals for each in networks.list_currencies(connection)}
     busiest = sorted(

@@ -19,7 +19,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.chart import AccountCode, TransferCode
 from sakk.core.volume import Volume
-from sakk.store.database import fetch_all
 from sakk.store.schema import Timestamp, Units, metadata
 
 volumes = Table(
@@ -117,27 +116,31 @@ ON CONFLICT (account_id, livemode, quarter, currency)
 
 
 def list_volumes(
-    connection: Connection, *, account_id: str | None, livemode: bool, since: datetime
+    connection: Connection,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    since: datetime,
+    zone: str | None = None,
 ) -> list[Volume]:
-    """The quarters since a time, of an account, or of all added up for the operator (None)."""
-    if account_id is not None:
-        statement = select(volumes).where(
-            volumes.c.account_id == account_id,
-            volumes.c.livemode == livemode,
-            volumes.c.quarter >= since,
-        )
-        return fetch_all(connection, statement, Volume)
+    """What was counted since a time, of an account, or of all added up for the operator (None).
+
+    By quarters; in a ``zone`` (IANA) by its days, each at its beginning.
+    """
+    c = volumes.c
+    at = c.quarter if zone is None else func.date_trunc("day", c.quarter, zone)
+    whose = [] if account_id is None else [c.account_id == account_id]
     rows = connection.execute(
         select(
-            volumes.c.currency,
-            volumes.c.quarter,
-            func.sum(volumes.c.payins).label("payins"),
-            func.sum(volumes.c.amount).label("amount"),
+            c.currency,
+            at.label("at"),
+            func.sum(c.payins).label("payins"),
+            func.sum(c.amount).label("amount"),
         )
-        .where(volumes.c.livemode == livemode, volumes.c.quarter >= since)
-        .group_by(volumes.c.currency, volumes.c.quarter)
+        .where(c.livemode == livemode, c.quarter >= since, *whose)
+        .group_by(c.currency, text("at"))
     )
     return [
-        Volume("", livemode, row.quarter, row.currency, int(row.payins), int(row.amount))
+        Volume(account_id or "", livemode, row.at, row.currency, int(row.payins), int(row.amount))
         for row in rows
     ]
