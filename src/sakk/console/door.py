@@ -19,7 +19,7 @@ from sakk.console.request import Arrived, is_ours
 from sakk.console.respond import Response, cookie, download, html, json_answer, redirect
 from sakk.console.route import Screen
 from sakk.console.shell import MenuItem, may_see, menu
-from sakk.console.step_up import prove, read_proof
+from sakk.console.step_up import prove, read_proof, ways
 from sakk.console.visit import (
     Answer,
     ConsoleSettings,
@@ -39,6 +39,7 @@ from sakk.core.errors import (
     ResourceMissing,
     SakkError,
     StepUpFailed,
+    StepUpRequired,
 )
 from sakk.core.membership import roles_in
 from sakk.core.sign_in import csrf_token
@@ -166,10 +167,10 @@ class Door:
     def _entered(self, answer: EntranceAnswer, arrival: Arrival) -> Response:
         match answer:
             case SignedInNow():
-                if answer.document is None:
+                if answer.page is None:
                     response = redirect(answer.path)
                 else:
-                    response = json_answer(Data(answer.document))
+                    response = self._entered(answer.page, arrival)
                 token = answer.begun.token
                 response.headers.append(self._cookie(self.cookies.sign_in, token))
                 return response
@@ -261,7 +262,7 @@ class Door:
                 return self._ask_for_proof(visit, given, None)
             try:
                 visit, token = prove(visit, proof)
-            except StepUpFailed:
+            except (StepUpFailed, StepUpRequired):
                 again = visit.words.gettext("That was not right. Try again.")
                 return self._ask_for_proof(visit, given, again)
         response = self._handled(screen, path, visit, given)
@@ -340,7 +341,7 @@ class Door:
             for each in (value if isinstance(value, list) else [value])
             if isinstance(each, str) and name != CSRF
         ]
-        values = {"kept": kept, "fault": fault, "action": visit.path_query}
+        values = {"kept": kept, "fault": fault, "action": visit.path_query, **ways(visit)}
         return self._page(Page("console/step_up.html", values), visit, status=403)
 
     def _refused(self, error: SakkError, visit: Visit) -> Response:

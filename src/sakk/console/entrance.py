@@ -5,12 +5,12 @@ origin alone, and carries a token of a cookie that was set with that page.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from sakk.console.visit import Answer, ConsoleSettings
+from sakk.console.visit import Answer, ConsoleSettings, Page
 from sakk.flow.context import Parts
 from sakk.flow.sign_in import Begun, Device
 from sakk.pages.form import Values
@@ -47,11 +47,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class SignedInNow:
-    """Somebody came in: the browser is given the token and goes on to ``path``."""
+    """Somebody came in: the browser is given the token, and goes on to ``path`` or sees a page."""
 
     begun: Begun
     path: str
-    document: Mapping[str, Any] | None = None
+    page: Page | None = None
 
 
 EntranceAnswer = Answer | SignedInNow

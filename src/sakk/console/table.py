@@ -17,16 +17,23 @@ from sakk.console import (
     security,
     shell,
     sign_in,
+    step_up,
     webhook,
+    welcome,
 )
 from sakk.console.entrance import Entrance
 from sakk.console.route import Screen
 
-ENTRANCES: Final[tuple[Entrance, ...]] = (*sign_in.ENTRANCES, *enter.ENTRANCES)
+ENTRANCES: Final[tuple[Entrance, ...]] = (
+    *sign_in.ENTRANCES,
+    *welcome.ENTRANCES,
+    *enter.ENTRANCES,
+)
 # Their order is the navigation's.
 SCREENS: Final[tuple[Screen, ...]] = (
     *home.SCREENS,
     *shell.SCREENS,
+    *step_up.SCREENS,
     *saved_view.SCREENS,
     *payment.SCREENS,
     *payin.SCREENS,

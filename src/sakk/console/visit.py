@@ -11,6 +11,7 @@ from sakk.core.membership import roles_in
 from sakk.core.person import Actor, Person
 from sakk.core.role import Access, may
 from sakk.core.sign_in import is_stepped_up
+from sakk.core.site import Site, site_of
 from sakk.flow.context import Parts
 from sakk.flow.sign_in import SignedIn
 from sakk.flow.step_up import StepUp
@@ -30,6 +31,11 @@ class ConsoleSettings:
     sandbox: bool = False
     trusted_proxies: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+
+    @property
+    def site(self) -> Site | None:
+        """Where passkeys belong to; None where there can be none."""
+        return site_of(self.public_url)
 
     @property
     def is_secure(self) -> bool:

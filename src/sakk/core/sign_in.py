@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from sakk.core.errors import ParameterInvalid
 from sakk.core.peer import network_of
 
 PREFIX: Final = "sgn"
@@ -34,6 +35,7 @@ TRIES_KEPT_FOR: Final = timedelta(days=1)
 USER_AGENT_LENGTH_MAX: Final = 300
 PASSWORD_LENGTH_MIN: Final = 12
 PASSWORD_LENGTH_MAX: Final = 256
+PASSWORD_DISTINCT_MIN: Final = 5
 
 _BROWSERS: Final = (
     ("Edg/", "Edge"),
@@ -123,7 +125,9 @@ def is_live(sign_in: SignIn, now: datetime) -> bool:
 
 
 def is_stepped_up(sign_in: SignIn, now: datetime) -> bool:
-    """Did the person prove to be there a moment ago?"""
+    """Did the person prove to be there a moment ago? By a sandbox's link they did for good."""
+    if sign_in.method == SignInMethod.link:
+        return True
     return sign_in.stepped_up_at is not None and now - sign_in.stepped_up_at < STEP_UP_FOR
 
 
@@ -151,6 +155,17 @@ def counted(tries: Tries | None, name: str, now: datetime) -> Tries:
         return Tries(name, failures, None, now)
     locked = min(LOCKED_FOR_MAX, LOCKED_FOR * 2 ** min(over, 16))
     return Tries(name, failures, now + locked, now)
+
+
+def check_password(password: str, person: str) -> None:
+    """Long enough, not all the same, and not the name of who has it (NIST SP 800-63B, 3.1.1.2)."""
+    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
+        raise ParameterInvalid(
+            f"A password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters.",
+            param="password",
+        )
+    if len(set(password)) < PASSWORD_DISTINCT_MIN or password.casefold() in person.casefold():
+        raise ParameterInvalid("This password is too easy to guess.", param="password")
 
 
 def clean_user_agent(given: str | None) -> str:

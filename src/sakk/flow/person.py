@@ -48,12 +48,14 @@ from sakk.core.person import (
 )
 from sakk.core.role import Role, check_grant, read_roles
 from sakk.flow.context import Parts
+from sakk.flow.credential import end_credentials
 from sakk.flow.step_up import StepUp, acting_person, check, count_try
 from sakk.store import account as accounts
 from sakk.store import api_key as keys
 from sakk.store import event as events
+from sakk.store import invitation as invitations
 from sakk.store import person as store
-from sakk.store.database import among
+from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id
 
 STEP_UP_OF_NOTHING = -1
@@ -61,13 +63,16 @@ STEP_UP_OF_NOTHING = -1
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """A new person as an admin introduces them; the key's hash comes from the person."""
+    """A new person as an admin introduces them; the hash of a key comes from the person.
+
+    Without a key they come in by a link.
+    """
 
     name: str
     email: str
     roles: list[str]
-    key_hash: str
-    key_last4: str
+    key_hash: str | None = None
+    key_last4: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,9 @@ def bootstrap(parts: Parts, *, name: str, email: str, livemode: bool) -> tuple[E
                 f"There are {BOOTSTRAP_ADMINS} admins: one of them proposes a person"
                 " (POST /v1/persons), another approves."
             )
-        _check_email(connection, email, livemode=livemode)
+        check_email(connection, email, livemode=livemode)
         identifier = new_id(PREFIX)
-        person = _new_person(identifier, name, email, livemode=livemode, now=now)
+        person = new_person(identifier, name, email, livemode=livemode, now=now)
         person = replace(
             person,
             roles=[Role.admin.value],
@@ -113,7 +118,7 @@ def bootstrap(parts: Parts, *, name: str, email: str, livemode: bool) -> tuple[E
         )
         store.insert(connection, person)
         _insert_key(connection, person, hashed, token[-SHOWN_CHARACTERS:], now=now)
-        _tell(connection, person, event.PERSON_APPROVED, now=now)
+        tell(connection, person, event.PERSON_APPROVED, now=now)
     return Enrolment(person, secret, totp_uri(secret, email)), token
 
 
@@ -121,7 +126,7 @@ def introduce_sandbox_owner(connection: Connection, *, now: datetime) -> Person:
     """The person that a sandbox begins with, who may do everything that one person may."""
     identifier = new_id(PREFIX)
     person = replace(
-        _new_person(identifier, "Sandbox owner", "owner@sandbox.test", livemode=False, now=now),
+        new_person(identifier, "Sandbox owner", "owner@sandbox.test", livemode=False, now=now),
         roles=[Role.approver.value, Role.compliance.value, Role.finance.value, Role.owner.value],
         state=PersonState.active.value,
         proposed_by=SANDBOX,
@@ -141,18 +146,19 @@ def propose(
     """An admin introduces a person, who may do nothing until another admin approves."""
     check_details(introduction.name, introduction.email)
     roles = read_roles(introduction.roles)
-    check_key_hash(introduction.key_hash)
+    if introduction.key_hash is not None:
+        check_key_hash(introduction.key_hash)
     now = parts.clock()
     with parts.database.begin() as connection:
         store.lock_all(connection)
-        by = _admin(connection, actor, livemode=livemode)
+        by = admin_of(connection, actor, livemode=livemode)
         found = store.find(connection, identifier, livemode=livemode)
         if found is not None:
             return found
         _check_grant(connection, by, [], roles)
-        _check_email(connection, introduction.email, livemode=livemode)
+        check_email(connection, introduction.email, livemode=livemode)
         person = replace(
-            _new_person(
+            new_person(
                 identifier, introduction.name, introduction.email, livemode=livemode, now=now
             ),
             proposed_by=by.id,
@@ -164,7 +170,7 @@ def propose(
             },
         )
         store.insert(connection, person)
-        _tell(connection, person, event.PERSON_PROPOSED, now=now)
+        tell(connection, person, event.PERSON_PROPOSED, now=now)
     return person
 
 
@@ -177,18 +183,20 @@ def propose_change(
     roles: list[str] | None,
     key_hash: str | None,
     key_last4: str,
+    resets: bool = False,
 ) -> Person:
     """An admin proposes other roles, or a new key in place of all others and the second factor.
 
-    The person goes on as before until another admin approves.
+    The person goes on as before until another admin approves. ``resets``: all that they sign in by
+    ends then, and they come in by a link again.
     """
     wanted = None if roles is None else read_roles(roles)
     if key_hash is not None:
         check_key_hash(key_hash)
     now = parts.clock()
     with parts.database.begin() as connection:
-        person = _locked(connection, identifier, livemode=livemode)
-        by = _admin(connection, actor, livemode=livemode)
+        person = locked_person(connection, identifier, livemode=livemode)
+        by = admin_of(connection, actor, livemode=livemode)
         if person.state != PersonState.active:
             raise UnexpectedState(f"This person is {person.state}: only an active one is changed.")
         _check_grant(connection, by, person.roles, wanted or person.roles)
@@ -197,10 +205,11 @@ def propose_change(
             "roles": wanted or person.roles,
             "key_hash": key_hash,
             "key_last4": key_last4,
+            "resets": resets,
         }
         store.change(connection, person.id, {"proposal": proposal})
         person = replace(person, proposal=proposal)
-        _tell(connection, person, event.PERSON_PROPOSED, now=now)
+        tell(connection, person, event.PERSON_PROPOSED, now=now)
     return person
 
 
@@ -211,8 +220,8 @@ def approve(
     count_try(parts, actor, step_up, livemode=livemode)
     now = parts.clock()
     with parts.database.begin() as connection:
-        person = _locked(connection, identifier, livemode=livemode)
-        by = _admin(connection, actor, livemode=livemode)
+        person = locked_person(connection, identifier, livemode=livemode)
+        by = admin_of(connection, actor, livemode=livemode)
         proposal = person.proposal
         if proposal is None or person.state == PersonState.suspended:
             raise UnexpectedState("Nothing is proposed for this person.")
@@ -231,12 +240,17 @@ def approve(
             values |= {"public_key": proposal["public_key"]}
         if proposal["key_hash"] is not None:
             values |= {"totp_secret": None, "totp_confirmed": False, "public_key": None}
+        resets = bool(proposal.get("resets"))
+        if resets:
+            values |= {"public_key": None}
+            end_credentials(connection, person.id, now=now)
         person = replace(person, **values)
-        if proposal["key_hash"] is not None:
+        if proposal["key_hash"] is not None or resets:
             keys.revoke_of_person(connection, person.id, now=now)
+        if proposal["key_hash"] is not None:
             _insert_key(connection, person, proposal["key_hash"], proposal["key_last4"], now=now)
         store.change(connection, person.id, values)
-        _tell(connection, person, event.PERSON_APPROVED, now=now)
+        tell(connection, person, event.PERSON_APPROVED, now=now)
     return person
 
 
@@ -245,8 +259,8 @@ def suspend(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> P
     now = parts.clock()
     with parts.database.begin() as connection:
         store.lock_all(connection)
-        person = _locked(connection, identifier, livemode=livemode)
-        by = _admin(connection, actor, livemode=livemode)
+        person = locked_person(connection, identifier, livemode=livemode)
+        by = admin_of(connection, actor, livemode=livemode)
         if by.id == person.id:
             raise SamePerson("Nobody suspends themselves: another admin does.")
         if person.state == PersonState.suspended:
@@ -254,8 +268,10 @@ def suspend(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> P
         values: dict[str, Any] = {"state": PersonState.suspended.value, "proposal": None}
         store.change(connection, person.id, values)
         keys.revoke_of_person(connection, person.id, now=now)
+        sign_ins.end_of(connection, person.id, now=now)
+        invitations.revoke_of(connection, person.id, now=now)
         person = replace(person, **values)
-        _tell(connection, person, event.PERSON_SUSPENDED, now=now)
+        tell(connection, person, event.PERSON_SUSPENDED, now=now)
     return person
 
 
@@ -274,7 +290,7 @@ def prefer(
             "There is no such time zone: write it as Asia/Dubai.", param="time_zone"
         )
     with parts.database.begin() as connection:
-        _locked(connection, identifier, livemode=livemode)
+        locked_person(connection, identifier, livemode=livemode)
         values = {"language": language, "time_zone": time_zone, "theme": theme}
         store.change(connection, identifier, values)
 
@@ -323,7 +339,7 @@ def confirm(parts: Parts, identifier: str, *, actor: Actor, livemode: bool, code
         }
         store.change(connection, person.id, values)
         person = replace(person, **values)
-        _tell(connection, person, event.PERSON_UPDATED, now=now)
+        tell(connection, person, event.PERSON_UPDATED, now=now)
     return person
 
 
@@ -363,7 +379,7 @@ def set_public_key(
             name = event.PERSON_PROPOSED
         store.change(connection, person.id, values)
         person = replace(person, **values)
-        _tell(connection, person, name, now=now)
+        tell(connection, person, name, now=now)
     return person
 
 
@@ -371,7 +387,7 @@ def _new_secret() -> str:
     return base64.b32encode(os.urandom(SECRET_BYTES)).decode()
 
 
-def _new_person(identifier: str, name: str, email: str, *, livemode: bool, now: datetime) -> Person:
+def new_person(identifier: str, name: str, email: str, *, livemode: bool, now: datetime) -> Person:
     return Person(
         id=identifier,
         livemode=livemode,
@@ -422,7 +438,7 @@ def _insert_key(
     )
 
 
-def _admin(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
+def admin_of(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
     person = acting_person(connection, actor, livemode=livemode)
     if Role.admin not in person.powers:
         raise PermissionDenied("Only a person with the role admin may do this.")
@@ -436,30 +452,25 @@ def _check_grant(connection: Connection, by: Person, before: list[str], after: l
 
 
 def _self(connection: Connection, identifier: str, actor: Actor, *, livemode: bool) -> Person:
-    _locked(connection, identifier, livemode=livemode)
+    locked_person(connection, identifier, livemode=livemode)
     if actor.person != identifier:
         raise PermissionDenied("Only the person may do this, with a key of their own.")
     return acting_person(connection, actor, livemode=livemode)
 
 
-def _locked(connection: Connection, identifier: str, *, livemode: bool) -> Person:
+def locked_person(connection: Connection, identifier: str, *, livemode: bool) -> Person:
     person = store.find(connection, identifier, livemode=livemode, lock=True)
     if person is None:
         raise ResourceMissing(f"No such person: {identifier!r}", param="person")
     return person
 
 
-def _check_email(connection: Connection, email: str, *, livemode: bool) -> None:
-    taken = connection.execute(
-        store.persons.select().where(
-            store.persons.c.livemode == livemode, among(store.persons.c.email, [email])
-        )
-    ).first()
-    if taken is not None:
+def check_email(connection: Connection, email: str, *, livemode: bool) -> None:
+    if store.by_email(connection, email, livemode=livemode) is not None:
         raise ParameterInvalid(f"There is a person with the address {email!r}.", param="email")
 
 
-def _tell(connection: Connection, person: Person, name: str, *, now: datetime) -> None:
+def tell(connection: Connection, person: Person, name: str, *, now: datetime) -> None:
     told = NewEvent(
         account_id=None,
         livemode=person.livemode,

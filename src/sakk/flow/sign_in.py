@@ -120,7 +120,7 @@ def enter(parts: Parts, token: str, device: Device, *, replaces: str | None) -> 
             raise _used()
         person = persons.find(connection, found.person, livemode=found.livemode, lock=True)
         assert person is not None
-        invitations.use(connection, found.id, now=now)
+        invitations.change(connection, found.id, {"used_at": now})
         return begin(connection, person, SignInMethod.link, device, now=now, replaces=replaces)
 
 

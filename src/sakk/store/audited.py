@@ -56,7 +56,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
     "hubs": Audited(key=("network",)),
-    "invitations": Audited(subject="person", secret=("token_hash",)),
+    "invitations": Audited(subject="person", secret=("token_hash", "code_digest")),
     "key_rotations": Audited(subject="source", quiet=("left",)),
     "label_imports": Audited(subject="list_id"),
     "label_lists": Audited(),

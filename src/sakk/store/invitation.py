@@ -1,8 +1,21 @@
 """Invitations: rows and queries."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Index, Table, Text, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    false,
+    select,
+    update,
+)
 
 from sakk.core.invitation import Invitation
 from sakk.store.database import fetch_one, insert_records
@@ -21,6 +34,9 @@ invitations = Table(
     Column("expires_at", Timestamp, nullable=False),
     Column("used_at", Timestamp),
     Column("revoked_at", Timestamp),
+    Column("needs_code", Boolean, nullable=False, server_default=false()),
+    Column("code_digest", Bytes),
+    Column("failures", Integer, nullable=False, server_default="0"),
     Index("ix_invitations_person", "person"),
 )
 
@@ -35,9 +51,31 @@ def by_token(connection: Connection, token_hash: bytes, *, lock: bool = False) -
     return fetch_one(connection, statement.with_for_update() if lock else statement, Invitation)
 
 
-def use(connection: Connection, identifier: str, *, now: datetime) -> None:
+def find(connection: Connection, identifier: str, *, lock: bool = False) -> Invitation | None:
+    statement = select(invitations).where(invitations.c.id == identifier)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, Invitation)
+
+
+def open_of(connection: Connection, person: str, *, now: datetime) -> Invitation | None:
+    """A person's link that still opens, locked."""
+    statement = (
+        select(invitations)
+        .where(
+            invitations.c.person == person,
+            invitations.c.used_at.is_(None),
+            invitations.c.revoked_at.is_(None),
+            invitations.c.expires_at > now,
+        )
+        .order_by(invitations.c.id.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    return fetch_one(connection, statement, Invitation)
+
+
+def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -> None:
     connection.execute(
-        update(invitations).where(invitations.c.id == identifier).values(used_at=now)
+        update(invitations).where(invitations.c.id == identifier).values(dict(values))
     )
 
 
@@ -52,16 +90,3 @@ def revoke_of(connection: Connection, person: str, *, now: datetime) -> None:
         )
         .values(revoked_at=now)
     )
-
-
-def is_invited(connection: Connection, person: str, *, now: datetime) -> bool:
-    """Does a link of theirs still open?"""
-    found = connection.execute(
-        select(invitations.c.id).where(
-            invitations.c.person == person,
-            invitations.c.used_at.is_(None),
-            invitations.c.revoked_at.is_(None),
-            invitations.c.expires_at > now,
-        )
-    ).first()
-    return found is not None

@@ -78,6 +78,12 @@ def by_credential(connection: Connection, credential_id: bytes) -> Passkey | Non
     return fetch_one(connection, statement, Passkey)
 
 
+def is_known(connection: Connection, credential_id: bytes) -> bool:
+    """Is there a passkey with an id of its authenticator's, in force or not?"""
+    statement = select(passkeys.c.id).where(passkeys.c.credential_id == credential_id)
+    return connection.execute(statement).first() is not None
+
+
 def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -> None:
     connection.execute(update(passkeys).where(passkeys.c.id == identifier).values(dict(values)))
 

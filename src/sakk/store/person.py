@@ -67,6 +67,20 @@ def find(
     return fetch_one(connection, statement.with_for_update() if lock else statement, Person)
 
 
+def by_email(connection: Connection, email: str, *, livemode: bool) -> Person | None:
+    """The person with an address, however it is capitalised."""
+    statement = (
+        select(persons)
+        .where(
+            persons.c.livemode == livemode,
+            func.lower(persons.c.email) == email.strip().lower(),
+        )
+        .order_by(persons.c.id)
+        .limit(1)
+    )
+    return fetch_one(connection, statement, Person)
+
+
 def list_persons(
     connection: Connection, *, livemode: bool, ids: Sequence[str] | None = None
 ) -> list[Person]:
