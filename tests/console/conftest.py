@@ -4,14 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from sakk.flow.book import Books
 from sakk.flow.context import Parts
+from sakk.ledger.writer import open_ledger
 from sakk.store.database import Database
 from tests.console.office import Office, make_office
 
 
 @pytest.fixture(scope="module")
 def office(module_database: Database) -> Iterator[Office]:
-    """The console over the module's database."""
-    made = make_office(Parts(module_database))
+    """The console over the module's database, with a ledger behind it."""
+    ledger = open_ledger(module_database.url)
+    made = make_office(Parts(module_database, Books(module_database, ledger)))
     yield made
     made.console.close()
+    ledger.close()

@@ -75,9 +75,10 @@ class Office:
                 now=now(),
             )
 
-    def browser(self, person: Person | None = None, *, address: str = "203.0.113.7") -> Browser:
-        """A browser, in which somebody is signed in."""
-        made = Browser(self.console, address=address)
+    def browser(self, person: Person | None = None, *, address: str | None = None) -> Browser:
+        """A browser, in which somebody is signed in; each comes from a network of its own."""
+        self._number += 1
+        made = Browser(self.console, address=address or f"10.0.{self._number}.7")
         if person is not None:
             path = f"/console/enter/{self.link(person)}"
             made.get(path)

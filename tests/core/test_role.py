@@ -1,5 +1,8 @@
 """Roles: what each may do, everywhere and in one account."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from sakk.api.app import ROUTES
@@ -111,3 +114,9 @@ def test_owners_are_made_by_owners() -> None:
     for before, after in (([], ["owner"]), (["owner"], ["admin"])):
         with pytest.raises(PermissionDenied):
             check_grant(["admin"], before, after)
+
+
+def test_the_page_names_the_roles_that_there_are() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/operating/people.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| yes \| (yes|no) \|$", page, re.MULTILINE)
+    assert rows == [(role, "yes" if role in ACCOUNT_ROLES else "no") for role in Role]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sakk.core.errors import ParameterInvalid
 from sakk.core.invitation import GOOD_FOR, Invitation, is_open
 from sakk.core.membership import Membership, roles_in
 from sakk.core.peer import network_of
@@ -18,6 +19,7 @@ from sakk.core.sign_in import (
     TRIES_MAX,
     SignIn,
     Tries,
+    check_password,
     clean_user_agent,
     counted,
     csrf_token,
@@ -146,3 +148,14 @@ def test_roles_in_an_account() -> None:
     assert roles_in(own, "acct_a") == ["finance"]
     assert roles_in(own, "acct_b") == []
     assert roles_in(own, None) == []
+
+
+def test_passwords_that_can_be_guessed() -> None:
+    check_password("correct horse battery", "Jane jane@example.com")
+    for wrong in ("short", "a" * 257, "aaaabbbbaaaabbbb", "JANE@example.com"):
+        with pytest.raises(ParameterInvalid):
+            check_password(wrong, "Jane jane@example.com")
+
+
+def test_a_sandboxs_link_is_a_proof_for_good() -> None:
+    assert is_stepped_up(replace(HERE, method="link"), NOW + SIGN_IN_MAX)

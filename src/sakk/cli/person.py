@@ -10,10 +10,12 @@ from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.api_key import SHOWN_CHARACTERS
 from sakk.core.person import PREFIX, Actor, Person, public_person
 from sakk.core.role import Role
+from sakk.flow import invitation as invitations
 from sakk.flow import person as flow
 from sakk.flow.context import Parts
 from sakk.flow.step_up import StepUp
 from sakk.runtime.vault import make_vault
+from sakk.runtime.wiring import public_url
 from sakk.store import person as store
 from sakk.store.identity import new_id
 
@@ -74,6 +76,21 @@ def confirm(
         parts, person, actor=Actor("machine", person), livemode=live, code=code
     )
     console.print(f"The second factor of {confirmed.name} is in force.")
+
+
+@app.command()
+def invite(person: Who, live: Live = False, as_json: Json = False) -> None:
+    """Make one of the first two admins a link, by which they choose how to sign in at the console.
+
+    It works once and is shown this once.
+    """
+    settings = begin(log_level="warning")
+    token = invitations.invite_from_machine(parts_of(settings), person, livemode=live)
+    link = f"{public_url(settings)}/console/welcome/{token}"
+    if as_json:
+        print_json({"person": person, "link": link})
+        return
+    console.print(link, soft_wrap=True)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from typing import Final
 
 from sakk.console import (
     api_key,
+    audit,
     balance,
     customer,
     enter,
@@ -18,6 +19,7 @@ from sakk.console import (
     shell,
     sign_in,
     step_up,
+    team,
     webhook,
     welcome,
 )
@@ -44,5 +46,7 @@ SCREENS: Final[tuple[Screen, ...]] = (
     *webhook.SCREENS,
     *event.SCREENS,
     *request_log.SCREENS,
+    *team.SCREENS,
+    *audit.SCREENS,
     *security.SCREENS,
 )

@@ -5,13 +5,14 @@ import hmac
 import os
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from sakk.core.errors import (
     AuthenticationFailed,
     ParameterInvalid,
+    PermissionDenied,
     SamePerson,
     UnexpectedState,
 )
@@ -39,6 +40,8 @@ from sakk.store import passkey as passkey_store
 from sakk.store import person as persons
 from sakk.store.actor import acting
 from sakk.store.identity import new_id
+
+MACHINE: Final = "machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,30 @@ def make(
     )
     store.insert(connection, made)
     return token
+
+
+def invite_from_machine(parts: Parts, person: str, *, livemode: bool) -> str:
+    """The token of a link for one of the first two admins, made by who has the machine.
+
+    PermissionDenied for everybody else, and for who signs in already: that takes two admins.
+    """
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        found = locked_person(connection, person, livemode=livemode)
+        is_first = found.proposed_by is None and found.state == PersonState.active
+        if not is_first or passkey_store.of_person(connection, found.id) or found.password_hash:
+            raise PermissionDenied(
+                "This machine invites the first two admins alone, and each once: for others one"
+                " admin proposes and another approves."
+            )
+        return make(
+            connection,
+            person=found.id,
+            livemode=livemode,
+            kind=InvitationKind.welcome,
+            by=MACHINE,
+            now=now,
+        )
 
 
 def give_code(parts: Parts, person: str, *, actor: Actor, livemode: bool) -> str:

@@ -22,6 +22,8 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
+    or_,
     select,
     text,
     update,
@@ -37,6 +39,7 @@ from sakk.store.schema import Bytes, Timestamp, metadata
 SEAL_LOCK: Final = int.from_bytes(b"audit", "big")
 PAGE_BLOCKS: Final = 50
 STREAM_ROWS: Final = 1_000
+SEARCHED_ENTRIES: Final = 20_000
 
 # Filled by triggers (sakk.store.audited) as well as by us, so the defaults say who, when and in
 # which transaction. A process tells the database who it is when it connects, a request when it
@@ -277,6 +280,30 @@ def about(connection: Connection, subject: str, *, limit: int | None = None) -> 
         .limit(limit)
     )
     return fetch_all(connection, statement, Shown)
+
+
+def search(
+    connection: Connection, *, about: str | None, by: str | None, before: int | None, limit: int
+) -> list[Shown]:
+    """Sealed entries, newest first: about something, or by a person, key or process.
+
+    Who did it is looked for among the newest entries alone, so that a search has an end.
+    """
+    statement = select(entries.c.seq, entries.c.block, entries.c.body)
+    if about is not None:
+        statement = statement.where((entries.c.subject == about) | (entries.c.key == about))
+    if before is not None:
+        statement = statement.where(entries.c.seq < before)
+    if by is not None:
+        newest = select(func.max(entries.c.seq)) if before is None else select(literal(before))
+        floor = newest.scalar_subquery() - SEARCHED_ENTRIES
+        is_by = or_(
+            entries.c.actor == by,
+            entries.c.actor.startswith(f"{by}/", autoescape=True),
+            entries.c.actor.endswith(f"/{by}", autoescape=True),
+        )
+        statement = statement.where(entries.c.seq > floor, is_by)
+    return fetch_all(connection, statement.order_by(entries.c.seq.desc()).limit(limit), Shown)
 
 
 def scan_entries(connection: Connection, source: str) -> Iterator[Row[Any]]:

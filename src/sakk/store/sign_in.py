@@ -138,8 +138,9 @@ def answer_challenge(connection: Connection, challenge: bytes, *, expires_at: da
         upsert(answered_challenges)
         .values(challenge=challenge, expires_at=expires_at)
         .on_conflict_do_nothing()
+        .returning(answered_challenges.c.challenge)
     )
-    return noted.rowcount == 1
+    return noted.first() is not None
 
 
 def forget(

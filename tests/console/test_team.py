@@ -1,0 +1,112 @@
+"""The team and the audit log: two admins for the operator's people, a manager for an account's."""
+
+import re
+
+import pyotp
+import pytest
+
+from sakk.flow import audit
+from sakk.store.identity import now
+from tests.console.browser import Browser, Got
+from tests.console.office import Office
+
+TEAM = "/console/team"
+
+
+def link_of(got: Got) -> str:
+    assert got.status == 200
+    found = re.search(r"http://localhost:8402(/console/welcome/[\w-]+)", got.text)
+    assert found is not None
+    return found[1]
+
+
+def invite(browser: Browser, email: str, *roles: str) -> Got:
+    browser.get(TEAM)
+    return browser.post(TEAM, {"name": "Newcomer", "email": email, "roles": list(roles)})
+
+
+def come_in(office: Office, path: str, code: str = "") -> Got:
+    browser = office.browser()
+    found = re.search(r'name="secret" value="([A-Z2-7]{32})"', browser.get(path).text)
+    if found is None:
+        return browser.get(path)
+    form = {
+        "password": "correct horse battery staple",
+        "secret": found[1],
+        "first_code": pyotp.TOTP(found[1]).now(),
+        "code": code,
+    }
+    return browser.post(f"{path}/password", form)
+
+
+def test_one_admin_does_not_make_a_second_self(office: Office) -> None:
+    """The link goes to one admin and the code to another, who approves: neither comes in alone."""
+    one, other = office.browser(office.person("admin")), office.browser(office.person("admin"))
+    path = link_of(invite(one, "new1@example.com", "finance", "approver"))
+    assert come_in(office, path).status == 401
+    page = other.get(TEAM)
+    [person] = re.findall(r"/console/team/(per_\w+)/approve", page.text)
+    one.get(TEAM)
+    assert one.post(f"{TEAM}/{person}/approve").status == 403
+    assert other.post(f"{TEAM}/{person}/approve").status == 303
+    assert one.post(f"{TEAM}/{person}/code").status == 403
+    shown = other.post(f"{TEAM}/{person}/code")
+    code = re.search(r"<bdi class=\"code\" dir=\"ltr\">([A-Z2-7]{8})</bdi>", shown.text)
+    assert code is not None
+    assert come_in(office, path).status == 400
+    assert come_in(office, path, "AAAAAAAA").status == 400
+    assert come_in(office, path, code[1].lower()).status == 200
+    assert come_in(office, path, code[1]).status == 401
+    other.get(TEAM)
+    assert other.post(f"{TEAM}/{person}/suspend").status == 303
+
+
+def test_a_code_is_not_guessed(office: Office) -> None:
+    one, other = office.browser(office.person("admin")), office.browser(office.person("admin"))
+    path = link_of(invite(one, "new2@example.com", "viewer"))
+    [person] = re.findall(r"/console/team/(per_\w+)/approve", other.get(TEAM).text)
+    other.post(f"{TEAM}/{person}/approve")
+    for _ in range(5):
+        assert come_in(office, path, "AAAAAAAA").status in (400, 401)
+    assert come_in(office, path, "AAAAAAAA").status == 401
+
+
+def test_an_accounts_owner_manages_its_people_and_no_others(office: Office) -> None:
+    owner = office.browser(office.person(alice=["owner"]))
+    assert come_in(office, link_of(invite(owner, "new3@example.com", "finance"))).status == 200
+    [person] = set(re.findall(r"/console/team/(per_\w+)/change", owner.get(TEAM).text))
+    assert owner.post(f"{TEAM}/{person}/change", {"roles": ["support"]}).status == 303
+    assert "support" in owner.get(TEAM).text
+    stranger = office.browser(office.person(bob=["owner"]))
+    stranger.get(TEAM)
+    assert stranger.post(f"{TEAM}/{person}/change", {"roles": ["viewer"]}).status == 404
+    assert stranger.post(f"{TEAM}/{person}/remove").status == 404
+    for roles in (["compliance"], ["king"], []):
+        assert invite(owner, "new4@example.com", *roles).status == 400
+    admin = office.browser(office.person(alice=["admin"]))
+    assert invite(admin, "new5@example.com", "owner").status == 403
+    owner.get(TEAM)
+    assert owner.post(f"{TEAM}/{person}/remove").status == 303
+    assert person not in owner.get(TEAM).text
+
+
+def test_what_was_done_is_in_the_log(office: Office) -> None:
+    admin = office.person("admin")
+    browser = office.browser(admin)
+    invite(browser, "new6@example.com", "viewer")
+    with office.parts.database.begin() as connection:
+        audit.seal(connection, now=now())
+    page = browser.get(f"/console/audit?by={admin.id}")
+    assert page.status == 200
+    assert "new6@example.com" in page.text
+    assert f"{admin.id}/sgn_" in page.text
+    exported = browser.get(f"/console/audit/export?about={admin.id}")
+    assert exported.headers["content-disposition"].startswith("attachment")
+    assert admin.id in exported.text
+    assert "token_hash" not in page.text or "sha256" in page.text
+
+
+@pytest.mark.parametrize("where", ["/console/audit", "/console/audit/export"])
+def test_the_log_is_the_operators(office: Office, where: str) -> None:
+    assert office.browser(office.person(alice=["owner"])).get(where).status == 404
+    assert office.browser(office.person("developer")).get(where).status == 403
