@@ -1,7 +1,12 @@
 """One object of Bob's for every parameter of the console's paths, by the parameter's name."""
 
+from dataclasses import replace
+
 from sakk.core.sign_in import token_hash
+from sakk.flow import api_key as api_keys
 from sakk.store import sign_in as sign_ins
+from sakk.store.identity import new_id, now
+from tests.console.desk import make_desk
 from tests.console.office import Office
 
 
@@ -12,10 +17,23 @@ def objects(office: Office) -> dict[str, str]:
     with office.parts.database.read() as connection:
         signed_in = sign_ins.by_token(connection, token_hash(browser.cookies["sakk"]))
     assert signed_in is not None
+    desk = make_desk(replace(office, alice=office.bob))
+    with office.parts.database.begin() as connection:
+        key, _ = api_keys.create(
+            connection, key_id=new_id("key"), account_id=office.bob, livemode=False, now=now()
+        )
     return {
         "sign_in": signed_in.id,
         "person": person.id,
         "account": office.bob,
-        # No such row is needed: whoever has none of this id is told the same.
+        "payment": desk.paid,
+        "payin": desk.payin,
+        "customer": desk.customer,
+        "endpoint": desk.endpoint,
+        "delivery": desk.delivery,
+        "event": desk.event,
+        "key": key.id,
+        # A person's own, which nobody else may even name: no row is needed.
+        "view": "view_of_bob",
         "passkey": "pky_of_bob",
     }

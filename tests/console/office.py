@@ -13,10 +13,12 @@ from sakk.core.person import Person
 from sakk.flow import account as accounts
 from sakk.flow import invitation as invitations
 from sakk.flow.context import Parts
+from sakk.store import address as address_store
 from sakk.store import membership as memberships
 from sakk.store import person as persons
 from sakk.store.identity import new_id, now
 from sakk.store.vault import Vault
+from tests.api.world import XPUB
 from tests.console.browser import ORIGIN, Browser
 
 VAULT = Vault(bytes(range(32)))
@@ -92,6 +94,7 @@ def make_office(parts: Parts) -> Office:
     """A console in a sandbox, with an operator and two merchants."""
     ids = [new_id("acct") for _ in range(3)]
     with parts.database.begin() as connection:
+        address_store.put_wallet(connection, XPUB, now=now())
         for identifier, name in zip(ids, ("Operator", "Alice", "Bob"), strict=True):
             kind = AccountKind.operator if name == "Operator" else AccountKind.merchant
             accounts.create(
