@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sakk.core.sign_in import token_hash
 from sakk.flow import api_key as api_keys
+from sakk.flow import saved_view as saved_views
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
 from tests.console.desk import make_desk
@@ -22,6 +23,14 @@ def objects(office: Office) -> dict[str, str]:
         key, _ = api_keys.create(
             connection, key_id=new_id("key"), account_id=office.bob, livemode=False, now=now()
         )
+        view = saved_views.save(
+            connection,
+            person=person.id,
+            screen="/console/payments",
+            name="Late ones",
+            query="q=late",
+            now=now(),
+        )
     return {
         "sign_in": signed_in.id,
         "person": person.id,
@@ -33,7 +42,6 @@ def objects(office: Office) -> dict[str, str]:
         "delivery": desk.delivery,
         "event": desk.event,
         "key": key.id,
-        # A person's own, which nobody else may even name: no row is needed.
-        "view": "view_of_bob",
+        "view": view.id,
         "passkey": "pky_of_bob",
     }
