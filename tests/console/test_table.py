@@ -5,7 +5,7 @@ parameter needs an object of Bob's in `objects`, or the sweep fails.
 """
 
 import re
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from sqlalchemy import text
@@ -18,7 +18,12 @@ from tests.console.objects import objects
 from tests.console.office import Office
 
 # What a form needs where no number will do.
-EXAMPLES = {"path": "/console/payments", "screen": "/console/payments", "email": "a@example.com"}
+EXAMPLES = {
+    "path": "/console/payments",
+    "screen": "/console/payments",
+    "email": "a@example.com",
+    "roles": "viewer",
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +42,11 @@ def asked(browser: Browser, screen: Screen, path: str, *, is_filled: bool = Fals
     if screen.method == "GET":
         return browser.send("GET", path).status
     if is_filled and screen.form is not None:
-        needed = [name for name, each in screen.form.model_fields.items() if each.is_required()]
-        fields |= {name: EXAMPLES.get(name, "1") for name in needed}
+        for name, each in screen.form.model_fields.items():
+            if get_origin(each.annotation) is Literal:
+                fields[name] = get_args(each.annotation)[0]
+            elif each.is_required() or name in EXAMPLES:
+                fields[name] = EXAMPLES.get(name, "1")
     headers = {"origin": "http://localhost:8402"}
     return browser.send("POST", path, form=fields, headers=headers).status
 
