@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from sqlalchemy import update
+
 from sakk.api.app import ROUTES
 from sakk.api.route import scopes
 from sakk.console.app import Console
@@ -10,6 +12,7 @@ from sakk.core.account import AccountKind
 from sakk.core.invitation import InvitationKind
 from sakk.core.membership import Membership
 from sakk.core.person import Person
+from sakk.core.sign_in import SignInMethod
 from sakk.flow import account as accounts
 from sakk.flow import invitation as invitations
 from sakk.flow.context import Parts
@@ -17,6 +20,7 @@ from sakk.store import address as address_store
 from sakk.store import membership as memberships
 from sakk.store import person as persons
 from sakk.store.identity import new_id, now
+from sakk.store.sign_in import sign_ins
 from sakk.store.vault import Vault
 from tests.api.world import XPUB
 from tests.console.browser import ORIGIN, Browser
@@ -76,6 +80,18 @@ class Office:
                 by="test",
                 now=now(),
             )
+
+    def unprove(self) -> None:
+        """Everybody who is signed in is so by a password, and proved nothing since."""
+        with self.parts.database.begin() as connection:
+            connection.execute(
+                update(sign_ins).values(method=SignInMethod.password, stepped_up_at=None)
+            )
+
+    def prove(self) -> None:
+        """Everybody who is signed in proved to be there a moment ago."""
+        with self.parts.database.begin() as connection:
+            connection.execute(update(sign_ins).values(stepped_up_at=now()))
 
     def browser(self, person: Person | None = None, *, address: str | None = None) -> Browser:
         """A browser, in which somebody is signed in; each comes from a network of its own."""
