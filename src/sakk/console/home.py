@@ -28,7 +28,6 @@ CHARTS_MAX: Final = 4
 LATE_SECONDS: Final = 60
 LATE_BLOCKS: Final = 20
 
-
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Something that waits for a person: how much, where to go, and how much it matters."""
@@ -37,7 +36,6 @@ class Waiting:
     count: str
     path: str
     tone: str
-
 
 @dataclass(frozen=True, slots=True)
 class Rail:
@@ -52,14 +50,12 @@ class Rail:
     checked: datetime | None
     state: str
 
-
 STATES: Mapping[str, tuple[str, str]] = {
     "well": (mark("Followed"), "good"),
     "behind": (mark("Behind"), "warn"),
     "silent": (mark("Nobody follows it"), "bad"),
     "off": (mark("Switched off"), "plain"),
 }
-
 
 def show(visit: Visit) -> Page:
     """The first page."""
@@ -70,7 +66,6 @@ def show(visit: Visit) -> Page:
             "rails": rails(connection, visit),
         }
     return Page("console/home.html", values | {"states": STATES, "days": DAYS})
-
 
 def rails(connection: Connection, visit: Visit) -> list[Rail]:
     """The networks of the mode, and how they are followed."""
@@ -103,7 +98,6 @@ def rails(connection: Connection, visit: Visit) -> list[Rail]:
         )
     return found
 
-
 def _charts(connection: Connection, visit: Visit) -> list[dict[str, Any]]:
     zone = zone_of(visit.time_zone)
     days = last_days(visit.now, DAYS, zone)
@@ -123,7 +117,6 @@ def _charts(connection: Connection, visit: Visit) -> list[dict[str, Any]]:
         _chart(visit, currency, found, scales.get(currency, 0), index)
         for index, (currency, found) in enumerate(busiest[:CHARTS_MAX])
     ]
-
 
 def _chart(
     visit: Visit, currency: str, days: Sequence[Day], decimals: int, index: int
@@ -160,7 +153,6 @@ def _chart(
         ),
     }
 
-
 def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
     gettext = visit.words.gettext
     account_id, livemode = visit.account_id, visit.livemode
@@ -174,6 +166,8 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
     if visit.is_operator and visit.may("approvals"):
         waiting = store.count_approvals(connection, account_id=account_id, livemode=livemode)
         add(waiting, gettext("Payouts to approve"), "/console/approvals")
+
+        add(waiting, say("Payouts to approve"), "/console/payouts?show=waiting")
     if visit.is_operator and visit.may("cases"):
         open_, late = store.count_cases(connection, livemode=livemode, now=visit.now)
         add(late, gettext("Cases past their deadline"), "/console/cases", "bad")
@@ -191,6 +185,5 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
         for name in store.low_tanks(connection, livemode=livemode):
             add(1, gettext("Gas runs low on {network}", network=name), "/console/wallets", "bad")
     return found
-
 
 SCREENS: tuple[Screen, ...] = (Screen("GET", ROOT, show, HOME, menu=Menu("", mark("Home"))),)
