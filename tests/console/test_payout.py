@@ -12,7 +12,8 @@ from sakk.store import payout as store
 from sakk.store.identity import new_id, now
 from sakk.store.sign_in import sign_ins
 from tests.console.office import Office
-from tests.flow.test_approval_batch import ASSET, NETWORK, Desk, listed
+from tests.flow.policing import ASSET, NETWORK, Desk
+from tests.flow.test_approval_batch import listed
 
 HOSTILE = "<script>alert(1)</script>\u202e=1+1"
 ADDRESS = "0x" + "5b" * 20
