@@ -28,14 +28,19 @@ CHARTS_MAX: Final = 4
 LATE_SECONDS: Final = 60
 LATE_BLOCKS: Final = 20
 
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Something that waits for a person: how much, where to go, and how much it matters."""
+    """Something that waits for a person: how much, where to go, and how much it matters.
+
+    ``path`` is None for what has no screen: it is worked on by the API and the command line.
+    """
 
     label: str
     count: str
-    path: str
+    path: str | None
     tone: str
+
 
 @dataclass(frozen=True, slots=True)
 class Rail:
@@ -50,12 +55,14 @@ class Rail:
     checked: datetime | None
     state: str
 
+
 STATES: Mapping[str, tuple[str, str]] = {
     "well": (mark("Followed"), "good"),
     "behind": (mark("Behind"), "warn"),
     "silent": (mark("Nobody follows it"), "bad"),
     "off": (mark("Switched off"), "plain"),
 }
+
 
 def show(visit: Visit) -> Page:
     """The first page."""
@@ -66,6 +73,7 @@ def show(visit: Visit) -> Page:
             "rails": rails(connection, visit),
         }
     return Page("console/home.html", values | {"states": STATES, "days": DAYS})
+
 
 def rails(connection: Connection, visit: Visit) -> list[Rail]:
     """The networks of the mode, and how they are followed."""
@@ -98,6 +106,7 @@ def rails(connection: Connection, visit: Visit) -> list[Rail]:
         )
     return found
 
+
 def _charts(connection: Connection, visit: Visit) -> list[dict[str, Any]]:
     zone = zone_of(visit.time_zone)
     days = last_days(visit.now, DAYS, zone)
@@ -117,6 +126,7 @@ def _charts(connection: Connection, visit: Visit) -> list[dict[str, Any]]:
         _chart(visit, currency, found, scales.get(currency, 0), index)
         for index, (currency, found) in enumerate(busiest[:CHARTS_MAX])
     ]
+
 
 def _chart(
     visit: Visit, currency: str, days: Sequence[Day], decimals: int, index: int
@@ -153,25 +163,24 @@ def _chart(
         ),
     }
 
+
 def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
     gettext = visit.words.gettext
     account_id, livemode = visit.account_id, visit.livemode
     found: list[Waiting] = []
 
-    def add(count: int, label: str, path: str, tone: str = "warn") -> None:
+    def add(count: int, label: str, path: str | None, tone: str = "warn") -> None:
         if count:
             shown = f"{store.COUNT_MAX - 1}+" if count >= store.COUNT_MAX else str(count)
             found.append(Waiting(label, shown, path, tone))
 
     if visit.is_operator and visit.may("approvals"):
         waiting = store.count_approvals(connection, account_id=account_id, livemode=livemode)
-        add(waiting, gettext("Payouts to approve"), "/console/approvals")
-
-        add(waiting, say("Payouts to approve"), "/console/payouts?show=waiting")
+        add(waiting, gettext("Payouts to approve"), "/console/payouts?show=waiting")
     if visit.is_operator and visit.may("cases"):
         open_, late = store.count_cases(connection, livemode=livemode, now=visit.now)
-        add(late, gettext("Cases past their deadline"), "/console/cases", "bad")
-        add(open_, gettext("Open cases"), "/console/cases")
+        add(late, gettext("Cases past their deadline"), None, "bad")
+        add(open_, gettext("Open cases"), None)
     if visit.may("payins"):
         condition = exceptional(visit, None)
         exceptions = store.count_exceptions(
@@ -183,7 +192,8 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
         add(failing, gettext("Webhook endpoints that take nothing"), "/console/webhooks", "bad")
     if visit.is_operator and visit.may("treasury"):
         for name in store.low_tanks(connection, livemode=livemode):
-            add(1, gettext("Gas runs low on {network}", network=name), "/console/wallets", "bad")
+            add(1, gettext("Gas runs low on {network}", network=name), None, "bad")
     return found
+
 
 SCREENS: tuple[Screen, ...] = (Screen("GET", ROOT, show, HOME, menu=Menu("", mark("Home"))),)
