@@ -1,14 +1,50 @@
 """One object of Bob's for every parameter of the console's paths, by the parameter's name."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
+from sakk.core.payout import Payout
 from sakk.core.sign_in import token_hash
 from sakk.flow import api_key as api_keys
 from sakk.flow import saved_view as saved_views
+from sakk.store import payout as payouts
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
 from tests.console.desk import make_desk
 from tests.console.office import Office
+from tests.flow.policing import ASSET, NETWORK
+
+HOSTILE = "<script>alert(1)</script>\u202e=1+1"
+ADDRESS = "0x" + "5b" * 20
+
+
+def payout_of(office: Office, account: str, **changes: object) -> Payout:
+    """A payout of a quarter of a million and one cent, which waits for people."""
+    made = Payout(
+        id=new_id("po"),
+        account_id=account,
+        livemode=False,
+        amount=250_000_010_000,
+        fee=120_000,
+        currency="usdc",
+        decimals=6,
+        network=NETWORK,
+        asset=ASSET,
+        token_amount=250_000_010_000,
+        destination=ADDRESS,
+        fee_mode="sender",
+        status="screened",
+        hold="held",
+        waits_for="coins in the hot wallet",
+        decided_at=datetime(2026, 5, 4, tzinfo=UTC),
+        description=HOSTILE,
+        metadata={},
+        created=datetime(2026, 5, 4, tzinfo=UTC),
+    )
+    made = replace(made, **changes)  # type: ignore[arg-type]
+    with office.parts.database.begin() as connection:
+        assert payouts.insert(connection, made)
+    return made
 
 
 def objects(office: Office) -> dict[str, str]:
@@ -44,4 +80,5 @@ def objects(office: Office) -> dict[str, str]:
         "key": key.id,
         "view": view.id,
         "passkey": "pky_of_bob",
+        "payout": payout_of(office, office.bob).id,
     }

@@ -1,56 +1,19 @@
 """Payouts in the console: what is shown to whom, and who says yes to whose."""
 
 import re
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import update
 
-from sakk.core.payout import Payout
 from sakk.store import payout as store
-from sakk.store.identity import new_id, now
-from sakk.store.sign_in import sign_ins
+from tests.console.objects import ADDRESS, HOSTILE, payout_of
 from tests.console.office import Office
-from tests.flow.policing import ASSET, NETWORK, Desk
+from tests.flow.policing import NETWORK, Desk
 from tests.flow.test_approval_batch import listed
-
-HOSTILE = "<script>alert(1)</script>\u202e=1+1"
-ADDRESS = "0x" + "5b" * 20
-
-
-def _payout(office: Office, account: str, **changes: object) -> Payout:
-    """A payout of a quarter of a million and one cent, which waits for people."""
-    made = Payout(
-        id=new_id("po"),
-        account_id=account,
-        livemode=False,
-        amount=250_000_010_000,
-        fee=120_000,
-        currency="usdc",
-        decimals=6,
-        network=NETWORK,
-        asset=ASSET,
-        token_amount=250_000_010_000,
-        destination=ADDRESS,
-        fee_mode="sender",
-        status="screened",
-        hold="held",
-        waits_for="coins in the hot wallet",
-        decided_at=datetime(2026, 5, 4, tzinfo=UTC),
-        description=HOSTILE,
-        metadata={},
-        created=datetime(2026, 5, 4, tzinfo=UTC),
-    )
-    made = replace(made, **changes)  # type: ignore[arg-type]
-    with office.parts.database.begin() as connection:
-        assert store.insert(connection, made)
-    return made
 
 
 def test_a_merchant_sees_their_own_payouts_and_nothing_of_ours(office: Office) -> None:
-    own = _payout(office, office.alice)
-    other = _payout(office, office.bob)
+    own = payout_of(office, office.alice)
+    other = payout_of(office, office.bob)
     browser = office.browser(office.person(alice=["owner"]))
     listed = browser.get("/console/payouts")
     assert (own.id in listed.text, other.id in listed.text) == (True, False)
@@ -68,7 +31,7 @@ def test_a_list_is_turned_page_by_page_both_ways(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sakk.console.payout.PAYOUTS_SHOWN", 2)
-    rows = [_payout(office, office.operator).id for _ in range(5)][::-1]
+    rows = sorted((payout_of(office, office.operator).id for _ in range(5)), reverse=True)
     browser = office.browser(office.person(operator=["viewer"]))
 
     def shown(path: str) -> list[str]:
@@ -78,12 +41,6 @@ def test_a_list_is_turned_page_by_page_both_ways(
     assert shown(f"/console/payouts?after={rows[1]}") == rows[2:4]
     assert shown(f"/console/payouts?after={rows[3]}") == rows[4:]
     assert shown(f"/console/payouts?before={rows[2]}") == rows[:2]
-
-
-def _prove(office: Office) -> None:
-    """Everybody who is signed in proved to be there a moment ago."""
-    with office.parts.database.begin() as connection:
-        connection.execute(update(sign_ins).values(stepped_up_at=now()))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +59,7 @@ def test_a_form_that_is_wrong_is_shown_again(
 ) -> None:
     listed(Desk(office.parts.database, office.alice))
     browser = office.browser(office.person(alice=["finance"]))
-    _prove(office)
+    office.prove()
     assert browser.get("/console/payouts/new").status == 200
     got = browser.post(
         "/console/payouts/new", {"route": f"{NETWORK} usdc", "description": HOSTILE, **form}
@@ -116,6 +73,7 @@ def test_money_is_not_asked_for_without_a_proof_of_who_asks(office: Office) -> N
     listed(Desk(office.parts.database, office.alice))
     browser = office.browser(office.person(alice=["finance"]))
     browser.get("/console/payouts/new")
+    office.unprove()
     form = {"route": f"{NETWORK} usdc", "amount": "1", "address": ADDRESS}
     assert browser.post("/console/payouts/new", form).status == 403
 
@@ -123,7 +81,7 @@ def test_money_is_not_asked_for_without_a_proof_of_who_asks(office: Office) -> N
 def test_another_person_approves_what_was_shown(office: Office) -> None:
     listed(Desk(office.parts.database, office.alice))
     maker, other = office.person("admin"), office.person("admin")
-    row = _payout(
+    row = payout_of(
         office, office.alice, initiator_person=maker.id, approvals_needed=1, approver_role="admin"
     )
     path = f"/console/payouts/{row.id}"
@@ -133,8 +91,9 @@ def test_another_person_approves_what_was_shown(office: Office) -> None:
     assert "What will be signed" in page.text
     [digest] = re.findall(r'name="digest" value="(\w+)"', page.text)
     # Without a proof of who says so it does not count.
+    office.unprove()
     assert second.post(f"{path}/approve", {"digest": digest}).status == 403
-    _prove(office)
+    office.prove()
     first.get(path)
     assert first.post(f"{path}/approve", {"digest": digest}).status == 403
     second.get(path)
@@ -149,7 +108,7 @@ def test_another_person_approves_what_was_shown(office: Office) -> None:
 
 def test_one_no_is_enough_and_who_may_only_look_says_none(office: Office) -> None:
     listed(Desk(office.parts.database, office.alice))
-    row = _payout(office, office.alice)
+    row = payout_of(office, office.alice)
     path = f"/console/payouts/{row.id}"
     viewer = office.browser(office.person("viewer"))
     assert "/reject" not in viewer.get(path).text
@@ -161,7 +120,7 @@ def test_one_no_is_enough_and_who_may_only_look_says_none(office: Office) -> Non
 
 
 def test_a_merchant_calls_off_their_own_alone(office: Office) -> None:
-    own, other = _payout(office, office.alice), _payout(office, office.bob)
+    own, other = payout_of(office, office.alice), payout_of(office, office.bob)
     browser = office.browser(office.person(alice=["finance"]))
     assert browser.post(f"/console/payouts/{other.id}/cancel").status == 404
     browser.get(f"/console/payouts/{own.id}")
@@ -186,7 +145,7 @@ def test_who_may_not_ask_for_payouts_has_no_form(office: Office) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh-Hans", "zh-Hant", "ar"])
 def test_an_amount_is_exact_in_every_language(office: Office, language: str) -> None:
-    own = _payout(office, office.alice)
+    own = payout_of(office, office.alice)
     browser = office.browser(office.person(alice=["viewer"]))
     page = browser.get(f"/console/payouts/{own.id}?lang={language}")
     assert "250,000.01" in page.text
