@@ -28,8 +28,8 @@ END_SECONDS_MAX = 20.0
 PR_SET_PDEATHSIG = 1
 READY_VARIABLE = "SAKK_READY_FD"
 READY = b"ready\n"
-# A tenth of the share of who answers requests, where both want the same core (sched(7)).
-BEHIND_NICE = 10
+# A third of the share of who answers requests, where both want the same core (sched(7)).
+BEHIND_NICE = 5
 # What the kernel looks at first where it shares cores among sessions (sched(7), "autogroup").
 AUTOGROUP = Path("/proc/self/autogroup")
 
