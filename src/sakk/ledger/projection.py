@@ -264,6 +264,9 @@ class Projector:
                 self._closing.wait(max(0.0, written_at + pause - time.monotonic()))
             self._give_way()
             self._wake.clear()
+            # Whoever closes says so before the waking that was just forgotten, or wakes once more.
+            if self._closing.is_set():
+                return
             appended, groups = self._appended, self._groups
             began = time.monotonic()
             moved = run(project(outside, book))
