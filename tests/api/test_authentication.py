@@ -12,7 +12,6 @@ from sakk.api.limit import Limits
 from sakk.core.account import AccountKind
 from sakk.core.api_key import KeyKind
 from sakk.core.errors import AuthenticationFailed, RateLimited
-from sakk.core.peer import client_address
 from sakk.flow import account as account_flow
 from sakk.flow import api_key as flow
 from sakk.pages.limit import TokenBuckets
@@ -62,24 +61,6 @@ def test_headers_that_hold_no_key(header: str | None) -> None:
 )
 def test_headers_that_hold_a_key(header: str) -> None:
     assert read_token(header) == "sk_test_abc"
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "trusted", "expected"),
-    [
-        ("1.1.1.1", None, [], "1.1.1.1"),
-        ("1.1.1.1", "9.9.9.9", [], "1.1.1.1"),
-        ("1.1.1.1", "9.9.9.9", ["10.0.0.0/8"], "1.1.1.1"),
-        ("10.0.0.1", "9.9.9.9", ["10.0.0.0/8"], "9.9.9.9"),
-        ("10.0.0.1", "6.6.6.6, 9.9.9.9, 10.0.0.2", ["10.0.0.0/8"], "9.9.9.9"),
-        ("10.0.0.1", "10.0.0.3", ["10.0.0.0/8"], "10.0.0.1"),
-        (None, "9.9.9.9", ["10.0.0.0/8"], None),
-    ],
-)
-def test_the_callers_address(
-    peer: str | None, forwarded: str | None, trusted: list[str], expected: str | None
-) -> None:
-    assert client_address(peer, forwarded, trusted) == expected
 
 
 def test_token_buckets_refill() -> None:

@@ -149,3 +149,8 @@ def test_what_is_shown_holds_no_secret() -> None:
     assert shown["second_factor"] is True
     assert "sealed" not in repr(shown)
     assert public_person(JANE)["proposal"] is None
+
+
+def test_who_owns_administers_too_and_who_stands_in_accounts_has_no_power() -> None:
+    assert replace(JANE, roles=["owner"]).powers == {"owner", "admin"}
+    assert replace(JANE, roles=[]).powers == frozenset()

@@ -8,7 +8,6 @@ import pytest
 from sakk.core.errors import ParameterInvalid
 from sakk.core.invitation import GOOD_FOR, Invitation, is_open
 from sakk.core.membership import Membership, roles_in
-from sakk.core.peer import network_of
 from sakk.core.sign_in import (
     IDLE_MAX,
     LOCKED_FOR,
@@ -95,20 +94,6 @@ def test_guessing_gets_slower() -> None:
     assert waits[:3] == [LOCKED_FOR, 2 * LOCKED_FOR, 4 * LOCKED_FOR]
     assert waits[-1] == LOCKED_FOR_MAX
     assert counted(tries, "name", NOW + TRIES_KEPT_FOR + SECOND).failures == 1
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("203.0.113.7", "203.0.113.0/24"),
-        ("::ffff:203.0.113.7", "203.0.113.0/24"),
-        ("2001:db8:1:2345::1", "2001:db8:1:2300::/56"),
-        ("nowhere", "unknown"),
-        (None, "unknown"),
-    ],
-)
-def test_the_network_of_an_address(address: str | None, network: str) -> None:
-    assert network_of(address) == network
 
 
 @pytest.mark.parametrize(
