@@ -478,6 +478,25 @@ def test_two_projectors_write_every_row_once(database_url: str) -> None:
     assert verify(database_url).ok
 
 
+def test_a_projector_that_is_closed_as_it_begins_a_page_ends(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The waking by which it is closed may be forgotten with those before it."""
+    monkeypatch.setattr(projection, "IDLE_SECONDS_MAX", 600.0)
+    projector = Projector(database_url)
+    clear = projector._wake.clear
+
+    def close_first() -> None:
+        projector._closing.set()
+        projector._wake.set()
+        clear()
+
+    monkeypatch.setattr(projector._wake, "clear", close_first)
+    projector._wake.set()
+    projector._thread.join(30)
+    assert not projector._thread.is_alive()
+
+
 def test_a_projector_survives_its_connection(database_url: str) -> None:
     projector = Projector(database_url)
     with closing(open_with_accounts(database_url, on_append=projector.wake)) as ledger:
