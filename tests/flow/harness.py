@@ -572,7 +572,7 @@ def open_world(
         how: dict[str, Any] = {"sweep": sweep, "disperse_min": disperse_min, "rpc_urls": rpc_urls}
         put_configuration(database, chains, keystore, clock, **how)
         signer = stack.enter_context(serving_signer(directory, chains, keystore, clock))
-        projector = Projector(database.url)
+        projector = Projector(database.url, pace_seconds=0.0)
         stack.callback(projector.close)
         ledger = open_ledger(database.url, on_append=projector.wake)
         stack.callback(ledger.close)

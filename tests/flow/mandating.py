@@ -207,7 +207,7 @@ def open_house(database: Database) -> Iterator[House]:
     """The first house of a database; ``House(house.parts, house.clock)`` is another."""
     with database.begin() as connection:
         seed_currencies(connection)
-    projector = Projector(database.url)
+    projector = Projector(database.url, pace_seconds=0.0)
     ledger = open_ledger(database.url, on_append=projector.wake)
     clock = Clock()
     try:

@@ -205,8 +205,10 @@ class Projector:
         *,
         shard: int = 0,
         give_way_events_max: int = GIVE_WAY_EVENTS_MAX,
+        pace_seconds: float = PACE_SECONDS,
     ) -> None:
         self._url = database_url
+        self._pace_seconds = pace_seconds
         self._shard = shard
         self._give_way_events_max = give_way_events_max
         self.failure: Exception | None = None
@@ -272,7 +274,7 @@ class Projector:
             moved = run(project(outside, book))
             if moved:
                 written_at = time.monotonic()
-                pause = max(PACE_SECONDS, 2 * (written_at - began))
+                pause = max(self._pace_seconds, 2 * (written_at - began))
             self.sequence = max(self.sequence, book.sequence)
             self._measure(connection, appended, at_rest=not moved)
             if not moved:
