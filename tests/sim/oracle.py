@@ -217,7 +217,7 @@ class Count:
         demand(state.cursor.sequence == len(state.journal), "the projection is not at the end")
         totals = {key: [number(total) for total in row[7:]] for key, row in state.accounts.items()}
         demand(totals == self.accounts, "projected accounts are not the journal's")
-        statuses = {row[0]: (row[14] or b"").decode() for row in state.transfers.values()}
+        statuses = {row[0]: (row[15] or b"").decode() for row in state.transfers.values()}
         demand(statuses == self.statuses, "projected transfers are not the journal's")
         entries = sorted((row[0], at, number(row[4])) for (_, at), row in state.entries.items())
         demand(entries == sorted(self.entries), "projected entries are not the journal's")

@@ -157,7 +157,7 @@ def _hold_records(state: State, ids: set[bytes]) -> bytes:
             number(row[8]), *(integer(row[k]) for k in (4, 3, 11, 9, 10)),
         )
         for row in state.transfers.values()
-        if row[0] in ids and row[14] == b"pending"
+        if row[0] in ids and row[15] == b"pending"
     )  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def _apply(state: State, page: Page, cursor: Cursor) -> None:
             state.accounts[identifier or b""] = (*known[:4], flags, *known[5:7], *totals)
     for settled in page.settled:
         known = state.transfers[settled.timestamp_ns]
-        state.transfers[settled.timestamp_ns] = (*known[:14], settled.status.encode())
+        state.transfers[settled.timestamp_ns] = (*known[:15], settled.status.encode())
     state.cursor = cursor
 
 
