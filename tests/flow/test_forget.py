@@ -1,12 +1,14 @@
-"""Answers kept under idempotency keys are dropped once their time is over, and not before."""
+"""What is kept for a time is dropped once that is over, and not before."""
 
 from datetime import timedelta
 
 from sqlalchemy import func, select
 
 from sakk.core.idempotency import KEEP_HOURS
+from sakk.core.sign_in import KEPT_FOR, SignIn, SignInMethod, token_hash
 from sakk.flow.context import Parts
 from sakk.flow.forget import forget_stage
+from sakk.store import sign_in as store
 from sakk.store.database import Database
 from sakk.store.idempotency import idempotency_keys
 from sakk.store.identity import now
@@ -36,3 +38,31 @@ def test_only_what_is_old_enough_is_forgotten(database: Database) -> None:
     with database.begin() as connection:
         assert list(connection.execute(select(idempotency_keys.c.key)).scalars()) == ["young"]
         assert connection.execute(select(func.count()).select_from(idempotency_keys)).scalar() == 1
+
+
+def test_a_sign_in_is_shown_for_a_while_after_it_ended(database: Database) -> None:
+    ages = {"old": KEPT_FOR + timedelta(days=1), "young": KEPT_FOR - timedelta(days=1)}
+    with database.begin() as connection:
+        for token, age in ages.items():
+            begun = now() - age
+            store.insert(
+                connection,
+                SignIn(
+                    id=f"sgn_{token}",
+                    person="per_a",
+                    livemode=False,
+                    token_hash=token_hash(token),
+                    method=SignInMethod.passkey,
+                    user_agent="",
+                    address=None,
+                    account_id=None,
+                    created=begun,
+                    seen_at=begun,
+                    expires_at=begun + timedelta(hours=1),
+                ),
+            )
+    stage = forget_stage(Parts(database))
+    assert (stage.run(), stage.run()) == (1, 0)
+    with database.begin() as connection:
+        kept = [store.by_token(connection, token_hash(token)) for token in ages]
+    assert [each and each.id for each in kept] == [None, "sgn_young"]

@@ -4,10 +4,11 @@ from typing import Final
 
 from sakk.core.idempotency import expired_before
 from sakk.core.request_log import KEEP, excess
+from sakk.core.sign_in import KEPT_FOR, TRIES_KEPT_FOR
 from sakk.core.travel_rule import RETENTION
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
-from sakk.store import idempotency, request_log, travel_rule, x402_payment
+from sakk.store import idempotency, request_log, sign_in, travel_rule, x402_payment
 
 IDLE_SECONDS = 60.0
 RECORDS_MAX: Final = 1_000
@@ -18,7 +19,8 @@ def forget_stage(parts: Parts) -> Stage:
     """The stage that drops what is older than it may be.
 
     Answers under idempotency keys, payments that were verified and never settled, the log of
-    requests, and the data of Travel Rule records that no legal hold keeps.
+    requests, sign-ins of long ago with the tries of them, and the data of Travel Rule records that
+    no legal hold keeps.
     """
 
     def run() -> int:
@@ -32,6 +34,9 @@ def forget_stage(parts: Parts) -> Stage:
                 before=now - KEEP,
                 excess=excess(request_log.count_about(connection)),
                 limit=REQUESTS_MAX,
+            )
+            answers += sign_in.forget(
+                connection, begun_before=now - KEPT_FOR, tried_before=now - TRIES_KEPT_FOR, now=now
             )
             return answers + travel_rule.forget(connection, before=before, limit=RECORDS_MAX)
 

@@ -16,12 +16,10 @@ from sakk.core.invitation import InvitationKind, is_open
 from sakk.core.membership import Membership
 from sakk.core.person import Person, PersonState
 from sakk.core.sign_in import (
-    KEPT_FOR,
     PREFIX,
     SEEN_EVERY,
     SIGN_IN_MAX,
     TOKEN_BYTES,
-    TRIES_KEPT_FOR,
     SignIn,
     SignInMethod,
     clean_user_agent,
@@ -185,13 +183,6 @@ def end_all(parts: Parts, person: str, *, but: str | None) -> int:
     """Sign a person out everywhere, or everywhere ``but`` here; how many sign-ins ended."""
     with parts.database.begin() as connection:
         return store.end_of(connection, person, now=parts.clock(), but=but)
-
-
-def forget(connection: Connection, *, now: datetime) -> int:
-    """Drop sign-ins that ended long ago, tries and answered challenges; how many."""
-    return store.forget(
-        connection, begun_before=now - KEPT_FOR, tried_before=now - TRIES_KEPT_FOR, now=now
-    )
 
 
 def _used() -> AuthenticationFailed:
