@@ -77,6 +77,17 @@ const acts = {
       return ["the page is wide", ...found.slice(0, 5).map((each) => each.outerHTML.slice(0, 120))];
     });
   },
+  // A device that keeps passkeys, and whose owner always says yes (CDP, WebAuthn domain).
+  async authenticator({ key }) {
+    const { page, context } = pages.get(key);
+    const session = await context.newCDPSession(page);
+    await session.send("WebAuthn.enable");
+    const options = {
+      protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true,
+      isUserVerified: true, automaticPresenceSimulation: true,
+    };
+    await session.send("WebAuthn.addVirtualAuthenticator", { options });
+  },
   async faults({ key }) {
     return pages.get(key).faults.splice(0);
   },

@@ -132,6 +132,10 @@ class Page:
         found: list[str] = self._browser.ask("faults", key=self._key)
         return [each for each in found if not each.startswith(EXPECTED)]
 
+    def add_authenticator(self) -> None:
+        """From now on the device keeps passkeys, and whoever holds it says yes."""
+        self._browser.ask("authenticator", key=self._key)
+
     def bytes_loaded(self) -> int:
         """How many bytes came over the wire, headers included."""
         loaded: int = self._browser.ask("bytes", key=self._key)
