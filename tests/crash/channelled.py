@@ -61,13 +61,16 @@ class Buyer:
         config = self.scheme.build_channel_config(self.requirements)
         self.config = config.to_dict()
         self.channel = compute_channel_id(config, network["network"])
+        # Rows of the ledger trail it by a moment: what was paid is known here.
+        self.paid = 0
 
     def pay(self) -> dict[str, Any]:
         """What the client pays the next call with, verified and settled; what it was answered."""
         payload = self.scheme.create_payment_payload(self.requirements)
-        before = self.charged()
+        due = self.paid + PRICE
         self._ask("verify", payload)
-        told = self._until(payload, lambda: self.charged() == before + PRICE)
+        told = self._until(payload, lambda: self.charged() == due)
+        self.paid = due
         local = ChannelSettleLocal(channel_id=self.channel, request_amount=str(PRICE))
         if payload["type"] == "deposit":
             local["deposit_amount"] = payload["deposit"]["amount"]
@@ -78,9 +81,7 @@ class Buyer:
 
     def refund(self) -> None:
         """Everything that was not charged goes back."""
-        voucher = sign_voucher(
-            self.signer, self.channel, str(self.charged()), self.requirements.network
-        )
+        voucher = sign_voucher(self.signer, self.channel, str(self.paid), self.requirements.network)
         payload = {
             "type": "refund",
             "channelConfig": self.config,
