@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sakk.core.fee import GWEI, Caps
+from sakk.core.gas_price import GWEI, Caps
 from sakk.core.money import Rate, convert_up
 from sakk.core.network import (
     Asset,

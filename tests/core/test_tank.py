@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sakk.core.fee import GWEI, Fees
+from sakk.core.gas_price import GWEI, Fees
 from sakk.core.tank import (
     GAS_EACH,
     GAS_KEY_TRANSACTIONS_MIN,

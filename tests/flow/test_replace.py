@@ -20,11 +20,11 @@ from tests.flow.money import (
     units_at,
     wei_at,
 )
-from tests.flow.test_fee import set_cap
+from tests.flow.test_gas_price import set_cap
 from tests.flow.wiring import WHOLE_TOKEN
 
-from sakk.core.fee import GWEI
 from sakk.core.freeze import FreezeOrigin
+from sakk.core.gas_price import GWEI
 from sakk.core.payout import Payout
 from sakk.core.transaction import Attempt, ChainTransaction, Purpose
 from sakk.flow.freeze import FreezeOrder, freeze

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sakk.core import evm
-from sakk.core.fee import Caps, FeesAboveCap
+from sakk.core.gas_price import Caps, FeesAboveCap
 from sakk.rails.evm.rail import EvmRail, TransactionReference, TransferIntent
 from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.send import (

@@ -6,8 +6,8 @@ import pytest
 from eth_account import Account
 
 from sakk.core import evm
-from sakk.core.fee import GWEI, Caps, Fees
-from sakk.rails.evm.fee import fees
+from sakk.core.gas_price import GWEI, Caps, Fees
+from sakk.rails.evm.gas_price import fees
 from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.send import (
     BroadcastOutcome,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sakk.core.fee import GWEI, Fees
+from sakk.core.gas_price import GWEI, Fees
 from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcUnavailable
 from sakk.rails.evm.send import broadcast, nonces
 from sakk.rails.evm.status import TransactionState, TransactionStatus, status

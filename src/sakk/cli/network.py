@@ -11,7 +11,7 @@ from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.caip import chain_id, native_asset
 from sakk.core.errors import Misconfigured, ParameterInvalid
 from sakk.core.evm import checksum_address
-from sakk.core.fee import GWEI
+from sakk.core.gas_price import GWEI
 from sakk.core.network import Asset, DepositMethod, Network
 from sakk.flow.clone import set_deposits
 from sakk.flow.context import Parts
@@ -19,7 +19,7 @@ from sakk.rails.evm.rpc import Rpc, parse_quantity
 from sakk.runtime.place import database_url
 from sakk.runtime.wiring import rail_cache
 from sakk.store.database import open_database
-from sakk.store.fee import NetworkFees, list_fees
+from sakk.store.gas_price import NetworkFees, list_fees
 from sakk.store.identity import now
 from sakk.store.network import (
     find_network,

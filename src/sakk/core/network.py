@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from sakk.core.evm import checksum_address
-from sakk.core.fee import (
+from sakk.core.gas_price import (
     MAX_FEE_CAP_WEI,
     PRIORITY_FEE_CAP_WEI,
     REPLACE_AFTER_SECONDS,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sakk.core.fee import Fees
+from sakk.core.gas_price import Fees
 
 # What a deposit that is swept by its key takes, the dearest of the usual ways.
 GAS_EACH = 61_300

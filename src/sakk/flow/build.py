@@ -17,14 +17,14 @@ from sqlalchemy import Connection, Table
 from sakk.core import evm
 from sakk.core.caip import chain_id, erc20_contract
 from sakk.core.errors import SakkError
-from sakk.core.fee import Fees, FeesAboveCap
+from sakk.core.gas_price import Fees, FeesAboveCap
 from sakk.core.network import Network
 from sakk.core.payout import Payout
 from sakk.core.sender import IN_FLIGHT_MAX, has_turn
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import PLAIN, ChainTransaction, Purpose, TransactionStatus
 from sakk.core.withdrawal import Withdrawal
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
@@ -127,7 +127,7 @@ def attempt(
     except FeesAboveCap as error:
         log.info("build.waits", subject=row.id, reason=error.message)
         change = {
-            "retry_at": now + fee.WAIT_FEES,
+            "retry_at": now + gas_price.WAIT_FEES,
             "failures": row.failures,
             "waits_for": error.message,
         }
@@ -245,7 +245,7 @@ def order_call(
         standing = stand(connection, found, sender.address, call.asset, purpose=call.purpose)
     rail = parts.rail_of(found)
     head = rail.head().number
-    price = fee.price(parts, found)
+    price = gas_price.price(parts, found)
     limit = estimate_call(rail.rpc, sender=sender.address, to=call.to, value=0, data=call.data)
     holding = (sender.address, found.native_asset)
     spare_wei = balances(rail.rpc, [holding], head)[holding] - standing.taken_wei
@@ -344,7 +344,7 @@ def _built(parts: Parts, habits: Habits[Row], order: Order, row: Row) -> ChainTr
         contract=contract,
         units=order.units,
     )
-    price = fee.price(parts, found)
+    price = gas_price.price(parts, found)
     gas_needed = gas_limit * price.max_fee_per_gas
     spare_wei = held[order.sender, native] - standing.taken_wei
     if order.asset == native:

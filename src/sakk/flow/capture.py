@@ -21,12 +21,12 @@ from sakk.core.capture import LINES_MAX, Line, fits
 from sakk.core.contract import CAPTURE
 from sakk.core.disperse import TRANSACTION_GAS_MAX
 from sakk.core.errors import SakkError
-from sakk.core.fee import FeesAboveCap
+from sakk.core.gas_price import FeesAboveCap
 from sakk.core.network import Network
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.core.x402 import Invalid, Reason
 from sakk.core.x402_payment import Method, X402Payment, X402Status, check_times, encode_call
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.build import WAIT_TURN, Waits, stand, take_turn
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
@@ -149,7 +149,7 @@ def _build(parts: Parts, batch: Batch, *, token: str) -> None:
         log.info("capture.waits", payments=len(batch.rows), reason=str(waiting))
         _put_off(parts, batch, token=token, until=parts.clock() + waiting.delay)
     except FeesAboveCap:
-        _put_off(parts, batch, token=token, until=parts.clock() + fee.WAIT_FEES)
+        _put_off(parts, batch, token=token, until=parts.clock() + gas_price.WAIT_FEES)
     except SakkError as error:
         log.warning("capture.failed", payments=len(batch.rows), code=error.code)
         _put_off(parts, batch, token=token, until=None)
@@ -183,7 +183,7 @@ def _prepare(parts: Parts, batch: Batch, *, token: str) -> None:
     if not call.rows:
         return
     head = rail.head().number
-    price = fee.price(parts, batch.network)
+    price = gas_price.price(parts, batch.network)
     native = batch.network.native_asset
     holding = (batch.sender.address, native)
     spare_wei = balances(rail.rpc, [holding], head)[holding] - standing.taken_wei

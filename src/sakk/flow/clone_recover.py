@@ -15,11 +15,11 @@ from sakk.core import clone, event, evm
 from sakk.core.caip import chain_id, erc20_contract
 from sakk.core.clone import Recover
 from sakk.core.errors import SakkError
-from sakk.core.fee import FeesAboveCap
+from sakk.core.gas_price import FeesAboveCap
 from sakk.core.network import Network, Quirk
 from sakk.core.sweep import Sweep, SweepMethod, SweepStatus, deposit_units
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.build import (
     BATCH_MAX,
     WAIT_LIQUIDITY,
@@ -92,7 +92,7 @@ def _attempt(parts: Parts, row: Sweep, *, token: str) -> None:
         change: dict[str, Any] = {"retry_at": now + waiting.delay, "waits_for": str(waiting)}
         failed = 0
     except FeesAboveCap as error:
-        change = {"retry_at": now + fee.WAIT_FEES, "waits_for": error.message}
+        change = {"retry_at": now + gas_price.WAIT_FEES, "waits_for": error.message}
         failed = 0
     except SakkError as error:
         change = {"retry_at": now + retry_delay(row.failures), "waits_for": error.message}
@@ -125,7 +125,7 @@ def _built(parts: Parts, row: Sweep) -> ChainTransaction:
     data = clone.encode_recover(call)
     _check(parts, rail, row, sender.address, data)
     gas_limit = estimate_call(rail.rpc, sender=sender.address, to=row.factory, value=0, data=data)
-    price = fee.price(parts, found)
+    price = gas_price.price(parts, found)
     if held[native] - standing.taken_wei < gas_limit * price.max_fee_per_gas:
         raise Waits("the treasury has not enough native coin for gas", WAIT_LIQUIDITY)
     unsigned = evm.Transaction(

@@ -22,7 +22,7 @@ from sakk.core.sweep import (
     SweepStatus,
     units_worth_collecting,
 )
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import sweep_event
@@ -139,7 +139,7 @@ def _survey(parts: Parts, name: str) -> list[Ground]:
         factories = clones.list_factories(connection, name)
         assets = network.list_assets(connection, network=name)
         currencies = {each.currency: each for each in network.list_currencies(connection)}
-    price = fee.price(parts, found)
+    price = gas_price.price(parts, found)
     native = next((each for each in assets if each.is_native), None)
     ways: list[tuple[Hub | Factory | None, int, int]] = [
         (None, GAS_BY_KEY, COST_PERCENT_MAX)

@@ -16,11 +16,11 @@ from sakk.core import event, evm, hub
 from sakk.core.authorization import SetCodeTransaction, SignedAuthorization
 from sakk.core.caip import chain_id
 from sakk.core.errors import SakkError
-from sakk.core.fee import FeesAboveCap
+from sakk.core.gas_price import FeesAboveCap
 from sakk.core.network import Network
 from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.build import WAIT_LIQUIDITY, WAIT_TURN, WOULD_FAIL_MAX, Waits
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
@@ -106,7 +106,7 @@ def attempt_collection(
         failed = 0
     except FeesAboveCap as error:
         log.info("collect.waits", network=name, reason=error.message)
-        change = {"retry_at": now + fee.WAIT_FEES, "waits_for": error.message}
+        change = {"retry_at": now + gas_price.WAIT_FEES, "waits_for": error.message}
         failed = 0
     except SakkError as error:
         log.warning("collect.failed", network=name, code=error.code, reason=error.message)
@@ -171,7 +171,7 @@ def built_call(parts: Parts, rail: EvmRail, caller: Caller, call: Call) -> Chain
     Type 4 with the authorizations of addresses that pay to the hub for the first time.
     """
     found, sender = caller.network, caller.sender
-    price = fee.price(parts, found)
+    price = gas_price.price(parts, found)
     head = rail.head()
     native = found.native_asset
     held = balances(rail.rpc, [(sender.address, native)], head.number)[sender.address, native]

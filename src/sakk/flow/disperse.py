@@ -27,12 +27,12 @@ from sakk.core.disperse import (
     encode_disperse,
     gas_limit,
 )
-from sakk.core.fee import Fees
+from sakk.core.gas_price import Fees
 from sakk.core.network import Asset, Network
 from sakk.core.payout import Payout
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.core.trial import Holding, objection
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.build import (
     WAIT_LIQUIDITY,
     WAIT_TURN,
@@ -125,7 +125,7 @@ def disperse(parts: Parts, group: Group, *, token: str) -> Sequence[Payout]:
     if isinstance(found, Group):
         return found.rows
     group, tried = found
-    price = fee.price(parts, group.network)
+    price = gas_price.price(parts, group.network)
     limit = gas_limit(tried.gas_used, margin_percent=GAS_MARGIN_PERCENT)
     if held[sender, native] - standing.taken_wei < limit * price.max_fee_per_gas:
         raise Waits("the sender has not enough native coin for gas", WAIT_LIQUIDITY)

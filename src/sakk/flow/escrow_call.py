@@ -11,10 +11,10 @@ from sakk.core.errors import SakkError, Unavailable
 from sakk.core.escrow import ESCROW
 from sakk.core.escrow_call import CallKind, CallStatus, CarriedCall, EscrowCall
 from sakk.core.escrow_channel import ChannelStatus, gone_postings, taken_posting
-from sakk.core.fee import FeesAboveCap
+from sakk.core.gas_price import FeesAboveCap
 from sakk.core.posting import Posting
 from sakk.core.transaction import ChainTransaction, Purpose
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.book import PostingSet
 from sakk.flow.build import Call, Waits, order_call
 from sakk.flow.context import Parts
@@ -93,7 +93,7 @@ def _attempt(parts: Parts, row: EscrowCall, *, token: str) -> int:
         }
     except FeesAboveCap as error:
         change = {
-            "retry_at": now + fee.WAIT_FEES,
+            "retry_at": now + gas_price.WAIT_FEES,
             "failures": row.failures,
             "waits_for": error.message,
         }

@@ -16,11 +16,11 @@ from sqlalchemy import Connection
 from sakk.core import evm
 from sakk.core.caip import chain_id
 from sakk.core.errors import SakkError
-from sakk.core.fee import Fees
+from sakk.core.gas_price import Fees
 from sakk.core.network import Network
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 from sakk.flow.context import Parts
-from sakk.flow.fee import price
+from sakk.flow.gas_price import price
 from sakk.flow.stage import Stage, wake
 from sakk.rails.evm.send import agreed_nonce, estimate_call
 from sakk.store import network

@@ -16,7 +16,7 @@ from sakk.core.errors import SakkError
 from sakk.core.network import Network
 from sakk.core.sender import TreasuryRole
 from sakk.core.tank import Filling, Tank, filling, is_beyond, is_low
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import TOPUP_DAY, GasGift, send_gas, tank_event
@@ -105,7 +105,7 @@ def _fill(parts: Parts, found: Network, wanted: Filling | None) -> None:
 
 def _look(parts: Parts, found: Network, before: Tank | None) -> None:
     rail = parts.rail_of(found)
-    price = fee.price(parts, found)
+    price = gas_price.price(parts, found)
     with parts.database.begin() as connection:
         senders = [*address.list_gas_payers(connection)]
         known = {each.address for each in senders}

@@ -12,10 +12,10 @@ from sakk.core import event
 from sakk.core.caip import erc20_contract
 from sakk.core.disperse import LINES_MAX
 from sakk.core.errors import SakkError
-from sakk.core.fee import FeesAboveCap
+from sakk.core.gas_price import FeesAboveCap
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.core.transaction import Purpose
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.build import (
     BATCH_MAX,
     WOULD_FAIL_MAX,
@@ -117,7 +117,7 @@ def _together(parts: Parts, group: Group, senders: Senders, *, token: str) -> Se
         delay, reason = waiting.delay, str(waiting)
         put_off(parts, table, rows, token=token, delay=delay, reason=reason)
     except FeesAboveCap as error:
-        put_off(parts, table, rows, token=token, delay=fee.WAIT_FEES, reason=error.message)
+        put_off(parts, table, rows, token=token, delay=gas_price.WAIT_FEES, reason=error.message)
     except TransferWouldFail as error:
         log.warning("build.would_fail", payouts=len(rows), reason=error.message)
         waiting_long = [row for row in rows if row.failures + 1 >= WOULD_FAIL_MAX]

@@ -16,7 +16,7 @@ from sakk.core.errors import ResourceMissing, SakkError
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payout import PayoutRequest, Terms, payable
 from sakk.core.quote import Quote, TransferCost
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
 from sakk.store import network, transaction
@@ -145,7 +145,7 @@ def _is_due(looked: datetime | None, now: datetime) -> bool:
 def _measure(parts: Parts, found: Network, tokens: Sequence[Asset]) -> None:
     """A network that can not be asked, or asks more than its cap, has no fresh cost then."""
     try:
-        price = fee.price(parts, found).needed
+        price = gas_price.price(parts, found).needed
     except SakkError as error:
         log.info("quote.not_measured", network=found.network, reason=error.message)
         return

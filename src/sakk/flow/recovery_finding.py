@@ -14,7 +14,7 @@ from sakk.core.network import Network
 from sakk.core.payin import UNBOOKABLE, PayIn
 from sakk.core.sweep import SweepSource
 from sakk.flow.context import Parts
-from sakk.flow.fee import price
+from sakk.flow.gas_price import price
 from sakk.rails.evm.balances import balances, token_facts
 from sakk.rails.evm.send import TransferWouldFail, estimate_call, estimate_transfer
 from sakk.store import address as addresses

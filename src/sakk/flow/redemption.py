@@ -47,7 +47,7 @@ from sakk.core.redemption import (
     worth_redeeming,
 )
 from sakk.core.sweep import units_worth_collecting
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.escrow_call import BUILD
@@ -148,7 +148,7 @@ def _least_units(parts: Parts, found: Network, asset: str) -> tuple[int, int]:
         listed = {each.asset: each for each in networks.list_assets(connection)}
         currencies = {each.currency: each for each in networks.list_currencies(connection)}
     token, native = listed[asset], listed[found.native_asset]
-    price = fee.price(parts, found)
+    price = gas_price.price(parts, found)
     wei = price.base_fee_per_gas + price.max_priority_fee_per_gas
 
     def least(gas: int) -> int:

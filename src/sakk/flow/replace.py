@@ -14,10 +14,10 @@ import structlog
 from prometheus_client import Counter
 from sqlalchemy import Connection
 
-from sakk.core import authorization, event, evm, fee
+from sakk.core import authorization, event, evm, gas_price
 from sakk.core.caip import chain_id
 from sakk.core.errors import SakkError
-from sakk.core.fee import Fees
+from sakk.core.gas_price import Fees
 from sakk.core.network import Network
 from sakk.core.restore import Head
 from sakk.core.sweep import Sweep
@@ -30,7 +30,7 @@ from sakk.core.transaction import (
     TransactionStatus,
 )
 from sakk.flow.context import Parts
-from sakk.flow.fee import WAIT_FEES, price
+from sakk.flow.gas_price import WAIT_FEES, price
 from sakk.flow.sign_request import carried_payouts, deposit_indexes, sign_request
 from sakk.flow.stage import Stage, wake
 from sakk.flow.sweep import order_topup
@@ -170,10 +170,10 @@ def _next_attempt(
         raise Waits(f"it was tried {ATTEMPTS_MAX} times: look at the network", WAIT_SIGNER)
     now_asked = price(parts, found)
     offered = Fees(row.max_fee_per_gas, row.max_priority_fee_per_gas, 0)
-    if row.asked is None and fee.is_enough(offered, now_asked):
+    if row.asked is None and gas_price.is_enough(offered, now_asked):
         # It is not the price: a node lost it, or blocks are full of what came first.
         raise Waits(None, timedelta(seconds=found.replace_after_seconds))
-    fees = fee.raised(offered, now_asked, found.fee_caps)
+    fees = gas_price.raised(offered, now_asked, found.fee_caps)
     if fees is None:
         raise Waits(
             f"the next attempt must offer a tenth more than {row.max_fee_per_gas} wei per gas,"

@@ -25,7 +25,7 @@ from sakk.core.network import Network
 from sakk.core.rotation import TRANSFERS_KEPT, Holdings, Rotation, RotationStatus, is_new, public
 from sakk.core.sender import TreasuryRole
 from sakk.core.tank import GAS_EACH
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
@@ -297,7 +297,7 @@ def holdings_on(parts: Parts, rotation: Rotation, on: Network) -> Holdings:
             if store.is_taken_back(connection, each.asset, owner=source)
         }
     rail = parts.rail_of(on)
-    price = fee.price(parts, on)
+    price = gas_price.price(parts, on)
     held = balances(rail.rpc, [(source, name) for name in taken], rail.head().number)
     tokens = {
         each.asset: each.contract

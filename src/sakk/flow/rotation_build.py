@@ -10,11 +10,11 @@ import structlog
 
 from sakk.core.caip import erc20_contract, native_asset
 from sakk.core.errors import SakkError
-from sakk.core.fee import FeesAboveCap
+from sakk.core.gas_price import FeesAboveCap
 from sakk.core.network import Network, Quirk
 from sakk.core.rotation import Holdings, Rotation, RotationStatus, Step, StepKind, steps
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.build import Waits, stand, take_turn, with_nonce
 from sakk.flow.context import Parts
 from sakk.flow.disperse import Group, order_allowance
@@ -127,7 +127,7 @@ def _move(parts: Parts, rotation: Rotation, on: Network, held: Holdings, step: S
         units=step.units,
         takes_fee=asset is None or Quirk.fee_on_transfer in asset.quirks,
     )
-    price = fee.price(parts, on)
+    price = gas_price.price(parts, on)
     built = ChainTransaction(
         id=new_id("tx"),
         livemode=on.livemode,
@@ -190,4 +190,6 @@ def _lend_gas(parts: Parts, rotation: Rotation, on: Network, held: Holdings) -> 
             units=held.kept_wei - spare,
         )
         send_gas(parts, on, giver, gift)
-    raise Waits("the old address has no native coin for gas: some is on its way", fee.WAIT_FEES)
+    raise Waits(
+        "the old address has no native coin for gas: some is on its way", gas_price.WAIT_FEES
+    )

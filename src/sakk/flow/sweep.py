@@ -11,13 +11,13 @@ from sakk.core import event, evm
 from sakk.core import sweep as rules
 from sakk.core.caip import chain_id
 from sakk.core.event import NewEvent
-from sakk.core.fee import Fees
+from sakk.core.gas_price import Fees
 from sakk.core.network import Network
 from sakk.core.sweep import Sweep, SweepStatus
 from sakk.core.tank import Tank, is_beyond
 from sakk.core.tank import public as public_tank
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
-from sakk.flow import fee
+from sakk.flow import gas_price
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
 from sakk.rails.evm.balances import balances
@@ -110,7 +110,7 @@ def send_gas(
         )
     rail = parts.rail_of(found)
     head = rail.head()
-    price = fee.price(parts, found)
+    price = gas_price.price(parts, found)
     held = balances(rail.rpc, [(sender.address, native)], head.number)[sender.address, native]
     if held - taken <= gift.units:
         log.warning("topup.no_native_coin", network=name, treasury=sender.address)

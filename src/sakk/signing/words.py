@@ -6,7 +6,7 @@ units, which the bytes hold, are said beside them.
 
 from sakk.core import abi, caip, clone, evm
 from sakk.core.explanation import grouped
-from sakk.core.fee import in_coins
+from sakk.core.gas_price import in_coins
 from sakk.signing.escrow import called
 from sakk.signing.policy import Policy
 from sakk.signing.protocol import Purpose, SignRequest

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.chart import currency_unit
-from sakk.core.fee import MAX_FEE_CAP_WEI, PRIORITY_FEE_CAP_WEI, REPLACE_AFTER_SECONDS
+from sakk.core.gas_price import MAX_FEE_CAP_WEI, PRIORITY_FEE_CAP_WEI, REPLACE_AFTER_SECONDS
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.transaction import GasCoin
 from sakk.store.database import fetch, fetch_all, fetch_one, query

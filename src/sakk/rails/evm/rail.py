@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from sakk.core import caip, evm, hd
-from sakk.core.fee import Caps, Fees
-from sakk.rails.evm import fee, send
+from sakk.core.gas_price import Caps, Fees
+from sakk.rails.evm import gas_price, send
 from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.send import Broadcast
 from sakk.rails.evm.status import TransactionStatus, status
@@ -68,7 +68,7 @@ class EvmRail:
 
     def fees(self, caps: Caps) -> Fees:
         """What to offer for gas now; FeesAboveCap while the network asks more than the caps."""
-        return fee.fees(self.rpc, caps)
+        return gas_price.fees(self.rpc, caps)
 
     def call_of(self, receiver: str, contract: str | None, units: int) -> tuple[str, int, bytes]:
         """What a transfer calls, with which value in wei and which calldata."""

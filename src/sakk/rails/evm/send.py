@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sakk.core import abi, evm
 from sakk.core.errors import SakkError
-from sakk.core.fee import Fees
+from sakk.core.gas_price import Fees
 from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcRefused, parse_quantity
 
 # Balances and storage may change before the transaction is mined, and gas with them.

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Column, Connection, Table, Text, select
 from sqlalchemy.dialects.postgresql import insert
 
-from sakk.core.fee import Fees
+from sakk.core.gas_price import Fees
 from sakk.store.database import fetch_all
 from sakk.store.schema import Timestamp, Units, metadata
 

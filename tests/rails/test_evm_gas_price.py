@@ -2,7 +2,7 @@
 
 import pytest
 
-from sakk.core.fee import (
+from sakk.core.gas_price import (
     GWEI,
     HISTORY_BLOCKS,
     PRIORITY_FEE_FLOOR_WEI,
@@ -10,7 +10,7 @@ from sakk.core.fee import (
     FeesAboveCap,
     with_headroom,
 )
-from sakk.rails.evm.fee import fees
+from sakk.rails.evm.gas_price import fees
 from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcRefused
 from tests.chain import Chain
 from tests.rails.conftest import OpenRpc

@@ -1,4 +1,4 @@
-"""Fees: what a transaction offers per gas, and how much more its replacement offers.
+"""Gas prices: what a transaction offers per gas, and how much more its replacement offers.
 
 EIP-1559 (https://eips.ethereum.org/EIPS/eip-1559), in wei per gas, integers only. A quote leaves
 room for the base fee to rise through several full blocks, and never offers more than the operator's

@@ -6,9 +6,9 @@ from tests.flow.harness import World
 from tests.flow.money import BENEFICIARY, let_pass, payout_now, rich, send_rpc, units_at
 from tests.flow.wiring import WHOLE_TOKEN
 
-from sakk.core.fee import GWEI
-from sakk.flow.fee import WAIT_FEES
-from sakk.store import fee, network
+from sakk.core.gas_price import GWEI
+from sakk.flow.gas_price import WAIT_FEES
+from sakk.store import gas_price, network
 
 PAID = 30 * WHOLE_TOKEN
 
@@ -40,7 +40,7 @@ def test_a_spike_of_a_hundred_times_is_waited_for(world: World) -> None:
     assert waiting.waits_for is not None
     assert "the cap is 60000000000" in waiting.waits_for
     with world.database.begin() as connection:
-        assert fee.list_fees(connection)[world.chain.network].above_cap_since is not None
+        assert gas_price.list_fees(connection)[world.chain.network].above_cap_since is not None
     assert world.transactions() == []
     set_base_fee(world, 20)
     let_pass(world, WAIT_FEES.seconds + 1)

@@ -1,8 +1,8 @@
-"""Fees, as rules: what is offered for gas, within which caps, and how much more the next time."""
+"""Gas prices, as rules: what is offered, within which caps, and how much more the next time."""
 
 import pytest
 
-from sakk.core.fee import (
+from sakk.core.gas_price import (
     GWEI,
     PRIORITY_FEE_FLOOR_WEI,
     Caps,

@@ -1,4 +1,4 @@
-"""What a network asks for gas now: read from a node, priced by ``core.fee``.
+"""What a network asks for gas now: read from a node, priced by ``core.gas_price``.
 
 ``eth_feeHistory`` tells the next block's base fee and what others tipped. A node that does not know
 it is asked for its newest block, from which EIP-1559 gives the next base fee, and for a tip
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sakk.core import fee
-from sakk.core.fee import Caps, Fees, Reward
+from sakk.core import gas_price
+from sakk.core.gas_price import Caps, Fees, Reward
 from sakk.rails.evm.rpc import Rpc, RpcInconsistent, RpcRefused, parse_quantity
 
 
@@ -31,7 +31,7 @@ def fees(rpc: Rpc, caps: Caps) -> Fees:
     try:
         history = rpc.call(
             "eth_feeHistory",
-            [hex(fee.HISTORY_BLOCKS), "latest", [fee.REWARD_PERCENTILE]],
+            [hex(gas_price.HISTORY_BLOCKS), "latest", [gas_price.REWARD_PERCENTILE]],
             FeeHistory,
         )
     except RpcRefused as error:
@@ -41,7 +41,7 @@ def fees(rpc: Rpc, caps: Caps) -> Fees:
     if not history.base_fee_per_gas:
         raise RpcInconsistent("eth_feeHistory holds no base fee")
     base = parse_quantity(history.base_fee_per_gas[-1])
-    return fee.quote(base, _rewards(history), caps)
+    return gas_price.quote(base, _rewards(history), caps)
 
 
 def _rewards(history: FeeHistory) -> Sequence[Reward]:
@@ -60,7 +60,7 @@ def _without_history(rpc: Rpc, caps: Caps) -> Fees:
     header = rpc.call("eth_getBlockByNumber", ["latest", False], FeeHeader)
     if header.base_fee_per_gas is None:
         raise RpcInconsistent("the node's blocks have no base fee: the chain is without EIP-1559")
-    base = fee.next_base_fee(
+    base = gas_price.next_base_fee(
         parse_quantity(header.base_fee_per_gas),
         gas_used=parse_quantity(header.gas_used),
         gas_limit=parse_quantity(header.gas_limit),
@@ -71,4 +71,4 @@ def _without_history(rpc: Rpc, caps: Caps) -> Fees:
         if not error.is_method_missing:
             raise
         tip = 0
-    return fee.quote(base, [Reward(tip, busy=True)], caps)
+    return gas_price.quote(base, [Reward(tip, busy=True)], caps)

@@ -1,4 +1,4 @@
-"""Fees: what a network asks now, and that it is told when that is more than the operator pays.
+"""Gas prices: what a network asks now; that is told when it is more than the operator pays.
 
 Nothing fails for want of a price: what would be sent waits, and goes on by itself when fees fall.
 """
@@ -10,11 +10,11 @@ from prometheus_client import Gauge
 
 from sakk.core import event
 from sakk.core.event import NewEvent
-from sakk.core.fee import Fees, FeesAboveCap
+from sakk.core.gas_price import Fees, FeesAboveCap
 from sakk.core.network import Network, public_network
 from sakk.flow.context import Parts
 from sakk.store import event as events
-from sakk.store import fee as store
+from sakk.store import gas_price as store
 
 # How soon a network whose fees were above the cap is asked again.
 WAIT_FEES = timedelta(seconds=5)
