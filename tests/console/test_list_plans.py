@@ -14,13 +14,16 @@ from sakk.store.database import Database
 from sakk.store.event import events
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
+from sakk.store.payout import payouts
 from sakk.store.request_log import requests
 from sakk.store.webhook import webhook_deliveries
 from tests.console.browser import Browser
-from tests.console.desk import configure
+from tests.console.desk import ASSET, configure
 from tests.console.office import Office, make_office
 
 ROWS = 100_000
+# Of tables with many indexes, and of those that grow slowly.
+ROWS_FEWER = 20_000
 # As many as one page may sort: what it found, and not what it searched.
 SORTED_MAX = 2_000
 # To read one of these tables from end to end costs fifty times as much.
@@ -70,6 +73,26 @@ FILLED: dict[Table, dict[str, str]] = {
         "reviewed": "false",
         "orphaned": "false",
     },
+    payouts: {
+        "id": f"'po_' || {ID}",
+        "amount": "1000000 + i",
+        "fee": "0",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "network": "'eip155:84532'",
+        "asset": f"'{ASSET}'",
+        "token_amount": "i",
+        "destination": "'0x' || lpad((i % 1000)::text, 40, '0')",
+        "fee_mode": "'sender'",
+        "purpose": "'payout'",
+        "source": "'balance'",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'screened' ELSE 'posted' END",
+        "hold": "'posted'",
+        "under_review": "i % 1000 = 1",
+        "approvals_needed": "0",
+        "reference": "'INV-' || i",
+        "metadata": "'{}'",
+    },
     events: {
         "id": f"'evt_' || {ID}",
         "type": "CASE WHEN i % 1000 = 0 THEN 'customer.created' ELSE 'payin.posted' END",
@@ -92,7 +115,9 @@ FILLED: dict[Table, dict[str, str]] = {
         "status": "'succeeded'",
     },
 }
+FEWER = {payouts}
 NUMBER = "0" * 21 + "50000"
+LOW_NUMBER = "0" * 21 + "10000"
 PATHS = (
     "/console",
     "/console/payments",
@@ -125,6 +150,20 @@ PATHS = (
     "/console/customers?q=Ann",
     "/console/customers?q=c50000%40example.com",
     f"/console/customers/cus_{NUMBER}",
+    "/console/payouts",
+    "/console/payouts?format=csv",
+    "/console/payouts?show=waiting",
+    "/console/payouts?show=review&network=eip155:84532",
+    f"/console/payouts?after=po_{LOW_NUMBER}&status=failed",
+    f"/console/payouts?q=po_{LOW_NUMBER}",
+    f"/console/payouts?q=pob_{LOW_NUMBER}",
+    f"/console/payouts?q=ben_{LOW_NUMBER}",
+    f"/console/payouts?q=tx_{LOW_NUMBER}",
+    "/console/payouts?q=INV-10000",
+    "/console/payouts?q=1.010000",
+    "/console/payouts?q=0x" + "0" * 59 + "10000",
+    "/console/payouts?q=0x" + "0" * 37 + "500",
+    f"/console/payouts/po_{LOW_NUMBER}",
     "/console/webhooks/we_1",
     "/console/webhooks/we_1?status=failed",
     f"/console/deliveries/whd_{NUMBER}",
@@ -156,10 +195,11 @@ def office(module_database: Database) -> Iterator[Office]:
         for table, columns in FILLED.items():
             given = {"account_id": f"'{made.alice}'", "livemode": "false", "created": MOMENT}
             values = {name: value for name, value in given.items() if name in table.c} | columns
+            rows = ROWS_FEWER if table in FEWER else ROWS
             connection.execute(
                 text(
                     f"INSERT INTO {table.name} ({', '.join(values)})"
-                    f" SELECT {', '.join(values.values())} FROM generate_series(1, {ROWS}) AS i"
+                    f" SELECT {', '.join(values.values())} FROM generate_series(1, {rows}) AS i"
                 )
             )
     with module_database.engine.connect() as connection:

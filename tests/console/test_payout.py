@@ -27,20 +27,41 @@ def test_a_merchant_sees_their_own_payouts_and_nothing_of_ours(office: Office) -
         assert hidden not in page.text
 
 
-def test_a_list_is_turned_page_by_page_both_ways(
+def test_a_list_is_turned_searched_and_saved_to_a_file(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sakk.console.payout.PAYOUTS_SHOWN", 2)
-    rows = sorted((payout_of(office, office.operator).id for _ in range(5)), reverse=True)
+    monkeypatch.setattr("sakk.console.listing.ROWS", 2)
+    listed(Desk(office.parts.database, office.operator))
+    rows = sorted((payout_of(office, office.operator).id for _ in range(4)), reverse=True)
+    odd = payout_of(
+        office,
+        office.operator,
+        amount=7_000_000,
+        destination="0x" + "7c" * 20,
+        description="=2+3",
+        reference="INV-77",
+        status="canceled",
+        decided_at=None,
+    ).id
     browser = office.browser(office.person(operator=["viewer"]))
 
-    def shown(path: str) -> list[str]:
+    def shown(query: str) -> list[str]:
+        path = f"/console/payouts{query}"
         return re.findall(r'href="/console/payouts/(po_\w+)"', browser.get(path).text)
 
-    assert shown("/console/payouts") == rows[:2]
-    assert shown(f"/console/payouts?after={rows[1]}") == rows[2:4]
-    assert shown(f"/console/payouts?after={rows[3]}") == rows[4:]
-    assert shown(f"/console/payouts?before={rows[2]}") == rows[:2]
+    assert shown("") == [odd, rows[0]]
+    assert shown(f"?after={rows[0]}") == rows[1:3]
+    assert shown(f"?after={rows[2]}") == rows[3:]
+    assert shown(f"?before={rows[2]}") == rows[:2]
+    assert shown("?show=waiting") == rows[:2]
+    for found in (odd, "0x" + "7C" * 20, "7.00", "INV-77", "=2%2B3"):
+        assert shown(f"?q={found}") == [odd], found
+    assert shown("?status=canceled&currency=usdc") == [odd]
+    assert (shown("?status=posted"), shown("?show=review"), shown("?q=pob_nothing12")) == ([],) * 3
+    file = browser.get("/console/payouts?format=csv")
+    assert (file.status, file.headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    assert "'=2+3" in file.text
+    assert file.text.count("250000.010000") == 4
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,27 @@
 """Payouts: what was sent out, what waits for people, and asking for one."""
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from sqlalchemy import Connection, and_
+from pydantic import Field
+from sqlalchemy import Connection
 
+from sakk.console.listing import (
+    Exact,
+    ListQuery,
+    created_within,
+    csv_file,
+    listing,
+    options,
+)
 from sakk.console.route import ROOT, Menu, Screen
-from sakk.console.visit import Page, Redirect, Rejected, Visit
+from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import approval as approvals
+from sakk.core import money
 from sakk.core.beneficiary import Wanted
 from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.evm import checksum_address
 from sakk.core.money import parse_decimal
 from sakk.core.payout import (
     Initiator,
@@ -20,21 +32,23 @@ from sakk.core.payout import (
     is_awaiting_approvals,
     is_cancelable,
 )
+from sakk.core.search import read_search
 from sakk.flow import approval, payout
 from sakk.flow.explanation import explanation
 from sakk.flow.word import Word
 from sakk.pages.form import Form
 from sakk.pages.language import mark
 from sakk.store import beneficiary as beneficiaries
+from sakk.store import network as networks
 from sakk.store import payout as store
+from sakk.store import payout_search as search
 from sakk.store import transaction as transactions
-from sakk.store.page import PageRequest, fetch_page
+from sakk.store.page import PageRequest, Window, fetch_window
 
 PATH: Final = f"{ROOT}/payouts"
-PAYOUTS_SHOWN: Final = 50
 BENEFICIARIES_SHOWN_MAX: Final = 100
 # What each status is called, and its tone.
-STATUSES: Final = {
+STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     PayoutStatus.requested: (mark("Requested"), "wait"),
     PayoutStatus.screened: (mark("Screened"), "wait"),
     PayoutStatus.approved: (mark("Approved"), "wait"),
@@ -47,6 +61,10 @@ STATUSES: Final = {
     PayoutStatus.canceled: (mark("Canceled"), "plain"),
     PayoutStatus.failed: (mark("Failed"), "bad"),
 }
+SHOWN: Final[Mapping[str, str]] = {
+    "waiting": mark("Waits for approval"),
+    "review": mark("Under review"),
+}
 # The parameters of commands, as the form names them.
 _FIELDS: Final = {
     "currency": "route",
@@ -57,12 +75,13 @@ _FIELDS: Final = {
 }
 
 
-class ListQuery(Form):
-    """Which payouts; ``after`` and ``before`` are ids."""
+class PayoutQuery(ListQuery):
+    """Which payouts; ``show`` waiting: those that wait for people."""
 
-    show: Literal["all", "waiting"] = "all"
-    after: str | None = None
-    before: str | None = None
+    show: Literal["waiting", "review"] | None = None
+    status: PayoutStatus | None = None
+    currency: Annotated[str, Field(max_length=20)] | None = None
+    network: Annotated[str, Field(max_length=100)] | None = None
 
 
 class CreateForm(Form):
@@ -89,40 +108,28 @@ class RejectForm(Form):
     reason: str | None = None
 
 
-def list_payouts(visit: Visit, query: ListQuery) -> Page:
+def index(visit: Visit, query: PayoutQuery) -> Page | Download:
     """The payouts, newest first; those that carry refunds are seen as refunds."""
-    columns = store.payouts.c
-    filters = [columns.purpose == PayoutPurpose.payout.value]
-    if query.show == "waiting":
-        filters.append(
-            and_(columns.status == PayoutStatus.screened.value, columns.decided_at.is_not(None))
-        )
-    page = PageRequest(
-        PAYOUTS_SHOWN,
-        # The cursors exclude each other; the later page was asked for last.
-        starting_after=query.after,
-        ending_before=None if query.after else query.before,
-    )
     with visit.database.read() as connection:
-        rows, has_more = fetch_page(
-            connection,
-            store.payouts,
-            Payout,
-            account_id=visit.account_id,
-            livemode=visit.livemode,
-            page=page,
-            filters=filters,
-        )
-    has_newer = bool(query.after) or (bool(query.before) and has_more)
-    has_older = bool(page.ending_before) or has_more
-    address = f"{PATH}?show={query.show}"
-    values = {
-        "payouts": [_shown(visit, row) for row in rows],
-        "show": query.show,
-        "newer": f"{address}&before={rows[0].id}" if rows and has_newer else "",
-        "older": f"{address}&after={rows[-1].id}" if rows and has_older else "",
-    }
-    return Page("console/payout_list.html", values)
+        window = _window(connection, visit, query)
+        if query.is_file:
+            return payout_file("payouts.csv", window.rows)
+        currencies = networks.list_currencies(connection)
+        rails = networks.list_networks(connection, livemode=visit.livemode)
+    return Page(
+        "console/payouts.html",
+        {
+            "list": listing(visit, query, window, window.rows),
+            "status_of": status_of(visit),
+            "names": {each.network: each.name for each in rails},
+            "choices": {
+                "status": options(visit, STATUSES),
+                "show": options(visit, SHOWN),
+                "currency": [(each.currency, each.currency.upper()) for each in currencies],
+                "network": [(each.network, each.name) for each in rails],
+            },
+        },
+    )
 
 
 def show(visit: Visit, payout: str) -> Page:
@@ -251,8 +258,11 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             else None
         )
         transaction, attempts = _carried(visit, connection, row)
+    status, tone = status_of(visit)(row)
     values = {
-        **_shown(visit, row),
+        "payout": row,
+        "status": status,
+        "tone": tone,
         "explained": explained,
         "words": [] if explained is None else _words_of(explained),
         "transaction": transaction,
@@ -295,15 +305,76 @@ def _steps(row: Payout) -> list[tuple[str, Any]]:
     return [(name, at) for name, at in told if at is not None]
 
 
-def _shown(visit: Visit, row: Payout) -> dict[str, Any]:
-    if row.under_review:
-        name, tone = visit.words.gettext("Under review"), "warn"
-    elif is_awaiting_approvals(row):
-        name, tone = visit.words.gettext("Waits for approval"), "warn"
-    else:
-        word, tone = STATUSES[PayoutStatus(row.status)]
-        name = visit.words.gettext(word)
-    return {"payout": row, "status": name, "tone": tone}
+def status_of(visit: Visit) -> Callable[[Payout], tuple[str, str]]:
+    """The status of a payout in words, with its tone."""
+
+    def words(row: Payout) -> tuple[str, str]:
+        if row.under_review:
+            return visit.words.gettext(SHOWN["review"]), "warn"
+        if is_awaiting_approvals(row):
+            return visit.words.gettext(SHOWN["waiting"]), "warn"
+        word, tone = STATUSES[row.status]
+        return visit.words.gettext(word), tone
+
+    return words
+
+
+def payout_file(name: str, rows: Sequence[Payout]) -> Download:
+    """Payouts as a file for spreadsheets."""
+    return csv_file(
+        name,
+        [
+            ("id", lambda row: row.id),
+            ("created", lambda row: row.created),
+            ("status", lambda row: row.status),
+            ("amount", lambda row: Exact(money.format_decimal(row.amount, row.decimals))),
+            ("fee", lambda row: Exact(money.format_decimal(row.fee, row.decimals))),
+            ("currency", lambda row: row.currency),
+            ("network", lambda row: row.network),
+            ("address", lambda row: checksum_address(row.destination)),
+            ("beneficiary", lambda row: row.beneficiary),
+            ("reference", lambda row: row.reference),
+            ("description", lambda row: row.description),
+            ("batch", lambda row: row.batch),
+            ("line", lambda row: row.line),
+            ("tx_hash", lambda row: row.tx_hash),
+            ("posted_at", lambda row: row.posted_at),
+            ("failure", lambda row: row.failure_message),
+        ],
+        rows,
+    )
+
+
+def _window(connection: Connection, visit: Visit, query: PayoutQuery) -> Window[Payout]:
+    c = store.payouts.c
+    whose: dict[str, Any] = {"account_id": visit.account_id, "livemode": visit.livemode}
+    found = search.find(connection, read_search(query.q or ""), **whose)
+    filters = [
+        c.purpose == PayoutPurpose.payout.value,
+        c.livemode == visit.livemode,
+        *found.filters,
+        *created_within(visit, query, store.payouts),
+    ]
+    for name in ("status", "currency", "network"):
+        value = getattr(query, name)
+        if value is not None:
+            filters.append(c[name] == str(value))
+    match query.show:
+        case "waiting":
+            filters += [c.status == PayoutStatus.screened.value, c.decided_at.is_not(None)]
+        case "review":
+            filters.append(c.under_review)
+        case None:
+            pass
+    return fetch_window(
+        connection,
+        store.payouts,
+        Payout,
+        bound=[*search.bound(**whose), *search.found_bound(found)],
+        filters=filters,
+        limit=query.limit,
+        **query.place,
+    )
 
 
 def _form(visit: Visit, given: Any, faults: Any, message: str | None) -> Page:
@@ -341,7 +412,7 @@ def _form(visit: Visit, given: Any, faults: Any, message: str | None) -> Page:
 
 
 SCREENS = (
-    Screen("GET", PATH, list_payouts, "payouts", menu=Menu(mark("Money"), mark("Payouts"))),
+    Screen("GET", PATH, index, "payouts", menu=Menu(mark("Money"), mark("Payouts"))),
     Screen("GET", f"{PATH}/new", draft, "payouts", "write"),
     Screen("POST", f"{PATH}/new", create, "payouts", step_up=True, again=draft_again),
     Screen("GET", f"{PATH}/{{payout}}", show, "payouts"),

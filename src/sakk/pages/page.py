@@ -13,6 +13,7 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from sakk.core.evm import checksum_address
 from sakk.pages import amount as amounts
 from sakk.pages import language as languages
 from sakk.pages import static_files
@@ -104,6 +105,7 @@ def environment(language: str) -> Environment:
         moment=moment,
         qr=qr,
         grouped=grouped,
+        checksum=checksum_address,
     )
     made.filters["tame"] = lambda value: languages.tame(str(value))
     return made
