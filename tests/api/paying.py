@@ -188,4 +188,4 @@ def create_channel_objects(api: Api) -> dict[str, str]:
     call(api, seller, "POST", f"/v1/channels/{channel}/refunds", said)
     said |= {"reason": "The answer was empty."}
     dispute = call(api, alice, "POST", f"/v1/channels/{channel}/disputes", said)
-    return {"channel": channel, "channel_dispute": dispute["id"]}
+    return {"channel": channel, "channel_dispute": dispute["id"], "session": path.session}

@@ -1,18 +1,18 @@
-"""Every route: what another account sees of one's objects, and what a restricted key may do.
+"""Every route: who may ask it, and what another account meets in it.
 
-Both are made from the table of routes: a new route is swept without a word here, and one whose
-object cannot be made here fails until it can.
+All of it is made from the table of routes, in one database: a new route is swept without a word
+here. One whose object can not be made, whose field names an object that no body of
+`tests.api.theirs` reaches, or whose noun has no row in `sakk.core.role`, fails until it is there.
 """
-
-import re
-from typing import Any
 
 import pytest
 
 from sakk.api.app import ROUTES
 from sakk.api.route import Route, scopes
-from sakk.store.identity import new_id
+from sakk.core.role import RESOURCES, may
 from tests.api.objects import Objects
+from tests.api.sweep import Place, another, ask, changed, filled, nobodys, places, put, rows
+from tests.api.theirs import BODIES, NAMED, NO_ONES, PAID, REFERENCES, keys_of_roles, make_theirs
 from tests.api.world import Api
 
 # What belongs to no account: every key of the mode may read it.
@@ -28,88 +28,159 @@ LISTS = [
     and not route.operator_only
     and route.resource not in SHARED
 ]
+CURSORS = ("starting_after", "ending_before")
 
 
-def _name(route: Route) -> str:
-    return f"{route.method} {route.path}"
+def test_another_accounts_objects_are_not_there(api: Api, objects: Objects) -> None:
+    """An id of Alice's answers Bob as one that nobody has, whatever is asked; nothing changes."""
+    wrong, before = [], rows(api)
+    for route in OF_ACCOUNTS:
+        body = BODIES.get(route.operation)
+        nowhere = {name: another(identifier) for name, identifier in objects.items()}
+        met = ask(api, route, filled(route.path, objects), api.world.bob.key, body)
+        missed = ask(api, route, filled(route.path, nowhere), api.world.bob.key, body)
+        expected = (403, "permission_denied") if route.operator_only else (404, "resource_missing")
+        # Epochs are everybody's: who has no proof in one that is there is told so.
+        same = route.resource == "liability_proofs" or (
+            met.without(objects) == missed.without(nowhere)
+        )
+        if (met.status, met.code) != expected or not same:
+            wrong.append((route.operation, met, missed))
+    assert not wrong, "\n".join(map(str, wrong))
+    assert not changed(before, rows(api))
 
 
-def _path(route: Route, objects: Objects) -> str:
-    return re.sub(r"{(\w+)}", lambda match: objects[match[1]], route.path)
+def test_the_other_modes_objects_are_not_there(api: Api, objects: Objects) -> None:
+    wrong, before = [], rows(api)
+    for route in OF_MODES:
+        path = filled(route.path, objects)
+        met = ask(api, route, path, api.world.live_key, BODIES.get(route.operation))
+        if met.status != (403 if route.operator_only else 404):
+            wrong.append((route.operation, met))
+    assert not wrong, "\n".join(map(str, wrong))
+    assert not changed(before, rows(api))
 
 
-# Bodies that are complete, where a route looks at them before it looks for the object.
-BODIES: dict[str, dict[str, Any]] = {
-    "replay_webhooks": {"since": 0},
-    "top_up_channel": {"amount": 1},
-    "create_mandate_spend": {"reference": "1", "amount": 1, "payee": {}},
-    "park_under_mandate": {"reference": "1", "amount": 1},
-    "unpark_under_mandate": {"reference": "1", "amount": 1},
-    "create_charge_refund": {"session": "ses_1", "nonce": "1"},
-    "create_channel_dispute": {"session": "ses_1", "nonce": "1", "reason": "empty"},
-    "resolve_channel_dispute": {"outcome": "withdraw"},
-    "create_party_link": {"party": "pty_none", "relation": "director"},
-    "create_party_document": {
-        "kind": "other",
-        "name": "a.pdf",
-        "media_type": "application/pdf",
-        "content": "JVBERi0=",
-    },
-}
+def test_the_operator_who_acts_for_one_account_meets_no_other(api: Api, objects: Objects) -> None:
+    """Of what is the account's: what is the operator's own is so for whomever it acts."""
+    wrong, before = [], rows(api)
+    for route in OF_MODES:
+        if route.operator_only:
+            continue
+        path, body = filled(route.path, objects), BODIES.get(route.operation)
+        acting = {"Stripe-Account": api.world.bob.account}
+        met = ask(api, route, path, api.world.operator.key, body, **acting)
+        if met.status != 404:
+            wrong.append((route.operation, met))
+    assert not wrong, "\n".join(map(str, wrong))
+    assert not changed(before, rows(api))
 
 
-def _body(route: Route) -> dict[str, Any]:
-    return BODIES.get(route.operation, {})
+def test_an_agent_meets_nothing_but_its_mandate(api: Api, objects: Objects) -> None:
+    """A key of Alice's that is bound to a mandate finds nothing else of hers."""
+    bound = {"kind": "restricted", "mandate": objects["mandate"]}
+    key = api.call("POST", "/v1/api_keys", json=bound).json()["secret"]
+    wrong, before = [], rows(api)
+    theirs = objects | {"mandate": another(objects["mandate"])}
+    for route in ROUTES:
+        met = ask(api, route, filled(route.path, theirs), key, BODIES.get(route.operation))
+        if met.status not in (403, 404):
+            wrong.append((route.operation, met))
+    assert not wrong, "\n".join(map(str, wrong))
+    assert not changed(before, rows(api))
 
 
-@pytest.mark.parametrize("route", OF_ACCOUNTS, ids=_name)
-def test_another_accounts_objects_are_not_there(api: Api, objects: Objects, route: Route) -> None:
-    answer = api.call(
-        route.method,
-        _path(route, objects),
-        key=api.world.bob.key,
-        **({"json": _body(route)} if route.method == "POST" else {}),
-    )
-    if route.operator_only:
-        assert answer.status_code == 403
-        return
-    assert answer.status_code == 404, answer.text
-    assert answer.json()["error"]["code"] == "resource_missing"
+def test_what_fields_name_of_another_account_is_not_there(api: Api, objects: Objects) -> None:
+    """The same of ids in a body and a query, which are found by their type in the models."""
+    theirs = make_theirs(api)
+    wrong, before = [], rows(api)
+    for route, place in _references(objects):
+        own = theirs | ({"channel": theirs[PAID]} if route.operation == PAID else {})
+        path = filled(route.path, own)
+        name = NAMED.get(place[-1], place[-1])
+        answers = []
+        for identifier in (objects[name], another(objects[name])):
+            if route.method == "POST":
+                body = put(REFERENCES[route.operation, ".".join(place)], place, identifier)
+                got = ask(api, route, path, api.world.bob.key, body)
+            else:
+                query = f"?{place[0]}={identifier}"
+                got = ask(api, route, path + query, api.world.bob.key)
+            reached = got.status == 200 or identifier in got.text or got.names(place[-1])
+            answers.append(got.without({name: identifier}))
+        if answers[0] != answers[1] or not reached:
+            wrong.append((route.operation, place, *answers))
+    assert not wrong, "\n".join(map(str, wrong))
+    assert not changed(before, rows(api))
 
 
-@pytest.mark.parametrize("route", OF_MODES, ids=_name)
-def test_the_other_modes_objects_are_not_there(api: Api, objects: Objects, route: Route) -> None:
-    answer = api.call(
-        route.method,
-        _path(route, objects),
-        key=api.world.live_key,
-        **({"json": _body(route)} if route.method == "POST" else {}),
-    )
-    assert answer.status_code == (403 if route.operator_only else 404), answer.text
+def _references(objects: Objects) -> list[tuple[Route, Place]]:
+    """Every field that names an object of somebody's, where Bob may ask."""
+    found = []
+    for route in ROUTES:
+        for place in () if route.operator_only else places(route.parameters):
+            name = place[-1]
+            if name in NO_ONES or name in CURSORS:
+                continue
+            where = (route.operation, ".".join(place))
+            assert NAMED.get(name, name) in objects, f"of what is {where}? tests/api/theirs.py"
+            assert route.method == "GET" or where in REFERENCES, f"no body for {where}"
+            found.append((route, place))
+    return found
 
 
-@pytest.mark.parametrize(
-    "route",
-    [route for route in ROUTES if route.path_parameters and route.method == "GET"],
-    ids=_name,
-)
-def test_ones_own_objects_are_there(api: Api, objects: Objects, route: Route) -> None:
-    """Without this the two sweeps above would pass on ids that are nobody's."""
-    key = api.world.operator.key if route.operator_only else api.world.alice.key
-    answer = api.call("GET", _path(route, objects), key=key)
-    assert answer.status_code == 200, answer.text
+def test_cursors_of_another_account_are_none(api: Api, objects: Objects) -> None:
+    wrong = []
+    for route in LISTS:
+        [theirs, *_] = sorted(_ids(api, route, api.world.alice.key))
+        for name in CURSORS:
+            answers = [
+                ask(api, route, f"{route.path}?{name}={each}", api.world.bob.key).without(
+                    {"": each}
+                )
+                for each in (theirs, another(theirs))
+            ]
+            if answers[0] != answers[1] or answers[0].status != 400:
+                wrong.append((route.operation, *answers))
+    assert not wrong, "\n".join(map(str, wrong))
 
 
-@pytest.mark.parametrize("route", LISTS, ids=_name)
-def test_lists_show_nothing_of_another_account(api: Api, objects: Objects, route: Route) -> None:
-    alice = _ids(api, route, api.world.alice.key)
-    assert alice, "nothing was made of this kind"
-    assert not alice & _ids(api, route, api.world.bob.key)
+def test_lists_show_nothing_of_another_account(api: Api, objects: Objects) -> None:
+    for route in LISTS:
+        alice = _ids(api, route, api.world.alice.key)
+        assert alice, f"nothing was made for {route.operation}"
+        assert not alice & _ids(api, route, api.world.bob.key), route.operation
 
 
 def _ids(api: Api, route: Route, key: str) -> set[str]:
     data = api.call("GET", f"{route.path}?limit=100", key=key).json()["data"]
     return {each["id"] for each in data}
+
+
+def test_ones_own_objects_are_there(api: Api, objects: Objects) -> None:
+    """Without this the sweeps above would pass on ids that are nobody's."""
+    for route in ROUTES:
+        if route.path_parameters and route.method == "GET":
+            key = api.world.operator.key if route.operator_only else api.world.alice.key
+            got = ask(api, route, filled(route.path, objects), key)
+            assert got.status == 200, (route.operation, got)
+
+
+def test_each_role_may_what_the_table_says(api: Api) -> None:
+    """Somebody of each role, at every route: allowed or not as the table says, and no fault."""
+    keys, wrong = keys_of_roles(api), []
+    for route in ROUTES:
+        assert route.resource in RESOURCES, f"{route.resource} has no row in sakk.core.role"
+        for role, key in keys.items():
+            got = ask(api, route, nobodys(route.path), key)
+            refused = f"Your roles ({role}) do not include {route.scope}."
+            if may([role], route.resource, route.access):
+                is_right = got.status in (200, 400, 403, 404) and "Your roles" not in got.text
+            else:
+                is_right = got.status == 403 and refused in got.text
+            if not is_right:
+                wrong.append((route.operation, role, got))
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 @pytest.fixture(scope="module")
@@ -130,40 +201,25 @@ def restricted(api: Api) -> dict[str, str]:
     return keys
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=_name)
-def test_a_restricted_key_may_do_what_its_scopes_name(
-    api: Api, restricted: dict[str, str], route: Route
-) -> None:
-    path = re.sub(r"{\w+}", "nobody", route.path)
-
-    def ask(key: str) -> tuple[int, str]:
-        answer = api.call(route.method, path, key=key, headers={"Idempotency-Key": new_id("key")})
-        return answer.status_code, answer.text
-
-    status, text = ask(restricted[route.scope])
-    if route.secret_key_only:
-        assert status == 403
-    else:
-        assert status in (200, 400, 404), text
-    status, text = ask(restricted[f"not {route.scope}"])
-    assert status == 403
-    assert route.scope in text
+def test_a_restricted_key_may_do_what_its_scopes_name(api: Api, restricted: dict[str, str]) -> None:
+    for route in ROUTES:
+        path = nobodys(route.path)
+        got = ask(api, route, path, restricted[route.scope])
+        allowed = (403,) if route.secret_key_only else (200, 400, 404)
+        assert got.status in allowed, (route.operation, got)
+        got = ask(api, route, path, restricted[f"not {route.scope}"])
+        assert got.status == 403, (route.operation, got)
+        assert route.scope in got.text, (route.operation, got)
 
 
-@pytest.mark.parametrize(
-    "route",
-    [route for route in ROUTES if route.operator_only],
-    ids=_name,
-)
-def test_what_is_the_operators_alone(api: Api, route: Route) -> None:
-    path = re.sub(r"{\w+}", "nobody", route.path)
-    answer = api.call(route.method, path, key=api.world.alice.key)
-    assert answer.status_code == 403
-    assert answer.json()["error"]["type"] == "permission_error"
+def test_what_is_the_operators_alone(api: Api) -> None:
+    for route in ROUTES:
+        if route.operator_only:
+            got = ask(api, route, nobodys(route.path), api.world.alice.key)
+            assert (got.status, got.code) == (403, "permission_denied"), (route.operation, got)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=_name)
-def test_nothing_is_done_without_a_key(api: Api, route: Route) -> None:
-    path = re.sub(r"{\w+}", "nobody", route.path)
-    answer = api.call(route.method, path, headers={"Authorization": ""})
-    assert answer.status_code == 401
+def test_nothing_is_done_without_a_key(api: Api) -> None:
+    for route in ROUTES:
+        answer = api.call(route.method, nobodys(route.path), headers={"Authorization": ""})
+        assert answer.status_code == 401, route.operation
