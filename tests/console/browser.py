@@ -13,6 +13,7 @@ from sakk.console.app import Console
 
 HOST = "localhost:8402"
 ORIGIN = f"http://{HOST}"
+BOUNDARY = "----sakk7MA4YWxkTrZu0gW"
 _FIELD = re.compile(r'<input type="hidden" name="(_csrf|_once)" value="([^"]*)">')
 
 
@@ -69,6 +70,25 @@ class Browser:
             self.page = got
         return got
 
+    def upload(self, path: str, form: dict[str, str], **files: tuple[str, bytes]) -> Got:
+        """Send a form of the page that is open, with files by the names of their fields."""
+        assert self.page is not None, "no page with a form is open"
+        parts = [
+            f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
+            for name, value in {**self.page.fields(), **form}.items()
+        ]
+        for file, (name, content) in files.items():
+            head = (
+                f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="{file}"; filename="{name}"'
+            )
+            parts.append(f"{head}\r\n\r\n".encode() + content)
+        body = b"\r\n".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
+        kind = f"multipart/form-data; boundary={BOUNDARY}"
+        got = self._sent("POST", path, body, {"origin": ORIGIN, "content-type": kind})
+        if got.fields():
+            self.page = got
+        return got
+
     def send(
         self,
         method: str,
@@ -79,11 +99,14 @@ class Browser:
     ) -> Got:
         """Send a request as it is given, with the cookies that there are."""
         body = b"" if form is None else urlencode(form, doseq=True).encode()
+        return self._sent(method, path, body, headers or {})
+
+    def _sent(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Got:
         sent = {
             "host": HOST,
             "user-agent": self.user_agent,
             "accept-language": "en",
-            **{name.replace("_", "-"): value for name, value in (headers or {}).items()},
+            **{name.replace("_", "-"): value for name, value in headers.items()},
         }
         if body:
             sent.setdefault("content-type", "application/x-www-form-urlencoded")

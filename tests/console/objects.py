@@ -3,13 +3,19 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from sakk.core.payment_link import PaymentLink
 from sakk.core.payout import Payout
+from sakk.core.pos_device import PosDevice
 from sakk.core.sign_in import token_hash
 from sakk.flow import api_key as api_keys
+from sakk.flow import payment_link as payment_links
+from sakk.flow import pos_device as pos_devices
 from sakk.flow import saved_view as saved_views
+from sakk.flow.payment import read_catalogue
 from sakk.store import payout as payouts
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
+from tests.console.browser import ORIGIN
 from tests.console.desk import make_desk
 from tests.console.office import Office
 from tests.flow.policing import ASSET, NETWORK
@@ -47,6 +53,65 @@ def payout_of(office: Office, account: str, **changes: object) -> Payout:
     return made
 
 
+def selling(office: Office, account: str) -> dict[str, str]:
+    """A payment link, a session under it and a till of an account; a network is followed."""
+    ids = {"link": new_id("plink"), "session": new_id("cs"), "till": new_id("pos")}
+    blank = {"account_id": account, "livemode": False, "currency": "usdc", "metadata": {}}
+    bounds = ("amount_min", "amount_max", "amount_preset", "uses_max")
+    texts = ("networks", "currencies", "success_url", "message", "inactive_message")
+    nothing = dict.fromkeys((*bounds, *texts))
+    with office.parts.database.begin() as connection:
+        catalogue = read_catalogue(connection)
+        link = payment_links.create(
+            connection,
+            catalogue,
+            office.parts.secrets_vault(),
+            PaymentLink(
+                id=ids["link"],
+                token_hash="",
+                active=True,
+                decimals=0,
+                lines=[{"name": HOSTILE, "amount": 1_250_000, "quantity": 1}],
+                amount=1_250_000,
+                uses=0,
+                created=now(),
+                **blank,  # type: ignore[arg-type]
+                **nothing,  # type: ignore[arg-type]
+            ),
+            public_url=ORIGIN,
+            now=now(),
+        )
+        payment_links.begin(
+            connection,
+            catalogue,
+            office.parts.secrets_vault(),
+            link.token_hash,
+            None,
+            identifier=ids["session"],
+            intent_id=new_id("pi"),
+            locale=None,
+            now=now(),
+        )
+        unpaired = dict.fromkeys(
+            ("networks", "currencies", "pairing_hash", "pairing_until", "token_hash", "paired_at")
+        )
+        pos_devices.create(
+            connection,
+            catalogue,
+            PosDevice(
+                id=ids["till"],
+                name=HOSTILE,
+                active=True,
+                decimals=0,
+                created=now(),
+                **blank,  # type: ignore[arg-type]
+                **unpaired,  # type: ignore[arg-type]
+            ),
+            now=now(),
+        )
+    return ids
+
+
 def objects(office: Office) -> dict[str, str]:
     """What somebody who stands in Alice's account must not meet."""
     person = office.person(bob=["owner"])
@@ -81,4 +146,5 @@ def objects(office: Office) -> dict[str, str]:
         "view": view.id,
         "passkey": "pky_of_bob",
         "payout": payout_of(office, office.bob).id,
+        **selling(office, office.bob),
     }

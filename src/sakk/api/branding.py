@@ -18,8 +18,8 @@ from sakk.store import branding as store
 resource = Resource("branding")
 
 LOGO_TEXT_MAX = rules.LOGO_BYTES_MAX * 3 // 2
-Email = Annotated[str, StringConstraints(pattern=r"^[^@\s<>\"]{1,64}@[^@\s<>\"]{1,255}$")]
-Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9 ()-]{3,30}$")]
+Email = Annotated[str, StringConstraints(pattern=rules.EMAIL)]
+Phone = Annotated[str, StringConstraints(pattern=rules.PHONE)]
 
 
 class BrandingUpdate(Parameters):

@@ -18,6 +18,9 @@ from sakk.core.errors import ParameterInvalid
 LOGO_BYTES_MAX: Final = 65_536
 LOGO_SIDE_MAX: Final = 1_024
 ORIGINS_MAX: Final = 20
+# Of where payers get help, as regular expressions.
+EMAIL: Final = r"^[^@\s<>\"]{1,64}@[^@\s<>\"]{1,255}$"
+PHONE: Final = r"^\+?[0-9 ()-]{3,30}$"
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _KEPT: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 # Samples of a pixel by colour type.

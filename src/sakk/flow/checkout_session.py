@@ -98,9 +98,9 @@ def create(
 
 
 def find(
-    connection: Connection, identifier: str, *, account_id: str, livemode: bool
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
 ) -> tuple[CheckoutSession, PaymentIntent]:
-    """A session of an account with its payment; ResourceMissing."""
+    """A session of an account, or of any (None), with its payment; ResourceMissing."""
     session = store.find(connection, identifier, account_id=account_id, livemode=livemode)
     if session is None:
         raise ResourceMissing(f"No such checkout.session: {identifier!r}", param="id")

@@ -119,9 +119,14 @@ def sell(
 
 
 def require(
-    connection: Connection, identifier: str, *, account_id: str, livemode: bool, lock: bool = False
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    lock: bool = False,
 ) -> PosDevice:
-    """A till of an account; ResourceMissing."""
+    """A till of an account, or of any (None); ResourceMissing."""
     device = store.find(connection, identifier, account_id=account_id, livemode=livemode, lock=lock)
     if device is None:
         raise ResourceMissing(f"No such pos_device: {identifier!r}", param="id")

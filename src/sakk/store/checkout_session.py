@@ -62,13 +62,15 @@ def insert(connection: Connection, session: CheckoutSession) -> None:
 
 
 def find(
-    connection: Connection, identifier: str, *, account_id: str, livemode: bool
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
 ) -> CheckoutSession | None:
-    """One session of an account."""
+    """One session of an account, or of any account for the operator (``account_id`` None)."""
     columns = checkout_sessions.c
     statement = select(checkout_sessions).where(
-        columns.id == identifier, columns.account_id == account_id, columns.livemode == livemode
+        columns.id == identifier, columns.livemode == livemode
     )
+    if account_id is not None:
+        statement = statement.where(columns.account_id == account_id)
     return fetch_one(connection, statement, CheckoutSession)
 
 
@@ -93,6 +95,15 @@ def of_device(connection: Connection, device: str, *, limit: int) -> list[Checko
     """What was asked at a till, newest first."""
     columns = checkout_sessions.c
     statement = select(checkout_sessions).where(columns.pos_device == device)
+    return fetch_all(
+        connection, statement.order_by(columns.id.desc()).limit(limit), CheckoutSession
+    )
+
+
+def of_link(connection: Connection, payment_link: str, *, limit: int) -> list[CheckoutSession]:
+    """What was begun under a payment link, newest first."""
+    columns = checkout_sessions.c
+    statement = select(checkout_sessions).where(columns.payment_link == payment_link)
     return fetch_all(
         connection, statement.order_by(columns.id.desc()).limit(limit), CheckoutSession
     )

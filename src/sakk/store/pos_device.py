@@ -35,13 +35,18 @@ def insert(connection: Connection, device: PosDevice) -> None:
 
 
 def find(
-    connection: Connection, identifier: str, *, account_id: str, livemode: bool, lock: bool = False
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    lock: bool = False,
 ) -> PosDevice | None:
-    """One till of an account, locked for a change if asked."""
+    """One till of an account, or of any (None), locked for a change if asked."""
     columns = pos_devices.c
-    statement = select(pos_devices).where(
-        columns.id == identifier, columns.account_id == account_id, columns.livemode == livemode
-    )
+    statement = select(pos_devices).where(columns.id == identifier, columns.livemode == livemode)
+    if account_id is not None:
+        statement = statement.where(columns.account_id == account_id)
     if lock:
         statement = statement.with_for_update()
     return fetch_one(connection, statement, PosDevice)
