@@ -119,10 +119,10 @@ class Payer:
 
     def withdraw(self, units: int) -> None:
         """Begin the payer's own way out."""
-        self._call(encode_call(f"initiateWithdraw({CONFIG},uint128)", self._words, units))
+        self.call(encode_call(f"initiateWithdraw({CONFIG},uint128)", self._words, units))
 
     def finish_withdrawal(self) -> None:
-        self._call(encode_call(f"finalizeWithdraw({CONFIG})", self._words))
+        self.call(encode_call(f"finalizeWithdraw({CONFIG})", self._words))
 
     @property
     def _words(self) -> tuple[object, ...]:
@@ -137,6 +137,6 @@ class Payer:
             config.salt,
         )
 
-    def _call(self, data: bytes) -> None:
+    def call(self, data: bytes) -> None:
         wallet = self.chain.wallet(self.account.key.hex())
         mine_until(wallet, wallet.send_data(ESCROW, data, gas_limit=500_000))

@@ -98,9 +98,31 @@ def print_proof(proof: Proof) -> None:
                 for asset in each.assets
             ],
         )
-        for asset in each.assets:
-            for row in asset.in_flight:
-                console.print(f"    {row.row}: {row.units} in flight ({row.why})")
+        if each.escrows:
+            print_table(
+                ["  in escrow", "contract", "ledger", "in flight", "others'", "difference"],
+                [
+                    [
+                        f"  {escrow.asset}",
+                        escrow.chain_units,
+                        escrow.ledger_units,
+                        sum(row.units for row in escrow.in_flight),
+                        escrow.foreign_units,
+                        escrow.difference,
+                    ]
+                    for escrow in each.escrows
+                ],
+            )
+        flying = [row for asset in each.assets for row in asset.in_flight]
+        flying += [row for escrow in each.escrows for row in escrow.in_flight]
+        for row in flying:
+            console.print(f"    {row.row}: {row.units} in flight ({row.why})")
+        for channel in (one for escrow in each.escrows for one in escrow.channels):
+            console.print(
+                f"    {channel.channel}: the contract holds {channel.chain_units}, the books "
+                f"{channel.ledger_units}; {channel.in_flight_units} in flight, "
+                f"{channel.foreign_units} deposited by others, difference {channel.difference}"
+            )
     for found in proof.breaks:
         console.print(f"BREAK {found}")
     console.print("Every unit is accounted for." if proof.ok else "The books do not balance.")

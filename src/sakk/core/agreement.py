@@ -134,10 +134,13 @@ def transaction_break(
     custody: CustodyMoves,
     native_asset: str,
     sweeps: Sequence[Sweep] = (),
+    escrowed: CustodyMoves | None = None,
+    escrow_units: int = 0,
 ) -> str | None:
     """A transaction: its bytes are what the row says, and its transfers what it did.
 
-    ``sweeps``: those that it carries out, in order, where it is a collection.
+    ``sweeps``: those that it carries out, in order, where it is a collection. ``escrowed``: what
+    its transfers did to coins in the escrow, ``escrow_units`` what its call is there to do.
     """
     different = _different_bytes(row, sweeps)
     if different is not None:
@@ -149,6 +152,11 @@ def transaction_break(
     expected = {asset: units for asset, units in expected.items() if units}
     if dict(custody) != expected:
         return f"{row.id}: the row says {_moves(expected)} moved, its transfers {_moves(custody)}"
+    called = {row.asset: escrow_units} if row.status == TransactionStatus.posted else {}
+    called = {asset: units for asset, units in called.items() if units}
+    if dict(escrowed or {}) != called:
+        moved = _moves(escrowed or {})
+        return f"{row.id}: its call moves {_moves(called)} in escrow, its transfers {moved}"
     return None
 
 

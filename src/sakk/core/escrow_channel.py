@@ -273,6 +273,11 @@ def gone_postings(channel: EscrowChannel, units: int, *, taken: int) -> list[Pos
     return legs
 
 
+def gone_step(channel: EscrowChannel) -> str:
+    """The step under which the loss that its row tells of is booked."""
+    return f"gone:{channel.attempt}"
+
+
 def unsigning_postings(channel: EscrowChannel, units: int) -> list[Posting]:
     """What was signed for and not charged may be signed for again: at most so much, in one set."""
     return [

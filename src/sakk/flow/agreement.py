@@ -112,12 +112,17 @@ def _transactions(connection: Connection) -> Iterator[str]:
         carried = store.carried_sweeps(
             connection, [row.id for row in page if row.purpose == Purpose.collect]
         )
+        called = [row.id for row in page if row.purpose in (Purpose.escrow, Purpose.redemption)]
+        escrowed = store.escrow_moves(connection, called)
+        units = store.escrow_units(connection, called)
         for row in page:
             found = rules.transaction_break(
                 row,
                 custody=custody[row.id],
                 native_asset=natives[row.network],
                 sweeps=carried.get(row.id, ()),
+                escrowed=escrowed.get(row.id),
+                escrow_units=units.get(row.id, 0),
             )
             if found is not None:
                 yield found

@@ -1,6 +1,7 @@
 """Reconcile: prove that the ledger's custody is what the chains hold, at one final block each.
 
-Balances are read from the node for every address ever issued, never from what was observed.
+Balances are read from the node for every address ever issued, never from what was observed, and
+coins in the escrow of x402's channels from its contract.
 """
 
 import time
@@ -19,6 +20,7 @@ from sakk.core.reconcile import AssetProof, InFlight, NetworkProof, Proof
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import Attempt, ChainTransaction, Purpose
 from sakk.flow.agreement import disagreements
+from sakk.flow.escrow_proof import EscrowMoment, prove_escrow, read_escrow
 from sakk.flow.transaction import arrived_units, collected_units, dispersed, look_up
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
@@ -117,6 +119,7 @@ class Moment:
     attempts: Mapping[str, Sequence[Attempt]]
     vaults: frozenset[str]
     booked: Mapping[tuple[str, str], int]
+    escrow: EscrowMoment
 
 
 def read_moment(connection: Connection, found: Network) -> Moment:
@@ -150,6 +153,7 @@ def read_moment(connection: Connection, found: Network) -> Moment:
         attempts=list_attempts(connection, [each.id for each in sent]),
         vaults=frozenset(each.address for each in list_vaults(connection)),
         booked=store.booked_units(connection, rows, assets),
+        escrow=read_escrow(connection, found.network, sent),
     )
 
 
@@ -163,8 +167,14 @@ def _prove(
 ) -> NetworkProof:
     with settled_snapshot(database) as connection:
         moment = read_moment(connection, found)
-    in_flight = _in_flight(rail, moment)
+    states = {sent.id: look_up(rail, found, sent, moment.attempts[sent.id]) for sent in moment.sent}
+    in_flight = _in_flight(rail, moment, states)
     chain = _chain_totals(rail, moment, progress)
+    done = {
+        sent
+        for sent, state in states.items()
+        if state.succeeded and is_mined_by(state, moment.block.number)
+    }
     return NetworkProof(
         network=found.network,
         block_number=moment.block.number,
@@ -179,6 +189,7 @@ def _prove(
             )
             for asset in moment.assets
         ],
+        escrows=prove_escrow(rail.rpc, moment.escrow, moment.block, done),
     )
 
 
@@ -192,9 +203,11 @@ def _chain_totals(rail: EvmRail, moment: Moment, progress: Progress | None) -> d
     return totals
 
 
-def _in_flight(rail: EvmRail, moment: Moment) -> list[InFlight]:
+def _in_flight(
+    rail: EvmRail, moment: Moment, states: Mapping[str, TransactionStatus]
+) -> list[InFlight]:
     """Rows that one side shows and the other does not, each with its difference."""
-    on_chain = {**_observed(moment), **_effects(rail, moment)}
+    on_chain = {**_observed(moment), **_effects(rail, moment, states)}
     result = []
     for row, asset in sorted({*on_chain, *moment.booked}):
         units, why = on_chain.get((row, asset), (0, "booked above the block"))
@@ -234,15 +247,17 @@ def _came(moment: Moment, payin: PayIn) -> int:
     return came - (payin.token_amount if within and not from_vault else 0)
 
 
-def _effects(rail: EvmRail, moment: Moment) -> dict[tuple[str, str], tuple[int, str]]:
-    """What our own transactions did to our holdings by the block, asked of the chain itself."""
+def _effects(
+    rail: EvmRail, moment: Moment, states: Mapping[str, TransactionStatus]
+) -> dict[tuple[str, str], tuple[int, str]]:
+    """What our own transactions did to our holdings by the block, by the chain itself."""
     native = moment.network.native_asset
     found: dict[tuple[str, str], tuple[int, str]] = {}
     for sent in moment.sent:
         why = f"{sent.purpose} {'orphaned' if sent.orphaned else sent.status}"
         carried = moment.collected.get(sent.id, ())
         effects = {native: 0, sent.asset: 0, **dict.fromkeys((row.asset for row in carried), 0)}
-        chain = look_up(rail, moment.network, sent, moment.attempts[sent.id])
+        chain = states[sent.id]
         if is_mined_by(chain, moment.block.number):
             effects[native] -= chain.fee_wei
             if chain.succeeded:

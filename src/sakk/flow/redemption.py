@@ -29,6 +29,7 @@ from sakk.core.escrow_channel import (
     ChannelStatus,
     EscrowChannel,
     gone_postings,
+    gone_step,
     leaving_posting,
     staying_posting,
     taken_posting,
@@ -379,21 +380,21 @@ def _note_gone(
         channel = replace(channel, gone_units=missing)
         with parts.database.begin() as connection:
             store.change_channel(connection, channel.id, gone_units=missing)
-    units, number = channel.gone_units, channel.attempt
+    units, step = channel.gone_units, gone_step(channel)
     taken = 0
     for place in (channel.leaving_account, channel.deposit_account):
         if taken < units:
             legs = taken_posting(place, channel, units - taken)
-            taken += _balancing(parts, channel, f"gone:{number}:{place.path}", legs)
+            taken += _balancing(parts, channel, f"{step}:{place.path}", legs)
     gone = gone_postings(channel, units, taken=taken)
-    [outcome] = parts.books.post([PostingSet(channel.id, f"gone:{number}", 0, gone)])
+    [outcome] = parts.books.post([PostingSet(channel.id, step, 0, gone)])
     if not outcome.booked:
         log.error("escrow_channel.gone_refused", channel=channel.id, why=str(outcome.refusal))
         return channel
     if taken < units:
         log.error("escrow_channel.lost", channel=channel.id, units=units - taken)
     lost = channel.lost + units - taken
-    return replace(channel, gone_units=0, lost=lost, attempt=number + 1)
+    return replace(channel, gone_units=0, lost=lost, attempt=channel.attempt + 1)
 
 
 def _balancing(parts: Parts, channel: EscrowChannel, step: str, posting: Posting) -> int:

@@ -64,6 +64,30 @@ def pages(
 
 def custody_moves(connection: Connection, rows: Sequence[str]) -> dict[str, dict[str, int]]:
     """Per row and asset, what the transfers that name it did to custody; zeros left out."""
+    return _moves(connection, rows, (AccountCode.custody, AccountCode.gas_tank))
+
+
+def escrow_moves(connection: Connection, rows: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The same of coins in the escrow."""
+    return _moves(connection, rows, (AccountCode.escrow,))
+
+
+def escrow_units(connection: Connection, identifiers: Sequence[str]) -> dict[str, int]:
+    """What each of these transactions puts into the escrow by its call; below zero: takes out."""
+    found = connection.execute(
+        text(
+            "SELECT transaction, CASE kind WHEN 'deposit' THEN token_amount"
+            " WHEN 'relay' THEN 0 ELSE -token_amount END AS units"
+            " FROM escrow_calls WHERE transaction = ANY(:wanted)"
+        ),
+        {"wanted": list(identifiers)},
+    )
+    return {row.transaction: int(row.units) for row in found}
+
+
+def _moves(
+    connection: Connection, rows: Sequence[str], codes: Sequence[AccountCode]
+) -> dict[str, dict[str, int]]:
     found = connection.execute(
         text(
             "SELECT t.user_data, n.unit AS asset,"  # noqa: S608
@@ -75,7 +99,7 @@ def custody_moves(connection: Connection, rows: Sequence[str]) -> dict[str, dict
             " AND t.status = 'posted'"
             " GROUP BY t.user_data, n.unit"
         ),
-        {"rows": _uuids(rows), "codes": [int(AccountCode.custody), int(AccountCode.gas_tank)]},
+        {"rows": _uuids(rows), "codes": [int(code) for code in codes]},
     )
     names = {ids.decode(row)[1]: row for row in rows}
     result: dict[str, dict[str, int]] = {row: {} for row in rows}

@@ -189,6 +189,16 @@ def of_account(
     return fetch_all(connection, statement, EscrowChannel)
 
 
+def channels_of(connection: Connection, network: str) -> list[EscrowChannel]:
+    """All channels of a network, in the order of their ids."""
+    statement = (
+        select(escrow_channels)
+        .where(escrow_channels.c.network == network)
+        .order_by(escrow_channels.c.id)
+    )
+    return fetch_all(connection, statement, EscrowChannel)
+
+
 def channels_after(
     connection: Connection, last: str, *, network: str, limit: int
 ) -> list[EscrowChannel]:

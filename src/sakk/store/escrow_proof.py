@@ -1,0 +1,96 @@
+"""What is read to hold the escrow's contract against the books: the projection's rows."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from sakk.core import chart, ids
+from sakk.core.escrow_channel import EscrowChannel, gone_step
+from sakk.core.ledger import account_id, transfer_id
+from sakk.store.ledger import NO_USER_DATA
+
+CHANNELS_PER_PAGE = 500
+
+
+def coins(connection: Connection, asset: str) -> int:
+    """What the ledger says that stands in the escrow of an asset, in atomic units."""
+    number = account_id(chart.escrow(asset).name)
+    debits, credits = _totals(connection, [number]).get(number, (0, 0))
+    return debits - credits
+
+
+def standing_units(connection: Connection, channels: Sequence[EscrowChannel]) -> dict[str, int]:
+    """Per channel, what was deposited and has not gone back; what was charged is a part of it."""
+    found = {}
+    for place in range(0, len(channels), CHANNELS_PER_PAGE):
+        page = channels[place : place + CHANNELS_PER_PAGE]
+        numbers = {each.id: _numbers(each) for each in page}
+        totals = _totals(connection, [number for each in numbers.values() for number in each])
+        for each in page:
+            signed, unsigned, deposit, leaving = (
+                totals.get(number, (0, 0)) for number in numbers[each.id]
+            )
+            # What was charged has left the account of what is signed for, and not the escrow.
+            units = signed[1] - unsigned[1] + deposit[1] - deposit[0] + leaving[1] - leaving[0]
+            found[each.id] = units - each.lost
+    return found
+
+
+def booked_units(
+    connection: Connection, rows: Sequence[str], assets: Sequence[str]
+) -> dict[tuple[str, str], int]:
+    """Per (row, asset), what the row's transfers did to our coins in the escrow, signed."""
+    accounts = {account_id(chart.escrow(asset).name): asset for asset in assets}
+    by_number = {ids.decode(row)[1]: row for row in rows}
+    found = connection.execute(
+        text(
+            "SELECT user_data, debit_account_id, credit_account_id, sum(amount) AS units"  # noqa: S608
+            " FROM ledger_transfers WHERE user_data = ANY(:rows)"
+            f" AND user_data <> {NO_USER_DATA} AND status = 'posted'"
+            " GROUP BY user_data, debit_account_id, credit_account_id"
+        ),
+        {"rows": [UUID(int=number) for number in by_number]},
+    )
+    result: dict[tuple[str, str], int] = {}
+    for each in found:
+        for account, sign in ((each.debit_account_id, 1), (each.credit_account_id, -1)):
+            if account.int in accounts:
+                key = (by_number[each.user_data.int], accounts[account.int])
+                result[key] = result.get(key, 0) + sign * int(each.units)
+    return result
+
+
+def followed(connection: Connection, channels: Sequence[EscrowChannel]) -> set[str]:
+    """Those channels of which the loss that their row tells of is in the ledger by now."""
+    wanted = {transfer_id(each.id, gone_step(each), leg=0, attempt=0): each for each in channels}
+    found = connection.execute(
+        text(
+            "SELECT id FROM ledger_transfers WHERE user_data = ANY(:channels)"  # noqa: S608
+            f" AND user_data <> {NO_USER_DATA} AND id = ANY(:wanted) AND status = 'posted'"
+        ),
+        {
+            "channels": [UUID(int=each.number) for each in channels],
+            "wanted": [UUID(int=number) for number in wanted],
+        },
+    )
+    return {wanted[number.int].id for number in found.scalars()}
+
+
+def _numbers(channel: EscrowChannel) -> tuple[int, ...]:
+    named = (
+        channel.signed_account,
+        channel.unsigned_account,
+        channel.deposit_account,
+        channel.leaving_account,
+    )
+    return tuple(account_id(each.name) for each in named)
+
+
+def _totals(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Debits and credits that are posted, by account; one that was never used is left out."""
+    rows = connection.execute(
+        text("SELECT id, debits_posted, credits_posted FROM ledger_accounts WHERE id = ANY(:ids)"),
+        {"ids": [UUID(int=number) for number in numbers]},
+    )
+    return {row.id.int: (int(row.debits_posted), int(row.credits_posted)) for row in rows}
