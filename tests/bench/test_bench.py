@@ -189,9 +189,18 @@ def test_agent_tells_paid_calls_beside_unpaid_ones_and_checks_every_unit(stack: 
         "smallest_price",
         "session_cpu_ledger",
         "session_cpu_postgres",
+        "session_cpu_service",
+        "session_cpu_service_unpaid",
     }
     assert all(line.keys() == LINE for line in lines)
     assert {line["name"]: line["median"] for line in lines}["smallest_price"] == 1
+
+
+@pytest.mark.parametrize("words", [["agent", "--only", "nothing"], ["api", "--only", "session"]])
+def test_a_part_that_a_bench_does_not_have_is_refused(words: list[str]) -> None:
+    refused = CliRunner().invoke(make_app("bench"), ["bench", *words])
+    assert refused.exit_code == 2
+    assert "has no part" in refused.output
 
 
 def test_a_call_of_a_long_channel_costs_less_gas_than_it_may() -> None:

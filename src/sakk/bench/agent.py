@@ -11,8 +11,10 @@ receipts, and ``sakk ledger verify`` holds. Payments on chain are measured apart
 
 import base64
 import json
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -27,7 +29,7 @@ from sakk.bench.flood import Flood, flood, paced, prepare
 from sakk.bench.ledger_http import await_rest
 from sakk.bench.machine import describe_machine
 from sakk.bench.service import serving
-from sakk.bench.stack import Stack, spent, start_stack
+from sakk.bench.stack import Stack, cpu_seconds, spent, start_stack
 from sakk.client.receipt import check_export
 from sakk.client.session import call_mac, request_hash
 from sakk.ledger.projection import wait_projected
@@ -43,6 +45,16 @@ WARM_UP_REQUESTS: Final = 2_000
 FUNDS_CENTS: Final = 1_000
 READY_SECONDS_MAX: Final = 60.0
 CATCH_UP_SECONDS_MAX: Final = 120.0
+
+# Rows of CPU time: name, part of the system, and of which floods.
+CPU: Final = (
+    ("ledger", "ledger", "session_relative"),
+    ("postgres", "postgres", "session_relative"),
+    ("service", "service", "session_relative"),
+    ("service_unpaid", "service", "session_relative_unpaid"),
+)
+# What can be measured alone: rows of one name, by the word that they begin with.
+PARTS: Final = ("session", "voucher", "exact", "gas")
 
 Say = Callable[[str], None]
 
@@ -102,17 +114,26 @@ class Buyer:
         return base64.b64encode(json.dumps(document).encode()).decode()
 
 
-def run(*, say: Say = lambda _: None) -> dict[str, Any]:
-    """Measure; the result is an object of ``sakk bench``'s shape. WrongResult as `measure`."""
+def run(*, say: Say = lambda _: None, only: Collection[str] = PARTS) -> dict[str, Any]:
+    """Measure; the result is an object of ``sakk bench``'s shape. WrongResult as `measure`.
+
+    ``only``: which of ``PARTS``.
+    """
     machine = describe_machine()
-    say("starting the authority and the service")
-    with start_stack("--no-sweep") as stack:
-        results = measure(stack, say=say)
-        say("channels in the escrow")
-        results += agent_voucher.measure(stack, say)
-    say("coins on chain: a chain of two-second blocks")
-    results += agent_exact.measure(say)
-    results += agent_gas.measure(say)
+    results: list[dict[str, Any]] = []
+    if "session" in only or "voucher" in only:
+        say("starting the authority and the service")
+        with start_stack("--no-sweep") as stack:
+            if "session" in only:
+                results += measure(stack, say=say)
+            if "voucher" in only:
+                say("channels in the escrow")
+                results += agent_voucher.measure(stack, say)
+    if "exact" in only:
+        say("coins on chain: a chain of two-second blocks")
+        results += agent_exact.measure(say)
+    if "gas" in only:
+        results += agent_gas.measure(say)
     return {"machine": machine, "results": results}
 
 
@@ -127,22 +148,23 @@ def measure(
 ) -> list[dict[str, Any]]:
     """The lines of ``results``; WrongResult unless what was served, and no more, was charged."""
     relative: list[dict[str, Any]] = []
+    costs: dict[str, list[dict[str, float]]] = defaultdict(list)
     with _buyer(stack) as buyer:
         for name, under in (("session_relative", ""), ("session_relative_bare", BARE)):
             _flood(buyer, buyer.free(warm_up, under))
             _flood(buyer, buyer.calls(warm_up, under))
             paid: list[float] = []
             free: list[float] = []
-            costs: list[dict[str, float]] = []
             for number in range(1, repeats + 1):
                 say(f"{name} {number}: {requests} calls free, then paid, over {CONNECTIONS}")
-                calls = buyer.calls(requests, under)
+                calls, unpaid = buyer.calls(requests, under), buyer.free(requests, under)
                 await_rest(stack)
-                free.append(_flood(buyer, buyer.free(requests, under)).rate)
-                before = stack.cpu_seconds()
-                paid.append(_flood(buyer, calls).rate)
-                used = spent(before, stack.cpu_seconds())
-                costs.append({part: 1e6 * each / requests for part, each in used.items()})
+                used, took = _cost(buyer, unpaid)
+                free.append(took.rate)
+                costs[f"{name}_unpaid"].append(used)
+                used, took = _cost(buyer, calls)
+                paid.append(took.rate)
+                costs[name].append(used)
                 _catch_up(stack)
             relative.append(rate(name, "requests/s", paid, baselines=free))
         half = relative[0]["median"] / 2
@@ -155,10 +177,18 @@ def measure(
         *added,
         cost("smallest_price", "units of 1e-6 usdc", [float(PRICE_UNITS)]),
         *(
-            cost(f"session_cpu_{part}", "us/call", [each.get(part, 0.0) for each in costs])
-            for part in ("ledger", "postgres")
+            cost(f"session_cpu_{name}", "us/call", [each.get(part, 0.0) for each in costs[of]])
+            for name, part, of in CPU
         ),
     ]
+
+
+def _cost(buyer: Buyer, calls: list[bytes]) -> tuple[dict[str, float], Flood]:
+    """Microseconds of CPU a call by part, and the flood."""
+    before = cpu_seconds(os.getpid())
+    took = _flood(buyer, calls)
+    used = spent(before, cpu_seconds(os.getpid()))
+    return {part: 1e6 * each / len(calls) for part, each in used.items()}, took
 
 
 def _flood(buyer: Buyer, calls: list[bytes]) -> Flood:

@@ -139,12 +139,14 @@ def _ancestors(number: int, parents: dict[int, int]) -> Sequence[int]:
 
 
 def _part_name(number: int) -> str:
-    """``api``, ``worker`` … for our roles, else the program's name."""
+    """``api``, ``worker`` … for our roles, ``service`` for `serving`'s, else the program's name."""
     try:
         words = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return "ended"
     if "sakk.runtime" in words:
         return words[words.index("sakk.runtime") + 1]
+    if "granian" in words:
+        return "service"
     name = Path(words[0].split(" ")[0].rstrip(":")).name
     return {"postgres": "postgres", "anvil": "anvil"}.get(name, "other")

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,13 +27,26 @@ class Bench(StrEnum):
 
 def bench(
     name: Annotated[Bench, typer.Argument(help="Which bench.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A part of it: session, voucher, exact or gas of agent. May be repeated."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a bench and print its results; progress goes to standard error."""
     begin(log_level="error")
-    document = import_module(f"sakk.bench.{name.value}").run(
-        say=lambda line: print(line, file=sys.stderr)
-    )
+    module = import_module(f"sakk.bench.{name.value}")
+    options: dict[str, Any] = {}
+    if only:
+        parts: tuple[str, ...] = getattr(module, "PARTS", ())
+        unknown = [each for each in only if each not in parts]
+        if unknown:
+            told = ", ".join(parts) or "none: it is measured whole"
+            raise typer.BadParameter(f"{name.value} has no part {unknown[0]!r}. Its parts: {told}.")
+        options["only"] = only
+    document = module.run(say=lambda line: print(line, file=sys.stderr), **options)
     if as_json:
         print_json(document)
         return
