@@ -18,6 +18,7 @@ from sakk.store.identity import new_id, now
 from tests.console.browser import ORIGIN
 from tests.console.desk import make_desk
 from tests.console.office import Office
+from tests.console.risk import case_of
 from tests.flow.policing import ASSET, NETWORK
 
 HOSTILE = "<script>alert(1)</script>\u202e=1+1"
@@ -112,6 +113,13 @@ def selling(office: Office, account: str) -> dict[str, str]:
     return ids
 
 
+def under_review(office: Office, account: str) -> Payout:
+    """A payout that screening stopped."""
+    return payout_of(
+        office, account, status="requested", under_review=True, decided_at=None, waits_for=None
+    )
+
+
 def objects(office: Office) -> dict[str, str]:
     """What somebody who stands in Alice's account must not meet."""
     person = office.person(bob=["owner"])
@@ -147,4 +155,6 @@ def objects(office: Office) -> dict[str, str]:
         "passkey": "pky_of_bob",
         "payout": payout_of(office, office.bob).id,
         **selling(office, office.bob),
+        "case": case_of(office, under_review(office, office.bob)),
+        "attachment": "catt_of_bob",
     }

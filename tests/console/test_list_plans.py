@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Table, text
 
 from sakk.flow.context import Parts
+from sakk.store.case import cases
 from sakk.store.customer import customers
 from sakk.store.database import Database
 from sakk.store.event import events
@@ -108,6 +109,16 @@ FILLED: dict[Table, dict[str, str]] = {
         "status": "CASE WHEN i % 1000 = 0 THEN 500 ELSE 200 END",
         "milliseconds": "1",
     },
+    cases: {
+        "id": f"'case_' || {ID}",
+        "kind": "'payin'",
+        "subject": f"'pin_' || {ID}",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'open' ELSE 'closed' END",
+        "priority": "i % 4",
+        "reason": "'review'",
+        "acts": "0",
+        "due_at": MOMENT,
+    },
     webhook_deliveries: {
         "id": f"'whd_' || {ID}",
         "event_id": f"'evt_' || {ID}",
@@ -174,6 +185,13 @@ PATHS = (
     "/console/requests",
     "/console/requests?outcome=fault",
     "/console/requests?q=/v1/balance",
+    "/console/cases",
+    "/console/cases?order=due&owner=nobody",
+    "/console/cases?order=age&late=yes",
+    f"/console/cases?order=due&after=case_{NUMBER}",
+    "/console/cases?order=newest&kind=party",
+    f"/console/cases?q=pin_{NUMBER}",
+    f"/console/cases/case_{NUMBER}",
 )
 
 

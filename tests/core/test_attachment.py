@@ -83,6 +83,14 @@ def test_what_may_not(content: bytes, media_type: str, param: str) -> None:
     assert error.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [("a.PDF", "application/pdf"), ("a.b.jpeg", "image/jpeg"), ("a.html", None), ("pdf", None)],
+)
+def test_a_files_type_is_told_by_its_name(name: str, media_type: str | None) -> None:
+    assert rules.media_type_of(name) == media_type
+
+
 def test_a_case_has_so_many_files_and_no_more() -> None:
     rules.check_count(rules.ATTACHMENTS_MAX - 1)
     with pytest.raises(UnexpectedState, match="at most"):

@@ -179,8 +179,8 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
         add(waiting, gettext("Payouts to approve"), "/console/payouts?show=waiting")
     if visit.is_operator and visit.may("cases"):
         open_, late = store.count_cases(connection, livemode=livemode, now=visit.now)
-        add(late, gettext("Cases past their deadline"), None, "bad")
-        add(open_, gettext("Open cases"), None)
+        add(late, gettext("Cases past their deadline"), "/console/cases?late=yes", "bad")
+        add(open_, gettext("Open cases"), "/console/cases")
     if visit.may("payins"):
         condition = exceptional(visit, None)
         exceptions = store.count_exceptions(

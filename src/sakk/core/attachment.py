@@ -28,6 +28,16 @@ MEDIA_TYPES: Final[dict[str, tuple[bytes, ...]]] = {
     "text/csv": (b"",),
     "application/json": (b"{", b"["),
 }
+# By the end of a file's name, for who sends no media type beside it.
+ENDINGS: Final[dict[str, str]] = {
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".txt": "text/plain",
+    ".csv": "text/csv",
+    ".json": "application/json",
+}
 _TEXTS: Final = frozenset({"text/plain", "text/csv", "application/json"})
 _UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f"*/:<>?\\|]')
 # Names that Windows takes for devices.
@@ -66,6 +76,12 @@ def safe_name(name: str) -> str:
         ending = f".{ending}" if dot and len(ending) <= 10 else ""
         kept = (stem if ending else kept)[: NAME_LENGTH_MAX - len(ending)] + ending
     return kept
+
+
+def media_type_of(name: str) -> str | None:
+    """The media type that a file's name tells, of those that are kept; its bytes bear it out."""
+    _, dot, ending = name.lower().rpartition(".")
+    return ENDINGS.get(dot + ending)
 
 
 def disposition(name: str) -> str:

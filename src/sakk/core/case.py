@@ -94,7 +94,7 @@ class Act(StrEnum):
 
 
 # The status after each act, from each status where it may happen.
-_WORKED: Final = (CaseStatus.open, CaseStatus.assigned, CaseStatus.in_progress)
+WORKED: Final = (CaseStatus.open, CaseStatus.assigned, CaseStatus.in_progress)
 _AFTER: Final[dict[Act, dict[CaseStatus, CaseStatus]]] = {
     Act.opened: {},
     Act.found: {each: each for each in CaseStatus if each is not CaseStatus.closed},
@@ -109,7 +109,7 @@ _AFTER: Final[dict[Act, dict[CaseStatus, CaseStatus]]] = {
     Act.noted: {each: each for each in CaseStatus} | {CaseStatus.assigned: CaseStatus.in_progress},
     Act.attached: {each: each for each in CaseStatus}
     | {CaseStatus.assigned: CaseStatus.in_progress},
-    Act.proposed: dict.fromkeys(_WORKED, CaseStatus.awaiting_second),
+    Act.proposed: dict.fromkeys(WORKED, CaseStatus.awaiting_second),
     Act.declined: {CaseStatus.awaiting_second: CaseStatus.in_progress},
     Act.confirmed: {CaseStatus.awaiting_second: CaseStatus.carrying_out},
     Act.filed: {CaseStatus.awaiting_second: CaseStatus.in_progress},

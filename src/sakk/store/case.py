@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import (
     Boolean,
@@ -17,9 +18,11 @@ from sqlalchemy import (
     and_,
     exists,
     func,
+    literal,
     or_,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -291,9 +294,15 @@ def read_content(connection: Connection, identifier: str) -> bytes:
     return bytes(connection.execute(statement).scalar_one())
 
 
+Order = Literal["urgency", "due", "age"]
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which cases: each that is given narrows the list. ``subject``: an id or a CAIP-10 address."""
+    """Which cases: each that is given narrows the list. ``subject``: an id or a CAIP-10 address.
+
+    ``subjects``: several of them, any of which will do. ``is_taken``: somebody's, or nobody's.
+    """
 
     status: str | None = None
     assignee: str | None = None
@@ -301,12 +310,15 @@ class Wanted:
     priority: int | None = None
     overdue: bool | None = None
     subject: str | None = None
+    subjects: Sequence[str] | None = None
+    account_id: str | None = None
+    is_taken: bool | None = None
 
     def conditions(self, now: datetime) -> list[ColumnElement[bool]]:
         """The conditions of a query."""
         found = [
             cases.c[name] == value
-            for name in ("status", "assignee", "kind", "priority")
+            for name in ("status", "assignee", "kind", "priority", "account_id")
             if (value := getattr(self, name)) is not None
         ]
         if self.overdue is not None:
@@ -315,6 +327,12 @@ class Wanted:
         if self.subject is not None:
             about = select(case_subjects.c.case_id).where(case_subjects.c.subject == self.subject)
             found.append(cases.c.id.in_(about))
+        if self.subjects is not None:
+            any_of = among(case_subjects.c.subject, self.subjects)
+            found.append(cases.c.id.in_(select(case_subjects.c.case_id).where(any_of)))
+        if self.is_taken is not None:
+            someone = cases.c.assignee.is_not(None)
+            found.append(someone if self.is_taken else ~someone)
         return found
 
 
@@ -341,13 +359,25 @@ def list_queue(
     now: datetime,
     limit: int,
     starting_after: str | None = None,
+    order: Order = "urgency",
+    more: Sequence[ColumnElement[bool]] = (),
 ) -> tuple[list[Case], bool]:
-    """Cases that are not closed as they are to be worked: the most urgent, then the oldest."""
+    """Cases that are not closed as they are to be worked, and is there more?
+
+    By ``urgency`` the most urgent, then the oldest; ``due``: by deadline; ``age``: the oldest.
+    ``more``: further conditions on the table.
+    """
     conditions = [
         cases.c.livemode == livemode,
         cases.c.status != CaseStatus.closed.value,
         *wanted.conditions(now),
+        *more,
     ]
+    columns = {
+        "urgency": (cases.c.priority.desc(), cases.c.id),
+        "due": (cases.c.due_at, cases.c.id),
+        "age": (cases.c.id,),
+    }
     if starting_after is not None:
         last = fetch_one(connection, select(cases).where(cases.c.id == starting_after), Case)
         if last is None or last.livemode != livemode:
@@ -355,9 +385,16 @@ def list_queue(
                 f"No such case: {starting_after!r}. Use an id that the list returned.",
                 param="starting_after",
             )
-        behind = and_(cases.c.priority == last.priority, cases.c.id > last.id)
-        conditions.append(or_(cases.c.priority < last.priority, behind))
-    statement = select(cases).where(*conditions).order_by(cases.c.priority.desc(), cases.c.id)
+        behind = {
+            "urgency": or_(
+                cases.c.priority < last.priority,
+                and_(cases.c.priority == last.priority, cases.c.id > last.id),
+            ),
+            "due": tuple_(cases.c.due_at, cases.c.id) > tuple_(literal(last.due_at), last.id),
+            "age": cases.c.id > last.id,
+        }
+        conditions.append(behind[order])
+    statement = select(cases).where(*conditions).order_by(*columns[order])
     rows = fetch_all(connection, statement.limit(limit + 1), Case)
     return rows[:limit], len(rows) > limit
 

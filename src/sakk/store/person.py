@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from sakk.core.person import SANDBOX, Person, PersonState
 from sakk.core.role import Role
-from sakk.store.database import fetch_all, fetch_one, insert_records, run
+from sakk.store.database import among, fetch_all, fetch_one, insert_records, run
 from sakk.store.schema import Bytes, Document, Timestamp, metadata
 
 PERSONS_MAX = 1_000
@@ -89,6 +89,14 @@ def list_persons(
     if ids is not None:
         statement = statement.where(persons.c.id.in_(list(ids)))
     return fetch_all(connection, statement.limit(PERSONS_MAX), Person)
+
+
+def names(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """What people are called, by their ids; what is nobody's id is left out."""
+    if not ids:
+        return {}
+    found = select(persons.c.id, persons.c.name).where(among(persons.c.id, ids))
+    return {row.id: row.name for row in connection.execute(found)}
 
 
 def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -> None:
