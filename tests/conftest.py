@@ -1,7 +1,7 @@
 """What all tests share: one PostgreSQL per run, and a fresh database per test.
 
 Under pytest-xdist the controller starts the cluster, so that it outlives every worker. The first
-test that asks for a database makes the template with all tables; each test gets a copy of it.
+test that asks for a database makes the template with all tables; see ``tests.databases``.
 """
 
 import importlib.util
@@ -9,26 +9,22 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
-from itertools import count
 from typing import Any
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from sakk.runtime.binaries import Binaries, find_binaries, inspect, wheel_folder
 from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.store.database import Database, open_database
-from sakk.store.migrate import all_tables, upgrade
-from sakk.store.revision import expected_revision
+from tests.databases import Databases
 from tests.memory import take_memory
 
 if importlib.util.find_spec("tests.chain") is not None:
     pytest_plugins = ["tests.chain"]
 
-TEMPLATE = "sakk_template"
-TEMPLATE_LOCK = 1
 # The writer and a whole flow run on the PostgreSQL that Sakk brings with it, the rest on the one
 # that the machine has, which is often years older.
 ON_THE_BUNDLED = ("tests/ledger/test_writer.py", "tests/flow/test_payin_amounts.py")
@@ -50,7 +46,7 @@ settings.load_profile("sakk")
 # Before anything asks where temporary files go.
 _scratch = take_memory()
 _shared: list[Postgres] = []
-_numbers = count(1)
+_databases: dict[str, Databases] = {}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,6 +58,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_unconfigure() -> None:
+    while _databases:
+        _databases.popitem()[1].close()
     while _shared:
         _shared.pop().stop()
     if _scratch is not None:
@@ -106,34 +104,26 @@ def cluster_url(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@cache
-def make_template(postgres_url: str) -> str:
-    """The name of a database with every table, made once in a cluster."""
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
-        admin.execute("SELECT pg_advisory_lock(%s)", (TEMPLATE_LOCK,))
-        found = admin.execute(
-            "SELECT datistemplate FROM pg_database WHERE datname = %s", (TEMPLATE,)
-        ).fetchone()
-        if found is not None and found[0]:
-            return TEMPLATE
-        admin.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {TEMPLATE}")
-        _create_tables(sibling(postgres_url, TEMPLATE))
-        # The mark comes last: a template that a dying worker left half-made is made again.
-        admin.execute(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true")
-    return TEMPLATE
+def databases(admin_url: str, config: pytest.Config) -> Databases:
+    """The databases of this process's tests in a cluster."""
+    if admin_url not in _databases:
+        worker = getattr(config, "workerinput", {}).get("workerid", "main")
+        _databases[admin_url] = Databases(admin_url, f"test_{worker}")
+    return _databases[admin_url]
 
 
 @pytest.fixture
 def database_url(cluster_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A database of this test alone, with every table and no rows."""
-    yield from _fresh(cluster_url, request, f"TEMPLATE {make_template(cluster_url)}")
+    with databases(cluster_url, request.config).database() as url:
+        yield url
 
 
 @pytest.fixture
 def empty_database_url(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A database of this test alone, without tables."""
-    yield from _fresh(postgres_url, request, "")
+    with databases(postgres_url, request.config).empty() as url:
+        yield url
 
 
 @cache
@@ -161,15 +151,10 @@ def database(database_url: str, cluster_url: str) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def module_database(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     """One database for the tests of a module that keep out of each other's way."""
-    for url in _fresh(postgres_url, request, f"TEMPLATE {make_template(postgres_url)}"):
+    with databases(postgres_url, request.config).database() as url:
         opened = open_database(url)
         yield opened
         opened.close()
-
-
-def sibling(url: str, database: str) -> str:
-    """The address of another database of the same server."""
-    return make_url(url).set(database=database).render_as_string(hide_password=False)
 
 
 def _start_cluster(binaries: Binaries | None = None) -> Postgres:
@@ -183,23 +168,3 @@ def _start_cluster(binaries: Binaries | None = None) -> Postgres:
     with psycopg.connect(postgres.url("postgres")) as admin:
         admin.execute("SELECT pg_reload_conf()")
     return postgres
-
-
-def _fresh(admin_url: str, request: pytest.FixtureRequest, template: str) -> Iterator[str]:
-    worker = getattr(request.config, "workerinput", {}).get("workerid", "main")
-    name = f"test_{worker}_{next(_numbers)}"
-    with psycopg.connect(admin_url, autocommit=True) as admin:
-        # Not by the write-ahead log: it would take twice the time for what nobody will replay.
-        admin.execute(f"CREATE DATABASE {name} {template} STRATEGY file_copy")
-    yield sibling(admin_url, name)
-    with psycopg.connect(admin_url, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _create_tables(url: str) -> None:
-    if expected_revision() is not None:
-        upgrade(url)
-        return
-    database = open_database(url)
-    all_tables().create_all(database.engine)
-    database.close()

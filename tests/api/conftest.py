@@ -1,34 +1,28 @@
 """One server for the API's tests, and a fresh one for those that break it."""
 
-import os
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from sakk.store.database import open_database
 from tests.api.objects import Objects, create_objects
 from tests.api.world import Api, create_world, free_port, http, serving
-from tests.conftest import make_template, sibling
+from tests.conftest import databases
 
 
 @pytest.fixture(scope="session")
-def api(postgres_url: str) -> Iterator[Api]:
+def api(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[Api]:
     """The server that most tests share; none may rely on being alone on it."""
-    name = f"test_api_{os.getpid()}"
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {make_template(postgres_url)}")
-    database = open_database(sibling(postgres_url, name))
-    try:
-        world = create_world(database)
-        port = free_port()
-        with serving(database.url, DOOR_PORT=str(port)) as (url, _):
-            door = f"http://127.0.0.1:{port}"
-            yield Api(url=url, world=world, database=database, door=door)
-    finally:
-        database.close()
-        with psycopg.connect(postgres_url, autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with databases(postgres_url, request.config).database() as address:
+        database = open_database(address)
+        try:
+            world = create_world(database)
+            port = free_port()
+            with serving(database.url, DOOR_PORT=str(port)) as (url, _):
+                door = f"http://127.0.0.1:{port}"
+                yield Api(url=url, world=world, database=database, door=door)
+        finally:
+            database.close()
 
 
 @pytest.fixture(scope="session")
