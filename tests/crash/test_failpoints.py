@@ -464,26 +464,15 @@ REPEATED: tuple[Life, ...] = (
 IS_SOAK = "SAKK_SOAK" in os.environ
 
 
-# The same act as its neighbours': in every run it dies after the call alone, which is when nothing
-# tells that it was made.
-ONE_SIDED: tuple[Scenario, ...] = (
-    payouts_together,
-    collected_payment,
-    payment_alone,
-    book_transfer,
-    canceled_payout,
-    payout_batch,
-    refunded_payment,
-    seized_payment,
-    agents_channel,
-    agents_mandate,
-    given_back,
-)
+# The whole way of a payment and of a payout, and the operator's commands that are begun again: in
+# every run they die before and after each call. The other acts are made of the same parts, and die
+# after the call alone, which is when nothing tells that it was made; in the long run before it too.
+TWO_SIDED: tuple[Scenario, ...] = (whole_job, payout_alone, liability_epoch, rotated_key)
 
 
 def sides(scenario: Scenario, call: str) -> list[str]:
-    """Where to die around a call: before and after it; in the long run always."""
-    both = IS_SOAK or scenario not in ONE_SIDED
+    """Where to die around a call: after it, and before it too where there is time."""
+    both = IS_SOAK or scenario in TWO_SIDED
     return [name for name in FAILPOINTS[call] if both or name.endswith(".after")]
 
 
