@@ -22,6 +22,7 @@ KINDS = {
     "checkout_sessions": "checkout_session",
     "currencies": "currency",
     "customers": "customer",
+    "escrow_channels": "escrow_channel",
     "events": "event",
     "liability_epochs": "liability_epoch",
     "mandates": "mandate",

@@ -155,6 +155,14 @@ def open_escrow(api: Api, units: int = 50_000, *, payee: Tenant | None = None) -
     return Escrowed(api, payee, account, row)
 
 
+def create_escrow_objects(api: Api) -> dict[str, str]:
+    """A channel in escrow of which Alice is the payee, with a refund."""
+    channel = open_escrow(api, payee=api.world.alice)
+    path = f"/v1/escrow_channels/{channel.row.id}/refunds"
+    call(api, api.world.alice, "POST", path, {"amount": 1_000})
+    return {"escrow_channel": channel.row.id}
+
+
 @contextmanager
 def conserved(channels: list[Escrowed]) -> Iterator[None]:
     """Whatever happens: what the channel and its payee have together stays the same."""

@@ -10,14 +10,9 @@ import pytest
 from sakk.client import UNSET, ApiError, SakkClient
 from sakk.client.objects import Resource
 
+from . import escrow_calls
 from .conftest import Reply, Script
-
-COMMON = {"created": 1, "livemode": False, "metadata": {}}
-
-
-def shown(noun: str, **fields: Any) -> dict[str, Any]:
-    return {"id": "x_1", "object": noun, **COMMON, "field_of_the_future": {"a": [1]}, **fields}
-
+from .escrow_calls import shown as shown
 
 ACCOUNT = shown("account", settings={"payments": {"late": "credit"}})
 CUSTOMER = shown("customer", email="a@b.example", crypto_deposit_addresses={})
@@ -310,6 +305,7 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         "POST /v1/transfers",
         {"amount": 5, "currency": "usdc", "destination": "acct_2"},
     ),
+    *escrow_calls.CALLS,
     (
         lambda c: c.channels.create(payee="acct_2", currency="usdc", amount=5, expires_in=60),
         CHANNEL,
@@ -444,6 +440,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.refunds.list(), REFUND, "/v1/refunds"),
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
     (lambda c: c.channels.list(), CHANNEL, "/v1/channels"),
+    *escrow_calls.LISTS,
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),
     (lambda c: c.liability_epochs.list(), EPOCH, "/v1/liability_epochs"),
     (lambda c: c.events.list(), EVENT, "/v1/events"),

@@ -23,11 +23,13 @@ from sakk.core.escrow_channel import (
     parse_charge_name,
     public,
     raise_id,
+    read_voucher_data,
     refund_postings,
     state_extra,
     staying_posting,
     taken_posting,
     unsigning_postings,
+    voucher_data,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -220,3 +222,12 @@ def test_what_goes_back_is_signed_for_no_more() -> None:
         (CHANNEL.unsigned_account, CHANNEL.deposit_account),
     ]
     assert {leg.amount for leg in legs} == {10}
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "attempt"), [(1, 0), (AMOUNT_MAX >> 7, 127), (AMOUNT_MAX, 0), (5, 128)]
+)
+def test_a_charge_says_which_voucher_paid_it(ceiling: int, attempt: int) -> None:
+    data = voucher_data(ceiling, attempt)
+    fits = ceiling < 1 << 121 and attempt < 128
+    assert read_voucher_data(data) == ((ceiling, attempt) if fits else (0, 0))

@@ -11,6 +11,8 @@ from tests.flow.conftest import MakeWorld
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
 
 from sakk.core import chart
+from sakk.core.errors import BalanceInsufficient
+from sakk.core.escrow_call import EscrowCall
 from sakk.core.escrow_channel import EscrowChannel, Refusal, Totals
 from sakk.flow.escrow_channel import (
     DECLINED,
@@ -18,12 +20,13 @@ from sakk.flow.escrow_channel import (
     Refused,
     Terms,
     order_deposit,
-    order_refund,
     terms,
 )
+from sakk.flow.escrow_refund import give_back, order_refund
 from sakk.flow.voucher import Answer, Presented, Vouchers
 from sakk.rails.sandbox.chain import mine_until
 from sakk.store import escrow_channel as store
+from sakk.store.identity import new_id
 
 UNITS = 10 * WHOLE_TOKEN
 PRICE = 1_000
@@ -367,4 +370,87 @@ def test_a_refund_takes_what_was_signed_and_not_used_and_leaves_what_a_call_hold
     shop.deposit()
     shop.pay(2 * PRICE)
     assert shop.totals() == Totals(2 * PRICE, 2 * PRICE, 0, UNITS - PRICE, 3 * PRICE)
+    shop.check()
+
+
+def test_a_refund_that_the_token_refuses_is_told_and_made_again(shop: Shop) -> None:
+    world, issuer = shop.world, shop.world.chain.issuer
+    usdc = world.chain.contracts.usdc.contract
+    shop.deposit()
+    shop.pay(3 * PRICE, amount=PRICE)
+
+    def ask() -> EscrowCall:
+        return order_refund(
+            world.parts,
+            shop.vouchers,
+            shop.channel(),
+            ceiling=PRICE,
+            signature=shop.payer.voucher(PRICE),
+            amount=None,
+        )
+
+    def ended(call: EscrowCall) -> EscrowCall:
+        settle(world, 4, seconds=400)
+        with world.database.begin() as connection:
+            found = store.find_call(connection, call.id)
+        assert found is not None
+        return found
+
+    mine_until(issuer, issuer.call_contract(usdc, "blacklist(address)", shop.payer.address))
+    first = ask()
+    assert shop.totals().free == 0
+    failed = ended(first)
+    assert (failed.status, failed.transaction) == ("failed", None), failed
+    # It is in the channel again, and may be charged.
+    assert shop.totals() == Totals(PRICE, PRICE, 0, UNITS - PRICE, 2 * PRICE)
+    shop.pay(2 * PRICE)
+    shop.check()
+    # Its payee is told that it failed, and not what the chain says of the payer.
+    [told] = world.events(about=first.id)
+    assert (told.type, told.object["failure_reason"]) == ("escrow_refund.failed", "not_carried_out")
+    assert "lacklist" in (failed.failure or "")
+    assert "lacklist" not in str(told.object)
+
+    mine_until(issuer, issuer.call_contract(usdc, "unBlacklist(address)", shop.payer.address))
+    identifier = new_id("ecl")
+    given = [
+        give_back(
+            world.parts, shop.vouchers, shop.channel(), identifier=identifier, amount=4 * PRICE
+        )
+        for _ in range(2)
+    ]
+    assert [each.id for each in given] == [identifier, identifier]
+    with pytest.raises(BalanceInsufficient):
+        give_back(
+            world.parts, shop.vouchers, shop.channel(), identifier=new_id("ecl"), amount=UNITS
+        )
+    assert ended(given[0]).status == "posted"
+    assert world.event_types(about=identifier) == ["escrow_refund.succeeded"]
+    shop.check()
+
+
+def test_what_has_failed_is_asked_for_again_and_once(shop: Shop) -> None:
+    shop.deposit()
+    shop.pay(PRICE)
+    calls = []
+    for _ in range(3):
+        asked = [
+            order_refund(
+                shop.world.parts,
+                shop.vouchers,
+                shop.channel(),
+                ceiling=PRICE,
+                signature=shop.payer.voucher(PRICE),
+                amount=2 * PRICE,
+            ).id
+            for _ in range(2)
+        ]
+        # The second is asked of a channel that stands otherwise: it gives back two more.
+        assert len({*asked}) == 2
+        calls += asked
+        with shop.world.database.begin() as connection:
+            for each in asked:
+                store.change_call(connection, each, status="failing")
+        settle(shop.world)
+    assert len({*calls}) == 6
     shop.check()

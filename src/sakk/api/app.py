@@ -27,6 +27,7 @@ from sakk.api import (
     currency,
     customer,
     dispute,
+    escrow_channel,
     event,
     exposure,
     freeze,
@@ -159,6 +160,7 @@ RESOURCES: tuple[Resource, ...] = (
     channel.resource,
     charge_refund.resource,
     dispute.resource,
+    escrow_channel.resource,
     charge.resource,
     x402_payment.resource,
 )

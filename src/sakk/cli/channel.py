@@ -8,19 +8,30 @@ import typer
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import channel as rules
+from sakk.core import escrow_channel as escrow_rules
 from sakk.core.channel import Channel
 from sakk.core.errors import ResourceMissing
+from sakk.core.escrow_call import PREFIX as REFUND_PREFIX
+from sakk.core.escrow_call import public_refund
+from sakk.core.escrow_channel import PREFIX as ESCROW_PREFIX
+from sakk.core.escrow_channel import EscrowChannel
 from sakk.flow import channel as flow
-from sakk.flow import receipt
+from sakk.flow import escrow_receipt, receipt
 from sakk.flow.context import Parts
+from sakk.flow.escrow_refund import give_back
+from sakk.flow.voucher import Vouchers
 from sakk.runtime.wiring import open_parts
 from sakk.store import channel as store
+from sakk.store import escrow_channel as escrows
+from sakk.store.identity import new_id
 from sakk.store.page import PageRequest
 
 app = typer.Typer(help="Channels of agents' payments.", no_args_is_help=True)
 
 SHOWN_MAX = 100
 ChannelId = Annotated[str, typer.Argument(help="ch_…")]
+AnyChannelId = Annotated[str, typer.Argument(help="ch_…, or ech_… for one in escrow.")]
+EscrowChannelId = Annotated[str, typer.Argument(help="ech_…")]
 Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 
 
@@ -72,15 +83,92 @@ def close(channel: ChannelId) -> None:
 
 @app.command()
 def receipts(
-    channel: ChannelId,
+    channel: AnyChannelId,
     form: Annotated[str, typer.Option(help="jsonl or csv.")] = "jsonl",
 ) -> None:
     """Write all receipts of a channel to standard output, signed."""
     parts = open_parts(begin(log_level="warning"))
-    found = _carried_on(parts, channel)
-    with parts.database.begin() as connection:
-        content = receipt.export(connection, parts.secrets_vault(), found, form=form)
+    vault = parts.secrets_vault()
+    if channel.startswith(f"{ESCROW_PREFIX}_"):
+        with parts.database.begin() as connection:
+            content = escrow_receipt.export(connection, vault, _escrow(parts, channel), form=form)
+    else:
+        found = _carried_on(parts, channel)
+        with parts.database.begin() as connection:
+            content = receipt.export(connection, vault, found, form=form)
     sys.stdout.buffer.write(content)
+
+
+@app.command()
+def escrow(
+    account: Annotated[str | None, typer.Option(help="Payee; all.")] = None,
+    live: Live = False,
+    as_json: Json = False,
+) -> None:
+    """List channels in x402's escrow, newest first, as they stand by the ledger."""
+    parts = open_parts(begin(log_level="warning"))
+    with parts.database.begin() as connection:
+        page = PageRequest(limit=SHOWN_MAX)
+        rows, _ = escrows.list_of(connection, account_id=account, livemode=live, page=page)
+    vouchers = Vouchers(parts)
+    found = [
+        escrow_rules.public(row, vouchers.totals(row))
+        for row in rows
+        if row.status != escrow_rules.ChannelStatus.opening
+    ]
+    if as_json:
+        print_json(found)
+        return
+    names = ["id", "status", "network", "payer", "balance", "signed", "charged", "redeemed"]
+    print_table(names, [[each[name] for name in names] for each in found])
+
+
+@app.command()
+def refund(
+    channel: EscrowChannelId,
+    amount: Annotated[int | None, typer.Option(help="Smallest units; all that is free.")] = None,
+) -> None:
+    """Give what is not charged on a channel in escrow back to its payer."""
+    parts = open_parts(begin(log_level="warning"))
+    call = give_back(
+        parts,
+        Vouchers(parts),
+        _escrow(parts, channel),
+        identifier=new_id(REFUND_PREFIX),
+        amount=amount,
+    )
+    console.print(f"{call.id}: {call.token_amount} of {call.asset} is {call.status}.")
+
+
+@app.command()
+def refunds(channel: EscrowChannelId, as_json: Json = False) -> None:
+    """List a channel's refunds with what each waits for, or why the chain refused it."""
+    parts = open_parts(begin(log_level="warning"))
+    found = _escrow(parts, channel)
+    with parts.database.begin() as connection:
+        rows, _ = escrows.refunds_of(connection, found, PageRequest(limit=SHOWN_MAX))
+        hashes = escrows.hashes_of(connection, rows)
+    shown = [
+        {
+            **public_refund(row, currency=found.currency, tx_hash=hashes.get(row.id)),
+            "failure": row.failure,
+            "waits_for": row.waits_for,
+        }
+        for row in rows
+    ]
+    if as_json:
+        print_json(shown)
+        return
+    names = ["id", "status", "amount", "tx_hash", "failure", "waits_for"]
+    print_table(names, [[each[name] for name in names] for each in shown])
+
+
+def _escrow(parts: Parts, channel_id: str) -> EscrowChannel:
+    with parts.database.begin() as connection:
+        found = escrows.find_channel(connection, channel_id)
+    if found is None:
+        raise ResourceMissing(f"No such channel: {channel_id!r}.", param="channel")
+    return found
 
 
 def _carried_on(parts: Parts, channel_id: str) -> Channel:

@@ -9,6 +9,7 @@ from sakk.client.beneficiary import Beneficiaries
 from sakk.client.channel import Channels
 from sakk.client.checkout import Brandings, CheckoutSessions, PaymentLinks, PosDevices
 from sakk.client.errors import ApiError
+from sakk.client.escrow_channel import EscrowChannels
 from sakk.client.ledger import Ledger
 from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
 from sakk.client.payout import Payouts
@@ -144,4 +145,5 @@ class SakkClient:
         self.screenings = Screenings(transport)
         self.transfers = Transfers(transport)
         self.channels = Channels(transport)
+        self.escrow_channels = EscrowChannels(transport)
         self.webhook_endpoints = WebhookEndpoints(transport)

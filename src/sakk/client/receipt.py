@@ -68,10 +68,10 @@ def check_export(lines: Iterable[str], *, authority: str | None = None) -> Repor
     head = b""
     calls: set[tuple[str, str]] = set()
     for number, line in enumerate(lines, 1):
-        document = _read(line, number)
+        document = read_line(line, number)
         match document.get("kind"):
             case "channel" if number == 1:
-                report.channel = _text(document, "channel")
+                report.channel = text_of(document, "channel")
                 about = document
                 head = _start(document)
                 heads[0] = (head.hex(), 0)
@@ -79,12 +79,12 @@ def check_export(lines: Iterable[str], *, authority: str | None = None) -> Repor
                 head = _link(head, document)
                 if head.hex() != document.get("head"):
                     report.say(f"line {number}: the head does not follow from the receipt")
-                call = (_text(document, "session"), _text(document, "nonce"))
+                call = (text_of(document, "session"), text_of(document, "nonce"))
                 if call in calls:
                     report.say(f"line {number}: call {call[1]} of {call[0]} is charged twice")
                 calls.add(call)
                 report.charges += 1
-                report.spent += _whole(document, "amount")
+                report.spent += whole_of(document, "amount")
                 heads[report.charges] = (head.hex(), report.spent)
             case "voucher" if head:
                 vouchers.append(document)
@@ -106,10 +106,10 @@ def _check_vouchers(
 ) -> None:
     """What the payer signed must be a place of the chain."""
     for each in vouchers:
-        charges, spent = _whole(each, "charges"), _whole(each, "spent")
+        charges, spent = whole_of(each, "charges"), whole_of(each, "spent")
         if each.get("signature") is None:
             continue
-        if charges in heads and (_text(each, "head"), spent) == heads[charges]:
+        if charges in heads and (text_of(each, "head"), spent) == heads[charges]:
             report.countersigned = max(report.countersigned, (charges, spent))
         elif charges or spent:
             report.say(f"the payer signed {charges} charges of {spent}, which is not in the chain")
@@ -138,24 +138,26 @@ def _check_signatures(
         + keccak(b"1")
     )
     for each in signed:
-        charges, spent = _whole(each, "charges"), _whole(each, "spent")
+        charges, spent = whole_of(each, "charges"), whole_of(each, "spent")
         message = (
             keccak(_VOUCHER)
             + keccak(network.encode())
             + keccak(report.channel.encode())
-            + _whole(each, "ceiling").to_bytes(32, "big")
+            + whole_of(each, "ceiling").to_bytes(32, "big")
             + spent.to_bytes(32, "big")
             + charges.to_bytes(32, "big")
-            + bytes.fromhex(_text(each, "head"))
+            + bytes.fromhex(text_of(each, "head"))
         )
         digest = keccak(b"\x19\x01" + domain + keccak(message))
         try:
-            found = Account._recover_hash(digest, signature=bytes.fromhex(_text(each, "signature")))
+            found = Account._recover_hash(
+                digest, signature=bytes.fromhex(text_of(each, "signature"))
+            )
         except Exception:  # of bytes that are no signature it raises what it likes
             found = ""
         if found.lower() == signer.lower():
             continue
-        ceiling = _whole(each, "ceiling")
+        ceiling = whole_of(each, "ceiling")
         if charges or spent:
             report.say(f"the voucher of {ceiling} is not signed by {signer}")
         else:
@@ -168,19 +170,19 @@ def _check_end(report: Report, ends: Sequence[Mapping[str, Any]], authority: str
     if len(ends) != 1:
         raise ReceiptExportError("an export ends with one head")
     [end] = ends
-    said = (_whole(end, "charges"), _whole(end, "spent"), _text(end, "head"))
+    said = (whole_of(end, "charges"), whole_of(end, "spent"), text_of(end, "head"))
     if said != (report.charges, report.spent, report.head):
         report.say(f"the authority signed {said}, and the receipts come to something else")
-    if authority is not None and _text(end, "authority") != authority.lower():
+    if authority is not None and text_of(end, "authority") != authority.lower():
         report.say("the head is signed by another key than the authority's")
     words = b"sakk.receipt.head.1" + struct.pack(
         ">16sQ16s16s32sQ",
-        _uuid(report.channel),
-        _whole(end, "charges"),
-        _whole(end, "spent").to_bytes(16, "big"),
-        _whole(end, "ceiling").to_bytes(16, "big"),
-        bytes.fromhex(_text(end, "head")),
-        _whole(end, "timestamp"),
+        uuid_of(report.channel),
+        whole_of(end, "charges"),
+        whole_of(end, "spent").to_bytes(16, "big"),
+        whole_of(end, "ceiling").to_bytes(16, "big"),
+        bytes.fromhex(text_of(end, "head")),
+        whole_of(end, "timestamp"),
     )
     try:
         from cryptography.exceptions import InvalidSignature
@@ -189,18 +191,18 @@ def _check_end(report: Report, ends: Sequence[Mapping[str, Any]], authority: str
         report.unchecked.append("the authority's signature: install 'cryptography'")
         return
     try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(_text(end, "authority")))
-        key.verify(bytes.fromhex(_text(end, "signature")), words)
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(text_of(end, "authority")))
+        key.verify(bytes.fromhex(text_of(end, "signature")), words)
     except (InvalidSignature, ValueError):
         report.say("the authority's signature of the head does not hold")
 
 
 def _start(document: Mapping[str, Any]) -> bytes:
-    currency = _text(document, "currency").encode().ljust(16, b"\0")
+    currency = text_of(document, "currency").encode().ljust(16, b"\0")
     return hashlib.sha256(
         b"sakk.receipts.1"
-        + _uuid(_text(document, "channel"))
-        + _uuid(_text(document, "payee"))
+        + uuid_of(text_of(document, "channel"))
+        + uuid_of(text_of(document, "payee"))
         + currency
     ).digest()
 
@@ -210,19 +212,19 @@ def _link(head: bytes, document: Mapping[str, Any]) -> bytes:
         body = struct.pack(
             ">32s16sQ16sQ16sQ",
             head,
-            _uuid(_text(document, "session")),
-            _whole(document, "nonce"),
-            _whole(document, "amount").to_bytes(16, "big"),
-            _whole(document, "units"),
-            bytes.fromhex(_text(document, "request")),
-            _whole(document, "timestamp"),
+            uuid_of(text_of(document, "session")),
+            whole_of(document, "nonce"),
+            whole_of(document, "amount").to_bytes(16, "big"),
+            whole_of(document, "units"),
+            bytes.fromhex(text_of(document, "request")),
+            whole_of(document, "timestamp"),
         )
     except (struct.error, OverflowError, ValueError) as error:
         raise ReceiptExportError(f"a receipt's field does not fit: {error}") from None
     return hashlib.sha256(b"sakk.receipt.link.1" + body).digest()
 
 
-def _uuid(identifier: str) -> bytes:
+def uuid_of(identifier: str) -> bytes:
     body = identifier.rpartition("_")[2]
     if len(body) != 26 or not set(body) <= set(_ALPHABET):
         raise ReceiptExportError(f"not an identifier: {identifier!r}")
@@ -234,7 +236,7 @@ def _uuid(identifier: str) -> bytes:
     return value.to_bytes(16, "big")
 
 
-def _read(line: str, number: int) -> Mapping[str, Any]:
+def read_line(line: str, number: int) -> Mapping[str, Any]:
     if len(line) > LINE_BYTES_MAX:
         raise ReceiptExportError(f"line {number} is too long")
     try:
@@ -246,14 +248,14 @@ def _read(line: str, number: int) -> Mapping[str, Any]:
     return document
 
 
-def _text(document: Mapping[str, Any], name: str) -> str:
+def text_of(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str):
         raise ReceiptExportError(f"{name} is not there, or no text")
     return value
 
 
-def _whole(document: Mapping[str, Any], name: str) -> int:
+def whole_of(document: Mapping[str, Any], name: str) -> int:
     value = document.get(name)
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 40:
         value = int(value)

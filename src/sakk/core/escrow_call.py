@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from sakk.core import chart
 from sakk.core.chart import TransferCode
@@ -17,6 +17,8 @@ from sakk.core.posting import Posting
 from sakk.core.redemption import Redemption, redeemed_postings
 
 PREFIX: Final = "ecl"
+# Why a refund could not be set aside: its payer spent it in the meantime.
+SIGNED_MEANWHILE: Final = "It was signed for meanwhile."
 
 
 class CallKind(StrEnum):
@@ -78,6 +80,37 @@ class EscrowCall:
     @property
     def failed_status(self) -> CallStatus:
         return CallStatus.failing if self.kind == CallKind.refund else CallStatus.failed
+
+
+def public_refund(call: EscrowCall, *, currency: str, tx_hash: str | None) -> dict[str, Any]:
+    """The API's object ``escrow_refund``.
+
+    Why the chain refused stands in the row, for the operator: it may be a list of the token's
+    issuer.
+    """
+    reason = None
+    match CallStatus(call.status):
+        case CallStatus.asked | CallStatus.requested | CallStatus.sent | CallStatus.failing:
+            status = "pending"
+        case CallStatus.posted:
+            status = "succeeded"
+        case CallStatus.failed:
+            status = "failed"
+            reason = "spent" if call.failure == SIGNED_MEANWHILE else "not_carried_out"
+    return {
+        "id": call.id,
+        "object": "escrow_refund",
+        "amount": call.token_amount,
+        "created": int(call.created.timestamp()),
+        "currency": currency,
+        "escrow_channel": call.channel_id,
+        "failure_reason": reason,
+        "livemode": call.livemode,
+        "metadata": {},
+        "network": call.network,
+        "status": status,
+        "tx_hash": tx_hash,
+    }
 
 
 @dataclass(frozen=True, slots=True)

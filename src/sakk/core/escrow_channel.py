@@ -30,6 +30,8 @@ TIMEOUT_SECONDS_DEFAULT: Final = 60
 TIMEOUT_SECONDS_MAX: Final = 3_600
 # A channel's own way out is asked for, and the voucher redeemed, well before it ends.
 WITHDRAW_DELAY_SECONDS: Final = 86_400
+# Of the 128 bits that a charge's end carries: those of the voucher's total. The rest: the attempt.
+_CEILING_BITS: Final = 121
 
 
 class ChannelStatus(StrEnum):
@@ -218,6 +220,18 @@ def raise_id(channel: EscrowChannel, base: int, attempt: int) -> int:
 def charge_id(channel: EscrowChannel, ceiling: int, attempt: int, step: str = "reserve") -> int:
     """The ledger's id of the charge by a voucher, or of its end (``commit``, ``release``)."""
     return transfer_id(channel.id, f"voucher:{ceiling}:{step}", leg=0, attempt=attempt)
+
+
+def voucher_data(ceiling: int, attempt: int) -> int:
+    """A commit's user data: which voucher paid it; 0 where that does not fit, as no token needs."""
+    if ceiling >> _CEILING_BITS or attempt >> (128 - _CEILING_BITS):
+        return 0
+    return attempt << _CEILING_BITS | ceiling
+
+
+def read_voucher_data(user_data: int) -> tuple[int, int]:
+    """The ceiling and the attempt that `voucher_data` put there."""
+    return user_data & ((1 << _CEILING_BITS) - 1), user_data >> _CEILING_BITS
 
 
 def charge_name(channel: EscrowChannel, ceiling: int, attempt: int) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-# Registers its own.
+# These register their own.
+from sakk.core import channel_event as channel_event
 from sakk.core import checkout_event as checkout_event
 from sakk.core.errors import ParameterInvalid
 from sakk.core.event_type import EVENT_TYPES as EVENT_TYPES
@@ -234,20 +235,6 @@ RECOVERY_CANCELED: Final = register(
 
 TRANSFER_CREATED: Final = register(
     "transfer", "created", "Money was moved between two accounts in the ledger."
-)
-CHANNEL_OPENED: Final = register("channel", "opened", "A channel was opened and money put in.")
-CHANNEL_RAISED: Final = register("channel", "raised", "More money was put into a channel.")
-CHANNEL_CLOSED: Final = register(
-    "channel", "closed", "A channel ended; what was not charged went back to the payer."
-)
-CHARGE_REFUNDED: Final = register(
-    "charge_refund", "posted", "A charge, or a part of one, was given back."
-)
-CHANNEL_DISPUTE_OPENED: Final = register(
-    "channel_dispute", "opened", "A payer disputes a charge; the amount is held where it can be."
-)
-CHANNEL_DISPUTE_ENDED: Final = register(
-    "channel_dispute", "ended", "A dispute was refunded, rejected or withdrawn."
 )
 BALANCE_AVAILABLE: Final = register(
     "balance", "available", "Money became available on the account's balance."

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from sakk.core import channel as rules
-from sakk.core import event, receipt
+from sakk.core import channel_event, receipt
 from sakk.core.channel import (
     Channel,
     ChannelKind,
@@ -365,7 +365,7 @@ def _post(parts: Parts, channel: Channel, funding: Funding) -> Channel:
                 values["status"] = ChannelStatus.open.value
             store.change(connection, channel.id, values)
             locked = _locked(connection, channel.id)
-            type = event.CHANNEL_OPENED if is_first else event.CHANNEL_RAISED
+            type = channel_event.CHANNEL_OPENED if is_first else channel_event.CHANNEL_RAISED
             _tell(connection, locked, type, now)
     if refusal is not None:
         raise refusal
@@ -460,7 +460,7 @@ def _end(parts: Parts, channel_id: str) -> Channel:
         store.change(connection, channel_id, values)
         found = _locked(connection, channel_id)
         if found.funded:
-            _tell(connection, found, event.CHANNEL_CLOSED, now)
+            _tell(connection, found, channel_event.CHANNEL_CLOSED, now)
     return found
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from sakk.core import channel_event
 from sakk.core import charge_refund as rules
-from sakk.core import event
 from sakk.core.channel import Channel, ChannelKind
 from sakk.core.charge import Step, charge_id
 from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
@@ -145,7 +145,7 @@ def _tell(parts: Parts, connection: Connection, channel: Channel, refund: Charge
             NewEvent(
                 account_id=who,
                 livemode=refund.livemode,
-                type=event.CHARGE_REFUNDED,
+                type=channel_event.CHARGE_REFUNDED,
                 object_id=refund.id,
                 object=rules.public_charge_refund(refund),
             )

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from sakk.core import channel_event, ids
 from sakk.core import charge_refund as refunds
 from sakk.core import dispute as rules
-from sakk.core import event, ids
 from sakk.core.channel import Channel
 from sakk.core.charge_refund import ChargeRefund
 from sakk.core.dispute import Dispute, DisputeStatus, Outcome
@@ -170,7 +170,7 @@ def _hold(parts: Parts, channel: Channel, dispute: Dispute) -> Dispute:
         values = {"status": DisputeStatus.open.value, "is_held": outcome.booked}
         store.change(connection, dispute.id, values)
         opened = _locked(connection, dispute.id)
-        _tell(parts, connection, opened, event.CHANNEL_DISPUTE_OPENED)
+        _tell(parts, connection, opened, channel_event.CHANNEL_DISPUTE_OPENED)
     return opened
 
 
@@ -195,7 +195,7 @@ def _carry_out(parts: Parts, channel: Channel, dispute: Dispute) -> Dispute:
         ended = _locked(connection, dispute.id)
         if dispute.is_held and outcome is Outcome.refund:
             charge_refund.record(parts, connection, channel, _as_refund(parts, ended))
-        _tell(parts, connection, ended, event.CHANNEL_DISPUTE_ENDED)
+        _tell(parts, connection, ended, channel_event.CHANNEL_DISPUTE_ENDED)
     return ended
 
 

@@ -38,14 +38,13 @@ from sakk.flow.escrow_channel import (
     DEPOSIT_FAILED,
     DEPOSIT_REFUSED,
     PENDING,
-    REFUND_FAILED,
     Refused,
     Terms,
     check_config,
     order_deposit,
-    order_refund,
     terms,
 )
+from sakk.flow.escrow_refund import REFUND_FAILED, order_refund
 from sakk.flow.escrow_request import (
     Asked,
     check_requirement,

@@ -1,16 +1,30 @@
 """Calls of the escrow on their way: built into a transaction of ours, and ended by what it did."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
+from sakk.core import channel_event
 from sakk.core.errors import SakkError, Unavailable
 from sakk.core.escrow import ESCROW
-from sakk.core.escrow_call import CallKind, CallStatus, CarriedCall, EscrowCall
-from sakk.core.escrow_channel import ChannelStatus, gone_postings, taken_posting
+from sakk.core.escrow_call import (
+    CallKind,
+    CallStatus,
+    CarriedCall,
+    EscrowCall,
+    public_refund,
+)
+from sakk.core.escrow_channel import (
+    ChannelStatus,
+    EscrowChannel,
+    gone_postings,
+    taken_posting,
+)
+from sakk.core.event import NewEvent
 from sakk.core.gas_price import FeesAboveCap
 from sakk.core.posting import Posting
 from sakk.core.transaction import ChainTransaction, Purpose
@@ -23,6 +37,7 @@ from sakk.ledger.types import TransferFlags
 from sakk.rails.evm.send import TransferWouldFail
 from sakk.store import address, network
 from sakk.store import escrow_channel as store
+from sakk.store import event as events
 from sakk.store.address import Address
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, retry_delay, settle
@@ -184,11 +199,36 @@ def finish_call(
                 total = redemption.claimed_to if succeeded else redemption.claimed_from
                 store.change_channel(connection, redemption.channel_id, redeemed=total)
             wake(connection, "sweep.collect")
-        case CallKind.refund | CallKind.relay:
+        case CallKind.refund:
+            if succeeded and done.call.status != CallStatus.posted:
+                assert done.channel is not None
+                posted = replace(done.call, status=CallStatus.posted.value)
+                tell_refund(connection, posted, done.channel, now=now, tx_hash=row.hash)
+        case CallKind.relay:
             pass
     wake(connection, ENDED)
     if not succeeded:
         wake(connection, RELEASE)
+
+
+def tell_refund(
+    connection: Connection,
+    call: EscrowCall,
+    channel: EscrowChannel,
+    *,
+    now: datetime,
+    tx_hash: str | None = None,
+) -> None:
+    """Tell the payee how a refund of its channel ended."""
+    done = call.status == CallStatus.posted
+    told = NewEvent(
+        account_id=channel.account_id,
+        livemode=channel.livemode,
+        type=channel_event.ESCROW_REFUND_SUCCEEDED if done else channel_event.ESCROW_REFUND_FAILED,
+        object_id=call.id,
+        object=public_refund(call, currency=channel.currency, tx_hash=tx_hash),
+    )
+    events.append(connection, [told], now=now)
 
 
 def undo_deposit(

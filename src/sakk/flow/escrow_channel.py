@@ -1,12 +1,12 @@
-"""Escrow channels: opened and topped up by a payer's deposit, and given back when it asks.
+"""Escrow channels: opened and topped up by a payer's deposit.
 
 A deposit is judged before a call of ours carries it: the channel's own terms, the payer's voucher,
 the lists, and a trial on the newest state. What it brings is charged once it is final.
 """
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from sakk.core import caip
 from sakk.core.errors import ParameterInvalid
@@ -20,7 +20,6 @@ from sakk.core.escrow import (
     channel_id,
     deposit_nonce,
     encode_deposit,
-    encode_refund,
     is_signed,
 )
 from sakk.core.escrow_call import PREFIX as CALL_PREFIX
@@ -31,33 +30,21 @@ from sakk.core.escrow_channel import (
     ChannelStatus,
     EscrowChannel,
     Refusal,
-    leaving_posting,
-    staying_posting,
-    unsigning_postings,
 )
 from sakk.core.network import Asset, Network
 from sakk.core.screening import Direction, ScreeningRequest, Verdict
 from sakk.flow import receiving_address
-from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
-from sakk.flow.escrow_call import BUILD, ENDED, RELEASE, authorizer
-from sakk.flow.stage import REST_SECONDS, Stage, wake
-from sakk.flow.voucher import Vouchers
-from sakk.ledger.types import TransferFlags
+from sakk.flow.escrow_call import BUILD, authorizer
+from sakk.flow.stage import wake
 from sakk.rails.evm.escrow import why_refused
 from sakk.store import escrow_channel as store
 from sakk.store import network as networks
-from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import before, claim, claimable, settle
 
-BATCH_MAX: Final = 20
-# A request that did not come to its end in this time has died.
-LEFT_BEHIND_AFTER: Final = timedelta(seconds=10)
 DECLINED: Final = "declined"
 DEPOSIT_REFUSED: Final = "invalid_batch_settlement_evm_deposit_simulation_failed"
 DEPOSIT_FAILED: Final = "invalid_batch_settlement_evm_deposit_transaction_failed"
-REFUND_FAILED: Final = "invalid_batch_settlement_evm_refund_transaction_failed"
 PENDING: Final = "settlement_pending"
 
 
@@ -239,123 +226,3 @@ def _screen(parts: Parts, wanted: Terms, payer: str, *, units: int) -> None:
         [verdict] = engine.screen([request], connection=connection, at=parts.clock(), asked=False)
     if verdict.verdict != Verdict.clear:
         raise Refused(DECLINED, "This payment is not accepted.")
-
-
-def order_refund(
-    parts: Parts,
-    vouchers: Vouchers,
-    channel: EscrowChannel,
-    *,
-    ceiling: int,
-    signature: bytes,
-    amount: int | None,
-) -> EscrowCall:
-    """Give a payer back what it has not signed for, or so much of it. Raises Refused.
-
-    The payer proves itself by a voucher for exactly what was charged, with what is being served or
-    without. What it takes is set aside first, so that no call is charged against it; what was
-    charged is claimed before it goes. What calls hold that are being served, or that died with
-    their door, is not waited for: it stays in the channel until they end, for another refund.
-    """
-    totals = vouchers.totals(channel)
-    name = bytes.fromhex(channel.channel[2:])
-    signer = channel.config.voucher_signer
-    if not is_signed(name, ceiling, signature, chain_id=channel.chain_id, signer=signer):
-        raise Refused(Refusal.signature, f"The voucher is not signed by {signer}.")
-    if not totals.charged <= ceiling <= totals.charged + totals.reserved:
-        raise Refused(Refusal.amount_mismatch, f"{totals.charged} has been charged.")
-    if channel.status != ChannelStatus.open:
-        raise Refused(Refusal.busy, "The channel's payer is withdrawing from it.")
-    if totals.free == 0 or (amount is not None and amount > totals.free):
-        raise Refused(Refusal.no_balance, f"{totals.free} may go back.")
-    if amount is not None and amount <= 0:
-        raise Refused(Refusal.refund_amount, "The amount is a positive integer.")
-    units = totals.free if amount is None else amount
-    now = parts.clock()
-    call = EscrowCall(
-        id=new_id(CALL_PREFIX),
-        kind=CallKind.refund.value,
-        livemode=channel.livemode,
-        network=channel.network,
-        asset=channel.asset,
-        channel_id=channel.id,
-        account_id=channel.account_id,
-        # The same question about the same standing is the same refund.
-        key=f"refund:{channel.id}:{totals.charged}:{totals.balance}:{totals.base}:{units}",
-        sender=channel.receiver_authorizer,
-        destination=channel.payer,
-        token_amount=units,
-        data=encode_refund(channel.config, units),
-        status=CallStatus.asked.value,
-        created=now,
-    )
-    with parts.database.begin() as connection:
-        if not store.insert_call(connection, call):
-            known = store.call_by_key(connection, call.key)
-            assert known is not None
-            return known
-    return _set_aside(parts, call, channel)
-
-
-def _set_aside(parts: Parts, call: EscrowCall, channel: EscrowChannel) -> EscrowCall:
-    """Take what a refund gives back out of what may be signed for; safe to repeat.
-
-    First as much as there is of what was signed for, and is neither charged nor being served.
-    """
-    back = unsigning_postings(channel, call.token_amount)
-    balancing = TransferFlags.balancing_debit
-    leaving = [leaving_posting(channel, call.token_amount)]
-    failpoint("escrow_refund.set_aside.before")
-    parts.books.post([PostingSet(call.id, "unsign", 0, back, balancing)])
-    [outcome] = parts.books.post([PostingSet(call.id, "leave", 0, leaving)])
-    failpoint("escrow_refund.set_aside.after")
-    status = CallStatus.requested if outcome.booked else CallStatus.failed
-    failure = None if outcome.booked else "It was signed for meanwhile."
-    with parts.database.begin() as connection:
-        store.change_call(
-            connection, call.id, status=status.value, failure=failure, lease_until=None
-        )
-        wake(connection, BUILD if outcome.booked else ENDED)
-    return replace(call, status=status.value, failure=failure)
-
-
-_due = claimable(
-    store.escrow_calls,
-    EscrowCall,
-    (store.escrow_calls.c.status == CallStatus.failing.value)
-    | (
-        (store.escrow_calls.c.status == CallStatus.asked.value)
-        & (store.escrow_calls.c.created < before(LEFT_BEHIND_AFTER))
-    ),
-    limit=BATCH_MAX,
-)
-
-
-def refund_stage(parts: Parts) -> Stage:
-    """The stage that finishes refunds a request left behind, and gives back what failed."""
-    table = store.escrow_calls
-
-    def run() -> int:
-        token = new_id("lease")
-        with parts.database.begin() as connection:
-            rows = claim(connection, _due, token=token, now=parts.clock())
-            channels = {
-                each.id: each
-                for each in store.lock_channels(connection, [row.channel_id or "" for row in rows])
-            }
-        for row in rows:
-            channel = channels[row.channel_id or ""]
-            if row.status == CallStatus.asked:
-                _set_aside(parts, row, channel)
-                continue
-            staying = [staying_posting(channel, row.token_amount)]
-            [outcome] = parts.books.post([PostingSet(row.id, "stay", row.attempt, staying)])
-            change: dict[str, Any] = {"id": row.id, "attempt": row.attempt + 1}
-            if outcome.booked:
-                change = {"id": row.id, "status": CallStatus.failed.value}
-            with parts.database.begin() as connection:
-                settle(connection, table, [change], token=token)
-                wake(connection, ENDED)
-        return len(rows)
-
-    return Stage(RELEASE, run, rest_seconds=REST_SECONDS)

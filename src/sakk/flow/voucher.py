@@ -25,6 +25,7 @@ from sakk.core.escrow_channel import (
     parse_charge_name,
     raise_id,
     state_extra,
+    voucher_data,
 )
 from sakk.core.ledger import account_id, unit_id
 from sakk.flow.context import Parts
@@ -487,7 +488,7 @@ def ending(
         code=0,
         flags=flag,
         pending_id=charge_id(channel, ceiling, attempt),
-        user_data=channel.number,
+        user_data=voucher_data(ceiling, attempt),
     )
 
 

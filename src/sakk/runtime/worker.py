@@ -29,7 +29,7 @@ from sakk.flow.context import Parts
 from sakk.flow.decide import decide_stage
 from sakk.flow.dispute import left_behind_stage as dispute_stage
 from sakk.flow.escrow_call import call_build_stage
-from sakk.flow.escrow_channel import refund_stage as escrow_refund_stage
+from sakk.flow.escrow_refund import refund_stage as escrow_refund_stage
 from sakk.flow.expire import expire_stage
 from sakk.flow.fill import fill_stage
 from sakk.flow.finality import finality_stage

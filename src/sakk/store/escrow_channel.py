@@ -25,6 +25,7 @@ from sakk.core.transaction import ChainTransaction
 from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.network import networks
+from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Bytes, Timestamp, Units, metadata
 from sakk.store.transaction import transactions
 
@@ -176,19 +177,6 @@ def lock_channels(connection: Connection, identifiers: Sequence[str]) -> list[Es
     return fetch_all(connection, statement, EscrowChannel)
 
 
-def of_account(
-    connection: Connection, account_id: str, *, livemode: bool, limit: int
-) -> list[EscrowChannel]:
-    """An account's channels, the newest first."""
-    statement = (
-        select(escrow_channels)
-        .where(escrow_channels.c.account_id == account_id, escrow_channels.c.livemode == livemode)
-        .order_by(escrow_channels.c.id.desc())
-        .limit(limit)
-    )
-    return fetch_all(connection, statement, EscrowChannel)
-
-
 def channels_of(connection: Connection, network: str) -> list[EscrowChannel]:
     """All channels of a network, in the order of their ids."""
     statement = (
@@ -245,6 +233,37 @@ def vouchers_of(connection: Connection, identifiers: Sequence[str]) -> dict[str,
     return {row.channel_id: (int(row.ceiling), bytes(row.signature)) for row in found}
 
 
+def vouchers_by_ceiling(connection: Connection, identifier: str) -> dict[int, bytes]:
+    """A channel's vouchers that are kept, by their total: the highest, and those of redemptions."""
+    kept = vouchers_of(connection, [identifier]).values()
+    used = connection.execute(
+        select(redemptions.c.ceiling, redemptions.c.signature).where(
+            redemptions.c.channel_id == identifier
+        )
+    )
+    return {int(row.ceiling): bytes(row.signature) for row in used} | dict(kept)
+
+
+def redeemed(connection: Connection, identifier: str) -> list[tuple[Redemption, str | None]]:
+    """What was claimed on a channel and paid, finally, with the transaction that did it."""
+    statement = (
+        select(redemptions, transactions.c.hash)
+        .join(escrow_calls, escrow_calls.c.id == redemptions.c.call_id)
+        .outerjoin(transactions, transactions.c.id == escrow_calls.c.transaction)
+        .where(
+            redemptions.c.channel_id == identifier,
+            escrow_calls.c.status == CallStatus.posted.value,
+        )
+        .order_by(redemptions.c.id)
+    )
+    found = []
+    for row in connection.execute(statement).mappings():
+        fields = dict(row)
+        tx_hash = fields.pop("hash")
+        found.append((Redemption(**fields), tx_hash))
+    return found
+
+
 def insert_call(connection: Connection, row: EscrowCall) -> bool:
     """Record a call; False if the same was asked for before."""
     statement = upsert(escrow_calls).values(row_of(row))
@@ -273,6 +292,69 @@ def ended_calls(connection: Connection, identifiers: Sequence[str]) -> list[Escr
 
 def change_call(connection: Connection, identifier: str, **fields: Any) -> None:
     connection.execute(update(escrow_calls).where(escrow_calls.c.id == identifier).values(**fields))
+
+
+def end_asked(connection: Connection, identifier: str, **fields: Any) -> bool:
+    """Change a refund that is still asked for; False if somebody else was first."""
+    statement = (
+        update(escrow_calls)
+        .where(escrow_calls.c.id == identifier, escrow_calls.c.status == CallStatus.asked.value)
+        .values(**fields)
+    )
+    return bool(connection.execute(statement).rowcount)
+
+
+def find_of(
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+) -> EscrowChannel | None:
+    """An account's channel; of any account where None asks."""
+    found = find_channel(connection, identifier)
+    if found is None or found.livemode is not livemode:
+        return None
+    return found if account_id in (None, found.account_id) else None
+
+
+def list_of(
+    connection: Connection, *, account_id: str | None, livemode: bool, page: PageRequest
+) -> tuple[list[EscrowChannel], bool]:
+    """A page of an account's channels, newest first."""
+    return fetch_page(
+        connection,
+        escrow_channels,
+        EscrowChannel,
+        account_id=account_id,
+        livemode=livemode,
+        page=page,
+    )
+
+
+def refunds_of(
+    connection: Connection, channel: EscrowChannel, page: PageRequest
+) -> tuple[list[EscrowCall], bool]:
+    """A page of a channel's refunds, newest first."""
+    return fetch_page(
+        connection,
+        escrow_calls,
+        EscrowCall,
+        account_id=None,
+        livemode=channel.livemode,
+        page=page,
+        filters=[
+            escrow_calls.c.channel_id == channel.id,
+            escrow_calls.c.kind == CallKind.refund.value,
+        ],
+    )
+
+
+def hashes_of(connection: Connection, calls: Sequence[EscrowCall]) -> dict[str, str]:
+    """The transaction's hash of each of these calls that has one, by the call's id."""
+    wanted = {each.transaction: each.id for each in calls if each.transaction is not None}
+    found = connection.execute(
+        select(transactions.c.id, transactions.c.hash).where(
+            among(transactions.c.id, list(wanted)), transactions.c.hash.is_not(None)
+        )
+    )
+    return {wanted[row.id]: row.hash for row in found}
 
 
 def note_lost(connection: Connection, call: EscrowCall, units: int) -> None:

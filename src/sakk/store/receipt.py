@@ -28,8 +28,9 @@ _LAST = "SELECT max(timestamp_ns) AS last FROM ledger_entries WHERE account_id =
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """One commit: the ledger's time, what was charged, and the 128 bits of three fields."""
+    """One commit: the ledger's time, what was charged, and the 128 bits of four fields."""
 
+    id: int
     timestamp_ns: int
     amount: int
     user_data: int
@@ -55,6 +56,7 @@ def committed(
         for row in rows:
             found += [
                 Committed(
+                    each.id,
                     each.timestamp_ns,
                     each.amount,
                     each.user_data,

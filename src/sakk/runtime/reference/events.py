@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import sakk
-from sakk.core import event
+from sakk.core import channel_event, checkout_event, event
 from sakk.core.event import EVENT_TYPES, EventType
 from sakk.runtime.reference.markdown import code, page, sentence, table
+
+# Where types are registered, each under a constant.
+REGISTRIES = (event, channel_event, checkout_event)
 
 
 def events_page() -> str:
@@ -46,12 +49,14 @@ def events_page() -> str:
 
 def sent_types() -> set[str]:
     """The types whose constant some code outside the registry names."""
-    root, registry = Path(sakk.__path__[0]), Path(event.__file__)
+    root = Path(sakk.__path__[0])
+    constants = {name: value for each in REGISTRIES for name, value in vars(each).items()}
+    registries = {Path(each.__file__ or "") for each in REGISTRIES}
     names: set[str] = set()
     for path in root.rglob("*.py"):
-        if path != registry and "migrations" not in path.parts:
+        if path not in registries and "migrations" not in path.parts:
             names |= set(re.findall(r"\b[A-Z][A-Z_]+\b", path.read_text("utf-8")))
-    values = {getattr(event, name, None) for name in names - {"EVENT_TYPES"}}
+    values = {constants.get(name) for name in names - {"EVENT_TYPES"}}
     return {value for value in values if isinstance(value, str) and value in EVENT_TYPES}
 
 
