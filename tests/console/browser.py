@@ -31,6 +31,11 @@ class Got:
         return self.body.decode()
 
     @property
+    def said(self) -> str:
+        """The text without the marks that keep the direction of what is filled in."""
+        return self.text.replace("\u2068", "").replace("\u2069", "")
+
+    @property
     def location(self) -> str:
         return self.headers["location"]
 

@@ -19,7 +19,9 @@ from tests.console.browser import ORIGIN
 from tests.console.desk import make_desk
 from tests.console.office import Office
 from tests.console.risk import case_of
+from tests.flow import policing
 from tests.flow.policing import ASSET, NETWORK
+from tests.flow.test_approval_batch import batch_of
 
 HOSTILE = "<script>alert(1)</script>\u202e=1+1"
 ADDRESS = "0x" + "5b" * 20
@@ -154,6 +156,7 @@ def objects(office: Office) -> dict[str, str]:
         "view": view.id,
         "passkey": "pky_of_bob",
         "payout": payout_of(office, office.bob).id,
+        "batch": batch_of(policing.Desk(office.parts.database, office.bob), [7]),
         **selling(office, office.bob),
         "case": case_of(office, under_review(office, office.bob)),
         "attachment": "catt_of_bob",

@@ -186,6 +186,7 @@ def test_amounts_that_are_not_guessed(amount: str, says: str) -> None:
         (f"{HEADER},reference\n{LINE},{'x' * 256}\n", 2, "reference", "too long"),
         (f'{HEADER},reference\n{LINE},"a\nb"\n', 2, "reference", "several lines"),
         (f"{HEADER}\n{LINE}\n".encode("utf-16"), 1, None, "UTF-16"),
+        (b"PK\x03\x04 a workbook", 1, None, "workbook"),
         (f"{HEADER}\n{LINE}\n".encode() + b"caf\xe9", 3, None, "not UTF-8"),
         (f"{HEADER}\n{LINE}\0\n", 2, None, "NUL"),
     ],

@@ -107,6 +107,8 @@ _YES = {"yes", "true", "1"}
 _NO = {"", "no", "false", "0"}
 _PARAM_COLUMNS = {"destination[network]": "network", "destination[beneficiary]": "beneficiary"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+# Of ZIP, in which workbooks are packed.
+_WORKBOOK = b"PK\x03\x04"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -281,6 +283,8 @@ def _harmless(cell: str | int | None) -> str:
 
 
 def _decoded(raw: bytes) -> str:
+    if raw.startswith(_WORKBOOK):
+        raise _Wrong(None, "The file is a workbook (XLSX). Save it as CSV in UTF-8.")
     if raw.startswith(_UTF16):
         raise _Wrong(None, "The file is UTF-16. Save it as CSV in UTF-8.")
     try:
@@ -301,7 +305,7 @@ def _line_of_fault(raw: bytes) -> int:
     except UnicodeDecodeError as error:
         place = error.start
     else:
-        place = raw.index(b"\0")
+        place = max(raw.find(b"\0"), 0)
     return raw.count(b"\n", 0, place) + 1
 
 

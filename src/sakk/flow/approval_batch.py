@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from sakk.core import event
 from sakk.core.approval import (
@@ -31,7 +31,7 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.event import NewEvent
-from sakk.core.explanation import batch_words, grouped, line_words
+from sakk.core.explanation import BatchLine, batch_words, grouped, line_words
 from sakk.core.payout import Payout, PayoutStatus, approved_content
 from sakk.core.person import Actor, Person
 from sakk.flow.approval import is_of, write_status
@@ -65,6 +65,11 @@ class Approvable:
         return tree([leaf(approved_content(row)) for row in self.rows])
 
     @property
+    def digest(self) -> str:
+        """Of what is approved, in hexadecimal."""
+        return content_digest(self.message)
+
+    @property
     def message(self) -> bytes:
         """What is approved, and signed by who has a key; nothing where nothing is approved."""
         if not self.rows:
@@ -76,6 +81,15 @@ class Approvable:
         return Membership(self.batch, len(self.rows), place, path_of(self.levels, place))
 
 
+def look(
+    connection: Connection, identifier: str, *, actor: Actor, livemode: bool
+) -> tuple[Approvable, list[BatchLine]]:
+    """What the actor may approve of a batch, and what is known of each payout; ResourceMissing."""
+    person = _person(connection, actor, livemode=livemode)
+    found = _approvable(connection, identifier, actor, person, livemode=livemode)
+    return found, batch_lines(connection, found.rows)
+
+
 def explain_batch(
     connection: Connection, identifier: str, *, actor: Actor, livemode: bool
 ) -> dict[str, Any]:
@@ -83,9 +97,7 @@ def explain_batch(
 
     A line's ``message`` is what is approved of its payout, and a leaf of what is approved of all.
     """
-    person = _person(connection, actor, livemode=livemode)
-    found = _approvable(connection, identifier, actor, person, livemode=livemode)
-    lines = batch_lines(connection, found.rows)
+    found, lines = look(connection, identifier, actor=actor, livemode=livemode)
     return {
         "object": "batch_explanation",
         "payout_batch": identifier,
@@ -102,7 +114,7 @@ def explain_batch(
             }
             for each in lines
         ],
-        "digest": content_digest(found.message),
+        "digest": found.digest,
         "message": found.message.decode(),
         "livemode": livemode,
     }
@@ -133,7 +145,7 @@ def approve_batch(
             raise UnexpectedState("No payout of this batch waits for your approval.")
         signs = person is not None and word.step_up.signature is not None
         if word.digest is not None or not signs:
-            _check_digest(word.digest, content_digest(found.message))
+            _check_digest(word.digest, found.digest)
         said = _said(parts, connection, found, person, word, now=now)
         made = [
             replace(
@@ -189,6 +201,12 @@ def _approvable(
 def lock_waiting(connection: Connection, identifier: str) -> None:
     """Nobody else decides on what waits of a batch until this transaction ends."""
     connection.execute(_waiting(identifier).with_for_update())
+
+
+def count_waiting(connection: Connection, identifier: str) -> int:
+    """How many payouts of a batch wait for people, whoever they are."""
+    waiting = _waiting(identifier).order_by(None).subquery()
+    return int(connection.execute(select(func.count()).select_from(waiting)).scalar_one())
 
 
 def _waiting(identifier: str) -> Select[Any]:
