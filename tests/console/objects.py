@@ -2,17 +2,21 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from sakk.core.payment_link import PaymentLink
 from sakk.core.payout import Payout
 from sakk.core.pos_device import PosDevice
+from sakk.core.refund import Refund
 from sakk.core.sign_in import token_hash
 from sakk.flow import api_key as api_keys
+from sakk.flow import beneficiary as beneficiaries
 from sakk.flow import payment_link as payment_links
 from sakk.flow import pos_device as pos_devices
 from sakk.flow import saved_view as saved_views
 from sakk.flow.payment import read_catalogue
 from sakk.store import payout as payouts
+from sakk.store import refund as refunds
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
 from tests.console.browser import ORIGIN
@@ -122,6 +126,51 @@ def under_review(office: Office, account: str) -> Payout:
     )
 
 
+def refund_of(office: Office, account: str, **changes: Any) -> str:
+    """A refund of twelve and a half that waits for its payer."""
+    made = Refund(
+        **{
+            "id": new_id("re"),
+            "account_id": account,
+            "livemode": False,
+            "payment_intent": new_id("pi"),
+            "payin": None,
+            "source": "balance",
+            "amount": 12_500_000,
+            "currency": "usdc",
+            "decimals": 6,
+            "coin": "usdc",
+            "coin_amount": 12_500_000,
+            "coin_decimals": 6,
+            "fee": None,
+            "status": "requires_action",
+            "hold": "held",
+            "description": HOSTILE,
+            "metadata": {},
+            "claim_hash": new_id("hash"),
+            "claim_expires_at": now(),
+            "created": now(),
+            **changes,
+        }
+    )
+    with office.parts.database.begin() as connection:
+        refunds.insert(connection, made)
+    return made.id
+
+
+def beneficiary_of(office: Office, account: str) -> str:
+    """An entry of the address book."""
+    with office.parts.database.begin() as connection:
+        return beneficiaries.create(
+            connection,
+            identifier=new_id("ben"),
+            account_id=account,
+            livemode=False,
+            now=now(),
+            details={"name": HOSTILE, "address": ADDRESS, "networks": [NETWORK]},
+        ).id
+
+
 def objects(office: Office) -> dict[str, str]:
     """What somebody who stands in Alice's account must not meet."""
     person = office.person(bob=["owner"])
@@ -157,6 +206,8 @@ def objects(office: Office) -> dict[str, str]:
         "passkey": "pky_of_bob",
         "payout": payout_of(office, office.bob).id,
         "batch": batch_of(policing.Desk(office.parts.database, office.bob), [7]),
+        "refund": refund_of(office, office.bob),
+        "beneficiary": beneficiary_of(office, office.bob),
         **selling(office, office.bob),
         "case": case_of(office, under_review(office, office.bob)),
         "attachment": "catt_of_bob",

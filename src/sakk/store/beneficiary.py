@@ -78,14 +78,16 @@ def find(
     connection: Connection,
     identifier: str,
     *,
-    account_id: str,
+    account_id: str | None,
     livemode: bool,
     lock: bool = False,
 ) -> Beneficiary | None:
-    """One entry of an account, a deleted one too."""
+    """One entry of an account, or of any (None), a deleted one too."""
     statement = select(*_COLUMNS).where(
-        beneficiaries.c.id == identifier, *_of(account_id, livemode)
+        beneficiaries.c.id == identifier, beneficiaries.c.livemode == livemode
     )
+    if account_id is not None:
+        statement = statement.where(beneficiaries.c.account_id == account_id)
     return fetch_one(connection, statement.with_for_update() if lock else statement, Beneficiary)
 
 
