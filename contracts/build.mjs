@@ -25,12 +25,13 @@ const groups = {
   sandbox: { evmVersion: "cancun", runs: 200 },
 };
 
-// Where the sandbox places code. All but the last two are public: our escrow, its collector and our
+// Where the sandbox places code. All but the last two are public: our escrow, its collectors and our
 // proxy for Permit2 take the place of x402's. The last two, which only USDC's proxy calls, are ours:
 // keccak256("sakk sandbox " + name), the last 20 bytes.
 const addresses = {
   BatchSettlement: "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003",
   Erc3009DepositCollector: "0x4020806089470a89826cB9fB1f4059150b550004",
+  Permit2DepositCollector: "0x4020425FAf3B746C082C2f942b4E5159887B0005",
   FiatTokenProxy: "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
   Multicall3: "0xcA11bde05977b3631167028862bE2a173976CA11",
   Permit2: "0x000000000022D473030F116dDEE9F6B43aC78BA3",

@@ -16,6 +16,7 @@ from sakk.core.escrow import (
     DEPOSIT,
     MULTICALL,
     PENDING_WITHDRAWALS,
+    PERMIT2_COLLECTOR,
     RECEIVERS,
     REFUND,
     REFUND_NONCE,
@@ -25,6 +26,7 @@ from sakk.core.escrow import (
     ChannelConfig,
     ChannelState,
     Claim,
+    PermitAuthorization,
     channel_id,
     decode_calls,
     decode_pair,
@@ -142,6 +144,19 @@ def test_another_voucher_does_not(
     channel: bytes, amount: int, signature: bytes, chain: int, signer: str
 ) -> None:
     assert not is_signed(channel, amount, signature, chain_id=chain, signer=signer)
+
+
+def test_a_deposit_by_permit2_is_what_eth_abi_makes() -> None:
+    permit = PermitAuthorization(nonce=7, deadline=8, signature=SIGNATURE)
+    told = encode(["uint256", "uint256", "bytes", "bytes"], [7, 8, SIGNATURE, b""])
+    assert encode_deposit(CONFIG, 9, permit) == DEPOSIT + encode(
+        [CONFIG_ABI, "uint128", "address", "bytes"], [as_tuple(CONFIG), 9, PERMIT2_COLLECTOR, told]
+    )
+    # Permit2 counts nonces of its own, beside those of tokens.
+    assert permit.name_for(bytes(32)) == "permit2:7"
+    assert (
+        Authorization(1, 2, 7, SIGNATURE).name_for(bytes(32)) == deposit_nonce(bytes(32), 7).hex()
+    )
 
 
 def test_calldata_is_what_eth_abi_makes() -> None:

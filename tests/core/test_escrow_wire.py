@@ -7,7 +7,7 @@ import pytest
 from tests.core.test_escrow import CONFIG, SIGNATURE
 
 from sakk.core import evm
-from sakk.core.escrow import AMOUNT_MAX, Authorization, Claim
+from sakk.core.escrow import AMOUNT_MAX, Authorization, Claim, PermitAuthorization
 from sakk.core.escrow_wire import Payload, read_amount, read_payload
 from sakk.core.x402 import Invalid
 
@@ -64,6 +64,20 @@ def test_a_deposit_and_a_claim() -> None:
     assert read.authorization.erc3009_authorization is not None
     found = read.authorization.erc3009_authorization.read()
     assert found == Authorization(1, 2, 3, SIGNATURE)
+    permit = {
+        "from": WIRE["payer"],
+        "permitted": {"token": WIRE["token"], "amount": "9"},
+        "spender": WIRE["payer"],
+        "nonce": "7",
+        "deadline": "8",
+        "witness": {"channelId": "0x" + "00" * 32},
+        "signature": SIGNED,
+    }
+    other = payload(deposit=deposit | {"authorization": {"permit2Authorization": permit}}).deposit
+    assert other is not None
+    assert other.authorization.permit2_authorization is not None
+    assert other.authorization.permit2_authorization.payer == WIRE["payer"]
+    assert other.authorization.permit2_authorization.read() == PermitAuthorization(7, 8, SIGNATURE)
     claim = {
         "voucher": {"channel": WIRE, "maxClaimableAmount": "5"},
         "signature": SIGNED,

@@ -13,9 +13,10 @@ from functools import lru_cache
 
 from sakk.core import abi, evm
 
-# The public contract and its collector of ERC-3009 deposits: the same on every chain.
+# The public contract and its collectors of deposits: the same on every chain.
 ESCROW = "0x4020074e9df2ce1dee5a9c1b5c3f541d02a10003"
 COLLECTOR = "0x4020806089470a89826cb9fb1f4059150b550004"
+PERMIT2_COLLECTOR = "0x4020425faf3b746c082c2f942b4e5159887b0005"
 # Seconds that a payer's own way out takes: bounds of the contract.
 WITHDRAW_DELAY_MIN = 900
 WITHDRAW_DELAY_MAX = 2_592_000
@@ -124,6 +125,42 @@ class Authorization:
     salt: int
     signature: bytes
 
+    def name_for(self, channel: bytes) -> str:
+        """What it can be taken once by."""
+        return deposit_nonce(channel, self.salt).hex()
+
+    @property
+    def collecting(self) -> tuple[str, bytes]:
+        """The contract that brings the coins, and what it is told."""
+        numbers = (self.valid_after, self.valid_before, self.salt)
+        words = b"".join(abi.encode_uint(each) for each in numbers)
+        return COLLECTOR, words + abi.encode_uint(4 * _WORD) + _bytes(self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class PermitAuthorization:
+    """A deposit by Permit2, whose witness is the channel; ``deadline`` in seconds since 1970."""
+
+    nonce: int
+    deadline: int
+    signature: bytes
+
+    def name_for(self, channel: bytes) -> str:
+        """What it can be taken once by: Permit2 counts the nonces of all channels and tokens."""
+        return f"permit2:{self.nonce:x}"
+
+    @property
+    def collecting(self) -> tuple[str, bytes]:
+        """The contract that brings the coins, and what it is told: no ERC-2612 permit beside it."""
+        signature = _bytes(self.signature)
+        places = (4 * _WORD, 4 * _WORD + len(signature))
+        numbers = (self.nonce, self.deadline, *places)
+        words = b"".join(abi.encode_uint(each) for each in numbers)
+        return PERMIT2_COLLECTOR, words + signature + _bytes(b"")
+
+
+AnyAuthorization = Authorization | PermitAuthorization
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelState:
@@ -177,16 +214,11 @@ def deposit_nonce(channel: bytes, salt: int) -> bytes:
     return evm.keccak256(channel + abi.encode_uint(salt))
 
 
-def encode_deposit(config: ChannelConfig, units: int, authorization: Authorization) -> bytes:
-    """Calldata of ``deposit`` by the collector of ERC-3009 authorizations."""
-    numbers = (authorization.valid_after, authorization.valid_before, authorization.salt)
-    collector_data = (
-        b"".join(abi.encode_uint(each) for each in numbers)
-        + abi.encode_uint(4 * _WORD)
-        + _bytes(authorization.signature)
-    )
-    head = config.words + abi.encode_uint(units) + abi.encode_address(COLLECTOR)
-    return DEPOSIT + head + abi.encode_uint(len(head) + _WORD) + _bytes(collector_data)
+def encode_deposit(config: ChannelConfig, units: int, authorization: AnyAuthorization) -> bytes:
+    """Calldata of ``deposit``, by the collector of what the payer signed."""
+    collector, told = authorization.collecting
+    head = config.words + abi.encode_uint(units) + abi.encode_address(collector)
+    return DEPOSIT + head + abi.encode_uint(len(head) + _WORD) + _bytes(told)
 
 
 def encode_claim(claims: Sequence[Claim]) -> bytes:

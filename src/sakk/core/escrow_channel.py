@@ -64,6 +64,12 @@ class Refusal(StrEnum):
     missing_channel = "invalid_batch_settlement_evm_missing_channel"
     no_balance = "invalid_batch_settlement_evm_refund_no_balance"
     refund_amount = "invalid_batch_settlement_evm_refund_amount_invalid"
+    erc3009_required = "invalid_batch_settlement_evm_erc3009_authorization_required"
+    permit2_spender = "invalid_batch_settlement_evm_permit2_invalid_spender"
+    permit2_amount = "invalid_batch_settlement_evm_permit2_amount_mismatch"
+    permit2_signature = "invalid_batch_settlement_evm_permit2_invalid_signature"
+    permit2_expired = "invalid_batch_settlement_evm_permit2_deadline_expired"
+    permit2_allowance = "invalid_batch_settlement_evm_permit2_allowance_required"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,14 @@ from typing import Annotated, Final
 import msgspec
 
 from sakk.core import evm
-from sakk.core.escrow import AMOUNT_MAX, Authorization, ChannelConfig, Claim, parse_bytes32
+from sakk.core.escrow import (
+    AMOUNT_MAX,
+    Authorization,
+    ChannelConfig,
+    Claim,
+    PermitAuthorization,
+    parse_bytes32,
+)
 from sakk.core.x402 import Hex, Text, read_hex, read_units
 
 CLAIMS_READ_MAX: Final = 200
@@ -67,10 +74,43 @@ class WireErc3009(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
         )
 
 
+class WirePermitted(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """``permitted``: how much of which token."""
+
+    token: Text
+    amount: Text
+
+
+class WireWitness(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """``witness``: the channel that the coins go into."""
+
+    channel_id: Text
+
+
+class WirePermit2(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """``permit2Authorization`` of a deposit."""
+
+    payer: Text = msgspec.field(name="from")
+    permitted: WirePermitted
+    spender: Text
+    nonce: Text
+    deadline: Text
+    witness: WireWitness
+    signature: Hex
+
+    def read(self) -> PermitAuthorization:
+        return PermitAuthorization(
+            read_units(self.nonce, "nonce"),
+            read_units(self.deadline, "deadline"),
+            read_hex(self.signature, "signature"),
+        )
+
+
 class WireAuthorization(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
-    """``authorization``: by ERC-3009 alone; deposits by Permit2 are not taken."""
+    """``authorization``: one of the two."""
 
     erc3009_authorization: WireErc3009 | None = None
+    permit2_authorization: WirePermit2 | None = None
 
 
 class WireDeposit(msgspec.Struct, rename="camel", frozen=True, kw_only=True):

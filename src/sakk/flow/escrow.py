@@ -19,7 +19,6 @@ from sakk.core.escrow import (
     ChannelConfig,
     channel_id,
     decode_pair,
-    deposit_nonce,
     encode_claim,
     encode_claim_signed,
     encode_deposit,
@@ -41,8 +40,10 @@ from sakk.flow.escrow_channel import (
     Refused,
     Terms,
     check_config,
+    deposit_key,
     order_deposit,
     terms,
+    try_deposit,
 )
 from sakk.flow.escrow_refund import REFUND_FAILED, order_refund
 from sakk.flow.escrow_request import (
@@ -166,12 +167,9 @@ class EscrowFacilitator:
         if asked.payload.type == "deposit":
             deposit = deposit_of(asked, config)
             deposited = deposit.units
-            data = encode_deposit(config, deposited, deposit.authorization)
             with self._parts.database.begin() as connection:
                 sender = authorizer(connection)
-            refused = why_refused(rpc, sender=sender, data=data)
-            if refused is not None:
-                raise Refused(DEPOSIT_REFUSED, f"The deposit would not be taken: {refused}")
+            try_deposit(self._parts, asked.network, deposit, sender=sender)
         if not state.balance + deposited:
             raise Refused(Refusal.not_found, "The channel holds nothing.")
         if ceiling > state.balance + deposited:
@@ -219,11 +217,10 @@ class EscrowFacilitator:
         deposit = deposit_of(asked, config)
         if asked.account is None:
             check_requirement(asked, config)
-            nonce = deposit_nonce(name, deposit.authorization.salt)
             call = self._order(
                 asked,
                 encode_deposit(config, deposit.units, deposit.authorization),
-                key=f"deposit:{asked.asset}:{config.payer}:{nonce.hex()}",
+                key=deposit_key(asked.asset, deposit, name),
             )
         else:
             call = order_deposit(self._parts, self._terms(asked), deposit)

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sakk.core import caip
+from sakk.core import caip, evm
 from sakk.core.errors import ParameterInvalid
 from sakk.core.escrow import (
     AMOUNT_MAX,
     ESCROW,
     WITHDRAW_DELAY_MAX,
     WITHDRAW_DELAY_MIN,
-    Authorization,
+    AnyAuthorization,
     ChannelConfig,
+    PermitAuthorization,
     channel_id,
-    deposit_nonce,
     encode_deposit,
     is_signed,
 )
@@ -32,11 +32,13 @@ from sakk.core.escrow_channel import (
     Refusal,
 )
 from sakk.core.network import Asset, Network
+from sakk.core.permit2 import PERMIT2
 from sakk.core.screening import Direction, ScreeningRequest, Verdict
 from sakk.flow import receiving_address
 from sakk.flow.context import Parts
 from sakk.flow.escrow_call import BUILD, authorizer
 from sakk.flow.stage import wake
+from sakk.rails.evm.disperse import allowed_units
 from sakk.rails.evm.escrow import why_refused
 from sakk.store import escrow_channel as store
 from sakk.store import network as networks
@@ -80,7 +82,7 @@ class Deposit:
     ceiling: int
     signature: bytes
     units: int
-    authorization: Authorization
+    authorization: AnyAuthorization
 
 
 def terms(parts: Parts, account_id: str, *, network: str, asset: str, livemode: bool) -> Terms:
@@ -143,18 +145,13 @@ def order_deposit(parts: Parts, wanted: Terms, deposit: Deposit) -> EscrowCall:
     if not is_signed(name, deposit.ceiling, deposit.signature, chain_id=chain, signer=signer):
         raise Refused(Refusal.signature, f"The voucher is not signed by {signer}.")
     config = deposit.config
-    nonce = deposit_nonce(name, deposit.authorization.salt)
-    key = f"deposit:{wanted.asset.asset}:{config.payer}:{nonce.hex()}"
+    key = deposit_key(wanted.asset.asset, deposit, name)
     with parts.database.begin() as connection:
         known = store.call_by_key(connection, key)
     if known is not None and known.status != CallStatus.failed:
         return known
     _screen(parts, wanted, config.payer, units=deposit.units)
-    data = encode_deposit(config, deposit.units, deposit.authorization)
-    rail = parts.rail_of(wanted.network)
-    refused = why_refused(rail.rpc, sender=wanted.authorizer, data=data)
-    if refused is not None:
-        raise Refused(DEPOSIT_REFUSED, f"The deposit would not be taken: {refused}")
+    data = try_deposit(parts, wanted.network, deposit, sender=wanted.authorizer)
     now = parts.clock()
     channel = _channel(wanted, config, name, now=now)
     with parts.database.begin() as connection:
@@ -185,6 +182,32 @@ def order_deposit(parts: Parts, wanted: Terms, deposit: Deposit) -> EscrowCall:
             return standing_call
         wake(connection, BUILD)
     return call
+
+
+def deposit_key(asset: str, deposit: Deposit, name: bytes) -> str:
+    """What a deposit may be asked for once by: the nonce of what its payer signed."""
+    return f"deposit:{asset}:{deposit.config.payer}:{deposit.authorization.name_for(name)}"
+
+
+def try_deposit(parts: Parts, network: Network, deposit: Deposit, *, sender: str) -> bytes:
+    """The calldata of a deposit that the newest state would take. Raises Refused."""
+    config, signed = deposit.config, deposit.authorization
+    if isinstance(signed, PermitAuthorization) and signed.deadline <= parts.clock().timestamp():
+        raise Refused(Refusal.permit2_expired, "The permit's deadline is over.")
+    data = encode_deposit(config, deposit.units, signed)
+    rpc = parts.rail_of(network).rpc
+    refused = why_refused(rpc, sender=sender, data=data)
+    if refused is None:
+        return data
+    if isinstance(signed, PermitAuthorization):
+        allowed = allowed_units(rpc, token=config.token, owner=config.payer, spender=PERMIT2)
+        if allowed < deposit.units:
+            raise Refused(
+                Refusal.permit2_allowance,
+                f"The payer has to approve Permit2 ({evm.checksum_address(PERMIT2)}) for the token"
+                " first, by a transaction of its own.",
+            )
+    raise Refused(DEPOSIT_REFUSED, f"The deposit would not be taken: {refused}")
 
 
 def _channel(wanted: Terms, config: ChannelConfig, name: bytes, *, now: datetime) -> EscrowChannel:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from sakk.core import caip, evm
 from sakk.core.escrow import (
+    PERMIT2_COLLECTOR,
+    AnyAuthorization,
     ChannelConfig,
     channel_id,
     encode_refund,
@@ -11,7 +13,7 @@ from sakk.core.escrow import (
     is_signed,
 )
 from sakk.core.escrow_channel import Refusal
-from sakk.core.escrow_wire import Payload, read_amount
+from sakk.core.escrow_wire import Payload, WirePermit2, read_amount
 from sakk.core.network import Network
 from sakk.core.x402 import Request, read_hex, read_units
 from sakk.flow.escrow_channel import Deposit, Refused
@@ -60,16 +62,39 @@ def voucher_of(asked: Asked, config: ChannelConfig) -> tuple[int, bytes, bytes]:
 
 
 def deposit_of(asked: Asked, config: ChannelConfig) -> Deposit:
+    """The deposit of a payload, by an ERC-3009 authorization or by Permit2."""
     deposit = asked.payload.deposit
-    if deposit is None or deposit.authorization.erc3009_authorization is None:
+    signed = None if deposit is None else deposit.authorization
+    if deposit is None or signed is None:
+        raise Refused(Refusal.payload_type, "The payload holds no deposit.")
+    if (signed.erc3009_authorization is None) == (signed.permit2_authorization is None):
         raise Refused(
-            "invalid_batch_settlement_evm_erc3009_authorization_required",
-            "Deposits are taken by erc3009Authorization.",
+            Refusal.erc3009_required,
+            "A deposit is signed as erc3009Authorization or as permit2Authorization, one of them.",
         )
-    ceiling, signature, _ = voucher_of(asked, config)
+    ceiling, signature, name = voucher_of(asked, config)
     units = read_amount(deposit.amount, "amount")
-    authorization = deposit.authorization.erc3009_authorization.read()
+    if signed.erc3009_authorization is not None:
+        authorization: AnyAuthorization = signed.erc3009_authorization.read()
+    else:
+        assert signed.permit2_authorization is not None
+        _check_permit(signed.permit2_authorization, config, units=units, name=name)
+        authorization = signed.permit2_authorization.read()
     return Deposit(config, ceiling, signature, units, authorization)
+
+
+def _check_permit(signed: WirePermit2, config: ChannelConfig, *, units: int, name: bytes) -> None:
+    """Refused unless Permit2 is to bring just this into just this channel: x402's own codes."""
+    if evm.parse_address(signed.payer) != config.payer:
+        raise Refused(Refusal.permit2_signature, f"Signed by {signed.payer}, not by the payer.")
+    if evm.parse_address(signed.spender) != PERMIT2_COLLECTOR:
+        raise Refused(Refusal.permit2_spender, f"The spender is {PERMIT2_COLLECTOR}.")
+    if evm.parse_address(signed.permitted.token) != config.token:
+        raise Refused(Refusal.token_mismatch, f"The channel is in {config.token}.")
+    if read_amount(signed.permitted.amount, "permitted.amount") != units:
+        raise Refused(Refusal.permit2_amount, f"{units} units are to be deposited.")
+    if signed.witness.channel_id.lower() != "0x" + name.hex():
+        raise Refused(Refusal.id_mismatch, "witness.channelId is not that of channelConfig.")
 
 
 def check_requirement(asked: Asked, config: ChannelConfig) -> None:

@@ -48,6 +48,7 @@ PLACED = (
     "Permit2",
     "BatchSettlement",
     "Erc3009DepositCollector",
+    "Permit2DepositCollector",
     "ExactPermit2Proxy",
 )
 # Enough for the dearest step, the creation of the Tether-like token.
