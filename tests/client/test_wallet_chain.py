@@ -7,9 +7,11 @@ import pytest
 from tests.chain import Chain
 from tests.client.selling import PAYEE, PRICE, URL, Seller, offer
 
-from sakk.client.wallet import PaymentRefused, PaymentUnknown, Wallet
+from sakk.client.permit2 import EXACT_PROXY, PERMIT2
+from sakk.client.wallet import NoWayToPay, PaymentRefused, PaymentUnknown, Wallet
 from sakk.client.wallet_chain import ChainError, reconcile, verify
 from sakk.client.wallet_log import Receipt, State
+from sakk.client.wallet_policy import Asset, Policy
 from sakk.client.wallet_transport import RECEIPT, WalletTransport
 from sakk.client.x402 import PAYMENT_RESPONSE, Payment, Settlement, encode_header
 
@@ -106,3 +108,68 @@ def test_a_node_that_does_not_say_ends_nothing(chain: Chain, wallet: Wallet) -> 
         reconcile(wallet.log, {chain.network: "http://127.0.0.1:1"})
     assert reconcile(wallet.log, {}) == []
     assert wallet.log.spent() == PRICE
+
+
+SETTLE = "settle(((address,uint256),uint256,uint256),address,(address,uint256),bytes)"
+
+
+def test_a_coin_without_eip_3009_is_paid_by_permit2(chain: Chain) -> None:
+    """Approved, signed, and moved by x402's proxy; the chain is asked before and afterwards."""
+    usdt = chain.contracts.usdt.contract
+    approve = ("approve(address,uint256)", PERMIT2, PRICE)
+    chain.payer.call_contract(usdt, *approve)
+    chain.mine()
+
+    def take(seller: Seller, request: httpx2.Request, payment: Payment) -> httpx2.Response:
+        signed = payment.payload["permit2Authorization"]
+        permitted, witness = signed["permitted"], signed["witness"]
+        sent: str = chain.issuer.call_contract(
+            EXACT_PROXY,
+            SETTLE,
+            (
+                (permitted["token"], int(permitted["amount"])),
+                int(signed["nonce"]),
+                int(signed["deadline"]),
+            ),
+            signed["from"],
+            (witness["to"], int(witness["validAfter"])),
+            bytes.fromhex(payment.payload["signature"][2:]),
+        )
+        chain.mine()
+        if is_silent:
+            return httpx2.Response(502)
+        told = Settlement(success=True, transaction=sent, network=chain.network)
+        return httpx2.Response(200, headers={PAYMENT_RESPONSE: encode_header(told)})
+
+    def serve(request: httpx2.Request) -> httpx2.Response:
+        if str(request.url).startswith(chain.rpc_url):
+            headers = {"content-type": "application/json"}
+            return httpx2.post(chain.rpc_url, content=request.content, headers=headers)
+        return seller(request)
+
+    coin = offer(asset=usdt, network=chain.network, extra={"assetTransferMethod": "permit2"})
+    seller = Seller(coin, misbehave=take)
+    policy = Policy(
+        assets=[Asset(chain.network, usdt, "usdt", 6)], nodes={chain.network: chain.rpc_url}
+    )
+    wallet = Wallet(chain.contracts.payer_private_key, policy)
+    paying: Any = WalletTransport(wallet, httpx2.MockTransport(serve))
+    is_silent = False
+    before = chain.payer.balance_of(usdt, PAYEE)
+    with httpx2.Client(transport=paying) as http:
+        receipt: Receipt = http.get(URL).extensions[RECEIPT]
+        assert holds(chain, wallet, receipt)
+        with pytest.raises(NoWayToPay, match="approve it once"):
+            http.get(URL)
+        # Tether's own rule: an approval is set to nothing before it is set to something else.
+        for units in (0, 10 * PRICE):
+            chain.payer.call_contract(usdt, "approve(address,uint256)", PERMIT2, units)
+            chain.mine()
+        is_silent = True
+        with pytest.raises(PaymentUnknown) as caught:
+            http.get(URL)
+    # The seller did not say; the chain did, at once.
+    assert caught.value.receipt is not None
+    assert caught.value.receipt.state is State.paid
+    assert chain.payer.balance_of(usdt, PAYEE) == before + 2 * PRICE
+    assert reconcile(wallet.log, {chain.network: chain.rpc_url}) == []

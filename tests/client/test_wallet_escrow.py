@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 from eth_account import Account
+from tests.client.node import NODES, Node
+from tests.client.node import buying as buying_by
 from tests.client.selling import NETWORK, PAYEE, PRICE, URL, Seller, offer
 from x402.mechanisms.evm.batch_settlement.client.eip3009 import (
     create_batch_settlement_eip3009_deposit_payload,
@@ -16,9 +18,10 @@ from x402.mechanisms.evm.signers import EthAccountSigner
 from x402.schemas import PaymentRequirements
 
 from sakk.client.exact import account_of
-from sakk.client.wallet import PaymentRefused, Wallet
+from sakk.client.permit2 import Approvals
+from sakk.client.wallet import PaymentRefused, PaymentUnknown, Wallet
 from sakk.client.wallet_escrow import Escrow
-from sakk.client.wallet_log import Limits
+from sakk.client.wallet_log import Limits, State
 from sakk.client.wallet_policy import Policy
 from sakk.client.wallet_transport import RECEIPT, AsyncWalletTransport, WalletTransport
 from sakk.client.x402 import PAYMENT_RESPONSE, Payment, Requirement, Settlement, encode_header
@@ -106,7 +109,7 @@ def buying(wallet: Wallet, seller: Seller) -> httpx2.Client:
 
 def test_channel_voucher_and_deposit_are_the_official_clients() -> None:
     account = account_of(KEY)
-    ours = Escrow(account, Policy())
+    ours = Escrow(account, Policy(), Approvals(str(account.address), Policy()))
     payload = ours.sign(escrow_offer(), deposit=50_000, now=1_800_000_000)
     config = ChannelConfig.from_dict(payload["channelConfig"])
     assert payload["voucher"]["channelId"] == compute_channel_id(config, NETWORK)
@@ -194,6 +197,93 @@ def test_after_a_deposit_that_was_not_answered_the_seller_is_asked(arrives: bool
     assert wallet.log.spent() == (50_000 if arrives else 100_000)
 
 
+@pytest.mark.parametrize("arrives", [True, False], ids=["arrived", "lost"])
+def test_with_a_node_the_chain_says_whether_a_deposit_is_there(arrives: bool) -> None:
+    """No second deposit is signed while the first may arrive, whatever the seller says of it."""
+    node, seller = Node(), EscrowSeller()
+
+    def misbehave(_: Seller, request: httpx2.Request, payment: Payment) -> httpx2.Response | None:
+        if not is_answering:
+            if arrives:
+                seller.take(payment)
+            raise httpx2.ReadError("gone", request=request)
+        if not seller.deposited and payment.payload["type"] == "voucher":
+            return Seller.demand(seller, "invalid_batch_settlement_evm_channel_not_found")
+        return None
+
+    is_answering = False
+    seller.misbehave = misbehave
+    wallet = Wallet(KEY, Policy(nodes=NODES))
+    with buying_by(wallet, seller, node) as http:
+        with pytest.raises(PaymentUnknown, match="no answer to a paid request"):
+            http.get(URL)
+        # A wallet of the same key that starts with the log alone is held back by it.
+        again = Wallet(KEY, Policy(nodes=NODES), log=wallet.log)
+        with buying_by(again, seller, node) as other:
+            for is_away in (False, True):
+                node.is_away = is_away
+                with pytest.raises(PaymentUnknown, match="ask again"):
+                    other.get(URL)
+        node.is_away, is_answering = False, True
+        if not arrives:
+            with pytest.raises(PaymentRefused, match="channel_not_found"):
+                http.get(URL)
+            assert wallet.log.spent() == 50_000
+        node.words |= {"channel": seller.deposited, "state": int(arrives)}
+        node.time = 1 << 40
+        assert [http.get(URL).status_code for _ in range(2)] == [200] * 2
+    assert seller.deposited == 50_000
+    assert wallet.log.spent() == 50_000
+
+
+def test_a_payment_that_the_chain_does_not_know_is_made_anew_once_it_can_not_come() -> None:
+    """Under the same Idempotency-Key: the same bytes until the chain's clock has ended them."""
+
+    def silent(_: Seller, request: httpx2.Request, payment: Payment) -> httpx2.Response | None:
+        # What is signed from now on has not expired.
+        node.time = 0
+        if is_answering:
+            return None
+        raise httpx2.ReadError("gone", request=request)
+
+    node, seller = Node(), Seller(misbehave=silent)
+    wallet = Wallet(KEY, Policy(nodes=NODES))
+    is_answering, key = False, {"idempotency-key": "one"}
+    with buying_by(wallet, seller, node) as http:
+        for _ in range(2):
+            with pytest.raises(PaymentUnknown):
+                http.get(URL, headers=key)
+        assert len({*seller.headers_seen}) == 1
+        node.time = 1 << 40
+        with pytest.raises(PaymentUnknown):
+            http.get(URL, headers=key)
+        assert len({*seller.headers_seen}) == 2
+        # What the chain has seen is paid, whatever the seller does not say.
+        node.words["state"] = 1
+        with pytest.raises(PaymentUnknown) as caught:
+            http.get(URL, headers=key)
+        assert caught.value.receipt is not None
+        assert caught.value.receipt.state is State.paid
+        is_answering = True
+        assert http.get(URL, headers=key).status_code == 200
+    assert len({*seller.headers_seen}) == 2
+    assert (seller.revenue, wallet.log.spent()) == (PRICE, PRICE)
+
+
+def test_what_a_channel_holds_already_is_not_deposited_again() -> None:
+    seller, node = EscrowSeller(strict=True), Node()
+    with buying(Wallet(KEY), seller) as http:
+        http.get(URL)
+    node.words["channel"] = seller.deposited
+    with buying_by(Wallet(KEY, Policy(nodes=NODES)), seller, node) as http:
+        assert http.get(URL).status_code == 200
+    assert (seller.deposited, seller.charged) == (50_000, 2 * PRICE)
+    # A node that does not answer holds nothing up where no deposit is open.
+    node.is_away = True
+    with buying_by(Wallet("0x" + "57" * 32, Policy(nodes=NODES)), EscrowSeller(), node) as http:
+        assert http.get(URL).status_code == 200
+
+
 def test_eight_calls_in_parallel_share_a_deposit_and_all_succeed() -> None:
     wallet, seller = Wallet(KEY), EscrowSeller()
 
@@ -247,12 +337,14 @@ def test_a_seller_that_claims_what_was_never_signed_is_not_believed() -> None:
         ({"receiverAuthorizer": "0x0"}, "receiverAuthorizer is no address"),
         ({"withdrawDelay": 86_400 * 30}, "withdrawal delay"),
         ({"withdrawDelay": "900"}, "withdrawal delay"),
-        ({"assetTransferMethod": "permit2"}, "transfer method"),
+        ({"assetTransferMethod": "barter"}, "transfer method"),
+        ({"assetTransferMethod": "permit2"}, "name a node"),
         ({"name": None}, "EIP-712 domain"),
     ],
 )
 def test_a_channel_that_could_lock_coins_is_not_opened(extra: Any, reason: str) -> None:
-    scheme = Escrow(account_of(KEY), Policy())
+    account = account_of(KEY)
+    scheme = Escrow(account, Policy(), Approvals(str(account.address), Policy()))
     assert reason in str(scheme.refuses(escrow_offer(extra=extra)))
     assert "no EVM chain" in str(scheme.refuses(escrow_offer(network="solana:abc")))
     assert scheme.refuses(escrow_offer()) is None

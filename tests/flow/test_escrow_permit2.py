@@ -14,6 +14,10 @@ from x402.mechanisms.evm.batch_settlement.client.scheme import BatchSettlementEv
 from x402.mechanisms.evm.signers import EthAccountSigner
 from x402.schemas import PaymentRequirements
 
+from sakk.client.permit2 import Approvals
+from sakk.client.wallet_escrow import Escrow
+from sakk.client.wallet_policy import Asset, Policy
+from sakk.client.x402 import Requirement
 from sakk.core import evm
 from sakk.core.escrow_channel import SCHEME, Refusal
 from sakk.core.permit2 import PERMIT2
@@ -144,3 +148,15 @@ def test_their_client_deposits_by_permit2(buyer: Buyer) -> None:
 def store_channels(world: World) -> list[Any]:
     with world.database.begin() as connection:
         return list(store.channels_of(connection, world.chain.network))
+
+
+def test_our_own_wallet_signs_such_a_deposit_too(buyer: Buyer) -> None:
+    world = buyer.world
+    buyer.approve()
+    policy = Policy(assets=[Asset(buyer.terms.network.network, buyer.wanted["asset"], "usdt", 6)])
+    wallet = Escrow(buyer.account, policy, Approvals(buyer.account.address, policy))
+    offer = msgspec.convert(buyer.wanted, Requirement)
+    payload = wallet.sign(offer, deposit=10 * PRICE, now=int(world.clock().timestamp()))
+    request = buyer.request(payload)
+    found = EscrowFacilitator(world.parts).verify(request, livemode=False, account=world.account)
+    assert found.is_valid, found

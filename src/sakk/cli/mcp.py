@@ -11,6 +11,7 @@ from sakk.cli.wallet import (
     Hosts,
     KeyFile,
     LogFile,
+    Nodes,
     Options,
     PerCall,
     PerDay,
@@ -31,6 +32,7 @@ def mcp(
     hosts: Hosts = None,
     coins: Coins = None,
     authorities: Authority = None,
+    nodes: Nodes = None,
     api_key: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +49,9 @@ def mcp(
         from sakk.mcp.server import Agent, build
     except ImportError as error:
         raise typer.BadParameter("install what this needs: pip install 'sakk[mcp]'") from error
-    options = Options(key, key_file, log, per_call, per_day, total, hosts, coins, authorities)
+    options = Options(
+        key, key_file, log, per_call, per_day, total, hosts, coins, authorities, nodes
+    )
     with opened_wallet(options) as wallet:
         sakk = None if api_key is None else SakkClient(api_key, base_url)
         build(Agent(wallet, sakk, mandate)).run("stdio")

@@ -63,6 +63,16 @@ Authority = Annotated[
 ]
 
 
+Nodes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--node",
+        help="A node to believe, as eip155:8453=https://…: what a seller does not say is asked "
+        "there, and Permit2 pays with coins without EIP-3009.",
+    ),
+]
+
+
 class Options(NamedTuple):
     """How a wallet is made on the command line."""
 
@@ -75,6 +85,7 @@ class Options(NamedTuple):
     hosts: list[str] | None
     coins: list[str] | None
     authorities: list[str] | None
+    nodes: list[str] | None = None
 
 
 @app.command()
@@ -101,6 +112,7 @@ def pay(
     hosts: Hosts = None,
     coins: Coins = None,
     authorities: Authority = None,
+    nodes: Nodes = None,
     method: Annotated[str, typer.Option("--method", "-X")] = "GET",
     body: Annotated[str | None, typer.Option("--body", "-d")] = None,
     once: Annotated[
@@ -109,7 +121,9 @@ def pay(
     as_json: Json = False,
 ) -> None:
     """Send a request, pay if it is asked for, and print the answer and its receipt."""
-    options = Options(key, key_file, log, per_call, per_day, total, hosts, coins, authorities)
+    options = Options(
+        key, key_file, log, per_call, per_day, total, hosts, coins, authorities, nodes
+    )
     headers = {} if once is None else {"idempotency-key": once}
     with opened_wallet(options) as wallet, wallet.client(timeout=TIMEOUT_SECONDS) as http:
         content = None if body is None else body.encode()
@@ -256,6 +270,7 @@ def policy_of(options: Options) -> Policy:
             address: mandate
             for address, _, mandate in (one.partition("=") for one in options.authorities or ())
         },
+        nodes=dict(_pair(one, "--node", "eip155:8453=https://…") for one in options.nodes or ()),
     )
 
 

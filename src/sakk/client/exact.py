@@ -1,6 +1,7 @@
 """Pay by ``exact`` on an EVM chain: one signed authorisation a request, which the seller settles.
 
-EIP-3009 ``transferWithAuthorization`` over EIP-712, as x402's ``specs/schemes/exact`` says. The
+EIP-3009 ``transferWithAuthorization`` over EIP-712, as x402's ``specs/schemes/exact`` says, and
+Permit2 (``permit2.py``) for coins without it. The
 domain's chain and contract come from the offer's network and coin, which the policy trusts; a wrong
 name or version of the domain only makes a signature that no contract takes.
 """
@@ -15,6 +16,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 
+from sakk.client.permit2 import METHOD, Approvals, is_by_permit2, sign_transfer
 from sakk.client.wallet_log import Receipt
 from sakk.client.wallet_payment import Order, Payments
 from sakk.client.wallet_policy import Asset, Policy
@@ -48,9 +50,10 @@ class Exact:
 
     name = NAME
 
-    def __init__(self, account: LocalAccount, policy: Policy) -> None:
+    def __init__(self, account: LocalAccount, policy: Policy, approvals: Approvals) -> None:
         self._account = account
         self._policy = policy
+        self._approvals = approvals
         self._assets = {(one.network, one.asset.lower()): one for one in policy.assets}
 
     @property
@@ -67,15 +70,17 @@ class Exact:
         if chain_id_of(offer.network) is None:
             return "the network is no EVM chain (CAIP-2 eip155:N)"
         method = offer.extra.get("assetTransferMethod", "eip3009")
-        if method != "eip3009":
+        if method not in ("eip3009", METHOD):
             return f"the transfer method {str(method)[:40]!r} is not one that this wallet signs"
-        if not all(isinstance(offer.extra.get(name), str) for name in ("name", "version")):
+        if method != METHOD and not all(
+            isinstance(offer.extra.get(name), str) for name in ("name", "version")
+        ):
             return "the offer does not name the coin's EIP-712 domain (extra.name, extra.version)"
         if not is_address(offer.pay_to):
             return "payTo is no address"
         if offer.max_timeout_seconds <= 0:
             return "maxTimeoutSeconds leaves no time to pay"
-        return None
+        return self._approvals.refuses(offer, offer.units) if method == METHOD else None
 
     def pay(self, payments: Payments, order: Order) -> Generator[Step, Any, Receipt]:
         """Sign once, write it down, and send it."""
@@ -95,6 +100,11 @@ class Exact:
     def sign(self, offer: Requirement, *, now: int) -> tuple[dict[str, Any], int]:
         """The scheme's payload, and when it expires (seconds since 1970)."""
         lifetime = min(offer.max_timeout_seconds, self._policy.authorization_seconds_max)
+        if is_by_permit2(offer):
+            chain_id = chain_id_of(offer.network)
+            assert chain_id is not None
+            times = {"valid_after": max(now - _CLOCK_SECONDS, 0), "deadline": now + lifetime}
+            return sign_transfer(self._account, offer, chain_id, **times), now + lifetime
         authorization = {
             "from": self.address,
             "to": offer.pay_to,

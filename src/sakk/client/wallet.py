@@ -19,8 +19,9 @@ from typing import Any, Final, Protocol
 import httpx2
 
 from sakk.client.exact import Exact, account_of
+from sakk.client.permit2 import Approvals
 from sakk.client.wallet_escrow import Escrow
-from sakk.client.wallet_log import PaymentLog, Receipt, now_ms
+from sakk.client.wallet_log import PaymentLog, Receipt, State, now_ms
 from sakk.client.wallet_payment import (
     PAYMENT_STATUS,
     AskedAgain,
@@ -73,9 +74,11 @@ class Wallet:
         self.log = log if isinstance(log, PaymentLog) else PaymentLog(log)
         self._latencies = Latencies()
         account = account_of(key)
-        self._exact = Exact(account, self.policy)
+        self._approvals = Approvals(str(account.address), self.policy)
+        self._exact = Exact(account, self.policy, self._approvals)
         self._sessions = Sessions(account, self.policy)
-        schemes: list[PayingScheme] = [self._exact, self._sessions, Escrow(account, self.policy)]
+        escrow = Escrow(account, self.policy, self._approvals)
+        schemes: list[PayingScheme] = [self._exact, self._sessions, escrow]
         self._schemes = {scheme.name: scheme for scheme in schemes}
         self._payments = Payments(self.log, self.policy, self._latencies, self.address)
 
@@ -132,7 +135,9 @@ class Wallet:
         earlier = None if key is None else self.log.under(key)
         if earlier is not None:
             receipt, header = earlier
-            return (yield from self._payments.carry(ask, receipt, header))
+            receipt = yield from self._payments.looked_up(receipt)
+            if receipt.state is not State.released:
+                return (yield from self._payments.carry(ask, receipt, header))
         path = path_of(ask.url)
         offer = self._sessions.remembered(ask.method, path)
         challenge: Challenge | None = None
@@ -158,6 +163,7 @@ class Wallet:
                 "it as bytes"
             )
         for _ in range(TRIALS_MAX):
+            yield from self._approvals.look(self._to_look_at(challenge.accepts))
             place, choices = self._route(challenge.accepts, ask)
             if place is None:
                 raise NoWayToPay(ask.url, choices)
@@ -168,6 +174,15 @@ class Wallet:
             except AskedAgain as again:
                 challenge = again.challenge
         raise PaymentRefused(f"{ask.url} did not take the payment: {challenge.error}")
+
+    def _to_look_at(self, offers: list[Requirement]) -> list[Requirement]:
+        """Offers whose way to pay needs to know of an approval."""
+        found = []
+        for offer in offers:
+            scheme = self._schemes.get(offer.scheme)
+            if scheme is not None and scheme.asset_of(offer) and not scheme.is_covered(offer):
+                found.append(offer)
+        return found
 
     def _order(
         self,

@@ -1,28 +1,25 @@
 """Hold what sellers said of payments against the chain.
 
-Reads two facts of EIP-3009: the event ``AuthorizationUsed`` beside the token's ``Transfer`` in the
-transaction that a seller names, and ``authorizationState`` of what was signed. Ethereum's JSON-RPC
-(ethereum.org/developers/docs/apis/json-rpc) over HTTP, to a node that the buyer trusts.
+Reads the token's ``Transfer`` in the transaction that a seller names, beside EIP-3009's
+``AuthorizationUsed`` where that was signed, and whether what was signed was used
+(``wallet_fact.py``). Ethereum's JSON-RPC (ethereum.org/developers/docs/apis/json-rpc) over HTTP, to
+a node that the buyer trusts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import httpx2
 from eth_utils.crypto import keccak
 
-from sakk.client.exact import NAME as EXACT
-from sakk.client.wallet_escrow import NAME as BATCH_SETTLEMENT
-from sakk.client.wallet_escrow import deposit_nonce
-from sakk.client.wallet_log import PaymentLog, Receipt, State
-from sakk.client.x402 import Payment, decode_header
+from sakk.client.wallet_fact import EXACT, is_open, signed_of
+from sakk.client.wallet_log import PaymentLog, Receipt
+from sakk.client.wallet_node import Call, NodeAway, body_of, results_of
 
 TIMEOUT_SECONDS: Final = 10.0
-OPEN_STATES: Final = (State.signed, State.unknown, State.refused)
 _TRANSFER: Final = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
 _USED: Final = "0x" + keccak(text="AuthorizationUsed(address,bytes32)").hex()
-_STATE: Final = keccak(text="authorizationState(address,bytes32)")[:4].hex()
 
 
 class ChainError(Exception):
@@ -37,7 +34,7 @@ def verify(receipt: Receipt, header: str, rpc: str) -> bool:
     """
     if receipt.scheme != EXACT or receipt.transaction is None:
         return False
-    found = _call(rpc, "eth_getTransactionReceipt", [receipt.transaction])
+    [found] = _ask(rpc, [Call("eth_getTransactionReceipt", [receipt.transaction])])
     if not isinstance(found, dict) or found.get("status") != "0x1":
         return False
     logs = [
@@ -45,10 +42,11 @@ def verify(receipt: Receipt, header: str, rpc: str) -> bool:
         for log in found.get("logs", [])
         if str(log.get("address", "")).lower() == receipt.asset.lower()
     ]
-    nonce = _authorization(header)["nonce"].lower()
-    used = [_USED, _topic(receipt.payer), nonce]
+    signed = signed_of(receipt, header)
+    used = [_USED, _topic(receipt.payer), f"0x{signed.nonce:064x}"]
     moved = [_TRANSFER, _topic(receipt.payer), _topic(receipt.payee)]
-    return any(_topics(log) == used for log in logs) and any(
+    # Permit2 has no event of its own: that it moved these coins is what the transfer says.
+    return (signed.by_permit2 or any(_topics(log) == used for log in logs)) and any(
         _topics(log) == moved and int(str(log.get("data")), 16) == receipt.amount for log in logs
     )
 
@@ -60,40 +58,19 @@ def reconcile(log: PaymentLog, rpcs: Mapping[str, str]) -> list[Receipt]:
     ChainError where a node does not say, with what came before it recorded.
     """
     changed: list[Receipt] = []
-    for receipt in _open(log.receipts()):
+    for receipt in (one for one in log.receipts() if is_open(one)):
         rpc = rpcs.get(receipt.network)
         header = log.header_of(receipt.id)
         if rpc is None or not header:
             continue
-        authorization = _authorization(header)
-        data = "0x" + _STATE + _topic(receipt.payer)[2:] + authorization["nonce"][2:]
-        block = _call(rpc, "eth_getBlockByNumber", ["latest", False])
-        at = {"to": receipt.asset, "data": data}
-        used = int(_call(rpc, "eth_call", [at, block["number"]]), 16)
-        if used:
-            changed.append(log.update(replace(receipt, state=State.paid, is_verified=True)))
-        elif int(block["timestamp"], 16) >= int(authorization["validBefore"]):
-            changed.append(log.update(replace(receipt, state=State.released, is_verified=True)))
+        signed = signed_of(receipt, header)
+        try:
+            state = signed.state(*_ask(rpc, signed.calls))
+        except ValueError as error:
+            raise ChainError(f"the node at {rpc} answers what can not be read: {error}") from error
+        if state is not None:
+            changed.append(log.update(replace(receipt, state=state, is_verified=True)))
     return changed
-
-
-def _open(receipts: Iterable[Receipt]) -> list[Receipt]:
-    """What a signed authorisation may still move: exact payments, and deposits."""
-    schemes = (EXACT, BATCH_SETTLEMENT)
-    return [
-        one for one in receipts if one.scheme in schemes and one.counts and one.state in OPEN_STATES
-    ]
-
-
-def _authorization(header: str) -> dict[str, str]:
-    """Nonce and end of what was signed."""
-    payload = decode_header(header, Payment).payload
-    if "deposit" not in payload:
-        authorization: dict[str, str] = payload["authorization"]
-        return authorization
-    signed = payload["deposit"]["authorization"]["erc3009Authorization"]
-    nonce = deposit_nonce(payload["voucher"]["channelId"], bytes.fromhex(signed["salt"][2:]))
-    return {"nonce": "0x" + nonce.hex(), "validBefore": signed["validBefore"]}
 
 
 def _topic(address: str) -> str:
@@ -104,13 +81,12 @@ def _topics(log: Mapping[str, Any]) -> list[str]:
     return [str(topic).lower() for topic in log.get("topics", [])]
 
 
-def _call(rpc: str, method: str, params: list[Any]) -> Any:
-    asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+def _ask(rpc: str, calls: list[Call]) -> list[Any]:
+    headers = {"content-type": "application/json"}
     try:
-        answer = httpx2.post(rpc, json=asked, timeout=TIMEOUT_SECONDS)
-        document = answer.raise_for_status().json()
-    except (httpx2.HTTPError, ValueError) as error:
-        raise ChainError(f"the node at {rpc} does not answer {method}: {error}") from error
-    if not isinstance(document, dict) or "error" in document or "result" not in document:
-        raise ChainError(f"the node at {rpc} refuses {method}: {str(document)[:200]}")
-    return document["result"]
+        answer = httpx2.post(rpc, content=body_of(calls), headers=headers, timeout=TIMEOUT_SECONDS)
+        return results_of(rpc, answer.raise_for_status().content, len(calls))
+    except httpx2.HTTPError as error:
+        raise ChainError(f"the node at {rpc} does not answer: {error}") from error
+    except NodeAway as error:
+        raise ChainError(str(error)) from error

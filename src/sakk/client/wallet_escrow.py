@@ -21,8 +21,17 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
 from sakk.client.exact import chain_id_of, is_address
-from sakk.client.wallet_log import Receipt
-from sakk.client.wallet_payment import AskedAgain, Order, PaymentRefused, Payments
+from sakk.client.permit2 import METHOD, Approvals, is_by_permit2, sign_deposit
+from sakk.client.wallet_fact import deposit_nonce, is_open
+from sakk.client.wallet_log import Receipt, State
+from sakk.client.wallet_node import NodeAway, ask_node, eth_call
+from sakk.client.wallet_payment import (
+    AskedAgain,
+    Order,
+    PaymentRefused,
+    Payments,
+    PaymentUnknown,
+)
 from sakk.client.wallet_policy import Asset, Policy
 from sakk.client.wallet_step import Enter, Leave, Step
 from sakk.client.x402 import VERSION, Challenge, Payment, Requirement, encode_header
@@ -34,6 +43,7 @@ WITHDRAW_SECONDS_MIN: Final = 900
 # Coins are locked at most as long as this when a seller is silent.
 WITHDRAW_SECONDS_MAX: Final = 7 * 86_400
 _SALT: Final = "0x" + "00" * 32
+_CHANNELS: Final = "0x" + keccak(text="channels(bytes32)")[:4].hex()
 _DOMAIN: Final = [
     {"name": "name", "type": "string"},
     {"name": "version", "type": "string"},
@@ -100,9 +110,10 @@ class Escrow:
 
     name = NAME
 
-    def __init__(self, account: LocalAccount, policy: Policy) -> None:
+    def __init__(self, account: LocalAccount, policy: Policy, approvals: Approvals) -> None:
         self._account = account
         self._policy = policy
+        self._approvals = approvals
         self._assets = {(one.network, one.asset.lower()): one for one in policy.assets}
         self._lock = threading.Lock()
         self._channels: dict[str, EscrowChannel] = {}
@@ -111,12 +122,23 @@ class Escrow:
         return self._assets.get((offer.network, offer.asset.lower()))
 
     def refuses(self, offer: Requirement) -> str | None:
+        reason = self._refuses_terms(offer)
+        asset = self.asset_of(offer)
+        if reason is None and is_by_permit2(offer) and asset is not None:
+            deposit = self.deposit_units(offer, asset)
+            return self._approvals.refuses(offer, deposit) if deposit else None
+        return reason
+
+    def _refuses_terms(self, offer: Requirement) -> str | None:
         extra = offer.extra
         if chain_id_of(offer.network) is None:
             return "the network is no EVM chain (CAIP-2 eip155:N)"
-        if extra.get("assetTransferMethod", "eip3009") != "eip3009":
+        method = extra.get("assetTransferMethod", "eip3009")
+        if method not in ("eip3009", METHOD):
             return "the deposit's transfer method is not one that this wallet signs"
-        if not all(isinstance(extra.get(name), str) for name in ("name", "version")):
+        if method != METHOD and not all(
+            isinstance(extra.get(name), str) for name in ("name", "version")
+        ):
             return "the offer does not name the coin's EIP-712 domain (extra.name, extra.version)"
         if not is_address(offer.pay_to) or not is_address(str(extra.get("receiverAuthorizer"))):
             return "payTo or extra.receiverAuthorizer is no address"
@@ -126,7 +148,7 @@ class Escrow:
         return None
 
     def is_covered(self, offer: Requirement) -> bool:
-        if self.refuses(offer) is not None:
+        if self._refuses_terms(offer) is not None:
             return False
         channel = self.channel(offer)
         with self._lock:
@@ -163,6 +185,7 @@ class Escrow:
         try:
             alone = self._goes_alone(order.offer, order.asset)
             if alone:
+                yield from self._look(payments, order)
                 deposit = self.deposit_units(order.offer, order.asset)
                 receipt = yield from self._call(payments, order, deposit)
         except GeneratorExit:
@@ -175,6 +198,48 @@ class Escrow:
         if alone:
             return receipt
         return (yield from self._call(payments, order, 0))
+
+    def _look(self, payments: Payments, order: Order) -> Generator[Step, Any, None]:
+        """Ask the chain what the channel holds, before another deposit is signed.
+
+        Raises PaymentUnknown while an earlier deposit may still arrive: it is not paid twice.
+        """
+        offer = order.offer
+        node = self._policy.nodes.get(offer.network)
+        if node is None:
+            return
+        channel = self.channel(offer)
+        waiting = []
+        for receipt in payments.log.receipts():
+            place = (receipt.network, receipt.asset.lower(), receipt.payee.lower())
+            if place != (offer.network, offer.asset.lower(), offer.pay_to.lower()):
+                continue
+            if receipt.scheme == NAME and is_open(receipt):
+                receipt = yield from payments.looked_up(receipt)
+                # One that was refused may be taken too, and is in the payer's own channel then.
+                waiting += [receipt] if receipt.state in (State.signed, State.unknown) else []
+        try:
+            [answer] = yield from ask_node(node, [eth_call(ESCROW, _CHANNELS + channel.id[2:])])
+            balance, claimed = int(answer[2:66], 16), int(answer[66:130], 16)
+        except (NodeAway, ValueError, TypeError) as error:
+            # Without the node's word nothing is signed where a deposit may be on its way.
+            if not waiting:
+                return
+            raise PaymentUnknown(f"{error}; ask again", waiting[0]) from error
+        with self._lock:
+            if not waiting:
+                channel.charged -= channel.unsure_charged if balance < channel.deposit else 0
+                channel.deposit -= channel.unsure
+                channel.unsure = channel.unsure_charged = 0
+            # What another process of ours has put there is known by this, and what was claimed.
+            channel.deposit = max(channel.deposit, balance)
+            channel.charged = max(channel.charged, claimed)
+        if waiting and self.deposit_units(offer, order.asset):
+            raise PaymentUnknown(
+                f"a deposit into {channel.id} was signed, and the chain does not show it: it may"
+                " arrive until it expires, so that no other is signed; ask again",
+                waiting[0],
+            )
 
     def _call(
         self, payments: Payments, order: Order, deposit: int
@@ -212,7 +277,8 @@ class Escrow:
         except PaymentRefused as refused:
             charged, is_answered = 0, True
             again = refused.challenge
-            if again is not None and again.error in LACKING and self._recanted(offer):
+            has_node = offer.network in self._policy.nodes
+            if again and not has_node and again.error in LACKING and self._recanted(offer):
                 raise AskedAgain(again) from refused
             if again is not None and again.error in MISMATCH and self._corrected(again, offer):
                 raise AskedAgain(again) from refused
@@ -328,8 +394,20 @@ class Escrow:
     def _deposit(
         self, offer: Requirement, channel: EscrowChannel, units: int, now: int
     ) -> dict[str, Any]:
-        salt = secrets.token_bytes(32)
         lifetime = min(offer.max_timeout_seconds, self._policy.authorization_seconds_max)
+        if is_by_permit2(offer):
+            chain_id = chain_id_of(offer.network)
+            assert chain_id is not None
+            permit = sign_deposit(
+                self._account,
+                offer,
+                chain_id,
+                channel=channel.id,
+                units=units,
+                deadline=now + lifetime,
+            )
+            return {"amount": str(units), "authorization": permit}
+        salt = secrets.token_bytes(32)
         nonce = deposit_nonce(channel.id, salt)
         message = {
             "from": str(self._account.address),
@@ -382,11 +460,6 @@ class Escrow:
         document = self._document(offer, kind, fields, message)
         signed = self._account.sign_message(encode_typed_data(full_message=document))
         return "0x" + bytes(signed.signature).hex()
-
-
-def deposit_nonce(channel: str, salt: bytes) -> bytes:
-    """The nonce of a deposit's authorisation, as the collector makes it."""
-    return keccak(bytes.fromhex(channel[2:]) + salt)
 
 
 def _charged(receipt: Receipt, signed: int) -> int:

@@ -181,15 +181,18 @@ class PaymentLog:
         return None if row is None else str(row[0])
 
     def update(self, receipt: Receipt) -> Receipt:
-        """Record what became of a payment."""
+        """Record what became of a payment. Of one that is released another may take its key."""
+        is_released = receipt.state is State.released
         with self._transaction():
             self._connection.execute(
-                "UPDATE payments SET state = ?, counts = ?, value = ?, receipt = ? WHERE id = ?",
+                "UPDATE payments SET state = ?, counts = ?, value = ?, receipt = ?,"
+                " key = CASE WHEN ? THEN NULL ELSE key END WHERE id = ?",
                 (
                     receipt.state,
-                    receipt.counts and receipt.state is not State.released,
+                    receipt.counts and not is_released,
                     receipt.value,
                     receipt.to_json(),
+                    is_released,
                     receipt.id,
                 ),
             )

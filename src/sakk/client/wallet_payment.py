@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from sakk.client.wallet_fact import is_open, signed_of
 from sakk.client.wallet_log import PaymentLog, Receipt, State, new_id, now_ms, settled
+from sakk.client.wallet_node import NodeAway, ask_node
 from sakk.client.wallet_policy import Asset, Choice, Latencies, Policy, host_of
 from sakk.client.wallet_step import Answer, Ask, NoAnswer, Read, Send, Step
 from sakk.client.x402 import (
@@ -142,6 +144,7 @@ class Payments:
             answer: Answer = yield Send(with_payment(ask, header))
         except NoAnswer as error:
             receipt = self.ended(receipt, State.unknown, None, str(error))
+            receipt = yield from self.looked_up(receipt)
             raise PaymentUnknown(
                 f"no answer to a paid request ({error}); send it again under the same "
                 "Idempotency-Key to send the same payment again",
@@ -164,12 +167,30 @@ class Payments:
             raise PaymentRefused(f"{ask.url} did not take the payment: {said}", receipt, challenge)
         if answer.status >= 500:
             receipt = self.ended(receipt, State.unknown, None, f"status {answer.status}")
+            receipt = yield from self.looked_up(receipt)
             raise PaymentUnknown(
                 f"{ask.url} failed with status {answer.status} after it was paid; send it again "
                 "under the same Idempotency-Key to send the same payment again",
                 receipt,
             )
         return self.ended(receipt, State.unknown, None, "served without a receipt")
+
+    def looked_up(self, receipt: Receipt) -> Generator[Step, Any, Receipt]:
+        """The receipt by what the chain says of it, where it is open and a node can be asked.
+
+        ``paid`` when its coins have moved, ``released`` when they can not any more; else as it was.
+        """
+        node, header = self.policy.nodes.get(receipt.network), self.log.header_of(receipt.id)
+        if node is None or not header or not is_open(receipt):
+            return receipt
+        signed = signed_of(receipt, header)
+        try:
+            state = signed.state(*(yield from ask_node(node, signed.calls)))
+        except (NodeAway, ValueError):
+            return receipt
+        if state is None:
+            return receipt
+        return self.log.update(replace(receipt, state=state, is_verified=True))
 
     def ended(
         self, receipt: Receipt, state: State, settlement: dict[str, Any] | None, said: str | None

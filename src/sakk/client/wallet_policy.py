@@ -68,7 +68,8 @@ class Policy:
     ``schemes`` and ``networks``: None is every one that
     the wallet can do; ``waiting_micro_usd``: what a second of waiting is worth;
     ``step``: how much of a session is signed ahead, in millionths of a dollar, the most that may be
-    lost to it.
+    lost to it; ``nodes``: JSON-RPC URLs to believe, by network. With one the wallet looks on chain
+    itself, where a seller does not say what became of a payment, and pays by Permit2.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -80,6 +81,7 @@ class Policy:
     waiting_micro_usd: int = 100
     step: int = 50_000
     authorization_seconds_max: int = AUTHORIZATION_SECONDS_MAX
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Scheme(Protocol):
