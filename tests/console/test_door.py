@@ -130,3 +130,21 @@ def test_pages_speak_as_the_person_wants(office: Office) -> None:
     assert '<html lang="zh-Hant"' in browser.get("/console/security?lang=zh-Hant").text
     wrong = browser.post("/console/preferences", {"time_zone": "Nowhere/City"})
     assert wrong.status == 400
+
+
+def test_an_error_is_told_in_the_pages_language(office: Office) -> None:
+    """A rule's own words in the person's language; what is filled in stays as it is."""
+    browser = office.browser(office.person(alice=["owner"]))
+    told = {
+        "ar": "لا يوجد عميل كهذا: \u2068&#39;cus_1&#39;\u2069",
+        "zh-Hans": "没有这个客户：\u2068&#39;cus_1&#39;\u2069",
+        "zh-Hant": "沒有這個客戶：\u2068&#39;cus_1&#39;\u2069",
+        "en": "No such customer: &#39;cus_1&#39;",
+    }
+    for language, text in told.items():
+        got = browser.get(f"/console/customers/cus_1?lang={language}")
+        assert (got.status, text in got.text) == (404, True), got.text
+    browser.get("/console/webhooks")
+    again = browser.post("/console/webhooks?lang=ar", {"url": "ftp://shop.example"})
+    assert again.status == 400
+    assert "رابط webhook" in again.text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sakk.core.errors import RateLimited
+from sakk.core.errors import MandateExceeded, RateLimited, ResourceMissing
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,14 @@ from sakk.core.errors import RateLimited
 )
 def test_a_limit_says_how_long_to_wait(error: RateLimited, seconds: int) -> None:
     assert (error.status, error.transient, error.retry_after_seconds) == (429, True, seconds)
+
+
+def test_what_differs_is_kept_apart_from_what_is_always_said() -> None:
+    error = ResourceMissing("No such payout: {payout}.", param="payout", payout=repr("{po}"))
+    assert error.message == str(error) == "No such payout: '{po}'."
+    assert (error.template, error.values) == ("No such payout: {payout}.", {"payout": "'{po}'"})
+
+
+def test_braces_stand_for_themselves_where_there_are_no_values() -> None:
+    error = MandateExceeded("{a} stays", details={"limit": "total"})
+    assert (error.message, error.values, error.details) == ("{a} stays", {}, {"limit": "total"})

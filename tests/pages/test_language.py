@@ -2,6 +2,7 @@
 
 import pytest
 
+from sakk.core.errors import ResourceMissing
 from sakk.pages import messages
 from sakk.pages.language import (
     DEFAULT,
@@ -13,6 +14,7 @@ from sakk.pages.language import (
     isolated,
     words,
 )
+from sakk.pages.raised import raised
 
 OTHERS = [language for language in LANGUAGES if language != DEFAULT]
 
@@ -46,6 +48,34 @@ def test_templates_and_modules_are_both_looked_at() -> None:
     assert said[None, "Skip to content"] == {"shared"}
     assert "claim" in said[None, "Choose one of the networks."]
     assert "claim" in said[None, "Say where this refund is to be sent."]
+
+
+def test_what_screens_may_meet_is_said_by_constants() -> None:
+    """An error whose text is put together where it is raised could be told in English alone."""
+    assert [each for each in raised() if each.text is None] == []
+    texts = {each.text for each in raised()}
+    # From a screen over a flow and its rules, and by a method of what a command is given.
+    assert "scheduled_at is past. Leave it out to pay at once." in texts
+    assert "No such payment_intent: {identifier}." in texts
+    assert "You do not have this scope." not in texts
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "No such customer: 'cus'"),
+        ("zh-Hans", "没有这个客户：\u2068'cus'\u2069"),
+        ("ar", "لا يوجد عميل كهذا: \u2068'cus'\u2069"),
+    ],
+)
+def test_an_error_is_told_in_the_pages_language(language: str, told: str) -> None:
+    """In English as the API says it, elsewhere with what is filled in kept to itself; in none does
+    it turn what stands after it."""
+    message = "No such customer: {customer_id}"
+    assert words(language).error(ResourceMissing(message, customer_id="'\u202ecus'")) == told
+    unknown = ResourceMissing("Nobody translated {this}.", this="one")
+    assert "Nobody translated" in words(language).error(unknown)
+    assert words(language).error(ResourceMissing("")) == ""
 
 
 def test_what_is_filled_in_is_isolated_and_can_not_turn_the_rest() -> None:

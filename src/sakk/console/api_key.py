@@ -181,7 +181,7 @@ def _found(connection: Connection, visit: Visit, key: str) -> ApiKey:
         connection, key, account_id=visit.account_id, livemode=visit.livemode
     )
     if found is None:
-        raise ResourceMissing(f"No such API key: {key!r}", param="key")
+        raise ResourceMissing("No such API key: {key}", param="key", key=repr(key))
     return found
 
 

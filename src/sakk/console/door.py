@@ -286,8 +286,9 @@ class Door:
         except SakkError as error:
             if screen.again is None or error.status >= 500:
                 raise
-            faults = {error.param: error.message} if error.param else {}
-            rejected = Rejected(_shown(given), faults, error.message)
+            told = visit.words.error(error)
+            faults = {error.param: told} if error.param else {}
+            rejected = Rejected(_shown(given), faults, told)
             return self._given(screen.again(visit, rejected, **path), visit, status=error.status)
         return self._given(answer, visit)
 
@@ -347,13 +348,14 @@ class Door:
     def _refused(self, error: SakkError, visit: Visit) -> Response:
         if error.status >= 500:
             log.error("console.failed", path=visit.path, request_id=visit.request_id)
-        values = {"status": error.status, "message": error.message, "id": visit.request_id}
+        told = visit.words.error(error)
+        values = {"status": error.status, "message": told, "id": visit.request_id}
         return self._page(Page("console/error.html", values), visit, status=error.status)
 
     def _refusal(self, error: SakkError, request: Arrived, language: str) -> Response:
         values = {
             "status": error.status,
-            "message": error.message,
+            "message": languages.words(language).error(error),
             "id": request.request_id,
             "csrf": "",
             "path": request.path,
@@ -414,7 +416,7 @@ def _seed(sent: object) -> int:
 
 def _as_error(error: Faulty) -> SakkError:
     name, text = next(iter(error.faults.items()))
-    return ParameterInvalid(f"{name}: {text}", param=name)
+    return ParameterInvalid("{field}: {text}", param=name, field=name, text=text)
 
 
 def _shown(given: Values) -> dict[str, Any]:

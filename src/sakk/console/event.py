@@ -58,7 +58,7 @@ def show(visit: Visit, event: str) -> Page:
     with visit.database.read() as connection:
         found = store.get(connection, event, account_id=visit.account_id, livemode=visit.livemode)
         if found is None:
-            raise ResourceMissing(f"No such event: {event!r}", param="event")
+            raise ResourceMissing("No such event: {event}", param="event", event=repr(event))
         told = story.list_told(connection, [found.object_id])
     return Page(
         "console/event.html",

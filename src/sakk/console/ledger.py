@@ -86,11 +86,15 @@ def show(visit: Visit, account: str, query: EntriesQuery) -> Page | Download:
     try:
         identifier = UUID(account)
     except ValueError:
-        raise ResourceMissing(f"No such ledger account: {account!r}", param="account") from None
+        raise ResourceMissing(
+            "No such ledger account: {account}", param="account", account=repr(account)
+        ) from None
     with visit.database.read() as connection:
         found = store.find_account(connection, identifier, livemode=visit.livemode)
         if found is None:
-            raise ResourceMissing(f"No such ledger account: {account!r}", param="account")
+            raise ResourceMissing(
+                "No such ledger account: {account}", param="account", account=repr(account)
+            )
         scale = network.unit_decimals(connection).get(found.unit, 0)
         limit = FILE_ROWS_MAX if query.format else ROWS + 1
         lines = entries(connection, identifier.int, after=query.after, span=ALWAYS, limit=limit)

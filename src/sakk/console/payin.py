@@ -293,7 +293,7 @@ def _found(visit: Visit, payin: str) -> PayIn:
     with visit.database.read() as connection:
         found = store.find(connection, payin, account_id=visit.account_id, livemode=visit.livemode)
     if found is None:
-        raise ResourceMissing(f"No such pay-in: {payin!r}", param="payin")
+        raise ResourceMissing("No such pay-in: {payin}", param="payin", payin=repr(payin))
     return found
 
 

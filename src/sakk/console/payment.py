@@ -391,7 +391,7 @@ def _found(visit: Visit, payment: str) -> PaymentIntent:
             connection, payment, account_id=visit.account_id, livemode=visit.livemode
         )
     if found is None:
-        raise ResourceMissing(f"No such payment: {payment!r}", param="payment")
+        raise ResourceMissing("No such payment: {payment}", param="payment", payment=repr(payment))
     return found
 
 
@@ -403,8 +403,9 @@ def _units(text: str | None, decimals: int) -> int | None:
         units = money.parse_decimal(text.replace(",", ""), decimals)
     except ValueError as error:
         raise ParameterInvalid(
-            f"Write the amount in digits, with at most {decimals} decimals: 12.50",
+            "Write the amount in digits, with at most {decimals} decimals: 12.50",
             param="amount",
+            decimals=decimals,
         ) from error
     if units <= 0:
         raise ParameterInvalid("The amount must be above zero.", param="amount")

@@ -69,7 +69,7 @@ def exposure(visit: Visit, query: ExposureQuery) -> Page:
     try:
         address = parse_address(query.address)
     except ValueError as error:
-        raise ResourceMissing(f"{error}.") from None
+        raise ResourceMissing("{error}.", error=error) from None
     if visit.parts.exposure is None:
         raise UnexpectedState(
             visit.words.gettext("This process does not trace transfers: ask at the API's address.")

@@ -252,7 +252,9 @@ def _found(connection: Connection, visit: Visit, endpoint: str) -> store.Webhook
         connection, endpoint, account_id=visit.account_id, livemode=visit.livemode
     )
     if found is None:
-        raise ResourceMissing(f"No such webhook endpoint: {endpoint!r}", param="endpoint")
+        raise ResourceMissing(
+            "No such webhook endpoint: {endpoint}", param="endpoint", endpoint=repr(endpoint)
+        )
     return found
 
 
@@ -261,7 +263,9 @@ def _delivery(
 ) -> tuple[store.WebhookDelivery, store.WebhookEndpoint]:
     found = store.find_delivery(connection, delivery)
     if found is None or visit.account_id not in (None, found.account_id):
-        raise ResourceMissing(f"No such delivery: {delivery!r}", param="delivery")
+        raise ResourceMissing(
+            "No such delivery: {delivery}", param="delivery", delivery=repr(delivery)
+        )
     return found, _found(connection, visit, found.endpoint_id)
 
 

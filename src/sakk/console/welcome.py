@@ -77,7 +77,7 @@ def with_passkey(arrival: Arrival, token: str) -> Page | SignedInNow:
     except AuthenticationFailed:
         raise
     except SakkError as error:
-        return _page(arrival, token, faults={error.param or "passkey": error.message}, status=400)
+        return _page(arrival, token, faults=_told(arrival, error, "passkey"), status=400)
     return _welcomed(welcomed)
 
 
@@ -101,9 +101,14 @@ def with_password(arrival: Arrival, token: str) -> Page | SignedInNow:
     except AuthenticationFailed:
         raise
     except SakkError as error:
-        faults = {error.param or "password": error.message}
+        faults = _told(arrival, error, "password")
         return _page(arrival, token, faults=faults, secret=kept, status=400)
     return _welcomed(welcomed)
+
+
+def _told(arrival: Arrival, error: SakkError, otherwise: str) -> dict[str, str]:
+    """What was wrong, at the field that it is about."""
+    return {error.param or otherwise: arrival.words.error(error)}
 
 
 def _welcomed(welcomed: Welcomed) -> SignedInNow:

@@ -72,17 +72,24 @@ def change_policy(policy: PaymentPolicy, changes: Mapping[str, Any]) -> PaymentP
     for name, value in changes.items():
         param = f"settings[payments][{name}]"
         if name not in _NAMES:
-            raise ParameterInvalid(f"There is no payment policy {name!r}.", param=param)
+            raise ParameterInvalid(
+                "There is no payment policy {name}.", param=param, name=repr(name)
+            )
         choices = _CHOICES.get(name)
         if choices is not None and value not in choices:
-            raise ParameterInvalid(f"{param} is one of {', '.join(choices)}.", param=param)
+            raise ParameterInvalid(
+                "{field} is one of {choices}.", param=param, field=param, choices=", ".join(choices)
+            )
         if choices is None and (type(value) is not int or value < 0):
-            raise ParameterInvalid(f"{param} is a whole number of 0 or more.", param=param)
+            raise ParameterInvalid(
+                "{field} is a whole number of 0 or more.", param=param, field=param
+            )
     changed = replace(policy, **changes)
     if changed.tolerance_percent_bps > BASIS_POINTS:
         raise ParameterInvalid(
-            f"A tolerance is at most {BASIS_POINTS} basis points.",
+            "A tolerance is at most {limit} basis points.",
             param="settings[payments][tolerance_percent_bps]",
+            limit=BASIS_POINTS,
         )
     return changed
 

@@ -123,7 +123,9 @@ def read_addresses(entries: Sequence[str]) -> list[str]:
     """Check an allow-list of IP addresses and networks, in canonical form."""
     if len(entries) > ADDRESSES_MAX:
         raise ParameterInvalid(
-            f"allowed_addresses has at most {ADDRESSES_MAX} entries.", param="allowed_addresses"
+            "allowed_addresses has at most {addresses_max} entries.",
+            param="allowed_addresses",
+            addresses_max=ADDRESSES_MAX,
         )
     canonical = []
     for index, entry in enumerate(entries):
@@ -131,8 +133,9 @@ def read_addresses(entries: Sequence[str]) -> list[str]:
             canonical.append(str(ipaddress.ip_network(entry)))
         except ValueError as error:
             raise ParameterInvalid(
-                f"{entry!r} is not an IP address or network (like 203.0.113.7 or 10.0.0.0/8).",
+                "{entry} is not an IP address or network (like 203.0.113.7 or 10.0.0.0/8).",
                 param=f"allowed_addresses[{index}]",
+                entry=repr(entry),
             ) from error
     return canonical
 
@@ -147,8 +150,9 @@ def read_scopes(scopes: Sequence[str], known: Collection[str]) -> list[str]:
     for index, scope in enumerate(scopes):
         if scope not in known:
             raise ParameterInvalid(
-                f"There is no scope {scope!r}; scopes look like 'payment_intents:write'.",
+                "There is no scope {scope}; scopes look like 'payment_intents:write'.",
                 param=f"scopes[{index}]",
+                scope=repr(scope),
             )
     return sorted(set(scopes))
 

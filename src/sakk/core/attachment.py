@@ -94,15 +94,22 @@ def check_content(content: bytes, media_type: str) -> str:
     """The SHA-256 of a file that may be attached; ParameterInvalid says why it may not."""
     if media_type not in MEDIA_TYPES:
         raise ParameterInvalid(
-            f"Files of type {media_type!r} are not kept: send one of {', '.join(MEDIA_TYPES)}.",
+            "Files of type {media_type} are not kept: send one of {media_types}.",
             param="media_type",
+            media_type=repr(media_type),
+            media_types=", ".join(MEDIA_TYPES),
         )
     if not 0 < len(content) <= SIZE_BYTES_MAX:
         raise ParameterInvalid(
-            f"A file has 1 to {SIZE_BYTES_MAX} bytes, this one has {len(content)}.", param="file"
+            "A file has 1 to {size_bytes_max} bytes, this one has {count}.",
+            param="file",
+            size_bytes_max=SIZE_BYTES_MAX,
+            count=len(content),
         )
     if not content.startswith(MEDIA_TYPES[media_type]):
-        raise ParameterInvalid(f"This file does not begin like {media_type}.", param="file")
+        raise ParameterInvalid(
+            "This file does not begin like {media_type}.", param="file", media_type=media_type
+        )
     if media_type in _TEXTS:
         try:
             if "\x00" in content.decode("utf-8"):
@@ -115,7 +122,9 @@ def check_content(content: bytes, media_type: str) -> str:
 def check_count(count: int) -> None:
     """UnexpectedState when a case has as many files as it may."""
     if count >= ATTACHMENTS_MAX:
-        raise UnexpectedState(f"A case has at most {ATTACHMENTS_MAX} attachments.")
+        raise UnexpectedState(
+            "A case has at most {attachments_max} attachments.", attachments_max=ATTACHMENTS_MAX
+        )
 
 
 def public(attachment: Attachment) -> dict[str, Any]:

@@ -111,11 +111,14 @@ def find_lookalike(address: str, known: Collection[Known]) -> Known | None:
 def lookalike_refusal(address: str, known: Known, *, param: str) -> ParameterInvalid:
     """Why such an address is not paid, and what to do if it is meant."""
     return ParameterInvalid(
-        f"{checksum_address(address)} looks like {checksum_address(known.address)}, which "
-        f"{known.source}, and is another address: this is how address poisoning works. Compare all "
+        "{address} looks like {known}, which "
+        "{source}, and is another address: this is how address poisoning works. Compare all "
         "40 digits. If it is really meant, add it to /v1/beneficiaries with confirmed_unlike "
-        f"{checksum_address(known.address)}.",
+        "{known}.",
         param=param,
+        address=checksum_address(address),
+        known=checksum_address(known.address),
+        source=known.source,
     )
 
 
@@ -208,13 +211,18 @@ def check_ownership(proof: Mapping[str, Any], *, account_id: str, address: str) 
             signer = message_signer(message.encode(), signature)
     except ValueError as error:
         raise ParameterInvalid(
-            f"This is no signature ({error}). Have the owner sign, {how}", param=param
+            "This is no signature ({error}). Have the owner sign, {how}",
+            param=param,
+            error=error,
+            how=how,
         ) from None
     if signer != address:
         raise ParameterInvalid(
-            f"This is the signature of {checksum_address(signer)}. Have the owner of "
-            f"{checksum_address(address)} sign, {how}",
+            "This is the signature of {signer}. Have the owner of {address} sign, {how}",
             param=param,
+            signer=checksum_address(signer),
+            address=checksum_address(address),
+            how=how,
         )
 
 
@@ -222,19 +230,23 @@ def check_usable(entry: Beneficiary, network: str, *, now: datetime, param: str)
     """Raise ParameterInvalid for an entry that is not to be paid, there or yet."""
     if entry.deleted:
         raise ParameterInvalid(
-            f"The beneficiary {entry.id} is deleted: add the address again.", param=param
+            "The beneficiary {id} is deleted: add the address again.", param=param, id=entry.id
         )
     if network not in entry.networks:
         raise ParameterInvalid(
-            f"The beneficiary {entry.id} is not paid on {network}, but on "
-            f"{', '.join(entry.networks)}.",
+            "The beneficiary {id} is not paid on {network}, but on {networks}.",
             param=param,
+            id=entry.id,
+            network=network,
+            networks=", ".join(entry.networks),
         )
     if now < entry.usable_at:
         raise ParameterInvalid(
-            f"The beneficiary {entry.id} is new and may be paid from "
-            f"{entry.usable_at:%Y-%m-%dT%H:%M:%SZ} on. Try again then, or ask the operator.",
+            "The beneficiary {id} is new and may be paid from "
+            "{usable_at} on. Try again then, or ask the operator.",
             param=param,
+            id=entry.id,
+            usable_at=f"{entry.usable_at:%Y-%m-%dT%H:%M:%SZ}",
         )
 
 
@@ -243,9 +255,11 @@ def only_network(entry: Beneficiary, *, param: str) -> str:
     if len(entry.networks) == 1:
         return entry.networks[0]
     raise ParameterInvalid(
-        f"The beneficiary {entry.id} is paid on several networks: name one in "
-        f"destination[network], of {', '.join(entry.networks)}.",
+        "The beneficiary {id} is paid on several networks: name one in "
+        "destination[network], of {networks}.",
         param=param,
+        id=entry.id,
+        networks=", ".join(entry.networks),
     )
 
 

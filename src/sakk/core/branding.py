@@ -104,11 +104,13 @@ def read_origins(origins: Iterable[str]) -> list[str]:
         is_name = host.isascii() and named.isalnum()
         if not is_name or origin.lower().rstrip("/") != f"{parts.scheme}://{host}{port}":
             raise ParameterInvalid(
-                f"{param} must be an origin: https://shop.example, without a path.", param=param
+                "{field} must be an origin: https://shop.example, without a path.",
+                param=param,
+                field=param,
             )
         is_local = host in ("localhost", "127.0.0.1")
         if parts.scheme != "https" and not (parts.scheme == "http" and is_local):
-            raise ParameterInvalid(f"{param} must begin with https://.", param=param)
+            raise ParameterInvalid("{field} must begin with https://.", param=param, field=param)
         found.append(f"{parts.scheme}://{host}{port}")
     return list(dict.fromkeys(found))
 
@@ -169,7 +171,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _no_logo(why: str) -> ParameterInvalid:
-    return ParameterInvalid(f"This logo can not be used: {why}.", param="logo")
+    return ParameterInvalid("This logo can not be used: {why}.", param="logo", why=why)
 
 
 def _luminance(color: str) -> float:

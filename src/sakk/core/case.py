@@ -249,7 +249,11 @@ def after(status: str, act: Act) -> CaseStatus:
     """The status after an act; UnexpectedState where it may not happen."""
     found = _AFTER[act].get(CaseStatus(status))
     if found is None:
-        raise UnexpectedState(f"This case is {status}: it can not be {act.replace('_', ' ')} now.")
+        raise UnexpectedState(
+            "This case is {status}: it can not be {act} now.",
+            status=status,
+            act=act.replace("_", " "),
+        )
     return found
 
 
@@ -305,7 +309,11 @@ def check_note(text: str) -> str:
     """A note as it is kept: written by a person, for people; ParameterInvalid when it is none."""
     stripped = text.strip()
     if not stripped or len(stripped) > NOTE_LENGTH_MAX:
-        raise ParameterInvalid(f"A note has 1 to {NOTE_LENGTH_MAX} characters.", param="text")
+        raise ParameterInvalid(
+            "A note has 1 to {note_length_max} characters.",
+            param="text",
+            note_length_max=NOTE_LENGTH_MAX,
+        )
     kept = "".join(each for each in stripped if each.isprintable() or each in "\n\t")
     if kept != stripped.replace("\r", ""):
         raise ParameterInvalid(
@@ -374,7 +382,10 @@ def proposal_of(
     if outcome is not Outcome.file and outcome not in possible:
         names = ", ".join(possible) or "nothing"
         raise UnexpectedState(
-            f"This {case.kind} is {subject.status}: what can be proposed is {names}."
+            "This {kind} is {status}: what can be proposed is {names}.",
+            kind=case.kind,
+            status=subject.status,
+            names=names,
         )
     needs = outcome is Outcome.return_ or place is Place.vault
     if needs and destination is None:

@@ -97,9 +97,11 @@ def check_url(url: str, param: str) -> str:
         is_good = False
     if not is_good:
         raise ParameterInvalid(
-            f"{param} must be a web address: https://…, at most {URL_LENGTH_MAX} characters, "
+            "{field} must be a web address: https://…, at most {url_length_max} characters, "
             "without spaces, quotes, a name or a password.",
             param=param,
+            field=param,
+            url_length_max=URL_LENGTH_MAX,
         )
     return url
 

@@ -51,10 +51,16 @@ class SakkError(Exception):
     # What a machine should know beside the code.
     details: dict[str, Any] | None = None
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str, *, param: str | None = None, **values: object) -> None:
+        """``message`` is said as it is, or with ``values`` in the places that it names in braces.
+
+        So pages say it in other languages: a message is a constant, and what differs is a value.
+        """
+        self.template = message
+        self.values = values
+        self.message = message.format(**values) if values else message
         self.param = param
+        super().__init__(self.message)
 
 
 class InvalidRequest(SakkError):
@@ -133,9 +139,14 @@ class MandateRefused(InvalidRequest):
     code = "mandate_refused"
 
     def __init__(
-        self, message: str, *, param: str | None = None, details: dict[str, Any] | None = None
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        details: dict[str, Any] | None = None,
+        **values: object,
     ) -> None:
-        super().__init__(message, param=param)
+        super().__init__(message, param=param, **values)
         self.details = details
 
 
@@ -347,9 +358,14 @@ class RateLimited(SakkError):
     transient = True
 
     def __init__(
-        self, message: str, *, param: str | None = None, retry_after_seconds: int = 1
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_seconds: int = 1,
+        **values: object,
     ) -> None:
-        super().__init__(message, param=param)
+        super().__init__(message, param=param, **values)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -555,8 +555,7 @@ def wants(enabled_events: Iterable[str], type: str) -> bool:
     """Whether an endpoint with these ``enabled_events`` is told of this type."""
     if event_type(type).audience != "merchant":
         return False
-    patterns = patterns_for(type)
-    return any(entry in patterns for entry in enabled_events)
+    return not set(patterns_for(type)).isdisjoint(enabled_events)
 
 
 def check_enabled_events(entries: Iterable[str]) -> list[str]:
@@ -565,8 +564,7 @@ def check_enabled_events(entries: Iterable[str]) -> list[str]:
     Returns them without duplicates, in order; ParameterInvalid names the entry that is wrong.
     """
     merchant = [name for name, kind in EVENT_TYPES.items() if kind.audience == "merchant"]
-    nouns = {f"{EVENT_TYPES[name].noun}.*" for name in merchant}
-    known = {EVERYTHING, *nouns, *merchant}
+    known = {EVERYTHING, *merchant, *(f"{EVENT_TYPES[name].noun}.*" for name in merchant)}
     chosen = list(dict.fromkeys(entries))
     if not chosen:
         raise ParameterInvalid(
@@ -575,13 +573,15 @@ def check_enabled_events(entries: Iterable[str]) -> list[str]:
         )
     if len(chosen) > ENABLED_EVENTS_MAX:
         raise ParameterInvalid(
-            f'enabled_events has more than {ENABLED_EVENTS_MAX} entries; use "*" instead',
+            'enabled_events has more than {enabled_events_max} entries; use "*" instead',
             param="enabled_events",
+            enabled_events_max=ENABLED_EVENTS_MAX,
         )
     for index, entry in enumerate(chosen):
         if entry not in known:
             raise ParameterInvalid(
-                f"{entry!r} is not an event type; see the reference of events for the list",
+                "{entry} is not an event type; see the reference of events for the list",
                 param=f"enabled_events[{index}]",
+                entry=repr(entry),
             )
     return chosen

@@ -160,15 +160,19 @@ def check_report(reason: str, action: str, indicators: Sequence[str]) -> None:
     """What a person writes of a report; ParameterMissing and ParameterInvalid name it."""
     for name, text in (("reason", reason), ("action", action)):
         if not text.strip() or len(text) > TEXT_MAX:
-            raise ParameterInvalid(f"{name} has 1 to {TEXT_MAX} characters.", param=name)
+            raise ParameterInvalid(
+                "{name} has 1 to {text_max} characters.", param=name, name=name, text_max=TEXT_MAX
+            )
     if not 1 <= len(indicators) <= INDICATORS_MAX:
         raise ParameterInvalid(
-            f"A report has 1 to {INDICATORS_MAX} indicators.", param="indicators"
+            "A report has 1 to {indicators_max} indicators.",
+            param="indicators",
+            indicators_max=INDICATORS_MAX,
         )
     for index, each in enumerate(indicators):
         if _CODE.fullmatch(each) is None:
             raise ParameterInvalid(
-                f"{each!r} is no code of an indicator.", param=f"indicators[{index}]"
+                "{each} is no code of an indicator.", param=f"indicators[{index}]", each=repr(each)
             )
 
 
@@ -310,13 +314,15 @@ def _values(entity: Entity) -> dict[str, Any]:
 def _only(document: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
     for name in document:
         if name not in known:
-            raise ParameterInvalid(f"There is no field {where}{name}.", param=f"{where}{name}")
+            raise ParameterInvalid(
+                "There is no field {where}{name}.", param=f"{where}{name}", where=where, name=name
+            )
 
 
 def _part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = document.get(name)
     if not isinstance(found, Mapping):
-        raise ParameterMissing(f"Missing: {name}, an object.", param=name)
+        raise ParameterMissing("Missing: {name}, an object.", param=name, name=name)
     return found
 
 
@@ -361,14 +367,21 @@ def _text(
 ) -> str:
     found = document.get(name, default)
     if found is None:
-        raise ParameterMissing(f"Missing: {where}{name}.", param=f"{where}{name}")
+        raise ParameterMissing(
+            "Missing: {where}{name}.", param=f"{where}{name}", where=where, name=name
+        )
     if not isinstance(found, str) or clean(found, length_max) != found:
         raise ParameterInvalid(
-            f"{where}{name} is plain text of at most {length_max} characters.",
+            "{where}{name} is plain text of at most {length_max} characters.",
             param=f"{where}{name}",
+            where=where,
+            name=name,
+            length_max=length_max,
         )
     if not found and default is None:
-        raise ParameterMissing(f"Missing: {where}{name}.", param=f"{where}{name}")
+        raise ParameterMissing(
+            "Missing: {where}{name}.", param=f"{where}{name}", where=where, name=name
+        )
     return found
 
 
@@ -381,5 +394,7 @@ def _matched(
 ) -> str:
     found = _text(document, name, 20, where)
     if pattern.fullmatch(found) is None:
-        raise ParameterInvalid(f"{where}{name} is {what}.", param=f"{where}{name}")
+        raise ParameterInvalid(
+            "{where}{name} is {what}.", param=f"{where}{name}", where=where, name=name, what=what
+        )
     return found

@@ -328,7 +328,7 @@ def read(kind: type[M], document: Any, *, param: str) -> M:
         words = [f"{_path(param, each['loc'])}: {_remedy(each)}" for each in found]
         more = len(words) - PROBLEMS_SHOWN_MAX
         shown = "; ".join(words[:PROBLEMS_SHOWN_MAX]) + (f"; and {more} more" if more > 0 else "")
-        raise ParameterInvalid(f"This is not IVMS101. {shown}.", param=path) from None
+        raise ParameterInvalid("This is not IVMS101. {shown}.", param=path, shown=shown) from None
 
 
 def write(part: _Part, version: Version = Version.v2020) -> dict[str, Any]:
@@ -353,7 +353,11 @@ def require(part: M, *, today: date, param: str) -> M:
     """The same part; ParameterInvalid with the field of the first constraint that it breaks."""
     for each in _broken(part, param, today):
         raise ParameterInvalid(
-            f"{each.path}: {each.remedy} (IVMS101 {each.constraint}).", param=each.path
+            "{path}: {remedy} (IVMS101 {constraint}).",
+            param=each.path,
+            path=each.path,
+            remedy=each.remedy,
+            constraint=each.constraint,
         )
     return part
 

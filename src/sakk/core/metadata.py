@@ -20,18 +20,22 @@ def merge(current: Mapping[str, str], changes: Mapping[str, str | None] | None) 
     for key, value in changes.items():
         if not 1 <= len(key) <= KEY_LENGTH_MAX or "[" in key or "]" in key:
             raise ParameterInvalid(
-                f"metadata keys have 1 to {KEY_LENGTH_MAX} characters and no square brackets.",
+                "metadata keys have 1 to {key_length_max} characters and no square brackets.",
                 param="metadata",
+                key_length_max=KEY_LENGTH_MAX,
             )
         if value is None or value == "":
             merged.pop(key, None)
         elif len(value) > VALUE_LENGTH_MAX:
             raise ParameterInvalid(
-                f"metadata values have at most {VALUE_LENGTH_MAX} characters.",
+                "metadata values have at most {value_length_max} characters.",
                 param=f"metadata[{key}]",
+                value_length_max=VALUE_LENGTH_MAX,
             )
         else:
             merged[key] = value
     if len(merged) > KEYS_MAX:
-        raise ParameterInvalid(f"metadata has at most {KEYS_MAX} keys.", param="metadata")
+        raise ParameterInvalid(
+            "metadata has at most {keys_max} keys.", param="metadata", keys_max=KEYS_MAX
+        )
     return merged

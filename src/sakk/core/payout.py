@@ -199,8 +199,9 @@ def draft(
     network = terms.networks.get(place.network)
     if network is None:
         raise ParameterInvalid(
-            f"{place.network!r} is not an enabled network. GET /v1/networks lists them.",
+            "{network} is not an enabled network. GET /v1/networks lists them.",
             param="destination[address]",
+            network=repr(place.network),
         )
     check_destination(
         place.address, contracts=terms.contracts[network.network], treasury=terms.treasury
@@ -263,9 +264,11 @@ def payable(terms: Terms, *, network: str, currency: str) -> Asset:
         return asset
     offered = sorted(code for place, code in terms.assets if place == network)
     raise ParameterInvalid(
-        f"{currency!r} can not be paid out on {network}. "
-        f"It offers: {', '.join(offered) or 'nothing'}.",
+        "{currency} can not be paid out on {network}. It offers: {offered}.",
         param="currency",
+        currency=repr(currency),
+        network=network,
+        offered=", ".join(offered) or "nothing",
     )
 
 
@@ -310,8 +313,9 @@ def check_schedule(scheduled_at: datetime | None, now: datetime) -> None:
         )
     if scheduled_at > now + SCHEDULE_MAX:
         raise ParameterInvalid(
-            f"scheduled_at is more than {SCHEDULE_MAX.days} days ahead. Schedule it later.",
+            "scheduled_at is more than {days} days ahead. Schedule it later.",
             param="scheduled_at",
+            days=SCHEDULE_MAX.days,
         )
 
 
@@ -322,22 +326,25 @@ def _token_amount(payout: Payout, asset: Asset) -> int:
     )
     if payout.fee and payout.fee_mode == "receiver" and delivered(payout) <= 0:
         raise AmountTooSmall(
-            f"The fee of {_worded(payout, payout.fee)} takes the whole amount. "
+            "The fee of {fee} takes the whole amount. "
             "Send more, or bear the fee with fee_mode sender.",
             param="amount",
+            fee=_worded(payout, payout.fee),
         )
     if remainder or units <= 0 or units > money.UNITS_MAX:
         raise ParameterInvalid(
-            f"This amount can not be sent exactly in {asset.symbol}, which has {asset.decimals} "
-            "decimal places.",
+            "This amount can not be sent exactly in {symbol}, which has {decimals} decimal places.",
             param="amount",
+            symbol=asset.symbol,
+            decimals=asset.decimals,
         )
     if units < asset.payout_minimum:
-        least = money.format_decimal(asset.payout_minimum, asset.decimals)
         raise AmountTooSmall(
-            f"{_worded(payout, delivered(payout))} would arrive, and the least that is sent is "
-            f"{least} {payout.currency}. Send more.",
+            "{arriving} would arrive, and the least that is sent is {least} {currency}. Send more.",
             param="amount",
+            arriving=_worded(payout, delivered(payout)),
+            least=money.format_decimal(asset.payout_minimum, asset.decimals),
+            currency=payout.currency,
         )
     return units
 

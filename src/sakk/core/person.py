@@ -111,10 +111,14 @@ def check_details(name: str, email: str) -> None:
     """A name that can be shown on one line, and an address that can be one."""
     if not (1 <= len(name) <= NAME_LENGTH_MAX and name.isprintable()):
         raise ParameterInvalid(
-            f"A name has 1 to {NAME_LENGTH_MAX} printable characters.", param="name"
+            "A name has 1 to {name_length_max} printable characters.",
+            param="name",
+            name_length_max=NAME_LENGTH_MAX,
         )
     if _EMAIL.fullmatch(email) is None:
-        raise ParameterInvalid(f"{email!r} is not an e-mail address.", param="email")
+        raise ParameterInvalid(
+            "{email} is not an e-mail address.", param="email", email=repr(email)
+        )
 
 
 def check_key_hash(text: str) -> str:

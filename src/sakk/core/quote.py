@@ -101,9 +101,11 @@ def typical_gas(limits: Sequence[int]) -> int:
 def unknown_fee(asset: Asset) -> Unavailable:
     """What a transfer costs can not be said: a fee that is not known is not charged, nor waived."""
     return Unavailable(
-        f"What a transfer of {asset.symbol} on {asset.network} costs is not known now: the "
+        "What a transfer of {symbol} on {network} costs is not known now: the "
         "network's fees were not read lately, or a currency has no price. Try again, or ask the "
-        "operator."
+        "operator.",
+        symbol=asset.symbol,
+        network=asset.network,
     )
 
 
@@ -112,14 +114,19 @@ def fees_promised(
 ) -> dict[str, int]:
     """The fee of a payout in ``asset`` under a quote, by asset; ParameterInvalid if it has none."""
     if quote is None:
-        raise ParameterInvalid(f"No such quote: {identifier!r}.", param="quote")
+        raise ParameterInvalid(
+            "No such quote: {identifier}.", param="quote", identifier=repr(identifier)
+        )
     if quote.expires_at <= now:
         raise ParameterInvalid("This quote has expired. Ask for another one.", param="quote")
     if quote.asset != asset.asset:
         raise ParameterInvalid(
-            f"This quote is for {quote.currency} on {quote.network} ({quote.asset}). "
+            "This quote is for {currency} on {network} ({asset}). "
             "Ask for one of this payout's, or leave it out.",
             param="quote",
+            currency=quote.currency,
+            network=quote.network,
+            asset=quote.asset,
         )
     return {quote.asset: quote.fee}
 

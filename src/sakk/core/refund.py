@@ -175,24 +175,27 @@ def choose(
     if coin is not None:
         if coin not in rates:
             raise ParameterInvalid(
-                f"The payment has no locked rate for {coin!r}. "
-                f"It can be refunded in: {', '.join(sorted(rates))}.",
+                "The payment has no locked rate for {coin}. It can be refunded in: {coins}.",
                 param="currency",
+                coin=repr(coin),
+                coins=", ".join(sorted(rates)),
             )
         wanted = _wanted(cap, coin, rates[coin]) if amount is None else amount
         share = _share(cap, coin, wanted, rates, grains)
         if coin in cap.coins and share.coin_amount > cap.coins[coin]:
             raise ParameterInvalid(
-                f"Less than that arrived in {coin} and is left. Refund the rest in another "
+                "Less than that arrived in {coin} and is left. Refund the rest in another "
                 "currency, by a refund of its own.",
                 param="amount",
+                coin=coin,
             )
     else:
         share = _fitting(cap, cap.amount if amount is None else amount, rates, grains)
     if share.coin_amount == 0:
         raise ParameterInvalid(
-            f"This amount is too small to be sent in {share.coin}. Refund more at once.",
+            "This amount is too small to be sent in {coin}. Refund more at once.",
             param="amount",
+            coin=share.coin,
         )
     if share.coin_amount > money.UNITS_MAX:
         raise ParameterInvalid("This is more than a ledger account can hold.", param="amount")
@@ -211,17 +214,19 @@ def _fitting(cap: Cap, wanted: int, rates: Mapping[str, Rate], grains: Mapping[s
     payable = [coin for coin in cap.coins if coin in rates]
     if not payable:
         raise UnexpectedState(
-            f"What arrived ({', '.join(sorted(cap.coins))}) is not paid out on any network now. "
-            "Refund in another currency of the balance, or have the operator enable it."
+            "What arrived ({coins}) is not paid out on any network now. "
+            "Refund in another currency of the balance, or have the operator enable it.",
+            coins=", ".join(sorted(cap.coins)),
         )
     for coin in sorted(payable, key=lambda coin: (-cap.coins[coin], coin)):
         share = _share(cap, coin, wanted, rates, grains)
         if share.coin_amount <= cap.coins[coin]:
             return share
     raise ParameterInvalid(
-        f"This payment arrived in several currencies ({', '.join(sorted(cap.coins))}), and none "
+        "This payment arrived in several currencies ({coins}), and none "
         "has so much left. Refund each by a request of its own, with its currency.",
         param="currency",
+        coins=", ".join(sorted(cap.coins)),
     )
 
 
@@ -251,8 +256,9 @@ def suspended(left: int, *, amount: int | None, rate: Rate) -> tuple[int, int]:
         )
     if amount is not None and amount > worth:
         raise ParameterInvalid(
-            f"At most {worth} of this payin can still be refunded; refunds that are pending count.",
+            "At most {worth} of this payin can still be refunded; refunds that are pending count.",
             param="amount",
+            worth=worth,
         )
     if amount is None or amount == worth:
         units, amount = left, worth
@@ -277,8 +283,9 @@ def of_credit(left: int, *, amount: int | None) -> int:
         )
     if amount is not None and amount > left:
         raise ParameterInvalid(
-            f"At most {left} of this payin can still be refunded; refunds that are pending count.",
+            "At most {left} of this payin can still be refunded; refunds that are pending count.",
             param="amount",
+            left=left,
         )
     return left if amount is None else amount
 
@@ -290,9 +297,9 @@ def _above(cap: Cap) -> UnexpectedState | ParameterInvalid:
             "has been refunded or is about to be."
         )
     return ParameterInvalid(
-        f"At most {cap.amount} of this payment can still be refunded; "
-        "refunds that are pending count.",
+        "At most {amount} of this payment can still be refunded; refunds that are pending count.",
         param="amount",
+        amount=cap.amount,
     )
 
 

@@ -246,7 +246,9 @@ def read_regime(document: object, *, param: str = "regime") -> Regime:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = param + "".join(f"[{each}]" for each in first["loc"])
-        raise ParameterInvalid(f"{path}: {first['msg']}.", param=path) from None
+        raise ParameterInvalid(
+            "{path}: {fault}.", param=path, path=path, fault=first["msg"]
+        ) from None
 
 
 _NAMES: Final[tuple[tuple[str, ...], ...]] = (("name",), ("account",))

@@ -262,7 +262,10 @@ def _read(roles: Collection[str], known: tuple[Role, ...]) -> list[str]:
     for index, role in enumerate(roles):
         if current(role) not in known:
             raise ParameterInvalid(
-                f"There is no role {role!r}: use {', '.join(known)}.", param=f"roles[{index}]"
+                "There is no role {role}: use {known}.",
+                param=f"roles[{index}]",
+                role=repr(role),
+                known=", ".join(known),
             )
     if not roles:
         raise ParameterInvalid("A person has at least one role.", param="roles")

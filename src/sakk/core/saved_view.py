@@ -29,13 +29,18 @@ def check(name: str, query: str, *, views: int) -> str:
     name = name.strip()
     if not (1 <= len(name) <= NAME_LENGTH_MAX and name.isprintable()):
         raise ParameterInvalid(
-            f"A view's name has 1 to {NAME_LENGTH_MAX} printable characters.", param="name"
+            "A view's name has 1 to {name_length_max} printable characters.",
+            param="name",
+            name_length_max=NAME_LENGTH_MAX,
         )
     if len(query) > QUERY_LENGTH_MAX:
         raise ParameterInvalid(
-            f"This view's filters are longer than {QUERY_LENGTH_MAX} characters. Use fewer.",
+            "This view's filters are longer than {query_length_max} characters. Use fewer.",
             param="query",
+            query_length_max=QUERY_LENGTH_MAX,
         )
     if views >= VIEWS_MAX:
-        raise UnexpectedState(f"You have {VIEWS_MAX} saved views here. Delete one first.")
+        raise UnexpectedState(
+            "You have {views_max} saved views here. Delete one first.", views_max=VIEWS_MAX
+        )
     return name

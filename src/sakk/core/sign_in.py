@@ -161,8 +161,10 @@ def check_password(password: str, person: str) -> None:
     """Long enough, not all the same, and not the name of who has it (NIST SP 800-63B, 3.1.1.2)."""
     if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
         raise ParameterInvalid(
-            f"A password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters.",
+            "A password has {password_length_min} to {password_length_max} characters.",
             param="password",
+            password_length_min=PASSWORD_LENGTH_MIN,
+            password_length_max=PASSWORD_LENGTH_MAX,
         )
     if len(set(password)) < PASSWORD_DISTINCT_MIN or password.casefold() in person.casefold():
         raise ParameterInvalid("This password is too easy to guess.", param="password")

@@ -159,16 +159,20 @@ def _described(given: Mapping[str, Any], param: str) -> dict[str, Any]:
     if given.get("type") is None or given.get("name") is None:
         name = "name" if given.get("type") else "type"
         raise ParameterInvalid(
-            f"A person has a type, natural or legal, and a name: give {param}[{name}].",
+            "A person has a type, natural or legal, and a name: give {field}[{name}].",
             param=f"{param}[{name}]",
+            field=param,
+            name=name,
         )
     lines = _lines(given.get("address"), param)
     country, town = given.get("country"), given.get("town")
     if lines and not (country and town):
         name = "town" if country else "country"
         raise ParameterInvalid(
-            f"A postal address has a town and a country: give {param}[{name}] too.",
+            "A postal address has a town and a country: give {field}[{name}] too.",
             param=f"{param}[{name}]",
+            field=param,
+            name=name,
         )
     places = [
         {
@@ -216,9 +220,12 @@ def _lines(text: str | None, param: str) -> list[str]:
         lines += [line] if line else []
     if len(lines) > ADDRESS_LINES_MAX:
         raise ParameterInvalid(
-            f"A postal address has at most {ADDRESS_LINES_MAX} lines of "
-            f"{ADDRESS_LINE_LENGTH_MAX} characters. Shorten {param}[address].",
+            "A postal address has at most {address_lines_max} lines of "
+            "{address_line_length_max} characters. Shorten {field}[address].",
             param=f"{param}[address]",
+            address_lines_max=ADDRESS_LINES_MAX,
+            address_line_length_max=ADDRESS_LINE_LENGTH_MAX,
+            field=param,
         )
     return lines
 

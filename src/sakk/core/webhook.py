@@ -189,7 +189,7 @@ def _is_loopback(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _refuse(reason: str) -> ParameterInvalid:
-    return ParameterInvalid(f"the webhook's url {reason}", param="url")
+    return ParameterInvalid("the webhook's url {reason}", param="url", reason=reason)
 
 
 def make_secret(random: bytes) -> str:

@@ -71,5 +71,5 @@ def revoke(
     store.revoke(connection, key_id, account_id=account_id, now=now)
     key = store.find_api_key(connection, key_id, account_id=account_id, livemode=livemode)
     if key is None:
-        raise ResourceMissing(f"No such API key: {key_id!r}", param="api_key")
+        raise ResourceMissing("No such API key: {key_id}", param="api_key", key_id=repr(key_id))
     return key

@@ -57,7 +57,7 @@ def approve(
             return _by_its_case(parts, connection, payout, word.actor, Outcome.release)
         if not payout_rules.is_awaiting_approvals(payout):
             raise UnexpectedState(
-                f"This payout is {payout.status} and waits for nobody's approval."
+                "This payout is {status} and waits for nobody's approval.", status=payout.status
             )
         subject = payout_rules.approvable(payout)
         approval = approval_of(parts, connection, subject, word, given, approval_id, now=now)
@@ -81,7 +81,9 @@ def reject(
         if payout.under_review and payout.status == PayoutStatus.requested:
             return _by_its_case(parts, connection, payout, word.actor, Outcome.reject)
         if not payout_rules.is_awaiting_approvals(payout):
-            raise UnexpectedState(f"This payout is {payout.status}: nothing is to be decided.")
+            raise UnexpectedState(
+                "This payout is {status}: nothing is to be decided.", status=payout.status
+            )
         subject = payout_rules.approvable(payout)
         approval = refusal_of(connection, subject, word, approval_id, now=now)
         if all(each.actor != approval.actor for each in given):
@@ -129,7 +131,9 @@ def _by_its_case(
 def _locked(connection: Connection, identifier: str, *, livemode: bool) -> Payout:
     payout = payouts.find(connection, identifier, account_id=None, livemode=livemode, lock=True)
     if payout is None:
-        raise ResourceMissing(f"No such payout: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such payout: {identifier}.", param="id", identifier=repr(identifier)
+        )
     return payout
 
 

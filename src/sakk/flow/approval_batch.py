@@ -183,7 +183,9 @@ def _approvable(
     """The payouts of a batch that wait and that this actor may approve, in their order."""
     batch = batches.find(connection, identifier, account_id=None, livemode=livemode)
     if batch is None:
-        raise ResourceMissing(f"No such payout batch: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such payout batch: {identifier}.", param="id", identifier=repr(identifier)
+        )
     rows = fetch_all(connection, _waiting(identifier), Payout)
     given: dict[str, list[Approval]] = {}
     for each in store.of_subjects(connection, [row.id for row in rows]):

@@ -256,7 +256,9 @@ def _sealed(
 
 
 def missing(identifier: str) -> ResourceMissing:
-    return ResourceMissing(f"No such beneficiary: {identifier!r}", param="id")
+    return ResourceMissing(
+        "No such beneficiary: {identifier}", param="id", identifier=repr(identifier)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +300,9 @@ def _booked(wanted: Wanted, book: _Book) -> Destination:
     entry = book.by_id.get(wanted.beneficiary or "")
     if entry is None:
         raise ParameterInvalid(
-            f"No such beneficiary: {wanted.beneficiary!r}. GET /v1/beneficiaries lists them.",
+            "No such beneficiary: {beneficiary}. GET /v1/beneficiaries lists them.",
             param=BENEFICIARY,
+            beneficiary=repr(wanted.beneficiary),
         )
     network_name = wanted.network or rules.only_network(entry, param="destination[network]")
     rules.check_usable(entry, network_name, now=book.now, param=BENEFICIARY)
@@ -319,9 +322,10 @@ def _address_or_error(wanted: Wanted) -> str | InvalidRequest | None:
         if wanted.address is None or wanted.network is None:
             name = "address" if wanted.address is None else "network"
             raise ParameterMissing(
-                f"Missing required parameter: destination[{name}]. A destination is a network and "
+                "Missing required parameter: destination[{name}]. A destination is a network and "
                 "an address on it, or a beneficiary.",
                 param=f"destination[{name}]",
+                name=name,
             )
         return _parsed(wanted.address, param=ADDRESS)
     except InvalidRequest as error:
@@ -333,7 +337,7 @@ def _parsed(text: str, *, param: str) -> str:
         return parse_address(text)
     except ValueError as error:
         raise ParameterInvalid(
-            f"{error}. Give the address as its owner shows it.", param=param
+            "{error}. Give the address as its owner shows it.", param=param, error=error
         ) from error
 
 
@@ -346,8 +350,9 @@ def _checked_networks(connection: Connection, names: Sequence[str], *, livemode:
     for place, name in enumerate(names):
         if name not in enabled:
             raise ParameterInvalid(
-                f"{name!r} is not an enabled network. GET /v1/networks lists them.",
+                "{name} is not an enabled network. GET /v1/networks lists them.",
                 param=f"networks[{place}]",
+                name=repr(name),
             )
     return rules.unique(names)
 

@@ -52,7 +52,9 @@ def decide_alone(
     if not alone:
         raise UnexpectedState(
             "Screening holds this: two people decide by its case"
-            f" (POST /v1/cases/{subject}/propose, `sakk cases {outcome} {subject}`)."
+            " (POST /v1/cases/{subject}/propose, `sakk cases {outcome} {subject}`).",
+            subject=subject,
+            outcome=outcome,
         )
     now = parts.clock()
     by = officer(connection, actor, livemode=livemode)

@@ -186,7 +186,9 @@ def _movement(connection: Connection, matter: Matter, entity: Entity) -> Movemen
             receiver=sent.destination,
             tx_hash=sent.tx_hash,
         )
-    raise UnexpectedState(f"A case of kind {matter.case.kind} holds no transfer to report.")
+    raise UnexpectedState(
+        "A case of kind {kind} holds no transfer to report.", kind=matter.case.kind
+    )
 
 
 def _rate(currencies: dict[str, Currency], currency: str, entity: Entity) -> Decimal:
@@ -199,7 +201,9 @@ def _rate(currencies: dict[str, Currency], currency: str, entity: Entity) -> Dec
             continue
         if found is None or found.usd_numerator is None or found.usd_denominator is None:
             raise ParameterInvalid(
-                f"{name} has no price: sakk currencies price {name} says it.", param="currency"
+                "{name} has no price: sakk currencies price {name} says it.",
+                param="currency",
+                name=name,
             )
         worth.append(Decimal(found.usd_numerator) / Decimal(found.usd_denominator))
     return (worth[0] / worth[1]).quantize(Decimal("0.00000001"))

@@ -30,7 +30,9 @@ def find_matter(
     """A case by its id or its subject's; ResourceMissing."""
     found = store.find(connection, identifier, livemode=livemode)
     if found is None:
-        raise ResourceMissing(f"No such case: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such case: {identifier}.", param="id", identifier=repr(identifier)
+        )
     payin: PayIn | None = None
     payout: Payout | None = None
     match CaseKind(found.kind):

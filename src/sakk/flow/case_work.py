@@ -96,9 +96,10 @@ def assign(
         if not store.take(connection, found.id, was=was, assignee=to):
             now_is = _found(connection, identifier, livemode=livemode)
             raise UnexpectedState(
-                f"This case is {now_is.status} and {now_is.assignee or 'nobody'}'s by now:"
-                " look at it again.",
+                "This case is {status} and {value}'s by now: look at it again.",
                 param="was",
+                status=now_is.status,
+                value=now_is.assignee or "nobody",
             )
         before = store.lock(connection, found.id)
         assert before is not None
@@ -365,11 +366,13 @@ def _destination(connection: Connection, matter: Matter, plan: Plan) -> str | No
     try:
         vault = parse_address(plan.destination)
     except ValueError as error:
-        raise ParameterInvalid(f"{error}.", param="destination") from None
+        raise ParameterInvalid("{error}.", param="destination", error=error) from None
     if treasury.find_vault(connection, network, vault) is None:
         raise ParameterInvalid(
-            f"{plan.destination} is no vault on {network}: `sakk treasury vault` names one.",
+            "{destination} is no vault on {network}: `sakk treasury vault` names one.",
             param="destination",
+            destination=plan.destination,
+            network=network,
         )
     return vault
 
@@ -377,7 +380,9 @@ def _destination(connection: Connection, matter: Matter, plan: Plan) -> str | No
 def _found(connection: Connection, identifier: str, *, livemode: bool) -> Case:
     found = store.find(connection, identifier, livemode=livemode)
     if found is None:
-        raise ResourceMissing(f"No such case: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such case: {identifier}.", param="id", identifier=repr(identifier)
+        )
     return found
 
 

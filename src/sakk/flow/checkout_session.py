@@ -103,7 +103,9 @@ def find(
     """A session of an account, or of any (None), with its payment; ResourceMissing."""
     session = store.find(connection, identifier, account_id=account_id, livemode=livemode)
     if session is None:
-        raise ResourceMissing(f"No such checkout.session: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such checkout.session: {identifier}", param="id", identifier=repr(identifier)
+        )
     return session, _intent(connection, session)
 
 
@@ -120,7 +122,8 @@ def expire(
     session, intent = find(connection, identifier, account_id=account_id, livemode=livemode)
     if not rules.is_open(intent):
         raise UnexpectedState(
-            f"This session is {rules.status_of(intent)}: only an open one can be called off."
+            "This session is {intent}: only an open one can be called off.",
+            intent=rules.status_of(intent),
         )
     canceled = payment.cancel(
         connection,

@@ -48,7 +48,9 @@ def remove_passkey(parts: Parts, signed_in: SignedIn, identifier: str) -> None:
         person = _locked(connection, signed_in)
         own = store.of_person(connection, person.id)
         if identifier not in {each.id for each in own}:
-            raise ResourceMissing(f"No such passkey: {identifier!r}", param="passkey")
+            raise ResourceMissing(
+                "No such passkey: {identifier}", param="passkey", identifier=repr(identifier)
+            )
         if len(own) == 1 and not _has_password(person):
             raise UnexpectedState("This is all that you sign in by: add another way first.")
         store.change(connection, identifier, {"removed_at": now})

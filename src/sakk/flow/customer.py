@@ -198,7 +198,9 @@ def show(connection: Connection, customers: Sequence[Customer]) -> list[dict[str
 
 
 def missing(customer_id: str) -> ResourceMissing:
-    return ResourceMissing(f"No such customer: {customer_id!r}", param="id")
+    return ResourceMissing(
+        "No such customer: {customer_id}", param="id", customer_id=repr(customer_id)
+    )
 
 
 def _tokens(connection: Connection, *, livemode: bool) -> dict[str, list[dict[str, Any]]]:

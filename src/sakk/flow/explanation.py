@@ -39,7 +39,9 @@ def explanation(connection: Connection, identifier: str, *, livemode: bool) -> d
     """What will be signed for a payout, in words; ResourceMissing for none of this mode."""
     payout = payouts.find(connection, identifier, account_id=None, livemode=livemode)
     if payout is None:
-        raise ResourceMissing(f"No such payout: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such payout: {identifier}", param="id", identifier=repr(identifier)
+        )
     return explain(payout, _circumstances(connection, payout))
 
 

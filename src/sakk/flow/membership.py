@@ -195,11 +195,15 @@ def _manager(connection: Connection, actor: Actor, account_id: str, *, livemode:
 def _member(connection: Connection, person: str, account_id: str, *, livemode: bool) -> Person:
     """Somebody with roles in an account; ResourceMissing for everybody else, known or not."""
     if not roles_in(store.of_person(connection, person), account_id):
-        raise ResourceMissing(f"No such person: {person!r}", param="person")
+        raise ResourceMissing("No such person: {person}", param="person", person=repr(person))
     return locked_person(connection, person, livemode=livemode)
 
 
 def _check_account(connection: Connection, account_id: str) -> None:
     found = accounts.find_account(connection, account_id)
     if found is None or found.kind == AccountKind.operator:
-        raise ResourceMissing(f"No such account of a merchant's: {account_id!r}", param="account")
+        raise ResourceMissing(
+            "No such account of a merchant's: {account_id}",
+            param="account",
+            account_id=repr(account_id),
+        )

@@ -59,7 +59,10 @@ def registration_options(
     with parts.database.read() as connection:
         own = store.of_person(connection, person.id)
     if len(own) >= PASSKEYS_MAX:
-        raise UnexpectedState(f"A person has at most {PASSKEYS_MAX} passkeys: remove one first.")
+        raise UnexpectedState(
+            "A person has at most {passkeys_max} passkeys: remove one first.",
+            passkeys_max=PASSKEYS_MAX,
+        )
     options = generate_registration_options(
         rp_id=site.name,
         rp_name=SITE_NAME,

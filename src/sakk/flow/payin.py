@@ -268,7 +268,9 @@ def release_held(connection: Connection, row: PayIn, *, now: datetime) -> PayIn:
     One whose token was on no list needs the token listed first: UnexpectedState.
     """
     if row.status != PayInStatus.held or row.orphaned:
-        raise UnexpectedState(f"This payin is {row.status}, not held: nothing is to release.")
+        raise UnexpectedState(
+            "This payin is {status}, not held: nothing is to release.", status=row.status
+        )
     if row.screening is None:
         raise UnexpectedState(
             "This payin could not be judged yet: it is, by itself, when screening is back."
@@ -278,7 +280,8 @@ def release_held(connection: Connection, row: PayIn, *, now: datetime) -> PayIn:
     if row.role == PayInRole.unlisted:
         if network.find_asset(connection, row.asset) is None:
             raise UnexpectedState(
-                f"List the asset first: sakk assets add {row.asset}. Then release the payin."
+                "List the asset first: sakk assets add {asset}. Then release the payin.",
+                asset=row.asset,
             )
         [row] = match_rows(connection, [row], now=now)
     elif row.role != PayInRole.excessive and not row.quarantined:

@@ -150,8 +150,9 @@ def cancel(
     intent = _locked(connection, identifier, account_id=account_id, livemode=livemode)
     if intent.status != PaymentStatus.requires_action or intent.amount_received:
         raise UnexpectedState(
-            f"This payment intent is {intent.status} and can not be canceled: only one with status "
+            "This payment intent is {status} and can not be canceled: only one with status "
             "requires_action and nothing received can.",
+            status=intent.status,
         )
     canceled = replace(
         intent,
@@ -322,8 +323,10 @@ def _check_names(
     for position, name in enumerate(wanted or ()):
         if name not in known:
             raise ParameterInvalid(
-                f"{name!r} is not offered. GET {listing} lists what is.",
+                "{name} is not offered. GET {listing} lists what is.",
                 param=f"{param}[{position}]",
+                name=repr(name),
+                listing=listing,
             )
 
 
@@ -378,7 +381,9 @@ def _locked(
         connection, identifier, account_id=account_id, livemode=livemode, lock=True
     )
     if intent is None:
-        raise ResourceMissing(f"No such payment_intent: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such payment_intent: {identifier}.", param="id", identifier=repr(identifier)
+        )
     return intent
 
 

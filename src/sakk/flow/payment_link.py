@@ -37,8 +37,9 @@ def create(
     priced_in = catalogue.currencies.get(link.currency)
     if priced_in is None:
         raise ParameterInvalid(
-            f"There is no currency {link.currency!r}. GET /v1/currencies lists them.",
+            "There is no currency {currency}. GET /v1/currencies lists them.",
             param="line_items[0][price_data][currency]",
+            currency=repr(link.currency),
         )
     require_offered(catalogue, _payment(link, 1), livemode=link.livemode)
     token_hash = claim.token_hash(token_of(vault, link.id))
@@ -134,7 +135,9 @@ def url_of(vault: Vault, link: PaymentLink, public_url: str) -> str:
 
 def missing(identifier: str) -> ResourceMissing:
     """The error for a link that is not there."""
-    return ResourceMissing(f"No such payment_link: {identifier!r}", param="id")
+    return ResourceMissing(
+        "No such payment_link: {identifier}", param="id", identifier=repr(identifier)
+    )
 
 
 def _payment(link: PaymentLink, amount: int) -> PaymentRequest:

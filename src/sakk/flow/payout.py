@@ -175,7 +175,9 @@ def cancel(
             connection, identifier, account_id=account_id, livemode=livemode, lock=True
         )
         if payout is None or payout.purpose != PayoutPurpose.payout:
-            raise ResourceMissing(f"No such payout: {identifier!r}.", param="id")
+            raise ResourceMissing(
+                "No such payout: {identifier}.", param="id", identifier=repr(identifier)
+            )
         return call_off(connection, payout, now=now, request_id=request_id)
 
 
@@ -196,8 +198,9 @@ def require_unsent(payout: Payout, *, now: datetime) -> None:
     leased = payout.lease_until is not None and payout.lease_until > now
     if not rules.is_cancelable(payout) or leased:
         raise UnexpectedState(
-            f"This payout is {payout.status} and can not be canceled any more: its transaction "
-            "is being prepared or is on its way."
+            "This payout is {status} and can not be canceled any more: its transaction "
+            "is being prepared or is on its way.",
+            status=payout.status,
         )
 
 
@@ -338,9 +341,11 @@ def _insufficient(payout: Payout, available: int | None = None) -> BalanceInsuff
         else f" and {money.format_decimal(max(0, available), payout.decimals)} is available"
     )
     return BalanceInsufficient(
-        f"This payout needs {needed} {payout.currency}{has}. "
-        "Wait for pending payments or send less.",
+        "This payout needs {needed} {currency}{has}. Wait for pending payments or send less.",
         param="amount",
+        needed=needed,
+        currency=payout.currency,
+        has=has,
     )
 
 

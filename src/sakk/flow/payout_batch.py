@@ -256,7 +256,9 @@ def cancel(
     with parts.database.begin() as connection:
         batch = store.find(connection, identifier, account_id=account_id, livemode=livemode)
         if batch is None:
-            raise ResourceMissing(f"No such payout batch: {identifier!r}.", param="id")
+            raise ResourceMissing(
+                "No such payout batch: {identifier}.", param="id", identifier=repr(identifier)
+            )
         left = store.list_unheld(connection, identifier)
     hold_lines(parts, left)
     with parts.database.begin() as connection:
@@ -285,7 +287,9 @@ def view(
     with parts.database.begin() as connection:
         batch = store.find(connection, identifier, account_id=account_id, livemode=livemode)
         if batch is None:
-            raise ResourceMissing(f"No such payout batch: {identifier!r}.", param="id")
+            raise ResourceMissing(
+                "No such payout batch: {identifier}.", param="id", identifier=repr(identifier)
+            )
         return batch, store.totals(connection, [identifier])[identifier]
 
 

@@ -198,7 +198,9 @@ def propose_change(
         person = locked_person(connection, identifier, livemode=livemode)
         by = admin_of(connection, actor, livemode=livemode)
         if person.state != PersonState.active:
-            raise UnexpectedState(f"This person is {person.state}: only an active one is changed.")
+            raise UnexpectedState(
+                "This person is {state}: only an active one is changed.", state=person.state
+            )
         _check_grant(connection, by, person.roles, wanted or person.roles)
         proposal = {
             "by": by.id,
@@ -461,13 +463,17 @@ def _self(connection: Connection, identifier: str, actor: Actor, *, livemode: bo
 def locked_person(connection: Connection, identifier: str, *, livemode: bool) -> Person:
     person = store.find(connection, identifier, livemode=livemode, lock=True)
     if person is None:
-        raise ResourceMissing(f"No such person: {identifier!r}", param="person")
+        raise ResourceMissing(
+            "No such person: {identifier}", param="person", identifier=repr(identifier)
+        )
     return person
 
 
 def check_email(connection: Connection, email: str, *, livemode: bool) -> None:
     if store.by_email(connection, email, livemode=livemode) is not None:
-        raise ParameterInvalid(f"There is a person with the address {email!r}.", param="email")
+        raise ParameterInvalid(
+            "There is a person with the address {email}.", param="email", email=repr(email)
+        )
 
 
 def tell(connection: Connection, person: Person, name: str, *, now: datetime) -> None:

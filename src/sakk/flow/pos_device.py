@@ -28,8 +28,9 @@ def create(
     priced_in = catalogue.currencies.get(device.currency)
     if priced_in is None:
         raise ParameterInvalid(
-            f"There is no currency {device.currency!r}. GET /v1/currencies lists them.",
+            "There is no currency {currency}. GET /v1/currencies lists them.",
             param="currency",
+            currency=repr(device.currency),
         )
     require_offered(catalogue, _payment(device, 1), livemode=device.livemode)
     made, token = _with_pairing(replace(device, decimals=priced_in.decimals), now)
@@ -129,7 +130,9 @@ def require(
     """A till of an account, or of any (None); ResourceMissing."""
     device = store.find(connection, identifier, account_id=account_id, livemode=livemode, lock=lock)
     if device is None:
-        raise ResourceMissing(f"No such pos_device: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such pos_device: {identifier}", param="id", identifier=repr(identifier)
+        )
     return device
 
 

@@ -164,8 +164,9 @@ def aim(connection: Connection, recovery: Recovery, *, network: str, address: st
     """A recovery with a destination that was checked; ParameterInvalid says what is wrong."""
     if network != recovery.network:
         raise ParameterInvalid(
-            f"These coins are on {recovery.network} and can only be sent there.",
+            "These coins are on {network} and can only be sent there.",
             param="destination[network]",
+            network=recovery.network,
         )
     parsed = check_address(connection, network=network, asset=recovery.asset, address=address)
     return replace(recovery, destination=parsed)
@@ -176,7 +177,7 @@ def check_address(connection: Connection, *, network: str, asset: str, address: 
     try:
         parsed = parse_address(address)
     except ValueError as error:
-        raise ParameterInvalid(f"{error}.", param="destination[address]") from error
+        raise ParameterInvalid("{error}.", param="destination[address]", error=error) from error
     listed = networks.list_assets(connection, network=network)
     contracts = {each.contract for each in listed if each.contract is not None}
     own = erc20_contract(asset)

@@ -112,15 +112,17 @@ def _network(connection: Connection, name: str, asset: str, *, livemode: bool) -
     found = networks.find_network(connection, name)
     if found is None or found.livemode != livemode:
         raise ParameterInvalid(
-            f"{name!r} is not a network here. Add it first: sakk networks add {name}.",
+            "{name} is not a network here. Add it first: sakk networks add {name_2}.",
             param="network",
+            name=repr(name),
+            name_2=name,
         )
     try:
         on_it = asset_network(asset) == name
     except ValueError as error:
-        raise ParameterInvalid(f"{error}.", param="asset") from error
+        raise ParameterInvalid("{error}.", param="asset", error=error) from error
     if not on_it:
-        raise ParameterInvalid(f"{asset} is not on {name}.", param="asset")
+        raise ParameterInvalid("{asset} is not on {name}.", param="asset", asset=asset, name=name)
     return found
 
 
@@ -128,7 +130,7 @@ def _deposit(connection: Connection, text: str) -> addresses.Address:
     try:
         parsed = parse_address(text)
     except ValueError as error:
-        raise ParameterInvalid(f"{error}.", param="address") from error
+        raise ParameterInvalid("{error}.", param="address", error=error) from error
     found = addresses.find_address(connection, parsed)
     if found is None or found.purpose in addresses.OPERATORS:
         raise ResourceMissing(

@@ -154,7 +154,8 @@ def renew_claim(
     refund = _found(connection, identifier, account_id=account_id, livemode=livemode)
     if refund.status != RefundStatus.requires_action:
         raise UnexpectedState(
-            f"This refund is {refund.status}: only one that waits for its payer has a claim link."
+            "This refund is {status}: only one that waits for its payer has a claim link.",
+            status=refund.status,
         )
     renewed = replace(refund, claim_hash=claim_hash, claim_expires_at=claim_expiry(expires_at, now))
     write_refund(connection, renewed)
@@ -192,7 +193,9 @@ def cancel(
     """Call a refund off before a transaction carries it; its money is given back at once after."""
     refund = _found(connection, identifier, account_id=account_id, livemode=livemode)
     if refund.status not in (RefundStatus.requires_action, RefundStatus.pending):
-        raise UnexpectedState(f"This refund is {refund.status} and can not be canceled any more.")
+        raise UnexpectedState(
+            "This refund is {status} and can not be canceled any more.", status=refund.status
+        )
     canceled = _ended(connection, refund, RefundStatus.canceled, None, now=now)
     canceled = replace(canceled, canceled_at=now)
     write_refund(connection, canceled)
@@ -355,9 +358,12 @@ def _insufficient(refund: Refund, available: int | None) -> BalanceInsufficient:
         else f" and {money.format_decimal(max(0, available), refund.coin_decimals)} is available"
     )
     return BalanceInsufficient(
-        f"This refund needs {needed} {refund.coin}{has}. Wait for pending payments, refund less, "
+        "This refund needs {needed} {coin}{has}. Wait for pending payments, refund less, "
         "or in another currency of the balance.",
         param="amount",
+        needed=needed,
+        coin=refund.coin,
+        has=has,
     )
 
 
@@ -367,7 +373,9 @@ def _found(
     """A refund with its payment intent, both locked; ResourceMissing if it is not there."""
     refund = store.find(connection, identifier, account_id=account_id, livemode=livemode)
     if refund is None:
-        raise ResourceMissing(f"No such refund: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such refund: {identifier}.", param="id", identifier=repr(identifier)
+        )
     return lock_refund(connection, refund.id)
 
 

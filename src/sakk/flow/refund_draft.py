@@ -95,8 +95,9 @@ def draft_refund(
         return aim(connection, pending, request.destination, now=now)
     if not payable_assets(connection, refund, now=now):
         raise UnexpectedState(
-            f"{refund.coin} can not be sent on any network in this amount: no enabled network "
-            "lists a token of it that is paid out and fine enough."
+            "{coin} can not be sent on any network in this amount: no enabled network "
+            "lists a token of it that is paid out and fine enough.",
+            coin=refund.coin,
         )
     return replace(
         refund,
@@ -119,7 +120,9 @@ def _of_payment(
     )
     if intent is None:
         raise ResourceMissing(
-            f"No such payment_intent: {request.payment_intent!r}.", param="payment_intent"
+            "No such payment_intent: {payment_intent}.",
+            param="payment_intent",
+            payment_intent=repr(request.payment_intent),
         )
     share = _share(connection, intent, request)
     currencies = {each.currency: each for each in network.list_currencies(connection)}
@@ -207,7 +210,7 @@ def _of_payin(
     assert request.payin is not None
     row = payins.find(connection, request.payin, account_id=account_id, livemode=livemode)
     if row is None:
-        raise ResourceMissing(f"No such payin: {request.payin!r}.", param="payin")
+        raise ResourceMissing("No such payin: {payin}.", param="payin", payin=repr(request.payin))
     if row.status not in STANDING or row.orphaned:
         raise UnexpectedState(
             "This payin is not credited: only what stands in suspense after it was posted, or was "
@@ -216,7 +219,9 @@ def _of_payin(
         )
     if request.coin not in (None, row.currency):
         raise ParameterInvalid(
-            f"What arrived by itself goes back as it came, in {row.currency}.", param="currency"
+            "What arrived by itself goes back as it came, in {currency}.",
+            param="currency",
+            currency=row.currency,
         )
     given = store.list_live(connection, payin=row.id)
     in_suspense = [each for each in given if each.source == MoneySource.suspense]
@@ -379,16 +384,18 @@ def aim(connection: Connection, refund: Refund, place: Place, *, now: datetime) 
     asset = assets.get(place.network)
     if asset is None:
         raise ParameterInvalid(
-            f"This refund can not be sent on {place.network!r}. "
-            f"It can on: {', '.join(sorted(assets)) or 'no network'}.",
+            "This refund can not be sent on {network}. It can on: {networks}.",
             param="destination[network]",
+            network=repr(place.network),
+            networks=", ".join(sorted(assets)) or "no network",
         )
     try:
         parsed = parse_address(place.address)
     except ValueError as error:
         raise ParameterInvalid(
-            f"{error}. Give the address as its owner's wallet shows it on that network.",
+            "{error}. Give the address as its owner's wallet shows it on that network.",
             param="destination[address]",
+            error=error,
         ) from error
     listed = network.list_assets(connection, network=place.network)
     check_destination(

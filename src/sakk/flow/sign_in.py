@@ -80,7 +80,9 @@ def begin(
     token that was there before.
     """
     if person.state != PersonState.active:
-        raise PermissionDenied(f"You are {person.state}: an admin has to approve you first.")
+        raise PermissionDenied(
+            "You are {state}: an admin has to approve you first.", state=person.state
+        )
     if replaces is not None:
         before = store.by_token(connection, token_hash(replaces), lock=True)
         if before is not None and before.ended_at is None:
@@ -154,9 +156,13 @@ def look_at(parts: Parts, signed_in: SignedIn, account_id: str | None) -> None:
     with parts.database.begin() as connection:
         is_theirs = any(each.account_id == account_id for each in signed_in.memberships)
         if not is_theirs and not signed_in.person.roles:
-            raise ResourceMissing(f"No such account: {account_id!r}", param="account")
+            raise ResourceMissing(
+                "No such account: {account_id}", param="account", account_id=repr(account_id)
+            )
         if account_id is not None and accounts.find_account(connection, account_id) is None:
-            raise ResourceMissing(f"No such account: {account_id!r}", param="account")
+            raise ResourceMissing(
+                "No such account: {account_id}", param="account", account_id=repr(account_id)
+            )
         store.change(connection, signed_in.sign_in.id, {"account_id": account_id})
 
 
@@ -172,7 +178,9 @@ def end(parts: Parts, person: str, sign_in: str) -> SignIn:
     with parts.database.begin() as connection:
         found = store.find(connection, sign_in, lock=True)
         if found is None or found.person != person:
-            raise ResourceMissing(f"No such sign-in: {sign_in!r}", param="sign_in")
+            raise ResourceMissing(
+                "No such sign-in: {sign_in}", param="sign_in", sign_in=repr(sign_in)
+            )
         if found.ended_at is not None:
             return found
         store.change(connection, found.id, {"ended_at": now})

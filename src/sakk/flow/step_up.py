@@ -99,7 +99,7 @@ def check(
         raise StepUpRequired("Send code, the one-time code that your device shows now.")
     if person.totp_secret is None or not person.totp_confirmed:
         raise StepUpRequired(
-            f"Set up a second factor first: POST /v1/persons/{person.id}/second_factor."
+            "Set up a second factor first: POST /v1/persons/{id}/second_factor.", id=person.id
         )
     secret = parts.secrets_vault().open(bytes(person.totp_secret), person.id)
     step = totp_step(secret, step_up.code, now=now, used=person.totp_step)
@@ -133,7 +133,7 @@ def _check_sign_in(
 def _check_signature(person: Person, signature: str, message: bytes) -> bytes:
     if person.public_key is None:
         raise StepUpRequired(
-            f"There is no public key of yours: POST /v1/persons/{person.id}/public_key."
+            "There is no public key of yours: POST /v1/persons/{id}/public_key.", id=person.id
         )
     try:
         if len(signature) != SIGNATURE_DIGITS:

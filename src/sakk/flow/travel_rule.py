@@ -97,7 +97,9 @@ def find(
     conditions = (named == identifier, columns.livemode == livemode)
     found = store.find(connection, *conditions, account_id=account_id, lock=lock)
     if found is None:
-        raise ResourceMissing(f"No such travel rule record: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such travel rule record: {identifier}", param="id", identifier=repr(identifier)
+        )
     return found
 
 

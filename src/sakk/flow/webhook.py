@@ -44,7 +44,8 @@ def create(
     rules.check_url(url, allow_loopback=allow_loopback)
     if store.count_endpoints(connection, account_id=account_id, livemode=livemode) >= ENDPOINTS_MAX:
         raise UnexpectedState(
-            f"the account has {ENDPOINTS_MAX} webhook endpoints already; delete one first"
+            "the account has {endpoints_max} webhook endpoints already; delete one first",
+            endpoints_max=ENDPOINTS_MAX,
         )
     endpoint = WebhookEndpoint(
         id=identity.new_id("we"),
@@ -158,8 +159,9 @@ def rotate_secret(
     """
     if not 0 <= overlap_seconds <= rules.ROTATION_OVERLAP_SECONDS_MAX:
         raise ParameterInvalid(
-            f"overlap_seconds must be 0 to {rules.ROTATION_OVERLAP_SECONDS_MAX}",
+            "overlap_seconds must be 0 to {rotation_overlap_seconds_max}",
             param="overlap_seconds",
+            rotation_overlap_seconds_max=rules.ROTATION_OVERLAP_SECONDS_MAX,
         )
     before = _locked(connection, identifier, account_id=account_id, livemode=livemode)
     changes: dict[str, Any] = {
@@ -231,13 +233,19 @@ def redeliver(
     """Send one delivery again at once, whatever came of it before: same id, same bytes."""
     delivery = store.get_delivery(connection, delivery_id, account_id=account_id, for_update=True)
     if delivery is None:
-        raise ResourceMissing(f"No such webhook delivery: {delivery_id!r}", param="delivery")
+        raise ResourceMissing(
+            "No such webhook delivery: {delivery_id}",
+            param="delivery",
+            delivery_id=repr(delivery_id),
+        )
     endpoint = store.get_endpoint(
         connection, delivery.endpoint_id, account_id=account_id, livemode=livemode
     )
     if endpoint is None:
         raise ResourceMissing(
-            f"No such webhook endpoint: {delivery.endpoint_id!r}", param="delivery"
+            "No such webhook endpoint: {endpoint_id}",
+            param="delivery",
+            endpoint_id=repr(delivery.endpoint_id),
         )
     _check_enabled(endpoint)
     store.make_due(connection, delivery_id, now=now)
@@ -376,21 +384,27 @@ def _locked(
 
 def _found(endpoint: WebhookEndpoint | None, identifier: str) -> WebhookEndpoint:
     if endpoint is None:
-        raise ResourceMissing(f"No such webhook endpoint: {identifier!r}", param="webhook_endpoint")
+        raise ResourceMissing(
+            "No such webhook endpoint: {identifier}",
+            param="webhook_endpoint",
+            identifier=repr(identifier),
+        )
     return endpoint
 
 
 def _check_enabled(endpoint: WebhookEndpoint) -> None:
     if endpoint.status != EndpointStatus.enabled:
         raise UnexpectedState(
-            f"webhook endpoint {endpoint.id} is disabled; enable it (disabled=false) first"
+            "webhook endpoint {id} is disabled; enable it (disabled=false) first", id=endpoint.id
         )
 
 
 def _check_description(description: str | None) -> str | None:
     if description is not None and len(description) > DESCRIPTION_LENGTH_MAX:
         raise ParameterInvalid(
-            f"description has at most {DESCRIPTION_LENGTH_MAX} characters", param="description"
+            "description has at most {description_length_max} characters",
+            param="description",
+            description_length_max=DESCRIPTION_LENGTH_MAX,
         )
     return description or None
 

@@ -62,14 +62,19 @@ def approval_of(
     role = acting_role(subject.approver_role, None if person is None else person.powers)
     if role is None:
         raise PermissionDenied(
-            f"Only a person with the role {subject.approver_role} may approve this {subject.noun}:"
-            f" the rule {subject.rule!r} of the policy says so."
+            "Only a person with the role {approver_role} may approve this {noun}:"
+            " the rule {rule} of the policy says so.",
+            approver_role=subject.approver_role,
+            noun=subject.noun,
+            rule=repr(subject.rule),
         )
     if asked(subject.asked_by, actor):
-        raise SamePerson(f"You asked for this {subject.noun}: another person has to approve it.")
+        raise SamePerson(
+            "You asked for this {noun}: another person has to approve it.", noun=subject.noun
+        )
     if any(each.actor == actor.name for each in given):
         raise SamePerson(
-            f"You have decided on this {subject.noun} already: another person is needed."
+            "You have decided on this {noun} already: another person is needed.", noun=subject.noun
         )
     signs = word.step_up.signature is not None
     if word.digest is None and person is not None and not signs:
@@ -80,8 +85,9 @@ def approval_of(
         )
     if word.digest is not None and word.digest != subject.digest:
         raise ApprovalStale(
-            f"This is not the {subject.noun} that you were shown: look at its explanation again.",
+            "This is not the {noun} that you were shown: look at its explanation again.",
             param="digest",
+            noun=subject.noun,
         )
     method, signature = (
         (Method.key, None)
@@ -114,7 +120,10 @@ def refusal_of(
     person = _person(connection, word.actor, livemode=subject.livemode)
     role = acting_role(subject.approver_role, None if person is None else person.powers)
     if role is None and (person is None or Role.admin not in person.powers):
-        raise PermissionDenied(f"Only a person with the role {subject.approver_role} may do it.")
+        raise PermissionDenied(
+            "Only a person with the role {approver_role} may do it.",
+            approver_role=subject.approver_role,
+        )
     return Approval(
         id=approval_id,
         account_id=subject.account_id,

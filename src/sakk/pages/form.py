@@ -63,7 +63,9 @@ def read_form(body: bytes, content_type: str | None) -> Values:
         case "multipart/form-data":
             return _gathered(_parts(body, content_type or ""))
         case other:
-            raise MediaTypeUnsupported(f"Content-Type {other or '(none)'!r} is no form's.")
+            raise MediaTypeUnsupported(
+                "Content-Type {media_type} is no form's.", media_type=repr(other or "(none)")
+            )
 
 
 def read_query(query: bytes) -> Values:
@@ -136,7 +138,7 @@ def _gathered(pairs: list[tuple[str, str | Upload]]) -> Values:
         else:
             found[name] = [before, value]
     if len(pairs) > FIELDS_MAX:
-        raise InvalidRequest(f"There are more than {FIELDS_MAX} fields.")
+        raise InvalidRequest("There are more than {fields_max} fields.", fields_max=FIELDS_MAX)
     return found
 
 

@@ -20,6 +20,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from sakk.core.errors import SakkError
+
 LANGUAGES: Final = ("en", "zh-Hans", "zh-Hant", "ar")
 NAMES: Final = {"en": "English", "zh-Hans": "简体中文", "zh-Hant": "繁體中文", "ar": "العربية"}
 DEFAULT: Final = "en"
@@ -54,6 +56,13 @@ class Words:
         """The form for a number, which is filled in as ``{number}``."""
         text = self._catalogue.ngettext(one, many, number)
         return fill(text, {"number": number, **values})
+
+    def error(self, error: SakkError) -> str:
+        """What an error says, with what is filled in isolated; in English as the API says it."""
+        if self.language == DEFAULT or not error.template:
+            return tame(error.message)
+        told = self._catalogue.gettext(error.template)
+        return fill(told, error.values) if error.values else tame(told)
 
     def message(self, message: str) -> str:
         """The bare message, for whoever fills it in another way."""

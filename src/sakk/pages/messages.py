@@ -3,8 +3,9 @@
 What is new is added without a translation, what no page says any more goes, and what is there keeps
 its place.
 
-A message goes into the file of the noun whose template or module says it; what several nouns say
-goes into shared.po. With ``--check`` nothing is written, and what is wrong is told.
+A message goes into the file of the noun whose template or module says it, or raises it where a
+screen meets it (`sakk.pages.raised`); what several nouns say goes into shared.po. With ``--check``
+nothing is written, and what is wrong is told.
 """
 
 import io
@@ -19,6 +20,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import write_po
 
 from sakk.pages.language import DEFAULT, LANGUAGES, LOCALES, catalogue_paths, read_catalogue
+from sakk.pages.raised import raised
 
 SOURCES = Path(__file__).resolve().parents[1]
 DOORS = ("pages", "api", "checkout", "console")
@@ -45,13 +47,16 @@ Key = tuple[str | None, str | tuple[str, ...]]
 
 
 def said() -> dict[Key, set[str]]:
-    """Every message that a page says, and the nouns that say it."""
+    """Every message that a page says, errors that it tells too, and the nouns that say it."""
     found: dict[Key, set[str]] = {}
     for path in sources():
         method = "jinja2.ext:babel_extract" if path.suffix == ".html" else "python"
         with path.open("rb") as file:
             for _, message, _, context in extract(method, file, KEYWORDS):
                 found.setdefault((context, message), set()).add(noun_of(path))
+    for each in raised():
+        if each.text is not None:
+            found.setdefault((None, each.text), set()).add(noun_of(each.path))
     return found
 
 

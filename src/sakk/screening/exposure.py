@@ -200,7 +200,9 @@ class Exposures:
                     history = History(listed_token(mine, network, asset))
                     entry = self._histories[asset] = (threading.Lock(), history)
             if entry[1].asset.network != network:
-                raise ParameterInvalid(f"{asset} is not on {network}.", param="asset")
+                raise ParameterInvalid(
+                    "{asset} is not on {network}.", param="asset", asset=asset, network=network
+                )
             # Before the thread's lock: neither number may go back while others catch up further.
             version = label_store.lists_version(mine)
             height = store.height_of(mine, network, asset)
@@ -216,14 +218,18 @@ def listed_token(connection: Connection, network: str, asset: str) -> Asset:
     """The asset as the operator listed it; its decimals say what a grain is."""
     if family_of_network(network) != EVM:
         raise ParameterInvalid(
-            f"Exposure is known on EVM networks (eip155:…), not on {network[:80]}.",
+            "Exposure is known on EVM networks (eip155:…), not on {network}.",
             param="network",
+            network=network[:80],
         )
     for each in list_assets(connection, network=network):
         if each.asset == asset and each.contract is not None:
             return each
     raise ResourceMissing(
-        f"No such token: {asset[:200]!r} on {network[:80]}; see `sakk assets list`.", param="asset"
+        "No such token: {asset} on {network}; see `sakk assets list`.",
+        param="asset",
+        asset=repr(asset[:200]),
+        network=network[:80],
     )
 
 
@@ -400,7 +406,8 @@ def _reading() -> Iterator[None]:
     except SQLAlchemyError as error:
         raise Unavailable(
             "Transfers cannot be read, so nothing is said of where money came from"
-            f" ({type(error).__name__}). Is the database up?"
+            " ({name}). Is the database up?",
+            name=type(error).__name__,
         ) from error
     except MemoryError as error:
         raise Unavailable(

@@ -164,8 +164,9 @@ def _timestamp(
 ) -> int:
     if find_line(connection, identifier, account_id=account_id, livemode=livemode) is None:
         raise CursorMissing(
-            f"No such object in this list: {identifier!r}. Use an id that the list returned.",
+            "No such object in this list: {identifier}. Use an id that the list returned.",
             param=param,
+            identifier=repr(identifier),
         )
     return balance.timestamp_of(identifier)
 

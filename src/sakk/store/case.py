@@ -382,8 +382,9 @@ def list_queue(
         last = fetch_one(connection, select(cases).where(cases.c.id == starting_after), Case)
         if last is None or last.livemode != livemode:
             raise CursorMissing(
-                f"No such case: {starting_after!r}. Use an id that the list returned.",
+                "No such case: {starting_after}. Use an id that the list returned.",
                 param="starting_after",
+                starting_after=repr(starting_after),
             )
         behind = {
             "urgency": or_(

@@ -106,8 +106,9 @@ def _is_created_within(created: int, page: PageRequest) -> bool:
 
 def _no_cursor(cursor: str, param: str) -> CursorMissing:
     return CursorMissing(
-        f"No such object in this list: {cursor!r}. Use an id that the list returned.",
+        "No such object in this list: {cursor}. Use an id that the list returned.",
         param=param,
+        cursor=repr(cursor),
     )
 
 
