@@ -2,13 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from eth_account import Account
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult
+from x402 import x402Client
+from x402.mcp import wrap_mcp_client_with_payment
 from x402.mcp.utils import extract_payment_required_from_result
+from x402.mechanisms.evm.exact import ExactEvmScheme
+from x402.mechanisms.evm.signers import EthAccountSigner
 
 from mcp import Client
 from sakk.client.wallet import NoWayToPay, PaymentRefused, Wallet
@@ -193,3 +199,32 @@ def test_a_price_that_no_offer_can_take_is_refused_at_once(weather: Weather) -> 
         weather.paid.tool(price="1 eur")(lambda: "never")
     with pytest.raises(PaywallError, match="at least one way"):
         PaidTools(weather.server, offers=[])
+
+
+class OnTheWire:
+    """The SDK's client as x402's wrapper takes it: requests and results by their wire's names."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def call_tool(self, params: dict[str, Any], *, read_timeout_seconds: Any) -> Any:
+        name, arguments, meta = params["name"], params["arguments"], params.get("_meta")
+        result = await self.client.call_tool(name, arguments, meta=meta)
+        return SimpleNamespace(**result.model_dump(by_alias=True))
+
+
+def test_x402s_own_mcp_client_pays_a_tool(weather: Weather, facilitator: FakeFacilitator) -> None:
+    """Its wrapper, unmodified: the challenge, the payment in ``_meta``, and the settlement back."""
+    payer = x402Client().register(NETWORK, ExactEvmScheme(EthAccountSigner(Account.from_key(KEY))))
+
+    async def all_of_it() -> list[Any]:
+        async with Client(weather.server) as client:
+            theirs = wrap_mcp_client_with_payment(OnTheWire(client), payer)
+            return [await theirs.call_tool("forecast", {"city": city}) for city in ("Ur", "Uruk")]
+
+    for city, result in zip(("Ur", "Uruk"), asyncio.run(all_of_it()), strict=True):
+        assert not result.is_error
+        assert result.payment_made
+        assert f"sun over {city}" in str(result.content)
+        assert result.payment_response.success
+    assert (weather.ran, len(facilitator.settled)) == (2, 2)
