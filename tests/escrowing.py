@@ -54,6 +54,8 @@ class Payer:
         default_factory=lambda: Account.from_key("0x" + secrets.token_hex(32))
     )
     salt: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    # Whose coins they are, where the key is not their holder's own.
+    holder: str | None = None
 
     def fund(self, units: int) -> "Payer":
         mint(self.chain.contracts, self.chain.contracts.usdc, self.address, units)
@@ -67,7 +69,7 @@ class Payer:
     @property
     def config(self) -> ChannelConfig:
         return ChannelConfig(
-            payer=self.address,
+            payer=self.holder or self.address,
             payer_authorizer=self.address,
             receiver=self.receiver,
             receiver_authorizer=self.authorizer,
@@ -94,7 +96,7 @@ class Payer:
             "verifyingContract": self.chain.contracts.usdc.contract,
         }
         message = {
-            "from": self.account.address,
+            "from": self.holder or self.account.address,
             "to": COLLECTOR,
             "value": units,
             "validAfter": 0,

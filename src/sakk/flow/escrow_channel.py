@@ -126,6 +126,13 @@ def check_config(config: ChannelConfig, wanted: Terms) -> None:
         raise Refused(Refusal.receiver_mismatch, f"The channel pays {config.receiver}.")
     if config.receiver_authorizer != wanted.authorizer:
         raise Refused(Refusal.authorizer_mismatch, "The channel names another authorizer.")
+    if config.payer_authorizer == evm.ZERO_ADDRESS:
+        # The payer's account could be given other code (EIP-7702) before a voucher is claimed.
+        raise Refused(
+            Refusal.signature,
+            "Name the key that signs the vouchers as payerAuthorizer: what the payer's own account"
+            " signs, its code can unsay before it is claimed.",
+        )
     if config.token != wanted.asset.contract:
         raise Refused(Refusal.token_mismatch, f"The channel is in {config.token}.")
     if not WITHDRAW_DELAY_MIN <= config.withdraw_delay <= WITHDRAW_DELAY_MAX:
