@@ -1,12 +1,13 @@
 """Charges in compiled code: byte for byte what the code that is read says."""
 
 import random
+from collections.abc import Iterator
 
 import pytest
 
 from sakk.api import charge
 from sakk.api.charge import Held, judge, outcomes, transfer_record
-from sakk.api.compiled.charge import Session, ask
+from sakk.api.compiled.charge import Session, ask, hash_by_machine
 from sakk.core.charge import (
     AMOUNT_WHOLE,
     Op,
@@ -65,7 +66,17 @@ def operation(chance: random.Random, known: Held) -> Operation:
     )
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.fixture
+def by_machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hashes are by the processor's instructions, where it has them, or by none of them."""
+    hash_by_machine(request.param)
+    yield
+    hash_by_machine(True)
+
+
+@pytest.mark.usefixtures("by_machine")
+@pytest.mark.parametrize("by_machine", [True, False], indirect=True)
+@pytest.mark.parametrize("seed", range(20))
 def test_both_ways_ask_and_answer_the_same(seed: int) -> None:
     chance = random.Random(seed)
     known = {each.session: each for each in (held(chance) for _ in range(6))}

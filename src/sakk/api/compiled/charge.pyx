@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from sakk.api.compiled.sha256 cimport MacKey, is_same, put_mac, set_key
+from sakk.api.compiled.sha256 cimport MacKey, is_same, put_mac, set_key, use_instructions
 
 cdef extern from *:
     """
@@ -237,6 +237,11 @@ def ask(
     asked._reserve_reasons, asked._end_reasons = reserve_reasons, end_reasons
     asked.records = records if size == count * RECORD else records[:size]
     return asked
+
+
+def hash_by_machine(bint wanted) -> bool:
+    """Hash by the processor's own instructions, or not; were they there? For tests."""
+    return use_instructions(wanted)
 
 
 cdef unsigned char judge(const unsigned char *operation, Session held, double now) noexcept:
