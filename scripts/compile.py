@@ -18,7 +18,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = tuple(Path(f"src/sakk/{name}/compiled") for name in ("api", "ledger", "screening"))
+FOLDERS = tuple(
+    Path(f"src/sakk/{name}/compiled") for name in ("api", "ledger", "paywall", "screening")
+)
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 # Portable: no -march=native, for a wheel goes to other machines. Debugging is CFLAGS=-g.
 OPTIONS = ["-O3", "-g0", "-fno-strict-aliasing", "-Wno-unused-function"]

@@ -9,7 +9,6 @@ all, or to a client that has gone, is not charged.
 """
 
 import asyncio
-import binascii
 import inspect
 import logging
 import secrets
@@ -35,7 +34,7 @@ from sakk.paywall.errors import (
 )
 from sakk.paywall.payment import Answered, Clock, Offer, Payment, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
-from sakk.paywall.session import Call, Session, SessionTaken, read_call
+from sakk.paywall.session import Call, Session, SessionTaken, decoded, read_call
 from sakk.paywall.terms import corrected, is_same, terms_of
 
 log = logging.getLogger("sakk.paywall")
@@ -428,8 +427,13 @@ def _unreadable(error: Exception) -> Refusal:
 def _session_of(call: Call, priced: _Priced) -> tuple[Terms, Session] | None:
     """Which coin of which Sakk a call is of."""
     first = priced.session
-    if first is not None and call.accepted is None and call.network in ("", first[1].network):
-        return first
+    if first is not None:
+        ours, accepted = first[1], call.accepted
+        if accepted is None:
+            if call.network in ("", ours.network):
+                return first
+        elif call.network == ours.network and accepted.asset == ours.asset:
+            return first
     for terms in priced.terms:
         offer = terms.offer
         if (
@@ -444,7 +448,7 @@ def _session_of(call: Call, priced: _Priced) -> tuple[Terms, Session] | None:
 def _decoded(header: bytes) -> bytes:
     if len(header) > HEADER_BYTES_MAX:
         raise ValueError(f"it is longer than {HEADER_BYTES_MAX} bytes")
-    return binascii.a2b_base64(header, strict_mode=True)
+    return decoded(header)
 
 
 def _read(raw: bytes, scope: Scope) -> Sent:

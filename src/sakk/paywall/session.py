@@ -7,28 +7,30 @@ session and keeps nothing: a copy meets the same nonce there, whichever door it 
 """
 
 import asyncio
-import struct
 import time
-from binascii import b2a_base64
 from typing import Any, Final, Literal
 
 import msgspec
 
 from sakk.client.session import NO_BODY, request_hash, uuid_bytes
 from sakk.client.x402 import Requirement
+from sakk.paywall import record
 from sakk.paywall.charge import AuthorityAway, Charges
 from sakk.paywall.errors import AUTHORITY_AWAY, PaywallError, Refusal
 from sakk.paywall.payment import Payment, Sent, Terms
+
+try:
+    from sakk.paywall.compiled import record as quick
+except ImportError:  # where it is not built, what is read serves
+    quick = record  # type: ignore[misc]
 
 TIMEOUT_SECONDS: Final = 60
 # A handler has so long until its answer begins, and a metered one until it ends.
 RESERVE_SECONDS: Final = 300
 # A metered answer that takes longer is ended, so that what it used is charged in time.
 _RESERVE_SHARE: Final = 0.9
-_RESERVE, _COMMIT, _RELEASE = 1, 2, 3
+_COMMIT, _RELEASE = 2, 3
 _WHOLE: Final = (1 << 128) - 1
-_RECORD = struct.Struct(">BxHxxxxQ16s16s32s32s16s")
-_RESULT = struct.Struct(">B3x20sQ16s32s16s")
 _REMEMBERED_MAX: Final = 16_384
 REASONS: Final = {
     1: "malformed",
@@ -70,6 +72,12 @@ class Call(msgspec.Struct):
 
 
 read_call = msgspec.json.Decoder(Call).decode
+
+
+def decoded(header: bytes) -> bytes:
+    """What a header of base64 holds; binascii.Error."""
+    # What is not plainly base64 is refused by the way that says why.
+    return quick.decode(header) or record.decode(header)
 
 
 class Session:
@@ -154,17 +162,16 @@ class Session:
             # Of many calls the same is asked for.
             request = self._requests.get((method, target)) or self._request(method, target)
         else:
-            request = request_hash(method, target.decode("latin-1"), _bytes(body))
+            request = request_hash(method, target.decode("latin-1"), record.of_digits(body))
         asked = self.charges.reserve(
-            _RECORD.pack(
-                _RESERVE,
-                self.reserve_seconds,
-                nonce,
+            quick.reserve_record(
                 session.key,
-                amount.to_bytes(16, "big"),
+                nonce,
+                amount,
                 request,
-                _bytes(payload.mac),
+                payload.mac,
                 self._currency,
+                self.reserve_seconds,
             )
         )
         return SessionTaken(self, terms, session, nonce, amount, request, body, asked)
@@ -176,16 +183,7 @@ class Session:
     def finish(self, operation: int, call: "SessionTaken", amount: int, units: int) -> None:
         """Commit or release a call; nobody waits."""
         self.charges.finish(
-            _RECORD.pack(
-                operation,
-                0,
-                call.nonce,
-                call.session.key,
-                amount.to_bytes(16, "big"),
-                units.to_bytes(8, "big"),
-                b"",
-                b"",
-            )
+            quick.end_record(operation, call.session.key, call.nonce, amount, units)
         )
 
     def _session(self, identifier: str) -> "_Known":
@@ -206,19 +204,18 @@ class Session:
 
 
 class _Known:
-    """What every receipt of a session begins and goes on with."""
+    """What every receipt of a session begins and goes on with, around the fields that vary."""
 
     __slots__ = ("go_on", "identifier", "key", "start")
 
     def __init__(self, identifier: str, key: bytes, network: str, payee: str) -> None:
         self.identifier = identifier
         self.key = key
-        # The fields that vary are put between these, in the order of `SessionTaken.response`.
         self.start = (
             f'{{"success":true,"scheme":"session","network":"{network}",'
             f'"receipt":{{"session":"{identifier}","units":"0","payee":"{payee}","nonce":"'
-        )
-        self.go_on = f'"}},"transaction":"{identifier}:'
+        ).encode()
+        self.go_on = f'"}},"transaction":"{identifier}:'.encode()
 
 
 class SessionTaken:
@@ -274,19 +271,12 @@ class SessionTaken:
         except AuthorityAway as error:
             message = f"{error}. Nothing was charged: call again, with a new nonce."
             return Refusal(AUTHORITY_AWAY, message, 503, 1)
-        status, payer, timestamp, _, mac, _ = _RESULT.unpack(result)
-        if status:
-            reason = REASONS.get(status, "refused")
+        if result[0]:
+            reason = REASONS.get(result[0], "refused")
             return Refusal(reason, f"The session's Sakk refuses this call: {reason}.")
         session, nonce, amount, meter = self.session, self.nonce, self._amount, self._terms.meter
-        who = "0x" + payer.hex()
-        self.response = b2a_base64(
-            (
-                f'{session.start}{nonce}","amount":"{amount}","timestamp":"{timestamp}",'
-                f'"request_hash":"{self._request.hex()}","mac":"{mac.hex()}'
-                f'{session.go_on}{nonce}","amount":"{amount}","payer":"{who}"}}'
-            ).encode(),
-            newline=False,
+        self.response, who = quick.told(
+            session.start, session.go_on, nonce, amount, self._request, result
         )
         self.until = None
         if meter is not None:
@@ -333,10 +323,3 @@ class SessionTaken:
             self._offer.finish(_RELEASE, self, 0, 0)
             return
         self._offer.finish(_COMMIT, self, _WHOLE if amount == self._amount else amount, units)
-
-
-def _bytes(text: str) -> bytes:
-    found = bytes.fromhex(text)
-    if len(found) != 32 or len(text) != 64:
-        raise ValueError("64 hexadecimal digits are needed")
-    return found

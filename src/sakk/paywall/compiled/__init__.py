@@ -1,0 +1,1 @@
+"""The door's hot path, compiled: see ``sakk.paywall.record``."""
