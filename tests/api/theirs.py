@@ -69,6 +69,7 @@ NO_ONES: Final = frozenset(
 # A body for each field that names an object, by operation and place; ``ID`` stands for the id.
 REFERENCES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("create_api_key", "mandate"): {"kind": "restricted", "scopes": ["mandates:read"]},
+    ("update_account", "fee_schedule"): {"fee_schedule": ID},
     ("create_payment_intent", "customer"): {"amount": 1, "currency": "usd"},
     ("create_checkout_session", "customer"): {"line_items": [line()]},
     ("create_payout", "destination.beneficiary"): {**_PAYOUT, "destination": {"beneficiary": ID}},
@@ -136,6 +137,7 @@ def make_theirs(api: Api) -> dict[str, str]:
     paying = {"payee": api.world.operator.account, "currency": "usdc", "amount": 1_000}
     paid = {**paying, "payee": bob.account}
     return {
+        "account": bob.account,
         PAID: call(api, api.world.operator, "POST", "/v1/channels", paid)["id"],
         "webhook_endpoint": call(api, bob, "POST", "/v1/webhook_endpoints", hook)["id"],
         "party": call(api, bob, "POST", "/v1/parties", person)["id"],

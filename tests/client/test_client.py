@@ -10,7 +10,7 @@ import pytest
 from sakk.client import UNSET, ApiError, SakkClient
 from sakk.client.objects import Resource
 
-from . import escrow_calls
+from . import escrow_calls, settling
 from .conftest import Reply, Script
 from .escrow_calls import shown as shown
 
@@ -345,6 +345,7 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"outcome": "reject", "note": "served"},
     ),
     (lambda c: c.transfers.retrieve("tr_1"), TRANSFER, "GET /v1/transfers/tr_1", None),
+    *settling.CALLS,
     (
         lambda c: c.balance_transactions.retrieve("txn_1"),
         LINE,
@@ -439,6 +440,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     ),
     (lambda c: c.refunds.list(), REFUND, "/v1/refunds"),
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
+    *settling.LISTS,
     (lambda c: c.channels.list(), CHANNEL, "/v1/channels"),
     *escrow_calls.LISTS,
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),

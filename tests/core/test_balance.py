@@ -24,7 +24,7 @@ LINE = BalanceTransaction(
 )
 
 
-WITHOUT_SOURCE = (TransferCode.channel_charge,)
+WITHOUT_SOURCE = (TransferCode.channel_charge, TransferCode.fee_returned)
 
 
 def test_id_carries_the_ledgers_time() -> None:
@@ -52,6 +52,8 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.payin, 1, "payment"),
         (TransferCode.payin_released, 1, "payment"),
         (TransferCode.payin_reversed, -1, "payment_reversal"),
+        (TransferCode.payin_fee, -1, "fee"),
+        (TransferCode.fee_returned, 1, "fee"),
         (TransferCode.payout_hold, -1, "payout"),
         (TransferCode.payout_void, 1, "payout"),
         (TransferCode.book_transfer, -1, "transfer"),

@@ -25,6 +25,7 @@ from sakk.core.payin import (
     postings,
     public,
     quarantine_postings,
+    reversal_postings,
     seizure_postings,
 )
 from sakk.core.posting import Posting, reversed_postings
@@ -192,6 +193,25 @@ def test_credited_amount(
 
 def book(row: PayIn, asset_decimals: int = 6, source: str = "custody") -> list[Posting]:
     return postings(row, asset_decimals=asset_decimals, currency_decimals=6, source=source)
+
+
+def test_a_fee_is_a_transfer_beside_the_credit_and_a_reversal_gives_it_back() -> None:
+    booked = book(payin(credit_units=25_000_000, fee=350_000))
+    owed = chart.merchant("acct_1", "available", "test/usdc")
+    earned = chart.fee_revenue("test/usdc")
+    bridge = chart.conversion_currency(USDC, "test/usdc")
+    code = TransferCode.payin_reversed
+    assert booked[-1] == Posting(owed, earned, 350_000, TransferCode.payin_fee)
+    undo = reversal_postings(booked)
+    assert undo[0] == Posting(earned, bridge, 350_000, code)
+    assert undo[1] == Posting(owed, bridge, 24_650_000, code)
+    assert len(undo) == 3
+    # A fee that took all of it leaves nothing for the merchant to give back.
+    whole = reversal_postings(book(payin(credit_units=25_000_000, fee=25_000_000)))
+    assert [each.debit for each in whole[:1]] == [earned]
+    assert len(whole) == 2
+    free = book(payin(credit_units=25_000_000))
+    assert reversal_postings(free) == reversed_postings(free, code)
 
 
 def test_postings_of_a_credit() -> None:

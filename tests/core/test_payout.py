@@ -10,6 +10,7 @@ from sakk.core import chart
 from sakk.core.beneficiary import Destination, Wanted
 from sakk.core.chart import TransferCode
 from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid, Unavailable
+from sakk.core.fee import FeeKind, FeeRule, FeeVersion, Pricing
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payout import (
     POLICY_BLOCKED,
@@ -25,17 +26,21 @@ from sakk.core.payout import (
     delivered,
     draft,
     facts_of,
-    hold_posting,
     is_cancelable,
     is_unsigned,
     may_be_sent,
-    owed_posting,
     public,
+)
+from sakk.core.payout_posting import (
+    fee_postings,
+    hold_posting,
+    owed_posting,
     settlement_postings,
+    undone_fee,
     undone_posting,
 )
 from sakk.core.policy import Action, Decision
-from sakk.core.posting import Posting
+from sakk.core.posting import Posting, reversed_postings
 
 ASSET = "eip155:84532/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
 DESTINATION = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
@@ -63,6 +68,34 @@ def payout(**changes: Any) -> Payout:
         created=MOMENT,
     )
     return replace(row, **changes)
+
+
+def test_a_draft_has_the_price_of_the_schedule() -> None:
+    rule = FeeRule(kind=FeeKind.payout, currency="usdc", fixed=500_000)
+    version = FeeVersion("fsch_1", 1, [rule.document()], MOMENT, MOMENT, None)
+    row = drafted(request(), pricing=Pricing(FeeKind.payout, version, {}))
+    assert row.service_fee == 500_000
+    assert row.fee_terms is not None
+    assert (row.fee_terms["schedule"], row.fee_terms["rule"]) == ("fsch_1", 1)
+    assert drafted(request()).fee_terms is None
+
+
+def test_a_schedules_fee_is_on_top_and_a_transfer_of_its_own() -> None:
+    row = payout(fee=20_000, fee_mode="receiver", service_fee=500_000, fee_returned=7)
+    assert (debited(row), delivered(row)) == (5_500_000, 4_980_000)
+    flies, earned = chart.payout_in_flight(UNIT), chart.fee_revenue(UNIT)
+    balance = chart.merchant("acct_1", "available", UNIT)
+    charged = Posting(flies, earned, 500_000, TransferCode.payout_fee)
+    back = Posting(earned, balance, 7, TransferCode.fee_returned)
+    assert fee_postings(row) == [charged, back]
+    assert fee_postings(payout()) == []
+    assert fee_postings(payout(source="suspense", service_fee=1)) == []
+    # What undoes it asks no balance.
+    undo = [
+        undone_fee(each)
+        for each in reversed_postings([charged, back], TransferCode.transaction_undone)
+    ]
+    assert [each.debit for each in undo] == [chart.receivable("acct_1", UNIT), earned]
 
 
 @pytest.mark.parametrize(

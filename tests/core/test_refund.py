@@ -13,7 +13,8 @@ from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.money import UNITS_MAX, Rate
 from sakk.core.network import Asset
 from sakk.core.payment import Quote
-from sakk.core.payout import PayoutStatus, hold_posting
+from sakk.core.payout import PayoutStatus
+from sakk.core.payout_posting import hold_posting
 from sakk.core.refund import (
     FailureReason,
     Given,

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import (
     CurrencyCode,
+    Identifier,
     ListParameters,
     Metadata,
     Parameters,
@@ -84,6 +85,9 @@ class AccountParameters(Parameters):
     email: ShortText | None = None
     country: Country | None = None
     settings: SettingsParameters | None = None
+    fee_schedule: Annotated[
+        Identifier | None, Field(description="By which it is charged; the operator's to set.")
+    ] = None
     metadata: Metadata | None = None
 
 
@@ -141,6 +145,7 @@ class AccountShape(Shape):
     business_profile: Profile
     email: str | None
     country: str | None
+    fee_schedule: str | None
     settings: AccountSettings
     metadata: ObjectMetadata
     created: Created
@@ -160,6 +165,7 @@ def create(context: Context, body: AccountParameters) -> Document:
         details={name: changes.get(name) for name in flow.DETAILS},
         policy=changes.get("policy"),
         payouts=changes.get("payouts"),
+        fee_schedule=changes.get("fee_schedule"),
         metadata=changes.get("metadata"),
     )
     return public_account(account, livemode=context.livemode)
@@ -225,7 +231,7 @@ def _missing(account: str) -> ResourceMissing:
 
 def _changes(body: AccountParameters) -> dict[str, Any]:
     """What the caller sent, under the names that the flow knows."""
-    changes = body.given("email", "country", "metadata")
+    changes = body.given("email", "country", "fee_schedule", "metadata")
     if body.business_profile is not None and "name" in body.business_profile.model_fields_set:
         changes["name"] = body.business_profile.name
     if body.settings is not None and body.settings.payments is not None:

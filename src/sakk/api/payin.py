@@ -1,6 +1,8 @@
 """Payins: the transfers that were seen on a rail."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.customer import expand_customers
@@ -49,6 +51,7 @@ class PayinShape(Shape):
     created: Created
     currency: str | None
     customer: str | Document | None
+    fee: Annotated[int, Field(description="What its account is charged for it.")]
     livemode: Livemode
     log_index: int
     metadata: ObjectMetadata

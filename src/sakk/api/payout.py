@@ -115,7 +115,7 @@ class PayoutShape(Shape):
     destination: Destination
     failure_code: str | None
     failure_message: str | None
-    fee: int
+    fee: Annotated[int, Field(description="For what the network takes.")]
     fee_mode: Literal["sender", "receiver"]
     initiator: str | None
     line: Annotated[int | None, Field(description="Its line in the batch, from 1.")]
@@ -127,6 +127,7 @@ class PayoutShape(Shape):
     reference: Annotated[str | None, Field(description="The caller's own name for the line.")]
     rule: str | None
     scheduled_at: Annotated[int | None, Field(description="It is not sent before.")]
+    service_fee: Annotated[int, Field(description="What a fee schedule charges, on top.")]
     screening: str | None
     status: rules.PayoutStatus
     token_amount: str

@@ -133,6 +133,7 @@ class RefundShape(Shape):
     fee: Annotated[int | None, Field(description="In the coin; null until the network is known.")]
     fee_decimal: str | None
     fee_mode: rules.FeeMode
+    fee_returned: Annotated[int, Field(description="What of the payment's fee goes back with it.")]
     livemode: Livemode
     metadata: ObjectMetadata
     network: str | None
@@ -144,6 +145,7 @@ class RefundShape(Shape):
     sent_amount: int
     sent_amount_decimal: str
     sent_currency: str
+    service_fee: Annotated[int, Field(description="What a fee schedule charges, in the coin.")]
     status: rules.RefundStatus
     token_amount: str | None
     tx_hash: str | None

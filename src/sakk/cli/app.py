@@ -40,6 +40,7 @@ GROUPS = {
     "contracts": "sakk.cli.contract",
     "currencies": "sakk.cli.currency",
     "exposure": "sakk.cli.exposure",
+    "fees": "sakk.cli.fee",
     "keys": "sakk.cli.keys",
     "ledger": "sakk.cli.ledger",
     "lists": "sakk.cli.lists",

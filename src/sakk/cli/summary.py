@@ -35,6 +35,7 @@ SUMMARIES = {
     "contracts": "Our contracts on real chains.",
     "currencies": "The currencies that accounts are kept in.",
     "exposure": "Where an address's money came from, and went.",
+    "fees": "What accounts are charged, and by which rules.",
     "keys": "The signer's keys and policy.",
     "ledger": "The ledger's journal.",
     "lists": "Sanctions and label lists.",

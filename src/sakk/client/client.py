@@ -10,6 +10,7 @@ from sakk.client.channel import Channels
 from sakk.client.checkout import Brandings, CheckoutSessions, PaymentLinks, PosDevices
 from sakk.client.errors import ApiError
 from sakk.client.escrow_channel import EscrowChannels
+from sakk.client.fee import Fees, FeeSchedules, FeeSimulations
 from sakk.client.ledger import Ledger
 from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
 from sakk.client.payout import Payouts
@@ -126,6 +127,9 @@ class SakkClient:
         self.currencies = Currencies(transport)
         self.customers = Customers(transport)
         self.events = Events(transport)
+        self.fee_schedules = FeeSchedules(transport)
+        self.fee_simulations = FeeSimulations(transport)
+        self.fees = Fees(transport)
         self.ledger = Ledger(transport)
         self.liability_epochs = LiabilityEpochs(transport)
         self.liability_proofs = LiabilityProofs(transport)

@@ -53,6 +53,7 @@ class Account(Resource, frozen=True, kw_only=True):
     business_profile: BusinessProfile = BusinessProfile()
     email: str | None = None
     country: str | None = None
+    fee_schedule: Reference = None
     settings: AccountSettings = AccountSettings()
 
 
@@ -146,6 +147,7 @@ class PayIn(Resource, frozen=True, kw_only=True):
     amount_decimal: str | None = None
     currency: str | None = None
     customer: Reference = None
+    fee: int = 0
     payment_intent: Reference = None
     sender: str | None = None
     role: str | None = None

@@ -50,6 +50,7 @@ class Payout(Resource, frozen=True, kw_only=True):
     quote: Reference = None
     reference: str | None = None
     scheduled_at: int | None = None
+    service_fee: int = 0
 
 
 class Payouts(Retrievable[Payout]):

@@ -41,6 +41,7 @@ class Refund(Resource, frozen=True, kw_only=True):
     fee: int | None = None
     fee_decimal: str | None = None
     fee_mode: str | None = None
+    fee_returned: int = 0
     network: str | None = None
     next_action: RefundNextAction | None = None
     payin: str | None = None
@@ -50,6 +51,7 @@ class Refund(Resource, frozen=True, kw_only=True):
     sent_amount: int | None = None
     sent_amount_decimal: str | None = None
     sent_currency: str | None = None
+    service_fee: int = 0
     token_amount: str | None = None
     tx_hash: str | None = None
 

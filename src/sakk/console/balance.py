@@ -27,6 +27,7 @@ KINDS = {
     "payment_reversal": mark("Payment taken back"),
     "payout": mark("Payout"),
     "transfer": mark("Transfer"),
+    "fee": mark("Fee"),
     "adjustment": mark("Adjustment"),
 }
 

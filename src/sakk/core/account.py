@@ -95,6 +95,14 @@ def change_policy(policy: PaymentPolicy, changes: Mapping[str, Any]) -> PaymentP
 
 
 @dataclass(frozen=True, slots=True)
+class AccountTerms:
+    """What an account's pay-ins are bound to: its policy, and the schedule of its fees."""
+
+    policy: PaymentPolicy
+    fee_schedule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PayoutSettings:
     """Whom an account may pay and what it bears; set by the operator alone, so that a stolen key
     can not widen it.
@@ -133,6 +141,7 @@ class Payer:
 
     settings: PayoutSettings
     operator: PayoutSettings
+    fee_schedule: str | None = None
 
     def is_charged_network_fee(self) -> bool:
         """Is it charged what the network takes?"""
@@ -199,6 +208,8 @@ class Account:
     payouts: dict[str, Any]
     metadata: dict[str, str]
     created: datetime
+    # By which its movements are charged; None: no fee.
+    fee_schedule: str | None = None
 
 
 def public_account(account: Account, *, livemode: bool) -> dict[str, Any]:
@@ -210,6 +221,7 @@ def public_account(account: Account, *, livemode: bool) -> dict[str, Any]:
         "business_profile": {"name": account.name},
         "email": account.email,
         "country": account.country,
+        "fee_schedule": account.fee_schedule,
         "settings": {
             "payments": read_policy(account.policy).document(),
             "payouts": PayoutSettings(**account.payouts).document(),

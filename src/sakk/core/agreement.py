@@ -43,6 +43,7 @@ def payin_break(
             owed, _ = credited_amount(
                 units, asset_decimals=asset_decimals, currency_decimals=currency_decimals
             )
+            owed -= row.fee
         case PayInStatus.held:
             expected = {row.asset: row.token_amount} if row.quarantined else {}
         case (

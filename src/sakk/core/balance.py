@@ -20,11 +20,15 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.payin_dust: "pin",
     TransferCode.payin_returned: "pin",
     TransferCode.payin_seized: "pin",
+    TransferCode.payin_fee: "pin",
     TransferCode.treasury_funded: "pin",
     TransferCode.treasury_moved: "pin",
     TransferCode.payout_hold: "po",
     TransferCode.payout: "po",
     TransferCode.payout_void: "po",
+    TransferCode.payout_fee: "po",
+    # It stands among what the refund's transaction did.
+    TransferCode.fee_returned: None,
     TransferCode.sweep: "sw",
     TransferCode.sweep_loss: "sw",
     TransferCode.topup: "tx",
@@ -99,6 +103,8 @@ def kind_of(code: int, amount: int) -> str:
     """Stripe's ``type`` of a balance transaction."""
     if code in (TransferCode.channel_charge, TransferCode.mandate_spend):
         return "payment"
+    if code in (TransferCode.payin_fee, TransferCode.fee_returned):
+        return "fee"
     match source_prefix(code):
         case "pin":
             return "payment" if amount > 0 else "payment_reversal"

@@ -54,11 +54,14 @@ class TransferCode(IntEnum):
     payin_dust = 105
     payin_returned = 106
     payin_seized = 107
+    payin_fee = 108
     treasury_funded = 110
     treasury_moved = 111
     payout_hold = 200
     payout = 201
     payout_void = 202
+    payout_fee = 203
+    fee_returned = 204
     sweep = 300
     sweep_loss = 301
     topup = 310

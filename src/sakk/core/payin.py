@@ -5,17 +5,17 @@ reorganisation before its money was posted, ``reversed`` by new transfers after.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sakk.core import chart, money
 from sakk.core.account import PaymentPolicy
-from sakk.core.chart import LedgerAccount, TransferCode
+from sakk.core.chart import AccountCode, LedgerAccount, TransferCode
 from sakk.core.evm import checksum_address
 from sakk.core.payment import PaymentIntent, PaymentStatus, Quote, is_open, value_of
-from sakk.core.posting import Posting
+from sakk.core.posting import Posting, reversed_postings
 
 
 class PayInStatus(StrEnum):
@@ -97,6 +97,9 @@ class PayIn:
     screening: str | None = None
     credit_units: int | None = None
     suspense_units: int | None = None
+    # What its account is charged for it, in the currency's unit, and by which price.
+    fee: int = 0
+    fee_terms: dict[str, Any] | None = None
     quarantined: bool = False
     reviewed: bool = False
     orphaned: bool = False
@@ -247,12 +250,34 @@ def postings(
         owed = chart.merchant(payin.account_id, "available", unit)
         bridge = chart.conversion_currency(payin.asset, unit)
         result.append(Posting(bridge, owed, amount, code))
+        if payin.fee:
+            earned = chart.fee_revenue(unit)
+            result.append(Posting(owed, earned, payin.fee, TransferCode.payin_fee))
     if dust_units:
         result.append(Posting(debit, chart.dust(payin.asset), dust_units, TransferCode.payin_dust))
     if suspense_units:
         waiting = chart.suspense(payin.asset)
         result.append(Posting(debit, waiting, suspense_units, TransferCode.payin_suspense))
     return result
+
+
+def reversal_postings(booked: list[Posting]) -> list[Posting]:
+    """What undoes a booked pay-in. Its fee goes straight back to where the credit came from: the
+    merchant gives back what it kept, and is owed nothing."""
+    fee = sum(each.amount for each in booked if each.code is TransferCode.payin_fee)
+    undo: list[Posting] = []
+    for each in reversed_postings(
+        [each for each in booked if each.code is not TransferCode.payin_fee],
+        TransferCode.payin_reversed,
+    ):
+        if fee and each.debit.code is AccountCode.merchant_available:
+            earned = chart.fee_revenue(each.debit.unit)
+            undo.append(Posting(earned, each.credit, fee, TransferCode.payin_reversed))
+            if each.amount > fee:
+                undo.append(replace(each, amount=each.amount - fee))
+            continue
+        undo.append(each)
+    return undo
 
 
 def is_moved(payin: PayIn) -> bool:
@@ -363,6 +388,7 @@ def public(payin: PayIn, *, operator: bool) -> dict[str, Any]:
         "created": int(payin.created.timestamp()),
         "currency": payin.currency,
         "customer": payin.customer,
+        "fee": payin.fee,
         "livemode": payin.livemode,
         "log_index": payin.log_index,
         "metadata": {},

@@ -10,16 +10,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sakk.core import chart, money
+from sakk.core import money
 from sakk.core.approval import Approvable, approval_message
 from sakk.core.beneficiary import Destination, Wanted
-from sakk.core.chart import LedgerAccount, TransferCode
 from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid
 from sakk.core.evm import checksum_address
+from sakk.core.fee import Price, Pricing
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.person import Actor
 from sakk.core.policy import Action, Decision, Facts
-from sakk.core.posting import Posting
 from sakk.core.quote import Quote, fees_promised, unknown_fee
 
 SCHEDULE_MAX = timedelta(days=366)
@@ -70,12 +69,14 @@ class Payout:
     """One payout. ``amount`` and ``fee`` in the currency's unit, ``token_amount`` atomic units.
 
     With ``fee_mode`` sender the beneficiary receives exactly ``amount`` and the account is debited
-    ``amount + fee``; with receiver it receives ``amount - fee``. From ``source`` suspense it costs
-    the account nothing: coins whose owner was undecided go back. ``waits_for``: why an approved one
-    has no transaction yet, in words for the operator. ``batch`` and ``line`` (from 1) say where it
-    was asked for among others; ``reference`` is the caller's own name for it. No transaction is
-    made for it before ``scheduled_at``. ``transaction_line``: its place in a transaction that pays
-    others too. ``alone``: it was parked, and is sent with no others.
+    ``amount + fee``; with receiver it receives ``amount - fee``. ``fee`` is for what the network
+    takes; ``service_fee`` is what a fee schedule charges, always on top, and ``fee_terms`` by which
+    price. ``fee_returned``: how much of a payment's fee goes back with its refund. From ``source``
+    suspense it costs the account nothing: coins whose owner was undecided go back. ``waits_for``:
+    why an approved one has no transaction yet, in words for the operator. ``batch`` and ``line``
+    (from 1) say where it was asked for among others; ``reference`` is the caller's own name for it.
+    No transaction is made for it before ``scheduled_at``. ``transaction_line``: its place in a
+    transaction that pays others too. ``alone``: it was parked, and is sent with no others.
     """
 
     id: str
@@ -83,6 +84,9 @@ class Payout:
     livemode: bool
     amount: int
     fee: int
+    service_fee: int = 0
+    fee_terms: dict[str, Any] | None = None
+    fee_returned: int = 0
     currency: str
     decimals: int
     network: str
@@ -169,7 +173,7 @@ class Terms:
 
     ``assets`` are the tokens that can be paid out, by network and currency; ``contracts`` every
     listed token's, by network; ``fees`` what is charged, by asset, in its currency's unit; None
-    where nothing is.
+    where nothing is. ``pricing``: by which fee schedule the account is charged, if by any.
     """
 
     networks: Mapping[str, Network]
@@ -178,6 +182,7 @@ class Terms:
     contracts: Mapping[str, frozenset[str]]
     treasury: frozenset[str]
     fees: Mapping[str, int] | None = None
+    pricing: Pricing | None = None
 
 
 def draft(
@@ -209,12 +214,15 @@ def draft(
     asset = payable(terms, network=network.network, currency=request.currency)
     check_schedule(request.scheduled_at, now)
     currency = terms.currencies[asset.currency]
+    priced = service_price(terms, request.amount, currency=asset.currency, network=asset.network)
     payout = Payout(
         id=identifier,
         account_id=account_id,
         livemode=livemode,
         amount=request.amount,
         fee=_fee(terms, asset),
+        service_fee=0 if priced is None else priced.fee,
+        fee_terms=None if priced is None else priced.document(),
         currency=currency.currency,
         decimals=currency.decimals,
         network=network.network,
@@ -303,6 +311,13 @@ def _fee(terms: Terms, asset: Asset) -> int:
     return fee
 
 
+def service_price(terms: Terms, amount: int, *, currency: str, network: str) -> Price | None:
+    """What the account's fee schedule charges; None where it charges nothing."""
+    if terms.pricing is None:
+        return None
+    return terms.pricing.price(amount, currency=currency, network=network)
+
+
 def check_schedule(scheduled_at: datetime | None, now: datetime) -> None:
     """ParameterInvalid for a time that is past, or more than a year ahead."""
     if scheduled_at is None:
@@ -357,7 +372,8 @@ def debited(payout: Payout) -> int:
     """What the payout takes from the account's balance, in the currency's unit."""
     if payout.source == MoneySource.suspense:
         return 0
-    return payout.amount + payout.fee if payout.fee_mode == "sender" else payout.amount
+    borne = payout.fee if payout.fee_mode == "sender" else 0
+    return payout.amount + borne + payout.service_fee
 
 
 def delivered(payout: Payout) -> int:
@@ -450,73 +466,6 @@ def decided(
             )
 
 
-def hold_posting(payout: Payout) -> Posting:
-    """The reservation: pending from where the money stands, into what is in flight."""
-    return Posting(_stands(payout), _in_flight(payout), _held(payout), TransferCode.payout_hold)
-
-
-def _stands(payout: Payout) -> LedgerAccount:
-    """Where the payout's money is until it is sent, and where it returns to."""
-    if payout.source == MoneySource.suspense:
-        return chart.suspense(payout.asset)
-    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
-    return chart.merchant(payout.account_id, "available", unit)
-
-
-def _in_flight(payout: Payout) -> LedgerAccount:
-    """Money in flight is counted in what it is reserved in: a currency, or coins in suspense."""
-    if payout.source == MoneySource.suspense:
-        return chart.payout_in_flight(payout.asset)
-    return chart.payout_in_flight(chart.currency_unit(payout.currency, livemode=payout.livemode))
-
-
-def _held(payout: Payout) -> int:
-    return payout.token_amount if payout.source == MoneySource.suspense else debited(payout)
-
-
-def settlement_postings(payout: Payout) -> list[Posting]:
-    """After the hold is posted: money in flight becomes coins that left custody, and the fee."""
-    in_flight = _in_flight(payout)
-    if payout.source == MoneySource.suspense:
-        hot = chart.custody(payout.asset, "hot")
-        return [Posting(in_flight, hot, payout.token_amount, TransferCode.payout)]
-    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
-    result = [
-        Posting(
-            in_flight,
-            chart.conversion_currency(payout.asset, unit),
-            delivered(payout),
-            TransferCode.payout,
-        ),
-        Posting(
-            chart.conversion_asset(payout.asset),
-            chart.custody(payout.asset, "hot"),
-            payout.token_amount,
-            TransferCode.payout,
-        ),
-    ]
-    if payout.fee:
-        result.append(Posting(in_flight, chart.fee_revenue(unit), payout.fee, TransferCode.payout))
-    return result
-
-
-def undone_posting(payout: Payout) -> Posting:
-    """A settled payout was undone by the chain: the money is back where it stood."""
-    return Posting(_in_flight(payout), _stands(payout), _held(payout), TransferCode.payout_void)
-
-
-def owed_posting(payout: Payout) -> Posting:
-    """A payout whose money had been given back was made by the chain after all: it is owed to us.
-
-    The balance may not cover it any more, and no limit may stop what has happened already. What
-    stood in suspense has no limit, so it is taken from there.
-    """
-    in_flight, owing = _in_flight(payout), _stands(payout)
-    if payout.source == MoneySource.balance:
-        owing = chart.receivable(payout.account_id, in_flight.unit)
-    return Posting(owing, in_flight, _held(payout), TransferCode.payout)
-
-
 def is_cancelable(payout: Payout) -> bool:
     """A payout may be called off until a transaction carries its nonce.
 
@@ -587,6 +536,7 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "quote": payout.quote,
         "reference": payout.reference,
         "rule": payout.rule if operator else None,
+        "service_fee": payout.service_fee,
         "scheduled_at": None
         if payout.scheduled_at is None
         else int(payout.scheduled_at.timestamp()),

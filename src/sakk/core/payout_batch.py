@@ -372,7 +372,8 @@ def preview_totals(payouts: Iterable[Payout]) -> list[dict[str, Any]]:
     sums: dict[tuple[str, int], list[int]] = {}
     for payout in payouts:
         found = sums.setdefault((payout.currency, payout.decimals), [0, 0, 0, 0])
-        for place, units in enumerate((1, delivered(payout), payout.fee, debited(payout))):
+        fee = payout.fee + payout.service_fee
+        for place, units in enumerate((1, delivered(payout), fee, debited(payout))):
             found[place] += units
     return [
         {
@@ -403,7 +404,7 @@ def preview_line(payout: Payout) -> dict[str, Any]:
             "address": checksum_address(payout.destination),
             "beneficiary": payout.beneficiary,
         },
-        "fee": payout.fee,
+        "fee": payout.fee + payout.service_fee,
         "fee_mode": payout.fee_mode,
         "quote": payout.quote,
         "reference": payout.reference,

@@ -80,6 +80,10 @@ class Refund:
     coin_decimals: int
     fee: int | None = 0
     fee_mode: str = "merchant"
+    # What a fee schedule charges for it, always on top, and what of the payment's fee goes back.
+    service_fee: int = 0
+    fee_terms: dict[str, Any] | None = None
+    fee_returned: int = 0
     network: str | None = None
     asset: str | None = None
     token_amount: int | None = None
@@ -350,6 +354,9 @@ def carrier(refund: Refund) -> Payout:
         livemode=refund.livemode,
         amount=refund.coin_amount,
         fee=refund.fee or 0,
+        service_fee=refund.service_fee,
+        fee_terms=refund.fee_terms,
+        fee_returned=refund.fee_returned,
         currency=refund.coin,
         decimals=refund.coin_decimals,
         network=refund.network or "",
@@ -425,6 +432,7 @@ def public(refund: Refund, *, operator: bool, claim_url: str | None = None) -> d
         if refund.fee is None
         else money.format_decimal(refund.fee, refund.coin_decimals),
         "fee_mode": refund.fee_mode,
+        "fee_returned": refund.fee_returned,
         "livemode": refund.livemode,
         "metadata": refund.metadata,
         "network": refund.network,
@@ -436,6 +444,7 @@ def public(refund: Refund, *, operator: bool, claim_url: str | None = None) -> d
         "sent_amount": sent_units(refund),
         "sent_amount_decimal": money.format_decimal(sent_units(refund), refund.coin_decimals),
         "sent_currency": refund.coin,
+        "service_fee": refund.service_fee,
         "status": refund.status,
         "token_amount": None if refund.token_amount is None else str(refund.token_amount),
         "tx_hash": refund.tx_hash,

@@ -19,6 +19,7 @@ from sakk.core.account import (
 from sakk.core.errors import ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.metadata import merge
+from sakk.flow import fee
 from sakk.store import account as store
 from sakk.store import event as event_store
 
@@ -36,6 +37,7 @@ def create(
     details: Mapping[str, str | None] | None = None,
     policy: Mapping[str, Any] | None = None,
     payouts: Mapping[str, Any] | None = None,
+    fee_schedule: str | None = None,
     metadata: Mapping[str, str | None] | None = None,
 ) -> Account:
     """Open an account; ParameterInvalid for a policy, settings or metadata that cannot be."""
@@ -52,6 +54,9 @@ def create(
         ).document(),
         metadata=merge({}, metadata),
         created=now,
+        fee_schedule=None
+        if fee_schedule is None
+        else fee.assigned(connection, fee_schedule, by_operator=True),
     )
     store.insert_account(connection, account)
     _tell(connection, events.ACCOUNT_CREATED, account, None, livemode, now, request_id)
@@ -68,9 +73,10 @@ def update(
     now: datetime,
     request_id: str | None = None,
 ) -> Account:
-    """Change what is named: details, ``policy``, ``payouts`` (the operator), ``metadata``.
+    """Change what is named: details, ``policy``, ``metadata``; ``payouts`` and ``fee_schedule``
+    (the operator).
 
-    Raises ResourceMissing; PermissionDenied for a merchant's word on ``payouts``; ParameterInvalid
+    Raises ResourceMissing; PermissionDenied for a merchant's word on those; ParameterInvalid
     for a policy, settings or metadata that cannot be.
     """
     account = store.lock_account(connection, account_id)
@@ -85,6 +91,9 @@ def update(
         values["payouts"] = change_payout_settings(
             settings, changes["payouts"], by_operator=by_operator
         ).document()
+    if "fee_schedule" in changes:
+        wanted = changes["fee_schedule"]
+        values["fee_schedule"] = fee.assigned(connection, wanted, by_operator=by_operator)
     if "metadata" in changes:
         values["metadata"] = merge(account.metadata, changes["metadata"])
     values = {name: value for name, value in values.items() if getattr(account, name) != value}

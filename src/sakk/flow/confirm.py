@@ -15,7 +15,8 @@ from sakk.core.errors import Misconfigured, SakkError
 from sakk.core.escrow_call import CallKind, CarriedCall
 from sakk.core.event import NewEvent
 from sakk.core.network import Asset, Network, Quirk
-from sakk.core.payout import Payout, PayoutStatus, owed_posting, undone_posting
+from sakk.core.payout import Payout, PayoutStatus
+from sakk.core.payout_posting import owed_posting, undone_fee, undone_posting
 from sakk.core.posting import reversed_postings
 from sakk.core.sweep import SweepStatus
 from sakk.core.transaction import (
@@ -398,6 +399,8 @@ def _book_again(
             gas = settlement(replace(row, succeeded=False), subject, coin=coin)
             undo = reversed_postings(gas, TransferCode.transaction_undone)
             undo += undo_deposit(parts, row, subject, step)
+        if isinstance(subject, list):
+            undo = [undone_fee(each) for each in undo]
         sets.append(PostingSet(row.id, step, 0, [*undo, *now_true]))
     for payout in subject if isinstance(subject, list) else ():
         line = payout.transaction_line

@@ -16,6 +16,7 @@ from sakk.core.network import Asset, Currency
 from sakk.core.payin import Match, PayIn, PayInRole, PayInStatus, allocate, match_payment
 from sakk.core.payment import PaymentIntent, quotes_of
 from sakk.core.screening import Direction, ScreeningRequest
+from sakk.flow import fee
 from sakk.flow import payment as payment_flow
 from sakk.flow.stage import wake
 from sakk.store import account as accounts
@@ -220,7 +221,7 @@ def allocate_rows(connection: Connection, rows: Sequence[PayIn], *, now: datetim
         connection, {row.payment_intent for row in rows if row.payment_intent is not None}
     )
     counted = store.list_counted(connection, intents)
-    policies = accounts.policy(connection, {row.account_id for row in rows if row.account_id})
+    terms = accounts.terms(connection, {row.account_id for row in rows if row.account_id})
     result: list[PayIn] = []
     decided: dict[str, list[tuple[str, int]]] = {
         intent: [(row.asset, row.token_amount) for row in members if row.credit_units is not None]
@@ -229,23 +230,26 @@ def allocate_rows(connection: Connection, rows: Sequence[PayIn], *, now: datetim
     for row in rows:
         intent = intents.get(row.payment_intent) if row.payment_intent is not None else None
         before = decided.setdefault(row.payment_intent, []) if row.payment_intent else []
-        result.append(_allocated(row, intent, before, policies, now=now))
+        bound = terms.get(row.account_id or "")
+        policy = PaymentPolicy() if bound is None else bound.policy
+        result.append(_allocated(row, intent, before, policy, now=now))
         if row.counts:
             before.append((row.asset, row.token_amount))
-    return result
+    schedules = {who: each.fee_schedule for who, each in terms.items() if each.fee_schedule}
+    return fee.price_payins(connection, result, schedules, now=now)
 
 
 def _allocated(
     row: PayIn,
     intent: PaymentIntent | None,
     before: list[tuple[str, int]],
-    policies: dict[str, PaymentPolicy],
+    policy: PaymentPolicy,
     *,
     now: datetime,
 ) -> PayIn:
     allocation = allocate(
         row,
-        policy=policies.get(row.account_id or "", PaymentPolicy()),
+        policy=policy,
         intent=intent,
         quotes=[]
         if intent is None
@@ -295,7 +299,16 @@ def release_held(connection: Connection, row: PayIn, *, now: datetime) -> PayIn:
         row = replace(row, reason=None)
     [released] = allocate_rows(connection, [row], now=now)
     released = replace(released, reviewed=True)
-    fields = ("id", "status", "credit_units", "suspense_units", "reason", "screened_at")
+    fields = (
+        "id",
+        "status",
+        "credit_units",
+        "suspense_units",
+        "fee",
+        "fee_terms",
+        "reason",
+        "screened_at",
+    )
     update_records(connection, store.payins, [{name: getattr(released, name) for name in fields}])
     wake(connection, "payin.post")
     return released

@@ -16,6 +16,7 @@ from sakk.core import payout as rules
 from sakk.core.account import Payer
 from sakk.core.errors import BalanceInsufficient, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
+from sakk.core.fee import FeeKind
 from sakk.core.network import Asset
 from sakk.core.payout import (
     HoldStatus,
@@ -26,9 +27,10 @@ from sakk.core.payout import (
     Terms,
     delivered,
 )
+from sakk.core.payout_posting import hold_posting
 from sakk.core.refund import Refund
 from sakk.core.screening import Direction, ScreeningRequest
-from sakk.flow import beneficiary, quote
+from sakk.flow import beneficiary, fee, quote
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.idempotency import Steps
@@ -230,9 +232,7 @@ def reviewed(connection: Connection, payout: Payout, *, approve: bool, now: date
 
 def hold_set(payout: Payout) -> PostingSet:
     """The pending transfer that reserves a payout's money; its id never changes."""
-    return PostingSet(
-        payout.id, "hold", 0, [rules.hold_posting(payout)], flags=TransferFlags.pending
-    )
+    return PostingSet(payout.id, "hold", 0, [hold_posting(payout)], flags=TransferFlags.pending)
 
 
 def payout_event(payout: Payout, name: str, request_id: str | None = None) -> NewEvent:
@@ -289,7 +289,16 @@ def read_terms(
     offer = offer or read_offer(connection, livemode=livemode)
     payer = payer or account.find_payer(connection, account_id)
     fees = quote.fees_now(connection, payer, offer.assets, offer.terms.currencies, now=now)
-    return replace(offer.terms, fees=fees)
+    priced = fee.pricing(
+        connection,
+        payer.fee_schedule,
+        account_id=account_id,
+        livemode=livemode,
+        kind=FeeKind.payout,
+        currencies=offer.terms.currencies,
+        now=now,
+    )
+    return replace(offer.terms, fees=fees, pricing=priced)
 
 
 def _insert(
@@ -306,6 +315,7 @@ def _insert(
     """
     if store.insert(connection, fresh):
         fresh = look(connection)
+        fee.count_payouts(connection, [fresh], now=now)
         created = payout_event(fresh, event.PAYOUT_CREATED, request_id)
         events.append(connection, [created], now=now)
         return fresh
@@ -327,7 +337,7 @@ def _looked_at(
 
 
 def _require_balance(parts: Parts, payout: Payout) -> None:
-    posting = rules.hold_posting(payout)
+    posting = hold_posting(payout)
     [available] = parts.books.balances([posting.debit])
     if available < posting.amount:
         raise _insufficient(payout, available)

@@ -19,7 +19,7 @@ from sakk.core.event import NewEvent
 from sakk.core.payout import Initiator, Payout
 from sakk.core.payout_batch import Fault, Line, OnInvalid, PayoutBatch, Total
 from sakk.core.payout_file import column_of
-from sakk.flow import beneficiary, quote, travel_need
+from sakk.flow import beneficiary, fee, quote, travel_need
 from sakk.flow.book import HOLDS_MAX, Outcome
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, payout_event, read_terms, record_holds
@@ -351,6 +351,7 @@ def _insert(
             connection, parts.vault, decided.payouts, _told(request, decided.payouts), now=now
         )
         payouts.insert_many(connection, made, lease_until=until)
+        fee.count_payouts(connection, made, now=now)
         totals = store.totals(connection, [fresh.id])[fresh.id]
         events.append(
             connection,

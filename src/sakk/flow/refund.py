@@ -25,6 +25,7 @@ from sakk.core.payin import PayIn
 from sakk.core.payout import HoldStatus, MoneySource, PayoutStatus
 from sakk.core.refund import FailureReason, Refund, RefundStatus
 from sakk.core.travel_rule import TravelRuleStatus
+from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.payout import call_off, hold_set, require_unsent
 from sakk.flow.refund_draft import (
@@ -102,6 +103,7 @@ def create(
                 refund = draft
                 store.insert(connection, refund)
                 count_refund(connection, refund)
+                fee.count_refund(connection, refund, now=now)
                 created = refund_event(refund, event.REFUND_CREATED, request_id)
                 events.append(connection, [created], now=now)
     assert refund is not None

@@ -20,7 +20,7 @@ from sakk.core.payment import PaymentIntent, quote_of, value_of
 from sakk.core.payout import HoldStatus, Initiator, MoneySource, check_destination
 from sakk.core.quote import unknown_fee
 from sakk.core.refund import Given, Refund, RefundStatus, Share
-from sakk.flow import quote
+from sakk.flow import fee, quote
 from sakk.store import account, address, network
 from sakk.store import payin as payins
 from sakk.store import payment as payments
@@ -90,6 +90,9 @@ def draft_refund(
     else:
         refund = _of_payin(connection, request, identifier, account_id, livemode, now)
     refund = _with_fee(connection, refund, request, now=now)
+    place = request.destination
+    towards = refund.network if place is None else place.network
+    refund = fee.price_refund(connection, refund, place=towards, now=now)
     if request.destination is not None:
         pending = replace(refund, status=RefundStatus.pending.value)
         return aim(connection, pending, request.destination, now=now)

@@ -18,6 +18,7 @@ from sakk.core.chart import TransferCode
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import OPERATORS, UNBOOKABLE, PayIn, PayInStatus
 from sakk.core.posting import Posting, reversed_postings
+from sakk.flow import fee
 from sakk.flow import payment as payment_flow
 from sakk.flow import refund as refund_flow
 from sakk.flow.book import Books, PostingSet
@@ -127,7 +128,7 @@ def reverse_in_ledger(
         asset_decimals=asset.decimals,
         currency_decimals=currencies[asset.currency].decimals,
     )
-    undo = reversed_postings(booked, TransferCode.payin_reversed)
+    undo = rules.reversal_postings(booked)
     owed = [posting for posting in undo if posting.debit.owner is not None]
     rest = [posting for posting in undo if posting.debit.owner is None]
     for posting in owed:
@@ -199,6 +200,11 @@ def _record(
             if row.role not in OPERATORS and row.id not in seized
         ],
     )
+    was_credited = (PayInStatus.posted, PayInStatus.released)
+    taken_back = [
+        row for row, done in zip(rows, undone, strict=True) if done and row.status in was_credited
+    ]
+    fee.book_payins(connection, taken_back, undone=True, now=now)
     happened = [
         payin_event(row, event.PAYIN_REVERSED) for row in closed if row.account_id is not None
     ]

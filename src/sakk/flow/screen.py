@@ -183,6 +183,8 @@ def _write(connection: Connection, rows: Sequence[PayIn]) -> None:
         "reason",
         "credit_units",
         "suspense_units",
+        "fee",
+        "fee_terms",
         "screened_at",
     )
     update_records(

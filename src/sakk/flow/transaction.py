@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, update
 
-from sakk.core import event, evm, hub
-from sakk.core import payout as payout_rules
+from sakk.core import event, evm, hub, payout_posting
 from sakk.core import rotation as rotation_rules
 from sakk.core import sweep as sweep_rules
 from sakk.core import withdrawal as withdrawal_rules
@@ -39,6 +38,7 @@ from sakk.core.transaction import (
     topup_postings,
 )
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
+from sakk.flow import fee
 from sakk.flow.context import Parts
 from sakk.flow.escrow_call import finish_call
 from sakk.flow.payout import payout_event
@@ -386,12 +386,12 @@ def _carried(row: ChainTransaction, subject: Subject) -> list[Posting]:
         return settlement_postings(subject, arrived_units=row.arrived_units or 0)
     if not isinstance(subject, list):
         return []
-    return merged(
-        posting
-        for payout in subject
-        if row.pays(payout.transaction_line)
-        for posting in payout_rules.settlement_postings(payout)
+    paid = [payout for payout in subject if row.pays(payout.transaction_line)]
+    moved = merged(
+        posting for payout in paid for posting in payout_posting.settlement_postings(payout)
     )
+    # Each fee is a transfer of its own.
+    return moved + [each for payout in paid for each in payout_posting.fee_postings(payout)]
 
 
 def follow_status(
@@ -479,6 +479,7 @@ def _finish_payouts(
     fields = ("id", "status", "hold", "posted_at", "failure_code", "failure_message")
     changes = [{field: getattr(done, field) for field in fields} for done, _ in finished]
     update_records(connection, payouts.payouts, changes)
+    fee.book_payouts(connection, [done for done, _ in finished], again=before is not None, now=now)
     if any(name == event.PAYOUT_FAILED for _, name in finished):
         wake(connection, "payout.release")
     for done, _ in finished:

@@ -8,6 +8,7 @@ from sqlalchemy import Column, Connection, Table, Text, or_, select, text, updat
 from sakk.core.account import (
     Account,
     AccountKind,
+    AccountTerms,
     Payer,
     PaymentPolicy,
     PayoutSettings,
@@ -29,6 +30,7 @@ accounts = Table(
     Column("payouts", Document, nullable=False, server_default=text("'{}'")),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("fee_schedule", Text),
 )
 
 
@@ -56,13 +58,14 @@ def payout_settings(connection: Connection, account_id: str) -> PayoutSettings:
 def find_payer(connection: Connection, account_id: str) -> Payer:
     """What an account's payouts are bound to, in one query."""
     rows = drive(connection, _PAYER, {"id": account_id, "operator": AccountKind.operator.value})
-    found = {is_own: PayoutSettings(**(stored or {})) for is_own, stored in rows}
-    return Payer(found.get(True, PayoutSettings()), found.get(False, PayoutSettings()))
+    found = {is_own: (PayoutSettings(**(stored or {})), fees) for is_own, stored, fees in rows}
+    own, fee_schedule = found.get(True, (PayoutSettings(), None))
+    return Payer(own, found.get(False, (PayoutSettings(), None))[0], fee_schedule)
 
 
 _PAYER = (
-    "(SELECT true, payouts FROM accounts WHERE id = %(id)s)"
-    " UNION ALL (SELECT false, payouts FROM accounts WHERE kind = %(operator)s"
+    "(SELECT true, payouts, fee_schedule FROM accounts WHERE id = %(id)s)"
+    " UNION ALL (SELECT false, payouts, NULL FROM accounts WHERE kind = %(operator)s"
     " ORDER BY id LIMIT 1)"
 )
 
@@ -108,4 +111,10 @@ def policy(connection: Connection, account_ids: Iterable[str]) -> dict[str, Paym
     return {row.id: read_policy(row.policy) for row in rows}
 
 
-_POLICIES = "SELECT id, policy FROM accounts WHERE id = ANY(%(ids)s)"
+def terms(connection: Connection, account_ids: Iterable[str]) -> dict[str, AccountTerms]:
+    """The payment policies and fee schedules of accounts, in one query."""
+    rows = run(connection, _POLICIES, {"ids": list(set(account_ids))})
+    return {row.id: AccountTerms(read_policy(row.policy), row.fee_schedule) for row in rows}
+
+
+_POLICIES = "SELECT id, policy, fee_schedule FROM accounts WHERE id = ANY(%(ids)s)"

@@ -53,6 +53,8 @@ AUDITED: Final[dict[str, Audited]] = {
     "currencies": Audited(key=("currency",)),
     "exposure_imports": Audited(key=("network", "asset", "sha256"), subject="asset"),
     "factories": Audited(key=("network", "address"), subject="address"),
+    "fee_schedules": Audited(),
+    "fee_versions": Audited(key=("schedule", "version"), subject="schedule"),
     "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
     "hubs": Audited(key=("network",)),

@@ -33,7 +33,7 @@ from sakk.store.database import (
     row_of,
 )
 from sakk.store.lease import lease_columns
-from sakk.store.schema import Timestamp, Units, metadata
+from sakk.store.schema import Document, Timestamp, Units, metadata
 
 payins = Table(
     "payins",
@@ -64,6 +64,8 @@ payins = Table(
     Column("screening", Text),
     Column("credit_units", Units),
     Column("suspense_units", Units),
+    Column("fee", Units, nullable=False, server_default="0"),
+    Column("fee_terms", Document),
     Column("quarantined", Boolean, nullable=False),
     Column("reviewed", Boolean, nullable=False),
     Column("orphaned", Boolean, nullable=False),
@@ -215,6 +217,27 @@ _LIST_COUNTED = query(
     .order_by(payins.c.id),
     Counted,
 )
+
+
+def list_credited(
+    connection: Connection, *, payment_intent: str | None, payin: str | None
+) -> list[PayIn]:
+    """The pay-ins that were credited and stand, of a payment intent or of one by itself."""
+    of_what = (
+        payins.c.id == payin
+        if payin is not None
+        else (payins.c.payment_intent == payment_intent) & payins.c.counts
+    )
+    statement = (
+        select(payins)
+        .where(
+            of_what,
+            ~payins.c.orphaned,
+            among(payins.c.status, [PayInStatus.posted.value, PayInStatus.released.value]),
+        )
+        .order_by(payins.c.id)
+    )
+    return fetch_all(connection, statement, PayIn)
 
 
 def list_over(connection: Connection, intent: str) -> list[PayIn]:

@@ -43,6 +43,9 @@ refunds = Table(
     Column("coin_decimals", Integer, nullable=False),
     Column("fee", Units, server_default="0"),
     Column("fee_mode", Text, nullable=False, server_default="merchant"),
+    Column("service_fee", Units, nullable=False, server_default="0"),
+    Column("fee_terms", Document),
+    Column("fee_returned", Units, nullable=False, server_default="0"),
     Column("network", Text),
     Column("asset", Text),
     Column("token_amount", Units),
@@ -136,6 +139,11 @@ def list_live(
         select(refunds).where(of_what, refunds.c.status.in_(LIVE)).order_by(refunds.c.id.desc())
     )
     return fetch_all(connection, statement, Refund)
+
+
+def find_by_payout(connection: Connection, payout: str) -> Refund | None:
+    """The refund that a payout carries out."""
+    return fetch_one(connection, select(refunds).where(refunds.c.payout == payout), Refund)
 
 
 def list_moved(connection: Connection, *, limit: int) -> list[str]:

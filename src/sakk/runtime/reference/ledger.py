@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sakk.core import chart, payin, payout, sweep, transaction, transfer
+from sakk.core import chart, payin, payout_posting, sweep, transaction, transfer
 from sakk.core.chart import LedgerAccount, TransferCode
 from sakk.core.outflow import Outflow
 from sakk.core.outflow import postings as outflow_postings
@@ -29,10 +29,13 @@ MOVED_WHEN = {
     TransferCode.payin_suspense: "the account's policy leaves all or part of a pay-in to a person",
     TransferCode.payin_dust: "a token has more decimals than its currency",
     TransferCode.payin_returned: "A recovery sends held or suspended coins back to their payer.",
+    TransferCode.payin_fee: "a fee schedule charges a pay-in, in the set that credits it",
     TransferCode.treasury_funded: "the operator sends coins to the treasury",
     TransferCode.payout_hold: "a payout is requested (pending)",
     TransferCode.payout: "a payout is final on its chain",
     TransferCode.payout_void: "a payout that was settled is undone by the chain",
+    TransferCode.payout_fee: "a fee schedule charges a payout or refund that is final",
+    TransferCode.fee_returned: "a refund is final that gives a part of the payment's fee back",
     TransferCode.sweep: "a deposit has reached the treasury",
     TransferCode.sweep_loss: "a token kept part of a sweep for itself",
     TransferCode.treasury_moved: "coins came from another address of the operator's own, hot or "
@@ -183,12 +186,12 @@ def _examples() -> list[str]:
                 currency_decimals=DECIMALS,
             ),
         ),
-        _example("A payout of 10 USDC is requested (pending)", [payout.hold_posting(paid)]),
+        _example("A payout of 10 USDC is requested (pending)", [payout_posting.hold_posting(paid)]),
         _example(
             "The payout is final: the hold is posted, and with it",
             [
                 *transaction.gas_postings(sent, coin=transaction.GasCoin(NATIVE, "eth", 18, 18)),
-                *payout.settlement_postings(paid),
+                *payout_posting.settlement_postings(paid),
             ],
         ),
         _example("A sweep of 25 USDC", sweep.postings(_sweep(), arrived_units=25_000_000)),

@@ -1,0 +1,41 @@
+"""The client's calls about fees and settlements, and what is answered to them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sakk.client import SakkClient
+from sakk.client.objects import Resource
+
+from .escrow_calls import shown
+
+Call = Callable[[SakkClient], Resource]
+
+FEE = shown("fee", amount=5, currency="usdc", source="pin_1")
+FEE_SCHEDULE = shown("fee_schedule", name="Standard", version_in_force=1)
+
+CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
+    (lambda c: c.fees.retrieve("fee_1"), FEE, "GET /v1/fees/fee_1", None),
+    (
+        lambda c: c.fee_schedules.retrieve("fsch_1"),
+        FEE_SCHEDULE,
+        "GET /v1/fee_schedules/fsch_1",
+        None,
+    ),
+    (
+        lambda c: c.fee_schedules.create(name="Standard", rules=[{"percent_ppm": 5_000}]),
+        FEE_SCHEDULE,
+        "POST /v1/fee_schedules",
+        {"name": "Standard", "rules": [{"percent_ppm": 5_000}]},
+    ),
+    (
+        lambda c: c.fee_schedules.update("fsch_1", rules=[{"percent_ppm": 4_000}]),
+        FEE_SCHEDULE,
+        "POST /v1/fee_schedules/fsch_1",
+        {"rules": [{"percent_ppm": 4_000}]},
+    ),
+]
+
+LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
+    (lambda c: c.fees.list(), FEE, "/v1/fees"),
+    (lambda c: c.fee_schedules.list(), FEE_SCHEDULE, "/v1/fee_schedules"),
+]

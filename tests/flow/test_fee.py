@@ -1,0 +1,175 @@
+"""What accounts are charged by schedules: on pay-ins, payouts and refunds, and what goes back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event as hooks
+from tests.flow.conftest import MakeWorld
+from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.money import payout_now, units_at
+from tests.flow.refunding import OTHER, PAYER, paid, refund, refund_now
+from tests.flow.test_quote import revenue
+
+from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier
+from sakk.flow import account as accounts
+from sakk.flow import fee as flow
+from sakk.store.database import fetch_all
+from sakk.store.fee import fees
+from sakk.store.identity import new_id
+
+CENT = WHOLE_TOKEN // 100
+# 1 % and 10 cents of a pay-in, given back with refunds; 50 cents a payout, 20 a refund.
+RULES = [
+    FeeRule(
+        kind=FeeKind.payin,
+        currency="usdc",
+        percent_ppm=10_000,
+        fixed=10 * CENT,
+        on_refund=OnRefund.returned,
+    ),
+    FeeRule(kind=FeeKind.payout, currency="usdc", fixed=50 * CENT),
+    FeeRule(kind=FeeKind.refund, currency="usdc", fixed=20 * CENT),
+]
+
+
+def charged_by(world: World, *rules: FeeRule) -> str:
+    """The merchant is charged by these rules from now on."""
+    identifier = new_id("fsch")
+    with world.database.begin() as connection:
+        flow.create_schedule(
+            connection,
+            identifier=identifier,
+            name="Standard",
+            written=rules,
+            effective_at=None,
+            metadata={},
+            by=None,
+            now=world.clock(),
+        )
+        accounts.update(
+            connection,
+            world.account,
+            {"fee_schedule": identifier},
+            livemode=False,
+            by_operator=True,
+            now=world.clock(),
+        )
+    return identifier
+
+
+def booked(world: World) -> list[tuple[str, str, int]]:
+    """Every fee that was booked: on what, why, how much."""
+    with world.database.begin() as connection:
+        rows = fetch_all(connection, fees.select().order_by(fees.c.id), Fee)
+    return [(row.kind, row.reason, row.amount) for row in rows]
+
+
+@contextmanager
+def counted(world: World) -> Iterator[list[str]]:
+    """The statements that run meanwhile."""
+    seen: list[str] = []
+
+    def note(*given: Any) -> None:
+        seen.append(given[2])
+
+    hooks.listen(world.database.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        hooks.remove(world.database.engine, "before_cursor_execute", note)
+
+
+def test_a_payment_a_payout_and_a_refund_are_charged(make_world: MakeWorld) -> None:
+    world = make_world()
+    charged_by(world, *RULES)
+    intent = paid(world, 10_000)
+    on_payin = 1 * WHOLE_TOKEN + 10 * CENT
+    [credit, fee] = world.statement()
+    assert (credit.amount, fee.amount) == (100 * WHOLE_TOKEN, -on_payin)
+    assert credit.source == fee.source == world.payin(intent).id
+    assert world.payin(intent).fee == on_payin == revenue(world)
+    world.check()
+    row = world.payout(20 * WHOLE_TOKEN, address=OTHER)
+    assert row.service_fee == 50 * CENT
+    left = 100 * WHOLE_TOKEN - on_payin - 20 * WHOLE_TOKEN - 50 * CENT
+    assert world.balance() == left
+    world.run()
+    world.finalize()
+    assert payout_now(world, row).status == "posted"
+    assert units_at(world, OTHER) == 20 * WHOLE_TOKEN
+    # A half goes back, and with it a half of what the payment was charged.
+    half = refund(world, intent, 5_000, address=PAYER)
+    assert (half.service_fee, half.fee_returned) == (20 * CENT, on_payin // 2)
+    world.run()
+    world.finalize()
+    assert refund_now(world, half).status == "succeeded"
+    assert units_at(world, PAYER) == 50 * WHOLE_TOKEN
+    assert booked(world) == [
+        ("payin", "charged", on_payin),
+        ("payout", "charged", 50 * CENT),
+        ("refund", "charged", 20 * CENT),
+        ("payin", "returned", -on_payin // 2),
+    ]
+    assert revenue(world) == sum(amount for _, _, amount in booked(world))
+    world.check()
+
+
+def test_a_reversal_gives_the_fee_back_and_tiers_count_the_month(make_world: MakeWorld) -> None:
+    world = make_world()
+    tiered = FeeRule(
+        kind=FeeKind.payin,
+        currency="usdc",
+        percent_ppm=20_000,
+        tiers=(Tier(30 * WHOLE_TOKEN, 10_000),),
+    )
+    schedule = charged_by(world, tiered)
+    intents = [world.intent(2_500), world.intent(2_500)]
+    for intent in intents:
+        world.pay(intent)
+        world.finalize()
+    # 25 at 2 %; then 5 at 2 % and 20 at 1 %.
+    assert [amount for _, _, amount in booked(world)] == [50 * CENT, 30 * CENT]
+    world.chain.reorg(5)
+    world.mine(1)
+    world.run()
+    assert world.payin(intents[1], status="reversed").fee == 30 * CENT
+    assert booked(world)[2:] == [("payin", "reversed", -30 * CENT)]
+    # The merchant has what it kept of the one that stands, and owes nothing.
+    assert (world.balance(), world.receivable()) == (24 * WHOLE_TOKEN + 50 * CENT, 0)
+    assert revenue(world) == 50 * CENT
+    world.check()
+    with world.database.begin() as connection:
+        flow.add_version(
+            connection,
+            schedule,
+            [FeeRule(fixed=CENT, currency="usdc")],
+            effective_at=None,
+            by=None,
+            now=world.clock(),
+        )
+    world.pay(world.intent(2_500))
+    world.finalize()
+    assert booked(world)[-1] == ("payin", "charged", CENT)
+    world.check()
+
+
+def test_an_account_without_a_schedule_costs_no_statement_more(make_world: MakeWorld) -> None:
+    world = make_world()
+    seen = []
+    for _ in range(2):
+        world.pay(world.intent(2_500))
+        world.mine(6)
+        world.watch()
+        with counted(world) as statements:
+            world.run_only("payin.match", "payin.finality", "payin.screen", "payin.post")
+        seen.append(statements)
+    assert not [each for each in seen[1] if "fee_v" in each or "fees" in each]
+    charged_by(world, RULES[0])
+    world.pay(world.intent(2_500))
+    world.mine(6)
+    world.watch()
+    with counted(world) as statements:
+        world.run_only("payin.match", "payin.finality", "payin.screen", "payin.post")
+    assert booked(world)
+    assert len(statements) > len(seen[1])
