@@ -58,7 +58,7 @@ def reconcile(log: PaymentLog, rpcs: Mapping[str, str]) -> list[Receipt]:
     ChainError where a node does not say, with what came before it recorded.
     """
     changed: list[Receipt] = []
-    for receipt in (one for one in log.receipts() if is_open(one)):
+    for receipt in (one for one in log.unfinished() if is_open(one)):
         rpc = rpcs.get(receipt.network)
         header = log.header_of(receipt.id)
         if rpc is None or not header:

@@ -210,7 +210,7 @@ class Escrow:
             return
         channel = self.channel(offer)
         waiting = []
-        for receipt in payments.log.receipts():
+        for receipt in payments.log.unfinished():
             place = (receipt.network, receipt.asset.lower(), receipt.payee.lower())
             if place != (offer.network, offer.asset.lower(), offer.pay_to.lower()):
                 continue

@@ -233,6 +233,16 @@ class PaymentLog:
             ).fetchall()
         return [receipt_from(row[0]) for row in rows]
 
+    def unfinished(self) -> list[Receipt]:
+        """What counts and is not known to be paid or released, oldest first, however long ago."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT receipt FROM payments WHERE counts AND state IN (?, ?, ?)"
+                " ORDER BY created_ms, id",
+                (State.signed, State.unknown, State.refused),
+            ).fetchall()
+        return [receipt_from(row[0]) for row in rows]
+
     def export(self) -> Iterator[str]:
         """Every receipt, a line of JSON each, newest first."""
         before: str | None = None
