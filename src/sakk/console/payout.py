@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from sqlalchemy import Connection
 
+from sakk.console.approval import asked_for
 from sakk.console.listing import (
     Exact,
     ListQuery,
@@ -34,7 +35,8 @@ from sakk.core.payout import (
 )
 from sakk.core.search import read_search
 from sakk.flow import approval, payout
-from sakk.flow.explanation import explanation
+from sakk.flow.explanation import batch_lines, explanation
+from sakk.flow.payout_trial import try_payout
 from sakk.flow.word import Word
 from sakk.pages.form import Form
 from sakk.pages.language import mark
@@ -64,6 +66,13 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
 SHOWN: Final[Mapping[str, str]] = {
     "waiting": mark("Waits for approval"),
     "review": mark("Under review"),
+}
+# What a trial came to, and its tone.
+OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
+    "exact": (mark("It would move exactly this, and nothing else of ours."), "good"),
+    "would_fail": (mark("It would fail."), "bad"),
+    "would_do_more": (mark("It would do more than it is for. Do not approve it."), "bad"),
+    "unknown": (mark("It could not be tried out now."), "warn"),
 }
 # The parameters of commands, as the form names them.
 _FIELDS: Final = {
@@ -225,6 +234,16 @@ def reject(visit: Visit, payout: str, form: RejectForm) -> Redirect:
     return Redirect(f"{PATH}/{payout}", visit.words.gettext("The payout is rejected."))
 
 
+def trial(visit: Visit, payout: str) -> Page:
+    """Try the transfer out, as it would be signed now; asked for by the payout's page."""
+    row = _found(visit, payout)
+    with visit.database.read() as connection:
+        asset = networks.find_asset(connection, row.asset)
+    tried = try_payout(visit.parts, row)
+    values = {"payout": row, "asset": asset, "tried": tried, "outcomes": OUTCOMES}
+    return Page("console/payout_trial.html", values, fragment="console/payout_tried.html")
+
+
 def _call_off(visit: Visit, identifier: str) -> None:
     row = _found(visit, identifier)
     payout.cancel(
@@ -257,6 +276,8 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             if visit.may("approvals")
             else None
         )
+        [line] = batch_lines(connection, [row]) if explained is not None else [None]
+        asked = asked_for(connection, visit, [row]) if row.decided_at is not None else []
         transaction, attempts = _carried(visit, connection, row)
     status, tone = status_of(visit)(row)
     values = {
@@ -264,6 +285,9 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "status": status,
         "tone": tone,
         "explained": explained,
+        "line": line,
+        "asked": asked,
+        "is_unsent": row.transaction is None and is_cancelable(row),
         "words": [] if explained is None else _words_of(explained),
         "transaction": transaction,
         "attempts": attempts,
@@ -416,6 +440,7 @@ SCREENS = (
     Screen("GET", f"{PATH}/new", draft, "payouts", "write"),
     Screen("POST", f"{PATH}/new", create, "payouts", step_up=True, again=draft_again),
     Screen("GET", f"{PATH}/{{payout}}", show, "payouts"),
+    Screen("GET", f"{PATH}/{{payout}}/trial", trial, "approvals", operator_only=True),
     Screen("POST", f"{PATH}/{{payout}}/cancel", cancel, "payouts", again=again),
     Screen(
         "POST",

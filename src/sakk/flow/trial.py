@@ -1,6 +1,7 @@
 """Trials: nothing is signed that would do anything else than what it is for."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import structlog
 from prometheus_client import Counter
@@ -50,12 +51,40 @@ def require_exact(
     ``expected``, ``approved``: see ``core.trial.objection``. TransferWouldFail if it would revert,
     WouldDoMore if it would do anything beside.
     """
+    call = Call(sender, to, value, data)
+    beside = objection_to(parts, rail, call, expected, approved=approved, answers_true=answers_true)
+    if beside is not None:
+        held_total.labels(rail.network).inc()
+        log.error("trial.held", network=rail.network, sender=sender, to=to, beside=beside)
+        raise WouldDoMore(f"held, for it would do more than it is for: {beside}")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is called: by whom, with how many wei, and which calldata."""
+
+    sender: str
+    to: str
+    value: int
+    data: bytes
+
+
+def objection_to(
+    parts: Parts,
+    rail: EvmRail,
+    call: Call,
+    expected: Mapping[Holding, int | None],
+    *,
+    approved: Collection[tuple[str, str]] = (),
+    answers_true: bool = False,
+) -> str | None:
+    """What a call would do beside what is wanted of it; TransferWouldFail if it would revert."""
     trial = try_out(
         rail.rpc,
-        sender=sender,
-        to=to,
-        value=value,
-        data=data,
+        sender=call.sender,
+        to=call.to,
+        value=call.value,
+        data=call.data,
         holdings=expected,
         answers_true=answers_true,
     )
@@ -64,13 +93,9 @@ def require_exact(
     with parts.database.begin() as connection:
         ours = set(address.find_addresses(connection, sorted(trial.parties)))
         delegates = hub.delegates(connection)
-    beside = objection(
-        trial, expected, ours=ours | {sender}, approved=approved, delegates=delegates
+    return objection(
+        trial, expected, ours=ours | {call.sender}, approved=approved, delegates=delegates
     )
-    if beside is not None:
-        held_total.labels(rail.network).inc()
-        log.error("trial.held", network=rail.network, sender=sender, to=to, beside=beside)
-        raise WouldDoMore(f"held, for it would do more than it is for: {beside}")
 
 
 def require_exact_transfer(
