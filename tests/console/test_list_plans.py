@@ -9,13 +9,18 @@ import pytest
 from sqlalchemy import Table, text
 
 from sakk.flow.context import Parts
+from sakk.store.beneficiary import beneficiaries
 from sakk.store.case import cases
+from sakk.store.checkout_session import checkout_sessions
 from sakk.store.customer import customers
 from sakk.store.database import Database
 from sakk.store.event import events
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
+from sakk.store.payment_link import payment_links
 from sakk.store.payout import payouts
+from sakk.store.payout_batch import payout_batches
+from sakk.store.refund import refunds
 from sakk.store.request_log import requests
 from sakk.store.webhook import webhook_deliveries
 from tests.console.browser import Browser
@@ -94,6 +99,57 @@ FILLED: dict[Table, dict[str, str]] = {
         "reference": "'INV-' || i",
         "metadata": "'{}'",
     },
+    refunds: {
+        "id": f"'re_' || {ID}",
+        "payment_intent": f"'pi_' || {ID}",
+        "source": "'balance'",
+        "amount": "i",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "coin": "'usdc'",
+        "coin_amount": "i",
+        "coin_decimals": "6",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'succeeded' END",
+        "hold": "'posted'",
+        "metadata": "'{}'",
+    },
+    checkout_sessions: {
+        "id": f"'cs_' || {ID}",
+        "payment_intent": f"'pi_' || {ID}",
+        "token_hash": "'h' || i",
+        "lines": """'[{"name": "Tea", "amount": 1, "quantity": 1}]'""",
+        "payment_link": f"'plink_' || {ID}",
+        "metadata": "'{}'",
+    },
+    payment_links: {
+        "id": f"'plink_' || {ID}",
+        "token_hash": "'h' || i",
+        "active": "i % 1000 <> 0",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "lines": """'[{"name": "Tea", "amount": 1, "quantity": 1}]'""",
+        "amount": "i",
+        "uses": "0",
+        "metadata": "'{}'",
+    },
+    payout_batches: {
+        "id": f"'pob_' || {ID}",
+        "lines": "1",
+        "digest": "'d' || i",
+        "source": "'csv'",
+        "metadata": "'{}'",
+        "allow_duplicates": "false",
+    },
+    beneficiaries: {
+        "id": f"'ben_' || {ID}",
+        "name": "'Ann ' || i",
+        "address": "'0x' || lpad(i::text, 40, '0')",
+        "lookalike": "'l' || i",
+        "networks": "'{}'",
+        "usable_at": MOMENT,
+        "metadata": "'{}'",
+        "deleted": "false",
+    },
     events: {
         "id": f"'evt_' || {ID}",
         "type": "CASE WHEN i % 1000 = 0 THEN 'customer.created' ELSE 'payin.posted' END",
@@ -126,7 +182,7 @@ FILLED: dict[Table, dict[str, str]] = {
         "status": "'succeeded'",
     },
 }
-FEWER = {payouts}
+FEWER = {payouts, refunds, checkout_sessions, payment_links, payout_batches, beneficiaries}
 NUMBER = "0" * 21 + "50000"
 LOW_NUMBER = "0" * 21 + "10000"
 PATHS = (
@@ -175,6 +231,21 @@ PATHS = (
     "/console/payouts?q=0x" + "0" * 59 + "10000",
     "/console/payouts?q=0x" + "0" * 37 + "500",
     f"/console/payouts/po_{LOW_NUMBER}",
+    "/console/refunds",
+    "/console/refunds?status=failed",
+    f"/console/refunds?q=re_{LOW_NUMBER}",
+    f"/console/refunds?q=pi_{LOW_NUMBER}",
+    "/console/sessions",
+    f"/console/sessions?q=cs_{LOW_NUMBER}",
+    f"/console/sessions?q=pi_{LOW_NUMBER}",
+    f"/console/sessions?q=plink_{LOW_NUMBER}",
+    "/console/links",
+    "/console/links?state=inactive&q=Coffee",
+    "/console/payout_batches",
+    "/console/payout_batches?q=May",
+    "/console/beneficiaries",
+    "/console/beneficiaries?q=Ann",
+    "/console/beneficiaries?q=0x" + "0" * 35 + "10000",
     "/console/webhooks/we_1",
     "/console/webhooks/we_1?status=failed",
     f"/console/deliveries/whd_{NUMBER}",
