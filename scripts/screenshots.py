@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from sakk.runtime.process import Command, spawn
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 BYTES_MAX = 60_000
+# How often it is looked whether a stage has done its work.
+TRIES_MAX = 60
+PAYEE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
 def main() -> None:
@@ -71,6 +75,55 @@ def take(browser: Browser, sandbox: dict[str, Any]) -> None:
             shop.post(f"{sale}/test", data={"part": "all"})
             phone.awaits(".sale.paid")
             shoot(phone, "till-paid")
+        take_console(browser, shop, sandbox)
+
+
+def take_console(browser: Browser, shop: httpx2.Client, sandbox: dict[str, Any]) -> None:
+    """The console as its owner sees it: home, payments, and a payout that waits for approval."""
+    page = shop.post("/v1/checkout/sessions", json={"line_items": [line(3_000_000, name="Tea")]})
+    shop.post(f"{page.json()['url']}/test", data={"part": "all"})
+    network = shop.get("/v1/networks").json()["data"][0]["id"]
+    with browser.page(sandbox["api"], size={"width": 900, "height": 520}) as desk:
+        desk.goto("/" + sandbox["console"].split("/", 3)[3])
+        desk.call("click", "button.primary")
+        desk.awaits("h1")
+        desk.goto("/console/look")
+        desk.call("click", f"form:has(input[value='{sandbox['account']}']) button")
+        desk.awaits("h1")
+        for _ in range(TRIES_MAX):
+            if any(each["amount"] for each in shop.get("/v1/balance").json()["available"]):
+                break
+            time.sleep(0.5)
+        desk.goto("/console")
+        shoot(desk, "console-home")
+        desk.goto("/console/payments")
+        shoot(desk, "console-payments")
+        # More than the sandbox's policy lets go without people.
+        made = shop.post(
+            "/v1/payouts",
+            json={
+                "amount": 12_000_000_000,
+                "currency": "usdc",
+                "destination": {"network": network, "address": PAYEE},
+            },
+        ).json()
+        path = f"/console/payouts/{made['id']}"
+        for _ in range(TRIES_MAX):
+            desk.goto(path)
+            if "Waits for approval" in desk.text():
+                break
+            time.sleep(0.5)
+        desk.call("setViewportSize", {"width": 700, "height": 400})
+        for language, name in (("en", "console-approval"), ("ar", "console-approval-ar")):
+            for _ in range(TRIES_MAX):
+                desk.goto(path, language=language)
+                desk.awaits("[data-load] .notice")
+                # What came in is collected before it can be paid out.
+                if desk.evaluate("!!document.querySelector('[data-load] .notice.good')"):
+                    break
+                time.sleep(1)
+            desk.evaluate("document.querySelector('main h2').scrollIntoView()")
+            shoot(desk, name)
 
 
 def shoot(page: Any, name: str) -> None:

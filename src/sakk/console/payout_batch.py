@@ -20,7 +20,7 @@ from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import approval as approvals
 from sakk.core import chart, payout_file
 from sakk.core import payout_batch as rules
-from sakk.core.errors import ParameterInvalid, ResourceMissing, Unavailable
+from sakk.core.errors import ParameterInvalid, PayoutDuplicate, ResourceMissing, Unavailable
 from sakk.core.payout import Initiator, Payout, PayoutStatus, delivered
 from sakk.core.payout_batch import OnInvalid, PayoutBatch
 from sakk.core.search import SearchKind, like, read_search
@@ -127,6 +127,7 @@ def preview(visit: Visit, form: FileForm) -> Page:
             "allow_duplicates": form.allow_duplicates,
             "faults": [(each, _cell(request, each)) for each in checked.faults[:SHOWN_MAX]],
             "faults_count": len(checked.faults),
+            "has_doubles": any(each.kind is PayoutDuplicate for each in checked.faults),
             "can_be_skipped": not any(each.whole for each in checked.faults),
             "can_be_made": checked.can_be_made(request.on_invalid),
             "totals": list(zip(totals, _available(visit, account_id, totals), strict=True)),
