@@ -27,6 +27,7 @@ from webauthn.helpers.structs import (
     ResidentKeyRequirement,
     UserVerificationRequirement,
 )
+from webauthn.registration.verify_registration_response import VerifiedRegistration
 
 from sakk.core.errors import Misconfigured, StepUpFailed, UnexpectedState
 from sakk.core.passkey import (
@@ -94,16 +95,7 @@ def register(
 ) -> Passkey:
     """Keep the passkey that a browser made; StepUpFailed for an answer that does not hold."""
     document, challenge = _read(parts, connection, answer, purpose, owner, now=now)
-    try:
-        verified = verify_registration_response(
-            credential=document,
-            expected_challenge=challenge,
-            expected_rp_id=site.name,
-            expected_origin=list(site.origins),
-            require_user_verification=True,
-        )
-    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
-        raise StepUpFailed("This passkey can not be used here. Try another device.") from error
+    verified = check_registration(site, document, challenge)
     response = document.get("response")
     transports = response.get("transports") if isinstance(response, dict) else None
     made = Passkey(
@@ -122,6 +114,23 @@ def register(
         raise StepUpFailed("This passkey is there already.")
     store.insert(connection, made)
     return made
+
+
+def check_registration(
+    site: Site, document: dict[str, Any], challenge: bytes
+) -> VerifiedRegistration:
+    """A new passkey's answer (7.1 of the specification); StepUpFailed where it does not hold."""
+    try:
+        _check_own_page(document)
+        return verify_registration_response(
+            credential=document,
+            expected_challenge=challenge,
+            expected_rp_id=site.name,
+            expected_origin=list(site.origins),
+            require_user_verification=True,
+        )
+    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
+        raise StepUpFailed("This passkey can not be used here. Try another device.") from error
 
 
 def authentication_options(
@@ -157,20 +166,50 @@ def authenticate(
         credential_id = base64url_to_bytes(str(document["id"]))
         found = store.by_credential(connection, credential_id)
         if found is None:
-            raise StepUpFailed("This passkey is not known here, or was removed.")
+            raise _unknown()
+    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
+        raise _unknown() from error
+    count = check_assertion(site, document, challenge, found)
+    store.change(connection, found.id, {"sign_count": count, "used_at": now})
+    return found
+
+
+def check_assertion(
+    site: Site, document: dict[str, Any], challenge: bytes, passkey: Passkey
+) -> int:
+    """An answer of a passkey that is kept (7.2 of the specification): its counter now.
+
+    StepUpFailed where it does not hold: of a device that was copied too, and of one that may be
+    copied where the passkey's may not.
+    """
+    try:
+        _check_own_page(document)
         verified = verify_authentication_response(
             credential=document,
             expected_challenge=challenge,
             expected_rp_id=site.name,
             expected_origin=list(site.origins),
-            credential_public_key=bytes(found.public_key),
-            credential_current_sign_count=found.sign_count,
+            credential_public_key=bytes(passkey.public_key),
+            credential_current_sign_count=passkey.sign_count,
             require_user_verification=True,
         )
     except (WebAuthnException, ValueError, KeyError, TypeError) as error:
-        raise StepUpFailed("This passkey is not known here, or was removed.") from error
-    store.change(connection, found.id, {"sign_count": verified.new_sign_count, "used_at": now})
-    return found
+        raise _unknown() from error
+    is_shared = verified.credential_device_type == CredentialDeviceType.MULTI_DEVICE
+    if is_shared != passkey.backed_up:
+        raise _unknown()
+    return verified.new_sign_count
+
+
+def _check_own_page(document: dict[str, Any]) -> None:
+    """ValueError for what was answered in a frame on another site's page: ours are in none."""
+    said = json.loads(base64url_to_bytes(document["response"]["clientDataJSON"]))
+    if said.get("crossOrigin") or said.get("topOrigin") is not None:
+        raise ValueError("answered in a frame of another origin")
+
+
+def _unknown() -> StepUpFailed:
+    return StepUpFailed("This passkey is not known here, or was removed.")
 
 
 def _challenge(parts: Parts, purpose: Purpose, owner: str) -> bytes:
