@@ -2,7 +2,7 @@
 
 import pytest
 
-from sakk.core.peer import client_address, network_of
+from sakk.core.peer import client_address, network_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,16 @@ def test_the_callers_address(
 )
 def test_the_network_of_an_address(address: str | None, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("203.0.113.7", "203.0.113.7/32"),
+        ("::ffff:203.0.113.7", "203.0.113.7/32"),
+        ("2001:db8:1:2345::1", "2001:db8:1:2300::/56"),
+        (None, "unknown"),
+    ],
+)
+def test_whom_a_limit_counts(address: str | None, place: str) -> None:
+    assert place_of(address) == place

@@ -13,6 +13,7 @@ from sakk.core.role import (
     OWN,
     RESOURCES,
     Role,
+    check_gift,
     check_grant,
     current,
     may,
@@ -114,6 +115,14 @@ def test_owners_are_made_by_owners() -> None:
     for before, after in (([], ["owner"]), (["owner"], ["admin"])):
         with pytest.raises(PermissionDenied):
             check_grant(["admin"], before, after)
+
+
+def test_nobody_gives_a_key_what_they_may_not() -> None:
+    check_gift(["developer"], ["customers:write", "payouts:read"])
+    check_gift(["admin"], ["payouts:write"])
+    for scope in ("payouts:write", "cases:read"):
+        with pytest.raises(PermissionDenied, match=scope):
+            check_gift(["developer"], ["customers:write", scope])
 
 
 def test_the_page_names_the_roles_that_there_are() -> None:

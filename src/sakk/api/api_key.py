@@ -18,6 +18,7 @@ from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core.agent import SCOPES
 from sakk.core.api_key import PREFIX, KeyKind, public_api_key, read_scopes
 from sakk.core.errors import ParameterInvalid, ParameterMissing, ResourceMissing
+from sakk.core.role import check_gift
 from sakk.flow import api_key as flow
 from sakk.flow.mandate import find
 from sakk.store import api_key as store
@@ -75,6 +76,9 @@ def create(context: Context, body: ApiKeyCreate) -> ShownOnce:
     caller = context.caller
     kind = KeyKind(body.kind)
     scopes = _scopes(context, kind, body)
+    is_own = context.account_id == caller.key.account_id
+    if caller.roles is not None and not is_own:
+        check_gift(caller.roles, scopes or context.scopes)
     key, token = flow.create(
         context.connection,
         key_id=context.object_id(PREFIX),
@@ -87,9 +91,10 @@ def create(context: Context, body: ApiKeyCreate) -> ShownOnce:
         allowed_addresses=body.allowed_addresses or (),
         expires_at=moment(body.expires_at),
         # A key that a person makes for the operator's account is their own: nobody makes one
-        # that acts as nobody, or as another.
+        # that acts as nobody, or as another. One for another account is nobody's, and may no more
+        # than its maker.
         mandate=body.mandate,
-        person=caller.key.person if context.account_id == caller.key.account_id else None,
+        person=caller.key.person if is_own else None,
     )
     return ShownOnce(document=public_api_key(key, secret=token), stored=public_api_key(key))
 

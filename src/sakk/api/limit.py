@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from sakk.core.errors import RateLimited
+from sakk.core.peer import place_of
 from sakk.pages.limit import TokenBuckets
 
 # Of one IP address: a person who mistypes is not stopped, and guessing 256 bits is hopeless anyway.
@@ -48,7 +49,7 @@ class Limits:
 
     def count_claim(self, address: str | None) -> None:
         """Raise RateLimited for an address that looks at claims again and again."""
-        if not self._claims.take(address or ""):
+        if not self._claims.take(place_of(address)):
             raise RateLimited(
                 "Too many requests from this IP address. Try again in a minute.",
                 retry_after_seconds=60,
@@ -56,21 +57,21 @@ class Limits:
 
     def count_signed(self, address: str | None) -> None:
         """Raise RateLimited for an address that sends more than its agents can have to say."""
-        if not self._signed.take(address or ""):
+        if not self._signed.take(place_of(address)):
             raise RateLimited(
                 "Too many signed requests from this IP address. Try again in a second."
             )
 
     def count_x402(self, address: str | None) -> None:
         """Raise RateLimited for an address that has too many payments checked without a key."""
-        if self._x402 is not None and not self._x402.take(address or ""):
+        if self._x402 is not None and not self._x402.take(place_of(address)):
             raise RateLimited(
                 "Too many payments from this IP address without an API key. Send one, or slow down."
             )
 
     def check_failures(self, address: str | None) -> None:
         """Raise RateLimited for an address that has tried too many keys that do not exist."""
-        if self._failures is not None and not self._failures.has(address or ""):
+        if self._failures is not None and not self._failures.has(place_of(address)):
             raise RateLimited(
                 "Too many failed authentications from this IP address. Try again in a minute.",
                 retry_after_seconds=60,
@@ -78,4 +79,4 @@ class Limits:
 
     def count_failure(self, address: str | None) -> None:
         if self._failures is not None:
-            self._failures.take(address or "")
+            self._failures.take(place_of(address))

@@ -42,6 +42,7 @@ from sakk.core.errors import (
     StepUpRequired,
 )
 from sakk.core.membership import roles_in
+from sakk.core.peer import place_of
 from sakk.core.sign_in import csrf_token
 from sakk.flow import sign_in as flow
 from sakk.flow.context import Parts
@@ -132,18 +133,28 @@ class Door:
             accept=request.headers.get("accept-language"),
         )
 
+    def _check_sent_by_us(self, request: Arrived, form: Values, expected: str) -> None:
+        """Raise PermissionDenied for what no page of ours sent."""
+        sent = request.headers.get("x-sakk-csrf") or form.get(CSRF)
+        is_sent = is_ours(request.headers, is_secure=self.settings.is_secure)
+        if not is_sent or not isinstance(sent, str) or not _equal(sent, expected):
+            raise PermissionDenied(
+                "This was not sent by a page of this console, or the page was too old. Open it"
+                " again."
+            )
+
     # Who is not signed in.
 
     def _enter(
         self, entrance: Entrance, path: Mapping[str, str], request: Arrived, language: str
     ) -> Response:
-        if not self._addresses.take(request.address or ""):
+        if not self._addresses.take(place_of(request.address)):
             raise RateLimited("Too many requests from this IP address. Wait a minute.")
         door = request.cookies.get(self.cookies.door) or os.urandom(DOOR_TOKEN_BYTES).hex()
         form: Values = {}
         if request.method == "POST":
             form = read_form(request.body, request.headers.get("content-type"))
-            _check_sent_by_us(request, form, csrf_token(door))
+            self._check_sent_by_us(request, form, csrf_token(door))
         arrival = Arrival(
             parts=self.parts,
             settings=self.settings,
@@ -202,7 +213,7 @@ class Door:
         form: Values = {}
         if request.method == "POST":
             form = read_form(request.body, request.headers.get("content-type"))
-            _check_sent_by_us(request, form, csrf_token(token))
+            self._check_sent_by_us(request, form, csrf_token(token))
         visit = self._visit_of(signed_in, token, form, request, language)
         try:
             if found is None:
@@ -383,15 +394,6 @@ def _matched(table: Sequence[Any], request: Arrived) -> tuple[Any, dict[str, str
             if found is not None and request.path.isprintable():
                 return each, found.groupdict()
     return None
-
-
-def _check_sent_by_us(request: Arrived, form: Values, expected: str) -> None:
-    """Raise PermissionDenied for what no page of ours sent."""
-    sent = request.headers.get("x-sakk-csrf") or form.get(CSRF)
-    if not is_ours(request.headers) or not isinstance(sent, str) or not _equal(sent, expected):
-        raise PermissionDenied(
-            "This was not sent by a page of this console, or the page was too old. Open it again."
-        )
 
 
 def _equal(given: str, expected: str) -> bool:

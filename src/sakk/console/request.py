@@ -58,18 +58,22 @@ def arrived(
     )
 
 
-def is_ours(headers: Mapping[str, str]) -> bool:
+def is_ours(headers: Mapping[str, str], *, is_secure: bool) -> bool:
     """Does a page of this very origin send this?
 
     Browsers say so in ``Sec-Fetch-Site`` where the origin is trustworthy to them, and in ``Origin``
     of every POST (Fetch, section 3.2): one of the two has to be there, and neither may deny it.
+    ``is_secure``: served by TLS, so that a page of the same name without it is somebody else's.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is None and origin is None:
         return False
     if site is not None and site != "same-origin":
         return False
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    if origin is None:
+        return True
+    asked = urlsplit(origin)
+    return asked.netloc == headers.get("host") and (asked.scheme == "https" or not is_secure)
 
 
 def _cookies(header: str) -> dict[str, str]:

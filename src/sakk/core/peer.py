@@ -1,11 +1,12 @@
 """Where a request comes from: the IP address of who sends it, and the network that it is in."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 # A network that one customer of a provider mostly has: RFC 6177 for version 6.
 NETWORK_BITS: Final = {4: 24, 6: 56}
+PLACE_BITS: Final = {4: 32, 6: 56}
 
 
 def client_address(
@@ -23,6 +24,15 @@ def client_address(
 
 def network_of(address: str | None) -> str:
     """The network that an address is counted with."""
+    return _within(address, NETWORK_BITS)
+
+
+def place_of(address: str | None) -> str:
+    """Whom a limit of an address counts: by version 6 one customer has addresses without end."""
+    return _within(address, PLACE_BITS)
+
+
+def _within(address: str | None, bits: Mapping[int, int]) -> str:
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:
@@ -30,7 +40,7 @@ def network_of(address: str | None) -> str:
     mapped = getattr(parsed, "ipv4_mapped", None)
     if mapped is not None:
         parsed = mapped
-    return str(ipaddress.ip_network(f"{parsed}/{NETWORK_BITS[parsed.version]}", strict=False))
+    return str(ipaddress.ip_network(f"{parsed}/{bits[parsed.version]}", strict=False))
 
 
 def _is_in(address: str | None, networks: Sequence[str]) -> bool:

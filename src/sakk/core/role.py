@@ -262,6 +262,20 @@ def check_grant(by: Collection[str], before: Collection[str], after: Collection[
         raise PermissionDenied("Only an owner makes an owner, or ends one.")
 
 
+def check_gift(by: Collection[str], scopes: Collection[str]) -> None:
+    """Nobody makes a key for others that may do what they may not; PermissionDenied.
+
+    ``scopes``: what the key may do, as ``customers:write``.
+    """
+    for scope in scopes:
+        resource, _, access = scope.partition(":")
+        if not may(by, resource, "write" if access == "write" else "read"):
+            raise PermissionDenied(
+                f"Your roles ({', '.join(by)}) do not include {scope}, so a key that you make may"
+                " not either. Name fewer scopes, or ask an admin."
+            )
+
+
 def _read(roles: Collection[str], known: tuple[Role, ...]) -> list[str]:
     for index, role in enumerate(roles):
         if current(role) not in known:
