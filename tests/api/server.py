@@ -38,6 +38,7 @@ from sakk.runtime.metrics import exposition
 from sakk.screening.engine import Engine
 from sakk.screening.exposure import Exposures
 from sakk.screening.name import NameIndex
+from sakk.store.actor import set_process
 from sakk.store.database import Database, open_database
 from sakk.store.escrow_channel import find_channel
 from sakk.store.vault import KEY_BYTES, Vault
@@ -205,6 +206,8 @@ async def _door(ledger: OpenLedger, database: Database, settings: ApiSettings, p
 def make() -> ASGIApp:
     """The application; limits from the environment."""
     configure_logging(level="warning", form="json", role="api")
+    # What no request says who did is this process's, and tests can tell.
+    set_process("role:api")
     limit = os.environ.get("PROBE_RATE_LIMIT")
     failures = os.environ.get("PROBE_FAILURE_LIMIT")
     settings = ApiSettings(

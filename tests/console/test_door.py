@@ -1,5 +1,7 @@
 """The console's door: who comes in, what is sent by whom, and what stands around every page."""
 
+from sqlalchemy import text
+
 from sakk.flow import sign_in as sign_ins
 from tests.console.browser import Browser
 from tests.console.office import Office
@@ -148,3 +150,18 @@ def test_an_error_is_told_in_the_pages_language(office: Office) -> None:
     again = browser.post("/console/webhooks?lang=ar", {"url": "ftp://shop.example"})
     assert again.status == 400
     assert "رابط webhook" in again.text
+
+
+def test_what_is_done_to_money_is_noted_with_the_person(office: Office) -> None:
+    """Customers and payments are no part of the audit log; that somebody changed them is."""
+    person = office.person(alice=["owner"])
+    browser = office.browser(person)
+    browser.get("/console/customers")
+    assert browser.post("/console/customers", {"name": "Carol"}).status == 303
+    with office.parts.database.read() as connection:
+        noted = connection.execute(
+            text("SELECT * FROM audit_inbox WHERE source = 'acts' AND actor LIKE :who"),
+            {"who": f"{person.id}/%"},
+        ).all()
+    assert [each.act for each in noted] == ["/console/customers"]
+    assert "Carol" not in str(noted[0].after)

@@ -18,7 +18,7 @@ from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core.agent import SCOPES
 from sakk.core.api_key import PREFIX, KeyKind, public_api_key, read_scopes
 from sakk.core.errors import ParameterInvalid, ParameterMissing, ResourceMissing
-from sakk.core.role import check_gift
+from sakk.core.role import RESOURCES, check_gift
 from sakk.flow import api_key as flow
 from sakk.flow.mandate import find
 from sakk.store import api_key as store
@@ -78,7 +78,8 @@ def create(context: Context, body: ApiKeyCreate) -> ShownOnce:
     scopes = _scopes(context, kind, body)
     is_own = context.account_id == caller.key.account_id
     if caller.roles is not None and not is_own:
-        check_gift(caller.roles, scopes or context.scopes)
+        known = [each for each in context.scopes if each.partition(":")[0] in RESOURCES]
+        check_gift(caller.roles, scopes or known)
     key, token = flow.create(
         context.connection,
         key_id=context.object_id(PREFIX),

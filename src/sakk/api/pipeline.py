@@ -19,6 +19,7 @@ from sakk.api.parameters import NoParameters, Parameters, validate
 from sakk.api.request_log import Noted, RequestLog
 from sakk.api.route import Kind, Route
 from sakk.core.api_key import KeyKind, allows
+from sakk.core.audit import UNKEPT
 from sakk.core.errors import (
     ParameterInvalid,
     ParameterUnknown,
@@ -29,6 +30,7 @@ from sakk.core.idempotency import Key, check_key, fingerprint
 from sakk.core.peer import client_address
 from sakk.core.person import Actor
 from sakk.core.role import may
+from sakk.flow.audit import note_act
 from sakk.flow.idempotency import (
     Answer,
     Attempt,
@@ -43,19 +45,6 @@ from sakk.store.actor import acting
 from sakk.store.identity import now as wall_clock
 
 PATH_PARAMETER_LENGTH_MAX = 255
-# What a merchant changes that is audited. Of the rest nothing is: to tell the database who acts
-# costs each transaction a round trip, which the requests that come by the thousand need not pay.
-ATTRIBUTED = frozenset(
-    {
-        "accounts",
-        "api_keys",
-        "beneficiaries",
-        "mandates",
-        "owner_keys",
-        "refills",
-        "webhook_endpoints",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +207,19 @@ class Pipeline:
                     return run_in_one_transaction(database, keyed, work, failed)
 
         caller = prepared.caller
-        if not (caller.is_operator or route.resource in ATTRIBUTED):
+        # To tell the database who acts costs each transaction a round trip, which requests that
+        # come by the thousand need not pay: what they change is no part of the log.
+        if not caller.is_operator and route.resource in UNKEPT:
             return run()
         with acting(Actor(caller.key.id, caller.key.person).signature, request.request_id):
+            if route.resource in UNKEPT and (route.operator_only or caller.key.person is not None):
+                note_act(
+                    database,
+                    act=route.operation,
+                    path=request.path,
+                    subject=next(iter(request.path_parameters.values()), None),
+                    asked=canonical(prepared.tree),
+                )
             return run()
 
     def _planned(

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from sqlalchemy import Connection
+
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters
 from sakk.api.route import Resource
@@ -122,7 +124,7 @@ def retrieve(context: Context, chain_transaction: str) -> Document:
         or context.visible_account_id not in (None, row.account_id)
     ):
         raise ResourceMissing(f"No such chain transaction: {chain_transaction!r}", param="id")
-    return _with_attempts(context, row)
+    return _with_attempts(context.connection, row)
 
 
 @resource.post(
@@ -135,7 +137,8 @@ def retrieve(context: Context, chain_transaction: str) -> Document:
 def replace(context: Context, chain_transaction: str) -> Document:
     """Have a stuck transaction signed anew at once, for a higher fee within the network's cap."""
     asked = flow.ask(context.parts, chain_transaction, "replace", livemode=context.livemode)
-    return _with_attempts(context, asked)
+    with context.database.read() as connection:
+        return _with_attempts(connection, asked)
 
 
 @resource.post(
@@ -151,11 +154,12 @@ def cancel(context: Context, chain_transaction: str) -> Document:
     Which of them is mined the chain decides: the payout then fails, or is paid after all.
     """
     asked = flow.ask(context.parts, chain_transaction, "cancel", livemode=context.livemode)
-    return _with_attempts(context, asked)
+    with context.database.read() as connection:
+        return _with_attempts(connection, asked)
 
 
-def _with_attempts(context: Context, row: rules.ChainTransaction) -> Document:
-    attempts = store.list_attempts(context.connection, [row.id])[row.id]
+def _with_attempts(connection: Connection, row: rules.ChainTransaction) -> Document:
+    attempts = store.list_attempts(connection, [row.id])[row.id]
     return {
         **rules.operator_view(row),
         "attempts": [rules.attempt_view(each) for each in attempts],

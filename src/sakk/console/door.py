@@ -5,6 +5,7 @@ is the form right; then the screen. Whatever a person does is noted in the audit
 """
 
 import hmac
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from sakk.console.visit import (
     Visit,
 )
 from sakk.core import ids
+from sakk.core.audit import UNKEPT
 from sakk.core.errors import (
     MethodNotAllowed,
     ParameterInvalid,
@@ -45,6 +47,7 @@ from sakk.core.membership import roles_in
 from sakk.core.peer import place_of
 from sakk.core.sign_in import csrf_token
 from sakk.flow import sign_in as flow
+from sakk.flow.audit import note_act
 from sakk.flow.context import Parts
 from sakk.flow.sign_in import Device, SignedIn
 from sakk.pages import language as languages
@@ -276,6 +279,12 @@ class Door:
             except (StepUpFailed, StepUpRequired):
                 again = visit.words.gettext("That was not right. Try again.")
                 return self._ask_for_proof(visit, given, again)
+        if screen.method == "POST" and screen.resource in UNKEPT:
+            shown = json.dumps(_shown(given), sort_keys=True).encode()
+            subject = next(iter(path.values()), None)
+            note_act(
+                self.parts.database, act=screen.path, path=visit.path, subject=subject, asked=shown
+            )
         response = self._handled(screen, path, visit, given)
         if csrf_token(token) != visit.csrf or proof is not None:
             response.headers.append(self._cookie(self.cookies.sign_in, token))

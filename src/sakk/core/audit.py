@@ -60,6 +60,33 @@ DECISIONS: Final = frozenset(
 )
 
 
+# Nouns whose rows are no part of the log: money on its way and who pays, by the million. Ledger,
+# events and the log of requests tell of them; what a person does to one is noted as an act.
+UNKEPT: Final = frozenset(
+    {
+        "chain_transactions",
+        "channels",
+        "charges",
+        "checkout_sessions",
+        "customers",
+        "ledger",
+        "mandate_spends",
+        "payins",
+        "payment_intents",
+        "payout_batches",
+        "payouts",
+        "pool",
+        "quotes",
+        "receiving_addresses",
+        "recoveries",
+        "refunds",
+        "transfers",
+        "wallet_proofs",
+        "withdrawals",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Noted:
     """What a transaction noted, before it is sealed.

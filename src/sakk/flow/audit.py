@@ -4,6 +4,7 @@
 be what stands there now, whoever changed it and by whatever means.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -289,6 +290,18 @@ def note_export(database: Database, *, name: str, subject: str | None, head: int
         after = {"name": name, "subject": subject, "head": head}
         noted = store.Note("exports", "audit_log", name, subject or "audit_log", after)
         store.note(connection, [noted])
+
+
+def note_act(database: Database, *, act: str, path: str, subject: str | None, asked: bytes) -> None:
+    """What somebody is about to do to a row that is no part of the log: before it is done.
+
+    ``act``: a route's name. ``subject``: the row's id, where it is there yet. Of ``asked``, what
+    was sent, the log has the hash: what people write of others is forgotten in its time, and the
+    log never is.
+    """
+    with database.begin() as connection:
+        after = {"path": path, "sha256": hashlib.sha256(asked).hexdigest()}
+        store.note(connection, [store.Note("acts", act, path, subject or path, after)])
 
 
 def unlike_anchor(anchor: Mapping[str, Any], known: Mapping[int, str]) -> list[str]:

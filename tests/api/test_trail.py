@@ -1,0 +1,112 @@
+"""Who changes something is in the audit log, whichever route of the API or screen it was.
+
+Generated from both tables: a noun that can be written has tables whose changes are noted, or is
+named among those of which the acts are.
+"""
+
+from typing import Final
+
+from sqlalchemy import text
+
+from sakk.api.app import ROUTES
+from sakk.console.table import SCREENS
+from sakk.core.audit import UNKEPT
+from sakk.core.role import Role
+from sakk.flow import audit
+from sakk.store.audited import AUDITED
+from sakk.store.identity import now
+from tests.api.objects import Objects
+from tests.api.theirs import keys_of_roles, make_theirs
+from tests.api.world import Api
+
+# The tables that a noun's routes write, each of which is audited.
+TABLES: Final[dict[str, tuple[str, ...]]] = {
+    "accounts": ("accounts",),
+    "api_keys": ("api_keys",),
+    "approvals": ("approvals",),
+    "beneficiaries": ("beneficiaries",),
+    "branding": ("brandings",),
+    "cases": ("cases", "case_acts", "case_notes", "case_attachments", "case_settings"),
+    "freezes": ("freezes", "freeze_lifts"),
+    "mandates": ("mandates",),
+    "name_screenings": ("name_screenings", "name_exemptions"),
+    "owner_keys": ("owner_keys",),
+    "parties": ("parties", "party_acts", "party_documents", "party_links", "party_revisions"),
+    "payment_links": ("payment_links",),
+    "persons": ("persons", "person_accounts", "invitations"),
+    "policies": ("policies",),
+    "pos_devices": ("pos_devices",),
+    "refills": ("refills",),
+    "screening_rules": ("screening_rules", "rules_in_force"),
+    "screenings": ("screenings",),
+    "second_factors": ("persons", "passkeys", "recovery_codes", "sign_ins"),
+    "travel_rule": ("travel_rules", "travel_parties", "regimes"),
+    "treasury": ("treasury_targets", "vaults"),
+    "vasps": ("vasps",),
+    "webhook_endpoints": ("webhook_endpoints",),
+}
+# A person's own: how pages look to them, and which lists they keep.
+NOBODY_ELSES: Final = frozenset({"home"})
+# What making one object of every kind writes over the API, as Alice and as the operator.
+WRITTEN: Final = frozenset(
+    {
+        *("api_keys", "beneficiaries", "brandings", "case_notes", "freezes", "mandates"),
+        *("owner_keys", "parties", "party_documents", "party_links", "payment_links"),
+        *("pos_devices", "regimes", "travel_parties", "vasps", "webhook_endpoints"),
+    }
+)
+
+
+def test_every_noun_that_can_be_written_leaves_a_trail() -> None:
+    written = {each.resource for each in ROUTES if each.access == "write"}
+    written |= {each.resource for each in SCREENS if each.access == "write"}
+    assert written - NOBODY_ELSES <= {*TABLES, *UNKEPT}
+    assert not UNKEPT & {*TABLES}
+    assert {table for tables in TABLES.values() for table in tables} <= {*AUDITED}
+
+
+def test_every_change_says_who_asked_for_it(api: Api, objects: Objects) -> None:
+    """By which key, in which request, with what was before and after; and the chain holds."""
+    make_theirs(api)
+    for path, body in (
+        ("/v1/branding", {"support_email": "help@shop.example"}),
+        (f"/v1/payment_links/{objects['payment_link']}", {"active": False}),
+        ("/v1/travel_rule/originator", {"type": "legal", "name": "Shop Ltd", "country": "CH"}),
+    ):
+        assert api.call("POST", path, json=body).status_code == 200
+    with api.database.begin() as connection:
+        entries = connection.execute(text("SELECT * FROM audit_inbox ORDER BY id")).all()
+    # What no request says who did would be the process's.
+    assert {each.source for each in entries if each.actor == "role:api"} == set()
+    asked = [each for each in entries if each.request is not None]
+    assert {each.source for each in asked} >= WRITTEN
+    for each in asked:
+        assert each.request.startswith("req_")
+        assert "key_" in each.actor
+        changed = {"insert": (None, dict), "update": (dict, dict), "delete": (dict, None)}
+        for document, kind in zip(
+            (each.before, each.after), changed.get(each.act, (None, dict)), strict=True
+        ):
+            assert (document is None) if kind is None else isinstance(document, kind), each
+    [link] = [each for each in asked if (each.source, each.act) == ("payment_links", "update")]
+    assert (link.before["active"], link.after["active"]) == (True, False)
+
+
+def test_what_a_person_does_to_money_on_its_way_is_noted(api: Api, objects: Objects) -> None:
+    """Rows of money are no part of the log: the act is, with the hash of what was sent."""
+    people, transaction = keys_of_roles(api), objects["chain_transaction"]
+    path = f"/v1/chain_transactions/{transaction}/replace"
+    assert api.call("POST", path, key=people[Role.viewer], json={}).status_code == 403
+    replaced = api.call("POST", path, key=people[Role.admin], json={})
+    assert (replaced.status_code, replaced.json()["id"]) == (200, transaction)
+    with api.database.begin() as connection:
+        [noted] = connection.execute(
+            text("SELECT * FROM audit_inbox WHERE source = 'acts' AND subject = :subject"),
+            {"subject": transaction},
+        ).all()
+    assert (noted.act, noted.actor.startswith("per_")) == ("replace_chain_transaction", True)
+    assert len(noted.after["sha256"]) == 64
+    with api.database.begin() as connection:
+        while audit.seal(connection, now=now()):
+            pass
+    assert audit.verify(api.database).breaks == ()
