@@ -143,9 +143,9 @@ def test_an_error_is_told_in_the_pages_language(office: Office) -> None:
         "zh-Hant": "沒有這個客戶：\u2068&#39;cus_1&#39;\u2069",
         "en": "No such customer: &#39;cus_1&#39;",
     }
-    for language, text in told.items():
+    for language, shown in told.items():
         got = browser.get(f"/console/customers/cus_1?lang={language}")
-        assert (got.status, text in got.text) == (404, True), got.text
+        assert (got.status, shown in got.text) == (404, True), got.text
     browser.get("/console/webhooks")
     again = browser.post("/console/webhooks?lang=ar", {"url": "ftp://shop.example"})
     assert again.status == 400

@@ -20,6 +20,7 @@ from sakk.core.saved_view import SavedView
 from sakk.core.search import LENGTH_MAX
 from sakk.core.volume import beginning
 from sakk.pages.form import Form
+from sakk.pages.language import tame
 from sakk.pages.moment import zone_of
 from sakk.store import saved_view
 from sakk.store.page import Window
@@ -163,5 +164,5 @@ def _cell(value: object) -> str:
         case datetime():
             return value.strftime("%Y-%m-%dT%H:%M:%SZ")
         case _:
-            text = str(value)
+            text = tame(str(value))
             return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text

@@ -32,7 +32,8 @@ LOCALES: Final = Path(__file__).with_name("locales")
 # First strong isolate, and its end (UAX #9).
 ISOLATE, END = "\u2068", "\u2069"
 # Marks that turn what follows them; a person's name needs none, a forger's does.
-_TURNING: Final = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+OVERRIDES: Final = dict.fromkeys(range(0x202A, 0x202F))
+_TURNING: Final = {**OVERRIDES, **dict.fromkeys(range(0x2066, 0x206A))}
 _TRADITIONAL: Final = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
 
 

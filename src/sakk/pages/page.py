@@ -74,6 +74,7 @@ def environment(language: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],
+        finalize=_unturned,
     )
     speech = languages.words(language)
 
@@ -109,6 +110,14 @@ def environment(language: str) -> Environment:
     )
     made.filters["tame"] = lambda value: languages.tame(str(value))
     return made
+
+
+def _unturned(value: object) -> object:
+    """What a page shows, without the marks by which a text turns what stands after it.
+
+    Isolates stay: they end where they begin.
+    """
+    return value.translate(languages.OVERRIDES) if isinstance(value, str) else value
 
 
 def _filled(text: str, values: Mapping[str, object]) -> Markup:
