@@ -8,9 +8,9 @@ from sakk.ledger.record import ACCOUNT, ID_ZERO, RESERVED, TRANSFER
 from sakk.store.projection import Page
 
 
-def rows(data: bytes) -> list[list[bytes | None]]:
+def rows(data: bytes) -> list[tuple[bytes | None, ...]]:
     """COPY's binary rows, without head and tail."""
-    found: list[list[bytes | None]] = []
+    found: list[tuple[bytes | None, ...]] = []
     at = 0
     while at < len(data):
         count = int.from_bytes(data[at : at + 2], "big")
@@ -21,7 +21,7 @@ def rows(data: bytes) -> list[list[bytes | None]]:
             at += 4
             row.append(None if size < 0 else data[at : at + size])
             at += max(size, 0)
-        found.append(row)
+        found.append(tuple(row))
     return found
 
 

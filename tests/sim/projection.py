@@ -3,8 +3,7 @@
 Pages come in PostgreSQL's binary formats (``sakk.store.copy``) and are read here as it reads them.
 """
 
-import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
@@ -18,49 +17,23 @@ from sakk.ledger.record import ACCOUNT, ID_ZERO, RESERVED, TRANSFER
 from sakk.ledger.rows import Book
 from sakk.store.journal import JournalRow
 from sakk.store.projection import Cursor, Page
-from tests.sim.postgres import CUT, Connection, Lock, Row, Server, State, rows_after
+from tests.ledger.copied import array, numeric, rows
+from tests.sim.postgres import CUT, Connection, Lock, Server, State, rows_after
 from tests.sim.scheduler import Process
 
 IDLE_SECONDS = (0.05, 0.5, 3.0)
 RETRY_SECONDS = 0.5
-ARRAY_HEAD = 20
 
 
 def number(value: bytes | None) -> int:
-    """A whole NUMERIC, as ``numeric_send`` writes it."""
+    """A whole NUMERIC that is there."""
     assert value is not None
-    count, weight, sign, _ = struct.unpack_from(">HhHH", value)
-    digits = struct.unpack_from(f">{count}H", value, 8)
-    units: int = sum(digit * 10_000 ** (weight - place) for place, digit in enumerate(digits))
-    return -units if sign else units
+    return numeric(value)
 
 
 def integer(value: bytes | None) -> int:
     assert value is not None
     return int.from_bytes(value, "big", signed=True)
-
-
-def _fields(data: bytes, at: int, count: int) -> tuple[list[bytes | None], int]:
-    fields: list[bytes | None] = []
-    for _ in range(count):
-        (size,) = struct.unpack_from(">i", data, at)
-        at += 4
-        fields.append(None if size < 0 else data[at : at + size])
-        at += max(size, 0)
-    return fields, at
-
-
-def _tuples(data: bytes) -> Iterator[Row]:
-    at = 0
-    while at < len(data):
-        (count,) = struct.unpack_from(">h", data, at)
-        fields, at = _fields(data, at + 2, count)
-        yield tuple(fields)
-
-
-def _items(array: bytes) -> list[bytes | None]:
-    (count,) = struct.unpack_from(">i", array, 12)
-    return _fields(array, ARRAY_HEAD, count)[0]
 
 
 class SimulatedRows:
@@ -172,19 +145,19 @@ def _account_records(state: State, ids: Sequence[bytes]) -> bytes:
 
 
 def _apply(state: State, page: Page, cursor: Cursor) -> None:
-    for row in _tuples(page.accounts):
+    for row in rows(page.accounts):
         assert row[0] not in state.accounts, "an account is projected twice"
         state.accounts[row[0] or b""] = row
-    for row in _tuples(page.transfers):
+    for row in rows(page.transfers):
         at = integer(row[3])
         assert at not in state.transfers, "a transfer is projected twice"
         state.transfers[at] = row
-    for row in _tuples(page.entries):
+    for row in rows(page.entries):
         state.entries[row[0] or b"", integer(row[1])] = row
-    for row in _tuples(page.balances):
+    for row in rows(page.balances):
         state.balances[row[0] or b"", integer(row[1])] = row
     if page.totals:
-        for identifier, *values in zip(*map(_items, page.totals), strict=True):
+        for identifier, *values in zip(*map(array, page.totals), strict=True):
             known = state.accounts[identifier or b""]
             flags, *totals = values
             state.accounts[identifier or b""] = (*known[:4], flags, *known[5:7], *totals)
