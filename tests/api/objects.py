@@ -47,7 +47,7 @@ from tests.api import money_out
 from tests.api.agent import objects_of_agents
 from tests.api.checkout_objects import create_checkout_objects
 from tests.api.paying import create_channel_objects
-from tests.api.settling import put_fees
+from tests.api.settling import put_fees, put_settlement
 from tests.api.vouchering import create_escrow_objects
 from tests.api.world import ADDRESS as ADDRESS
 from tests.api.world import NETWORK as NETWORK
@@ -117,7 +117,8 @@ def create_objects(api: Api) -> Objects:
     objects |= _travel_rule(api, objects["payout"])
     objects |= _name(api, objects["person"])
     objects["freeze"] = _freeze(api, objects["person"])
-    objects |= create_channel_objects(api) | create_escrow_objects(api) | put_fees(api)
+    objects |= create_channel_objects(api) | create_escrow_objects(api)
+    objects |= put_fees(api) | put_settlement(api)
     return objects | _of_compliance(api)
 
 

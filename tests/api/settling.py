@@ -1,11 +1,37 @@
 """What is charged and settled, as objects of the API."""
 
 from sakk.core import fee as fee_rules
+from sakk.core import settlement as settlement_rules
 from sakk.core.fee import Fee, FeeKind, FeeRule
+from sakk.core.settlement import Interval, SettlementTerms
 from sakk.flow import fee as fees
+from sakk.flow import settlement as settlements
+from sakk.flow.context import Parts
 from sakk.store.fee import insert_fees
 from sakk.store.identity import new_id, now
 from tests.api.world import Api
+
+
+def put_settlement(api: Api) -> dict[str, str]:
+    """What Alice has is settled and kept on her balance."""
+    with api.database.begin() as connection:
+        settlements.put_schedule(
+            connection,
+            SettlementTerms(interval=Interval.manual),
+            identifier=new_id(settlement_rules.SCHEDULE_PREFIX),
+            account_id=api.world.alice.account,
+            livemode=False,
+            held=False,
+            now=now(),
+        )
+    made = settlements.create(
+        Parts(api.database),
+        identifier=new_id(settlement_rules.PREFIX),
+        account_id=api.world.alice.account,
+        livemode=False,
+        currency="usdc",
+    )
+    return {"settlement": made.id}
 
 
 def put_fees(api: Api) -> dict[str, str]:

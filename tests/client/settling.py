@@ -12,6 +12,17 @@ Call = Callable[[SakkClient], Resource]
 
 FEE = shown("fee", amount=5, currency="usdc", source="pin_1")
 FEE_SCHEDULE = shown("fee_schedule", name="Standard", version_in_force=1)
+SETTLEMENT = shown("settlement", number=7, currency="usdc", status="paid")
+SETTLEMENT_LINE = shown(
+    "balance_transaction",
+    amount=5,
+    currency="usdc",
+    type="payment",
+    net=5,
+    number=1,
+    settlement="set_1",
+)
+SETTLEMENT_SCHEDULE = shown("settlement_schedule", interval="daily")
 
 CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     (lambda c: c.fees.retrieve("fee_1"), FEE, "GET /v1/fees/fee_1", None),
@@ -34,8 +45,31 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"rules": [{"percent_ppm": 4_000}]},
     ),
 ]
+CALLS += [
+    (
+        lambda c: c.settlements.retrieve("set_1"),
+        SETTLEMENT,
+        "GET /v1/settlements/set_1",
+        None,
+    ),
+    (
+        lambda c: c.settlements.create(currency="usdc"),
+        SETTLEMENT,
+        "POST /v1/settlements",
+        {"currency": "usdc"},
+    ),
+    (
+        lambda c: c.settlement_schedules.put(interval="daily", cutoff="17:30", held=False),
+        SETTLEMENT_SCHEDULE,
+        "POST /v1/settlement_schedules",
+        {"interval": "daily", "cutoff": "17:30", "held": False},
+    ),
+]
 
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.fees.list(), FEE, "/v1/fees"),
     (lambda c: c.fee_schedules.list(), FEE_SCHEDULE, "/v1/fee_schedules"),
+    (lambda c: c.settlements.list(), SETTLEMENT, "/v1/settlements"),
+    (lambda c: c.settlement_schedules.list(), SETTLEMENT_SCHEDULE, "/v1/settlement_schedules"),
+    (lambda c: c.settlements.lines("set_1"), SETTLEMENT_LINE, "/v1/settlements/set_1/lines"),
 ]

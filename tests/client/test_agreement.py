@@ -44,6 +44,8 @@ def test_the_server_has_every_list_and_filter(path: str) -> None:
             method: Any = client.webhook_endpoints.deliveries
         elif path.endswith("/payouts") and "batches" in path:
             method = client.payout_batches.payouts
+        elif path.endswith("/lines"):
+            method = client.settlements.lines
         elif path.endswith("/skipped_lines"):
             method = client.payout_batches.skipped_lines
         elif path.endswith("/refunds") and "escrow" in path:

@@ -42,7 +42,7 @@ def test_no_id_of_a_line(identifier: str) -> None:
 @pytest.mark.parametrize("code", list(TransferCode))
 def test_every_code_has_a_source(code: TransferCode) -> None:
     """A code that nobody sorted in would be shown as an adjustment of nothing."""
-    kinds = ("pin", "po", "sw", "tx", "out", "tr", "ad", "ch", "mnd", "spn", "prk")
+    kinds = ("pin", "po", "sw", "tx", "out", "tr", "ad", "ch", "mnd", "spn", "prk", "set")
     assert source_prefix(code) in kinds or code in WITHOUT_SOURCE
 
 
@@ -54,6 +54,8 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.payin_reversed, -1, "payment_reversal"),
         (TransferCode.payin_fee, -1, "fee"),
         (TransferCode.fee_returned, 1, "fee"),
+        (TransferCode.reserve_held, -1, "reserve_transaction"),
+        (TransferCode.receivable_recovered, -1, "adjustment"),
         (TransferCode.payout_hold, -1, "payout"),
         (TransferCode.payout_void, 1, "payout"),
         (TransferCode.book_transfer, -1, "transfer"),

@@ -77,6 +77,9 @@ TRANSFER_CODES = {
     "mandate_spend": 623,
     "parked": 630,
     "unparked": 631,
+    "reserve_held": 700,
+    "reserve_released": 701,
+    "receivable_recovered": 702,
 }
 
 

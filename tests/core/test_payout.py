@@ -78,6 +78,8 @@ def test_a_draft_has_the_price_of_the_schedule() -> None:
     assert row.fee_terms is not None
     assert (row.fee_terms["schedule"], row.fee_terms["rule"]) == ("fsch_1", 1)
     assert drafted(request()).fee_terms is None
+    settling = request(is_settlement=True)
+    assert drafted(settling, pricing=Pricing(FeeKind.payout, version, {})).service_fee == 0
 
 
 def test_a_schedules_fee_is_on_top_and_a_transfer_of_its_own() -> None:

@@ -37,6 +37,7 @@ from tests.crash.job import (
 from tests.crash.mandate import agents_mandate
 from tests.crash.paying import Shop
 from tests.crash.seizure import seized_payment
+from tests.crash.settling import settled_account
 from tests.crash.telling import told_payout
 
 SOURCES = Path(__file__).parents[2] / "src" / "sakk"
@@ -448,6 +449,7 @@ LIVES: tuple[Life, ...] = (
         agents_mandate,
         ("mandate.freeze", "mandate_spend.post", "mandate_spend.release", "pool.post"),
     ),
+    (settled_account, ("settlement.book", "settlement.pay", "settlement.release")),
     (given_back, ("charge_refund.post", "dispute.hold", "dispute.settle")),
     (escrow_channel, ("voucher.charge", "voucher.end", "escrow_refund.set_aside")),
 )

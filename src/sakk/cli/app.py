@@ -52,6 +52,7 @@ GROUPS = {
     "recover": "sakk.cli.recover",
     "refunds": "sakk.cli.refund",
     "restore": "sakk.cli.restore",
+    "settlements": "sakk.cli.settlement",
     "sweeps": "sakk.cli.sweep",
     "parties": "sakk.cli.party",
     "persons": "sakk.cli.person",

@@ -47,6 +47,7 @@ SUMMARIES = {
     "recover": "Coins that were sent here by mistake.",
     "refunds": "Money that goes back to payers.",
     "restore": "A database restored from a backup.",
+    "settlements": "What accounts are paid, by period.",
     "sweeps": "Collecting from deposit addresses.",
     "parties": "Due diligence on accounts, customers and owners (KYB, KYC).",
     "persons": "The operator's people and their second factors.",

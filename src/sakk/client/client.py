@@ -35,6 +35,7 @@ from sakk.client.resources import (
     Transfers,
     WebhookEndpoints,
 )
+from sakk.client.settlement import Settlements, SettlementSchedules
 from sakk.client.transport import TIMEOUT_SECONDS, RetryPolicy, Transport
 
 BASE_URL = "http://127.0.0.1:8402"
@@ -147,6 +148,8 @@ class SakkClient:
         self.refills = Refills(transport)
         self.refunds = Refunds(transport)
         self.screenings = Screenings(transport)
+        self.settlement_schedules = SettlementSchedules(transport)
+        self.settlements = Settlements(transport)
         self.transfers = Transfers(transport)
         self.channels = Channels(transport)
         self.escrow_channels = EscrowChannels(transport)

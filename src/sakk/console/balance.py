@@ -28,6 +28,7 @@ KINDS = {
     "payout": mark("Payout"),
     "transfer": mark("Transfer"),
     "fee": mark("Fee"),
+    "reserve_transaction": mark("Reserve"),
     "adjustment": mark("Adjustment"),
 }
 

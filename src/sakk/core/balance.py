@@ -54,6 +54,9 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.mandate_spend: "spn",
     TransferCode.parked: "prk",
     TransferCode.unparked: "prk",
+    TransferCode.reserve_held: "set",
+    TransferCode.reserve_released: "set",
+    TransferCode.receivable_recovered: "set",
 }
 
 
@@ -105,6 +108,8 @@ def kind_of(code: int, amount: int) -> str:
         return "payment"
     if code in (TransferCode.payin_fee, TransferCode.fee_returned):
         return "fee"
+    if code in (TransferCode.reserve_held, TransferCode.reserve_released):
+        return "reserve_transaction"
     match source_prefix(code):
         case "pin":
             return "payment" if amount > 0 else "payment_reversal"

@@ -86,6 +86,9 @@ class TransferCode(IntEnum):
     mandate_spend = 623
     parked = 630
     unparked = 631
+    reserve_held = 700
+    reserve_released = 701
+    receivable_recovered = 702
 
 
 @dataclass(frozen=True, slots=True)

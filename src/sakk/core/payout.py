@@ -152,6 +152,7 @@ class PayoutRequest:
     """What a merchant asks to be sent; ``amount`` in the currency's smallest unit.
 
     ``travel_rule``: who stands behind the address, beside what the address book says.
+    ``is_settlement``: it pays a settlement, on which no schedule charges.
     """
 
     amount: int
@@ -165,6 +166,7 @@ class PayoutRequest:
     scheduled_at: datetime | None = None
     travel_rule: Mapping[str, Any] | None = None
     initiator: Initiator = Initiator()
+    is_settlement: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ def draft(
     asset = payable(terms, network=network.network, currency=request.currency)
     check_schedule(request.scheduled_at, now)
     currency = terms.currencies[asset.currency]
-    priced = service_price(terms, request.amount, currency=asset.currency, network=asset.network)
+    priced = service_price(terms, request, asset)
     payout = Payout(
         id=identifier,
         account_id=account_id,
@@ -311,11 +313,11 @@ def _fee(terms: Terms, asset: Asset) -> int:
     return fee
 
 
-def service_price(terms: Terms, amount: int, *, currency: str, network: str) -> Price | None:
+def service_price(terms: Terms, request: PayoutRequest, asset: Asset) -> Price | None:
     """What the account's fee schedule charges; None where it charges nothing."""
-    if terms.pricing is None:
+    if terms.pricing is None or request.is_settlement:
         return None
-    return terms.pricing.price(amount, currency=currency, network=network)
+    return terms.pricing.price(request.amount, currency=asset.currency, network=asset.network)
 
 
 def check_schedule(scheduled_at: datetime | None, now: datetime) -> None:

@@ -51,6 +51,16 @@ _to_release = claimable(
 )
 
 
+def refund_stages(parts: Parts) -> list[Stage]:
+    """The stages of refunds, in their order."""
+    return [
+        refund_hold_stage(parts),
+        refund_release_stage(parts),
+        refund_expire_stage(parts),
+        refund_follow_stage(parts),
+    ]
+
+
 def refund_hold_stage(parts: Parts) -> Stage:
     """The stage that reserves the money of refunds whose request did not live to see it."""
     table = store.refunds

@@ -33,12 +33,7 @@ from sakk.flow.escrow_refund import refund_stage as escrow_refund_stage
 from sakk.flow.expire import expire_stage
 from sakk.flow.fill import fill_stage
 from sakk.flow.finality import finality_stage
-from sakk.flow.follow import (
-    refund_expire_stage,
-    refund_follow_stage,
-    refund_hold_stage,
-    refund_release_stage,
-)
+from sakk.flow.follow import refund_stages
 from sakk.flow.forget import forget_stage
 from sakk.flow.freeze import freeze_stage
 from sakk.flow.gas import gas_stage
@@ -64,6 +59,7 @@ from sakk.flow.reverse import orphan_stage, reverse_stage
 from sakk.flow.rotation_build import rotation_build_stage
 from sakk.flow.screen import payout_screen_stage, rejudge_stage, screen_stage
 from sakk.flow.settle import settle_stage
+from sakk.flow.settlement import settlement_stages
 from sakk.flow.sign import sign_stage
 from sakk.flow.stage import Bell, Stage, start_stages
 from sakk.flow.sweep_build import sweep_build_stage
@@ -158,10 +154,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         travel_rule_stage(parts),
         decide_stage(parts),
         release_stage(parts),
-        refund_hold_stage(parts),
-        refund_release_stage(parts),
-        refund_expire_stage(parts),
-        refund_follow_stage(parts),
+        *refund_stages(parts),
         recovery_screen_stage(parts),
         recovery_follow_stage(parts),
         payout_build_stage(parts),
@@ -195,6 +188,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         charge_refund_stage(parts),
         dispute_stage(parts),
         refill_stage(parts),
+        *settlement_stages(parts),
         forget_stage(parts),
         volume_stage(parts),
         measure_stage(parts),

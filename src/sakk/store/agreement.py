@@ -39,6 +39,7 @@ NAMED_TABLES = {
     "ecl": "escrow_calls",
     "spn": "mandate_spends",
     "prk": "pool_movements",
+    "set": "settlements",
 }
 
 

@@ -93,6 +93,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "rules_in_force": Audited(key=("livemode",)),
     "screening_rules": Audited(),
     "screenings": Audited(subject="subject", bulk=True),
+    "settlement_schedules": Audited(subject="account_id", quiet=("next_number", "next_at")),
     # Which page somebody looks at is no act; that they came, proved themselves and went is.
     "sign_ins": Audited(
         subject="person", secret=("token_hash",), quiet=("seen_at", "account_id", "flash")

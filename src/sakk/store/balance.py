@@ -96,6 +96,27 @@ def list_lines(
     return shown[::-1] if oldest_first else shown, len(rows) > page.limit
 
 
+def list_between(
+    connection: Connection,
+    *,
+    account_id: str,
+    livemode: bool,
+    currency: str,
+    after_ns: int,
+    until_ns: int,
+    limit: int,
+) -> list[BalanceTransaction]:
+    """Lines of one currency after a moment of the ledger and up to another, oldest first."""
+    at = ledger_entries.c.timestamp_ns
+    line = _line(at > after_ns, at <= until_ns, oldest_first=True, limit=limit)
+    unit = chart.currency_unit(currency, livemode=livemode)
+    statement = _lines(line, account_id, livemode=livemode).where(
+        ledger_account_names.c.unit == unit
+    )
+    order = line.c.timestamp_ns.asc()
+    return _read(connection, statement.order_by(order).limit(limit), livemode=livemode)
+
+
 def _line(
     *conditions: ColumnElement[bool], oldest_first: bool = False, limit: int | None = None
 ) -> LateralFromClause:

@@ -64,6 +64,9 @@ MOVED_WHEN = {
     TransferCode.mandate_spend: "an agent pays an account here under a mandate",
     TransferCode.parked: "an account parks idle balance",
     TransferCode.unparked: "an account takes parked balance back",
+    TransferCode.reserve_held: "a settlement sets a part of the balance aside",
+    TransferCode.reserve_released: "the days of a rolling reserve are over, or the fixed one fell",
+    TransferCode.receivable_recovered: "a settlement takes back what the account owes",
 }
 
 
@@ -131,7 +134,7 @@ def _accounts() -> list[tuple[LedgerAccount, str]]:
         (chart.conversion_currency(ASSET, unit), summary(chart.conversion_currency)),
         (chart.merchant(ACCOUNT, "incoming", unit), "Not used yet."),
         (chart.merchant(ACCOUNT, "available", unit), summary(chart.merchant)),
-        (chart.merchant(ACCOUNT, "reserved", unit), "Not used yet."),
+        (chart.merchant(ACCOUNT, "reserved", unit), "What settlements set aside of it."),
         (chart.receivable(ACCOUNT, unit), summary(chart.receivable)),
         (chart.payout_in_flight(unit), summary(chart.payout_in_flight)),
         (chart.fee_revenue(unit), summary(chart.fee_revenue)),

@@ -1,0 +1,65 @@
+"""A period is closed, reserved, paid and released, in a sandbox whose worker dies meanwhile."""
+
+from collections.abc import Callable
+
+from eth_utils.crypto import keccak
+
+from tests.crash.house import House, await_true
+from tests.crash.job import Merchant, query, transfers
+
+PAID_CENTS = 1_000
+PAID_UNITS = 10_000_000
+RESERVED_UNITS = 1_000_000
+
+
+def settled_account(house: House, merchant: Merchant) -> Callable[[], None]:
+    """What a period brought goes out once, and its reserve comes back once, whoever dies."""
+    operator = house.client(house.description["operator_key"])
+    account = operator.post("/v1/accounts", {"business_profile": {"name": "Settled"}})["id"]
+    address = "0x" + keccak(text=f"settled {account}")[-20:].hex()
+    with merchant.another(account) as shop:
+        job = shop.begin(cents=PAID_CENTS)
+        shop.pay(job)
+        shop.await_event("payment_intent.succeeded", job.intent["id"])
+        network = house.network()["network"]
+        place = shop.client.post(
+            "/v1/beneficiaries", {"name": "Settled", "address": address, "networks": [network]}
+        )
+        terms = {"interval": "manual", "reserve_ppm": 100_000, "reserve_days": 1}
+        destination = {"beneficiary": place["id"], "network": network}
+        shop.client.post("/v1/settlement_schedules", {**terms, "destination": destination})
+        await_true(
+            lambda: bool(shop.client.get("/v1/balance_transactions")["data"]), "the statement"
+        )
+        made = shop.client.post("/v1/settlements", {"currency": "usdc"})
+        shop.await_event("settlement.paid", made["id"])
+        # The days of the reserve go by.
+        query(
+            house,
+            "UPDATE settlements SET release_at = now() WHERE id = %s RETURNING id",
+            made["id"],
+        )
+        await_true(
+            lambda: shop.client.get(f"/v1/settlements/{made['id']}")["reserve_released"],
+            "the reserve to come back",
+        )
+        shop.balance_units = RESERVED_UNITS
+
+    def compare() -> None:
+        shown = shop.client.get(f"/v1/settlements/{made['id']}")
+        assert (shown["status"], shown["amount"]) == ("paid", PAID_UNITS - RESERVED_UNITS)
+        shop.compare_balance()
+        got = transfers(merchant.wallet, house.token(), receiver=address)
+        assert [each["units"] for each in got] == [PAID_UNITS - RESERVED_UNITS]
+        moved = query(
+            house,
+            "SELECT code, count(*), sum(amount) FROM ledger_transfers WHERE code IN (700, 701)"
+            " AND user_data = (SELECT user_data FROM ledger_transfers WHERE code = 700"
+            " ORDER BY timestamp_ns DESC LIMIT 1) GROUP BY code ORDER BY code",
+        )
+        assert [tuple(map(int, row)) for row in moved] == [
+            (700, 1, RESERVED_UNITS),
+            (701, 1, RESERVED_UNITS),
+        ]
+
+    return compare

@@ -1,0 +1,247 @@
+"""Settlements: periods closed over real statements, reserves, payments, and what comes back."""
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.flow.conftest import MakeWorld
+from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.money import credit, fund_treasury, units_at
+from tests.flow.refunding import OTHER
+from tests.flow.test_fee import RULES, charged_by
+
+from sakk.core import chart
+from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.settlement import Interval, Settlement, SettlementTerms
+from sakk.flow import beneficiary, statement
+from sakk.flow import settlement as flow
+from sakk.flow.transfer import TransferRequest
+from sakk.flow.transfer import create as create_transfer
+from sakk.ledger.projection import wait_projected
+from sakk.store import settlement as store
+from sakk.store.database import fetch_all
+from sakk.store.identity import new_id
+
+# A statement is closed a moment after its cut-off.
+DAY = timedelta(days=1, seconds=10)
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    return make_world()
+
+
+def settled_by(world: World, *, held: bool = False, **terms: Any) -> None:
+    with world.database.begin() as connection:
+        flow.put_schedule(
+            connection,
+            replace(SettlementTerms(), **terms),
+            identifier=new_id("ssch"),
+            account_id=world.account,
+            livemode=False,
+            held=held,
+            now=world.clock(),
+        )
+
+
+def paid_to(world: World) -> dict[str, str]:
+    """An entry of the merchant's address book, and the network."""
+    with world.database.begin() as connection:
+        made = beneficiary.create(
+            connection,
+            identifier=new_id("ben"),
+            account_id=world.account,
+            livemode=False,
+            now=world.clock(),
+            details={
+                "name": "Merchant's wallet",
+                "address": OTHER,
+                "networks": [world.chain.network],
+            },
+        )
+    return {"beneficiary": made.id, "network": world.chain.network}
+
+
+def settlements(world: World) -> list[Settlement]:
+    with world.database.begin() as connection:
+        table = store.settlements
+        return fetch_all(connection, table.select().order_by(table.c.number), Settlement)
+
+
+def pass_days(world: World, days: int = 1) -> None:
+    """So many days go by, and every stage runs, with the statement written."""
+    wait_projected(world.database.url)
+    world.advance(days * DAY)
+    world.run()
+
+
+def close_now(world: World) -> Settlement:
+    wait_projected(world.database.url)
+    return flow.create(
+        world.parts,
+        identifier=new_id("set"),
+        account_id=world.account,
+        livemode=False,
+        currency="usdc",
+    )
+
+
+def test_days_are_settled_to_a_wallet_with_fees_and_reserves(world: World) -> None:
+    charged_by(world, *RULES)
+    fund_treasury(world)
+    credit(world, 100)
+    settled_by(
+        world,
+        delay_days=1,
+        reserve_ppm=100_000,
+        reserve_days=5,
+        reserve_fixed={"usdc": 3 * WHOLE_TOKEN},
+        destination=paid_to(world),
+    )
+    pass_days(world)
+    [first] = settlements(world)
+    fee = WHOLE_TOKEN + WHOLE_TOKEN // 10
+    assert (first.number, first.first_line, first.lines, first.fees) == (1, 1, 2, fee)
+    assert (first.received, first.closing) == (100 * WHOLE_TOKEN, 100 * WHOLE_TOKEN - fee)
+    # A tenth for five days and three as long as it stands; the payout of a settlement is free.
+    assert (first.reserved, first.reserved_fixed) == (10 * WHOLE_TOKEN, 3 * WHOLE_TOKEN)
+    assert first.payable == 87 * WHOLE_TOKEN - fee
+    assert first.status == "pending"
+    reserve = chart.merchant(world.account, "reserved", "test/usdc")
+    assert world.ledger(reserve) == 13 * WHOLE_TOKEN
+    pass_days(world)
+    world.finalize()
+    world.run()
+    [first, *_] = settlements(world)
+    assert (first.status, first.amount) == ("paid", 87 * WHOLE_TOKEN - fee)
+    assert units_at(world, OTHER) == first.amount
+    world.check()
+    # The reserve comes back after its days, and is paid by the next settlement.
+    pass_days(world, 5)
+    assert world.ledger(reserve) == 3 * WHOLE_TOKEN
+    pass_days(world)
+    pass_days(world)
+    world.finalize()
+    world.run()
+    made = settlements(world)
+    assert sum(each.amount for each in made if each.status == "paid") == 97 * WHOLE_TOKEN - fee
+    assert units_at(world, OTHER) == 97 * WHOLE_TOKEN - fee
+    assert [each.number for each in made] == list(range(1, len(made) + 1))
+    told = [name for name in world.event_types() if name.startswith("settlement.")]
+    assert told.count("settlement.created") == len(made)
+    assert told.count("settlement.paid") == 2
+    world.check()
+
+
+def test_any_slicing_of_a_history_comes_to_the_same(world: World) -> None:
+    credit(world, 1_000)
+    chance = random.Random(7)
+    twin = world.merchant("Twin")
+    with pytest.raises(ResourceMissing):
+        close_now(world)
+    settled_by(world, interval=Interval.manual)
+    for _ in range(12):
+        for _ in range(chance.randrange(4)):
+            amount = chance.randrange(1, 20 * WHOLE_TOKEN)
+            create_transfer(
+                world.parts,
+                TransferRequest(amount=amount, currency="usdc", destination=twin),
+                identifier=new_id("tr"),
+                account_id=world.account,
+                livemode=False,
+            )
+        try:
+            close_now(world)
+        except UnexpectedState:
+            # The close before is not booked yet, or nothing moved since.
+            world.run_only("settlement.book")
+    world.run_only("settlement.book")
+    made = settlements(world)
+    assert len(made) > 3
+    lines = world.statement()
+    shown = []
+    with world.database.begin() as connection:
+        for each in made:
+            shown += list(store.all_lines(connection, each))
+    settled = [line for _, line in shown]
+    assert [number for number, _ in shown] == list(range(1, len(shown) + 1))
+    assert [line.id for line in settled] == [line.id for line in lines][: len(settled)]
+    # Each leads from the one before to the balance that its last line says.
+    balance = 0
+    for each in made:
+        assert each.opening == balance
+        balance += each.credits - each.debits
+        assert each.closing == balance
+    assert balance == settled[-1].balance_after
+    assert all(each.status == "kept" for each in made)
+    with world.database.begin() as connection:
+        text = statement.csv_of(connection, made[0]).decode()
+        whole = statement.json_of(connection, made[0])
+    assert len(text.splitlines()) == made[0].lines + 3
+    assert sum(each["amount"] for each in whole["data"]) == made[0].credits - made[0].debits
+    world.check()
+
+
+def test_what_is_owed_is_taken_back_and_what_is_held_waits(world: World) -> None:
+    fund_treasury(world)
+    intent = world.intent(2_500)
+    world.pay(intent)
+    world.finalize()
+    twin = world.merchant("Twin")
+    create_transfer(
+        world.parts,
+        TransferRequest(amount=25 * WHOLE_TOKEN, currency="usdc", destination=twin),
+        identifier=new_id("tr"),
+        account_id=world.account,
+        livemode=False,
+    )
+    world.chain.reorg(5)
+    world.mine(1)
+    world.run()
+    assert world.receivable() == 25 * WHOLE_TOKEN
+    credit(world, 100)
+    place = paid_to(world)
+    settled_by(world, held=True, destination=place)
+    pass_days(world)
+    [first] = settlements(world)
+    assert (first.recovered, first.payable) == (25 * WHOLE_TOKEN, 75 * WHOLE_TOKEN)
+    assert (first.status, world.receivable()) == ("held", 0)
+    # The merchant spends meanwhile: what is left is paid, when it is let go.
+    create_transfer(
+        world.parts,
+        TransferRequest(amount=15 * WHOLE_TOKEN, currency="usdc", destination=twin),
+        identifier=new_id("tr"),
+        account_id=world.account,
+        livemode=False,
+    )
+    settled_by(world, destination=place)
+    world.run()
+    world.finalize()
+    world.run()
+    [first] = settlements(world)
+    assert (first.status, first.amount) == ("paid", 60 * WHOLE_TOKEN)
+    assert units_at(world, OTHER) == 60 * WHOLE_TOKEN
+    world.check()
+
+
+def test_what_can_not_be_paid_is_told_and_carried(world: World) -> None:
+    credit(world, 100)
+    place = paid_to(world)
+    settled_by(world, destination={**place, "network": "eip155:1"})
+    pass_days(world)
+    [first] = settlements(world)
+    assert (first.status, first.failure_code) == ("failed", "parameter_invalid")
+    assert "settlement.failed" in world.event_types()
+    fund_treasury(world)
+    settled_by(
+        world, interval=Interval.threshold, threshold={"usdc": 100 * WHOLE_TOKEN}, destination=place
+    )
+    pass_days(world)
+    world.finalize()
+    world.run()
+    [_, second] = settlements(world)
+    # Nothing moved since, and yet there is something to pay.
+    assert (second.lines, second.amount, second.status) == (0, 100 * WHOLE_TOKEN, "paid")
+    world.check()
