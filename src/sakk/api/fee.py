@@ -30,6 +30,8 @@ resource = Resource("fees")
 schedules = Resource("fee_schedules")
 
 Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
+# Words, and no enumeration: JSON is read strictly.
+Kind = Literal["payin", "payout", "refund"]
 PartsPerMillion = Annotated[int, Field(ge=0, le=rules.MILLION)]
 
 
@@ -43,7 +45,7 @@ class TierParameters(Strict):
 class FeeRuleParameters(Strict):
     """One rule; what is left out fits anything. Amounts are in the currency's smallest unit."""
 
-    kind: rules.FeeKind | None = None
+    kind: Kind | None = None
     currency: CurrencyCode | None = None
     network: Identifier | None = None
     percent_ppm: PartsPerMillion = 0
@@ -51,7 +53,7 @@ class FeeRuleParameters(Strict):
     minimum: Units = 0
     maximum: Units | None = None
     tiers: Annotated[list[TierParameters], Field(max_length=rules.TIERS_MAX)] | None = None
-    on_refund: rules.OnRefund = rules.OnRefund.kept
+    on_refund: Literal["kept", "returned"] = "kept"
 
 
 FeeRules = Annotated[list[FeeRuleParameters], Field(min_length=1, max_length=rules.RULES_MAX)]
@@ -79,7 +81,7 @@ class FeeSimulate(Parameters):
     ``volume``: what the month had before it.
     """
 
-    kind: rules.FeeKind
+    kind: Kind
     amount: Annotated[int, Field(ge=1, le=UNITS_MAX)]
     currency: CurrencyCode
     network: Identifier | None = None
@@ -255,7 +257,7 @@ def retrieve_schedule(context: Context, fee_schedule: str) -> Document:
 def simulate(context: Context, body: FeeSimulate) -> Document:
     """Say what a movement would cost, and by which rule; nothing is written."""
     movement = rules.Movement(
-        body.kind, body.currency.lower(), body.network, body.amount, body.volume
+        rules.FeeKind(body.kind), body.currency.lower(), body.network, body.amount, body.volume
     )
     with context.database.begin() as connection:
         priced = flow.simulate(
@@ -310,7 +312,7 @@ def _shown(context: Context, schedule: rules.FeeSchedule) -> Document:
 def _rules(written: list[FeeRuleParameters]) -> list[rules.FeeRule]:
     return [
         rules.FeeRule(
-            kind=each.kind,
+            kind=None if each.kind is None else rules.FeeKind(each.kind),
             currency=None if each.currency is None else each.currency.lower(),
             network=each.network,
             percent_ppm=each.percent_ppm,
@@ -320,7 +322,7 @@ def _rules(written: list[FeeRuleParameters]) -> list[rules.FeeRule]:
             tiers=tuple(
                 rules.Tier(tier.volume_from, tier.percent_ppm) for tier in each.tiers or ()
             ),
-            on_refund=each.on_refund,
+            on_refund=rules.OnRefund(each.on_refund),
         )
         for each in written
     ]
