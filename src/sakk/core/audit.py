@@ -80,6 +80,7 @@ UNKEPT: Final = frozenset(
         "receiving_addresses",
         "recoveries",
         "refunds",
+        "settlements",
         "transfers",
         "wallet_proofs",
         "withdrawals",
