@@ -22,7 +22,7 @@ from sakk.store.identity import new_id, now
 from tests.console.browser import ORIGIN
 from tests.console.desk import make_desk
 from tests.console.office import Office
-from tests.console.risk import case_of
+from tests.console.risk import case_of, outgoing
 from tests.flow import policing
 from tests.flow.policing import ASSET, NETWORK
 from tests.flow.test_approval_batch import batch_of
@@ -191,6 +191,7 @@ def objects(office: Office) -> dict[str, str]:
             query="q=late",
             now=now(),
         )
+    sent = outgoing(office, payout_of(office, office.bob))
     return {
         "sign_in": signed_in.id,
         "person": person.id,
@@ -211,4 +212,8 @@ def objects(office: Office) -> dict[str, str]:
         **selling(office, office.bob),
         "case": case_of(office, under_review(office, office.bob)),
         "attachment": "catt_of_bob",
+        "transaction": sent.transaction,
+        "freeze": sent.freeze,
+        "travel_rule": sent.travel_rule,
+        "rules_version": "in_force",
     }

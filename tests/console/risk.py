@@ -1,11 +1,17 @@
 """What officers look at: a case with its verdict, names that are alike, and files."""
 
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sakk.core.breach import Breach
 from sakk.core.case import CaseKind, opening_of
 from sakk.core.exposure import Exposure, Part, Way
+from sakk.core.freeze import FreezeOrigin
 from sakk.core.label import Category
 from sakk.core.name import Pair
 from sakk.core.name_screening import Evidence, NameHit, NameQuery, NameScreening
 from sakk.core.payout import Payout
+from sakk.core.regime import Requirement
 from sakk.core.screening import (
     Direction,
     Facts,
@@ -16,10 +22,18 @@ from sakk.core.screening import (
     Verdict,
     inputs_of,
 )
+from sakk.core.sweep import Sweep
+from sakk.core.transaction import ChainTransaction, TransactionStatus
+from sakk.core.travel_rule import TravelRule
 from sakk.flow.case import open_cases
+from sakk.flow.freeze import FreezeOrder, freeze
+from sakk.store.breach import insert_new as insert_breaches
 from sakk.store.identity import new_id, now
 from sakk.store.name import insert_name_screenings
 from sakk.store.screening import insert_screenings
+from sakk.store.sweep import insert as insert_sweeps
+from sakk.store.transaction import insert as insert_transaction
+from sakk.store.travel_rule import insert_many as insert_travel_rules
 from tests.console.desk import HOSTILE
 from tests.console.office import Office
 from tests.flow.policing import ASSET, NETWORK
@@ -129,3 +143,121 @@ def case_of(office: Office, payout: Payout) -> str:
         insert_name_screenings(connection, [alike(payout.id, payout.account_id)])
         ids = open_cases(connection, [opening_of(verdict, CaseKind.payout)], now=now())
     return ids[payout.id]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The ids of what went out, was stopped, and is told to others."""
+
+    transaction: str
+    sweep: str
+    freeze: str
+    travel_rule: str
+    breach: str
+
+
+def outgoing(office: Office, payout: Payout) -> Outgoing:
+    """A transaction that hangs, a sweep, a freeze of an account, a record and a breach."""
+    ids = Outgoing(*(new_id(each) for each in ("tx", "sw", "frz", "trv", "brc")))
+    place = {"livemode": False, "network": NETWORK, "asset": ASSET, "created": now()}
+    other = "0x" + "77" * 20
+    with office.parts.database.begin() as connection:
+        insert_transaction(connection, _transaction(ids.transaction, payout))
+        swept = Sweep(
+            **place,  # type: ignore[arg-type]
+            id=ids.sweep,
+            address=other,
+            key_index=1,
+            destination=payout.destination,
+            token_amount=1_250_000,
+            status="requested",
+            waits_for=HOSTILE,
+        )
+        insert_sweeps(connection, [swept])
+        order = FreezeOrder(reason=HOSTILE, account_id=payout.account_id)
+        freeze(connection, order, identifier=ids.freeze, origin=FreezeOrigin.defence, now=now())
+        insert_travel_rules(connection, [_record(ids.travel_rule, payout)])
+        breach = Breach(
+            **place,  # type: ignore[arg-type]
+            id=ids.breach,
+            kind="transfer",
+            place="deposit",
+            address=other,
+            other=payout.destination,
+            units=7,
+            tx_hash="0x" + ids.breach[-26:].encode().hex(),
+            position=0,
+            block_number=1,
+            block_hash="0x1",
+            freeze=ids.freeze,
+        )
+        insert_breaches(connection, [breach])
+    return ids
+
+
+def _transaction(identifier: str, payout: Payout) -> ChainTransaction:
+    return ChainTransaction(
+        id=identifier,
+        livemode=False,
+        network=NETWORK,
+        purpose="payout",
+        subject=payout.id,
+        account_id=payout.account_id,
+        sender="0x" + "11" * 20,
+        key_branch="treasury",
+        key_index=0,
+        nonce=int(identifier[-6:], 36),
+        asset=ASSET,
+        destination=payout.destination,
+        token_amount=payout.token_amount,
+        gas_limit=80_000,
+        max_fee_per_gas=2,
+        max_priority_fee_per_gas=1,
+        unsigned=b"",
+        since_block=1,
+        raw=b"",
+        hash="0x" + identifier[-26:].encode().hex(),
+        status=TransactionStatus.broadcast.value,
+        broadcast_at=now(),
+        error=HOSTILE,
+        created=now(),
+    )
+
+
+def _record(identifier: str, payout: Payout) -> TravelRule:
+    nothing = dict.fromkeys(
+        (
+            "vasp",
+            "ownership",
+            "token_hash",
+            "peer_callback",
+            "tx_hash",
+            "payload",
+            "completed_at",
+            "ended_at",
+            "decided_by",
+            "reason",
+        )
+    )
+    return TravelRule(
+        id=identifier,
+        account_id=payout.account_id,
+        livemode=False,
+        direction="outgoing",
+        subject=payout.id,
+        status="required",
+        regime="eu",
+        network=NETWORK,
+        address=payout.destination,
+        currency="usdc",
+        amount=payout.amount,
+        counterparty="unknown",
+        requirement=Requirement(True).document(),
+        missing=[{"field": "beneficiary.name", "message": HOSTILE}],
+        exchange="none",
+        request_identifier=identifier,
+        deadline_at=now() - timedelta(hours=1),
+        legal_hold=False,
+        created=now(),
+        **nothing,
+    )

@@ -22,6 +22,9 @@ from sakk.store.payout import payouts
 from sakk.store.payout_batch import payout_batches
 from sakk.store.refund import refunds
 from sakk.store.request_log import requests
+from sakk.store.sweep import sweeps
+from sakk.store.transaction import transactions
+from sakk.store.travel_rule import travel_rules
 from sakk.store.webhook import webhook_deliveries
 from tests.console.browser import Browser
 from tests.console.desk import ASSET, configure
@@ -175,6 +178,52 @@ FILLED: dict[Table, dict[str, str]] = {
         "acts": "0",
         "due_at": MOMENT,
     },
+    transactions: {
+        "id": f"'tx_' || {ID}",
+        "network": "'eip155:84532'",
+        "purpose": "'payout'",
+        "subject": f"'po_' || {ID}",
+        "sender": "'0x' || i",
+        "key_branch": "'treasury'",
+        "key_index": "0",
+        "nonce": "i",
+        "asset": "'a'",
+        "destination": "'0x' || i",
+        "token_amount": "i",
+        "gas_limit": "1",
+        "max_fee_per_gas": "1",
+        "max_priority_fee_per_gas": "1",
+        "unsigned": "''",
+        "since_block": "1",
+        "hash": "'0x' || lpad(i::text, 64, '0')",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'posted' END",
+        "block_hash": "'0x' || i",
+        "broadcasts": "1",
+    },
+    sweeps: {
+        "id": f"'sw_' || {ID}",
+        "network": "'eip155:84532'",
+        "asset": "'a'",
+        "address": "'0x' || i",
+        "key_index": "0",
+        "destination": "'0x1'",
+        "token_amount": "i",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'posted' END",
+    },
+    travel_rules: {
+        "id": f"'trv_' || {ID}",
+        "direction": "'outgoing'",
+        "subject": f"'po_' || {ID}",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'required' ELSE 'complete' END",
+        "regime": "'eu'",
+        "address": "'0x' || i",
+        "amount": "i",
+        "counterparty": "'unknown'",
+        "requirement": "'{}'",
+        "missing": "'[]'",
+        "exchange": "'none'",
+        "request_identifier": "i::text",
+    },
     webhook_deliveries: {
         "id": f"'whd_' || {ID}",
         "event_id": f"'evt_' || {ID}",
@@ -263,6 +312,16 @@ PATHS = (
     "/console/cases?order=newest&kind=party",
     f"/console/cases?q=pin_{NUMBER}",
     f"/console/cases/case_{NUMBER}",
+    "/console/transactions",
+    "/console/transactions?status=failed&purpose=sweep",
+    f"/console/transactions/tx_{NUMBER}",
+    "/console/sweeps",
+    "/console/sweeps?status=failed&since=2020-01-01",
+    "/console/travel_rules",
+    "/console/travel_rules?due=late",
+    f"/console/travel_rules/trv_{NUMBER}",
+    "/console/freezes",
+    "/console/breaches",
 )
 
 

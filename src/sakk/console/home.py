@@ -192,7 +192,7 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
         add(failing, gettext("Webhook endpoints that take nothing"), "/console/webhooks", "bad")
     if visit.is_operator and visit.may("treasury"):
         for name in store.low_tanks(connection, livemode=livemode):
-            add(1, gettext("Gas runs low on {network}", network=name), None, "bad")
+            add(1, gettext("Gas runs low on {network}", network=name), "/console/treasury", "bad")
     return found
 
 

@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -144,6 +145,11 @@ def csv_file(name: str, columns: Sequence[Column[T]], rows: Iterable[T]) -> Down
     for row in rows:
         writer.writerow([_cell(of(row)) for _, of in columns])
     return Download(name, (_BOM + file.getvalue()).encode(), CSV)
+
+
+def fields(*names: str) -> list[Column[Any]]:
+    """Columns that are attributes of the rows, each under its own name."""
+    return [(name, attrgetter(name)) for name in names]
 
 
 class Exact(str):

@@ -212,6 +212,7 @@ _WRITES: Final[dict[Role, frozenset[str]]] = {
             "payins",
             "screening_rules",
             "screenings",
+            "travel_rule",
         }
     ),
     Role.developer: _DAILY | _KEYS | {"quotes"},

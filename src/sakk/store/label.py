@@ -184,6 +184,25 @@ def list_lists(connection: Connection) -> list[LabelList]:
     return fetch_all(connection, select(label_lists).order_by(label_lists.c.name), LabelList)
 
 
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import of a list: how many labels it opened and closed."""
+
+    list_id: str
+    version: int
+    sha256: str
+    opened: int
+    closed: int
+    imported_at: datetime
+
+
+def list_imports(connection: Connection, *, limit: int) -> list[Import]:
+    """The newest imports of any list."""
+    columns = [label_imports.c[name] for name in Import.__slots__]
+    statement = select(*columns).order_by(label_imports.c.id.desc()).limit(limit)
+    return fetch_all(connection, statement, Import)
+
+
 def find_list(connection: Connection, name: str) -> LabelList | None:
     return fetch_one(connection, select(label_lists).where(label_lists.c.name == name), LabelList)
 

@@ -412,6 +412,12 @@ def put_message(connection: Connection, message: TravelMessage) -> None:
     connection.execute(upsert(travel_messages).values(row_of(message)).on_conflict_do_nothing())
 
 
+def list_messages(connection: Connection, record: str) -> list[TravelMessage]:
+    """What was sent to the other institution of a record, or is to be, oldest first."""
+    statement = select(travel_messages).where(travel_messages.c.record == record)
+    return fetch_all(connection, statement.order_by(travel_messages.c.id), TravelMessage)
+
+
 def put_party(
     connection: Connection, account_id: str, person: bytes, *, livemode: bool, now: datetime
 ) -> None:
