@@ -19,6 +19,7 @@ from sakk.store import payout as payouts
 from sakk.store import refund as refunds
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
+from tests.console.agents import agents_of
 from tests.console.browser import ORIGIN
 from tests.console.desk import make_desk
 from tests.console.office import Office
@@ -191,6 +192,7 @@ def objects(office: Office) -> dict[str, str]:
             query="q=late",
             now=now(),
         )
+    agents = agents_of(office, office.bob)
     sent = outgoing(office, payout_of(office, office.bob))
     return {
         "sign_in": signed_in.id,
@@ -216,4 +218,6 @@ def objects(office: Office) -> dict[str, str]:
         "freeze": sent.freeze,
         "travel_rule": sent.travel_rule,
         "rules_version": "in_force",
+        "mandate": agents.mandate,
+        "channel": agents.channel,
     }

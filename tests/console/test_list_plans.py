@@ -11,10 +11,12 @@ from sqlalchemy import Table, text
 from sakk.flow.context import Parts
 from sakk.store.beneficiary import beneficiaries
 from sakk.store.case import cases
+from sakk.store.channel import channels
 from sakk.store.checkout_session import checkout_sessions
 from sakk.store.customer import customers
 from sakk.store.database import Database
 from sakk.store.event import events
+from sakk.store.mandate import mandates
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
 from sakk.store.payment_link import payment_links
@@ -210,6 +212,39 @@ FILLED: dict[Table, dict[str, str]] = {
         "token_amount": "i",
         "status": "CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'posted' END",
     },
+    mandates: {
+        "id": f"'mnd_' || {ID}",
+        "owner_key": "'ok_1'",
+        "agent": "'0x' || i",
+        "currency": "'usdc'",
+        "terms": "'{}'",
+        "signed": "''",
+        "digest": "sha256(i::text::bytea)",
+        "signature": "''",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'active' ELSE 'revoked' END",
+        "metadata": "'{}'",
+        "starts_at": MOMENT,
+        "expires_at": MOMENT,
+    },
+    channels: {
+        "id": f"'ch_' || {ID}",
+        "payee": "'acct_1'",
+        "kind": "'balance'",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'open' ELSE 'closed' END",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "ceiling": "1",
+        "funded": "1",
+        "returned": "0",
+        "spent": "0",
+        "charges": "0",
+        "head": "''",
+        "head_ns": "0",
+        "drains": "0",
+        "expires_at": MOMENT,
+        "used_at": MOMENT,
+        "metadata": "'{}'",
+    },
     travel_rules: {
         "id": f"'trv_' || {ID}",
         "direction": "'outgoing'",
@@ -322,6 +357,9 @@ PATHS = (
     f"/console/travel_rules/trv_{NUMBER}",
     "/console/freezes",
     "/console/breaches",
+    "/console/mandates?status=revoked",
+    "/console/channels?status=closed",
+    "/console/x402",
 )
 
 

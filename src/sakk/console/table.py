@@ -10,6 +10,7 @@ from sakk.console import (
     branding,
     breach,
     case,
+    channel,
     checkout_session,
     customer,
     enter,
@@ -18,6 +19,7 @@ from sakk.console import (
     home,
     label,
     ledger,
+    mandate,
     payin,
     payment,
     payment_link,
@@ -40,6 +42,7 @@ from sakk.console import (
     treasury,
     webhook,
     welcome,
+    x402_payment,
 )
 from sakk.console.entrance import Entrance
 from sakk.console.route import Screen
@@ -77,6 +80,9 @@ SCREENS: Final[tuple[Screen, ...]] = (
     *travel_rule.SCREENS,
     *label.SCREENS,
     *rule.SCREENS,
+    *mandate.SCREENS,
+    *channel.SCREENS,
+    *x402_payment.SCREENS,
     *api_key.SCREENS,
     *webhook.SCREENS,
     *event.SCREENS,

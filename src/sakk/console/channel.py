@@ -1,0 +1,180 @@
+"""Channels of agents: what was put in and spent, their sessions, receipts, and closing one."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import ColumnElement
+
+from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
+from sakk.console.route import ROOT, Menu, Screen
+from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
+from sakk.core.channel import Channel, ChannelKind, ChannelStatus
+from sakk.core.errors import ResourceMissing
+from sakk.flow import channel as flow
+from sakk.flow import receipt
+from sakk.pages.language import mark
+from sakk.store import channel as store
+from sakk.store import session as sessions
+from sakk.store.page import fetch_window
+
+PATH: Final = f"{ROOT}/channels"
+SESSIONS_SHOWN: Final = 50
+STATUSES: Mapping[str, tuple[str, str]] = {
+    "opening": (mark("Being opened"), "wait"),
+    "open": (mark("Open"), "good"),
+    "closing": (mark("Being closed"), "wait"),
+    "closed": (mark("Closed"), "plain"),
+}
+KINDS: Mapping[str, str] = {
+    "balance": mark("From a balance"),
+    "escrow": mark("In escrow on a chain"),
+}
+
+
+class ChannelQuery(ListQuery):
+    """Which channels."""
+
+    status: ChannelStatus | None = None
+    kind: ChannelKind | None = None
+
+
+def index(visit: Visit, query: ChannelQuery) -> Page | Download:
+    """The channels, newest first: an account's as payer and as payee, or all."""
+    with visit.database.read() as connection:
+        window = fetch_window(
+            connection,
+            store.channels,
+            Channel,
+            bound=[],
+            filters=_filters(visit, query),
+            limit=query.limit,
+            **query.place,
+        )
+    if query.is_file:
+        names = (
+            "id",
+            "created",
+            "account_id",
+            "payee",
+            "kind",
+            "status",
+            "currency",
+            "decimals",
+            "funded",
+            "spent",
+            "returned",
+            "charges",
+            "mandate",
+            "expires_at",
+            "closed_at",
+        )
+        return csv_file("channels.csv", fields(*names), window.rows)
+    values = {
+        "list": listing(visit, query, window, window.rows),
+        "statuses": STATUSES,
+        "kinds": KINDS,
+        "choices": {"status": options(visit, STATUSES), "kind": options(visit, KINDS)},
+    }
+    return Page("console/channels.html", values)
+
+
+def show(visit: Visit, channel: str) -> Page:
+    """One channel with its sessions."""
+    return _detail(visit, channel, None)
+
+
+def again(visit: Visit, rejected: Rejected, channel: str) -> Page:
+    """The same with why it could not be done."""
+    return _detail(visit, channel, rejected)
+
+
+def close(visit: Visit, channel: str) -> Redirect:
+    """End a channel; what is not reserved is back at once, and its sessions end with it."""
+    found = _found(visit, channel)
+    if visit.account_id not in (None, found.account_id):
+        raise ResourceMissing("There is no such channel of yours to close.")
+    flow.close(visit.parts, found.id)
+    return Redirect(f"{PATH}/{found.id}", visit.words.gettext("The channel is being closed."))
+
+
+def receipts(visit: Visit, channel: str) -> Download:
+    """Every charge of it, as a file for a spreadsheet."""
+    found = _carried_on(visit, _found(visit, channel))
+    with visit.database.begin() as connection:
+        content = receipt.export(connection, visit.parts.secrets_vault(), found, form="csv")
+    return Download(f"{found.id}.csv", content, "text/csv; charset=utf-8")
+
+
+def proofs(visit: Visit, channel: str) -> Download:
+    """The same with all that both sides signed, which can be checked offline."""
+    found = _carried_on(visit, _found(visit, channel))
+    with visit.database.begin() as connection:
+        content = receipt.export(connection, visit.parts.secrets_vault(), found, form="jsonl")
+    return Download(f"{found.id}.jsonl", content, "application/x-ndjson")
+
+
+def _filters(visit: Visit, query: ChannelQuery) -> list[ColumnElement[bool]]:
+    c = store.channels.c
+    found = [c.livemode == visit.livemode, *created_within(visit, query, store.channels)]
+    if visit.account_id is not None:
+        found.append((c.account_id == visit.account_id) | (c.payee == visit.account_id))
+    if query.status is not None:
+        found.append(c.status == query.status.value)
+    if query.kind is not None:
+        found.append(c.kind == query.kind.value)
+    if query.q is not None:
+        asked = query.q
+        found.append((c.id == asked) | (c.mandate == asked) | (c.signer == asked.lower()))
+    return found
+
+
+def _found(visit: Visit, identifier: str) -> Channel:
+    with visit.database.read() as connection:
+        row = store.find_of(
+            connection, identifier, account_id=visit.account_id, livemode=visit.livemode
+        )
+    if row is None:
+        raise ResourceMissing("There is no such channel.")
+    return row
+
+
+def _carried_on(visit: Visit, channel: Channel) -> Channel:
+    """With its chain of receipts as far as the ledger's rows are."""
+    with visit.database.begin() as connection:
+        locked = store.lock(connection, channel.id)
+        assert locked is not None
+        return receipt.carry_on(connection, locked)
+
+
+def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
+    found = _found(visit, identifier)
+    [left] = flow.available(visit.parts, [found])
+    found = _carried_on(visit, found)
+    with visit.database.read() as connection:
+        opened = sessions.list_of_channel(connection, found.id, limit=SESSIONS_SHOWN)
+    is_open = found.status in (ChannelStatus.opening, ChannelStatus.open)
+    is_payer = visit.account_id in (None, found.account_id)
+    values = {
+        "channel": found,
+        "left": left,
+        "sessions": opened,
+        "now": visit.now,
+        "statuses": STATUSES,
+        "kinds": KINDS,
+        "may_close": is_open
+        and is_payer
+        and found.kind == ChannelKind.balance
+        and visit.may("channels", "write"),
+        "fault": None if rejected is None else rejected.message,
+    }
+    return Page("console/channel.html", values)
+
+
+SCREENS: tuple[Screen, ...] = (
+    Screen("GET", PATH, index, "channels", menu=Menu(mark("Agents"), mark("Channels"))),
+    Screen("GET", f"{PATH}/{{channel}}", show, "channels"),
+    Screen("GET", f"{PATH}/{{channel}}/receipts", receipts, "channels"),
+    Screen("GET", f"{PATH}/{{channel}}/proofs", proofs, "channels"),
+    # What gives money back to its payer asks for no second proof.
+    Screen("POST", f"{PATH}/{{channel}}/close", close, "channels", again=again),
+)

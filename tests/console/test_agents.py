@@ -1,0 +1,64 @@
+"""Agents in the console: what they may spend, what they spent, and how that ends at once."""
+
+import pytest
+
+from sakk.store import mandate as mandates
+from tests.console.agents import Agents, agents_of
+from tests.console.desk import configure
+from tests.console.office import Office
+
+
+@pytest.fixture(scope="module")
+def agents(office: Office) -> Agents:
+    with office.parts.database.begin() as connection:
+        configure(connection)
+    return agents_of(office, office.alice)
+
+
+def test_a_merchant_sees_their_agents_and_nobody_elses(office: Office, agents: Agents) -> None:
+    alice = office.browser(office.person(alice=["viewer"]))
+    bob = office.browser(office.person(bob=["owner"]))
+    for path, told in {
+        "/console/mandates?status=active": agents.mandate,
+        f"/console/mandates?q={agents.mandate}": "In force",
+        f"/console/mandates/{agents.mandate}": "Budgets",
+        "/console/channels": agents.channel,
+        f"/console/channels/{agents.channel}": "Receipts as CSV",
+        "/console/x402?status=reserved": "Checked",
+    }.items():
+        got = alice.get(path)
+        assert (got.status, told in got.text) == (200, True), (path, got.text)
+        assert ("<script>alert" in got.text, "\u202e" in got.text) == (False, False), path
+        assert "/revoke" not in got.text
+        other = bob.get(path)
+        assert other.status == 404 or told not in other.text or "Nothing fits." in other.text
+    for path in ("mandates", "channels", "x402"):
+        assert alice.get(f"/console/{path}?format=csv").body.startswith(b"\xef\xbb\xbfid,")
+    file = alice.get(f"/console/channels/{agents.channel}/receipts")
+    assert (file.status, file.headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    proofs = alice.get(f"/console/channels/{agents.channel}/proofs")
+    assert (proofs.status, agents.channel in proofs.text) == (200, True)
+
+
+def test_a_mandate_and_a_channel_end_by_one_word(office: Office) -> None:
+    made = agents_of(office, office.alice)
+    bob = office.browser(office.person(bob=["owner"]))
+    assert bob.post(f"/console/mandates/{made.mandate}/revoke").status == 404
+    alice = office.browser(office.person(alice=["finance"]))
+    path = f"/console/mandates/{made.mandate}"
+    alice.get(path)
+    got = alice.post(f"{path}/revoke")
+    assert (got.status, got.headers.get("location")) == (303, path), got.text[:3000]
+    assert "Revoked" in alice.get(path).text
+    with office.parts.database.read() as connection:
+        ended = mandates.find_any(connection, made.mandate)
+    assert ended is not None
+    assert ended.status != "active"
+    # It is gone for good, and so is the button.
+    assert f"{path}/revoke" not in alice.get(path).text
+    # Who is paid does not end what another pays.
+    operator = office.browser(office.person(operator=["owner"]))
+    operator.get("/console/channels")
+    assert operator.post(f"/console/channels/{made.channel}/close").status == 404
+    owner = office.browser(office.person(alice=["owner"]))
+    assert f"{made.channel}/close" in owner.get(f"/console/channels/{made.channel}").text
