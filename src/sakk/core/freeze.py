@@ -148,7 +148,7 @@ def check_reason(reason: str) -> str:
     kept = reason.strip()
     if not kept or len(kept) > REASON_CHARACTERS_MAX:
         raise ParameterInvalid(
-            f"Say why, in 1 to {REASON_CHARACTERS_MAX} characters.", param="reason"
+            "Say why, in 1 to {most} characters.", param="reason", most=REASON_CHARACTERS_MAX
         )
     return kept
 

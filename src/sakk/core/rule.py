@@ -255,12 +255,12 @@ def read_rules(document: object) -> tuple[Rule, ...]:
         rules = msgspec.convert(document, tuple[Rule, ...])
     except msgspec.ValidationError as error:
         said, _, path = str(error).partition(" - at ")
-        raise ParameterInvalid(f"{said}.", param=_param(path.strip("`"))) from None
+        raise ParameterInvalid("{said}.", param=_param(path.strip("`")), said=said) from None
     try:
         _check(rules)
     except ValueError as error:
         path, _, said = str(error).partition(": ")
-        raise ParameterInvalid(said, param=_param(path)) from None
+        raise ParameterInvalid("{said}", param=_param(path), said=said) from None
     return rules
 
 

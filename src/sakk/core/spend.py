@@ -281,10 +281,15 @@ def exceeded(terms: Terms, spend: Spend, budget: Budget, left: int) -> MandateEx
         details |= {"seconds": budget.seconds, "resets_at": ends}
         until = f" of {budget.seconds} seconds, which ends at {ends} (Unix time),"
     return MandateExceeded(
-        f"The mandate's limit '{budget.of.value}' is {shown(budget.limit)};{until} {shown(left)}"
-        f" of it are left, and {shown(asked)} are asked for.",
+        "The mandate's limit '{limit}' is {amount};{until} {left} of it are left, and {asked} are"
+        " asked for.",
         param=None if budget.uses else "amount",
         details=details,
+        limit=budget.of.value,
+        amount=shown(budget.limit),
+        until=until,
+        left=shown(left),
+        asked=shown(asked),
     )
 
 

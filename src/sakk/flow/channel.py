@@ -311,7 +311,9 @@ def _voucher(
 def _locked(connection: Connection, channel_id: str) -> Channel:
     channel = store.lock(connection, channel_id)
     if channel is None:
-        raise ResourceMissing(f"No such channel: {channel_id!r}.", param="channel")
+        raise ResourceMissing(
+            "No such channel: {channel}.", param="channel", channel=repr(channel_id)
+        )
     return channel
 
 

@@ -146,7 +146,9 @@ def lift(
     if identifier is not None:
         found = [each for each in found if each.id == identifier]
         if not found:
-            raise ResourceMissing(f"No freeze in force: {identifier!r}", param="freeze")
+            raise ResourceMissing(
+                "No freeze in force: {freeze}", param="freeze", freeze=repr(identifier)
+            )
     store.lift(connection, [each.id for each in found], reason=kept, now=now)
     lifted = [row for each in found if (row := store.find(connection, each.id)) is not None]
     for each in lifted:
@@ -261,7 +263,7 @@ def propose_lift(
         if before is not None and before.status == LiftStatus.proposed:
             if (before.proposed_by, before.reason) != (by.id, kept):
                 raise UnexpectedState(
-                    f"{before.id} proposes to lift it already: confirm or reject."
+                    "{lift} proposes to lift it already: confirm or reject.", lift=before.id
                 )
             lifting = before
         else:
@@ -363,13 +365,13 @@ def _in_force(connection: Connection, identifier: str) -> Freeze:
     for each in store.list_in_force(connection, lock=True):
         if each.id == identifier and each.origin != FreezeOrigin.restore:
             return each
-    raise ResourceMissing(f"No freeze in force: {identifier!r}", param="freeze")
+    raise ResourceMissing("No freeze in force: {freeze}", param="freeze", freeze=repr(identifier))
 
 
 def _proposed(connection: Connection, row: Freeze) -> Lift:
     lifting = store.find_lift(connection, row.id)
     if lifting is None or lifting.status != LiftStatus.proposed:
-        raise ResourceMissing(f"Nobody proposed to lift {row.id}.", param="freeze")
+        raise ResourceMissing("Nobody proposed to lift {freeze}.", param="freeze", freeze=row.id)
     return lifting
 
 
@@ -384,7 +386,9 @@ def _person(
         raise PermissionDenied("Real money moves here: lift it with a live key of a person.")
     person = acting_person(connection, actor, livemode=livemode)
     if roles.isdisjoint(person.powers):
-        raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(roles))} may.")
+        raise PermissionDenied(
+            "Only a person with a role of {roles} may.", roles=", ".join(sorted(roles))
+        )
     return person
 
 
@@ -403,11 +407,15 @@ def _tell_lift(
 
 def _check_scope(connection: Connection, order: FreezeOrder) -> None:
     if order.network is not None and find_network(connection, order.network) is None:
-        raise ParameterInvalid(f"No such network: {order.network!r}.", param="network")
+        raise ParameterInvalid(
+            "No such network: {network}.", param="network", network=repr(order.network)
+        )
     if order.asset is not None and find_asset(connection, order.asset) is None:
-        raise ParameterInvalid(f"No such asset: {order.asset!r}.", param="asset")
+        raise ParameterInvalid("No such asset: {asset}.", param="asset", asset=repr(order.asset))
     if order.account_id is not None and find_account(connection, order.account_id) is None:
-        raise ParameterInvalid(f"No such account: {order.account_id!r}.", param="account")
+        raise ParameterInvalid(
+            "No such account: {account}.", param="account", account=repr(order.account_id)
+        )
 
 
 def _tell(

@@ -161,7 +161,7 @@ def left_of(
 
 
 def missing(identifier: str) -> ResourceMissing:
-    return ResourceMissing(f"No such mandate: {identifier!r}", param="mandate")
+    return ResourceMissing("No such mandate: {mandate}", param="mandate", mandate=repr(identifier))
 
 
 def find(connection: Connection, identifier: str, *, account_id: str, livemode: bool) -> Mandate:

@@ -174,7 +174,9 @@ def _proposed(connection: Connection, identifier: str, *, livemode: bool) -> Rul
 
 def _found(version: RulesVersion | None, identifier: str) -> RulesVersion:
     if version is None:
-        raise ResourceMissing(f"No such version of the rules: {identifier!r}", param="rules")
+        raise ResourceMissing(
+            "No such version of the rules: {version}", param="rules", version=repr(identifier)
+        )
     return version
 
 

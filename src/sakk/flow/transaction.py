@@ -274,10 +274,16 @@ def ask(parts: Parts, identifier: str, what: str, *, livemode: bool) -> ChainTra
     with parts.database.begin() as connection:
         row = store.lock_one(connection, identifier, livemode=livemode)
         if row is None:
-            raise ResourceMissing(f"No such chain transaction: {identifier!r}", param="id")
+            raise ResourceMissing(
+                "No such chain transaction: {transaction}", param="id", transaction=repr(identifier)
+            )
         if not is_replaceable(row):
             where = f"{row.status}, in block {row.block_number}" if row.block_hash else row.status
-            raise UnexpectedState(f"{identifier} is {where}: there is nothing to replace.")
+            raise UnexpectedState(
+                "{transaction} is {where}: there is nothing to replace.",
+                transaction=identifier,
+                where=where,
+            )
         change = {"id": row.id, "asked": what, "replace_at": now}
         update_records(connection, store.transactions, [change])
         wake(connection, "transaction.replace")

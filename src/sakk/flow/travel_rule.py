@@ -351,7 +351,9 @@ def _open(
     record, payout = _locked(connection, identifier, account_id=None, livemode=livemode)
     decided = record.decided_by is not None or record.ended_at is not None
     if decided or record.status == TravelRuleStatus.complete:
-        raise UnexpectedState(f"This record is {record.status}: nothing of it is to be decided.")
+        raise UnexpectedState(
+            "This record is {status}: nothing of it is to be decided.", status=record.status
+        )
     return record, payout
 
 
