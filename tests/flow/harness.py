@@ -31,6 +31,7 @@ from tests.flow.wiring import (
     CONFIRMATIONS,
     NEVER,
     WHOLE_TOKEN,
+    Calls,
     WorldClock,
     asset_of,
     await_true,
@@ -109,6 +110,7 @@ class World:
     treasury: str
     keystore: Keystore
     directory: Path
+    calls: Calls
     stages: dict[str, Stage] = field(default_factory=dict)
 
     @property
@@ -523,10 +525,10 @@ class World:
     def _run(self, stages: Sequence[Stage]) -> int:
         """Run stages until nothing moves, not even when it is the next one's turn to send."""
         with self.clock.held():
-            total = moved = run_until_rest(stages)
+            total = moved = run_until_rest(stages, self.calls)
             while moved and turn_comes(self.database, self.clock()):
                 self.clock.advance(WAIT_TURN)
-                moved = run_until_rest(stages)
+                moved = run_until_rest(stages, self.calls)
                 total += moved
         return total
 
@@ -586,7 +588,8 @@ def open_world(
             clock=clock,
             exposure=Exposures(database),
         )
-        world = World(parts, chains, clock, "", "", treasury, keystore, directory)
+        calls = stack.enter_context(contextlib.closing(Calls(database)))
+        world = World(parts, chains, clock, "", "", treasury, keystore, directory, calls)
         world.operator = world._open_account(AccountKind.operator, "Operator", {})
         world.account = world._open_account(AccountKind.merchant, "Merchant", {})
         for stage in [*watchers(parts), *pipeline(parts)]:

@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, exists, select, union_all
+import psycopg
+from sqlalchemy import Connection, exists, make_url, select, union_all
 from tests.chain import Chain
 
 from sakk.core import caip
@@ -31,7 +33,7 @@ from sakk.signing.server import serve
 from sakk.store import network
 from sakk.store.address import put_treasury, put_wallet
 from sakk.store.case import put_settings
-from sakk.store.database import Database
+from sakk.store.database import CHANNEL, Database
 from sakk.store.payout import payouts
 from sakk.store.seed import seed_currencies, seed_policy
 from sakk.store.sweep import sweeps
@@ -39,6 +41,9 @@ from sakk.store.transaction import transactions
 
 CONFIRMATIONS = 2
 ROUNDS_MAX = 400
+# Nobody wakes them: they look at a chain, and at what has gathered.
+LOOKING = ("watch.", "sweep.collect")
+IS_SOAK = "SAKK_SOAK" in os.environ
 SIGNER_READY_SECONDS_MAX = 60.0
 WHOLE_TOKEN = 10**6
 # Above any deposit of a test: such an address is never collected.
@@ -79,16 +84,60 @@ class WorldClock:
             self._is_held = False
 
 
-def run_until_rest(stages: Sequence[Stage]) -> int:
-    """Run stages in turn until each has moved nothing since anything was moved."""
-    total = resting = 0
-    for stage in itertools.islice(itertools.cycle(stages), ROUNDS_MAX * len(stages)):
-        moved = stage.run()
-        total += moved
-        resting = 0 if moved else resting + 1
-        if resting == len(stages):
+class Calls:
+    """The stages that commits have woken: what the bell of a worker hears."""
+
+    def __init__(self, database: Database) -> None:
+        url = make_url(database.url).set(drivername="postgresql")
+        text = url.render_as_string(hide_password=False)
+        self._connection = psycopg.connect(text, autocommit=True)
+        self._heard: set[str] = set()
+        self._connection.add_notify_handler(lambda each: self._heard.add(each.payload))
+        self._connection.execute(f"LISTEN {CHANNEL}")
+
+    def take(self) -> set[str]:
+        """Those woken since the last time by what is committed now."""
+        # The server tells what it has for us before it answers.
+        self._connection.execute("SELECT 1")
+        heard = set(self._heard)
+        self._heard.clear()
+        return heard
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def run_until_rest(stages: Sequence[Stage], calls: Calls) -> int:
+    """Run every stage, and then those that are woken, until none is; how many rows they moved.
+
+    As in a worker, where a stage that nobody wakes looks only when its time has come. What moved
+    something looks again, and so do those that nobody ever wakes. In the long run all look once
+    more at the end, and find nothing.
+    """
+    # Those of a lane are woken together, and begin with its first.
+    lanes = {stage.name: stage.lane or stage.name for stage in stages}
+    firsts = {lane: name for name, lane in reversed(lanes.items())}
+    woken = set(firsts)
+    total = 0
+    for _ in range(ROUNDS_MAX):
+        due: set[str] = set()
+        before = total
+        for stage in stages:
+            lane = lanes[stage.name]
+            if firsts[lane] == stage.name and lane in woken:
+                woken.discard(lane)
+                due.add(lane)
+            if lane in due or stage.name.startswith(LOOKING):
+                moved = stage.run()
+                if moved:
+                    total += moved
+                    woken |= {lanes[name] for name in calls.take() & lanes.keys()} | {lane}
+        if total == before:
+            if IS_SOAK:
+                asleep = [stage.name for stage in stages if stage.run()]
+                assert not asleep, f"nobody woke {asleep}"
             return total
-    raise AssertionError(f"these stages never come to rest, the last was {stage.name}")
+    raise AssertionError(f"these stages never come to rest: {woken}")
 
 
 def turn_comes(database: Database, now: datetime) -> bool:

@@ -341,6 +341,8 @@ def move_payouts(
     changed = ("id", "status", *fields)
     rows = [{field: getattr(payout, field) for field in changed} for payout in moved]
     update_records(connection, payouts.payouts, rows)
+    if any(payout.purpose == PayoutPurpose.refund for payout in moved):
+        wake(connection, "refund.follow")
     return [payout_event(payout, name) for payout in moved]
 
 
@@ -417,6 +419,8 @@ def follow_status(
             swept = SweepStatus.unknown if unknown else SweepStatus.broadcast
             update_records(connection, sweeps.sweeps, [{**change, "status": swept.value}])
             name = event.SWEEP_UNKNOWN if unknown else event.SWEEP_BROADCAST
+            if row.purpose == Purpose.recovery:
+                wake(connection, "recovery.follow")
             return [sweep_event(replace(sweep, status=swept.value), name)]
         case Purpose.collect:
             swept = SweepStatus.unknown if unknown else SweepStatus.broadcast

@@ -156,7 +156,8 @@ class Follower:
             hashes = [block.ref.hash for block in blocks]
             network.insert_blocks(connection, [_block(self.name, block.ref) for block in blocks])
             payin.revive(connection, self.name, hashes)
-            outflow.revive(connection, self.name, hashes)
+            if outflow.revive(connection, self.name, hashes):
+                wake(connection, "outflow.post")
             gone = self._record(connection, transfers, refs)
             exposure_flow.keep(connection, self.name, blocks, now=self.parts.clock())
             self._guard(connection, blocks, gone)

@@ -68,22 +68,23 @@ def insert_seen(connection: Connection, rows: Sequence[Outflow]) -> set[str]:
     return set(fresh.scalars())
 
 
-def revive(connection: Connection, network: str, hashes: Sequence[str]) -> None:
-    """A block came back before its outflows were booked: they stand again.
+def revive(connection: Connection, network: str, hashes: Sequence[str]) -> int:
+    """A block came back before its outflows were booked: they stand again; how many.
 
     A booked one may be on its way back: it is reversed first and seen anew (see ``flow.outflow``).
     """
-    if hashes:
-        connection.execute(
-            update(outflows)
-            .where(
-                outflows.c.network == network,
-                outflows.c.block_hash.in_(hashes),
-                outflows.c.orphaned,
-                outflows.c.status == OutflowStatus.seen.value,
-            )
-            .values(orphaned=False)
+    if not hashes:
+        return 0
+    return connection.execute(
+        update(outflows)
+        .where(
+            outflows.c.network == network,
+            outflows.c.block_hash.in_(hashes),
+            outflows.c.orphaned,
+            outflows.c.status == OutflowStatus.seen.value,
         )
+        .values(orphaned=False)
+    ).rowcount
 
 
 def mark_orphaned(connection: Connection, network: str, hashes: Sequence[str]) -> int:
