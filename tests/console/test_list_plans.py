@@ -1,5 +1,6 @@
 """Lists stay fast: with 100,000 rows of everything each of their questions uses an index."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import Table, text
 
+from sakk.core.mandate import document
 from sakk.flow.context import Parts
 from sakk.store.beneficiary import beneficiaries
 from sakk.store.case import cases
@@ -31,6 +33,7 @@ from sakk.store.webhook import webhook_deliveries
 from tests.console.browser import Browser
 from tests.console.desk import ASSET, configure
 from tests.console.office import Office, make_office
+from tests.core.test_mandate import TERMS
 
 ROWS = 100_000
 # Of tables with many indexes, and of those that grow slowly.
@@ -217,7 +220,7 @@ FILLED: dict[Table, dict[str, str]] = {
         "owner_key": "'ok_1'",
         "agent": "'0x' || i",
         "currency": "'usdc'",
-        "terms": "'{}'",
+        "terms": f"'{json.dumps(document(TERMS))}'",
         "signed": "''",
         "digest": "sha256(i::text::bytea)",
         "signature": "''",
