@@ -17,7 +17,7 @@ from tests.console.desk import Desk, make_desk
 from tests.console.office import Office, make_office
 
 
-def _handler(reader: Reader) -> type[http.server.BaseHTTPRequestHandler]:
+def handler_of(reader: Reader) -> type[http.server.BaseHTTPRequestHandler]:
     """Everybody who asks here is the one who is signed in."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def origin(office: Office, desk: Desk) -> Iterator[str]:
     reader = office.browser(office.person("owner"))
     reader.get("/console/look")
     reader.post("/console/look", {"account": office.alice})
-    server = http.server.HTTPServer(("127.0.0.1", 0), _handler(reader))
+    server = http.server.HTTPServer(("127.0.0.1", 0), handler_of(reader))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
