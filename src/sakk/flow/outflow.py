@@ -200,7 +200,8 @@ def _book(
         for row, outcome in zip(rows, outcomes, strict=True):
             _record(connection, parts, row, outcome, status=status, token=token)
         returned = [row for row in rows if row.block_hash in standing]
-        store.insert_seen(connection, [_seen_again(row, parts.clock()) for row in returned])
+        if store.insert_seen(connection, [_seen_again(row, parts.clock()) for row in returned]):
+            wake(connection, "outflow.post")
     return len(rows)
 
 
