@@ -139,7 +139,7 @@ def test_columns_of_what_is_told(param: str, column: str) -> None:
     ("amount", "says"),
     [
         ("1,50", "1.50"),
-        ("1,500", "decimal point"),
+        ("1,500", "Write 1500 or 1.500"),
         ("1,234.50", "groups"),
         ("1.234,50", "groups"),
         ("1 234", "groups"),

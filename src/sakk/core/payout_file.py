@@ -441,6 +441,12 @@ def _amount(text: str, currency: str, decimals: int) -> int:
 def _amount_remedy(text: str) -> str:
     if not text:
         return "The amount is missing."
+    if re.fullmatch(r"[1-9][0-9]{0,2},[0-9]{3}", text):
+        # A thousand where some write, and a bit more than one where others do.
+        return (
+            f"{text!r} has a comma, which is read in two ways. Write {text.replace(',', '')} or "
+            f"{text.replace(',', '.')}."
+        )
     if re.fullmatch(r"[0-9]+,[0-9]+", text):
         return (
             f"{text!r} has a comma. Write a decimal point, {text.replace(',', '.')}, and no groups "
