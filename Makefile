@@ -15,7 +15,7 @@ test: setup
 	@WORKERS=$(WORKERS) scripts/test.sh $(ARGS)
 
 pytest: setup
-	@$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) $(ARGS)
 
 check: setup
 	@scripts/lint.sh

@@ -35,7 +35,7 @@ again() {
   exit "$beside"
 } >>"$said" 2>&1 &
 others=$!
-.venv/bin/python -m pytest -q -o cache_dir="$CACHE" -n "${WORKERS:-2}" --dist loadgroup \
+.venv/bin/python -m pytest -q -o cache_dir="$CACHE" -n "${WORKERS:-2}" \
   --ignore=tests/core "$@" || again "$@" || failed=1
 wait "$others" || { echo "beside the tests something failed:"; failed=1; }
 cat "$said"

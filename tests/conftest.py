@@ -4,6 +4,7 @@ Under pytest-xdist the controller starts the cluster, so that it outlives every 
 test that asks for a database makes the template with all tables; see ``tests.databases``.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -28,6 +29,13 @@ if importlib.util.find_spec("tests.chain") is not None:
 # The writer and a whole flow run on the PostgreSQL that Sakk brings with it, the rest on the one
 # that the machine has, which is often years older.
 ON_THE_BUNDLED = ("tests/ledger/test_writer.py", "tests/flow/test_payin_amounts.py")
+# Tests that share what is dear to start, and to keep: a sandbox, a browser, a cluster.
+HOUSES = {
+    "crash": ("tests/crash/",),
+    "snippets": ("tests/docs/test_snippets.py",),
+    "browser": ("tests/browser/",),
+    "bundled": ON_THE_BUNDLED,
+}
 
 # Every process of the tests would compile all of Sakk anew, hundreds of times.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -47,6 +55,21 @@ settings.load_profile("sakk")
 _scratch = take_memory()
 _shared: list[Postgres] = []
 _databases: dict[str, Databases] = {}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """In the controller: one worker has all tests of a house, and each other test goes alone.
+
+    By the place of a test and not by xdist's mark for groups, which pytest 9.2 no longer shows it.
+    """
+    scheduling = importlib.import_module("xdist.scheduler").LoadScopeScheduling(config, log)
+    scheduling._split_scope = _house_of
+    return scheduling
+
+
+def _house_of(nodeid: str) -> str:
+    return next((house for house, places in HOUSES.items() if nodeid.startswith(places)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -87,13 +110,6 @@ def bundled_url(postgres_url: str) -> Iterator[str]:
         return
     with _start_cluster(bundled) as postgres:
         yield postgres.url("postgres")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has all tests of the bundled PostgreSQL, so that one starts it."""
-    for item in items:
-        if item.nodeid.startswith(ON_THE_BUNDLED):
-            item.add_marker(pytest.mark.xdist_group("bundled"))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ wrote costs a tenth of that. A database whose tables a test changed, or filled w
 is dropped. No name comes twice, so that nothing that is kept by name outlives its test.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -18,6 +19,7 @@ from sqlalchemy import make_url
 
 from sakk.store.database import open_database
 from sakk.store.migrate import all_tables, upgrade
+from sakk.store.projection import Month, make_partitions
 from sakk.store.revision import expected_revision
 
 TEMPLATE: Final = "sakk_template"
@@ -27,8 +29,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 DELETED_ROWS_MAX: Final = 5_000
 TERMINATE_MILLISECONDS_MAX: Final = 10_000
 
-# The shape of all tables, functions and triggers, and of what the planner knows about them. Each
-# change writes a row of the catalogue by a later transaction.
+# The shape of all tables, functions and triggers: each change writes a row of the catalogue by a
+# later transaction.
 _SHAPE: Final = """
 SELECT (SELECT row(count(*), max(xmin::text::bigint)) FROM pg_class)::text,
        (SELECT row(count(*), max(xmin::text::bigint)) FROM pg_attribute)::text,
@@ -37,7 +39,6 @@ SELECT (SELECT row(count(*), max(xmin::text::bigint)) FROM pg_class)::text,
        (SELECT row(count(*), max(xmin::text::bigint)) FROM pg_constraint)::text,
        (SELECT row(count(*), max(xmin::text::bigint)) FROM pg_namespace)::text,
        (SELECT row(count(*), max(xmin::text::bigint)) FROM pg_extension)::text,
-       (SELECT row(count(*), max(xmin::text::bigint)) FROM pg_statistic)::text,
        (SELECT count(*) FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase
          WHERE d.datname = current_database())::text,
        (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())::text
@@ -195,6 +196,11 @@ def _make_template(admin_url: str) -> None:
         admin.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
         admin.execute(f"CREATE DATABASE {TEMPLATE}")
         _create_tables(sibling(admin_url, TEMPLATE))
+        with psycopg.connect(sibling(admin_url, TEMPLATE)) as connection:
+            # The ledger's first line would make them in each database anew, and change its shape.
+            month = Month.of(time.time_ns())
+            assert make_partitions(connection, month)
+            assert make_partitions(connection, month.following)
         # The mark comes last: a template that a dying worker left half-made is made again.
         admin.execute(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true")
 

@@ -12,12 +12,6 @@ from sakk.runtime.process import Command, spawn
 from tests.browser.frame import Browser, missing
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.nodeid.startswith("tests/browser/"):
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The browser of this run."""

@@ -22,8 +22,6 @@ from tests.crash.house import (
 # The supervisor's own roles, PostgreSQL, a node.
 PROCESSES_MIN = len(ROLES) + 2
 
-pytestmark = pytest.mark.xdist_group("crash")
-
 
 @pytest.fixture
 def own_house(short_folder: Path) -> Iterator[House]:

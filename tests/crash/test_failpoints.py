@@ -45,7 +45,6 @@ FUEL_WEI = 10**16
 # A treasury key that pays for gas alone.
 GAS_KEY = 5
 
-pytestmark = pytest.mark.xdist_group("crash")
 
 Compare = Callable[[], None]
 Scenario = Callable[[House, Merchant], Compare]

@@ -22,8 +22,6 @@ GAS_WEI = 10**18
 HOARD_UNITS = 1_000_000_000
 QUIET_CHECKS = 5
 
-pytestmark = pytest.mark.xdist_group("crash")
-
 
 @pytest.fixture
 def suspect(merchant: Merchant) -> Iterator[Wallet]:

@@ -23,8 +23,6 @@ from tests.crash.paying import Shop
 SCRIPT = Path(__file__).parent / "x402_client.mjs"
 UNITS = 1_000
 
-pytestmark = pytest.mark.xdist_group("crash")
-
 
 @pytest.fixture
 def shop(house: House, merchant: Merchant) -> Shop:

@@ -5,8 +5,6 @@ import random
 import threading
 import time
 
-import pytest
-
 from tests.crash.house import ROLES, House
 from tests.crash.job import Merchant, compare_books, compare_chain
 
@@ -14,8 +12,6 @@ IS_SOAK = "SAKK_SOAK" in os.environ
 SEED = random.randrange(2**32) if IS_SOAK else 20_260
 PAYMENTS, PAYOUTS, KILLS = (300, 100, 150) if IS_SOAK else (16, 6, 9)
 PAUSE_SECONDS = (0.3, 1.2)
-
-pytestmark = pytest.mark.xdist_group("crash")
 
 
 def _kill_at_random(house: House, seed: int, over: threading.Event) -> list[str]:

@@ -30,8 +30,6 @@ from tests.crash.voucher_payer import Payer, await_redeemed, receipt_of
 SCRIPT = Path(__file__).parent / "voucher_client.mjs"
 PRICE = 1_000
 
-pytestmark = pytest.mark.xdist_group("crash")
-
 
 def at_door(
     house: House,

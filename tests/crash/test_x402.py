@@ -33,8 +33,6 @@ SCRIPT = Path(__file__).parent / "x402.mjs"
 PRICES = ("$0.000001", "$0.01", "$0.5")
 UNITS = (1, 10_000, 500_000)
 
-pytestmark = pytest.mark.xdist_group("crash")
-
 
 @pytest.fixture
 def shop(house: House, merchant: Merchant) -> Shop:

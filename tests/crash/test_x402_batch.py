@@ -37,8 +37,6 @@ from tests.crash.voucher_payer import Payer, receipt_of
 SCRIPT = Path(__file__).parent / "x402_batch.mjs"
 PRICE = 10_000
 
-pytestmark = pytest.mark.xdist_group("crash")
-
 
 def state_of(house: House, channel: str) -> ChannelState:
     """What the contract says."""

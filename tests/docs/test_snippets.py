@@ -118,7 +118,6 @@ def test_every_marked_fence_is_understood() -> None:
         assert len(fences) == len(snippets(page)), f"{page}: {fences}"
 
 
-@pytest.mark.xdist_group("snippets")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_does_what_it_says(
     page: Path, sandbox: dict[str, Any], program: Path, tmp_path: Path

@@ -373,7 +373,8 @@ def test_a_row_that_contradicts_the_journal_stops_the_projector(database_url: st
     assert rows(database_url, "SELECT count(*) FROM ledger_transfers") == [(0,)]
 
 
-MONTHS = [1_798_200_000, 1_798_761_700, 1_801_440_000]  # 2026-12-25, 2027-01-01, 2027-02-01
+# Years ahead of those that every database begins with: 2036-12-25, 2037-01-01, 2037-02-01.
+MONTHS = [2_113_819_200, 2_114_380_900, 2_117_059_200]
 
 
 def test_every_month_has_partitions_and_an_altered_row_in_any_is_named(database_url: str) -> None:
@@ -384,8 +385,8 @@ def test_every_month_has_partitions_and_an_altered_row_in_any_is_named(database_
             ledger.create_transfers([move(10 + number, amount=number + 1)])
             catch_up(database_url)
             if not number:  # a month is made a week ahead
-                assert _partitions(database_url) == ["2026_12", "2027_01", "default"]
-    months = ["2026_12", "2027_01", "2027_02"]
+                assert _partitions(database_url) == ["2036_12", "2037_01", "default"]
+    months = ["2036_12", "2037_01", "2037_02"]
     assert _partitions(database_url) == [*months, "default"]
     with psycopg.connect(database_url, autocommit=True) as connection:
         for month in months:
@@ -423,20 +424,21 @@ def _detach(database_url: str, month: str) -> None:
 
 
 def _partitions(database_url: str) -> list[str]:
-    """The last words of the names of one table's partitions, without those of the epoch."""
+    """The last words of the names of one table's partitions of these years, and the default's."""
     made = rows(
         database_url,
         "SELECT substr(relid::regclass::text, length('ledger_entries_') + 1)"
         " FROM pg_partition_tree('ledger_entries') WHERE isleaf ORDER BY 1",
     )
-    return [name for (name,) in made if not name.startswith("1970")]
+    return [name for (name,) in made if name.startswith(("2036", "2037", "default"))]
 
 
 def test_where_a_partition_cannot_be_made_nothing_is_refused(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "PARTITION_LOCK_MILLISECONDS", 1)
-    with closing(open_with_accounts(database_url)) as ledger:
+    now = MONTHS[0] * SECOND
+    with closing(open_with_accounts(database_url, clock=lambda: now)) as ledger:
         ledger.create_transfers([move(10)])
         with psycopg.connect(database_url) as reader:
             reader.execute("SELECT count(*) FROM ledger_entries_default")
