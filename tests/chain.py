@@ -4,6 +4,7 @@
 ``start_chain`` starts further nodes, for another network, block time or fault.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Protocol
@@ -99,6 +100,8 @@ class Chain:
         self.set_automine(False)
         self.rpc.call("anvil_dropAllTransactions")
         assert self.rpc.call("evm_revert", snapshot), "the chain forgot its snapshot"
+        # Its clock went back to that block's time, further with each test.
+        self.rpc.call("evm_setTime", int(time.time()))
         self._forget_nonces()
 
     def close(self) -> None:

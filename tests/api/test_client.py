@@ -44,7 +44,7 @@ KINDS = {
 }
 OPERATORS = {"accounts", "recoveries", "screenings"}
 # What has no list, and what is one object alone: each has its own test.
-APART = {"liability_proofs"}
+APART = {"fees", "fee_schedules", "liability_proofs", "settlements"}
 
 
 @pytest.fixture(scope="module")

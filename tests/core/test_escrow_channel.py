@@ -18,6 +18,7 @@ from sakk.core.escrow_channel import (
     charge_name,
     deposit_postings,
     gone_postings,
+    gone_step,
     judge,
     leaving_posting,
     parse_charge_name,
@@ -171,6 +172,8 @@ def test_what_is_gone_and_was_charged_is_the_payees_loss() -> None:
         (BRIDGE, ESCROW, 7, out),
         (f"receivable:{CHANNEL.account_id}", BRIDGE, 3, out),
     ]
+    # Each loss that its row tells of is booked once, under a step of its own.
+    assert gone_step(CHANNEL) != gone_step(replace(CHANNEL, attempt=CHANNEL.attempt + 1))
 
 
 def test_a_channel_names_itself() -> None:

@@ -49,7 +49,7 @@ from sakk.core.balance import BalanceTransaction
 from sakk.core.beneficiary import Wanted
 from sakk.core.chart import LedgerAccount
 from sakk.core.event import event_type
-from sakk.core.network import Asset, Currency, CurrencyKind, Network, Quirk
+from sakk.core.network import Asset, Currency, CurrencyKind, Quirk
 from sakk.core.outflow import Outflow
 from sakk.core.payin import PayIn
 from sakk.core.payment import PaymentIntent, Quote, quote_of
@@ -70,7 +70,6 @@ from sakk.flow.stage import Stage
 from sakk.ledger.projection import Projector, wait_projected
 from sakk.ledger.verify import Report, verify
 from sakk.ledger.writer import open_ledger
-from sakk.rails.evm.rail import EvmRail
 from sakk.rails.sandbox.chain import SandboxToken
 from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
@@ -450,7 +449,7 @@ class World:
 
     def reconcile(self, *, ok: bool = True) -> Proof:
         """Compare the ledger with the chains; asserts that it holds (or, ``ok=False``, not)."""
-        proof = reconcile(self.database, self._rail_of)
+        proof = reconcile(self.database, self.parts.rail_of)
         assert proof.ok is ok, proof.to_document()
         return proof
 
@@ -516,9 +515,8 @@ class World:
             known = {each.currency for each in network.list_currencies(connection)}
             if code not in known:
                 kind = CurrencyKind.coin.value
-                network.put_currency(
-                    connection, Currency(code, code.upper(), kind, decimals, 1, 1, moment)
-                )
+                made = Currency(code, code.upper(), kind, decimals, 1, 1, moment)
+                network.put_currency(connection, made)
             network.put_asset(connection, asset)
         return asset
 
@@ -547,9 +545,6 @@ class World:
     def _rows(self, kind: type[Any], statement: Any) -> list[Any]:
         with self.database.begin() as connection:
             return fetch_all(connection, statement, kind)
-
-    def _rail_of(self, found: Network) -> EvmRail:
-        return self.parts.rail_of(found)
 
 
 @contextlib.contextmanager

@@ -126,6 +126,8 @@ def _record(
             )
         )
     still_ours = _settle(connection, booked + refused, token=token)
+    if any(row.status == PayInStatus.held and row.screening is None for row in booked):
+        wake(connection, "payin.rejudge")
     posted = [
         row
         for row in booked

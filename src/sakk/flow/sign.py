@@ -439,6 +439,7 @@ def _refuse(
             _let_go(connection, standing, later=False, reason=None, now=now, alone=True)
         case Purpose.sweep | Purpose.recovery:
             _abandon_sweep(connection, row, refusal, now=now)
+            wake(connection, "recovery.follow")
         case Purpose.collect if called_off:
             release_collected(connection, row.id)
         case Purpose.collect:

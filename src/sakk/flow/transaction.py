@@ -37,6 +37,7 @@ from sakk.core.transaction import (
     operator_view,
     topup_postings,
 )
+from sakk.core.travel_rule import TravelRuleStatus
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
 from sakk.flow import fee
 from sakk.flow.context import Parts
@@ -492,6 +493,8 @@ def _finish_payouts(
     fee.book_payouts(connection, [done for done, _ in finished], again=before is not None, now=now)
     if any(name == event.PAYOUT_FAILED for _, name in finished):
         wake(connection, "payout.release")
+    if any(done.travel_rule != TravelRuleStatus.not_required for done, _ in finished):
+        wake(connection, "payout.travel_rule")
     for done, _ in finished:
         if done.purpose == PayoutPurpose.refund:
             refunds.reopen(connection, done.id)
