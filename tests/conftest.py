@@ -29,12 +29,15 @@ if importlib.util.find_spec("tests.chain") is not None:
 # The writer and a whole flow run on the PostgreSQL that Sakk brings with it, the rest on the one
 # that the machine has, which is often years older.
 ON_THE_BUNDLED = ("tests/ledger/test_writer.py", "tests/flow/test_payin_amounts.py")
-# Tests that share what is dear to start, and to keep: a sandbox, a browser, a cluster.
+# Tests that share what is dear to make, or to keep: a sandbox, a browser, a cluster, many rows.
 HOUSES = {
     "crash": ("tests/crash/",),
     "snippets": ("tests/docs/test_snippets.py",),
     "browser": ("tests/browser/",),
     "bundled": ON_THE_BUNDLED,
+    "list plans": ("tests/console/test_list_plans.py",),
+    "claims plans": ("tests/store/test_claims_plans.py",),
+    "languages": ("tests/pages/test_language.py",),
 }
 
 # Every process of the tests would compile all of Sakk anew, hundreds of times.

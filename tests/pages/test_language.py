@@ -1,5 +1,7 @@
 """Every message is said in every language, and what is filled in keeps its direction to itself."""
 
+from functools import cache
+
 import pytest
 
 from sakk.core.errors import ResourceMissing
@@ -19,21 +21,27 @@ from sakk.pages.raised import raised
 OTHERS = [language for language in LANGUAGES if language != DEFAULT]
 
 
+@cache
+def said() -> dict[messages.Key, set[str]]:
+    """What all pages say: read once."""
+    return messages.said()
+
+
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_message_is_translated(language: str) -> None:
-    assert list(messages.faults(language, messages.said())) == []
+    assert list(messages.faults(language, said())) == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_catalogues_stand_as_the_command_writes_them(language: str) -> None:
-    wanted = messages.said()
+    wanted = said()
     for noun, catalogue in messages.update(language, wanted).items():
         path = LOCALES / language / f"{noun}.po"
         assert path.read_text("utf-8") == messages.text_of(language, catalogue), path.name
 
 
 def test_a_message_that_is_missing_or_wrong_is_found() -> None:
-    wanted = messages.said()
+    wanted = said()
     unknown: messages.Key = (None, "Nobody has said this yet")
     told = list(messages.faults("ar", {**wanted, unknown: {"shared"}}))
     assert told == ["ar: 'Nobody has said this yet' is in no catalogue; make messages"]
@@ -44,10 +52,10 @@ def test_a_message_that_is_missing_or_wrong_is_found() -> None:
 
 
 def test_templates_and_modules_are_both_looked_at() -> None:
-    said = messages.said()
-    assert said[None, "Skip to content"] == {"shared"}
-    assert "claim" in said[None, "Choose one of the networks."]
-    assert "claim" in said[None, "Say where this refund is to be sent."]
+    found = said()
+    assert found[None, "Skip to content"] == {"shared"}
+    assert "claim" in found[None, "Choose one of the networks."]
+    assert "claim" in found[None, "Say where this refund is to be sent."]
 
 
 def test_what_screens_may_meet_is_said_by_constants() -> None:
