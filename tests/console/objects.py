@@ -6,6 +6,15 @@ from typing import Any
 
 from sakk.core.payment_link import PaymentLink
 from sakk.core.payout import Payout
+from sakk.core.policy import (
+    Action,
+    Amount,
+    Period,
+    PolicyVersion,
+    Rule,
+    rules_digest,
+    rules_document,
+)
 from sakk.core.pos_device import PosDevice
 from sakk.core.refund import Refund
 from sakk.core.sign_in import token_hash
@@ -16,6 +25,7 @@ from sakk.flow import pos_device as pos_devices
 from sakk.flow import saved_view as saved_views
 from sakk.flow.payment import read_catalogue
 from sakk.store import payout as payouts
+from sakk.store import policy as policies
 from sakk.store import refund as refunds
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
@@ -159,6 +169,40 @@ def refund_of(office: Office, account: str, **changes: Any) -> str:
     return made.id
 
 
+def policy_of(office: Office, *, proposed_by: str | None = None) -> str:
+    """A version that was proposed: small payouts go, all others wait for two people."""
+    written = (
+        Rule(name="small <b>", action=Action.allow, amount=Amount(up_to="500", unit="whole")),
+        Rule(
+            name="the rest",
+            action=Action.approve,
+            approvals=2,
+            role="finance",
+            period=Period(seconds=86_400, per="account", above="1000", unit="whole"),
+            networks=(NETWORK,),
+        ),
+    )
+    with office.parts.database.begin() as connection:
+        active = policies.find_active(connection, livemode=False)
+        made = PolicyVersion(
+            id=new_id("pol"),
+            livemode=False,
+            number=policies.next_number(connection, livemode=False),
+            state="proposed",
+            rules=rules_document(written),
+            digest=rules_digest(written),
+            note=HOSTILE,
+            base=None if active is None else active.number,
+            proposed_by=proposed_by or office.person("admin").id,
+            decided_by=None,
+            created=now(),
+            activated_at=None,
+            closed_at=None,
+        )
+        policies.insert(connection, made)
+    return made.id
+
+
 def beneficiary_of(office: Office, account: str) -> str:
     """An entry of the address book."""
     with office.parts.database.begin() as connection:
@@ -220,4 +264,6 @@ def objects(office: Office) -> dict[str, str]:
         "rules_version": "in_force",
         "mandate": agents.mandate,
         "channel": agents.channel,
+        "network": NETWORK,
+        "policy": policy_of(office),
     }

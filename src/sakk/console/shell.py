@@ -24,6 +24,7 @@ GROUPS: Final = (
     mark("Agents"),
     mark("Developers"),
     mark("Organisation"),
+    mark("Settings"),
 )
 
 

@@ -321,12 +321,10 @@ def read_rules(document: object, *, livemode: bool) -> tuple[Rule, ...]:
         rules = msgspec.convert(_digits(document), tuple[Rule, ...])
     except msgspec.ValidationError as error:
         said, _, path = str(error).partition(" - at ")
-        raise ParameterInvalid(f"{said}.", param=_param(path.strip("`"))) from None
-    try:
-        check_rules(rules)
-    except ValueError as error:
-        name, _, said = str(error).partition(": ")
-        raise ParameterInvalid(said, param=_param(name)) from None
+        raise ParameterInvalid(
+            "The rules can not be read: {why}.", param=_param(path.strip("`")), why=said
+        ) from None
+    check_rules(rules)
     for index, rule in enumerate(rules):
         _check_action(rule, index, livemode=livemode)
     return rules
@@ -349,28 +347,36 @@ def rules_digest(rules: Sequence[Rule]) -> str:
 
 
 def check_rules(rules: Sequence[Rule]) -> None:
-    """Check what types cannot say; ValueError: ``$[index].field: what is wrong``."""
+    """Check what types cannot say; ParameterInvalid names the rule and the field."""
     if len(rules) > RULES_MAX:
-        raise ValueError(f"$: A policy has at most {RULES_MAX} rules.")
+        raise ParameterInvalid("A policy has at most {most} rules.", param="rules", most=RULES_MAX)
     names: set[str] = set()
     for index, rule in enumerate(rules):
-        at = f"$[{index}]"
+        at = f"rules[{index}]"
         if not (1 <= len(rule.name) <= NAME_LENGTH_MAX and rule.name.isprintable()):
-            raise ValueError(f"{at}.name: A rule's name has 1 to {NAME_LENGTH_MAX} characters.")
+            raise ParameterInvalid(
+                "A rule's name has 1 to {most} characters.",
+                param=f"{at}[name]",
+                most=NAME_LENGTH_MAX,
+            )
         if rule.name in names:
-            raise ValueError(f"{at}.name: Two rules have the name {rule.name!r}.")
+            raise ParameterInvalid(
+                "Two rules have the name {name}.", param=f"{at}[name]", name=repr(rule.name)
+            )
         names.add(rule.name)
         _check_lists(rule, at)
         one_currency = len(rule.currencies) == 1 or len(rule.assets) == 1
         if rule.amount is not None:
-            _check_range(rule.amount, f"{at}.amount", one_currency=one_currency)
+            _check_range(rule.amount, f"{at}[amount]", one_currency=one_currency)
         if rule.period is not None:
             if "recovery" in rule.purposes:
-                raise ValueError(f"{at}.purposes: A period adds up no recoveries.")
-            _check_range(rule.period, f"{at}.period", one_currency=one_currency)
+                raise ParameterInvalid("A period adds up no recoveries.", param=f"{at}[purposes]")
+            _check_range(rule.period, f"{at}[period]", one_currency=one_currency)
             if not 1 <= rule.period.seconds <= PERIOD_SECONDS_MAX:
-                raise ValueError(
-                    f"{at}.period.seconds: A period has 1 to {PERIOD_SECONDS_MAX} seconds."
+                raise ParameterInvalid(
+                    "A period has 1 to {most} seconds.",
+                    param=f"{at}[period][seconds]",
+                    most=PERIOD_SECONDS_MAX,
                 )
 
 
@@ -389,13 +395,16 @@ def _check_action(rule: Rule, index: int, *, livemode: bool) -> None:
         return
     if rule.approvals is None or not 1 <= rule.approvals <= APPROVALS_MAX:
         raise ParameterInvalid(
-            f"The action approve needs approvals: 1 to {APPROVALS_MAX}.", param=f"{at}[approvals]"
+            "The action approve needs approvals: 1 to {most}.",
+            param=f"{at}[approvals]",
+            most=APPROVALS_MAX,
         )
     known = {role.value for role in ROLES_THAT_APPROVE} | (set() if livemode else {OPERATOR})
     if rule.role is None or current(rule.role) not in known:
         raise ParameterInvalid(
-            f"The action approve needs a role: one of {', '.join(sorted(known))}.",
+            "The action approve needs a role: one of {known}.",
             param=f"{at}[role]",
+            known=", ".join(sorted(known)),
         )
     if rule.role == OPERATOR and rule.approvals != 1:
         raise ParameterInvalid(
@@ -416,25 +425,34 @@ def _check_lists(rule: Rule, at: str) -> None:
     for name, is_right in checks.items():
         entries = getattr(rule, name)
         if len(entries) > ENTRIES_MAX:
-            raise ValueError(f"{at}.{name}: A list has at most {ENTRIES_MAX} entries.")
+            raise ParameterInvalid(
+                "A list has at most {most} entries.", param=f"{at}[{name}]", most=ENTRIES_MAX
+            )
         for place, entry in enumerate(entries):
             if not is_right(entry):
-                raise ValueError(f"{at}.{name}[{place}]: {entry!r} can not stand in {name}.")
+                raise ParameterInvalid(
+                    "{entry} can not stand in {list}.",
+                    param=f"{at}[{name}][{place}]",
+                    entry=repr(entry),
+                    list=name,
+                )
 
 
 def _check_range(found: Amount | Period, at: str, *, one_currency: bool) -> None:
     for name in ("above", "up_to"):
         text = getattr(found, name)
         if text is not None and not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
-            raise ValueError(f"{at}.{name}: {text!r} is not a whole number in digits.")
+            raise ParameterInvalid(
+                "{text} is not a whole number in digits.", param=f"{at}[{name}]", text=repr(text)
+            )
     if found.above is None and found.up_to is None:
-        raise ValueError(f"{at}: A range needs above or up_to.")
+        raise ParameterInvalid("A range needs above or up_to.", param=at)
     if found.above is not None and found.up_to is not None and int(found.above) >= int(found.up_to):
-        raise ValueError(f"{at}.above: above must be less than up_to.")
+        raise ParameterInvalid("above must be less than up_to.", param=f"{at}[above]")
     if found.unit == "smallest" and not one_currency:
-        raise ValueError(
-            f"{at}.unit: Name one currency or one asset whose smallest unit is meant, "
-            'or set unit to "whole".'
+        raise ParameterInvalid(
+            'Name one currency or one asset whose smallest unit is meant, or set unit to "whole".',
+            param=f"{at}[unit]",
         )
 
 

@@ -127,8 +127,10 @@ def approve(
         active = store.find_active(connection, livemode=livemode)
         if (None if active is None else active.number) != version.base:
             raise UnexpectedState(
-                f"Version {version.number} was written against version {version.base or 'none'},"
-                " and another took effect since. Propose it again."
+                "Version {number} was written against version {base}, and another took effect"
+                " since. Propose it again.",
+                number=version.number,
+                base=version.base or "none",
             )
         check(parts, connection, by, step_up, message=None, now=now)
         if active is not None:
@@ -174,13 +176,19 @@ def _proposed(connection: Connection, identifier: str, *, livemode: bool) -> Pol
 
 def _found(version: PolicyVersion | None, identifier: str) -> PolicyVersion:
     if version is None:
-        raise ResourceMissing(f"No such version of the policy: {identifier!r}", param="policy")
+        raise ResourceMissing(
+            "No such version of the policy: {version}", param="policy", version=repr(identifier)
+        )
     return version
 
 
 def _require_proposed(version: PolicyVersion) -> None:
     if version.state != VersionState.proposed:
-        raise UnexpectedState(f"Version {version.number} is {version.state}: it never changes.")
+        raise UnexpectedState(
+            "Version {number} is {state}: it never changes.",
+            number=version.number,
+            state=version.state,
+        )
 
 
 def _person(
@@ -188,7 +196,9 @@ def _person(
 ) -> Person:
     person = acting_person(connection, actor, livemode=livemode)
     if roles.isdisjoint(person.powers):
-        raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(roles))} may.")
+        raise PermissionDenied(
+            "Only a person with a role of {roles} may.", roles=", ".join(sorted(roles))
+        )
     return person
 
 

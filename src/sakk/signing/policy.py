@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from sakk.core import caip, evm, hd
-from sakk.core.errors import Misconfigured
+from sakk.core.errors import Misconfigured, ParameterInvalid
 from sakk.core.hub import TRANSACTION_GAS_MAX
 from sakk.core.policy import Action, Amount, Period, Rule, check_rules
 from sakk.core.role import Role
@@ -458,8 +458,8 @@ def _check_rules(policy: Policy) -> None:
             raise ValueError(f"{name}.approvals is 1 to {len(named)}, as many as there are")
     try:
         check_rules([each.rule() for each in policy.rules or ()])
-    except ValueError as error:
-        raise ValueError(f"rules{str(error).removeprefix('$')}") from None
+    except ParameterInvalid as error:
+        raise ValueError(f"{error.param}: {error.message}") from None
 
 
 def _check_network(rule: NetworkRule, name: str) -> None:

@@ -241,13 +241,15 @@ class Rpc:
         result: type[Result],
         *,
         enough: Callable[[Result | SakkError | None], bool] = lambda _: False,
+        places: Sequence[int] | None = None,
     ) -> list[Result | SakkError | None]:
         """Ask every provider once; an answer or an error for each, in their order.
 
         Stops after an answer that is ``enough``. Nothing is retried, so writes may go this way.
+        ``places``: of those that are asked, where it is not all.
         """
         answers: list[Result | SakkError | None] = []
-        for place in range(len(self._providers)):
+        for place in range(len(self._providers)) if places is None else places:
             try:
                 answers.append(self._once(place, [Call(method, params)], result)[0])
             except SakkError as error:
