@@ -42,7 +42,22 @@ def test_no_id_of_a_line(identifier: str) -> None:
 @pytest.mark.parametrize("code", list(TransferCode))
 def test_every_code_has_a_source(code: TransferCode) -> None:
     """A code that nobody sorted in would be shown as an adjustment of nothing."""
-    kinds = ("pin", "po", "sw", "tx", "out", "tr", "ad", "ch", "mnd", "spn", "prk", "set")
+    kinds = (
+        "pin",
+        "po",
+        "sw",
+        "tx",
+        "out",
+        "tr",
+        "ad",
+        "ch",
+        "mnd",
+        "spn",
+        "prk",
+        "set",
+        "ba",
+        "bl",
+    )
     assert source_prefix(code) in kinds or code in WITHOUT_SOURCE
 
 
@@ -56,6 +71,8 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.fee_returned, 1, "fee"),
         (TransferCode.reserve_held, -1, "reserve_transaction"),
         (TransferCode.receivable_recovered, -1, "adjustment"),
+        (TransferCode.bank_payin, 1, "payment"),
+        (TransferCode.bank_returned, 1, "payout"),
         (TransferCode.payout_hold, -1, "payout"),
         (TransferCode.payout_void, 1, "payout"),
         (TransferCode.book_transfer, -1, "transfer"),

@@ -161,6 +161,7 @@ def test_what_is_shown() -> None:
     assert shown["destination"] == {
         "network": "eip155:84532",
         "address": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+        "bank_account": None,
         "beneficiary": None,
     }
     assert shown["amount_decimal"] == "5.000000"

@@ -89,7 +89,8 @@ class Destination(Shape):
     """Where to."""
 
     network: str
-    address: str
+    address: Annotated[str, Field(description="The bank account's id, on the network `bank`.")]
+    bank_account: str | None
     beneficiary: str | None
 
 

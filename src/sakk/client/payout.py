@@ -15,6 +15,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
     network: str
     address: str
+    bank_account: str | None = None
     beneficiary: str | None = None
 
 

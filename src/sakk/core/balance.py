@@ -57,6 +57,12 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.reserve_held: "set",
     TransferCode.reserve_released: "set",
     TransferCode.receivable_recovered: "set",
+    TransferCode.bank_opened: "ba",
+    TransferCode.bank_payin: "bl",
+    TransferCode.bank_suspended: "bl",
+    TransferCode.bank_assigned: "bl",
+    TransferCode.bank_payout: "po",
+    TransferCode.bank_returned: "po",
 }
 
 
@@ -111,7 +117,7 @@ def kind_of(code: int, amount: int) -> str:
     if code in (TransferCode.reserve_held, TransferCode.reserve_released):
         return "reserve_transaction"
     match source_prefix(code):
-        case "pin":
+        case "pin" | "bl":
             return "payment" if amount > 0 else "payment_reversal"
         case "po":
             return "payout"

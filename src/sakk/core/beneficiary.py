@@ -57,11 +57,13 @@ class Beneficiary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A destination as a caller writes it: an address on a network, or an entry of the book."""
+    """A destination as a caller writes it: an address on a network, an entry of the book, or an
+    account at a bank."""
 
     address: str | None = None
     network: str | None = None
     beneficiary: str | None = None
+    bank_account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

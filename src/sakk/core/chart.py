@@ -27,10 +27,12 @@ class AccountCode(IntEnum):
     gas_tank = 16
     seized = 17
     escrow = 18
+    bank = 19
     merchant_incoming = 20
     merchant_available = 21
     merchant_reserved = 22
     receivable = 23
+    bank_suspense = 24
     payout_in_flight = 30
     fee_revenue = 40
     fee_network = 41
@@ -89,6 +91,12 @@ class TransferCode(IntEnum):
     reserve_held = 700
     reserve_released = 701
     receivable_recovered = 702
+    bank_opened = 800
+    bank_payin = 801
+    bank_suspended = 802
+    bank_assigned = 803
+    bank_payout = 804
+    bank_returned = 805
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +188,16 @@ def merchant(account_id: str, balance: MerchantBalance, unit: str) -> LedgerAcco
 def receivable(account_id: str, unit: str) -> LedgerAccount:
     """What a reversal could not take back from the merchant's balance."""
     return LedgerAccount(f"receivable:{account_id}", unit, AccountCode.receivable, owner=account_id)
+
+
+def bank(bank_account: str, unit: str) -> LedgerAccount:
+    """Money that the operator has in an account at a bank, as the bank's statements say."""
+    return LedgerAccount(f"bank:{bank_account}", unit, AccountCode.bank)
+
+
+def bank_suspense(bank_account: str, unit: str) -> LedgerAccount:
+    """What moved in an account at a bank and whose owner a person must decide."""
+    return LedgerAccount(f"suspense:{bank_account}", unit, AccountCode.bank_suspense)
 
 
 def payout_in_flight(unit: str) -> LedgerAccount:

@@ -22,6 +22,8 @@ from sakk.core.policy import Action, Decision, Facts
 from sakk.core.quote import Quote, fees_promised, unknown_fee
 
 SCHEDULE_MAX = timedelta(days=366)
+# The network of a payout that a bank carries out.
+BANK: Final = "bank"
 # The merchant reads it: the rule itself is the operator's.
 POLICY_BLOCKED: Final = "The payout is not allowed by the policy of the operator."
 
@@ -505,6 +507,13 @@ def may_be_sent(payout: Payout) -> bool:
     )
 
 
+def shown_destination(payout: Payout) -> str:
+    """Where it goes, as people read it: an address, or the id of a bank account."""
+    if payout.network == BANK:
+        return payout.destination
+    return checksum_address(payout.destination)
+
+
 def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
     """The API's object ``payout``, in Stripe's shape where Stripe has the field."""
     return {
@@ -522,7 +531,8 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "description": payout.description,
         "destination": {
             "network": payout.network,
-            "address": checksum_address(payout.destination),
+            "address": shown_destination(payout),
+            "bank_account": payout.destination if payout.network == BANK else None,
             "beneficiary": payout.beneficiary,
         },
         "failure_code": payout.failure_code,

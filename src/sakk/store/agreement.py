@@ -40,6 +40,8 @@ NAMED_TABLES = {
     "spn": "mandate_spends",
     "prk": "pool_movements",
     "set": "settlements",
+    "ba": "bank_accounts",
+    "bl": "bank_lines",
 }
 
 

@@ -42,6 +42,8 @@ AUDITED: Final[dict[str, Audited]] = {
     "api_keys": Audited(secret=("token_hash",)),
     "approvals": Audited(subject="subject"),
     "assets": Audited(key=("asset",)),
+    "bank_accounts": Audited(),
+    "bank_references": Audited(),
     "beneficiaries": Audited(),
     "brandings": Audited(key=("account_id",), secret=("logo",)),
     "case_acts": Audited(subject="case_id"),

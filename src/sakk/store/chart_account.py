@@ -50,6 +50,7 @@ DEBIT_NORMAL: Final = frozenset(
         AccountCode.gas_tank,
         AccountCode.seized,
         AccountCode.escrow,
+        AccountCode.bank,
         AccountCode.receivable,
         AccountCode.fee_network,
         AccountCode.loss,

@@ -21,9 +21,13 @@ from sakk.store.policy import policies
 _CURRENCIES: tuple[tuple[str, str, CurrencyKind, int, bool], ...] = (
     ("usd", "US dollar", CurrencyKind.fiat, 2, True),
     ("eur", "Euro", CurrencyKind.fiat, 2, False),
+    ("gbp", "Pound sterling", CurrencyKind.fiat, 2, False),
+    ("chf", "Swiss franc", CurrencyKind.fiat, 2, False),
+    ("jpy", "Yen", CurrencyKind.fiat, 0, False),
     ("cny", "Renminbi", CurrencyKind.fiat, 2, False),
     ("hkd", "Hong Kong dollar", CurrencyKind.fiat, 2, False),
     ("aed", "UAE dirham", CurrencyKind.fiat, 2, False),
+    ("kwd", "Kuwaiti dinar", CurrencyKind.fiat, 3, False),
     ("sar", "Saudi riyal", CurrencyKind.fiat, 2, False),
     ("usdc", "USD Coin", CurrencyKind.coin, 6, True),
     ("usdt", "Tether USD", CurrencyKind.coin, 6, True),

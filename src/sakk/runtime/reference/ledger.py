@@ -67,6 +67,12 @@ MOVED_WHEN = {
     TransferCode.reserve_held: "a settlement sets a part of the balance aside",
     TransferCode.reserve_released: "the days of a rolling reserve are over, or the fixed one fell",
     TransferCode.receivable_recovered: "a settlement takes back what the account owes",
+    TransferCode.bank_opened: "a bank account of the operator's is opened here with what it holds",
+    TransferCode.bank_payin: "a bank's statement shows money for an account",
+    TransferCode.bank_suspended: "a bank's statement shows what nobody here knows of",
+    TransferCode.bank_assigned: "a person says whose such money is",
+    TransferCode.bank_payout: "a bank's statement shows that a payout was made",
+    TransferCode.bank_returned: "a bank gave back what a payout had sent",
 }
 
 
@@ -135,6 +141,8 @@ def _accounts() -> list[tuple[LedgerAccount, str]]:
         (chart.merchant(ACCOUNT, "incoming", unit), "Not used yet."),
         (chart.merchant(ACCOUNT, "available", unit), summary(chart.merchant)),
         (chart.merchant(ACCOUNT, "reserved", unit), "What settlements set aside of it."),
+        (chart.bank("ba_…", "eur"), summary(chart.bank)),
+        (chart.bank_suspense("ba_…", "eur"), summary(chart.bank_suspense)),
         (chart.receivable(ACCOUNT, unit), summary(chart.receivable)),
         (chart.payout_in_flight(unit), summary(chart.payout_in_flight)),
         (chart.fee_revenue(unit), summary(chart.fee_revenue)),

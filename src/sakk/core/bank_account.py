@@ -1,0 +1,347 @@
+"""Bank accounts: the operator's own, and those of whom it pays; who is who by IBAN and BIC.
+
+The operator's own account has a ledger account ``bank:<id>``, which says what the bank's statements
+say, and terms: by which adapter its files go, in which shape, and until when on which days. Another
+account is an address of a payout, and like one it is usable after a delay, and never changes.
+
+IBANs and BICs are checked by ``schwifty`` (ISO 13616 and ISO 9362, with each country's own rules).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sakk.core import money
+from sakk.core.country import is_country
+from sakk.core.errors import ParameterInvalid
+
+PREFIX: Final = "ba"
+HOLDER_LENGTH_MAX: Final = 140
+NUMBER_LENGTH_MAX: Final = 34
+# Of days in a row that are no business days, more than any calendar has.
+SEARCH_DAYS_MAX: Final = 60
+# How currencies count their smallest unit where it is not the hundredth part (ISO 4217).
+_MINOR_UNITS: Final = {
+    **dict.fromkeys(
+        ("bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "pyg", "rwf", "ugx", "vnd"), 0
+    ),
+    **dict.fromkeys(("vuv", "xaf", "xof", "xpf"), 0),
+    **dict.fromkeys(("bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"), 3),
+    **dict.fromkeys(("clf", "uyw"), 4),
+}
+_LOCAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 /-]{0,33}")
+_FOLDER: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+class BankRole(StrEnum):
+    """Whose account it is: the operator's, or somebody's who is paid."""
+
+    own = "own"
+    payee = "payee"
+
+
+class Profile(StrEnum):
+    """Which rules orders follow: the European Payments Council's, or the plain standard's."""
+
+    sepa = "sepa"
+    generic = "generic"
+
+
+class OrderFormat(StrEnum):
+    """The version of the customer credit transfer initiation (ISO 20022)."""
+
+    v03 = "pain.001.001.03"
+    v09 = "pain.001.001.09"
+
+
+@dataclass(frozen=True, slots=True)
+class BankTerms:
+    """How the operator's own account is worked with.
+
+    ``folder``: the adapter's name for where the bank's files go and come. Orders that are made
+    before ``cutoff`` (local time in ``timezone``) of a business day of ``calendar`` are executed on
+    it, others on the next one; a file is made every ``batch_minutes``, and at the cut-off.
+    """
+
+    folder: str
+    profile: Profile = Profile.sepa
+    format: OrderFormat = OrderFormat.v09
+    calendar: str | None = "ECB"
+    cutoff: str = "16:00"
+    timezone: str = "Europe/Berlin"
+    batch_minutes: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """The terms as they are stored and shown."""
+        return {
+            "folder": self.folder,
+            "profile": self.profile.value,
+            "format": self.format.value,
+            "calendar": self.calendar,
+            "cutoff": self.cutoff,
+            "timezone": self.timezone,
+            "batch_minutes": self.batch_minutes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankAccount:
+    """One account at a bank. ``account_id`` None: the operator's.
+
+    Either ``iban``, or ``number`` and ``bank_code`` as its country has them. ``opening_units``:
+    what stood there before the first statement that is read.
+    """
+
+    id: str
+    account_id: str | None
+    livemode: bool
+    role: str
+    holder: str
+    country: str
+    currency: str
+    decimals: int
+    iban: str | None = None
+    bic: str | None = None
+    number: str | None = None
+    bank_code: str | None = None
+    usable_at: datetime
+    terms: dict[str, Any] | None = None
+    opening_units: int = 0
+    description: str | None = None
+    metadata: dict[str, str]
+    deleted: bool = False
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an account is, checked: see `BankAccount`."""
+
+    country: str
+    iban: str | None
+    bic: str | None
+    number: str | None
+    bank_code: str | None
+
+
+def minor_units(currency: str) -> int:
+    """How many decimals a currency of ISO 4217 has."""
+    return _MINOR_UNITS.get(currency, 2)
+
+
+def check_currency(currency: str, decimals: int) -> None:
+    """ParameterInvalid where a currency is counted otherwise here than at banks."""
+    if decimals != minor_units(currency):
+        raise ParameterInvalid(
+            "{currency} has {wanted} decimals at banks (ISO 4217), and {decimals} here: no file can"
+            " say its amounts.",
+            param="currency",
+            currency=currency,
+            wanted=minor_units(currency),
+            decimals=decimals,
+        )
+
+
+def parse_iban(text: str, *, param: str = "iban") -> str:
+    """An IBAN without spaces, its check digits and its country's structure proved."""
+    # Imported where an account is written: it brings the registry of all banks.
+    from schwifty import IBAN
+    from schwifty.exceptions import SchwiftyException
+
+    try:
+        return str(IBAN(text).compact)
+    except SchwiftyException as error:
+        raise ParameterInvalid(
+            "This is no IBAN ({error}). Copy it from the holder's own papers.",
+            param=param,
+            error=str(error)[:100],
+        ) from None
+
+
+def parse_bic(text: str, *, param: str = "bic") -> str:
+    """A BIC of 8 or 11 characters."""
+    from schwifty import BIC
+    from schwifty.exceptions import SchwiftyException
+
+    try:
+        return str(BIC(text).compact)
+    except SchwiftyException as error:
+        raise ParameterInvalid(
+            "This is no BIC ({error}). It has 8 or 11 characters, such as COBADEFFXXX.",
+            param=param,
+            error=str(error)[:100],
+        ) from None
+
+
+def bic_of(iban: str) -> str | None:
+    """The BIC of an IBAN's bank, where the registry knows it."""
+    from schwifty import IBAN
+
+    bic = IBAN(iban).bic
+    return None if bic is None else str(bic.compact)
+
+
+def read_place(
+    *,
+    iban: str | None,
+    bic: str | None,
+    country: str | None,
+    number: str | None,
+    bank_code: str | None,
+) -> Place:
+    """An account as people write it; ParameterInvalid names what is wrong or missing."""
+    checked_bic = None if bic is None else parse_bic(bic)
+    if iban is not None:
+        if number is not None or bank_code is not None:
+            raise ParameterInvalid(
+                "Give an IBAN, or number and bank_code, not both.", param="number"
+            )
+        checked = parse_iban(iban)
+        if country is not None and country != checked[:2]:
+            raise ParameterInvalid(
+                "The IBAN is of {found}: leave country out.", param="country", found=checked[:2]
+            )
+        return Place(checked[:2], checked, checked_bic or bic_of(checked), None, None)
+    if number is None:
+        raise ParameterInvalid("Give an IBAN, or a number with its country.", param="iban")
+    if country is None or not is_country(country):
+        raise ParameterInvalid(
+            "Give the account's country as two capital letters (ISO 3166-1).", param="country"
+        )
+    if checked_bic is None and bank_code is None:
+        raise ParameterInvalid("Give the bank's bic, or its bank_code.", param="bank_code")
+    for name, value in (("number", number), ("bank_code", bank_code)):
+        if value is not None and _LOCAL.fullmatch(value) is None:
+            raise ParameterInvalid(
+                "{name} has 1 to {most} letters, digits, spaces, hyphens and slashes.",
+                param=name,
+                name=name,
+                most=NUMBER_LENGTH_MAX,
+            )
+    return Place(country, None, checked_bic, number, bank_code)
+
+
+def read_terms(document: Mapping[str, Any]) -> BankTerms:
+    """The terms in a stored document."""
+    return BankTerms(
+        **{
+            **document,
+            "profile": Profile(document["profile"]),
+            "format": OrderFormat(document["format"]),
+        }
+    )
+
+
+def check_terms(terms: BankTerms, place: Place, currency: str) -> None:
+    """ParameterInvalid for terms that can not be followed."""
+    if _FOLDER.fullmatch(terms.folder) is None:
+        raise ParameterInvalid(
+            "A folder's name is of small letters, digits and hyphens.", param="folder"
+        )
+    try:
+        ZoneInfo(terms.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ParameterInvalid(
+            "There is no time zone {zone}: use a name such as Europe/Berlin.",
+            param="timezone",
+            zone=repr(terms.timezone),
+        ) from None
+    try:
+        datetime.strptime(terms.cutoff, "%H:%M")  # noqa: DTZ007  a time of day alone
+    except ValueError:
+        raise ParameterInvalid("A cut-off is a time such as 16:00.", param="cutoff") from None
+    if terms.profile is Profile.sepa and (currency != "eur" or place.iban is None):
+        raise ParameterInvalid(
+            "SEPA orders are in eur and from an IBAN: use the profile generic.", param="profile"
+        )
+
+
+def execution_date(
+    terms: BankTerms, now: datetime, is_business_day: Callable[[date], bool]
+) -> date:
+    """On which business day orders that are made now are executed."""
+    local = now.astimezone(ZoneInfo(terms.timezone))
+    day = local.date()
+    if f"{local:%H:%M}" >= terms.cutoff:
+        day += timedelta(days=1)
+    for _ in range(SEARCH_DAYS_MAX):
+        if is_business_day(day):
+            return day
+        day += timedelta(days=1)
+    raise ParameterInvalid("This calendar has no business day.", param="calendar")
+
+
+def batch_due(terms: BankTerms, oldest: datetime, now: datetime) -> bool:
+    """Is it time for a file, whose oldest order was approved then?"""
+    if now >= oldest + timedelta(minutes=terms.batch_minutes):
+        return True
+    zone = ZoneInfo(terms.timezone)
+    hour, minute = map(int, terms.cutoff.split(":"))
+    local = now.astimezone(zone)
+    cutoff = local.replace(hour=hour, minute=minute, second=0, microsecond=0).astimezone(UTC)
+    # What was approved before the cut-off goes with its file, however young.
+    return oldest < cutoff <= now + CUTOFF_AHEAD
+
+
+# So long before the cut-off its file is made, so that the bank has it in time.
+CUTOFF_AHEAD: Final = timedelta(minutes=5)
+
+
+def check_usable(account: BankAccount, currency: str, *, now: datetime, param: str) -> None:
+    """ParameterInvalid for an account that is not to be paid, in that currency, or yet."""
+    if account.deleted or account.role != BankRole.payee:
+        raise ParameterInvalid(
+            "There is no bank account {id} to be paid. GET /v1/bank_accounts lists them.",
+            param=param,
+            id=account.id,
+        )
+    if account.currency != currency:
+        raise ParameterInvalid(
+            "{id} is an account in {held}: it is not paid in {currency}.",
+            param=param,
+            id=account.id,
+            held=account.currency,
+            currency=currency,
+        )
+    if now < account.usable_at:
+        raise ParameterInvalid(
+            "{id} is new and may be paid from {usable_at} on. Try again then, or ask the operator.",
+            param=param,
+            id=account.id,
+            usable_at=f"{account.usable_at:%Y-%m-%dT%H:%M:%SZ}",
+        )
+
+
+def public(account: BankAccount, *, now: datetime, operator: bool) -> dict[str, Any]:
+    """The API's object ``bank_account``. How files go is the operator's to know."""
+    if account.deleted:
+        return {"id": account.id, "object": "bank_account", "deleted": True}
+    is_own = account.role == BankRole.own
+    return {
+        "id": account.id,
+        "object": "bank_account",
+        "account": account.account_id,
+        "bank_code": account.bank_code,
+        "bic": account.bic,
+        "country": account.country,
+        "created": int(account.created.timestamp()),
+        "currency": account.currency,
+        "description": account.description,
+        "holder": account.holder,
+        "iban": account.iban,
+        "livemode": account.livemode,
+        "metadata": account.metadata,
+        "number": account.number,
+        "opening": account.opening_units if operator and is_own else None,
+        "opening_decimal": money.format_decimal(account.opening_units, account.decimals)
+        if operator and is_own
+        else None,
+        "role": account.role,
+        "status": "active" if now >= account.usable_at else "waiting",
+        "terms": account.terms if operator else None,
+        "usable_at": int(account.usable_at.timestamp()),
+    }

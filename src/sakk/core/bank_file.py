@@ -1,0 +1,96 @@
+"""Bank files: what is told to a bank and by it, byte for byte, each delivered once by its hash.
+
+Going out: ``ready → sent``. The bytes are committed before they are put out, and put out again they
+are the same bytes under the same name. Coming in: ``received → read``, or ``refused``: a file that
+can not be read whole is not read at all, and kept.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+PREFIX: Final = "bf"
+# A larger file is not taken in: no bank's statement of a day comes near it.
+FILE_BYTES_MAX: Final = 64 << 20
+NAME_LENGTH_MAX: Final = 200
+REASON_LENGTH_MAX: Final = 500
+
+
+class Way(StrEnum):
+    """Which way a file went."""
+
+    incoming = "in"
+    outgoing = "out"
+
+
+class FileKind(StrEnum):
+    """What a file holds."""
+
+    orders = "pain.001"
+    status = "pain.002"
+    intraday = "camt.052"
+    statement = "camt.053"
+    mt940 = "mt940"
+    unknown = "unknown"
+
+
+class FileStatus(StrEnum):
+    ready = "ready"
+    sent = "sent"
+    received = "received"
+    read = "read"
+    refused = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankFile:
+    """One file; ``sha256`` of its bytes, which stand in a column of their own.
+
+    ``bank_account``: the operator's own, where it is known before the file is read.
+    """
+
+    id: str
+    livemode: bool
+    bank_account: str | None
+    way: str
+    kind: str
+    name: str
+    sha256: str
+    size: int
+    status: str
+    reason: str | None = None
+    done_at: datetime | None = None
+    attempt: int = 0
+    retry_at: datetime | None = None
+    failures: int = 0
+    lease_token: str | None = None
+    lease_until: datetime | None = None
+    created: datetime
+
+
+def safe_name(name: str) -> str:
+    """A file's name as it is kept: no path, and nothing that is not printed."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    kept = "".join(each if each.isprintable() else "_" for each in last)
+    return kept[:NAME_LENGTH_MAX] or "unnamed"
+
+
+def public(row: BankFile) -> dict[str, Any]:
+    """The API's object ``bank_file``."""
+    return {
+        "id": row.id,
+        "object": "bank_file",
+        "bank_account": row.bank_account,
+        "created": int(row.created.timestamp()),
+        "done_at": None if row.done_at is None else int(row.done_at.timestamp()),
+        "kind": row.kind,
+        "livemode": row.livemode,
+        "metadata": {},
+        "name": row.name,
+        "reason": row.reason,
+        "sha256": row.sha256,
+        "size": row.size,
+        "status": row.status,
+        "way": row.way,
+    }

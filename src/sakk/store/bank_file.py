@@ -1,0 +1,85 @@
+"""Bank files: rows, their bytes, and queries."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Table, Text, select, text
+from sqlalchemy.dialects.postgresql import insert as insert_on
+
+from sakk.core.bank_file import BankFile, Way
+from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.lease import lease_columns
+from sakk.store.schema import Bytes, Timestamp, metadata
+
+bank_files = Table(
+    "bank_files",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("livemode", Boolean, nullable=False),
+    Column("bank_account", Text),
+    Column("way", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("done_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    *lease_columns(),
+    # A file that is delivered twice is one file.
+    Index("uq_bank_files_hash", "livemode", "way", "sha256", unique=True),
+    Index(
+        "ix_bank_files_work",
+        "status",
+        postgresql_where=text("status in ('ready', 'received')"),
+    ),
+)
+
+bank_file_contents = Table(
+    "bank_file_contents",
+    metadata,
+    Column("file", Text, primary_key=True),
+    Column("content", Bytes, nullable=False),
+)
+
+
+def insert(connection: Connection, row: BankFile, content: bytes) -> bool:
+    """Record a file with its bytes; False if it was there already, by its hash."""
+    statement = (
+        insert_on(bank_files)
+        .values(row_of(row))
+        .on_conflict_do_nothing(index_elements=["livemode", "way", "sha256"])
+    )
+    if connection.execute(statement).rowcount == 0:
+        return False
+    connection.execute(bank_file_contents.insert().values(file=row.id, content=content))
+    return True
+
+
+def content_of(connection: Connection, identifier: str) -> bytes:
+    """A file's bytes."""
+    statement = select(bank_file_contents.c.content).where(bank_file_contents.c.file == identifier)
+    return bytes(connection.execute(statement).scalar_one())
+
+
+def find(connection: Connection, identifier: str, *, livemode: bool) -> BankFile | None:
+    """One file."""
+    c = bank_files.c
+    statement = select(bank_files).where(c.id == identifier, c.livemode == livemode)
+    return fetch_one(connection, statement, BankFile)
+
+
+def find_hash(connection: Connection, sha256: str, *, way: Way, livemode: bool) -> BankFile | None:
+    """The file with this hash."""
+    c = bank_files.c
+    statement = select(bank_files).where(
+        c.livemode == livemode, c.way == way.value, c.sha256 == sha256
+    )
+    return fetch_one(connection, statement, BankFile)
+
+
+def list_where(connection: Connection, *filters: Any, limit: int) -> Sequence[BankFile]:
+    """Files that fit, the oldest first."""
+    statement = select(bank_files).where(*filters).order_by(bank_files.c.id).limit(limit)
+    return fetch_all(connection, statement, BankFile)

@@ -1,0 +1,228 @@
+"""Bank statements and their lines: rows and queries."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    Index,
+    Integer,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
+
+from sakk.core.bank_statement import (
+    BankLine,
+    BankStatement,
+    LineStatus,
+    Neighbour,
+    StatementStatus,
+    order_of,
+)
+from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.store.lease import lease_columns
+from sakk.store.schema import Timestamp, Units, metadata
+
+bank_statements = Table(
+    "bank_statements",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("livemode", Boolean, nullable=False),
+    Column("bank_account", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("number", Integer),
+    Column("from_date", Date, nullable=False),
+    Column("to_date", Date, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("opening_units", Units, nullable=False),
+    Column("closing_units", Units, nullable=False),
+    Column("credits", Units, nullable=False),
+    Column("debits", Units, nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("created", Timestamp, nullable=False),
+    Index("ix_bank_statements_account", "bank_account", "to_date", "number"),
+    Index("ix_bank_statements_status", "bank_account", "status"),
+    Index("ix_bank_statements_file", "file"),
+)
+
+bank_lines = Table(
+    "bank_lines",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("livemode", Boolean, nullable=False),
+    Column("bank_account", Text, nullable=False),
+    Column("statement", Text, nullable=False),
+    # From 1, in the order of the statement.
+    Column("number", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("booking_date", Date, nullable=False),
+    Column("value_date", Date, nullable=False),
+    # Below zero went out.
+    Column("units", Units, nullable=False),
+    Column("end_to_end_id", Text),
+    Column("bank_reference", Text),
+    Column("remittance", Text),
+    Column("creditor_reference", Text),
+    Column("counterparty_name", Text),
+    Column("counterparty_iban", Text),
+    Column("counterparty_bic", Text),
+    Column("code", Text),
+    Column("return_code", Text),
+    Column("is_reversal", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("outcome", Text),
+    Column("account_id", Text),
+    Column("payment", Text),
+    Column("screening", Text),
+    Column("assigned_by", Text),
+    Column("booked_at", Timestamp),
+    Column("created", Timestamp, nullable=False),
+    *lease_columns(),
+    Index("uq_bank_lines_number", "statement", "number", unique=True),
+    Index("ix_bank_lines_account", "bank_account", "booking_date", "id"),
+    Index("ix_bank_lines_merchant", "account_id", "livemode", "id"),
+    Index("ix_bank_lines_end_to_end", "end_to_end_id"),
+    Index(
+        "ix_bank_lines_work",
+        "status",
+        postgresql_where=text("status in ('new', 'matched')"),
+    ),
+    # What waits for a person.
+    Index(
+        "ix_bank_lines_open",
+        "bank_account",
+        "id",
+        postgresql_where=text("outcome in ('suspense', 'held')"),
+    ),
+)
+
+
+def insert(connection: Connection, row: BankStatement, lines: Sequence[BankLine]) -> None:
+    """Record a statement with its lines."""
+    connection.execute(bank_statements.insert().values(row_of(row)))
+    insert_records(connection, bank_lines, lines)
+
+
+def find(connection: Connection, identifier: str, *, livemode: bool) -> BankStatement | None:
+    """One statement."""
+    c = bank_statements.c
+    statement = select(bank_statements).where(c.id == identifier, c.livemode == livemode)
+    return fetch_one(connection, statement, BankStatement)
+
+
+def find_copy(
+    connection: Connection, bank_account: str, digest: str, number: int | None
+) -> BankStatement | None:
+    """A statement that says the same, and that was taken in: accepted, waiting or within a day."""
+    c = bank_statements.c
+    statement = select(bank_statements).where(
+        c.bank_account == bank_account,
+        c.digest == digest,
+        c.status.in_(
+            [
+                StatementStatus.accepted.value,
+                StatementStatus.waiting.value,
+                StatementStatus.intraday.value,
+            ]
+        ),
+    )
+    if number is not None:
+        statement = statement.where(c.number.is_(None) | (c.number == number))
+    return fetch_one(connection, statement.order_by(c.id).limit(1), BankStatement)
+
+
+def neighbours(
+    connection: Connection, bank_account: str, to_date: date, number: int | None
+) -> tuple[Neighbour | None, Neighbour | None]:
+    """The accepted statements before and after a place in an account's order."""
+    c = bank_statements.c
+    place = tuple_(c.to_date, func.coalesce(c.number, 0))
+    wanted = tuple_(*order_of(to_date, number))
+    columns = (c.number, c.to_date, c.opening_units, c.closing_units)
+    accepted = select(*columns).where(
+        c.bank_account == bank_account, c.status == StatementStatus.accepted.value
+    )
+    # Several may have one place where a bank does not count: then the last that came is before.
+    last_first = (c.to_date.desc(), func.coalesce(c.number, 0).desc(), c.id.desc())
+    before = fetch_one(
+        connection, accepted.where(place <= wanted).order_by(*last_first).limit(1), Neighbour
+    )
+    after = fetch_one(
+        connection,
+        accepted.where(place > wanted)
+        .order_by(c.to_date, func.coalesce(c.number, 0), c.id)
+        .limit(1),
+        Neighbour,
+    )
+    return before, after
+
+
+def list_waiting(connection: Connection, bank_account: str) -> list[BankStatement]:
+    """What waits for the statement before it, in the account's order."""
+    c = bank_statements.c
+    statement = (
+        select(bank_statements)
+        .where(c.bank_account == bank_account, c.status == StatementStatus.waiting.value)
+        .order_by(c.to_date, func.coalesce(c.number, 0), c.id)
+    )
+    return fetch_all(connection, statement, BankStatement)
+
+
+def accept(connection: Connection, identifier: str) -> None:
+    """A statement is believed: its lines are work."""
+    c = bank_statements.c
+    connection.execute(
+        update(bank_statements)
+        .where(c.id == identifier)
+        .values(status=StatementStatus.accepted.value, reason=None)
+    )
+    connection.execute(
+        update(bank_lines)
+        .where(
+            bank_lines.c.statement == identifier,
+            bank_lines.c.status == LineStatus.waiting.value,
+        )
+        .values(status=LineStatus.new.value)
+    )
+
+
+def find_line(
+    connection: Connection, identifier: str, *, livemode: bool, lock: bool = False
+) -> BankLine | None:
+    """One line."""
+    c = bank_lines.c
+    statement = select(bank_lines).where(c.id == identifier, c.livemode == livemode)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, BankLine)
+
+
+def change_line(connection: Connection, identifier: str, values: dict[str, Any]) -> None:
+    """Write what was decided of a line that the caller has locked."""
+    connection.execute(update(bank_lines).where(bank_lines.c.id == identifier).values(values))
+
+
+def lines_of(connection: Connection, statement: str, *, after: int, limit: int) -> list[BankLine]:
+    """Lines of a statement after a number, in order."""
+    c = bank_lines.c
+    wanted = (
+        select(bank_lines)
+        .where(c.statement == statement, c.number > after)
+        .order_by(c.number)
+        .limit(limit)
+    )
+    return fetch_all(connection, wanted, BankLine)

@@ -1,0 +1,224 @@
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from sakk.core.bank_account import (
+    BankAccount,
+    BankRole,
+    BankTerms,
+    OrderFormat,
+    Place,
+    Profile,
+    batch_due,
+    bic_of,
+    check_currency,
+    check_terms,
+    check_usable,
+    execution_date,
+    minor_units,
+    parse_bic,
+    parse_iban,
+    public,
+    read_place,
+    read_terms,
+)
+from sakk.core.errors import ParameterInvalid
+
+IBAN = "DE89370400440532013000"
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+ACCOUNT = BankAccount(
+    id="ba_1",
+    account_id="acct_1",
+    livemode=False,
+    role=BankRole.payee.value,
+    holder="Anna Müller",
+    country="DE",
+    currency="eur",
+    decimals=2,
+    iban=IBAN,
+    bic="COBADEFFXXX",
+    usable_at=NOW,
+    metadata={},
+    created=NOW,
+)
+HERE = Place("DE", IBAN, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("currency", "units"), [("eur", 2), ("jpy", 0), ("kwd", 3), ("clf", 4), ("krw", 0), ("xof", 0)]
+)
+def test_minor_units(currency: str, units: int) -> None:
+    assert minor_units(currency) == units
+    check_currency(currency, units)
+    with pytest.raises(ParameterInvalid, match="decimals at banks"):
+        check_currency(currency, 6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "DE89370400440532013001", "XX00", "DE8937040044053201300O", "IBAN", "DE89 3704", "ø" * 40],
+)
+def test_no_iban(text: str) -> None:
+    with pytest.raises(ParameterInvalid, match="no IBAN"):
+        parse_iban(text)
+
+
+def test_ibans_and_bics() -> None:
+    assert parse_iban("de89 3704 0044 0532 0130 00") == IBAN
+    assert bic_of(IBAN) == "COBADEFFXXX"
+    # The registry knows no bank of this code.
+    assert bic_of("SA2799000000000000000001") is None
+    assert parse_bic("cobadeff") == "COBADEFF"
+    with pytest.raises(ParameterInvalid, match="no BIC"):
+        parse_bic("COB")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"iban": IBAN}, Place("DE", IBAN, "COBADEFFXXX", None, None)),
+        (
+            {"iban": IBAN, "bic": "DEUTDEFF", "country": "DE"},
+            Place("DE", IBAN, "DEUTDEFF", None, None),
+        ),
+        (
+            {"number": "0123-456", "country": "US", "bank_code": "026009593"},
+            Place("US", None, None, "0123-456", "026009593"),
+        ),
+        (
+            {"number": "123", "country": "HK", "bic": "HSBCHKHH"},
+            Place("HK", None, "HSBCHKHH", "123", None),
+        ),
+    ],
+)
+def test_places(given: dict[str, str], expected: Place) -> None:
+    assert read_place(**blank(given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({}, "iban"),
+        ({"iban": IBAN, "number": "1"}, "number"),
+        ({"iban": IBAN, "bank_code": "1"}, "number"),
+        ({"iban": IBAN, "country": "FR"}, "country"),
+        ({"number": "1"}, "country"),
+        ({"number": "1", "country": "Germany"}, "country"),
+        ({"number": "1", "country": "US"}, "bank_code"),
+        ({"number": "1\n2", "country": "US", "bank_code": "1"}, "number"),
+        ({"number": "1", "country": "US", "bank_code": "<>"}, "bank_code"),
+        ({"number": "1", "country": "US", "bic": "no"}, "bic"),
+    ],
+)
+def test_no_places(given: dict[str, str], param: str) -> None:
+    with pytest.raises(ParameterInvalid) as raised:
+        read_place(**blank(given))
+    assert raised.value.param == param
+
+
+def blank(given: dict[str, str]) -> dict[str, Any]:
+    return dict.fromkeys(("iban", "bic", "country", "number", "bank_code")) | given
+
+
+def test_terms_are_stored_and_read() -> None:
+    terms = BankTerms("acme", profile=Profile.generic, format=OrderFormat.v03, batch_minutes=5)
+    assert read_terms(terms.document()) == terms
+
+
+@pytest.mark.parametrize(
+    ("changes", "currency", "place", "param"),
+    [
+        ({"folder": "../etc"}, "eur", HERE, "folder"),
+        ({"folder": ""}, "eur", HERE, "folder"),
+        ({"timezone": "Mars/Olympus"}, "eur", HERE, "timezone"),
+        ({"timezone": "../x"}, "eur", HERE, "timezone"),
+        ({"cutoff": "25:00"}, "eur", HERE, "cutoff"),
+        ({}, "usd", HERE, "profile"),
+        ({}, "eur", replace(HERE, iban=None), "profile"),
+        ({}, "eur", HERE, None),
+        ({"profile": Profile.generic}, "usd", replace(HERE, iban=None), None),
+    ],
+)
+def test_terms_are_checked(
+    changes: dict[str, Any], currency: str, place: Place, param: str | None
+) -> None:
+    terms = replace(BankTerms("acme"), **changes)
+    if param is None:
+        check_terms(terms, place, currency)
+        return
+    with pytest.raises(ParameterInvalid) as raised:
+        check_terms(terms, place, currency)
+    assert raised.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [
+        # A Thursday, before and at the cut-off of 16:00 in Berlin; then a weekend and a holiday.
+        (datetime(2026, 11, 26, 14, 59, tzinfo=UTC), date(2026, 11, 26)),
+        (datetime(2026, 11, 26, 15, 0, tzinfo=UTC), date(2026, 11, 27)),
+        (datetime(2026, 11, 27, 15, 0, tzinfo=UTC), date(2026, 11, 30)),
+        (datetime(2026, 11, 30, 15, 0, tzinfo=UTC), date(2026, 12, 2)),
+    ],
+)
+def test_the_day_of_execution(now: datetime, day: date) -> None:
+    def is_business_day(each: date) -> bool:
+        return each.weekday() < 5 and each != date(2026, 12, 1)
+
+    assert execution_date(BankTerms("acme"), now, is_business_day) == day
+
+
+def test_a_calendar_without_business_days() -> None:
+    with pytest.raises(ParameterInvalid, match="no business day"):
+        execution_date(BankTerms("acme"), NOW, lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "oldest", "now", "due"),
+    [
+        (0, NOW, NOW, True),
+        (60, NOW, NOW.replace(minute=59), False),
+        (60, NOW, NOW.replace(hour=13), True),
+        # Five minutes before 16:00 in Berlin the file of the day is made.
+        (600, NOW.replace(hour=14, minute=50), NOW.replace(hour=14, minute=54), False),
+        (600, NOW.replace(hour=14, minute=50), NOW.replace(hour=14, minute=55), True),
+        (600, NOW.replace(hour=15, minute=0), NOW.replace(hour=15, minute=1), False),
+    ],
+)
+def test_when_a_file_is_made(minutes: int, oldest: datetime, now: datetime, due: bool) -> None:
+    assert batch_due(BankTerms("acme", batch_minutes=minutes), oldest, now) is due
+
+
+@pytest.mark.parametrize(
+    ("changes", "currency", "message"),
+    [
+        ({"deleted": True}, "eur", "no bank account"),
+        ({"role": BankRole.own.value}, "eur", "no bank account"),
+        ({}, "usd", "not paid in usd"),
+        ({"usable_at": NOW.replace(hour=13)}, "eur", "from 2026-11-26T13:00:00Z on"),
+    ],
+)
+def test_not_usable(changes: dict[str, Any], currency: str, message: str) -> None:
+    check_usable(ACCOUNT, "eur", now=NOW, param="destination")
+    with pytest.raises(ParameterInvalid, match=message):
+        check_usable(replace(ACCOUNT, **changes), currency, now=NOW, param="destination")
+
+
+def test_what_is_shown() -> None:
+    shown = public(ACCOUNT, now=NOW, operator=False)
+    assert (shown["status"], shown["terms"], shown["opening"]) == ("active", None, None)
+    own = replace(
+        ACCOUNT,
+        role=BankRole.own.value,
+        account_id=None,
+        opening_units=5,
+        terms=BankTerms("acme").document(),
+        usable_at=NOW.replace(hour=13),
+    )
+    shown = public(own, now=NOW, operator=True)
+    assert (shown["status"], shown["opening_decimal"]) == ("waiting", "0.05")
+    assert shown["terms"]["folder"] == "acme"
+    deleted = public(replace(ACCOUNT, deleted=True), now=NOW, operator=True)
+    assert deleted == {"id": "ba_1", "object": "bank_account", "deleted": True}

@@ -1,0 +1,191 @@
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from sakk.core import chart
+from sakk.core.bank_statement import (
+    BankLine,
+    BankStatement,
+    Neighbour,
+    Outcome,
+    ReadLine,
+    ReadStatement,
+    digest_of,
+    fault_of,
+    is_next,
+    opening_postings,
+    order_of,
+    postings,
+    public,
+    public_line,
+    sums,
+)
+from sakk.core.chart import TransferCode
+from sakk.core.posting import Posting
+
+DAY = date(2026, 11, 26)
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+UNIT = "test/eur"
+LINES = (
+    ReadLine(booking_date=DAY, value_date=DAY, units=500),
+    ReadLine(booking_date=DAY, value_date=DAY, units=-200),
+)
+READ = ReadStatement(
+    account="DE89370400440532013000",
+    reference="S1",
+    number=7,
+    from_date=DAY,
+    to_date=DAY,
+    currency="eur",
+    opening_units=1_000,
+    closing_units=1_300,
+    lines=LINES,
+)
+LINE = BankLine(
+    id="bl_1",
+    livemode=False,
+    bank_account="ba_1",
+    statement="bst_1",
+    number=1,
+    currency="eur",
+    decimals=2,
+    booking_date=DAY,
+    value_date=DAY,
+    units=500,
+    end_to_end_id=None,
+    bank_reference=None,
+    remittance=None,
+    creditor_reference=None,
+    counterparty_name=None,
+    counterparty_iban=None,
+    counterparty_bic=None,
+    code=None,
+    return_code=None,
+    is_reversal=False,
+    status="new",
+    created=NOW,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({}, None),
+        ({"closing_units": 1_301}, "closes with 1301"),
+        ({"opening_units": 999}, "opens with 999"),
+        ({"lines": LINES[:1]}, "its lines come to 500"),
+        ({"lines": (*LINES, replace(LINES[0], units=0))}, "moves nothing"),
+        ({"from_date": date(2026, 11, 27)}, "from 2026-11-27"),
+        # Within the day a bank tells no closing balance.
+        ({"closing_units": 0, "is_intraday": True}, None),
+    ],
+)
+def test_what_can_not_be_right(changes: dict[str, Any], fault: str | None) -> None:
+    found = fault_of(replace(READ, **changes))
+    assert found is None if fault is None else found is not None and fault in found
+
+
+def test_copies_have_one_digest() -> None:
+    assert sums(LINES) == (500, 200)
+    copy = replace(READ, reference="other", number=None, lines=LINES[::-1])
+    assert digest_of(copy) == digest_of(READ)
+    assert digest_of(replace(READ, to_date=date(2026, 11, 27))) != digest_of(READ)
+    assert digest_of(replace(READ, lines=LINES[:1])) != digest_of(READ)
+    one, other = (replace(READ, is_intraday=True, reference=each) for each in ("1", "2"))
+    assert digest_of(one) != digest_of(other)
+    assert order_of(DAY, None) < order_of(DAY, 1) < order_of(date(2026, 11, 27), None)
+
+
+def beside(number: int | None, opening: int, closing: int, day: date = DAY) -> Neighbour:
+    return Neighbour(number=number, to_date=day, opening_units=opening, closing_units=closing)
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "after", "balance", "fits"),
+    [
+        (7, None, None, 1_000, True),
+        (7, None, None, 0, False),
+        (7, beside(6, 0, 1_000), None, 0, True),
+        (7, beside(6, 0, 999), None, 1_000, False),
+        # The sixth has not come, though the balances agree.
+        (7, beside(5, 0, 1_000), None, 0, False),
+        (7, beside(None, 0, 1_000), None, 0, True),
+        (None, beside(5, 0, 1_000), None, 0, True),
+        # Banks count from 1 again in a new year.
+        (1, beside(251, 0, 1_000, date(2025, 12, 31)), None, 0, True),
+        (7, beside(6, 0, 1_000), beside(8, 1_300, 0), 0, True),
+        (7, beside(6, 0, 1_000), beside(8, 1_000, 0), 0, False),
+    ],
+)
+def test_what_comes_next(
+    number: int | None,
+    before: Neighbour | None,
+    after: Neighbour | None,
+    balance: int,
+    fits: bool,
+) -> None:
+    found = is_next(
+        1_000, 1_300, number=number, to_date=DAY, before=before, after=after, balance=balance
+    )
+    assert found is fits
+
+
+def test_openings() -> None:
+    bank, own = chart.bank("ba_1", UNIT), chart.equity_operator(UNIT)
+    assert opening_postings("ba_1", UNIT, 5) == [Posting(bank, own, 5, TransferCode.bank_opened)]
+    assert opening_postings("ba_1", UNIT, -5) == [Posting(own, bank, 5, TransferCode.bank_opened)]
+    assert opening_postings("ba_1", UNIT, 0) == []
+
+
+BANK, WAITING = chart.bank("ba_1", UNIT), chart.bank_suspense("ba_1", UNIT)
+MERCHANT = chart.merchant("acct_1", "available", UNIT)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "units", "expected"),
+    [
+        (Outcome.payin, 500, Posting(BANK, MERCHANT, 500, TransferCode.bank_payin)),
+        (
+            Outcome.payment,
+            -500,
+            Posting(chart.payout_in_flight(UNIT), BANK, 500, TransferCode.bank_payout),
+        ),
+        (Outcome.assigned, 500, Posting(WAITING, MERCHANT, 500, TransferCode.bank_assigned)),
+        (Outcome.suspense, 500, Posting(BANK, WAITING, 500, TransferCode.bank_suspended)),
+        (Outcome.held, 500, Posting(BANK, WAITING, 500, TransferCode.bank_suspended)),
+        (Outcome.suspense, -500, Posting(WAITING, BANK, 500, TransferCode.bank_suspended)),
+        (None, 500, Posting(BANK, WAITING, 500, TransferCode.bank_suspended)),
+    ],
+)
+def test_what_lines_move(outcome: Outcome | None, units: int, expected: Posting) -> None:
+    line = replace(LINE, outcome=outcome, units=units, account_id="acct_1")
+    assert postings(line) == [expected]
+    assert postings(replace(line, outcome=Outcome.returned)) == []
+
+
+def test_what_is_shown() -> None:
+    row = BankStatement(
+        id="bst_1",
+        livemode=False,
+        bank_account="ba_1",
+        file="bf_1",
+        kind="camt.053",
+        reference="S1",
+        number=7,
+        from_date=DAY,
+        to_date=DAY,
+        currency="eur",
+        decimals=2,
+        opening_units=1_000,
+        closing_units=1_300,
+        credits=500,
+        debits=200,
+        lines=2,
+        digest="00",
+        status="accepted",
+        created=NOW,
+    )
+    assert public(row)["closing_decimal"] == "13.00"
+    assert public_line(LINE)["amount_decimal"] == "5.00"
