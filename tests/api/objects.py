@@ -62,6 +62,7 @@ def create_objects(api: Api) -> Objects:
     objects = {
         "account": api.world.alice.account,
         "currency": "usdc",
+        "rate": "usdc-usd",
         "network": NETWORK,
         "webhook_endpoint": _made(
             api,

@@ -16,7 +16,7 @@ from tests.api.theirs import BODIES, NAMED, NO_ONES, PAID, REFERENCES, keys_of_r
 from tests.api.world import Api
 
 # What belongs to no account: every key of the mode may read it.
-SHARED = {"currencies", "liability_epochs", "networks"}
+SHARED = {"currencies", "liability_epochs", "networks", "rates"}
 OF_ACCOUNTS = [route for route in ROUTES if route.path_parameters and route.resource not in SHARED]
 # An account itself stands in both modes.
 OF_MODES = [route for route in OF_ACCOUNTS if route.resource != "accounts"]

@@ -12,6 +12,7 @@ Call = Callable[[SakkClient], Resource]
 
 FEE = shown("fee", amount=5, currency="usdc", source="pin_1")
 FEE_SCHEDULE = shown("fee_schedule", name="Standard", version_in_force=1)
+RATE = shown("rate", base="usdc", quote="eur", bid="0.92", ask="0.93")
 SETTLEMENT = shown("settlement", number=7, currency="usdc", status="paid")
 SETTLEMENT_LINE = shown(
     "balance_transaction",
@@ -46,6 +47,7 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     ),
 ]
 CALLS += [
+    (lambda c: c.rates.retrieve("usdc-eur"), RATE, "GET /v1/rates/usdc-eur", None),
     (
         lambda c: c.settlements.retrieve("set_1"),
         SETTLEMENT,
@@ -69,6 +71,7 @@ CALLS += [
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.fees.list(), FEE, "/v1/fees"),
     (lambda c: c.fee_schedules.list(), FEE_SCHEDULE, "/v1/fee_schedules"),
+    (lambda c: c.rates.list(), RATE, "/v1/rates"),
     (lambda c: c.settlements.list(), SETTLEMENT, "/v1/settlements"),
     (lambda c: c.settlement_schedules.list(), SETTLEMENT_SCHEDULE, "/v1/settlement_schedules"),
     (lambda c: c.settlements.lines("set_1"), SETTLEMENT_LINE, "/v1/settlements/set_1/lines"),

@@ -27,6 +27,7 @@ from sakk.core.payment import (
     quote_of,
     value_of,
 )
+from sakk.core.rate import Market, configured
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 EXPIRY = START + timedelta(hours=1)
@@ -42,6 +43,11 @@ USD = Currency("usd", "US dollar", "fiat", 2, 1, 1, START)
 def coin(decimals: int = 6, usd: tuple[int, int] | None = (1, 1)) -> Currency:
     numerator, denominator = usd or (None, None)
     return Currency("usdc", "USD Coin", "coin", decimals, numerator, denominator, START)
+
+
+def written_down(*currencies: Currency) -> Market:
+    """No source is asked: what an operator wrote down with the currencies."""
+    return Market(START, tuple(configured(currencies, [], now=START)))
 
 
 def token(decimals: int = 6, contract: str | None = "0x" + "aa" * 20) -> Asset:
@@ -136,6 +142,7 @@ def test_quote_asks_enough_and_no_more(
         token(asset_decimals),
         coin=coin(coin_decimals, usd),
         priced_in=priced_in,
+        market=written_down(coin(coin_decimals, usd), priced_in),
         amount=amount,
         address=ADDRESS,
     )
@@ -159,7 +166,14 @@ def test_quote_asks_enough_and_no_more(
     ],
 )
 def test_no_quote(asset: Asset, money: Currency, priced_in: Currency, amount: int) -> None:
-    made = make_quote(asset, coin=money, priced_in=priced_in, amount=amount, address=ADDRESS)
+    made = make_quote(
+        asset,
+        coin=money,
+        priced_in=priced_in,
+        market=written_down(money, priced_in),
+        amount=amount,
+        address=ADDRESS,
+    )
     assert made is None
 
 
@@ -178,6 +192,7 @@ def test_quoted_amount_in_parts_is_the_amount(
         token(asset_decimals),
         coin=coin(coin_decimals, usd),
         priced_in=USD,
+        market=written_down(coin(coin_decimals, usd), USD),
         amount=amount,
         address=ADDRESS,
     )

@@ -188,6 +188,26 @@ def test_a_payment_is_locked_at_what_is_given() -> None:
     assert rules.locked(price, coin=currency("usdc"), priced_in=usd) == Rate(499, 5_000_000)
 
 
+def test_a_payment_is_locked_by_the_market() -> None:
+    usd, usdc, usdt = currency("usd", 2), currency("usdc"), currency("usdt", worth=(7, 6))
+    eth = currency("eth", 18, None)
+    words = [seen("a", "0.998", "1")]
+    known = {"currencies": (usd, usdc, usdt, eth), "quoted": [("usdc", "usd")], "ages": AGES}
+    market = rules.market_of(words, pegs=(), now=NOW, **known)  # type: ignore[arg-type]
+    assert market.judged["usdc", "usd"].sources == ("a",)
+    assert market.lock(usdc, usd) == (Rate(499, 5_000_000), ("a",))
+    # What was written down counts as it was written, to the digit.
+    assert market.lock(usdt, usd) == (Rate(700, 6_000_000), (rules.CONFIGURED,))
+    assert market.lock(eth, usd) is None
+    assert market.lock(eth, eth) == (Rate(1, 1), ())
+    stopped = replace(PEG, currency="usdc", stopped_at=NOW)
+    market = rules.market_of(words, pegs=[stopped], now=NOW, **known)  # type: ignore[arg-type]
+    assert market.lock(usdc, usd) is None
+    # A source that fell silent is no reason to believe in an old number.
+    market = rules.market_of((), pegs=(), now=NOW, **known)  # type: ignore[arg-type]
+    assert market.lock(usdc, usd) is None
+
+
 def test_a_spread_is_taken_of_the_bid() -> None:
     assert rules.spread_by(SCALE, 2_500) == 9975 * SCALE // 10_000
     assert rules.spread_by(SCALE, rules.MILLION) == 0
@@ -237,6 +257,12 @@ def test_pairs_have_names() -> None:
     for name in ("eur", "eur-", "-usd", "eur-usd-x", "eur-eur"):
         with pytest.raises(ValueError, match="as eur-usd"):
             rules.pair_of(name)
+
+
+def test_a_peg_as_it_is_told() -> None:
+    shown = rules.public_peg(STOPPED, livemode=True)
+    assert (shown["id"], shown["stopped_at"]) == ("usdt", int(NOW.timestamp()))
+    assert shown["recovered_since"] is None
 
 
 def test_a_rate_as_the_api_shows_it() -> None:

@@ -148,7 +148,7 @@ class World:
         with self.database.begin() as connection:
             return payment.create(
                 connection,
-                payment.read_catalogue(connection),
+                payment.read_catalogue(connection, now=now),
                 PaymentRequest(
                     amount=amount,
                     currency=currency,

@@ -49,6 +49,7 @@ GROUPS = {
     "payins": "sakk.cli.payin",
     "payouts": "sakk.cli.payout",
     "transactions": "sakk.cli.transaction",
+    "rates": "sakk.cli.rate",
     "recover": "sakk.cli.recover",
     "refunds": "sakk.cli.refund",
     "restore": "sakk.cli.restore",

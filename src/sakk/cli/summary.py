@@ -44,6 +44,7 @@ SUMMARIES = {
     "payins": "Pay-ins that wait for a person.",
     "payouts": "Payouts, what people decide on them, and whole files of them.",
     "transactions": "What keys of ours sent, with every attempt.",
+    "rates": "What currencies are worth, and who says so.",
     "recover": "Coins that were sent here by mistake.",
     "refunds": "Money that goes back to payers.",
     "restore": "A database restored from a backup.",

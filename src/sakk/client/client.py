@@ -16,6 +16,7 @@ from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
 from sakk.client.payout import Payouts
 from sakk.client.payout_batch import PayoutBatches
 from sakk.client.quote import Quotes
+from sakk.client.rate import Rates
 from sakk.client.receiving_address import ReceivingAddresses
 from sakk.client.recovery import Recoveries
 from sakk.client.refund import Refunds
@@ -148,6 +149,7 @@ class SakkClient:
         self.refills = Refills(transport)
         self.refunds = Refunds(transport)
         self.screenings = Screenings(transport)
+        self.rates = Rates(transport)
         self.settlement_schedules = SettlementSchedules(transport)
         self.settlements = Settlements(transport)
         self.transfers = Transfers(transport)

@@ -15,7 +15,8 @@ from sakk.core.account import PaymentPolicy
 from sakk.core.eip681 import payment_uri
 from sakk.core.evm import checksum_address
 from sakk.core.money import Rate
-from sakk.core.network import Asset, Currency, unit_rate
+from sakk.core.network import Asset, Currency
+from sakk.core.rate import Market
 
 
 class PaymentStatus(StrEnum):
@@ -75,6 +76,7 @@ class Quote:
 
     ``rate``: smallest units of the intent's currency for one atomic unit of the token.
     ``address``: where to; None in the row of an intent from before there was more than one.
+    ``sources``: who said what the coin is worth.
     """
 
     network: str
@@ -86,6 +88,7 @@ class Quote:
     rate: Rate
     uri: str
     address: str | None = None
+    sources: tuple[str, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -98,6 +101,7 @@ class Quote:
             "rate": [str(self.rate.numerator), str(self.rate.denominator)],
             "uri": self.uri,
             "address": self.address,
+            "sources": list(self.sources),
         }
 
 
@@ -114,6 +118,7 @@ def quote_of(document: dict[str, Any]) -> Quote:
         rate=Rate(int(numerator), int(denominator)),
         uri=document["uri"],
         address=document.get("address"),
+        sources=tuple(document.get("sources", ())),
     )
 
 
@@ -123,12 +128,19 @@ def quotes_of(intent: PaymentIntent, assets: set[str]) -> list[Quote]:
 
 
 def make_quote(
-    asset: Asset, *, coin: Currency, priced_in: Currency, amount: int, address: str
+    asset: Asset,
+    *,
+    coin: Currency,
+    priced_in: Currency,
+    market: Market,
+    amount: int,
+    address: str,
 ) -> Quote | None:
     """What to pay in one token, rounded up to what the ledger can credit; None without a price."""
-    rate = unit_rate(coin, priced_in)
-    if rate is None or asset.contract is None:
+    found = market.lock(coin, priced_in)
+    if found is None or asset.contract is None:
         return None
+    rate, sources = found
     coin_units = money.convert_up(amount, rate)
     if asset.decimals >= coin.decimals:
         token_amount, _ = money.rescale(
@@ -151,6 +163,7 @@ def make_quote(
         ),
         uri=payment_uri(asset=asset.asset, address=address, units=token_amount),
         address=address,
+        sources=sources,
     )
 
 

@@ -14,7 +14,7 @@ lets it go.
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from sakk.core import money
 from sakk.core.money import Rate
-from sakk.core.network import Currency
+from sakk.core.network import Currency, unit_rate
 
 SCALE_DIGITS: Final = 18
 SCALE: Final = 10**SCALE_DIGITS
@@ -300,12 +300,91 @@ def stopped_on(path: Iterable[str], pegs: Iterable[Peg]) -> str | None:
     return next((each for each in path if each in stopped), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Market:
+    """All that is known of rates at a moment. ``judged``: the pairs that sources are asked for."""
+
+    at: datetime
+    known: tuple[Rated, ...] = ()
+    judged: Mapping[tuple[str, str], Judged] = field(default_factory=dict)
+    pegs: tuple[Peg, ...] = ()
+
+    def find(self, base: str, quote: str) -> Rated | None:
+        """The price of a pair now, whether it is stopped or not; None where none is known."""
+        return find(self.known, base, quote, now=self.at)
+
+    def stopped_on(self, rated: Rated) -> str | None:
+        """The currency by which a price may not be used now."""
+        return stopped_on(rated.path, self.pegs)
+
+    def lock(self, coin: Currency, priced_in: Currency) -> tuple[Rate, tuple[str, ...]] | None:
+        """By which ratio a payment in a coin counts, and whose word that is; None where it can not
+        be said now. What an operator wrote down counts as it was written."""
+        if coin.currency == priced_in.currency:
+            return Rate(1, 1), ()
+        rated = self.find(coin.currency, priced_in.currency)
+        if rated is None or self.stopped_on(rated) is not None:
+            return None
+        if rated.sources == (CONFIGURED,):
+            exact = unit_rate(coin, priced_in)
+            assert exact is not None
+            return exact, rated.sources
+        return locked(rated.price, coin=coin, priced_in=priced_in), rated.sources
+
+
+def market_of(
+    observations: Iterable[Observation],
+    *,
+    quoted: Sequence[tuple[str, str]],
+    ages: Mapping[str, timedelta],
+    currencies: Iterable[Currency],
+    pegs: Iterable[Peg],
+    now: datetime,
+) -> Market:
+    """What sources said lately, judged pair by pair, with what an operator wrote down beside it.
+
+    ``quoted``: the pairs that sources are set up for.
+    """
+    said: dict[tuple[str, str], list[Observation]] = {pair: [] for pair in quoted}
+    for each in observations:
+        said[each.base, each.quote].append(each)
+    judged = {pair: judge(words, ages=ages, now=now) for pair, words in said.items()}
+    known = [
+        Rated(*pair, found.price, found.at, found.sources, pair)
+        for pair, found in judged.items()
+        if found.price is not None and found.at is not None
+    ]
+    known += configured(currencies, quoted, now=now)
+    return Market(now, tuple(known), judged, tuple(pegs))
+
+
 def pair_of(name: str) -> tuple[str, str]:
     """The currencies of a pair's name, as ``eur-usd``; ValueError."""
     base, dash, quote = name.partition("-")
     if not (base and dash and quote) or "-" in quote or base == quote:
         raise ValueError(f"a pair is two currencies, as eur-usd, not {name[:40]!r}")
     return base, quote
+
+
+def public_peg(peg: Peg, *, livemode: bool) -> dict[str, Any]:
+    """The object ``peg``, the operator's alone."""
+    return {
+        "id": peg.currency,
+        "object": "peg",
+        "bound_ppm": peg.bound_ppm,
+        "created": int(peg.updated.timestamp()),
+        "livemode": livemode,
+        "manual": peg.manual,
+        "metadata": {},
+        "peg": peg.peg,
+        "recover_seconds": peg.recover_seconds,
+        "recovered_since": _seconds(peg.recovered_since),
+        "stopped_at": _seconds(peg.stopped_at),
+    }
+
+
+def _seconds(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp())
 
 
 def public(rated: Rated, *, livemode: bool, stopped: str | None) -> dict[str, Any]:

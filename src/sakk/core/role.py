@@ -92,6 +92,7 @@ RESOURCES: Final = frozenset(
         "pool",
         "pos_devices",
         "quotes",
+        "rates",
         "receiving_addresses",
         "reconciliation",
         "recoveries",

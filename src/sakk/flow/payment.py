@@ -15,7 +15,9 @@ from sakk.core.hd import Seed
 from sakk.core.network import Asset, Currency, Network
 from sakk.core.payin import PayInStatus
 from sakk.core.payment import Contribution, PaymentIntent, PaymentStatus, Quote
+from sakk.core.rate import Market
 from sakk.flow.checkout_news import ended_sessions
+from sakk.flow.rate import read_market
 from sakk.store import account as accounts
 from sakk.store import address, network
 from sakk.store import customer as customers
@@ -23,6 +25,7 @@ from sakk.store import event as events
 from sakk.store import payment as payments
 from sakk.store.address import Issued
 from sakk.store.database import update_records
+from sakk.store.identity import now as wall_clock
 from sakk.store.payin import Counted
 
 EXPIRY_DEFAULT = timedelta(hours=1)
@@ -52,15 +55,18 @@ class Catalogue:
     currencies: dict[str, Currency]
     networks: dict[str, Network]
     assets: list[Asset]
+    market: Market
 
 
-def read_catalogue(connection: Connection) -> Catalogue:
-    """Read currencies, networks, assets and the wallet's extended public keys."""
+def read_catalogue(connection: Connection, *, now: datetime | None = None) -> Catalogue:
+    """Read currencies, networks, assets, the wallet's extended public keys, and rates as they are
+    at a time (None: by the machine's clock)."""
     return Catalogue(
         seeds=address.find_seeds(connection),
         currencies={each.currency: each for each in network.list_currencies(connection)},
         networks={each.network: each for each in network.list_networks(connection)},
         assets=network.list_assets(connection),
+        market=read_market(connection, now=now or wall_clock()),
     )
 
 
@@ -341,6 +347,7 @@ def _quotes(
                 asset,
                 coin=catalogue.currencies[asset.currency],
                 priced_in=priced_in,
+                market=catalogue.market,
                 amount=amount,
                 address=deposit.on(asset.network),
             )
@@ -349,8 +356,8 @@ def _quotes(
     ]
     if not quotes:
         raise ParameterInvalid(
-            f"There is no rate between {priced_in.currency} and the coins offered, or the amount "
-            "is more than a ledger account can hold. Set the currency's rate, or choose another.",
+            f"There is no rate between {priced_in.currency} and the coins offered now, or the "
+            "amount is more than a ledger account can hold. GET /v1/rates lists what is known.",
             param="currency",
         )
     return quotes

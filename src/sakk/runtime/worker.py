@@ -50,6 +50,8 @@ from sakk.flow.payout_build import payout_build_stage
 from sakk.flow.pool import left_behind_stage as pool_left_behind_stage
 from sakk.flow.post import post_stage
 from sakk.flow.quote import measure_stage
+from sakk.flow.rate import rate_stage
+from sakk.flow.rate_fetch import Fetcher
 from sakk.flow.recovery import recovery_follow_stage, recovery_screen_stage
 from sakk.flow.redemption import look_stage, redeem_stage
 from sakk.flow.refill import refill_stage
@@ -108,6 +110,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     stages = [
         *pipeline(parts, guard=settings.guard),
         travel_send_stage(parts, trp_rail(settings)),
+        rate_stage(parts, Fetcher(settings.webhook_allow_loopback)),
         seal_stage(parts),
         audit_anchor_stage(
             parts,

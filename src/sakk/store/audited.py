@@ -92,6 +92,13 @@ AUDITED: Final[dict[str, Audited]] = {
     "refills": Audited(quiet=("failure_code", "failures", "retry_at")),
     "regimes": Audited(),
     "restores": Audited(quiet=("next_index", "imported")),
+    "rate_pegs": Audited(key=("currency",), quiet=("recovered_since",)),
+    "rate_sources": Audited(
+        quiet=(
+            *("state", "error", "checked", "next_at", "attempt", "failures", "retry_at"),
+            *("lease_token", "lease_until"),
+        ),
+    ),
     "rules_in_force": Audited(key=("livemode",)),
     "screening_rules": Audited(),
     "screenings": Audited(subject="subject", bulk=True),
