@@ -22,6 +22,7 @@ PATHS = {
     "Voucher": "/x402/vouchers",
     "Query": "/x402/sessions/query",
     "Close": "/x402/sessions/close",
+    "Revoke": "/x402/sessions/revoke",
 }
 
 
@@ -115,6 +116,59 @@ def test_an_agent_opens_pays_raises_asks_and_closes(api: Api) -> None:
     closed = send(api, signed.agent, "Close", closing).json()
     assert (closed["status"], closed["returned"]) == ("closed", "60000")
     assert [each.reason for each in path.ask(path.reserve(1))] == [Reason.channel_closed]
+
+
+def test_one_session_is_revoked_and_the_others_go_on(api: Api) -> None:
+    """By the payer's API key, then by the agent's signature; every door remembers it meanwhile."""
+    path = open_path(api)
+    signed, payee, told = opened(api)
+    key = read_key(told["key"])
+    theirs = Path(api, api.world.alice, payee, told["channel"], told["session"], key)
+    revoke: dict[str, Any] = {"network": network(api), "session": told["session"]}
+    revoke |= {"deadline": int(time.time()) + 300}
+
+    def by_key() -> int | None:
+        where = f"/v1/channels/{path.channel}/sessions"
+        listed = call(api, path.payer, "GET", where)["data"]
+        assert (len(listed), {each["key"] for each in listed}) == (2, {None})
+        ended = call(api, path.payer, "POST", f"{where}/{path.session}/revoke")
+        again = call(api, path.payer, "POST", f"{where}/{path.session}/revoke")
+        assert again["revoked_at"] == ended["revoked_at"]
+        moment: int | None = ended["revoked_at"]
+        return moment
+
+    def by_signature() -> int | None:
+        stranger = Account.create()
+        for changed, signer in ((revoke, stranger), (revoke | {"deadline": 1}, signed.agent)):
+            assert send(api, signer, "Revoke", changed).status_code in (400, 401)
+        answer = send(api, signed.agent, "Revoke", revoke)
+        assert answer.json()["channel"] == told["channel"], answer.text
+        moment: int | None = answer.json()["revoked_at"]
+        return moment
+
+    for each, ends in ((path, by_key), (theirs, by_signature)):
+        other = each.another_session()
+        doors = (api.door, api.url)
+        served = [each.reserve() for _ in doors]
+        for door, one in zip(doors, served, strict=True):
+            assert [said.reason for said in each.ask(one, door=door)] == [Reason.done]
+        assert ends() is not None
+        for door, one in zip(doors, served, strict=True):
+            refused, kept = each.ask(each.reserve(), each.end(one), door=door)
+            assert (refused.reason, kept.reason) == (Reason.session_expired, Reason.done)
+            assert [said.reason for said in other.ask(other.reserve(), door=door)] == [Reason.done]
+    # The opening that made it does not bring it back.
+    more = opening(api, signed, payee.account, channel=told["channel"], ceiling=0)
+    fresh = send(api, signed.agent, "OpenSession", more).json()["session"]
+    assert send(api, signed.agent, "Revoke", revoke | {"session": fresh}).status_code == 200
+    assert send(api, signed.agent, "OpenSession", more).status_code == 400
+    with api.database.begin() as connection:
+        noted = connection.exec_driver_sql(
+            "SELECT (SELECT count(*) FROM audit_inbox WHERE source = 'sessions' AND subject = %s)"
+            " + (SELECT count(*) FROM audit_entries WHERE source = 'sessions' AND subject = %s)",
+            (path.channel, path.channel),
+        ).scalar_one()
+    assert noted == 1
 
 
 def test_the_same_opening_is_the_same_session(api: Api) -> None:

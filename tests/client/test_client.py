@@ -327,6 +327,12 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {},
     ),
     (
+        lambda c: c.channels.revoke_session("ch_1", "ses_1"),
+        shown("session", channel="ch_1", revoked_at=5),
+        "POST /v1/channels/ch_1/sessions/ses_1/revoke",
+        {},
+    ),
+    (
         lambda c: c.channels.refund("ch_1", session="ses_1", nonce=7),
         shown("charge_refund", status="posted", **CALL),
         "POST /v1/channels/ch_1/refunds",

@@ -3,7 +3,17 @@
 import hashlib
 
 import pytest
-from tests.core.test_session import CHANNEL, CLOSING, KEY, OPENING, PAYEE, QUERY, SESSION, VOUCHER
+from tests.core.test_session import (
+    CHANNEL,
+    CLOSING,
+    KEY,
+    OPENING,
+    PAYEE,
+    QUERY,
+    REVOCATION,
+    SESSION,
+    VOUCHER,
+)
 
 from sakk.client import session as client
 from sakk.core import session as core
@@ -65,6 +75,7 @@ def _message(record: object) -> dict[str, object]:
         ("Voucher", VOUCHER, core.voucher_digest(VOUCHER)),
         ("Query", QUERY, core.query_digest(QUERY)),
         ("Close", CLOSING, core.close_digest(CLOSING)),
+        ("Revoke", REVOCATION, core.revoke_digest(REVOCATION)),
     ],
 )
 def test_what_is_signed_is_alike(kind: str, record: object, ours: bytes) -> None:

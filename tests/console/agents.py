@@ -3,8 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from sakk.core.session import Session, handle_of
 from sakk.store import channel as channels
 from sakk.store import mandate as mandates
+from sakk.store import session as sessions
 from sakk.store import x402_payment as x402_payments
 from sakk.store.identity import new_id, now
 from tests.console.desk import HOSTILE
@@ -21,11 +23,12 @@ class Agents:
     mandate: str
     channel: str
     payment: str
+    session: str
 
 
 def agents_of(office: Office, account: str) -> Agents:
     """A mandate in force, a channel, and a payment by HTTP 402."""
-    ids = Agents(*(new_id(each) for each in ("mnd", "ch", "xp")))
+    ids = Agents(*(new_id(each) for each in ("mnd", "ch", "xp", "ses")))
     moment = now()
     begin = int(moment.timestamp()) - 60
     terms = replace(TERMS, account_id=account, starts_at=begin, expires_at=begin + 86_400)
@@ -49,6 +52,14 @@ def agents_of(office: Office, account: str) -> Agents:
         head_ns=0,
         created=moment,
     )
+    key = Session(
+        id=ids.session,
+        channel_id=ids.channel,
+        handle=handle_of(ids.session),
+        salt=bytes(32),
+        expires_at=moment + timedelta(days=1),
+        created=moment,
+    )
     paid = payment(
         id=ids.payment,
         account_id=account,
@@ -59,5 +70,6 @@ def agents_of(office: Office, account: str) -> Agents:
     with office.parts.database.begin() as connection:
         assert mandates.insert(connection, made)
         channels.insert(connection, opened)
+        sessions.insert(connection, key)
         assert x402_payments.reserve(connection, [paid])
     return ids

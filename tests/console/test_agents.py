@@ -59,6 +59,12 @@ def test_a_mandate_and_a_channel_end_by_one_word(office: Office) -> None:
     # Who is paid does not end what another pays.
     operator = office.browser(office.person(operator=["owner"]))
     operator.get("/console/channels")
-    assert operator.post(f"/console/channels/{made.channel}/close").status == 404
+    path = f"/console/channels/{made.channel}"
+    assert operator.post(f"{path}/close").status == 404
+    assert operator.post(f"{path}/sessions/{made.session}/revoke").status == 404
     owner = office.browser(office.person(alice=["owner"]))
-    assert f"{made.channel}/close" in owner.get(f"/console/channels/{made.channel}").text
+    assert f"{path}/close" in owner.get(path).text
+    got = owner.post(f"{path}/sessions/{made.session}/revoke")
+    assert (got.status, got.headers.get("location")) == (303, path), got.text[:3000]
+    told = owner.get(path).text
+    assert ("Revoked" in told, "/revoke" in told, f"{path}/close" in told) == (True, False, True)

@@ -1,5 +1,6 @@
 """Keys on channels: what is signed once, and what is sent with each call."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -36,6 +37,7 @@ QUERY = rules.Query(network=NETWORK, signer=SIGNER, channel=CHANNEL, deadline=1_
 CLOSING = rules.Closing(
     network=NETWORK, channel=CHANNEL, spent=40_000, charges=40, head=HEAD, deadline=1_795_651_200
 )
+REVOCATION = rules.Revocation(network=NETWORK, session=SESSION, deadline=1_795_651_200)
 
 
 def _by_the_library(kind: str, fields: str, message: dict[str, object]) -> bytes:
@@ -90,6 +92,11 @@ def test_what_is_signed_is_eip_712() -> None:
         "Close",
         "string network,string channel,uint256 spent,uint64 charges,bytes32 head,uint64 deadline",
         {"network": NETWORK, "channel": CHANNEL, "deadline": CLOSING.deadline, **seen},
+    )
+    assert rules.revoke_digest(REVOCATION) == _by_the_library(
+        "Revoke",
+        "string network,string session,uint64 deadline",
+        {"network": NETWORK, "session": SESSION, "deadline": REVOCATION.deadline},
     )
 
 
@@ -176,4 +183,6 @@ def test_what_is_shown() -> None:
     )
     document = rules.public_session(session, livemode=False)
     assert (document["id"], document["channel"]) == (SESSION, CHANNEL)
-    assert "key" not in document
+    assert ("key" in document, document["revoked_at"]) == (False, None)
+    revoked = rules.public_session(replace(session, revoked_at=NOW), livemode=False)
+    assert revoked["revoked_at"] == int(NOW.timestamp())

@@ -2,11 +2,15 @@
 
 A body of operations becomes the ledger's transfers without a query, once its sessions are known:
 MACs are checked here, and everything that is counted is counted by the ledger, so any number of
-processes may answer. A session's key and limits are remembered; what revokes them empties the
-channel in the ledger, which is asked in any case, so nothing here has to be told.
+processes may answer. A session's key and limits are remembered. Closing a channel, or revoking
+its mandate, empties it in the ledger, which is asked in any case; that one session was revoked is
+asked of the database, several times a second while there are calls, and nobody is admitted by
+memory alone for longer than a revocation waits.
 """
 
 import hmac
+import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -50,7 +54,7 @@ from sakk.core.charge import (
 from sakk.core.chart import TransferCode
 from sakk.core.errors import Misconfigured
 from sakk.core.ledger import account_id, unit_id
-from sakk.core.session import call_mac, receipt_mac, uuid_bytes
+from sakk.core.session import ADMITTED_SECONDS, call_mac, receipt_mac, uuid_bytes
 from sakk.core.voucher import encode_voucher_result, read_operation
 from sakk.flow.voucher import Answer
 from sakk.ledger import calls
@@ -69,6 +73,10 @@ except ImportError:  # where it is not built, what stands here serves
 SESSIONS_MAX: Final = 100_000
 # What a session says does not change; that long it is remembered all the same, and no longer.
 REMEMBERED_SECONDS: Final = 60.0
+# One request in so long asks which sessions were revoked, well before the memory counts no more.
+LOOK_SECONDS: Final = 0.1
+# How far back it asks: what was revoked before is in no memory.
+_REVOKED_SECONDS: Final = 2 * REMEMBERED_SECONDS
 _BYTES_MAX: Final = OPERATIONS_MAX * OPERATION.size
 
 resource = Resource("charges")
@@ -107,6 +115,36 @@ class Sessions:
         # The same for the compiled way, which is taken where it is built.
         self._compiled: dict[bytes, Any] = {}
         self.now = clock
+        # What was read before a revocation is put down before the look that sees it begins.
+        self._lock = threading.Lock()
+        self._looked = -math.inf
+        self._is_looking = False
+
+    def is_due(self) -> bool:
+        """Has the database to be asked first which sessions were revoked?
+
+        One request asks in time, and the others go on meanwhile; when that took too long all wait.
+        """
+        age = time.monotonic() - self._looked
+        return age > LOOK_SECONDS and not (self._is_looking and age < ADMITTED_SECONDS)
+
+    def look(self) -> None:
+        """Forget what was revoked, in a thread."""
+        self._is_looking = True
+        try:
+            with self._lock:
+                began = time.monotonic()
+                with self._database.begin() as connection:
+                    gone = store.list_revoked(connection, within_seconds=_REVOKED_SECONDS)
+                for each in gone:
+                    self._forget(uuid_bytes(each))
+                self._looked = began
+        finally:
+            self._is_looking = False
+
+    def _forget(self, session: bytes) -> None:
+        self._held.pop(session, None)
+        self._compiled.pop(session, None)
 
     def find(self, session: bytes) -> Held | None:
         """A session that is remembered."""
@@ -134,17 +172,17 @@ class Sessions:
                 param="SAKK_VAULT_KEY_FILE",
             )
         names = [ids.encode("ses", int.from_bytes(each, "big")) for each in wanted]
-        with self._database.begin() as connection:
-            found = store.chargeable(connection, names)
-        until = self.now() + REMEMBERED_SECONDS
-        for each in found:
-            held = _held(each, self._vault, until)
-            self._held[held.session] = held
-            if compiled is not None:
-                self._compiled[held.session] = compiled.Session(held)
+        with self._lock:
+            with self._database.begin() as connection:
+                found = store.chargeable(connection, names)
+            until = self.now() + REMEMBERED_SECONDS
+            for each in found:
+                held = _held(each, self._vault, until)
+                self._held[held.session] = held
+                if compiled is not None:
+                    self._compiled[held.session] = compiled.Session(held)
         for gone in wanted - {uuid_bytes(row.id) for row in found}:
-            self._held.pop(gone, None)
-            self._compiled.pop(gone, None)
+            self._forget(gone)
         while len(self._held) > SESSIONS_MAX:
             self._compiled.pop(self._held.popitem(last=False)[0], None)
 
@@ -168,6 +206,8 @@ class Charges(Admission):
     def read_at_once(self, head: Head, body: bytes, caller: Caller) -> Question | None:
         """Records of sessions that are remembered."""
         if head.text(b"content-type") != OPERATIONS or has_vouchers(body):
+            return None
+        if self._sessions.is_due():
             return None
         now, livemode = self._sessions.now(), caller.key.livemode
         asked = self._sessions.ask(body, caller.account_id, livemode=livemode, now=now)
@@ -214,6 +254,8 @@ class Charges(Admission):
 
     async def _load(self, operations: Sequence[Operation]) -> None:
         now = self._sessions.now()
+        if operations and self._sessions.is_due():
+            await self.in_thread(self._sessions.look)
         unknown = self._sessions.unknown({each.session for each in operations}, now=now)
         if unknown:
             await self.in_thread(partial(self._sessions.load, unknown))
@@ -385,7 +427,8 @@ def _held(row: Chargeable, vault: Vault, until: float) -> Held:
         unit=unit_id(unit),
         amount_min=row.amount_min or 0,
         amount_max=AMOUNT_WHOLE if row.amount_max is None else row.amount_max,
-        expires_at=row.expires_at.timestamp(),
+        # What was reserved by it before it was revoked may still be ended.
+        expires_at=row.expires_at.timestamp() if row.revoked_at is None else 0.0,
         until=until,
     )
 

@@ -14,24 +14,40 @@ from pydantic import Field, StringConstraints
 from sakk.api.answer import encode, refusal
 from sakk.api.body import read_body
 from sakk.api.channel import resource
-from sakk.api.context import Context, Document, ShownOnce
+from sakk.api.context import Context, Document, Listing, ShownOnce
 from sakk.api.dependencies import Dependencies
 from sakk.api.limit import Limits
-from sakk.api.parameters import CurrencyCode, Identifier, Parameters, Strict, validate
+from sakk.api.parameters import (
+    CurrencyCode,
+    Identifier,
+    ListParameters,
+    Parameters,
+    Strict,
+    validate,
+)
 from sakk.api.pipeline import Request
-from sakk.api.shapes import Created, Livemode, ObjectMetadata, Shape
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import session as rules
+from sakk.core.channel import Channel
 from sakk.core.errors import MethodNotAllowed, ParameterInvalid, ResourceMissing
 from sakk.core.evm import parse_address
 from sakk.core.money import UNITS_MAX
 from sakk.core.peer import client_address
-from sakk.core.session import Closing, Opening, Query, VoucherBody
+from sakk.core.session import Closing, Opening, Query, Revocation, Session, VoucherBody
 from sakk.flow import session as flow
 from sakk.flow.idempotency import Answer
 from sakk.flow.session import Opened
 from sakk.store import channel as channels
+from sakk.store import session as store
+from sakk.store.page import fetch_page
 
-PATHS: Final = ("/x402/sessions", "/x402/vouchers", "/x402/sessions/query", "/x402/sessions/close")
+PATHS: Final = (
+    "/x402/sessions",
+    "/x402/vouchers",
+    "/x402/sessions/query",
+    "/x402/sessions/close",
+    "/x402/sessions/revoke",
+)
 BODY_BYTES_MAX: Final = 8_192
 CHARGES_MAX: Final = (1 << 63) - 1
 DEADLINE_MAX: Final = 1 << 40
@@ -94,6 +110,15 @@ class SessionClose(Strict):
     signature: SignatureHex
 
 
+class SessionRevoke(Strict):
+    """``Revoke`` with its signature."""
+
+    network: NetworkName
+    session: Identifier
+    deadline: Deadline
+    signature: SignatureHex
+
+
 class SessionDoor:
     """Answers agents; safe to call from many threads."""
 
@@ -105,6 +130,7 @@ class SessionDoor:
             PATHS[1]: self._raise,
             PATHS[2]: self._query,
             PATHS[3]: self._close,
+            PATHS[4]: self._revoke,
         }
 
     def answer(self, request: Request) -> Answer:
@@ -196,9 +222,27 @@ class SessionDoor:
         parts = self._dependencies.parts
         return flow.standing(parts, flow.close_signed(parts, closing, _bytes(given.signature)))
 
+    def _revoke(self, body: bytes, media_type: str | None) -> Document:
+        given = _read(SessionRevoke, body, media_type)
+        revocation = Revocation(
+            network=given.network, session=given.session, deadline=given.deadline
+        )
+        signature = _bytes(given.signature)
+        revoked = flow.revoke_signed(self._dependencies.parts, revocation, signature)
+        assert revoked.revoked_at is not None
+        return {
+            "session": revoked.id,
+            "channel": revoked.channel_id,
+            "revoked_at": int(revoked.revoked_at.timestamp()),
+        }
+
 
 class SessionCreate(Parameters):
     """A session on a channel of one's own."""
+
+
+class SessionListParameters(ListParameters):
+    """Which sessions."""
 
 
 class SessionShape(Shape):
@@ -215,6 +259,7 @@ class SessionShape(Shape):
     ]
     livemode: Livemode
     metadata: ObjectMetadata
+    revoked_at: int | None
 
 
 @resource.post(
@@ -229,18 +274,67 @@ def create(context: Context, channel: str, body: SessionCreate) -> ShownOnce:
 
     Several sessions on one channel are several keys, each with nonces of its own.
     """
-    with context.database.begin() as connection:
-        found = channels.find_of(
-            connection, channel, account_id=context.account_id, livemode=context.livemode
-        )
-    if found is None or found.account_id != context.account_id:
-        raise ResourceMissing(f"No such channel: {channel!r}", param="channel")
+    found = _paid(context, channel)
     salt = rules.uuid_bytes(context.object_id(rules.PREFIX)).ljust(32, b"\0")
     opened = flow.issue(context.parts, found, salt=salt)
     document = rules.public_session(opened.session, livemode=context.livemode)
     return ShownOnce(
         document=document | {"key": encoded_key(opened.key)}, stored=document | {"key": None}
     )
+
+
+@resource.get(
+    "/v1/channels/{channel}/sessions",
+    returns=Page[SessionShape],
+    operation="list_sessions",
+    asks_outside=True,
+)
+def list_sessions(context: Context, channel: str, query: SessionListParameters) -> Listing:
+    """List the sessions on a channel that the account pays for, newest first, without their keys.
+
+    Revoked ones, and those whose time is over, are among them.
+    """
+    found = _paid(context, channel)
+    with context.database.begin() as connection:
+        rows, has_more = fetch_page(
+            connection,
+            store.sessions,
+            Session,
+            account_id=None,
+            livemode=None,
+            page=query.page(),
+            filters=[store.sessions.c.channel_id == found.id],
+        )
+    return Listing(data=[_shown(context, row) for row in rows], has_more=has_more)
+
+
+@resource.post(
+    "/v1/channels/{channel}/sessions/{session}/revoke",
+    returns=SessionShape,
+    operation="revoke_session",
+    two_steps=True,
+)
+def revoke(context: Context, channel: str, session: str) -> Document:
+    """End one session on a channel that the account pays for, for ever.
+
+    When this is answered nothing is reserved by its key any more, at any door. What was reserved
+    before may still be committed. The channel and its other sessions go on.
+    """
+    return _shown(context, flow.revoke(context.parts, _paid(context, channel), session))
+
+
+def _paid(context: Context, channel: str) -> Channel:
+    with context.database.begin() as connection:
+        found = channels.find_of(
+            connection, channel, account_id=context.account_id, livemode=context.livemode
+        )
+    if found is None or found.account_id != context.account_id:
+        raise ResourceMissing(f"No such channel: {channel!r}", param="channel")
+    return found
+
+
+def _shown(context: Context, session: Session) -> Document:
+    return rules.public_session(session, livemode=context.livemode) | {"key": None}
 
 
 def shown(opened: Opened) -> Document:

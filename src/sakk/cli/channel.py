@@ -15,14 +15,17 @@ from sakk.core.escrow_call import PREFIX as REFUND_PREFIX
 from sakk.core.escrow_call import public_refund
 from sakk.core.escrow_channel import PREFIX as ESCROW_PREFIX
 from sakk.core.escrow_channel import EscrowChannel
+from sakk.core.session import public_session
 from sakk.flow import channel as flow
 from sakk.flow import escrow_receipt, receipt
+from sakk.flow import session as flow_session
 from sakk.flow.context import Parts
 from sakk.flow.escrow_refund import give_back
 from sakk.flow.voucher import Vouchers
 from sakk.runtime.wiring import open_parts
 from sakk.store import channel as store
 from sakk.store import escrow_channel as escrows
+from sakk.store import session as session_store
 from sakk.store.identity import new_id
 from sakk.store.page import PageRequest
 
@@ -79,6 +82,35 @@ def close(channel: ChannelId) -> None:
     parts = open_parts(begin(log_level="warning"))
     closed = flow.close(parts, _carried_on(parts, channel).id)
     console.print(f"{closed.id} is {closed.status}.")
+
+
+@app.command()
+def sessions(channel: ChannelId, as_json: Json = False) -> None:
+    """List a channel's sessions, newest first; revoked ones too."""
+    with opened_database() as database, database.begin() as connection:
+        found = store.find(connection, channel)
+        if found is None:
+            raise ResourceMissing(f"No such channel: {channel!r}.", param="channel")
+        rows = session_store.list_of_channel(connection, channel, limit=SHOWN_MAX)
+    shown = [public_session(row, livemode=found.livemode) for row in rows]
+    if as_json:
+        print_json(shown)
+        return
+    names = ["id", "created", "expires_at", "revoked_at"]
+    print_table(names, [[each[name] for name in names] for each in shown])
+
+
+@app.command()
+def revoke(session: Annotated[str, typer.Argument(help="ses_…")]) -> None:
+    """End one session: nothing is reserved by its key any more. Its channel goes on."""
+    parts = open_parts(begin(log_level="warning"))
+    with parts.database.begin() as connection:
+        found = session_store.find(connection, session)
+        channel = None if found is None else store.find(connection, found.channel_id)
+    if channel is None:
+        raise ResourceMissing(f"No such session: {session!r}.", param="session")
+    flow_session.revoke(parts, channel, session)
+    console.print(f"{session} is revoked.")
 
 
 @app.command()

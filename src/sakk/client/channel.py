@@ -41,6 +41,7 @@ class Session(Resource, frozen=True, kw_only=True):
     channel: str
     expires_at: int = 0
     key: str | None = None
+    revoked_at: int | None = None
 
 
 class ChargeRefund(Resource, frozen=True, kw_only=True):
@@ -130,6 +131,17 @@ class Channels(Retrievable[Channel]):
     def create_session(self, id: str, *, idempotency_key: str | None = None) -> Session:
         """Make a key by which calls are paid."""
         return self._post(Session, join(self.root, id, "sessions"), {}, idempotency_key)
+
+    def sessions(self, id: str, **options: Unpack[ListOptions]) -> Page[Session]:
+        """Its sessions, newest first, without their keys."""
+        return self._list(join(self.root, id, "sessions"), Session, options)
+
+    def revoke_session(
+        self, id: str, session: str, *, idempotency_key: str | None = None
+    ) -> Session:
+        """End one session: when this returns nothing is reserved by its key any more."""
+        path = join(self.root, id, "sessions", session, "revoke")
+        return self._post(Session, path, {}, idempotency_key)
 
     def refund(
         self,

@@ -61,6 +61,11 @@ TYPES: dict[str, list[tuple[str, str]]] = {
         ("head", "bytes32"),
         ("deadline", "uint64"),
     ],
+    "Revoke": [
+        ("network", "string"),
+        ("session", "string"),
+        ("deadline", "uint64"),
+    ],
 }
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _TO_PYTHON = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")

@@ -12,6 +12,7 @@ from sakk.core.channel import Channel, ChannelKind, ChannelStatus
 from sakk.core.errors import ResourceMissing
 from sakk.flow import channel as flow
 from sakk.flow import receipt
+from sakk.flow import session as flow_session
 from sakk.pages.language import mark
 from sakk.store import channel as store
 from sakk.store import session as sessions
@@ -97,6 +98,16 @@ def close(visit: Visit, channel: str) -> Redirect:
     return Redirect(f"{PATH}/{found.id}", visit.words.gettext("The channel is being closed."))
 
 
+def revoke(visit: Visit, channel: str, session: str) -> Redirect:
+    """End one session of it; nothing is reserved by its key any more."""
+    found = _found(visit, channel)
+    if visit.account_id not in (None, found.account_id):
+        raise ResourceMissing("There is no such channel.")
+    flow_session.revoke(visit.parts, found, session)
+    told = visit.words.gettext("Revoked: nothing more is paid by this session.")
+    return Redirect(f"{PATH}/{found.id}", told)
+
+
 def receipts(visit: Visit, channel: str) -> Download:
     """Every charge of it, as a file for a spreadsheet."""
     found = _carried_on(visit, _found(visit, channel))
@@ -153,6 +164,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
     with visit.database.read() as connection:
         opened = sessions.list_of_channel(connection, found.id, limit=SESSIONS_SHOWN)
     is_open = found.status in (ChannelStatus.opening, ChannelStatus.open)
+    may_write = visit.may("channels", "write")
     is_payer = visit.account_id in (None, found.account_id)
     values = {
         "channel": found,
@@ -161,10 +173,8 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "now": visit.now,
         "statuses": STATUSES,
         "kinds": KINDS,
-        "may_close": is_open
-        and is_payer
-        and found.kind == ChannelKind.balance
-        and visit.may("channels", "write"),
+        "may_close": is_open and is_payer and found.kind == ChannelKind.balance and may_write,
+        "may_revoke": is_open and is_payer and may_write,
         "fault": None if rejected is None else rejected.message,
     }
     return Page("console/channel.html", values)
@@ -175,6 +185,7 @@ SCREENS: tuple[Screen, ...] = (
     Screen("GET", f"{PATH}/{{channel}}", show, "channels"),
     Screen("GET", f"{PATH}/{{channel}}/receipts", receipts, "channels"),
     Screen("GET", f"{PATH}/{{channel}}/proofs", proofs, "channels"),
-    # What gives money back to its payer asks for no second proof.
+    # What gives money back to its payer, or stops spending, asks for no second proof.
     Screen("POST", f"{PATH}/{{channel}}/close", close, "channels", again=again),
+    Screen("POST", f"{PATH}/{{channel}}/sessions/{{session}}/revoke", revoke, "channels"),
 )

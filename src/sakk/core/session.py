@@ -1,6 +1,6 @@
 """Sessions: a key on a channel, by which each call is paid with one MAC.
 
-What a payer signs once (open, voucher, query, close) is EIP-712 typed data of the domain
+What a payer signs once (open, voucher, query, close, revoke) is EIP-712 typed data of the domain
 ``{name: "Sakk sessions", version: "1"}``; what it sends with every call is HMAC-SHA256 under the
 session's key. Every input begins with a name of its own and has fixed widths, numbers big-endian,
 ids as the 16 bytes of their UUIDs. The whole scheme, with vectors, is written down in
@@ -26,6 +26,9 @@ NONCE_MAX: Final = (1 << 63) - 1
 HANDLE_BITS: Final = 62
 # A signed request may be shown again until its deadline, and no deadline is further away.
 DEADLINE_MAX: Final = timedelta(minutes=10)
+# A process goes on admitting the sessions that it remembers for at most so long after it began to
+# ask which of them were revoked. So long a revocation waits before it says that it is done.
+ADMITTED_SECONDS: Final = 0.5
 
 _REQUEST: Final = b"sakk.request.1"
 _CALL: Final = b"sakk.call.1"
@@ -49,6 +52,7 @@ _QUERY_TYPE: Final = "Query(string network,address signer,string channel,uint64 
 _CLOSE_TYPE: Final = (
     "Close(string network,string channel,uint256 spent,uint64 charges,bytes32 head,uint64 deadline)"
 )
+_REVOKE_TYPE: Final = "Revoke(string network,string session,uint64 deadline)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ class Session:
     """A row. The key is not in it: it follows from the vault's key and the id.
 
     ``handle``: 62 bits, half of the ids of its charges. ``salt``: by which its opening is the same
-    when it is sent again. ``amount_max``: of one call, by the mandate; None for no limit.
+    when it is sent again. ``revoked_at``: from then on nothing is reserved by it.
     """
 
     id: str
@@ -64,6 +68,7 @@ class Session:
     handle: int
     salt: bytes
     expires_at: datetime
+    revoked_at: datetime | None = None
     created: datetime
 
 
@@ -118,6 +123,15 @@ class Closing:
     spent: int
     charges: int
     head: bytes
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """What a payer signs to end one session; its channel and the others on it go on."""
+
+    network: str
+    session: str
     deadline: int
 
 
@@ -237,6 +251,16 @@ def close_digest(closing: Closing) -> bytes:
     )
 
 
+def revoke_digest(revocation: Revocation) -> bytes:
+    """The 32 bytes that a payer signs to end a session."""
+    return _digest(
+        _REVOKE_TYPE,
+        _text(revocation.network),
+        _text(revocation.session),
+        _number(revocation.deadline),
+    )
+
+
 def deadline_fault(deadline: int, now: datetime) -> str | None:
     """What is wrong with a signed request's time, for the caller; None if nothing."""
     left = deadline - now.timestamp()
@@ -258,6 +282,7 @@ def public_session(session: Session, *, livemode: bool) -> dict[str, Any]:
         "expires_at": int(session.expires_at.timestamp()),
         "livemode": livemode,
         "metadata": {},
+        "revoked_at": None if session.revoked_at is None else int(session.revoked_at.timestamp()),
     }
 
 

@@ -1,10 +1,11 @@
-"""Sessions: opened, raised, asked about and closed by the signature of an agent's key.
+"""Sessions: opened, raised, asked about, revoked and closed by the signature of an agent's key.
 
 No API key is needed: what is signed names this installation, the channel or the mandate, and a
 time. Everything may be sent again, and does then what it did the first time.
 """
 
 import hashlib
+import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.evm import digest_signer
-from sakk.core.session import Closing, Opening, Query, Session, VoucherBody
+from sakk.core.session import Closing, Opening, Query, Revocation, Session, VoucherBody
 from sakk.core.spend import Payee
 from sakk.flow import channel as channels
 from sakk.flow import mandate, receipt
@@ -79,6 +80,10 @@ def issue(parts: Parts, channel: Channel, *, salt: bytes) -> Opened:
             store.insert(connection, found)
             found = store.find_by_salt(connection, channel.id, salt)
             assert found is not None
+    if found.revoked_at is not None:
+        raise UnexpectedState(
+            "This session was revoked. Open another with another salt.", param="salt"
+        )
     return Opened(found, vault.derive(found.id), channel)
 
 
@@ -172,6 +177,38 @@ def close_signed(parts: Parts, closing: Closing, signature: bytes) -> Channel:
     digest = rules.close_digest(closing)
     channel = _signed_for(parts, closing.network, closing.channel, digest, signature)
     return channels.close(parts, channel.id)
+
+
+def revoke(parts: Parts, channel: Channel, session_id: str) -> Session:
+    """End one session of a channel: when this returns no process reserves by it any more.
+
+    What was reserved before may still be committed or released, and its channel goes on. Safe to
+    repeat. ResourceMissing where the channel has no such session.
+    """
+    with parts.database.begin() as connection:
+        found = store.find(connection, session_id)
+        if found is None or found.channel_id != channel.id:
+            raise ResourceMissing(
+                "The channel has no session {session}.", param="session", session=repr(session_id)
+            )
+        store.revoke(connection, session_id)
+        revoked = store.find(connection, session_id)
+        assert revoked is not None
+    # Whoever remembers it has asked again by then, or admits nobody until it has.
+    time.sleep(rules.ADMITTED_SECONDS)
+    return revoked
+
+
+def revoke_signed(parts: Parts, revocation: Revocation, signature: bytes) -> Session:
+    """End one session by the word of its channel's key; safe to repeat."""
+    _check_deadline(parts, revocation.deadline)
+    with parts.database.begin() as connection:
+        found = store.find(connection, revocation.session)
+    if found is None:
+        raise _unsigned()
+    digest = rules.revoke_digest(revocation)
+    channel = _signed_for(parts, revocation.network, found.channel_id, digest, signature)
+    return revoke(parts, channel, found.id)
 
 
 def standing(parts: Parts, channel: Channel) -> Document:

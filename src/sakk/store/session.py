@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, UniqueConstraint, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.session import Session
@@ -20,9 +32,11 @@ sessions = Table(
     Column("handle", BigInteger, nullable=False, unique=True),
     Column("salt", Bytes, nullable=False),
     Column("expires_at", Timestamp, nullable=False),
+    Column("revoked_at", Timestamp),
     Column("created", Timestamp, nullable=False),
     UniqueConstraint("channel_id", "salt"),
     Index("ix_sessions_channel", "channel_id", "id"),
+    Index("ix_sessions_revoked", "revoked_at", postgresql_where=text("revoked_at IS NOT NULL")),
 )
 
 
@@ -42,6 +56,7 @@ class Chargeable:
     amount_min: int | None
     amount_max: int | None
     expires_at: datetime
+    revoked_at: datetime | None
 
 
 def insert(connection: Connection, session: Session) -> None:
@@ -82,6 +97,21 @@ def ids_by_handle(connection: Connection, handles: Sequence[int]) -> dict[int, s
     return {row.handle: row.id for row in rows}
 
 
+def revoke(connection: Connection, session_id: str) -> None:
+    """End a session, by the database's clock, which all processes share; again changes nothing."""
+    connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id, sessions.c.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )
+
+
+def list_revoked(connection: Connection, *, within_seconds: float) -> list[str]:
+    """The sessions that were revoked so recently."""
+    since = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, within_seconds)
+    return list(connection.scalars(select(sessions.c.id).where(sessions.c.revoked_at > since)))
+
+
 def chargeable(connection: Connection, session_ids: Sequence[str]) -> list[Chargeable]:
     """Sessions with their channels, for the hot path. Whether money is left is the ledger's."""
     statement = (
@@ -98,6 +128,7 @@ def chargeable(connection: Connection, session_ids: Sequence[str]) -> list[Charg
             channels.c.amount_min,
             channels.c.amount_max,
             sessions.c.expires_at,
+            sessions.c.revoked_at,
         )
         .join(channels, channels.c.id == sessions.c.channel_id)
         .where(among(sessions.c.id, session_ids))
