@@ -10,7 +10,7 @@ import pytest
 from sakk.client import UNSET, ApiError, SakkClient
 from sakk.client.objects import Resource
 
-from . import escrow_calls, settling
+from . import channel_calls, escrow_calls, settling
 from .conftest import Reply, Script
 from .escrow_calls import shown as shown
 
@@ -54,8 +54,6 @@ DESTINATION = {"network": "eip155:84532", "address": "0x1"}
 BENEFICIARY = shown("beneficiary", name="A", address="0x1", networks=["eip155:1"])
 PAYOUT = shown("payout", amount=5, currency="usdc", status="posted", destination=DESTINATION)
 REFUND = shown("refund", amount=5, currency="usd", status="pending", destination=DESTINATION)
-CHANNEL = shown("channel", payee="acct_2", currency="usdc", status="open", available=5)
-CALL = {"amount": 5, "channel": "ch_1", "currency": "usdc", "nonce": "7", "session": "ses_1"}
 TRANSFER = shown("transfer", amount=5, currency="usdc", destination="acct_2")
 LINE = shown(
     "balance_transaction", amount=-5, currency="usdc", type="payout", net=-5, balance_after=0
@@ -306,50 +304,7 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"amount": 5, "currency": "usdc", "destination": "acct_2"},
     ),
     *escrow_calls.CALLS,
-    (
-        lambda c: c.channels.create(payee="acct_2", currency="usdc", amount=5, expires_in=60),
-        CHANNEL,
-        "POST /v1/channels",
-        {"payee": "acct_2", "currency": "usdc", "amount": 5, "expires_in": 60},
-    ),
-    (lambda c: c.channels.retrieve("ch_1"), CHANNEL, "GET /v1/channels/ch_1", None),
-    (
-        lambda c: c.channels.top_up("ch_1", amount=7),
-        CHANNEL,
-        "POST /v1/channels/ch_1/top_up",
-        {"amount": 7},
-    ),
-    (lambda c: c.channels.close("ch_1"), CHANNEL, "POST /v1/channels/ch_1/close", {}),
-    (
-        lambda c: c.channels.create_session("ch_1"),
-        shown("session", channel="ch_1", key="a"),
-        "POST /v1/channels/ch_1/sessions",
-        {},
-    ),
-    (
-        lambda c: c.channels.revoke_session("ch_1", "ses_1"),
-        shown("session", channel="ch_1", revoked_at=5),
-        "POST /v1/channels/ch_1/sessions/ses_1/revoke",
-        {},
-    ),
-    (
-        lambda c: c.channels.refund("ch_1", session="ses_1", nonce=7),
-        shown("charge_refund", status="posted", **CALL),
-        "POST /v1/channels/ch_1/refunds",
-        {"session": "ses_1", "nonce": "7"},
-    ),
-    (
-        lambda c: c.channels.dispute("ch_1", session="ses_1", nonce=7, reason="empty", amount=2),
-        shown("channel_dispute", status="open", **CALL),
-        "POST /v1/channels/ch_1/disputes",
-        {"session": "ses_1", "nonce": "7", "reason": "empty", "amount": 2},
-    ),
-    (
-        lambda c: c.channels.resolve("ch_1", "cdp_1", outcome="reject", note="served"),
-        shown("channel_dispute", status="rejected", **CALL),
-        "POST /v1/channels/ch_1/disputes/cdp_1/resolve",
-        {"outcome": "reject", "note": "served"},
-    ),
+    *channel_calls.CALLS,
     (lambda c: c.transfers.retrieve("tr_1"), TRANSFER, "GET /v1/transfers/tr_1", None),
     *settling.CALLS,
     (
@@ -447,7 +402,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.refunds.list(), REFUND, "/v1/refunds"),
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
     *settling.LISTS,
-    (lambda c: c.channels.list(), CHANNEL, "/v1/channels"),
+    (lambda c: c.channels.list(), channel_calls.CHANNEL, "/v1/channels"),
     *escrow_calls.LISTS,
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),
     (lambda c: c.liability_epochs.list(), EPOCH, "/v1/liability_epochs"),
