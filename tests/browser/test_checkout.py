@@ -28,6 +28,24 @@ const detail = Object.freeze({ info, provider });
 const announce = () => dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
 addEventListener("eip6963:requestProvider", announce);
 """
+# A line on which a page comes so slowly that the end was told before it is there.
+SLOW_LINE = """
+let paid;
+const end = new Promise((resolve) => { paid = resolve; });
+const Source = EventSource;
+window.EventSource = class extends Source {
+  constructor(url) {
+    super(url);
+    this.addEventListener("message", (event) => event.data.startsWith("paid") && paid());
+  }
+};
+const load = fetch;
+window.fetch = async (...asked) => {
+  const answer = await load(...asked);
+  if (window.isSlow) await end;
+  return answer;
+};
+"""
 
 
 class Shop:
@@ -140,11 +158,13 @@ def test_what_was_too_much_goes_back_to_where_the_payer_says(browser: Browser, s
 def test_who_pays_late_is_told_that_it_was_accepted(browser: Browser, shop: Shop) -> None:
     path = shop.session(expires_at=int(time.time()) + 3)
     with browser.page(shop.base) as page:
+        page.call("addInitScript", {"content": SLOW_LINE})
         page.goto(path)
         page.awaits(".ending.expired")
         assert "Do not send anything now" in page.text(".ending")
         assert not page.call("isVisible", "text=How do you want to pay?")
         page.check()
+        page.evaluate("window.isSlow = true")
         shop.pays(path)
         page.awaits(".ending.paid_late")
 

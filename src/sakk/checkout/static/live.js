@@ -7,9 +7,12 @@ const ASK_MILLISECONDS = 10_000;
 export function follow(changed) {
   let at = document.getElementById("live");
   if (!at || at.dataset.ended) return;
+  let told = at.dataset.version;
   let asking = false;
+  let again = false;
 
   async function ask() {
+    again = asking;
     if (asking) return;
     asking = true;
     try {
@@ -31,15 +34,18 @@ export function follow(changed) {
       // The network is away: asked again below.
     } finally {
       asking = false;
+      // What was told meanwhile may be newer than what came.
+      if (again && told !== at.dataset.version) ask();
     }
   }
 
   const source = new EventSource(at.dataset.events);
   source.onmessage = (event) => {
-    if (event.data !== at.dataset.version) ask();
+    told = event.data;
+    if (told !== at.dataset.version) ask();
   };
   const timer = setInterval(() => {
-    if (source.readyState !== EventSource.OPEN) ask();
+    if (source.readyState !== EventSource.OPEN || told !== at.dataset.version) ask();
   }, ASK_MILLISECONDS);
   function stop() {
     source.close();
