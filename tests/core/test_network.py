@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -7,8 +7,10 @@ import pytest
 from sakk.core.gas_price import GWEI, Caps
 from sakk.core.money import Rate, convert_up
 from sakk.core.network import (
+    BLOCK_DELAY_MAX,
     Asset,
     Currency,
+    Followed,
     Network,
     is_final,
     public_currency,
@@ -101,6 +103,26 @@ def test_unit_rate_of_two_prices_that_do_not_divide() -> None:
 )
 def test_is_final(head: int, confirmations: int, final: bool) -> None:
     assert is_final(block_number=10, head_number=head, confirmations=confirmations) is final
+
+
+@pytest.mark.parametrize(
+    ("block_seconds", "looked", "past"),
+    [
+        (1, None, True),
+        (0, None, False),
+        (0, timedelta(seconds=2), False),
+        (-3_600, BLOCK_DELAY_MAX - timedelta(microseconds=1), False),
+        (-3_600, BLOCK_DELAY_MAX, True),
+    ],
+)
+def test_a_network_is_read_past_a_moment_by_its_blocks(
+    block_seconds: int, looked: timedelta | None, past: bool
+) -> None:
+    """The whole second counts, in which ``moment`` is: a payment in its block is in time."""
+    moment = START + timedelta(milliseconds=400)
+    stamp = int(START.timestamp()) + block_seconds
+    followed = Followed(stamp, None if looked is None else moment + looked)
+    assert followed.is_past(moment) is past
 
 
 def test_native_coin_has_no_contract() -> None:

@@ -6,6 +6,7 @@ import pytest
 from tests.flow.harness import World
 
 from sakk.core.errors import UnexpectedState
+from sakk.core.network import BLOCK_DELAY_MAX
 
 HOUR = timedelta(hours=1)
 USD_25 = 25_000_000
@@ -142,6 +143,27 @@ def test_expiry_waits_for_the_watcher(world: World) -> None:
     world.finalize()
     assert world.facts(intent) == ("succeeded", 2500, "exact", "on_time")
     assert "payment_intent.expired" not in world.event_types()
+    world.check()
+
+
+def test_a_block_of_the_last_second_is_waited_for(world: World) -> None:
+    """Blocks come after the time that stands in them: a head without one yet proves nothing."""
+    paid, unpaid = world.intent(2500), world.intent(1000)
+    last = int(paid.expires_at.timestamp())
+    world.clock.advance(HOUR + timedelta(seconds=1))
+    world.run()
+    assert world.facts(paid)[0] == world.facts(unpaid)[0] == "requires_action"
+    world.pay(paid)
+    world.chain.rpc.call("evm_setNextBlockTimestamp", last)
+    world.mine()
+    world.run()
+    assert (world.facts(paid)[0], world.facts(unpaid)[0]) == ("processing", "requires_action")
+    # The network falls silent: no block of that second will come any more.
+    world.clock.advance(BLOCK_DELAY_MAX)
+    world.run()
+    assert world.facts(unpaid)[0] == "expired"
+    world.finalize()
+    assert world.facts(paid) == ("succeeded", 2500, "exact", "on_time")
     world.check()
 
 

@@ -1,9 +1,9 @@
 """Networks, assets and currencies: what money may arrive in, and when it is final."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sakk.core.evm import checksum_address
 from sakk.core.gas_price import (
@@ -16,6 +16,8 @@ from sakk.core.money import Rate
 
 # Two share what every transaction costs; a lone payout stays one plain transfer.
 DISPERSE_MIN = 2
+# Longer than any block takes to reach a node after the time that stands in it.
+BLOCK_DELAY_MAX: Final = timedelta(seconds=30)
 
 
 class CurrencyKind(StrEnum):
@@ -166,6 +168,27 @@ def public_currency(currency: Currency, assets: list[Asset]) -> dict[str, Any]:
         "created": int(currency.updated.timestamp()),
         "metadata": {},
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How far a network was read: the time of the newest block (Unix seconds).
+
+    ``looked``: when that block was last seen to be the newest; None while others wait to be read.
+    """
+
+    block_timestamp: int
+    looked: datetime | None
+
+    def is_past(self, moment: datetime) -> bool:
+        """Was every block read whose time is not after that second?
+
+        A younger block says so. A clock alone does not: a block comes after the time that stands in
+        it, so only of a network that has been silent for long enough none is still to come.
+        """
+        if self.block_timestamp > int(moment.timestamp()):
+            return True
+        return self.looked is not None and self.looked >= moment + BLOCK_DELAY_MAX
 
 
 def public_network(

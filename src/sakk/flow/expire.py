@@ -28,7 +28,7 @@ def expire_stage(parts: Parts) -> Stage:
             due = payments.lock_expired(connection, now=now, limit=EXPIRE_BATCH_MAX)
             if not due:
                 return 0
-            looked = network.followed_past(
+            followed = network.followed(
                 connection, {name for intent in due for name in intent.networks}
             )
             expired = [
@@ -36,7 +36,8 @@ def expire_stage(parts: Parts) -> Stage:
                 for intent in due
                 if now >= intent.expires_at + EXPIRY_GRACE
                 or all(
-                    name in looked and looked[name] >= intent.expires_at for name in intent.networks
+                    name in followed and followed[name].is_past(intent.expires_at)
+                    for name in intent.networks
                 )
             ]
             write_status(connection, expired)

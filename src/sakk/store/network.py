@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    case,
     func,
     select,
     tuple_,
@@ -23,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.chart import currency_unit
 from sakk.core.gas_price import MAX_FEE_CAP_WEI, PRIORITY_FEE_CAP_WEI, REPLACE_AFTER_SECONDS
-from sakk.core.network import Asset, Currency, Network
+from sakk.core.network import Asset, Currency, Followed, Network
 from sakk.core.transaction import GasCoin
 from sakk.store.database import fetch, fetch_all, fetch_one, query
 from sakk.store.schema import Timestamp, Units, metadata
@@ -414,13 +415,14 @@ def prune_blocks(connection: Connection, network: str, *, below: int) -> int:
     ).rowcount
 
 
-def followed_past(connection: Connection, network_names: Iterable[str]) -> dict[str, datetime]:
-    """Per network, when the watcher last looked at the head and had read all up to it."""
+def followed(connection: Connection, network_names: Iterable[str]) -> dict[str, Followed]:
+    """How far networks were read; without those of which no block was."""
+    is_read = cursors.c.block_number >= func.coalesce(cursors.c.head_number, 0)
     rows = connection.execute(
-        select(cursors.c.network, cursors.c.checked).where(
-            cursors.c.network.in_(list(network_names)),
-            cursors.c.block_number >= func.coalesce(cursors.c.head_number, 0),
-            cursors.c.checked.is_not(None),
-        )
+        select(
+            cursors.c.network,
+            func.coalesce(cursors.c.block_timestamp, 0).label("block_timestamp"),
+            case((is_read, cursors.c.checked)).label("looked"),
+        ).where(cursors.c.network.in_(list(network_names)), cursors.c.block_number.is_not(None))
     )
-    return {row.network: row.checked for row in rows}
+    return {row.network: Followed(row.block_timestamp, row.looked) for row in rows}
