@@ -47,7 +47,7 @@ def test_a_link_is_made_once_paid_under_and_switched_off(office: Office) -> None
     assert browser.post("/console/links/new", form).location == made.location
     page = browser.follow(made)
     assert "1,250.50" in page.text
-    assert re.search(r"http://localhost:8402/pay/\w+", page.text)
+    assert re.search(r"http://localhost:8402/pay/[\w-]{43}", page.text)
     assert '<svg class="qr"' in page.text
     assert ("<script>alert" in page.text, "\u202e" in page.text) == (False, False)
     changed = browser.post(made.location, {"uses_max": "3", "message": "Thank you"})
@@ -72,7 +72,7 @@ def test_a_session_is_shown_with_its_page_and_called_off(office: Office) -> None
     assert path not in browser.get(f"/console/sessions?q={ids['till']}").text
     assert path in browser.get(f"/console/links/{ids['link']}").text
     page = browser.get(path)
-    assert re.search(r"http://localhost:8402/checkout/\w+", page.text)
+    assert re.search(r"http://localhost:8402/checkout/[\w-]{43}", page.text)
     assert "1.25" in page.text
     assert browser.post(f"{path}/expire").status == 303
     page = browser.get(path)
@@ -88,7 +88,7 @@ def test_a_till_is_set_up_paired_renamed_and_switched_off(office: Office) -> Non
     assert browser.post("/console/tills", {"name": "x", "currency": "gold"}).status == 400
     once = browser.page
     page = browser.post("/console/tills", {"name": "Market stall", "currency": "usdc"})
-    [first] = set(re.findall(r"http://localhost:8402/pos/pair/([\w-]+)", page.text))
+    [first] = set(re.findall(r"http://localhost:8402/pos/pair/([\w-]{43})", page.text))
     [path] = re.findall(r'href="(/console/tills/pos_\w+)"', page.text)
     browser.page = once
     again = browser.post("/console/tills", {"name": "Market stall", "currency": "usdc"})
@@ -96,7 +96,7 @@ def test_a_till_is_set_up_paired_renamed_and_switched_off(office: Office) -> Non
     page = browser.get(path)
     assert ("Waits for a phone" in page.text, first in page.text) == (True, False)
     page = browser.post(f"{path}/pair")
-    [second] = set(re.findall(r"http://localhost:8402/pos/pair/([\w-]+)", page.text))
+    [second] = set(re.findall(r"http://localhost:8402/pos/pair/([\w-]{43})", page.text))
     assert second != first
     browser.get(path)
     assert browser.post(path, {"name": HOSTILE}).status == 303
