@@ -26,9 +26,7 @@ from sakk.core.rule import PREFIX as RULES_PREFIX
 from sakk.core.screening import Direction, Reason, Screening, Side, Verdict
 from sakk.core.travel_rule import TravelRule
 from sakk.flow.case import open_cases
-from sakk.flow.context import Parts
 from sakk.flow.freeze import lift
-from sakk.flow.person import bootstrap
 from sakk.ledger.projection import catch_up
 from sakk.store import rule as rule_store
 from sakk.store.case import put_settings
@@ -42,11 +40,10 @@ from sakk.store.quote import put_cost
 from sakk.store.screening import find_screening, insert_screenings
 from sakk.store.seed import seed_policy
 from sakk.store.travel_rule import insert_many as insert_travel_rules
-from sakk.store.vault import KEY_BYTES, Vault
 from tests.api import money_out
 from tests.api.agent import objects_of_agents
 from tests.api.checkout_objects import create_checkout_objects
-from tests.api.paying import create_channel_objects
+from tests.api.paying import create_channel_objects, open_admin
 from tests.api.settling import put_fees, put_settlement
 from tests.api.vouchering import create_escrow_objects
 from tests.api.world import ADDRESS as ADDRESS
@@ -102,7 +99,7 @@ def create_objects(api: Api) -> Objects:
         api, "/v1/refunds", {"payment_intent": paid_intent(api), "amount": 100}
     )
     objects["chain_transaction"] = money_out.transaction(api, objects["payout"])
-    objects["person"] = _person(api)
+    objects["person"], _, _ = open_admin(api, "Ann")
     money_out.approve(api, objects["payout"])
     with api.database.begin() as connection:
         seed_policy(connection)
@@ -390,13 +387,6 @@ def _first(api: Api, path: str) -> str:
     answer = api.call("GET", path)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["data"][0]["id"])
-
-
-def _person(api: Api) -> str:
-    """One of the first two admins, whom only the machine makes."""
-    parts = Parts(api.database, vault=Vault(bytes(KEY_BYTES)))
-    made, _ = bootstrap(parts, name="Ann", email=f"{new_id('ann')}@example.com", livemode=False)
-    return made.person.id
 
 
 def paid_intent(api: Api, cents: int = 2_500) -> str:

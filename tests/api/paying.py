@@ -5,8 +5,10 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import pyotp
 
 from sakk.client.session import call_mac, receipt_mac, request_hash
 from sakk.core import chart
@@ -14,11 +16,16 @@ from sakk.core.account import AccountKind
 from sakk.core.api_key import KeyKind
 from sakk.core.charge import AMOUNT_WHOLE, Op, Operation, Result, decode_results, encode_operation
 from sakk.core.ledger import account_id
+from sakk.core.person import PersonState
+from sakk.core.role import Role
 from sakk.core.session import uuid_bytes
 from sakk.flow import account as accounts
 from sakk.flow import api_key as api_keys
+from sakk.flow.person import new_person
 from sakk.store import freeze as freezes
+from sakk.store import person as persons
 from sakk.store.identity import new_id, now
+from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import Api, Tenant, http
 
 RECORDS = {"Content-Type": "application/vnd.sakk.charges"}
@@ -45,6 +52,29 @@ def open_tenant(api: Api, name: str) -> Tenant:
             kind=KeyKind.secret,
         )
     return Tenant(account.id, token)
+
+
+def open_admin(api: Api, name: str) -> tuple[str, str, str]:
+    """An admin, however many there are: the person's id, a key of theirs, their codes' secret."""
+    identifier, secret = new_id("per"), pyotp.random_base32()
+    person = replace(
+        new_person(identifier, name, f"{identifier}@example.com", livemode=False, now=now()),
+        roles=[Role.admin.value],
+        state=PersonState.active.value,
+        totp_secret=Vault(bytes(KEY_BYTES)).seal(secret, identifier),
+    )
+    with api.database.begin() as connection:
+        persons.insert(connection, person)
+        _, token = api_keys.create(
+            connection,
+            key_id=new_id("key"),
+            account_id=api.world.operator.account,
+            livemode=False,
+            now=now(),
+            kind=KeyKind.secret,
+            person=identifier,
+        )
+    return identifier, token, secret
 
 
 @dataclass(slots=True)

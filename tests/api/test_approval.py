@@ -20,6 +20,7 @@ from sakk.store.identity import new_id
 from sakk.store.seed import seed_policy
 from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.objects import ADDRESS, NETWORK
+from tests.api.paying import open_admin
 from tests.api.world import Api
 
 LARGE = 10_001 * 10**6
@@ -49,12 +50,11 @@ def parts(api: Api) -> Parts:
     return Parts(api.database, vault=Vault(bytes(KEY_BYTES)))
 
 
-@pytest.fixture(scope="module")
-def admin(parts: Parts) -> Colleague:
-    """One of the first two: enough to approve what asks for the operator."""
-    email = f"{new_id('bob')}@example.com"
-    made, token = flow.bootstrap(parts, name="Bob", email=email, livemode=False)
-    return Colleague(made.person.id, token, made.secret)
+@pytest.fixture
+def admin(api: Api) -> Colleague:
+    """An admin of this test's: enough to approve what asks for the operator."""
+    person, token, secret = open_admin(api, "Bob")
+    return Colleague(person, token, secret)
 
 
 @pytest.fixture

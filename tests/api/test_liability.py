@@ -5,6 +5,7 @@ import pytest
 
 from sakk.client import ResourceMissingError, SakkClient
 from sakk.client.liability import verify
+from tests.api.paying import open_tenant
 from tests.api.world import Api, Tenant
 
 
@@ -48,18 +49,18 @@ def test_a_proof_from_the_door_holds_offline(api: Api) -> None:
 
 
 def test_one_account_never_gets_anothers_proof(api: Api) -> None:
-    """Bob is never paid in these tests."""
+    stranger = open_tenant(api, "Never paid")
     fund(api, api.world.alice, 1)
     fund(api, api.world.operator, 7)
     identifier = make(api)
-    with client(api, api.world.bob) as bob:
+    with client(api, stranger) as other:
         with pytest.raises(ResourceMissingError, match="had no balance in test/usdc"):
-            bob.liability_proofs.retrieve(identifier)
+            other.liability_proofs.retrieve(identifier)
     with client(api, api.world.operator) as operator:
         own = operator.liability_proofs.retrieve(identifier)
         assert own.account == api.world.operator.account
-        other = operator.for_account(api.world.alice.account).liability_proofs
-        assert other.retrieve(identifier).account == api.world.alice.account
+        theirs = operator.for_account(api.world.alice.account).liability_proofs
+        assert theirs.retrieve(identifier).account == api.world.alice.account
 
 
 def test_the_other_mode_has_epochs_of_its_own(api: Api) -> None:
