@@ -43,6 +43,7 @@ from sakk.store.travel_rule import insert_many as insert_travel_rules
 from tests.api import money_out
 from tests.api.agent import objects_of_agents
 from tests.api.checkout_objects import create_checkout_objects
+from tests.api.closed_loop import create_closed_loop
 from tests.api.paying import create_channel_objects, open_admin
 from tests.api.settling import put_fees, put_settlement
 from tests.api.vouchering import create_escrow_objects
@@ -116,7 +117,7 @@ def create_objects(api: Api) -> Objects:
     objects |= _name(api, objects["person"])
     objects["freeze"] = _freeze(api, objects["person"])
     objects |= create_channel_objects(api) | create_escrow_objects(api)
-    objects |= put_fees(api) | put_settlement(api)
+    objects |= put_fees(api) | put_settlement(api) | create_closed_loop(api)
     return objects | _of_compliance(api)
 
 

@@ -27,6 +27,7 @@ _SIGNED: Final = {"owner": ADDRESS, "agent": ADDRESS, "currency": "usdc"}
 # Bodies with which an id in the path is looked for at all.
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "replay_webhooks": {"since": 0},
+    "verify_alias": {"code": "guess"},
     "top_up_channel": {"amount": 1},
     "create_mandate_spend": {"reference": "1", "amount": 1, "payee": {}},
     "park_under_mandate": {"reference": "1", "amount": 1},

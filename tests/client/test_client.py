@@ -10,7 +10,7 @@ import pytest
 from sakk.client import UNSET, ApiError, SakkClient
 from sakk.client.objects import Resource
 
-from . import channel_calls, escrow_calls, settling
+from . import channel_calls, closed_loop, escrow_calls, settling
 from .conftest import Reply, Script
 from .escrow_calls import shown as shown
 
@@ -54,7 +54,6 @@ DESTINATION = {"network": "eip155:84532", "address": "0x1"}
 BENEFICIARY = shown("beneficiary", name="A", address="0x1", networks=["eip155:1"])
 PAYOUT = shown("payout", amount=5, currency="usdc", status="posted", destination=DESTINATION)
 REFUND = shown("refund", amount=5, currency="usd", status="pending", destination=DESTINATION)
-TRANSFER = shown("transfer", amount=5, currency="usdc", destination="acct_2")
 LINE = shown(
     "balance_transaction", amount=-5, currency="usdc", type="payout", net=-5, balance_after=0
 )
@@ -297,15 +296,8 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"destination": DESTINATION},
     ),
     (lambda c: c.refunds.retrieve("re_1"), REFUND, "GET /v1/refunds/re_1", None),
-    (
-        lambda c: c.transfers.create(amount=5, currency="usdc", destination="acct_2"),
-        TRANSFER,
-        "POST /v1/transfers",
-        {"amount": 5, "currency": "usdc", "destination": "acct_2"},
-    ),
     *escrow_calls.CALLS,
     *channel_calls.CALLS,
-    (lambda c: c.transfers.retrieve("tr_1"), TRANSFER, "GET /v1/transfers/tr_1", None),
     *settling.CALLS,
     (
         lambda c: c.balance_transactions.retrieve("txn_1"),
@@ -400,7 +392,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
         "/v1/payout_batches/pob_1/skipped_lines",
     ),
     (lambda c: c.refunds.list(), REFUND, "/v1/refunds"),
-    (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
+    *closed_loop.LISTS,
     *settling.LISTS,
     (lambda c: c.channels.list(), channel_calls.CHANNEL, "/v1/channels"),
     *escrow_calls.LISTS,

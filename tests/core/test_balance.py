@@ -76,6 +76,7 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.payout_hold, -1, "payout"),
         (TransferCode.payout_void, 1, "payout"),
         (TransferCode.book_transfer, -1, "transfer"),
+        (TransferCode.transfer_returned, 1, "transfer"),
         (TransferCode.outflow, -1, "adjustment"),
         (TransferCode.sweep, 1, "adjustment"),
         (TransferCode.channel_charge, 1, "payment"),

@@ -37,6 +37,7 @@ ACCOUNT_CODES = {
     "mandate_budget": 71,
     "mandate_spent": 72,
     "pool": 80,
+    "unclaimed": 90,
 }
 TRANSFER_CODES = {
     "payin": 100,
@@ -66,6 +67,9 @@ TRANSFER_CODES = {
     "outflow_reversed": 401,
     "adopted": 410,
     "book_transfer": 500,
+    "transfer_left": 501,
+    "transfer_claimed": 502,
+    "transfer_returned": 503,
     "channel_funded": 600,
     "channel_charge": 601,
     "channel_closed": 602,
@@ -161,6 +165,12 @@ def test_merchant_can_not_be_overdrawn(balance: chart.MerchantBalance, code: Acc
             None,
         ),
         (chart.pool("acct_1", "usdc"), "pool:acct_1#usdc", AccountCode.pool, "acct_1"),
+        (
+            chart.unclaimed("acct_1", "usdc"),
+            "unclaimed:acct_1#usdc",
+            AccountCode.unclaimed,
+            "acct_1",
+        ),
     ],
 )
 def test_what_agents_use_can_not_be_overdrawn(

@@ -21,6 +21,7 @@ from sakk.core.policy import (
     Rule,
     counted_keys,
     evaluate,
+    is_transfer_blocked,
     load_rules,
     period_keys,
     public_decision,
@@ -29,6 +30,7 @@ from sakk.core.policy import (
     role_default,
     rules_digest,
     rules_document,
+    rules_for_transfers,
     seed_rules,
 )
 
@@ -403,3 +405,33 @@ def test_a_period_adds_up_no_recoveries() -> None:
 
 def test_a_vault_is_no_other_destination() -> None:
     assert decide(allow(destinations=("vault",))) is Action.approve
+
+
+def test_transfers_are_judged_by_the_rules_alone_that_name_them() -> None:
+    """A limit on what leaves does not stop what stays, and a transfer never waits for people."""
+    limit = Rule(
+        name="a day",
+        action=Action.block,
+        purposes=("transfer",),
+        period=Period(seconds=86_400, per="account", above="10", unit="whole"),
+    )
+    rules = (Rule(name="no payouts", action=Action.block), limit)
+    sent = facts(purpose="transfer", network="", asset="", destination=ACCOUNT)
+    [key] = period_keys(rules_for_transfers(rules), sent)
+    assert not is_transfer_blocked(rules, sent, {key: 9_000_000})
+    assert is_transfer_blocked(rules, sent, {key: 9_000_001})
+    assert not is_transfer_blocked((), sent, {})
+    with pytest.raises(ParameterInvalid, match="at once or not") as caught:
+        read_rules(
+            [
+                {
+                    "name": "a",
+                    "action": "approve",
+                    "approvals": 1,
+                    "role": "approver",
+                    "purposes": ["transfer"],
+                }
+            ],
+            livemode=True,
+        )
+    assert caught.value.param == "rules[0][action]"

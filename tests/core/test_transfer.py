@@ -3,10 +3,20 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from sakk.core import chart
 from sakk.core.chart import TransferCode
+from sakk.core.policy import Facts
 from sakk.core.posting import Posting
-from sakk.core.transfer import BookTransfer, postings, public
+from sakk.core.transfer import (
+    BookTransfer,
+    TransferStatus,
+    after,
+    facts_of,
+    postings,
+    public,
+)
 
 TRANSFER = BookTransfer(
     id="tr_1",
@@ -16,7 +26,7 @@ TRANSFER = BookTransfer(
     amount=1_234_567,
     currency="usdc",
     decimals=6,
-    status="posted",
+    status="requested",
     failure_code=None,
     description="a share",
     metadata={"order": "7"},
@@ -41,7 +51,7 @@ def test_test_money_moves_in_its_own_unit() -> None:
 
 
 def test_what_is_shown() -> None:
-    assert public(TRANSFER) == {
+    assert public(replace(TRANSFER, status="posted")) == {
         "id": "tr_1",
         "object": "transfer",
         "amount": 1_234_567,
@@ -51,10 +61,81 @@ def test_what_is_shown() -> None:
         "currency": "usdc",
         "description": "a share",
         "destination": "acct_2",
+        "expires_at": None,
         "failure_code": None,
         "livemode": True,
         "metadata": {"order": "7"},
+        "reason": None,
+        "recipient": None,
         "reversed": False,
         "source": "acct_1",
         "status": "posted",
     }
+
+
+WAITING = replace(
+    TRANSFER,
+    destination=None,
+    recipient="ann@example.com",
+    expires_at=datetime(2026, 1, 16, tzinfo=UTC),
+)
+
+
+def test_what_waits_for_somebody_stands_apart_until_it_is_claimed_or_back() -> None:
+    own = chart.merchant("acct_1", "available", "usdc")
+    apart = chart.unclaimed("acct_1", "usdc")
+    theirs = chart.merchant("acct_2", "available", "usdc")
+    claimed = replace(WAITING, status="claiming", destination="acct_2")
+    legs = [*postings(WAITING), *postings(claimed), *postings(replace(WAITING, status="returning"))]
+    assert legs == [
+        Posting(own, apart, 1_234_567, TransferCode.transfer_left),
+        Posting(apart, theirs, 1_234_567, TransferCode.transfer_claimed),
+        Posting(apart, own, 1_234_567, TransferCode.transfer_returned),
+    ]
+    assert public(WAITING)["expires_at"] == int(datetime(2026, 1, 16, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize("status", ["pending", "posted", "returned", "rejected"])
+def test_what_is_at_no_step_moves_nothing(status: str) -> None:
+    resting = replace(TRANSFER, status=status)
+    assert postings(resting) == []
+    assert after(resting, booked=True) is TransferStatus(status)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "booked", "status"),
+    [
+        (TRANSFER, True, "posted"),
+        (TRANSFER, False, "rejected"),
+        (WAITING, True, "pending"),
+        (replace(TRANSFER, status="claiming"), True, "posted"),
+        (replace(WAITING, status="returning"), True, "returned"),
+    ],
+)
+def test_where_a_step_leads(transfer: BookTransfer, booked: bool, status: str) -> None:
+    assert after(transfer, booked=booked) is TransferStatus(status)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "destination"),
+    [
+        (TRANSFER, "acct_2"),
+        (WAITING, "ann@example.com"),
+        (replace(WAITING, recipient=None), ""),
+    ],
+)
+def test_what_a_policy_is_told(transfer: BookTransfer, destination: str) -> None:
+    asked = replace(transfer, initiator="key_1", initiator_person="per_1")
+    assert facts_of(asked, roles=frozenset({"finance"})) == Facts(
+        account="acct_1",
+        currency="usdc",
+        decimals=6,
+        network="",
+        asset="",
+        destination=destination,
+        amount=1_234_567,
+        purpose="transfer",
+        key="key_1",
+        person="per_1",
+        roles=frozenset({"finance"}),
+    )

@@ -193,11 +193,21 @@ def book_transfer(house: House, merchant: Merchant) -> Compare:
     )
     merchant.balance_units -= 1_000_000
     merchant.await_event("transfer.created", moved["id"])
+    # And to an e-mail address, which the account proves when the money waits for it.
+    address = f"{other}@example.com"
+    neighbour = house.client(house.description["operator_key"], account=other)
+    waiting = merchant.client.post(
+        "/v1/transfers", {"amount": 250_000, "currency": "usdc", "destination": address}
+    )
+    merchant.balance_units -= 250_000
+    alias = neighbour.post("/v1/aliases", {"kind": "email", "value": address})["id"]
+    proof = neighbour.post(f"/v1/aliases/{alias}/code", {})
+    neighbour.post(f"/v1/aliases/{alias}/verify", {"code": proof["code"]})
+    merchant.await_event("transfer.created", waiting["id"])
 
     def compare() -> None:
-        neighbour = house.client(house.description["operator_key"], account=other)
         balance = neighbour.get("/v1/balance")["available"]
-        assert [(each["currency"], each["amount"]) for each in balance] == [("usdc", 1_000_000)]
+        assert [(each["currency"], each["amount"]) for each in balance] == [("usdc", 1_250_000)]
         found = merchant.client.get("/v1/transfers", destination=other)["data"]
         assert [(each["id"], each["status"]) for each in found] == [(moved["id"], "posted")]
 
@@ -431,7 +441,7 @@ LIVES: tuple[Life, ...] = (
     (cloned_payment, ("clone.build", "clone.recover")),
     (stuck_payout, ("transaction.replace", "transaction.resign")),
     (payment_alone, ("topup.build",)),
-    (book_transfer, ("transfer.post",)),
+    (book_transfer, ("transfer.post", "transfer.claim")),
     (canceled_payout, ("payout.release",)),
     (frozen_payout, ("freeze.signer",)),
     (payout_batch, ("payout_batch.hold",)),

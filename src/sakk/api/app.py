@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sakk.api import (
     account,
+    alias,
     api_key,
     approval,
     balance,
@@ -111,6 +112,7 @@ Answering = Callable[[HttpRequest, Request], Awaitable[Answer]]
 
 RESOURCES: tuple[Resource, ...] = (
     account.resource,
+    alias.resource,
     api_key.resource,
     customer.resource,
     currency.resource,

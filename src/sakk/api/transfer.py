@@ -25,11 +25,11 @@ resource = Resource("transfers")
 
 
 class TransferCreate(Parameters):
-    """A transfer to another account."""
+    """A transfer to another account: its id, an e-mail address, ``@handle``, or a scanned code."""
 
     amount: Amount
     currency: CurrencyCode
-    destination: Identifier
+    destination: LongText
     description: LongText | None = None
     metadata: Metadata | None = None
 
@@ -38,6 +38,7 @@ class TransferListParameters(ListParameters):
     """Which transfers."""
 
     destination: Identifier | None = None
+    direction: Literal["outgoing", "incoming"] = "outgoing"
 
 
 class TransferShape(Shape):
@@ -51,18 +52,26 @@ class TransferShape(Shape):
     created: Created
     currency: str
     description: str | None
-    destination: str
+    destination: str | None
+    expires_at: int | None
     failure_code: str | None
     livemode: Livemode
     metadata: ObjectMetadata
+    reason: str | None
+    recipient: str | None
     reversed: bool
     source: str
-    status: Literal["requested", "posted", "rejected"]
+    status: Literal[
+        "requested", "pending", "claiming", "returning", "posted", "returned", "rejected"
+    ]
 
 
 @resource.post("/v1/transfers", returns=TransferShape, operation="create_transfer", two_steps=True)
 def create(context: Context, body: TransferCreate) -> Document:
-    """Move money to another account, at once."""
+    """Move money to another account, at once.
+
+    To an e-mail address that no account has it waits, `pending`, until `expires_at`.
+    """
     transfer = flow.create(
         context.parts,
         flow.TransferRequest(
@@ -75,21 +84,43 @@ def create(context: Context, body: TransferCreate) -> Document:
         identifier=context.object_id("tr"),
         account_id=context.account_id,
         livemode=context.livemode,
+        actor=context.actor,
         request_id=context.request_id,
     )
     return rules.public(transfer)
 
 
+@resource.post(
+    "/v1/transfers/{transfer}/cancel",
+    returns=TransferShape,
+    operation="cancel_transfer",
+    two_steps=True,
+)
+def cancel(context: Context, transfer: str) -> Document:
+    """Call off a transfer that nobody has claimed: the money is back at once."""
+    called_off = flow.cancel(
+        context.parts,
+        transfer,
+        account_id=context.account_id,
+        livemode=context.livemode,
+        request_id=context.request_id,
+    )
+    return rules.public(called_off)
+
+
 @resource.get("/v1/transfers", returns=Page[TransferShape], operation="list_transfers")
 def list_transfers(context: Context, query: TransferListParameters) -> Listing:
-    """List the transfers that the account has sent, newest first."""
+    """List the transfers that the account has sent, or received, newest first."""
     columns = store.transfers.c
     filters = [] if query.destination is None else [columns.destination == query.destination]
+    is_incoming = query.direction == "incoming"
+    if is_incoming:
+        filters.append(store.was_received_by(context.account_id))
     rows, has_more = fetch_page(
         context.connection,
         store.transfers,
         rules.BookTransfer,
-        account_id=context.account_id,
+        account_id=None if is_incoming else context.account_id,
         livemode=context.livemode,
         page=query.page(),
         filters=filters,
@@ -99,8 +130,8 @@ def list_transfers(context: Context, query: TransferListParameters) -> Listing:
 
 @resource.get("/v1/transfers/{transfer}", returns=TransferShape, operation="retrieve_transfer")
 def retrieve(context: Context, transfer: str) -> Document:
-    """Retrieve a transfer that the account has sent."""
-    found = store.find(
+    """Retrieve a transfer that the account has sent or received."""
+    found = store.find_visible(
         context.connection, transfer, account_id=context.account_id, livemode=context.livemode
     )
     if found is None:

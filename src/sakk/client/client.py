@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from sakk.client.alias import Aliases
 from sakk.client.beneficiary import Beneficiaries
 from sakk.client.channel import Channels
 from sakk.client.checkout import Brandings, CheckoutSessions, PaymentLinks, PosDevices
@@ -119,6 +120,7 @@ class SakkClient:
     def _use(self, transport: Transport) -> None:
         self._transport = transport
         self.accounts = Accounts(transport)
+        self.aliases = Aliases(transport)
         self.balance = Balances(transport)
         self.balance_transactions = BalanceTransactions(transport)
         self.beneficiaries = Beneficiaries(transport)

@@ -21,10 +21,11 @@ from typing import Any
 
 SUM_MAX = (1 << 128) - 1
 NUMBER_MAX = (1 << 64) - 1
-# A merchant's balances of one currency, its pool, and its channels.
+# A merchant's balances of one currency, its pool, what waits for others, and its channels.
 LEAVES_MAX = 100
 FILE_BYTES_MAX = 1 << 20
 BALANCES = ("incoming", "available", "reserved")
+BESIDE = ("pool", "unclaimed")
 
 
 class LiabilityProofError(ValueError):
@@ -77,7 +78,7 @@ def verify(
         raise LiabilityProofError("format", f"leaves must hold 1 to {LEAVES_MAX}")
     names = [_text(leaf, "ledger_account") for leaf in leaves]
     ours = {f"merchant:{account}:{each}#{published.unit}" for each in BALANCES}
-    ours.add(f"pool:{account}#{published.unit}")
+    ours |= {f"{each}:{account}#{published.unit}" for each in BESIDE}
     ours |= {f"channel:{each}#{published.unit}" for each in channels}
     for name in names:
         if name not in ours:

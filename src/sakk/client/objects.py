@@ -161,14 +161,17 @@ class Transfer(Resource, frozen=True, kw_only=True):
 
     amount: int
     currency: str
-    destination: Reference
+    destination: Reference = None
     source: Reference = None
     status: str | None = None
     amount_decimal: str | None = None
     amount_reversed: int = 0
     reversed: bool = False
     description: str | None = None
+    expires_at: int | None = None
     failure_code: str | None = None
+    reason: str | None = None
+    recipient: str | None = None
 
 
 class BalanceAmount(msgspec.Struct, frozen=True, kw_only=True):

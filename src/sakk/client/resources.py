@@ -267,7 +267,7 @@ class Transfers(Retrievable[Transfer]):
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Transfer:
-        """Move money to another account, at once."""
+        """Move money to an account, an e-mail address or `@handle`, at once."""
         body = present(
             {
                 "amount": amount,
@@ -279,11 +279,20 @@ class Transfers(Retrievable[Transfer]):
         )
         return self._post(Transfer, self.root, body, idempotency_key)
 
+    def cancel(self, id: str, *, idempotency_key: str | None = None) -> Transfer:
+        """Call off what nobody has claimed."""
+        return self._post(Transfer, self._path(id, "cancel"), {}, idempotency_key)
+
     def list(
-        self, *, destination: str | None = None, **options: Unpack[ListOptions]
+        self,
+        *,
+        destination: str | None = None,
+        direction: Literal["outgoing", "incoming"] | None = None,
+        **options: Unpack[ListOptions],
     ) -> Page[Transfer]:
-        """Transfers that the account has sent, newest first."""
-        return self._list(self.root, Transfer, {"destination": destination, **options})
+        """Transfers that the account has sent, or received, newest first."""
+        filters = {"destination": destination, "direction": direction}
+        return self._list(self.root, Transfer, {**filters, **options})
 
 
 class Balances(Endpoint[Resource]):

@@ -43,6 +43,7 @@ class AccountCode(IntEnum):
     mandate_budget = 71
     mandate_spent = 72
     pool = 80
+    unclaimed = 90
 
 
 class TransferCode(IntEnum):
@@ -75,6 +76,9 @@ class TransferCode(IntEnum):
     outflow_reversed = 401
     adopted = 410
     book_transfer = 500
+    transfer_left = 501
+    transfer_claimed = 502
+    transfer_returned = 503
     channel_funded = 600
     channel_charge = 601
     channel_closed = 602
@@ -268,6 +272,17 @@ def pool(account_id: str, unit: str) -> LedgerAccount:
         f"pool:{account_id}",
         unit,
         AccountCode.pool,
+        debits_must_not_exceed_credits=True,
+        owner=account_id,
+    )
+
+
+def unclaimed(account_id: str, unit: str) -> LedgerAccount:
+    """What an account sent to whom nobody is here yet: its own until it is claimed."""
+    return LedgerAccount(
+        f"unclaimed:{account_id}",
+        unit,
+        AccountCode.unclaimed,
         debits_must_not_exceed_credits=True,
         owner=account_id,
     )

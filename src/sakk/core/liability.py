@@ -60,6 +60,7 @@ OWED = frozenset(
         AccountCode.merchant_reserved,
         AccountCode.channel,
         AccountCode.pool,
+        AccountCode.unclaimed,
     }
 )
 

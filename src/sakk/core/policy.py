@@ -36,7 +36,9 @@ DIGITS_MAX: Final = 78
 ADDRESS_BOOK: Final = "address_book"
 # A destination that is a vault of the operator's, whichever.
 VAULT: Final = "vault"
-PURPOSES: Final = ("payout", "refund", "withdrawal", "recovery")
+# Between accounts here: judged by the rules alone that name it, and free where none fits.
+TRANSFER: Final = "transfer"
+PURPOSES: Final = ("payout", "refund", "withdrawal", "recovery", TRANSFER)
 ROLE_ENTRY: Final = "role:"
 _INDEX = re.compile(r"\$?\[(\d+)\]|\.?(\w+)")
 
@@ -223,6 +225,17 @@ def evaluate(
     )
 
 
+def is_transfer_blocked(rules: Sequence[Rule], facts: Facts, sums: Mapping[PeriodKey, int]) -> bool:
+    """Do the rules that name transfers stop this one? ``sums`` as for `evaluate`."""
+    decision = evaluate(rules_for_transfers(rules), facts, sums, role_default="")
+    return decision.action is Action.block
+
+
+def rules_for_transfers(rules: Sequence[Rule]) -> list[Rule]:
+    """The rules that name transfers: the others are of money that leaves."""
+    return [rule for rule in rules if TRANSFER in rule.purposes]
+
+
 def period_keys(rules: Sequence[Rule], facts: Facts) -> list[PeriodKey]:
     """Which sums must be known before these rules judge: of those that fit otherwise."""
     return [
@@ -368,6 +381,10 @@ def check_rules(rules: Sequence[Rule]) -> None:
         one_currency = len(rule.currencies) == 1 or len(rule.assets) == 1
         if rule.amount is not None:
             _check_range(rule.amount, f"{at}[amount]", one_currency=one_currency)
+        if TRANSFER in rule.purposes and rule.action is Action.approve:
+            raise ParameterInvalid(
+                "A transfer goes at once or not: allow or block it.", param=f"{at}[action]"
+            )
         if rule.period is not None:
             if "recovery" in rule.purposes:
                 raise ParameterInvalid("A period adds up no recoveries.", param=f"{at}[purposes]")

@@ -52,6 +52,7 @@ HOME: Final = "home"
 RESOURCES: Final = frozenset(
     {
         "accounts",
+        "aliases",
         "api_keys",
         "approvals",
         "audit_log",
@@ -181,6 +182,7 @@ _WRITES: Final[dict[Role, frozenset[str]]] = {
     Role.admin: _EVERYTHING,
     Role.finance: _DAILY
     | {
+        "aliases",
         "approvals",
         "beneficiaries",
         "fee_schedules",

@@ -1,22 +1,50 @@
-"""Book transfers: money moves between two accounts here, at once, in the ledger alone."""
+"""Book transfers: money moves between two accounts here, at once, in the ledger alone.
+
+``requested → posted``, or ``rejected``. To an e-mail address that no account has the money leaves
+the sender and waits: ``requested → pending → claiming → posted``, or ``pending → returning →
+returned`` when its time is over or the sender calls it off.
+"""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
 
 from sakk.core import chart, money
 from sakk.core.chart import TransferCode
+from sakk.core.policy import TRANSFER, Facts
 from sakk.core.posting import Posting
 
+PREFIX: Final = "tr"
+# How long money waits for who has no account yet.
+CLAIM_LIFE: Final = timedelta(days=14)
+# Of one account, so that nobody writes to the world's addresses to see which are known.
+PENDING_MAX: Final = 50
 
-@dataclass(frozen=True, slots=True)
+
+class TransferStatus(StrEnum):
+    requested = "requested"
+    pending = "pending"
+    claiming = "claiming"
+    returning = "returning"
+    posted = "posted"
+    returned = "returned"
+    rejected = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BookTransfer:
-    """From one merchant's available balance to another's. Statuses: requested, posted, rejected."""
+    """From one merchant's available balance to another's.
+
+    ``destination`` None: nobody yet has the e-mail address ``recipient``, which is kept until
+    ``expires_at``. ``reason``: the request for money that it pays. ``initiator``: the API key or
+    person that asked for it.
+    """
 
     id: str
     account_id: str
     livemode: bool
-    destination: str
+    destination: str | None
     amount: int
     currency: str
     decimals: int
@@ -25,18 +53,72 @@ class BookTransfer:
     description: str | None
     metadata: dict[str, str]
     created: datetime
+    recipient: str | None = None
+    expires_at: datetime | None = None
+    reason: str | None = None
+    initiator: str | None = None
+    initiator_person: str | None = None
 
 
 def postings(transfer: BookTransfer) -> list[Posting]:
+    """What the step that a transfer is at moves; one that has ended moves nothing."""
     unit = chart.currency_unit(transfer.currency, livemode=transfer.livemode)
-    return [
-        Posting(
-            chart.merchant(transfer.account_id, "available", unit),
-            chart.merchant(transfer.destination, "available", unit),
-            transfer.amount,
-            TransferCode.book_transfer,
-        )
-    ]
+    own = chart.merchant(transfer.account_id, "available", unit)
+    waiting = chart.unclaimed(transfer.account_id, unit)
+    match TransferStatus(transfer.status):
+        case TransferStatus.requested if transfer.destination is None:
+            legs = (own, waiting, TransferCode.transfer_left)
+        case TransferStatus.requested:
+            legs = (own, _theirs(transfer, unit), TransferCode.book_transfer)
+        case TransferStatus.claiming:
+            legs = (waiting, _theirs(transfer, unit), TransferCode.transfer_claimed)
+        case TransferStatus.returning:
+            legs = (waiting, own, TransferCode.transfer_returned)
+        case (
+            TransferStatus.pending
+            | TransferStatus.posted
+            | TransferStatus.returned
+            | TransferStatus.rejected
+        ):
+            return []
+    return [Posting(legs[0], legs[1], transfer.amount, legs[2])]
+
+
+def _theirs(transfer: BookTransfer, unit: str) -> chart.LedgerAccount:
+    assert transfer.destination is not None, "who has it is known"
+    return chart.merchant(transfer.destination, "available", unit)
+
+
+def after(transfer: BookTransfer, *, booked: bool) -> TransferStatus:
+    """Where a transfer is when the ledger has answered to its step."""
+    match TransferStatus(transfer.status):
+        case TransferStatus.requested:
+            if not booked:
+                return TransferStatus.rejected
+            return TransferStatus.posted if transfer.destination else TransferStatus.pending
+        case TransferStatus.claiming:
+            return TransferStatus.posted
+        case TransferStatus.returning:
+            return TransferStatus.returned
+        case status:
+            return status
+
+
+def facts_of(transfer: BookTransfer, *, roles: frozenset[str]) -> Facts:
+    """What a policy's rules for transfers are told: of chains there is nothing."""
+    return Facts(
+        account=transfer.account_id,
+        currency=transfer.currency,
+        decimals=transfer.decimals,
+        network="",
+        asset="",
+        destination=transfer.destination or transfer.recipient or "",
+        amount=transfer.amount,
+        purpose=TRANSFER,
+        key=transfer.initiator,
+        person=transfer.initiator_person,
+        roles=roles,
+    )
 
 
 def public(transfer: BookTransfer) -> dict[str, Any]:
@@ -51,9 +133,12 @@ def public(transfer: BookTransfer) -> dict[str, Any]:
         "currency": transfer.currency,
         "description": transfer.description,
         "destination": transfer.destination,
+        "expires_at": None if transfer.expires_at is None else int(transfer.expires_at.timestamp()),
         "failure_code": transfer.failure_code,
         "livemode": transfer.livemode,
         "metadata": transfer.metadata,
+        "reason": transfer.reason,
+        "recipient": transfer.recipient,
         "reversed": False,
         "source": transfer.account_id,
         "status": transfer.status,

@@ -65,7 +65,7 @@ from sakk.flow.settlement import settlement_stages
 from sakk.flow.sign import sign_stage
 from sakk.flow.stage import Bell, Stage, start_stages
 from sakk.flow.sweep_build import sweep_build_stage
-from sakk.flow.transfer import left_behind_stage
+from sakk.flow.transfer import claim_stage, left_behind_stage
 from sakk.flow.travel_rule import travel_rule_stage
 from sakk.flow.travel_send import travel_send_stage
 from sakk.flow.volume import volume_stage
@@ -181,6 +181,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         party_review_stage(parts),
         freeze_stage(parts),
         left_behind_stage(parts),
+        claim_stage(parts),
         channel_fund_stage(parts),
         channel_expire_stage(parts),
         close_stage(parts),

@@ -39,6 +39,7 @@ class Audited:
 
 AUDITED: Final[dict[str, Audited]] = {
     "accounts": Audited(),
+    "aliases": Audited(secret=("code_hash",)),
     "api_keys": Audited(secret=("token_hash",)),
     "approvals": Audited(subject="subject"),
     "assets": Audited(key=("asset",)),

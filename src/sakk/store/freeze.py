@@ -170,6 +170,18 @@ def is_account_stopped(connection: Connection, account_id: str) -> bool:
     return connection.execute(statement.limit(1)).first() is not None
 
 
+def account_may_pay(account: ColumnElement[str]) -> ColumnElement[bool]:
+    """No freeze of everything, or of all that is the account's, stops what it pays."""
+    return ~exists(
+        select(freezes.c.id).where(
+            freezes.c.lifted_at.is_(None),
+            freezes.c.network.is_(None),
+            freezes.c.asset.is_(None),
+            or_(freezes.c.account_id.is_(None), freezes.c.account_id == account),
+        )
+    )
+
+
 def payout_may_go() -> ColumnElement[bool]:
     """A payout that no freeze stops."""
     return ~_stopped(

@@ -95,15 +95,18 @@ def save(connection: Connection, epoch: LiabilityEpoch, tiles: Sequence[Tile]) -
     )
 
 
+_BESIDE = (AccountCode.channel, AccountCode.pool, AccountCode.unclaimed)
+
+
 def other_names(connection: Connection, account_id: str, *, unit: str, limit: int) -> list[str]:
-    """The chart's names of an account's pool and channels in a unit, the newest channels first."""
+    """Of an account's pool, what of it waits and its channels, the newest channels first."""
     columns = ledger_account_names.c
     statement = (
         select(columns.name)
         .where(
             columns.account == account_id,
             columns.unit == unit,
-            columns.code.in_([int(AccountCode.channel), int(AccountCode.pool)]),
+            columns.code.in_([int(code) for code in _BESIDE]),
         )
         .order_by(columns.code.desc(), columns.name.desc())
         .limit(limit)

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from sakk.core.policy import PeriodKey, PolicyVersion, VersionState
+from sakk.core.policy import TRANSFER, PeriodKey, PolicyVersion, VersionState
 from sakk.store.database import fetch, fetch_all, fetch_one, insert_records, query, run
 from sakk.store.schema import Document, Timestamp, metadata
 
@@ -151,10 +151,17 @@ _SOURCES = (
     "payouts p",
     "(SELECT w.*, 'withdrawal' AS purpose, '' AS account_id FROM withdrawals w) p",
 )
+# Counted where a rule names them; one that came back in time is not.
+_TRANSFERS = (
+    "(SELECT t.id, t.livemode, t.currency, t.amount, t.account_id, t.initiator, t.initiator_person,"
+    " coalesce(t.destination, t.recipient) AS destination, t.created AS decided_at, 'transfer' AS"
+    " purpose, '' AS asset, '' AS network, CASE t.status WHEN 'returned' THEN 'canceled' ELSE"
+    " t.status END AS status FROM transfers t) p"
+)
 
 
 @lru_cache
-def _sums(pers: tuple[str, ...]) -> str:
+def _sums(pers: tuple[str, ...], *, with_transfers: bool) -> str:
     """The statement for these kinds of sums: a look-up by an index for every key.
 
     Written as a join the database would read the whole table once for each kind.
@@ -163,7 +170,7 @@ def _sums(pers: tuple[str, ...]) -> str:
         f"SELECT k.place, (SELECT sum(p.amount) FROM {source} WHERE {_BY_WHOM[per]}"  # noqa: S608
         f" AND {_COUNTED}) AS total FROM keys k WHERE k.per = '{per}'"
         for per in pers
-        for source in _SOURCES
+        for source in (*_SOURCES, *((_TRANSFERS,) if with_transfers else ()))
     )
     return f"""
 WITH keys AS MATERIALIZED (
@@ -214,7 +221,10 @@ def _add_up(
     ]
     found = run(
         connection,
-        _sums(tuple(sorted({key.per for key, _, _ in asked}))),
+        _sums(
+            tuple(sorted({key.per for key, _, _ in asked})),
+            with_transfers=any(TRANSFER in key.purposes for key, _, _ in asked),
+        ),
         {
             "keys": msgspec.json.encode(rows).decode(),
             "livemode": livemode,

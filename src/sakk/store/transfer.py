@@ -5,19 +5,25 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
     Table,
     Text,
+    and_,
+    func,
+    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.transfer import BookTransfer
+from sakk.core.transfer import BookTransfer, TransferStatus
+from sakk.store.alias import aliases
 from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.freeze import account_may_pay
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 transfers = Table(
@@ -26,7 +32,7 @@ transfers = Table(
     Column("id", Text, primary_key=True),
     Column("account_id", Text, nullable=False),
     Column("livemode", Boolean, nullable=False),
-    Column("destination", Text, nullable=False),
+    Column("destination", Text),
     Column("amount", Units, nullable=False),
     Column("currency", Text, nullable=False),
     Column("decimals", Integer, nullable=False),
@@ -35,13 +41,26 @@ transfers = Table(
     Column("description", Text),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("recipient", Text),
+    Column("expires_at", Timestamp),
+    Column("reason", Text),
+    Column("initiator", Text),
+    Column("initiator_person", Text),
     Index("ix_transfers_account", "account_id", "livemode", "id"),
+    Index("ix_transfers_destination", "destination", "livemode", "id"),
+    Index("ix_transfers_reason", "reason", postgresql_where=text("reason is not null")),
     Index("ix_transfers_requested", "created", postgresql_where=text("status = 'requested'")),
+    Index(
+        "ix_transfers_waiting",
+        "id",
+        postgresql_where=text("status in ('pending', 'claiming', 'returning')"),
+    ),
 )
 
 
 # A request moves its own transfer; only what is older was left behind by a crash.
 LEFT_TO_REQUEST = timedelta(seconds=5)
+_AT_A_STEP = (TransferStatus.claiming.value, TransferStatus.returning.value)
 
 
 def insert(connection: Connection, transfer: BookTransfer) -> None:
@@ -50,17 +69,48 @@ def insert(connection: Connection, transfer: BookTransfer) -> None:
 
 
 def find(
+    connection: Connection, identifier: str, *, account_id: str, livemode: bool, lock: bool = False
+) -> BookTransfer | None:
+    """A transfer that an account has sent."""
+    statement = select(transfers).where(
+        transfers.c.id == identifier,
+        transfers.c.account_id == account_id,
+        transfers.c.livemode == livemode,
+    )
+    return fetch_one(connection, statement.with_for_update() if lock else statement, BookTransfer)
+
+
+def find_visible(
     connection: Connection, identifier: str, *, account_id: str, livemode: bool
 ) -> BookTransfer | None:
-    return fetch_one(
-        connection,
-        select(transfers).where(
-            transfers.c.id == identifier,
-            transfers.c.account_id == account_id,
-            transfers.c.livemode == livemode,
-        ),
-        BookTransfer,
+    """A transfer that an account has sent, or that brought it money."""
+    c = transfers.c
+    statement = select(transfers).where(
+        c.id == identifier,
+        c.livemode == livemode,
+        or_(c.account_id == account_id, was_received_by(account_id)),
     )
+    return fetch_one(connection, statement, BookTransfer)
+
+
+def was_received_by(account_id: str) -> ColumnElement[bool]:
+    """What came: a receiver does not see what was tried in vain."""
+    return and_(
+        transfers.c.destination == account_id,
+        transfers.c.status == TransferStatus.posted.value,
+    )
+
+
+def count_pending(connection: Connection, *, account_id: str, livemode: bool) -> int:
+    """How many of an account's transfers wait for somebody."""
+    c = transfers.c
+    statement = select(func.count()).where(
+        c.account_id == account_id,
+        c.livemode == livemode,
+        c.status.in_((TransferStatus.pending.value, TransferStatus.requested.value)),
+        c.destination.is_(None),
+    )
+    return int(connection.execute(statement).scalar_one())
 
 
 def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[BookTransfer]:
@@ -74,11 +124,81 @@ def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> li
     return fetch_all(connection, statement, BookTransfer)
 
 
-def finish(connection: Connection, transfer: BookTransfer) -> bool:
-    """Record how a requested transfer ended; False if another process did so before."""
+def claim_due(connection: Connection, *, now: datetime, limit: int) -> int:
+    """Move what waits on: to who has proved the e-mail address, or back when its time is over."""
+    c, a = transfers.c, aliases.c
+    due = (
+        select(c.id, a.account_id)
+        .select_from(
+            transfers.outerjoin(
+                aliases,
+                and_(
+                    a.livemode == c.livemode,
+                    a.kind == "email",
+                    a.value == c.recipient,
+                    a.status == "active",
+                    account_may_pay(c.account_id),
+                ),
+            )
+        )
+        .where(
+            c.status == TransferStatus.pending.value,
+            or_(a.account_id.is_not(None), c.expires_at <= now),
+        )
+        .order_by(c.id)
+        .limit(limit)
+        .with_for_update(of=transfers, skip_locked=True)
+    )
+    rows = connection.execute(due).all()
+    for identifier, account_id in rows:
+        values = (
+            {"status": TransferStatus.returning.value, "failure_code": "unclaimed"}
+            if account_id is None
+            else {"status": TransferStatus.claiming.value, "destination": account_id}
+        )
+        connection.execute(update(transfers).where(c.id == identifier).values(values))
+    return len(rows)
+
+
+def list_at_a_step(connection: Connection, *, limit: int) -> list[BookTransfer]:
+    """Those that the ledger is to be asked about."""
+    statement = (
+        select(transfers)
+        .where(transfers.c.status.in_(_AT_A_STEP))
+        .order_by(transfers.c.id)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, BookTransfer)
+
+
+def call_off(connection: Connection, transfer: BookTransfer) -> None:
+    """What is pending, and locked, goes back."""
+    connection.execute(
+        update(transfers)
+        .where(transfers.c.id == transfer.id, transfers.c.status == TransferStatus.pending.value)
+        .values(status=TransferStatus.returning.value, failure_code="canceled")
+    )
+
+
+def finish(connection: Connection, transfer: BookTransfer, *, before: str) -> bool:
+    """Record how a step of a transfer ended; False if another process did so before."""
     result = connection.execute(
         update(transfers)
-        .where(transfers.c.id == transfer.id, transfers.c.status == "requested")
+        .where(transfers.c.id == transfer.id, transfers.c.status == before)
         .values(status=transfer.status, failure_code=transfer.failure_code)
     )
     return result.rowcount == 1
+
+
+def was_paid_before(connection: Connection, payer: str, payee: str, *, livemode: bool) -> bool:
+    """Did one of two accounts ever pay the other? Then they know each other's names."""
+    c = transfers.c
+    statement = select(c.id).where(
+        c.livemode == livemode,
+        c.status == TransferStatus.posted.value,
+        or_(
+            and_(c.account_id == payer, c.destination == payee),
+            and_(c.account_id == payee, c.destination == payer),
+        ),
+    )
+    return connection.execute(statement.limit(1)).first() is not None

@@ -51,6 +51,9 @@ MOVED_WHEN = {
     TransferCode.outflow_reversed: "a reorganisation took such an outflow off the chain",
     TransferCode.adopted: "an operator books native coin that no transaction names as received",
     TransferCode.book_transfer: "an account sends money to another account here",
+    TransferCode.transfer_left: "money is sent to an e-mail address that no account has yet",
+    TransferCode.transfer_claimed: "an account proved the address, and has what waited for it",
+    TransferCode.transfer_returned: "nobody claimed it in time, or its sender called it off",
     TransferCode.channel_funded: "a payer raises what may be charged on a channel",
     TransferCode.channel_charge: "a call is charged on a channel (pending, then posted or voided)",
     TransferCode.channel_closed: "a channel gives back what was not charged",
@@ -153,6 +156,7 @@ def _accounts() -> list[tuple[LedgerAccount, str]]:
         (chart.mandate_budget("mnd_…", "BUDGET", unit), summary(chart.mandate_budget)),
         (chart.mandate_spent("mnd_…", unit), summary(chart.mandate_spent)),
         (chart.pool(ACCOUNT, unit), summary(chart.pool)),
+        (chart.unclaimed(ACCOUNT, unit), summary(chart.unclaimed)),
         (chart.equity_operator(ASSET), summary(chart.equity_operator)),
         (chart.loss("transfer_fee", ASSET), summary(chart.loss)),
     ]
