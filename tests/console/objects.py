@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier
 from sakk.core.payment_link import PaymentLink
 from sakk.core.payout import Payout
 from sakk.core.policy import (
@@ -17,16 +18,22 @@ from sakk.core.policy import (
 )
 from sakk.core.pos_device import PosDevice
 from sakk.core.refund import Refund
+from sakk.core.settlement import Settlement, SettlementTerms
 from sakk.core.sign_in import token_hash
+from sakk.flow import account as account_flow
 from sakk.flow import api_key as api_keys
 from sakk.flow import beneficiary as beneficiaries
+from sakk.flow import fee as fee_flow
 from sakk.flow import payment_link as payment_links
 from sakk.flow import pos_device as pos_devices
 from sakk.flow import saved_view as saved_views
+from sakk.flow import settlement as settlement_flow
 from sakk.flow.payment import read_catalogue
+from sakk.store import fee as fees
 from sakk.store import payout as payouts
 from sakk.store import policy as policies
 from sakk.store import refund as refunds
+from sakk.store import settlement as settlements
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
 from tests.console.agents import agents_of
@@ -203,6 +210,109 @@ def policy_of(office: Office, *, proposed_by: str | None = None) -> str:
     return made.id
 
 
+def settlement_of(office: Office, account: str, **changes: Any) -> str:
+    """A period of no lines that brought twelve and a half, of an account with a schedule."""
+    with office.parts.database.begin() as connection:
+        settlement_flow.put_schedule(
+            connection,
+            SettlementTerms(minimum={"usdc": 1_000_000}, reserve_ppm=50_000, reserve_days=30),
+            identifier=new_id("ssch"),
+            account_id=account,
+            livemode=False,
+            held=False,
+            now=now(),
+        )
+        schedule = settlements.find_schedule(connection, account_id=account, livemode=False)
+        assert schedule is not None
+        blank = dict.fromkeys(("credits", "debits", "fees", "owed", "opening", "lines"), 0)
+        made = Settlement(
+            **{
+                **blank,
+                "id": new_id("set"),
+                "account_id": account,
+                "livemode": False,
+                "number": schedule.next_number,
+                "currency": "usdc",
+                "decimals": 6,
+                "status": "kept",
+                "from_ns": 0,
+                "to_ns": 1,
+                "period_end": now(),
+                "first_line": 1,
+                "closing": 12_500_000,
+                "received": 12_500_000,
+                "payable": 11_875_000,
+                "reserved": 625_000,
+                "terms": schedule.terms,
+                "pay_at": now(),
+                "metadata": {},
+                "created": now(),
+                **changes,
+            }
+        )
+        settlements.insert(connection, made)
+        settlements.put_schedule(
+            connection, replace(schedule, next_number=schedule.next_number + 1)
+        )
+    return made.id
+
+
+def fee_schedule_of(office: Office, account: str) -> str:
+    """A schedule that prices an account, and a fee that it was charged."""
+    with office.parts.database.begin() as connection:
+        schedule = fee_flow.create_schedule(
+            connection,
+            identifier=new_id("fsch"),
+            name=HOSTILE,
+            written=[
+                FeeRule(
+                    kind=FeeKind.payin,
+                    currency="usdc",
+                    percent_ppm=10_000,
+                    fixed=100_000,
+                    tiers=(Tier(50_000_000_000, 6_000),),
+                    on_refund=OnRefund.returned,
+                ),
+                FeeRule(percent_ppm=5_000),
+            ],
+            effective_at=None,
+            metadata={},
+            by=None,
+            now=now(),
+        )
+        account_flow.update(
+            connection,
+            account,
+            {"fee_schedule": schedule.id},
+            livemode=False,
+            by_operator=True,
+            now=now(),
+        )
+        fees.insert_fees(
+            connection,
+            [
+                Fee(
+                    new_id("fee"),
+                    account,
+                    False,
+                    "payin",
+                    "charged",
+                    new_id("pin"),
+                    "usdc",
+                    6,
+                    25_000_000,
+                    350_000,
+                    schedule.id,
+                    1,
+                    1,
+                    [{"label": "percent_10000ppm", "amount": 250_000}],
+                    now(),
+                )
+            ],
+        )
+    return schedule.id
+
+
 def beneficiary_of(office: Office, account: str) -> str:
     """An entry of the address book."""
     with office.parts.database.begin() as connection:
@@ -266,4 +376,6 @@ def objects(office: Office) -> dict[str, str]:
         "channel": agents.channel,
         "network": NETWORK,
         "policy": policy_of(office),
+        "settlement": settlement_of(office, office.bob),
+        "fee_schedule": fee_schedule_of(office, office.bob),
     }

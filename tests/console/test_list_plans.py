@@ -18,6 +18,7 @@ from sakk.store.checkout_session import checkout_sessions
 from sakk.store.customer import customers
 from sakk.store.database import Database
 from sakk.store.event import events
+from sakk.store.fee import fees
 from sakk.store.mandate import mandates
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
@@ -26,6 +27,7 @@ from sakk.store.payout import payouts
 from sakk.store.payout_batch import payout_batches
 from sakk.store.refund import refunds
 from sakk.store.request_log import requests
+from sakk.store.settlement import settlements
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 from sakk.store.travel_rule import travel_rules
@@ -262,6 +264,38 @@ FILLED: dict[Table, dict[str, str]] = {
         "exchange": "'none'",
         "request_identifier": "i::text",
     },
+    settlements: {
+        "id": f"'set_' || {ID}",
+        "number": "i",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'paid' END",
+        **dict.fromkeys(("from_ns", "to_ns", "lines", "opening", "debits", "fees"), "0"),
+        **dict.fromkeys(("owed", "recovered", "reserved", "reserved_fixed", "attempt"), "0"),
+        **dict.fromkeys(("first_line", "credits", "closing", "received", "payable"), "1"),
+        "amount": "1",
+        "failures": "0",
+        "period_end": MOMENT,
+        "pay_at": MOMENT,
+        "released": "false",
+        "payout": f"'po_' || {ID}",
+        "terms": "'{\"destination\": null}'",
+        "metadata": "'{}'",
+    },
+    fees: {
+        "id": f"'fee_' || {ID}",
+        "kind": "CASE WHEN i % 1000 = 0 THEN 'refund' ELSE 'payin' END",
+        "reason": "'charged'",
+        "source": f"'pin_' || {ID}",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "basis": "100",
+        "amount": "1",
+        "schedule": "'fsch_1'",
+        "version": "1",
+        "rule": "1",
+        "parts": "'[]'",
+    },
     webhook_deliveries: {
         "id": f"'whd_' || {ID}",
         "event_id": f"'evt_' || {ID}",
@@ -269,7 +303,10 @@ FILLED: dict[Table, dict[str, str]] = {
         "status": "'succeeded'",
     },
 }
-FEWER = {payouts, refunds, checkout_sessions, payment_links, payout_batches, beneficiaries}
+FEWER = {
+    *(payouts, refunds, checkout_sessions, payment_links, payout_batches, beneficiaries),
+    *(settlements, fees),
+}
 NUMBER = "0" * 21 + "50000"
 LOW_NUMBER = "0" * 21 + "10000"
 PATHS = (
@@ -333,6 +370,13 @@ PATHS = (
     "/console/beneficiaries",
     "/console/beneficiaries?q=Ann",
     "/console/beneficiaries?q=0x" + "0" * 35 + "10000",
+    "/console/settlements",
+    "/console/settlements?status=failed&currency=usdc",
+    f"/console/settlements?q=po_{LOW_NUMBER}",
+    f"/console/settlements/set_{LOW_NUMBER}",
+    "/console/fees?kind=refund",
+    f"/console/fees?q=pin_{LOW_NUMBER}",
+    f"/console/fees?q=fsch_{LOW_NUMBER}",
     "/console/webhooks/we_1",
     "/console/webhooks/we_1?status=failed",
     f"/console/deliveries/whd_{NUMBER}",

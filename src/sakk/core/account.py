@@ -171,7 +171,12 @@ def change_payout_settings(
         choices = _PAYOUT_CHOICES.get(name)
         if choices is not None:
             if value not in choices:
-                raise ParameterInvalid(f"{param} is one of {', '.join(choices)}.", param=param)
+                raise ParameterInvalid(
+                    "{name} is one of {choices}.",
+                    param=param,
+                    name=param,
+                    choices=", ".join(choices),
+                )
         elif name == "refund_fee_fixed":
             _check_fixed(value, param)
         elif name == "beneficiary_delay_seconds":
@@ -179,10 +184,15 @@ def change_payout_settings(
                 type(value) is not int or not 0 <= value <= BENEFICIARY_DELAY_SECONDS_MAX
             ):
                 raise ParameterInvalid(
-                    f"{param} is 0 to {BENEFICIARY_DELAY_SECONDS_MAX} seconds.", param=param
+                    "{name} is 0 to {most} seconds.",
+                    param=param,
+                    name=param,
+                    most=BENEFICIARY_DELAY_SECONDS_MAX,
                 )
         else:
-            raise ParameterInvalid(f"There is no setting {name!r} of payouts.", param=param)
+            raise ParameterInvalid(
+                "There is no setting {name} of payouts.", param=param, name=repr(name)
+            )
     return replace(settings, **changes)
 
 
@@ -191,7 +201,9 @@ def _check_fixed(value: object, param: str) -> None:
         type(units) is not int or not 0 <= units <= UNITS_MAX for units in value.values()
     ):
         raise ParameterInvalid(
-            f"{param} is whole numbers of currencies' smallest units, by currency.", param=param
+            "{name} is whole numbers of currencies' smallest units, by currency.",
+            param=param,
+            name=param,
         )
 
 

@@ -36,6 +36,7 @@ def _business_days(calendar: str) -> Callable[[date], bool]:
         return holidays.country_holidays(calendar).is_working_day
     except NotImplementedError:
         raise ParameterInvalid(
-            f"There is no calendar {calendar!r}. Name a country by ISO 3166, as DE, or ECB.",
+            "There is no calendar {calendar}. Name a country by ISO 3166, as DE, or ECB.",
             param="calendar",
+            calendar=repr(calendar),
         ) from None

@@ -364,7 +364,9 @@ def check_rules(rules: Sequence[FeeRule], currencies: Mapping[str, int]) -> None
     ``currencies``: the decimals of those that there are.
     """
     if len(rules) > RULES_MAX:
-        raise ParameterInvalid(f"A schedule has at most {RULES_MAX} rules.", param="rules")
+        raise ParameterInvalid(
+            "A schedule has at most {most} rules.", param="rules", most=RULES_MAX
+        )
     for place, rule in enumerate(rules):
         _check_rule(rule, f"rules[{place}]", currencies)
 
@@ -372,8 +374,9 @@ def check_rules(rules: Sequence[FeeRule], currencies: Mapping[str, int]) -> None
 def _check_rule(rule: FeeRule, param: str, currencies: Mapping[str, int]) -> None:
     if rule.currency is not None and rule.currency not in currencies:
         raise ParameterInvalid(
-            f"There is no currency {rule.currency!r}. GET /v1/currencies lists them.",
+            "There is no currency {currency}. GET /v1/currencies lists them.",
             param=f"{param}[currency]",
+            currency=repr(rule.currency),
         )
     has_amounts = rule.fixed or rule.minimum or rule.maximum is not None or rule.tiers
     if rule.currency is None and has_amounts:
@@ -392,7 +395,9 @@ def _check_rule(rule: FeeRule, param: str, currencies: Mapping[str, int]) -> Non
             param=f"{param}[kind]",
         )
     if len(rule.tiers) > TIERS_MAX:
-        raise ParameterInvalid(f"A rule has at most {TIERS_MAX} tiers.", param=f"{param}[tiers]")
+        raise ParameterInvalid(
+            "A rule has at most {most} tiers.", param=f"{param}[tiers]", most=TIERS_MAX
+        )
     bounds = [0, *(tier.volume_from for tier in rule.tiers)]
     if any(after <= before for before, after in pairwise(bounds)):
         raise ParameterInvalid(

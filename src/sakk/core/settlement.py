@@ -220,8 +220,9 @@ def check_terms(terms: SettlementTerms, currencies: Mapping[str, int]) -> None:
         ZoneInfo(terms.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ParameterInvalid(
-            f"There is no time zone {terms.timezone!r}. Name one of IANA's, as Europe/Berlin.",
+            "There is no time zone {zone}. Name one of IANA's, as Europe/Berlin.",
             param="timezone",
+            zone=repr(terms.timezone),
         ) from None
     for name, limit in (
         ("weekday", 6),
@@ -230,18 +231,20 @@ def check_terms(terms: SettlementTerms, currencies: Mapping[str, int]) -> None:
         ("reserve_ppm", MILLION),
     ):
         if not 0 <= getattr(terms, name) <= limit:
-            raise ParameterInvalid(f"{name} is 0 to {limit}.", param=name)
+            raise ParameterInvalid("{name} is 0 to {most}.", param=name, name=name, most=limit)
     for name in ("minimum", "threshold", "reserve_fixed"):
         for currency, units in getattr(terms, name).items():
             if currency not in currencies:
                 raise ParameterInvalid(
-                    f"There is no currency {currency!r}. GET /v1/currencies lists them.",
+                    "There is no currency {currency}. GET /v1/currencies lists them.",
                     param=f"{name}[{currency}]",
+                    currency=repr(currency),
                 )
             if not 0 <= units <= money.UNITS_MAX:
                 raise ParameterInvalid(
-                    f"{name}[{currency}] is a whole number of the smallest unit.",
+                    "{name} is a whole number of the smallest unit.",
                     param=f"{name}[{currency}]",
+                    name=f"{name}[{currency}]",
                 )
     if (terms.interval is Interval.threshold) != bool(terms.threshold):
         raise ParameterInvalid(

@@ -81,7 +81,9 @@ def update(
     """
     account = store.lock_account(connection, account_id)
     if account is None:
-        raise ResourceMissing(f"No such account: {account_id!r}", param="account")
+        raise ResourceMissing(
+            "No such account: {account}", param="account", account=repr(account_id)
+        )
     values: dict[str, Any] = {name: changes[name] for name in DETAILS if name in changes}
     if "policy" in changes:
         changed = change_policy(read_policy(account.policy), changes["policy"])

@@ -71,7 +71,9 @@ def add_version(
     """The next version, in force from ``effective_at`` or now; those before it stay as they are."""
     schedule = store.find_schedule(connection, identifier, lock=True)
     if schedule is None:
-        raise ResourceMissing(f"No such fee schedule: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such fee schedule: {schedule}.", param="id", schedule=repr(identifier)
+        )
     _add(connection, identifier, written, effective_at, by=by, now=now)
     return schedule
 
@@ -95,7 +97,8 @@ def _add(
     number = store.next_version(connection, schedule)
     if number > rules.VERSIONS_MAX:
         raise UnexpectedState(
-            f"A schedule has at most {rules.VERSIONS_MAX} versions. Make another, and assign it."
+            "A schedule has at most {most} versions. Make another, and assign it.",
+            most=rules.VERSIONS_MAX,
         )
     documents = [each.document() for each in written]
     version = FeeVersion(schedule, number, documents, effective_at or now, now, by)
@@ -111,8 +114,9 @@ def assigned(connection: Connection, schedule: str | None, *, by_operator: bool)
         )
     if schedule is not None and store.find_schedule(connection, schedule) is None:
         raise ParameterInvalid(
-            f"There is no fee schedule {schedule!r}. GET /v1/fee_schedules lists them.",
+            "There is no fee schedule {schedule}. GET /v1/fee_schedules lists them.",
             param="fee_schedule",
+            schedule=repr(schedule),
         )
     return schedule
 
@@ -130,8 +134,9 @@ def simulate(
     decimals = {each.currency: each.decimals for each in network.list_currencies(connection)}
     if movement.currency not in decimals:
         raise ParameterInvalid(
-            f"There is no currency {movement.currency!r}. GET /v1/currencies lists them.",
+            "There is no currency {currency}. GET /v1/currencies lists them.",
             param="currency",
+            currency=repr(movement.currency),
         )
     if (schedule is None) == (written is None):
         raise ParameterInvalid("Give fee_schedule or rules, one of them.", param="fee_schedule")
@@ -141,7 +146,9 @@ def simulate(
         return rules.price(FeeVersion("", 0, documents, at, at, None), movement)
     assert schedule is not None
     if store.find_schedule(connection, schedule) is None:
-        raise ResourceMissing(f"No such fee schedule: {schedule!r}.", param="fee_schedule")
+        raise ResourceMissing(
+            "No such fee schedule: {schedule}.", param="fee_schedule", schedule=repr(schedule)
+        )
     version = rules.in_force(store.list_versions(connection, [schedule]).get(schedule, []), at)
     return None if version is None else rules.price(version, movement)
 

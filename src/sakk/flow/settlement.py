@@ -105,9 +105,10 @@ def put_schedule(
         )
         if found is None:
             raise ParameterInvalid(
-                f"There is no beneficiary {terms.destination['beneficiary']!r} in the account's"
-                " address book. GET /v1/beneficiaries lists them.",
+                "There is no beneficiary {beneficiary} in the account's address book."
+                " GET /v1/beneficiaries lists them.",
                 param="destination[beneficiary]",
+                beneficiary=repr(terms.destination["beneficiary"]),
             )
     before = store.find_schedule(connection, account_id=account_id, livemode=livemode, lock=True)
     schedule = SettlementSchedule(
@@ -212,7 +213,9 @@ def create(
             connection, account_id=account_id, livemode=livemode, currency=currency
         )
         if last is not None and last.status == SettlementStatus.closed:
-            raise UnexpectedState(f"{last.id} is just being booked: try again in a moment.")
+            raise UnexpectedState(
+                "{settlement} is just being booked: try again in a moment.", settlement=last.id
+            )
         terms = read_terms(schedule.terms)
         made = _close(
             connection,
@@ -226,7 +229,8 @@ def create(
         )
         if not made:
             raise UnexpectedState(
-                f"There is nothing to settle in {currency}: no line since the settlement before."
+                "There is nothing to settle in {currency}: no line since the settlement before.",
+                currency=currency,
             )
         store.put_schedule(connection, replace(schedule, next_number=schedule.next_number + 1))
     return made[0]

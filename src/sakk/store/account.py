@@ -105,6 +105,24 @@ def search(
     return fetch_all(connection, statement, Account)
 
 
+def names(connection: Connection, account_ids: Iterable[str]) -> dict[str, str]:
+    """What accounts are called; one without a name by its id."""
+    c = accounts.c
+    rows = connection.execute(select(c.id, c.name).where(c.id.in_(list(account_ids))))
+    return {row.id: row.name or row.id for row in rows}
+
+
+def with_schedule(connection: Connection, schedule: str, *, limit: int) -> list[Account]:
+    """Accounts that a fee schedule prices, newest first."""
+    statement = (
+        select(accounts)
+        .where(accounts.c.fee_schedule == schedule)
+        .order_by(accounts.c.id.desc())
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Account)
+
+
 def policy(connection: Connection, account_ids: Iterable[str]) -> dict[str, PaymentPolicy]:
     """The payment policies of accounts; an account that does not exist is left out."""
     rows = run(connection, _POLICIES, {"ids": list(set(account_ids))})
