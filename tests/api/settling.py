@@ -1,14 +1,20 @@
 """What is charged and settled, as objects of the API."""
 
+from datetime import timedelta
+
 from sakk.core import fee as fee_rules
+from sakk.core import report as report_rules
 from sakk.core import settlement as settlement_rules
 from sakk.core.fee import Fee, FeeKind, FeeRule
+from sakk.core.report import ReportForm, ReportKind, ReportParameters
 from sakk.core.settlement import Interval, SettlementTerms
 from sakk.flow import fee as fees
+from sakk.flow import report as reports
 from sakk.flow import settlement as settlements
 from sakk.flow.context import Parts
 from sakk.store.fee import insert_fees
 from sakk.store.identity import new_id, now
+from sakk.store.vault import KEY_BYTES, Vault
 from tests.api.world import Api
 
 
@@ -31,7 +37,29 @@ def put_settlement(api: Api) -> dict[str, str]:
         livemode=False,
         currency="usdc",
     )
-    return {"settlement": made.id}
+    return {"settlement": made.id} | put_report(api)
+
+
+def put_report(api: Api) -> dict[str, str]:
+    """What Alice was charged, as a file."""
+    moment = now()
+    with api.database.begin() as connection:
+        made = reports.create(
+            connection,
+            ReportKind.fees,
+            ReportForm.csv,
+            ReportParameters(start=moment - timedelta(days=1), end=moment - timedelta(hours=1)),
+            identifier=new_id(report_rules.PREFIX),
+            account_id=api.world.alice.account,
+            livemode=False,
+            is_operator=False,
+            requested_by=None,
+            metadata={},
+            now=moment,
+        )
+    parts = Parts(api.database, vault=Vault(bytes(KEY_BYTES)))
+    assert reports.report_stage(parts).run() == 1
+    return {"report": made.id, "file": reports.file_of(made), "chart_mapping": "active"}
 
 
 def put_fees(api: Api) -> dict[str, str]:

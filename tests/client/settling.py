@@ -6,6 +6,7 @@ from typing import Any
 from sakk.client import SakkClient
 from sakk.client.objects import Resource
 
+from . import reporting
 from .escrow_calls import shown
 
 Call = Callable[[SakkClient], Resource]
@@ -66,6 +67,7 @@ CALLS += [
         "POST /v1/settlement_schedules",
         {"interval": "daily", "cutoff": "17:30", "held": False},
     ),
+    *reporting.CALLS,
 ]
 
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
@@ -75,4 +77,5 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.settlements.list(), SETTLEMENT, "/v1/settlements"),
     (lambda c: c.settlement_schedules.list(), SETTLEMENT_SCHEDULE, "/v1/settlement_schedules"),
     (lambda c: c.settlements.lines("set_1"), SETTLEMENT_LINE, "/v1/settlements/set_1/lines"),
+    *reporting.LISTS,
 ]

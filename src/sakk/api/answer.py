@@ -72,7 +72,7 @@ def headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     """What goes before an answer's body, besides what stands on all of them."""
     pairs = [
         (b"content-type", answer.media_type.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
+        (b"content-length", str(answer.size or len(answer.body)).encode()),
     ]
     if answer.disposition is not None:
         pairs.append((b"content-disposition", answer.disposition.encode("ascii")))

@@ -1,6 +1,6 @@
 """Who asks, in which mode, and what a handler may use to answer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -126,6 +126,15 @@ class Download:
     """A file as its bytes. ``disposition`` says that it is to be saved, under which name."""
 
     content: bytes
+    disposition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A file too large for memory: its bytes as they are read, and how many there are."""
+
+    pieces: Iterator[bytes]
+    size: int
     disposition: str
 
 

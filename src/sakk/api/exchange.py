@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import Request as HttpRequest
 from fastapi import Response as HttpResponse
+from fastapi.responses import StreamingResponse
 
 from sakk.api.answer import headers as answer_headers
 from sakk.api.pipeline import Request
@@ -30,7 +31,11 @@ def request_of(request: HttpRequest, method: str, body: bytes) -> Request:
 
 
 def response_of(answer: Answer) -> HttpResponse:
-    response = HttpResponse(answer.body, status_code=answer.status)
+    response: HttpResponse
+    if answer.stream is not None:
+        response = StreamingResponse(answer.stream, status_code=answer.status)
+    else:
+        response = HttpResponse(answer.body, status_code=answer.status)
     response.raw_headers = answer_headers(answer)
     return response
 

@@ -10,7 +10,15 @@ from sakk.api.answer import encode, refusal
 from sakk.api.authentication import Authenticator, agent_credential
 from sakk.api.body import OCTETS, Tree, canonical, read_body, read_form, read_upload
 from sakk.api.catalogue import CatalogueCache
-from sakk.api.context import Caller, Context, Document, Download, Listing, ShownOnce
+from sakk.api.context import (
+    Caller,
+    Context,
+    Document,
+    Download,
+    Listing,
+    ShownOnce,
+    Streamed,
+)
 from sakk.api.dependencies import Dependencies
 from sakk.api.expand import check, expand
 from sakk.api.ledger_body import IDS
@@ -257,6 +265,15 @@ class Pipeline:
         assert not isinstance(result, Steps)
         if isinstance(result, Download):
             return Answer(200, result.content, media_type=OCTETS, disposition=result.disposition)
+        if isinstance(result, Streamed):
+            return Answer(
+                200,
+                b"",
+                media_type=OCTETS,
+                disposition=result.disposition,
+                stream=result.pieces,
+                size=result.size,
+            )
         stored: bytes | None = None
         document: Document
         if isinstance(result, Listing):

@@ -22,11 +22,11 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 from pydantic import BaseModel
 
-from sakk.api.context import Context, Document, Download, Listing, ShownOnce
+from sakk.api.context import Context, Document, Download, Listing, ShownOnce, Streamed
 from sakk.api.parameters import ListParameters, NoParameters, Parameters
 from sakk.flow.idempotency import Steps
 
-Result = Document | Listing | ShownOnce | Download | Steps[Any, Any, Document]
+Result = Document | Listing | ShownOnce | Download | Streamed | Steps[Any, Any, Document]
 Handler = Callable[..., Result]
 # Ids to documents, for one field of an object: {"customer": find_customers}.
 Expander = Callable[[Context, Sequence[str]], Mapping[str, Document]]

@@ -52,6 +52,7 @@ GROUPS = {
     "rates": "sakk.cli.rate",
     "recover": "sakk.cli.recover",
     "refunds": "sakk.cli.refund",
+    "report": "sakk.cli.report",
     "restore": "sakk.cli.restore",
     "settlements": "sakk.cli.settlement",
     "sweeps": "sakk.cli.sweep",

@@ -47,6 +47,7 @@ SUMMARIES = {
     "rates": "What currencies are worth, and who says so.",
     "recover": "Coins that were sent here by mistake.",
     "refunds": "Money that goes back to payers.",
+    "report": "Books and lists as signed files.",
     "restore": "A database restored from a backup.",
     "settlements": "What accounts are paid, by period.",
     "sweeps": "Collecting from deposit addresses.",

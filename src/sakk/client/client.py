@@ -21,6 +21,7 @@ from sakk.client.rate import Rates
 from sakk.client.receiving_address import ReceivingAddresses
 from sakk.client.recovery import Recoveries
 from sakk.client.refund import Refunds
+from sakk.client.report import Files, Reports
 from sakk.client.resources import (
     Accounts,
     Balances,
@@ -134,6 +135,7 @@ class SakkClient:
         self.fee_schedules = FeeSchedules(transport)
         self.fee_simulations = FeeSimulations(transport)
         self.fees = Fees(transport)
+        self.files = Files(transport)
         self.ledger = Ledger(transport)
         self.liability_epochs = LiabilityEpochs(transport)
         self.liability_proofs = LiabilityProofs(transport)
@@ -150,6 +152,7 @@ class SakkClient:
         self.recoveries = Recoveries(transport)
         self.refills = Refills(transport)
         self.refunds = Refunds(transport)
+        self.reports = Reports(transport)
         self.screenings = Screenings(transport)
         self.rates = Rates(transport)
         self.settlement_schedules = SettlementSchedules(transport)

@@ -10,7 +10,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -145,6 +145,22 @@ class Transport:
                 )
             )
         raise AssertionError("unreachable: the last try returns or raises")
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """The bytes of a file as they come, however many; raises from `SakkError`.
+
+        Not sent again: who reads it starts again where it broke off.
+        """
+        with self._http.stream(
+            "GET", self.base_url + path, headers=self._headers(None)
+        ) as response:
+            if response.status_code != 200:
+                body = response.read()[:BODY_BYTES_MAX]
+                raise _refused(_Answer(response.status_code, response.headers, body), None)
+            try:
+                yield from response.iter_bytes()
+            except httpx2.TransportError as error:
+                raise _no_answer(error, None) from error
 
     def _headers(self, key: str | None) -> dict[str, str]:
         headers = {

@@ -4,11 +4,10 @@ A screen's own query extends ``ListQuery`` with its filters; what it does not kn
 door. Times in filters are days of the person's own zone.
 """
 
-import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from operator import attrgetter
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from urllib.parse import urlencode
@@ -19,9 +18,10 @@ from sqlalchemy import ColumnElement, Table
 from sakk.console.visit import Download, Visit
 from sakk.core.saved_view import SavedView
 from sakk.core.search import LENGTH_MAX
+from sakk.core.sheet import Exact as Exact
+from sakk.core.sheet import csv_head, csv_line
 from sakk.core.volume import beginning
 from sakk.pages.form import Form
-from sakk.pages.language import tame
 from sakk.pages.moment import zone_of
 from sakk.store import saved_view
 from sakk.store.page import Window
@@ -31,9 +31,6 @@ ROWS: Final = 50
 FILE_ROWS_MAX: Final = 10_000
 CURSOR_LENGTH_MAX: Final = 100
 CSV: Final = "text/csv; charset=utf-8"
-# What a spreadsheet takes for the beginning of a formula, or of a command (OWASP, CSV injection).
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-_BOM: Final = "\ufeff"
 _PLACES: Final = ("after", "before", "format")
 
 T = TypeVar("T")
@@ -139,36 +136,13 @@ Column = tuple[str, Callable[[T], object]]
 
 def csv_file(name: str, columns: Sequence[Column[T]], rows: Iterable[T]) -> Download:
     """Rows as a file for spreadsheets: UTF-8 with its mark, lines as RFC 4180 ends them."""
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
-    writer.writerow([head for head, _ in columns])
+    content = io.BytesIO()
+    content.write(csv_head([head for head, _ in columns]))
     for row in rows:
-        writer.writerow([_cell(of(row)) for _, of in columns])
-    return Download(name, (_BOM + file.getvalue()).encode(), CSV)
+        content.write(csv_line([of(row) for _, of in columns]))
+    return Download(name, content.getvalue(), CSV)
 
 
 def fields(*names: str) -> list[Column[Any]]:
     """Columns that are attributes of the rows, each under its own name."""
     return [(name, attrgetter(name)) for name in names]
-
-
-class Exact(str):
-    """A number that we wrote ourselves, which may begin with its sign."""
-
-    __slots__ = ()
-
-
-def _cell(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case int() | Exact():
-            return str(value)
-        case datetime():
-            return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-        case _:
-            text = tame(str(value))
-            return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text

@@ -7,6 +7,7 @@ SakkError
 │   ├── ParameterInvalid      400
 │   ├── BalanceInsufficient   400  (409 would be retried by the clients)
 │   ├── AmountTooSmall        400  what would arrive is under the asset's minimum
+│   ├── ReportTooLarge        400  a report, or all of an account's files, come to too much
 │   ├── PayoutDuplicate       400  the same line, reference or batch was given before
 │   ├── MandateRefused        400  what an agent's mandate does not allow
 │   │   └── MandateExceeded   400  a budget of the mandate does not cover it
@@ -118,6 +119,15 @@ class AmountTooSmall(InvalidRequest):
     """
 
     code = "amount_too_small"
+
+
+class ReportTooLarge(InvalidRequest):
+    """A report would be larger than a file may be, or the account's files come to all that is kept.
+
+    Ask for a shorter period or for one account; delete files that you have saved.
+    """
+
+    code = "report_too_large"
 
 
 class PayoutDuplicate(InvalidRequest):

@@ -64,6 +64,7 @@ RESOURCES: Final = frozenset(
         "chain_transactions",
         "channels",
         "charges",
+        "chart_mappings",
         "checkout_sessions",
         "currencies",
         "customers",
@@ -71,6 +72,7 @@ RESOURCES: Final = frozenset(
         "exposures",
         "fee_schedules",
         "fees",
+        "files",
         "freezes",
         HOME,
         "ledger",
@@ -99,6 +101,7 @@ RESOURCES: Final = frozenset(
         "recoveries",
         "refills",
         "refunds",
+        "reports",
         "requests",
         "screening_rules",
         "screenings",
@@ -123,6 +126,7 @@ OPERATORS: Final = frozenset(
         "audit_log",
         "cases",
         "chain_transactions",
+        "chart_mappings",
         "exposures",
         "fee_schedules",
         "freezes",
@@ -155,6 +159,8 @@ _REVIEWED: Final = frozenset(
     }
 )
 _KEYS: Final = frozenset({"api_keys", "requests", "webhook_endpoints"})
+# Among them are lists of what is looked at.
+_WRITTEN: Final = frozenset({"files", "reports"})
 _PEOPLE: Final = frozenset({"audit_log", "persons"})
 _DAILY: Final = frozenset(
     {
@@ -173,8 +179,8 @@ _READS: Final[dict[Role, frozenset[str]]] = {
     Role.finance: _EVERYTHING,
     Role.approver: _EVERYTHING,
     Role.compliance: _EVERYTHING,
-    Role.developer: _EVERYTHING - _REVIEWED - _PEOPLE,
-    Role.support: _EVERYTHING - _REVIEWED - _PEOPLE - _KEYS,
+    Role.developer: _EVERYTHING - _REVIEWED - _PEOPLE - _WRITTEN,
+    Role.support: _EVERYTHING - _REVIEWED - _PEOPLE - _WRITTEN - _KEYS,
     Role.viewer: _EVERYTHING,
 }
 _WRITES: Final[dict[Role, frozenset[str]]] = {
@@ -185,7 +191,9 @@ _WRITES: Final[dict[Role, frozenset[str]]] = {
         "aliases",
         "approvals",
         "beneficiaries",
+        "chart_mappings",
         "fee_schedules",
+        "files",
         "freezes",
         "mandate_spends",
         "mandates",
@@ -199,6 +207,7 @@ _WRITES: Final[dict[Role, frozenset[str]]] = {
         "recoveries",
         "refills",
         "refunds",
+        "reports",
         "settlement_schedules",
         "settlements",
         "transfers",
@@ -209,10 +218,12 @@ _WRITES: Final[dict[Role, frozenset[str]]] = {
         {
             "approvals",
             "cases",
+            "files",
             "lists",
             "name_screenings",
             "parties",
             "payins",
+            "reports",
             "screening_rules",
             "screenings",
             "travel_rule",

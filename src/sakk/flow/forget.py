@@ -7,6 +7,7 @@ from sakk.core.request_log import KEEP, excess
 from sakk.core.sign_in import KEPT_FOR, TRIES_KEPT_FOR
 from sakk.core.travel_rule import RETENTION
 from sakk.flow.context import Parts
+from sakk.flow.report import forget as forget_reports
 from sakk.flow.stage import Stage
 from sakk.store import idempotency, request_log, sign_in, travel_rule, x402_payment
 
@@ -19,8 +20,8 @@ def forget_stage(parts: Parts) -> Stage:
     """The stage that drops what is older than it may be.
 
     Answers under idempotency keys, payments that were verified and never settled, the log of
-    requests, sign-ins of long ago with the tries of them, and the data of Travel Rule records that
-    no legal hold keeps.
+    requests, sign-ins of long ago with the tries of them, files of reports, and the data of Travel
+    Rule records that no legal hold keeps.
     """
 
     def run() -> int:
@@ -38,6 +39,7 @@ def forget_stage(parts: Parts) -> Stage:
             answers += sign_in.forget(
                 connection, begun_before=now - KEPT_FOR, tried_before=now - TRIES_KEPT_FOR, now=now
             )
+            answers += forget_reports(connection, now=now, limit=RECORDS_MAX)
             return answers + travel_rule.forget(connection, before=before, limit=RECORDS_MAX)
 
     return Stage("forget", run, idle_seconds=IDLE_SECONDS, gives_way=True)

@@ -10,7 +10,7 @@ that do so: `Steps`, which costs two commits and not four.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -69,6 +69,9 @@ class Answer:
     media_type: str = "application/json"
     # ``Content-Disposition``, of what is saved and never shown.
     disposition: str | None = None
+    # A body too large for memory, and its length: it is read while it is sent.
+    stream: Iterator[bytes] | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 from sakk.core.errors import SakkError
+from sakk.core.sheet import OVERRIDES as OVERRIDES
+from sakk.core.sheet import tame as tame
 
 LANGUAGES: Final = ("en", "zh-Hans", "zh-Hant", "ar")
 NAMES: Final = {"en": "English", "zh-Hans": "简体中文", "zh-Hant": "繁體中文", "ar": "العربية"}
@@ -31,9 +33,6 @@ LANGUAGES_MAX: Final = 20
 LOCALES: Final = Path(__file__).with_name("locales")
 # First strong isolate, and its end (UAX #9).
 ISOLATE, END = "\u2068", "\u2069"
-# Marks that turn what follows them; a person's name needs none, a forger's does.
-OVERRIDES: Final = dict.fromkeys(range(0x202A, 0x202F))
-_TURNING: Final = {**OVERRIDES, **dict.fromkeys(range(0x2066, 0x206A))}
 _TRADITIONAL: Final = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
 
 
@@ -91,11 +90,6 @@ def fill(text: str, values: dict[str, object]) -> str:
 def isolated(value: object) -> str:
     """A value that keeps its direction to itself, whatever marks stand in it."""
     return f"{ISOLATE}{tame(str(value))}{END}"
-
-
-def tame(text: str) -> str:
-    """Text without the marks that would turn what stands after it (U+202A to E, U+2066 to 9)."""
-    return text.translate(_TURNING)
 
 
 @cache

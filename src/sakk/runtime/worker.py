@@ -56,6 +56,7 @@ from sakk.flow.recovery import recovery_follow_stage, recovery_screen_stage
 from sakk.flow.redemption import look_stage, redeem_stage
 from sakk.flow.refill import refill_stage
 from sakk.flow.replace import replace_stage
+from sakk.flow.report import report_stage
 from sakk.flow.rescreen import rescreen_stage
 from sakk.flow.reverse import orphan_stage, reverse_stage
 from sakk.flow.rotation_build import rotation_build_stage
@@ -193,6 +194,7 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         dispute_stage(parts),
         refill_stage(parts),
         *settlement_stages(parts),
+        report_stage(parts),
         forget_stage(parts),
         volume_stage(parts),
         measure_stage(parts),

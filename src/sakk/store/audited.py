@@ -51,6 +51,7 @@ AUDITED: Final[dict[str, Audited]] = {
     # What a person wrote down or attached stays where it is; the log has its hash.
     "case_attachments": Audited(subject="case_id", secret=("content",)),
     "case_notes": Audited(subject="case_id", secret=("text",)),
+    "chart_mappings": Audited(key=("version",)),
     "case_settings": Audited(key=("livemode",)),
     "cases": Audited(subject="subject"),
     "currencies": Audited(key=("currency",)),

@@ -210,13 +210,14 @@ def _read(
             amount=int(row.amount),
             balance_after=int(row.balance_after),
             code=row.code,
-            source=_source(row.code, row.user_data),
+            source=source_of(row.code, row.user_data),
             livemode=livemode,
         )
         for row in connection.execute(statement)
     ]
 
 
-def _source(code: int, user_data: UUID) -> str | None:
+def source_of(code: int, user_data: UUID) -> str | None:
+    """What a movement is about, by its own id; None where the ledger does not say."""
     prefix = balance.source_prefix(code)
     return None if prefix is None or not user_data.int else ids.encode(prefix, user_data.int)
