@@ -10,6 +10,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 
+from sakk.client.escrow_payer import EscrowPayer
 from sakk.core.escrow import ChannelConfig, channel_id, voucher_digest
 from sakk.core.escrow_channel import PREFIX, EscrowChannel
 from sakk.core.ledger import account_id
@@ -160,7 +161,11 @@ def create_escrow_objects(api: Api) -> dict[str, str]:
     channel = open_escrow(api, payee=api.world.alice)
     path = f"/v1/escrow_channels/{channel.row.id}/refunds"
     call(api, api.world.alice, "POST", path, {"amount": 1_000})
-    return {"escrow_channel": channel.row.id}
+    [reserved] = channel.ask(channel.record(1_000))
+    channel.ask(channel.end(1_000, reserved))
+    with EscrowPayer(api.url, bytes(channel.account.key)) as payer:
+        dispute = payer.dispute(channel.row.channel, 1_000, "The answer was empty.")
+    return {"escrow_channel": channel.row.id, "escrow_dispute": dispute["id"]}
 
 
 @contextmanager

@@ -45,6 +45,19 @@ def test_no_more_goes_back_than_was_charged(asked: int | None, refunded: int) ->
     assert caught.value.param == "amount"
 
 
+def test_a_charge_by_voucher_has_a_name() -> None:
+    by_voucher = replace(
+        REFUND, id="crf_00000000000000000000000001", session_id="ech_1:5:0", nonce=0
+    )
+    shown = rules.public_charge_refund(by_voucher)
+    assert (shown["charge"], shown["session"], shown["nonce"]) == ("ech_1:5:0", None, None)
+    shown = rules.public_charge_refund(REFUND)
+    assert (shown["charge"], shown["session"], shown["nonce"]) == (None, "ses_1", "7")
+    # What one payout was refused another one carries.
+    payouts = {rules.payout_id(replace(by_voucher, attempt=attempt)) for attempt in range(3)}
+    assert len(payouts) == 3
+
+
 def test_where_it_goes() -> None:
     back = TransferCode.channel_refunded
     assert rules.posting(CHANNEL, 5, to_payer=False) == Posting(PAYEE, OWN, 5, back)

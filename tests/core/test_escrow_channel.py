@@ -17,6 +17,7 @@ from sakk.core.escrow_channel import (
     charge_id,
     charge_name,
     deposit_postings,
+    disputed_posting,
     gone_postings,
     gone_step,
     judge,
@@ -29,6 +30,8 @@ from sakk.core.escrow_channel import (
     state_extra,
     staying_posting,
     taken_posting,
+    uncharging_postings,
+    unclaimed,
     unsigning_postings,
     voucher_data,
 )
@@ -234,3 +237,25 @@ def test_a_charge_says_which_voucher_paid_it(ceiling: int, attempt: int) -> None
     data = voucher_data(ceiling, attempt)
     fits = ceiling < 1 << 121 and attempt < 128
     assert read_voucher_data(data) == ((ceiling, attempt) if fits else (0, 0))
+
+
+def test_what_is_uncharged_is_signed_for_again() -> None:
+    first, second = uncharging_postings(CHANNEL, 7)
+    assert (first.debit, second.credit) == (CHANNEL.incoming, CHANNEL.signed_account)
+    assert first.credit == second.debit == CHANNEL.refunded_account
+    assert {(each.amount, each.code) for each in (first, second)} == {
+        (7, TransferCode.channel_refunded)
+    }
+    held = disputed_posting(CHANNEL, 7)
+    assert (held.debit, held.credit, held.amount) == (
+        CHANNEL.available,
+        CHANNEL.refunded_account,
+        7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("giving_back", "claimed", "left"), [(0, 0, 30), (5, 0, 25), (5, 20, 5), (0, 30, 0), (5, 30, 0)]
+)
+def test_only_what_nobody_claims_is_uncharged(giving_back: int, claimed: int, left: int) -> None:
+    assert unclaimed(STANDING, giving_back=giving_back, claimed=claimed) == left

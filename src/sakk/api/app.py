@@ -30,6 +30,7 @@ from sakk.api import (
     customer,
     dispute,
     escrow_channel,
+    escrow_dispute,
     event,
     exposure,
     fee,
@@ -78,6 +79,8 @@ from sakk.api.claim import BODY_BYTES_MAX as CLAIM_BYTES_MAX
 from sakk.api.claim import PATH as CLAIM_PATH
 from sakk.api.claim import ClaimDoor
 from sakk.api.dependencies import Dependencies
+from sakk.api.escrow_payer import PATHS as ESCROW_PAYER_PATHS
+from sakk.api.escrow_payer import EscrowPayerDoor
 from sakk.api.exchange import read_whole, request_id, request_of, response_of
 from sakk.api.gate import Gate
 from sakk.api.health import health_routes
@@ -177,6 +180,7 @@ RESOURCES: tuple[Resource, ...] = (
     charge_refund.resource,
     dispute.resource,
     escrow_channel.resource,
+    escrow_dispute.resource,
     charge.resource,
     x402_payment.resource,
 )
@@ -243,10 +247,11 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         methods=["GET", "POST", "PUT", "DELETE"],
         response_model=None,
     )
-    sessions = _session_endpoint(gate, SessionDoor(dependencies, limits))
-    for path in SESSION_PATHS:
-        fixed["POST", path] = sessions
-        app.add_api_route(path, sessions, methods=["GET", "POST"], response_model=None)
+    sessions, payers = SessionDoor(dependencies, limits), EscrowPayerDoor(dependencies, limits)
+    for path in (*SESSION_PATHS, *ESCROW_PAYER_PATHS):
+        signed = _signed_endpoint(gate, sessions if path in SESSION_PATHS else payers)
+        fixed["POST", path] = signed
+        app.add_api_route(path, signed, methods=["GET", "POST"], response_model=None)
     for (method, path), each in x402_endpoints(gate, x402, waiters).items():
         fixed[method, path] = each
         app.add_api_route(path, each, methods=[method], response_model=None)
@@ -321,8 +326,8 @@ def _trp_endpoint(gate: Gate, door: TrpDoor) -> Endpoint:
     return endpoint
 
 
-def _session_endpoint(gate: Gate, door: SessionDoor) -> Endpoint:
-    """For agents, who have no key."""
+def _signed_endpoint(gate: Gate, door: SessionDoor | EscrowPayerDoor) -> Endpoint:
+    """For agents and payers, who have no key."""
 
     async def endpoint(request: HttpRequest) -> HttpResponse:
         try:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from sakk.api.channel import found
 from sakk.api.context import Context, Document, Listing
@@ -41,13 +41,14 @@ class ChargeRefundShape(Shape):
     amount: int
     amount_decimal: str
     channel: str
+    charge: Annotated[str | None, Field(description="The name of a charge by voucher.")]
     created: Created
     currency: str
     dispute: str | None
     livemode: Livemode
     metadata: ObjectMetadata
-    nonce: str
-    session: str
+    nonce: str | None
+    session: str | None
     status: Literal["requested", "posted", "rejected"]
     to: Literal["channel", "payer"]
 

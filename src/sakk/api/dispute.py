@@ -56,22 +56,23 @@ class DisputeShape(Shape):
     amount: int
     amount_decimal: str
     channel: str
+    charge: Annotated[str | None, Field(description="The name of a charge by voucher.")]
     created: Created
     currency: str
     ended_at: int | None
     held: Annotated[bool, Field(description="Is the amount held on the payee's balance?")]
     livemode: Livemode
     metadata: ObjectMetadata
-    nonce: str
+    nonce: str | None
     note: str | None
     payee: str
-    payer: str
+    payer: Annotated[str, Field(description="An account, or an address where it has none.")]
     reason: str
     records: Annotated[
         dict[str, Any],
         Field(description="The charge, the authority's signed head, the payer's last signature."),
     ]
-    session: str
+    session: str | None
     status: Literal["requested", "open", "refunded", "rejected", "withdrawn"]
 
 
@@ -148,14 +149,19 @@ def resolve(context: Context, channel: str, channel_dispute: str, body: DisputeR
     paid = found(context, channel)
     dispute = _dispute(context, paid, channel_dispute)
     outcome = Outcome(body.outcome)
+    may_end(context, dispute, outcome)
+    ended = flow.resolve(context.parts, paid, dispute.id, outcome, note=body.note)
+    return rules.public_dispute(ended)
+
+
+def may_end(context: Context, dispute: Dispute, outcome: Outcome) -> None:
+    """Raise PermissionDenied where it is not the account's to end a dispute so."""
     by = {Outcome.refund: dispute.payee, Outcome.withdraw: dispute.account_id}
     if not context.is_operator and by.get(outcome) != context.account_id:
         raise PermissionDenied(
             "The payee refunds and the payer withdraws; only the operator decides otherwise.",
             param="outcome",
         )
-    ended = flow.resolve(context.parts, paid, dispute.id, outcome, note=body.note)
-    return rules.public_dispute(ended)
 
 
 def _dispute(context: Context, channel: Channel, dispute_id: str) -> Dispute:

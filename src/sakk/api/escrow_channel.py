@@ -112,7 +112,7 @@ def list_channels(context: Context, query: EscrowChannelListParameters) -> Listi
 )
 def retrieve(context: Context, escrow_channel: str) -> Document:
     """Retrieve a channel in escrow, as it stands by the ledger."""
-    [shown] = _shown(context, [_found(context, escrow_channel)])
+    [shown] = _shown(context, [found(context, escrow_channel)])
     return shown
 
 
@@ -128,7 +128,7 @@ def create_refund(context: Context, escrow_channel: str, body: EscrowRefundCreat
     Payers ask for it themselves by a voucher; this is for one that can not, and for what has failed
     before. `escrow_refund.succeeded` or `escrow_refund.failed` tells how it ended.
     """
-    channel = _found(context, escrow_channel)
+    channel = found(context, escrow_channel)
     call = refunds.give_back(
         context.parts,
         Vouchers(context.parts),
@@ -149,7 +149,7 @@ def list_refunds(
     context: Context, escrow_channel: str, query: EscrowRefundListParameters
 ) -> Listing:
     """List what went back, or could not, on a channel in escrow, newest first."""
-    channel = _found(context, escrow_channel)
+    channel = found(context, escrow_channel)
     with context.database.begin() as connection:
         rows, has_more = store.refunds_of(connection, channel, query.page())
         hashes = store.hashes_of(connection, rows)
@@ -168,7 +168,7 @@ def export_receipts(context: Context, escrow_channel: str, query: ReceiptParamet
 
     `sakk.client.escrow_receipt` checks the file alone and offline.
     """
-    channel = _found(context, escrow_channel)
+    channel = found(context, escrow_channel)
     with context.database.begin() as connection:
         content = receipts.export(
             connection, context.parts.secrets_vault(), channel, form=query.form
@@ -180,7 +180,8 @@ def _refund(call: EscrowCall, channel: EscrowChannel, hashes: dict[str, str]) ->
     return public_refund(call, currency=channel.currency, tx_hash=hashes.get(call.id))
 
 
-def _found(context: Context, escrow_channel: str) -> EscrowChannel:
+def found(context: Context, escrow_channel: str) -> EscrowChannel:
+    """A channel of which the account is the payee; ResourceMissing."""
     with context.database.begin() as connection:
         row = store.find_of(
             connection,

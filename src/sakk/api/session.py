@@ -169,7 +169,7 @@ class SessionDoor:
         given = _read(SessionOpen, body, media_type)
         opening = Opening(
             network=given.network,
-            signer=_address(given.signer),
+            signer=parse_signer(given.signer),
             mandate=given.mandate,
             channel=given.channel,
             payee=given.payee,
@@ -198,7 +198,7 @@ class SessionDoor:
         given = _read(SessionQuery, body, media_type)
         query = Query(
             network=given.network,
-            signer=_address(given.signer),
+            signer=parse_signer(given.signer),
             channel=given.channel,
             deadline=given.deadline,
         )
@@ -356,7 +356,8 @@ def _read(model: Any, body: bytes, media_type: str | None) -> Any:
     return validate(model, tree, strict=typed)
 
 
-def _address(text: str) -> str:
+def parse_signer(text: str) -> str:
+    """The address of a key, in lower case; ParameterInvalid."""
     try:
         return parse_address(text)
     except ValueError as error:

@@ -12,6 +12,8 @@ import httpx2
 import typer
 
 from sakk.cli.out import Json, console, print_json, print_table
+from sakk.client import escrow_receipt
+from sakk.client.escrow_payer import EscrowPayer, EscrowPayerError
 from sakk.client.exact import account_of
 from sakk.client.wallet import Wallet, WalletError
 from sakk.client.wallet_chain import ChainError, reconcile
@@ -26,6 +28,15 @@ app = typer.Typer(
 )
 
 DAY_SECONDS = 86_400
+# What is said in one line, and is no fault of this program.
+_TOLD = (
+    WalletError,
+    BudgetExceeded,
+    X402Error,
+    ChainError,
+    EscrowPayerError,
+    httpx2.HTTPError,
+)
 TIMEOUT_SECONDS = 60.0
 
 KeyFile = Annotated[
@@ -219,19 +230,40 @@ def check(
     console.print(f"{len(changed)} settled", markup=False)
 
 
+@app.command()
+def channel(
+    url: Annotated[str, typer.Argument(help="The Sakk that keeps it: https://…")],
+    name: Annotated[str, typer.Argument(help="The channel's name in the escrow contract: 0x…")],
+    key: PrivateKey = None,
+    key_file: KeyFile = None,
+    receipts: Annotated[
+        Path | None, typer.Option(help="Fetch its receipts into this file, and check them.")
+    ] = None,
+    dispute: Annotated[
+        int | None, typer.Option(help="Dispute what the voucher of this total paid for.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """Ask where a channel in x402's escrow stands that this key pays for; dispute a charge."""
+    with _told(), EscrowPayer(url, key_of(key, key_file)) as payer:
+        if dispute is not None:
+            if not reason:
+                raise typer.BadParameter("--reason: say what was wrong")
+            print_json(payer.dispute(name, dispute, reason))
+        elif receipts is not None:
+            receipts.write_text(payer.receipts(name))
+            authority = payer.authority()
+        else:
+            print_json(payer.standing(name))
+    if receipts is not None and dispute is None:
+        raise typer.Exit(escrow_receipt.main([str(receipts), "--authority", authority]))
+
+
 @contextmanager
 def opened_wallet(options: Options) -> Iterator[Wallet]:
     """The wallet that the options describe; what it refuses is one clear line."""
     with _told():
-        if options.key_file is not None:
-            try:
-                key = options.key_file.read_text().strip()
-            except OSError as error:
-                raise typer.BadParameter(f"--key-file: {error}") from error
-        elif options.key is not None:
-            key = options.key
-        else:
-            raise typer.BadParameter("name the payer's key: --key-file, or SAKK_AGENT_KEY")
+        key = key_of(options.key, options.key_file)
         try:
             wallet = Wallet(key, policy_of(options), log=options.log)
         except ValueError as error:
@@ -240,6 +272,18 @@ def opened_wallet(options: Options) -> Iterator[Wallet]:
             yield wallet
         finally:
             wallet.close()
+
+
+def key_of(key: str | None, key_file: Path | None) -> str:
+    """The payer's key; BadParameter where none is named."""
+    if key_file is not None:
+        try:
+            return key_file.read_text().strip()
+        except OSError as error:
+            raise typer.BadParameter(f"--key-file: {error}") from error
+    if key is None:
+        raise typer.BadParameter("name the payer's key: --key-file, or SAKK_AGENT_KEY")
+    return key
 
 
 @contextmanager
@@ -309,6 +353,6 @@ def _pair(text: str, name: str, example: str) -> tuple[str, str]:
 def _told() -> Iterator[None]:
     try:
         yield
-    except (WalletError, BudgetExceeded, X402Error, ChainError, httpx2.HTTPError) as error:
+    except _TOLD as error:
         typer.echo(f"sakk: {error}", err=True)
         raise typer.Exit(1) from error

@@ -50,9 +50,10 @@ class ChargeRefund(Resource, frozen=True, kw_only=True):
     amount: int
     channel: str
     currency: str
-    nonce: str
-    session: str
     status: str
+    charge: str | None = None
+    nonce: str | None = None
+    session: str | None = None
     amount_decimal: str | None = None
     dispute: str | None = None
     to: str = "channel"
@@ -64,9 +65,10 @@ class ChannelDispute(Resource, frozen=True, kw_only=True):
     amount: int
     channel: str
     currency: str
-    nonce: str
-    session: str
     status: str
+    charge: str | None = None
+    nonce: str | None = None
+    session: str | None = None
     amount_decimal: str | None = None
     ended_at: int | None = None
     held: bool = False

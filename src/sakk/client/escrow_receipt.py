@@ -7,9 +7,9 @@
 The payer's word is its vouchers (EIP-712, as the contract takes them): each for a total. The
 seller's, that of the installation that kept the channel, is the head of the chain of receipts.
 Checked is that the chain adds up, that no voucher paid twice, that not more was taken than the
-payer signed for, and both signatures. ``--authority`` is the installation's public key as it was
-known before (``GET /x402/sessions``). The payer's part needs ``eth-account``, the authority's
-``cryptography``; what could not be checked is said.
+payer signed for but for what was given back, and both signatures. ``--authority`` is the
+installation's public key as it was known before (``GET /x402/sessions``). The payer's part needs
+``eth-account``, the authority's ``cryptography``; what could not be checked is said.
 """
 
 import argparse
@@ -41,13 +41,17 @@ _DOMAIN = b"EIP712Domain(string name,string version,uint256 chainId,address veri
 
 @dataclass
 class EscrowReport:
-    """What was found. ``signed``: the highest total of the payer's; ``redeemed``: what was paid."""
+    """What was found. ``signed``: the highest total of the payer's; ``redeemed``: what was paid.
+
+    ``refunded``: what of the charges is in the channel again.
+    """
 
     channel: str = ""
     charges: int = 0
     spent: int = 0
     signed: int = 0
     redeemed: int = 0
+    refunded: int = 0
     head: str = ""
     breaks: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -64,7 +68,8 @@ def check_export(lines: Iterable[str], *, authority: str | None = None) -> Escro
     vouchers: list[Mapping[str, Any]] = []
     ends: list[Mapping[str, Any]] = []
     charges: set[str] = set()
-    ceilings: list[int] = []
+    taken: list[tuple[int, int]] = []
+    refunds: list[Mapping[str, Any]] = []
     head = b""
     for number, line in enumerate(lines, 1):
         document = read_line(line, number)
@@ -81,13 +86,15 @@ def check_export(lines: Iterable[str], *, authority: str | None = None) -> Escro
                 if charge in charges:
                     report.say(f"line {number}: {charge} is charged twice")
                 charges.add(charge)
-                ceilings.append(whole_of(document, "ceiling"))
+                taken.append((whole_of(document, "ceiling"), whole_of(document, "amount")))
                 report.charges += 1
                 report.spent += whole_of(document, "amount")
             case "voucher" if head:
                 vouchers.append(document)
             case "redemption" if head:
                 _redeem(report, document)
+            case "refund" if head:
+                refunds.append(document)
             case "head" if head:
                 ends.append(document)
             case _:
@@ -96,7 +103,8 @@ def check_export(lines: Iterable[str], *, authority: str | None = None) -> Escro
         raise ReceiptExportError("an export begins with its channel and ends with one head")
     report.head = head.hex()
     _check_vouchers(report, about, vouchers)
-    _check_sums(report, ceilings)
+    _check_refunds(report, taken, refunds)
+    _check_sums(report, [ceiling for ceiling, _ in taken])
     _check_end(report, ends[0], authority)
     return report
 
@@ -113,12 +121,29 @@ def _check_sums(report: EscrowReport, ceilings: Sequence[int]) -> None:
     known = [each for each in ceilings if each]
     if len(set(known)) != len(known):
         report.say("a voucher paid for two calls")
-    if report.spent > report.signed:
-        report.say(f"{report.spent} was charged, and {report.signed} signed for")
+    spent = report.spent - report.refunded
+    if spent > report.signed:
+        report.say(f"{spent} was charged, and {report.signed} signed for")
     if max(known, default=0) > report.signed:
         report.say(f"a call was paid by a voucher of {max(known)}, which is not there")
-    if report.redeemed > report.spent:
-        report.say(f"{report.redeemed} was claimed, and {report.spent} charged")
+    if report.redeemed > spent:
+        report.say(f"{report.redeemed} was claimed, and {spent} charged")
+
+
+def _check_refunds(
+    report: EscrowReport,
+    taken: Sequence[tuple[int, int]],
+    refunds: Sequence[Mapping[str, Any]],
+) -> None:
+    """Of no charge more was given back than it cost; what went into the channel is spent again."""
+    left = dict(taken)
+    for each in refunds:
+        ceiling, units = whole_of(each, "ceiling"), whole_of(each, "amount")
+        left[ceiling] = left.get(ceiling, 0) - units
+        if left[ceiling] < 0:
+            report.say(f"more was given back than the voucher of {ceiling} paid")
+        if text_of(each, "to") == "channel":
+            report.refunded += units
 
 
 def _check_vouchers(

@@ -9,10 +9,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sakk.core import money
+from sakk.core import ids, money
 from sakk.core.channel import Channel, ChannelStatus
 from sakk.core.chart import TransferCode
 from sakk.core.errors import ParameterInvalid
+from sakk.core.escrow_channel import PREFIX as ESCROW_PREFIX
 from sakk.core.posting import Posting
 
 PREFIX: Final = "crf"
@@ -30,7 +31,8 @@ class ChargeRefund:
     """A row. ``account_id``: the payee. ``to_payer``: past the channel, which is closed.
 
     ``dispute``: what it was given back for, if anything. ``attempt``: how often the ledger refused
-    it before.
+    it before. Of a charge by voucher ``session_id`` is its name, and ``nonce`` is 0; past the
+    channel it goes by a payout to the payer's address, which has the refund's number.
     """
 
     id: str
@@ -70,6 +72,21 @@ def posting(channel: Channel, amount: int, *, to_payer: bool) -> Posting:
     return Posting(channel.payee_account, back, amount, TransferCode.channel_refunded)
 
 
+def payout_id(refund: ChargeRefund) -> str:
+    """The id of the payout that carries a refund of a charge by voucher past its channel.
+
+    Another one at each attempt: what was refused once is refused under its id for ever.
+    """
+    return ids.encode("po", ids.decode(refund.id)[1] ^ refund.attempt)
+
+
+def charge_of(session_id: str, nonce: int) -> dict[str, str | None]:
+    """Which charge a row is about, as it is shown: a call of a session, or one by a voucher."""
+    if session_id.startswith(f"{ESCROW_PREFIX}_"):
+        return {"charge": session_id, "nonce": None, "session": None}
+    return {"charge": None, "nonce": str(nonce), "session": session_id}
+
+
 def public_charge_refund(refund: ChargeRefund) -> dict[str, Any]:
     """The API's object ``charge_refund``."""
     return {
@@ -83,8 +100,7 @@ def public_charge_refund(refund: ChargeRefund) -> dict[str, Any]:
         "dispute": refund.dispute,
         "livemode": refund.livemode,
         "metadata": {},
-        "nonce": str(refund.nonce),
-        "session": refund.session_id,
+        **charge_of(refund.session_id, refund.nonce),
         "status": refund.status,
         "to": "payer" if refund.to_payer else "channel",
     }

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, assert_never
 
 from sakk.core import money
+from sakk.core.charge_refund import charge_of
 from sakk.core.errors import UnexpectedState
 
 PREFIX: Final = "cdp"
@@ -39,12 +40,15 @@ class Outcome(StrEnum):
 class Dispute:
     """A row. ``account_id``: the payer. ``records``: what both sides have of it (`sides`).
 
+    Of a charge by voucher there is no payer's account, but ``payer``, an address; ``session_id`` is
+    the charge's name, and ``nonce`` is 0.
     ``is_held``: the amount is held on the payee's balance. ``outcome``: how it ends, decided before
     the ledger is told. ``note``: of who ended it.
     """
 
     id: str
-    account_id: str
+    account_id: str | None
+    payer: str | None = None
     payee: str
     livemode: bool
     channel_id: str
@@ -96,12 +100,11 @@ def public_dispute(dispute: Dispute) -> dict[str, Any]:
         "held": dispute.is_held,
         "livemode": dispute.livemode,
         "metadata": {},
-        "nonce": str(dispute.nonce),
+        **charge_of(dispute.session_id, dispute.nonce),
         "note": dispute.note,
         "payee": dispute.payee,
-        "payer": dispute.account_id,
+        "payer": dispute.account_id or dispute.payer,
         "reason": dispute.reason,
         "records": dispute.records,
-        "session": dispute.session_id,
         "status": dispute.status,
     }

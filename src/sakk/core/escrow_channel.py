@@ -146,6 +146,11 @@ class EscrowChannel:
         return chart.channel(f"{self.id}:unsigned", self.unit)
 
     @property
+    def refunded_account(self) -> LedgerAccount:
+        """Where what was charged and is given back passes through on its way back."""
+        return chart.channel(f"{self.id}:refunded", self.unit)
+
+    @property
     def leaving_account(self) -> LedgerAccount:
         """What is on its way back to the payer."""
         return chart.channel(f"{self.id}:leaving", self.unit)
@@ -158,6 +163,10 @@ class EscrowChannel:
     def incoming(self) -> LedgerAccount:
         return chart.merchant(self.account_id, "incoming", self.unit)
 
+    @property
+    def available(self) -> LedgerAccount:
+        return chart.merchant(self.account_id, "available", self.unit)
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -165,7 +174,8 @@ class Totals:
 
     ``signed``: the highest total that vouchers allow; ``charged``; ``reserved``: by calls that are
     being served; ``deposit``: what may still be signed for. ``unsigned``: what was signed for, not
-    charged, and went back to the deposit, so far: it is in none of the others.
+    charged, and went back to the deposit, so far: it is in none of the others. What was charged and
+    given back is not charged any more.
     """
 
     signed: int
@@ -308,6 +318,32 @@ def unsigning_postings(channel: EscrowChannel, units: int) -> list[Posting]:
             channel.unsigned_account, channel.deposit_account, units, TransferCode.channel_funded
         ),
     ]
+
+
+def uncharging_postings(channel: EscrowChannel, units: int) -> list[Posting]:
+    """A charge that is not claimed yet is given back, or a part: the payer may spend it again."""
+    back = channel.refunded_account
+    code = TransferCode.channel_refunded
+    return [
+        Posting(channel.incoming, back, units, code),
+        Posting(back, channel.signed_account, units, code),
+    ]
+
+
+def disputed_posting(channel: EscrowChannel, units: int) -> Posting:
+    """What is disputed is held on the payee's balance; it is never posted, but let go of."""
+    return Posting(
+        channel.available, channel.refunded_account, units, TransferCode.channel_refunded
+    )
+
+
+def unclaimed(totals: Totals, *, giving_back: int, claimed: int) -> int:
+    """Of what is charged, how much nobody has claimed, or is about to.
+
+    ``giving_back``: what refunds take that are not booked yet. ``claimed``: up to where the chain
+    was, or is being, asked to pay.
+    """
+    return max(0, totals.charged - giving_back - claimed)
 
 
 def leaving_posting(channel: EscrowChannel, units: int) -> Posting:

@@ -50,12 +50,16 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A channel with what is charged on it and not claimed, and the voucher that allows it."""
+    """A channel with what is charged on it and not claimed, and the voucher that allows it.
+
+    ``refunds``: how many refunds of its charges were known when it was looked at.
+    """
 
     channel: EscrowChannel
     charged: int
     ceiling: int
     signature: bytes
+    refunds: int = 0
 
     @property
     def units(self) -> int:

@@ -1,4 +1,9 @@
-"""Refunds of charges: written down, moved in the ledger at once, and finished when nobody did."""
+"""Refunds of charges: written down, moved in the ledger at once, and finished when nobody did.
+
+A charge by voucher that is not claimed on the chain yet is given back into its channel, where its
+payer may spend it again or have it refunded. What is claimed already, or is of a channel whose
+payer is leaving, goes past it: by a payout to the payer's address.
+"""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -8,22 +13,50 @@ from sqlalchemy import Connection
 
 from sakk.core import channel_event
 from sakk.core import charge_refund as rules
+from sakk.core.beneficiary import Wanted
 from sakk.core.channel import Channel, ChannelKind
 from sakk.core.charge import Step, charge_id
 from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
-from sakk.core.errors import BalanceInsufficient, ResourceMissing, UnexpectedState
+from sakk.core.errors import (
+    BalanceInsufficient,
+    ResourceMissing,
+    SakkError,
+    Unavailable,
+    UnexpectedState,
+)
+from sakk.core.escrow_channel import (
+    ATTEMPTS_MAX,
+    ChannelStatus,
+    EscrowChannel,
+    charge_name,
+    parse_charge_name,
+    uncharging_postings,
+    unclaimed,
+)
+from sakk.core.escrow_channel import (
+    PREFIX as ESCROW_PREFIX,
+)
+from sakk.core.escrow_channel import charge_id as voucher_charge_id
 from sakk.core.event import NewEvent
+from sakk.core.payout import PayoutRequest
+from sakk.flow import payout
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.mandate import FROZEN
 from sakk.flow.stage import Stage
+from sakk.flow.voucher import Vouchers
 from sakk.store import channel as channels
 from sakk.store import charge_refund as store
+from sakk.store import escrow_channel as escrows
 from sakk.store import event as events
 from sakk.store import session as sessions
 from sakk.store.failpoint import failpoint
+from sakk.store.network import list_currencies
 
 BATCH_MAX: Final = 100
+
+# What a charge was paid by.
+Paid = Channel | EscrowChannel
 
 
 def create(
@@ -68,6 +101,8 @@ def create(
                 created=parts.clock(),
             )
             store.insert(connection, refund)
+        elif dispute is not None:
+            refund = store.try_again(connection, identifier)
     return _finish(parts, channel, refund)
 
 
@@ -86,6 +121,94 @@ def charged_amount(parts: Parts, channel: Channel, session_id: str, nonce: int) 
     return charged
 
 
+def create_of_voucher(
+    parts: Parts,
+    channel: EscrowChannel,
+    charge: str,
+    *,
+    identifier: str,
+    amount: int | None = None,
+    dispute: str | None = None,
+) -> ChargeRefund:
+    """Give back all or part of a charge by voucher; repeat under the same identifier.
+
+    Raises as `create` does, what a payout raises that can not be made, and Unavailable where
+    another refund of the channel came between: ask again.
+    """
+    charged = charged_by_voucher(parts, channel, charge)
+    with parts.database.begin() as connection:
+        refund = store.find(connection, identifier)
+        if refund is not None and dispute is not None:
+            refund = store.try_again(connection, identifier)
+        given = store.given_back(connection, [channel.id]).get(channel.id, store.NOTHING)
+    if refund is None:
+        totals = Vouchers(parts).totals(channel)
+        with parts.database.begin() as connection:
+            # Locked, so that nothing is claimed of what is about to be given back.
+            [locked] = escrows.lock_channels(connection, [channel.id])
+            if store.given_back(connection, [channel.id]).get(channel.id, store.NOTHING) != given:
+                raise Unavailable("Another refund of this channel came between. Send it again.")
+            before = store.refunded(connection, charge, 0, besides=dispute)
+            units = rules.amount_of(amount, charged=charged, refunded=before)
+            claimed = max(locked.redeemed, escrows.claimed_to(connection, channel.id))
+            free = unclaimed(totals, giving_back=given.not_booked, claimed=claimed)
+            refund = ChargeRefund(
+                id=identifier,
+                account_id=channel.account_id,
+                livemode=channel.livemode,
+                channel_id=channel.id,
+                session_id=charge,
+                nonce=0,
+                amount=units,
+                currency=channel.currency,
+                decimals=decimals_of(connection, channel.currency),
+                to_payer=units > free or locked.status != ChannelStatus.open,
+                dispute=dispute,
+                status=ChargeRefundStatus.requested.value,
+                attempt=0,
+                created=parts.clock(),
+            )
+            store.insert(connection, refund)
+    return _finish(parts, channel, refund)
+
+
+def charged_by_voucher(parts: Parts, channel: EscrowChannel, charge: str) -> int:
+    """What a voucher was charged, by the ledger; ResourceMissing where it was not."""
+    try:
+        identifier, ceiling, attempt = parse_charge_name(charge)
+    except ValueError:
+        identifier, ceiling, attempt = "", 0, 0
+    charged = 0
+    if identifier == channel.id:
+        number = voucher_charge_id(channel, ceiling, attempt, "commit")
+        [charged] = parts.books.amounts_moved([number])
+    if not charged:
+        raise ResourceMissing(f"Nothing was charged as {charge!r} on this channel.", param="charge")
+    return charged
+
+
+def charge_named(parts: Parts, channel: EscrowChannel, ceiling: int) -> str:
+    """The name of the charge that the voucher of a total paid; ResourceMissing where none did."""
+    attempts = range(ATTEMPTS_MAX)
+    wanted = [voucher_charge_id(channel, ceiling, each, "commit") for each in attempts]
+    for attempt, units in zip(attempts, parts.books.amounts_moved(wanted), strict=True):
+        if units:
+            return charge_name(channel, ceiling, attempt)
+    raise ResourceMissing(f"The voucher of {ceiling} paid for nothing here.", param="ceiling")
+
+
+def find_paid(connection: Connection, identifier: str) -> Paid | None:
+    """The channel of an id, of whichever kind."""
+    if identifier.startswith(f"{ESCROW_PREFIX}_"):
+        return escrows.find_channel(connection, identifier)
+    return channels.find(connection, identifier)
+
+
+def decimals_of(connection: Connection, currency: str) -> int:
+    """How a currency's smallest unit is written."""
+    return next(each.decimals for each in list_currencies(connection) if each.currency == currency)
+
+
 def record(parts: Parts, connection: Connection, channel: Channel, refund: ChargeRefund) -> None:
     """Write down a refund that was booked as the hold of a dispute."""
     store.insert(connection, refund)
@@ -98,21 +221,30 @@ def left_behind_stage(parts: Parts) -> Stage:
     def run() -> int:
         with parts.database.begin() as connection:
             rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
-            found = {each.id: channels.find(connection, each.channel_id) for each in rows}
+            found = {each.id: find_paid(connection, each.channel_id) for each in rows}
         for row in rows:
             channel = found[row.id]
             assert channel is not None
             # Refused is an outcome too, and stands in the row.
-            with suppress(BalanceInsufficient):
+            with suppress(SakkError):
                 _finish(parts, channel, row)
         return len(rows)
 
     return Stage("charge_refund.post", run, idle_seconds=5.0)
 
 
-def _finish(parts: Parts, channel: Channel, refund: ChargeRefund) -> ChargeRefund:
+def _finish(parts: Parts, channel: Paid, refund: ChargeRefund) -> ChargeRefund:
     if refund.status == ChargeRefundStatus.requested:
-        refund = _post(parts, channel, refund)
+        if isinstance(channel, Channel):
+            refund = _post(parts, channel, refund)
+        elif refund.to_payer:
+            refund = _pay_out(parts, channel, refund)
+        else:
+            back = uncharging_postings(channel, refund.amount)
+            failpoint("charge_refund.post.before")
+            [outcome] = parts.books.post([PostingSet(refund.id, rules.STEP, refund.attempt, back)])
+            failpoint("charge_refund.post.after")
+            refund = _ended(parts, channel, refund, booked=outcome.booked)
     if refund.status == ChargeRefundStatus.rejected:
         raise BalanceInsufficient(
             "The payee's available balance does not cover the refund.", param="amount"
@@ -130,15 +262,46 @@ def _post(parts: Parts, channel: Channel, refund: ChargeRefund) -> ChargeRefund:
         with parts.database.begin() as connection:
             store.turn_to_payer(connection, refund)
         return _post(parts, channel, replace(refund, to_payer=True, attempt=refund.attempt + 1))
-    status = ChargeRefundStatus.posted if outcome.booked else ChargeRefundStatus.rejected
+    return _ended(parts, channel, refund, booked=outcome.booked)
+
+
+def _pay_out(parts: Parts, channel: EscrowChannel, refund: ChargeRefund) -> ChargeRefund:
+    """Send it to the payer's address; the payout has the refund's number."""
+    request = PayoutRequest(
+        amount=refund.amount,
+        currency=refund.currency,
+        destination=Wanted(address=channel.payer, network=channel.network),
+        fee_mode="receiver",
+        description="A charge given back",
+        metadata={"charge_refund": refund.id},
+    )
+    try:
+        payout.create(
+            parts,
+            request,
+            identifier=rules.payout_id(refund),
+            account_id=channel.account_id,
+            livemode=channel.livemode,
+        ).run(parts.database)
+    except SakkError as error:
+        if error.transient and not isinstance(error, BalanceInsufficient):
+            raise
+        _ended(parts, channel, refund, booked=False)
+        raise
+    return _ended(parts, channel, refund, booked=True)
+
+
+def _ended(parts: Parts, channel: Paid, refund: ChargeRefund, *, booked: bool) -> ChargeRefund:
+    status = ChargeRefundStatus.posted if booked else ChargeRefundStatus.rejected
     done = replace(refund, status=status.value)
     with parts.database.begin() as connection:
-        if store.finish(connection, refund, status) and outcome.booked:
+        if store.finish(connection, refund, status) and booked:
             _tell(parts, connection, channel, done)
     return done
 
 
-def _tell(parts: Parts, connection: Connection, channel: Channel, refund: ChargeRefund) -> None:
+def _tell(parts: Parts, connection: Connection, channel: Paid, refund: ChargeRefund) -> None:
+    payer = channel.account_id if isinstance(channel, Channel) else None
     events.append(
         connection,
         [
@@ -149,7 +312,7 @@ def _tell(parts: Parts, connection: Connection, channel: Channel, refund: Charge
                 object_id=refund.id,
                 object=rules.public_charge_refund(refund),
             )
-            for who in (channel.account_id, channel.payee)
+            for who in (payer, refund.account_id)
             if who is not None
         ],
         now=parts.clock(),

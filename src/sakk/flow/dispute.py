@@ -1,5 +1,6 @@
 """Disputes: both sides' records are put side by side, and the disputed part is held meanwhile."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,15 +12,18 @@ from sakk.core import dispute as rules
 from sakk.core.channel import Channel
 from sakk.core.charge_refund import ChargeRefund
 from sakk.core.dispute import Dispute, DisputeStatus, Outcome
-from sakk.core.errors import BalanceInsufficient, ResourceMissing, UnexpectedState
+from sakk.core.errors import BalanceInsufficient, ResourceMissing, SakkError, UnexpectedState
+from sakk.core.escrow_channel import EscrowChannel, disputed_posting
 from sakk.core.event import NewEvent
-from sakk.flow import charge_refund, receipt
+from sakk.flow import charge_refund, escrow_receipt, receipt
 from sakk.flow.book import PostingSet
+from sakk.flow.charge_refund import Paid
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
 from sakk.ledger.types import TransferFlags
 from sakk.store import channel as channels
 from sakk.store import dispute as store
+from sakk.store import escrow_channel as escrows
 from sakk.store import event as events
 from sakk.store.charge_refund import refunded
 from sakk.store.failpoint import failpoint
@@ -49,8 +53,52 @@ def create(
     return _hold(parts, channel, found) if found.status == DisputeStatus.requested else found
 
 
+def create_of_voucher(
+    parts: Parts,
+    channel: EscrowChannel,
+    charge: str,
+    *,
+    identifier: str,
+    payer: str,
+    reason: str,
+    amount: int | None,
+    signed: dict[str, Any],
+) -> Dispute:
+    """The same of a charge by voucher, by its payer's signed word, which is kept with the rest."""
+    charged = charge_refund.charged_by_voucher(parts, channel, charge)
+    with parts.database.begin() as connection:
+        escrows.lock_channels(connection, [channel.id])
+        found = store.find(connection, identifier)
+        if found is None:
+            _check_undisputed(connection, charge, 0, param="charge")
+            before = refunded(connection, charge, 0)
+            found = Dispute(
+                id=identifier,
+                account_id=None,
+                payer=payer,
+                payee=channel.account_id,
+                livemode=channel.livemode,
+                channel_id=channel.id,
+                session_id=charge,
+                nonce=0,
+                amount=refunds.amount_of(amount, charged=charged, refunded=before),
+                currency=channel.currency,
+                decimals=charge_refund.decimals_of(connection, channel.currency),
+                reason=reason,
+                records=_voucher_records(parts, connection, channel, charge, charged, signed),
+                is_held=False,
+                status=DisputeStatus.requested.value,
+                outcome=None,
+                note=None,
+                created=parts.clock(),
+                ended_at=None,
+            )
+            store.insert(connection, found)
+    return _hold(parts, channel, found) if found.status == DisputeStatus.requested else found
+
+
 def resolve(
-    parts: Parts, channel: Channel, dispute_id: str, outcome: Outcome, *, note: str | None
+    parts: Parts, channel: Paid, dispute_id: str, outcome: Outcome, *, note: str | None
 ) -> Dispute:
     """Decide, then carry it out; the same outcome again is answered as the first time.
 
@@ -73,14 +121,16 @@ def left_behind_stage(parts: Parts) -> Stage:
     def run() -> int:
         with parts.database.begin() as connection:
             rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
-            found = {each.id: channels.find(connection, each.channel_id) for each in rows}
+            found = {each.id: charge_refund.find_paid(connection, each.channel_id) for each in rows}
         for row in rows:
             channel = found[row.id]
             assert channel is not None
             if row.status == DisputeStatus.requested:
                 row = _hold(parts, channel, row)
             if row.outcome is not None:
-                _carry_out(parts, channel, row)
+                # What can not be given back is open again.
+                with suppress(SakkError):
+                    _carry_out(parts, channel, row)
         return len(rows)
 
     return Stage("dispute.settle", run, idle_seconds=5.0)
@@ -101,6 +151,7 @@ def _new(
     with parts.database.begin() as connection:
         locked = channels.lock(connection, channel.id)
         assert locked is not None
+        _check_undisputed(connection, session_id, nonce, param="nonce")
         before = refunded(connection, session_id, nonce)
         dispute = Dispute(
             id=identifier,
@@ -122,9 +173,14 @@ def _new(
             created=parts.clock(),
             ended_at=None,
         )
-        if not store.insert(connection, dispute):
-            raise UnexpectedState("This charge is disputed already.", param="nonce")
+        store.insert(connection, dispute)
     return dispute
+
+
+def _check_undisputed(connection: Connection, session_id: str, nonce: int, *, param: str) -> None:
+    """Under the channel's lock, so that of two at once the second sees the first."""
+    if store.is_disputed(connection, session_id, nonce):
+        raise UnexpectedState("This charge is disputed already.", param=param)
 
 
 def _records(
@@ -153,13 +209,38 @@ def _records(
     }
 
 
-def _held(channel: Channel, dispute: Dispute) -> PostingSet:
-    """What is disputed, from the payee to the payer, pending until somebody decides."""
-    money = refunds.posting(channel, dispute.amount, to_payer=True)
+def _voucher_records(
+    parts: Parts,
+    connection: Connection,
+    channel: EscrowChannel,
+    charge: str,
+    charged: int,
+    signed: dict[str, Any],
+) -> dict[str, Any]:
+    """The same of a charge by voucher: what both sides signed, and the dispute as it was signed."""
+    kept = escrows.vouchers_of(connection, [channel.id]).get(channel.id)
+    vault = parts.secrets_vault()
+    return {
+        "charge": {"charge": charge, "amount": str(charged)},
+        "authority": escrow_receipt.statement(connection, vault, channel),
+        "dispute": signed,
+        "payer": None if kept is None else {"ceiling": str(kept[0]), "signature": kept[1].hex()},
+    }
+
+
+def _held(channel: Paid, dispute: Dispute) -> PostingSet:
+    """What is disputed, taken off the payee's balance, pending until somebody decides.
+
+    Of a session's charge it is the refund itself; a voucher's goes back its own way.
+    """
+    if isinstance(channel, Channel):
+        money = refunds.posting(channel, dispute.amount, to_payer=True)
+    else:
+        money = disputed_posting(channel, dispute.amount)
     return PostingSet(dispute.id, rules.STEP_HOLD, 0, [money], flags=TransferFlags.pending)
 
 
-def _hold(parts: Parts, channel: Channel, dispute: Dispute) -> Dispute:
+def _hold(parts: Parts, channel: Paid, dispute: Dispute) -> Dispute:
     failpoint("dispute.hold.before")
     [outcome] = parts.books.post([_held(channel, dispute)])
     failpoint("dispute.hold.after")
@@ -174,18 +255,18 @@ def _hold(parts: Parts, channel: Channel, dispute: Dispute) -> Dispute:
     return opened
 
 
-def _carry_out(parts: Parts, channel: Channel, dispute: Dispute) -> Dispute:
+def _carry_out(parts: Parts, channel: Paid, dispute: Dispute) -> Dispute:
     assert dispute.outcome is not None
     outcome = Outcome(dispute.outcome)
+    gives_back = outcome is Outcome.refund
+    is_posted = gives_back and dispute.is_held and isinstance(channel, Channel)
     if dispute.is_held:
         hold = _held(channel, dispute)
         failpoint("dispute.settle.before")
-        parts.books.settle_hold(
-            hold, step=rules.STEP_SETTLE, attempt=0, void=outcome is not Outcome.refund
-        )
+        parts.books.settle_hold(hold, step=rules.STEP_SETTLE, attempt=0, void=not is_posted)
         failpoint("dispute.settle.after")
-    elif outcome is Outcome.refund:
-        _refund_unheld(parts, channel, dispute)
+    if gives_back and not is_posted:
+        _refund(parts, channel, dispute)
     with parts.database.begin() as connection:
         locked = _locked(connection, dispute.id)
         if locked.status != DisputeStatus.open:
@@ -193,26 +274,41 @@ def _carry_out(parts: Parts, channel: Channel, dispute: Dispute) -> Dispute:
         values = {"status": rules.status_after(outcome).value, "ended_at": parts.clock()}
         store.change(connection, dispute.id, values)
         ended = _locked(connection, dispute.id)
-        if dispute.is_held and outcome is Outcome.refund:
+        if is_posted and isinstance(channel, Channel):
             charge_refund.record(parts, connection, channel, _as_refund(parts, ended))
         _tell(parts, connection, ended, channel_event.CHANNEL_DISPUTE_ENDED)
     return ended
 
 
-def _refund_unheld(parts: Parts, channel: Channel, dispute: Dispute) -> None:
+def _refund(parts: Parts, channel: Paid, dispute: Dispute) -> None:
+    """Give back what no hold gives back; where that can not be, the dispute is open again."""
+    identifier, units = _refund_id(dispute), dispute.amount
     try:
-        charge_refund.create(
-            parts,
-            channel,
-            dispute.session_id,
-            dispute.nonce,
-            identifier=_refund_id(dispute),
-            amount=dispute.amount,
-            dispute=dispute.id,
-        )
-    except BalanceInsufficient:
+        if isinstance(channel, Channel):
+            charge_refund.create(
+                parts,
+                channel,
+                dispute.session_id,
+                dispute.nonce,
+                identifier=identifier,
+                amount=units,
+                dispute=dispute.id,
+            )
+        else:
+            charge_refund.create_of_voucher(
+                parts,
+                channel,
+                dispute.session_id,
+                identifier=identifier,
+                amount=units,
+                dispute=dispute.id,
+            )
+    except SakkError as error:
+        if error.transient and not isinstance(error, BalanceInsufficient):
+            raise
         with parts.database.begin() as connection:
-            store.change(connection, dispute.id, {"outcome": None, "note": None})
+            change = {"outcome": None, "note": None, "is_held": False}
+            store.change(connection, dispute.id, change)
         raise
 
 
@@ -259,6 +355,7 @@ def _tell(parts: Parts, connection: Connection, dispute: Dispute, type: str) -> 
                 object=rules.public_dispute(dispute),
             )
             for who in (dispute.account_id, dispute.payee)
+            if who is not None
         ],
         now=parts.clock(),
     )

@@ -15,11 +15,18 @@ from sqlalchemy import Connection
 
 from sakk.core import escrow_receipt as rules
 from sakk.core.caip import chain_id
-from sakk.core.escrow_channel import EscrowChannel, charge_id, read_voucher_data
+from sakk.core.charge_refund import ChargeRefund
+from sakk.core.escrow_channel import (
+    EscrowChannel,
+    charge_id,
+    parse_charge_name,
+    read_voucher_data,
+)
 from sakk.core.escrow_receipt import EscrowHead, EscrowReceipt
 from sakk.core.evm import checksum_address
 from sakk.core.ledger import account_id
 from sakk.core.session import uuid_bytes
+from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as channels
 from sakk.store import receipt as store
 from sakk.store.receipt import Committed
@@ -42,7 +49,8 @@ def export(connection: Connection, vault: Vault, channel: EscrowChannel, *, form
     """All receipts of a channel as far as the ledger's rows are, and what both sides signed.
 
     ``jsonl``: a line that says what it is of, a line a receipt, then the payer's vouchers, what was
-    redeemed by them, and the head. ``csv``: the receipts alone, for a spreadsheet.
+    redeemed by them, what of the charges was given back, and the head. ``csv``: the receipts alone,
+    for a spreadsheet.
     """
     name = bytes.fromhex(channel.channel[2:])
     total = _Sum(rules.start(name, uuid_bytes(channel.account_id)))
@@ -66,9 +74,21 @@ def export(connection: Connection, vault: Vault, channel: EscrowChannel, *, form
         }
         for each, tx_hash in channels.redeemed(connection, channel.id)
     ]
+    lines += [_refund(each) for each in charge_refunds.list_posted(connection, channel.id)]
     highest = max(vouchers, default=0)
     lines.append({"kind": "head"} | _signed(vault, name, total, highest))
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+
+
+def statement(connection: Connection, vault: Vault, channel: EscrowChannel) -> dict[str, Any]:
+    """Where the chain of receipts stands, as far as the ledger's rows are, signed."""
+    name = bytes.fromhex(channel.channel[2:])
+    total = _Sum(rules.start(name, uuid_bytes(channel.account_id)))
+    for _ in _walk(connection, channel, total):
+        pass
+    return _signed(
+        vault, name, total, max(channels.vouchers_by_ceiling(connection, channel.id), default=0)
+    )
 
 
 def _about(channel: EscrowChannel) -> dict[str, Any]:
@@ -128,6 +148,18 @@ def _receipt(channel: EscrowChannel, row: Committed) -> EscrowReceipt:
     ceiling, attempt = read_voucher_data(row.user_data)
     known = row.id == charge_id(channel, ceiling, attempt, "commit")
     return EscrowReceipt(row.id, ceiling if known else 0, row.amount, row.timestamp_ns)
+
+
+def _refund(row: ChargeRefund) -> dict[str, Any]:
+    """What was given back of one charge, into the channel or past it."""
+    _, ceiling, _ = parse_charge_name(row.session_id)
+    return {
+        "kind": "refund",
+        "id": row.id,
+        "ceiling": str(ceiling),
+        "amount": str(row.amount),
+        "to": "payer" if row.to_payer else "channel",
+    }
 
 
 def _csv(receipts: Iterator[dict[str, Any]]) -> bytes:

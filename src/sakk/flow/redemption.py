@@ -57,8 +57,10 @@ from sakk.flow.stage import Stage, wake
 from sakk.flow.voucher import Vouchers
 from sakk.ledger.types import TransferFlags
 from sakk.rails.evm.escrow import read_states, why_refused
+from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as store
 from sakk.store import network as networks
+from sakk.store.charge_refund import NOTHING
 from sakk.store.identity import new_id
 from sakk.store.lease import before, claim, claimable, settle
 
@@ -109,18 +111,21 @@ def _due(parts: Parts, vouchers: Vouchers, found: Network) -> dict[tuple[str, st
             named = [each.id for each in page]
             under_way = store.is_redeeming(connection, named)
             kept = store.vouchers_of(connection, named)
+            given = charge_refunds.given_back(connection, named)
         for channel in page:
             last = channel.id
             if channel.id not in kept:
                 continue
-            charged = vouchers.totals(channel).charged
+            # What is about to be given back is not claimed.
+            back = given.get(channel.id, NOTHING)
+            charged = vouchers.totals(channel).charged - back.not_booked
             if charged <= channel.redeemed:
                 continue
             late += is_late(channel, now=now)
             if channel.id not in under_way:
                 ceiling, signature = kept[channel.id]
                 place = (channel.receiver_authorizer, channel.receiver, channel.asset)
-                groups[place].append(Due(channel, charged, ceiling, signature))
+                groups[place].append(Due(channel, charged, ceiling, signature, back.number))
         if len(page) < PAGE:
             break
     late_channels.labels(found.network).set(late)
@@ -206,8 +211,11 @@ def _request(parts: Parts, found: Network, due: Sequence[Due]) -> int:
         # Locked, so that of two workers one orders it.
         named = [each.channel_id for each in rows]
         standing = {each.id: each for each in store.lock_channels(connection, named)}
+        given = charge_refunds.given_back(connection, named)
         if store.is_redeeming(connection, named) or any(
-            standing[each.channel_id].redeemed != each.claimed_from for each in rows
+            standing[row.channel_id].redeemed != row.claimed_from
+            or given.get(row.channel_id, NOTHING).number != each.refunds
+            for row, each in zip(rows, good, strict=True)
         ):
             return 0
         store.insert_call(connection, call)

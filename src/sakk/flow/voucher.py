@@ -80,7 +80,7 @@ class Known:
     """
 
     channel: EscrowChannel
-    accounts: tuple[int, int, int, int]
+    accounts: tuple[int, int, int, int, int]
     unit: int
     kept: int = 0
     raises: dict[int, int] = field(default_factory=dict)
@@ -222,11 +222,13 @@ class Vouchers:
             channel.signed_account,
             channel.incoming,
             channel.unsigned_account,
+            channel.refunded_account,
         ]
         # A posting of its own opens no account: they are opened by their names first.
         self._parts.books.open(named)
-        deposit, signed, incoming, unsigned = (account_id(each.name) for each in named)
-        known = Known(channel, (deposit, signed, incoming, unsigned), unit_id(channel.unit))
+        deposit, signed, incoming, unsigned, refunded = (account_id(each.name) for each in named)
+        accounts = (deposit, signed, incoming, unsigned, refunded)
+        known = Known(channel, accounts, unit_id(channel.unit))
         self._known[channel.network, channel.channel] = known
         return known
 
@@ -348,11 +350,14 @@ class Vouchers:
         wanted = [number for each in known for number in _asked_about(each)]
         found = self._ledger.lookup_accounts(wanted)
         totals = []
-        for deposit, signed, unsigned in zip(found[::3], found[1::3], found[2::3], strict=True):
+        for place in range(0, len(found), _ACCOUNTS_ASKED):
+            deposit, signed, unsigned, refunded = found[place : place + _ACCOUNTS_ASKED]
             assert deposit is not None
             assert signed is not None
             assert unsigned is not None
-            back = unsigned.credits_posted
+            assert refunded is not None
+            unsaid = unsigned.credits_posted
+            back = unsaid + refunded.credits_posted
             left = deposit.credits_posted - deposit.debits_posted - deposit.debits_pending
             totals.append(
                 Totals(
@@ -360,7 +365,7 @@ class Vouchers:
                     signed.debits_posted - back,
                     signed.debits_pending,
                     left,
-                    back,
+                    unsaid,
                 )
             )
         return totals
@@ -399,9 +404,12 @@ class Vouchers:
 _STEPS = ("reserve", "commit", "release")
 
 
-def _asked_about(known: Known) -> tuple[int, int, int]:
-    deposit, signed, _, unsigned = known.accounts
-    return deposit, signed, unsigned
+_ACCOUNTS_ASKED = 4
+
+
+def _asked_about(known: Known) -> tuple[int, int, int, int]:
+    deposit, signed, _, unsigned, refunded = known.accounts
+    return deposit, signed, unsigned, refunded
 
 
 def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
@@ -440,7 +448,7 @@ def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
 
 
 def _raising(known: Known, base: int, rise: int) -> Transfer:
-    deposit, signed, _, _ = known.accounts
+    deposit, signed, _, _, _ = known.accounts
     return Transfer(
         id=raise_id(known.channel, base, known.raises.get(base, 0)),
         debit_account_id=deposit,
@@ -454,7 +462,7 @@ def _raising(known: Known, base: int, rise: int) -> Transfer:
 
 
 def _charging(known: Known, call: Asked, *, is_linked: bool) -> Transfer:
-    _, signed, incoming, _ = known.accounts
+    _, signed, incoming, _, _ = known.accounts
     pending = TransferFlags.pending
     return Transfer(
         id=charge_id(known.channel, call.ceiling, call.attempt),

@@ -1,6 +1,8 @@
 """Refunds of charges: rows and queries. A charge itself is no row: it stands in the ledger."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -11,6 +13,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    func,
     select,
     text,
     update,
@@ -18,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
-from sakk.store.database import fetch_all, fetch_one, row_of, run
+from sakk.store.database import among, fetch_all, fetch_one, row_of, run
 from sakk.store.schema import Timestamp, Units, metadata
 
 charge_refunds = Table(
@@ -42,6 +45,16 @@ charge_refunds = Table(
     Index("ix_charge_refunds_channel", "channel_id", "id"),
     Index("ix_charge_refunds_requested", "created", postgresql_where=text("status = 'requested'")),
 )
+
+
+class GivenBack(NamedTuple):
+    """Refunds into a channel in escrow: how many, and what of them is not in the ledger yet."""
+
+    number: int
+    not_booked: int
+
+
+NOTHING: Final = GivenBack(0, 0)
 
 # A request moves its own refund; only what is older was left behind by a crash.
 LEFT_TO_REQUEST = timedelta(seconds=5)
@@ -78,6 +91,37 @@ _REFUNDED = (
 )
 
 
+def given_back(connection: Connection, channels: Sequence[str]) -> dict[str, GivenBack]:
+    """What is given back of charges on these channels and into them, by channel."""
+    table = charge_refunds
+    is_open = table.c.status == ChargeRefundStatus.requested
+    rows = connection.execute(
+        select(
+            table.c.channel_id,
+            func.count().label("number"),
+            func.coalesce(func.sum(table.c.amount).filter(is_open), 0).label("units"),
+        )
+        .where(
+            among(table.c.channel_id, channels),
+            table.c.to_payer.is_(False),
+            table.c.status != ChargeRefundStatus.rejected,
+        )
+        .group_by(table.c.channel_id)
+    )
+    return {row.channel_id: GivenBack(row.number, int(row.units)) for row in rows}
+
+
+def list_posted(connection: Connection, channel_id: str) -> list[ChargeRefund]:
+    """What was given back of a channel's charges, the oldest first."""
+    table = charge_refunds
+    statement = (
+        select(table)
+        .where(table.c.channel_id == channel_id, table.c.status == ChargeRefundStatus.posted.value)
+        .order_by(table.c.id)
+    )
+    return fetch_all(connection, statement, ChargeRefund)
+
+
 def finish(connection: Connection, refund: ChargeRefund, status: ChargeRefundStatus) -> bool:
     """Record what the ledger said of an attempt; False if another process did so before."""
     table = charge_refunds
@@ -91,6 +135,19 @@ def finish(connection: Connection, refund: ChargeRefund, status: ChargeRefundSta
         .values(status=status)
     )
     return result.rowcount == 1
+
+
+def try_again(connection: Connection, refund_id: str) -> ChargeRefund:
+    """A refund as it stands; one that was rejected is asked for by another attempt."""
+    table = charge_refunds
+    connection.execute(
+        update(table)
+        .where(table.c.id == refund_id, table.c.status == ChargeRefundStatus.rejected)
+        .values(status=ChargeRefundStatus.requested.value, attempt=table.c.attempt + 1)
+    )
+    found = find(connection, refund_id)
+    assert found is not None
+    return found
 
 
 def turn_to_payer(connection: Connection, refund: ChargeRefund) -> None:

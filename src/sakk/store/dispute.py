@@ -19,17 +19,17 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.dispute import Dispute, DisputeStatus
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 channel_disputes = Table(
     "channel_disputes",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("account_id", Text, nullable=False),
+    Column("account_id", Text),
+    Column("payer", Text),
     Column("payee", Text, nullable=False),
     Column("livemode", Boolean, nullable=False),
     Column("channel_id", Text, nullable=False),
@@ -66,15 +66,9 @@ channel_disputes = Table(
 LEFT_TO_REQUEST = timedelta(seconds=5)
 
 
-def insert(connection: Connection, dispute: Dispute) -> bool:
-    """Record a dispute; False where one of the same charge, or of this id, stands already."""
-    result = connection.execute(
-        upsert(channel_disputes)
-        .values(row_of(dispute))
-        .on_conflict_do_nothing()
-        .returning(channel_disputes.c.id)
-    )
-    return result.first() is not None
+def insert(connection: Connection, dispute: Dispute) -> None:
+    """Record a dispute of a charge that is not disputed; its channel is locked."""
+    insert_records(connection, channel_disputes, [dispute])
 
 
 def find(connection: Connection, dispute_id: str) -> Dispute | None:
@@ -91,6 +85,24 @@ def find_of(
         table.c.id == dispute_id, table.c.livemode == livemode, *_parties(account_id)
     )
     return fetch_one(connection, statement, Dispute)
+
+
+def is_disputed(connection: Connection, session_id: str, nonce: int) -> bool:
+    """Is there a dispute of a charge that is not over?"""
+    table = channel_disputes
+    statement = select(table.c.id).where(
+        table.c.session_id == session_id,
+        table.c.nonce == nonce,
+        table.c.status.in_([DisputeStatus.requested.value, DisputeStatus.open.value]),
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def list_of_channel(connection: Connection, channel_id: str, *, limit: int) -> list[Dispute]:
+    """A channel's disputes, the newest first."""
+    table = channel_disputes
+    statement = select(table).where(table.c.channel_id == channel_id).order_by(table.c.id.desc())
+    return fetch_all(connection, statement.limit(limit), Dispute)
 
 
 def lock(connection: Connection, dispute_id: str) -> Dispute | None:

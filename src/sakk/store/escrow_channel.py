@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    func,
     select,
     text,
     update,
@@ -383,6 +384,19 @@ def is_redeeming(connection: Connection, identifiers: Sequence[str]) -> set[str]
         )
     )
     return set(found.scalars())
+
+
+def claimed_to(connection: Connection, identifier: str) -> int:
+    """Up to which total a redemption that has not ended claims a channel; 0 where there is none."""
+    statement = (
+        select(func.max(redemptions.c.claimed_to))
+        .join(escrow_calls, escrow_calls.c.id == redemptions.c.call_id)
+        .where(
+            redemptions.c.channel_id == identifier,
+            escrow_calls.c.status.in_([CallStatus.requested.value, CallStatus.sent.value]),
+        )
+    )
+    return int(connection.scalar(statement) or 0)
 
 
 def insert_redemptions(connection: Connection, rows: Sequence[Redemption]) -> None:

@@ -28,11 +28,12 @@ def standing_units(connection: Connection, channels: Sequence[EscrowChannel]) ->
         numbers = {each.id: _numbers(each) for each in page}
         totals = _totals(connection, [number for each in numbers.values() for number in each])
         for each in page:
-            signed, unsigned, deposit, leaving = (
+            signed, unsigned, refunded, deposit, leaving = (
                 totals.get(number, (0, 0)) for number in numbers[each.id]
             )
             # What was charged has left the account of what is signed for, and not the escrow.
-            units = signed[1] - unsigned[1] + deposit[1] - deposit[0] + leaving[1] - leaving[0]
+            signed_for = signed[1] - unsigned[1] - refunded[1]
+            units = signed_for + deposit[1] - deposit[0] + leaving[1] - leaving[0]
             found[each.id] = units - each.lost
     return found
 
@@ -81,6 +82,7 @@ def _numbers(channel: EscrowChannel) -> tuple[int, ...]:
     named = (
         channel.signed_account,
         channel.unsigned_account,
+        channel.refunded_account,
         channel.deposit_account,
         channel.leaving_account,
     )

@@ -1,0 +1,103 @@
+"""Disputes of charges by voucher: what is given back goes into the channel, or past it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.flow.conftest import MakeWorld
+from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.test_escrow import Shop, settle
+
+from sakk.core import chart
+from sakk.core.charge_refund import payout_id
+from sakk.core.dispute import PREFIX, Dispute, Outcome
+from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.flow import dispute as disputes
+from sakk.flow.charge_refund import charge_named
+from sakk.store import payout as payouts
+from sakk.store.charge_refund import list_posted
+from sakk.store.identity import new_id
+from sakk.store.vault import KEY_BYTES, Vault
+
+PRICE = 2 * WHOLE_TOKEN
+
+
+class Desk:
+    """A shop, and a payer of it who is not content."""
+
+    def __init__(self, world: World) -> None:
+        world.parts = replace(world.parts, vault=Vault(bytes(KEY_BYTES)))
+        self.world = world
+        self.shop = Shop(world)
+
+    def dispute(self, ceiling: int, **more: Any) -> Dispute:
+        channel = self.shop.channel()
+        said: dict[str, Any] = {
+            "identifier": new_id(PREFIX),
+            "payer": channel.payer,
+            "reason": "empty",
+            "amount": None,
+            "signed": {},
+        }
+        name = charge_named(self.world.parts, channel, ceiling)
+        return disputes.create_of_voucher(self.world.parts, channel, name, **(said | more))
+
+    def resolve(self, dispute: Dispute, outcome: Outcome = Outcome.refund) -> Dispute:
+        channel = self.shop.channel()
+        return disputes.resolve(self.world.parts, channel, dispute.id, outcome, note=None)
+
+    def available(self) -> int:
+        return self.world.ledger(chart.merchant(self.world.account, "available", "test/usdc"))
+
+
+@pytest.fixture
+def desk(make_world: MakeWorld) -> Desk:
+    return Desk(make_world())
+
+
+def test_what_is_given_back_is_in_the_channel_until_it_is_claimed(desk: Desk) -> None:
+    shop, world = desk.shop, desk.world
+    channel = shop.deposit(units=4 * PRICE)
+    for place in range(1, 4):
+        shop.pay(place * PRICE, amount=PRICE)
+    # Nothing is on the payee's balance yet, so nothing is held; nobody can dispute twice.
+    first = desk.dispute(PRICE)
+    assert (first.status, first.is_held, first.amount) == ("open", False, PRICE)
+    assert first.records["authority"]["signature"]
+    with pytest.raises(UnexpectedState):
+        desk.dispute(PRICE)
+    with pytest.raises(ResourceMissing):
+        desk.dispute(7)
+    part = desk.dispute(2 * PRICE, amount=400)
+    for _ in range(2):
+        assert desk.resolve(first).status == "refunded"
+        assert desk.resolve(part).status == "refunded"
+    assert shop.totals().charged == 2 * PRICE - 400
+    assert shop.incoming() == 2 * PRICE - 400
+    shop.check()
+    # It pays for calls again, by the vouchers that official clients sign from where they stood.
+    shop.pay(4 * PRICE, amount=PRICE)
+    assert (shop.totals().charged, shop.totals().signed) == (3 * PRICE - 400, 4 * PRICE)
+    # And what is claimed is what was charged, not what vouchers would allow.
+    settle(world)
+    assert shop.channel().redeemed == shop.payer.state().total_claimed == 3 * PRICE - 400
+    assert desk.available() == 3 * PRICE - 400
+    shop.check()
+
+    # Claimed by now: it is held on the balance, and goes to the payer's address.
+    late = desk.dispute(3 * PRICE)
+    assert (late.is_held, desk.available()) == (True, 2 * PRICE - 400)
+    taken_back = desk.dispute(4 * PRICE)
+    assert desk.resolve(taken_back, Outcome.withdraw).status == "withdrawn"
+    assert desk.available() == 2 * PRICE - 400
+    ended = desk.resolve(late)
+    assert ended.status == "refunded"
+    with world.database.begin() as connection:
+        *_, refund = list_posted(connection, channel.id)
+        identifier = payout_id(refund)
+        sent = payouts.find(connection, identifier, account_id=world.account, livemode=False)
+    assert refund.to_payer
+    assert sent is not None
+    assert (sent.destination, sent.amount, sent.hold) == (channel.payer, PRICE, "held")
+    assert desk.available() == 2 * PRICE - 400
+    assert shop.totals().charged == 3 * PRICE - 400
