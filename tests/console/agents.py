@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sakk.core.session import Session, handle_of
+from sakk.flow import refill as refills
 from sakk.store import channel as channels
 from sakk.store import mandate as mandates
 from sakk.store import session as sessions
@@ -24,11 +25,12 @@ class Agents:
     channel: str
     payment: str
     session: str
+    refill: str
 
 
-def agents_of(office: Office, account: str) -> Agents:
-    """A mandate in force, a channel, and a payment by HTTP 402."""
-    ids = Agents(*(new_id(each) for each in ("mnd", "ch", "xp", "ses")))
+def agents_of(office: Office, account: str, *, is_refilled: bool = True) -> Agents:
+    """A mandate in force, a channel with a rule that refills it, and a payment by HTTP 402."""
+    ids = Agents(*(new_id(each) for each in ("mnd", "ch", "xp", "ses", "rfl")))
     moment = now()
     begin = int(moment.timestamp()) - 60
     terms = replace(TERMS, account_id=account, starts_at=begin, expires_at=begin + 86_400)
@@ -47,6 +49,7 @@ def agents_of(office: Office, account: str) -> Agents:
         account_id=account,
         payee=office.operator,
         livemode=False,
+        mandate=ids.mandate if is_refilled else None,
         spent=0,
         charges=0,
         head_ns=0,
@@ -72,4 +75,15 @@ def agents_of(office: Office, account: str) -> Agents:
         channels.insert(connection, opened)
         sessions.insert(connection, key)
         assert x402_payments.reserve(connection, [paid])
+        if is_refilled:
+            refills.create(
+                connection,
+                ids.channel,
+                below=10_000,
+                up_to=50_000,
+                identifier=ids.refill,
+                account_id=account,
+                livemode=False,
+                now=moment,
+            )
     return ids

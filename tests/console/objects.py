@@ -374,6 +374,7 @@ def objects(office: Office) -> dict[str, str]:
         "rules_version": "in_force",
         "mandate": agents.mandate,
         "channel": agents.channel,
+        "refill": agents.refill,
         "network": NETWORK,
         "policy": policy_of(office),
         "settlement": settlement_of(office, office.bob),

@@ -25,6 +25,7 @@ def test_a_merchant_sees_their_agents_and_nobody_elses(office: Office, agents: A
         "/console/channels": agents.channel,
         f"/console/channels/{agents.channel}": "Receipts as CSV",
         "/console/x402?status=reserved": "Checked",
+        f"/console/refills?status=active&q={agents.channel}": "0.05",
     }.items():
         got = alice.get(path)
         assert (got.status, told in got.text) == (200, True), (path, got.text)
@@ -32,7 +33,7 @@ def test_a_merchant_sees_their_agents_and_nobody_elses(office: Office, agents: A
         assert "/revoke" not in got.text
         other = bob.get(path)
         assert other.status == 404 or told not in other.text or "Nothing fits." in other.text
-    for path in ("mandates", "channels", "x402"):
+    for path in ("mandates", "channels", "x402", "refills"):
         assert alice.get(f"/console/{path}?format=csv").body.startswith(b"\xef\xbb\xbfid,")
     file = alice.get(f"/console/channels/{agents.channel}/receipts")
     assert (file.status, file.headers["content-type"]) == (200, "text/csv; charset=utf-8")
@@ -41,7 +42,7 @@ def test_a_merchant_sees_their_agents_and_nobody_elses(office: Office, agents: A
 
 
 def test_a_mandate_and_a_channel_end_by_one_word(office: Office) -> None:
-    made = agents_of(office, office.alice)
+    made = agents_of(office, office.alice, is_refilled=False)
     bob = office.browser(office.person(bob=["owner"]))
     assert bob.post(f"/console/mandates/{made.mandate}/revoke").status == 404
     alice = office.browser(office.person(alice=["finance"]))
@@ -58,7 +59,11 @@ def test_a_mandate_and_a_channel_end_by_one_word(office: Office) -> None:
     assert f"{path}/revoke" not in alice.get(path).text
     # Who is paid does not end what another pays.
     operator = office.browser(office.person(operator=["owner"]))
-    operator.get("/console/channels")
+    paid_by = operator.get("/console/channels?side=payee").text
+    assert (made.channel in paid_by, made.channel in operator.get("/console/channels").text) == (
+        True,
+        False,
+    )
     path = f"/console/channels/{made.channel}"
     assert operator.post(f"{path}/close").status == 404
     assert operator.post(f"{path}/sessions/{made.session}/revoke").status == 404
@@ -68,3 +73,24 @@ def test_a_mandate_and_a_channel_end_by_one_word(office: Office) -> None:
     assert (got.status, got.headers.get("location")) == (303, path), got.text[:3000]
     told = owner.get(path).text
     assert ("Revoked" in told, "/revoke" in told, f"{path}/close" in told) == (True, False, True)
+
+
+def test_a_rule_that_refills_is_ended_and_made_again(office: Office) -> None:
+    made = agents_of(office, office.alice)
+    bob = office.browser(office.person(bob=["owner"]))
+    assert bob.post(f"/console/refills/{made.refill}/end").status == 404
+    alice = office.browser(office.person(alice=["finance"]))
+    alice.get("/console/refills")
+    rule = {"channel": made.channel, "below": "0.01", "up_to": "0.02"}
+    assert "This channel has a rule" in alice.post("/console/refills", rule).text
+    assert alice.post(f"/console/refills/{made.refill}/end").status == 303
+    assert "Ended" in alice.get(f"/console/refills?q={made.refill}").text
+    for wrong, told in (
+        ({"below": "0.03"}, "refilled below"),
+        ({"below": "much"}, "Write an amount"),
+        ({"channel": "ch_none"}, "no such channel"),
+    ):
+        got = alice.post("/console/refills", {**rule, **wrong})
+        assert (got.status, told in got.text) == (400, True), got.text
+    assert alice.post("/console/refills", rule).status == 303
+    assert "0.02" in alice.get("/console/refills?status=active").text

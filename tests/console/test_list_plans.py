@@ -406,7 +406,9 @@ PATHS = (
     "/console/breaches",
     "/console/mandates?status=revoked",
     "/console/channels?status=closed",
-    "/console/x402",
+    "/console/channels?side=payee",
+    "/console/x402?status=posted",
+    "/console/refills?status=ended",
 )
 
 

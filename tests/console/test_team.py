@@ -99,7 +99,16 @@ def test_what_was_done_is_in_the_log(office: Office) -> None:
     page = browser.get(f"/console/audit?by={admin.id}")
     assert page.status == 200
     assert "new6@example.com" in page.text
-    assert f"{admin.id}/sgn_" in page.text
+    assert (f"{admin.id}/sgn_" in page.text, admin.name in page.text) == (True, True)
+    for query, is_there in {
+        f"by={admin.name.replace(' ', '+')}&object=persons&act=insert": True,
+        f"by={admin.email}&object=persons&act=delete": False,
+        f"by={admin.email}&object=freezes": False,
+        f"by={admin.id}&act=insert": True,
+        "by=Nobody+at+all": False,
+    }.items():
+        found = browser.get(f"/console/audit?{query}").text
+        assert ("new6@example.com" in found) == is_there, query
     exported = browser.get(f"/console/audit/export?about={admin.id}")
     assert exported.headers["content-disposition"].startswith("attachment")
     assert admin.id in exported.text

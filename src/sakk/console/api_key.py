@@ -10,7 +10,7 @@ from sakk.console.route import Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core.api_key import PREFIX, ApiKey, KeyKind, read_scopes
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
-from sakk.core.role import RESOURCES, Access
+from sakk.core.role import OPERATORS, RESOURCES, Access
 from sakk.flow import api_key as flow
 from sakk.pages.form import Form
 from sakk.pages.language import mark
@@ -47,7 +47,9 @@ def create(visit: Visit, form: KeyForm) -> Page:
         raise ParameterInvalid(
             visit.words.gettext("Choose at least one thing that the key may do."), param="scopes"
         )
-    if form.kind is KeyKind.secret and not _may_everything(visit):
+    with visit.database.read() as connection:
+        may_everything = _may_everything(connection, visit, visit.account())
+    if form.kind is KeyKind.secret and not may_everything:
         raise ParameterInvalid(
             visit.words.gettext("Only an owner or an admin makes a key that may do everything."),
             param="kind",
@@ -59,13 +61,13 @@ def roll(visit: Visit, key: str) -> Page:
     """Make a key like one, and shown once; the one before stays until it is revoked."""
     with visit.database.read() as connection:
         found = _found(connection, visit, key)
+        may_everything = _may_everything(connection, visit, found.account_id)
     if found.revoked_at is not None:
         raise UnexpectedState(visit.words.gettext("This key is revoked. Make a new one."))
     if found.mandate is not None or found.person is not None:
         raise UnexpectedState(visit.words.gettext("This key is not made here. Make a new one."))
     is_secret = found.kind == KeyKind.secret
-    wanted = set(visit.settings.scopes) if is_secret else set(found.scopes)
-    if not wanted <= set(_allowed(visit)):
+    if not (may_everything if is_secret else set(found.scopes) <= set(_allowed(visit))):
         raise UnexpectedState(visit.words.gettext("This key may do more than you may."))
     return _made(
         visit, found.name, KeyKind(found.kind), found.scopes, found.allowed_addresses, found
@@ -123,11 +125,17 @@ def _is_operators(connection: Connection, visit: Visit, account_id: str) -> bool
     return visit.is_operator and store.is_operators(connection, account_id)
 
 
-def _may_everything(visit: Visit) -> bool:
+def _may_everything(connection: Connection, visit: Visit, account_id: str) -> bool:
+    """May they do all that a secret key of this account may?
+
+    What is the operator's own is nobody's in a merchant's account, and no merchant's key's.
+    """
+    counted = RESOURCES
+    if not store.is_operators(connection, account_id):
+        counted = RESOURCES - OPERATORS
+    allowed = set(_allowed(visit))
     return all(
-        scope in _allowed(visit)
-        for scope in visit.settings.scopes
-        if scope.partition(":")[0] in RESOURCES
+        scope in allowed for scope in visit.settings.scopes if scope.partition(":")[0] in counted
     )
 
 
@@ -144,6 +152,9 @@ def _may(visit: Visit, resource: str, access: str) -> bool:
 def _page(visit: Visit, query: ListQuery, rejected: Rejected | None) -> Page:
     with visit.database.read() as connection:
         window = _window(connection, visit, query)
+        may_everything = visit.account_id is not None and _may_everything(
+            connection, visit, visit.account_id
+        )
     by_resource: dict[str, list[str]] = {}
     for scope in _allowed(visit):
         by_resource.setdefault(scope.partition(":")[0], []).append(scope)
@@ -154,7 +165,7 @@ def _page(visit: Visit, query: ListQuery, rejected: Rejected | None) -> Page:
             "scopes": by_resource,
             "may_write": visit.may("api_keys", "write"),
             "may_create": visit.account_id is not None and visit.may("api_keys", "write"),
-            "may_everything": _may_everything(visit),
+            "may_everything": may_everything,
             "rejected": rejected,
             "now": visit.now,
         },

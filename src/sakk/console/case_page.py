@@ -13,6 +13,7 @@ from sakk.console.visit import Page, Rejected, Visit
 from sakk.core import case as rules
 from sakk.core.case import Case, Priority
 from sakk.core.errors import ResourceMissing
+from sakk.core.exposure import Way
 from sakk.core.role import Role
 from sakk.flow.case_evidence import evidence
 from sakk.flow.case_subject import Matter, find_matter
@@ -181,13 +182,15 @@ def _about(visit: Visit, matter: Matter, assets: Mapping[str, Any]) -> dict[str,
     ask = None
     if subject.asset and visit.may("exposures"):
         wanted = {"network": subject.network, "asset": subject.asset}
-        party = subject.sender or subject.receiver
-        ask = f"{ROOT}/exposures?{urlencode({**wanted, 'address': party})}"
+        way = Way.source if matter.payout is None else Way.destination
+        party = (subject.sender or subject.receiver) if way is Way.source else subject.receiver
+        ask = f"{ROOT}/exposures?{urlencode({**wanted, 'address': party, 'direction': way.value})}"
     return {
         "subject": subject,
         "symbol": None if asset is None else asset.symbol,
         "decimals": 0 if asset is None else asset.decimals,
         "path": path,
+        "is_outgoing": matter.payout is not None,
         "exposure": ask,
     }
 

@@ -1,7 +1,7 @@
 """Channels of agents: what was put in and spent, their sessions, receipts, and closing one."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import ColumnElement
 
@@ -33,20 +33,21 @@ KINDS: Mapping[str, str] = {
 
 
 class ChannelQuery(ListQuery):
-    """Which channels."""
+    """Which channels. ``side``: those that the account pays into, or those that pay it."""
 
+    side: Literal["payer", "payee"] = "payer"
     status: ChannelStatus | None = None
     kind: ChannelKind | None = None
 
 
 def index(visit: Visit, query: ChannelQuery) -> Page | Download:
-    """The channels, newest first: an account's as payer and as payee, or all."""
+    """The channels, newest first: an account's as payer or as payee, or all."""
     with visit.database.read() as connection:
         window = fetch_window(
             connection,
             store.channels,
             Channel,
-            bound=[],
+            bound=_bound(visit, query),
             filters=_filters(visit, query),
             limit=query.limit,
             **query.place,
@@ -74,6 +75,7 @@ def index(visit: Visit, query: ChannelQuery) -> Page | Download:
         "list": listing(visit, query, window, window.rows),
         "statuses": STATUSES,
         "kinds": KINDS,
+        "side": query.side,
         "choices": {"status": options(visit, STATUSES), "kind": options(visit, KINDS)},
     }
     return Page("console/channels.html", values)
@@ -124,11 +126,20 @@ def proofs(visit: Visit, channel: str) -> Download:
     return Download(f"{found.id}.jsonl", content, "application/x-ndjson")
 
 
+def _bound(visit: Visit, query: ChannelQuery) -> list[ColumnElement[bool]]:
+    """One side a list: each has an index, both together have none."""
+    c = store.channels.c
+    if visit.account_id is None:
+        return []
+    side = c.account_id if query.side == "payer" else c.payee
+    return [side == visit.account_id, c.livemode == visit.livemode]
+
+
 def _filters(visit: Visit, query: ChannelQuery) -> list[ColumnElement[bool]]:
     c = store.channels.c
-    found = [c.livemode == visit.livemode, *created_within(visit, query, store.channels)]
-    if visit.account_id is not None:
-        found.append((c.account_id == visit.account_id) | (c.payee == visit.account_id))
+    found = created_within(visit, query, store.channels)
+    if visit.account_id is None:
+        found.append(c.livemode == visit.livemode)
     if query.status is not None:
         found.append(c.status == query.status.value)
     if query.kind is not None:

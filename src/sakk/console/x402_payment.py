@@ -32,9 +32,11 @@ class PaymentQuery(ListQuery):
 def index(visit: Visit, query: PaymentQuery) -> Page | Download:
     """The payments, newest first."""
     c = store.x402_payments.c
-    filters = [c.livemode == visit.livemode, *created_within(visit, query, store.x402_payments)]
-    if visit.account_id is not None:
-        filters.append(c.account_id == visit.account_id)
+    mode = c.livemode == visit.livemode
+    bound = [] if visit.account_id is None else [c.account_id == visit.account_id, mode]
+    filters = created_within(visit, query, store.x402_payments)
+    if visit.account_id is None:
+        filters.append(mode)
     if query.status is not None:
         filters.append(c.status == query.status.value)
     if query.q is not None:
@@ -47,7 +49,7 @@ def index(visit: Visit, query: PaymentQuery) -> Page | Download:
             connection,
             store.x402_payments,
             X402Payment,
-            bound=[],
+            bound=bound,
             filters=filters,
             limit=query.limit,
             **query.place,

@@ -52,14 +52,18 @@ def create(
     rules.check(below, up_to)
     found = channel_store.find(connection, channel_id, livemode=livemode)
     if found is None or found.account_id != account_id:
-        raise ResourceMissing(f"No such channel: {channel_id!r}", param="channel")
+        raise ResourceMissing(
+            "No such channel: {channel}", param="channel", channel=repr(channel_id)
+        )
     if found.mandate is None:
         raise ParameterInvalid(
             "Only a channel under a mandate is refilled: the mandate bounds what is put in.",
             param="channel",
         )
     if found.status not in (ChannelStatus.opening, ChannelStatus.open):
-        raise UnexpectedState(f"The channel is {found.status}. Open another.", param="channel")
+        raise UnexpectedState(
+            "The channel is {status}. Open another.", param="channel", status=found.status
+        )
     refill = Refill(
         id=identifier,
         account_id=account_id,
@@ -83,7 +87,7 @@ def find(connection: Connection, identifier: str, *, account_id: str, livemode: 
     """A rule of the account; ResourceMissing."""
     found = store.find(connection, identifier, account_id=account_id, livemode=livemode)
     if found is None:
-        raise ResourceMissing(f"No such refill: {identifier!r}", param="refill")
+        raise ResourceMissing("No such refill: {refill}", param="refill", refill=repr(identifier))
     return found
 
 

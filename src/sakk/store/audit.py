@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Identity,
     Index,
@@ -282,28 +283,52 @@ def about(connection: Connection, subject: str, *, limit: int | None = None) -> 
     return fetch_all(connection, statement, Shown)
 
 
-def search(
-    connection: Connection, *, about: str | None, by: str | None, before: int | None, limit: int
-) -> list[Shown]:
-    """Sealed entries, newest first: about something, or by a person, key or process.
+CHANGES: Final = ("insert", "update", "delete")
 
-    Who did it is looked for among the newest entries alone, so that a search has an end.
+
+def search(
+    connection: Connection,
+    *,
+    about: str | None = None,
+    by: Sequence[str] = (),
+    source: str | None = None,
+    act: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[Shown]:
+    """Sealed entries, newest first: about something, or by one of some people, keys or processes.
+
+    ``source``: of which table. ``act``: one of ``CHANGES``, or ``other``, what no row says. All but
+    what it is about is looked for among the newest entries alone, so that a search has an end.
     """
     statement = select(entries.c.seq, entries.c.block, entries.c.body)
     if about is not None:
         statement = statement.where((entries.c.subject == about) | (entries.c.key == about))
     if before is not None:
         statement = statement.where(entries.c.seq < before)
-    if by is not None:
+    filters: list[ColumnElement[bool]] = []
+    if by:
+        filters.append(or_(*(each for name in by for each in _is_by(name))))
+    if source is not None:
+        filters.append(entries.c.source == source)
+    if act is not None:
+        is_change = entries.c.act.in_(CHANGES)
+        filters.append(~is_change if act == "other" else entries.c.act == act)
+    if filters:
         newest = select(func.max(entries.c.seq)) if before is None else select(literal(before))
         floor = newest.scalar_subquery() - SEARCHED_ENTRIES
-        is_by = or_(
-            entries.c.actor == by,
-            entries.c.actor.startswith(f"{by}/", autoescape=True),
-            entries.c.actor.endswith(f"/{by}", autoescape=True),
-        )
-        statement = statement.where(entries.c.seq > floor, is_by)
+        statement = statement.where(entries.c.seq > floor, *filters)
     return fetch_all(connection, statement.order_by(entries.c.seq.desc()).limit(limit), Shown)
+
+
+def _is_by(name: str) -> tuple[ColumnElement[bool], ...]:
+    """An actor is a person with the sign-in or key by which they acted, or a process."""
+    actor = entries.c.actor
+    return (
+        actor == name,
+        actor.startswith(f"{name}/", autoescape=True),
+        actor.endswith(f"/{name}", autoescape=True),
+    )
 
 
 def scan_entries(connection: Connection, source: str) -> Iterator[Row[Any]]:

@@ -1,6 +1,6 @@
 """Channels and the vouchers that raise them: rows and queries."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +33,7 @@ from sakk.core.channel import (
     FundingStatus,
     Voucher,
 )
-from sakk.store.database import fetch_all, fetch_one, row_of
+from sakk.store.database import among, fetch_all, fetch_one, row_of
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Bytes, Document, Timestamp, Units, metadata
 
@@ -129,6 +129,13 @@ def find(
     if livemode is not None:
         statement = statement.where(channels.c.livemode == livemode)
     return fetch_one(connection, statement, Channel)
+
+
+def units_of(connection: Connection, identifiers: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """By their ids, how many decimals channels' money has, and its currency."""
+    c = channels.c
+    found = select(c.id, c.decimals, c.currency).where(among(c.id, identifiers))
+    return {row.id: (row.decimals, row.currency) for row in connection.execute(found)}
 
 
 def find_of(
