@@ -1,7 +1,11 @@
 """Deposits by Permit2: as x402's own client signs them, for a token without ERC-3009."""
 
 import copy
+import json
 import secrets
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,6 +32,8 @@ from sakk.flow.voucher import Vouchers
 from sakk.store import escrow_channel as store
 
 PRICE = 1_000
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).parent / "permit2_client.mjs"
 
 
 class Buyer:
@@ -68,6 +74,24 @@ class Buyer:
     def signed(self) -> dict[str, Any]:
         requirements = PaymentRequirements.model_validate(self.wanted)
         payload: dict[str, Any] = self.client.create_payment_payload(requirements)
+        return payload
+
+    def signed_in_typescript(self) -> dict[str, Any]:
+        """The same by x402's client of npm, which asks the chain how the channel stands."""
+        asked = {
+            "privateKey": "0x" + bytes(self.account.key).hex(),
+            "rpc": self.world.chain.rpc_url,
+            "requirements": self.wanted,
+        }
+        ran = subprocess.run(
+            ["node", str(SCRIPT), json.dumps(asked)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        payload: dict[str, Any] = json.loads(ran.stdout)
         return payload
 
     def request(self, payload: dict[str, Any]) -> Request:
@@ -139,6 +163,32 @@ def test_their_client_deposits_by_permit2(buyer: Buyer) -> None:
     settle(world)
     done = ordered.finish()
     assert done.success, done
+    [channel] = store_channels(world)
+    totals = Vouchers(world.parts).totals(channel)
+    assert (totals.charged, totals.balance) == (PRICE, int(payload["deposit"]["amount"]))
+    world.check()
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (ROOT / "node_modules").is_dir(),
+    reason="needs Node.js and `npm ci`",
+)
+def test_their_typescript_client_deposits_by_permit2(buyer: Buyer) -> None:
+    world = buyer.world
+    how: dict[str, Any] = {"livemode": False, "account": world.account}
+    facilitator = EscrowFacilitator(world.parts)
+    buyer.approve()
+    payload = buyer.signed_in_typescript()
+    assert "permit2Authorization" in payload["deposit"]["authorization"]
+    assert facilitator.verify(buyer.request(payload), **how).is_valid
+    ordered = facilitator.begin(buyer.request(payload), **how)
+    assert isinstance(ordered, Ordered), ordered
+    settle(world)
+    done = ordered.finish()
+    assert done.success, done
+    # With the deposit on the chain it goes on by vouchers alone.
+    then = buyer.signed_in_typescript()
+    assert (then["type"], "deposit" in then) == ("voucher", False)
     [channel] = store_channels(world)
     totals = Vouchers(world.parts).totals(channel)
     assert (totals.charged, totals.balance) == (PRICE, int(payload["deposit"]["amount"]))
