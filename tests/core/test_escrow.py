@@ -30,6 +30,7 @@ from sakk.core.escrow import (
     channel_id,
     decode_calls,
     decode_pair,
+    decode_results,
     decode_state,
     deposit_nonce,
     encode_channel_query,
@@ -248,3 +249,22 @@ def test_other_calldata_is_no_call_of_the_escrow(data: bytes, words: str) -> Non
 def test_a_redemption_claims_and_pays(data: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         paid_by(data)
+
+
+def _packed(*results: bytes) -> bytes:
+    """``bytes[]`` as a contract returns it (Solidity's ABI, "Use of Dynamic Types")."""
+    return encode(["bytes[]"], [list(results)])
+
+
+@pytest.mark.parametrize("results", [(), (b"",), (b"a" * 64, b"b" * 32, b"c" * 64)])
+def test_what_many_questions_are_answered(results: tuple[bytes, ...]) -> None:
+    assert decode_results(_packed(*results)) == list(results)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", _packed(b"a" * 64)[:-32], (1 << 255).to_bytes(32, "big"), _packed(b"a")[:-64]],
+)
+def test_what_answers_nothing_is_not_the_contract(answer: bytes) -> None:
+    with pytest.raises(ValueError, match="an answer"):
+        decode_results(answer)

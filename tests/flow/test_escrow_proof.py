@@ -1,14 +1,20 @@
 """Coins in the escrow are proved as coins in custody are: a unit that one side lacks is found."""
 
+from collections.abc import Sequence
+
+import pytest
 from sqlalchemy import text
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
 from tests.flow.test_escrow import BACK, OUT, PRICE, UNITS, Shop, settle
 
 from sakk.core import evm
-from sakk.core.escrow import ESCROW, encode_deposit
+from sakk.core.escrow import ESCROW, ChannelState, encode_deposit
 from sakk.core.reconcile import EscrowProof
+from sakk.flow import escrow_proof
 from sakk.flow.escrow_channel import order_deposit
+from sakk.rails.evm.escrow import read_states
+from sakk.rails.evm.rpc import Rpc
 
 
 def proved(world: World, *, ok: bool = True) -> EscrowProof:
@@ -94,3 +100,46 @@ def test_a_unit_that_one_side_lacks_is_found(make_world: MakeWorld) -> None:
     alter(world, "UPDATE escrow_calls SET token_amount = token_amount + 1 WHERE kind = 'deposit'")
     found = world.reconcile(ok=False).breaks
     assert f"its call moves {UNITS + 1} of {asset} in escrow" in " ".join(found)
+
+
+def test_a_channel_that_is_empty_is_asked_about_once(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again when the books say otherwise, or its turn has come."""
+    shop = Shop(make_world())
+    world = shop.world
+    asked: list[bytes] = []
+
+    def asking(rpc: Rpc, names: Sequence[bytes], block: int | str) -> list[ChannelState]:
+        asked.extend(names)
+        return read_states(rpc, names, block)
+
+    def was_asked() -> bool:
+        proof = proved(world)
+        assert (proof.channels, proof.difference) == ([], 0)
+        found = list(asked)
+        asked.clear()
+        return found != []
+
+    monkeypatch.setattr(escrow_proof, "read_states", asking)
+    monkeypatch.setattr(escrow_proof, "ASKED_AGAIN", 0)
+    shop.deposit(units=WHOLE_TOKEN)
+    assert (was_asked(), was_asked()) == (True, True)
+    shop.pay(WHOLE_TOKEN, amount=WHOLE_TOKEN)
+    settle(world)
+    assert shop.channel().redeemed == WHOLE_TOKEN
+    assert (was_asked(), was_asked(), was_asked()) == (True, False, False)
+    monkeypatch.setattr(escrow_proof, "ASKED_AGAIN", 1)
+    assert was_asked()
+    monkeypatch.setattr(escrow_proof, "ASKED_AGAIN", 0)
+    assert not was_asked()
+    # A difference in the books is held against the chain, as ever.
+    alter(world, "UPDATE escrow_channels SET lost = 1")
+    [breaking] = proved(world, ok=False).channels
+    assert breaking.channel == shop.channel().id
+    alter(world, "UPDATE escrow_channels SET lost = 0")
+    assert (was_asked(), was_asked()) == (True, False)
+    # Another deposit is known of from its transaction on.
+    order_deposit(world.parts, shop.terms, shop.payer.deposit(UNITS, PRICE))
+    settle(world)
+    assert (was_asked(), was_asked()) == (True, True)

@@ -254,6 +254,29 @@ def encode_multicall(calls: Sequence[bytes]) -> bytes:
     return MULTICALL + abi.encode_uint(_WORD) + _array([_bytes(each) for each in calls])
 
 
+def decode_results(answer: bytes) -> list[bytes]:
+    """What each call of a ``multicall`` returned; ValueError for what is no ``bytes[]``."""
+    place = _uint(answer, 0)
+    count = _uint(answer, place)
+    first = place + _WORD
+    found = []
+    for index in range(count):
+        start = first + _uint(answer, first + index * _WORD)
+        length = _uint(answer, start)
+        result = answer[start + _WORD : start + _WORD + length]
+        if len(result) != length:
+            raise ValueError("an answer that ends before its last result")
+        found.append(result)
+    return found
+
+
+def _uint(data: bytes, place: int) -> int:
+    word = data[place : place + _WORD]
+    if len(word) != _WORD:
+        raise ValueError(f"an answer of {len(data)} bytes: is this the escrow's contract?")
+    return int.from_bytes(word, "big")
+
+
 def decode_calls(data: bytes) -> list[tuple[str, bytes]]:
     """The calls that calldata for the escrow makes, each by name with its arguments.
 

@@ -2,17 +2,22 @@
 
 A channel is asked for what was deposited and has not gone back, whatever was charged on it; an
 asset for the coins that are still there, claimed for a receiver of ours or not.
+
+Of a channel that the contract held nothing of any more, at a final block, no coin can leave: what
+is claimed is never taken back. So it is not asked about again while the books say of it what they
+said then; a few are, each time, those first that were asked about longest ago.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from sakk.core.escrow import ESCROW, ChannelState, decode_pair, encode_receiver_query
 from sakk.core.escrow_call import CallKind, CarriedCall
-from sakk.core.escrow_channel import EscrowChannel
+from sakk.core.escrow_channel import ChannelStatus, EscrowChannel
 from sakk.core.reconcile import ChannelProof, EscrowProof, InFlight, about_to_follow
 from sakk.core.transaction import ChainTransaction, Purpose
 from sakk.rails.evm.balances import canonical
@@ -20,9 +25,12 @@ from sakk.rails.evm.escrow import read_states
 from sakk.rails.evm.rpc import Rpc, parse_data
 from sakk.store import escrow_channel as store
 from sakk.store import escrow_proof as books
+from sakk.store.escrow_proof import Emptied
 from sakk.store.network import Block
 
 CHANNELS_PER_PAGE = 500
+# So many that were proved empty are asked about all the same.
+ASKED_AGAIN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class EscrowMoment:
     sent: Sequence[tuple[ChainTransaction, CarriedCall]]
     booked: Mapping[tuple[str, str], int]
     followed: Collection[str]
+    emptied: Sequence[Emptied]
 
 
 def read_escrow(
@@ -62,16 +71,18 @@ def read_escrow(
         sent=carrying,
         booked=books.booked_units(connection, [row.id for row, _ in carrying], assets),
         followed=books.followed(connection, [each for each in channels if each.gone_units]),
+        emptied=books.emptied(connection, network),
     )
 
 
 def prove_escrow(
     rpc: Rpc, moment: EscrowMoment, block: Block, done: Collection[str]
-) -> list[EscrowProof]:
+) -> tuple[list[EscrowProof], Mapping[str, ChannelState]]:
     """Each asset with channels. ``done``: transactions that succeeded on the chain by the block."""
-    states: dict[str, ChannelState] = {}
-    for place in range(0, len(moment.channels), CHANNELS_PER_PAGE):
-        page = moment.channels[place : place + CHANNELS_PER_PAGE]
+    states = _known(moment, block)
+    asked = [each for each in moment.channels if each.id not in states]
+    for place in range(0, len(asked), CHANNELS_PER_PAGE):
+        page = asked[place : place + CHANNELS_PER_PAGE]
         names = [bytes.fromhex(each.channel[2:]) for each in page]
         found = read_states(rpc, names, block.hash)
         states.update({each.id: state for each, state in zip(page, found, strict=True)})
@@ -79,10 +90,64 @@ def prove_escrow(
     for channel in moment.channels:
         by_asset[channel.asset].append(channel)
     unpaid = _claimed_and_unpaid(rpc, moment, states, block, done)
-    return [
+    proofs = [
         _proof(asset, channels, moment, states, done, unpaid=unpaid.get(asset, 0))
         for asset, channels in sorted(by_asset.items())
     ]
+    return proofs, states
+
+
+def remember_emptied(
+    connection: Connection,
+    moment: EscrowMoment,
+    states: Mapping[str, ChannelState],
+    block: Block,
+    *,
+    now: datetime,
+) -> None:
+    """Write down which channels the contract held nothing of at the block."""
+    known, moving = _known(moment, block), _moving(moment)
+    empty, other = [], []
+    for channel in moment.channels:
+        if channel.id in known:
+            continue
+        units = states[channel.id].balance
+        nothing = units == states[channel.id].total_claimed == moment.standing[channel.id]
+        if nothing and _rests(channel, units) and channel.id not in moving:
+            empty.append(Emptied(channel.id, channel.network, units, block.number, now))
+        else:
+            other.append(channel.id)
+    before = {each.channel_id for each in moment.emptied}
+    books.keep_emptied(connection, empty, [each for each in other if each in before])
+
+
+def _known(moment: EscrowMoment, block: Block) -> dict[str, ChannelState]:
+    """How the contract has channels that it is not asked about."""
+    channels, moving = {each.id: each for each in moment.channels}, _moving(moment)
+    found = {}
+    for each in moment.emptied[ASKED_AGAIN:]:
+        channel = channels.get(each.channel_id)
+        if (
+            channel is not None
+            and each.channel_id not in moving
+            and each.block_number <= block.number
+            and each.units == moment.standing[channel.id]
+            and _rests(channel, each.units)
+        ):
+            found[channel.id] = ChannelState(each.units, each.units, 0, 0, 0)
+    return found
+
+
+def _rests(channel: EscrowChannel, units: int) -> bool:
+    """Do the books have all of it as claimed, and expect nothing of its payer?"""
+    is_open = channel.status == ChannelStatus.open
+    return is_open and channel.redeemed == units and not channel.gone_units
+
+
+def _moving(moment: EscrowMoment) -> set[str]:
+    """Channels of which a call is on its way."""
+    found = {carried.channel.id for _, carried in moment.sent if carried.channel is not None}
+    return found | {channel.id for _, one in moment.sent for _, channel in one.redemptions}
 
 
 def _proof(

@@ -20,7 +20,7 @@ from sakk.core.reconcile import AssetProof, InFlight, NetworkProof, Proof
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import Attempt, ChainTransaction, Purpose
 from sakk.flow.agreement import disagreements
-from sakk.flow.escrow_proof import EscrowMoment, prove_escrow, read_escrow
+from sakk.flow.escrow_proof import EscrowMoment, prove_escrow, read_escrow, remember_emptied
 from sakk.flow.transaction import arrived_units, collected_units, dispersed, look_up
 from sakk.rails.evm.balances import balances
 from sakk.rails.evm.rail import EvmRail
@@ -30,6 +30,7 @@ from sakk.store import reconcile as store
 from sakk.store.address import list_treasury
 from sakk.store.agreement import carried_sweeps
 from sakk.store.database import Database
+from sakk.store.identity import now as wall_clock
 from sakk.store.network import Block
 from sakk.store.transaction import list_attempts
 from sakk.store.treasury import list_vaults
@@ -175,6 +176,9 @@ def _prove(
         for sent, state in states.items()
         if state.succeeded and is_mined_by(state, moment.block.number)
     }
+    escrows, channel_states = prove_escrow(rail.rpc, moment.escrow, moment.block, done)
+    with database.begin() as connection:
+        remember_emptied(connection, moment.escrow, channel_states, moment.block, now=wall_clock())
     return NetworkProof(
         network=found.network,
         block_number=moment.block.number,
@@ -189,7 +193,7 @@ def _prove(
             )
             for asset in moment.assets
         ],
-        escrows=prove_escrow(rail.rpc, moment.escrow, moment.block, done),
+        escrows=escrows,
     )
 
 

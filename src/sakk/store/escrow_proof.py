@@ -1,16 +1,67 @@
-"""What is read to hold the escrow's contract against the books: the projection's rows."""
+"""What is read to hold the escrow's contract against the books, and what was proved before."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, delete, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core import chart, ids
 from sakk.core.escrow_channel import EscrowChannel, gone_step
 from sakk.core.ledger import account_id, transfer_id
+from sakk.store.database import among, fetch_all, row_of
 from sakk.store.ledger import NO_USER_DATA
+from sakk.store.schema import Timestamp, Units, metadata
 
 CHANNELS_PER_PAGE = 500
+
+# Channels of which the contract held nothing any more at a final block, and the books said so too.
+escrow_proofs = Table(
+    "escrow_proofs",
+    metadata,
+    Column("channel_id", Text, primary_key=True),
+    Column("network", Text, nullable=False),
+    Column("units", Units, nullable=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("proved_at", Timestamp, nullable=False),
+    Index("ix_escrow_proofs_network", "network", "proved_at"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """``units``: what was ever deposited and not given back, all of it claimed and paid."""
+
+    channel_id: str
+    network: str
+    units: int
+    block_number: int
+    proved_at: datetime
+
+
+def emptied(connection: Connection, network: str) -> list[Emptied]:
+    """Channels that were proved empty, the one that was looked at longest ago first."""
+    statement = (
+        select(escrow_proofs)
+        .where(escrow_proofs.c.network == network)
+        .order_by(escrow_proofs.c.proved_at, escrow_proofs.c.channel_id)
+    )
+    return fetch_all(connection, statement, Emptied)
+
+
+def keep_emptied(connection: Connection, rows: Sequence[Emptied], gone: Sequence[str]) -> None:
+    """Remember channels that were proved empty, and forget those that are not any more."""
+    if gone:
+        connection.execute(delete(escrow_proofs).where(among(escrow_proofs.c.channel_id, gone)))
+    if rows:
+        statement = upsert(escrow_proofs).values([row_of(each) for each in rows])
+        said = statement.excluded
+        changed = {name: said[name] for name in ("units", "block_number", "proved_at")}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["channel_id"], set_=changed)
+        )
 
 
 def coins(connection: Connection, asset: str) -> int:
