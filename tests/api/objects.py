@@ -45,7 +45,7 @@ from tests.api.agent import objects_of_agents
 from tests.api.checkout_objects import create_checkout_objects
 from tests.api.closed_loop import create_closed_loop
 from tests.api.paying import create_channel_objects, open_admin
-from tests.api.settling import put_fees, put_settlement
+from tests.api.settling import put_conversion, put_fees, put_settlement
 from tests.api.vouchering import create_escrow_objects
 from tests.api.world import ADDRESS as ADDRESS
 from tests.api.world import NETWORK as NETWORK
@@ -118,6 +118,7 @@ def create_objects(api: Api) -> Objects:
     objects["freeze"] = _freeze(api, objects["person"])
     objects |= create_channel_objects(api) | create_escrow_objects(api)
     objects |= put_fees(api) | put_settlement(api) | create_closed_loop(api)
+    objects |= put_conversion(api)
     return objects | _of_compliance(api)
 
 

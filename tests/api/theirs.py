@@ -76,6 +76,7 @@ REFERENCES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("create_checkout_session", "customer"): {"line_items": [line()]},
     ("create_payout", "destination.beneficiary"): {**_PAYOUT, "destination": {"beneficiary": ID}},
     ("create_payout", "quote"): {**_PAYOUT, "destination": _PLACE},
+    ("create_conversion", "quote"): {},
     **{
         (f"{verb}_payout_batch", f"lines.{field}"): {
             "lines": [{**_PAYOUT, "destination": _PLACE, **given}]

@@ -14,6 +14,24 @@ Call = Callable[[SakkClient], Resource]
 FEE = shown("fee", amount=5, currency="usdc", source="pin_1")
 FEE_SCHEDULE = shown("fee_schedule", name="Standard", version_in_force=1)
 RATE = shown("rate", base="usdc", quote="eur", bid="0.92", ask="0.93")
+CONVERSION = shown(
+    "conversion",
+    source_currency="usdc",
+    source_amount=5,
+    target_currency="usdt",
+    target_amount=4,
+    quote="cq_1",
+    status="posted",
+)
+CONVERSION_QUOTE = shown(
+    "conversion_quote",
+    source_currency="usdc",
+    source_amount=5,
+    target_currency="usdt",
+    target_amount=4,
+    expires_at=1,
+)
+FX_POSITION = shown("fx_position", amount=-5, currency="usdt")
 SETTLEMENT = shown("settlement", number=7, currency="usdc", status="paid")
 SETTLEMENT_LINE = shown(
     "balance_transaction",
@@ -48,6 +66,37 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     ),
 ]
 CALLS += [
+    (
+        lambda c: c.conversions.retrieve("conv_1"),
+        CONVERSION,
+        "GET /v1/conversions/conv_1",
+        None,
+    ),
+    (
+        lambda c: c.conversions.create(quote="cq_1"),
+        CONVERSION,
+        "POST /v1/conversions",
+        {"quote": "cq_1"},
+    ),
+    (
+        lambda c: c.conversion_quotes.retrieve("cq_1"),
+        CONVERSION_QUOTE,
+        "GET /v1/conversion_quotes/cq_1",
+        None,
+    ),
+    (
+        lambda c: c.conversion_quotes.create(
+            source_currency="usdc", target_currency="usdt", amount=4, fixed="target"
+        ),
+        CONVERSION_QUOTE,
+        "POST /v1/conversion_quotes",
+        {
+            "source_currency": "usdc",
+            "target_currency": "usdt",
+            "amount": 4,
+            "fixed": "target",
+        },
+    ),
     (lambda c: c.rates.retrieve("usdc-eur"), RATE, "GET /v1/rates/usdc-eur", None),
     (
         lambda c: c.settlements.retrieve("set_1"),
@@ -73,6 +122,9 @@ CALLS += [
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.fees.list(), FEE, "/v1/fees"),
     (lambda c: c.fee_schedules.list(), FEE_SCHEDULE, "/v1/fee_schedules"),
+    (lambda c: c.conversions.list(), CONVERSION, "/v1/conversions"),
+    (lambda c: c.conversion_quotes.list(), CONVERSION_QUOTE, "/v1/conversion_quotes"),
+    (lambda c: c.fx_positions.list(), FX_POSITION, "/v1/fx_positions"),
     (lambda c: c.rates.list(), RATE, "/v1/rates"),
     (lambda c: c.settlements.list(), SETTLEMENT, "/v1/settlements"),
     (lambda c: c.settlement_schedules.list(), SETTLEMENT_SCHEDULE, "/v1/settlement_schedules"),

@@ -57,6 +57,7 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         "set",
         "ba",
         "bl",
+        "conv",
     )
     assert source_prefix(code) in kinds or code in WITHOUT_SOURCE
 
@@ -77,6 +78,8 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.payout_void, 1, "payout"),
         (TransferCode.book_transfer, -1, "transfer"),
         (TransferCode.transfer_returned, 1, "transfer"),
+        (TransferCode.conversion_taken, -1, "conversion"),
+        (TransferCode.conversion_fee, -1, "fee"),
         (TransferCode.outflow, -1, "adjustment"),
         (TransferCode.sweep, 1, "adjustment"),
         (TransferCode.channel_charge, 1, "payment"),

@@ -12,6 +12,30 @@ PAID_UNITS = 10_000_000
 RESERVED_UNITS = 1_000_000
 
 
+def converted_balance(house: House, merchant: Merchant) -> Callable[[], None]:
+    """What one currency becomes of another moves once, whoever dies meanwhile."""
+    operator = house.client(house.description["operator_key"])
+    account = operator.post("/v1/accounts", {"business_profile": {"name": "Converted"}})["id"]
+    with merchant.another(account) as shop:
+        shop.run()
+        wish = {"source_currency": "usdc", "target_currency": "usdt", "amount": 1_000_000}
+        quote = shop.client.post("/v1/conversion_quotes", wish)
+        made = shop.client.post("/v1/conversions", {"quote": quote["id"]})
+        shop.balance_units -= 1_000_000
+        shop.await_event("conversion.posted", made["id"])
+
+    def compare() -> None:
+        theirs = house.client(house.description["operator_key"], account=account)
+        balance = {
+            each["currency"]: each["amount"] for each in theirs.get("/v1/balance")["available"]
+        }
+        assert balance == {"usdc": shop.balance_units, "usdt": 1_000_000}
+        [found] = theirs.get("/v1/conversions")["data"]
+        assert (found["id"], found["status"]) == (made["id"], "posted")
+
+    return compare
+
+
 def settled_account(house: House, merchant: Merchant) -> Callable[[], None]:
     """What a period brought goes out once, and its reserve comes back once, whoever dies."""
     operator = house.client(house.description["operator_key"])

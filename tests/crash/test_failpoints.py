@@ -37,7 +37,7 @@ from tests.crash.job import (
 from tests.crash.mandate import agents_mandate
 from tests.crash.paying import Shop
 from tests.crash.seizure import seized_payment
-from tests.crash.settling import settled_account
+from tests.crash.settling import converted_balance, settled_account
 from tests.crash.telling import told_payout
 
 SOURCES = Path(__file__).parents[2] / "src" / "sakk"
@@ -442,6 +442,7 @@ LIVES: tuple[Life, ...] = (
     (stuck_payout, ("transaction.replace", "transaction.resign")),
     (payment_alone, ("topup.build",)),
     (book_transfer, ("transfer.post", "transfer.claim")),
+    (converted_balance, ("conversion.post",)),
     (canceled_payout, ("payout.release",)),
     (frozen_payout, ("freeze.signer",)),
     (payout_batch, ("payout_batch.hold",)),

@@ -31,7 +31,7 @@ schedules = Resource("fee_schedules")
 
 Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
 # Words, and no enumeration: JSON is read strictly.
-Kind = Literal["payin", "payout", "refund"]
+Kind = Literal["payin", "payout", "refund", "conversion"]
 PartsPerMillion = Annotated[int, Field(ge=0, le=rules.MILLION)]
 
 

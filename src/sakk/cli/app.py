@@ -38,6 +38,7 @@ GROUPS = {
     "cases": "sakk.cli.case",
     "channels": "sakk.cli.channel",
     "contracts": "sakk.cli.contract",
+    "conversions": "sakk.cli.conversion",
     "currencies": "sakk.cli.currency",
     "exposure": "sakk.cli.exposure",
     "fees": "sakk.cli.fee",

@@ -33,6 +33,7 @@ SUMMARIES = {
     "cases": "Compliance cases: who works on them, and how they end.",
     "channels": "Channels of agents' payments.",
     "contracts": "Our contracts on real chains.",
+    "conversions": "One currency into another.",
     "currencies": "The currencies that accounts are kept in.",
     "exposure": "Where an address's money came from, and went.",
     "fees": "What accounts are charged, and by which rules.",

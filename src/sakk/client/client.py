@@ -9,6 +9,7 @@ from sakk.client.alias import Aliases
 from sakk.client.beneficiary import Beneficiaries
 from sakk.client.channel import Channels
 from sakk.client.checkout import Brandings, CheckoutSessions, PaymentLinks, PosDevices
+from sakk.client.conversion import ConversionQuotes, Conversions, FxPositions
 from sakk.client.errors import ApiError
 from sakk.client.escrow_channel import EscrowChannels
 from sakk.client.fee import Fees, FeeSchedules, FeeSimulations
@@ -154,6 +155,9 @@ class SakkClient:
         self.refunds = Refunds(transport)
         self.reports = Reports(transport)
         self.screenings = Screenings(transport)
+        self.conversion_quotes = ConversionQuotes(transport)
+        self.conversions = Conversions(transport)
+        self.fx_positions = FxPositions(transport)
         self.rates = Rates(transport)
         self.settlement_schedules = SettlementSchedules(transport)
         self.settlements = Settlements(transport)

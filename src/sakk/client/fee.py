@@ -9,7 +9,7 @@ from sakk.client.endpoint import Endpoint, ListOptions, Retrievable, present
 from sakk.client.objects import Resource
 from sakk.client.page import Page
 
-FeeKind = Literal["payin", "payout", "refund"]
+FeeKind = Literal["payin", "payout", "refund", "conversion"]
 
 
 class FeePart(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ KINDS = {
     "payment_reversal": mark("Payment taken back"),
     "payout": mark("Payout"),
     "transfer": mark("Transfer"),
+    "conversion": mark("Conversion"),
     "fee": mark("Fee"),
     "reserve_transaction": mark("Reserve"),
     "adjustment": mark("Adjustment"),

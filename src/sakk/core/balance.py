@@ -43,6 +43,10 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.transfer_left: "tr",
     TransferCode.transfer_claimed: "tr",
     TransferCode.transfer_returned: "tr",
+    TransferCode.conversion_taken: "conv",
+    TransferCode.conversion_given: "conv",
+    TransferCode.conversion_spread: "conv",
+    TransferCode.conversion_fee: "conv",
     TransferCode.channel_funded: "ch",
     TransferCode.channel_closed: "ch",
     TransferCode.channel_refunded: "ch",
@@ -115,7 +119,7 @@ def kind_of(code: int, amount: int) -> str:
     """Stripe's ``type`` of a balance transaction."""
     if code in (TransferCode.channel_charge, TransferCode.mandate_spend):
         return "payment"
-    if code in (TransferCode.payin_fee, TransferCode.fee_returned):
+    if code in (TransferCode.payin_fee, TransferCode.fee_returned, TransferCode.conversion_fee):
         return "fee"
     if code in (TransferCode.reserve_held, TransferCode.reserve_released):
         return "reserve_transaction"
@@ -126,6 +130,8 @@ def kind_of(code: int, amount: int) -> str:
             return "payout"
         case "tr" | "ch":
             return "transfer"
+        case "conv":
+            return "conversion"
         case _:
             return "adjustment"
 

@@ -79,6 +79,10 @@ class TransferCode(IntEnum):
     transfer_left = 501
     transfer_claimed = 502
     transfer_returned = 503
+    conversion_taken = 510
+    conversion_given = 511
+    conversion_spread = 512
+    conversion_fee = 513
     channel_funded = 600
     channel_charge = 601
     channel_closed = 602

@@ -32,6 +32,7 @@ class FeeKind(StrEnum):
     payin = "payin"
     payout = "payout"
     refund = "refund"
+    conversion = "conversion"
 
 
 class OnRefund(StrEnum):

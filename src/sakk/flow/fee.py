@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sakk.core import fee as rules
+from sakk.core.conversion import Conversion
 from sakk.core.errors import (
     ParameterInvalid,
     PermissionDenied,
@@ -237,7 +238,7 @@ def _priced(
 
 def _count(
     connection: Connection,
-    row: PayIn | Payout | Refund,
+    row: PayIn | Payout | Refund | Conversion,
     kind: FeeKind,
     currency: str,
     amount: int,
@@ -271,6 +272,20 @@ def count_refund(connection: Connection, refund: Refund, *, now: datetime) -> No
     """The same of a refund."""
     if refund.fee_terms is not None:
         _count(connection, refund, FeeKind.refund, refund.coin, refund.coin_amount, now=now)
+
+
+def count_conversion(connection: Connection, conversion: Conversion, *, now: datetime) -> None:
+    """The same of a conversion, in the currency that it takes."""
+    if conversion.fee_terms is not None:
+        units = conversion.source_amount
+        _count(
+            connection,
+            conversion,
+            FeeKind.conversion,
+            conversion.source_currency,
+            units,
+            now=now,
+        )
 
 
 def price_refund(
@@ -343,6 +358,29 @@ def book_payins(
             amount = -row.fee if undone else row.fee
             made.append(_fee(row, FeeKind.payin, row.id, reason, amount, row.fee_terms, now=now))
     store.insert_fees(connection, made)
+
+
+def book_conversion(connection: Connection, row: Conversion, *, now: datetime) -> None:
+    """Write down the fee of a conversion that was booked."""
+    if row.service_fee and row.fee_terms is not None:
+        made = Fee(
+            id=new_id(rules.PREFIX),
+            account_id=row.account_id,
+            livemode=row.livemode,
+            kind=FeeKind.conversion.value,
+            reason=FeeReason.charged.value,
+            source=row.id,
+            currency=row.source_currency,
+            decimals=row.source_decimals,
+            basis=row.fee_terms["basis"],
+            amount=row.service_fee,
+            schedule=row.fee_terms["schedule"],
+            version=row.fee_terms["version"],
+            rule=row.fee_terms["rule"],
+            parts=row.fee_terms["parts"],
+            created=now,
+        )
+        store.insert_fees(connection, [made])
 
 
 def book_payouts(

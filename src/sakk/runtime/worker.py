@@ -26,6 +26,7 @@ from sakk.flow.collect import collect_stage
 from sakk.flow.collect_build import collect_build_stage
 from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
+from sakk.flow.conversion import left_behind_stage as conversion_stage
 from sakk.flow.decide import decide_stage
 from sakk.flow.dispute import left_behind_stage as dispute_stage
 from sakk.flow.escrow_call import call_build_stage
@@ -181,8 +182,20 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         party_screen_stage(parts),
         party_review_stage(parts),
         freeze_stage(parts),
+        *_ledger_stages(parts),
+        report_stage(parts),
+        forget_stage(parts),
+        volume_stage(parts),
+        measure_stage(parts),
+    ]
+
+
+def _ledger_stages(parts: Parts) -> list[Stage]:
+    """What moves money between accounts, in the ledger alone."""
+    return [
         left_behind_stage(parts),
         claim_stage(parts),
+        conversion_stage(parts),
         channel_fund_stage(parts),
         channel_expire_stage(parts),
         close_stage(parts),
@@ -194,10 +207,6 @@ def pipeline(parts: Parts, *, guard: Guard = Guard.off) -> list[Stage]:
         dispute_stage(parts),
         refill_stage(parts),
         *settlement_stages(parts),
-        report_stage(parts),
-        forget_stage(parts),
-        volume_stage(parts),
-        measure_stage(parts),
     ]
 
 

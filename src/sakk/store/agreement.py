@@ -40,6 +40,7 @@ NAMED_TABLES = {
     "spn": "mandate_spends",
     "prk": "pool_movements",
     "set": "settlements",
+    "conv": "conversions",
     "ba": "bank_accounts",
     "bl": "bank_lines",
 }

@@ -54,6 +54,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "chart_mappings": Audited(key=("version",)),
     "case_settings": Audited(key=("livemode",)),
     "cases": Audited(subject="subject"),
+    "conversion_terms": Audited(key=("account_id", "livemode"), subject="account_id"),
     "currencies": Audited(key=("currency",)),
     "exposure_imports": Audited(key=("network", "asset", "sha256"), subject="asset"),
     "factories": Audited(key=("network", "address"), subject="address"),

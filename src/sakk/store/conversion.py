@@ -1,0 +1,223 @@
+"""Conversions: terms, quotes, what was converted by them, and the position that it left."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from sakk.core.chart import AccountCode, currency_of_unit
+from sakk.core.conversion import Conversion, ConversionQuote, ConversionTerms
+from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.store.schema import Document, Timestamp, Units, metadata
+
+conversion_terms = Table(
+    "conversion_terms",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("spread_ppm", Integer, nullable=False),
+    Column("lock_seconds", Integer, nullable=False),
+    Column("usd_cents_max", Units, nullable=False),
+    Column("usd_cents_per_day_max", Units, nullable=False),
+    Column("updated", Timestamp, nullable=False),
+    PrimaryKeyConstraint("account_id", "livemode"),
+)
+
+
+def _amounts() -> list[Column[Any]]:
+    """What a quote promises and a conversion carries out."""
+    return [
+        Column("id", Text, primary_key=True),
+        Column("account_id", Text, nullable=False),
+        Column("livemode", Boolean, nullable=False),
+        Column("source_currency", Text, nullable=False),
+        Column("source_decimals", Integer, nullable=False),
+        Column("target_currency", Text, nullable=False),
+        Column("target_decimals", Integer, nullable=False),
+        Column("source_amount", Units, nullable=False),
+        Column("target_amount", Units, nullable=False),
+        Column("spread", Units, nullable=False),
+        Column("service_fee", Units, nullable=False),
+        Column("fee_terms", Document),
+        Column("price", Units, nullable=False),
+        Column("usd_cents", Units, nullable=False),
+        Column("metadata", Document, nullable=False),
+        Column("created", Timestamp, nullable=False),
+    ]
+
+
+conversion_quotes = Table(
+    "conversion_quotes",
+    metadata,
+    *_amounts(),
+    Column("bid", Units, nullable=False),
+    Column("ask", Units, nullable=False),
+    Column("sources", Document, nullable=False),
+    Column("path", Document, nullable=False),
+    Column("rated_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
+    Index("ix_conversion_quotes_account", "account_id", "livemode", "id"),
+)
+
+conversions = Table(
+    "conversions",
+    metadata,
+    *_amounts(),
+    Column("quote", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("failure_code", Text),
+    Index("ix_conversions_account", "account_id", "livemode", "id"),
+    Index("ix_conversions_day", "account_id", "livemode", "created"),
+    Index("uq_conversions_quote", "quote", unique=True),
+    Index("ix_conversions_requested", "created", postgresql_where=text("status = 'requested'")),
+)
+
+# A request converts its own; only what is older was left behind by a crash.
+LEFT_TO_REQUEST = timedelta(seconds=5)
+
+
+def put_terms(connection: Connection, terms: ConversionTerms) -> None:
+    statement = upsert(conversion_terms).values(row_of(terms))
+    kept = ("account_id", "livemode")
+    changed = {
+        column.name: statement.excluded[column.name]
+        for column in conversion_terms.columns
+        if column.name not in kept
+    }
+    connection.execute(statement.on_conflict_do_update(index_elements=kept, set_=changed))
+
+
+def find_terms(
+    connection: Connection, account_id: str, *, livemode: bool, exact: bool = False
+) -> ConversionTerms | None:
+    """An account's own terms, or those of all; ``exact``: its own alone."""
+    names = [account_id] if exact else [account_id, ""]
+    statement = (
+        select(conversion_terms)
+        .where(conversion_terms.c.account_id.in_(names), conversion_terms.c.livemode == livemode)
+        .order_by(conversion_terms.c.account_id.desc())
+        .limit(1)
+    )
+    return fetch_one(connection, statement, ConversionTerms)
+
+
+def list_terms(connection: Connection) -> list[ConversionTerms]:
+    statement = select(conversion_terms).order_by(
+        conversion_terms.c.livemode, conversion_terms.c.account_id
+    )
+    return fetch_all(connection, statement, ConversionTerms)
+
+
+def insert_quote(connection: Connection, quote: ConversionQuote) -> None:
+    insert_records(connection, conversion_quotes, [quote])
+
+
+def find_quote(
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    lock: bool = False,
+) -> ConversionQuote | None:
+    """One quote of an account (None: of any, for the operator)."""
+    table = conversion_quotes
+    statement = select(table).where(table.c.id == identifier, table.c.livemode == livemode)
+    if account_id is not None:
+        statement = statement.where(table.c.account_id == account_id)
+    statement = statement.with_for_update() if lock else statement
+    return fetch_one(connection, statement, ConversionQuote)
+
+
+def insert(connection: Connection, conversion: Conversion) -> None:
+    """Record a conversion; one that another request has recorded under the same id is left."""
+    statement = upsert(conversions).values(row_of(conversion))
+    connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
+
+
+def find(
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+) -> Conversion | None:
+    """One conversion of an account (None: of any, for the operator)."""
+    statement = select(conversions).where(
+        conversions.c.id == identifier, conversions.c.livemode == livemode
+    )
+    if account_id is not None:
+        statement = statement.where(conversions.c.account_id == account_id)
+    return fetch_one(connection, statement, Conversion)
+
+
+def find_by_quote(connection: Connection, quote: str) -> str | None:
+    """Which conversion a quote was used for."""
+    found = connection.execute(select(conversions.c.id).where(conversions.c.quote == quote))
+    identifier: str | None = found.scalar_one_or_none()
+    return identifier
+
+
+def lock_account(connection: Connection, account_id: str) -> None:
+    """One conversion of an account is asked for at a time: so its limit of a day holds."""
+    key = func.hashtextextended(f"conversions:{account_id}", 0)
+    connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def usd_cents_since(
+    connection: Connection, account_id: str, *, livemode: bool, since: datetime
+) -> int:
+    """What an account converted from a time on."""
+    statement = select(func.coalesce(func.sum(conversions.c.usd_cents), 0)).where(
+        conversions.c.account_id == account_id,
+        conversions.c.livemode == livemode,
+        conversions.c.created > since,
+        conversions.c.status != "rejected",
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Conversion]:
+    """Conversions that were committed and never heard of again."""
+    statement = (
+        select(conversions)
+        .where(conversions.c.status == "requested", conversions.c.created < now - LEFT_TO_REQUEST)
+        .order_by(conversions.c.created)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, Conversion)
+
+
+def finish(connection: Connection, conversion: Conversion) -> bool:
+    """Record how a requested conversion ended; False if another process did so before."""
+    result = connection.execute(
+        update(conversions)
+        .where(conversions.c.id == conversion.id, conversions.c.status == "requested")
+        .values(status=conversion.status, failure_code=conversion.failure_code)
+    )
+    return result.rowcount == 1
+
+
+def held(connection: Connection, *, livemode: bool) -> dict[str, int]:
+    """What all exchanges left in each currency, from the projection of the ledger."""
+    found = connection.execute(
+        text(
+            "SELECT n.unit, sum(a.credits_posted - a.debits_posted) AS units"
+            " FROM ledger_account_names n JOIN ledger_accounts a ON a.id = n.id"
+            " WHERE n.code = :code GROUP BY n.unit"
+        ),
+        {"code": int(AccountCode.fx)},
+    )
+    sums = {currency_of_unit(row.unit): int(row.units) for row in found}
+    return {currency: units for (currency, live), units in sums.items() if live == livemode}
