@@ -246,7 +246,7 @@ class Vouchers:
                 known_of[identifier] = known
         if not higher:
             return
-        with self._parts.database.begin() as connection:
+        with self._parts.database.alone() as connection:
             store.keep_vouchers(connection, higher)
         for identifier, (ceiling, _) in higher.items():
             known_of[identifier].kept = max(known_of[identifier].kept, ceiling)

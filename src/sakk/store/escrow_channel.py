@@ -23,7 +23,7 @@ from sakk.core.escrow_call import CallKind, CallStatus, CarriedCall, EscrowCall
 from sakk.core.escrow_channel import ChannelStatus, EscrowChannel
 from sakk.core.redemption import Redemption
 from sakk.core.transaction import ChainTransaction
-from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
+from sakk.store.database import among, drive, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.network import networks
 from sakk.store.page import PageRequest, fetch_page
@@ -122,15 +122,13 @@ redemptions = Table(
 
 
 # One statement for any number: it stands on the way of every call that is paid by a voucher.
-_KEEP = text(
-    """
-    INSERT INTO escrow_vouchers (channel_id, ceiling, signature)
-    SELECT * FROM unnest(
-        CAST(:channels AS text[]), CAST(:ceilings AS numeric[]), CAST(:signatures AS bytea[]))
-    ON CONFLICT (channel_id) DO UPDATE
-    SET ceiling = excluded.ceiling, signature = excluded.signature
-    WHERE escrow_vouchers.ceiling < excluded.ceiling
-    """
+_KEEP = (
+    "INSERT INTO escrow_vouchers (channel_id, ceiling, signature)"
+    " SELECT * FROM unnest(CAST(%(channels)s AS text[]), CAST(%(ceilings)s AS numeric[]),"
+    " CAST(%(signatures)s AS bytea[]))"
+    " ON CONFLICT (channel_id) DO UPDATE"
+    " SET ceiling = excluded.ceiling, signature = excluded.signature"
+    " WHERE escrow_vouchers.ceiling < excluded.ceiling"
 )
 
 
@@ -216,7 +214,8 @@ def keep_vouchers(connection: Connection, vouchers: dict[str, tuple[int, bytes]]
     if not vouchers:
         return
     rows = sorted((channel, *voucher) for channel, voucher in vouchers.items())
-    connection.execute(
+    drive(
+        connection,
         _KEEP,
         {
             "channels": [channel for channel, _, _ in rows],
