@@ -51,6 +51,8 @@ CHANNELS_MAX: Final = 100_000
 REMEMBERED_SECONDS: Final = 60.0
 # Charges whose end is awaited, of one channel; of others the memory only knows less.
 PENDING_MAX: Final = 4_096
+# So many requests are prepared at once, at most.
+BATCH_MAX: Final = 256
 
 
 @dataclass(slots=True)
@@ -105,8 +107,22 @@ class _Place:
     at: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Operations of one payee's door, on their way; ``done`` when they may be asked for."""
+
+    places: Sequence[_Place]
+    account: str
+    livemode: bool
+    done: asyncio.Future[None]
+
+
 class VoucherDesk:
-    """Charges by voucher of one process, asked in its event loop."""
+    """Charges by voucher of one process, asked in its event loop.
+
+    Requests that come while others are being looked up, checked and written down are so together,
+    when that is done: one thread, and one statement, for all of them.
+    """
 
     def __init__(
         self, parts: Parts, line: Line, in_thread: InThread, clock: Callable[[], float]
@@ -118,6 +134,9 @@ class VoucherDesk:
         self.vouchers = Vouchers(parts)
         self._named: OrderedDict[bytes, Met] = OrderedDict()
         self._numbered: dict[bytes, Met] = {}
+        self._waiting: list[_Request] = []
+        # Who prepares, while anybody waits for it.
+        self._preparing: asyncio.Task[None] | None = None
 
     async def ask(
         self, operations: Sequence[VoucherOperation], caller: Caller
@@ -130,7 +149,7 @@ class VoucherDesk:
         account, livemode = caller.account_id, caller.key.livemode
         places = [_Place(each) for each in operations]
         if any(self._is_work(each) for each in places):
-            await self._in_thread(partial(self._prepare, places, account, livemode))
+            await self._prepared(places, account, livemode)
         else:
             self._settle_on(places, account, livemode)
         await self._raised(places)
@@ -176,6 +195,35 @@ class VoucherDesk:
         return answers
 
     # In the event loop
+
+    async def _prepared(self, places: Sequence[_Place], account: str, livemode: bool) -> None:
+        """Have these prepared, with all that wait for the same."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Request(places, account, livemode, done))
+        if self._preparing is None:
+            self._preparing = asyncio.create_task(self._prepare_waiting())
+        await done
+
+    async def _prepare_waiting(self) -> None:
+        """Not a request's own work: it goes on for the others when a client leaves."""
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+                error: Exception | None = None
+                try:
+                    await self._in_thread(partial(self._prepare, batch))
+                except Exception as caught:
+                    error = caught
+                for each in batch:
+                    # A request whose client left is waited for by nobody.
+                    if each.done.done():
+                        continue
+                    if error is None:
+                        each.done.set_result(None)
+                    else:
+                        each.done.set_exception(error)
+        finally:
+            self._preparing = None
 
     def _is_work(self, place: _Place) -> bool:
         """Is there something to be looked up, checked or written down first?"""
@@ -246,26 +294,29 @@ class VoucherDesk:
 
     # In a thread
 
-    def _prepare(self, places: Sequence[_Place], account: str, livemode: bool) -> None:
+    def _prepare(self, requests: Sequence[_Request]) -> None:
         """Look up what was not met, check signatures, and write vouchers down."""
+        places = [place for each in requests for place in each.places]
         self._load(places)
-        self._settle_on(places, account, livemode)
+        for each in requests:
+            self._settle_on(each.places, each.account, each.livemode)
         good: list[_Place] = []
-        for each in places:
-            operation, met = each.operation, each.met
-            if each.result is not None or met is None or operation.op != VoucherOp.reserve:
+        for place in places:
+            operation, met = place.operation, place.met
+            if place.result is not None or met is None or operation.op != VoucherOp.reserve:
                 continue
             refusal = _check(operation, met)
             if refusal is None:
-                good.append(each)
+                good.append(place)
             else:
-                each.result = _refused(refusal, met)
+                place.result = _refused(refusal, met)
         self.vouchers.keep(
-            (each.met.known, each.operation.ceiling, each.operation.signature)
-            for each in good
-            if each.met is not None
+            (place.met.known, place.operation.ceiling, place.operation.signature)
+            for place in good
+            if place.met is not None
         )
-        stale = {id(each.met): each.met for each in good if each.met and each.met.totals is None}
+        unsure = [place.met for place in good if place.met and place.met.totals is None]
+        stale = {id(met): met for met in unsure}
         found = self.vouchers.totals_of([each.known for each in stale.values()]) if stale else []
         for met, totals in zip(stale.values(), found, strict=True):
             met.totals = totals
