@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import Any, Self
 from aiohttp import web
 
 WAIT_SECONDS_MAX = 60.0
+# Of the event loop, within which a connection that was taken is made.
+ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Receiver:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver")
         self._runner: web.AppRunner | None = None
+        self._door: socket.socket
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -107,16 +111,20 @@ class Receiver:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{port}"
+        self._door = socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(self._runner, self._door).start()
+        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
 
     async def _stop(self) -> None:
         for gate in self._released.values():
             gate.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._runner is None:
+            return
+        # Python 3.11 forgets a connection, open, whose server is closed while it is being taken.
+        self._loop.remove_reader(self._door)
+        for _ in range(ROUNDS):
+            await asyncio.sleep(0)
+        await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.Response:
         body = await request.read()
