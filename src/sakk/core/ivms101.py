@@ -132,6 +132,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
+        # At the first document: few processes read any, and each would wait a tenth of a second.
+        defer_build=True,
         alias_generator=AliasGenerator(validation_alias=_spellings, serialization_alias=_wire),
     )
 
