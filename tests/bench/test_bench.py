@@ -5,6 +5,7 @@ What the figures are is not looked at: a busy machine may be as slow as it likes
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from sakk.bench import (
     agent,
     agent_gas,
     api,
+    checkout,
     console,
     gas,
     gas_sweep,
@@ -27,6 +29,7 @@ from sakk.bench import (
     screening_address,
     screening_exposure,
 )
+from sakk.bench.chromium import start_chromium
 from sakk.bench.figures import percentile
 from sakk.bench.stack import Stack, start_stack
 from sakk.cli.app import make_app
@@ -55,6 +58,21 @@ def test_the_console_answers_over_many_payments() -> None:
     lines = by_name(console.run(payments=200, repeats=2)["results"])
     assert {"home", "payments", "payments_search", "payments_filter", "payment"} <= set(lines)
     assert {line["unit"] for line in lines.values()} == {"ms"}
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium here")
+def test_checkout_tells_what_its_page_weighs_and_when_it_can_be_used(stack: Stack) -> None:
+    with start_chromium() as browser:
+        lines = by_name(checkout.measure(stack, browser, repeats=1, warm=0))
+    assert {name: line["unit"] for name, line in lines.items()} == {
+        "checkout_phone_bytes": "bytes",
+        "checkout_phone_interactive": "ms",
+        "checkout_desk_bytes": "bytes",
+        "checkout_desk_interactive": "ms",
+    }
+    # All of it was counted: the page, its styles and its scripts.
+    assert 10_000 < lines["checkout_phone_bytes"]["median"] < 100_000
+    assert lines["checkout_phone_interactive"]["median"] > 0
 
 
 def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) -> None:

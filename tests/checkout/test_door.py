@@ -68,7 +68,7 @@ def _arrived(counter: Counter, intent: PaymentIntent, **changes: Any) -> None:
         insert_seen(connection, [replace(payin, **changes)])
 
 
-def _link(counter: Counter, **changes: Any) -> tuple[str, PaymentLink]:
+def make_link(counter: Counter, **changes: Any) -> tuple[str, PaymentLink]:
     moment = now()
     link = PaymentLink(
         id=new_id("plink"),
@@ -209,7 +209,7 @@ def test_the_language_is_kept_and_the_sites_that_may_frame_it_are_named(counter:
 def test_looking_and_beginning_are_limited_by_address(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, _ = _link(counter)
+    path, _ = make_link(counter)
     monkeypatch.setattr(counter.app, "_begins", TokenBuckets(rate=0.001, burst=2))
     given = [counter.ask("POST", path, {}).status for _ in range(3)]
     assert given == [303, 303, 429]
@@ -220,7 +220,7 @@ def test_looking_and_beginning_are_limited_by_address(
 
 
 def test_a_link_asks_for_its_amount_and_is_used_as_often_as_it_may_be(counter: Counter) -> None:
-    path, link = _link(counter, amount=None, amount_min=100, amount_max=5_000, uses_max=1)
+    path, link = make_link(counter, amount=None, amount_min=100, amount_max=5_000, uses_max=1)
     assert 'inputmode="decimal"' in counter.ask("GET", path).text
     for wrong in ("", "0", "0.99", "50.01", "1,000", "x"):
         refused = counter.ask("POST", path, {"amount": wrong})
@@ -237,7 +237,7 @@ def test_a_link_asks_for_its_amount_and_is_used_as_often_as_it_may_be(counter: C
 
 
 def test_a_completed_session_counts_as_a_use(counter: Counter) -> None:
-    path, link = _link(counter)
+    path, link = make_link(counter)
     begun = counter.ask("POST", path, {}).headers["location"]
     with counter.database.begin() as connection:
         found = checkout_session.look(connection, token_hash(begun.rpartition("/")[2]))
@@ -255,7 +255,7 @@ def test_a_till_is_paired_once_and_sees_its_own_sales_alone(counter: Counter) ->
     with counter.database.begin() as connection:
         devices = [
             pos_device.create(
-                connection, read_catalogue(connection), _device(counter, name), now=moment
+                connection, read_catalogue(connection), make_device(counter, name), now=moment
             )
             for name in ("One", "Two")
         ]
@@ -288,7 +288,7 @@ def test_a_till_is_paired_once_and_sees_its_own_sales_alone(counter: Counter) ->
     assert counter.ask("GET", "/pos", cookie=cookies[0]).status == 404
 
 
-def _device(counter: Counter, name: str) -> PosDevice:
+def make_device(counter: Counter, name: str) -> PosDevice:
     return PosDevice(
         id=new_id("pos"),
         account_id=counter.world.alice.account,

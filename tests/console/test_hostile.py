@@ -8,7 +8,6 @@ and each list as a file. A column that comes later is filled without a word here
 import csv
 import io
 import re
-from html.parser import HTMLParser
 
 import pytest
 from sqlalchemy import text
@@ -18,9 +17,8 @@ from tests.console.browser import Browser
 from tests.console.objects import objects
 from tests.console.office import Office
 from tests.console.test_table import filled
+from tests.hostile import HOSTILE, TURNING, Reader
 
-MARKUP = "<x-evil>\"'><img src=x onerror=x-evil()>&lt;x-evil&gt;{{7*7}}\u202egnp.exe\u2066"
-HOSTILE = f"=cmd|'/C calc'!A0 {MARKUP} " + "W" * 500
 # As columns are called that people fill in; what a machine writes is called otherwise.
 WRITTEN = (
     *("name", "description", "note", "title", "message", "text", "reason", "comment", "reference"),
@@ -30,33 +28,7 @@ WRITTEN = (
 DOCUMENTS = ("metadata",)
 # A name here is a key that code looks up.
 KEYS = {("assets", "symbol"), ("names", "name"), ("label_lists", "name"), ("sign_in_tries", "name")}
-TURNING = re.compile("[\u202a-\u202e]")
 FORMULA = re.compile(r"^[=+\-@\t\r]")
-
-
-class Reader(HTMLParser):
-    """Finds what a browser would take for an element or an attribute of the attacker's."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.found: list[str] = []
-        self.shown: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "x-evil" or (tag == "script" and not given.get("src")):
-            self.found.append(self.get_starttag_text() or tag)
-        for name, value in attrs:
-            if name.startswith("on") or "evil" in name or name == "style":
-                self.found.append(f"{tag} {name}")
-            where = (value or "").strip().lower()
-            if name in ("href", "src", "action", "formaction") and where.startswith(
-                ("javascript:", "data:text", "vbscript:")
-            ):
-                self.found.append(f"{tag} {name}={value}")
-
-    def handle_data(self, data: str) -> None:
-        self.shown.append(data)
 
 
 def poison(office: Office) -> set[str]:

@@ -95,6 +95,7 @@ def values_of(
         "version": version_of(progress),
         "is_ended": progress.stand in rules.ENDED,
         "return_url": _return(look, progress.stand),
+        "message": look.message,
         "brand": brand,
         "style": None if brand is None or brand.color is None else branding.color_path(brand.color),
         "logo": None

@@ -22,6 +22,7 @@ class Bench(StrEnum):
     gas = "gas"
     screening = "screening"
     agent = "agent"
+    checkout = "checkout"
     console = "console"
 
 

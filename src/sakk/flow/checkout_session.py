@@ -29,6 +29,7 @@ from sakk.store import checkout_session as store
 from sakk.store import network
 from sakk.store import payin as payins
 from sakk.store import payment as payments
+from sakk.store import payment_link as payment_links
 from sakk.store import refund as refunds
 from sakk.store.vault import Vault
 
@@ -169,7 +170,7 @@ def show(
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """All that a page says of a session. ``claimable``: a refund awaits the payer's address."""
+    """All that a page says of a session. ``message``: what its link says when it is paid."""
 
     session: CheckoutSession
     intent: PaymentIntent
@@ -180,6 +181,7 @@ class Look:
     currencies: Mapping[str, Currency]
     claim_hash: str | None
     difference: PayIn | None
+    message: str | None
 
 
 def look(connection: Connection, token_hash: str) -> Look:
@@ -209,6 +211,9 @@ def look_at(connection: Connection, session: CheckoutSession) -> Look:
         currencies={each.currency: each for each in network.list_currencies(connection)},
         claim_hash=claim_hash,
         difference=difference,
+        message=None
+        if session.payment_link is None
+        else payment_links.find_message(connection, session.payment_link),
     )
 
 

@@ -80,6 +80,12 @@ def find_by_token(
     return fetch_one(connection, statement, PaymentLink)
 
 
+def find_message(connection: Connection, identifier: str) -> str | None:
+    """What a payer reads afterwards."""
+    statement = select(payment_links.c.message).where(payment_links.c.id == identifier)
+    return connection.execute(statement).scalar()
+
+
 def write(connection: Connection, link: PaymentLink) -> None:
     """Write what its merchant may change."""
     names = ("id", "active", "uses_max", "success_url", "message", "inactive_message", "metadata")
