@@ -18,10 +18,12 @@ KINDS = {
     "accounts": "account",
     "balance_transactions": "balance_transaction",
     "beneficiaries": "beneficiary",
+    "breaks": "ledger_break",
     "channels": "channel",
     "checkout_sessions": "checkout_session",
     "currencies": "currency",
     "customers": "customer",
+    "days": "day",
     "escrow_channels": "escrow_channel",
     "events": "event",
     "liability_epochs": "liability_epoch",
@@ -35,6 +37,7 @@ KINDS = {
     "payouts": "payout",
     "pool_movements": "pool_movement",
     "quotes": "quote",
+    "reconciliations": "reconciliation",
     "recoveries": "recovery",
     "refills": "refill",
     "refunds": "refund",
@@ -42,7 +45,7 @@ KINDS = {
     "transfers": "transfer",
     "webhook_endpoints": "webhook_endpoint",
 }
-OPERATORS = {"accounts", "recoveries", "screenings"}
+OPERATORS = {"accounts", "breaks", "days", "reconciliations", "recoveries", "screenings"}
 # What has no list, and what is one object alone: each has its own test.
 APART = {"fees", "fee_schedules", "liability_proofs", "settlements"}
 

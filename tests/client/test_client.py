@@ -10,7 +10,7 @@ import pytest
 from sakk.client import UNSET, ApiError, SakkClient
 from sakk.client.objects import Resource
 
-from . import channel_calls, closed_loop, escrow_calls, settling
+from . import channel_calls, closed_loop, closing, escrow_calls, settling
 from .conftest import Reply, Script
 from .escrow_calls import shown as shown
 
@@ -299,6 +299,7 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     *escrow_calls.CALLS,
     *channel_calls.CALLS,
     *settling.CALLS,
+    *closing.CALLS,
     (
         lambda c: c.balance_transactions.retrieve("txn_1"),
         LINE,
@@ -394,6 +395,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.refunds.list(), REFUND, "/v1/refunds"),
     *closed_loop.LISTS,
     *settling.LISTS,
+    *closing.LISTS,
     (lambda c: c.channels.list(), channel_calls.CHANNEL, "/v1/channels"),
     *escrow_calls.LISTS,
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),

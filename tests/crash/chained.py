@@ -4,7 +4,9 @@ A process dies beside the posting that says so.
 """
 
 from collections.abc import Callable
+from typing import Any
 
+from sakk.core import chart
 from sakk.flow.adoption import adopt
 from sakk.flow.context import Parts
 from sakk.runtime.wiring import make_rail
@@ -80,4 +82,41 @@ def adopted_surplus(house: House, merchant: Merchant) -> Callable[[], None]:
         return query(house, "SELECT status FROM adoptions WHERE id = %s", row.id) == [("posted",)]
 
     await_true(booked, "the adoption to be booked")
-    return lambda: None
+    return corrected_suspense(house, row.asset)
+
+
+def corrected_suspense(house: House, asset: str) -> Callable[[], None]:
+    """What stands in suspense is a break, which a transfer ends, once."""
+    operator = house.client(house.description["operator_key"])
+    suspense = chart.suspense(asset).name
+
+    def standing() -> dict[str, Any] | None:
+        house.run("reconcile", "--network", asset.rpartition("/")[0])
+        found = operator.get("/v1/breaks", kind="suspense", status="open")["data"]
+        return next((each for each in found if each["subject"] == suspense), None)
+
+    found = await_value(standing, "the suspense to be a break")
+    leg = {
+        "debit": suspense,
+        "credit": chart.equity_operator(asset).name,
+        "units": found["units"],
+    }
+    path = f"/v1/breaks/{found['id']}"
+    proposed = operator.post(f"{path}/propose", {"transfers": [leg]})
+    operator.post(f"{path}/confirm", {"digest": proposed["digest"]})
+
+    def is_corrected() -> bool:
+        shown: str = operator.get(path)["status"]
+        return shown in ("corrected", "resolved")
+
+    await_true(is_corrected, "the correction to be booked")
+
+    def compare() -> None:
+        rows = query(
+            house,
+            "SELECT amount FROM ledger_transfers WHERE code = %s",
+            int(chart.TransferCode.break_corrected),
+        )
+        assert rows == [(int(found["units"]),)]
+
+    return compare

@@ -450,7 +450,7 @@ LIVES: tuple[Life, ...] = (
     (reversed_payment, ("payin.reverse",)),
     (seized_payment, ("case.seize",)),
     (outflow, ("outflow.post",)),
-    (adopted_surplus, ("adoption.post",)),
+    (adopted_surplus, ("adoption.post", "break.correct")),
     (liability_epoch, ("liability.journal",)),
     (rotated_key, ("rotation.build", "rotation.mark")),
     (told_payout, ("travel_rule.send",)),

@@ -14,7 +14,8 @@ from sakk.core.reconcile import Proof
 from sakk.flow.adoption import adopt as adopt_surplus
 from sakk.flow.context import Parts
 from sakk.flow.outflow import write_off as write_off_token
-from sakk.flow.reconcile import reconcile as prove
+from sakk.flow.reconciliation import Run
+from sakk.flow.reconciliation import run as run_proof
 from sakk.runtime.wiring import rail_cache
 from sakk.store.network import list_networks
 
@@ -40,19 +41,24 @@ def reconcile(
         ),
     ] = None,
 ) -> None:
-    """Prove that the ledger's custody is what the chains hold; exit 1 on any break."""
+    """Prove that the ledger's custody is what the chains hold, and keep the run.
+
+    Exit 1 on any break; `sakk breaks` lists what people have to look at, suspense besides.
+    """
     rail_of = rail_cache()
     with opened_database() as database:
         parts = Parts(database, rail=rail_of)
         adopted = _adopt(parts, network) if adopt else []
         missing = [row for asset in write_off or () for row in write_off_token(parts, asset)]
-        proof = prove(database, rail_of, networks=network or None)
+        runs = _run(parts, network or None)
+    proof = _together(runs)
     if as_json:
         found = [public_adoption(row) for row in adopted]
         gone = [public_outflow(row) for row in missing]
         print_json(
             {
                 **proof.to_document(),
+                "reconciliations": [each.row.id for each in runs],
                 **({"adopted": found} if adopt else {}),
                 **({"written_off": gone} if write_off else {}),
             }
@@ -69,6 +75,8 @@ def reconcile(
                 f"{row.block_number} is booked into suspense."
             )
         print_proof(proof)
+        for each in runs:
+            console.print(f"{each.row.id} is kept: {each.row.breaks} breaks stand by it.")
     sys.exit(0 if proof.ok else 1)
 
 
@@ -76,6 +84,30 @@ def _adopt(parts: Parts, names: list[str] | None) -> list[Adoption]:
     with parts.database.begin() as connection:
         enabled = [each.network for each in list_networks(connection) if each.enabled]
     return [row for name in names or enabled for row in adopt_surplus(parts, name)]
+
+
+def _run(parts: Parts, names: list[str] | None) -> list[Run]:
+    """One run of each mode that has networks, or of those that are named; raises what it met."""
+    with parts.database.begin() as connection:
+        known = list_networks(connection)
+    wanted = {
+        each.livemode for each in known if each.enabled and (not names or each.network in names)
+    }
+    runs = [run_proof(parts, livemode=mode, networks=names) for mode in sorted(wanted or {False})]
+    for each in runs:
+        if each.error is not None:
+            raise each.error
+    return runs
+
+
+def _together(runs: list[Run]) -> Proof:
+    """What runs of both modes have proved; each has looked at all rows."""
+    proofs = [each.proof for each in runs if each.proof is not None]
+    return Proof(
+        networks=[network for each in proofs for network in each.networks],
+        row_breaks=proofs[-1].row_breaks,
+        journal_sequence=proofs[-1].journal_sequence,
+    )
 
 
 def print_proof(proof: Proof) -> None:

@@ -9,7 +9,7 @@ SUMMARIES = {
     "demo": (
         "Run the main job once on a real local chain, narrated; exit 0 only if everything holds."
     ),
-    "reconcile": "Prove that the ledger's custody is what the chains hold; exit 1 on any break.",
+    "reconcile": "Prove that the ledger's custody is what the chains hold, and keep the run.",
     "doctor": "Say what is misconfigured, and how to mend it; exit 1 if anything is.",
     "screen": (
         "Ask what screening says of an address; the check is recorded, and nothing else happens."
@@ -30,11 +30,13 @@ SUMMARIES = {
     "audit": "The audit log of decisions and acts.",
     "beneficiaries": "The address book of those whom an account pays.",
     "breaches": "What was done in our addresses' name, and not by us.",
+    "breaks": "What the books do not agree on, as work.",
     "cases": "Compliance cases: who works on them, and how they end.",
     "channels": "Channels of agents' payments.",
     "contracts": "Our contracts on real chains.",
     "conversions": "One currency into another.",
     "currencies": "The currencies that accounts are kept in.",
+    "days": "Closed days, with signed reports.",
     "exposure": "Where an address's money came from, and went.",
     "fees": "What accounts are charged, and by which rules.",
     "keys": "The signer's keys and policy.",

@@ -10,6 +10,7 @@ from sakk.client.beneficiary import Beneficiaries
 from sakk.client.channel import Channels
 from sakk.client.checkout import Brandings, CheckoutSessions, PaymentLinks, PosDevices
 from sakk.client.conversion import ConversionQuotes, Conversions, FxPositions
+from sakk.client.day import Days
 from sakk.client.errors import ApiError
 from sakk.client.escrow_channel import EscrowChannels
 from sakk.client.fee import Fees, FeeSchedules, FeeSimulations
@@ -20,6 +21,7 @@ from sakk.client.payout_batch import PayoutBatches
 from sakk.client.quote import Quotes
 from sakk.client.rate import Rates
 from sakk.client.receiving_address import ReceivingAddresses
+from sakk.client.reconciliation import Breaks, Reconciliations
 from sakk.client.recovery import Recoveries
 from sakk.client.refund import Refunds
 from sakk.client.report import Files, Reports
@@ -159,6 +161,9 @@ class SakkClient:
         self.conversions = Conversions(transport)
         self.fx_positions = FxPositions(transport)
         self.rates = Rates(transport)
+        self.reconciliations = Reconciliations(transport)
+        self.breaks = Breaks(transport)
+        self.days = Days(transport)
         self.settlement_schedules = SettlementSchedules(transport)
         self.settlements = Settlements(transport)
         self.transfers = Transfers(transport)

@@ -99,6 +99,7 @@ class TransferCode(IntEnum):
     reserve_held = 700
     reserve_released = 701
     receivable_recovered = 702
+    break_corrected = 720
     bank_opened = 800
     bank_payin = 801
     bank_suspended = 802

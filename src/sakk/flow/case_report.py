@@ -22,8 +22,9 @@ from sakk.core.goaml import Client, Entity, Movement, Report
 from sakk.core.network import Currency
 from sakk.core.person import Actor
 from sakk.flow.case_subject import Matter, find_matter
-from sakk.flow.case_work import Officer, Plan, officer, propose_locked, put_attachment
+from sakk.flow.case_work import Plan, officer, propose_locked, put_attachment
 from sakk.flow.context import Parts
+from sakk.flow.officer import Officer
 from sakk.store import account as accounts
 from sakk.store import case as store
 from sakk.store import network as networks

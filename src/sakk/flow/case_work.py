@@ -24,27 +24,19 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.evm import parse_address
-from sakk.core.person import Actor, Person
+from sakk.core.person import Actor
 from sakk.core.role import Role
 from sakk.flow.case import act_of, case_event
 from sakk.flow.case_outcome import Examined, carry_out, examine_return
 from sakk.flow.case_subject import Matter, find_matter
 from sakk.flow.context import Parts
+from sakk.flow.officer import Officer, find_officer
 from sakk.flow.recovery import check_address
-from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.flow.step_up import StepUp, check, count_try
 from sakk.store import case as store
 from sakk.store import event as events
 from sakk.store import person as persons
 from sakk.store import treasury
-
-
-@dataclass(frozen=True, slots=True)
-class Officer:
-    """Who works on a case. ``person`` None: the operator's key, in the sandbox."""
-
-    name: str
-    key: str
-    person: Person | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +53,10 @@ class Plan:
 
 def officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
     """Who acts, if they may: a person with the role compliance; PermissionDenied."""
-    if actor.person is None:
-        settings = store.find_settings(connection, livemode=livemode)
-        if settings is not None and settings.one_person:
-            return Officer(actor.name, actor.key, None)
-    person = acting_person(connection, actor, livemode=livemode)
-    if Role.compliance not in person.powers:
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has([Role.compliance]):
         raise PermissionDenied("Only a person with the role compliance works on cases.")
-    return Officer(person.id, actor.key, person)
+    return found
 
 
 def assign(

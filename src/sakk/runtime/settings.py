@@ -148,6 +148,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="How often the audit log's head is anchored, where it has grown.",
     )
+    reconcile_seconds: int = Field(
+        default=3_600,
+        ge=0,
+        le=604_800,
+        description="How often the worker reconciles and keeps the run; 0: only when asked.",
+    )
     freeze_on_breach: Guard | None = Field(
         default=None,
         description="Which acts in the name of our addresses that are not ours stop all that goes "

@@ -40,6 +40,7 @@ from sakk.flow.freeze import freeze_stage
 from sakk.flow.gas import gas_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.hub import hub_stage
+from sakk.flow.ledger_break import correct_stage
 from sakk.flow.mandate_life import revoke_stage
 from sakk.flow.mandate_spend import expire_stage as spend_expire_stage
 from sakk.flow.mandate_spend import left_behind_stage as spend_left_behind_stage
@@ -53,6 +54,7 @@ from sakk.flow.post import post_stage
 from sakk.flow.quote import measure_stage
 from sakk.flow.rate import rate_stage
 from sakk.flow.rate_fetch import Fetcher
+from sakk.flow.reconciliation import reconcile_stage
 from sakk.flow.recovery import recovery_follow_stage, recovery_screen_stage
 from sakk.flow.redemption import look_stage, redeem_stage
 from sakk.flow.refill import refill_stage
@@ -120,6 +122,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
             every=timedelta(seconds=settings.audit_anchor_seconds),
         ),
         anchor_stage(parts, anchor_path(settings)),
+        reconcile_stage(parts, every=timedelta(seconds=settings.reconcile_seconds)),
     ]
     threads = start_stages(stages, bell, stop)
     sender.start()
@@ -207,6 +210,7 @@ def _ledger_stages(parts: Parts) -> list[Stage]:
         dispute_stage(parts),
         refill_stage(parts),
         *settlement_stages(parts),
+        correct_stage(parts),
     ]
 
 

@@ -43,6 +43,7 @@ NAMED_TABLES = {
     "conv": "conversions",
     "ba": "bank_accounts",
     "bl": "bank_lines",
+    "brk": "breaks",
 }
 
 

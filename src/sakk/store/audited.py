@@ -46,6 +46,10 @@ AUDITED: Final[dict[str, Audited]] = {
     "bank_accounts": Audited(),
     "bank_references": Audited(),
     "beneficiaries": Audited(),
+    "break_acts": Audited(subject="break_id"),
+    "breaks": Audited(
+        quiet=("last_run", "attempt", "failures", "retry_at", "lease_token", "lease_until")
+    ),
     "brandings": Audited(key=("account_id",), secret=("logo",)),
     "case_acts": Audited(subject="case_id"),
     # What a person wrote down or attached stays where it is; the log has its hash.
@@ -56,6 +60,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "cases": Audited(subject="subject"),
     "conversion_terms": Audited(key=("account_id", "livemode"), subject="account_id"),
     "currencies": Audited(key=("currency",)),
+    "day_acceptances": Audited(subject="date"),
     "exposure_imports": Audited(key=("network", "asset", "sha256"), subject="asset"),
     "factories": Audited(key=("network", "address"), subject="address"),
     "fee_schedules": Audited(),
@@ -274,12 +279,13 @@ $$
     """
 CREATE OR REPLACE FUNCTION sakk_audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'the audit log is only added to: % of % is refused', TG_OP, TG_TABLE_NAME;
+    RAISE EXCEPTION 'rows are only added to %: % is refused', TG_TABLE_NAME, TG_OP;
 END
 $$
 """,
 )
-SEALED_TABLES: Final = ("audit_entries", "audit_blocks")
+# What is written once for good: the log itself, and what an auditor is shown of a closed day.
+SEALED_TABLES: Final = ("audit_entries", "audit_blocks", "reconciliations", "days")
 
 
 def install(connection: Connection) -> None:

@@ -80,6 +80,7 @@ MOVED_WHEN = {
     TransferCode.bank_assigned: "a person says whose such money is",
     TransferCode.bank_payout: "a bank's statement shows that a payout was made",
     TransferCode.bank_returned: "a bank gave back what a payout had sent",
+    TransferCode.break_corrected: "two people correct what the books do not agree on",
 }
 
 

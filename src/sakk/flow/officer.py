@@ -1,0 +1,41 @@
+"""Officers: the person who works on something of the operator's, if their roles let them.
+
+The sandbox alone lets whoever holds the operator's key do what otherwise takes two persons.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from sakk.core.person import Actor, Person
+from sakk.core.role import Role
+from sakk.flow.step_up import acting_person
+from sakk.store import case as cases
+
+
+@dataclass(frozen=True, slots=True)
+class Officer:
+    """Who acts. ``name``: the person's id. ``person`` None: the operator's key, in the sandbox."""
+
+    name: str
+    key: str
+    person: Person | None
+
+    def has(self, roles: Collection[Role]) -> bool:
+        """One of these roles, or the sandbox's key."""
+        return self.person is None or bool(self.person.powers & {each.value for each in roles})
+
+
+def find_officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    """Who acts: a person, locked; PermissionDenied for a key that is nobody's."""
+    if actor.person is None and is_alone(connection, livemode=livemode):
+        return Officer(actor.name, actor.key, None)
+    person = acting_person(connection, actor, livemode=livemode)
+    return Officer(person.id, actor.key, person)
+
+
+def is_alone(connection: Connection, *, livemode: bool) -> bool:
+    """Is this the sandbox, where one key proposes and confirms?"""
+    settings = cases.find_settings(connection, livemode=livemode)
+    return settings is not None and settings.one_person
