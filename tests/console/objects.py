@@ -36,6 +36,7 @@ from sakk.store import refund as refunds
 from sakk.store import settlement as settlements
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
+from tests.api.closing import put_closing
 from tests.console.agents import agents_of
 from tests.console.browser import ORIGIN
 from tests.console.desk import make_desk
@@ -379,4 +380,5 @@ def objects(office: Office) -> dict[str, str]:
         "policy": policy_of(office),
         "settlement": settlement_of(office, office.bob),
         "fee_schedule": fee_schedule_of(office, office.bob),
+        **put_closing(office.parts.database),
     }

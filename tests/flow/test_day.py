@@ -153,7 +153,7 @@ def test_breaks_are_found_corrected_by_two_and_end_by_themselves(office: Office)
     world, native = office.world, office.world.native
     first = office.run()
     assert (first.status, first.breaks, office.standing()) == ("balanced", 0, [])
-    assert {"rows", "suspense", f"chain:{world.chain.network}"} == set(first.scopes)
+    assert {"rows", "suspense", "bank", f"chain:{world.chain.network}"} == set(first.scopes)
     ann, ben = office.desk.admins()
     office.desk._admins = (ann, ben)
     tamper(world, 1)

@@ -97,7 +97,8 @@ def final_block(connection: Connection, found: Network) -> Block:
         if block is not None:
             return block
     raise Unavailable(
-        f"{found.network} has not been followed to a final block yet: start the watcher first."
+        "{network} has not been followed to a final block yet: start the watcher first.",
+        network=found.network,
     )
 
 

@@ -15,6 +15,8 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core import ledger_break as break_rules
 from sakk.core import reconciliation as rules
+from sakk.core.bank_proof import SCOPE as BANKS
+from sakk.core.bank_proof import findings_of_banks
 from sakk.core.errors import ParameterInvalid, SakkError
 from sakk.core.event import NewEvent
 from sakk.core.ledger_break import Act, BreakAct, LedgerBreak
@@ -23,6 +25,7 @@ from sakk.core.reconciliation import Finding, Reconciliation, ReconciliationStat
 from sakk.flow.context import Parts
 from sakk.flow.reconcile import Progress, reconcile
 from sakk.flow.stage import Stage
+from sakk.store import bank_proof as bank_proofs
 from sakk.store import event as events
 from sakk.store import ledger_break as breaks
 from sakk.store import network
@@ -90,11 +93,14 @@ def run(
             each for each in store.suspended(connection) if modes.get(each.unit) is livemode
         ]
         now = parts.clock()
+        banks = bank_proofs.read_moment(connection, livemode=livemode)
         findings = rules.findings_of(proof, suspense, rows=rows, now=now)
-        scopes = [*(rules.chain_scope(each) for each in names), rules.SUSPENSE]
+        findings += findings_of_banks(banks, today=now.date())
+        scopes = [*(rules.chain_scope(each) for each in names), rules.SUSPENSE, BANKS]
         scopes += [rules.ROWS] if rows else []
         document = {
             **proof.to_document(),
+            "banks": [each.to_document() for each in banks.balances],
             "suspense": [{"account": each.account, "units": str(each.units)} for each in suspense],
         }
         row = _row(

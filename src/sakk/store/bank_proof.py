@@ -1,0 +1,95 @@
+"""What the proof of banks reads: balances at banks, statements, and what nothing is linked to."""
+
+from sqlalchemy import Connection, text
+
+from sakk.core import chart
+from sakk.core.bank_proof import BankBalance, BankMoment, BrokenStatement, Movement
+from sakk.core.matching import Side
+
+# Orders and lines that are looked at in one run; an installation with more has other worries.
+MOVEMENTS_MAX = 1_000_000
+
+
+def read_moment(connection: Connection, *, livemode: bool) -> BankMoment:
+    """Everything of one mode; the connection sees one moment of the database."""
+    given = {"livemode": livemode, "limit": MOVEMENTS_MAX}
+    balances = []
+    for row in connection.execute(_BALANCES, given):
+        unit = chart.currency_unit(row.currency, livemode=livemode)
+        name = chart.bank(row.id, unit).name
+        held = connection.execute(_HELD, {"name": name}).scalar()
+        balances.append(
+            BankBalance(
+                bank_account=row.id,
+                unit=unit,
+                statement=row.statement,
+                statement_units=int(row.closing),
+                unbooked_units=int(row.unbooked),
+                ledger_units=int(held or 0),
+            )
+        )
+    broken = [
+        BrokenStatement(
+            row.id,
+            chart.currency_unit(row.currency, livemode=livemode),
+            int(row.closing_units - row.lead),
+        )
+        for row in connection.execute(_BROKEN, given)
+    ]
+    movements = [
+        Movement(
+            id=row.id,
+            side=Side(row.side),
+            unit=chart.currency_unit(row.currency, livemode=livemode),
+            units=int(row.units),
+            on=row.on_date,
+            reference=row.reference,
+            counterparty=row.counterparty,
+        )
+        for row in connection.execute(_MOVEMENTS, given)
+    ]
+    return BankMoment(balances, broken, movements)
+
+
+# An account is the operator's own where it is nobody else's. What its statement shows and the
+# ledger does not yet have are its lines that are not booked.
+_BALANCES = text(
+    "SELECT a.id, a.currency, s.id AS statement, coalesce(s.closing_units, a.opening_units)"
+    " AS closing, coalesce((SELECT sum(l.units) FROM bank_lines l JOIN bank_statements t"
+    " ON t.id = l.statement WHERE l.bank_account = a.id AND t.status = 'accepted'"
+    " AND l.status IN ('new', 'matched')), 0) AS unbooked FROM bank_accounts a"
+    " LEFT JOIN LATERAL (SELECT id, closing_units FROM bank_statements WHERE bank_account = a.id"
+    " AND status = 'accepted' ORDER BY to_date DESC, number DESC NULLS LAST, id DESC LIMIT 1) s"
+    " ON true WHERE a.account_id IS NULL AND a.livemode = :livemode ORDER BY a.id"
+)
+_HELD = text(
+    "SELECT a.debits_posted - a.credits_posted FROM ledger_account_names n"
+    " JOIN ledger_accounts a ON a.id = n.id WHERE n.name = :name"
+)
+_BROKEN = text(
+    "SELECT s.id, s.currency, s.closing_units, s.opening_units + coalesce(sum(l.units), 0) AS lead"
+    " FROM bank_statements s LEFT JOIN bank_lines l ON l.statement = s.id"
+    " WHERE s.livemode = :livemode AND s.status = 'accepted' GROUP BY s.id"
+    " HAVING s.opening_units + coalesce(sum(l.units), 0) <> s.closing_units ORDER BY s.id"
+)
+# Orders that a bank has and lines that went out, as far as they are not linked to one another; and
+# beside them whatever has their reference, so that a line that came twice is told from a lost one.
+_MOVEMENTS = text(
+    "WITH lines AS (SELECT l.id, l.currency, l.units, l.booking_date, l.end_to_end_id,"
+    " l.counterparty_iban, l.payment FROM bank_lines l JOIN bank_statements s"
+    " ON s.id = l.statement WHERE l.livemode = :livemode AND s.status = 'accepted'"
+    " AND l.units < 0), orders AS (SELECT p.id, p.currency, p.units, p.execution_date,"
+    " p.end_to_end_id, d.iban,"
+    " p.line FROM bank_payments p LEFT JOIN bank_accounts d ON d.id = p.destination"
+    " WHERE p.livemode = :livemode AND p.status IN ('sent', 'accepted', 'booked', 'returned')),"
+    " loose AS (SELECT end_to_end_id AS reference FROM lines WHERE payment IS NULL"
+    " UNION SELECT end_to_end_id FROM orders WHERE line IS NULL"
+    " UNION SELECT o.end_to_end_id FROM orders o JOIN lines l ON l.id = o.line"
+    " WHERE l.units <> -o.units)"
+    " SELECT 0 AS side, id, currency, -units AS units, execution_date AS on_date,"
+    " end_to_end_id AS reference, iban AS counterparty FROM orders"
+    " WHERE line IS NULL OR end_to_end_id IN (SELECT reference FROM loose)"
+    " UNION ALL SELECT 1, id, currency, units, booking_date, end_to_end_id, counterparty_iban"
+    " FROM lines WHERE payment IS NULL AND end_to_end_id IS NOT NULL"
+    " OR end_to_end_id IN (SELECT reference FROM loose) LIMIT :limit"
+)
