@@ -12,8 +12,11 @@ from sakk.core import chart
 from sakk.core.charge_refund import payout_id
 from sakk.core.dispute import PREFIX, Dispute, Outcome
 from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.escrow_call import EscrowCall
 from sakk.flow import dispute as disputes
 from sakk.flow.charge_refund import charge_named
+from sakk.flow.escrow_channel import Refused
+from sakk.flow.escrow_refund import order_refund
 from sakk.store import payout as payouts
 from sakk.store.charge_refund import list_posted
 from sakk.store.identity import new_id
@@ -101,3 +104,19 @@ def test_what_is_given_back_is_in_the_channel_until_it_is_claimed(desk: Desk) ->
     assert (sent.destination, sent.amount, sent.hold) == (channel.payer, PRICE, "held")
     assert desk.available() == 2 * PRICE - 400
     assert shop.totals().charged == 3 * PRICE - 400
+    # What was taken back of the charges and not spent again comes off the chain with the rest.
+    with pytest.raises(Refused, match="has been charged"):
+        _refund(desk, 4 * PRICE)
+    assert _refund(desk, 3 * PRICE - 400).token_amount == PRICE + 400
+    settle(world)
+    assert shop.payer.state().balance == shop.payer.state().total_claimed
+    assert shop.totals().balance == shop.totals().charged == 3 * PRICE - 400
+
+
+def _refund(desk: Desk, ceiling: int) -> EscrowCall:
+    """What the payer asks back, by a voucher for what it believes to be charged."""
+    signature = desk.shop.payer.voucher(ceiling)
+    channel, vouchers = desk.shop.channel(), desk.shop.vouchers
+    return order_refund(
+        desk.world.parts, vouchers, channel, ceiling=ceiling, signature=signature, amount=None
+    )

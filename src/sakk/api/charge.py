@@ -52,7 +52,7 @@ from sakk.core.charge import (
     units_data,
 )
 from sakk.core.chart import TransferCode
-from sakk.core.errors import Misconfigured
+from sakk.core.errors import Misconfigured, Unavailable
 from sakk.core.ledger import account_id, unit_id
 from sakk.core.session import ADMITTED_SECONDS, call_mac, receipt_mac, uuid_bytes
 from sakk.core.voucher import encode_voucher_result, read_operation
@@ -75,6 +75,8 @@ SESSIONS_MAX: Final = 100_000
 REMEMBERED_SECONDS: Final = 60.0
 # One request in so long asks which sessions were revoked, well before the memory counts no more.
 LOOK_SECONDS: Final = 0.1
+# So often one request asks again, where it took too long.
+LOOKS_MAX: Final = 3
 # How far back it asks: what was revoked before is in no memory.
 _REVOKED_SECONDS: Final = 2 * REMEMBERED_SECONDS
 _BYTES_MAX: Final = OPERATIONS_MAX * OPERATION.size
@@ -107,7 +109,11 @@ class Sessions:
     """The sessions that a process has met; the database is asked about others."""
 
     def __init__(
-        self, database: Database, vault: Vault | None, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        vault: Vault | None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -115,6 +121,7 @@ class Sessions:
         # The same for the compiled way, which is taken where it is built.
         self._compiled: dict[bytes, Any] = {}
         self.now = clock
+        self._monotonic = monotonic
         # What was read before a revocation is put down before the look that sees it begins.
         self._lock = threading.Lock()
         self._looked = -math.inf
@@ -125,15 +132,22 @@ class Sessions:
 
         One request asks in time, and the others go on meanwhile; when that took too long all wait.
         """
-        age = time.monotonic() - self._looked
+        age = self._monotonic() - self._looked
         return age > LOOK_SECONDS and not (self._is_looking and age < ADMITTED_SECONDS)
+
+    def is_current(self) -> bool:
+        """May what is remembered still be judged by?"""
+        return self._monotonic() - self._looked < ADMITTED_SECONDS
 
     def look(self) -> None:
         """Forget what was revoked, in a thread."""
         self._is_looking = True
         try:
             with self._lock:
-                began = time.monotonic()
+                began = self._monotonic()
+                if began - self._looked <= LOOK_SECONDS:
+                    # Somebody else did while this waited.
+                    return
                 with self._database.begin() as connection:
                     gone = store.list_revoked(connection, within_seconds=_REVOKED_SECONDS)
                 for each in gone:
@@ -231,10 +245,10 @@ class Charges(Admission):
         steps = await self.in_thread(partial(read_steps, body, media_type))
         operations = [each for each in steps if isinstance(each, Operation)]
         vouchers = [each for each in steps if not isinstance(each, Operation)]
-        await self._load(operations)
         answers: list[Answer] = []
         if vouchers:
             answers = await self.in_thread(partial(self._vouchers.ask_by_name, vouchers, caller))
+        await self._load(operations)
         worded = partial(in_json, steps, answers, caller.key.livemode)
         return self._question(operations, caller, worded)
 
@@ -246,19 +260,27 @@ class Charges(Admission):
         records = split_records(body)
         ours = b"".join([each for each in records if not is_voucher(each)])
         operations = of_records(ours) if ours else []
-        await self._load(operations)
         asked = [read_operation(each) for each in records if is_voucher(each)]
         told = map(encode_voucher_result, await self._vouchers.ask(asked, caller))
         found = [next(told) if is_voucher(each) else None for each in records]
+        await self._load(operations)
         return self._question(operations, caller, partial(in_mixed_records, found))
 
     async def _load(self, operations: Sequence[Operation]) -> None:
-        now = self._sessions.now()
-        if operations and self._sessions.is_due():
+        """Have their sessions in memory, and the memory young enough: to be judged by at once."""
+        wanted = {each.session for each in operations}
+        if not wanted:
+            return
+        if self._sessions.is_due():
             await self.in_thread(self._sessions.look)
-        unknown = self._sessions.unknown({each.session for each in operations}, now=now)
-        if unknown:
-            await self.in_thread(partial(self._sessions.load, unknown))
+        for _ in range(LOOKS_MAX):
+            unknown = self._sessions.unknown(wanted, now=self._sessions.now())
+            if unknown:
+                await self.in_thread(partial(self._sessions.load, unknown))
+            if self._sessions.is_current():
+                return
+            await self.in_thread(self._sessions.look)
+        raise Unavailable("The database is slow to say which sessions were revoked. Send it again.")
 
     def _question(
         self,

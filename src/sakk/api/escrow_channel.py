@@ -45,7 +45,9 @@ class EscrowChannelShape(Shape):
     asset: str
     balance: Annotated[int, Field(description="What was deposited and has not gone back.")]
     channel: Annotated[str, Field(description="Its name in the contract.")]
-    charged: Annotated[int, Field(description="What calls have cost, altogether.")]
+    charged: Annotated[
+        int, Field(description="What calls have cost, less what was given back of it.")
+    ]
     created: Created
     currency: str
     deposit: Annotated[int, Field(description="What may still be signed for.")]

@@ -5,7 +5,6 @@ payer may spend it again or have it refunded. What is claimed already, or is of 
 payer is leaving, goes past it: by a payout to the payer's address.
 """
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -209,6 +208,11 @@ def decimals_of(connection: Connection, currency: str) -> int:
     return next(each.decimals for each in list_currencies(connection) if each.currency == currency)
 
 
+def is_away(error: SakkError) -> bool:
+    """Was it not decided, so that the same is asked again? A balance may grow; that is decided."""
+    return error.transient and not isinstance(error, BalanceInsufficient)
+
+
 def record(parts: Parts, connection: Connection, channel: Channel, refund: ChargeRefund) -> None:
     """Write down a refund that was booked as the hold of a dispute."""
     store.insert(connection, refund)
@@ -225,9 +229,12 @@ def left_behind_stage(parts: Parts) -> Stage:
         for row in rows:
             channel = found[row.id]
             assert channel is not None
-            # Refused is an outcome too, and stands in the row.
-            with suppress(SakkError):
+            try:
                 _finish(parts, channel, row)
+            except SakkError as error:
+                # Refused is an outcome too, and stands in the row.
+                if is_away(error):
+                    raise
         return len(rows)
 
     return Stage("charge_refund.post", run, idle_seconds=5.0)
@@ -284,7 +291,7 @@ def _pay_out(parts: Parts, channel: EscrowChannel, refund: ChargeRefund) -> Char
             livemode=channel.livemode,
         ).run(parts.database)
     except SakkError as error:
-        if error.transient and not isinstance(error, BalanceInsufficient):
+        if is_away(error):
             raise
         _ended(parts, channel, refund, booked=False)
         raise

@@ -1,6 +1,5 @@
 """Disputes: both sides' records are put side by side, and the disputed part is held meanwhile."""
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from sakk.core import dispute as rules
 from sakk.core.channel import Channel
 from sakk.core.charge_refund import ChargeRefund
 from sakk.core.dispute import Dispute, DisputeStatus, Outcome
-from sakk.core.errors import BalanceInsufficient, ResourceMissing, SakkError, UnexpectedState
+from sakk.core.errors import ResourceMissing, SakkError, UnexpectedState
 from sakk.core.escrow_channel import EscrowChannel, disputed_posting
 from sakk.core.event import NewEvent
 from sakk.flow import charge_refund, escrow_receipt, receipt
@@ -128,9 +127,12 @@ def left_behind_stage(parts: Parts) -> Stage:
             if row.status == DisputeStatus.requested:
                 row = _hold(parts, channel, row)
             if row.outcome is not None:
-                # What can not be given back is open again.
-                with suppress(SakkError):
+                try:
                     _carry_out(parts, channel, row)
+                except SakkError as error:
+                    # What can not be given back is open again.
+                    if charge_refund.is_away(error):
+                        raise
         return len(rows)
 
     return Stage("dispute.settle", run, idle_seconds=5.0)
@@ -304,7 +306,7 @@ def _refund(parts: Parts, channel: Paid, dispute: Dispute) -> None:
                 dispute=dispute.id,
             )
     except SakkError as error:
-        if error.transient and not isinstance(error, BalanceInsufficient):
+        if charge_refund.is_away(error):
             raise
         with parts.database.begin() as connection:
             change = {"outcome": None, "note": None, "is_held": False}
