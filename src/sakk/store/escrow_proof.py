@@ -6,12 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, delete, select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core import chart, ids
 from sakk.core.escrow_channel import EscrowChannel, gone_step
 from sakk.core.ledger import account_id, transfer_id
-from sakk.store.database import among, fetch_all, row_of
+from sakk.store.database import among, as_json, fetch_all, insert_given, row_of
 from sakk.store.ledger import NO_USER_DATA
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -56,11 +55,12 @@ def keep_emptied(connection: Connection, rows: Sequence[Emptied], gone: Sequence
     if gone:
         connection.execute(delete(escrow_proofs).where(among(escrow_proofs.c.channel_id, gone)))
     if rows:
-        statement = upsert(escrow_proofs).values([row_of(each) for each in rows])
+        statement = insert_given(escrow_proofs, Emptied.__slots__)
         said = statement.excluded
         changed = {name: said[name] for name in ("units", "block_number", "proved_at")}
         connection.execute(
-            statement.on_conflict_do_update(index_elements=["channel_id"], set_=changed)
+            statement.on_conflict_do_update(index_elements=["channel_id"], set_=changed),
+            {"rows": as_json(escrow_proofs, [row_of(each) for each in rows])},
         )
 
 
