@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON_SOURCES := src tests scripts
 
-.PHONY: setup demo test check fmt bench soak lock migration messages docs screenshots pytest
+.PHONY: setup demo test check fmt bench soak lock migration messages docs screenshots pages pytest
 
 setup:
 	@scripts/setup.sh
@@ -41,6 +41,10 @@ lock:
 migration: setup
 	@$(BIN)/python scripts/migration.py "$(or $(MESSAGE),initial schema)"
 	@$(BIN)/ruff check --fix --quiet src/sakk/store/migrations; $(BIN)/ruff format --quiet src/sakk/store/migrations
+
+# Every screen of the console in a real browser, with pictures in build/pages.
+pages: setup
+	@PYTHONPATH=. $(BIN)/python scripts/pages.py
 
 # The pictures of pages in the documents; needs Chromium.
 screenshots: setup

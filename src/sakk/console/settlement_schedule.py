@@ -15,7 +15,7 @@ from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.money import format_decimal
 from sakk.core.settlement import Interval, SettlementTerms, read_terms
 from sakk.flow import settlement as flow
-from sakk.pages.amount import read_amount
+from sakk.pages.amount import plain, read_amount
 from sakk.pages.form import Form
 from sakk.pages.language import mark
 from sakk.store import account as accounts
@@ -207,7 +207,7 @@ def _shown(terms: SettlementTerms, decimals: Mapping[str, int]) -> dict[str, Any
     destination = terms.destination or {}
     amounts = {
         name: "\n".join(
-            f"{currency.upper()} {format_decimal(units, decimals[currency])}"
+            f"{currency.upper()} {plain(format_decimal(units, decimals[currency]))}"
             for currency, units in sorted(getattr(terms, name).items())
         )
         for name in _AMOUNTS
