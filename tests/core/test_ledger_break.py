@@ -156,6 +156,11 @@ def test_a_correction_is_of_the_modes_own_money() -> None:
     [posting] = rules.correction_postings([{"debit": CUSTODY, "credit": SUSPENSE, "units": "5"}])
     assert (posting.amount, posting.code.name) == (5, "break_corrected")
     rules.check_mode([posting], livemode=True, live_units={ASSET: True})
+    legs = [{"debit": "conversion:coin#usdc", "credit": "equity:operator#usdc", "units": "5"}]
+    bridge = rules.correction_postings(legs)
+    rules.check_mode(bridge, livemode=True, live_units={"usdc": True, "coin": True})
+    with pytest.raises(ParameterInvalid, match="no unit 'coin'"):
+        rules.check_mode(bridge, livemode=True, live_units={"usdc": True})
     for modes in ({ASSET: False}, {}):
         with pytest.raises(ParameterInvalid, match="no unit"):
             rules.check_mode([posting], livemode=True, live_units=modes)

@@ -104,10 +104,16 @@ class Office:
             step_up=StepUp(code=by.code()),
         )
 
-    def close(self, by: Member, day: date | None = None, clock: Clock | None = None) -> Day:
+    def close(
+        self,
+        by: Member,
+        day: date | None = None,
+        clock: Clock | None = None,
+        identifier: str | None = None,
+    ) -> Day:
         return days.close(
             self.parts,
-            identifier=new_id(day_rules.PREFIX),
+            identifier=identifier or new_id(day_rules.PREFIX),
             day=day,
             actor=by.actor,
             livemode=False,
@@ -179,6 +185,9 @@ def test_breaks_are_found_corrected_by_two_and_end_by_themselves(office: Office)
         office.explain(coin, office.desk.member("carl", "compliance"))
     with pytest.raises(ParameterInvalid, match="No correction"):
         office.propose(coin, ann, Leg(held, chart.quarantine(native).name, 9))
+    stranger = chart.merchant("acct_nobody", "available", "test/usdc").name
+    with pytest.raises(ParameterInvalid, match="There is no account"):
+        office.propose(coin, ann, Leg(stranger, chart.equity_operator("test/usdc").name, 9))
     proposed = office.propose(coin, ann, Leg(held, own, 8))
     assert office.propose(coin, ann, Leg(held, own, 8)) == proposed
     with pytest.raises(SamePerson):
@@ -242,6 +251,8 @@ def test_a_day_is_closed_once_and_its_report_proves_itself(office: Office) -> No
     first = office.close(ann)
     assert (first.number, first.from_ns, first.previous) == (1, 0, None)
     assert office.close(ben, date.fromisoformat(first.date)) == first
+    # A request whose answer was lost is asked again under its own id.
+    assert office.close(ben, identifier=first.id) == first
     report = json.loads(first.report)
     assert report["entries"] > 0
     assert {each["unit"] for each in report["units"]} >= {"test/usdc", world.native}

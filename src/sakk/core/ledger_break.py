@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core import chart
-from sakk.core.chart import LedgerAccount, TransferCode
+from sakk.core.chart import AccountCode, LedgerAccount, TransferCode
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.posting import Posting
 from sakk.core.reconciliation import Finding
@@ -312,12 +312,18 @@ def check_mode(
     ``live_units``: whether a unit is of live money, for every unit that there is.
     """
     for place, posting in enumerate(postings):
-        if live_units.get(posting.debit.unit) is not livemode:
-            raise ParameterInvalid(
-                "There is no unit {unit} in this mode.",
-                param=f"transfers[{place}][debit]",
-                unit=repr(posting.debit.unit),
-            )
+        units = {"debit": posting.debit.unit}
+        for side, account in (("debit", posting.debit), ("credit", posting.credit)):
+            if account.code is AccountCode.conversion:
+                # The bridge of a coin to money owed is named after the coin.
+                units[side] = account.path.partition(":")[2]
+        for side, unit in units.items():
+            if live_units.get(unit) is not livemode:
+                raise ParameterInvalid(
+                    "There is no unit {unit} in this mode.",
+                    param=f"transfers[{place}][{side}]",
+                    unit=repr(unit),
+                )
 
 
 def digest_of(row: LedgerBreak) -> str:

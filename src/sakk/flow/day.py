@@ -194,11 +194,10 @@ def close(
     count_try(parts, actor, step_up, livemode=livemode)
     now = parts.clock()
     with parts.database.begin() as connection:
-        found = (
-            None
-            if day is None
-            else store.find_by_date(connection, day.isoformat(), livemode=livemode)
-        )
+        # Whoever did not hear the answer asks again, and closes no second day by that.
+        found = store.find(connection, identifier, livemode=livemode)
+        if found is None and day is not None:
+            found = store.find_by_date(connection, day.isoformat(), livemode=livemode)
         by = _officer(connection, actor, livemode=livemode)
         if found is None and by.person is not None:
             check(parts, connection, by.person, step_up, message=None, now=now)

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import Connection
 
 from sakk.core import ledger_break as rules
+from sakk.core.chart import AccountCode, LedgerAccount
 from sakk.core.errors import (
     ApprovalStale,
     ParameterInvalid,
@@ -22,6 +23,7 @@ from sakk.core.errors import (
 )
 from sakk.core.ledger_break import Act, BreakAct, BreakStatus, LedgerBreak, Leg
 from sakk.core.person import Actor
+from sakk.core.posting import Posting
 from sakk.core.role import Role
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
@@ -29,6 +31,8 @@ from sakk.flow.officer import Officer, find_officer
 from sakk.flow.reconciliation import act_of
 from sakk.flow.stage import Stage, wake
 from sakk.flow.step_up import StepUp, check, count_try
+from sakk.store import account as accounts
+from sakk.store import bank_account as bank_accounts
 from sakk.store import ledger_break as store
 from sakk.store import person as persons
 from sakk.store.failpoint import failpoint
@@ -127,6 +131,7 @@ def propose(
         proposal = rules.proposal_of(row, legs, by=by.name, note=note, now=now)
         postings = rules.correction_postings(proposal["transfers"])
         rules.check_mode(postings, livemode=livemode, live_units=unit_modes(connection))
+        _check_owners(connection, postings, livemode=livemode)
         if row.proposal is not None and {**row.proposal, "at": proposal["at"]} == proposal:
             return row
         status = rules.after(row, Act.proposed).value
@@ -236,6 +241,28 @@ def _record(
         written = replace(current, acts=current.acts + 1)
         detail = {"correction": row.corrections, "refusal": refusal}
         store.insert_acts(connection, [act_of(written, act, detail=detail, now=now)])
+
+
+def _check_owners(connection: Connection, postings: Sequence[Posting], *, livemode: bool) -> None:
+    """Nothing is corrected of whom is not here; ParameterInvalid."""
+    for place, posting in enumerate(postings):
+        for side, account in (("debit", posting.debit), ("credit", posting.credit)):
+            if not _is_here(connection, account, livemode=livemode):
+                raise ParameterInvalid(
+                    "There is no account {account} here.",
+                    param=f"transfers[{place}][{side}]",
+                    account=repr(account.name),
+                )
+
+
+def _is_here(connection: Connection, account: LedgerAccount, *, livemode: bool) -> bool:
+    if account.owner is not None:
+        return accounts.find_account(connection, account.owner) is not None
+    if account.code in (AccountCode.bank, AccountCode.bank_suspense):
+        name = account.path.partition(":")[2]
+        found = bank_accounts.find(connection, name, account_id=None, livemode=livemode)
+        return found is not None
+    return True
 
 
 def _write(

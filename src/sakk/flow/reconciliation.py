@@ -251,7 +251,7 @@ def act_of(
 def reconcile_stage(parts: Parts, *, every: timedelta) -> Stage:
     """The stage that reconciles each mode that has networks, so often; no ``every``: never.
 
-    The first run is due so long after the stage began.
+    The first run of all is due so long after the stage began.
     """
     began = parts.clock()
 
@@ -264,7 +264,7 @@ def reconcile_stage(parts: Parts, *, every: timedelta) -> Stage:
         for livemode in sorted({each.livemode for each in known if each.enabled}):
             with parts.database.begin() as connection:
                 last = store.find_last(connection, livemode=livemode)
-            since = began if last is None else max(began, last.created)
+            since = began if last is None else last.created
             if parts.clock() - since >= every:
                 run(parts, livemode=livemode)
                 done += 1
