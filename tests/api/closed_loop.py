@@ -4,10 +4,20 @@ from tests.api.world import Api
 
 
 def create_closed_loop(api: Api) -> dict[str, str]:
-    """A handle of Alice's, and an e-mail address that she has not proved."""
+    """A handle of Alice's, an e-mail address that she has not proved, and what she asks for."""
     made(api, "/v1/aliases", {"kind": "handle", "value": "alice"})
     email = made(api, "/v1/aliases", {"kind": "email", "value": "alice@example.com"})
-    return {"alias": email}
+    asked = {"payer": api.world.operator.account, "currency": "usdc", "amount": 5}
+    bill = {
+        "amount": 10,
+        "currency": "usdc",
+        "shares": [{"payer": api.world.operator.account}],
+    }
+    return {
+        "alias": email,
+        "money_request": made(api, "/v1/money_requests", asked),
+        "bill": made(api, "/v1/bills", bill),
+    }
 
 
 def made(api: Api, path: str, body: dict[str, object]) -> str:

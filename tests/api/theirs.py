@@ -28,6 +28,7 @@ _SIGNED: Final = {"owner": ADDRESS, "agent": ADDRESS, "currency": "usdc"}
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "replay_webhooks": {"since": 0},
     "verify_alias": {"code": "guess"},
+    "reassign_bill_share": {"money_request": "mreq_none"},
     "top_up_channel": {"amount": 1},
     "create_mandate_spend": {"reference": "1", "amount": 1, "payee": {}},
     "park_under_mandate": {"reference": "1", "amount": 1},
@@ -93,7 +94,7 @@ REFERENCES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     },
     ("create_refund", "payment_intent"): {},
     ("create_refund", "payin"): {},
-    ("create_transfer", "destination"): _PAYOUT,
+    ("reassign_bill_share", "money_request"): {},
     ("draft_ap2_mandate", "mandate"): _SIGNED,
     **{
         (operation, "terms.replaces"): {
@@ -139,9 +140,11 @@ def make_theirs(api: Api) -> dict[str, str]:
     person = {"kind": "individual", "details": {"full_name": "Ann"}}
     paying = {"payee": api.world.operator.account, "currency": "usdc", "amount": 1_000}
     paid = {**paying, "payee": bob.account}
+    bill = {"amount": 10, "currency": "usdc", "shares": [{"payer": api.world.operator.account}]}
     return {
         "account": bob.account,
         PAID: call(api, api.world.operator, "POST", "/v1/channels", paid)["id"],
+        "bill": call(api, bob, "POST", "/v1/bills", bill)["id"],
         "webhook_endpoint": call(api, bob, "POST", "/v1/webhook_endpoints", hook)["id"],
         "party": call(api, bob, "POST", "/v1/parties", person)["id"],
         "channel": call(api, bob, "POST", "/v1/channels", paying)["id"],

@@ -14,6 +14,10 @@ ALIAS = shown("alias", kind="handle", value="ann", status="active")
 ALIAS_CODE = shown("alias_code", alias="als_1", code="c", value="ann@example.com")
 TRANSFER = shown("transfer", amount=5, currency="usdc", destination="acct_2")
 
+MONEY_REQUEST = shown("money_request", account="acct_1", currency="usdc", status="open", amount=5)
+SHARE = {"money_request": "mreq_1", "status": "open", "amount": 5}
+BILL = shown("bill", account="acct_1", amount=10, currency="usdc", own_share=5, shares=[SHARE])
+
 CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     (lambda c: c.aliases.retrieve("als_1"), ALIAS, "GET /v1/aliases/als_1", None),
     (
@@ -38,10 +42,52 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         "POST /v1/transfers",
         {"amount": 5, "currency": "usdc", "destination": "acct_2"},
     ),
+    (
+        lambda c: c.money_requests.retrieve("mreq_1"),
+        MONEY_REQUEST,
+        "GET /v1/money_requests/mreq_1",
+        None,
+    ),
+    (
+        lambda c: c.money_requests.create(payer="@ann", currency="usdc", amount=5),
+        MONEY_REQUEST,
+        "POST /v1/money_requests",
+        {"payer": "@ann", "currency": "usdc", "amount": 5},
+    ),
+    (
+        lambda c: c.money_requests.pay("mreq_1", amount=2),
+        MONEY_REQUEST,
+        "POST /v1/money_requests/mreq_1/pay",
+        {"amount": 2},
+    ),
+    *(
+        (
+            lambda c, verb=verb: getattr(c.money_requests, verb)("mreq_1"),
+            MONEY_REQUEST,
+            f"POST /v1/money_requests/mreq_1/{verb}",
+            {},
+        )
+        for verb in ("decline", "cancel", "remind")
+    ),
+    (lambda c: c.bills.retrieve("bill_1"), BILL, "GET /v1/bills/bill_1", None),
+    (
+        lambda c: c.bills.create(amount=10, currency="usdc", shares=[{"payer": "@ann"}]),
+        BILL,
+        "POST /v1/bills",
+        {"amount": 10, "currency": "usdc", "shares": [{"payer": "@ann"}]},
+    ),
+    (
+        lambda c: c.bills.reassign("bill_1", money_request="mreq_1", payer="@bob"),
+        BILL,
+        "POST /v1/bills/bill_1/reassign",
+        {"money_request": "mreq_1", "payer": "@bob"},
+    ),
     (lambda c: c.transfers.cancel("tr_1"), TRANSFER, "POST /v1/transfers/tr_1/cancel", {}),
 ]
 
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
+    (lambda c: c.money_requests.list(), MONEY_REQUEST, "/v1/money_requests"),
+    (lambda c: c.bills.list(), BILL, "/v1/bills"),
     (lambda c: c.aliases.list(), ALIAS, "/v1/aliases"),
 ]

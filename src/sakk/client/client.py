@@ -16,6 +16,7 @@ from sakk.client.escrow_channel import EscrowChannels
 from sakk.client.fee import Fees, FeeSchedules, FeeSimulations
 from sakk.client.ledger import Ledger
 from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
+from sakk.client.money_request import Bills, MoneyRequests
 from sakk.client.payout import Payouts
 from sakk.client.payout_batch import PayoutBatches
 from sakk.client.quote import Quotes
@@ -128,6 +129,7 @@ class SakkClient:
         self.balance = Balances(transport)
         self.balance_transactions = BalanceTransactions(transport)
         self.beneficiaries = Beneficiaries(transport)
+        self.bills = Bills(transport)
         self.branding = Brandings(transport)
         self.checkout_sessions = CheckoutSessions(transport)
         self.payment_links = PaymentLinks(transport)
@@ -143,6 +145,7 @@ class SakkClient:
         self.liability_epochs = LiabilityEpochs(transport)
         self.liability_proofs = LiabilityProofs(transport)
         self.mandates = Mandates(transport)
+        self.money_requests = MoneyRequests(transport)
         self.networks = Networks(transport)
         self.owner_keys = OwnerKeys(transport)
         self.payins = PayIns(transport)

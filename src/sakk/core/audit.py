@@ -64,6 +64,7 @@ DECISIONS: Final = frozenset(
 # events and the log of requests tell of them; what a person does to one is noted as an act.
 UNKEPT: Final = frozenset(
     {
+        "bills",
         "chain_transactions",
         "channels",
         "charges",
@@ -71,6 +72,7 @@ UNKEPT: Final = frozenset(
         "customers",
         "ledger",
         "mandate_spends",
+        "money_requests",
         "payins",
         "payment_intents",
         "payout_batches",

@@ -18,3 +18,20 @@ TRANSFER_PENDING: Final = register(
 TRANSFER_RETURNED: Final = register(
     "transfer", "returned", "Nobody claimed the money in time, or it was called off: it is back."
 )
+MONEY_REQUEST_CREATED: Final = register(
+    "money_request", "created", "An account asks another for money."
+)
+MONEY_REQUEST_PARTIALLY_PAID: Final = register(
+    "money_request", "partially_paid", "A part of what was asked for was paid."
+)
+MONEY_REQUEST_PAID: Final = register("money_request", "paid", "All that was asked for is paid.")
+MONEY_REQUEST_DECLINED: Final = register("money_request", "declined", "Who was asked does not pay.")
+MONEY_REQUEST_CANCELED: Final = register("money_request", "canceled", "Who asked called it off.")
+MONEY_REQUEST_EXPIRED: Final = register("money_request", "expired", "The request's time is over.")
+MONEY_REQUEST_REMINDED: Final = register(
+    "money_request", "reminded", "Who asked reminds who was asked."
+)
+BILL_CREATED: Final = register("bill", "created", "A bill was split: each share is a request.")
+BILL_REASSIGNED: Final = register(
+    "bill", "reassigned", "What was left of a share was given to somebody else, or taken on."
+)

@@ -24,6 +24,7 @@ from sakk.core.transfer import BookTransfer, TransferStatus
 from sakk.flow.alias import CLAIM_STAGE, resolve
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.money_request_news import note_payment
 from sakk.flow.policy import rules_of
 from sakk.flow.stage import Stage, wake
 from sakk.store import account, freeze, network, party
@@ -282,6 +283,8 @@ def _step(parts: Parts, transfer: BookTransfer, request_id: str | None) -> BookT
         # Only who takes the row out of its status tells of it.
         if store.finish(connection, done, before=before):
             _tell(parts, connection, done, request_id)
+            if status is TransferStatus.posted and done.reason is not None:
+                note_payment(connection, done, now=parts.clock())
     return done
 
 

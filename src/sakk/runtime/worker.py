@@ -45,6 +45,7 @@ from sakk.flow.mandate_life import revoke_stage
 from sakk.flow.mandate_spend import expire_stage as spend_expire_stage
 from sakk.flow.mandate_spend import left_behind_stage as spend_left_behind_stage
 from sakk.flow.match import match_stage
+from sakk.flow.money_request import expire_stage as money_request_expire_stage
 from sakk.flow.notify import Notifier
 from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
 from sakk.flow.party_screen import party_review_stage, party_screen_stage
@@ -198,6 +199,7 @@ def _ledger_stages(parts: Parts) -> list[Stage]:
     return [
         left_behind_stage(parts),
         claim_stage(parts),
+        money_request_expire_stage(parts),
         conversion_stage(parts),
         channel_fund_stage(parts),
         channel_expire_stage(parts),
