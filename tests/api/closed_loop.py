@@ -17,7 +17,14 @@ def create_closed_loop(api: Api) -> dict[str, str]:
         "alias": email,
         "money_request": made(api, "/v1/money_requests", asked),
         "bill": made(api, "/v1/bills", bill),
+        "gift_card": made(api, "/v1/gift_cards", {"amount": 1_000, "currency": "usdc"}),
+        "gift_card_movement": _moved(api),
     }
+
+
+def _moved(api: Api) -> str:
+    answer = api.call("GET", "/v1/gift_card_movements")
+    return str(answer.json()["data"][0]["id"])
 
 
 def made(api: Api, path: str, body: dict[str, object]) -> str:

@@ -18,6 +18,19 @@ MONEY_REQUEST = shown("money_request", account="acct_1", currency="usdc", status
 SHARE = {"money_request": "mreq_1", "status": "open", "amount": 5}
 BILL = shown("bill", account="acct_1", amount=10, currency="usdc", own_share=5, shares=[SHARE])
 
+GIFT_CARD = shown(
+    "gift_card", account="acct_1", amount=5, balance=5, currency="usdc", status="active"
+)
+GIFT_CARD_MOVEMENT = shown(
+    "gift_card_movement",
+    account="acct_1",
+    amount=5,
+    currency="usdc",
+    gift_card="gc_1",
+    kind="redeem",
+    status="posted",
+)
+
 CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     (lambda c: c.aliases.retrieve("als_1"), ALIAS, "GET /v1/aliases/als_1", None),
     (
@@ -82,6 +95,40 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         "POST /v1/bills/bill_1/reassign",
         {"money_request": "mreq_1", "payer": "@bob"},
     ),
+    (lambda c: c.gift_cards.retrieve("gc_1"), GIFT_CARD, "GET /v1/gift_cards/gc_1", None),
+    (
+        lambda c: c.gift_cards.create(amount=5, currency="usdc", active=False),
+        GIFT_CARD,
+        "POST /v1/gift_cards",
+        {"amount": 5, "currency": "usdc", "active": False},
+    ),
+    *(
+        (
+            lambda c, verb=verb: getattr(c.gift_cards, verb)("gc_1"),
+            GIFT_CARD,
+            f"POST /v1/gift_cards/gc_1/{verb}",
+            {},
+        )
+        for verb in ("activate", "freeze", "unfreeze", "replace")
+    ),
+    (
+        lambda c: c.gift_cards.redeem(code="c", amount=2),
+        GIFT_CARD_MOVEMENT,
+        "POST /v1/gift_cards/redeem",
+        {"code": "c", "amount": 2},
+    ),
+    (
+        lambda c: c.gift_card_movements.retrieve("gcm_1"),
+        GIFT_CARD_MOVEMENT,
+        "GET /v1/gift_card_movements/gcm_1",
+        None,
+    ),
+    (
+        lambda c: c.gift_card_movements.refund("gcm_1", amount=2),
+        GIFT_CARD_MOVEMENT,
+        "POST /v1/gift_card_movements/gcm_1/refund",
+        {"amount": 2},
+    ),
     (lambda c: c.transfers.cancel("tr_1"), TRANSFER, "POST /v1/transfers/tr_1/cancel", {}),
 ]
 
@@ -89,5 +136,11 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
     (lambda c: c.money_requests.list(), MONEY_REQUEST, "/v1/money_requests"),
     (lambda c: c.bills.list(), BILL, "/v1/bills"),
+    (lambda c: c.gift_cards.list(), GIFT_CARD, "/v1/gift_cards"),
+    (
+        lambda c: c.gift_card_movements.list(),
+        GIFT_CARD_MOVEMENT,
+        "/v1/gift_card_movements",
+    ),
     (lambda c: c.aliases.list(), ALIAS, "/v1/aliases"),
 ]

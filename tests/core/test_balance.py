@@ -58,6 +58,7 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         "ba",
         "bl",
         "conv",
+        "gcm",
     )
     assert source_prefix(code) in kinds or code in WITHOUT_SOURCE
 
@@ -80,6 +81,7 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         (TransferCode.transfer_returned, 1, "transfer"),
         (TransferCode.conversion_taken, -1, "conversion"),
         (TransferCode.conversion_fee, -1, "fee"),
+        (TransferCode.gift_card_redeemed, 1, "transfer"),
         (TransferCode.outflow, -1, "adjustment"),
         (TransferCode.sweep, 1, "adjustment"),
         (TransferCode.channel_charge, 1, "payment"),

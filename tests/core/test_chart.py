@@ -38,6 +38,7 @@ ACCOUNT_CODES = {
     "mandate_spent": 72,
     "pool": 80,
     "unclaimed": 90,
+    "gift_card": 91,
 }
 TRANSFER_CODES = {
     "payin": 100,
@@ -74,6 +75,10 @@ TRANSFER_CODES = {
     "conversion_given": 511,
     "conversion_spread": 512,
     "conversion_fee": 513,
+    "gift_card_issued": 520,
+    "gift_card_redeemed": 521,
+    "gift_card_refunded": 522,
+    "gift_card_replaced": 523,
     "channel_funded": 600,
     "channel_charge": 601,
     "channel_closed": 602,
@@ -169,6 +174,7 @@ def test_merchant_can_not_be_overdrawn(balance: chart.MerchantBalance, code: Acc
             None,
         ),
         (chart.pool("acct_1", "usdc"), "pool:acct_1#usdc", AccountCode.pool, "acct_1"),
+        (chart.gift_card("gc_1", "usdc"), "gift:gc_1#usdc", AccountCode.gift_card, None),
         (
             chart.unclaimed("acct_1", "usdc"),
             "unclaimed:acct_1#usdc",

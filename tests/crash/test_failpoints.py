@@ -204,10 +204,17 @@ def book_transfer(house: House, merchant: Merchant) -> Compare:
     proof = neighbour.post(f"/v1/aliases/{alias}/code", {})
     neighbour.post(f"/v1/aliases/{alias}/verify", {"code": proof["code"]})
     merchant.await_event("transfer.created", waiting["id"])
+    # And by a gift card, whose code is shown whoever dies, and which is redeemed in parts.
+    card = merchant.client.post(
+        "/v1/gift_cards", {"amount": 300_000, "currency": "usdc", "redeemable": "holder"}
+    )
+    merchant.balance_units -= 300_000
+    for amount in (100_000, 200_000):
+        neighbour.post("/v1/gift_cards/redeem", {"code": card["code"], "amount": amount})
 
     def compare() -> None:
         balance = neighbour.get("/v1/balance")["available"]
-        assert [(each["currency"], each["amount"]) for each in balance] == [("usdc", 1_250_000)]
+        assert [(each["currency"], each["amount"]) for each in balance] == [("usdc", 1_550_000)]
         found = merchant.client.get("/v1/transfers", destination=other)["data"]
         assert [(each["id"], each["status"]) for each in found] == [(moved["id"], "posted")]
 
@@ -441,7 +448,7 @@ LIVES: tuple[Life, ...] = (
     (cloned_payment, ("clone.build", "clone.recover")),
     (stuck_payout, ("transaction.replace", "transaction.resign")),
     (payment_alone, ("topup.build",)),
-    (book_transfer, ("transfer.post", "transfer.claim")),
+    (book_transfer, ("transfer.post", "transfer.claim", "gift_card.post")),
     (converted_balance, ("conversion.post",)),
     (canceled_payout, ("payout.release",)),
     (frozen_payout, ("freeze.signer",)),

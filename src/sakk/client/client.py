@@ -14,6 +14,7 @@ from sakk.client.day import Days
 from sakk.client.errors import ApiError
 from sakk.client.escrow_channel import EscrowChannels
 from sakk.client.fee import Fees, FeeSchedules, FeeSimulations
+from sakk.client.gift_card import GiftCardMovements, GiftCards
 from sakk.client.ledger import Ledger
 from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
 from sakk.client.money_request import Bills, MoneyRequests
@@ -141,6 +142,8 @@ class SakkClient:
         self.fee_simulations = FeeSimulations(transport)
         self.fees = Fees(transport)
         self.files = Files(transport)
+        self.gift_card_movements = GiftCardMovements(transport)
+        self.gift_cards = GiftCards(transport)
         self.ledger = Ledger(transport)
         self.liability_epochs = LiabilityEpochs(transport)
         self.liability_proofs = LiabilityProofs(transport)

@@ -47,6 +47,10 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.conversion_given: "conv",
     TransferCode.conversion_spread: "conv",
     TransferCode.conversion_fee: "conv",
+    TransferCode.gift_card_issued: "gcm",
+    TransferCode.gift_card_redeemed: "gcm",
+    TransferCode.gift_card_refunded: "gcm",
+    TransferCode.gift_card_replaced: "gcm",
     TransferCode.channel_funded: "ch",
     TransferCode.channel_closed: "ch",
     TransferCode.channel_refunded: "ch",
@@ -130,7 +134,7 @@ def kind_of(code: int, amount: int) -> str:
             return "payment" if amount > 0 else "payment_reversal"
         case "po":
             return "payout"
-        case "tr" | "ch":
+        case "tr" | "ch" | "gcm":
             return "transfer"
         case "conv":
             return "conversion"

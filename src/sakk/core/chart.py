@@ -44,6 +44,7 @@ class AccountCode(IntEnum):
     mandate_spent = 72
     pool = 80
     unclaimed = 90
+    gift_card = 91
 
 
 class TransferCode(IntEnum):
@@ -83,6 +84,10 @@ class TransferCode(IntEnum):
     conversion_given = 511
     conversion_spread = 512
     conversion_fee = 513
+    gift_card_issued = 520
+    gift_card_redeemed = 521
+    gift_card_refunded = 522
+    gift_card_replaced = 523
     channel_funded = 600
     channel_charge = 601
     channel_closed = 602
@@ -290,6 +295,16 @@ def unclaimed(account_id: str, unit: str) -> LedgerAccount:
         AccountCode.unclaimed,
         debits_must_not_exceed_credits=True,
         owner=account_id,
+    )
+
+
+def gift_card(card_id: str, unit: str) -> LedgerAccount:
+    """What is left on a gift card, owed to whoever holds it; it can not be overdrawn."""
+    return LedgerAccount(
+        f"gift:{card_id}",
+        unit,
+        AccountCode.gift_card,
+        debits_must_not_exceed_credits=True,
     )
 
 

@@ -35,3 +35,14 @@ BILL_CREATED: Final = register("bill", "created", "A bill was split: each share 
 BILL_REASSIGNED: Final = register(
     "bill", "reassigned", "What was left of a share was given to somebody else, or taken on."
 )
+GIFT_CARD_CREATED: Final = register(
+    "gift_card", "created", "A gift card was issued and paid for, or replaces another."
+)
+GIFT_CARD_ACTIVATED: Final = register("gift_card", "activated", "The card may be redeemed.")
+GIFT_CARD_FROZEN: Final = register("gift_card", "frozen", "Nothing is redeemed of the card.")
+GIFT_CARD_REPLACED: Final = register(
+    "gift_card", "replaced", "What is left of a frozen card goes onto another."
+)
+GIFT_CARD_MOVEMENT_POSTED: Final = register(
+    "gift_card_movement", "posted", "Money went onto a gift card, or off it."
+)

@@ -61,6 +61,7 @@ OWED = frozenset(
         AccountCode.channel,
         AccountCode.pool,
         AccountCode.unclaimed,
+        AccountCode.gift_card,
     }
 )
 

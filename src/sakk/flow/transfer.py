@@ -128,7 +128,7 @@ def intend(
         initiator=None if actor is None else actor.key,
         initiator_person=None if actor is None else actor.person,
     )
-    _check_may_pay(connection, transfer)
+    check_may_pay(connection, account_id, livemode=livemode)
     if destination is None:
         _check_pending(connection, transfer)
     _judge(parts, connection, transfer)
@@ -179,6 +179,20 @@ def cancel(
             )
 
 
+def check_may_pay(connection: Connection, account_id: str, *, livemode: bool) -> None:
+    """As for all money that goes out: no freeze, and who must be verified is. PermissionDenied."""
+    if freeze.is_account_stopped(connection, account_id):
+        raise PermissionDenied(DECLINED)
+    settings = account.payout_settings(connection, account_id)
+    if settings.verification == "required" and not party.is_verified(
+        connection, account_id, livemode=livemode
+    ):
+        raise PermissionDenied(
+            "This account is not verified, or is under review: submit its party (/v1/parties), or"
+            " ask the operator."
+        )
+
+
 def left_behind_stage(parts: Parts) -> Stage:
     """The stage that finishes transfers whose request did not live to see the ledger's answer."""
 
@@ -213,20 +227,6 @@ def _check_scanned(to: Recipient, request: TransferRequest) -> None:
         raise ParameterInvalid(
             "The scanned code asks for another amount: pay what it says, or name who is paid.",
             param="amount",
-        )
-
-
-def _check_may_pay(connection: Connection, transfer: BookTransfer) -> None:
-    """As for all money that goes out: no freeze, and who must be verified is."""
-    if freeze.is_account_stopped(connection, transfer.account_id):
-        raise PermissionDenied(DECLINED)
-    settings = account.payout_settings(connection, transfer.account_id)
-    if settings.verification == "required" and not party.is_verified(
-        connection, transfer.account_id, livemode=transfer.livemode
-    ):
-        raise PermissionDenied(
-            "This account is not verified, or is under review: submit its party (/v1/parties), or"
-            " ask the operator."
         )
 
 

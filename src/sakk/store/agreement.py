@@ -41,6 +41,7 @@ NAMED_TABLES = {
     "prk": "pool_movements",
     "set": "settlements",
     "conv": "conversions",
+    "gcm": "gift_card_movements",
     "ba": "bank_accounts",
     "bl": "bank_lines",
     "brk": "breaks",

@@ -67,6 +67,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "fee_versions": Audited(key=("schedule", "version"), subject="schedule"),
     "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
+    "gift_cards": Audited(secret=("code_hash",), quiet=("balance",)),
     "hubs": Audited(key=("network",)),
     "invitations": Audited(subject="person", secret=("token_hash", "code_digest")),
     "key_rotations": Audited(subject="source", quiet=("left",)),

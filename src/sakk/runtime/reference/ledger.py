@@ -58,6 +58,10 @@ MOVED_WHEN = {
     TransferCode.conversion_given: "it is given the other",
     TransferCode.conversion_spread: "what its price is below the market's is revenue",
     TransferCode.conversion_fee: "a conversion is charged by the account's schedule",
+    TransferCode.gift_card_issued: "an issuer pays what a gift card is worth",
+    TransferCode.gift_card_redeemed: "a gift card is redeemed, in part or whole",
+    TransferCode.gift_card_refunded: "what was redeemed goes back to its gift card",
+    TransferCode.gift_card_replaced: "what is left of a lost gift card goes onto another",
     TransferCode.channel_funded: "a payer raises what may be charged on a channel",
     TransferCode.channel_charge: "a call is charged on a channel (pending, then posted or voided)",
     TransferCode.channel_closed: "a channel gives back what was not charged",
@@ -162,6 +166,7 @@ def _accounts() -> list[tuple[LedgerAccount, str]]:
         (chart.mandate_spent("mnd_…", unit), summary(chart.mandate_spent)),
         (chart.pool(ACCOUNT, unit), summary(chart.pool)),
         (chart.unclaimed(ACCOUNT, unit), summary(chart.unclaimed)),
+        (chart.gift_card("gc_…", unit), summary(chart.gift_card)),
         (chart.equity_operator(ASSET), summary(chart.equity_operator)),
         (chart.loss("transfer_fee", ASSET), summary(chart.loss)),
     ]

@@ -1,0 +1,288 @@
+"""Gift cards: money of an issuer's that whoever knows a code may redeem, in parts or whole.
+
+Each card has a ledger account of its own, into which its issuer pays what it is worth; nothing else
+is its balance. What nobody redeems stays owed: no act books it as revenue. A code has 130 bits of
+randomness, of which the SHA-256 alone is kept.
+
+A card never expires unless its issuer says when, and then not before the law of its country allows.
+``requested → inactive → active``, or ``rejected``; ``frozen`` and back, or ``replaced``.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from sakk.core import chart, ids, money
+from sakk.core.chart import TransferCode
+from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.posting import Posting
+
+PREFIX: Final = "gc"
+MOVEMENT_PREFIX: Final = "gcm"
+CODE_CHARACTERS: Final = 26
+GROUP: Final = 5
+HINT_CHARACTERS: Final = 4
+# Wrong codes that one account may try; it is the guesser who waits, and never a card.
+WRONG_MAX: Final = 20
+WRONG_WINDOW_SECONDS: Final = 600
+# What people type for what is not in the alphabet (Crockford).
+_TYPED = str.maketrans({"o": "0", "i": "1", "l": "1", "-": "", " ": ""})
+
+
+class GiftCardStatus(StrEnum):
+    requested = "requested"
+    inactive = "inactive"
+    active = "active"
+    frozen = "frozen"
+    replaced = "replaced"
+    rejected = "rejected"
+
+
+class MovementKind(StrEnum):
+    issue = "issue"
+    redeem = "redeem"
+    refund = "refund"
+    replacement = "replacement"
+
+
+class Redeemable(StrEnum):
+    """By whom: at the ``issuer``, who is shown the code, or by any ``holder`` for their balance."""
+
+    issuer = "issuer"
+    holder = "holder"
+
+
+class Minimum(NamedTuple):
+    """The law's least life of a card. ``years`` None: it may not expire at all."""
+
+    years: int | None
+    from_end_of_year: bool
+    source: str
+
+
+# A country that is not here is refused an expiry: what its law asks is not written down.
+MINIMUMS: Final[Mapping[str, Minimum]] = {
+    "AT": Minimum(30, False, "ABGB § 1478; OGH 7 Ob 22/12d"),
+    "AU": Minimum(3, False, "Australian Consumer Law, s 99B"),
+    "CA": Minimum(None, False, "Ontario: O. Reg. 17/05, s 25.3; Québec: CPA, s 187.3"),
+    "DE": Minimum(3, True, "BGB §§ 195, 199; OLG München 29 U 3193/07"),
+    "IE": Minimum(5, False, "Consumer Protection (Gift Vouchers) Act 2019"),
+    "NZ": Minimum(3, False, "Fair Trading (Gift Card Expiry) Amendment Act 2024"),
+    "US": Minimum(5, False, "15 U.S.C. § 1693l-1(c); 12 CFR 1005.20(e)"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiftCard:
+    """One card; amounts in the currency's smallest unit.
+
+    ``balance``: what movements that have ended left of it, the same as its ledger account when none
+    is on its way. ``hint``: the code's last characters.
+    """
+
+    id: str
+    account_id: str
+    livemode: bool
+    amount: int
+    balance: int
+    currency: str
+    decimals: int
+    status: str
+    redeemable: str
+    country: str | None
+    expires_at: datetime | None
+    code_hash: str
+    hint: str
+    replaces: str | None
+    metadata: dict[str, str]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiftCardMovement:
+    """Money onto a card, or off it. Statuses: requested, posted, rejected.
+
+    ``account_id``: whose balance is on the other side. ``other``: the card that replaces this one,
+    or the redemption that a refund gives back.
+    """
+
+    id: str
+    card: str
+    account_id: str
+    livemode: bool
+    kind: str
+    amount: int
+    currency: str
+    decimals: int
+    other: str | None
+    status: str
+    failure_code: str | None
+    description: str | None
+    metadata: dict[str, str]
+    created: datetime
+
+
+def write_code(random: int) -> str:
+    """A code as people read it, of at least 130 random bits: ``7k3m9-…``."""
+    characters = "".join(
+        ids.ALPHABET[(random >> (5 * place)) & 31] for place in range(CODE_CHARACTERS)
+    )
+    return "-".join(characters[at : at + GROUP] for at in range(0, CODE_CHARACTERS, GROUP))
+
+
+def hash_code(code: str) -> str:
+    """What is kept of a code, however it was typed; ParameterInvalid for what can be none."""
+    typed = code.strip().lower().translate(_TYPED)
+    if len(typed) != CODE_CHARACTERS or not set(typed) <= set(ids.ALPHABET):
+        raise ParameterInvalid("This is not the code of a gift card.", param="code")
+    return hashlib.sha256(typed.encode()).hexdigest()
+
+
+def hint_of(code: str) -> str:
+    """By which people tell their cards apart."""
+    return code.replace("-", "")[-HINT_CHARACTERS:]
+
+
+def check_expiry(expires_at: datetime | None, country: str | None, *, now: datetime) -> None:
+    """ParameterInvalid for an expiry before the law of the card's country allows one."""
+    if expires_at is None:
+        return
+    minimum = MINIMUMS.get(country or "")
+    if minimum is None:
+        raise ParameterInvalid(
+            "A card that expires names its country, one of {known}: of others the law's minimum is"
+            " not written down here. Leave expires_at out, and it never expires.",
+            param="country",
+            known=", ".join(sorted(MINIMUMS)),
+        )
+    least = earliest_expiry(minimum, now=now)
+    if least is None or expires_at < least:
+        raise ParameterInvalid(
+            "By the law of {country} ({source}) a card may not expire {when}.",
+            param="expires_at",
+            country=country,
+            source=minimum.source,
+            when="at all" if least is None else f"before {least.date().isoformat()}",
+        )
+
+
+def earliest_expiry(minimum: Minimum, *, now: datetime) -> datetime | None:
+    """When a card that is issued now may expire; None: never."""
+    if minimum.years is None:
+        return None
+    if minimum.from_end_of_year:
+        return datetime(now.year + minimum.years + 1, 1, 1, tzinfo=UTC)
+    # The first of the month after the anniversary: no leap day and no time zone comes short of it.
+    month = now.year * 12 + now.month + minimum.years * 12
+    return datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC)
+
+
+def check_redeemable(card: GiftCard, by: str, *, now: datetime) -> None:
+    """UnexpectedState for a card that can not be redeemed by this account, with a reason."""
+    if card.status != GiftCardStatus.active:
+        raise UnexpectedState(f"This card is {card.status}: nothing is redeemed of it.")
+    if card.expires_at is not None and card.expires_at <= now:
+        raise UnexpectedState("This card has expired. Ask who issued it.")
+    if card.redeemable == Redeemable.issuer and by != card.account_id:
+        raise UnexpectedState("This card is redeemed at its issuer: show the code there.")
+
+
+def amount_to_redeem(card: GiftCard, wanted: int | None, *, on_its_way: int) -> int:
+    """What is taken off a card: all that is left, or less; ParameterInvalid for more."""
+    left = card.balance - on_its_way
+    if left <= 0:
+        raise UnexpectedState("Nothing is left on this card.")
+    if wanted is not None and wanted > left:
+        raise ParameterInvalid(
+            f"{money.format_decimal(left, card.decimals)} {card.currency} is left on this card.",
+            param="amount",
+        )
+    return left if wanted is None else wanted
+
+
+def postings(movement: GiftCardMovement) -> list[Posting]:
+    unit = chart.currency_unit(movement.currency, livemode=movement.livemode)
+    balance = chart.merchant(movement.account_id, "available", unit)
+    card = chart.gift_card(movement.card, unit)
+    match MovementKind(movement.kind):
+        case MovementKind.issue:
+            legs = (balance, card, TransferCode.gift_card_issued)
+        case MovementKind.redeem:
+            legs = (card, balance, TransferCode.gift_card_redeemed)
+        case MovementKind.refund:
+            legs = (balance, card, TransferCode.gift_card_refunded)
+        case MovementKind.replacement:
+            assert movement.other is not None, "a replacement names the new card"
+            legs = (card, chart.gift_card(movement.other, unit), TransferCode.gift_card_replaced)
+    return [Posting(legs[0], legs[1], movement.amount, legs[2])]
+
+
+def change_of(movement: GiftCardMovement) -> int:
+    """What a posted movement does to its card's balance."""
+    match MovementKind(movement.kind):
+        case MovementKind.issue | MovementKind.refund:
+            return movement.amount
+        case MovementKind.redeem | MovementKind.replacement:
+            return -movement.amount
+
+
+def public(card: GiftCard) -> dict[str, Any]:
+    """The API's object ``gift_card``, for its issuer."""
+    return {
+        "id": card.id,
+        "object": "gift_card",
+        "account": card.account_id,
+        "amount": card.amount,
+        "balance": card.balance,
+        "balance_decimal": money.format_decimal(card.balance, card.decimals),
+        "code": None,
+        "country": card.country,
+        "created": int(card.created.timestamp()),
+        "currency": card.currency,
+        "expires_at": None if card.expires_at is None else int(card.expires_at.timestamp()),
+        "hint": card.hint,
+        "livemode": card.livemode,
+        "metadata": card.metadata,
+        "redeemable": card.redeemable,
+        "replaces": card.replaces,
+        "status": card.status,
+    }
+
+
+def public_for_holder(card: GiftCard, issuer: str | None) -> dict[str, Any]:
+    """The API's object ``gift_card_standing``: what who knows the code may know."""
+    return {
+        "object": "gift_card_standing",
+        "balance": card.balance,
+        "balance_decimal": money.format_decimal(card.balance, card.decimals),
+        "currency": card.currency,
+        "expires_at": None if card.expires_at is None else int(card.expires_at.timestamp()),
+        "issuer": issuer,
+        "livemode": card.livemode,
+        "redeemable": card.redeemable,
+        "status": card.status,
+    }
+
+
+def public_movement(movement: GiftCardMovement) -> dict[str, Any]:
+    """The API's object ``gift_card_movement``."""
+    return {
+        "id": movement.id,
+        "object": "gift_card_movement",
+        "account": movement.account_id,
+        "amount": movement.amount,
+        "amount_decimal": money.format_decimal(movement.amount, movement.decimals),
+        "created": int(movement.created.timestamp()),
+        "currency": movement.currency,
+        "description": movement.description,
+        "failure_code": movement.failure_code,
+        "gift_card": movement.card,
+        "kind": movement.kind,
+        "livemode": movement.livemode,
+        "metadata": movement.metadata,
+        "other": movement.other,
+        "status": movement.status,
+    }
