@@ -172,3 +172,12 @@ def _status(office: Office, identifier: str) -> str:
         found = payouts.find(connection, identifier, account_id=None, livemode=False)
     assert found is not None
     return found.status
+
+
+def test_what_is_wrong_with_a_line_is_told_in_the_persons_language(office: Office) -> None:
+    browser = office.browser(office.person(alice=["finance"]))
+    browser.get("/console/payout_batches/new")
+    text = f'{HEADER}{NETWORK},{ACME},usdc,"1,250",A-2,x\n'
+    file = ("may.csv", text.encode())
+    page = browser.upload("/console/payout_batches/preview?lang=zh-Hans", {}, file=file)
+    assert "'1,250' 含逗号，可有两种读法。请写 1250 或 1.250。" in page.said.replace("&#39;", "'")

@@ -345,3 +345,14 @@ def test_what_is_shown() -> None:
     ]
     canceled = public(replace(WHOLE, canceled_at=MOMENT), [])
     assert (canceled["canceled_at"], canceled["status"]) == (int(MOMENT.timestamp()), "completed")
+
+
+def test_a_fault_is_told_again_as_the_error_that_it_was() -> None:
+    error = AmountTooSmall("At least {least}.", param="amount", least=5)
+    fault = Fault.of(3, error)
+    assert (type(fault.error), fault.error.message, fault.error.param) == (
+        AmountTooSmall,
+        fault.message,
+        "amount",
+    )
+    assert Fault(2, None, "Repeats.").error.message == "Repeats."

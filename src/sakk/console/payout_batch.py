@@ -125,7 +125,10 @@ def preview(visit: Visit, form: FileForm) -> Page:
             "content": urlsafe_b64encode(raw).decode(),
             "on_invalid": form.on_invalid,
             "allow_duplicates": form.allow_duplicates,
-            "faults": [(each, _cell(request, each)) for each in checked.faults[:SHOWN_MAX]],
+            "faults": [
+                (each, _cell(request, each), visit.words.error(each.error))
+                for each in checked.faults[:SHOWN_MAX]
+            ],
             "faults_count": len(checked.faults),
             "has_doubles": any(each.kind is PayoutDuplicate for each in checked.faults),
             "can_be_skipped": not any(each.whole for each in checked.faults),

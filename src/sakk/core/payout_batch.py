@@ -9,7 +9,7 @@ sums and counts of a batch are added up from its rows when they are asked for, a
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -80,6 +80,20 @@ class Fault:
     message: str
     kind: type[InvalidRequest] = ParameterInvalid
     whole: bool = False
+    # What the message was made of, so that pages say it in other languages.
+    template: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, line: int, error: InvalidRequest, *, whole: bool = False) -> "Fault":
+        """What an error says of a line."""
+        said = (error.param, error.message, type(error), whole, error.template, error.values)
+        return cls(line, *said)
+
+    @property
+    def error(self) -> InvalidRequest:
+        """The error that it was, for who tells it in another language."""
+        return self.kind(self.template or self.message, param=self.param, **self.values)
 
     def document(self) -> dict[str, Any]:
         """As a preview shows it."""
@@ -178,7 +192,7 @@ def drafts(
                 line=line.number,
             )
         except InvalidRequest as error:
-            faults.append(Fault(line.number, error.param, error.message, type(error)))
+            faults.append(Fault.of(line.number, error))
         else:
             made.append(payout)
     return made, faults
@@ -210,15 +224,22 @@ def doubles(payouts: Iterable[Payout], allowed: frozenset[int] = frozenset()) ->
         named = None if payout.reference is None else references.get(payout.reference)
         same = wholes.get(whole)
         if same is not None and payout.line not in allowed:
-            faults.append(_doubled(payout.line, None, f"It repeats line {same}."))
-        elif named is not None and payout.line not in allowed:
-            faults.append(
-                _doubled(
-                    payout.line,
-                    "reference",
-                    f"Line {payout.line} has the reference of line {named}, {payout.reference!r}.",
-                )
+            repeats = PayoutDuplicate(
+                "It repeats line {same}. Remove one, or allow it with allow_duplicate if both are"
+                " meant.",
+                same=same,
             )
+            faults.append(Fault.of(payout.line, repeats))
+        elif named is not None and payout.line not in allowed:
+            has_its = PayoutDuplicate(
+                "Line {line} has the reference of line {same}, {reference}. Remove one, or allow it"
+                " with allow_duplicate if both are meant.",
+                param="reference",
+                line=payout.line,
+                same=named,
+                reference=repr(payout.reference),
+            )
+            faults.append(Fault.of(payout.line, has_its))
         wholes.setdefault(whole, payout.line)
         if payout.reference is not None:
             references.setdefault(payout.reference, payout.line)
@@ -237,18 +258,15 @@ def repeated(
         assert payout.line is not None
         earlier = None if payout.reference is None else known.get(payout.reference)
         if earlier is not None and payout.line not in allowed:
-            message = f"The payout {earlier} has the reference {payout.reference!r} already."
-            faults.append(_doubled(payout.line, "reference", message))
+            is_paid = PayoutDuplicate(
+                "The payout {payout} has the reference {reference} already. Remove one, or allow it"
+                " with allow_duplicate if both are meant.",
+                param="reference",
+                payout=earlier,
+                reference=repr(payout.reference),
+            )
+            faults.append(Fault.of(payout.line, is_paid))
     return faults
-
-
-def _doubled(line: int, param: str | None, message: str) -> Fault:
-    return Fault(
-        line,
-        param,
-        f"{message} Remove one, or allow it with allow_duplicate if both are meant.",
-        PayoutDuplicate,
-    )
 
 
 def refusal(faults: Sequence[Fault], *, in_file: bool) -> InvalidRequest:

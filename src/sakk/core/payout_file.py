@@ -17,6 +17,7 @@ from typing import Any
 
 from sakk.core import money
 from sakk.core.beneficiary import Wanted
+from sakk.core.errors import ParameterInvalid
 from sakk.core.evm import checksum_address
 from sakk.core.lei import is_lei
 from sakk.core.payout import Initiator, Payout, PayoutRequest
@@ -126,15 +127,6 @@ class PayoutFile:
     said: dict[int, dict[str, str]] = field(default_factory=dict)
 
 
-class _Wrong(Exception):
-    """A cell can not be what its column is."""
-
-    def __init__(self, column: str | None, message: str) -> None:
-        super().__init__(message)
-        self.column = column
-        self.message = message
-
-
 def read(
     raw: bytes, decimals: Mapping[str, int], *, initiator: Initiator = Initiator()
 ) -> PayoutFile:
@@ -142,15 +134,15 @@ def read(
     digest = hashlib.sha256(raw).hexdigest()
     try:
         text = _decoded(raw)
-    except _Wrong as wrong:
-        return PayoutFile(digest, [], [_whole(_line_of_fault(raw), wrong.message)])
+    except ParameterInvalid as wrong:
+        return PayoutFile(digest, [], [_whole(_line_of_fault(raw), wrong)])
     separator = _separator(text)
     records = iter(_records(text, separator))
     header = next(records, None)
     if isinstance(header, Fault):
         return PayoutFile(digest, [], [header])
     if header is None:
-        return PayoutFile(digest, [], [_whole(1, f"The file is empty. {_expected()}")])
+        return PayoutFile(digest, [], [_whole(1, _empty())])
     names = [cell.strip().lower().replace(" ", "_") for cell in header[1]]
     faults = _header_faults(header[0], names)
     if faults:
@@ -162,7 +154,10 @@ def read(
             faults.append(record)
             continue
         if len(lines) + len(faults) >= LINES_MAX:
-            faults.append(_whole(record[0], f"A file has at most {LINES_MAX} payouts. Divide it."))
+            too_many = ParameterInvalid(
+                "A file has at most {most} payouts. Divide it.", most=LINES_MAX
+            )
+            faults.append(_whole(record[0], too_many))
             break
         try:
             cells = _cells(names, record[1])
@@ -171,17 +166,25 @@ def read(
             }
             _check_texts(cells)
             lines.append(_line(record[0], cells, decimals, initiator))
-        except _Wrong as wrong:
+        except ParameterInvalid as wrong:
             # A quote that is closed nowhere takes lines that follow into its cell.
             torn = any(_LINE_BREAK.search(cell) for cell in record[1])
-            faults.append(Fault(record[0], wrong.column, wrong.message, whole=torn))
+            faults.append(Fault.of(record[0], wrong, whole=torn))
     if not lines and not faults:
-        faults.append(_whole(header[0], "The file has a header and no payout."))
+        nothing = ParameterInvalid("The file has a header and no payout.")
+        faults.append(_whole(header[0], nothing))
     return PayoutFile(digest, lines, faults, said)
 
 
-def _whole(line: int, message: str) -> Fault:
-    return Fault(line, None, message, whole=True)
+def _whole(line: int, error: ParameterInvalid) -> Fault:
+    return Fault.of(line, error, whole=True)
+
+
+def _empty() -> ParameterInvalid:
+    return ParameterInvalid(
+        "The file is empty. The first line names the columns: {columns}.",
+        columns=", ".join(COLUMNS),
+    )
 
 
 def column_of(param: str | None) -> str | None:
@@ -284,17 +287,17 @@ def _harmless(cell: str | int | None) -> str:
 
 def _decoded(raw: bytes) -> str:
     if raw.startswith(_WORKBOOK):
-        raise _Wrong(None, "The file is a workbook (XLSX). Save it as CSV in UTF-8.")
+        raise ParameterInvalid("The file is a workbook (XLSX). Save it as CSV in UTF-8.")
     if raw.startswith(_UTF16):
-        raise _Wrong(None, "The file is UTF-16. Save it as CSV in UTF-8.")
+        raise ParameterInvalid("The file is UTF-16. Save it as CSV in UTF-8.")
     try:
         text = raw.removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError:
-        raise _Wrong(
-            None, "This line is not UTF-8. Save the file as CSV in UTF-8, not in a code page."
+        raise ParameterInvalid(
+            "This line is not UTF-8. Save the file as CSV in UTF-8, not in a code page."
         ) from None
     if "\0" in text:
-        raise _Wrong(None, "The file holds a NUL character: it is not a CSV file.")
+        raise ParameterInvalid("The file holds a NUL character: it is not a CSV file.")
     return text
 
 
@@ -329,40 +332,59 @@ def _records(text: str, separator: str) -> list[tuple[int, list[str]] | Fault]:
                 found.append((begins, record))
             begins = reader.line_num + 1
     except csv.Error as error:
-        message = f"This can not be read as CSV: {error}. Are the quotes closed?"
-        found.append(_whole(begins, message))
+        unread = ParameterInvalid(
+            "This can not be read as CSV: {why}. Are the quotes closed?", why=str(error)
+        )
+        found.append(_whole(begins, unread))
     return found
 
 
 def _header_faults(line: int, names: Sequence[str]) -> list[Fault]:
     faults = [
-        Fault(line, name or None, f"There is no column {name!r}. {_expected()}", whole=True)
+        Fault.of(
+            line,
+            ParameterInvalid(
+                "There is no column {name}. The first line names the columns: {columns}.",
+                param=name or None,
+                name=repr(name),
+                columns=", ".join(COLUMNS),
+            ),
+            whole=True,
+        )
         for name in names
         if name not in COLUMNS
     ]
     faults += [
-        Fault(line, name, f"The column {name!r} stands twice. Remove one.", whole=True)
+        Fault.of(
+            line,
+            ParameterInvalid(
+                "The column {name} stands twice. Remove one.", param=name, name=repr(name)
+            ),
+            whole=True,
+        )
         for name in sorted({each for each in names if names.count(each) > 1} & set(COLUMNS))
     ]
     missing = [name for name in NEEDED if name not in names]
     if "beneficiary" not in names:
         missing += [name for name in ("network", "address") if name not in names]
     faults += [
-        Fault(line, name, f"The column {name!r} is missing.", whole=True) for name in missing
+        Fault.of(
+            line,
+            ParameterInvalid("The column {name} is missing.", param=name, name=repr(name)),
+            whole=True,
+        )
+        for name in missing
     ]
     return faults
 
 
-def _expected() -> str:
-    return f"The first line names the columns: {', '.join(COLUMNS)}."
-
-
 def _cells(names: Sequence[str], record: Sequence[str]) -> dict[str, str]:
     if len(record) != len(names):
-        raise _Wrong(
-            None,
-            f"This line has {len(record)} cells, and the header has {len(names)}. A cell that "
-            "holds the separator stands in double quotes.",
+        raise ParameterInvalid(
+            "This line has {cells} cells, and the header has {columns}. A cell that holds the"
+            " separator stands in double quotes.",
+            cells=len(record),
+            columns=len(names),
         )
     return {name: cell.strip() for name, cell in zip(names, record, strict=True)}
 
@@ -370,10 +392,12 @@ def _cells(names: Sequence[str], record: Sequence[str]) -> dict[str, str]:
 def _check_texts(cells: Mapping[str, str]) -> None:
     for name, cell in cells.items():
         if len(cell) > TEXT_LENGTHS_MAX.get(name, CELL_LENGTH_MAX):
-            raise _Wrong(name, "This is too long.")
+            raise ParameterInvalid("This is too long.", param=name)
         # A quote that is closed lines later makes one cell of them, and their payments vanish.
         if name != "description" and _LINE_BREAK.search(cell):
-            raise _Wrong(name, "This cell goes over several lines. Is a quote not closed?")
+            raise ParameterInvalid(
+                "This cell goes over several lines. Is a quote not closed?", param=name
+            )
 
 
 def _line(
@@ -381,14 +405,20 @@ def _line(
 ) -> Line:
     currency = cells["currency"].lower()
     if currency not in decimals:
-        raise _Wrong(
-            "currency",
-            f"There is no currency {cells['currency']!r}. There are: "
-            f"{', '.join(sorted(decimals))}.",
+        raise ParameterInvalid(
+            "There is no currency {currency}. There are: {known}.",
+            param="currency",
+            currency=repr(cells["currency"]),
+            known=", ".join(sorted(decimals)),
         )
     fee_mode = cells.get("fee_mode") or "sender"
     if fee_mode not in ("sender", "receiver"):
-        raise _Wrong("fee_mode", f"{fee_mode!r} is neither sender nor receiver.")
+        raise ParameterInvalid(
+            "{text} is neither {choices}.",
+            param="fee_mode",
+            text=repr(fee_mode),
+            choices="sender nor receiver",
+        )
     request = PayoutRequest(
         amount=_amount(cells["amount"], currency, decimals[currency]),
         currency=currency,
@@ -412,12 +442,26 @@ def _told(cells: Mapping[str, str]) -> dict[str, Any] | None:
     """What a line says of whoever stands behind its address; None when it says nothing."""
     for column, choices in _TOLD_CHOICES.items():
         if cells.get(column) and cells[column] not in choices:
-            raise _Wrong(column, f"{cells[column]!r} is neither {' nor '.join(choices)}.")
+            raise ParameterInvalid(
+                "{text} is neither {choices}.",
+                param=column,
+                text=repr(cells[column]),
+                choices=" nor ".join(choices),
+            )
     for column, other in _NEEDED_BY_TOLD.items():
         if cells.get(column) and not cells.get(other):
-            raise _Wrong(other, f"Where there is a {column}, there is a {other}.")
+            raise ParameterInvalid(
+                "Where there is a {column}, there is a {other}.",
+                param=other,
+                column=column,
+                other=other,
+            )
     if cells.get("vasp_lei") and not is_lei(cells["vasp_lei"]):
-        raise _Wrong("vasp_lei", f"{cells['vasp_lei']!r} is no LEI: its check digits do not hold.")
+        raise ParameterInvalid(
+            "{text} is no LEI: its check digits do not hold.",
+            param="vasp_lei",
+            text=repr(cells["vasp_lei"]),
+        )
     told: dict[str, Any] = {name: cells[each] for each, name in _TOLD.items() if cells.get(each)}
     vasp = {name: cells[each] for each, name in _TOLD_VASP.items() if cells.get(each)}
     return (told | ({"vasp": vasp} if vasp else {})) or None
@@ -426,37 +470,60 @@ def _told(cells: Mapping[str, str]) -> dict[str, Any] | None:
 def _amount(text: str, currency: str, decimals: int) -> int:
     """Smallest units, exactly."""
     if not _DECIMAL.fullmatch(text):
-        raise _Wrong("amount", _amount_remedy(text))
+        raise _no_amount(text)
     try:
         units = money.parse_decimal(text, decimals)
     except ValueError:
-        raise _Wrong(
-            "amount", f"{text} has more decimal places than {currency} has, which is {decimals}."
+        raise ParameterInvalid(
+            "{text} has more decimal places than {currency} has, which is {decimals}.",
+            param="amount",
+            text=text,
+            currency=currency,
+            decimals=decimals,
         ) from None
     if not 0 < units <= money.UNITS_MAX:
-        raise _Wrong("amount", f"{text} is no amount that can be paid.")
+        raise ParameterInvalid("{text} is no amount that can be paid.", param="amount", text=text)
     return units
 
 
-def _amount_remedy(text: str) -> str:
+def _no_amount(text: str) -> ParameterInvalid:
+    """What a spreadsheet made of a number, and how it is written; nothing is guessed."""
     if not text:
-        return "The amount is missing."
+        return ParameterInvalid("The amount is missing.", param="amount")
+    said = repr(text)
     if re.fullmatch(r"[1-9][0-9]{0,2},[0-9]{3}", text):
         # A thousand where some write, and a bit more than one where others do.
-        return (
-            f"{text!r} has a comma, which is read in two ways. Write {text.replace(',', '')} or "
-            f"{text.replace(',', '.')}."
+        return ParameterInvalid(
+            "{text} has a comma, which is read in two ways. Write {one} or {other}.",
+            param="amount",
+            text=said,
+            one=text.replace(",", ""),
+            other=text.replace(",", "."),
         )
     if re.fullmatch(r"[0-9]+,[0-9]+", text):
-        return (
-            f"{text!r} has a comma. Write a decimal point, {text.replace(',', '.')}, and no groups "
-            "of thousands."
+        return ParameterInvalid(
+            "{text} has a comma. Write a decimal point, {point}, and no groups of thousands.",
+            param="amount",
+            text=said,
+            point=text.replace(",", "."),
         )
     if re.fullmatch(r"[0-9]{1,3}([,. '\u2019\u00a0\u202f][0-9]{3})+([.,][0-9]+)?", text):
-        return f"{text!r} has groups of thousands. Write the digits together, like 1234.50."
+        return ParameterInvalid(
+            "{text} has groups of thousands. Write the digits together, like 1234.50.",
+            param="amount",
+            text=said,
+        )
     if re.fullmatch(r"[0-9.,]+[eE][+-]?[0-9]+", text):
-        return f"{text!r} has an exponent. Format the column as text, and write all digits."
-    return f"{text!r} is not an amount. Write digits and a decimal point, like 1234.50."
+        return ParameterInvalid(
+            "{text} has an exponent. Format the column as text, and write all digits.",
+            param="amount",
+            text=said,
+        )
+    return ParameterInvalid(
+        "{text} is not an amount. Write digits and a decimal point, like 1234.50.",
+        param="amount",
+        text=said,
+    )
 
 
 def _moment(text: str) -> datetime | None:
@@ -470,8 +537,10 @@ def _moment(text: str) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise _Wrong(
-            "scheduled_at", f"{text!r} is not a time with its zone, like 2026-12-01T09:00:00Z."
+        raise ParameterInvalid(
+            "{text} is not a time with its zone, like 2026-12-01T09:00:00Z.",
+            param="scheduled_at",
+            text=repr(text),
         )
     return moment.astimezone(UTC)
 
@@ -479,5 +548,10 @@ def _moment(text: str) -> datetime | None:
 def _is_yes(text: str) -> bool:
     word = text.lower()
     if word not in _YES | _NO:
-        raise _Wrong("allow_duplicate", f"{text!r} is neither yes nor no.")
+        raise ParameterInvalid(
+            "{text} is neither {choices}.",
+            param="allow_duplicate",
+            text=repr(text),
+            choices="yes nor no",
+        )
     return word in _YES

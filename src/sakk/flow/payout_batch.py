@@ -164,7 +164,7 @@ def _untellable(request: BatchRequest, *, now: datetime) -> list[Fault]:
         try:
             travel_need.checked(line.request.travel_rule, today=now.date())
         except InvalidRequest as error:
-            faults.append(Fault(line.number, error.param, error.message))
+            faults.append(Fault.of(line.number, error))
     return faults
 
 
@@ -383,7 +383,7 @@ def _decided(
     faults = [*checked.faults, *_repeated(connection, request, checked, account_id, livemode)]
     same = _same(connection, request, checked, account_id, livemode=livemode, now=now)
     if same is not None:
-        faults.append(Fault(0, None, _said_before(same), PayoutDuplicate, whole=True))
+        faults.append(Fault.of(0, _said_before(same), whole=True))
     faults.sort(key=lambda fault: fault.line)
     found = replace(checked, faults=faults)
     if request.on_invalid is OnInvalid.refuse or not faults:
@@ -452,10 +452,11 @@ def _same(
     )
 
 
-def _said_before(batch: str) -> str:
-    return (
-        f"The batch {batch} asked for exactly this already. If it is to be paid once more, send it "
-        "with allow_duplicates."
+def _said_before(batch: str) -> PayoutDuplicate:
+    return PayoutDuplicate(
+        "The batch {batch} asked for exactly this already. If it is to be paid once more, send it"
+        " with allow_duplicates.",
+        batch=batch,
     )
 
 
