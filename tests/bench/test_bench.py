@@ -28,6 +28,7 @@ from sakk.bench import (
     screening,
     screening_address,
     screening_exposure,
+    settle,
 )
 from sakk.bench.chromium import start_chromium
 from sakk.bench.figures import percentile
@@ -73,6 +74,10 @@ def test_checkout_tells_what_its_page_weighs_and_when_it_can_be_used(stack: Stac
     # All of it was counted: the page, its styles and its scripts.
     assert 10_000 < lines["checkout_phone_bytes"]["median"] < 100_000
     assert lines["checkout_phone_interactive"]["median"] > 0
+def test_settle_finds_every_unit_and_every_injected_fault() -> None:
+    found = settle.run(merchants=2, lines=10, matched=10_000, only=["settle", "match"])
+    lines = by_name(found["results"])
+    assert {"settled_2_merchants_20_lines", "matched_10000"} <= set(lines)
 
 
 def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) -> None:

@@ -6,17 +6,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.flow.conftest import MakeWorld
-from tests.flow.harness import WHOLE_TOKEN, World
-from tests.flow.money import credit, fund_treasury, units_at
+from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
+from tests.flow.money import credit, fund_treasury, let_pass, units_at
 from tests.flow.refunding import OTHER
 from tests.flow.test_fee import RULES, charged_by
 
 from sakk.core import chart
 from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.posting import Posting
 from sakk.core.settlement import Interval, Settlement, SettlementTerms
 from sakk.flow import beneficiary, statement
 from sakk.flow import settlement as flow
+from sakk.flow.book import PostingSet
 from sakk.flow.transfer import TransferRequest
 from sakk.flow.transfer import create as create_transfer
 from sakk.ledger.projection import wait_projected
@@ -244,4 +247,81 @@ def test_what_can_not_be_paid_is_told_and_carried(world: World) -> None:
     [_, second] = settlements(world)
     # Nothing moved since, and yet there is something to pay.
     assert (second.lines, second.amount, second.status) == (0, 100 * WHOLE_TOKEN, "paid")
+    world.check()
+
+
+def test_nobody_waits_for_another_whose_settlement_breaks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund_treasury(world)
+    credit(world, 50)
+    settled_by(world, destination=paid_to(world), reserve_ppm=200_000, reserve_days=2)
+    twin = world.merchant("Twin")
+    credit(world, 50, account=twin)
+    settled_by(replace(world, account=twin), destination=paid_to(replace(world, account=twin)))
+    whole = flow.payout_flow.create
+
+    def breaks(*given: Any, **named: Any) -> Any:
+        if named["account_id"] == world.account:
+            raise KeyError("unforeseen")
+        return whole(*given, **named)
+
+    monkeypatch.setattr(flow.payout_flow, "create", breaks)
+    with capture_logs() as said:
+        pass_days(world)
+        world.finalize()
+        world.run()
+    assert "settlement.pay_failed" in {each["event"] for each in said}
+    by_account = {each.account_id: each.status for each in settlements(world)}
+    assert by_account == {world.account: "pending", twin: "paid"}
+    monkeypatch.undo()
+    world.advance(timedelta(minutes=10))
+    world.run()
+    world.finalize()
+    world.run()
+    [row] = [each for each in settlements(world) if each.account_id == world.account]
+    assert (row.status, row.reserved) == ("paid", 10 * WHOLE_TOKEN)
+    # Somebody took a part of the reserve: what is there comes back, the rest when it is there.
+    reserve = chart.merchant(world.account, "reserved", "test/usdc")
+    elsewhere = chart.fee_revenue("test/usdc")
+
+    def move(debit: chart.LedgerAccount, credit: chart.LedgerAccount) -> None:
+        posting = Posting(debit, credit, 4 * WHOLE_TOKEN, chart.TransferCode.reserve_released)
+        [done] = world.books.post([PostingSet(row.id, debit.path, 0, [posting])])
+        assert done.booked
+
+    move(reserve, elsewhere)
+    world.advance(timedelta(days=3))
+    world.run_only("settlement.release")
+    [row] = [each for each in settlements(world) if each.id == row.id]
+    assert (row.returned, row.released) == (6 * WHOLE_TOKEN, False)
+    move(elsewhere, reserve)
+    assert world.run_only("settlement.release") == [0]
+    world.advance(timedelta(hours=2))
+    world.run_only("settlement.release")
+    [row] = [each for each in settlements(world) if each.id == row.id]
+    assert (row.returned, row.released) == (10 * WHOLE_TOKEN, True)
+    assert world.ledger(reserve) == 0
+    world.check()
+
+
+def test_a_settlement_whose_payout_a_reorganisation_took_is_not_paid(world: World) -> None:
+    fund_treasury(world)
+    credit(world, 50)
+    settled_by(world, destination=paid_to(world))
+    pass_days(world)
+    world.finalize()
+    world.run()
+    [row] = settlements(world)
+    assert row.status == "paid"
+    world.chain.reorg(CONFIRMATIONS + 1)
+    world.chain.issuer.call_contract(world.contract("usdc"), "pause()")
+    world.mine()
+    world.run()
+    let_pass(world, 6)
+    world.finalize()
+    [row, *_] = settlements(world)
+    assert (row.status, row.failure_code, row.paid_at) == ("failed", "payout_failed", None)
+    told = world.event_types(about=row.id)
+    assert told[-2:] == ["settlement.paid", "settlement.failed"]
     world.check()

@@ -145,6 +145,7 @@ class SettlementShape(Shape):
     recovered: Annotated[int, Field(description="Taken back for what the account owed.")]
     reserve_release_at: int | None
     reserve_released: bool
+    reserve_returned: Annotated[int, Field(description="What came back of it so far.")]
     reserved: int
     reserved_fixed: Annotated[int, Field(description="Below zero: given back.")]
     status: rules.SettlementStatus

@@ -24,6 +24,7 @@ class Bench(StrEnum):
     agent = "agent"
     checkout = "checkout"
     console = "console"
+    settle = "settle"
 
 
 def bench(
@@ -31,7 +32,8 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="A part of it: session, voucher, exact or gas of agent. May be repeated."
+            help="A part of it: session, voucher, exact or gas of agent; settle, match or"
+            " statement of settle. May be repeated."
         ),
     ] = None,
     as_json: Json = False,

@@ -46,6 +46,7 @@ class Settlement(Resource, frozen=True, kw_only=True):
     recovered: int = 0
     reserve_release_at: int | None = None
     reserve_released: bool = False
+    reserve_returned: int = 0
     reserved: int = 0
     reserved_fixed: int = 0
 

@@ -128,7 +128,8 @@ class Settlement:
     Its lines are the balance transactions after ``from_ns`` and up to ``to_ns`` (ledger's time),
     numbered on from ``first_line``. ``opening + credits - debits == closing``. ``recovered``: what
     was owed to us; ``reserved`` (the rolling part) and ``reserved_fixed`` (below zero: given back)
-    went to the reserve. ``payable`` is decided at the close, ``amount`` is what was paid.
+    went to the reserve; ``returned`` of the
+    rolling part is back. ``payable`` is decided at the close, ``amount`` is what was paid.
     """
 
     id: str
@@ -159,6 +160,7 @@ class Settlement:
     pay_at: datetime
     release_at: datetime | None = None
     released: bool = False
+    returned: int = 0
     payout: str | None = None
     failure_code: str | None = None
     metadata: dict[str, str]
@@ -465,6 +467,7 @@ def public(settlement: Settlement) -> dict[str, Any]:
         if settlement.release_at is None
         else int(settlement.release_at.timestamp()),
         "reserve_released": settlement.released,
+        "reserve_returned": settlement.returned,
         "reserved": settlement.reserved,
         "reserved_fixed": settlement.reserved_fixed,
         "status": settlement.status,

@@ -26,7 +26,6 @@ from sakk.core.errors import (
 )
 from sakk.core.event import NewEvent
 from sakk.core.payout import PayoutRequest
-from sakk.core.posting import Posting
 from sakk.core.settlement import (
     Plan,
     Settlement,
@@ -37,10 +36,9 @@ from sakk.core.settlement import (
     read_terms,
 )
 from sakk.flow import payout as payout_flow
-from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.settlement_reserve import release_stage, taken
 from sakk.flow.stage import Stage, wake
-from sakk.ledger.types import TransferFlags
 from sakk.store import beneficiary, network
 from sakk.store import event as events
 from sakk.store import payout as payouts
@@ -53,6 +51,8 @@ CLOSE_MAX = 50
 BATCH_MAX = 100
 # Cut-offs that passed longer ago than this while nothing ran are not looked for one by one.
 CATCH_UP_MAX = timedelta(days=8)
+# A schedule that could not be closed is left alone for so long, so that the others are.
+CLOSE_AGAIN_AFTER = timedelta(minutes=1)
 
 log = structlog.get_logger(__name__)
 
@@ -67,14 +67,6 @@ _to_pay = claimable(
     Settlement,
     store.settlements.c.status == SettlementStatus.pending.value,
     store.settlements.c.pay_at <= NOW,
-    limit=BATCH_MAX,
-)
-_to_release = claimable(
-    store.settlements,
-    Settlement,
-    ~store.settlements.c.released,
-    store.settlements.c.release_at <= NOW,
-    store.settlements.c.status != SettlementStatus.closed.value,
     limit=BATCH_MAX,
 )
 
@@ -142,20 +134,25 @@ def settlement_stages(parts: Parts) -> list[Stage]:
 def close_stage(parts: Parts) -> Stage:
     """The stage that closes the periods whose cut-off has passed, as one each."""
 
+    broken: dict[str, datetime] = {}
+
     def run() -> int:
         now = parts.clock()
         closed = 0
+        for identifier in [each for each, until in broken.items() if until <= now]:
+            del broken[identifier]
         with parts.database.begin() as connection:
-            due = store.list_due(connection, now=now, limit=CLOSE_MAX)
+            due = store.list_due(connection, now=now, limit=CLOSE_MAX, but=list(broken))
         for identifier in due:
             try:
                 with parts.database.begin() as connection:
                     schedule = store.claim_due(connection, identifier, now=now)
                     if schedule is not None and _close_due(connection, schedule, now=now):
                         closed += 1
-            except store.StatementBroken as error:
+            except Exception as error:
                 # The others are settled all the same.
-                log.error("settlement.statement_broken", schedule=identifier, why=str(error))
+                log.error("settlement.not_closed", schedule=identifier, exc_info=error)
+                broken[identifier] = now + CLOSE_AGAIN_AFTER
         return closed
 
     return Stage("settlement.close", run, idle_seconds=5.0, gives_way=True)
@@ -363,7 +360,7 @@ def book_stage(parts: Parts) -> Stage:
             return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
             failpoint("settlement.book.before")
-            booked = [_booked(parts, row) for row in rows]
+            booked = taken(parts, rows)
             failpoint("settlement.book.after")
         now = parts.clock()
         with parts.database.begin() as connection:
@@ -391,31 +388,6 @@ def book_stage(parts: Parts) -> Stage:
     return Stage("settlement.book", run)
 
 
-def _booked(parts: Parts, row: Settlement) -> Settlement:
-    """What the ledger says was moved; safe to repeat, since it decides once for each id."""
-    recovered = _moved(parts, row, "recover", rules.recovery_posting(row) if row.owed else None)
-    reserved = _moved(
-        parts, row, "reserve", rules.reserve_posting(row, row.reserved) if row.reserved else None
-    )
-    fixed = row.reserved_fixed
-    moved = _moved(parts, row, "fixed", rules.reserve_posting(row, fixed) if fixed else None)
-    return replace(
-        row,
-        recovered=recovered,
-        reserved=reserved,
-        reserved_fixed=moved if fixed > 0 else -moved,
-    )
-
-
-def _moved(parts: Parts, row: Settlement, step: str, posting: Posting | None) -> int:
-    """Move as much as the balance gives, and say how much that was."""
-    if posting is None:
-        return 0
-    taken = PostingSet(row.id, step, row.attempt, [posting], TransferFlags.balancing_debit)
-    [outcome] = parts.books.post([taken])
-    return parts.books.amount_moved(taken.transfer_id(0)) if outcome.booked else 0
-
-
 def pay_stage(parts: Parts) -> Stage:
     """The stage that pays what is due, by a payout that has the settlement's own number."""
     table = store.settlements
@@ -424,16 +396,17 @@ def pay_stage(parts: Parts) -> Stage:
         token = new_id("lease")
         with parts.database.begin() as connection:
             rows = claim(connection, _to_pay, token=token, now=parts.clock())
+        if not rows:
+            return 0
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            offers: dict[bool, payout_flow.Offer] = {}
             for row in rows:
                 failpoint("settlement.pay.before")
                 try:
-                    after = _paid(parts, row)
-                except SakkError as error:
-                    if not error.transient:
-                        raise
-                    # One that has to wait keeps no other from being paid.
-                    log.warning("settlement.waits", settlement=row.id, why=error.message)
+                    after = _paid(parts, row, offers)
+                except Exception as error:
+                    # One that has to wait, or that nobody foresaw, keeps no other from being paid.
+                    _report(row, error)
                     _put_off(parts, row, token=token)
                     continue
                 failpoint("settlement.pay.after")
@@ -441,6 +414,13 @@ def pay_stage(parts: Parts) -> Stage:
         return len(rows)
 
     return Stage("settlement.pay", run)
+
+
+def _report(row: Settlement, error: Exception) -> None:
+    if isinstance(error, SakkError) and error.transient:
+        log.warning("settlement.waits", settlement=row.id, why=error.message)
+    else:
+        log.error("settlement.pay_failed", settlement=row.id, exc_info=error)
 
 
 def _put_off(parts: Parts, row: Settlement, *, token: str) -> None:
@@ -464,13 +444,18 @@ def _record_paid(parts: Parts, row: Settlement, *, token: str) -> None:
             events.append(connection, [told], now=parts.clock())
 
 
-def _paid(parts: Parts, row: Settlement) -> Settlement:
-    """The settlement with its payout, or as failed; what is not paid stays on the balance."""
+def _paid(parts: Parts, row: Settlement, offers: dict[bool, payout_flow.Offer]) -> Settlement:
+    """The settlement with its payout, or as failed; what is not paid stays on the balance.
+
+    ``offers``: what payouts are made of, by mode, read once for a batch.
+    """
     identifier = rules.payout_id(row)
-    with parts.database.begin() as connection:
+    with parts.database.read() as connection:
         found = payouts.find(
             connection, identifier, account_id=row.account_id, livemode=row.livemode
         )
+        if row.livemode not in offers:
+            offers[row.livemode] = payout_flow.read_offer(connection, livemode=row.livemode)
     unit = chart.currency_unit(row.currency, livemode=row.livemode)
     [available] = parts.books.balances([chart.merchant(row.account_id, "available", unit)])
     amount = min(row.payable, available) if found is None else found.amount
@@ -495,6 +480,7 @@ def _paid(parts: Parts, row: Settlement) -> Settlement:
             identifier=identifier,
             account_id=row.account_id,
             livemode=row.livemode,
+            offer=offers[row.livemode],
         ).run(parts.database)
     except SakkError as error:
         # A balance that does not cover it is not asked again: the next settlement has what is left.
@@ -536,30 +522,6 @@ def _end(
     name = news.SETTLEMENT_PAID if is_paid else news.SETTLEMENT_FAILED
     rows = store.set_status(connection, these, values)
     events.append(connection, [settlement_event(row, name) for row in rows], now=now)
-
-
-def release_stage(parts: Parts) -> Stage:
-    """The stage that gives rolling reserves back when their days are over."""
-    table = store.settlements
-
-    def run() -> int:
-        token = new_id("lease")
-        with parts.database.begin() as connection:
-            rows = claim(connection, _to_release, token=token, now=parts.clock())
-        if not rows:
-            return 0
-        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
-            failpoint("settlement.release.before")
-            for row in rows:
-                _moved(parts, row, "release", rules.reserve_posting(row, -row.reserved))
-            failpoint("settlement.release.after")
-        with parts.database.begin() as connection:
-            settle(
-                connection, table, [{"id": row.id, "released": True} for row in rows], token=token
-            )
-        return len(rows)
-
-    return Stage("settlement.release", run)
 
 
 def settlement_event(row: Settlement, name: str, request_id: str | None = None) -> NewEvent:

@@ -57,6 +57,7 @@ from sakk.store import address
 from sakk.store import escrow_channel as escrow_calls
 from sakk.store import payout as payouts
 from sakk.store import refund as refunds
+from sakk.store import settlement as settlements
 from sakk.store import sweep as sweeps
 from sakk.store import transaction as store
 from sakk.store import withdrawal as withdrawals
@@ -499,6 +500,10 @@ def _finish_payouts(
         if done.purpose == PayoutPurpose.refund:
             refunds.reopen(connection, done.id)
             wake(connection, "refund.follow")
+        if "settlement" in done.metadata:
+            if before is not None:
+                settlements.reopen(connection, done.id)
+            wake(connection, "settlement.follow")
     return [payout_event(done, name) for done, name in finished]
 
 

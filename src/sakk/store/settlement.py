@@ -87,6 +87,7 @@ settlements = Table(
     Column("pay_at", Timestamp, nullable=False),
     Column("release_at", Timestamp),
     Column("released", Boolean, nullable=False),
+    Column("returned", Units, nullable=False, server_default="0"),
     Column("payout", Text),
     Column("failure_code", Text),
     Column("metadata", Document, nullable=False),
@@ -150,12 +151,14 @@ def find_schedule(
     return fetch_one(connection, statement, SettlementSchedule)
 
 
-def list_due(connection: Connection, *, now: datetime, limit: int) -> list[str]:
-    """Schedules whose period is over; those of which a close is not booked yet wait."""
+def list_due(
+    connection: Connection, *, now: datetime, limit: int, but: Sequence[str] = ()
+) -> list[str]:
+    """Schedules whose period is over, but some; those of which a close is not booked yet wait."""
     table = settlement_schedules
     statement = (
         select(table.c.id)
-        .where(table.c.next_at <= now, ~_unbooked())
+        .where(table.c.next_at <= now, ~_unbooked(), ~among(table.c.id, but))
         .order_by(table.c.next_at)
         .limit(limit)
     )
@@ -351,6 +354,19 @@ def list_ended(connection: Connection, *, limit: int) -> list[tuple[str, str]]:
         .with_for_update(of=settlements, skip_locked=True)
     )
     return [(row[0], row[1]) for row in connection.execute(statement)]
+
+
+def reopen(connection: Connection, payout: str) -> None:
+    """A payout that was final came to another end: its settlement is not what it was said to be."""
+    c = settlements.c
+    connection.execute(
+        update(settlements)
+        .where(
+            c.payout == payout,
+            among(c.status, [SettlementStatus.paid.value, SettlementStatus.failed.value]),
+        )
+        .values(status=SettlementStatus.paying.value, paid_at=None, failure_code=None)
+    )
 
 
 def let_go(connection: Connection, *, account_id: str, livemode: bool, held: bool) -> None:
