@@ -1,7 +1,7 @@
 """One object of Bob's for every parameter of the console's paths, by the parameter's name."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier
@@ -18,6 +18,7 @@ from sakk.core.policy import (
 )
 from sakk.core.pos_device import PosDevice
 from sakk.core.refund import Refund
+from sakk.core.report import ReportForm, ReportKind, ReportParameters
 from sakk.core.settlement import Settlement, SettlementTerms
 from sakk.core.sign_in import token_hash
 from sakk.flow import account as account_flow
@@ -26,6 +27,7 @@ from sakk.flow import beneficiary as beneficiaries
 from sakk.flow import fee as fee_flow
 from sakk.flow import payment_link as payment_links
 from sakk.flow import pos_device as pos_devices
+from sakk.flow import report as reports
 from sakk.flow import saved_view as saved_views
 from sakk.flow import settlement as settlement_flow
 from sakk.flow.payment import read_catalogue
@@ -211,6 +213,26 @@ def policy_of(office: Office, *, proposed_by: str | None = None) -> str:
     return made.id
 
 
+def report_of(office: Office, account: str) -> str:
+    """What an account asked for, and nobody writes."""
+    moment = now()
+    with office.parts.database.begin() as connection:
+        made = reports.create(
+            connection,
+            ReportKind.volumes,
+            ReportForm.csv,
+            ReportParameters(start=moment - timedelta(days=1), end=moment - timedelta(hours=1)),
+            identifier=new_id("rpt"),
+            account_id=account,
+            livemode=False,
+            is_operator=False,
+            requested_by=None,
+            metadata={},
+            now=moment,
+        )
+    return made.id
+
+
 def settlement_of(office: Office, account: str, **changes: Any) -> str:
     """A period of no lines that brought twelve and a half, of an account with a schedule."""
     with office.parts.database.begin() as connection:
@@ -379,6 +401,7 @@ def objects(office: Office) -> dict[str, str]:
         "network": NETWORK,
         "policy": policy_of(office),
         "settlement": settlement_of(office, office.bob),
+        "report": report_of(office, office.bob),
         "fee_schedule": fee_schedule_of(office, office.bob),
         **put_closing(office.parts.database),
     }

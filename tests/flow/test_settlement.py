@@ -18,6 +18,7 @@ from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.posting import Posting
 from sakk.core.settlement import Interval, Settlement, SettlementTerms
 from sakk.flow import beneficiary, statement
+from sakk.flow import payout as payout_flow
 from sakk.flow import settlement as flow
 from sakk.flow.book import PostingSet
 from sakk.flow.transfer import TransferRequest
@@ -259,14 +260,14 @@ def test_nobody_waits_for_another_whose_settlement_breaks(
     twin = world.merchant("Twin")
     credit(world, 50, account=twin)
     settled_by(replace(world, account=twin), destination=paid_to(replace(world, account=twin)))
-    whole = flow.payout_flow.create
+    whole = payout_flow.create
 
     def breaks(*given: Any, **named: Any) -> Any:
         if named["account_id"] == world.account:
             raise KeyError("unforeseen")
         return whole(*given, **named)
 
-    monkeypatch.setattr(flow.payout_flow, "create", breaks)
+    monkeypatch.setattr(payout_flow, "create", breaks)
     with capture_logs() as said:
         pass_days(world)
         world.finalize()

@@ -1,6 +1,7 @@
 """The console as an ASGI application: bodies in, pages out, work in threads of its own."""
 
 import asyncio
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -49,11 +50,19 @@ class Console:
             more.append(HSTS)
         given = {name for name, _ in response.headers}
         sent = [*response.headers, *(pair for pair in more if pair[0] not in given)]
-        sent.append(("content-length", str(len(response.body))))
+        sent.append(("content-length", str(response.size or len(response.body))))
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent]
         body = b"" if scope["method"] == "HEAD" else response.body
         await send({"type": "http.response.start", "status": response.status, "headers": raw})
+        if response.pieces is not None and scope["method"] != "HEAD":
+            await self._send_pieces(response.pieces, send)
         await send({"type": "http.response.body", "body": body})
+
+    async def _send_pieces(self, pieces: Iterator[bytes], send: Send) -> None:
+        """What is too large for memory, read a piece at a time beside the loop."""
+        loop = asyncio.get_running_loop()
+        while (piece := await loop.run_in_executor(self._threads, next, pieces, None)) is not None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def _answer(self, scope: Scope, receive: Receive, identifier: str) -> Response:
         if scope["method"] not in METHODS:

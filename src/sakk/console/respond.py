@@ -1,7 +1,7 @@
 """Answers as they go to the browser: bytes, headers and cookies."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -29,6 +29,9 @@ class Response:
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    # A file too large for memory, and its length: it is read while it is sent.
+    pieces: Iterator[bytes] | None = None
+    size: int | None = None
 
 
 def html(template: str, values: Mapping[str, Any], *, language: str, status: int) -> Response:
@@ -57,16 +60,15 @@ def redirect(path: str, *, is_htmx: bool = False) -> Response:
 def download(answer: Download) -> Response:
     """A file that is saved, never shown."""
     name = quote(answer.name, safe="")
-    return Response(
-        200,
-        [
-            ("content-type", answer.media_type),
-            ("content-disposition", f"attachment; filename*=UTF-8''{name}"),
-            ("cache-control", "no-store"),
-            ("content-security-policy", "default-src 'none'; sandbox"),
-        ],
-        answer.content,
-    )
+    headers = [
+        ("content-type", answer.media_type),
+        ("content-disposition", f"attachment; filename*=UTF-8''{name}"),
+        ("cache-control", "no-store"),
+        ("content-security-policy", "default-src 'none'; sandbox"),
+    ]
+    if isinstance(answer.content, bytes):
+        return Response(200, headers, answer.content)
+    return Response(200, headers, pieces=answer.content, size=answer.size)
 
 
 def json_answer(answer: Data) -> Response:

@@ -1,6 +1,6 @@
 """A visit: one request of somebody who is signed in, and what a screen may answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -167,8 +167,10 @@ class Download:
     """A file to be saved under a name."""
 
     name: str
-    content: bytes
+    content: bytes | Iterator[bytes]
     media_type: str = "application/octet-stream"
+    # Of what is read while it is sent.
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ BUILT_IN: Final = (
     MappingRule("escrow:*", "1040", "Coins in escrow contracts", AccountType.asset),
     MappingRule("gas:*", "1050", "Coins for network fees", AccountType.asset),
     MappingRule("dust:*", "1060", "Remainders of coins", AccountType.asset),
+    MappingRule("suspense:ba_*", "2400", "Bank money whose owner is open", AccountType.liability),
     MappingRule("suspense:*", "1070", "Coins whose owner is open", AccountType.asset),
     MappingRule("quarantine:*", "1071", "Coins held back", AccountType.asset),
     MappingRule("seized:*", "1072", "Coins kept for authorities", AccountType.asset),
@@ -119,6 +120,8 @@ KINDS: Final = (
     "fx:eur-usd",
     "fee:revenue",
     "fee:network",
+    "bank:ba_0",
+    "suspense:ba_0",
     "equity:operator",
     "loss:transfer_fee",
 )

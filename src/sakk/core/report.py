@@ -58,8 +58,10 @@ OPEN: Final = (ReportStatus.pending.value, ReportStatus.running.value)
 # What a merchant may ask about itself. The rest is the books of the house, or would tell a suspect
 # what is looked at.
 MERCHANTS: Final = frozenset({ReportKind.merchant_statement, ReportKind.fees, ReportKind.volumes})
-# At a moment: a period's beginning means nothing to it.
-AT_A_MOMENT: Final = frozenset({ReportKind.trial_balance})
+# Read of the ledger's rows, which may be behind; the others are of rows that are there at once.
+FROM_LEDGER: Final = frozenset(
+    {ReportKind.general_ledger, ReportKind.trial_balance, ReportKind.merchant_statement}
+)
 # From the accountant's chart, of which there is a version in force.
 BY_CHART: Final = frozenset({ReportKind.general_ledger, ReportKind.trial_balance})
 

@@ -37,7 +37,7 @@ from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, retry_delay
 from sakk.store.lease_length import lease_length
 from sakk.store.network import list_currencies
-from sakk.store.settlement import projected_until
+from sakk.store.settlement import SETTLED_AFTER, projected_until
 
 STAGE = "report.write"
 # A statement of the snapshot may take as long before its first row.
@@ -143,11 +143,7 @@ def report_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             rows = claim(connection, _to_write, token=token, now=now)
             for row in rows:
-                until = projected_until(
-                    connection, rules.read_parameters(row.parameters).end, now=now
-                )
-                if until is None:
-                    # The ledger's rows are behind: nobody waits in the meantime.
+                if not _is_over(connection, row, now):
                     store.advance(
                         connection,
                         row.id,
@@ -161,6 +157,14 @@ def report_stage(parts: Parts) -> Stage:
         return len(rows)
 
     return Stage(STAGE, run, gives_way=True)
+
+
+def _is_over(connection: Connection, report: Report, now: datetime) -> bool:
+    """Is everything of the period written, also what was just being committed at its end?"""
+    end = rules.read_parameters(report.parameters).end
+    if ReportKind(report.kind) in rules.FROM_LEDGER:
+        return projected_until(connection, end, now=now) is not None
+    return now >= end + SETTLED_AFTER
 
 
 def _write(parts: Parts, report: Report, *, token: str) -> None:
