@@ -29,6 +29,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "beneficiaries": ("beneficiaries",),
     "branding": ("brandings",),
     "breaks": ("breaks", "break_acts"),
+    "chart_mappings": ("chart_mappings",),
     "cases": ("cases", "case_acts", "case_notes", "case_attachments", "case_settings"),
     "days": ("day_acceptances",),
     "fee_schedules": ("fee_schedules", "fee_versions"),

@@ -74,6 +74,8 @@ def test_checkout_tells_what_its_page_weighs_and_when_it_can_be_used(stack: Stac
     # All of it was counted: the page, its styles and its scripts.
     assert 10_000 < lines["checkout_phone_bytes"]["median"] < 100_000
     assert lines["checkout_phone_interactive"]["median"] > 0
+
+
 def test_settle_finds_every_unit_and_every_injected_fault() -> None:
     found = settle.run(merchants=2, lines=10, matched=10_000, only=["settle", "match"])
     lines = by_name(found["results"])
