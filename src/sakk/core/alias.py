@@ -89,23 +89,31 @@ def read_alias(kind: AliasKind, text: str, *, param: str = "value") -> str:
     value = text.strip().lower()
     match kind:
         case AliasKind.email:
-            if len(value) > EMAIL_LENGTH_MAX or _EMAIL.fullmatch(value) is None:
-                raise ParameterInvalid("This is not an e-mail address.", param=param)
+            return _email(value, param)
         case AliasKind.handle:
-            value = value.removeprefix("@")
-            fits = HANDLE_LENGTH_MIN <= len(value) <= HANDLE_LENGTH_MAX
-            if not fits or _HANDLE.fullmatch(value) is None:
-                raise ParameterInvalid(
-                    "A handle has {least} to {most} letters and digits of ASCII, single dots or"
-                    " underscores between them, and begins with a letter.",
-                    param=param,
-                    least=HANDLE_LENGTH_MIN,
-                    most=HANDLE_LENGTH_MAX,
-                )
-            if not _RESERVED.isdisjoint(re.split(r"[._]", value)):
-                raise ParameterInvalid(
-                    "This handle could pass for the house. Choose another one.", param=param
-                )
+            return _handle(value.removeprefix("@"), param)
+
+
+def _email(value: str, param: str) -> str:
+    if len(value) > EMAIL_LENGTH_MAX or _EMAIL.fullmatch(value) is None:
+        raise ParameterInvalid("This is not an e-mail address.", param=param)
+    return value
+
+
+def _handle(value: str, param: str) -> str:
+    fits = HANDLE_LENGTH_MIN <= len(value) <= HANDLE_LENGTH_MAX
+    if not fits or _HANDLE.fullmatch(value) is None:
+        raise ParameterInvalid(
+            "A handle has {least} to {most} letters and digits of ASCII, single dots or"
+            " underscores between them, and begins with a letter.",
+            param=param,
+            least=HANDLE_LENGTH_MIN,
+            most=HANDLE_LENGTH_MAX,
+        )
+    if not _RESERVED.isdisjoint(re.split(r"[._]", value)):
+        raise ParameterInvalid(
+            "This handle could pass for the house. Choose another one.", param=param
+        )
     return value
 
 
