@@ -59,6 +59,7 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         "bl",
         "conv",
         "gcm",
+        "ordc",
     )
     assert source_prefix(code) in kinds or code in WITHOUT_SOURCE
 

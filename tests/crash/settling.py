@@ -1,9 +1,11 @@
 """A period is closed, reserved, paid and released, in a sandbox whose worker dies meanwhile."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from eth_utils.crypto import keccak
 
+from sakk.store.database import CHANNEL
 from tests.crash.house import House, await_true
 from tests.crash.job import Merchant, query, transfers
 
@@ -32,6 +34,42 @@ def converted_balance(house: House, merchant: Merchant) -> Callable[[], None]:
         assert balance == {"usdc": shop.balance_units, "usdt": 1_000_000}
         [found] = theirs.get("/v1/conversions")["data"]
         assert (found["id"], found["status"]) == (made["id"], "posted")
+
+    return compare
+
+
+def closed_position(house: House, merchant: Merchant) -> Callable[[], None]:
+    """What conversions left open is closed at venues, each filled once and booked once."""
+    query(
+        house,
+        "INSERT INTO hedge_policies VALUES ('usdt', false, 'usdc', 1, 100000000, now())"
+        " ON CONFLICT (currency, livemode) DO UPDATE SET updated = now() RETURNING currency",
+    )
+    converted_balance(house, merchant)
+    query(house, "SELECT pg_notify(%s, 'order.hedge')", CHANNEL)
+
+    def moved(*codes: int) -> int:
+        found = query(
+            house,
+            "SELECT coalesce(sum(amount), 0) FROM ledger_transfers WHERE code = ANY(%s)",
+            list(codes),
+        )
+        return int(found[0][0])
+
+    def is_closed() -> bool:
+        """What was given of the currency, and its spread, is what venues filled; all is told."""
+        working = query(house, "SELECT count(*) FROM orders WHERE status <> 'done'")
+        return moved(530) == moved(511, 512) > 0 and working == [(0,)]
+
+    await_true(is_closed, "the position to be closed")
+
+    def compare() -> None:
+        filled = query(house, "SELECT sum(filled_units) FROM orders")
+        assert int(filled[0][0]) == moved(530) == moved(511, 512)
+        held = Path(house.description["data_dir"]) / "venues"
+        lines = [line for file in held.glob("*.jsonl") for line in file.read_text().splitlines()]
+        children = query(house, "SELECT id FROM child_orders")
+        assert len(lines) == len(children)
 
     return compare
 

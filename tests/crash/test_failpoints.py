@@ -37,7 +37,7 @@ from tests.crash.job import (
 from tests.crash.mandate import agents_mandate
 from tests.crash.paying import Shop
 from tests.crash.seizure import seized_payment
-from tests.crash.settling import converted_balance, settled_account
+from tests.crash.settling import closed_position, converted_balance, settled_account
 from tests.crash.telling import told_payout
 
 SOURCES = Path(__file__).parents[2] / "src" / "sakk"
@@ -452,6 +452,7 @@ LIVES: tuple[Life, ...] = (
     (payment_alone, ("topup.build",)),
     (book_transfer, ("transfer.post", "transfer.claim", "gift_card.post")),
     (converted_balance, ("conversion.post",)),
+    (closed_position, ("order.place", "order.book")),
     (canceled_payout, ("payout.release",)),
     (frozen_payout, ("freeze.signer",)),
     (payout_batch, ("payout_batch.hold",)),

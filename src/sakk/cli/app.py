@@ -49,6 +49,7 @@ GROUPS = {
     "lists": "sakk.cli.lists",
     "mandates": "sakk.cli.mandate",
     "networks": "sakk.cli.network",
+    "orders": "sakk.cli.order",
     "payins": "sakk.cli.payin",
     "payouts": "sakk.cli.payout",
     "transactions": "sakk.cli.transaction",

@@ -44,6 +44,7 @@ SUMMARIES = {
     "lists": "Sanctions and label lists.",
     "mandates": "What agents may spend, signed by owners.",
     "networks": "The chains that are followed.",
+    "orders": "Open positions, closed at venues.",
     "payins": "Pay-ins that wait for a person.",
     "payouts": "Payouts, what people decide on them, and whole files of them.",
     "transactions": "What keys of ours sent, with every attempt.",

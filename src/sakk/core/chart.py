@@ -36,9 +36,11 @@ class AccountCode(IntEnum):
     payout_in_flight = 30
     fee_revenue = 40
     fee_network = 41
+    fee_venue = 42
     equity_operator = 50
     loss = 51
     fx = 60
+    venue = 61
     channel = 70
     mandate_budget = 71
     mandate_spent = 72
@@ -88,6 +90,9 @@ class TransferCode(IntEnum):
     gift_card_redeemed = 521
     gift_card_refunded = 522
     gift_card_replaced = 523
+    order_bought = 530
+    order_spent = 531
+    order_fee = 532
     channel_funded = 600
     channel_charge = 601
     channel_closed = 602
@@ -237,6 +242,16 @@ def fx(one: str, other: str, unit: str) -> LedgerAccount:
     """
     pair = "-".join(sorted((one, other)))
     return LedgerAccount(f"fx:{pair}", unit, AccountCode.fx)
+
+
+def venue(name: str, unit: str) -> LedgerAccount:
+    """What a venue holds of the operator's own; below zero it is owed to the venue."""
+    return LedgerAccount(f"venue:{name}", unit, AccountCode.venue)
+
+
+def fee_venue(unit: str) -> LedgerAccount:
+    """What venues took for orders: the operator's expense."""
+    return LedgerAccount("fee:venue", unit, AccountCode.fee_venue)
 
 
 def channel(channel_id: str, unit: str, *, payer: str | None = None) -> LedgerAccount:

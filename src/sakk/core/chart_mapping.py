@@ -85,6 +85,7 @@ BUILT_IN: Final = (
     MappingRule("seized:*", "1072", "Coins kept for authorities", AccountType.asset),
     MappingRule("receivable:*", "1200", "Owed by merchants", AccountType.asset),
     MappingRule("bank:*", "1300", "Bank accounts", AccountType.asset),
+    MappingRule("venue:*", "1310", "Held at venues", AccountType.asset),
     MappingRule("merchant:*:available", "2100", "Merchant balances", AccountType.liability),
     MappingRule("merchant:*:incoming", "2110", "Merchant balances incoming", AccountType.liability),
     MappingRule("merchant:*:reserved", "2120", "Merchant reserves", AccountType.liability),
@@ -95,6 +96,7 @@ BUILT_IN: Final = (
     MappingRule("conversion:*", "3900", "Coins against money owed", AccountType.equity),
     MappingRule("fx:*", "3910", "Currency positions", AccountType.equity),
     MappingRule("fee:revenue", "4000", "Fees", AccountType.income),
+    MappingRule("fee:venue", "5010", "Venue fees", AccountType.expense),
     MappingRule("fee:*", "5000", "Network fees", AccountType.expense),
     MappingRule("loss:*", "5900", "Losses", AccountType.expense),
 )
@@ -118,10 +120,12 @@ KINDS: Final = (
     "channel:ch_0",
     "pool:acct_0",
     "fx:eur-usd",
+    "venue:north",
     "fee:revenue",
     "fee:network",
     "bank:ba_0",
     "suspense:ba_0",
+    "fee:venue",
     "equity:operator",
     "loss:transfer_fee",
 )

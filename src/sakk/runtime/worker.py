@@ -48,6 +48,7 @@ from sakk.flow.mandate_spend import left_behind_stage as spend_left_behind_stage
 from sakk.flow.match import match_stage
 from sakk.flow.money_request import expire_stage as money_request_expire_stage
 from sakk.flow.notify import Notifier
+from sakk.flow.order import order_stages
 from sakk.flow.outflow import outflow_reverse_stage, outflow_stage
 from sakk.flow.party_screen import party_review_stage, party_screen_stage
 from sakk.flow.payout_build import payout_build_stage
@@ -79,6 +80,7 @@ from sakk.flow.wallet_proof import wallet_proof_stage
 from sakk.flow.withdrawal import withdrawal_build_stage
 from sakk.runtime.process import report_ready
 from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
+from sakk.runtime.sandbox_venue import simulated_venues
 from sakk.runtime.settings import Settings
 from sakk.runtime.trp import trp_rail
 from sakk.runtime.wiring import open_parts
@@ -117,6 +119,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         *pipeline(parts, guard=settings.guard),
         travel_send_stage(parts, trp_rail(settings)),
         rate_stage(parts, Fetcher(settings.webhook_allow_loopback)),
+        *order_stages(parts, simulated_venues(settings, parts.database)),
         seal_stage(parts),
         audit_anchor_stage(
             parts,

@@ -42,6 +42,7 @@ NAMED_TABLES = {
     "set": "settlements",
     "conv": "conversions",
     "gcm": "gift_card_movements",
+    "ordc": "child_orders",
     "ba": "bank_accounts",
     "bl": "bank_lines",
     "brk": "breaks",

@@ -68,6 +68,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
     "gift_cards": Audited(secret=("code_hash",), quiet=("balance",)),
+    "hedge_policies": Audited(key=("currency", "livemode"), subject="currency"),
     "hubs": Audited(key=("network",)),
     "invitations": Audited(subject="person", secret=("token_hash", "code_digest")),
     "key_rotations": Audited(subject="source", quiet=("left",)),

@@ -53,6 +53,8 @@ DEBIT_NORMAL: Final = frozenset(
         AccountCode.bank,
         AccountCode.receivable,
         AccountCode.fee_network,
+        AccountCode.fee_venue,
+        AccountCode.venue,
         AccountCode.loss,
     )
 )

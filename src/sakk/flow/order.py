@@ -1,0 +1,351 @@
+"""Orders: positions are closed at venues, by the discipline of everything that acts outside.
+
+A child's row is committed before its venue is asked, and has the id by which the venue knows it;
+that it is asked is committed too. An answer that did not come is never assumed: the venue is asked
+what became of the id, and only one that never came is placed again, under the same id. What was
+filled is booked under the child's id, so that saying it twice books it once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection
+
+from sakk.core import order as rules
+from sakk.core import order_event as news
+from sakk.core import router
+from sakk.core.chart import currency_of_unit
+from sakk.core.conversion import positions
+from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.event import NewEvent
+from sakk.core.network import Currency
+from sakk.core.order import ChildOrder, HedgePolicy, Order, OrderStatus, Report
+from sakk.core.router import Book, Side
+from sakk.flow.book import PostingSet
+from sakk.flow.context import Parts
+from sakk.flow.rate import read_market
+from sakk.flow.stage import Stage, wake
+from sakk.rails.venue import Venue, VenueRefused, VenueUnavailable
+from sakk.store import event as events
+from sakk.store import network
+from sakk.store import order as store
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
+
+BATCH_MAX: Final = 20
+HEDGE_SECONDS: Final = 15.0
+
+log = structlog.get_logger(__name__)
+
+_to_route = claimable(
+    store.orders, Order, store.orders.c.status == OrderStatus.approved.value, limit=BATCH_MAX
+)
+_to_place = claimable(
+    store.child_orders, ChildOrder, store.child_orders.c.status == "intended", limit=BATCH_MAX
+)
+
+
+def put_policy(connection: Connection, policy: HedgePolicy) -> HedgePolicy:
+    """Close a currency's position so from now on. ParameterInvalid."""
+    decimals = {each.currency: each.decimals for each in network.list_currencies(connection)}
+    store.put_policy(connection, rules.check_policy(policy, decimals))
+    wake(connection, "order.hedge")
+    return policy
+
+
+def approve(connection: Connection, identifier: str, person: str) -> Order:
+    """One person's yes; the second one's sends it. ResourceMissing, UnexpectedState."""
+    found = _awaiting(connection, identifier)
+    people, status = rules.approved(found, person)
+    store.change(connection, identifier, approvals=people, status=status.value)
+    wake(connection, "order.route")
+    return replace(found, approvals=people, status=status.value)
+
+
+def cancel(connection: Connection, identifier: str, *, now: datetime) -> Order:
+    """Call off an order that nobody sent. ResourceMissing, UnexpectedState."""
+    found = _awaiting(connection, identifier)
+    ended = {"status": OrderStatus.canceled.value, "ended_at": now}
+    store.change(connection, identifier, **ended)
+    return replace(found, status=OrderStatus.canceled.value, ended_at=now)
+
+
+def _awaiting(connection: Connection, identifier: str) -> Order:
+    found = store.find(connection, identifier, lock=True)
+    if found is None:
+        raise ResourceMissing(f"No such order: {identifier!r}.", param="id")
+    if found.status != OrderStatus.awaiting:
+        raise UnexpectedState(f"This order is {found.status}: nobody has to say anything of it.")
+    return found
+
+
+def order_stages(parts: Parts, venues: Sequence[Venue]) -> list[Stage]:
+    """The stages of orders, in their order; none where there is no venue."""
+    if not venues:
+        return []
+    by_name = {each.name: each for each in venues}
+    return [hedge_stage(parts), route_stage(parts, by_name), place_stage(parts, by_name)]
+
+
+def hedge_stage(parts: Parts) -> Stage:
+    """The stage that orders what closes a position which is beyond its policy's threshold."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            policies = store.list_policies(connection)
+            accounts = store.fx_accounts(connection) if policies else []
+        if not accounts:
+            return 0
+        # By the ledger itself: what was filled a moment ago is not closed again.
+        standing = zip(accounts, parts.books.balances(accounts), strict=True)
+        held: dict[tuple[str, bool], int] = {}
+        for account, units in standing:
+            key = currency_of_unit(account.unit)
+            held[key] = held.get(key, 0) + units
+        with parts.database.begin() as connection:
+            return sum(
+                _hedged(connection, policy, held.get((policy.currency, policy.livemode), 0), now)
+                for policy in policies
+            )
+
+    return Stage("order.hedge", run, idle_seconds=HEDGE_SECONDS, gives_way=True)
+
+
+def _hedged(connection: Connection, policy: HedgePolicy, units: int, now: datetime) -> int:
+    """One order, or none: where one is open, nothing is known of the position, or it is small."""
+    if store.has_open(connection, policy.currency, livemode=policy.livemode):
+        return 0
+    market = read_market(connection, now=now)
+    rated = market.find(policy.currency, policy.against)
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    [position] = positions({policy.currency: units}, currencies, market)
+    value = position.usd_cents
+    if rated is None or value is None or market.stopped_on(rated) is not None:
+        return 0
+    found = rules.hedge(policy, units=units, usd_cents=value, rated=rated)
+    if found is None:
+        return 0
+    side, amount, limit, status = found
+    made = _new(policy, currencies, side, amount, limit, status, abs(value), now=now)
+    if not store.insert(connection, made):
+        return 0
+    events.append(connection, [_event(made, (), news.ORDER_CREATED)], now=now)
+    wake(connection, "order.route")
+    return 1
+
+
+def _new(
+    policy: HedgePolicy,
+    currencies: dict[str, Currency],
+    side: Side,
+    units: int,
+    limit: int,
+    status: OrderStatus,
+    usd_cents: int,
+    *,
+    now: datetime,
+) -> Order:
+    return Order(
+        id=new_id(rules.PREFIX),
+        livemode=policy.livemode,
+        base=policy.currency,
+        base_decimals=currencies[policy.currency].decimals,
+        quote=policy.against,
+        quote_decimals=currencies[policy.against].decimals,
+        side=side.value,
+        units=units,
+        limit_price=limit,
+        usd_cents=usd_cents,
+        reason="hedge",
+        status=status.value,
+        approvals=[],
+        route=None,
+        filled_units=0,
+        quote_units=0,
+        fee_units=0,
+        created=now,
+        ended_at=None,
+    )
+
+
+def route_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
+    """The stage that asks venues for their books and splits what was approved."""
+
+    def run() -> int:
+        token, now = new_id("lease"), parts.clock()
+        with parts.database.begin() as connection:
+            rows = claim(connection, _to_route, token=token, now=now)
+        for row in rows:
+            with given_back_on_error(parts.database, store.orders, [row.id], token=token):
+                found = router.route(row.wanted, _books(row, venues))
+            with parts.database.begin() as connection:
+                _routed(connection, row, found, token=token, now=now)
+        return len(rows)
+
+    return Stage("order.route", run)
+
+
+def _books(row: Order, venues: dict[str, Venue]) -> list[Book]:
+    """What is offered now; a venue that does not answer offers nothing."""
+    found = []
+    for venue in venues.values():
+        try:
+            book = venue.book(row.base, row.quote, Side(row.side), base_decimals=row.base_decimals)
+        except VenueUnavailable as error:
+            log.warning("order.no_book", venue=venue.name, why=str(error))
+            book = None
+        found.append(book or Book(venue.name, (), 0, 0, 0))
+    return found
+
+
+def _routed(
+    connection: Connection, row: Order, found: router.Route, *, token: str, now: datetime
+) -> None:
+    """The decision with its children; where nobody offers anything the order is done."""
+    children = [_child(row, each, now=now) for each in found.children]
+    status = OrderStatus.working if children else OrderStatus.done
+    change: dict[str, Any] = {
+        "id": row.id,
+        "status": status.value,
+        "route": router.document(found),
+        "ended_at": None if children else now,
+    }
+    if not settle(connection, store.orders, [change], token=token):
+        return
+    if children:
+        store.insert_children(connection, children)
+        wake(connection, "order.place")
+        return
+    ended = replace(row, status=status.value, route=change["route"], ended_at=now)
+    events.append(connection, [_event(ended, (), news.ORDER_DONE)], now=now)
+
+
+def _child(row: Order, given: router.Child, *, now: datetime) -> ChildOrder:
+    return ChildOrder(
+        id=new_id(rules.CHILD_PREFIX),
+        order_id=row.id,
+        livemode=row.livemode,
+        venue=given.venue,
+        base=row.base,
+        base_decimals=row.base_decimals,
+        quote=row.quote,
+        quote_decimals=row.quote_decimals,
+        side=row.side,
+        units=given.units,
+        price=given.price,
+        status="intended",
+        asked=False,
+        filled_units=0,
+        quote_units=0,
+        fee_units=0,
+        created=now,
+    )
+
+
+def place_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
+    """The stage that places children, asks again for what is not known, and books what was filled.
+
+    A venue that is gone keeps its children: what it may have done is known by it alone.
+    """
+
+    def run() -> int:
+        token, now = new_id("lease"), parts.clock()
+        with parts.database.begin() as connection:
+            rows = claim(connection, _to_place, token=token, now=now)
+        done = 0
+        for row in rows:
+            with given_back_on_error(parts.database, store.child_orders, [row.id], token=token):
+                report = _ended(parts, row, venues.get(row.venue))
+                if report is not None:
+                    legs = rules.postings(row, report)
+                    failpoint("order.book.before")
+                    if legs:
+                        [outcome] = parts.books.post([PostingSet(row.id, "fill", 0, legs)])
+                        assert outcome.booked, f"{row.id}: {outcome.refusal}"
+                    failpoint("order.book.after")
+            with parts.database.begin() as connection:
+                done += _record(connection, row, report, token=token, now=now)
+        return done
+
+    return Stage("order.place", run)
+
+
+def _ended(parts: Parts, row: ChildOrder, venue: Venue | None) -> Report | None:
+    """How a venue filled its part; None where that is not known."""
+    try:
+        if venue is None:
+            raise VenueUnavailable(f"there is no venue {row.venue}")
+        report = venue.find(row.id) if row.asked else None
+        if report is None:
+            with parts.database.begin() as connection:
+                store.note_asked(connection, row.id)
+            failpoint("order.place.before")
+            report = venue.place(row)
+            failpoint("order.place.after")
+    except VenueRefused as error:
+        log.warning("order.refused", child=row.id, venue=row.venue, why=str(error))
+        return Report(0, 0, 0)
+    except VenueUnavailable as error:
+        log.warning("order.not_known", child=row.id, venue=row.venue, why=str(error))
+        return None
+    wrong = rules.check_report(row, report)
+    if wrong is not None:
+        # What it says is booked, for it is what it did; that it should not have is told.
+        log.error("order.wrong", child=row.id, venue=row.venue, why=wrong)
+    return report
+
+
+def _record(
+    connection: Connection,
+    row: ChildOrder,
+    report: Report | None,
+    *,
+    token: str,
+    now: datetime,
+) -> int:
+    """Write down how a child ended, and with the last one its order; or ask again later."""
+    if report is None:
+        later = now + retry_delay(row.failures)
+        change = {"id": row.id, "failures": row.failures + 1, "retry_at": later}
+        settle(connection, store.child_orders, [change], token=token)
+        return 0
+    order = store.find(connection, row.order_id, lock=True)
+    assert order is not None
+    change = {
+        "id": row.id,
+        "status": "done",
+        "filled_units": report.filled_units,
+        "quote_units": report.quote_units,
+        "fee_units": report.fee_units,
+    }
+    if not settle(connection, store.child_orders, [change], token=token):
+        return 0
+    children = store.list_children(connection, row.order_id)
+    sums: dict[str, Any] = {
+        name: sum(getattr(child, name) for child in children)
+        for name in ("filled_units", "quote_units", "fee_units")
+    }
+    is_done = all(child.status == "done" for child in children)
+    if is_done:
+        sums |= {"status": OrderStatus.done.value, "ended_at": now}
+    store.change(connection, order.id, **sums)
+    if is_done:
+        told = _event(replace(order, **sums), children, news.ORDER_DONE)
+        events.append(connection, [told], now=now)
+        wake(connection, "order.hedge")
+    return 1
+
+
+def _event(order: Order, children: Sequence[ChildOrder], name: str) -> NewEvent:
+    return NewEvent(
+        account_id=None,
+        livemode=order.livemode,
+        type=name,
+        object_id=order.id,
+        object=rules.public(order, children),
+    )

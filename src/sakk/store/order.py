@@ -1,0 +1,165 @@
+"""Orders at venues, their children, and when positions are closed."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from sakk.core.chart import AccountCode, LedgerAccount
+from sakk.core.order import OPEN, ChildOrder, HedgePolicy, Order
+from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.store.lease import lease_columns
+from sakk.store.schema import Document, Timestamp, Units, metadata
+
+hedge_policies = Table(
+    "hedge_policies",
+    metadata,
+    Column("currency", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("against", Text, nullable=False),
+    Column("threshold_usd_cents", Units, nullable=False),
+    Column("auto_usd_cents", Units, nullable=False),
+    Column("updated", Timestamp, nullable=False),
+    PrimaryKeyConstraint("currency", "livemode"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("livemode", Boolean, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("base_decimals", Integer, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("quote_decimals", Integer, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("units", Units, nullable=False),
+    Column("limit_price", Units, nullable=False),
+    Column("usd_cents", Units, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("approvals", Document, nullable=False),
+    Column("route", Document),
+    Column("filled_units", Units, nullable=False),
+    Column("quote_units", Units, nullable=False),
+    Column("fee_units", Units, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    Column("ended_at", Timestamp),
+    *lease_columns(),
+    # A position is closed by one order at a time.
+    Index(
+        "uq_orders_open",
+        "base",
+        "livemode",
+        unique=True,
+        postgresql_where=text("status IN ('awaiting', 'approved', 'working')"),
+    ),
+)
+
+child_orders = Table(
+    "child_orders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("livemode", Boolean, nullable=False),
+    Column("venue", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("base_decimals", Integer, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("quote_decimals", Integer, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("units", Units, nullable=False),
+    Column("price", Units, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("asked", Boolean, nullable=False),
+    Column("filled_units", Units, nullable=False),
+    Column("quote_units", Units, nullable=False),
+    Column("fee_units", Units, nullable=False),
+    Column("created", Timestamp, nullable=False),
+    *lease_columns(),
+    Index("ix_child_orders_order", "order_id"),
+    Index("ix_child_orders_intended", "id", postgresql_where=text("status = 'intended'")),
+)
+
+
+def put_policy(connection: Connection, policy: HedgePolicy) -> None:
+    statement = upsert(hedge_policies).values(row_of(policy))
+    names = ("against", "threshold_usd_cents", "auto_usd_cents", "updated")
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["currency", "livemode"],
+            set_={name: statement.excluded[name] for name in names},
+        )
+    )
+
+
+def list_policies(connection: Connection) -> list[HedgePolicy]:
+    statement = select(hedge_policies).order_by(
+        hedge_policies.c.livemode, hedge_policies.c.currency
+    )
+    return fetch_all(connection, statement, HedgePolicy)
+
+
+def insert(connection: Connection, order: Order) -> bool:
+    """Record an order; False where one of its position is open."""
+    statement = upsert(orders).values(row_of(order)).on_conflict_do_nothing()
+    return connection.execute(statement.returning(orders.c.id)).scalar_one_or_none() is not None
+
+
+def find(connection: Connection, identifier: str, *, lock: bool = False) -> Order | None:
+    statement = select(orders).where(orders.c.id == identifier)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, Order)
+
+
+def has_open(connection: Connection, base: str, *, livemode: bool) -> bool:
+    """Is somebody closing this position?"""
+    statement = select(orders.c.id).where(
+        orders.c.base == base, orders.c.livemode == livemode, orders.c.status.in_(OPEN)
+    )
+    return connection.execute(statement.limit(1)).scalar_one_or_none() is not None
+
+
+def list_newest(connection: Connection, *, limit: int) -> list[Order]:
+    return fetch_all(connection, select(orders).order_by(orders.c.id.desc()).limit(limit), Order)
+
+
+def change(connection: Connection, identifier: str, **values: object) -> None:
+    connection.execute(update(orders).where(orders.c.id == identifier).values(**values))
+
+
+def insert_children(connection: Connection, rows: Sequence[ChildOrder]) -> None:
+    insert_records(connection, child_orders, rows)
+
+
+def list_children(connection: Connection, order: str) -> list[ChildOrder]:
+    statement = (
+        select(child_orders).where(child_orders.c.order_id == order).order_by(child_orders.c.id)
+    )
+    return fetch_all(connection, statement, ChildOrder)
+
+
+def note_asked(connection: Connection, identifier: str) -> None:
+    """From now on the venue may have it."""
+    table = child_orders
+    connection.execute(update(table).where(table.c.id == identifier).values(asked=True))
+
+
+def fx_accounts(connection: Connection) -> list[LedgerAccount]:
+    """The accounts of all pairs that were ever exchanged."""
+    found = connection.execute(
+        text("SELECT name, unit FROM ledger_account_names WHERE code = :code ORDER BY name"),
+        {"code": int(AccountCode.fx)},
+    )
+    return [LedgerAccount(row.name.rpartition("#")[0], row.unit, AccountCode.fx) for row in found]

@@ -1,0 +1,146 @@
+"""Orders: when a position is closed, what a fill posts, and whose word is wrong."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from sakk.core import order as rules
+from sakk.core.errors import ParameterInvalid
+from sakk.core.order import ChildOrder, HedgePolicy, Order, OrderStatus, Report
+from sakk.core.rate import SCALE, Price, Rated
+from sakk.core.router import Side
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+POLICY = HedgePolicy("usdt", False, "usdc", 1_000, 5_000, NOW)
+RATED = Rated("usdt", "usdc", Price(SCALE, SCALE), NOW, ("s",), ("usdt", "usdc"))
+BUY = ChildOrder(
+    id="ordc_1",
+    order_id="ord_1",
+    livemode=False,
+    venue="north",
+    base="usdt",
+    base_decimals=6,
+    quote="usdc",
+    quote_decimals=6,
+    side="buy",
+    units=100,
+    price=SCALE // 2,
+    status="intended",
+    asked=False,
+    filled_units=0,
+    quote_units=0,
+    fee_units=0,
+    created=NOW,
+)
+SELL = replace(BUY, side="sell")
+
+
+@pytest.mark.parametrize(
+    ("units", "cents", "expected"),
+    [
+        (9, 999, None),
+        (-9, -999, None),
+        (-10, -1_000, (Side.buy, 10, SCALE * 1_005 // 1_000, OrderStatus.approved)),
+        (50, 5_001, (Side.sell, 50, SCALE * 995 // 1_000, OrderStatus.awaiting)),
+    ],
+)
+def test_when_a_position_is_closed(units: int, cents: int, expected: object) -> None:
+    assert rules.hedge(POLICY, units=units, usd_cents=cents, rated=RATED) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"currency": "xxx"}, "currency"),
+        ({"against": "xxx"}, "against"),
+        ({"against": "usdt"}, "against"),
+        ({"threshold_usd_cents": 0}, "threshold_usd_cents"),
+        ({"auto_usd_cents": -1}, "auto_usd_cents"),
+    ],
+)
+def test_policies_that_can_not_be_followed(changes: dict[str, object], param: str) -> None:
+    currencies = {"usdt": 6, "usdc": 6}
+    with pytest.raises(ParameterInvalid) as caught:
+        rules.check_policy(replace(POLICY, **changes), currencies)  # type: ignore[arg-type]
+    assert caught.value.param == param
+    assert rules.check_policy(POLICY, currencies) is POLICY
+
+
+@pytest.mark.parametrize(
+    ("child", "report", "wrong"),
+    [
+        (BUY, Report(100, 50, 9), None),
+        (BUY, Report(99, 50, 0), None),
+        (BUY, Report(101, 50, 0), "more than was asked for"),
+        (BUY, Report(100, -1, 0), "more than was asked for"),
+        (BUY, Report(100, 51, 0), "took more"),
+        (SELL, Report(100, 50, 0), None),
+        (SELL, Report(100, 49, 0), "gave less"),
+    ],
+)
+def test_a_venues_word_is_held_against_what_was_agreed(
+    child: ChildOrder, report: Report, wrong: str | None
+) -> None:
+    found = rules.check_report(child, report)
+    assert (found is None) if wrong is None else (wrong in (found or ""))
+
+
+@pytest.mark.parametrize(
+    ("child", "report", "legs"),
+    [
+        (
+            BUY,
+            Report(100, 50, 3),
+            [
+                "venue:north#test/usdt > fx:usdc-usdt#test/usdt 100",
+                "fx:usdc-usdt#test/usdc > venue:north#test/usdc 50",
+                "fee:venue#test/usdc > venue:north#test/usdc 3",
+            ],
+        ),
+        (
+            SELL,
+            Report(100, 50, 0),
+            [
+                "venue:north#test/usdc > fx:usdc-usdt#test/usdc 50",
+                "fx:usdc-usdt#test/usdt > venue:north#test/usdt 100",
+            ],
+        ),
+        (BUY, Report(0, 0, 0), []),
+    ],
+)
+def test_what_a_fill_posts(child: ChildOrder, report: Report, legs: list[str]) -> None:
+    posted = rules.postings(child, report)
+    assert [f"{leg.debit.name} > {leg.credit.name} {leg.amount}" for leg in posted] == legs
+
+
+def test_two_people_and_never_one_twice() -> None:
+    order = Order(
+        id="ord_1",
+        livemode=False,
+        base="usdt",
+        base_decimals=6,
+        quote="usdc",
+        quote_decimals=6,
+        side="buy",
+        units=100,
+        limit_price=SCALE,
+        usd_cents=9,
+        reason="hedge",
+        status="awaiting",
+        approvals=[],
+        route=None,
+        filled_units=0,
+        quote_units=0,
+        fee_units=0,
+        created=NOW,
+        ended_at=None,
+    )
+    assert rules.approved(order, "per_1") == (["per_1"], OrderStatus.awaiting)
+    one = replace(order, approvals=["per_1"])
+    assert rules.approved(one, "per_2") == (["per_1", "per_2"], OrderStatus.approved)
+    with pytest.raises(ParameterInvalid, match="another person"):
+        rules.approved(one, "per_1")
+    assert order.wanted.units == 100
+    shown = rules.public(order, [BUY])
+    assert (shown["limit"], shown["children"][0]["venue"]) == ("1", "north")
