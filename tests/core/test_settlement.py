@@ -245,6 +245,7 @@ def test_terms_are_written_and_read() -> None:
         {"weekday": "1"},
         {"weekday": True},
         {"calendar": 1},
+        {"currency": 1},
         {"minimum": {"usdc": "1"}},
         {"destination": {"beneficiary": "ben_1"}},
         {"destination": {"beneficiary": 1, "network": "eip155:1"}},
@@ -284,6 +285,20 @@ def settlement(**changes: Any) -> Settlement:
         created=THEN,
     )
     return replace(row, **changes)
+
+
+def test_what_is_paid_in_another_currency() -> None:
+    place = {"beneficiary": "ben_1", "network": "eip155:1"}
+    row = settlement(terms=terms(destination=place, currency="usdt").document())
+    assert (rules.pays_in(row), rules.pays_in(settlement())) == ("usdt", "usdc")
+    assert rules.conversion_id(row) == "conv_01jd8k0000000000000000000b"
+    # Terms from before there was a choice.
+    before = {name: each for name, each in settlement().terms.items() if name != "currency"}
+    assert rules.pays_in(settlement(terms=before)) == "usdc"
+    for wrong in ({"currency": "xxx", "destination": place}, {"currency": "usdc"}):
+        with pytest.raises(ParameterInvalid) as caught:
+            check_terms(terms(**wrong), DECIMALS)
+        assert caught.value.param == "currency"
 
 
 def test_what_is_posted() -> None:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +12,20 @@ from tests.flow.conftest import MakeWorld
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
 from tests.flow.money import credit, fund_treasury, let_pass, units_at
 from tests.flow.refunding import OTHER
+from tests.flow.test_conversion import say, terms
 from tests.flow.test_fee import RULES, charged_by
+from tests.flow.test_rate import put
 
 from sakk.core import chart
 from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.posting import Posting
+from sakk.core.rate_source import SourceKind
 from sakk.core.settlement import Interval, Settlement, SettlementTerms
 from sakk.flow import beneficiary, statement
 from sakk.flow import payout as payout_flow
 from sakk.flow import settlement as flow
 from sakk.flow.book import PostingSet
+from sakk.flow.rate import clear, put_peg, stop
 from sakk.flow.transfer import TransferRequest
 from sakk.flow.transfer import create as create_transfer
 from sakk.ledger.projection import wait_projected
@@ -79,6 +84,42 @@ def pass_days(world: World, days: int = 1) -> None:
     wait_projected(world.database.url)
     world.advance(days * DAY)
     world.run()
+
+
+def test_a_settlement_is_paid_in_another_coin(world: World, tmp_path: Path) -> None:
+    """Converted when it is paid, once, at the account's spread; the statement has the rate."""
+    put(world.parts, "desk", SourceKind.csv, str(tmp_path / "desk.csv"), "usdt-usd")
+    say(world, tmp_path, "usdt,usd,0.999,1.001")
+    fund_treasury(world, token="usdt")
+    credit(world, 100)
+    terms(world, spread_ppm=5_000, usd_cents_max=1)
+    settled_by(world, interval=Interval.manual, destination=paid_to(world), currency="usdt")
+    made = close_now(world)
+    with world.database.begin() as connection:
+        put_peg(connection, currency="usdt", peg="usd", now=world.clock())
+        stop(connection, "usdt", now=world.clock())
+    world.run()
+    # It waits while the coin is stopped.
+    assert settlements(world)[0].status == "pending"
+    with world.database.begin() as connection:
+        clear(connection, "usdt", now=world.clock())
+    world.advance(timedelta(minutes=10))
+    say(world, tmp_path, "usdt,usd,0.999,1.001")
+    world.run()
+    world.finalize()
+    world.run()
+    [paid] = settlements(world)
+    assert (paid.status, paid.amount) == ("paid", 100 * WHOLE_TOKEN)
+    assert paid.exchange is not None
+    assert (paid.exchange["currency"], paid.exchange["amount"]) == ("usdt", 99_400_599)
+    assert units_at(world, OTHER, token="usdt") == 99_400_599
+    assert (world.balance(), world.balance("usdt")) == (0, 0)
+    with world.database.begin() as connection:
+        written = statement.csv_of(connection, paid).decode()
+    last = f"paid at {paid.exchange['price']},99.400599,,usdt,{paid.exchange['conversion']}"
+    assert last in written
+    assert made.id == paid.id
+    world.check()
 
 
 def close_now(world: World) -> Settlement:

@@ -44,7 +44,7 @@ class SettlementSchedulePut(Parameters):
 
     ``calendar``: a country by ISO 3166, or ``ECB``; every day is a business day without one.
     ``delay_days``: business days from the end of a period until it is paid. ``held``: nothing is
-    paid meanwhile.
+    paid meanwhile. ``currency``: what is paid, by a conversion; left out: what was received.
     """
 
     interval: Literal["daily", "weekly", "manual", "threshold"]
@@ -59,6 +59,7 @@ class SettlementSchedulePut(Parameters):
     reserve_days: Annotated[int, Field(ge=0, le=rules.RESERVE_DAYS_MAX)] = 0
     reserve_fixed: ByCurrency | None = None
     destination: DestinationParameters | None = None
+    currency: CurrencyCode | None = None
     held: bool = False
 
 
@@ -94,6 +95,7 @@ class SettlementScheduleShape(Shape):
     account: str
     calendar: str | None
     created: Created
+    currency: str | None
     cutoff: str
     delay_days: int
     destination: DestinationShape | None
@@ -109,6 +111,17 @@ class SettlementScheduleShape(Shape):
     threshold: dict[str, int]
     timezone: str
     weekday: Annotated[int, Field(description="0 is Monday.")]
+
+
+class SettlementExchangeShape(Shape):
+    """What was paid in another currency, and at which price."""
+
+    amount: int
+    conversion: str
+    currency: str
+    decimals: int
+    price: str
+    spread: int
 
 
 class SettlementShape(Shape):
@@ -128,6 +141,7 @@ class SettlementShape(Shape):
     currency: str
     debits: int
     destination: DestinationShape | None
+    exchange: SettlementExchangeShape | None
     failure_code: str | None
     fees: Annotated[int, Field(description="Charged on pay-ins, less what refunds gave back.")]
     first_line: Annotated[int, Field(description="Lines are numbered on, without a gap.")]
@@ -179,6 +193,7 @@ def put(context: Context, body: SettlementSchedulePut) -> Document:
         reserve_days=body.reserve_days,
         reserve_fixed=_lower(body.reserve_fixed),
         destination=None if body.destination is None else body.destination.model_dump(),
+        currency=None if body.currency is None else body.currency.lower(),
     )
     schedule = flow.put_schedule(
         context.connection,

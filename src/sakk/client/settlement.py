@@ -19,6 +19,17 @@ class SettlementDestination(msgspec.Struct, frozen=True, kw_only=True):
     network: str
 
 
+class SettlementExchange(msgspec.Struct, frozen=True, kw_only=True):
+    """What was paid in another currency, and at which price."""
+
+    amount: int
+    conversion: str
+    currency: str
+    price: str
+    decimals: int = 0
+    spread: int = 0
+
+
 class Settlement(Resource, frozen=True, kw_only=True):
     """One period of one currency: `opening + credits - debits == closing`."""
 
@@ -32,6 +43,7 @@ class Settlement(Resource, frozen=True, kw_only=True):
     credits: int = 0
     debits: int = 0
     destination: SettlementDestination | None = None
+    exchange: SettlementExchange | None = None
     failure_code: str | None = None
     fees: int = 0
     first_line: int = 1
@@ -64,6 +76,7 @@ class SettlementSchedule(Resource, frozen=True, kw_only=True):
     interval: str
     account: str | None = None
     calendar: str | None = None
+    currency: str | None = None
     cutoff: str | None = None
     delay_days: int = 0
     destination: SettlementDestination | None = None
@@ -130,6 +143,7 @@ class SettlementSchedules(Endpoint[SettlementSchedule]):
         reserve_days: int | None = None,
         reserve_fixed: Mapping[str, int] | None = None,
         destination: Mapping[str, str] | None = None,
+        currency: str | None = None,
         held: bool | None = None,
         idempotency_key: str | None = None,
     ) -> SettlementSchedule:
@@ -148,6 +162,7 @@ class SettlementSchedules(Endpoint[SettlementSchedule]):
                 "reserve_days": reserve_days,
                 "reserve_fixed": reserve_fixed,
                 "destination": destination,
+                "currency": currency,
                 "held": held,
             }
         )

@@ -74,6 +74,7 @@ class SettlementTerms:
     less than this is carried. ``threshold``: a balance of so much ends a period. ``reserve_ppm`` of
     what came in is set aside for ``reserve_days``; ``reserve_fixed`` for as long as it stands here.
     ``destination``: a beneficiary of the account's and a network; None keeps it as balance.
+    ``currency``: what is paid, by a conversion when it is; None: what was received.
     """
 
     interval: Interval = Interval.daily
@@ -88,6 +89,7 @@ class SettlementTerms:
     reserve_days: int = 0
     reserve_fixed: Mapping[str, int] = field(default_factory=dict)
     destination: Mapping[str, str] | None = None
+    currency: str | None = None
 
     def document(self) -> dict[str, Any]:
         """The terms as they are stored and shown."""
@@ -104,6 +106,7 @@ class SettlementTerms:
             "reserve_days": self.reserve_days,
             "reserve_fixed": dict(self.reserve_fixed),
             "destination": None if self.destination is None else dict(self.destination),
+            "currency": self.currency,
         }
 
 
@@ -129,7 +132,8 @@ class Settlement:
     numbered on from ``first_line``. ``opening + credits - debits == closing``. ``recovered``: what
     was owed to us; ``reserved`` (the rolling part) and ``reserved_fixed`` (below zero: given back)
     went to the reserve; ``returned`` of the
-    rolling part is back. ``payable`` is decided at the close, ``amount`` is what was paid.
+    rolling part is back. ``payable`` is decided at the close, ``amount`` is what was paid, and
+    ``exchange`` what it became of another currency: conversion, currency, amount and price.
     """
 
     id: str
@@ -156,6 +160,7 @@ class Settlement:
     reserved_fixed: int = 0
     payable: int = 0
     amount: int = 0
+    exchange: dict[str, Any] | None = None
     terms: dict[str, Any]
     pay_at: datetime
     release_at: datetime | None = None
@@ -201,7 +206,7 @@ def parse_terms(document: Any) -> SettlementTerms:
         raise ValueError(f"there is no field {unknown[0]!r}")
     for name, value in document.items():
         wanted = dict if defaults[name] is None and name == "destination" else type(defaults[name])
-        if name == "calendar":
+        if name in ("calendar", "currency"):
             wanted = str
         if value is not None and type(value) is not wanted:
             raise ValueError(f"{name} is of another type: {value!r}")
@@ -251,6 +256,15 @@ def check_terms(terms: SettlementTerms, currencies: Mapping[str, int]) -> None:
     if (terms.interval is Interval.threshold) != bool(terms.threshold):
         raise ParameterInvalid(
             "threshold goes with the interval threshold, and only with it.", param="threshold"
+        )
+    if terms.currency is not None and terms.currency not in currencies:
+        raise ParameterInvalid(
+            f"There is no currency {terms.currency!r}. GET /v1/currencies lists them.",
+            param="currency",
+        )
+    if terms.currency is not None and terms.destination is None:
+        raise ParameterInvalid(
+            "currency is what is paid: name a destination too.", param="currency"
         )
     if bool(terms.reserve_ppm) != bool(terms.reserve_days):
         raise ParameterInvalid(
@@ -393,6 +407,20 @@ def outcome(payout_status: str) -> SettlementStatus:
             return SettlementStatus.paying
 
 
+def pays_in(settlement: Settlement) -> str:
+    """The currency in which a settlement is paid."""
+    wanted: str | None = settlement.terms.get("currency")
+    return wanted or settlement.currency
+
+
+def conversion_id(settlement: Settlement) -> str:
+    """The id of the conversion of a settlement; the same, however often it is asked for.
+
+    Not the settlement's own number, which its payout has: ledger transfers name rows by it.
+    """
+    return ids.encode("conv", ids.decode(settlement.id)[1] ^ 1)
+
+
 def payout_id(settlement: Settlement) -> str:
     """The id of the payout that pays a settlement; the same, however often it is asked for."""
     return ids.encode("po", ids.decode(settlement.id)[1])
@@ -430,7 +458,7 @@ def public_schedule(schedule: SettlementSchedule) -> dict[str, Any]:
         "livemode": schedule.livemode,
         "metadata": {},
         "next_at": None if schedule.next_at is None else int(schedule.next_at.timestamp()),
-        **schedule.terms,
+        **read_terms(schedule.terms).document(),
     }
 
 
@@ -448,6 +476,7 @@ def public(settlement: Settlement) -> dict[str, Any]:
         "currency": settlement.currency,
         "debits": settlement.debits,
         "destination": settlement.terms["destination"],
+        "exchange": settlement.exchange,
         "failure_code": settlement.failure_code,
         "fees": settlement.fees,
         "first_line": settlement.first_line,

@@ -29,6 +29,7 @@ from sakk.core.errors import (
 )
 from sakk.core.event import NewEvent
 from sakk.core.fee import FeeKind
+from sakk.core.network import Currency
 from sakk.flow import fee
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
@@ -83,22 +84,14 @@ def quote(
     account_id: str,
     livemode: bool,
     now: datetime,
+    of_operator: bool = False,
 ) -> ConversionQuote:
     """Promise a price for a while. Raises ParameterInvalid for what can not be converted,
-    Unavailable while no rate is known, UnexpectedState while a currency is stopped."""
-    currencies = {each.currency: each for each in network.list_currencies(connection)}
-    for param, name in (
-        ("source_currency", wish.source_currency),
-        ("target_currency", wish.target_currency),
-    ):
-        if name not in currencies:
-            raise ParameterInvalid(
-                f"There is no currency {name!r}. GET /v1/currencies lists them.", param=param
-            )
-    if wish.source_currency == wish.target_currency:
-        raise ParameterInvalid(
-            "A conversion is from one currency into another.", param="target_currency"
-        )
+    Unavailable while no rate is known, UnexpectedState while a currency is stopped.
+
+    ``of_operator``: the operator converts for the account, without its limits and its fee.
+    """
+    source, target = _sides(connection, wish)
     terms = _required(connection, account_id, livemode=livemode, now=now)
     market = read_market(connection, now=now)
     rated = market.find(wish.source_currency, wish.target_currency)
@@ -109,7 +102,6 @@ def quote(
             target=wish.target_currency,
         )
     rules.check_not_stopped(market, rated.path)
-    source, target = currencies[wish.source_currency], currencies[wish.target_currency]
     found = rules.exchange(
         rated,
         terms,
@@ -118,7 +110,9 @@ def quote(
         target=target,
         amount=wish.amount,
         fixed=wish.fixed,
-        pricing=fee.pricing(
+        pricing=None
+        if of_operator
+        else fee.pricing(
             connection,
             account.find_payer(connection, account_id).fee_schedule,
             account_id=account_id,
@@ -128,7 +122,8 @@ def quote(
             now=now,
         ),
     )
-    rules.check_limits(terms, usd_cents=found.usd_cents, usd_cents_today=0)
+    if not of_operator:
+        rules.check_limits(terms, usd_cents=found.usd_cents, usd_cents_today=0)
     made = ConversionQuote(
         id=identifier,
         account_id=account_id,
@@ -146,6 +141,24 @@ def quote(
     return made
 
 
+def _sides(connection: Connection, wish: Wish) -> tuple[Currency, Currency]:
+    """The two currencies of a wish; ParameterInvalid."""
+    currencies = {each.currency: each for each in network.list_currencies(connection)}
+    for param, name in (
+        ("source_currency", wish.source_currency),
+        ("target_currency", wish.target_currency),
+    ):
+        if name not in currencies:
+            raise ParameterInvalid(
+                f"There is no currency {name!r}. GET /v1/currencies lists them.", param=param
+            )
+    if wish.source_currency == wish.target_currency:
+        raise ParameterInvalid(
+            "A conversion is from one currency into another.", param="target_currency"
+        )
+    return currencies[wish.source_currency], currencies[wish.target_currency]
+
+
 def create(
     parts: Parts,
     quote_id: str,
@@ -155,9 +168,13 @@ def create(
     livemode: bool,
     metadata: dict[str, str] | None = None,
     request_id: str | None = None,
+    of_operator: bool = False,
 ) -> Conversion:
     """Convert by a quote; repeat under the same identifier. Raises ParameterInvalid for a quote
-    that is used or over, UnexpectedState while a currency is stopped, BalanceInsufficient."""
+    that is used or over, UnexpectedState while a currency is stopped, BalanceInsufficient.
+
+    ``of_operator``: see `quote`.
+    """
     with parts.database.begin() as connection:
         made = store.find(connection, identifier, account_id=account_id, livemode=livemode)
         if made is None:
@@ -169,6 +186,7 @@ def create(
                 livemode=livemode,
                 metadata=metadata or {},
                 now=parts.clock(),
+                of_operator=of_operator,
             )
     if made.status == "requested":
         failpoint("conversion.post.before")
@@ -191,6 +209,7 @@ def _requested(
     livemode: bool,
     metadata: dict[str, str],
     now: datetime,
+    of_operator: bool,
 ) -> Conversion:
     """The row of a conversion by a quote that holds still."""
     store.lock_account(connection, account_id)
@@ -212,13 +231,11 @@ def _requested(
     if found.expires_at <= now:
         raise ParameterInvalid("This quote has expired. Ask for another one.", param="quote")
     rules.check_not_stopped(read_market(connection, now=now), found.path)
-    rules.check_limits(
-        terms,
-        usd_cents=found.usd_cents,
-        usd_cents_today=store.usd_cents_since(
+    if not of_operator:
+        today = store.usd_cents_since(
             connection, account_id, livemode=livemode, since=now - rules.DAY
-        ),
-    )
+        )
+        rules.check_limits(terms, usd_cents=found.usd_cents, usd_cents_today=today)
     made = Conversion(
         id=identifier,
         account_id=account_id,

@@ -36,6 +36,7 @@ from sakk.core.settlement import (
     read_terms,
 )
 from sakk.flow import payout as payout_flow
+from sakk.flow import settlement_conversion
 from sakk.flow.context import Parts
 from sakk.flow.settlement_reserve import release_stage, taken
 from sakk.flow.stage import Stage, wake
@@ -435,7 +436,7 @@ def _put_off(parts: Parts, row: Settlement, *, token: str) -> None:
 
 
 def _record_paid(parts: Parts, row: Settlement, *, token: str) -> None:
-    fields = ("id", "status", "amount", "payout", "failure_code")
+    fields = ("id", "status", "amount", "payout", "failure_code", "exchange")
     change = {name: getattr(row, name) for name in fields}
     with parts.database.begin() as connection:
         settled = settle(connection, store.settlements, [change], token=token)
@@ -459,14 +460,21 @@ def _paid(parts: Parts, row: Settlement, offers: dict[bool, payout_flow.Offer]) 
     unit = chart.currency_unit(row.currency, livemode=row.livemode)
     [available] = parts.books.balances([chart.merchant(row.account_id, "available", unit)])
     amount = min(row.payable, available) if found is None else found.amount
-    if amount <= 0:
+    converted = settlement_conversion.find(parts, row)
+    if amount <= 0 and converted is None:
         return replace(
             row, status=SettlementStatus.failed.value, failure_code=BalanceInsufficient.code
         )
     place: Mapping[str, str] = row.terms["destination"]
+    try:
+        if rules.pays_in(row) != row.currency:
+            converted = settlement_conversion.convert(parts, row, amount)
+    except SakkError as error:
+        return _not_paid(row, error)
+    sent = amount if converted is None else converted.target_amount
     request = PayoutRequest(
-        amount=amount,
-        currency=row.currency,
+        amount=sent,
+        currency=rules.pays_in(row),
         destination=Wanted(beneficiary=place["beneficiary"], network=place["network"]),
         fee_mode="receiver",
         description=f"Settlement {row.number}",
@@ -483,12 +491,20 @@ def _paid(parts: Parts, row: Settlement, offers: dict[bool, payout_flow.Offer]) 
             offer=offers[row.livemode],
         ).run(parts.database)
     except SakkError as error:
-        # A balance that does not cover it is not asked again: the next settlement has what is left.
-        if error.transient and not isinstance(error, BalanceInsufficient):
-            raise
-        log.warning("settlement.not_paid", settlement=row.id, why=error.message)
-        return replace(row, status=SettlementStatus.failed.value, failure_code=error.code)
+        return _not_paid(row, error)
+    if converted is not None:
+        amount = converted.source_amount
+        row = replace(row, exchange=settlement_conversion.document(converted))
     return replace(row, status=SettlementStatus.paying.value, payout=identifier, amount=amount)
+
+
+def _not_paid(row: Settlement, error: SakkError) -> Settlement:
+    """As failed; what has to wait is raised again. A balance that does not cover it is not asked
+    again: the next settlement has what is left."""
+    if error.transient and not isinstance(error, BalanceInsufficient):
+        raise error
+    log.warning("settlement.not_paid", settlement=row.id, why=error.message)
+    return replace(row, status=SettlementStatus.failed.value, failure_code=error.code)
 
 
 def follow_stage(parts: Parts) -> Stage:

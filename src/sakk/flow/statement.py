@@ -55,4 +55,9 @@ def csv_of(connection: Connection, settlement: Settlement) -> bytes:
     total = money.format_decimal(settlement.credits - settlement.debits, decimals)
     closing = money.format_decimal(settlement.closing, decimals)
     writer.writerow(["", settlement.id, "", "closing", total, closing, currency, ""])
+    if settlement.exchange is not None:
+        paid = settlement.exchange
+        amount = money.format_decimal(paid["amount"], paid["decimals"])
+        last = [f"paid at {paid['price']}", amount, "", paid["currency"], paid["conversion"]]
+        writer.writerow(["", settlement.id, "", *last])
     return file.getvalue().encode()

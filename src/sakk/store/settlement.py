@@ -82,6 +82,7 @@ settlements = Table(
     Column("reserved", Units, nullable=False),
     Column("reserved_fixed", Units, nullable=False),
     Column("payable", Units, nullable=False),
+    Column("exchange", Document),
     Column("amount", Units, nullable=False),
     Column("terms", Document, nullable=False),
     Column("pay_at", Timestamp, nullable=False),
