@@ -24,7 +24,11 @@ LINE = BalanceTransaction(
 )
 
 
-WITHOUT_SOURCE = (TransferCode.channel_charge, TransferCode.fee_returned)
+WITHOUT_SOURCE = (
+    TransferCode.channel_charge,
+    TransferCode.fee_returned,
+    TransferCode.break_corrected,
+)
 
 
 def test_id_carries_the_ledgers_time() -> None:

@@ -100,6 +100,7 @@ TRANSFER_CODES = {
     "reserve_held": 700,
     "reserve_released": 701,
     "receivable_recovered": 702,
+    "break_corrected": 720,
     "bank_opened": 800,
     "bank_payin": 801,
     "bank_suspended": 802,
