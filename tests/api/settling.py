@@ -1,25 +1,22 @@
 """What is charged and settled, as objects of the API."""
 
 from datetime import timedelta
-from typing import Any
 
-from sakk.core import conversion as conversion_rules
 from sakk.core import fee as fee_rules
 from sakk.core import report as report_rules
 from sakk.core import settlement as settlement_rules
-from sakk.core.conversion import Conversion, ConversionQuote
 from sakk.core.fee import Fee, FeeKind, FeeRule
 from sakk.core.report import ReportForm, ReportKind, ReportParameters
 from sakk.core.settlement import Interval, SettlementTerms
-from sakk.flow import conversion as conversions
 from sakk.flow import fee as fees
 from sakk.flow import report as reports
 from sakk.flow import settlement as settlements
 from sakk.flow.context import Parts
-from sakk.store.conversion import insert as insert_conversion
+from sakk.ledger.projection import catch_up
 from sakk.store.fee import insert_fees
 from sakk.store.identity import new_id, now
 from sakk.store.vault import KEY_BYTES, Vault
+from tests.api.paying import call
 from tests.api.world import Api
 
 
@@ -68,26 +65,14 @@ def put_report(api: Api) -> dict[str, str]:
 
 
 def put_conversion(api: Api) -> dict[str, str]:
-    """A price that was asked for, and a conversion by one like it, which is on its way."""
-    with api.database.begin() as connection:
-        quote = conversions.quote(
-            connection,
-            conversions.Wish("usdc", "usd", 1_000_000),
-            identifier=new_id(conversion_rules.QUOTE_PREFIX),
-            account_id=api.world.alice.account,
-            livemode=False,
-            now=now(),
-        )
-        shared: dict[str, Any] = {
-            field: getattr(quote, field)
-            for field in ConversionQuote.__dataclass_fields__
-            if field in Conversion.__dataclass_fields__
-        }
-        shared |= {"status": "rejected", "failure_code": "balance_insufficient"}
-        shared |= {"id": new_id(conversion_rules.PREFIX), "quote": quote.id}
-        made = Conversion(**shared)
-        insert_conversion(connection, made)
-    return {"conversion_quote": quote.id, "conversion": made.id}
+    """A price that was asked for, and a conversion by it, which left the operator a position."""
+    alice = api.world.alice
+    call(api, alice, "POST", "/v1/probes/fund", {"amount": 1_000_000})
+    wish = {"source_currency": "usdc", "target_currency": "usd", "amount": 1_000_000}
+    quote = call(api, alice, "POST", "/v1/conversion_quotes", wish)["id"]
+    made = call(api, alice, "POST", "/v1/conversions", {"quote": quote})["id"]
+    catch_up(api.database.url)
+    return {"conversion_quote": quote, "conversion": made}
 
 
 def put_fees(api: Api) -> dict[str, str]:

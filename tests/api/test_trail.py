@@ -24,6 +24,7 @@ from tests.api.world import Api
 # The tables that a noun's routes write, each of which is audited.
 TABLES: Final[dict[str, tuple[str, ...]]] = {
     "accounts": ("accounts",),
+    "aliases": ("aliases",),
     "api_keys": ("api_keys",),
     "approvals": ("approvals",),
     "beneficiaries": ("beneficiaries",),
@@ -32,6 +33,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "chart_mappings": ("chart_mappings",),
     "cases": ("cases", "case_acts", "case_notes", "case_attachments", "case_settings"),
     "days": ("day_acceptances",),
+    "chart_mappings": ("chart_mappings",),
     "fee_schedules": ("fee_schedules", "fee_versions"),
     "freezes": ("freezes", "freeze_lifts"),
     "mandates": ("mandates",),
