@@ -60,9 +60,9 @@ DECISIONS: Final = frozenset(
 )
 
 
-# Nouns whose rows are no part of the log: money on its way and who pays, by the million, and what is
-# only written out of other rows. Ledger, events and the log of requests tell of them; what a person
-# does to one is noted as an act.
+# Nouns whose rows are no part of the log: money on its way and who pays, by the million, and what
+# is only written out of other rows. Ledger, events and the log of requests tell of them; what a
+# person does to one is noted as an act.
 UNKEPT: Final = frozenset(
     {
         "bills",
