@@ -42,6 +42,7 @@ from sakk.store.seed import seed_policy
 from sakk.store.travel_rule import insert_many as insert_travel_rules
 from tests.api import money_out
 from tests.api.agent import objects_of_agents
+from tests.api.banking import put_bank
 from tests.api.checkout_objects import create_checkout_objects
 from tests.api.closed_loop import create_closed_loop
 from tests.api.closing import put_closing
@@ -120,7 +121,7 @@ def create_objects(api: Api) -> Objects:
     objects |= create_channel_objects(api) | create_escrow_objects(api)
     objects |= put_closing(api.database)
     objects |= put_fees(api) | put_settlement(api) | create_closed_loop(api)
-    objects |= put_conversion(api)
+    objects |= put_conversion(api) | put_bank(api)
     return objects | _of_compliance(api)
 
 

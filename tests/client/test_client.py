@@ -10,7 +10,7 @@ import pytest
 from sakk.client import UNSET, ApiError, SakkClient
 from sakk.client.objects import Resource
 
-from . import channel_calls, closed_loop, closing, escrow_calls, settling
+from . import banking, channel_calls, closed_loop, closing, escrow_calls, settling
 from .conftest import Reply, Script
 from .escrow_calls import shown as shown
 
@@ -300,6 +300,7 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     *channel_calls.CALLS,
     *settling.CALLS,
     *closing.CALLS,
+    *banking.CALLS,
     (
         lambda c: c.balance_transactions.retrieve("txn_1"),
         LINE,
@@ -396,6 +397,7 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     *closed_loop.LISTS,
     *settling.LISTS,
     *closing.LISTS,
+    *banking.LISTS,
     (lambda c: c.channels.list(), channel_calls.CHANNEL, "/v1/channels"),
     *escrow_calls.LISTS,
     (lambda c: c.balance_transactions.list(), LINE, "/v1/balance_transactions"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sakk.core.bank_account import (
+    Adapter,
     BankAccount,
     BankRole,
     BankTerms,
@@ -135,6 +136,7 @@ def test_terms_are_stored_and_read() -> None:
         ({"timezone": "Mars/Olympus"}, "eur", HERE, "timezone"),
         ({"timezone": "../x"}, "eur", HERE, "timezone"),
         ({"cutoff": "25:00"}, "eur", HERE, "cutoff"),
+        ({"adapter": Adapter.sandbox}, "eur", HERE, "adapter"),
         ({}, "usd", HERE, "profile"),
         ({}, "eur", replace(HERE, iban=None), "profile"),
         ({}, "eur", HERE, None),
@@ -146,10 +148,10 @@ def test_terms_are_checked(
 ) -> None:
     terms = replace(BankTerms("acme"), **changes)
     if param is None:
-        check_terms(terms, place, currency)
+        check_terms(terms, place, currency, livemode=True)
         return
     with pytest.raises(ParameterInvalid) as raised:
-        check_terms(terms, place, currency)
+        check_terms(terms, place, currency, livemode=True)
     assert raised.value.param == param
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sakk.core import chart
+from sakk.core.bank_payment import BankPayment
 from sakk.core.bank_statement import (
     BankLine,
     BankStatement,
@@ -17,6 +18,7 @@ from sakk.core.bank_statement import (
     is_next,
     opening_postings,
     order_of,
+    outcome_of,
     postings,
     public,
     public_line,
@@ -130,6 +132,53 @@ def test_what_comes_next(
         1_000, 1_300, number=number, to_date=DAY, before=before, after=after, balance=balance
     )
     assert found is fits
+
+
+PAYMENT = BankPayment(
+    id="bp_1",
+    account_id="acct_1",
+    livemode=False,
+    payout="po_1",
+    bank_account="ba_1",
+    destination="ba_2",
+    file="bf_1",
+    number=1,
+    units=500,
+    currency="eur",
+    decimals=2,
+    end_to_end_id="PO1",
+    execution_date=DAY,
+    status="sent",
+    created=NOW,
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "account", "outcome"),
+    [
+        ({"units": -500}, "sent", None, Outcome.payment),
+        ({"units": -500}, "ordered", None, Outcome.payment),
+        ({"units": -499}, "accepted", None, Outcome.suspense),
+        ({"units": 500}, "booked", None, Outcome.returned),
+        ({"units": 499}, "booked", None, Outcome.suspense),
+        # A second debit, or a second return, of one order is nobody's to explain but a person's.
+        ({"units": -500}, "booked", None, Outcome.suspense),
+        ({"units": 500}, "returned", None, Outcome.suspense),
+        ({"units": -500}, "rejected", None, Outcome.suspense),
+        ({"units": 500}, "sent", "acct_1", Outcome.suspense),
+        ({"units": -500, "bank_account": "ba_3"}, "sent", None, Outcome.suspense),
+        ({"units": 500}, None, "acct_1", Outcome.payin),
+        ({"units": 500}, None, None, Outcome.suspense),
+        ({"units": -500}, None, "acct_1", Outcome.suspense),
+        ({"units": 500, "is_reversal": True}, None, "acct_1", Outcome.suspense),
+        ({"units": 500, "return_code": "AC04"}, None, "acct_1", Outcome.suspense),
+    ],
+)
+def test_what_lines_are(
+    line: dict[str, Any], status: str | None, account: str | None, outcome: Outcome
+) -> None:
+    payment = None if status is None else replace(PAYMENT, status=status)
+    assert outcome_of(replace(LINE, **line), payment, account) is outcome
 
 
 def test_openings() -> None:

@@ -265,6 +265,7 @@ HELD = Subject(status="held", waits=True, is_booked=True, is_deposit=True)
         ("party", Subject(status="known"), "release reject dismiss"),
         ("address", Subject(status="known"), "dismiss"),
         ("outflow", Subject(status="known"), "dismiss"),
+        ("bank_line", Subject(status="known"), "dismiss"),
     ],
 )
 def test_how_a_case_may_end(kind: str, subject: Subject, outcomes: str) -> None:

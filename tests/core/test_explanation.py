@@ -8,6 +8,7 @@ import pytest
 
 from sakk.core import abi, evm, ids
 from sakk.core.approval import Approval
+from sakk.core.bank_account import BankAccount
 from sakk.core.explanation import (
     BatchLine,
     Built,
@@ -18,6 +19,7 @@ from sakk.core.explanation import (
     explain_sending,
     grouped,
     line_words,
+    order_words,
     recovery_words,
     withdrawal_words,
 )
@@ -353,3 +355,27 @@ def test_words_of_a_batch() -> None:
         " 200.00 gwei for each unit of gas."
     )
     assert batch_words("pob_1", []) == "No payout of pob_1 waits for your approval."
+
+
+def test_words_of_an_order_to_a_bank() -> None:
+    place = BankAccount(
+        id="ba_1",
+        account_id="acct_1",
+        livemode=True,
+        role="payee",
+        holder="Anna",
+        country="DE",
+        currency="eur",
+        decimals=2,
+        iban="DE89370400440532013000",
+        usable_at=datetime(2026, 11, 1, tzinfo=UTC),
+        metadata={},
+        created=datetime(2026, 11, 1, tzinfo=UTC),
+    )
+    row = replace(PAYOUT, amount=123_456, currency="eur", decimals=2)
+    assert order_words(row, place, 1) == (
+        "Have a bank pay 1,234.56 EUR to 'Anna', account DE89370400440532013000 in DE (ba_1, here"
+        " since 2026-11-01, paid once before)"
+    )
+    local = replace(place, iban=None, number="123", bank_code="026", country="US")
+    assert "account 123 at 026 in US" in order_words(row, local, 0)

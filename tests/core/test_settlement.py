@@ -248,6 +248,7 @@ def test_terms_are_written_and_read() -> None:
         {"currency": 1},
         {"minimum": {"usdc": "1"}},
         {"destination": {"beneficiary": "ben_1"}},
+        {"destination": {"bank_account": "ba_1", "network": "bank"}},
         {"destination": {"beneficiary": 1, "network": "eip155:1"}},
     ],
 )
@@ -299,6 +300,14 @@ def test_what_is_paid_in_another_currency() -> None:
         with pytest.raises(ParameterInvalid) as caught:
             check_terms(terms(**wrong), DECIMALS)
         assert caught.value.param == "currency"
+
+
+def test_a_bank_account_is_paid_its_own_currency_alone() -> None:
+    place = {"bank_account": "ba_1", "currency": "usdc"}
+    row = settlement(terms=terms(destination=place).document())
+    assert rules.after_booking(row, held=False) == "pending"
+    other = terms(destination={**place, "currency": "eur"}).document()
+    assert rules.after_booking(replace(row, terms=other), held=False) == "kept"
 
 
 def test_what_is_posted() -> None:

@@ -22,6 +22,7 @@ from sakk.core.evm import checksum_address
 from sakk.ledger.verify import verify
 from sakk.signing.policy import load_policy, write_policy
 from tests.crash.agent import agents_channel, given_back
+from tests.crash.banking import bank_account
 from tests.crash.chained import adopted_surplus, outflow, reversed_payment
 from tests.crash.channelled import escrow_channel
 from tests.crash.cloning import cloned_payment
@@ -469,6 +470,7 @@ LIVES: tuple[Life, ...] = (
         agents_mandate,
         ("mandate.freeze", "mandate_spend.post", "mandate_spend.release", "pool.post"),
     ),
+    (bank_account, ("bank.send", "bank.fetch", "bank.book")),
     (settled_account, ("settlement.book", "settlement.pay", "settlement.release")),
     (given_back, ("charge_refund.post", "dispute.hold", "dispute.settle")),
     (escrow_channel, ("voucher.charge", "voucher.end", "escrow_refund.set_aside")),

@@ -37,16 +37,20 @@ resource = Resource("payouts")
 
 
 class DestinationParameters(Strict):
-    """Where to: a network by CAIP-2 and an address on it, or a beneficiary (and a network)."""
+    """Where to: an address on a network (CAIP-2), a beneficiary (and a network), or an account at a
+    bank."""
 
     network: Identifier | None = None
     address: Identifier | None = None
     beneficiary: Identifier | None = None
+    bank_account: Identifier | None = None
 
 
 def _by_name(value: Any) -> Any:
-    """``destination: "ben_…"`` is that beneficiary."""
-    return {"beneficiary": value} if isinstance(value, str) else value
+    """``destination: "ben_…"`` is that beneficiary, ``"ba_…"`` that bank account."""
+    if not isinstance(value, str):
+        return value
+    return {"bank_account" if value.startswith("ba_") else "beneficiary": value}
 
 
 class PayoutFields(Strict):

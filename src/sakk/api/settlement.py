@@ -33,10 +33,20 @@ ByCurrency = dict[CurrencyCode, Units]
 
 
 class DestinationParameters(Strict):
-    """Where settlements go: an entry of the account's address book, on a network."""
+    """Where settlements go: an entry of the address book on a network, or a bank account."""
 
-    beneficiary: Identifier
-    network: Identifier
+    beneficiary: Identifier | None = None
+    network: Identifier | None = None
+    bank_account: Identifier | None = None
+
+    def told(self) -> dict[str, str]:
+        """As terms have it; ParameterInvalid for any other set of fields."""
+        given = self.model_dump(exclude_none=True)
+        if set(given) not in rules.DESTINATIONS:
+            raise ParameterInvalid(
+                "Give a beneficiary and a network, or a bank_account.", param="destination"
+            )
+        return given
 
 
 class SettlementSchedulePut(Parameters):
@@ -83,8 +93,9 @@ class SettlementLineParameters(ListParameters):
 class DestinationShape(Shape):
     """Where settlements go."""
 
-    beneficiary: str
-    network: str
+    bank_account: str | None
+    beneficiary: str | None
+    network: str | None
 
 
 class SettlementScheduleShape(Shape):
@@ -192,7 +203,7 @@ def put(context: Context, body: SettlementSchedulePut) -> Document:
         reserve_ppm=body.reserve_ppm,
         reserve_days=body.reserve_days,
         reserve_fixed=_lower(body.reserve_fixed),
-        destination=None if body.destination is None else body.destination.model_dump(),
+        destination=None if body.destination is None else body.destination.told(),
         currency=None if body.currency is None else body.currency.lower(),
     )
     schedule = flow.put_schedule(

@@ -58,6 +58,7 @@ GROUPS = {
     "refunds": "sakk.cli.refund",
     "report": "sakk.cli.report",
     "restore": "sakk.cli.restore",
+    "bank": "sakk.cli.bank",
     "settlements": "sakk.cli.settlement",
     "sweeps": "sakk.cli.sweep",
     "parties": "sakk.cli.party",

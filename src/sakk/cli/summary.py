@@ -53,6 +53,7 @@ SUMMARIES = {
     "refunds": "Money that goes back to payers.",
     "report": "Books and lists as signed files.",
     "restore": "A database restored from a backup.",
+    "bank": "Money at banks.",
     "settlements": "What accounts are paid, by period.",
     "sweeps": "Collecting from deposit addresses.",
     "parties": "Due diligence on accounts, customers and owners (KYB, KYC).",

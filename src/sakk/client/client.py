@@ -6,6 +6,14 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from sakk.client.alias import Aliases
+from sakk.client.bank import (
+    BankAccounts,
+    BankFiles,
+    BankLines,
+    BankPayments,
+    BankReferences,
+    BankStatements,
+)
 from sakk.client.beneficiary import Beneficiaries
 from sakk.client.channel import Channels
 from sakk.client.checkout import Brandings, CheckoutSessions, PaymentLinks, PosDevices
@@ -170,6 +178,12 @@ class SakkClient:
         self.reconciliations = Reconciliations(transport)
         self.breaks = Breaks(transport)
         self.days = Days(transport)
+        self.bank_accounts = BankAccounts(transport)
+        self.bank_files = BankFiles(transport)
+        self.bank_lines = BankLines(transport)
+        self.bank_payments = BankPayments(transport)
+        self.bank_references = BankReferences(transport)
+        self.bank_statements = BankStatements(transport)
         self.settlement_schedules = SettlementSchedules(transport)
         self.settlements = Settlements(transport)
         self.transfers = Transfers(transport)

@@ -13,10 +13,11 @@ Interval = Literal["daily", "weekly", "manual", "threshold"]
 
 
 class SettlementDestination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where settlements go: an entry of the address book, on a network."""
+    """Where settlements go: an entry of the address book on a network, or a bank account."""
 
-    beneficiary: str
-    network: str
+    bank_account: str | None = None
+    beneficiary: str | None = None
+    network: str | None = None
 
 
 class SettlementExchange(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ KINDS: Mapping[str, str] = {
     "party": mark("Party"),
     "address": mark("Address"),
     "outflow": mark("Coins that left"),
+    "bank_line": mark("Transfer to a bank account"),
 }
 PRIORITIES: Mapping[str, tuple[str, str]] = {
     "urgent": (mark("Urgent"), "bad"),

@@ -44,6 +44,13 @@ class BankRole(StrEnum):
     payee = "payee"
 
 
+class Adapter(StrEnum):
+    """How files go to a bank and come from it; ``sandbox`` is the sandbox's own bank."""
+
+    folder = "folder"
+    sandbox = "sandbox"
+
+
 class Profile(StrEnum):
     """Which rules orders follow: the European Payments Council's, or the plain standard's."""
 
@@ -62,12 +69,13 @@ class OrderFormat(StrEnum):
 class BankTerms:
     """How the operator's own account is worked with.
 
-    ``folder``: the adapter's name for where the bank's files go and come. Orders that are made
+    ``folder``: the name of where the bank's files go and come, by ``adapter``. Orders that are made
     before ``cutoff`` (local time in ``timezone``) of a business day of ``calendar`` are executed on
     it, others on the next one; a file is made every ``batch_minutes``, and at the cut-off.
     """
 
     folder: str
+    adapter: Adapter = Adapter.folder
     profile: Profile = Profile.sepa
     format: OrderFormat = OrderFormat.v09
     calendar: str | None = "ECB"
@@ -79,6 +87,7 @@ class BankTerms:
         """The terms as they are stored and shown."""
         return {
             "folder": self.folder,
+            "adapter": self.adapter.value,
             "profile": self.profile.value,
             "format": self.format.value,
             "calendar": self.calendar,
@@ -230,18 +239,21 @@ def read_terms(document: Mapping[str, Any]) -> BankTerms:
     return BankTerms(
         **{
             **document,
+            "adapter": Adapter(document["adapter"]),
             "profile": Profile(document["profile"]),
             "format": OrderFormat(document["format"]),
         }
     )
 
 
-def check_terms(terms: BankTerms, place: Place, currency: str) -> None:
+def check_terms(terms: BankTerms, place: Place, currency: str, *, livemode: bool) -> None:
     """ParameterInvalid for terms that can not be followed."""
     if _FOLDER.fullmatch(terms.folder) is None:
         raise ParameterInvalid(
             "A folder's name is of small letters, digits and hyphens.", param="folder"
         )
+    if livemode and terms.adapter is Adapter.sandbox:
+        raise ParameterInvalid("The sandbox's bank has no real money.", param="adapter")
     try:
         ZoneInfo(terms.timezone)
     except (ZoneInfoNotFoundError, ValueError):

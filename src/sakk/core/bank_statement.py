@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core import chart, money
+from sakk.core.bank_payment import BankPayment, BankPaymentStatus
 from sakk.core.chart import TransferCode
 from sakk.core.posting import Posting
 
@@ -53,6 +54,15 @@ class Outcome(StrEnum):
     suspense = "suspense"
     held = "held"
     assigned = "assigned"
+
+
+# What a merchant sees of lines: never that one is held.
+MERCHANTS: Final = (
+    Outcome.payment.value,
+    Outcome.returned.value,
+    Outcome.payin.value,
+    Outcome.assigned.value,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +233,26 @@ def is_next(
         return True
     # A number that is left out is a statement that has not come, whatever the balances say.
     return before.to_date.year != to_date.year or number <= before.number + 1
+
+
+def outcome_of(line: BankLine, payment: BankPayment | None, account_id: str | None) -> Outcome:
+    """What a line is. ``payment``: the order that its end-to-end id names; ``account_id``: the
+    merchant whose reference it has."""
+    if payment is not None and payment.bank_account == line.bank_account:
+        match BankPaymentStatus(payment.status):
+            case BankPaymentStatus.ordered | BankPaymentStatus.sent | BankPaymentStatus.accepted:
+                if line.units == -payment.units:
+                    return Outcome.payment
+            case BankPaymentStatus.booked:
+                if line.units == payment.units:
+                    return Outcome.returned
+            case BankPaymentStatus.rejected | BankPaymentStatus.returned:
+                pass
+    # What has our name and does not fit it is a person's to look at, whatever else it says.
+    is_plain = payment is None and line.units > 0 and not line.is_reversal
+    if is_plain and line.return_code is None and account_id is not None:
+        return Outcome.payin
+    return Outcome.suspense
 
 
 def opening_postings(bank_account: str, unit: str, units: int) -> list[Posting]:

@@ -34,6 +34,7 @@ class CaseKind(StrEnum):
     party = "party"
     address = "address"
     outflow = "outflow"
+    bank_line = "bank_line"
 
 
 class CaseStatus(StrEnum):
@@ -126,6 +127,7 @@ _HOURS: Final[dict[CaseKind, tuple[int, int, int, int]]] = {
     CaseKind.party: (720, 240, 72, 24),
     CaseKind.address: (168, 72, 24, 4),
     CaseKind.outflow: (72, 24, 4, 1),
+    CaseKind.bank_line: (168, 72, 24, 4),
 }
 _GRAVE: Final = frozenset({Category.sanctions, Category.terrorism, Category.child_abuse})
 
@@ -356,8 +358,14 @@ def outcomes_of(kind: str, subject: Subject) -> tuple[Outcome, ...]:
         case CaseKind.party:
             return (Outcome.release, Outcome.reject, Outcome.dismiss)
         case (
-            CaseKind.payin | CaseKind.payout | CaseKind.refund | CaseKind.address | CaseKind.outflow
+            CaseKind.payin
+            | CaseKind.payout
+            | CaseKind.refund
+            | CaseKind.address
+            | CaseKind.outflow
+            | CaseKind.bank_line
         ):
+            # Money at a bank stands in suspense: it is assigned, or sent back there, afterwards.
             return (Outcome.dismiss,)
 
 

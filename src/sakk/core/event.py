@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 # These register their own.
+from sakk.core import bank_event as bank_event
 from sakk.core import channel_event as channel_event
 from sakk.core import checkout_event as checkout_event
 from sakk.core import closed_loop_event as closed_loop_event
@@ -129,12 +130,16 @@ PAYOUT_BATCH_CANCELED: Final = register(
 )
 PAYOUT_CREATED: Final = register("payout", "created", "A payout was requested.")
 PAYOUT_APPROVED: Final = register("payout", "approved", "The payout may be signed.")
-PAYOUT_SIGNED: Final = register("payout", "signed", "The payout's transaction is signed.")
-PAYOUT_BROADCAST: Final = register("payout", "broadcast", "The transaction was sent to a node.")
-PAYOUT_CONFIRMED: Final = register("payout", "confirmed", "The transaction is final.")
+PAYOUT_SIGNED: Final = register(
+    "payout", "signed", "Its transaction, or order to a bank, is certain."
+)
+PAYOUT_BROADCAST: Final = register("payout", "broadcast", "It was sent to a node, or to a bank.")
+PAYOUT_CONFIRMED: Final = register(
+    "payout", "confirmed", "The transaction, or the bank's statement, is final."
+)
 PAYOUT_POSTED: Final = register("payout", "posted", "The payout is settled in the ledger.")
 PAYOUT_FAILED: Final = register(
-    "payout", "failed", "The chain proves that the payout did not happen; the hold is released."
+    "payout", "failed", "Chain or bank say that the payout did not happen; its money is back."
 )
 PAYOUT_CANCELED: Final = register("payout", "canceled", "The payout was canceled before signing.")
 PAYOUT_REJECTED: Final = register("payout", "rejected", "The payout was not approved.")

@@ -11,6 +11,7 @@ from typing import Any
 
 from sakk.core import abi, caip, evm
 from sakk.core.approval import Approvable, Approval, public_approval, standing
+from sakk.core.bank_account import BankAccount
 from sakk.core.money import format_decimal
 from sakk.core.network import Asset, Network
 from sakk.core.payout import Payout, approvable
@@ -110,6 +111,16 @@ def withdrawal_words(
         f" ({_what(asset.contract)} on {network.name}, {network.network})"
         f" to {evm.checksum_address(row.destination)} ({book}), from {leaving};"
         f" {_fee_cap(network)}"
+    )
+
+
+def order_words(payout: Payout, place: BankAccount, paid_before: int) -> str:
+    """What a bank is asked to pay, and whose account it is."""
+    where = place.iban or f"{place.number} at {place.bank_code or place.bic}"
+    return (
+        f"Have a bank pay {grouped(payout.amount, payout.decimals)} {payout.currency.upper()}"
+        f" to {place.holder!r}, account {where} in {place.country} ({place.id}, here since"
+        f" {place.created:%Y-%m-%d}, {_history(paid_before)})"
     )
 
 

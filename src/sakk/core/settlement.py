@@ -73,7 +73,8 @@ class SettlementTerms:
     ``calendar``: a country (ISO 3166) or ``ECB``; None: every day is a business day. ``minimum``:
     less than this is carried. ``threshold``: a balance of so much ends a period. ``reserve_ppm`` of
     what came in is set aside for ``reserve_days``; ``reserve_fixed`` for as long as it stands here.
-    ``destination``: a beneficiary of the account's and a network; None keeps it as balance.
+    ``destination``: a beneficiary of the account's and a network, or a bank account, to which what
+    is in its currency goes; None keeps it as balance.
     ``currency``: what is paid, by a conversion when it is; None: what was received.
     """
 
@@ -196,6 +197,9 @@ def read_terms(document: Mapping[str, Any]) -> SettlementTerms:
     return SettlementTerms(**{**document, "interval": Interval(document["interval"])})
 
 
+DESTINATIONS: Final = ({"beneficiary", "network"}, {"bank_account"})
+
+
 def parse_terms(document: Any) -> SettlementTerms:
     """Terms as people write them in JSON, where what is left out has its default; ValueError."""
     if not isinstance(document, dict):
@@ -215,8 +219,8 @@ def parse_terms(document: Any) -> SettlementTerms:
             if any(type(each) is not of for each in value.values()):
                 raise ValueError(f"{name} is of another type: {value!r}")
     destination = document.get("destination")
-    if destination is not None and set(destination) != {"beneficiary", "network"}:
-        raise ValueError("destination is {beneficiary, network}")
+    if destination is not None and set(destination) not in DESTINATIONS:
+        raise ValueError("destination is {beneficiary, network} or {bank_account}")
     return read_terms({**defaults, **document})
 
 
@@ -381,7 +385,10 @@ def is_threshold_met(terms: SettlementTerms, currency: str, planned: Plan) -> bo
 
 def after_booking(settlement: Settlement, *, held: bool) -> SettlementStatus:
     """Where a closed settlement goes when its reserve is booked."""
-    if settlement.terms["destination"] is None:
+    place = settlement.terms["destination"]
+    paid = pays_in(settlement)
+    if place is None or place.get("currency", paid) != paid:
+        # A bank account takes its own currency alone: the rest is balance.
         return SettlementStatus.kept
     if not settlement.payable:
         return SettlementStatus.carried
@@ -459,7 +466,15 @@ def public_schedule(schedule: SettlementSchedule) -> dict[str, Any]:
         "metadata": {},
         "next_at": None if schedule.next_at is None else int(schedule.next_at.timestamp()),
         **read_terms(schedule.terms).document(),
+        "destination": _shown_destination(schedule.terms),
     }
+
+
+def _shown_destination(terms: Mapping[str, Any]) -> dict[str, Any] | None:
+    place = terms["destination"]
+    if place is None:
+        return None
+    return {name: place.get(name) for name in ("bank_account", "beneficiary", "network")}
 
 
 def public(settlement: Settlement) -> dict[str, Any]:
@@ -475,7 +490,7 @@ def public(settlement: Settlement) -> dict[str, Any]:
         "credits": settlement.credits,
         "currency": settlement.currency,
         "debits": settlement.debits,
-        "destination": settlement.terms["destination"],
+        "destination": _shown_destination(settlement.terms),
         "exchange": settlement.exchange,
         "failure_code": settlement.failure_code,
         "fees": settlement.fees,

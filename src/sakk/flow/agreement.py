@@ -83,10 +83,13 @@ def _payouts(connection: Connection) -> Iterator[str]:
         sent = store.find_transactions(
             connection, [row.transaction for row in page if row.transaction is not None]
         )
+        returned = store.returned_by_banks(connection, [row.id for row in page])
         for row in page:
             transaction = sent.get(row.transaction or "")
-            between = row.status == PayoutStatus.confirmed or (
-                transaction is not None and transaction.orphaned
+            between = (
+                row.status == PayoutStatus.confirmed
+                or (transaction is not None and transaction.orphaned)
+                or (row.status == PayoutStatus.posted and row.id in returned)
             )
             expected = debited(row) if row.status == PayoutStatus.posted else 0
             found = rules.payout_break(

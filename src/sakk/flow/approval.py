@@ -110,7 +110,7 @@ def _follow(
         payout = replace(payout, status=PayoutStatus.approved.value)
         write_status(connection, [payout])
         told.append(payout_event(payout, event.PAYOUT_APPROVED))
-        wake(connection, "payout.build", "refund.follow")
+        wake(connection, "payout.build", "bank.order", "refund.follow")
     events.append(connection, told, now=now)
     return payout
 

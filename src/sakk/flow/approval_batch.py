@@ -168,7 +168,7 @@ def approve_batch(
         told = [told_of(each) for each in made]
         told += [payout_event(row, event.PAYOUT_APPROVED) for row in approved]
         _append(connection, told, now=now)
-        wake(connection, "payout.build", "refund.follow")
+        wake(connection, "payout.build", "bank.order", "refund.follow")
     return _result(identifier, made, approved, livemode=livemode)
 
 

@@ -312,6 +312,11 @@ def _booked(wanted: Wanted, book: _Book) -> Destination:
 def _address_or_error(wanted: Wanted) -> str | InvalidRequest | None:
     """The address in lower case; None where the book is to be asked for it."""
     try:
+        if wanted.bank_account is not None:
+            raise ParameterInvalid(
+                "Payouts to bank accounts are asked for one by one: POST /v1/payouts.",
+                param="destination[bank_account]",
+            )
         if wanted.beneficiary is not None:
             if wanted.address is not None:
                 raise ParameterInvalid(

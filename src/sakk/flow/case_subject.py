@@ -44,7 +44,7 @@ def find_matter(
             payout = payouts.find(
                 connection, found.subject, account_id=None, livemode=livemode, lock=lock
             )
-        case CaseKind.party | CaseKind.address | CaseKind.outflow:
+        case CaseKind.party | CaseKind.address | CaseKind.outflow | CaseKind.bank_line:
             pass
     case_row = store.lock(connection, found.id) if lock else found
     assert case_row is not None

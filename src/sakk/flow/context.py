@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sakk.core.bank_account import BankAccount
 from sakk.core.errors import Misconfigured
 from sakk.core.network import Network
 from sakk.flow.book import Books
+from sakk.rails.bank.rail import BankRail
 from sakk.rails.evm.rail import EvmRail
 from sakk.screening.engine import Engine
 from sakk.screening.exposure import Exposures
@@ -33,6 +35,7 @@ class Parts:
     exposure: Exposures | None = None
     public_url: str | None = None
     names: NameIndex | None = None
+    banks: Callable[[BankAccount], BankRail] | None = None
     clock: Callable[[], datetime] = field(default=wall_clock)
 
     @property

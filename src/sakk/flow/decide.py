@@ -113,7 +113,7 @@ def _decide(
         each for before, row in zip(rows, after, strict=True) for each in _news(before, row)
     ]
     events.append(connection, happened, now=now)
-    wake(connection, "payout.build", *awaited_by(after))
+    wake(connection, "payout.build", "bank.order", *awaited_by(after))
 
 
 def _approved_before(

@@ -16,15 +16,17 @@ from sakk.core.explanation import (
     Judgement,
     explain,
     explain_sending,
+    order_words,
     recovery_words,
     withdrawal_words,
 )
 from sakk.core.network import Asset, Network
-from sakk.core.payout import Payout, approvable, is_awaiting_approvals
+from sakk.core.payout import BANK, Payout, approvable, is_awaiting_approvals
 from sakk.core.transaction import Purpose
 from sakk.core.withdrawal import WithdrawalStatus
 from sakk.store import address, network, treasury
 from sakk.store import approval as approvals
+from sakk.store import bank_account as bank_accounts
 from sakk.store import beneficiary as beneficiaries
 from sakk.store import payout as payouts
 from sakk.store import person as persons
@@ -42,7 +44,25 @@ def explanation(connection: Connection, identifier: str, *, livemode: bool) -> d
         raise ResourceMissing(
             "No such payout: {identifier}", param="id", identifier=repr(identifier)
         )
+    if payout.network == BANK:
+        return _explain_order(connection, payout)
     return explain(payout, _circumstances(connection, payout))
+
+
+def _explain_order(connection: Connection, payout: Payout) -> dict[str, Any]:
+    """What is ordered of a bank, in words; the signer has no part in it."""
+    place = bank_accounts.list_by_ids(connection, [payout.destination])[payout.destination]
+    judgement = _judgement(
+        connection,
+        approvable(payout),
+        version=payout.policy_version,
+        under_review=payout.under_review,
+        is_judged=payout.decided_at is not None,
+        awaiting=is_awaiting_approvals(payout),
+    )
+    paid = payouts.paid_before(connection, [payout])[payout.id]
+    words = order_words(payout, place, paid)
+    return explain_sending(approvable(payout), words, judgement, signed=None)
 
 
 def explain_withdrawal(

@@ -63,6 +63,8 @@ LIFT_CONFIRMERS: Final = frozenset({Role.admin, Role.approver})
 # What goes on when a freeze is lifted.
 OUTGOING = (
     "payout.build",
+    "bank.order",
+    "bank.send",
     "sweep.build",
     "collect.build",
     "clone.build",

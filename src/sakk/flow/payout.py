@@ -19,6 +19,7 @@ from sakk.core.event import NewEvent
 from sakk.core.fee import FeeKind
 from sakk.core.network import Asset
 from sakk.core.payout import (
+    BANK,
     HoldStatus,
     Payout,
     PayoutPurpose,
@@ -30,7 +31,7 @@ from sakk.core.payout import (
 from sakk.core.payout_posting import hold_posting
 from sakk.core.refund import Refund
 from sakk.core.screening import Direction, ScreeningRequest
-from sakk.flow import beneficiary, fee, quote
+from sakk.flow import bank_account, beneficiary, fee, quote
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.idempotency import Steps
@@ -96,7 +97,7 @@ def create(
         _require_balance(parts, fresh)
 
     def look(connection: Connection) -> Payout:
-        asked = offer is not None and offer.travel_rule
+        asked = offer is not None and offer.travel_rule and fresh.network != BANK
         return _looked_at(connection, parts, request, fresh, now=now) if asked else fresh
 
     def intend(connection: Connection) -> Payout:
@@ -116,7 +117,7 @@ def create(
         payout, outcome = held
         current = None
         if outcome is not None and outcome.booked:
-            wake(connection, "payout.screen")
+            wake(connection, _screened_by(payout))
             current = store.hold(connection, identifier)
         elif outcome is not None:
             record_holds(connection, [(payout, outcome)], now=parts.clock())
@@ -139,6 +140,16 @@ def _draft(
     now: datetime,
 ) -> Payout:
     payer = account.find_payer(connection, account_id)
+    if request.destination.bank_account is not None:
+        return bank_account.draft_payout(
+            connection,
+            request,
+            payer,
+            identifier=identifier,
+            account_id=account_id,
+            livemode=livemode,
+            now=now,
+        )
     terms = read_terms(
         connection, account_id=account_id, livemode=livemode, now=now, offer=offer, payer=payer
     )
@@ -387,7 +398,11 @@ def record_holds(
         now=now,
     )
     # What was called off before its hold was known is given back at the next idle look.
-    wake(connection, "payout.screen")
+    wake(connection, *{_screened_by(payout) for payout, _ in answered})
+
+
+def _screened_by(payout: Payout) -> str:
+    return "bank.screen" if payout.network == BANK else "payout.screen"
 
 
 def voided(row: Payout | Refund, outcome: Outcome, *, now: datetime) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sakk.core.caip import erc20_contract
 from sakk.core.disperse import LINES_MAX
 from sakk.core.errors import SakkError
 from sakk.core.gas_price import FeesAboveCap
-from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.payout import BANK, HoldStatus, Payout, PayoutStatus
 from sakk.core.transaction import Purpose
 from sakk.flow import gas_price
 from sakk.flow.build import (
@@ -51,6 +51,7 @@ _due = claimable(
     payouts.payouts.c.status == PayoutStatus.approved.value,
     payouts.payouts.c.hold == HoldStatus.held.value,
     payouts.payouts.c.transaction.is_(None),
+    payouts.payouts.c.network != BANK,
     ~given_among(payouts.payouts.c.network, "busy"),
     freezes.payout_may_go(),
     payouts.is_due(),

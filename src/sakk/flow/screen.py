@@ -18,7 +18,7 @@ from sakk.core.case import CaseKind, Opening, opening_of
 from sakk.core.errors import Unavailable
 from sakk.core.event import NewEvent
 from sakk.core.payin import SCREENED, UNBOOKABLE, PayIn, PayInStatus
-from sakk.core.payout import HoldStatus, Payout, PayoutPurpose, PayoutStatus
+from sakk.core.payout import BANK, HoldStatus, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.screening import Screening, ScreeningRequest, Verdict, is_nothing_new
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
@@ -206,6 +206,8 @@ _to_screen = (
     (_payouts.c.status == PayoutStatus.requested.value) | payouts.is_stale(),
     _payouts.c.hold == HoldStatus.held.value,
     ~_payouts.c.under_review,
+    # Whom a bank pays is a name: `sakk.flow.bank_screen`.
+    _payouts.c.network != BANK,
 )
 _due_payouts = claimable(_payouts, Payout, *_to_screen, limit=PAYOUT_BATCH_MAX)
 # Of those, whom nobody called off while nodes were asked.

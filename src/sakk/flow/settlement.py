@@ -35,6 +35,7 @@ from sakk.core.settlement import (
     Sums,
     read_terms,
 )
+from sakk.flow import bank_account
 from sakk.flow import payout as payout_flow
 from sakk.flow import settlement_conversion
 from sakk.flow.context import Parts
@@ -89,7 +90,12 @@ def put_schedule(
     decimals = {each.currency: each.decimals for each in network.list_currencies(connection)}
     rules.check_terms(terms, decimals)
     is_business_day = business_days(terms.calendar)
-    if terms.destination is not None:
+    if terms.destination is not None and "bank_account" in terms.destination:
+        place = bank_account.settled_to(
+            connection, terms.destination["bank_account"], account_id=account_id, livemode=livemode
+        )
+        terms = replace(terms, destination=place)
+    elif terms.destination is not None:
         found = beneficiary.find(
             connection,
             terms.destination["beneficiary"],
@@ -475,7 +481,11 @@ def _paid(parts: Parts, row: Settlement, offers: dict[bool, payout_flow.Offer]) 
     request = PayoutRequest(
         amount=sent,
         currency=rules.pays_in(row),
-        destination=Wanted(beneficiary=place["beneficiary"], network=place["network"]),
+        destination=Wanted(
+            beneficiary=place.get("beneficiary"),
+            network=place.get("network"),
+            bank_account=place.get("bank_account"),
+        ),
         fee_mode="receiver",
         description=f"Settlement {row.number}",
         metadata={"settlement": row.id},

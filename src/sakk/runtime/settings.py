@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         default=False,
         description="Let webhooks go to this machine. For the sandbox and tests alone.",
     )
+    bank_dir: Path | None = Field(
+        default=None,
+        description="Where banks' files go and come, a folder for each account. Default: `banks` in"
+        " the data directory.",
+    )
     audit_anchor_dir: Path | None = Field(
         default=None,
         description="Folder in which the heads of the audit log are appended to a file: best on "
@@ -192,6 +197,11 @@ class Settings(BaseSettings):
         if self.webhook_allow_loopback and not self.sandbox:
             raise ValueError("SAKK_WEBHOOK_ALLOW_LOOPBACK is for the sandbox alone: unset it")
         return self
+
+    @property
+    def banks(self) -> Path:
+        """Where banks' files go and come."""
+        return self.bank_dir or self.data_dir / "banks"
 
     @property
     def guard(self) -> Guard:

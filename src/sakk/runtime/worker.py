@@ -11,6 +11,7 @@ from sakk.core.sender import TreasuryRole
 from sakk.flow.adoption import adoption_stage
 from sakk.flow.audit import seal_stage
 from sakk.flow.audit_anchor import audit_anchor_stage
+from sakk.flow.bank_file import bank_stages
 from sakk.flow.broadcast import broadcast_stage
 from sakk.flow.capture import capture_stage
 from sakk.flow.case_age import age_stage
@@ -218,6 +219,7 @@ def _ledger_stages(parts: Parts) -> list[Stage]:
         refill_stage(parts),
         *settlement_stages(parts),
         correct_stage(parts),
+        *bank_stages(parts),
     ]
 
 

@@ -155,6 +155,17 @@ def find_transactions(
     return {row.id: row for row in fetch_all(connection, statement, ChainTransaction)}
 
 
+def returned_by_banks(connection: Connection, identifiers: Sequence[str]) -> set[str]:
+    """Those payouts that a bank's statement says came back, booked or not yet."""
+    found = connection.execute(
+        text(
+            "SELECT payout FROM bank_payments WHERE payout = ANY(:wanted) AND status = 'returned'"
+        ),
+        {"wanted": list(identifiers)},
+    )
+    return set(found.scalars())
+
+
 def carried_sweeps(connection: Connection, identifiers: Sequence[str]) -> dict[str, list[Sweep]]:
     """The sweeps of each transaction that carries many, in the order of its bytes."""
     statement = (

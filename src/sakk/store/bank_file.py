@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Table, Text, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_on
 
-from sakk.core.bank_file import BankFile, Way
+from sakk.core.bank_file import BankFile, FileStatus, Way
 from sakk.store.database import fetch_all, fetch_one, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Bytes, Timestamp, metadata
@@ -68,6 +68,17 @@ def find(connection: Connection, identifier: str, *, livemode: bool) -> BankFile
     c = bank_files.c
     statement = select(bank_files).where(c.id == identifier, c.livemode == livemode)
     return fetch_one(connection, statement, BankFile)
+
+
+def lock_received(connection: Connection, identifier: str) -> bool:
+    """Is a file still to be read? Locked, so that it is read once."""
+    c = bank_files.c
+    statement = (
+        select(c.id)
+        .where(c.id == identifier, c.status == FileStatus.received.value)
+        .with_for_update()
+    )
+    return connection.execute(statement).first() is not None
 
 
 def find_hash(connection: Connection, sha256: str, *, way: Way, livemode: bool) -> BankFile | None:

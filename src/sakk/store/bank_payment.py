@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Boolean, Column, Connection, Date, Index, Integer, Table, Text, select
 
 from sakk.core.bank_payment import BankPayment
-from sakk.store.database import among, fetch_all, insert_records
+from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.schema import Timestamp, Units, metadata
 
 bank_payments = Table(
@@ -42,6 +42,17 @@ bank_payments = Table(
 def insert_many(connection: Connection, rows: Sequence[BankPayment]) -> None:
     """Record the orders of a file."""
     insert_records(connection, bank_payments, rows)
+
+
+def find(
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+) -> BankPayment | None:
+    """One order of an account, or of any (None)."""
+    c = bank_payments.c
+    statement = select(bank_payments).where(c.id == identifier, c.livemode == livemode)
+    if account_id is not None:
+        statement = statement.where(c.account_id == account_id)
+    return fetch_one(connection, statement, BankPayment)
 
 
 def of_file(connection: Connection, file: str) -> list[BankPayment]:

@@ -126,14 +126,15 @@ def find(connection: Connection, identifier: str, *, livemode: bool) -> BankStat
     return fetch_one(connection, statement, BankStatement)
 
 
-def find_copy(
-    connection: Connection, bank_account: str, digest: str, number: int | None
-) -> BankStatement | None:
-    """A statement that says the same, and that was taken in: accepted, waiting or within a day."""
+def find_copy(connection: Connection, row: BankStatement) -> BankStatement | None:
+    """A statement that says the same as one, and was taken in: accepted, waiting or intraday.
+
+    Two of one format that a bank counts are two, whatever they say.
+    """
     c = bank_statements.c
     statement = select(bank_statements).where(
-        c.bank_account == bank_account,
-        c.digest == digest,
+        c.bank_account == row.bank_account,
+        c.digest == row.digest,
         c.status.in_(
             [
                 StatementStatus.accepted.value,
@@ -142,8 +143,9 @@ def find_copy(
             ]
         ),
     )
-    if number is not None:
-        statement = statement.where(c.number.is_(None) | (c.number == number))
+    if row.number is not None:
+        same = c.number.is_(None) | (c.number == row.number) | (c.kind != row.kind)
+        statement = statement.where(same)
     return fetch_one(connection, statement.order_by(c.id).limit(1), BankStatement)
 
 

@@ -73,6 +73,8 @@ UNION ALL
 SELECT id FROM payouts
 WHERE livemode = :livemode AND screening IS NOT NULL
   AND status IN ('requested', 'screened', 'approved')
+  -- Names are compared again before an order is written: `sakk.flow.bank_screen`.
+  AND network <> 'bank'
 ON CONFLICT DO NOTHING
 RETURNING subject
 """

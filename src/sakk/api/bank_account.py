@@ -1,0 +1,330 @@
+"""Bank accounts and references: whom a bank pays, and by what money for an account is known."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from sakk.api.context import Context, Document, Download, Listing
+from sakk.api.parameters import (
+    CurrencyCode,
+    Identifier,
+    ListParameters,
+    LongText,
+    Metadata,
+    Parameters,
+    ShortText,
+    Strict,
+)
+from sakk.api.route import Resource
+from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import bank_account as rules
+from sakk.core import bank_reference as reference_rules
+from sakk.core.bank_account import Adapter, BankAccount, BankTerms, OrderFormat, Profile
+from sakk.core.bank_reference import BankReference
+from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing
+from sakk.core.money import UNITS_MAX
+from sakk.flow import bank_account as flow
+from sakk.pages.qr import qr
+from sakk.store import bank_account as store
+from sakk.store.page import fetch_page
+
+resource = Resource("bank_accounts")
+references = Resource("bank_references")
+
+Balance = Annotated[int, Field(ge=-UNITS_MAX, le=UNITS_MAX)]
+
+
+class BankTermsParameters(Strict):
+    """How the operator's own account is worked with; see the guide."""
+
+    folder: ShortText
+    adapter: Literal["folder", "sandbox"] = "folder"
+    profile: Literal["sepa", "generic"] = "sepa"
+    format: Literal["pain.001.001.03", "pain.001.001.09"] = "pain.001.001.09"
+    calendar: Identifier | None = "ECB"
+    cutoff: Annotated[str, StringConstraints(pattern=r"^[0-2][0-9]:[0-5][0-9]$")] = "16:00"
+    timezone: ShortText = "Europe/Berlin"
+    batch_minutes: Annotated[int, Field(ge=0, le=1_440)] = 0
+
+
+class BankAccountCreate(Parameters):
+    """An account: by IBAN, or by number and bank as its country has them.
+
+    With ``terms`` it is the operator's own, and ``opening`` is what stands there before the first
+    statement.
+    """
+
+    holder: LongText
+    currency: CurrencyCode
+    iban: Identifier | None = None
+    bic: Identifier | None = None
+    country: Identifier | None = None
+    number: Identifier | None = None
+    bank_code: Identifier | None = None
+    description: LongText | None = None
+    metadata: Metadata | None = None
+    terms: BankTermsParameters | None = None
+    opening: Balance = 0
+
+
+class BankAccountListParameters(ListParameters):
+    """Which accounts."""
+
+    role: Literal["own", "payee"] | None = None
+
+
+class BankReferenceCreate(Parameters):
+    """A reference at one of the operator's accounts: the first in the currency, or this one."""
+
+    currency: CurrencyCode
+    bank_account: Identifier | None = None
+    metadata: Metadata | None = None
+
+
+class BankReferenceListParameters(ListParameters):
+    """Which references."""
+
+
+class BankCodeParameters(Parameters):
+    """How much the code asks for, in cents; the payer says it where it is left out."""
+
+    amount: Annotated[int, Field(ge=1, le=reference_rules.EPC_CENTS_MAX)] | None = None
+
+
+class BankTermsShape(Shape):
+    """How the operator's own account is worked with."""
+
+    adapter: Adapter
+    batch_minutes: int
+    calendar: str | None
+    cutoff: str
+    folder: str
+    format: OrderFormat
+    profile: Profile
+    timezone: str
+
+
+class BankAccountShape(Shape):
+    """An account at a bank. Of the operator's own, terms and opening are the operator's to see."""
+
+    id: str
+    object: Literal["bank_account"]
+    account: str | None
+    bank_code: str | None
+    bic: str | None
+    country: str
+    created: Created
+    currency: str
+    description: str | None
+    holder: str
+    iban: str | None
+    livemode: Livemode
+    metadata: ObjectMetadata
+    number: str | None
+    opening: int | None
+    opening_decimal: str | None
+    role: rules.BankRole
+    status: Literal["active", "waiting"]
+    terms: BankTermsShape | None
+    usable_at: Annotated[int, Field(description="It is not paid before.")]
+
+
+class DeletedBankAccountShape(Shape):
+    """An account that was taken out of the book."""
+
+    id: str
+    object: Literal["bank_account"]
+    deleted: Literal[True]
+
+
+class BankReferenceShape(Shape):
+    """By what money for an account is known: payers write it in their transfer (ISO 11649)."""
+
+    id: str
+    object: Literal["bank_reference"]
+    account: str
+    bank_account: str
+    bic: str | None
+    created: Created
+    holder: str
+    iban: str | None
+    livemode: Livemode
+    metadata: ObjectMetadata
+    reference: str
+    reference_printed: str
+
+
+@resource.post("/v1/bank_accounts", returns=BankAccountShape, operation="create_bank_account")
+def create(context: Context, body: BankAccountCreate) -> Document:
+    """Write down whose account is to be paid; it is usable after the account's delay.
+
+    The operator's own accounts have terms.
+    """
+    if body.terms is None and body.opening:
+        raise ParameterInvalid("Only the operator's own account has an opening.", param="opening")
+    if body.terms is not None and not context.is_operator:
+        raise PermissionDenied("Only the operator has accounts with terms.", param="terms")
+    made = flow.create(
+        context.connection,
+        flow.AccountRequest(
+            holder=body.holder,
+            currency=body.currency.lower(),
+            iban=body.iban,
+            bic=body.bic,
+            country=body.country,
+            number=body.number,
+            bank_code=body.bank_code,
+            description=body.description,
+            metadata=body.metadata,
+            terms=None if body.terms is None else _terms(body.terms),
+            opening_units=body.opening,
+        ),
+        identifier=context.object_id(rules.PREFIX),
+        account_id=context.account_id if body.terms is None else None,
+        livemode=context.livemode,
+        now=context.now,
+    )
+    return _shown(context, made)
+
+
+def _terms(told: BankTermsParameters) -> BankTerms:
+    return rules.read_terms(told.model_dump())
+
+
+@resource.get("/v1/bank_accounts", returns=Page[BankAccountShape], operation="list_bank_accounts")
+def list_bank_accounts(context: Context, query: BankAccountListParameters) -> Listing:
+    """List the accounts that may be paid, newest first; the operator's key: all, and its own."""
+    filters = [~store.bank_accounts.c.deleted]
+    if query.role is not None:
+        filters.append(store.bank_accounts.c.role == query.role)
+    rows, has_more = fetch_page(
+        context.connection,
+        store.bank_accounts,
+        BankAccount,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+        page=query.page(),
+        filters=filters,
+    )
+    return Listing(data=[_shown(context, row) for row in rows], has_more=has_more)
+
+
+@resource.get(
+    "/v1/bank_accounts/{bank_account}",
+    returns=BankAccountShape,
+    operation="retrieve_bank_account",
+)
+def retrieve(context: Context, bank_account: str) -> Document:
+    """Retrieve an account."""
+    found = flow.find(
+        context.connection,
+        bank_account,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+    )
+    return _shown(context, found)
+
+
+@resource.delete(
+    "/v1/bank_accounts/{bank_account}",
+    returns=DeletedBankAccountShape,
+    operation="delete_bank_account",
+)
+def delete(context: Context, bank_account: str) -> Document:
+    """Take an account out of the book; payouts on their way to it go on."""
+    return flow.delete(
+        context.connection,
+        bank_account,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+    )
+
+
+@references.post(
+    "/v1/bank_references", returns=BankReferenceShape, operation="create_bank_reference"
+)
+def create_reference(context: Context, body: BankReferenceCreate) -> Document:
+    """Make a reference: money that a bank's statement shows with it is on the balance."""
+    made, own = flow.create_reference(
+        context.connection,
+        identifier=context.object_id(reference_rules.PREFIX),
+        bank_account=body.bank_account,
+        currency=body.currency.lower(),
+        account_id=context.account_id,
+        livemode=context.livemode,
+        metadata=body.metadata,
+        now=context.now,
+    )
+    return _shown_reference(made, own)
+
+
+@references.get(
+    "/v1/bank_references", returns=Page[BankReferenceShape], operation="list_bank_references"
+)
+def list_bank_references(context: Context, query: BankReferenceListParameters) -> Listing:
+    """List the references, newest first."""
+    rows, has_more = fetch_page(
+        context.connection,
+        store.bank_references,
+        BankReference,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+        page=query.page(),
+    )
+    own = store.list_by_ids(context.connection, [row.bank_account for row in rows])
+    data: list[dict[str, Any]] = [_shown_reference(row, own[row.bank_account]) for row in rows]
+    return Listing(data=data, has_more=has_more)
+
+
+@references.get(
+    "/v1/bank_references/{bank_reference}",
+    returns=BankReferenceShape,
+    operation="retrieve_bank_reference",
+)
+def retrieve_reference(context: Context, bank_reference: str) -> Document:
+    """Retrieve a reference."""
+    return _shown_reference(*_found(context, bank_reference))
+
+
+@references.get(
+    "/v1/bank_references/{bank_reference}/code",
+    returns=BankReferenceShape,
+    operation="download_bank_reference_code",
+    is_download=True,
+)
+def download_code(context: Context, bank_reference: str, query: BankCodeParameters) -> Download:
+    """Download the code that a payer's bank reads (EPC069-12, euro alone), as SVG."""
+    row, own = _found(context, bank_reference)
+    if own.currency != "eur" or own.iban is None:
+        raise ParameterInvalid("Codes are for euro and IBANs alone.", param="bank_reference")
+    text = reference_rules.epc_text(
+        holder=own.holder,
+        iban=own.iban,
+        bic=own.bic,
+        reference=row.reference,
+        cents=query.amount,
+    )
+    drawn = str(qr(text, label=row.reference)).replace(
+        "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1
+    )
+    return Download(drawn.encode(), f'attachment; filename="{row.reference}.svg"')
+
+
+def _found(context: Context, identifier: str) -> tuple[BankReference, BankAccount]:
+    found = store.find_reference(
+        context.connection,
+        identifier,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
+    )
+    if found is None:
+        raise ResourceMissing(f"No such reference: {identifier!r}", param="id")
+    return found, store.list_by_ids(context.connection, [found.bank_account])[found.bank_account]
+
+
+def _shown(context: Context, account: BankAccount) -> Document:
+    return rules.public(account, now=context.now, operator=context.is_operator)
+
+
+def _shown_reference(row: BankReference, own: BankAccount) -> Document:
+    return reference_rules.public(row, holder=own.holder, iban=own.iban, bic=own.bic)

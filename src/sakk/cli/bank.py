@@ -1,0 +1,258 @@
+"""``sakk bank``: the operator's bank accounts, files, statements, and what waits for a person."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection, select
+
+from sakk.cli.open import opened_database
+from sakk.cli.out import Json, console, print_json, print_table
+from sakk.core import bank_file as file_rules
+from sakk.core import bank_statement as statement_rules
+from sakk.core import money
+from sakk.core.bank_account import (
+    Adapter,
+    BankAccount,
+    BankTerms,
+    OrderFormat,
+    Profile,
+    minor_units,
+    public,
+)
+from sakk.core.bank_file import FILE_BYTES_MAX, BankFile
+from sakk.core.bank_statement import BankLine, BankStatement, StatementStatus
+from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.person import OPERATOR
+from sakk.flow import bank_account as accounts
+from sakk.flow import bank_file, bank_statement
+from sakk.rails.bank.adapters import sandbox_bank
+from sakk.runtime.settings import Settings
+from sakk.store import bank_account as account_store
+from sakk.store.bank_file import bank_files, content_of
+from sakk.store.bank_statement import bank_lines, bank_statements
+from sakk.store.database import fetch_all
+from sakk.store.identity import new_id, now
+
+app = typer.Typer(help="Money at banks.", no_args_is_help=True)
+
+SHOWN_MAX = 200
+Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
+AccountId = Annotated[str, typer.Argument(help="ba_…, the operator's own.")]
+
+
+@app.command(name="open")
+def open_account(
+    holder: Annotated[str, typer.Argument(help="As the bank has it.")],
+    currency: Annotated[str, typer.Argument(help="Such as eur.")],
+    folder: Annotated[str, typer.Option(help="Its folder's name in SAKK_BANK_DIR.")],
+    iban: Annotated[str | None, typer.Option(help="Or number, country and bank.")] = None,
+    bic: Annotated[str | None, typer.Option(help="Found by the IBAN if left out.")] = None,
+    number: Annotated[str | None, typer.Option(help="The account's number, without IBAN.")] = None,
+    country: Annotated[str | None, typer.Option(help="With a number: ISO 3166.")] = None,
+    bank_code: Annotated[str | None, typer.Option(help="With a number: the bank's.")] = None,
+    opening: Annotated[str, typer.Option(help="What stood there before its statements.")] = "0",
+    adapter: Annotated[Adapter, typer.Option(help="How files go.")] = Adapter.folder,
+    profile: Annotated[Profile, typer.Option(help="Which rules orders follow.")] = Profile.sepa,
+    order_format: Annotated[
+        OrderFormat, typer.Option("--format", help="Of orders.")
+    ] = OrderFormat.v09,
+    calendar: Annotated[str, typer.Option(help="ECB, or a country; none: every day.")] = "ECB",
+    cutoff: Annotated[str, typer.Option(help="Local time.")] = "16:00",
+    timezone: Annotated[str, typer.Option(help="IANA's name.")] = "Europe/Berlin",
+    batch_minutes: Annotated[int, typer.Option(min=0, max=1_440, help="A file so often.")] = 0,
+    live: Live = False,
+    as_json: Json = False,
+) -> None:
+    """Write one of the operator's own accounts down."""
+    terms = BankTerms(
+        folder=folder,
+        adapter=adapter,
+        profile=profile,
+        format=order_format,
+        calendar=None if calendar == "none" else calendar,
+        cutoff=cutoff,
+        timezone=timezone,
+        batch_minutes=batch_minutes,
+    )
+    request = accounts.AccountRequest(
+        holder=holder,
+        currency=currency.lower(),
+        iban=iban,
+        bic=bic,
+        country=country,
+        number=number,
+        bank_code=bank_code,
+        terms=terms,
+    )
+    with opened_database() as database, database.begin() as connection:
+        moment = now()
+        request = replace(request, opening_units=_units(opening, currency.lower()))
+        made = accounts.create(
+            connection,
+            request,
+            identifier=new_id("ba"),
+            account_id=None,
+            livemode=live,
+            now=moment,
+        )
+    if as_json:
+        print_json(public(made, now=moment, operator=True))
+        return
+    console.print(f"{made.id}: files go by {Settings().banks / folder}")
+
+
+@app.command(name="accounts")
+def list_accounts(as_json: Json = False) -> None:
+    """List the operator's own accounts."""
+    with opened_database() as database, database.begin() as connection:
+        rows = account_store.list_own(connection)
+    if as_json:
+        print_json([public(row, now=now(), operator=True) for row in rows])
+        return
+    print_table(
+        ["id", "holder", "account", "currency", "folder"],
+        [
+            [row.id, row.holder, row.iban or row.number, row.currency, (row.terms or {})["folder"]]
+            for row in rows
+        ],
+    )
+
+
+@app.command()
+def files(as_json: Json = False) -> None:
+    """List the newest files, to banks and from them."""
+    table = bank_files
+    statement = select(table).order_by(table.c.id.desc()).limit(SHOWN_MAX)
+    with opened_database() as database, database.begin() as connection:
+        rows = fetch_all(connection, statement, BankFile)
+    shown = [file_rules.public(row) for row in rows]
+    if as_json:
+        print_json(shown)
+        return
+    fields = ("id", "way", "kind", "status", "size", "name", "reason")
+    print_table(list(fields), [[each[name] for name in fields] for each in shown])
+
+
+@app.command(name="import")
+def import_file(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What a bank sent.")],
+    live: Live = False,
+) -> None:
+    """Bring a file that a bank sent by hand; a worker reads it."""
+    with file.open("rb") as opened:
+        content = opened.read(FILE_BYTES_MAX + 1)
+    with opened_database() as database, database.begin() as connection:
+        row = bank_file.take_in(
+            connection, content, name=file.name, bank_account=None, livemode=live, now=now()
+        )
+    console.print(f"{row.id}: {row.status}")
+
+
+@app.command()
+def export(
+    identifier: Annotated[str, typer.Argument(help="bf_…")],
+    file: Annotated[Path | None, typer.Option("--file", help="Write it here.")] = None,
+) -> None:
+    """Write a file's bytes, as they went or came."""
+    with opened_database() as database, database.begin() as connection:
+        found = fetch_all(
+            connection, select(bank_files).where(bank_files.c.id == identifier), BankFile
+        )
+        if not found:
+            raise ResourceMissing(f"No such bank file: {identifier!r}.", param="id")
+        content = content_of(connection, identifier)
+    if file is None:
+        sys.stdout.buffer.write(content)
+        return
+    file.write_bytes(content)
+
+
+@app.command()
+def statements(
+    status: Annotated[StatementStatus | None, typer.Option(help="Only these.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the newest statements."""
+    table = bank_statements
+    wanted = select(table).order_by(table.c.id.desc()).limit(SHOWN_MAX)
+    if status is not None:
+        wanted = wanted.where(table.c.status == status.value)
+    with opened_database() as database, database.begin() as connection:
+        rows = fetch_all(connection, wanted, BankStatement)
+    shown = [statement_rules.public(row) for row in rows]
+    if as_json:
+        print_json(shown)
+        return
+    fields = ("id", "bank_account", "to_date", "number", "status", "opening", "closing", "reason")
+    print_table(list(fields), [[each[name] for name in fields] for each in shown])
+
+
+@app.command()
+def lines(
+    is_open: Annotated[bool, typer.Option("--open", help="Only what waits for a person.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the newest lines of statements."""
+    table = bank_lines
+    wanted = select(table).order_by(table.c.id.desc()).limit(SHOWN_MAX)
+    if is_open:
+        wanted = wanted.where(table.c.outcome.in_(["suspense", "held"]))
+    with opened_database() as database, database.begin() as connection:
+        rows = fetch_all(connection, wanted, BankLine)
+    shown = [statement_rules.public_line(row) for row in rows]
+    if as_json:
+        print_json(shown)
+        return
+    fields = (
+        *("id", "booking_date", "amount_decimal", "currency", "status", "outcome"),
+        *("counterparty_name", "remittance"),
+    )
+    print_table(list(fields), [[each[name] for name in fields] for each in shown])
+
+
+@app.command()
+def assign(
+    line: Annotated[str, typer.Argument(help="bl_…, in suspense.")],
+    account: Annotated[str, typer.Argument(help="acct_…, whose it is.")],
+    live: Live = False,
+) -> None:
+    """Say whose the money of a line in suspense is."""
+    with opened_database() as database, database.begin() as connection:
+        row = bank_statement.assign(
+            connection, line, account_id=account, by=OPERATOR, livemode=live, now=now()
+        )
+    console.print(f"{row.id} is {row.account_id}'s.")
+
+
+@app.command(name="pay-in")
+def pay_in(
+    account: AccountId,
+    amount: Annotated[str, typer.Argument(help="Such as 25.00.")],
+    told: Annotated[str, typer.Argument(help="What the payer writes: the reference.")],
+    name: Annotated[str, typer.Option(help="Of the payer.")] = "Petra Payer",
+    iban: Annotated[str, typer.Option(help="Of the payer.")] = "FR7630006000011234567890189",
+) -> None:
+    """Have somebody pay into an account at the sandbox's bank."""
+    with opened_database() as database, database.begin() as connection:
+        found = _sandbox_account(connection, account)
+    bank = sandbox_bank(Settings().banks, found)
+    units = money.parse_decimal(amount, found.decimals)
+    bank.pay_in(units=units, name=name, iban=iban, remittance=told)
+    console.print("It is on the next statement.")
+
+
+def _sandbox_account(connection: Connection, identifier: str) -> BankAccount:
+    found = accounts.find(connection, identifier, account_id=None, livemode=False)
+    if found.terms is None or found.terms["adapter"] != Adapter.sandbox:
+        raise ParameterInvalid("This account is not at the sandbox's bank.", param="account")
+    return found
+
+
+def _units(text: str, currency: str) -> int:
+    try:
+        return money.parse_decimal(text, minor_units(currency))
+    except ValueError:
+        raise ParameterInvalid(f"{text!r} is no amount of {currency}.", param="opening") from None

@@ -1,0 +1,27 @@
+"""Events of money at banks."""
+
+from typing import Final
+
+from sakk.core.event_type import register
+
+BANK_LINE_CREDITED: Final = register(
+    "bank_line", "credited", "A transfer to the operator's bank account is on the balance."
+)
+BANK_LINE_UNMATCHED: Final = register(
+    "bank_line",
+    "unmatched",
+    "A line of a bank's statement is in suspense, or under review: a person must decide.",
+    "operator",
+)
+BANK_STATEMENT_ACCEPTED: Final = register(
+    "bank_statement", "accepted", "A bank's statement follows on the one before.", "operator"
+)
+BANK_STATEMENT_STOPPED: Final = register(
+    "bank_statement",
+    "stopped",
+    "A bank's statement waits for another, or can not be right: nothing of it is booked.",
+    "operator",
+)
+BANK_FILE_REFUSED: Final = register(
+    "bank_file", "refused", "A bank's file can not be read; it is kept.", "operator"
+)

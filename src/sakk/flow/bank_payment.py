@@ -1,0 +1,267 @@
+"""Order: approved payouts to banks become orders, in a file whose bytes are committed at once.
+
+A file is made for one of the operator's accounts at a time, under its row's lock. What a bank says
+of a file (pain.002) is written down here too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+
+from sqlalchemy import Connection, select
+
+from sakk.core import bank_payment as rules
+from sakk.core import event
+from sakk.core.bank_account import (
+    BankAccount,
+    BankTerms,
+    batch_due,
+    execution_date,
+    read_terms,
+)
+from sakk.core.bank_file import BankFile, FileKind, FileStatus, Way
+from sakk.core.bank_payment import BankPayment, BankPaymentStatus, StatusWord
+from sakk.core.calendar import business_days
+from sakk.core.event import NewEvent
+from sakk.core.payout import BANK, HoldStatus, Payout, PayoutStatus
+from sakk.flow.bank_account import pays
+from sakk.flow.context import Parts
+from sakk.flow.payout import payout_event
+from sakk.flow.stage import REST_SECONDS, Stage, wake
+from sakk.rails.bank.pain001 import Initiation, Order, Party, write_pain001
+from sakk.rails.bank.reader import StatusReport
+from sakk.store import bank_account as bank_accounts
+from sakk.store import bank_file as bank_files
+from sakk.store import bank_payment as store
+from sakk.store import event as events
+from sakk.store import freeze as freezes
+from sakk.store import payout as payouts
+from sakk.store.database import fetch, query, update_records
+from sakk.store.identity import new_id
+from sakk.store.lease import NOW, is_free
+
+# Banks take files of so many orders; what is more goes in the next one.
+ORDERS_MAX = 5_000
+
+_table = payouts.payouts
+_due = query(
+    select(_table)
+    .where(
+        _table.c.network == BANK,
+        _table.c.status == PayoutStatus.approved.value,
+        _table.c.hold == HoldStatus.held.value,
+        freezes.payout_may_go(),
+        payouts.is_due(),
+        is_free(_table, NOW),
+    )
+    .order_by(_table.c.id)
+    .limit(ORDERS_MAX)
+    .with_for_update(skip_locked=True, of=_table),
+    Payout,
+)
+
+
+def order_stage(parts: Parts) -> Stage:
+    """The stage that writes files of orders, when a file is due."""
+
+    def run() -> int:
+        now = parts.clock()
+        ordered = 0
+        with parts.database.begin() as connection:
+            own = bank_accounts.list_own(connection)
+        for account in own:
+            with parts.database.begin() as connection:
+                # One file of an account is made at a time, by whichever worker.
+                locked = bank_accounts.lock_one(connection, account.id)
+                assert locked is not None
+                ordered += _order(connection, locked, now=now)
+        return ordered
+
+    return Stage("bank.order", run, rest_seconds=REST_SECONDS, idle_seconds=2.0)
+
+
+def _order(connection: Connection, account: BankAccount, *, now: datetime) -> int:
+    found = fetch(connection, _due, now=now)
+    places = bank_accounts.list_by_ids(connection, [row.destination for row in found])
+    rows = [row for row in found if pays(account, places[row.destination])]
+    if not rows:
+        return 0
+    assert account.terms is not None
+    terms = read_terms(account.terms)
+    if not batch_due(terms, min(row.decided_at or row.created for row in rows), now):
+        return 0
+    file = new_id("bf")
+    day = execution_date(terms, now, business_days(terms.calendar))
+    orders = [
+        rules.order_for(
+            row,
+            identifier=new_id(rules.PREFIX),
+            bank_account=account.id,
+            file=file,
+            number=number,
+            execution_date=day,
+            now=now,
+        )
+        for number, row in enumerate(rows, start=1)
+    ]
+    content = write_pain001(_initiation(account, terms, file, orders, rows, places, now), terms)
+    row = BankFile(
+        id=file,
+        livemode=account.livemode,
+        bank_account=account.id,
+        way=Way.outgoing.value,
+        kind=FileKind.orders.value,
+        name=f"{rules.compact(file)}.xml",
+        sha256=sha256(content).hexdigest(),
+        size=len(content),
+        status=FileStatus.ready.value,
+        created=now,
+    )
+    bank_files.insert(connection, row, content)
+    store.insert_many(connection, orders)
+    _move(connection, rows, PayoutStatus.signed, event.PAYOUT_SIGNED, now=now)
+    wake(connection, "bank.send")
+    return len(rows)
+
+
+def _initiation(
+    account: BankAccount,
+    terms: BankTerms,
+    file: str,
+    orders: Sequence[BankPayment],
+    rows: Sequence[Payout],
+    places: dict[str, BankAccount],
+    now: datetime,
+) -> Initiation:
+    message = rules.compact(file)
+    return Initiation(
+        message_id=message,
+        batch_id=f"{message}-1",
+        created=now,
+        debtor=party_of(account),
+        currency=account.currency,
+        decimals=account.decimals,
+        execution_date=orders[0].execution_date,
+        orders=[
+            Order(
+                end_to_end_id=order.end_to_end_id,
+                units=order.units,
+                payee=party_of(places[order.destination]),
+                remittance=row.description or row.reference,
+            )
+            for order, row in zip(orders, rows, strict=True)
+        ],
+    )
+
+
+def party_of(account: BankAccount) -> Party:
+    """An account as files name it."""
+    return Party(
+        name=account.holder,
+        country=account.country,
+        iban=account.iban,
+        bic=account.bic,
+        number=account.number,
+        bank_code=account.bank_code,
+    )
+
+
+def sent(connection: Connection, file: str, *, now: datetime) -> None:
+    """A file of orders was put out: so were its payouts."""
+    orders = store.of_file(connection, file)
+    still = [each for each in orders if each.status == BankPaymentStatus.ordered]
+    update_records(
+        connection,
+        store.bank_payments,
+        [{"id": each.id, "status": BankPaymentStatus.sent.value} for each in still],
+    )
+    rows = [payouts.lock_one(connection, each.payout) for each in still]
+    going = [row for row in rows if row is not None and row.status == PayoutStatus.signed]
+    _move(connection, going, PayoutStatus.broadcast, event.PAYOUT_BROADCAST, now=now)
+
+
+def may_be_sent(connection: Connection, file: str) -> bool:
+    """Does no freeze stop any payout of a file? One that is stopped stops its file."""
+    statement = (
+        select(_table.c.id)
+        .join(store.bank_payments, store.bank_payments.c.payout == _table.c.id)
+        .where(store.bank_payments.c.file == file, ~freezes.payout_may_go())
+        .limit(1)
+    )
+    return connection.execute(statement).first() is None
+
+
+def report(
+    connection: Connection, told: StatusReport, *, livemode: bool, now: datetime
+) -> str | None:
+    """Write down what a bank says of one of our files; why not, where it is none of ours."""
+    file = rules.expand(told.message_id, "bf")
+    row = None if file is None else bank_files.find(connection, file, livemode=livemode)
+    if row is None or row.way != Way.outgoing:
+        return f"it is about {told.message_id[:40]!r}, which is no file of ours"
+    orders = store.of_file(connection, row.id)
+    locked = store.lock_named(connection, [each.end_to_end_id for each in orders])
+    words = {each.end_to_end_id.upper(): each for each in told.payments}
+    rejected: list[BankPayment] = []
+    changed: list[BankPayment] = []
+    for name, before in locked.items():
+        said = words.get(name)
+        if said is not None:
+            word, code, reason = rules.word_of(said.code), said.reason_code, said.reason
+        else:
+            word, code, reason = rules.word_of(told.code or ""), told.reason_code, told.reason
+        after = rules.told(before, word, now=now)
+        if after is before:
+            continue
+        if word is StatusWord.rejected:
+            after = replace(after, reason_code=code, reason=reason)
+            rejected.append(after)
+        changed.append(after)
+    fields = ("id", "status", "reason_code", "reason", "ended_at")
+    update_records(
+        connection,
+        store.bank_payments,
+        [{name: getattr(each, name) for name in fields} for each in changed],
+    )
+    _fail(connection, rejected, now=now)
+    return None
+
+
+def _fail(connection: Connection, rejected: Sequence[BankPayment], *, now: datetime) -> None:
+    """The bank refused these: their money is back as soon as the hold is released."""
+    failed: list[Payout] = []
+    for each in rejected:
+        row = payouts.lock_one(connection, each.payout)
+        if row is None or row.status not in (PayoutStatus.signed, PayoutStatus.broadcast):
+            continue
+        failed.append(
+            replace(
+                row,
+                status=PayoutStatus.failed.value,
+                failure_code="bank_rejected",
+                failure_message=rules.reason_words(each.reason_code, each.reason),
+            )
+        )
+    fields = ("id", "status", "failure_code", "failure_message")
+    changes = [{name: getattr(row, name) for name in fields} for row in failed]
+    update_records(connection, _table, changes)
+    happened = [payout_event(row, event.PAYOUT_FAILED) for row in failed]
+    events.append(connection, happened, now=now)
+    if failed:
+        wake(connection, "payout.release", "settlement.follow")
+
+
+def _move(
+    connection: Connection,
+    rows: Sequence[Payout],
+    status: PayoutStatus,
+    name: str,
+    *,
+    now: datetime,
+) -> None:
+    moved = [replace(row, status=status.value) for row in rows]
+    changes = [{"id": row.id, "status": row.status} for row in moved]
+    update_records(connection, _table, changes)
+    happened: list[NewEvent] = [payout_event(row, name) for row in moved]
+    events.append(connection, happened, now=now)

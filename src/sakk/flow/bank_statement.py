@@ -1,0 +1,533 @@
+"""Bank statements: taken in order, their lines matched, and booked.
+
+A statement is taken in under its account's lock, and with it every later one that waited for it.
+Lines are matched in the database alone; what a line moves is then posted under its own id, so that
+a line is booked once however often its statement comes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, select
+
+from sakk.core import bank_event as news
+from sakk.core import bank_payment as payment_rules
+from sakk.core import bank_statement as rules
+from sakk.core import chart, event
+from sakk.core.bank_account import BankAccount
+from sakk.core.bank_file import BankFile, FileKind
+from sakk.core.bank_payment import BankPayment, BankPaymentStatus
+from sakk.core.bank_reference import BankReference, found_in
+from sakk.core.bank_statement import (
+    BankLine,
+    BankStatement,
+    LineStatus,
+    Outcome,
+    ReadStatement,
+    StatementStatus,
+)
+from sakk.core.case import CaseKind, CaseStatus, Opening, Priority
+from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.event import NewEvent
+from sakk.core.name_screening import read_query
+from sakk.core.payout import HoldStatus, Payout, PayoutStatus
+from sakk.core.screening import Verdict
+from sakk.flow import fee
+from sakk.flow.book import PostingSet
+from sakk.flow.case import open_cases
+from sakk.flow.context import Parts
+from sakk.flow.name import NameRequest, screen_names
+from sakk.flow.payout import hold_set, payout_event
+from sakk.flow.stage import Stage, wake
+from sakk.ledger.types import CreateTransferStatus
+from sakk.screening.name import NameIndex
+from sakk.store import account as accounts
+from sakk.store import bank_account as bank_accounts
+from sakk.store import bank_payment as bank_payments
+from sakk.store import bank_statement as store
+from sakk.store import case as cases
+from sakk.store import event as events
+from sakk.store import payout as payouts
+from sakk.store import settlement as settlements
+from sakk.store.database import fetch, query, update_records
+from sakk.store.failpoint import failpoint
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
+
+MATCH_MAX = 100
+BOOK_MAX = 200
+
+log = structlog.get_logger(__name__)
+
+_new = query(
+    select(store.bank_lines)
+    .where(store.bank_lines.c.status == LineStatus.new.value)
+    .order_by(store.bank_lines.c.id)
+    .limit(MATCH_MAX)
+    .with_for_update(skip_locked=True),
+    BankLine,
+)
+_matched = claimable(
+    store.bank_lines,
+    BankLine,
+    store.bank_lines.c.status == LineStatus.matched.value,
+    limit=BOOK_MAX,
+)
+
+
+def take_in(
+    connection: Connection,
+    read: ReadStatement,
+    account: BankAccount,
+    file: BankFile,
+    kind: FileKind,
+    *,
+    now: datetime,
+) -> BankStatement:
+    """Take a statement in: believed, waiting for the one before, a copy, or wrong."""
+    locked = bank_accounts.lock_one(connection, account.id)
+    assert locked is not None
+    credits, debits = rules.sums(read.lines)
+    row = BankStatement(
+        id=new_id(rules.PREFIX),
+        livemode=account.livemode,
+        bank_account=account.id,
+        file=file.id,
+        kind=kind.value,
+        reference=read.reference,
+        number=read.number,
+        from_date=read.from_date,
+        to_date=read.to_date,
+        currency=account.currency,
+        decimals=account.decimals,
+        opening_units=read.opening_units,
+        closing_units=read.closing_units,
+        credits=credits,
+        debits=debits,
+        lines=len(read.lines),
+        digest=rules.digest_of(read),
+        status=StatementStatus.waiting.value,
+        created=now,
+    )
+    status, reason = _believed(connection, row, read, account)
+    row = replace(row, status=status.value, reason=reason)
+    # A copy adds nothing, so its lines are not kept a second time.
+    is_copy = status is StatementStatus.duplicate
+    store.insert(connection, row, [] if is_copy else _lines(row, read, now=now))
+    if status is StatementStatus.accepted:
+        store.accept(connection, row.id)
+        _accepted(connection, [row, *_follow(connection, account)], now=now)
+    elif status in (StatementStatus.waiting, StatementStatus.broken):
+        log.warning("bank.statement_stopped", statement=row.id, why=reason)
+        events.append(connection, [_statement_event(row, news.BANK_STATEMENT_STOPPED)], now=now)
+    return row
+
+
+def _believed(
+    connection: Connection, row: BankStatement, read: ReadStatement, account: BankAccount
+) -> tuple[StatementStatus, str | None]:
+    copy = store.find_copy(connection, row)
+    if copy is not None:
+        return StatementStatus.duplicate, f"it says what {copy.id} says"
+    fault = rules.fault_of(read)
+    if fault is not None:
+        return StatementStatus.broken, fault
+    if read.is_intraday:
+        return StatementStatus.intraday, None
+    if _is_next(connection, row, account):
+        return StatementStatus.accepted, None
+    before, _ = store.neighbours(connection, account.id, row.to_date, row.number)
+    stands = account.opening_units if before is None else before.closing_units
+    reason = f"it opens with {row.opening_units}, and the one before it closed with {stands}"
+    return StatementStatus.waiting, reason
+
+
+def _is_next(connection: Connection, row: BankStatement, account: BankAccount) -> bool:
+    before, after = store.neighbours(connection, account.id, row.to_date, row.number)
+    return rules.is_next(
+        row.opening_units,
+        row.closing_units,
+        number=row.number,
+        to_date=row.to_date,
+        before=before,
+        after=after,
+        balance=account.opening_units,
+    )
+
+
+def _follow(connection: Connection, account: BankAccount) -> list[BankStatement]:
+    """Accept whatever waited and now follows, until nothing does."""
+    followed: list[BankStatement] = []
+    waiting = store.list_waiting(connection, account.id)
+    while True:
+        fitting = next((row for row in waiting if _is_next(connection, row, account)), None)
+        if fitting is None:
+            return followed
+        store.accept(connection, fitting.id)
+        waiting.remove(fitting)
+        followed.append(replace(fitting, status=StatementStatus.accepted.value, reason=None))
+
+
+def _accepted(connection: Connection, rows: Sequence[BankStatement], *, now: datetime) -> None:
+    told = [_statement_event(row, news.BANK_STATEMENT_ACCEPTED) for row in rows]
+    events.append(connection, told, now=now)
+    wake(connection, "bank.match")
+
+
+def _lines(row: BankStatement, read: ReadStatement, *, now: datetime) -> list[BankLine]:
+    return [
+        BankLine(
+            id=new_id(rules.LINE_PREFIX),
+            livemode=row.livemode,
+            bank_account=row.bank_account,
+            statement=row.id,
+            number=number,
+            currency=row.currency,
+            decimals=row.decimals,
+            booking_date=each.booking_date,
+            value_date=each.value_date,
+            units=each.units,
+            end_to_end_id=each.end_to_end_id,
+            bank_reference=each.bank_reference,
+            remittance=each.remittance,
+            creditor_reference=each.creditor_reference,
+            counterparty_name=each.counterparty_name,
+            counterparty_iban=each.counterparty_iban,
+            counterparty_bic=each.counterparty_bic,
+            code=each.code,
+            return_code=each.return_code,
+            is_reversal=each.is_reversal,
+            status=LineStatus.waiting.value,
+            created=now,
+        )
+        for number, each in enumerate(read.lines, start=1)
+    ]
+
+
+def match_stage(parts: Parts) -> Stage:
+    """The stage that says what lines are, the oldest first."""
+    index = NameIndex(parts.database)
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = fetch(connection, _new)
+            if rows:
+                _match(connection, index, rows, now=now)
+        return len(rows)
+
+    return Stage("bank.match", run, idle_seconds=2.0)
+
+
+def _match(
+    connection: Connection, index: NameIndex, rows: Sequence[BankLine], *, now: datetime
+) -> None:
+    named = [row.end_to_end_id.upper() for row in rows if row.end_to_end_id is not None]
+    known = bank_payments.lock_named(connection, named)
+    references = _references(connection, rows)
+    happened: list[NewEvent] = []
+    # What left before what came: a return may stand before the payment in one statement.
+    for row in sorted(rows, key=lambda each: (each.statement, each.units > 0, each.number)):
+        payment = known.get((row.end_to_end_id or "").upper())
+        reference = references.get(row.id)
+        account_id = None if reference is None else reference.account_id
+        outcome = rules.outcome_of(row, payment, account_id)
+        after = replace(row, status=LineStatus.matched.value, outcome=outcome.value)
+        match outcome:
+            case Outcome.payment | Outcome.returned:
+                assert payment is not None
+                known[payment.end_to_end_id] = _moved(connection, payment, row, outcome, now=now)
+                after = replace(after, payment=payment.id, account_id=payment.account_id)
+            case Outcome.payin:
+                after = _screened(connection, index, replace(after, account_id=account_id), now=now)
+            case Outcome.suspense | Outcome.held | Outcome.assigned:
+                pass
+        if after.outcome in (Outcome.suspense, Outcome.held):
+            happened.append(line_event(after, news.BANK_LINE_UNMATCHED))
+        fields = ("status", "outcome", "account_id", "payment", "screening")
+        store.change_line(connection, row.id, {name: getattr(after, name) for name in fields})
+    events.append(connection, happened, now=now)
+    wake(connection, "bank.book")
+
+
+def _references(connection: Connection, rows: Sequence[BankLine]) -> dict[str, BankReference]:
+    """By line, the reference that was given out for its account and that it has."""
+    texts: dict[str, list[str]] = {}
+    for row in rows:
+        if row.units > 0:
+            told = [row.creditor_reference] if row.creditor_reference else []
+            texts[row.id] = told + found_in(f"{row.remittance or ''} {row.end_to_end_id or ''}")
+    found: dict[str, BankReference] = {}
+    for livemode in {row.livemode for row in rows}:
+        wanted = sorted({text for each in texts.values() for text in each})
+        known = bank_accounts.references_of(connection, wanted, livemode=livemode)
+        for row in rows:
+            if row.livemode is not livemode:
+                continue
+            mine = [known[text] for text in texts.get(row.id, ()) if text in known]
+            mine = [each for each in mine if each.bank_account == row.bank_account]
+            # Two of different merchants are nobody's until a person has looked.
+            if len({each.account_id for each in mine}) == 1:
+                found[row.id] = mine[0]
+    return found
+
+
+def _moved(
+    connection: Connection,
+    payment: BankPayment,
+    line: BankLine,
+    outcome: Outcome,
+    *,
+    now: datetime,
+) -> BankPayment:
+    """A payment that a line carries out, or takes back; its payout is told."""
+    if outcome is Outcome.returned:
+        after = replace(
+            payment,
+            status=BankPaymentStatus.returned.value,
+            return_line=line.id,
+            reason_code=line.return_code,
+            reason=line.remittance and line.remittance[: payment_rules.TEXT_LENGTH_MAX],
+            ended_at=now,
+        )
+    else:
+        after = replace(payment, status=BankPaymentStatus.booked.value, line=line.id, ended_at=now)
+        row = payouts.lock_one(connection, payment.payout)
+        assert row is not None
+        confirmed = replace(row, status=PayoutStatus.confirmed.value, confirmed_at=now)
+        change = {"id": row.id, "status": confirmed.status, "confirmed_at": now}
+        update_records(connection, payouts.payouts, [change])
+        events.append(connection, [payout_event(confirmed, event.PAYOUT_CONFIRMED)], now=now)
+    fields = ("id", "status", "line", "return_line", "reason_code", "reason", "ended_at")
+    update_records(
+        connection, bank_payments.bank_payments, [{name: getattr(after, name) for name in fields}]
+    )
+    return after
+
+
+def _screened(
+    connection: Connection, index: NameIndex, line: BankLine, *, now: datetime
+) -> BankLine:
+    """Money for a merchant, once the sender's name was held against the lists; else it waits."""
+    name = line.counterparty_name
+    if name is None or not name.isprintable():
+        _open_case(connection, line, "The bank names no sender.", Priority.normal, now=now)
+        return replace(line, outcome=Outcome.held.value)
+    asked = NameRequest(line.id, read_query(name[:200]), line.account_id, line.livemode)
+    [found] = screen_names(connection, index, [asked], now=now)
+    judged = replace(line, screening=found.id)
+    if found.verdict == Verdict.clear:
+        return judged
+    first = max(found.hits, key=lambda hit: hit.score)
+    reason = f"The sender {name} is like {first.matched} of {first.list_name}, {found.id}."
+    grave = found.verdict == Verdict.block
+    priority = Priority.high if grave else Priority.normal
+    _open_case(connection, line, reason, priority, now=now)
+    return replace(judged, outcome=Outcome.held.value)
+
+
+def _open_case(
+    connection: Connection, line: BankLine, reason: str, priority: Priority, *, now: datetime
+) -> None:
+    opening = Opening(
+        subject=line.id,
+        kind=CaseKind.bank_line,
+        account_id=None,
+        livemode=line.livemode,
+        screening_id=None,
+        reason=reason,
+        priority=priority,
+    )
+    open_cases(connection, [opening], now=now)
+
+
+def book_stage(parts: Parts) -> Stage:
+    """The stage that brings lines into the ledger."""
+    table = store.bank_lines
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(connection, _matched, token=token, now=parts.clock())
+            paid = bank_payments.list_by_ids(connection, [row.payment or "" for row in rows])
+            carried = {
+                each.id: payouts.find(
+                    connection, each.payout, account_id=each.account_id, livemode=each.livemode
+                )
+                for each in paid.values()
+            }
+            own = bank_accounts.list_by_ids(connection, [row.bank_account for row in rows])
+        with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
+            _open(parts, own)
+            # What left before what came back of it.
+            for row in sorted(rows, key=lambda each: (each.units > 0, each.id)):
+                payout = carried.get(row.payment or "")
+                failpoint("bank.book.before")
+                booked = _booked(parts, row, payout)
+                failpoint("bank.book.after")
+                with parts.database.begin() as connection:
+                    _record(connection, row, payout, booked=booked, token=token, now=parts.clock())
+        return len(rows)
+
+    return Stage("bank.book", run, idle_seconds=2.0)
+
+
+def _open(parts: Parts, own: Mapping[str, BankAccount]) -> None:
+    """What stood in an account before its first statement; the ledger takes it once."""
+    for account in own.values():
+        unit = chart.currency_unit(account.currency, livemode=account.livemode)
+        opening = rules.opening_postings(account.id, unit, account.opening_units)
+        if opening:
+            parts.books.post([PostingSet(account.id, "open", 0, opening)])
+
+
+def _booked(parts: Parts, row: BankLine, payout: Payout | None) -> bool:
+    """Post what a line moves; False where the ledger refused, and nothing of it is booked."""
+    match Outcome(row.outcome or Outcome.suspense):
+        case Outcome.payment:
+            assert payout is not None
+            holds = [(hold_set(payout), row.attempt)]
+            [spent] = parts.books.settle_holds(holds, step="settle", void=False)
+            spent_before = CreateTransferStatus.pending_transfer_already_posted
+            if not spent.booked and spent.refusal is not spent_before:
+                log.error("bank.hold_refused", line=row.id, why=str(spent.refusal))
+                return False
+            moved = rules.postings(row) + payment_rules.fee_postings(payout)
+            made = PostingSet(payout.id, "bank", row.attempt, moved)
+        case Outcome.returned:
+            assert payout is not None
+            back = payment_rules.return_postings(payout, row.bank_account)
+            made = PostingSet(payout.id, "bank.return", row.attempt, back)
+        case Outcome.assigned:
+            made = PostingSet(row.id, "assign", row.attempt, rules.postings(row))
+        case Outcome.payin | Outcome.suspense | Outcome.held:
+            made = PostingSet(row.id, "book", row.attempt, rules.postings(row))
+    [outcome] = parts.books.post([made])
+    if not outcome.booked:
+        log.error("bank.refused", line=row.id, why=str(outcome.refusal))
+    return outcome.booked
+
+
+def _record(
+    connection: Connection,
+    row: BankLine,
+    payout: Payout | None,
+    *,
+    booked: bool,
+    token: str,
+    now: datetime,
+) -> None:
+    if not booked:
+        change: dict[str, Any] = {
+            "id": row.id,
+            "attempt": row.attempt + 1,
+            "failures": row.failures + 1,
+            "retry_at": now + retry_delay(row.failures),
+        }
+        settle(connection, store.bank_lines, [change], token=token)
+        return
+    done = {"id": row.id, "status": LineStatus.booked.value, "booked_at": now, "attempt": 0}
+    if not settle(connection, store.bank_lines, [done], token=token):
+        return
+    after = replace(row, status=LineStatus.booked.value, booked_at=now)
+    if row.outcome in (Outcome.payin, Outcome.assigned):
+        events.append(connection, [line_event(after, news.BANK_LINE_CREDITED)], now=now)
+    elif payout is not None:
+        _finish(connection, payout, row, now=now)
+
+
+def _finish(connection: Connection, payout: Payout, line: BankLine, *, now: datetime) -> None:
+    """A payout at its end: made, or come back after it was."""
+    locked = payouts.lock_one(connection, payout.id)
+    assert locked is not None
+    if line.outcome == Outcome.payment:
+        after = replace(
+            locked,
+            status=PayoutStatus.posted.value,
+            hold=HoldStatus.posted.value,
+            posted_at=now,
+        )
+        name = event.PAYOUT_POSTED
+    else:
+        after = replace(
+            locked,
+            status=PayoutStatus.failed.value,
+            failure_code="bank_returned",
+            failure_message=payment_rules.reason_words(line.return_code),
+        )
+        name = event.PAYOUT_FAILED
+        settlements.reopen(connection, payout.id)
+    fields = ("id", "status", "hold", "posted_at", "failure_code", "failure_message")
+    change = {field: getattr(after, field) for field in fields}
+    update_records(connection, payouts.payouts, [change])
+    fee.book_payouts(connection, [after], again=line.outcome == Outcome.returned, now=now)
+    events.append(connection, [payout_event(after, name)], now=now)
+    wake(connection, "settlement.follow")
+
+
+def assign(
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str,
+    by: str,
+    livemode: bool,
+    now: datetime,
+) -> BankLine:
+    """Say whose the money of a line in suspense is; a held one once its case is closed.
+
+    ResourceMissing, UnexpectedState, ParameterInvalid for no account.
+    """
+    row = store.find_line(connection, identifier, livemode=livemode, lock=True)
+    if row is None:
+        raise ResourceMissing("No such line: {identifier}", param="id", identifier=repr(identifier))
+    if row.outcome == Outcome.assigned and row.account_id == account_id:
+        return row
+    waits = row.status == LineStatus.booked and row.units > 0
+    if not waits or row.outcome not in (Outcome.suspense, Outcome.held):
+        raise UnexpectedState("Only money that came in and stands in suspense is assigned.")
+    if row.outcome == Outcome.held:
+        case = cases.find(connection, row.id, livemode=livemode)
+        if case is None or case.status != CaseStatus.closed:
+            raise UnexpectedState("Its case is open: two people close it first.")
+    if accounts.find_account(connection, account_id) is None:
+        raise ParameterInvalid("No such account.", param="account")
+    values = {
+        "status": LineStatus.matched.value,
+        "outcome": Outcome.assigned.value,
+        "account_id": account_id,
+        "assigned_by": by,
+    }
+    store.change_line(connection, identifier, values)
+    wake(connection, "bank.book")
+    return replace(
+        row,
+        status=LineStatus.matched.value,
+        outcome=Outcome.assigned.value,
+        account_id=account_id,
+        assigned_by=by,
+    )
+
+
+def line_event(row: BankLine, name: str) -> NewEvent:
+    """An event about a line, to its merchant where it is one's."""
+    return NewEvent(
+        account_id=row.account_id,
+        livemode=row.livemode,
+        type=name,
+        object_id=row.id,
+        object=rules.public_line(row),
+    )
+
+
+def _statement_event(row: BankStatement, name: str) -> NewEvent:
+    return NewEvent(
+        account_id=None,
+        livemode=row.livemode,
+        type=name,
+        object_id=row.id,
+        object=rules.public(row),
+    )

@@ -1,0 +1,1 @@
+"""Banks: what their files say, and how files go to them and come from them."""

@@ -1,0 +1,238 @@
+"""Money to and from banks, with the sandbox's bank that answers with real files."""
+
+import random
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from tests.flow.banking import (
+    OPENING,
+    at_bank,
+    lines,
+    own_account,
+    pay_in,
+    pay_out,
+    payee,
+    payments,
+    reference,
+    sanctioned,
+    statements,
+    suspense,
+)
+from tests.flow.conftest import MakeWorld
+from tests.flow.harness import World
+from tests.flow.money import payout_now
+from tests.flow.test_settlement import settled_by, settlements
+from tests.rails.test_bank_files import camt, entry
+
+from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.payout import Payout
+from sakk.core.settlement import Interval
+from sakk.flow import bank_file, bank_statement, settlement
+from sakk.ledger.projection import wait_projected
+from sakk.store.identity import new_id
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    return make_world()
+
+
+def ended(world: World, row: Payout) -> tuple[str, str, str | None]:
+    now = payout_now(world, row)
+    return now.status, now.hold, now.failure_code
+
+
+def test_money_comes_in_and_goes_out(world: World) -> None:
+    own = own_account(world)
+    told = reference(world)
+    pay_in(world, own, 50_000, f"Invoice 7 {told}")
+    assert world.balance("eur") == 50_000
+    assert at_bank(world, own) == OPENING + 50_000
+    paid = pay_out(world, payee(world), 10_000, description="Thanks")
+    rejected = pay_out(world, payee(world, "REJECT AC04 Closed"), 2_000)
+    returned = pay_out(world, payee(world, "RETURN MD07 Late"), 3_000)
+    silent = pay_out(world, payee(world, "SILENT Bank"), 500)
+    world.run()
+    assert ended(world, paid) == ("posted", "posted", None)
+    assert ended(world, rejected) == ("failed", "voided", "bank_rejected")
+    assert ended(world, returned) == ("failed", "posted", "bank_returned")
+    assert ended(world, silent) == ("broadcast", "held", None)
+    assert "closed" in (payout_now(world, rejected).failure_message or "")
+    assert world.balance("eur") == 50_000 - 10_000 - 500
+    assert at_bank(world, own) == OPENING + 40_000
+    assert suspense(world, own) == 0
+    orders = {each.payout: each.status for each in payments(world)}
+    assert orders == {
+        paid.id: "booked",
+        rejected.id: "rejected",
+        returned.id: "returned",
+        silent.id: "sent",
+    }
+    assert [each.status for each in statements(world)] == ["accepted"] * 3
+    assert {each.status for each in lines(world)} == {"booked"}
+    names = [name for name in world.event_types() if name.startswith("payout.")]
+    assert names.count("payout.broadcast") == 4
+    assert "bank_line.credited" in world.event_types()
+    world.check()
+
+
+# Four days of one account, whose balances lead from one to the next; the third moves to nothing.
+FIRST = date(2026, 11, 23)
+
+
+def day(number: int, opening: int, *amounts: int, told: str = "", counted: bool = True) -> bytes:
+    """A day's statement: amounts in cents, each with the reference that it is told."""
+    details = "<NtryDtls><TxDtls><RltdPties><Dbtr><Nm>Payer</Nm></Dbtr></RltdPties><RmtInf>"
+    details += f"<Ustrd>{told}</Ustrd></RmtInf></TxDtls></NtryDtls>"
+    body = "".join(
+        entry(f"{abs(units) / 100:.2f}", "CRDT" if units > 0 else "DBIT", details)
+        for units in amounts
+    )
+    text = camt(
+        body,
+        opening=f"{opening / 100:.2f}",
+        closing=f"{(opening + sum(amounts)) / 100:.2f}",
+        number=f"<ElctrncSeqNb>{number}</ElctrncSeqNb>" if counted else "",
+    )
+    return text.replace("2026-11-26", str(FIRST + timedelta(days=number))).encode()
+
+
+def deliver(world: World, own: str, *contents: bytes) -> None:
+    """Files come in, whatever they are, and every stage runs."""
+    for content in contents:
+        with world.database.begin() as connection:
+            bank_file.take_in(
+                connection,
+                content,
+                name="statement.xml",
+                bank_account=own,
+                livemode=False,
+                now=world.clock(),
+            )
+        world.run_only("bank.read", "bank.match", "bank.book")
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_any_order_of_deliveries_ends_in_the_same_balances(world: World, counted: bool) -> None:
+    own = own_account(world, opening=10_000)
+    told = reference(world)
+    amounts = [(500, 700), (-300,), (250, -250), (1_000,), (-5,)]
+    files, opening = [], 10_000
+    for number, moved in enumerate(amounts, start=1):
+        files.append(day(number, opening, *moved, told=told, counted=counted))
+        opening += sum(moved)
+    chance = random.Random(11)
+    wrong = files[1].replace(b"<Id>S-7</Id>", b"<Id>S-8</Id>").replace(b">3.00<", b">3.01<", 1)
+    rendered_again = [each.replace(b"<Id>S-7</Id>", b"<Id>again</Id>") for each in files]
+    intraday = [
+        each.replace(b"camt.053", b"camt.052")
+        .replace(b"BkToCstmrStmt", b"BkToCstmrAcctRpt")
+        .replace(b"Stmt>", b"Rpt>")
+        for each in files
+    ]
+    partly = [each[: chance.randrange(200, len(each))] for each in files]
+    deliveries = [*files, *files, *rendered_again, *intraday, *partly, wrong]
+    chance.shuffle(deliveries)
+    if not counted:
+        # Where a bank does not count, a day that moves to nothing can only come after its own.
+        deliveries.sort(key=lambda each: each == files[3])
+    deliver(world, own.id, *deliveries)
+    world.run()
+    found = statements(world)
+    assert [each.status for each in found].count("accepted") == len(files)
+    assert at_bank(world, own) == opening
+    assert world.balance("eur") == 500 + 700 + 250 + 1_000
+    assert suspense(world, own) == -(300 + 250 + 5)
+    booked = [each for each in lines(world) if each.status == "booked"]
+    assert len(booked) == sum(map(len, amounts))
+    assert {each.status for each in found} == {"accepted", "duplicate", "intraday", "broken"}
+    world.check()
+
+
+def test_what_nobody_expected_waits_for_a_person(world: World) -> None:
+    own = own_account(world)
+    told = reference(world)
+    other = world.merchant("Other")
+    pay_in(world, own, 700, "no reference")
+    pay_in(world, own, 900, f"{told} {reference(world, other)}")
+    assert suspense(world, own) == 1_600
+    first, second = lines(world)
+    assert "bank_line.unmatched" in world.event_types(operator=True)
+    with world.database.begin() as connection:
+        given: dict[str, Any] = {"by": "operator", "livemode": False, "now": world.clock()}
+        bank_statement.assign(connection, first.id, account_id=other, **given)
+        with pytest.raises(ParameterInvalid):
+            bank_statement.assign(connection, second.id, account_id="acct_none", **given)
+        with pytest.raises(UnexpectedState):
+            bank_statement.assign(connection, first.id, account_id=world.account, **given)
+    world.run()
+    assert (suspense(world, own), world.balance("eur", account=other)) == (900, 700)
+    assert world.balance("eur") == 0
+    world.check()
+
+
+def test_names_on_lists_are_stopped_both_ways(world: World) -> None:
+    own = own_account(world)
+    sanctioned(world, "Ivan Petrovich Sidorov")
+    told = reference(world)
+    pay_in(world, own, 5_000, told)
+    pay_in(world, own, 700, told, name="Ivan Petrovich SIDOROV")
+    assert (world.balance("eur"), suspense(world, own)) == (5_000, 700)
+    row = pay_out(world, payee(world, "Sidorov, Ivan Petrovich"), 1_000)
+    world.run()
+    held = payout_now(world, row)
+    assert (held.status, held.under_review) == ("requested", True)
+    [line] = [each for each in lines(world) if each.outcome == "held"]
+    with world.database.begin() as connection, pytest.raises(UnexpectedState, match="case"):
+        bank_statement.assign(
+            connection,
+            line.id,
+            account_id=world.account,
+            by="operator",
+            livemode=False,
+            now=world.clock(),
+        )
+    assert payments(world) == []
+    world.check()
+
+
+def test_a_file_waits_for_its_cutoff_and_carries_many(world: World) -> None:
+    own = own_account(world, batch_minutes=60)
+    told = reference(world)
+    pay_in(world, own, 10_000, told)
+    rows = [pay_out(world, payee(world, name), 100 + place) for place, name in enumerate("ABC")]
+    world.run()
+    assert {payout_now(world, row).status for row in rows} == {"approved"}
+    world.advance(timedelta(hours=1))
+    world.run()
+    world.run()
+    assert {payout_now(world, row).status for row in rows} == {"posted"}
+    assert len({each.file for each in payments(world)}) == 1
+    assert at_bank(world, own) == OPENING + 10_000 - 303
+    world.check()
+
+
+def test_a_settlement_is_paid_to_a_bank_and_comes_back(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 8_000, reference(world))
+    place = payee(world, "RETURN AC04 Shop")
+    settled_by(world, interval=Interval.manual, destination={"bank_account": place.id})
+    wait_projected(world.database.url)
+    made = settlement.create(
+        world.parts,
+        identifier=new_id("set"),
+        account_id=world.account,
+        livemode=False,
+        currency="eur",
+    )
+    world.run()
+    [row] = settlements(world)
+    assert (row.id, row.status, row.payable) == (made.id, "failed", 8_000)
+    assert world.balance("eur") == 8_000
+    assert [name for name in world.event_types() if name.startswith("settlement.")] == [
+        "settlement.created",
+        "settlement.paid",
+        "settlement.failed",
+    ]
+    world.check()
