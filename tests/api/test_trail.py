@@ -27,6 +27,8 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "aliases": ("aliases",),
     "api_keys": ("api_keys",),
     "approvals": ("approvals",),
+    "bank_accounts": ("bank_accounts",),
+    "bank_references": ("bank_references",),
     "beneficiaries": ("beneficiaries",),
     "branding": ("brandings",),
     "breaks": ("breaks", "break_acts"),

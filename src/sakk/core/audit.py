@@ -66,6 +66,8 @@ DECISIONS: Final = frozenset(
 UNKEPT: Final = frozenset(
     {
         "bills",
+        "bank_files",
+        "bank_lines",
         "chain_transactions",
         "channels",
         "charges",
