@@ -6,11 +6,13 @@ from hashlib import sha256
 from sakk.core.bank_account import Adapter, BankTerms
 from sakk.core.bank_file import BankFile, FileKind
 from sakk.core.bank_payment import BankPayment
+from sakk.core.network import Currency
 from sakk.flow import bank_account, bank_file, bank_statement
 from sakk.flow.bank_account import AccountRequest
 from sakk.rails.bank.read import read_file
 from sakk.store import bank_payment as payments
 from sakk.store import bank_statement as statements
+from sakk.store import network as network_store
 from sakk.store.identity import new_id, now
 from tests.api.world import Api
 from tests.rails.test_bank_files import camt, entry
@@ -22,6 +24,8 @@ def put_bank(api: Api) -> dict[str, str]:
     terms = BankTerms("acme", adapter=Adapter.sandbox)
     request = AccountRequest(holder="Sakk", currency="eur", iban="DE89370400440532013000")
     with api.database.begin() as connection:
+        euro = Currency("eur", "Euro", "fiat", 2, None, None, moment)
+        network_store.put_currency(connection, euro)
         own = bank_account.create(
             connection,
             replace(request, terms=terms, opening_units=1_000),

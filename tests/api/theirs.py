@@ -49,6 +49,8 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
 # the object need no line.
 NAMED: Final = {
     "destination": "beneficiary",
+    "file": "bank_file",
+    "statement": "bank_statement",
     "related_object": "payment_intent",
     "replaces": "mandate",
     "session": "session",
@@ -63,6 +65,8 @@ NO_ONES: Final = frozenset(
         *("tx_hash", "type", "types", "enabled_events", "scopes", "allowed_addresses"),
         # Accounts are named to be paid; that one is there is no secret.
         *("account", "payee"),
+        # Of an account at a bank.
+        *("iban", "bic", "country", "number", "bank_code", "calendar"),
         # Of the house's list of institutions.
         "id",
         # An answer's own word, given back.
@@ -77,6 +81,11 @@ REFERENCES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("create_checkout_session", "customer"): {"line_items": [line()]},
     ("create_payout", "destination.beneficiary"): {**_PAYOUT, "destination": {"beneficiary": ID}},
     ("create_payout", "quote"): {**_PAYOUT, "destination": _PLACE},
+    ("create_payout", "destination.bank_account"): {
+        **_PAYOUT,
+        "destination": {"bank_account": ID},
+    },
+    ("create_bank_reference", "bank_account"): {"currency": "eur", "bank_account": ID},
     ("create_conversion", "quote"): {},
     **{
         (f"{verb}_payout_batch", f"lines.{field}"): {
@@ -85,6 +94,7 @@ REFERENCES: Final[dict[tuple[str, str], dict[str, Any]]] = {
         for verb in ("preview", "create")
         for field, given in (
             ("destination.beneficiary", {"destination": {"beneficiary": ID}}),
+            ("destination.bank_account", {"destination": {"bank_account": ID}}),
             ("quote", {"quote": ID}),
         )
     },

@@ -165,10 +165,11 @@ def list_bank_lines(context: Context, query: BankLineListParameters) -> Listing:
 def retrieve_line(context: Context, bank_line: str) -> Document:
     """Retrieve a line."""
     found = store.find_line(context.connection, bank_line, livemode=context.livemode)
-    hidden = found is not None and not context.is_operator
-    if hidden and found is not None:
-        hidden = found.account_id != context.account_id or found.outcome not in rules.MERCHANTS
-    if found is None or hidden:
+    if (
+        found is None
+        or context.visible_account_id not in (None, found.account_id)
+        or (not context.is_operator and found.outcome not in rules.MERCHANTS)
+    ):
         raise ResourceMissing(f"No such bank line: {bank_line!r}", param="id")
     return rules.public_line(found)
 
