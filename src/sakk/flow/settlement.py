@@ -35,9 +35,8 @@ from sakk.core.settlement import (
     Sums,
     read_terms,
 )
-from sakk.flow import bank_account
+from sakk.flow import bank_account, settlement_conversion
 from sakk.flow import payout as payout_flow
-from sakk.flow import settlement_conversion
 from sakk.flow.context import Parts
 from sakk.flow.settlement_reserve import release_stage, taken
 from sakk.flow.stage import Stage, wake
