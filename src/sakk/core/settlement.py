@@ -263,8 +263,9 @@ def check_terms(terms: SettlementTerms, currencies: Mapping[str, int]) -> None:
         )
     if terms.currency is not None and terms.currency not in currencies:
         raise ParameterInvalid(
-            f"There is no currency {terms.currency!r}. GET /v1/currencies lists them.",
+            "There is no currency {currency}. GET /v1/currencies lists them.",
             param="currency",
+            currency=repr(terms.currency),
         )
     if terms.currency is not None and terms.destination is None:
         raise ParameterInvalid(
