@@ -33,6 +33,12 @@ def read(*chunks: bytes, encoding: str | None = None) -> list[Node]:
     return list(found)
 
 
+@pytest.mark.parametrize("name", ["none-such", "gb18030", "punycode"])
+def test_no_encoding_but_those_that_are_read(name: str) -> None:
+    with pytest.raises(Refused):
+        read(f'<?xml version="1.0" encoding="{name}"?><list/>'.encode())
+
+
 def test_records_come_whole_and_marks_where_they_begin() -> None:
     text = b"""<x:list xmlns:x="urn:a"><part><x:entry x:id="7"><name> A
      b</name><name/><part/></x:entry></part><other>c</other><name>d</name></x:list>"""

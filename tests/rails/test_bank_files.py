@@ -177,6 +177,9 @@ def test_what_is_told_within_the_day_needs_no_balance() -> None:
         camt(account=""),
         camt(number="<ElctrncSeqNb>x</ElctrncSeqNb>"),
         camt(number="<ElctrncSeqNb>99999999999</ElctrncSeqNb>"),
+        camt(number=f"<ElctrncSeqNb>{'0' * 20}99999999999</ElctrncSeqNb>"),
+        camt(number=f"<ElctrncSeqNb>{'1' * 5_000}</ElctrncSeqNb>"),
+        camt(head='<?xml version="1.0" encoding="none-such"?>'),
         camt(opening="ten"),
         camt(opening="-1.00"),
         camt(opening="1" * 25),
@@ -199,6 +202,15 @@ def test_what_is_told_within_the_day_needs_no_balance() -> None:
 def test_what_can_not_be_believed_is_not_read(text: str) -> None:
     with pytest.raises(Unreadable):
         read_file(text.encode())
+
+
+def test_what_moved_nothing_is_left_out() -> None:
+    part = "<TxDtls><Refs><EndToEndId>{}</EndToEndId></Refs><Amt Ccy='EUR'>{}</Amt></TxDtls>"
+    whole = f"<NtryDtls>{part.format('A', '1.00')}{part.format('B', '0.00')}</NtryDtls>"
+    body = entry("0.00", "DBIT") + entry("1.00", "CRDT", whole)
+    found = statement(camt(body, closing="11.00"))
+    assert fault_of(found) is None
+    assert [(each.end_to_end_id, each.units) for each in found.lines] == [("A", 100)]
 
 
 BOMB = """<!DOCTYPE Document [<!ENTITY a "aaaaaaaaaa">
@@ -259,6 +271,12 @@ def test_mt940_is_read(encoding: str, ending: str) -> None:
     assert (second.is_reversal, second.return_code) == (True, "AC04")
 
 
+def test_mt940_with_a_payer_who_writes_as_banks_do() -> None:
+    text = MT940.replace("SVWZ+Rechnung", "SVWZ+:61:Rechnung").replace("RD20,00", "RD0,00")
+    [read] = read_file(text.replace(":25:3704", ":25:\x003704").encode()).statements
+    assert (read.account, [each.units for each in read.lines]) == ("0532013000", [50_000])
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -298,6 +316,7 @@ class TestFolder:
         place = tmp_path / "in"
         for name in ("b.xml", ".c.xml", "d.xml.part", "e.TMP"):
             (place / name).write_bytes(b"<a/>")
+        (place / "empty.xml").touch()
         (place / "link.xml").symlink_to("/etc/passwd")
         os.mkfifo(place / "pipe.xml")
         assert folder.list() == ["b.xml"]

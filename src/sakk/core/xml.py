@@ -106,6 +106,9 @@ class _Reader:
         except expat.ExpatError as error:
             problem = expat.ErrorString(error.code)
             raise self._refuse(f"not XML: {problem}", error.lineno) from error
+        except (LookupError, ValueError) as error:
+            # What the codecs raise where the file declares characters that there are not.
+            raise self._refusal("its characters are in no encoding that is read") from error
         if self._fed - self._parser.CurrentByteIndex > TOKEN_BYTES_MAX:
             raise self._refusal(f"a tag or comment is longer than {TOKEN_BYTES_MAX} bytes")
         done, self._done = self._done, []

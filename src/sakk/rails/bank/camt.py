@@ -16,6 +16,7 @@ from sakk.core.xml import Node
 from sakk.rails.bank.reader import Unreadable, amount_of, date_of, kept, records
 
 NUMBER_MAX: Final = 10**9
+NUMBER_LENGTH_MAX: Final = 20
 _STARTS: Final = frozenset({"Stmt", "Rpt"})
 _RECORDS: Final = frozenset(
     {"GrpHdr", "Id", "ElctrncSeqNb", "LglSeqNb", "StmtPgntn", "RptPgntn", "CreDtTm", "FrToDt"}
@@ -157,8 +158,11 @@ class _Draft:
             parts = [self._part(each, node) for each in details]
             if None not in parts and sum(each or 0 for each in parts) == units:
                 pairs = zip(parts, details, strict=True)
-                return [_line(node, each, part or 0) for part, each in pairs]
+                return [_line(node, each, part) for part, each in pairs if part]
             details = []
+        if not units:
+            # Some banks tell of what moved nothing; it is nobody's money.
+            return []
         return [_line(node, details[0] if details else None, units)]
 
     def _part(self, detail: Node, entry: Node) -> int | None:
@@ -181,7 +185,8 @@ def _signed(units: int, node: Node, otherwise: Node) -> int:
 
 def _number(node: Node) -> int:
     text = node.text.strip()
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > NUMBER_MAX:
+    is_number = text.isascii() and text.isdigit() and len(text) <= NUMBER_LENGTH_MAX
+    if not is_number or int(text) > NUMBER_MAX:
         raise Unreadable(f"line {node.line}: {text[:20]!r} is no statement's number")
     return int(text)
 

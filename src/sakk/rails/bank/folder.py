@@ -1,8 +1,8 @@
 """A folder that is mounted, or kept in step by the bank's own tool: ``out/`` to it, ``in/`` back.
 
 What is put out appears whole, by renaming. What comes in is left alone while it is written: names
-that tools give to unfinished files, and files that changed a moment ago. What was taken is moved to
-``in/done/``. Nothing here follows a link or leaves its folder.
+that tools give to unfinished files, and files that are empty or changed a moment ago. What was
+taken is moved to ``in/done/``. Nothing here follows a link or leaves its folder.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ class Folder:
         try:
             self._in.mkdir(parents=True, exist_ok=True)
             found = [
-                (entry.stat(follow_symlinks=False).st_mtime, entry.name)
+                (entry.stat(follow_symlinks=False), entry.name)
                 for entry in os.scandir(self._in)
                 if entry.is_file(follow_symlinks=False)
                 and not entry.name.startswith(".")
@@ -59,7 +59,12 @@ class Folder:
             raise BankUnreachable(f"the folder can not be read: {error.strerror}") from error
         # The clock of files, which is the system's.
         before = time.time() - self._quiet_seconds
-        return [name for changed, name in sorted(found) if changed <= before][:FILES_MAX]
+        whole = [
+            (status.st_mtime, name)
+            for status, name in found
+            if status.st_size and status.st_mtime <= before
+        ]
+        return [name for _, name in sorted(whole)[:FILES_MAX]]
 
     def take(self, name: str, *, bytes_max: int) -> bytes:
         try:

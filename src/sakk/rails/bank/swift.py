@@ -20,6 +20,8 @@ from sakk.rails.bank.reader import Unreadable, kept
 # A statement of so many bytes has some hundred thousand lines; the reader holds it whole.
 BYTES_MAX: Final = 16 << 20
 LINE_LENGTH_MAX: Final = 1_000
+# As the package finds them: a payer may write the same within a text.
+_LINES: Final = re.compile(r"^:\n?61:", re.MULTILINE)
 _CURRENCY_LAST: Final = re.compile(r"[A-Z]{3}$")
 # Reasons of returns as the German banks' business transaction codes have them.
 _RETURN_CODES: Final = frozenset({"108", "109", "159", "160", "165", "181", "184"})
@@ -47,7 +49,7 @@ def read_mt940(content: bytes) -> list[ReadStatement]:
         raise Unreadable(f"not MT940: {type(error).__name__}: {error}"[:200]) from error
     if not statements:
         raise Unreadable("it has no statement")
-    if sum(len(each.lines) for each in statements) != text.count(":61:"):
+    if sum(len(each.transactions) for each in found) != len(_LINES.findall(text)):
         # The package passes over what its patterns do not fit.
         raise Unreadable("a line (:61:) of it can not be read")
     return statements
@@ -65,13 +67,14 @@ def _statement(data: dict[str, Any], transactions: list[Any]) -> ReadStatement:
     closing = data.get("final_closing_balance") or data.get("intermediate_closing_balance")
     if opening is None or closing is None:
         raise Unreadable("a statement has no opening or no closing balance")
-    account = str(data.get("account_identification") or "").replace(" ", "")
+    account = (kept(str(data.get("account_identification") or "")) or "").replace(" ", "")
     if not account:
         raise Unreadable("a statement names no account")
     currency = str(closing.amount.currency)
     if str(opening.amount.currency) != currency:
         raise Unreadable("its balances are in two currencies")
-    lines = tuple(_line(each.data, currency) for each in transactions)
+    read = [_line(each.data, currency) for each in transactions]
+    lines = tuple(each for each in read if each.units)
     day = _day(closing.date)
     number = str(data.get("statement_number") or "")
     return ReadStatement(
