@@ -135,7 +135,10 @@ def test_terms_are_stored_and_read() -> None:
         ({"folder": ""}, "eur", HERE, "folder"),
         ({"timezone": "Mars/Olympus"}, "eur", HERE, "timezone"),
         ({"timezone": "../x"}, "eur", HERE, "timezone"),
+        ({"timezone": "Europe"}, "eur", HERE, "timezone"),
         ({"cutoff": "25:00"}, "eur", HERE, "cutoff"),
+        # "10:00" would be before it.
+        ({"cutoff": "9:30"}, "eur", HERE, "cutoff"),
         ({"adapter": Adapter.sandbox}, "eur", HERE, "adapter"),
         ({}, "usd", HERE, "profile"),
         ({}, "eur", replace(HERE, iban=None), "profile"),

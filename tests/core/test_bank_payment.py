@@ -118,6 +118,8 @@ def test_names_in_files_follow_from_rows() -> None:
         ("ACSC", StatusWord.accepted),
         ("RJCT", StatusWord.rejected),
         ("PDNG", StatusWord.nothing),
+        # Blocked money is not given back.
+        ("BLCK", StatusWord.nothing),
         ("", StatusWord.nothing),
     ],
 )

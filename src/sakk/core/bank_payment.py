@@ -99,7 +99,8 @@ class StatusWord(StrEnum):
 
 # ISO 20022 external payment transaction status codes: under way, or done, or neither.
 _ACCEPTED: Final = frozenset({"ACCP", "ACSP", "ACSC", "ACWC", "ACCC", "ACTC", "ACFC", "ACWP"})
-_REJECTED: Final = frozenset({"RJCT", "CANC", "BLCK"})
+# BLCK is neither: what is blocked is given to nobody, and not back to us either.
+_REJECTED: Final = frozenset({"RJCT", "CANC"})
 
 
 def word_of(code: str) -> StatusWord:
