@@ -1,5 +1,6 @@
 """What the proof of banks reads: real rows of statements, lines and orders."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -48,6 +49,19 @@ def line(name: str, number: int, units: int, **more: Any) -> BankLine:
             **more,
         }
     )
+
+
+def test_what_an_account_was_opened_with_is_no_difference(database: Database) -> None:
+    row = row_of(replace(own_account(), id="ba_new", iban=None, number="7", opening_units=300))
+    with database.begin() as connection:
+        connection.execute(bank_account.bank_accounts.insert().values(row))
+        [balance] = [
+            each
+            for each in read_moment(connection, livemode=False).balances
+            if each.bank_account == "ba_new"
+        ]
+        connection.rollback()
+    assert (balance.statement_units, balance.unbooked_units, balance.difference) == (300, 300, 0)
 
 
 def order(name: str, units: int, **more: Any) -> BankPayment:
@@ -116,6 +130,8 @@ def test_what_is_read_of_banks(database: Database) -> None:
         line("bl_twice", 2, -100, end_to_end_id="e2e-fine", outcome="suspense"),
         line("bl_less", 3, -90, end_to_end_id="e2e-more", payment="more"),
         line("bl_young", 4, 50, status="new"),
+        # Its money has been at the bank since it was booked.
+        line("bl_given", 5, 30, status="matched", outcome="assigned"),
     ]
     orders = [
         order("fine", 100, line="bl_fine"),
@@ -126,12 +142,12 @@ def test_what_is_read_of_banks(database: Database) -> None:
     ]
     with database.begin() as connection:
         connection.execute(bank_account.bank_accounts.insert().values(row_of(own_account())))
-        bank_statement.insert(connection, statement(761), lines)
+        bank_statement.insert(connection, statement(791), lines)
         bank_payment.insert_many(connection, orders)
         moment = read_moment(connection, livemode=False)
         assert read_moment(connection, livemode=True) == BankMoment([], [], [])
     [balance] = moment.balances
-    assert balance == BankBalance("ba_own", "test/eur", "bst_1", 761, 50, 0)
+    assert balance == BankBalance("ba_own", "test/eur", "bst_1", 791, 50, 0)
     [broken] = moment.broken
     assert (broken.statement, broken.difference) == ("bst_1", 1)
     sides = {side: {each.id for each in moment.movements if each.side is side} for side in Side}
@@ -141,7 +157,7 @@ def test_what_is_read_of_banks(database: Database) -> None:
     }
     found = findings_of_banks(moment, today=date(2026, 3, 20))
     assert {(each.kind.value, each.subject, each.units) for each in found} == {
-        ("bank_without_ledger", "ba_own", 711),
+        ("bank_without_ledger", "ba_own", 741),
         ("row_differs", "bst_1", 1),
         ("duplicate", "bl_twice", -100),
         ("amount_differs", "more", 5),

@@ -30,7 +30,8 @@ _FAULTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BankBalance:
-    """One account of the operator's at a bank. ``unbooked_units``: lines that are still on the way.
+    """One account of the operator's at a bank. ``unbooked_units``: lines that are still on the way,
+    and the opening before the first of them is booked.
 
     ``statement_units``: the last believed statement's closing balance, or what it was opened with.
     """

@@ -23,7 +23,7 @@ from sakk.core.ledger_break import Act, BreakAct, LedgerBreak
 from sakk.core.reconcile import Proof
 from sakk.core.reconciliation import Finding, Reconciliation, ReconciliationStatus
 from sakk.flow.context import Parts
-from sakk.flow.reconcile import Progress, reconcile
+from sakk.flow.reconcile import Progress, reconcile, settled_snapshot
 from sakk.flow.stage import Stage
 from sakk.store import bank_proof as bank_proofs
 from sakk.store import event as events
@@ -83,17 +83,18 @@ def run(
     ]
     try:
         proof = reconcile(parts.database, parts.rail_of, networks=names, progress=progress)
+        with settled_snapshot(parts.database) as connection:
+            modes = store.unit_modes(connection)
+            suspense = [
+                each for each in store.suspended(connection) if modes.get(each.unit) is livemode
+            ]
+            banks = bank_proofs.read_moment(connection, livemode=livemode)
     except SakkError as error:
         log.warning("reconciliation.failed", why=str(error))
         failed = _failed(parts, name, str(error), livemode=livemode, started=started)
         return Run(failed, error=error)
     with parts.database.begin() as connection:
-        modes = store.unit_modes(connection)
-        suspense = [
-            each for each in store.suspended(connection) if modes.get(each.unit) is livemode
-        ]
         now = parts.clock()
-        banks = bank_proofs.read_moment(connection, livemode=livemode)
         findings = rules.findings_of(proof, suspense, rows=rows, now=now)
         findings += findings_of_banks(banks, today=now.date())
         scopes = [*(rules.chain_scope(each) for each in names), rules.SUSPENSE, BANKS]

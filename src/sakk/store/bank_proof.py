@@ -18,13 +18,15 @@ def read_moment(connection: Connection, *, livemode: bool) -> BankMoment:
         unit = chart.currency_unit(row.currency, livemode=livemode)
         name = chart.bank(row.id, unit).name
         held = connection.execute(_HELD, {"name": name}).scalar()
+        # The opening is booked with the first line.
+        unopened = int(row.opening_units) if held is None else 0
         balances.append(
             BankBalance(
                 bank_account=row.id,
                 unit=unit,
                 statement=row.statement,
                 statement_units=int(row.closing),
-                unbooked_units=int(row.unbooked),
+                unbooked_units=int(row.unbooked) + unopened,
                 ledger_units=int(held or 0),
             )
         )
@@ -52,12 +54,13 @@ def read_moment(connection: Connection, *, livemode: bool) -> BankMoment:
 
 
 # An account is the operator's own where it is nobody else's. What its statement shows and the
-# ledger does not yet have are its lines that are not booked.
+# ledger does not yet have are its lines that are not booked; one that was assigned moves between
+# accounts of ours alone.
 _BALANCES = text(
-    "SELECT a.id, a.currency, s.id AS statement, coalesce(s.closing_units, a.opening_units)"
+    "SELECT a.id, a.currency, a.opening_units, s.id AS statement, coalesce(s.closing_units, a.opening_units)"
     " AS closing, coalesce((SELECT sum(l.units) FROM bank_lines l JOIN bank_statements t"
     " ON t.id = l.statement WHERE l.bank_account = a.id AND t.status = 'accepted'"
-    " AND l.status IN ('new', 'matched')), 0) AS unbooked FROM bank_accounts a"
+    " AND l.status IN ('new', 'matched') AND l.outcome IS DISTINCT FROM 'assigned'), 0) AS unbooked FROM bank_accounts a"
     " LEFT JOIN LATERAL (SELECT id, closing_units FROM bank_statements WHERE bank_account = a.id"
     " AND status = 'accepted' ORDER BY to_date DESC, number DESC NULLS LAST, id DESC LIMIT 1) s"
     " ON true WHERE a.account_id IS NULL AND a.livemode = :livemode ORDER BY a.id"
