@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core.bank_account import BankAccount
 from sakk.core.case import CaseKind, Opening, Priority
+from sakk.core.country import is_country
 from sakk.core.name_screening import NameScreening, read_query
 from sakk.core.payout import BANK, HoldStatus, Payout, PayoutStatus
 from sakk.core.screening import Verdict
@@ -69,9 +70,10 @@ def _judge(
     now: datetime,
 ) -> None:
     # By the account's id, so that what a person exempted stays so for the next payout.
-    asked = NameRequest(
-        place.id, read_query(place.holder, countries=[place.country]), row.account_id, row.livemode
-    )
+    # IBANs know places that no list names a country by (XK): of those the name alone is compared.
+    countries = [place.country] if is_country(place.country) else []
+    query = read_query(place.holder, countries=countries)
+    asked = NameRequest(place.id, query, row.account_id, row.livemode)
     [found] = screen_names(connection, index, [asked], now=now)
     judged = replace(row, screening=found.id, screened_at=now)
     clear = found.verdict == Verdict.clear or _is_known(connection, row, found)
