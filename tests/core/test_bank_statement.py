@@ -159,8 +159,11 @@ PAYMENT = BankPayment(
         ({"units": -500}, "sent", None, Outcome.payment),
         ({"units": -500}, "ordered", None, Outcome.payment),
         ({"units": -499}, "accepted", None, Outcome.suspense),
-        ({"units": 500}, "booked", None, Outcome.returned),
-        ({"units": 499}, "booked", None, Outcome.suspense),
+        ({"units": 500, "return_code": "AC04"}, "booked", None, Outcome.returned),
+        ({"units": 500, "is_reversal": True}, "booked", None, Outcome.returned),
+        ({"units": 499, "return_code": "AC04"}, "booked", None, Outcome.suspense),
+        # Whoever was paid knows the order's name, and may send as much by a transfer of their own.
+        ({"units": 500}, "booked", None, Outcome.suspense),
         # A second debit, or a second return, of one order is nobody's to explain but a person's.
         ({"units": -500}, "booked", None, Outcome.suspense),
         ({"units": 500}, "returned", None, Outcome.suspense),

@@ -244,7 +244,10 @@ def outcome_of(line: BankLine, payment: BankPayment | None, account_id: str | No
                 if line.units == -payment.units:
                     return Outcome.payment
             case BankPaymentStatus.booked:
-                if line.units == payment.units:
+                # Anybody who was paid knows the order's name: what is sent back by a transfer of
+                # its own has a sender, whom nobody has looked at.
+                is_back = line.return_code is not None or line.is_reversal
+                if line.units == payment.units and is_back:
                     return Outcome.returned
             case BankPaymentStatus.rejected | BankPaymentStatus.returned:
                 pass

@@ -366,7 +366,7 @@ def book_stage(parts: Parts) -> Stage:
             for row in sorted(rows, key=lambda each: (each.units > 0, each.id)):
                 payout = carried.get(row.payment or "")
                 failpoint("bank.book.before")
-                booked = _booked(parts, row, payout)
+                booked = _is_in_turn(parts, row, payout) and _booked(parts, row, payout)
                 failpoint("bank.book.after")
                 with parts.database.begin() as connection:
                     _record(connection, row, payout, booked=booked, token=token, now=parts.clock())
@@ -382,6 +382,18 @@ def _open(parts: Parts, own: Mapping[str, BankAccount]) -> None:
         opening = rules.opening_postings(account.id, unit, account.opening_units)
         if opening:
             parts.books.post([PostingSet(account.id, "open", 0, opening)])
+
+
+def _is_in_turn(parts: Parts, row: BankLine, payout: Payout | None) -> bool:
+    """Is what a line gives back booked as paid? That may be in another worker's hands."""
+    if row.outcome != Outcome.returned:
+        return True
+    assert payout is not None
+    with parts.database.read() as connection:
+        found = payouts.find(
+            connection, payout.id, account_id=payout.account_id, livemode=payout.livemode
+        )
+    return found is not None and found.status == PayoutStatus.posted
 
 
 def _booked(parts: Parts, row: BankLine, payout: Payout | None) -> bool:
