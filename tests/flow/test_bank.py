@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from tests.flow.banking import (
     OPENING,
+    PAYEE,
     at_bank,
+    folder,
     lines,
+    look,
     own_account,
     pay_in,
     pay_out,
@@ -23,13 +26,17 @@ from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
 from tests.flow.money import payout_now
 from tests.flow.test_settlement import settled_by, settlements
-from tests.rails.test_bank_files import camt, entry
+from tests.rails.test_bank_files import NS, camt, entry
 
+from sakk.core import bank_payment as bank_rules
+from sakk.core.bank_account import BankTerms
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.payout import Payout
 from sakk.core.settlement import Interval
-from sakk.flow import bank_file, bank_statement, settlement
+from sakk.flow import bank_account, bank_file, bank_statement, settlement
+from sakk.flow.bank_account import AccountRequest
 from sakk.ledger.projection import wait_projected
+from sakk.store.bank_statement import bank_lines
 from sakk.store.identity import new_id
 
 
@@ -98,7 +105,7 @@ def day(number: int, opening: int, *amounts: int, told: str = "", counted: bool 
     return text.replace("2026-11-26", str(FIRST + timedelta(days=number))).encode()
 
 
-def deliver(world: World, own: str, *contents: bytes) -> None:
+def deliver(world: World, own: str | None, *contents: bytes) -> None:
     """Files come in, whatever they are, and every stage runs."""
     for content in contents:
         with world.database.begin() as connection:
@@ -211,6 +218,72 @@ def test_a_file_waits_for_its_cutoff_and_carries_many(world: World) -> None:
     assert len({each.file for each in payments(world)}) == 1
     assert at_bank(world, own) == OPENING + 10_000 - 303
     world.check()
+
+
+def test_what_comes_back_waits_for_what_it_is_of(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 5_000, reference(world))
+    # Of a country that is on no list of countries, too.
+    row = pay_out(world, payee(world, "RETURN AC04 Kosovar", "XK051212012345678906"), 1_000)
+    for _ in range(3):
+        world.advance(timedelta(seconds=5))
+        world.run_except("bank.book")
+    [paid] = [each for each in lines(world) if each.outcome == "payment"]
+    # Another worker has it in hand.
+    held = {"lease_until": world.clock() + timedelta(hours=1)}
+    with world.database.begin() as connection:
+        connection.execute(bank_lines.update().where(bank_lines.c.id == paid.id).values(held))
+    world.run_only("bank.book")
+    assert [each.status for each in lines(world) if each.outcome == "returned"] == ["matched"]
+    world.advance(timedelta(hours=2))
+    world.run()
+    look(world)
+    assert ended(world, row) == ("failed", "posted", "bank_returned")
+    assert world.balance("eur") == 5_000
+    world.check()
+
+
+def test_a_bank_speaks_of_what_it_was_sent(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 5_000, reference(world))
+    row = pay_out(world, payee(world), 1_000)
+    world.run_except("bank.send")
+    [order] = payments(world)
+    report = (
+        f"<Document xmlns='{NS}pain.002.001.03'><CstmrPmtStsRpt><OrgnlGrpInfAndSts><OrgnlMsgId>"
+        f"{bank_rules.compact(order.file)}</OrgnlMsgId><GrpSts>RJCT</GrpSts></OrgnlGrpInfAndSts>"
+        "</CstmrPmtStsRpt></Document>"
+    ).encode()
+    deliver(world, "ba_other", report)
+    assert [each.status for each in payments(world)] == ["ordered"]
+    # What was refused is read when it comes again; whoever brings it by hand answers for it.
+    deliver(world, None, report)
+    assert [each.status for each in payments(world)] == ["rejected"]
+    # The bank has the file: it was put out by whoever died before that was written down.
+    world.run_only("bank.send")
+    world.run()
+    assert list(folder(world).glob("*/BF*")) == []
+    assert ended(world, row) == ("failed", "voided", "bank_rejected")
+    assert [each.status for each in payments(world)] == ["rejected"]
+    assert world.balance("eur") == 5_000
+    world.check()
+
+
+def test_each_account_has_a_folder_of_its_own(world: World) -> None:
+    own_account(world)
+    request = AccountRequest(
+        holder="Live", currency="eur", iban=PAYEE, terms=BankTerms("acme")
+    )
+    with world.database.begin() as connection, pytest.raises(ParameterInvalid) as raised:
+        bank_account.create(
+            connection,
+            request,
+            identifier=new_id("ba"),
+            account_id=None,
+            livemode=True,
+            now=world.clock(),
+        )
+    assert raised.value.param == "folder"
 
 
 def test_a_settlement_is_paid_to_a_bank_and_comes_back(world: World) -> None:

@@ -1,7 +1,6 @@
 """Bank files: what went to banks and came from them, and what is brought by hand."""
 
 import base64
-import binascii
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -108,7 +107,7 @@ def create(context: Context, body: BankFileCreate) -> Document:
     """Bring a file that a bank sent: camt.053, camt.052, MT940 or pain.002; it is read at once."""
     try:
         content = base64.b64decode(body.file, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ParameterInvalid("file is no base64.", param="file") from None
     row = flow.take_in(
         context.connection,

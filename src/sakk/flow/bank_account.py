@@ -91,6 +91,7 @@ def create(
         rules.check_terms(request.terms, place, currency.currency, livemode=livemode)
         business_days(request.terms.calendar)
         _require_unknown(connection, place, currency.currency, livemode=livemode)
+        _require_free(connection, request.terms.folder)
     else:
         settings = account.payout_settings(connection, account_id)
         usable_at = now + timedelta(seconds=settings.delay_seconds(livemode=livemode))
@@ -125,6 +126,18 @@ def _require_unknown(
     for each in store.find_named(connection, name, currency):
         if each.livemode is livemode:
             raise ParameterInvalid("{id} is this account already.", param="iban", id=each.id)
+
+
+def _require_free(connection: Connection, folder: str) -> None:
+    """ParameterInvalid for the folder of another account, of either mode.
+
+    Two would take each other's files, and the sandbox's bank answers whatever lies in its own.
+    """
+    for each in store.list_own(connection):
+        if each.terms is not None and each.terms["folder"] == folder:
+            raise ParameterInvalid(
+                "{id} has this folder: give each account its own.", param="folder", id=each.id
+            )
 
 
 def delete(

@@ -5,6 +5,7 @@ in is kept by its hash, whoever delivers it how often, and read by a stage of it
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -71,22 +72,28 @@ def send_stage(parts: Parts) -> Stage:
             rows = [row for row in rows if row not in stopped]
             own = bank_accounts.list_by_ids(connection, [row.bank_account or "" for row in rows])
             contents = {row.id: store.content_of(connection, row.id) for row in rows}
+            answered = {row.id for row in rows if bank_payment.is_answered(connection, row.id)}
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
             for row in rows:
                 rail = rail_of(parts, own[row.bank_account or ""])
-                _put(parts, rail, row, contents[row.id], token=token)
+                # What the bank has spoken of was put out before a crash: it might pay it again.
+                content = None if row.id in answered else contents[row.id]
+                _put(parts, rail, row, content, token=token)
         return len(rows)
 
     return Stage("bank.send", run, idle_seconds=2.0)
 
 
-def _put(parts: Parts, rail: BankRail | None, row: BankFile, content: bytes, *, token: str) -> None:
+def _put(
+    parts: Parts, rail: BankRail | None, row: BankFile, content: bytes | None, *, token: str
+) -> None:
     table = store.bank_files
     try:
         if rail is None:
             raise BankUnreachable("this worker has no way to banks: set SAKK_BANK_DIR")
         failpoint("bank.send.before")
-        rail.put(row.name, content)
+        if content is not None:
+            rail.put(row.name, content)
         failpoint("bank.send.after")
     except BankUnreachable as error:
         log.warning("bank.unreachable", file=row.id, why=str(error))
@@ -136,6 +143,9 @@ def _fetch(parts: Parts, account: BankAccount) -> int:
             except FileTooLarge as error:
                 _refuse_unread(parts, account, name, str(error))
             else:
+                if not content:
+                    # It is being written: it is listed again.
+                    continue
                 with parts.database.begin() as connection:
                     take_in(
                         connection,
@@ -189,6 +199,7 @@ def take_in(
 ) -> BankFile:
     """Keep a file that a bank sent, whoever brings it; the one that is there already by its hash.
 
+    One that was refused is read again: an account may be here now that was not.
     ParameterInvalid for one that is empty or larger than any.
     """
     if not content or len(content) > FILE_BYTES_MAX:
@@ -212,7 +223,21 @@ def take_in(
         return row
     found = store.find_hash(connection, row.sha256, way=Way.incoming, livemode=livemode)
     assert found is not None
-    return found
+    if found.status != FileStatus.refused or not found.size:
+        return found
+    again = replace(
+        found,
+        bank_account=bank_account,
+        status=FileStatus.received.value,
+        reason=None,
+        done_at=None,
+    )
+    fields = ("id", "bank_account", "status", "reason", "done_at")
+    update_records(
+        connection, store.bank_files, [{name: getattr(again, name) for name in fields}]
+    )
+    wake(connection, "bank.read")
+    return again
 
 
 def read_stage(parts: Parts) -> Stage:
@@ -262,7 +287,9 @@ def _apply(parts: Parts, row: BankFile, found: ReadFile | None, why: str | None)
 def _told(connection: Connection, row: BankFile, found: ReadFile, *, now: datetime) -> str | None:
     """Do what a file says; why not, where it is not about us."""
     for each in found.reports:
-        why = bank_payment.report(connection, each, livemode=row.livemode, now=now)
+        why = bank_payment.report(
+            connection, each, place=row.bank_account, livemode=row.livemode, now=now
+        )
         if why is not None:
             return why
     accounts = _accounts(connection, row, found)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Boolean, Connection, Text, bindparam, select
 
 from sakk.core import bank_payment as rules
 from sakk.core import event
@@ -49,6 +49,8 @@ _due = query(
     select(_table)
     .where(
         _table.c.network == BANK,
+        _table.c.currency == bindparam("currency", type_=Text),
+        _table.c.livemode == bindparam("livemode", type_=Boolean),
         _table.c.status == PayoutStatus.approved.value,
         _table.c.hold == HoldStatus.held.value,
         freezes.payout_may_go(),
@@ -82,7 +84,10 @@ def order_stage(parts: Parts) -> Stage:
 
 
 def _order(connection: Connection, account: BankAccount, *, now: datetime) -> int:
-    found = fetch(connection, _due, now=now)
+    # Of its currency and mode alone: what another account waits for keeps nothing of this one back.
+    found = fetch(
+        connection, _due, now=now, currency=account.currency, livemode=account.livemode
+    )
     places = bank_accounts.list_by_ids(connection, [row.destination for row in found])
     rows = [row for row in found if pays(account, places[row.destination])]
     if not rows:
@@ -169,7 +174,9 @@ def party_of(account: BankAccount) -> Party:
 
 def sent(connection: Connection, file: str, *, now: datetime) -> None:
     """A file of orders was put out: so were its payouts."""
-    orders = store.of_file(connection, file)
+    names = [each.end_to_end_id for each in store.of_file(connection, file)]
+    # Locked: what the bank says of one at this moment is not written over.
+    orders = store.lock_named(connection, names).values()
     still = [each for each in orders if each.status == BankPaymentStatus.ordered]
     update_records(
         connection,
@@ -192,14 +199,30 @@ def may_be_sent(connection: Connection, file: str) -> bool:
     return connection.execute(statement).first() is None
 
 
+def is_answered(connection: Connection, file: str) -> bool:
+    """Has the bank spoken of an order of a file? Then it has the file."""
+    orders = store.of_file(connection, file)
+    return any(each.status != BankPaymentStatus.ordered for each in orders)
+
+
 def report(
-    connection: Connection, told: StatusReport, *, livemode: bool, now: datetime
+    connection: Connection,
+    told: StatusReport,
+    *,
+    place: str | None,
+    livemode: bool,
+    now: datetime,
 ) -> str | None:
-    """Write down what a bank says of one of our files; why not, where it is none of ours."""
+    """Write down what a bank says of one of our files; why not, where it is none of ours.
+
+    ``place``: of which account it came; a bank speaks of what it was sent alone.
+    """
     file = rules.expand(told.message_id, "bf")
     row = None if file is None else bank_files.find(connection, file, livemode=livemode)
     if row is None or row.way != Way.outgoing:
         return f"it is about {told.message_id[:40]!r}, which is no file of ours"
+    if place not in (None, row.bank_account):
+        return f"it is about {row.id}, and came from the place of {place}"
     orders = store.of_file(connection, row.id)
     locked = store.lock_named(connection, [each.end_to_end_id for each in orders])
     words = {each.end_to_end_id.upper(): each for each in told.payments}
