@@ -157,6 +157,14 @@ def test_any_order_of_deliveries_ends_in_the_same_balances(world: World, counted
     world.check()
 
 
+def test_two_of_one_day_that_nobody_counts_come_in_any_order(world: World) -> None:
+    own = own_account(world, opening=10_000)
+    first, second = day(1, 10_000, 500, counted=False), day(1, 10_500, -200, counted=False)
+    deliver(world, own.id, second, first, day(2, 10_300, 100, counted=False))
+    assert [each.status for each in statements(world)] == ["accepted"] * 3
+    assert at_bank(world, own) == 10_400
+
+
 def test_what_nobody_expected_waits_for_a_person(world: World) -> None:
     own = own_account(world)
     told = reference(world)

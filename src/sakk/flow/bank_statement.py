@@ -139,14 +139,18 @@ def _believed(
         return StatementStatus.intraday, None
     if _is_next(connection, row, account):
         return StatementStatus.accepted, None
-    before, _ = store.neighbours(connection, account.id, row.to_date, row.number)
+    before, _ = store.neighbours(
+        connection, account.id, row.to_date, row.number, balance=account.opening_units
+    )
     stands = account.opening_units if before is None else before.closing_units
     reason = f"it opens with {row.opening_units}, and the one before it closed with {stands}"
     return StatementStatus.waiting, reason
 
 
 def _is_next(connection: Connection, row: BankStatement, account: BankAccount) -> bool:
-    before, after = store.neighbours(connection, account.id, row.to_date, row.number)
+    before, after = store.neighbours(
+        connection, account.id, row.to_date, row.number, balance=account.opening_units
+    )
     return rules.is_next(
         row.opening_units,
         row.closing_units,

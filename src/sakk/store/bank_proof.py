@@ -58,12 +58,14 @@ def read_moment(connection: Connection, *, livemode: bool) -> BankMoment:
 # accounts of ours alone.
 _BALANCES = text(
     "SELECT a.id, a.currency, a.opening_units, s.id AS statement,"
-    " coalesce(s.closing_units, a.opening_units) AS closing, coalesce((SELECT sum(l.units) FROM bank_lines l JOIN bank_statements t"
-    " ON t.id = l.statement WHERE l.bank_account = a.id AND t.status = 'accepted'"
-    " AND l.status IN ('new', 'matched') AND l.outcome IS DISTINCT FROM 'assigned'), 0)"
-    " AS unbooked FROM bank_accounts a"
+    " coalesce(s.closing_units, a.opening_units) AS closing, coalesce((SELECT sum(l.units)"
+    " FROM bank_lines l JOIN bank_statements t ON t.id = l.statement"
+    " WHERE l.bank_account = a.id AND t.status = 'accepted' AND l.status IN ('new', 'matched')"
+    " AND l.outcome IS DISTINCT FROM 'assigned'), 0) AS unbooked FROM bank_accounts a"
     " LEFT JOIN LATERAL (SELECT id, closing_units FROM bank_statements WHERE bank_account = a.id"
-    " AND status = 'accepted' ORDER BY to_date DESC, number DESC NULLS LAST, id DESC LIMIT 1) s"
+    " AND status = 'accepted' ORDER BY to_date DESC, number DESC NULLS LAST, closing_units ="
+    " a.opening_units + (SELECT sum(closing_units - opening_units) FROM bank_statements"
+    " WHERE bank_account = a.id AND status = 'accepted') DESC, id DESC LIMIT 1) s"
     " ON true WHERE a.account_id IS NULL AND a.livemode = :livemode ORDER BY a.id"
 )
 _HELD = text(

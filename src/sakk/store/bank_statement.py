@@ -1,6 +1,7 @@
 """Bank statements and their lines: rows and queries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -150,17 +151,29 @@ def find_copy(connection: Connection, row: BankStatement) -> BankStatement | Non
 
 
 def neighbours(
-    connection: Connection, bank_account: str, to_date: date, number: int | None
+    connection: Connection,
+    bank_account: str,
+    to_date: date,
+    number: int | None,
+    *,
+    balance: int,
 ) -> tuple[Neighbour | None, Neighbour | None]:
-    """The accepted statements before and after a place in an account's order."""
+    """The accepted statements before and after a place in an account's order.
+
+    What the one closed with and the other opens with is what all of them come to there, from the
+    ``balance`` before the first: several have one place where a bank does not count, and in which
+    order they came says nothing.
+    """
     c = bank_statements.c
     place = tuple_(c.to_date, func.coalesce(c.number, 0))
     wanted = tuple_(*order_of(to_date, number))
     columns = (c.number, c.to_date, c.opening_units, c.closing_units)
-    accepted = select(*columns).where(
-        c.bank_account == bank_account, c.status == StatementStatus.accepted.value
+    believed = (c.bank_account == bank_account, c.status == StatementStatus.accepted.value)
+    accepted = select(*columns).where(*believed)
+    moved = select(func.coalesce(func.sum(c.closing_units - c.opening_units), 0))
+    stands = balance + int(
+        connection.execute(moved.where(*believed, place <= wanted)).scalar_one()
     )
-    # Several may have one place where a bank does not count: then the last that came is before.
     last_first = (c.to_date.desc(), func.coalesce(c.number, 0).desc(), c.id.desc())
     before = fetch_one(
         connection, accepted.where(place <= wanted).order_by(*last_first).limit(1), Neighbour
@@ -172,7 +185,10 @@ def neighbours(
         .limit(1),
         Neighbour,
     )
-    return before, after
+    return (
+        None if before is None else replace(before, closing_units=stands),
+        None if after is None else replace(after, opening_units=stands),
+    )
 
 
 def list_waiting(connection: Connection, bank_account: str) -> list[BankStatement]:
