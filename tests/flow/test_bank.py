@@ -251,6 +251,28 @@ def test_what_comes_back_waits_for_what_it_is_of(world: World) -> None:
     world.check()
 
 
+def test_a_return_whose_statement_came_first_is_a_return(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 5_000, reference(world))
+    row = pay_out(world, payee(world, "SILENT Bank"), 1_000)
+    world.run()
+    [order] = payments(world)
+    told = f"<NtryDtls><TxDtls><Refs><EndToEndId>{order.end_to_end_id}</EndToEndId></Refs>"
+    reason = "<RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>"
+    end = "</TxDtls></NtryDtls>"
+    went = camt(entry("10.00", "DBIT", told + end), opening="10050.00", closing="10040.00")
+    back = camt(
+        entry("10.00", "CRDT", told + reason + end),
+        opening="10040.00",
+        closing="10050.00",
+        number="<ElctrncSeqNb>8</ElctrncSeqNb>",
+    )
+    later = [text.replace("2026-11-26", "2040-01-02").encode() for text in (back, went)]
+    deliver(world, own.id, *later)
+    assert ended(world, row) == ("failed", "posted", "bank_returned")
+    assert (world.balance("eur"), suspense(world, own)) == (5_000, 0)
+
+
 def test_a_bank_speaks_of_what_it_was_sent(world: World) -> None:
     own = own_account(world)
     pay_in(world, own, 5_000, reference(world))

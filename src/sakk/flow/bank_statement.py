@@ -233,8 +233,9 @@ def _match(
     known = bank_payments.lock_named(connection, named)
     references = _references(connection, rows)
     happened: list[NewEvent] = []
-    # What left before what came: a return may stand before the payment in one statement.
-    for row in sorted(rows, key=lambda each: (each.statement, each.units > 0, each.number)):
+    # What left before what came: a return may stand before the payment in one statement, and its
+    # statement may have come before the payment's.
+    for row in sorted(rows, key=lambda each: (each.units > 0, each.id)):
         payment = known.get((row.end_to_end_id or "").upper())
         reference = references.get(row.id)
         account_id = None if reference is None else reference.account_id
