@@ -301,9 +301,7 @@ def test_a_bank_speaks_of_what_it_was_sent(world: World) -> None:
 
 def test_each_account_has_a_folder_of_its_own(world: World) -> None:
     own_account(world)
-    request = AccountRequest(
-        holder="Live", currency="eur", iban=PAYEE, terms=BankTerms("acme")
-    )
+    request = AccountRequest(holder="Live", currency="eur", iban=PAYEE, terms=BankTerms("acme"))
     with world.database.begin() as connection, pytest.raises(ParameterInvalid) as raised:
         bank_account.create(
             connection,

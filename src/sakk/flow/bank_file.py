@@ -233,9 +233,7 @@ def take_in(
         done_at=None,
     )
     fields = ("id", "bank_account", "status", "reason", "done_at")
-    update_records(
-        connection, store.bank_files, [{name: getattr(again, name) for name in fields}]
-    )
+    update_records(connection, store.bank_files, [{name: getattr(again, name) for name in fields}])
     wake(connection, "bank.read")
     return again
 

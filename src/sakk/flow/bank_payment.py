@@ -85,9 +85,7 @@ def order_stage(parts: Parts) -> Stage:
 
 def _order(connection: Connection, account: BankAccount, *, now: datetime) -> int:
     # Of its currency and mode alone: what another account waits for keeps nothing of this one back.
-    found = fetch(
-        connection, _due, now=now, currency=account.currency, livemode=account.livemode
-    )
+    found = fetch(connection, _due, now=now, currency=account.currency, livemode=account.livemode)
     places = bank_accounts.list_by_ids(connection, [row.destination for row in found])
     rows = [row for row in found if pays(account, places[row.destination])]
     if not rows:

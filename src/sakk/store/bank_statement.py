@@ -171,9 +171,7 @@ def neighbours(
     believed = (c.bank_account == bank_account, c.status == StatementStatus.accepted.value)
     accepted = select(*columns).where(*believed)
     moved = select(func.coalesce(func.sum(c.closing_units - c.opening_units), 0))
-    stands = balance + int(
-        connection.execute(moved.where(*believed, place <= wanted)).scalar_one()
-    )
+    stands = balance + int(connection.execute(moved.where(*believed, place <= wanted)).scalar_one())
     last_first = (c.to_date.desc(), func.coalesce(c.number, 0).desc(), c.id.desc())
     before = fetch_one(
         connection, accepted.where(place <= wanted).order_by(*last_first).limit(1), Neighbour
