@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from tests.flow.banking import (
     OPENING,
     PAYEE,
@@ -36,6 +37,7 @@ from sakk.core.settlement import Interval
 from sakk.flow import bank_account, bank_file, bank_statement, settlement
 from sakk.flow.bank_account import AccountRequest
 from sakk.ledger.projection import wait_projected
+from sakk.store.bank_file import bank_file_contents
 from sakk.store.bank_statement import bank_lines
 from sakk.store.identity import new_id
 
@@ -288,6 +290,10 @@ def test_a_bank_speaks_of_what_it_was_sent(world: World) -> None:
     assert [each.status for each in payments(world)] == ["ordered"]
     # What was refused is read when it comes again; whoever brings it by hand answers for it.
     deliver(world, None, report)
+    with world.database.read() as connection:
+        kept = connection.execute(select(bank_file_contents.c.file)).scalars().all()
+    # The order, the pay-in's statement, and the report: a file that comes again is one file.
+    assert len(kept) == 3
     assert [each.status for each in payments(world)] == ["rejected"]
     # The bank has the file: it was put out by whoever died before that was written down.
     world.run_only("bank.send")

@@ -50,8 +50,10 @@ def insert(connection: Connection, row: BankFile, content: bytes) -> bool:
         insert_on(bank_files)
         .values(row_of(row))
         .on_conflict_do_nothing(index_elements=["livemode", "way", "sha256"])
+        # The driver's count of rows is not to be had of such a statement.
+        .returning(bank_files.c.id)
     )
-    if connection.execute(statement).rowcount == 0:
+    if connection.execute(statement).first() is None:
         return False
     connection.execute(bank_file_contents.insert().values(file=row.id, content=content))
     return True
