@@ -5,9 +5,12 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from sakk.core.idempotency import KEEP_HOURS
+from sakk.core.rate import Observation
+from sakk.core.rate_source import OLD_MAX
 from sakk.core.sign_in import KEPT_FOR, SignIn, SignInMethod, token_hash
 from sakk.flow.context import Parts
 from sakk.flow.forget import forget_stage
+from sakk.store import rate as rates
 from sakk.store import sign_in as store
 from sakk.store.database import Database
 from sakk.store.idempotency import idempotency_keys
@@ -38,6 +41,32 @@ def test_only_what_is_old_enough_is_forgotten(database: Database) -> None:
     with database.begin() as connection:
         assert list(connection.execute(select(idempotency_keys.c.key)).scalars()) == ["young"]
         assert connection.execute(select(func.count()).select_from(idempotency_keys)).scalar() == 1
+
+
+def test_what_sources_said_goes_when_none_may_be_believed_so_long(database: Database) -> None:
+    at = now()
+    ages = [timedelta(0), OLD_MAX - timedelta(hours=1), OLD_MAX, OLD_MAX + timedelta(days=9)]
+    said = [
+        Observation(source, "usdc", quote, 1, 1, at - age, at - age)
+        # Also of a source that nobody asks any more.
+        for source in ("desk", "gone")
+        for quote in ("eur", "usd")
+        for age in ages
+    ]
+    with database.begin() as connection:
+        rates.insert_observations(connection, said)
+    stage = forget_stage(Parts(database))
+    assert (stage.run(), stage.run()) == (8, 0)
+    with database.begin() as connection:
+        for quote in ("eur", "usd"):
+            left = rates.list_observations(
+                connection, base="usdc", quote=quote, since=at - 2 * OLD_MAX, limit=99
+            )
+            assert [(each.source, each.at) for each in left] == [
+                (source, at - age) for age in ages[:2] for source in ("desk", "gone")
+            ]
+        # A few at a time, and none is passed over.
+        assert [rates.forget(connection, before=at, limit=3) for _ in range(3)] == [3, 1, 0]
 
 
 def test_a_sign_in_is_shown_for_a_while_after_it_ended(database: Database) -> None:

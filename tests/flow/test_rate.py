@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tests.flow.harness import World
 from tests.flow.ticker import Ticker, ticking
 
@@ -182,6 +183,34 @@ def test_a_person_stops_and_lets_go(database: Database) -> None:
                 flow.put_peg(connection, now=now, **wrong)
             assert caught.value.param == param
     assert told(database) == ["peg.stopped usdc", "peg.resumed usdc"]
+
+
+def test_a_source_that_breaks_keeps_no_other_from_being_heard(
+    database: Database, tmp_path: Path
+) -> None:
+    parts = Parts(database)
+    with database.begin() as connection:
+        seed_currencies(connection)
+    for name in ("broken", "whole"):
+        put(parts, name, SourceKind.csv, str(tmp_path / name), "usdt-usd")
+    whole = Fetcher()
+    (tmp_path / "whole").write_text("base,quote,bid,ask\nusdt,usd,1,1\n")
+
+    def fetch(source: RateSource) -> bytes:
+        if source.id == "broken":
+            raise KeyError("unforeseen")
+        return whole(source)
+
+    with capture_logs() as said:
+        assert flow.rate_stage(parts, fetch).run() == 2
+    assert "rate.broken" in {each["event"] for each in said}
+    found = market(parts).find("usdt", "usd")
+    assert found is not None
+    assert found.sources == ("whole",)
+    with database.begin() as connection:
+        row = store.find_source(connection, "broken")
+    assert row is not None
+    assert row.error == "it could not be asked (KeyError)"
 
 
 def asking(location: str) -> RateSource:

@@ -34,9 +34,12 @@ EVERY_SECONDS_MIN: Final = 1
 EVERY_SECONDS_MAX: Final = 86_400
 AGE_SECONDS_MAX: Final = 14 * 86_400
 PROBLEM_MAX: Final = 200
+# No source is believed so long: what is older is not taken, and no longer kept.
+OLD_MAX: Final = timedelta(days=30)
 _JSON_DEPTH_MAX: Final = 32
-# A bracket, or a text with whatever is in it.
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A bracket, or a text with whatever is in it. One that never ends is the rest of the answer, so
+# that no quote in it is a beginning to look from again.
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _XML_DEPTH_MAX: Final = 8
 _XML_ELEMENTS_MAX: Final = 1_000
 # A number so large is of milliseconds since 1970.
@@ -208,7 +211,7 @@ def read(source: RateSource, body: bytes, *, received: datetime) -> Answer:
         if len(body) > BODY_BYTES_MAX:
             raise ValueError(f"more than {BODY_BYTES_MAX} bytes")
         look = _READERS[SourceKind(source.kind)](source, body)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         return Answer((), (f"the answer can not be read: {error}"[:PROBLEM_MAX],))
     found: list[Observation] = []
     problems: list[str] = []
@@ -222,6 +225,9 @@ def read(source: RateSource, body: bytes, *, received: datetime) -> Answer:
             moment = received if at is None else _moment(at)
             if moment > received + AHEAD_MAX:
                 raise ValueError("its time is ahead of ours")
+            # Nor is anything kept that can never count, such as a year that a database has not.
+            if moment < received - OLD_MAX:
+                raise ValueError("its time is too long ago")
             found.append(
                 Observation(source.id, pair["base"], pair["quote"], low, high, moment, received)
             )

@@ -199,6 +199,10 @@ def _asked(rows: Sequence[RateSource], fetch: Fetch, *, now: datetime) -> list[A
             return source_rules.read(row, fetch(row), received=now)
         except ValueError as error:
             return Answer((), (str(error),))
+        except Exception as error:
+            # The others are heard all the same, and pegs are looked at.
+            log.error("rate.broken", source=row.id, exc_info=error)
+            return Answer((), (f"it could not be asked ({type(error).__name__})",))
 
     with ThreadPoolExecutor(SOURCES_MAX, thread_name_prefix="rate") as threads:
         return list(threads.map(ask, rows))

@@ -140,6 +140,31 @@ def list_observations(
     return fetch_all(connection, statement, Observation)
 
 
+def forget(connection: Connection, *, before: datetime, limit: int) -> int:
+    """Remove words that are older than any source may be believed; how many.
+
+    The pairs are found by skipping from one to the next of them, so that the key serves, and words
+    of sources that are not asked any more go too.
+    """
+    return connection.execute(_FORGET, {"before": before, "limit": limit}).rowcount
+
+
+_FORGET = text(
+    "WITH RECURSIVE pairs AS ("
+    " (SELECT source, base, quote FROM rate_observations ORDER BY source, base, quote LIMIT 1)"
+    " UNION ALL SELECT n.source, n.base, n.quote FROM pairs p CROSS JOIN LATERAL"
+    " (SELECT o.source, o.base, o.quote FROM rate_observations o"
+    " WHERE (o.source, o.base, o.quote) > (p.source, p.base, p.quote)"
+    " ORDER BY o.source, o.base, o.quote LIMIT 1) n),"
+    " old AS (SELECT o.* FROM pairs p CROSS JOIN LATERAL"
+    " (SELECT e.source, e.base, e.quote, e.at FROM rate_observations e"
+    " WHERE e.source = p.source AND e.base = p.base AND e.quote = p.quote AND e.at < :before"
+    " ORDER BY e.at LIMIT :limit) o LIMIT :limit)"
+    " DELETE FROM rate_observations o USING old WHERE o.source = old.source"
+    " AND o.base = old.base AND o.quote = old.quote AND o.at = old.at"
+)
+
+
 def put_peg(connection: Connection, peg: Peg) -> None:
     """Write a peg down as it is now."""
     statement = upsert(rate_pegs).values(row_of(peg))
