@@ -67,13 +67,31 @@ def test_policies_that_can_not_be_followed(changes: dict[str, object], param: st
     assert rules.check_policy(POLICY, currencies) is POLICY
 
 
+def test_no_position_is_sold_in_circles() -> None:
+    def policy(currency: str, against: str, *, live: bool = False) -> HedgePolicy:
+        return replace(POLICY, currency=currency, against=against, livemode=live)
+
+    currencies = dict.fromkeys(("usdt", "usdc", "eurc", "usd"), 6)
+    chain = [policy("usdc", "usd"), policy("usdt", "usdc"), policy("eurc", "usdt")]
+    for wrong in (policy("usdc", "usdt"), policy("usdc", "eurc"), policy("usd", "eurc")):
+        with pytest.raises(ParameterInvalid, match="would come back") as caught:
+            rules.check_policy(wrong, currencies, chain)
+        assert caught.value.param == "against"
+    for right in (policy("usdt", "usd"), policy("usd", "eurc", live=True)):
+        assert rules.check_policy(right, currencies, chain) is right
+    # What changes another's position comes before it.
+    assert [each.currency for each in rules.in_turn(chain)] == ["eurc", "usdt", "usdc"]
+    # And what two people wrote at once is looked at, and not for ever.
+    circle = [policy("usdt", "usdc"), policy("usdc", "usdt")]
+    assert len(rules.in_turn(circle)) == 2
+
+
 @pytest.mark.parametrize(
     ("child", "report", "wrong"),
     [
         (BUY, Report(100, 50, 9), None),
         (BUY, Report(99, 50, 0), None),
         (BUY, Report(101, 50, 0), "more than was asked for"),
-        (BUY, Report(100, -1, 0), "more than was asked for"),
         (BUY, Report(100, 51, 0), "took more"),
         (SELL, Report(100, 50, 0), None),
         (SELL, Report(100, 49, 0), "gave less"),
@@ -84,6 +102,12 @@ def test_a_venues_word_is_held_against_what_was_agreed(
 ) -> None:
     found = rules.check_report(child, report)
     assert (found is None) if wrong is None else (wrong in (found or ""))
+    assert rules.is_amounts(report)
+
+
+@pytest.mark.parametrize("report", [Report(-1, 0, 0), Report(0, -1, 0), Report(0, 0, -1)])
+def test_less_than_nothing_is_no_word(report: Report) -> None:
+    assert not rules.is_amounts(report)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,29 @@
 """Positions closed at simulated venues: split, filled once and booked once, whoever is silent."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import credit
+from tests.flow.policing import Desk, Member
 from tests.flow.test_conversion import ask, convert
 
 from sakk.core import chart
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
-from sakk.core.order import HedgePolicy, Order
+from sakk.core.chart import LedgerAccount
+from sakk.core.errors import (
+    ParameterInvalid,
+    PermissionDenied,
+    ResourceMissing,
+    StepUpRequired,
+    UnexpectedState,
+)
+from sakk.core.order import HedgePolicy, Order, Report
 from sakk.core.rate import SCALE, Price
 from sakk.flow import order as flow
 from sakk.flow.stage import Stage
+from sakk.flow.step_up import StepUp
 from sakk.rails.sandbox.venue import SimulatedVenue
 from sakk.store import order as store
 from sakk.store.identity import new_id
@@ -130,13 +140,20 @@ def test_above_its_limit_two_people_say_so(world: World, tmp_path: Path) -> None
     assert run["order.route"].run() == 0
     waiting = newest(world)
     assert waiting.status == "awaiting"
-    with world.database.begin() as connection:
-        flow.approve(connection, waiting.id, "per_1")
-    refused = pytest.raises(ParameterInvalid, match="another person")
-    with refused, world.database.begin() as connection:
-        flow.approve(connection, waiting.id, "per_1")
-    with world.database.begin() as connection:
-        assert flow.approve(connection, waiting.id, "per_2").status == "approved"
+    desk = Desk(world.database, world.account, now=world.clock())
+    one, two = desk.member("fay", "finance"), desk.member("amy", "approver")
+    viewer = desk.member("vic", "viewer")
+    with pytest.raises(PermissionDenied, match="role finance"):
+        say_yes(waiting.id, viewer)
+    with pytest.raises(StepUpRequired):
+        say_yes(waiting.id, one, step_up=StepUp())
+    # A key of test money says nothing of live money, nor the other way round.
+    with pytest.raises(ResourceMissing):
+        say_yes(waiting.id, one, livemode=True)
+    assert say_yes(waiting.id, one).status == "awaiting"
+    with pytest.raises(ParameterInvalid, match="another person"):
+        say_yes(waiting.id, one)
+    assert say_yes(waiting.id, two).status == "approved"
     over = pytest.raises(UnexpectedState, match="is approved")
     with over, world.database.begin() as connection:
         flow.cancel(connection, waiting.id, now=world.clock())
@@ -148,8 +165,6 @@ def test_above_its_limit_two_people_say_so(world: World, tmp_path: Path) -> None
     with world.database.begin() as connection:
         canceled = flow.cancel(connection, newest(world).id, now=world.clock())
         assert canceled.status == "canceled"
-        with pytest.raises(ResourceMissing):
-            flow.approve(connection, new_id("ord"), "per_1")
         for wrong, param in (
             (HedgePolicy("xxx", False, "usdc", 1, 0, world.clock()), "currency"),
             (HedgePolicy("usdt", False, "usdt", 1, 0, world.clock()), "against"),
@@ -157,4 +172,62 @@ def test_above_its_limit_two_people_say_so(world: World, tmp_path: Path) -> None
             with pytest.raises(ParameterInvalid) as caught:
                 flow.put_policy(connection, wrong)
             assert caught.value.param == param
+    with pytest.raises(ResourceMissing):
+        say_yes(new_id("ord"), one)
     assert flow.order_stages(world.parts, []) == []
+
+
+def say_yes(order: str, by: Member, *, livemode: bool = False, **word: StepUp) -> Order:
+    step_up = word.get("step_up") or StepUp(code=by.code())
+    return flow.approve(by.desk.parts, order, actor=by.actor, livemode=livemode, step_up=step_up)
+
+
+def test_what_another_order_has_just_closed_is_not_closed_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger's word is of before, and an order of somebody else's ends after it."""
+    open_position(world, 20)
+    close_by(world)
+    run = stages(world, venue(tmp_path, "only"))
+    balances = world.parts.books.balances
+
+    def slowly(accounts: Sequence[LedgerAccount]) -> list[int]:
+        found = balances(accounts)
+        monkeypatch.setattr(world.parts.books, "balances", balances)
+        world.advance(timedelta(seconds=1))
+        assert [run[f"order.{name}"].run() for name in ("hedge", "route", "place")] == [1, 1, 1]
+        return found
+
+    monkeypatch.setattr(world.parts.books, "balances", slowly)
+    assert run["order.hedge"].run() == 0
+    assert position(world, "usdt") == 0
+    # The other side of an open order waits for it, and so does whoever looks while it ends.
+    with world.database.begin() as connection:
+        flow.put_policy(connection, HedgePolicy("usdc", False, "usd", 1, 10**9, world.clock()))
+    convert(world, ask(world, 20 * WHOLE_TOKEN))
+    assert run["order.hedge"].run() == 1
+    assert (newest(world).base, run["order.hedge"].run()) == ("usdt", 0)
+    with pytest.raises(ParameterInvalid, match="would come back"), world.database.begin() as held:
+        flow.put_policy(held, HedgePolicy("usdc", False, "usdt", 1, 0, world.clock()))
+    world.check()
+
+
+def test_a_venue_that_fills_nothing_is_not_asked_at_once_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would be asked for ever; and its word is booked only if there are amounts in it."""
+    open_position(world, 20)
+    close_by(world)
+    only = venue(tmp_path, "only")
+    run = stages(world, only)
+    words = iter([Report(1, -1, 0), Report(0, 0, 0)])
+    monkeypatch.setattr(SimulatedVenue, "place", lambda *_: next(words))
+    woken: list[str] = []
+    monkeypatch.setattr(flow, "wake", lambda _, *names: woken.extend(names))
+    assert [run[f"order.{name}"].run() for name in ("hedge", "route", "place")] == [1, 1, 0]
+    assert newest(world).status == "working"
+    world.advance(timedelta(minutes=10))
+    assert run["order.place"].run() == 1
+    assert (newest(world).status, newest(world).filled_units) == ("done", 0)
+    assert woken == ["order.route", "order.place"]
+    world.check()

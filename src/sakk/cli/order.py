@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import Code, acting, parts_of
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import order as rules
-from sakk.core.errors import PermissionDenied, ResourceMissing
+from sakk.core.errors import ResourceMissing
 from sakk.flow import order as flow
+from sakk.flow.step_up import StepUp
 from sakk.store import order as store
 from sakk.store.identity import now
 
@@ -98,15 +99,12 @@ def show(order: Identifier) -> None:
 
 
 @app.command()
-def approve(order: Identifier, live: Live = False) -> None:
+def approve(order: Identifier, code: Code = None, live: Live = False) -> None:
     """Say yes to an order, as the person whose key SAKK_API_KEY holds; two people have to."""
     parts = parts_of(begin(log_level="warning"))
     try:
-        person = acting(parts, livemode=live).person
-        if person is None:
-            raise PermissionDenied("SAKK_API_KEY is no person's key: two people approve an order.")
-        with parts.database.begin() as connection:
-            found = flow.approve(connection, order, person)
+        actor = acting(parts, livemode=live)
+        found = flow.approve(parts, order, actor=actor, livemode=live, step_up=StepUp(code=code))
     finally:
         parts.database.close()
     console.print(f"{order} is {found.status}, with {len(found.approvals)} approvals.")

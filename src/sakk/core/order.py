@@ -6,7 +6,7 @@ children, one a venue, each filled at once or not at all (immediate or cancel), 
 what a venue answered is never assumed, it is asked again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -127,8 +127,11 @@ class Report:
     fee_units: int
 
 
-def check_policy(policy: HedgePolicy, currencies: Mapping[str, int]) -> HedgePolicy:
-    """The policy; ParameterInvalid by the field's name for one that could not be followed."""
+def check_policy(
+    policy: HedgePolicy, currencies: Mapping[str, int], others: Iterable[HedgePolicy] = ()
+) -> HedgePolicy:
+    """The policy; ParameterInvalid by the field's name for one that could not be followed, or by
+    which with those that there are a position would be sold in circles."""
     for param, name in (("currency", policy.currency), ("against", policy.against)):
         if name not in currencies:
             raise ParameterInvalid(
@@ -140,7 +143,32 @@ def check_policy(policy: HedgePolicy, currencies: Mapping[str, int]) -> HedgePol
         raise ParameterInvalid("threshold_usd_cents is above 0.", param="threshold_usd_cents")
     if not 0 <= policy.auto_usd_cents <= money.UNITS_MAX:
         raise ParameterInvalid("auto_usd_cents is 0 or more.", param="auto_usd_cents")
+    if policy.currency in _closed_over(policy, [policy, *others]):
+        raise ParameterInvalid(
+            f"What is closed against {policy.against} would come back to {policy.currency} by the"
+            " policies that there are. Change those first.",
+            param="against",
+        )
     return policy
+
+
+def _closed_over(policy: HedgePolicy, policies: Sequence[HedgePolicy]) -> list[str]:
+    """The currencies that a position comes to, one after the other, by policies of its mode; of two
+    of one currency the first counts."""
+    steps: dict[str, str] = {}
+    for each in policies:
+        if each.livemode == policy.livemode:
+            steps.setdefault(each.currency, each.against)
+    found = [policy.against]
+    while found[-1] in steps and len(found) <= len(steps):
+        found.append(steps[found[-1]])
+    return found
+
+
+def in_turn(policies: Sequence[HedgePolicy]) -> list[HedgePolicy]:
+    """The order in which positions are looked at: what is closed against a currency comes before
+    that currency's own position, which it changes."""
+    return sorted(policies, key=lambda each: -len(_closed_over(each, policies)))
 
 
 def hedge(
@@ -164,9 +192,14 @@ def limit_of(side: Side, rated: Rated) -> int:
     return money.divide_up(rated.price.ask * (MILLION + SLIPPAGE_PPM), MILLION)
 
 
+def is_amounts(report: Report) -> bool:
+    """Are there amounts in a venue's word? What is below zero can not be booked."""
+    return min(report.filled_units, report.quote_units, report.fee_units) >= 0
+
+
 def check_report(child: ChildOrder, report: Report) -> str | None:
     """What is wrong with a venue's word, in words: more than was asked for, or a worse price."""
-    if report.filled_units > child.units or min(report.filled_units, report.quote_units) < 0:
+    if report.filled_units > child.units:
         return "it says that it filled more than was asked for"
     worst = report.filled_units * child.price * 10**child.quote_decimals
     scale = rates.SCALE * 10**child.base_decimals

@@ -19,15 +19,18 @@ from sakk.core import order_event as news
 from sakk.core import router
 from sakk.core.chart import currency_of_unit
 from sakk.core.conversion import positions
-from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.errors import PermissionDenied, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.network import Currency
 from sakk.core.order import ChildOrder, HedgePolicy, Order, OrderStatus, Report
+from sakk.core.person import Actor
+from sakk.core.role import Role
 from sakk.core.router import Book, Side
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.rate import read_market
 from sakk.flow.stage import Stage, wake
+from sakk.flow.step_up import StepUp, acting_person, check, count_try
 from sakk.rails.venue import Venue, VenueRefused, VenueUnavailable
 from sakk.store import event as events
 from sakk.store import network
@@ -38,6 +41,8 @@ from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay,
 
 BATCH_MAX: Final = 20
 HEDGE_SECONDS: Final = 15.0
+# Who may say that an order goes: those who approve what leaves the house, and decide no cases.
+ROLES: Final = (Role.owner, Role.admin, Role.finance, Role.approver)
 
 log = structlog.get_logger(__name__)
 
@@ -52,17 +57,30 @@ _to_place = claimable(
 def put_policy(connection: Connection, policy: HedgePolicy) -> HedgePolicy:
     """Close a currency's position so from now on. ParameterInvalid."""
     decimals = {each.currency: each.decimals for each in network.list_currencies(connection)}
-    store.put_policy(connection, rules.check_policy(policy, decimals))
+    others = store.list_policies(connection)
+    store.put_policy(connection, rules.check_policy(policy, decimals, others))
     wake(connection, "order.hedge")
     return policy
 
 
-def approve(connection: Connection, identifier: str, person: str) -> Order:
-    """One person's yes; the second one's sends it. ResourceMissing, UnexpectedState."""
-    found = _awaiting(connection, identifier)
-    people, status = rules.approved(found, person)
-    store.change(connection, identifier, approvals=people, status=status.value)
-    wake(connection, "order.route")
+def approve(
+    parts: Parts, identifier: str, *, actor: Actor, livemode: bool, step_up: StepUp
+) -> Order:
+    """One person's yes, who proves to be there; the second one's sends it. Raises ResourceMissing,
+    UnexpectedState, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited, ParameterInvalid
+    for the same person twice."""
+    count_try(parts, actor, step_up, livemode=livemode)
+    with parts.database.begin() as connection:
+        found = _awaiting(connection, identifier)
+        if found.livemode is not livemode:
+            raise ResourceMissing(f"No such order: {identifier!r}.", param="id")
+        person = acting_person(connection, actor, livemode=livemode)
+        if not person.powers & {each.value for each in ROLES}:
+            raise PermissionDenied("Only a person with the role finance or approver says so.")
+        people, status = rules.approved(found, person.id)
+        check(parts, connection, person, step_up, message=None, now=parts.clock())
+        store.change(connection, identifier, approvals=people, status=status.value)
+        wake(connection, "order.route")
     return replace(found, approvals=people, status=status.value)
 
 
@@ -97,7 +115,12 @@ def hedge_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
-            policies = store.list_policies(connection)
+            # Before the ledger is asked: an order that ends in between has changed what it says.
+            policies = [
+                policy
+                for policy in rules.in_turn(store.list_policies(connection))
+                if not store.has_open(connection, policy.currency, livemode=policy.livemode)
+            ]
             accounts = store.fx_accounts(connection) if policies else []
         if not accounts:
             return 0
@@ -117,8 +140,11 @@ def hedge_stage(parts: Parts) -> Stage:
 
 
 def _hedged(connection: Connection, policy: HedgePolicy, units: int, now: datetime) -> int:
-    """One order, or none: where one is open, nothing is known of the position, or it is small."""
-    if store.has_open(connection, policy.currency, livemode=policy.livemode):
+    """One order, or none: where one is open, nothing is known of the position, or it is small.
+
+    ``now``: before the ledger said ``units``.
+    """
+    if store.has_open(connection, policy.currency, livemode=policy.livemode, since=now):
         return 0
     market = read_market(connection, now=now)
     rated = market.find(policy.currency, policy.against)
@@ -293,6 +319,9 @@ def _ended(parts: Parts, row: ChildOrder, venue: Venue | None) -> Report | None:
     except VenueUnavailable as error:
         log.warning("order.not_known", child=row.id, venue=row.venue, why=str(error))
         return None
+    if not rules.is_amounts(report):
+        log.error("order.no_amounts", child=row.id, venue=row.venue, report=report)
+        return None
     wrong = rules.check_report(row, report)
     if wrong is not None:
         # What it says is booked, for it is what it did; that it should not have is told.
@@ -337,7 +366,8 @@ def _record(
     if is_done:
         told = _event(replace(order, **sums), children, news.ORDER_DONE)
         events.append(connection, [told], now=now)
-        wake(connection, "order.hedge")
+        if sums["filled_units"]:
+            wake(connection, "order.hedge")
     return 1
 
 

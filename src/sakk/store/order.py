@@ -1,6 +1,7 @@
 """Orders at venues, their children, and when positions are closed."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import (
     Boolean,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    or_,
     select,
     text,
     update,
@@ -123,10 +125,17 @@ def find(connection: Connection, identifier: str, *, lock: bool = False) -> Orde
     return fetch_one(connection, statement.with_for_update() if lock else statement, Order)
 
 
-def has_open(connection: Connection, base: str, *, livemode: bool) -> bool:
-    """Is somebody closing this position?"""
-    statement = select(orders.c.id).where(
-        orders.c.base == base, orders.c.livemode == livemode, orders.c.status.in_(OPEN)
+def has_open(
+    connection: Connection, currency: str, *, livemode: bool, since: datetime | None = None
+) -> bool:
+    """Does an order change this currency's position, on either side of it, or did one that ended
+    after a moment?"""
+    c = orders.c
+    is_open = c.status.in_(OPEN)
+    statement = select(c.id).where(
+        or_(c.base == currency, c.quote == currency),
+        c.livemode == livemode,
+        is_open if since is None else or_(is_open, c.ended_at > since),
     )
     return connection.execute(statement.limit(1)).scalar_one_or_none() is not None
 
