@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import credit
-from tests.flow.test_fee import charged_by
+from tests.flow.test_fee import charged_by, volume
 from tests.flow.test_rate import put
 
 from sakk.core import chart
@@ -29,6 +30,7 @@ from sakk.flow import conversion as flow
 from sakk.flow import rate as rates
 from sakk.flow.rate_fetch import Fetcher
 from sakk.ledger.projection import wait_projected
+from sakk.store import conversion as store
 from sakk.store import freeze as freezes
 from sakk.store.fee import fees
 from sakk.store.identity import new_id
@@ -131,10 +133,13 @@ def test_what_is_over_used_stopped_or_not_covered_moves_nothing(world: World) ->
     world.advance(timedelta(seconds=61))
     with pytest.raises(ParameterInvalid, match="has expired"):
         convert(world, quote)
+    charged_by(world, FeeRule(kind=FeeKind.conversion))
     dear = ask(world, 10 * WHOLE_TOKEN + 1)
     for _ in range(2):
         with pytest.raises(BalanceInsufficient):
             convert(world, dear, "conv_01kdvcr00000000000000000aa")
+    # What did not come about makes nothing cheaper.
+    assert volume(world, FeeKind.conversion) == 0
     with pytest.raises(ParameterInvalid, match="No such quote"):
         flow.create(
             world.parts,
@@ -157,6 +162,32 @@ def test_what_is_over_used_stopped_or_not_covered_moves_nothing(world: World) ->
         answers = sorted(threads.map(attempt, range(4)))
     assert answers == ["parameter_invalid"] * 3 + ["posted"]
     assert (world.balance(), world.balance("usdt")) == (0, 10 * WHOLE_TOKEN)
+    world.check()
+
+
+def test_of_two_at_once_under_one_number_the_first_is_carried_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose lease ran out asks for another quote, and its number is taken meanwhile."""
+    charged_by(world, FeeRule(kind=FeeKind.conversion, currency="usdc", fixed=1))
+    credit(world, 100)
+    identifier = new_id("conv")
+    first, second = ask(world), ask(world, 30 * WHOLE_TOKEN)
+    lock = store.lock_account
+
+    def meanwhile(connection: Connection, account_id: str) -> None:
+        monkeypatch.setattr(store, "lock_account", lock)
+        assert convert(world, first, identifier).quote == first.id
+        lock(connection, account_id)
+
+    monkeypatch.setattr(store, "lock_account", meanwhile)
+    made = convert(world, second, identifier)
+    assert (made.status, made.quote, made.source_amount) == ("posted", first.id, 10 * WHOLE_TOKEN)
+    with world.database.begin() as connection:
+        kept = flow.retrieve(connection, identifier, account_id=None, livemode=False)
+    assert kept == made
+    assert volume(world, FeeKind.conversion) == 10 * WHOLE_TOKEN
+    assert world.balance() == 90 * WHOLE_TOKEN - 1
     world.check()
 
 

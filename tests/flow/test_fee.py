@@ -11,9 +11,10 @@ from tests.flow.money import payout_now, units_at
 from tests.flow.refunding import OTHER, PAYER, paid, refund, refund_now
 from tests.flow.test_quote import revenue
 
-from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier
+from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier, month_of
 from sakk.flow import account as accounts
 from sakk.flow import fee as flow
+from sakk.store import fee as store
 from sakk.store.database import fetch_all
 from sakk.store.fee import fees
 from sakk.store.identity import new_id
@@ -63,6 +64,19 @@ def booked(world: World) -> list[tuple[str, str, int]]:
     with world.database.begin() as connection:
         rows = fetch_all(connection, fees.select().order_by(fees.c.id), Fee)
     return [(row.kind, row.reason, row.amount) for row in rows]
+
+
+def volume(world: World, kind: FeeKind) -> int:
+    """What counts towards the tiers of this month."""
+    with world.database.begin() as connection:
+        return store.read_volume(
+            connection,
+            account_id=world.account,
+            livemode=False,
+            kind=kind.value,
+            currency="usdc",
+            month=month_of(world.clock()),
+        )
 
 
 @contextmanager
@@ -138,6 +152,8 @@ def test_a_reversal_gives_the_fee_back_and_tiers_count_the_month(make_world: Mak
     # The merchant has what it kept of the one that stands, and owes nothing.
     assert (world.balance(), world.receivable()) == (24 * WHOLE_TOKEN + 50 * CENT, 0)
     assert revenue(world) == 50 * CENT
+    # And what was taken back is no volume that makes the next one cheaper.
+    assert volume(world, FeeKind.payin) == 25 * WHOLE_TOKEN
     world.check()
     with world.database.begin() as connection:
         flow.add_version(

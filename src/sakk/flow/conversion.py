@@ -211,8 +211,12 @@ def _requested(
     now: datetime,
     of_operator: bool,
 ) -> Conversion:
-    """The row of a conversion by a quote that holds still."""
+    """The row of a conversion by a quote that holds still; of two at once under one identifier the
+    first is the one."""
     store.lock_account(connection, account_id)
+    made = store.find(connection, identifier, account_id=account_id, livemode=livemode)
+    if made is not None:
+        return made
     terms = _required(connection, account_id, livemode=livemode, now=now)
     found = store.find_quote(
         connection, quote_id, account_id=account_id, livemode=livemode, lock=True
@@ -222,7 +226,7 @@ def _requested(
             "No such quote: {identifier}.", param="quote", identifier=repr(quote_id)
         )
     used = store.find_by_quote(connection, found.id)
-    if used is not None and used != identifier:
+    if used is not None:
         raise ParameterInvalid(
             "This quote was used for {conversion}. Ask for another one.",
             param="quote",
@@ -311,6 +315,8 @@ def _post(parts: Parts, row: Conversion, request_id: str | None) -> Conversion:
         if store.finish(connection, ended):
             if outcome.booked:
                 fee.book_conversion(connection, ended, now=now)
+            else:
+                fee.uncount_conversion(connection, ended)
             events.append(connection, [_event(ended, request_id)], now=now)
     return ended
 

@@ -288,6 +288,19 @@ def count_conversion(connection: Connection, conversion: Conversion, *, now: dat
         )
 
 
+def uncount_conversion(connection: Connection, conversion: Conversion) -> None:
+    """One that did not come about counts towards no volume: else asking would make it cheaper."""
+    if conversion.fee_terms is not None:
+        _count(
+            connection,
+            conversion,
+            FeeKind.conversion,
+            conversion.source_currency,
+            -conversion.source_amount,
+            now=conversion.created,
+        )
+
+
 def price_refund(
     connection: Connection, refund: Refund, *, place: str | None, now: datetime
 ) -> Refund:
@@ -350,10 +363,15 @@ def _returned(connection: Connection, refund: Refund) -> int:
 def book_payins(
     connection: Connection, rows: Sequence[PayIn], *, undone: bool = False, now: datetime
 ) -> None:
-    """Write down the fees of pay-ins that were booked, or undone."""
+    """Write down the fees of pay-ins that were booked, or undone; what is undone counts towards its
+    month's volume no more."""
     reason = FeeReason.reversed if undone else FeeReason.charged
     made = []
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row.account_id or "", row.currency or "", row.id)):
+        if undone and row.fee_terms is not None and row.currency is not None:
+            counted = -int(row.fee_terms["basis"])
+            at = row.screened_at or now
+            _count(connection, row, FeeKind.payin, row.currency, counted, now=at)
         if row.fee and row.fee_terms is not None:
             amount = -row.fee if undone else row.fee
             made.append(_fee(row, FeeKind.payin, row.id, reason, amount, row.fee_terms, now=now))

@@ -145,9 +145,7 @@ def find_quote(
 
 
 def insert(connection: Connection, conversion: Conversion) -> None:
-    """Record a conversion; one that another request has recorded under the same id is left."""
-    statement = upsert(conversions).values(row_of(conversion))
-    connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
+    insert_records(connection, conversions, [conversion])
 
 
 def find(
