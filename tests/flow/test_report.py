@@ -254,6 +254,16 @@ def test_a_file_is_proved_offline_and_forgotten_in_time(
     assert not list(files.chunks(moved.database, file.id))
 
 
+def test_what_waits_for_the_ledger_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, other = ask(world, "trial_balance"), ask(world, "fees")
+    monkeypatch.setattr(flow, "projected_until", lambda *_, **__: None)
+    for _ in range(3):
+        write(world)
+    assert (now_of(world, waits).status, now_of(world, other).status) == ("pending", "succeeded")
+
+
 def test_limits_and_faults_end_a_report_and_are_told(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -92,6 +91,8 @@ BUILT_IN: Final = (
     MappingRule("payout:*", "2200", "Payouts in flight", AccountType.liability),
     MappingRule("channel:*", "2300", "Prepaid in channels", AccountType.liability),
     MappingRule("pool:*", "2310", "Parked balances", AccountType.liability),
+    MappingRule("unclaimed:*", "2320", "Sent and not claimed", AccountType.liability),
+    MappingRule("gift:*", "2330", "Gift cards", AccountType.liability),
     MappingRule("equity:*", "3000", "Own funds", AccountType.equity),
     MappingRule("conversion:*", "3900", "Coins against money owed", AccountType.equity),
     MappingRule("fx:*", "3910", "Currency positions", AccountType.equity),
@@ -119,6 +120,8 @@ KINDS: Final = (
     "payout:in_flight",
     "channel:ch_0",
     "pool:acct_0",
+    "unclaimed:acct_0",
+    "gift:gc_0",
     "fx:eur-usd",
     "venue:north",
     "fee:revenue",
@@ -189,7 +192,7 @@ def check(rules: Sequence[MappingRule]) -> None:
 
 def find(rules: Sequence[MappingRule], path: str) -> MappingRule | None:
     """The rule that decides about a ledger account."""
-    return next((rule for rule in rules if _matcher(rule.pattern).fullmatch(path)), None)
+    return next((rule for rule in rules if fits(rule.pattern, path)), None)
 
 
 def place(rules: Sequence[MappingRule], path: str) -> MappingRule:
@@ -204,9 +207,23 @@ def place(rules: Sequence[MappingRule], path: str) -> MappingRule:
     return found
 
 
-@cache
-def _matcher(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")))
+def fits(pattern: str, path: str) -> bool:
+    """Is a path of this pattern? Each part is looked for once, from the left: however many stars
+    there are, it takes no longer than to read them."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return path == first
+    *middle, last = rest
+    end = len(path) - len(last)
+    if not (path.startswith(first) and path.endswith(last)) or end < len(first):
+        return False
+    at = len(first)
+    for part in middle:
+        found = path.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def commodity(unit: str, symbol: str) -> str:

@@ -151,7 +151,8 @@ def report_stage(parts: Parts) -> Stage:
                         lease_until=None,
                         retry_at=now + WAIT_FOR_LEDGER,
                     )
-                    return 0
+                    # Others are looked at meanwhile: they may not need what it waits for.
+                    return len(rows)
         for row in rows:
             _write(parts, row, token=token)
         return len(rows)
