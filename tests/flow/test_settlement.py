@@ -116,9 +116,23 @@ def test_a_settlement_is_paid_in_another_coin(world: World, tmp_path: Path) -> N
     assert (world.balance(), world.balance("usdt")) == (0, 0)
     with world.database.begin() as connection:
         written = statement.csv_of(connection, paid).decode()
-    last = f"paid at {paid.exchange['price']},99.400599,,usdt,{paid.exchange['conversion']}"
+    last = f"converted at {paid.exchange['price']},99.400599,,usdt,{paid.exchange['conversion']}"
     assert last in written
     assert made.id == paid.id
+    world.check()
+
+
+def test_what_was_converted_and_is_not_paid_is_told(world: World) -> None:
+    credit(world, 100)
+    place = {**paid_to(world), "network": "eip155:1"}
+    settled_by(world, interval=Interval.manual, destination=place, currency="usdt")
+    close_now(world)
+    world.run()
+    [row] = settlements(world)
+    assert (row.status, row.failure_code) == ("failed", "parameter_invalid")
+    assert row.exchange is not None
+    assert (row.exchange["currency"], row.exchange["amount"]) == ("usdt", world.balance("usdt"))
+    assert (world.balance(), row.exchange["amount"] > 0) == (0, True)
     world.check()
 
 

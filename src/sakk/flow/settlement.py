@@ -476,7 +476,11 @@ def _paid(parts: Parts, row: Settlement, offers: dict[bool, payout_flow.Offer]) 
             converted = settlement_conversion.convert(parts, row, amount)
     except SakkError as error:
         return _not_paid(row, error)
-    sent = amount if converted is None else converted.target_amount
+    sent = amount
+    if converted is not None:
+        # Also of one that is not paid then: what it became is in the account's balance.
+        sent, amount = converted.target_amount, converted.source_amount
+        row = replace(row, exchange=settlement_conversion.document(converted))
     request = PayoutRequest(
         amount=sent,
         currency=rules.pays_in(row),
@@ -501,9 +505,6 @@ def _paid(parts: Parts, row: Settlement, offers: dict[bool, payout_flow.Offer]) 
         ).run(parts.database)
     except SakkError as error:
         return _not_paid(row, error)
-    if converted is not None:
-        amount = converted.source_amount
-        row = replace(row, exchange=settlement_conversion.document(converted))
     return replace(row, status=SettlementStatus.paying.value, payout=identifier, amount=amount)
 
 

@@ -58,6 +58,6 @@ def csv_of(connection: Connection, settlement: Settlement) -> bytes:
     if settlement.exchange is not None:
         paid = settlement.exchange
         amount = money.format_decimal(paid["amount"], paid["decimals"])
-        last = [f"paid at {paid['price']}", amount, "", paid["currency"], paid["conversion"]]
+        last = [f"converted at {paid['price']}", amount, "", paid["currency"], paid["conversion"]]
         writer.writerow(["", settlement.id, "", *last])
     return file.getvalue().encode()
