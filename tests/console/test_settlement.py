@@ -115,15 +115,15 @@ def test_a_period_is_ended_and_its_statement_is_whole(office: Office, owner: Bro
     assert printed.status == 200
     assert (printed.text.count("<tr>") > 4, "25.000007" in printed.text) == (True, True)
     assert "الكشف" in printed.said
-    became = {"amount": 24_900_000, "conversion": "conv_1", "currency": "usdt", "decimals": 6}
+    became = {"amount": 24_900_001, "conversion": "conv_1", "currency": "usdt", "decimals": 6}
     with office.parts.database.begin() as connection:
         table = store.settlements
         this = table.c.id == made.location.rpartition("/")[2]
         exchange = became | {"price": "0.996", "spread": 0}
         connection.execute(table.update().where(this).values(exchange=exchange))
-    for page in (made.location, f"{made.location}/statement"):
-        said = merchant.get(page).said
-        assert ("Converted at 0.996" in said, "24.900000" in said) == (True, True)
+    for where in (made.location, f"{made.location}/statement"):
+        said = merchant.get(where).said
+        assert ("Converted at 0.996" in said, "24.900001" in said) == (True, True)
     file = merchant.get(f"{made.location}/statement?format=csv").body.decode()
     assert file.splitlines()[0] == "number,id,time,type,amount,balance,currency,source"
     read = json.loads(merchant.get(f"{made.location}/statement?format=json").body)
