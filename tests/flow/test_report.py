@@ -259,10 +259,11 @@ def test_what_waits_for_the_ledger_keeps_no_other_waiting(
 ) -> None:
     waits, other = ask(world, "trial_balance"), ask(world, "fees")
     monkeypatch.setattr(flow, "projected_until", lambda *_, **__: None)
-    assert write(world) == 1
-    # What it is woken for again at once is the other one.
+    assert write(world) > 0
+    # It runs again at once, while there is anything to look at, and no clock has moved.
     stage = flow.report_stage(replace(world.parts, vault=VAULT))
-    assert (stage.run(), stage.run()) == (1, 0)
+    while stage.run():
+        pass
     assert (now_of(world, waits).status, now_of(world, other).status) == ("pending", "succeeded")
 
 

@@ -142,8 +142,10 @@ def report_stage(parts: Parts) -> Stage:
         now = parts.clock()
         with parts.database.begin() as connection:
             rows = claim(connection, _to_write, token=token, now=now)
+            over = [row for row in rows if _is_over(connection, row, now)]
             for row in rows:
-                if not _is_over(connection, row, now):
+                if row not in over:
+                    # Others are looked at meanwhile: they may not need what it waits for.
                     store.advance(
                         connection,
                         row.id,
@@ -151,9 +153,7 @@ def report_stage(parts: Parts) -> Stage:
                         lease_until=None,
                         retry_at=now + WAIT_FOR_LEDGER,
                     )
-                    # Others are looked at meanwhile: they may not need what it waits for.
-                    return len(rows)
-        for row in rows:
+        for row in over:
             _write(parts, row, token=token)
         return len(rows)
 
