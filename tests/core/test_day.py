@@ -32,6 +32,15 @@ def test_when_days_end(day: str, clock: Clock, end: str) -> None:
     assert rules.end_of(date.fromisoformat(day), clock) == datetime.fromisoformat(end)
 
 
+def test_half_a_clock_is_never_guessed() -> None:
+    assert rules.read_clock(None, None) is None
+    assert rules.read_clock("Europe/Berlin", "17:30") == BERLIN
+    for zone, cutoff, param in (("UTC", None, "cutoff"), (None, "17:30", "timezone")):
+        with pytest.raises(ParameterInvalid) as raised:
+            rules.read_clock(zone, cutoff)
+        assert raised.value.param == param
+
+
 @given(
     st.integers(1_577_836_800, 1_893_456_000),
     st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Auckland"]),

@@ -36,6 +36,7 @@ from sakk.flow.ledger_break import correct_stage
 from sakk.flow.step_up import StepUp
 from sakk.ledger.projection import wait_projected
 from sakk.store import ledger_break as store
+from sakk.store import reconciliation as reconciliations
 from sakk.store.identity import new_id
 
 
@@ -287,6 +288,16 @@ def test_a_day_is_closed_once_and_its_report_proves_itself(office: Office) -> No
     third = office.close(ben)
     assert json.loads(third.report)["breaks"][0]["owner"] == ben.id
     _check_files(first, second)
+    # The run that lets a day be closed is the newest: it is never left out.
+    with world.database.begin() as connection:
+        [newest] = reconciliations.list_between(
+            connection,
+            after=world.clock() - timedelta(days=9),
+            until=desk.now,
+            livemode=False,
+            limit=1,
+        )
+    assert newest.id == json.loads(third.report)["reconciliations"][-1]["id"]
     for statement in ("UPDATE days SET date = ''", "DELETE FROM days", "TRUNCATE days"):
         with (
             pytest.raises(DBAPIError, match="only added to days"),

@@ -11,7 +11,6 @@ from sakk.api.person import Code, Hash
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import day as rules
-from sakk.core.day import Clock
 from sakk.flow import day as flow
 from sakk.flow.step_up import StepUp
 from sakk.store import day as store
@@ -114,7 +113,7 @@ def close(context: Context, body: DayClose) -> Document:
         actor=context.actor,
         livemode=context.livemode,
         step_up=StepUp(code=body.code),
-        clock=_clock(body),
+        clock=rules.read_clock(body.timezone, body.cutoff),
     )
     return _reported(made)
 
@@ -182,12 +181,6 @@ def download(context: Context, day: str) -> Download:
     found = flow.find(context.connection, day, livemode=context.livemode)
     content = msgspec.json.encode(rules.file_document(found))
     return Download(content, f'attachment; filename="day-{found.date}.json"')
-
-
-def _clock(body: DayClose) -> Clock | None:
-    if body.timezone is None and body.cutoff is None:
-        return None
-    return Clock(body.timezone or "UTC", body.cutoff or "00:00")
 
 
 def _reported(day: rules.Day) -> Document:

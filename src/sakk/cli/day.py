@@ -12,7 +12,7 @@ from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.client.day import DayReportError, verify_day
 from sakk.core import day as rules
-from sakk.core.day import Clock, Day
+from sakk.core.day import Day
 from sakk.core.errors import ParameterInvalid
 from sakk.flow import day as flow
 from sakk.flow.step_up import StepUp
@@ -84,9 +84,6 @@ def close(
     as_json: Json = False,
 ) -> None:
     """Close a day, for good; one that is closed is shown as it is."""
-    clock = None
-    if timezone is not None or cutoff is not None:
-        clock = Clock(timezone or "UTC", cutoff or "00:00")
     parts = parts_of(begin(log_level="warning"))
     made = flow.close(
         parts,
@@ -95,7 +92,7 @@ def close(
         actor=acting(parts, livemode=live),
         livemode=live,
         step_up=StepUp(code=code),
-        clock=clock,
+        clock=rules.read_clock(timezone, cutoff),
     )
     _write(made, file)
     if as_json:

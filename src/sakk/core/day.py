@@ -87,6 +87,19 @@ class SumsBroken(RuntimeError):
     """The ledger's rows do not lead from one balance to the next, or do not balance."""
 
 
+def read_clock(timezone: str | None, cutoff: str | None) -> Clock | None:
+    """When days end, as people say it; None where nothing is said. ParameterInvalid for half."""
+    if timezone is None and cutoff is None:
+        return None
+    if timezone is None or cutoff is None:
+        # Half of it is never guessed: a day is closed for good.
+        raise ParameterInvalid(
+            "timezone and cutoff go together: name both, or neither.",
+            param="timezone" if timezone is None else "cutoff",
+        )
+    return Clock(timezone, cutoff)
+
+
 def check_clock(clock: Clock) -> None:
     """ParameterInvalid for a zone or a time of day that there is not."""
     try:

@@ -74,15 +74,15 @@ def find_last(
 def list_between(
     connection: Connection, *, after: datetime, until: datetime, livemode: bool, limit: int
 ) -> list[Reconciliation]:
-    """Runs that were kept in a period, oldest first."""
+    """The newest runs that were kept in a period, oldest first."""
     c = reconciliations.c
     statement = (
         select(reconciliations)
         .where(c.livemode == livemode, c.created > after, c.created <= until)
-        .order_by(c.id)
+        .order_by(c.id.desc())
         .limit(limit)
     )
-    return fetch_all(connection, statement, Reconciliation)
+    return fetch_all(connection, statement, Reconciliation)[::-1]
 
 
 def suspended(connection: Connection) -> list[Suspended]:
