@@ -1,5 +1,7 @@
 """The JSON-RPC client: what is an answer, what is a refusal, and what is neither."""
 
+import subprocess
+import sys
 import traceback
 
 import pytest
@@ -21,6 +23,44 @@ from tests.rails.conftest import OpenRpc
 from tests.rails.lying_node import LyingNode, Refuse
 
 DEAD_URL = "http://127.0.0.1:9"
+
+
+# Answers of types that nobody has read, by threads that take turns as often as they can.
+FIRST_READS = """
+import sys, threading
+import msgspec
+from sakk.rails.evm.rpc import _decoder
+sys.setswitchinterval(1e-6)
+
+def read(kind, body):
+    start.wait()
+    _decoder(kind, False).decode(body)
+
+for number in range(100):
+    inner = [msgspec.defstruct(f"Inner{each}", [("x", int)]) for each in range(20)]
+    outer = msgspec.defstruct("Outer", [(f"f{each}", kind) for each, kind in enumerate(inner)])
+    content = "{" + ",".join(f'"f{each}":{{"x":1}}' for each in range(20)) + "}"
+    start = threading.Barrier(4)
+    threads = [
+        threading.Thread(target=read, args=(kind, f'{{"id":1,"result":{answer}}}'.encode()))
+        for kind, answer in (
+            (outer, content), (list[outer], f"[{content}]"),
+            (dict[str, outer], f'{{"a":{content}}}'), (tuple[outer, ...], f"[{content}]"),
+        )
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_first_answers_are_read_by_many_threads_at_once() -> None:
+    """A process that one of them would crash is another one."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FIRST_READS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from sakk.client.decoding import decoder
 from sakk.client.errors import ApiError
 from sakk.client.objects import Resource
 from sakk.client.page import Page, PageBody
@@ -88,7 +89,7 @@ def join(root: str, *parts: str) -> str:
 def decode(body: bytes, kind: type[V]) -> V:
     """Read an answer; raises `ApiError` if it is not what the API promises."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decoder(kind).decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(f"The server's answer cannot be read: {error}.") from error
 

@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from sakk.client.decoding import decoder
+
 VERSION: Final = 2
 PAYMENT_REQUIRED: Final = "PAYMENT-REQUIRED"
 PAYMENT_SIGNATURE: Final = "PAYMENT-SIGNATURE"
@@ -113,7 +115,7 @@ def decode_header(value: str | bytes, kind: type[T]) -> T:
     if len(value) > HEADER_BYTES_MAX:
         raise X402Error(f"the header is longer than {HEADER_BYTES_MAX} bytes")
     try:
-        return msgspec.json.decode(b64decode(value, validate=True), type=kind)
+        return decoder(kind).decode(b64decode(value, validate=True))
     except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise X402Error(
             f"the header is not JSON in base64 of the form it must have: {error}"
@@ -129,7 +131,7 @@ def read_challenge(header: str | None, body: bytes) -> Challenge:
         challenge = decode_header(header, Challenge)
     else:
         try:
-            challenge = msgspec.json.decode(body, type=Challenge)
+            challenge = decoder(Challenge).decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise X402Error(f"the answer 402 does not say how to pay: {error}") from error
     if challenge.x402_version != VERSION:

@@ -245,6 +245,10 @@ Rule = (
     | Named
 )
 
+# Many threads read rules: what msgspec learns of a type, it has learnt before there are any. One
+# that reads by what another is learning crashes the process.
+_LEARNT: Final = msgspec.json.Decoder(tuple[Rule, ...])
+
 # What judges names where a version says nothing of them: they are never left unscreened.
 BUILT_IN_NAMED: Final = Named(name="listed_name", verdict=Verdict.review)
 

@@ -34,6 +34,8 @@ from sakk.store.identity import new_id
 from sakk.store.schema import Timestamp, metadata
 
 LOAD_BATCH = 2_000
+# As in core.rule: learnt before threads read by it.
+_LEARNT = msgspec.json.Decoder(EntityContent)
 
 
 class Content(TypeDecorator[EntityContent]):

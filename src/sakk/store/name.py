@@ -15,6 +15,9 @@ from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Timestamp, metadata
 
+# As in core.rule: learnt before threads read by it.
+_LEARNT = msgspec.json.Decoder(tuple[NameQuery, tuple[NameHit, ...]])
+
 
 class Query(TypeDecorator[NameQuery]):
     """Who was asked for, as a JSON object."""

@@ -337,16 +337,25 @@ def _provider(url: str) -> _Provider:
     return _Provider(url=url, shown=f"{parts.hostname}{port}")
 
 
+_building = threading.Lock()
+
+
 @lru_cache(maxsize=256)
 def _decoder(result: Any, many: bool) -> msgspec.json.Decoder[Any]:
-    response: Any = Response[result]
-    return msgspec.json.Decoder(list[response] if many else response)
+    """What reads answers; built whole before any thread reads with it.
+
+    msgspec keeps what it learnt of a type in the type while it is still learning: a thread that
+    reads by it meanwhile crashes the process.
+    """
+    with _building:
+        response: Any = Response[result]
+        return msgspec.json.Decoder(list[response] if many else response)
 
 
 def _raise_if_batch_refused(body: bytes, method: str) -> None:
     """A node may refuse a whole batch with one error object."""
     try:
-        response = msgspec.json.decode(body, type=Response[object])
+        response = _decoder(object, False).decode(body)
     except msgspec.DecodeError:
         return
     if response.error is not None:

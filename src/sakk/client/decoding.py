@@ -1,0 +1,27 @@
+"""Decoders of JSON by type, each built whole before any thread reads with it."""
+
+import threading
+from functools import lru_cache
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_building = threading.Lock()
+
+
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """What reads answers of a kind.
+
+    msgspec keeps what it learnt of a type in the type while it is still learning: a thread that
+    reads by it meanwhile crashes the process.
+    """
+    found: msgspec.json.Decoder[T] = _decoder(kind)
+    return found
+
+
+@lru_cache(maxsize=1_024)
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    with _building:
+        return msgspec.json.Decoder(kind)
