@@ -2,7 +2,7 @@
 
 import threading
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,11 +17,11 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     msgspec keeps what it learnt of a type in the type while it is still learning: a thread that
     reads by it meanwhile crashes the process.
     """
-    found: msgspec.json.Decoder[T] = _decoder(kind)
-    return found
+    hashable: Any = kind
+    return _decoder(hashable)
 
 
 @lru_cache(maxsize=1_024)
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     with _building:
         return msgspec.json.Decoder(kind)
