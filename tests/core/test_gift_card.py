@@ -172,4 +172,11 @@ def test_what_is_shown() -> None:
     held = public_for_holder(ending, "Shop")
     assert (held["issuer"], held["balance"], "metadata" in held) == ("Shop", 100, False)
     assert public_for_holder(CARD, None)["expires_at"] is None
-    assert public_movement(MOVEMENT)["amount_decimal"] == "0.000040"
+    noted = replace(MOVEMENT, description="rent", metadata={"own": "1"})
+    assert public_movement(noted)["amount_decimal"] == "0.000040"
+    assert (public_movement(noted)["description"], public_movement(noted)["metadata"]) == (
+        "rent",
+        {"own": "1"},
+    )
+    told = public_movement(noted, for_issuer=True)
+    assert (told["description"], told["metadata"]) == (None, {}), "they are the redeemer's"

@@ -2,6 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,13 @@ from sakk.flow import gift_card as flow
 from sakk.store import gift_card as store
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
+from sakk.store.vault import KEY_BYTES, Vault
+
+
+@pytest.fixture(autouse=True)
+def vault(world: World) -> None:
+    """By which codes are made."""
+    world.parts = replace(world.parts, vault=Vault(bytes(KEY_BYTES)))
 
 
 def of(world: World, account: str | None = None, movement: str | None = None) -> flow.Of:
@@ -113,6 +121,32 @@ def test_what_was_redeemed_goes_back_once_and_a_lost_card_is_replaced(world: Wor
     with pytest.raises(UnexpectedState, match="replaced"):
         flow.refund(world.parts, taken.id, None, of=of(world))
     assert redeem(world, fresh, shop).amount == 6 * WHOLE_TOKEN
+    assert prove(world) == 0
+
+
+def test_every_attempt_shows_the_code_that_counts(world: World) -> None:
+    """Whichever of two answers is lost, what the other showed is redeemed."""
+    credit(world, 50)
+    ann, wanted = world.merchant("Ann"), flow.Issue(WHOLE_TOKEN, "usdc", Redeemable.holder)
+    card, key, another, move = new_id("gc"), of(world), new_id("gc"), of(world)
+    (_, first), (_, again) = (
+        flow.issue(world.parts, wanted, identifier=card, of=key) for _ in range(2)
+    )
+    assert first == again
+    taken = flow.redeem(
+        world.parts, first, 400_000, of=of(world, ann), description="rent", metadata={"own": "1"}
+    )
+    assert (taken.amount, taken.description) == (400_000, "rent")
+    for who, noted in ((world.account, {}), (ann, {"own": "1"})):
+        [told] = world.events(account=who, about=taken.id)
+        assert told.object["metadata"] == noted
+    with world.database.begin() as connection:
+        flow.stop(connection, card, account_id=world.account, livemode=False, now=world.clock())
+    (_, second), (_, last) = (
+        flow.substitute(world.parts, card, new_id=another, of=move) for _ in range(2)
+    )
+    assert second == last != first
+    assert redeem(world, second, ann).amount == 600_000
     assert prove(world) == 0
 
 

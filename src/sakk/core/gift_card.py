@@ -1,8 +1,8 @@
 """Gift cards: money of an issuer's that whoever knows a code may redeem, in parts or whole.
 
 Each card has a ledger account of its own, into which its issuer pays what it is worth; nothing else
-is its balance. What nobody redeems stays owed: no act books it as revenue. A code has 130 bits of
-randomness, of which the SHA-256 alone is kept.
+is its balance. What nobody redeems stays owed: no act books it as revenue. A code has 130 bits that
+only the installation's vault can make, of which the SHA-256 alone is kept.
 
 A card never expires unless its issuer says when, and then not before the law of its country allows.
 ``requested → inactive → active``, or ``rejected``; ``frozen`` and back, or ``replaced``.
@@ -267,8 +267,11 @@ def public_for_holder(card: GiftCard, issuer: str | None) -> dict[str, Any]:
     }
 
 
-def public_movement(movement: GiftCardMovement) -> dict[str, Any]:
-    """The API's object ``gift_card_movement``."""
+def public_movement(movement: GiftCardMovement, *, for_issuer: bool = False) -> dict[str, Any]:
+    """The API's object ``gift_card_movement``.
+
+    A card's issuer does not see the notes of whoever redeemed it elsewhere, or of their programs.
+    """
     return {
         "id": movement.id,
         "object": "gift_card_movement",
@@ -277,12 +280,12 @@ def public_movement(movement: GiftCardMovement) -> dict[str, Any]:
         "amount_decimal": money.format_decimal(movement.amount, movement.decimals),
         "created": int(movement.created.timestamp()),
         "currency": movement.currency,
-        "description": movement.description,
+        "description": None if for_issuer else movement.description,
         "failure_code": movement.failure_code,
         "gift_card": movement.card,
         "kind": movement.kind,
         "livemode": movement.livemode,
-        "metadata": movement.metadata,
+        "metadata": {} if for_issuer else movement.metadata,
         "other": movement.other,
         "status": movement.status,
     }

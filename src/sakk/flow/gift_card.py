@@ -1,10 +1,9 @@
 """Gift cards: issued and paid for, redeemed in parts or whole, given back to, frozen, replaced.
 
-Every movement is a row before it is a transfer, written under its card's lock. A code is made anew
-for each attempt to issue a card, until one was shown; the hash of the last is what counts.
+Every movement is a row before it is a transfer, written under its card's lock. A code follows from
+the vault's key and the card's id, so that every attempt to issue a card shows the same.
 """
 
-import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -40,7 +39,6 @@ from sakk.store import gift_card as store
 from sakk.store.failpoint import failpoint
 
 LEFT_BEHIND_MAX = 100
-CODE_BITS = 5 * rules.CODE_CHARACTERS
 WRONG_CODE = "There is no gift card with this code."
 
 
@@ -73,7 +71,7 @@ def issue(parts: Parts, wanted: Issue, *, identifier: str, of: Of) -> tuple[Gift
     Repeat under the same identifiers. Raises BalanceInsufficient, PermissionDenied.
     """
     now = parts.clock()
-    code = rules.write_code(secrets.randbits(CODE_BITS))
+    code = _code(parts, identifier)
     with parts.database.begin() as connection:
         card = store.find(
             connection, identifier, account_id=of.account_id, livemode=of.livemode, lock=True
@@ -84,9 +82,6 @@ def issue(parts: Parts, wanted: Issue, *, identifier: str, of: Of) -> tuple[Gift
             store.insert(connection, card)
             movement = _movement(card, MovementKind.issue, card.amount, of, now=now)
             store.insert_movement(connection, movement)
-        else:
-            # Whoever began this did not live to show the code: this one takes its place.
-            _give_code(connection, card, code)
         movement = _known(connection, of)
     _carry_out(parts, movement, active=wanted.active)
     with parts.database.begin() as connection:
@@ -230,7 +225,7 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
 def substitute(parts: Parts, identifier: str, *, new_id: str, of: Of) -> tuple[GiftCard, str]:
     """Another card, with another code, for one that is frozen: all that is left goes onto it."""
     now = parts.clock()
-    code = rules.write_code(secrets.randbits(CODE_BITS))
+    code = _code(parts, new_id)
     with parts.database.begin() as connection:
         card = _locked(connection, identifier, account_id=of.account_id, livemode=of.livemode)
         made = store.find(connection, new_id, account_id=of.account_id, livemode=of.livemode)
@@ -264,8 +259,6 @@ def substitute(parts: Parts, identifier: str, *, new_id: str, of: Of) -> tuple[G
                 event.GIFT_CARD_REPLACED,
                 now=now,
             )
-        else:
-            _give_code(connection, made, code)
         movement = _known(connection, of)
     _carry_out(parts, movement)
     with parts.database.begin() as connection:
@@ -318,10 +311,10 @@ def _new_card(
     )
 
 
-def _give_code(connection: Connection, card: GiftCard, code: str) -> None:
-    store.change(
-        connection, card.id, {"code_hash": rules.hash_code(code), "hint": rules.hint_of(code)}
-    )
+def _code(parts: Parts, identifier: str) -> str:
+    """The code of a card: only this installation's vault can make it again."""
+    key = parts.secrets_vault().derive(f"gift card {identifier}")
+    return rules.write_code(int.from_bytes(key, "big"))
 
 
 def _movement(
@@ -453,7 +446,7 @@ def _settle(
                 livemode=movement.livemode,
                 type=event.GIFT_CARD_MOVEMENT_POSTED,
                 object_id=movement.id,
-                object=rules.public_movement(movement),
+                object=rules.public_movement(movement, for_issuer=who != movement.account_id),
             )
             for who in told
         ],
