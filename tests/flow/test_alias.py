@@ -8,6 +8,7 @@ from tests.flow.money import UNIT, credit
 from tests.flow.test_transfer import move
 
 from sakk.core import chart
+from sakk.core import transfer as transfer_rules
 from sakk.core.alias import Alias, AliasKind, Recipient
 from sakk.core.errors import (
     ParameterInvalid,
@@ -119,6 +120,25 @@ def test_before_anything_is_sent_little_is_told(world: World) -> None:
     with pytest.raises(ParameterInvalid) as another:
         move(world, "sakk:pay?to=@harbour&amount=5&currency=usdc")
     assert another.value.param == "amount"
+
+
+def test_calling_off_does_not_let_anybody_ask_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which addresses are known is told by a transfer that does not wait: to few a day."""
+    monkeypatch.setattr(transfer_rules, "PENDING_MAX", 2)
+    credit(world, 10)
+    for name in ("one", "two"):
+        tried = move(world, f"{name}@example.com")
+        called_off = cancel(
+            world.parts, tried.id, account_id=world.account, livemode=False, request_id=None
+        )
+        assert called_off.status == "returned"
+    with pytest.raises(ParameterInvalid) as refused:
+        move(world, "three@example.com")
+    assert refused.value.param == "destination"
+    world.advance(transfer_rules.PENDING_COUNTED)
+    assert move(world, "three@example.com").status == "pending"
 
 
 def test_what_is_sent_to_nobody_waits_and_is_claimed_or_comes_back(world: World) -> None:

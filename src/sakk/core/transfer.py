@@ -18,8 +18,10 @@ from sakk.core.posting import Posting
 PREFIX: Final = "tr"
 # How long money waits for who has no account yet.
 CLAIM_LIFE: Final = timedelta(days=14)
-# Of one account, so that nobody writes to the world's addresses to see which are known.
+# Of one account, so that nobody writes to the world's addresses to see which are known. What was
+# called off counts for a while too: else whoever asks calls off, and asks on.
 PENDING_MAX: Final = 50
+PENDING_COUNTED: Final = timedelta(hours=24)
 
 
 class TransferStatus(StrEnum):

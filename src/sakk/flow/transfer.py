@@ -232,12 +232,15 @@ def _check_scanned(to: Recipient, request: TransferRequest) -> None:
 
 def _check_pending(connection: Connection, transfer: BookTransfer) -> None:
     waiting = store.count_pending(
-        connection, account_id=transfer.account_id, livemode=transfer.livemode
+        connection,
+        account_id=transfer.account_id,
+        livemode=transfer.livemode,
+        since=transfer.created - rules.PENDING_COUNTED,
     )
     if waiting >= rules.PENDING_MAX:
         raise ParameterInvalid(
-            f"{rules.PENDING_MAX} transfers of this account wait for somebody to claim them. Call"
-            " one off, or wait.",
+            f"{rules.PENDING_MAX} transfers of this account wait for somebody to claim them, or"
+            " came back since yesterday. Try again later.",
             param="destination",
         )
 

@@ -101,13 +101,19 @@ def was_received_by(account_id: str) -> ColumnElement[bool]:
     )
 
 
-def count_pending(connection: Connection, *, account_id: str, livemode: bool) -> int:
-    """How many of an account's transfers wait for somebody."""
+def count_pending(
+    connection: Connection, *, account_id: str, livemode: bool, since: datetime
+) -> int:
+    """How many of an account's transfers wait for somebody, or came back and are as young."""
     c = transfers.c
+    came_back = (TransferStatus.returning.value, TransferStatus.returned.value)
     statement = select(func.count()).where(
         c.account_id == account_id,
         c.livemode == livemode,
-        c.status.in_((TransferStatus.pending.value, TransferStatus.requested.value)),
+        or_(
+            c.status.in_((TransferStatus.pending.value, TransferStatus.requested.value)),
+            and_(c.status.in_(came_back), c.created > since),
+        ),
         c.destination.is_(None),
     )
     return int(connection.execute(statement).scalar_one())
