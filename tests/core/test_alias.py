@@ -100,6 +100,7 @@ def test_who_is_paid(text: str, recipient: Recipient) -> None:
         "sakk:pay?to=@ann&note=a%0Ab",
         "sakk:pay?to=@ann&note=%E2%80%AEnna",  # turns the text around
         "sakk:pay?to=sakk:pay?to=@ann",
+        "sakk:pay?to=%20sakk:pay%3Fto%3D@ann",
         "sakk:pay?note=only",
         "sakk:pay?to=@ann&a=1&b=2&c=3&d=4",
         f"sakk:pay?to=@ann&note={'n' * (NOTE_LENGTH_MAX + 1)}",

@@ -160,7 +160,7 @@ def _scanned(query: str, param: str) -> Recipient:
     if (
         len(fields) != len(pairs)
         or not fields.keys() <= {"to", "amount", "currency", "note"}
-        or fields.get("to", "").lower().startswith(SCHEME)
+        or fields.get("to", "").strip().lower().startswith(SCHEME)
         or (amount is None) != ("currency" not in fields)
         or (amount is not None and not _is_amount(amount))
     ):
