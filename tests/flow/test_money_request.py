@@ -8,6 +8,7 @@ from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import credit
 from tests.flow.test_alias import named, prove
 
+from sakk.core import bill as bill_rules
 from sakk.core import money_request as rules
 from sakk.core.bill import Bill, Share
 from sakk.core.errors import BalanceInsufficient, ResourceMissing, SakkError, UnexpectedState
@@ -122,6 +123,15 @@ def test_who_proves_the_address_is_asked_and_a_request_ends(world: World) -> Non
         assert flow.decline(connection, asked.id, **by(world, ann)).status == "declined"
         with pytest.raises(UnexpectedState):
             flow.cancel(connection, asked.id, **by(world, world.account))
+    tried = ask(world, "ann@example.com")
+    with pytest.raises(BalanceInsufficient):
+        pay(world, tried.id, ann)
+    with world.database.begin() as connection:
+        found = store.find(connection, tried.id, account_id=world.account, livemode=False)
+    assert found is not None
+    assert found.payer is None, "who tries in vain is not shown to who asks"
+    credit(world, 5, account=ann)
+    assert pay(world, tried.id, ann).payer == ann
     late = ask(world, ann)
     world.advance(rules.REMINDER_EVERY)
     with world.database.begin() as connection:
@@ -137,7 +147,9 @@ def test_who_proves_the_address_is_asked_and_a_request_ends(world: World) -> Non
     ]
 
 
-def test_one_who_leaves_a_bill_changes_nobody_elses_share(world: World) -> None:
+def test_one_who_leaves_a_bill_changes_nobody_elses_share(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ann, bob = world.merchant("Ann"), world.merchant("Bob")
     credit(world, 50, account=ann)
     bill = split(world, 10_000_001, Share(ann), Share(bob))
@@ -172,6 +184,9 @@ def test_one_who_leaves_a_bill_changes_nobody_elses_share(world: World) -> None:
     assert is_whole(given)
     with pytest.raises(UnexpectedState):
         reassign(second, ann)
+    monkeypatch.setattr(bill_rules, "SHARES_EVER_MAX", len(given["shares"]))
+    with pytest.raises(UnexpectedState, match="too often"):
+        reassign(first, bob)
     taken = reassign(first, None)
     assert is_whole(taken)
     assert taken["own_share"] == 3_333_334 + 2_333_334

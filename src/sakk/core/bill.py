@@ -16,6 +16,8 @@ from sakk.core.money_request import MoneyRequest
 
 PREFIX: Final = "bill"
 SHARES_MAX: Final = 100
+# With those that were given to somebody else: a bill is shown whole.
+SHARES_EVER_MAX: Final = 500
 WEIGHT_MAX: Final = 1_000_000
 
 

@@ -97,6 +97,9 @@ def reassign(
     if payer is None:
         store.take_on(connection, bill, units)
     else:
+        place = len(store.shares_of(connection, [bill.id])[bill.id])
+        if place >= rules.SHARES_EVER_MAX:
+            raise UnexpectedState("The shares of this bill went round too often: take this one on.")
         create(
             connection,
             Asked(payer, units, bill.currency, bill.note),
@@ -105,7 +108,7 @@ def reassign(
             livemode=livemode,
             now=now,
             bill=bill.id,
-            place=len(store.shares_of(connection, [bill.id])[bill.id]),
+            place=place,
         )
     after = store.find_bill(connection, identifier, account_id=account_id, livemode=livemode)
     assert after is not None

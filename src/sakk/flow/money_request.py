@@ -134,7 +134,6 @@ def pay(
                 actor=actor,
                 reason=request.id,
             )
-            store.change(connection, request.id, {"payer": account_id})
     moved = carry_out(parts, transfer, request_id=request_id)
     with parts.database.begin() as connection:
         found = store.find_asked(connection, identifier, account_id=account_id, livemode=livemode)

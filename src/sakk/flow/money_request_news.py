@@ -22,8 +22,10 @@ def note_payment(connection: Connection, transfer: BookTransfer, *, now: datetim
     request = store.lock(connection, transfer.reason)
     assert request is not None, f"{transfer.id} pays a request that is gone"
     paid, status = rules.after_payment(request, transfer.amount)
-    after = replace(request, amount_paid=paid, status=status.value)
-    store.change(connection, request.id, {"amount_paid": paid, "status": status.value})
+    # Who was asked by an e-mail address is known when they pay, and not when they try.
+    values = {"payer": transfer.account_id, "amount_paid": paid, "status": status.value}
+    after = replace(request, payer=transfer.account_id, amount_paid=paid, status=status.value)
+    store.change(connection, request.id, values)
     is_whole = status is MoneyRequestStatus.paid
     name = event.MONEY_REQUEST_PAID if is_whole else event.MONEY_REQUEST_PARTIALLY_PAID
     tell(connection, [after], name, now=now)
