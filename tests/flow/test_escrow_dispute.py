@@ -1,6 +1,7 @@
 """Disputes of charges by voucher: what is given back goes into the channel, or past it."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,14 +10,17 @@ from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.test_escrow import Shop, settle
 
 from sakk.core import chart
-from sakk.core.charge_refund import payout_id
+from sakk.core.charge_refund import ChargeRefund, payout_id
 from sakk.core.dispute import PREFIX, Dispute, Outcome
-from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.errors import ResourceMissing, Unavailable, UnexpectedState
 from sakk.core.escrow_call import EscrowCall
+from sakk.flow import charge_refund
 from sakk.flow import dispute as disputes
-from sakk.flow.charge_refund import charge_named
+from sakk.flow.charge_refund import Paid, charge_named
+from sakk.flow.context import Parts
 from sakk.flow.escrow_channel import Refused
 from sakk.flow.escrow_refund import order_refund
+from sakk.store import dispute as dispute_store
 from sakk.store import payout as payouts
 from sakk.store.charge_refund import list_posted
 from sakk.store.identity import new_id
@@ -111,6 +115,53 @@ def test_what_is_given_back_is_in_the_channel_until_it_is_claimed(desk: Desk) ->
     settle(world)
     assert shop.payer.state().balance == shop.payer.state().total_claimed
     assert shop.totals().balance == shop.totals().charged == 3 * PRICE - 400
+
+
+def test_one_that_waits_keeps_no_other_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refund whose payout can not be made now is tried again, and those after it have ended."""
+    shop, world = desk.shop, desk.world
+    shop.deposit(units=4 * PRICE)
+    for place in range(1, 3):
+        shop.pay(place * PRICE, amount=PRICE)
+    opened = [desk.dispute(place * PRICE) for place in range(1, 3)]
+    finish = charge_refund._finish
+
+    def away(parts: Parts, channel: Paid, refund: ChargeRefund) -> ChargeRefund:
+        if refund.dispute == opened[0].id:
+            raise Unavailable("The network is away.")
+        raise Cut
+
+    monkeypatch.setattr(charge_refund, "_finish", away)
+    for each, cause in zip(opened, (Unavailable, Cut), strict=True):
+        with pytest.raises(cause):
+            desk.resolve(each)
+
+    def partly(parts: Parts, channel: Paid, refund: ChargeRefund) -> ChargeRefund:
+        if refund.dispute == opened[0].id:
+            raise Unavailable("The network is away.")
+        return finish(parts, channel, refund)
+
+    monkeypatch.setattr(charge_refund, "_finish", partly)
+    world.advance(timedelta(seconds=30))
+    for stage in (charge_refund.left_behind_stage, disputes.left_behind_stage):
+        with pytest.raises(Unavailable):
+            stage(world.parts).run()
+    assert [_status(desk, each) for each in opened] == ["open", "refunded"]
+    monkeypatch.undo()
+    disputes.left_behind_stage(world.parts).run()
+    assert _status(desk, opened[0]) == "refunded"
+    shop.check()
+
+
+class Cut(Exception):
+    """The process is gone here."""
+
+
+def _status(desk: Desk, dispute: Dispute) -> str:
+    with desk.world.database.begin() as connection:
+        found = dispute_store.find(connection, dispute.id)
+    assert found is not None
+    return found.status
 
 
 def _refund(desk: Desk, ceiling: int) -> EscrowCall:

@@ -226,15 +226,18 @@ def left_behind_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
             found = {each.id: find_paid(connection, each.channel_id) for each in rows}
+        away = None
         for row in rows:
             channel = found[row.id]
             assert channel is not None
             try:
                 _finish(parts, channel, row)
             except SakkError as error:
-                # Refused is an outcome too, and stands in the row.
+                # Refused is an outcome too, and stands in the row. What waits holds up no other.
                 if is_away(error):
-                    raise
+                    away = error
+        if away is not None:
+            raise away
         return len(rows)
 
     return Stage("charge_refund.post", run, idle_seconds=5.0)

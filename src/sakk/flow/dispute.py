@@ -121,6 +121,7 @@ def left_behind_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             rows = store.list_left_behind(connection, now=parts.clock(), limit=BATCH_MAX)
             found = {each.id: charge_refund.find_paid(connection, each.channel_id) for each in rows}
+        away = None
         for row in rows:
             channel = found[row.id]
             assert channel is not None
@@ -130,9 +131,11 @@ def left_behind_stage(parts: Parts) -> Stage:
                 try:
                     _carry_out(parts, channel, row)
                 except SakkError as error:
-                    # What can not be given back is open again.
+                    # What can not be given back is open again. What waits holds up no other.
                     if charge_refund.is_away(error):
-                        raise
+                        away = error
+        if away is not None:
+            raise away
         return len(rows)
 
     return Stage("dispute.settle", run, idle_seconds=5.0)
