@@ -1,6 +1,7 @@
 """Money to and from banks, with the sandbox's bank that answers with real files."""
 
 import random
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -37,6 +38,7 @@ from sakk.core.settlement import Interval
 from sakk.flow import bank_account, bank_file, bank_statement, settlement
 from sakk.flow.bank_account import AccountRequest
 from sakk.ledger.projection import wait_projected
+from sakk.rails.bank.rail import BankUnreachable
 from sakk.store.bank_file import bank_file_contents
 from sakk.store.bank_statement import bank_lines
 from sakk.store.identity import new_id
@@ -303,6 +305,34 @@ def test_a_bank_speaks_of_what_it_was_sent(world: World) -> None:
     assert [each.status for each in payments(world)] == ["rejected"]
     assert world.balance("eur") == 5_000
     world.check()
+
+
+class Stuck:
+    """A bank's place, the oldest file of which nobody may read."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def put(self, name: str, content: bytes) -> None:
+        raise AssertionError(name)
+
+    def list(self) -> list[str]:
+        return ["theirs.xml", "ours.xml"]
+
+    def take(self, name: str, *, bytes_max: int) -> bytes:
+        if name == "theirs.xml":
+            raise BankUnreachable(name)
+        return b"<Document/>"
+
+    def done(self, name: str) -> None:
+        self.taken.append(name)
+
+
+def test_a_file_that_nobody_may_read_keeps_no_other_from_being_read(world: World) -> None:
+    own_account(world)
+    place = Stuck()
+    stage = bank_file.fetch_stage(replace(world.parts, banks=lambda _: place))
+    assert (stage.run(), place.taken) == (1, ["ours.xml"])
 
 
 def test_each_account_has_a_folder_of_its_own(world: World) -> None:

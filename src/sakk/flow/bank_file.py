@@ -142,6 +142,10 @@ def _fetch(parts: Parts, account: BankAccount) -> int:
                 content = rail.take(name, bytes_max=FILE_BYTES_MAX)
             except FileTooLarge as error:
                 _refuse_unread(parts, account, name, str(error))
+            except BankUnreachable as error:
+                # One file that nobody may read keeps no other from being read.
+                log.warning("bank.unreachable", bank_account=account.id, why=str(error))
+                continue
             else:
                 if not content:
                     # It is being written: it is listed again.
