@@ -32,6 +32,7 @@ from sakk.flow.context import Parts
 from sakk.store import channel as channel_store
 from sakk.store import session as store
 from sakk.store.account import find_operator
+from sakk.store.actor import acting
 from sakk.store.identity import new_id
 from sakk.store.mandate import find_any
 
@@ -208,7 +209,8 @@ def revoke_signed(parts: Parts, revocation: Revocation, signature: bytes) -> Ses
         raise _unsigned()
     digest = rules.revoke_digest(revocation)
     channel = _signed_for(parts, revocation.network, found.channel_id, digest, signature)
-    return revoke(parts, channel, found.id)
+    with acting(str(channel.signer), ""):
+        return revoke(parts, channel, found.id)
 
 
 def standing(parts: Parts, channel: Channel) -> Document:
