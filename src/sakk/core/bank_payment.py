@@ -63,6 +63,14 @@ class BankPaymentStatus(StrEnum):
     returned = "returned"
 
 
+# Of these no statement has shown the money going yet.
+UNDER_WAY: Final = (
+    BankPaymentStatus.ordered,
+    BankPaymentStatus.sent,
+    BankPaymentStatus.accepted,
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BankPayment:
     """One order. ``bank_account``: the operator's own; ``destination``: whose account is paid."""

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core import chart, money
-from sakk.core.bank_payment import BankPayment, BankPaymentStatus
+from sakk.core.bank_payment import UNDER_WAY, BankPayment, BankPaymentStatus
 from sakk.core.chart import TransferCode
 from sakk.core.posting import Posting
 
@@ -239,18 +239,14 @@ def outcome_of(line: BankLine, payment: BankPayment | None, account_id: str | No
     """What a line is. ``payment``: the order that its end-to-end id names; ``account_id``: the
     merchant whose reference it has."""
     if payment is not None and payment.bank_account == line.bank_account:
-        match BankPaymentStatus(payment.status):
-            case BankPaymentStatus.ordered | BankPaymentStatus.sent | BankPaymentStatus.accepted:
-                if line.units == -payment.units:
-                    return Outcome.payment
-            case BankPaymentStatus.booked:
-                # Anybody who was paid knows the order's name: what is sent back by a transfer of
-                # its own has a sender, whom nobody has looked at.
-                is_back = line.return_code is not None or line.is_reversal
-                if line.units == payment.units and is_back:
-                    return Outcome.returned
-            case BankPaymentStatus.rejected | BankPaymentStatus.returned:
-                pass
+        status = BankPaymentStatus(payment.status)
+        if status in UNDER_WAY and line.units == -payment.units:
+            return Outcome.payment
+        # Anybody who was paid knows the order's name: what is sent back by a transfer of its own
+        # has a sender, whom nobody has looked at.
+        is_back = line.return_code is not None or line.is_reversal
+        if status is BankPaymentStatus.booked and line.units == payment.units and is_back:
+            return Outcome.returned
     # What has our name and does not fit it is a person's to look at, whatever else it says.
     is_plain = payment is None and line.units > 0 and not line.is_reversal
     if is_plain and line.return_code is None and account_id is not None:
