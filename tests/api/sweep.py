@@ -15,6 +15,15 @@ from tests.api.world import Api
 
 # What every request leaves behind, and says nothing of what was asked for.
 BESIDE = frozenset({"idempotency_keys", "request_log"})
+# What follows from the journal a while later.
+PROJECTED = frozenset(
+    {
+        *("ledger_accounts", "ledger_balances", "ledger_cursors", "ledger_entries"),
+        *("ledger_open_charges", "ledger_transfers"),
+    }
+)
+# A row that nobody asked for tells of holds that ran out by themselves.
+_ASKED_FOR = {"ledger_journal": "WHERE substr(payload, 5, 4) <> '\\x00000000'"}
 # By which a field of the type of ids is known.
 [_OF_IDS] = typing.get_args(Identifier)[1:]
 # The fields of a body that are objects of somebody's: their place, and the last name in it.
@@ -90,8 +99,11 @@ def rows(api: Api) -> dict[str, dict[str, int]]:
             )
         ).scalars()
         found: dict[str, dict[str, int]] = {}
-        for name in set(names) - BESIDE:
-            counted = connection.execute(text(f"SELECT t::text, count(*) FROM {name} t GROUP BY 1"))
+        for name in set(names) - BESIDE - PROJECTED:
+            which = _ASKED_FOR.get(name, "")
+            counted = connection.execute(
+                text(f"SELECT t::text, count(*) FROM {name} t {which} GROUP BY 1")
+            )
             found[name] = {str(row): int(number) for row, number in counted}
     return found
 

@@ -16,18 +16,32 @@ from tests.api.world import USDC, Api
 # Every resource of the client, by the object of the tests that it has; the operator's are marked.
 KINDS = {
     "accounts": "account",
+    "aliases": "alias",
     "balance_transactions": "balance_transaction",
+    "bank_accounts": "bank_account",
+    "bank_files": "bank_file",
+    "bank_lines": "bank_line",
+    "bank_payments": "bank_payment",
+    "bank_references": "bank_reference",
+    "bank_statements": "bank_statement",
     "beneficiaries": "beneficiary",
+    "bills": "bill",
     "breaks": "ledger_break",
     "channels": "channel",
     "checkout_sessions": "checkout_session",
+    "conversion_quotes": "conversion_quote",
+    "conversions": "conversion",
     "currencies": "currency",
     "customers": "customer",
     "days": "day",
     "escrow_channels": "escrow_channel",
     "events": "event",
+    "files": "file",
+    "gift_card_movements": "gift_card_movement",
+    "gift_cards": "gift_card",
     "liability_epochs": "liability_epoch",
     "mandates": "mandate",
+    "money_requests": "money_request",
     "networks": "network",
     "owner_keys": "owner_key",
     "payins": "payin",
@@ -37,15 +51,20 @@ KINDS = {
     "payouts": "payout",
     "pool_movements": "pool_movement",
     "quotes": "quote",
+    "rates": "rate",
     "reconciliations": "reconciliation",
     "recoveries": "recovery",
     "refills": "refill",
     "refunds": "refund",
+    "reports": "report",
     "screenings": "screening",
     "transfers": "transfer",
     "webhook_endpoints": "webhook_endpoint",
 }
-OPERATORS = {"accounts", "breaks", "days", "reconciliations", "recoveries", "screenings"}
+OPERATORS = {
+    *("accounts", "bank_files", "bank_statements", "breaks", "days"),
+    *("reconciliations", "recoveries", "screenings"),
+}
 # What has no list, and what is one object alone: each has its own test.
 APART = {"fees", "fee_schedules", "liability_proofs", "settlements"}
 

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sakk.console.route import Screen
 from sakk.console.table import ENTRANCES, SCREENS
 from sakk.core.role import ACCOUNT_ROLES, RESOURCES, Role, may
+from sakk.pages.limit import TokenBuckets
 from tests.console.browser import Browser
 from tests.console.objects import objects
 from tests.console.office import Office
@@ -28,7 +29,12 @@ EXAMPLES = {
 
 @pytest.fixture(scope="module")
 def browsers(office: Office) -> dict[str, Browser]:
-    """Somebody of each role: everywhere, and in Alice's account alone (``alice:owner``)."""
+    """Somebody of each role: everywhere, and in Alice's account alone (``alice:owner``).
+
+    They ask for every screen at once, which the door would not have of people.
+    """
+    door = office.console.door
+    door._persons = TokenBuckets(rate=1_000_000.0, burst=1_000_000.0)
     everywhere = {role.value: office.browser(office.person(role)) for role in Role}
     there = {
         f"alice:{role}": office.browser(office.person(alice=[role.value])) for role in ACCOUNT_ROLES

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sakk.core import xml
 from sakk.core.errors import ParameterInvalid
-from sakk.screening import entries, ofac, ofac_advanced, source, xml
+from sakk.screening import entries, ofac, ofac_advanced, source
 from sakk.screening.importers import import_list
 from sakk.store import entity as store
 from sakk.store import label as label_store

@@ -265,7 +265,7 @@ BAD: dict[str, tuple[SignerRule, str]] = {
         SignerRule(name="a", action=Action.approve, approvals=1, approvers=("ab" * 32,)),
         r"rules\[0\].approvers names a key",
     ),
-    "core": (allow(networks=("base",)), r"rules\[0\].networks\[0\]: 'base' can not stand"),
+    "core": (allow(networks=("base",)), r"rules\[0\]\[networks\]\[0\]: 'base' can not stand"),
 }
 
 
