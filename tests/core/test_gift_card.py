@@ -99,6 +99,13 @@ def test_a_card_lives_as_long_as_the_law_asks(country: str, earliest: datetime) 
     assert caught.value.param == "expires_at"
 
 
+def test_the_year_of_issue_is_the_countrys_own() -> None:
+    """At 23:30 by UTC on New Year's Eve it is the next year in Germany."""
+    last = datetime(2026, 12, 31, 22, 59, 59, tzinfo=UTC)
+    found = [earliest_expiry(MINIMUMS["DE"], now=last + timedelta(seconds=more)) for more in (0, 1)]
+    assert [each and each.year for each in found] == [2030, 2031]
+
+
 @pytest.mark.parametrize(
     ("country", "param"), [("CA", "expires_at"), ("XX", "country"), (None, "country")]
 )

@@ -11,7 +11,7 @@ A card never expires unless its issuer says when, and then not before the law of
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +28,8 @@ HINT_CHARACTERS: Final = 4
 # Wrong codes that one account may try; it is the guesser who waits, and never a card.
 WRONG_MAX: Final = 20
 WRONG_WINDOW_SECONDS: Final = 600
+# Central European time in winter, of the country whose minimum counts from the end of a year.
+YEAR_BEGINS_EARLIER: Final = timedelta(hours=1)
 # What people type for what is not in the alphabet (Crockford).
 _TYPED = str.maketrans({"o": "0", "i": "1", "l": "1", "-": "", " ": ""})
 
@@ -174,7 +176,9 @@ def earliest_expiry(minimum: Minimum, *, now: datetime) -> datetime | None:
     if minimum.years is None:
         return None
     if minimum.from_end_of_year:
-        return datetime(now.year + minimum.years + 1, 1, 1, tzinfo=UTC)
+        # In the last hours of a year it is the next one there already.
+        there = now + YEAR_BEGINS_EARLIER
+        return datetime(there.year + minimum.years + 1, 1, 1, tzinfo=UTC)
     # The first of the month after the anniversary: no leap day and no time zone comes short of it.
     month = now.year * 12 + now.month + minimum.years * 12
     return datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC)
