@@ -28,6 +28,7 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 BLOCK_SECONDS_MAX = 150
+ANSWER_LENGTH_MAX = 2_000
 # Read from the folder of the page, written after each block, so that a page reads like a session.
 SHELL_HEAD = "set -euo pipefail\nif [ -f .session ]; then source ./.session; fi\n"
 SHELL_TAIL = "\n{ export -p; declare -f; } > .session\n"
@@ -178,7 +179,13 @@ class Session:
             timeout=BLOCK_SECONDS_MAX,
             check=False,
         )
-        assert done.returncode == 0, f"{snippet.place}\n{done.stdout}{done.stderr}"
+        said = f"{snippet.place}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{said}\n{self._last_answer()}"
+
+    def _last_answer(self) -> str:
+        """What the newest document in the folder says: mostly why a block failed."""
+        written = sorted(self._folder.glob("*.json"), key=lambda each: each.stat().st_mtime_ns)
+        return f"{written[-1].name}: {written[-1].read_text()[:ANSWER_LENGTH_MAX]}"
 
     def _interpret(self, snippet: Snippet) -> None:
         if self._python is None:
