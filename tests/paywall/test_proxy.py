@@ -255,6 +255,42 @@ def test_it_serves_what_is_free_while_its_sakk_is_away(tmp_path: Path) -> None:
     assert "Unexpected exit" not in said
 
 
+def test_who_kills_it_leaves_no_worker_at_its_address(tmp_path: Path) -> None:
+    """A worker that went on would serve by a file of used payments that nobody else has."""
+    port, nobody = free_ports()
+
+    async def scenario() -> None:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "sakk.cli", "paywall"),
+                *("--upstream", f"http://127.0.0.1:{nobody}", "--price", "$0.001"),
+                *("--sakk", f"http://127.0.0.1:{nobody}", "--listen", f"127.0.0.1:{port}"),
+            ],
+            env={**os.environ, "SAKK_API_KEY": "sk_test_x"},
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await _started(f"http://127.0.0.1:{port}")
+        finally:
+            process.kill()
+            process.wait()
+        await _gone(port)
+
+    run(scenario(), seconds=120)
+
+
+async def _gone(port: int) -> None:
+    deadline = time.monotonic() + STARTED_SECONDS_MAX
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            return
+        writer.close()
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
 def test_a_key_that_is_refused_ends_it_with_one_line() -> None:
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "Invalid API key."}}, status=401)

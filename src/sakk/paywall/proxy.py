@@ -5,9 +5,12 @@ used are in a file that all of them share. TLS is the business of the server in 
 """
 
 import asyncio
+import ctypes
 import os
 import secrets
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +27,8 @@ SECRET: Final = "SAKK_PAYWALL_SECRET"  # noqa: S105 - the name of a variable
 API_KEY: Final = "SAKK_API_KEY"
 METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 BACKLOG: Final = 2_048
+# Of linux/prctl.h.
+PR_SET_PDEATHSIG: Final = 1
 
 
 class Proxy:
@@ -86,6 +91,7 @@ def worker() -> Proxy:
     # Not before: the library of the metrics reads its folder's name when it is imported.
     from sakk.paywall.metrics import observe
 
+    _die_with_parent()
     config = from_json(os.environ[SETTINGS])
     return make_application(
         config,
@@ -93,6 +99,15 @@ def worker() -> Proxy:
         secret=bytes.fromhex(os.environ[SECRET]),
         observe=observe,
     )
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this worker with the process that started it, however that ends.
+
+    Does nothing where the kernel cannot (prctl is Linux's).
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def serve(config: Config) -> None:
