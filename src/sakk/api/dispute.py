@@ -110,8 +110,13 @@ def create(context: Context, channel: str, body: DisputeCreate) -> Document:
 )
 def list_disputes(context: Context, channel: str, query: DisputeListParameters) -> Listing:
     """List the disputes of a channel, newest first."""
+    return listed(context, found(context, channel).id, query)
+
+
+def listed(context: Context, channel_id: str, query: DisputeListParameters) -> Listing:
+    """The disputes of a channel of either kind, newest first."""
     table = store.channel_disputes
-    filters = [table.c.channel_id == found(context, channel).id]
+    filters = [table.c.channel_id == channel_id]
     if query.status is not None:
         filters.append(table.c.status == query.status)
     with context.database.begin() as connection:

@@ -5,7 +5,13 @@ Their payers have no account here: they open and withdraw them by what they sign
 """
 
 from sakk.api.context import Context, Document, Listing
-from sakk.api.dispute import DisputeListParameters, DisputeResolve, DisputeShape, may_end
+from sakk.api.dispute import (
+    DisputeListParameters,
+    DisputeResolve,
+    DisputeShape,
+    listed,
+    may_end,
+)
 from sakk.api.escrow_channel import found
 from sakk.api.route import Resource
 from sakk.api.shapes import Page
@@ -15,7 +21,6 @@ from sakk.core.errors import ResourceMissing
 from sakk.core.escrow_channel import EscrowChannel
 from sakk.flow import dispute as flow
 from sakk.store import dispute as store
-from sakk.store.page import fetch_page
 
 resource = Resource("channels")
 
@@ -28,21 +33,7 @@ resource = Resource("channels")
 )
 def list_disputes(context: Context, escrow_channel: str, query: DisputeListParameters) -> Listing:
     """List the disputes of charges on a channel in escrow, newest first."""
-    table = store.channel_disputes
-    filters = [table.c.channel_id == found(context, escrow_channel).id]
-    if query.status is not None:
-        filters.append(table.c.status == query.status)
-    with context.database.begin() as connection:
-        rows, has_more = fetch_page(
-            connection,
-            table,
-            Dispute,
-            account_id=None,
-            livemode=context.livemode,
-            page=query.page(),
-            filters=filters,
-        )
-    return Listing(data=[rules.public_dispute(row) for row in rows], has_more=has_more)
+    return listed(context, found(context, escrow_channel).id, query)
 
 
 @resource.get(
