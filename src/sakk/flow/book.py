@@ -166,7 +166,7 @@ class Books:
 
     def totals(self, accounts: Sequence[LedgerAccount]) -> list[tuple[int, int]]:
         """What each account was ever credited and debited, holds counted as debits."""
-        found = self._ledger.lookup_accounts([account_id(each.name) for each in accounts])
+        found = self._found(accounts)
         return [
             (0, 0)
             if account is None
@@ -188,7 +188,7 @@ class Books:
 
     def standings(self, accounts: Sequence[LedgerAccount]) -> list[Standing]:
         """What of each account's credits is free, and what is reserved; nothing where it is not."""
-        found = self._ledger.lookup_accounts([account_id(each.name) for each in accounts])
+        found = self._found(accounts)
         return [
             Standing(0, 0)
             if account is None
@@ -202,6 +202,14 @@ class Books:
     def balances(self, accounts: Sequence[LedgerAccount]) -> list[int]:
         """Credits less debits of each account: what is owed, holds already taken off."""
         return [standing.free for standing in self.standings(accounts)]
+
+    def _found(self, accounts: Sequence[LedgerAccount]) -> list[Account | None]:
+        """Each account as it stands; of more than a batch not all at one moment."""
+        wanted = [account_id(each.name) for each in accounts]
+        found: list[Account | None] = []
+        for first in range(0, len(wanted), BATCH_MAX):
+            found += self._ledger.lookup_accounts(wanted[first : first + BATCH_MAX])
+        return found
 
     def _submit(self, members: list[PostingSet], batch: list[Transfer]) -> list[Outcome]:
         if not batch:
