@@ -112,6 +112,9 @@ class Count:
                 for fields, amount, timestamp in _created(request, outcome):
                     self._add_transfer(moved, row.sequence, fields, amount, timestamp)
         self._tell_charges(moved, row.sequence, list(self._charges))
+        # Charges were told later than they happened.
+        moved.transfers.sort(key=_time)
+        moved.entries.sort(key=lambda line: _time((line, False)))
         return moved
 
     def _add_accounts(self, request: Request, outcome: Outcome) -> None:
@@ -209,8 +212,6 @@ class Count:
                 False,
             ))  # fmt: skip
             _post(moved, debit, credit, line.amount, at, at)
-        moved.transfers.sort(key=_time)
-        moved.entries.sort(key=lambda line: _time((line, False)))
 
     def _release(self, moved: Moved, identifier: bytes, status: str) -> _Hold:
         hold = self._holds.pop(identifier)
