@@ -1,6 +1,7 @@
 """Names of accounts, and money that is sent to them, or waits for somebody."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.flow.harness import WHOLE_TOKEN, World
@@ -21,6 +22,7 @@ from sakk.core.freeze import Freeze
 from sakk.core.transfer import CLAIM_LIFE
 from sakk.flow import alias as flow
 from sakk.flow.transfer import DECLINED, cancel
+from sakk.store import alias as store
 from sakk.store import freeze
 from sakk.store import policy as policies
 from sakk.store.identity import new_id
@@ -83,6 +85,28 @@ def test_a_name_is_one_accounts_until_the_operator_says_otherwise(world: World) 
         flow.release(connection, first.id, account_id=world.account, livemode=False, now=now)
         assert flow.free(connection, first.id, livemode=False, now=now).status == "freed"
     assert named(world, "handle", "ann", account=other).account_id == other
+
+
+def test_a_name_that_is_taken_back_while_it_is_freed_is_whoevers_came_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, looked = world.merchant(), store.find_own
+    first = named(world, "handle", "ann")
+    with world.database.begin() as connection:
+        now = world.clock()
+        flow.release(connection, first.id, account_id=world.account, livemode=False, now=now)
+
+    def look_and_lose_it(*args: Any, **options: Any) -> Alias | None:
+        found = looked(*args, **options)
+        monkeypatch.setattr(store, "find_own", looked)
+        with world.database.begin() as connection:
+            flow.free(connection, first.id, livemode=False, now=world.clock())
+        assert named(world, "handle", "ann", account=other).account_id == other
+        return found
+
+    monkeypatch.setattr(store, "find_own", look_and_lose_it)
+    with pytest.raises(ParameterInvalid, match="belongs to another"):
+        named(world, "handle", "ann")
 
 
 def test_an_address_is_proved_by_whoever_reads_its_mail(world: World) -> None:

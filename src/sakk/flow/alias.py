@@ -49,7 +49,11 @@ def create(
     found = store.find_own(
         connection, account_id=account_id, livemode=livemode, kind=kind, value=value
     )
-    if found is not None:
+    if found is not None and found.status == AliasStatus.released:
+        # Until it is locked the operator may free it, and somebody else take it.
+        _lock_value(connection, found)
+        found = _found(connection, found.id, account_id=account_id, livemode=livemode)
+    if found is not None and found.status != AliasStatus.freed:
         return _again(connection, found, now=now)
     if store.count(connection, account_id=account_id, livemode=livemode) >= rules.ALIASES_MAX:
         raise ParameterInvalid(
