@@ -19,6 +19,7 @@ from sakk.core.gift_card import (
     check_expiry,
     check_redeemable,
     earliest_expiry,
+    facts_of,
     hash_code,
     hint_of,
     postings,
@@ -187,3 +188,22 @@ def test_what_is_shown() -> None:
     )
     told = public_movement(noted, for_issuer=True)
     assert (told["description"], told["metadata"]) == (None, {}), "they are the redeemer's"
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "destination", "payer", "asker"),
+    [
+        ("issue", "acct_1", None, "acct_1", "key_1"),
+        ("redeem", "acct_2", "acct_2", "acct_1", None),
+        ("refund", "acct_2", "acct_1", "acct_2", "key_1"),
+    ],
+)
+def test_a_movement_is_judged_as_the_transfer_of_who_pays(
+    kind: str, by: str, destination: str | None, payer: str, asker: str | None
+) -> None:
+    told = facts_of(
+        CARD,
+        replace(MOVEMENT, kind=kind, account_id=by, destination=destination, initiator="key_1"),
+    )
+    assert (told.account, told.destination, told.key) == (payer, destination or "", asker)
+    assert (told.amount, told.purpose) == (40, "transfer")

@@ -126,7 +126,7 @@ def test_where_a_step_leads(transfer: BookTransfer, booked: bool, status: str) -
 )
 def test_what_a_policy_is_told(transfer: BookTransfer, destination: str) -> None:
     asked = replace(transfer, initiator="key_1", initiator_person="per_1")
-    assert facts_of(asked, roles=frozenset({"finance"})) == Facts(
+    assert facts_of(asked) == Facts(
         account="acct_1",
         currency="usdc",
         decimals=6,
@@ -137,5 +137,4 @@ def test_what_a_policy_is_told(transfer: BookTransfer, destination: str) -> None
         purpose="transfer",
         key="key_1",
         person="per_1",
-        roles=frozenset({"finance"}),
     )

@@ -10,18 +10,23 @@ import pytest
 from sqlalchemy import select
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import UNIT, credit
+from tests.flow.test_transfer import move
 
 from sakk.core import chart
 from sakk.core.errors import (
     BalanceInsufficient,
     ParameterInvalid,
+    PermissionDenied,
     RateLimited,
     SakkError,
     UnexpectedState,
 )
+from sakk.core.freeze import Freeze
 from sakk.core.gift_card import WRONG_MAX, GiftCard, GiftCardMovement, Redeemable, write_code
 from sakk.flow import gift_card as flow
+from sakk.store import freeze
 from sakk.store import gift_card as store
+from sakk.store import policy as policies
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
 from sakk.store.vault import KEY_BYTES, Vault
@@ -163,6 +168,79 @@ def test_who_guesses_waits_and_no_card_is_locked(world: World) -> None:
     world.advance(timedelta(minutes=11))
     assert redeem(world, code, eve).amount == 9 * WHOLE_TOKEN
     assert prove(world) == 0
+
+
+def limited(world: World, *rules: dict[str, Any]) -> None:
+    """Rules for transfers, before those in force."""
+    with world.database.begin() as connection:
+        active = policies.find_active(connection, livemode=False)
+        assert active is not None
+        connection.execute(
+            policies.policies.update()
+            .where(policies.policies.c.id == active.id)
+            .values(rules=[*rules, *active.rules])
+        )
+
+
+def a_day(name: str, per: str, above: str) -> dict[str, Any]:
+    period = {"seconds": 86_400, "per": per, "above": above, "unit": "whole"}
+    return {"name": name, "action": "block", "purposes": ["transfer"], "period": period}
+
+
+def test_a_card_is_no_way_round_what_limits_transfers(world: World) -> None:
+    """Issued it counts for its issuer, redeemed for who is paid, given back for who gives."""
+    credit(world, 100)
+    ann, bob = world.merchant("Ann"), world.merchant("Bob")
+    blocked = {"name": "not Bob", "action": "block", "purposes": ["transfer"]}
+    limited(
+        world,
+        {**blocked, "destinations": [bob]},
+        a_day("from", "account", "10"),
+        a_day("to", "destination", "6"),
+    )
+    _, code = issued(world, 8)
+    with pytest.raises(PermissionDenied, match="declined"):
+        issued(world, 3)
+    with pytest.raises(PermissionDenied, match="declined"):
+        move(world, ann, 3 * WHOLE_TOKEN)
+    with pytest.raises(PermissionDenied, match="declined"):
+        redeem(world, code, bob)
+    taken = redeem(world, code, ann, 5 * WHOLE_TOKEN)
+    with pytest.raises(PermissionDenied, match="declined"):
+        redeem(world, code, ann)
+    credit(world, 50, account=ann)
+    with pytest.raises(PermissionDenied, match="declined"):
+        move(world, world.merchant("Carl"), 11 * WHOLE_TOKEN, account=ann)
+    flow.refund(world.parts, taken.id, 5 * WHOLE_TOKEN, of=of(world, ann))
+    with pytest.raises(PermissionDenied, match="declined"):
+        move(world, world.merchant("Dora"), 6 * WHOLE_TOKEN, account=ann)
+    world.advance(timedelta(days=2))
+    assert redeem(world, code, ann, WHOLE_TOKEN).status == "posted"
+    assert prove(world) == 7 * WHOLE_TOKEN
+
+
+def test_a_frozen_issuers_cards_stand_still(world: World) -> None:
+    credit(world, 20)
+    ann = world.merchant("Ann")
+    card, code = issued(world)
+    mine: dict[str, Any] = {"account_id": world.account, "livemode": False, "now": world.clock()}
+    with world.database.begin() as connection:
+        flow.stop(connection, card.id, **mine)
+        stop = Freeze(
+            id=new_id("frz"),
+            account_id=world.account,
+            reason="drill",
+            origin="cli",
+            created=world.clock(),
+        )
+        freeze.insert(connection, stop)
+    with pytest.raises(PermissionDenied, match="declined"):
+        flow.substitute(world.parts, card.id, new_id=new_id("gc"), of=of(world))
+    with world.database.begin() as connection:
+        flow.let_go(connection, card.id, **mine)
+    with pytest.raises(PermissionDenied, match="declined"):
+        redeem(world, code, ann)
+    assert prove(world) == 10 * WHOLE_TOKEN
 
 
 def test_nothing_is_minted_by_any_order(world: World) -> None:

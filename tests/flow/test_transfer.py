@@ -21,12 +21,13 @@ def move(
     *,
     identifier: str | None = None,
     currency: str = "usdc",
+    account: str | None = None,
 ) -> BookTransfer:
     return create(
         world.parts,
         TransferRequest(amount=amount, currency=currency, destination=to),
         identifier=identifier or new_id("tr"),
-        account_id=world.account,
+        account_id=account or world.account,
         livemode=False,
     )
 

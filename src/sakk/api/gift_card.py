@@ -397,6 +397,7 @@ def _of(context: Context) -> flow.Of:
         livemode=context.livemode,
         movement_id=context.object_id(rules.MOVEMENT_PREFIX),
         request_id=context.request_id,
+        actor=context.actor,
     )
 
 

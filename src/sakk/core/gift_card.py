@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from sakk.core import chart, ids, money
 from sakk.core.chart import TransferCode
 from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.policy import TRANSFER, Facts
 from sakk.core.posting import Posting
 
 PREFIX: Final = "gc"
@@ -108,7 +109,8 @@ class GiftCardMovement:
     """Money onto a card, or off it. Statuses: requested, posted, rejected.
 
     ``account_id``: whose balance is on the other side. ``other``: the card that replaces this one,
-    or the redemption that a refund gives back.
+    or the redemption that a refund gives back. ``destination``: the other account that is paid, if
+    one is: who redeems, or to whose card is given back. ``initiator``: the API key or person.
     """
 
     id: str
@@ -125,6 +127,9 @@ class GiftCardMovement:
     description: str | None
     metadata: dict[str, str]
     created: datetime
+    destination: str | None = None
+    initiator: str | None = None
+    initiator_person: str | None = None
 
 
 def write_code(random: int) -> str:
@@ -231,6 +236,26 @@ def change_of(movement: GiftCardMovement) -> int:
             return movement.amount
         case MovementKind.redeem | MovementKind.replacement:
             return -movement.amount
+
+
+def facts_of(card: GiftCard, movement: GiftCardMovement) -> Facts:
+    """As what transfer a policy judges a movement: of the card's issuer, or of who gives back.
+
+    Who redeems another's card asks for it as nobody of the payer's.
+    """
+    is_taken = movement.kind == MovementKind.redeem
+    return Facts(
+        account=card.account_id if is_taken else movement.account_id,
+        currency=movement.currency,
+        decimals=movement.decimals,
+        network="",
+        asset="",
+        destination=movement.destination or "",
+        amount=movement.amount,
+        purpose=TRANSFER,
+        key=None if is_taken else movement.initiator,
+        person=None if is_taken else movement.initiator_person,
+    )
 
 
 def public(card: GiftCard) -> dict[str, Any]:

@@ -116,7 +116,8 @@ class Rule(
 ):
     """One rule; a list that is empty fits anything.
 
-    ``destinations``: addresses, ids of beneficiaries, ``address_book`` or ``vault``.
+    ``destinations``: addresses, ids of beneficiaries and (for transfers) of accounts,
+    ``address_book`` or ``vault``.
     ``initiators``: ids of persons, API keys and accounts, or ``role:finance``. With the action
     ``approve``, ``approvals`` persons who have ``role`` must approve. A period adds up no
     recoveries, so a rule with one fits none.
@@ -554,7 +555,7 @@ def _is_asset(text: str) -> bool:
 
 
 def _is_destination(text: str) -> bool:
-    if text in (ADDRESS_BOOK, VAULT) or _has_prefix(text, "ben"):
+    if text in (ADDRESS_BOOK, VAULT) or any(_has_prefix(text, each) for each in ("ben", "acct")):
         return True
     try:
         parse_address(text)

@@ -5,6 +5,7 @@ the sender and waits: ``requested → pending → claiming → posted``, or ``pe
 returned`` when its time is over or the sender calls it off.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from sakk.core import chart, money
 from sakk.core.chart import TransferCode
-from sakk.core.policy import TRANSFER, Facts
+from sakk.core.policy import TRANSFER, Facts, Rule, rules_for_transfers
 from sakk.core.posting import Posting
 
 PREFIX: Final = "tr"
@@ -106,7 +107,7 @@ def after(transfer: BookTransfer, *, booked: bool) -> TransferStatus:
             return status
 
 
-def facts_of(transfer: BookTransfer, *, roles: frozenset[str]) -> Facts:
+def facts_of(transfer: BookTransfer) -> Facts:
     """What a policy's rules for transfers are told: of chains there is nothing."""
     return Facts(
         account=transfer.account_id,
@@ -119,8 +120,16 @@ def facts_of(transfer: BookTransfer, *, roles: frozenset[str]) -> Facts:
         purpose=TRANSFER,
         key=transfer.initiator,
         person=transfer.initiator_person,
-        roles=roles,
     )
+
+
+def rules_to_judge(rules: Sequence[Rule], facts: Facts) -> list[Rule]:
+    """The rules that name transfers; of nobody, yet, none adds up what they were paid."""
+    return [
+        rule
+        for rule in rules_for_transfers(rules)
+        if facts.destination or rule.period is None or rule.period.per != "destination"
+    ]
 
 
 def public(transfer: BookTransfer) -> dict[str, Any]:

@@ -28,13 +28,13 @@ from sakk.core.gift_card import (
     MovementKind,
     Redeemable,
 )
+from sakk.core.person import Actor
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.money_request import decimals_of
 from sakk.flow.stage import Stage
-from sakk.flow.transfer import DECLINED, check_may_pay
+from sakk.flow.transfer import DECLINED, check_may_pay, judge
 from sakk.store import event as events
-from sakk.store import freeze
 from sakk.store import gift_card as store
 from sakk.store.failpoint import failpoint
 
@@ -63,6 +63,7 @@ class Of:
     livemode: bool
     movement_id: str
     request_id: str | None = None
+    actor: Actor | None = None
 
 
 def issue(parts: Parts, wanted: Issue, *, identifier: str, of: Of) -> tuple[GiftCard, str]:
@@ -79,8 +80,9 @@ def issue(parts: Parts, wanted: Issue, *, identifier: str, of: Of) -> tuple[Gift
         if card is None:
             card = _new_card(connection, wanted, identifier, of, code, now=now)
             check_may_pay(connection, of.account_id, livemode=of.livemode)
-            store.insert(connection, card)
             movement = _movement(card, MovementKind.issue, card.amount, of, now=now)
+            judge(parts, connection, rules.facts_of(card, movement), livemode=of.livemode)
+            store.insert(connection, card)
             store.insert_movement(connection, movement)
         movement = _known(connection, of)
     _carry_out(parts, movement, active=wanted.active)
@@ -176,12 +178,16 @@ def redeem(
             if card.code_hash != found.code_hash:
                 raise ParameterInvalid(WRONG_CODE, param="code")
             rules.check_redeemable(card, of.account_id, now=now)
-            if freeze.is_account_stopped(connection, card.account_id):
-                raise PermissionDenied(DECLINED)
+            _check_pays(connection, card)
             units = rules.amount_to_redeem(
                 card, amount, on_its_way=store.on_its_way(connection, card.id)
             )
             movement = _movement(card, MovementKind.redeem, units, of, now=now)
+            if movement.destination is not None:
+                facts = rules.facts_of(card, movement)
+                judge(
+                    parts, connection, facts, livemode=of.livemode, counted_before=movement.amount
+                )
             store.insert_movement(
                 connection, replace(movement, description=description, metadata=metadata or {})
             )
@@ -217,6 +223,7 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
                     param="amount",
                 )
             movement = _movement(card, MovementKind.refund, units, of, now=now, other=taken.id)
+            judge(parts, connection, rules.facts_of(card, movement), livemode=of.livemode)
             store.insert_movement(connection, movement)
             movement = _known(connection, of)
     return _carry_out(parts, movement)
@@ -236,6 +243,7 @@ def substitute(parts: Parts, identifier: str, *, new_id: str, of: Of) -> tuple[G
                 raise UnexpectedState("Something of the card is on its way. Try again in a moment.")
             if not card.balance:
                 raise UnexpectedState("Nothing is left on this card.")
+            check_may_pay(connection, of.account_id, livemode=of.livemode)
             made = replace(
                 card,
                 id=new_id,
@@ -326,6 +334,9 @@ def _movement(
     now: datetime,
     other: str | None = None,
 ) -> GiftCardMovement:
+    # Money of a card comes from its issuer, and goes back there.
+    pays = kind in (MovementKind.redeem, MovementKind.refund) and of.account_id != card.account_id
+    paid = of.account_id if kind is MovementKind.redeem else card.account_id
     return GiftCardMovement(
         id=of.movement_id,
         card=card.id,
@@ -341,7 +352,18 @@ def _movement(
         description=None,
         metadata={},
         created=now,
+        destination=paid if pays else None,
+        initiator=None if of.actor is None else of.actor.key,
+        initiator_person=None if of.actor is None else of.actor.person,
     )
+
+
+def _check_pays(connection: Connection, card: GiftCard) -> None:
+    """The card's issuer may pay, as for a transfer; why not is nobody else's business."""
+    try:
+        check_may_pay(connection, card.account_id, livemode=card.livemode)
+    except PermissionDenied:
+        raise PermissionDenied(DECLINED) from None
 
 
 def _known(connection: Connection, of: Of) -> GiftCardMovement:

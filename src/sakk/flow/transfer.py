@@ -20,6 +20,7 @@ from sakk.core.errors import (
 )
 from sakk.core.event import NewEvent
 from sakk.core.person import Actor
+from sakk.core.policy import Facts
 from sakk.core.transfer import BookTransfer, TransferStatus
 from sakk.flow.alias import CLAIM_STAGE, resolve
 from sakk.flow.book import PostingSet
@@ -131,7 +132,7 @@ def intend(
     check_may_pay(connection, account_id, livemode=livemode)
     if destination is None:
         _check_pending(connection, transfer)
-    _judge(parts, connection, transfer)
+    judge(parts, connection, rules.facts_of(transfer), livemode=livemode)
     store.insert(connection, transfer)
     # Whoever was first under this identifier, it is one transfer.
     made = store.find(connection, identifier, account_id=account_id, livemode=livemode)
@@ -193,6 +194,45 @@ def check_may_pay(connection: Connection, account_id: str, *, livemode: bool) ->
         )
 
 
+def judge(
+    parts: Parts,
+    connection: Connection,
+    facts: Facts,
+    *,
+    livemode: bool,
+    counted_before: int = 0,
+    times: int = 1,
+) -> None:
+    """The policy's rules that name transfers, whose sums are locked where there is one.
+
+    ``counted_before``: what the payer's sums may have of this already. ``times``: so many of these
+    are judged, one after another. PermissionDenied, which does not say why.
+    """
+    version = policies.find_active(connection, livemode=livemode)
+    if not policy.rules_for_transfers(rules_of(version)):
+        return
+    policies.lock_judging(connection, livemode=livemode)
+    judged_by = rules.rules_to_judge(
+        rules_of(policies.find_active(connection, livemode=livemode)), facts
+    )
+    found = persons.list_persons(
+        connection, livemode=livemode, ids=[] if facts.person is None else [facts.person]
+    )
+    facts = replace(facts, roles=frozenset(role for each in found for role in each.roles))
+    sums = policies.period_sums(
+        connection, policy.period_keys(judged_by, facts), livemode=livemode, now=parts.clock()
+    )
+    for key in sums:
+        if key.per != "destination":
+            sums[key] = max(0, sums[key] - counted_before)
+    counted = policy.counted_keys(judged_by, facts)
+    for _ in range(times):
+        if policy.is_transfer_blocked(judged_by, facts, sums):
+            raise PermissionDenied(DECLINED)
+        for key in counted & sums.keys():
+            sums[key] += facts.amount
+
+
 def left_behind_stage(parts: Parts) -> Stage:
     """The stage that finishes transfers whose request did not live to see the ledger's answer."""
 
@@ -243,30 +283,6 @@ def _check_pending(connection: Connection, transfer: BookTransfer) -> None:
             " came back since yesterday. Try again later.",
             param="destination",
         )
-
-
-def _judge(parts: Parts, connection: Connection, transfer: BookTransfer) -> None:
-    """The policy's rules that name transfers, whose sums are locked where there is one."""
-    version = policies.find_active(connection, livemode=transfer.livemode)
-    if not policy.rules_for_transfers(rules_of(version)):
-        return
-    policies.lock_judging(connection, livemode=transfer.livemode)
-    judged_by = policy.rules_for_transfers(
-        rules_of(policies.find_active(connection, livemode=transfer.livemode))
-    )
-    asked = transfer.initiator_person
-    found = persons.list_persons(
-        connection, livemode=transfer.livemode, ids=[] if asked is None else [asked]
-    )
-    facts = rules.facts_of(transfer, roles=frozenset(role for each in found for role in each.roles))
-    sums = policies.period_sums(
-        connection,
-        policy.period_keys(judged_by, facts),
-        livemode=transfer.livemode,
-        now=parts.clock(),
-    )
-    if policy.is_transfer_blocked(judged_by, facts, sums):
-        raise PermissionDenied(DECLINED)
 
 
 def _step(parts: Parts, transfer: BookTransfer, request_id: str | None) -> BookTransfer:

@@ -70,7 +70,16 @@ gift_card_movements = Table(
     Column("description", Text),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("destination", Text),
+    Column("initiator", Text),
+    Column("initiator_person", Text),
     Index("ix_gift_card_movements_account", "account_id", "livemode", "id"),
+    Index(
+        "ix_gift_card_movements_destination",
+        "destination",
+        "id",
+        postgresql_where=text("destination is not null"),
+    ),
     Index("ix_gift_card_movements_card", "card", "id"),
     Index("ix_gift_card_movements_other", "other", postgresql_where=text("other is not null")),
     Index(

@@ -158,6 +158,20 @@ _TRANSFERS = (
     " purpose, '' AS asset, '' AS network, CASE t.status WHEN 'returned' THEN 'canceled' ELSE"
     " t.status END AS status FROM transfers t) p"
 )
+# What gift cards are issued with and given back counts for who pays it, as it leaves the balance;
+# what is redeemed of another's, for who is paid.
+_GIFT_CARDS = (
+    "(SELECT m.*, m.created AS decided_at, 'transfer' AS purpose, '' AS asset, '' AS network FROM"
+    " gift_card_movements m WHERE {which}) p"
+)
+_GIVEN = _GIFT_CARDS.format(which="m.kind IN ('issue', 'refund')")
+_PAID = _GIFT_CARDS.format(which="m.destination IS NOT NULL")
+
+
+def _sources(per: str, *, with_transfers: bool) -> tuple[str, ...]:
+    if not with_transfers:
+        return _SOURCES
+    return (*_SOURCES, _TRANSFERS, _PAID if per == "destination" else _GIVEN)
 
 
 @lru_cache
@@ -170,7 +184,7 @@ def _sums(pers: tuple[str, ...], *, with_transfers: bool) -> str:
         f"SELECT k.place, (SELECT sum(p.amount) FROM {source} WHERE {_BY_WHOM[per]}"  # noqa: S608
         f" AND {_COUNTED}) AS total FROM keys k WHERE k.per = '{per}'"
         for per in pers
-        for source in (*_SOURCES, *((_TRANSFERS,) if with_transfers else ()))
+        for source in _sources(per, with_transfers=with_transfers)
     )
     return f"""
 WITH keys AS MATERIALIZED (
