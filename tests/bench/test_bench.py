@@ -80,6 +80,7 @@ def test_settle_finds_every_unit_and_every_injected_fault() -> None:
     found = settle.run(merchants=2, lines=10, matched=10_000, only=["settle", "match"])
     lines = by_name(found["results"])
     assert {"settled_2_merchants_20_lines", "matched_10000"} <= set(lines)
+    assert lines["month_errors_found"]["median"] > 0
 
 
 def test_payin_tells_times_after_finality_in_flight_and_at_rest(stack: Stack) -> None:

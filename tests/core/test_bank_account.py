@@ -18,6 +18,8 @@ from sakk.core.bank_account import (
     check_terms,
     check_usable,
     execution_date,
+    is_iban,
+    is_sepa,
     minor_units,
     parse_bic,
     parse_iban,
@@ -74,6 +76,31 @@ def test_ibans_and_bics() -> None:
     assert parse_bic("cobadeff") == "COBADEFF"
     with pytest.raises(ParameterInvalid, match="no BIC"):
         parse_bic("COB")
+
+
+@pytest.mark.parametrize(
+    ("iban", "sepa"),
+    [
+        (IBAN, True),
+        ("GB29NWBK60161331926819", True),
+        ("CH9300762011623852957", True),
+        # The list is ahead of the registry of IBANs.
+        ("RS35260005601001611379", True),
+        ("XK051212012345678906", False),
+        ("GE29NB0000000101904917", False),
+        ("SC18SSCB11010000000000001497USD", False),
+    ],
+)
+def test_which_accounts_sepa_reaches(iban: str, sepa: bool) -> None:
+    assert is_iban(iban)
+    assert is_sepa(iban) is sepa
+    terms = BankTerms("house")
+    place = Place(iban[:2], iban, None, None, None)
+    if sepa:
+        check_terms(terms, place, "eur", livemode=True)
+        return
+    with pytest.raises(ParameterInvalid, match="SEPA country"):
+        check_terms(terms, place, "eur", livemode=True)
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,22 @@
 """Bank proofs, as rules: balances against statements, orders against lines, and what may come."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 from sakk.core.bank_proof import (
     BankBalance,
     BankMoment,
     BrokenStatement,
+    Line,
     Movement,
+    Posting,
+    UnbookedLine,
     findings_of_banks,
+    paired,
 )
 from sakk.core.matching import Side
 from sakk.core.reconciliation import BreakKind
 
-TODAY = date(2026, 3, 20)
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 THEN = date(2026, 3, 2)
 
 
@@ -27,9 +31,7 @@ def line(
 
 
 def found(moment: BankMoment) -> set[tuple[BreakKind, str | None, int]]:
-    return {
-        (each.kind, each.subject, each.units) for each in findings_of_banks(moment, today=TODAY)
-    }
+    return {(each.kind, each.subject, each.units) for each in findings_of_banks(moment, now=NOW)}
 
 
 def test_a_balance_at_a_bank_is_what_its_statement_says() -> None:
@@ -71,7 +73,62 @@ def test_orders_and_lines_that_nothing_links() -> None:
     }
     [double] = [
         each
-        for each in findings_of_banks(BankMoment(movements=movements), today=TODAY)
+        for each in findings_of_banks(BankMoment(movements=movements), now=NOW)
         if each.kind is BreakKind.duplicate
     ]
     assert double.detail == "ltwice2 of -15, beside ltwice"
+
+
+def test_a_line_that_is_not_booked_in_a_day_is_found() -> None:
+    lines = [
+        UnbookedLine("bl_stuck", "eur", -5, "matched", 9, NOW - timedelta(hours=25)),
+        UnbookedLine("bl_new", "eur", 7, "new", 0, NOW - timedelta(days=2)),
+        UnbookedLine("bl_young", "eur", 7, "matched", 1, NOW - timedelta(hours=23)),
+    ]
+    assert found(BankMoment(unbooked=lines)) == {
+        (BreakKind.in_flight, "bl_stuck", -5),
+        (BreakKind.in_flight, "bl_new", 7),
+    }
+    [stuck, _] = findings_of_banks(BankMoment(unbooked=lines), now=NOW)
+    assert "matched since 2026-03-19 11:00 UTC" in stuck.detail
+    assert "9 refusals" in stuck.detail
+
+
+def test_each_posting_is_of_a_line() -> None:
+    postings = [
+        Posting(1, "opening", 1_000, False),
+        # A payment and what came back of it are of one row.
+        Posting(2, "out", -40, False),
+        Posting(2, "back", 40, False),
+        Posting(3, "early", 9, False),
+        Posting(5, "stray", 6, False),
+        Posting(6, "twice", 3, False),
+        Posting(6, "twice again", 3, False),
+        Posting(7, "wrong", -8, False),
+        Posting(8, "repairs lost", 4, True),
+        Posting(8, "takes back", 8, True),
+        Posting(8, "repairs nothing", 2, True),
+    ]
+    lines = [
+        Line(1, "ba_1", 1_000, True),
+        Line(2, "lout", -40, True),
+        Line(2, "lback", 40, True),
+        Line(3, "learly", 9, False),
+        Line(4, "llost", 4, True),
+        Line(6, "lonce", 3, True),
+        Line(9, "lmissing", -7, True),
+        Line(10, "lcoming", 11, False),
+    ]
+    left = paired(postings, lines, unit="eur", bank_account="ba_1")
+    assert left.early_units == 9
+    told = BankMoment([BankBalance("ba_1", "eur", "bst_1", 82, 0, 100)], pairings=[left])
+    assert left.difference == -18
+    assert found(told) == {
+        (BreakKind.ledger_without_bank, "stray", -6),
+        (BreakKind.ledger_without_bank, "twice again", -3),
+        (BreakKind.ledger_without_bank, "repairs nothing", -2),
+        (BreakKind.bank_without_ledger, "lmissing", -7),
+    }
+    # What postings and lines do not tell is still told of the whole.
+    more = BankMoment([BankBalance("ba_1", "eur", "bst_1", 82, 0, 99)], pairings=[left])
+    assert (BreakKind.ledger_without_bank, "ba_1", -17) in found(more)

@@ -1,15 +1,19 @@
 """Money to and from banks, with the sandbox's bank that answers with real files."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
 from tests.flow.banking import (
     OPENING,
     PAYEE,
+    UNIT,
     at_bank,
     folder,
     lines,
@@ -31,15 +35,25 @@ from tests.flow.test_settlement import settled_by, settlements
 from tests.rails.test_bank_files import NS, camt, entry
 
 from sakk.core import bank_payment as bank_rules
-from sakk.core.bank_account import BankTerms
+from sakk.core import chart
+from sakk.core.bank_account import BankTerms, Profile
+from sakk.core.bank_proof import findings_of_banks
+from sakk.core.chart import TransferCode
 from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.freeze import Freeze
 from sakk.core.payout import Payout
+from sakk.core.posting import Posting
+from sakk.core.reconciliation import Finding
 from sakk.core.settlement import Interval
 from sakk.flow import bank_account, bank_file, bank_statement, settlement
 from sakk.flow.bank_account import AccountRequest
+from sakk.flow.bank_statement import MATCH_MAX
+from sakk.flow.book import PostingSet
 from sakk.ledger.projection import wait_projected
 from sakk.rails.bank.rail import BankUnreachable
-from sakk.store.bank_file import bank_file_contents
+from sakk.store import freeze as freezes
+from sakk.store.bank_file import bank_file_contents, bank_files
+from sakk.store.bank_proof import read_moment
 from sakk.store.bank_statement import bank_lines
 from sakk.store.identity import new_id
 
@@ -86,6 +100,16 @@ def test_money_comes_in_and_goes_out(world: World) -> None:
     assert names.count("payout.broadcast") == 4
     assert "bank_line.credited" in world.event_types()
     world.check()
+
+
+@contextmanager
+def acting_as(world: World, account: str) -> Iterator[None]:
+    """What is asked for meanwhile is asked for by another merchant."""
+    mine, world.account = world.account, account
+    try:
+        yield
+    finally:
+        world.account = mine
 
 
 # Four days of one account, whose balances lead from one to the next; the third moves to nothing.
@@ -233,7 +257,7 @@ def test_a_file_waits_for_its_cutoff_and_carries_many(world: World) -> None:
 
 
 def test_what_comes_back_waits_for_what_it_is_of(world: World) -> None:
-    own = own_account(world)
+    own = own_account(world, profile=Profile.generic)
     pay_in(world, own, 5_000, reference(world))
     # Of a country that is on no list of countries, too.
     row = pay_out(world, payee(world, "RETURN AC04 Kosovar", "XK051212012345678906"), 1_000)
@@ -275,6 +299,102 @@ def test_a_return_whose_statement_came_first_is_a_return(world: World) -> None:
     deliver(world, own.id, *later)
     assert ended(world, row) == ("failed", "posted", "bank_returned")
     assert (world.balance("eur"), suspense(world, own)) == (5_000, 0)
+
+
+def test_a_return_that_stands_in_an_earlier_batch_waits_for_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = own_account(world)
+    pay_in(world, own, 5_000, reference(world))
+    row = pay_out(world, payee(world, "SILENT Bank"), 1_000)
+    world.run()
+    [order] = payments(world)
+    told = f"<NtryDtls><TxDtls><Refs><EndToEndId>{order.end_to_end_id}</EndToEndId></Refs>"
+    reason = "<RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>"
+    end = "</TxDtls></NtryDtls>"
+    between = entry("0.01", "CRDT") * MATCH_MAX
+    both = camt(
+        entry("10.00", "CRDT", told + reason + end) + between + entry("10.00", "DBIT", told + end),
+        opening="10050.00",
+        closing=f"{10050 + MATCH_MAX / 100:.2f}",
+    )
+    deliver(world, own.id, both.replace("2026-11-26", "2040-01-02").encode())
+    world.run()
+    assert ended(world, row) == ("failed", "posted", "bank_returned")
+    assert (world.balance("eur"), suspense(world, own)) == (5_000, MATCH_MAX)
+
+
+def test_a_posting_that_is_no_lines_is_a_break_by_its_name(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 5_000, reference(world))
+    pay_out(world, payee(world, "RETURN AC04 Closed"), 1_000)
+    world.run()
+    assert found_at_banks(world) == []
+    bank, mine = chart.bank(own.id, UNIT), chart.equity_operator(UNIT)
+    stray = PostingSet(new_id("brk"), "x", 0, [Posting(bank, mine, 7, TransferCode.bank_payin)])
+    world.books.post([stray])
+    [line] = [each for each in lines(world) if each.outcome == "payin"]
+    late = world.clock() - timedelta(hours=25)
+    with world.database.begin() as connection:
+        given = {"status": "matched", "waits_since": late}
+        connection.execute(bank_lines.update().where(bank_lines.c.id == line.id).values(given))
+    wait_projected(world.database.url)
+    assert {(each.kind.value, each.subject, each.units) for each in found_at_banks(world)} == {
+        ("ledger_without_bank", f"{stray.transfer_id(0):032x}", -7),
+        # Its posting is there, and yet its row says that it is on its way.
+        ("in_flight", line.id, 5_000),
+    }
+
+
+def found_at_banks(world: World) -> list[Finding]:
+    wait_projected(world.database.url)
+    with world.database.begin() as connection:
+        moment = read_moment(connection, livemode=False)
+    return findings_of_banks(moment, now=world.clock())
+
+
+def test_a_frozen_payout_stops_no_other_of_its_file(world: World) -> None:
+    own = own_account(world, batch_minutes=60)
+    other = world.merchant("Other")
+    pay_in(world, own, 5_000, reference(world))
+    pay_in(world, own, 3_000, reference(world, other))
+    frozen = pay_out(world, payee(world, "Frozen"), 1_000)
+    with acting_as(world, other):
+        free = pay_out(world, payee(world, "Free"), 500)
+    world.run()
+    world.advance(timedelta(hours=1))
+    world.run_except("bank.send")
+    assert len({each.file for each in payments(world)}) == 1
+    stop = Freeze(
+        id=new_id("frz"),
+        account_id=world.account,
+        reason="drill",
+        origin="cli",
+        created=world.clock(),
+    )
+    with world.database.begin() as connection:
+        freezes.insert(connection, stop)
+    world.run()
+    look(world)
+    assert ended(world, free) == ("posted", "posted", None)
+    assert ended(world, frozen) == ("signed", "held", None)
+    # Of the next day when it is let go: it is not ordered for one that passed.
+    world.advance(timedelta(days=1))
+    with world.database.begin() as connection:
+        freezes.lift(connection, [stop.id], reason="over", now=world.clock())
+    world.run()
+    look(world)
+    assert ended(world, frozen) == ("posted", "posted", None)
+    [of_frozen] = [each for each in payments(world) if each.payout == frozen.id]
+    assert of_frozen.execution_date == world.clock().astimezone(ZoneInfo("Europe/Berlin")).date()
+    with world.database.read() as connection:
+        files = connection.execute(select(bank_files.c.status, bank_files.c.way)).all()
+    assert sorted(each.status for each in files if each.way == "out") == [
+        *("sent", "sent"),
+        *("withdrawn", "withdrawn"),
+    ]
+    assert at_bank(world, own) == OPENING + 8_000 - 1_500
+    world.check()
 
 
 def test_a_bank_speaks_of_what_it_was_sent(world: World) -> None:

@@ -271,6 +271,22 @@ def test_mt940_is_read(encoding: str, ending: str) -> None:
     assert (second.is_reversal, second.return_code) == (True, "AC04")
 
 
+@pytest.mark.parametrize(
+    ("told", "account"),
+    [
+        # The letters at its end are the account's own, or the currency behind it.
+        ("SC18SSCB11010000000000001497USD", "SC18SSCB11010000000000001497USD"),
+        ("SC18SSCB11010000000000001497USDEUR", "SC18SSCB11010000000000001497USD"),
+        ("MT94MALT01100000000000000000EUR", "MT94MALT01100000000000000000EUR"),
+        ("DE89370400440532013000EUR", "DE89370400440532013000"),
+        ("37040044/HOUSE", "HOUSE"),
+    ],
+)
+def test_mt940_of_an_account_that_ends_in_letters(told: str, account: str) -> None:
+    [read] = read_file(MT940.replace("37040044/0532013000EUR", told).encode()).statements
+    assert read.account == account
+
+
 def test_mt940_with_a_payer_who_writes_as_banks_do() -> None:
     text = MT940.replace("SVWZ+Rechnung", "SVWZ+:61:Rechnung").replace("RD20,00", "RD0,00")
     [read] = read_file(text.replace(":25:3704", ":25:\x003704").encode()).statements

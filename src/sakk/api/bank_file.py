@@ -37,7 +37,7 @@ class BankFileListParameters(ListParameters):
     """Which files."""
 
     way: Literal["in", "out"] | None = None
-    status: Literal["ready", "sent", "received", "read", "refused"] | None = None
+    status: Literal["ready", "sent", "withdrawn", "received", "read", "refused"] | None = None
     bank_account: Identifier | None = None
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from sakk.bench.figures import WrongResult, cost, rate
 from sakk.bench.machine import describe_machine
+from sakk.bench.month import month, unexpected
 from sakk.core import caip, chart
 from sakk.core.account import Account, AccountKind
 from sakk.core.beneficiary import Beneficiary, lookalike_key
@@ -54,6 +55,7 @@ PARTS: Final = ("settle", "match", "statement")
 MERCHANTS: Final = 10_000
 LINES: Final = 100
 MATCHED: Final = 1_000_000
+MONTH_MERCHANTS: Final = 1_000
 STATEMENT: Final = 100_000
 GROUP: Final = 8_000
 AMOUNT: Final = 1_000_000
@@ -386,9 +388,15 @@ def _match(lines: int, *, say: Say) -> list[dict[str, Any]]:
     )
     if (missing, wrong) != wanted:
         raise WrongResult(f"{(missing, wrong)} faults were found, and there are {wanted}")
+    say(f"a month of {MONTH_MERCHANTS:,} merchants with known errors")
+    made = month(merchants=MONTH_MERCHANTS, payments=max(lines // 10, 1), seed=7)
+    missed, invented = unexpected(made)
+    if missed or invented:
+        raise WrongResult(f"{len(missed)} errors were not found, and {len(invented)} are not there")
     return [
         cost(f"matched_{lines}", "s", [seconds]),
         rate("matched_lines", "lines/s", [lines / seconds]),
+        cost("month_errors_found", "errors", [len(made.expected)]),
     ]
 
 

@@ -38,6 +38,10 @@ _CUTOFF: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _FOLDER: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
+# EPC409-09: joined since October 2025, Serbia since May 2026.
+_SEPA_LATELY: Final = frozenset({"AL", "MD", "ME", "MK", "RS"})
+
+
 class BankRole(StrEnum):
     """Whose account it is: the operator's, or somebody's who is paid."""
 
@@ -187,6 +191,28 @@ def parse_bic(text: str, *, param: str = "bic") -> str:
         ) from None
 
 
+def is_iban(text: str) -> bool:
+    """Is a text an IBAN by its country's structure and its check digits?"""
+    from schwifty import IBAN
+    from schwifty.exceptions import SchwiftyException
+
+    try:
+        IBAN(text)
+    except SchwiftyException:
+        return False
+    return True
+
+
+def is_sepa(iban: str) -> bool:
+    """Is an account in a country of the Single Euro Payments Area?
+
+    By the registry of IBANs, and the European Payments Council's list where that is ahead of it.
+    """
+    from schwifty import IBAN
+
+    return iban[:2] in _SEPA_LATELY or bool(IBAN(iban).in_sepa_zone)
+
+
 def bic_of(iban: str) -> str | None:
     """The BIC of an IBAN's bank, where the registry knows it."""
     from schwifty import IBAN
@@ -266,9 +292,11 @@ def check_terms(terms: BankTerms, place: Place, currency: str, *, livemode: bool
     # Two digits each: times are compared as they are written.
     if _CUTOFF.fullmatch(terms.cutoff) is None:
         raise ParameterInvalid("A cut-off is a time such as 16:00.", param="cutoff")
-    if terms.profile is Profile.sepa and (currency != "eur" or place.iban is None):
+    is_sepa_account = currency == "eur" and place.iban is not None and is_sepa(place.iban)
+    if terms.profile is Profile.sepa and not is_sepa_account:
         raise ParameterInvalid(
-            "SEPA orders are in eur and from an IBAN: use the profile generic.", param="profile"
+            "SEPA orders are in eur and from an IBAN of a SEPA country: use the profile generic.",
+            param="profile",
         )
 
 

@@ -1,8 +1,11 @@
 """Bank files: what is told to a bank and by it, byte for byte, each delivered once by its hash.
 
 Going out: ``ready → sent``. The bytes are committed before they are put out, and put out again they
-are the same bytes under the same name. Coming in: ``received → read``, or ``refused``: a file that
-can not be read whole is not read at all, and kept.
+are the same bytes under the same name. What was never tried may be ``withdrawn`` instead, when its
+orders go in other files: where some of them are stopped, the rest goes without them.
+
+Coming in: ``received → read``, or ``refused``: a file that can not be read whole is not read at
+all, and kept.
 """
 
 from dataclasses import dataclass
@@ -38,6 +41,7 @@ class FileKind(StrEnum):
 class FileStatus(StrEnum):
     ready = "ready"
     sent = "sent"
+    withdrawn = "withdrawn"
     received = "received"
     read = "read"
     refused = "refused"
@@ -47,7 +51,8 @@ class FileStatus(StrEnum):
 class BankFile:
     """One file; ``sha256`` of its bytes, which stand in a column of their own.
 
-    ``bank_account``: the operator's own, where it is known before the file is read.
+    ``bank_account``: the operator's own, where it is known before the file is read. ``tried_at``:
+    when it was first put out, whatever came of that.
     """
 
     id: str
@@ -61,6 +66,7 @@ class BankFile:
     status: str
     reason: str | None = None
     done_at: datetime | None = None
+    tried_at: datetime | None = None
     attempt: int = 0
     retry_at: datetime | None = None
     failures: int = 0

@@ -1,17 +1,21 @@
 """Bank proofs: the ledger's money at banks against their statements, and orders against lines.
 
 An account's balance in the ledger is the closing balance of its last believed statement, less what
-its lines still have to be booked. Orders that a bank was sent and lines that nothing names are
-matched; what is left of them when banks have had their time is found.
+its lines still have to be booked, and each posting on it is one line's: where they are not, the
+posting or the line is named. Orders that a bank was sent and lines that nothing names are matched;
+what is left of them when banks have had their time is found, and so is a line that can not be
+booked.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from heapq import merge
+from itertools import groupby
+from typing import Any, Final, NamedTuple
 
 from sakk.core.matching import Entry, Fault, MatchingRules, Mismatch, Side, match, merged, order
-from sakk.core.reconciliation import BreakKind, Finding
+from sakk.core.reconciliation import IN_FLIGHT_MAX, BreakKind, Finding
 
 SCOPE: Final = "bank"
 DAY_SECONDS: Final = 86_400
@@ -83,16 +87,123 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
+class UnbookedLine:
+    """A line of a believed statement that is on its way to the ledger, since then."""
+
+    id: str
+    unit: str
+    units: int
+    status: str
+    failures: int
+    since: datetime
+
+
+class Posting(NamedTuple):
+    """A movement on a bank's ledger account, as lines count it: above zero came in.
+
+    ``row``: the number of the row's id that it was booked for.
+    """
+
+    row: int
+    id: str
+    units: int
+    is_correction: bool
+
+
+class Line(NamedTuple):
+    """A line that has, or (not ``is_booked``) may have, a posting for that row."""
+
+    row: int
+    id: str
+    units: int
+    is_booked: bool
+
+
+@dataclass(slots=True)
+class Pairing:
+    """What is left when every posting of an account has found its line.
+
+    ``early_units``: of lines whose posting is there before their row says so.
+    """
+
+    unit: str
+    bank_account: str
+    postings: list[Posting] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    early_units: int = 0
+
+    @property
+    def difference(self) -> int:
+        """What the bank has beyond the ledger by what is left."""
+        return sum(each.units for each in self.lines) - sum(each.units for each in self.postings)
+
+
+@dataclass(frozen=True, slots=True)
 class BankMoment:
     """What the database says of banks at one moment: what is to be proved, and what to match."""
 
     balances: Sequence[BankBalance] = ()
     broken: Sequence[BrokenStatement] = ()
     movements: Sequence[Movement] = ()
+    unbooked: Sequence[UnbookedLine] = ()
+    pairings: Sequence[Pairing] = ()
 
 
-def findings_of_banks(moment: BankMoment, *, today: date) -> list[Finding]:
+def paired(
+    postings: Iterable[Posting], lines: Iterable[Line], *, unit: str, bank_account: str
+) -> Pairing:
+    """Hold the postings of an account against its lines, both in the order of their rows.
+
+    A correction stands in the place of a line's posting that is missing, or takes back one that
+    nobody's line is.
+    """
+    left = Pairing(unit, bank_account)
+    sides: tuple[Iterable[Posting | Line], ...] = (postings, lines)
+    both = merge(*sides, key=_row_of)
+    for _, group in groupby(both, key=_row_of):
+        alone: list[Posting] = []
+        waiting: list[Line] = []
+        for each in group:
+            (alone if isinstance(each, Posting) else waiting).append(each)  # type: ignore[arg-type]
+        for line in waiting:
+            mine = next((each for each in alone if each.units == line.units), None)
+            if mine is not None:
+                alone.remove(mine)
+                left.early_units += 0 if line.is_booked else line.units
+            elif line.is_booked:
+                left.lines.append(line)
+        left.postings += alone
+    _corrected(left)
+    return left
+
+
+def _row_of(each: Posting | Line) -> int:
+    return each.row
+
+
+def _corrected(left: Pairing) -> None:
+    for each in [posting for posting in left.postings if posting.is_correction]:
+        line = next((line for line in left.lines if line.units == each.units), None)
+        wrong = next(
+            (
+                other
+                for other in left.postings
+                if not other.is_correction and other.units == -each.units
+            ),
+            None,
+        )
+        if line is not None:
+            left.lines.remove(line)
+        elif wrong is not None:
+            left.postings.remove(wrong)
+        else:
+            continue
+        left.postings.remove(each)
+
+
+def findings_of_banks(moment: BankMoment, *, now: datetime) -> list[Finding]:
     """What does not agree."""
+    named = {each.bank_account: each.difference for each in moment.pairings}
     found = [
         Finding(
             f"bank:{each.bank_account}",
@@ -105,7 +216,24 @@ def findings_of_banks(moment: BankMoment, *, today: date) -> list[Finding]:
             f" booked yet, and the ledger {each.ledger_units}",
         )
         for each in moment.balances
-        if each.difference
+        # What is named one by one is not told a second time.
+        if each.difference != named.get(each.bank_account, 0)
+    ]
+    for pairing in moment.pairings:
+        found += _unpaired(pairing)
+    found += [
+        Finding(
+            f"bank_line_unbooked:{each.id}",
+            SCOPE,
+            BreakKind.in_flight,
+            each.id,
+            each.unit,
+            each.units,
+            f"{each.units} {each.status} since {each.since:%Y-%m-%d %H:%M} UTC and not booked,"
+            f" after {each.failures} refusals",
+        )
+        for each in moment.unbooked
+        if now - each.since > IN_FLIGHT_MAX
     ]
     found += [
         Finding(
@@ -122,8 +250,34 @@ def findings_of_banks(moment: BankMoment, *, today: date) -> list[Finding]:
     return found + [
         _finding(each)
         for each in match(_entries(moment.movements), RULES)
-        if isinstance(each, Mismatch) and not _is_young(each, today)
+        if isinstance(each, Mismatch) and not _is_young(each, now.date().toordinal())
     ]
+
+
+def _unpaired(pairing: Pairing) -> Iterator[Finding]:
+    """Each posting without a line, and each line without its posting."""
+    account, unit = pairing.bank_account, pairing.unit
+    for each in pairing.postings:
+        yield Finding(
+            f"bank_posting:{each.id}",
+            SCOPE,
+            BreakKind.ledger_without_bank,
+            each.id,
+            unit,
+            -each.units,
+            f"the ledger's transfer {each.id} moves {each.units} on bank:{account}, and no line of"
+            " its statements does",
+        )
+    for line in pairing.lines:
+        yield Finding(
+            f"bank_line_unposted:{line.id}",
+            SCOPE,
+            BreakKind.bank_without_ledger,
+            line.id,
+            unit,
+            line.units,
+            f"{line.id} of {line.units} is booked, and bank:{account} has no transfer of it",
+        )
 
 
 def _entries(movements: Iterable[Movement]) -> Iterable[Entry]:
@@ -143,12 +297,12 @@ def _entries(movements: Iterable[Movement]) -> Iterable[Entry]:
     return merged(*(sorted(side, key=order) for side in sides))
 
 
-def _is_young(found: Mismatch, today: date) -> bool:
+def _is_young(found: Mismatch, today: int) -> bool:
     """May the other side of it still come?"""
     if found.fault not in (Fault.left_alone, Fault.right_alone):
         return False
     newest = max(each.at for each in (*found.left, *found.right))
-    return today.toordinal() - newest // DAY_SECONDS <= PATIENCE_DAYS
+    return today - newest // DAY_SECONDS <= PATIENCE_DAYS
 
 
 def _finding(found: Mismatch) -> Finding:

@@ -131,7 +131,10 @@ class BankStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BankLine:
-    """One line. ``account_id``: whose money it was found to be; ``payment``: the order it is of."""
+    """One line. ``account_id``: whose money it was found to be; ``payment``: the order it is of.
+
+    ``waits_since``: when it last became work, for the proof that it does not stay so.
+    """
 
     id: str
     livemode: bool
@@ -160,6 +163,7 @@ class BankLine:
     screening: str | None = None
     assigned_by: str | None = None
     booked_at: datetime | None = None
+    waits_since: datetime | None = None
     attempt: int = 0
     retry_at: datetime | None = None
     failures: int = 0

@@ -297,8 +297,12 @@ def pays(own: BankAccount, place: BankAccount) -> bool:
     return (
         own.livemode is place.livemode
         and own.currency == place.currency
-        and (terms.profile is rules.Profile.generic or place.iban is not None)
+        and (terms.profile is rules.Profile.generic or _is_sepa(place))
     )
+
+
+def _is_sepa(place: BankAccount) -> bool:
+    return place.iban is not None and rules.is_sepa(place.iban)
 
 
 def rail_of(parts: Parts, account: BankAccount) -> BankRail | None:

@@ -32,7 +32,7 @@ from sakk.store import event as events
 from sakk.store.database import update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, claimable, give_back, given_back_on_error, retry_delay, settle
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
 
 BATCH_MAX = 20
 
@@ -42,6 +42,7 @@ _ready = claimable(
     store.bank_files,
     BankFile,
     store.bank_files.c.status == FileStatus.ready.value,
+    bank_payment.may_be_sent,
     limit=BATCH_MAX,
 )
 
@@ -66,10 +67,7 @@ def send_stage(parts: Parts) -> Stage:
     def run() -> int:
         token = new_id("lease")
         with parts.database.begin() as connection:
-            rows = claim(connection, _ready, token=token, now=parts.clock())
-            stopped = [row for row in rows if not bank_payment.may_be_sent(connection, row.id)]
-            give_back(connection, table, [row.id for row in stopped], token=token)
-            rows = [row for row in rows if row not in stopped]
+            rows = _tried(connection, token=token, now=parts.clock())
             own = bank_accounts.list_by_ids(connection, [row.bank_account or "" for row in rows])
             contents = {row.id: store.content_of(connection, row.id) for row in rows}
             answered = {row.id for row in rows if bank_payment.is_answered(connection, row.id)}
@@ -82,6 +80,20 @@ def send_stage(parts: Parts) -> Stage:
         return len(rows)
 
     return Stage("bank.send", run, idle_seconds=2.0)
+
+
+def _tried(connection: Connection, *, token: str, now: datetime) -> list[BankFile]:
+    """Files to be put out now, that they are tried written down; others go in other files."""
+    going: list[BankFile] = []
+    withdrawn: list[BankFile] = []
+    for row in claim(connection, _ready, token=token, now=now):
+        again = bank_payment.made_again(connection, row, now=now)
+        (withdrawn if again else going).append(row)
+    done = {"status": FileStatus.withdrawn.value, "done_at": now}
+    settle(connection, store.bank_files, [{"id": row.id, **done} for row in withdrawn], token=token)
+    first = [{"id": row.id, "tried_at": now} for row in going if row.tried_at is None]
+    update_records(connection, store.bank_files, first)
+    return going
 
 
 def _put(

@@ -8,8 +8,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Boolean, Connection, Text, bindparam, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Text,
+    bindparam,
+    exists,
+    select,
+)
 
 from sakk.core import bank_payment as rules
 from sakk.core import event
@@ -37,7 +46,7 @@ from sakk.store import bank_payment as store
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
-from sakk.store.database import fetch, query, update_records
+from sakk.store.database import among, fetch, fetch_all, query, update_records
 from sakk.store.identity import new_id
 from sakk.store.lease import NOW, is_free
 
@@ -108,6 +117,25 @@ def _order(connection: Connection, account: BankAccount, *, now: datetime) -> in
         )
         for number, row in enumerate(rows, start=1)
     ]
+    _write(connection, account, file, orders, rows, places, now=now)
+    store.insert_many(connection, orders)
+    _move(connection, rows, PayoutStatus.signed, event.PAYOUT_SIGNED, now=now)
+    return len(rows)
+
+
+def _write(
+    connection: Connection,
+    account: BankAccount,
+    file: str,
+    orders: Sequence[BankPayment],
+    rows: Sequence[Payout],
+    places: dict[str, BankAccount],
+    *,
+    now: datetime,
+) -> None:
+    """The file of these orders, its bytes with it."""
+    assert account.terms is not None
+    terms = read_terms(account.terms)
     content = write_pain001(_initiation(account, terms, file, orders, rows, places, now), terms)
     row = BankFile(
         id=file,
@@ -122,10 +150,7 @@ def _order(connection: Connection, account: BankAccount, *, now: datetime) -> in
         created=now,
     )
     bank_files.insert(connection, row, content)
-    store.insert_many(connection, orders)
-    _move(connection, rows, PayoutStatus.signed, event.PAYOUT_SIGNED, now=now)
     wake(connection, "bank.send")
-    return len(rows)
 
 
 def _initiation(
@@ -186,15 +211,72 @@ def sent(connection: Connection, file: str, *, now: datetime) -> None:
     _move(connection, going, PayoutStatus.broadcast, event.PAYOUT_BROADCAST, now=now)
 
 
-def may_be_sent(connection: Connection, file: str) -> bool:
-    """Does no freeze stop any payout of a file? One that is stopped stops its file."""
-    statement = (
-        select(_table.c.id)
-        .join(store.bank_payments, store.bank_payments.c.payout == _table.c.id)
-        .where(store.bank_payments.c.file == file, ~freezes.payout_may_go())
-        .limit(1)
+def has_order(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Has a file an order whose payout is so? For the condition of a claim of files."""
+    orders = store.bank_payments.c
+    return exists(
+        select(_table.c.id).where(
+            orders.file == bank_files.bank_files.c.id, orders.payout == _table.c.id, *conditions
+        )
     )
-    return connection.execute(statement).first() is None
+
+
+# What may be put out: where it was tried before, only if nothing stops any of it, since the bank
+# may have it; else as far as nothing does.
+may_be_sent = (bank_files.bank_files.c.tried_at.is_(None) & has_order(freezes.payout_may_go())) | (
+    ~has_order(~freezes.payout_may_go())
+)
+
+
+def made_again(connection: Connection, file: BankFile, *, now: datetime) -> bool:
+    """Was a file that was never tried withdrawn, and are its orders in others?
+
+    So it is where a freeze stops some of them: the others go without, and those wait in a file of
+    their own. And where the day passed on which the bank should have carried it out.
+    """
+    orders = store.of_file(connection, file.id)
+    is_new = file.tried_at is None and all(
+        each.status == BankPaymentStatus.ordered for each in orders
+    )
+    if not is_new or not orders:
+        return False
+    account = bank_accounts.lock_one(connection, file.bank_account or "")
+    assert account is not None
+    assert account.terms is not None
+    terms = read_terms(account.terms)
+    statement = select(_table).where(among(_table.c.id, [each.payout for each in orders]))
+    rows = {row.id: row for row in fetch_all(connection, statement, Payout)}
+    going = select(_table.c.id).where(among(_table.c.id, list(rows)), freezes.payout_may_go())
+    free = set(connection.execute(going).scalars())
+    stopped = [each for each in orders if each.payout not in free]
+    today = now.astimezone(ZoneInfo(terms.timezone)).date()
+    if not stopped and orders[0].execution_date >= today:
+        return False
+    places = bank_accounts.list_by_ids(connection, [each.destination for each in orders])
+    day = execution_date(terms, now, business_days(terms.calendar))
+    for group in ([each for each in orders if each.payout in free], stopped):
+        name = new_id("bf")
+        moved = [
+            replace(each, file=name, number=number, execution_date=day)
+            for number, each in enumerate(group, start=1)
+        ]
+        if moved:
+            _write(
+                connection,
+                account,
+                name,
+                moved,
+                [rows[each.payout] for each in moved],
+                places,
+                now=now,
+            )
+        fields = ("id", "file", "number", "execution_date")
+        update_records(
+            connection,
+            store.bank_payments,
+            [{field: getattr(each, field) for field in fields} for each in moved],
+        )
+    return True
 
 
 def is_answered(connection: Connection, file: str) -> bool:
@@ -219,6 +301,8 @@ def report(
     row = None if file is None else bank_files.find(connection, file, livemode=livemode)
     if row is None or row.way != Way.outgoing:
         return f"it is about {told.message_id[:40]!r}, which is no file of ours"
+    if row.status == FileStatus.withdrawn:
+        return f"it is about {row.id}, which was never sent"
     if place not in (None, row.bank_account):
         return f"it is about {row.id}, and came from the place of {place}"
     orders = store.of_file(connection, row.id)

@@ -19,7 +19,7 @@ from sakk.core import bank_statement as rules
 from sakk.core import chart, event
 from sakk.core.bank_account import BankAccount
 from sakk.core.bank_file import BankFile, FileKind
-from sakk.core.bank_payment import BankPayment, BankPaymentStatus
+from sakk.core.bank_payment import UNDER_WAY, BankPayment, BankPaymentStatus
 from sakk.core.bank_reference import BankReference, found_in
 from sakk.core.bank_statement import (
     BankLine,
@@ -118,8 +118,8 @@ def take_in(
     is_copy = status is StatementStatus.duplicate
     store.insert(connection, row, [] if is_copy else _lines(row, read, now=now))
     if status is StatementStatus.accepted:
-        store.accept(connection, row.id)
-        _accepted(connection, [row, *_follow(connection, account)], now=now)
+        store.accept(connection, row.id, now=now)
+        _accepted(connection, [row, *_follow(connection, account, now=now)], now=now)
     elif status in (StatementStatus.waiting, StatementStatus.broken):
         log.warning("bank.statement_stopped", statement=row.id, why=reason)
         events.append(connection, [_statement_event(row, news.BANK_STATEMENT_STOPPED)], now=now)
@@ -162,7 +162,7 @@ def _is_next(connection: Connection, row: BankStatement, account: BankAccount) -
     )
 
 
-def _follow(connection: Connection, account: BankAccount) -> list[BankStatement]:
+def _follow(connection: Connection, account: BankAccount, *, now: datetime) -> list[BankStatement]:
     """Accept whatever waited and now follows, until nothing does."""
     followed: list[BankStatement] = []
     waiting = store.list_waiting(connection, account.id)
@@ -170,7 +170,7 @@ def _follow(connection: Connection, account: BankAccount) -> list[BankStatement]
         fitting = next((row for row in waiting if _is_next(connection, row, account)), None)
         if fitting is None:
             return followed
-        store.accept(connection, fitting.id)
+        store.accept(connection, fitting.id, now=now)
         waiting.remove(fitting)
         followed.append(replace(fitting, status=StatementStatus.accepted.value, reason=None))
 
@@ -218,6 +218,9 @@ def match_stage(parts: Parts) -> Stage:
     def run() -> int:
         now = parts.clock()
         with parts.database.begin() as connection:
+            # One worker at a time: what a payment and its return are is decided in their order.
+            if not store.lock_matching(connection):
+                return 0
             rows = fetch(connection, _new)
             if rows:
                 _match(connection, index, rows, now=now)
@@ -226,11 +229,22 @@ def match_stage(parts: Parts) -> Stage:
     return Stage("bank.match", run, idle_seconds=2.0)
 
 
+def _before(
+    connection: Connection, rows: Sequence[BankLine], known: Mapping[str, BankPayment]
+) -> list[BankLine]:
+    """The debits of what these lines give back, where their turn would be a later batch's."""
+    here = {row.id for row in rows}
+    names = [(row.end_to_end_id or "").upper() for row in rows if row.units > 0]
+    back = [name for name in names if name in known and known[name].status in UNDER_WAY]
+    return [row for row in store.lock_debits(connection, back) if row.id not in here]
+
+
 def _match(
     connection: Connection, index: NameIndex, rows: Sequence[BankLine], *, now: datetime
 ) -> None:
     named = [row.end_to_end_id.upper() for row in rows if row.end_to_end_id is not None]
     known = bank_payments.lock_named(connection, named)
+    rows = [*rows, *_before(connection, rows, known)]
     references = _references(connection, rows)
     happened: list[NewEvent] = []
     # What left before what came: a return may stand before the payment in one statement, and its
@@ -517,6 +531,7 @@ def assign(
         "outcome": Outcome.assigned.value,
         "account_id": account_id,
         "assigned_by": by,
+        "waits_since": now,
     }
     store.change_line(connection, identifier, values)
     wake(connection, "bank.book")
@@ -526,6 +541,7 @@ def assign(
         outcome=Outcome.assigned.value,
         account_id=account_id,
         assigned_by=by,
+        waits_since=now,
     )
 
 

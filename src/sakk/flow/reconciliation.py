@@ -96,7 +96,7 @@ def run(
     with parts.database.begin() as connection:
         now = parts.clock()
         findings = rules.findings_of(proof, suspense, rows=rows, now=now)
-        findings += findings_of_banks(banks, today=now.date())
+        findings += findings_of_banks(banks, now=now)
         scopes = [*(rules.chain_scope(each) for each in names), rules.SUSPENSE, BANKS]
         scopes += [rules.ROWS] if rows else []
         document = {

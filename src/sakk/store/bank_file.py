@@ -25,6 +25,7 @@ bank_files = Table(
     Column("status", Text, nullable=False),
     Column("reason", Text),
     Column("done_at", Timestamp),
+    Column("tried_at", Timestamp),
     Column("created", Timestamp, nullable=False),
     *lease_columns(),
     # A file that is delivered twice is one file.

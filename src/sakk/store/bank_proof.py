@@ -1,9 +1,22 @@
 """What the proof of banks reads: balances at banks, statements, and what nothing is linked to."""
 
+from collections.abc import Iterator
+
 from sqlalchemy import Connection, text
 
-from sakk.core import chart
-from sakk.core.bank_proof import BankBalance, BankMoment, BrokenStatement, Movement
+from sakk.core import chart, ids
+from sakk.core.bank_proof import (
+    BankBalance,
+    BankMoment,
+    BrokenStatement,
+    Line,
+    Movement,
+    Pairing,
+    Posting,
+    UnbookedLine,
+    paired,
+)
+from sakk.core.chart import TransferCode
 from sakk.core.matching import Side
 
 # Orders and lines that are looked at in one run; an installation with more has other worries.
@@ -13,20 +26,24 @@ MOVEMENTS_MAX = 1_000_000
 def read_moment(connection: Connection, *, livemode: bool) -> BankMoment:
     """Everything of one mode; the connection sees one moment of the database."""
     given = {"livemode": livemode, "limit": MOVEMENTS_MAX}
-    balances = []
+    balances, pairings = [], []
     for row in connection.execute(_BALANCES, given):
         unit = chart.currency_unit(row.currency, livemode=livemode)
         name = chart.bank(row.id, unit).name
         held = connection.execute(_HELD, {"name": name}).scalar()
         # The opening is booked with the first line.
         unopened = int(row.opening_units) if held is None else 0
+        opened = 0 if held is None else int(row.opening_units)
+        pairing = _paired(connection, row.id, unit, opened)
+        pairings.append(pairing)
         balances.append(
             BankBalance(
                 bank_account=row.id,
                 unit=unit,
                 statement=row.statement,
                 statement_units=int(row.closing),
-                unbooked_units=int(row.unbooked) + unopened,
+                # The ledger may be ahead of a row, never behind it.
+                unbooked_units=int(row.unbooked) - pairing.early_units + unopened,
                 ledger_units=int(held or 0),
             )
         )
@@ -50,7 +67,47 @@ def read_moment(connection: Connection, *, livemode: bool) -> BankMoment:
         )
         for row in connection.execute(_MOVEMENTS, given)
     ]
-    return BankMoment(balances, broken, movements)
+    unbooked = [
+        UnbookedLine(
+            id=row.id,
+            unit=chart.currency_unit(row.currency, livemode=livemode),
+            units=int(row.units),
+            status=row.status,
+            failures=row.failures,
+            since=row.since,
+        )
+        for row in connection.execute(_UNBOOKED, given)
+    ]
+    return BankMoment(balances, broken, movements, unbooked, pairings)
+
+
+def _paired(connection: Connection, bank_account: str, unit: str, opened: int) -> Pairing:
+    """The postings on an account and its lines, as both stream by; only what is left is kept."""
+    postings = (
+        Posting(
+            row.user_data.int, row.id.hex, int(row.units), row.code == TransferCode.break_corrected
+        )
+        for row in connection.execute(_POSTINGS, {"name": chart.bank(bank_account, unit).name})
+    )
+    given = {"bank_account": bank_account}
+    return paired(
+        postings,
+        _lines(connection, given, opened),
+        unit=unit,
+        bank_account=bank_account,
+    )
+
+
+def _lines(connection: Connection, given: dict[str, str], opened: int) -> Iterator[Line]:
+    """Lines by the row that they are booked for; what stood there before them among them."""
+    account = given["bank_account"]
+    opening = [Line(ids.decode(account)[1], account, opened, is_booked=True)] if opened else []
+    for row in connection.execute(_LINES, given):
+        line = Line(ids.decode(row.booked_for)[1], row.id, int(row.units), row.is_booked)
+        while opening and opening[0].row <= line.row:
+            yield opening.pop()
+        yield line
+    yield from opening
 
 
 # An account is the operator's own where it is nobody else's. What its statement shows and the
@@ -71,6 +128,26 @@ _BALANCES = text(
 _HELD = text(
     "SELECT a.debits_posted - a.credits_posted FROM ledger_account_names n"
     " JOIN ledger_accounts a ON a.id = n.id WHERE n.name = :name"
+)
+# Both in the order of the row's number: the text of an id is in that order too.
+_POSTINGS = text(
+    "SELECT t.user_data, t.id, t.code, -e.amount AS units FROM ledger_account_names n"
+    " JOIN ledger_entries e ON e.account_id = n.id JOIN ledger_transfers t"
+    " ON t.shard = e.shard AND t.timestamp_ns = e.timestamp_ns WHERE n.name = :name"
+    " ORDER BY t.user_data"
+).execution_options(yield_per=10_000)
+_LINES = text(
+    "SELECT * FROM (SELECT l.id, l.units, l.status = 'booked' OR l.outcome = 'assigned'"
+    " AS is_booked, coalesce(p.payout, l.id) AS booked_for FROM bank_lines l"
+    " JOIN bank_statements s ON s.id = l.statement AND s.status = 'accepted'"
+    " LEFT JOIN bank_payments p ON p.id = l.payment WHERE l.bank_account = :bank_account"
+    " AND l.status IN ('matched', 'booked')) found ORDER BY right(booked_for, 26) COLLATE \"C\""
+).execution_options(yield_per=10_000)
+# What is on its way to the ledger.
+_UNBOOKED = text(
+    "SELECT l.id, l.currency, l.units, l.status, l.failures,"
+    " coalesce(l.waits_since, l.created) AS since FROM bank_lines l"
+    " WHERE l.livemode = :livemode AND l.status IN ('new', 'matched') ORDER BY l.id LIMIT :limit"
 )
 _BROKEN = text(
     "SELECT s.id, s.currency, s.closing_units, s.opening_units + coalesce(sum(l.units), 0) AS lead"

@@ -1,8 +1,8 @@
 """Bank statements and their lines: rows and queries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +29,7 @@ from sakk.core.bank_statement import (
     StatementStatus,
     order_of,
 )
-from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -93,6 +93,7 @@ bank_lines = Table(
     Column("screening", Text),
     Column("assigned_by", Text),
     Column("booked_at", Timestamp),
+    Column("waits_since", Timestamp),
     Column("created", Timestamp, nullable=False),
     *lease_columns(),
     Index("uq_bank_lines_number", "statement", "number", unique=True),
@@ -200,7 +201,7 @@ def list_waiting(connection: Connection, bank_account: str) -> list[BankStatemen
     return fetch_all(connection, statement, BankStatement)
 
 
-def accept(connection: Connection, identifier: str) -> None:
+def accept(connection: Connection, identifier: str, *, now: datetime) -> None:
     """A statement is believed: its lines are work."""
     c = bank_statements.c
     connection.execute(
@@ -214,8 +215,34 @@ def accept(connection: Connection, identifier: str) -> None:
             bank_lines.c.statement == identifier,
             bank_lines.c.status == LineStatus.waiting.value,
         )
-        .values(status=LineStatus.new.value)
+        .values(status=LineStatus.new.value, waits_since=now)
     )
+
+
+def lock_matching(connection: Connection) -> bool:
+    """Is nobody else saying what lines are, until this transaction ends?"""
+    return bool(connection.execute(_LOCK_MATCHING).scalar_one())
+
+
+_LOCK_MATCHING = text("SELECT pg_try_advisory_xact_lock(hashtext('sakk bank matching'))")
+
+
+def lock_debits(connection: Connection, end_to_end_ids: Collection[str]) -> list[BankLine]:
+    """Lines that are new, went out, and name one of these payments; the oldest first."""
+    if not end_to_end_ids:
+        return []
+    c = bank_lines.c
+    statement = (
+        select(bank_lines)
+        .where(
+            c.status == LineStatus.new.value,
+            c.units < 0,
+            among(func.upper(c.end_to_end_id), sorted(set(end_to_end_ids))),
+        )
+        .order_by(c.id)
+        .with_for_update()
+    )
+    return fetch_all(connection, statement, BankLine)
 
 
 def find_line(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import mt940
 
 from sakk.core import money
-from sakk.core.bank_account import minor_units
+from sakk.core.bank_account import is_iban, minor_units
 from sakk.core.bank_reference import found_in
 from sakk.core.bank_statement import LINES_MAX, UNITS_MAX, ReadLine, ReadStatement
 from sakk.rails.bank.reader import Unreadable, kept
@@ -22,7 +22,6 @@ BYTES_MAX: Final = 16 << 20
 LINE_LENGTH_MAX: Final = 1_000
 # As the package finds them: a payer may write the same within a text.
 _LINES: Final = re.compile(r"^:\n?61:", re.MULTILINE)
-_CURRENCY_LAST: Final = re.compile(r"[A-Z]{3}$")
 # Reasons of returns as the German banks' business transaction codes have them.
 _RETURN_CODES: Final = frozenset({"108", "109", "159", "160", "165", "181", "184"})
 _REASON: Final = re.compile(
@@ -78,8 +77,7 @@ def _statement(data: dict[str, Any], transactions: list[Any]) -> ReadStatement:
     day = _day(closing.date)
     number = str(data.get("statement_number") or "")
     return ReadStatement(
-        # German banks write the currency behind it, and others the bank's code and a slash before.
-        account=_CURRENCY_LAST.sub("", account).rpartition("/")[2],
+        account=_account(account, currency),
         reference=kept(str(data.get("transaction_reference") or "")) or "",
         number=int(number) if number.isdigit() and int(number) else None,
         from_date=min([each.booking_date for each in lines] + [day]),
@@ -89,6 +87,15 @@ def _statement(data: dict[str, Any], transactions: list[Any]) -> ReadStatement:
         closing_units=_units(closing.amount.amount, currency),
         lines=lines,
     )
+
+
+def _account(text: str, currency: str) -> str:
+    """German banks write the currency behind it, and others the bank's code and a slash before.
+
+    An IBAN may end in letters of its own.
+    """
+    account = text.rpartition("/")[2]
+    return account if is_iban(account) else account.removesuffix(currency)
 
 
 def _line(data: dict[str, Any], currency: str) -> ReadLine:
