@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tests.core.test_channel import CHANNEL, NOW, OWN, PAYEE, PAYER
+from tests.core.test_payout import payout
 
 from sakk.core import charge_refund as rules
 from sakk.core.channel import ChannelStatus
@@ -56,6 +57,21 @@ def test_a_charge_by_voucher_has_a_name() -> None:
     # What one payout was refused another one carries.
     payouts = {rules.payout_id(replace(by_voucher, attempt=attempt)) for attempt in range(3)}
     assert len(payouts) == 3
+
+
+@pytest.mark.parametrize(
+    ("payout_status", "status"),
+    [
+        ("requested", "sent"),
+        ("confirmed", "sent"),
+        ("posted", "posted"),
+        ("rejected", "failed"),
+        ("canceled", "failed"),
+        ("failed", "failed"),
+    ],
+)
+def test_it_is_given_back_when_its_payout_has_arrived(payout_status: str, status: str) -> None:
+    assert rules.status_by(payout(status=payout_status)) == status
 
 
 def test_where_it_goes() -> None:

@@ -7,21 +7,22 @@ from typing import Any
 import pytest
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.money import fund_treasury
 from tests.flow.test_escrow import Shop, settle
 
 from sakk.core import chart
-from sakk.core.charge_refund import ChargeRefund, payout_id
+from sakk.core.charge_refund import ChargeRefund
 from sakk.core.dispute import PREFIX, Dispute, Outcome
 from sakk.core.errors import ResourceMissing, Unavailable, UnexpectedState
 from sakk.core.escrow_call import EscrowCall
 from sakk.flow import charge_refund
 from sakk.flow import dispute as disputes
+from sakk.flow import payout as payout_flow
 from sakk.flow.charge_refund import Paid, charge_named
 from sakk.flow.context import Parts
 from sakk.flow.escrow_channel import Refused
 from sakk.flow.escrow_refund import order_refund
 from sakk.store import dispute as dispute_store
-from sakk.store import payout as payouts
 from sakk.store.charge_refund import list_posted
 from sakk.store.identity import new_id
 from sakk.store.vault import KEY_BYTES, Vault
@@ -99,12 +100,7 @@ def test_what_is_given_back_is_in_the_channel_until_it_is_claimed(desk: Desk) ->
     assert desk.available() == 2 * PRICE - 400
     ended = desk.resolve(late)
     assert ended.status == "refunded"
-    with world.database.begin() as connection:
-        *_, refund = list_posted(connection, channel.id)
-        identifier = payout_id(refund)
-        sent = payouts.find(connection, identifier, account_id=world.account, livemode=False)
-    assert refund.to_payer
-    assert sent is not None
+    [sent] = world.payouts()
     assert (sent.destination, sent.amount, sent.hold) == (channel.payer, PRICE, "held")
     assert desk.available() == 2 * PRICE - 400
     assert shop.totals().charged == 3 * PRICE - 400
@@ -115,6 +111,57 @@ def test_what_is_given_back_is_in_the_channel_until_it_is_claimed(desk: Desk) ->
     settle(world)
     assert shop.payer.state().balance == shop.payer.state().total_claimed
     assert shop.totals().balance == shop.totals().charged == 3 * PRICE - 400
+
+
+def test_what_is_held_is_free_at_no_time_until_its_payer_has_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies before the payout is made, the payout is called off, the next arrives."""
+    shop, world = desk.shop, desk.world
+    channel = shop.deposit(units=2 * PRICE)
+    for place in range(1, 3):
+        shop.pay(place * PRICE, amount=PRICE)
+    settle(world)
+    claimed = desk.available()
+    dispute = desk.dispute(PRICE)
+    assert (dispute.is_held, desk.available()) == (True, claimed - PRICE)
+
+    def cut(*_: Any, **__: Any) -> Any:
+        raise Cut
+
+    with monkeypatch.context() as patched:
+        patched.setattr(payout_flow, "create", cut)
+        with pytest.raises(Cut):
+            desk.resolve(dispute)
+    # Nobody else gets at it meanwhile.
+    assert desk.available() == claimed - PRICE
+    world.advance(timedelta(seconds=30))
+    disputes.left_behind_stage(world.parts).run()
+    assert (_status(desk, dispute), desk.available()) == ("refunded", claimed - PRICE)
+    [first] = world.payouts()
+    assert (first.hold, first.amount) == ("held", PRICE)
+
+    # What does not arrive is on the balance again, told, disputed as before, and held.
+    payout_flow.cancel(world.parts, first.id, account_id=world.account, livemode=False)
+    world.run_only("charge_refund.follow")
+    assert _status(desk, dispute) == "refunded", "its money is not back yet"
+    world.run_only("payout.release", "charge_refund.follow")
+    assert world.event_types()[-1] == "charge_refund.failed"
+    assert desk.available() == claimed
+    disputes.left_behind_stage(world.parts).run()
+    assert (_status(desk, dispute), desk.available()) == ("open", claimed - PRICE)
+    with pytest.raises(UnexpectedState):
+        desk.dispute(PRICE)
+    assert desk.resolve(dispute).status == "refunded"
+    [second] = [each for each in world.payouts() if each.id != first.id]
+    fund_treasury(world)
+    world.finalize()
+    world.finalize()
+    assert world.event_types()[-1] == "charge_refund.posted"
+    with world.database.begin() as connection:
+        [refund] = list_posted(connection, channel.id)
+    assert (refund.payout, desk.available()) == (second.id, claimed - PRICE)
+    shop.check()
 
 
 def test_one_that_waits_keeps_no_other_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,16 @@ class ChargeRefundShape(Shape):
     livemode: Livemode
     metadata: ObjectMetadata
     nonce: str | None
+    payout: Annotated[
+        str | None, Field(description="The payout that carries it to its payer's address.")
+    ]
     session: str | None
-    status: Literal["requested", "posted", "rejected"]
+    status: Annotated[
+        Literal["requested", "sent", "posted", "rejected", "failed"],
+        Field(
+            description="`sent` while its payout is on its way; `failed` when that did not arrive."
+        ),
+    ]
     to: Literal["channel", "payer"]
 
 

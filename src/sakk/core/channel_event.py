@@ -12,6 +12,12 @@ CHANNEL_CLOSED: Final = register(
 CHARGE_REFUNDED: Final = register(
     "charge_refund", "posted", "A charge, or a part of one, was given back."
 )
+CHARGE_REFUND_FAILED: Final = register(
+    "charge_refund",
+    "failed",
+    "A charge that was given back to its payer's address did not arrive: it is on the balance"
+    " again, and its dispute is open again.",
+)
 CHANNEL_DISPUTE_OPENED: Final = register(
     "channel_dispute", "opened", "A payer disputes a charge; the amount is held where it can be."
 )

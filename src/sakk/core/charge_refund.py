@@ -14,6 +14,7 @@ from sakk.core.channel import Channel, ChannelStatus
 from sakk.core.chart import TransferCode
 from sakk.core.errors import ParameterInvalid
 from sakk.core.escrow_channel import PREFIX as ESCROW_PREFIX
+from sakk.core.payout import Payout, PayoutStatus
 from sakk.core.posting import Posting
 
 PREFIX: Final = "crf"
@@ -21,18 +22,27 @@ STEP: Final = "post"
 
 
 class ChargeRefundStatus(StrEnum):
+    """``sent``: a payout is on its way with it. ``rejected``: the payee's balance did not cover it;
+    ``failed``: its payout did not arrive. Both moved nothing, and may be asked for again."""
+
     requested = "requested"
+    sent = "sent"
     posted = "posted"
     rejected = "rejected"
+    failed = "failed"
+
+
+# Those that give nothing back.
+OVER: Final = (ChargeRefundStatus.rejected, ChargeRefundStatus.failed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeRefund:
     """A row. ``account_id``: the payee. ``to_payer``: past the channel, which is closed.
 
-    ``dispute``: what it was given back for, if anything. ``attempt``: how often the ledger refused
-    it before. Of a charge by voucher ``session_id`` is its name, and ``nonce`` is 0; past the
-    channel it goes by a payout to the payer's address, which has the refund's number.
+    ``dispute``: what it was given back for, if anything. ``attempt``: how often it was refused, or
+    did not arrive, before. Of a charge by voucher ``session_id`` is its name, and ``nonce`` is 0;
+    past the channel it goes by a ``payout`` to the payer's address, of the refund's number.
     """
 
     id: str
@@ -49,6 +59,7 @@ class ChargeRefund:
     status: str
     attempt: int
     created: datetime
+    payout: str | None = None
 
 
 def amount_of(asked: int | None, *, charged: int, refunded: int) -> int:
@@ -80,6 +91,25 @@ def payout_id(refund: ChargeRefund) -> str:
     return ids.encode("po", ids.decode(refund.id)[1] ^ refund.attempt)
 
 
+def status_by(payout: Payout) -> ChargeRefundStatus:
+    """What a refund is by the payout that carries it out."""
+    match PayoutStatus(payout.status):
+        case PayoutStatus.posted:
+            return ChargeRefundStatus.posted
+        case PayoutStatus.rejected | PayoutStatus.failed | PayoutStatus.canceled:
+            return ChargeRefundStatus.failed
+        case (
+            PayoutStatus.requested
+            | PayoutStatus.screened
+            | PayoutStatus.approved
+            | PayoutStatus.signed
+            | PayoutStatus.broadcast
+            | PayoutStatus.unknown
+            | PayoutStatus.confirmed
+        ):
+            return ChargeRefundStatus.sent
+
+
 def charge_of(session_id: str, nonce: int) -> dict[str, str | None]:
     """Which charge a row is about, as it is shown: a call of a session, or one by a voucher."""
     if session_id.startswith(f"{ESCROW_PREFIX}_"):
@@ -101,6 +131,7 @@ def public_charge_refund(refund: ChargeRefund) -> dict[str, Any]:
         "livemode": refund.livemode,
         "metadata": {},
         **charge_of(refund.session_id, refund.nonce),
+        "payout": refund.payout,
         "status": refund.status,
         "to": "payer" if refund.to_payer else "channel",
     }

@@ -43,7 +43,8 @@ class Dispute:
     Of a charge by voucher there is no payer's account, but ``payer``, an address; ``session_id`` is
     the charge's name, and ``nonce`` is 0.
     ``is_held``: the amount is held on the payee's balance. ``outcome``: how it ends, decided before
-    the ledger is told. ``note``: of who ended it.
+    the ledger is told. ``note``: of who ended it. ``attempt``: how often it was opened again,
+    because what was given back did not arrive.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Dispute:
     note: str | None
     created: datetime
     ended_at: datetime | None
+    attempt: int = 0
 
 
 def check_open(dispute: Dispute) -> None:

@@ -34,13 +34,17 @@ HOLDS_MAX = BATCH_MAX
 
 @dataclass(frozen=True, slots=True)
 class PostingSet:
-    """Movements that happen together or not at all, for one step of one row."""
+    """Movements that happen together or not at all, for one step of one row.
+
+    ``instead_of``: a hold that is voided with them, so that nobody else takes what it held.
+    """
 
     row_id: str
     step: str
     attempt: int
     postings: Sequence[Posting]
     flags: TransferFlags = TransferFlags.none
+    instead_of: "PostingSet | None" = None
 
     def transfer_id(self, leg: int) -> int:
         return transfer_id(self.row_id, self.step, leg=leg, attempt=self.attempt)
@@ -117,17 +121,7 @@ class Books:
         for first in range(0, len(holds), BATCH_MAX):
             results = self._ledger.create_transfers(
                 [
-                    Transfer(
-                        id=transfer_id(hold.row_id, step, leg=0, attempt=attempt),
-                        debit_account_id=0,
-                        credit_account_id=0,
-                        amount=0 if void else AMOUNT_WHOLE,
-                        unit=0,
-                        code=0,
-                        flags=flag,
-                        pending_id=hold.transfer_id(0),
-                        user_data=ids.decode(hold.row_id)[1],
-                    )
+                    _settling(hold, transfer_id(hold.row_id, step, leg=0, attempt=attempt), flag)
                     for hold, attempt in holds[first : first + BATCH_MAX]
                 ]
             )
@@ -218,10 +212,9 @@ class Books:
         outcomes: list[Outcome] = []
         position = 0
         for each in members:
-            statuses = [
-                result.status for result in results[position : position + len(each.postings)]
-            ]
-            position += len(each.postings)
+            legs = len(each.postings) + (each.instead_of is not None)
+            statuses = [result.status for result in results[position : position + legs]]
+            position += legs
             outcomes.append(_outcome(each, statuses))
         return outcomes
 
@@ -246,7 +239,12 @@ class Books:
 def _transfers(each: PostingSet) -> list[Transfer]:
     row = ids.decode(each.row_id)[1]
     last = len(each.postings) - 1
-    return [
+    first = []
+    if each.instead_of is not None:
+        name = transfer_id(each.row_id, f"{each.step}.instead", leg=0, attempt=each.attempt)
+        void = TransferFlags.void_pending | TransferFlags.linked
+        first.append(_settling(each.instead_of, name, void))
+    return first + [
         Transfer(
             id=each.transfer_id(leg),
             debit_account_id=account_id(posting.debit.name),
@@ -261,6 +259,21 @@ def _transfers(each: PostingSet) -> list[Transfer]:
     ]
 
 
+def _settling(hold: PostingSet, name: int, flags: TransferFlags) -> Transfer:
+    """A transfer that posts the whole of a hold's first leg, or voids it."""
+    return Transfer(
+        id=name,
+        debit_account_id=0,
+        credit_account_id=0,
+        amount=0 if flags & TransferFlags.void_pending else AMOUNT_WHOLE,
+        unit=0,
+        code=0,
+        flags=flags,
+        pending_id=hold.transfer_id(0),
+        user_data=ids.decode(hold.row_id)[1],
+    )
+
+
 def _outcome(each: PostingSet, statuses: list[CreateTransferStatus]) -> Outcome:
     """With the reason of the leg that broke the chain, not of the legs which fell with it."""
     refused = [leg for leg, status in enumerate(statuses) if not status.accepted]
@@ -268,7 +281,8 @@ def _outcome(each: PostingSet, statuses: list[CreateTransferStatus]) -> Outcome:
         return Outcome(None)
     fell = CreateTransferStatus.linked_event_failed
     leg = next((leg for leg in refused if statuses[leg] is not fell), refused[0])
-    return Outcome(statuses[leg], each.postings[leg])
+    first = [] if each.instead_of is None else list(each.instead_of.postings)
+    return Outcome(statuses[leg], [*first, *each.postings][leg])
 
 
 def _account(account: LedgerAccount) -> Account:

@@ -16,6 +16,7 @@ from sakk.core.beneficiary import Wanted
 from sakk.core.channel import Channel, ChannelKind
 from sakk.core.charge import Step, charge_id
 from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
+from sakk.core.dispute import STEP_HOLD, Dispute
 from sakk.core.errors import (
     BalanceInsufficient,
     ResourceMissing,
@@ -28,6 +29,7 @@ from sakk.core.escrow_channel import (
     ChannelStatus,
     EscrowChannel,
     charge_name,
+    disputed_posting,
     parse_charge_name,
     uncharging_postings,
     unclaimed,
@@ -44,8 +46,10 @@ from sakk.flow.context import Parts
 from sakk.flow.mandate import FROZEN
 from sakk.flow.stage import Stage
 from sakk.flow.voucher import Vouchers
+from sakk.ledger.types import TransferFlags
 from sakk.store import channel as channels
 from sakk.store import charge_refund as store
+from sakk.store import dispute as disputes
 from sakk.store import escrow_channel as escrows
 from sakk.store import event as events
 from sakk.store import session as sessions
@@ -126,8 +130,8 @@ def create_of_voucher(
     charge: str,
     *,
     identifier: str,
-    amount: int | None = None,
-    dispute: str | None = None,
+    amount: int,
+    dispute: Dispute,
 ) -> ChargeRefund:
     """Give back all or part of a charge by voucher; repeat under the same identifier.
 
@@ -137,21 +141,19 @@ def create_of_voucher(
     charged = charged_by_voucher(parts, channel, charge)
     with parts.database.begin() as connection:
         refund = store.find(connection, identifier)
-        if refund is not None and dispute is not None:
-            refund = store.try_again(connection, identifier)
         given = store.given_back(connection, [channel.id]).get(channel.id, store.NOTHING)
-    if refund is None:
+    if refund is None or refund.status in rules.OVER:
         totals = Vouchers(parts).totals(channel)
         with parts.database.begin() as connection:
             # Locked, so that nothing is claimed of what is about to be given back.
             [locked] = escrows.lock_channels(connection, [channel.id])
             if store.given_back(connection, [channel.id]).get(channel.id, store.NOTHING) != given:
                 raise Unavailable("Another refund of this channel came between. Send it again.")
-            before = store.refunded(connection, charge, 0, besides=dispute)
+            before = store.refunded(connection, charge, 0, besides=dispute.id)
             units = rules.amount_of(amount, charged=charged, refunded=before)
             claimed = max(locked.redeemed, escrows.claimed_to(connection, channel.id))
             free = unclaimed(totals, giving_back=given.not_booked, claimed=claimed)
-            refund = ChargeRefund(
+            fresh = ChargeRefund(
                 id=identifier,
                 account_id=channel.account_id,
                 livemode=channel.livemode,
@@ -162,13 +164,28 @@ def create_of_voucher(
                 currency=channel.currency,
                 decimals=decimals_of(connection, channel.currency),
                 to_payer=units > free or locked.status != ChannelStatus.open,
-                dispute=dispute,
+                dispute=dispute.id,
                 status=ChargeRefundStatus.requested.value,
                 attempt=0,
                 created=parts.clock(),
             )
-            store.insert(connection, refund)
+            store.insert(connection, fresh)
+            # What was asked for before goes the way that is right now.
+            refund = store.try_again(connection, identifier, to_payer=fresh.to_payer)
     return _finish(parts, channel, refund)
+
+
+def held(channel: Paid, dispute: Dispute) -> PostingSet:
+    """What is disputed, taken off the payee's balance, pending until somebody decides.
+
+    Of a session's charge it is the refund itself; a voucher's goes back its own way.
+    """
+    if isinstance(channel, Channel):
+        money = rules.posting(channel, dispute.amount, to_payer=True)
+    else:
+        money = disputed_posting(channel, dispute.amount)
+    flags = TransferFlags.pending
+    return PostingSet(dispute.id, STEP_HOLD, dispute.attempt, [money], flags=flags)
 
 
 def charged_by_voucher(parts: Parts, channel: EscrowChannel, charge: str) -> int:
@@ -216,7 +233,7 @@ def is_away(error: SakkError) -> bool:
 def record(parts: Parts, connection: Connection, channel: Channel, refund: ChargeRefund) -> None:
     """Write down a refund that was booked as the hold of a dispute."""
     store.insert(connection, refund)
-    _tell(parts, connection, channel, refund)
+    tell(parts, connection, channel, refund)
 
 
 def left_behind_stage(parts: Parts) -> Stage:
@@ -276,7 +293,12 @@ def _post(parts: Parts, channel: Channel, refund: ChargeRefund) -> ChargeRefund:
 
 
 def _pay_out(parts: Parts, channel: EscrowChannel, refund: ChargeRefund) -> ChargeRefund:
-    """Send it to the payer's address; the payout has the refund's number."""
+    """Send it to the payer's address; the payout has the refund's number.
+
+    What is held for the dispute turns into what is held for the payout: it is free at no time.
+    """
+    with parts.database.begin() as connection:
+        dispute = disputes.find(connection, refund.dispute or "")
     request = PayoutRequest(
         amount=refund.amount,
         currency=refund.currency,
@@ -292,6 +314,7 @@ def _pay_out(parts: Parts, channel: EscrowChannel, refund: ChargeRefund) -> Char
             identifier=rules.payout_id(refund),
             account_id=channel.account_id,
             livemode=channel.livemode,
+            instead_of=held(channel, dispute) if dispute is not None and dispute.is_held else None,
         ).run(parts.database)
     except SakkError as error:
         if is_away(error):
@@ -303,14 +326,20 @@ def _pay_out(parts: Parts, channel: EscrowChannel, refund: ChargeRefund) -> Char
 
 def _ended(parts: Parts, channel: Paid, refund: ChargeRefund, *, booked: bool) -> ChargeRefund:
     status = ChargeRefundStatus.posted if booked else ChargeRefundStatus.rejected
-    done = replace(refund, status=status.value)
+    payout_id = None
+    if booked and refund.to_payer and not isinstance(channel, Channel):
+        status, payout_id = ChargeRefundStatus.sent, rules.payout_id(refund)
+    done = replace(refund, status=status.value, payout=payout_id)
     with parts.database.begin() as connection:
-        if store.finish(connection, refund, status) and booked:
-            _tell(parts, connection, channel, done)
+        is_first = store.finish(connection, refund, status, payout=payout_id)
+        if is_first and status is ChargeRefundStatus.posted:
+            tell(parts, connection, channel, done)
     return done
 
 
-def _tell(parts: Parts, connection: Connection, channel: Paid, refund: ChargeRefund) -> None:
+def tell(parts: Parts, connection: Connection, channel: Paid, refund: ChargeRefund) -> None:
+    """Both sides are told how a refund ended; a payer in escrow has no account, and asks."""
+    is_posted = refund.status == ChargeRefundStatus.posted
     payer = channel.account_id if isinstance(channel, Channel) else None
     events.append(
         connection,
@@ -318,7 +347,9 @@ def _tell(parts: Parts, connection: Connection, channel: Paid, refund: ChargeRef
             NewEvent(
                 account_id=who,
                 livemode=refund.livemode,
-                type=channel_event.CHARGE_REFUNDED,
+                type=channel_event.CHARGE_REFUNDED
+                if is_posted
+                else channel_event.CHARGE_REFUND_FAILED,
                 object_id=refund.id,
                 object=rules.public_charge_refund(refund),
             )

@@ -9,22 +9,20 @@ from sakk.core import channel_event, ids
 from sakk.core import charge_refund as refunds
 from sakk.core import dispute as rules
 from sakk.core.channel import Channel
-from sakk.core.charge_refund import ChargeRefund
+from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
 from sakk.core.dispute import Dispute, DisputeStatus, Outcome
 from sakk.core.errors import ResourceMissing, SakkError, UnexpectedState
-from sakk.core.escrow_channel import EscrowChannel, disputed_posting
+from sakk.core.escrow_channel import EscrowChannel
 from sakk.core.event import NewEvent
 from sakk.flow import charge_refund, escrow_receipt, receipt
-from sakk.flow.book import PostingSet
-from sakk.flow.charge_refund import Paid
+from sakk.flow.charge_refund import Paid, held
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
-from sakk.ledger.types import TransferFlags
 from sakk.store import channel as channels
 from sakk.store import dispute as store
 from sakk.store import escrow_channel as escrows
 from sakk.store import event as events
-from sakk.store.charge_refund import refunded
+from sakk.store.charge_refund import arrive, list_arrived, refunded
 from sakk.store.failpoint import failpoint
 
 BATCH_MAX: Final = 100
@@ -141,6 +139,44 @@ def left_behind_stage(parts: Parts) -> Stage:
     return Stage("dispute.settle", run, idle_seconds=5.0)
 
 
+def follow_stage(parts: Parts) -> Stage:
+    """The stage that brings refunds in line with the payouts that carry them past their channel.
+
+    One that did not arrive opens its dispute again: the payer has nothing yet.
+    """
+
+    def run() -> int:
+        with parts.database.begin() as connection:
+            moved = list_arrived(connection, limit=BATCH_MAX)
+            for refund, payout in moved:
+                ended = replace(refund, status=refunds.status_by(payout).value)
+                arrive(connection, ended)
+                channel = charge_refund.find_paid(connection, ended.channel_id)
+                assert channel is not None
+                charge_refund.tell(parts, connection, channel, ended)
+                if ended.status == ChargeRefundStatus.failed and ended.dispute is not None:
+                    _open_again(connection, ended.dispute)
+        return len(moved)
+
+    return Stage("charge_refund.follow", run, idle_seconds=5.0)
+
+
+def _open_again(connection: Connection, dispute_id: str) -> None:
+    """It is held anew by the stage; another dispute of the charge since then stands instead."""
+    dispute = _locked(connection, dispute_id)
+    if store.is_disputed(connection, dispute.session_id, dispute.nonce):
+        return
+    values = {
+        "status": DisputeStatus.requested.value,
+        "outcome": None,
+        "note": None,
+        "ended_at": None,
+        "is_held": False,
+        "attempt": dispute.attempt + 1,
+    }
+    store.change(connection, dispute.id, values)
+
+
 def _new(
     parts: Parts,
     channel: Channel,
@@ -233,21 +269,9 @@ def _voucher_records(
     }
 
 
-def _held(channel: Paid, dispute: Dispute) -> PostingSet:
-    """What is disputed, taken off the payee's balance, pending until somebody decides.
-
-    Of a session's charge it is the refund itself; a voucher's goes back its own way.
-    """
-    if isinstance(channel, Channel):
-        money = refunds.posting(channel, dispute.amount, to_payer=True)
-    else:
-        money = disputed_posting(channel, dispute.amount)
-    return PostingSet(dispute.id, rules.STEP_HOLD, 0, [money], flags=TransferFlags.pending)
-
-
 def _hold(parts: Parts, channel: Paid, dispute: Dispute) -> Dispute:
     failpoint("dispute.hold.before")
-    [outcome] = parts.books.post([_held(channel, dispute)])
+    [outcome] = parts.books.post([held(channel, dispute)])
     failpoint("dispute.hold.after")
     with parts.database.begin() as connection:
         locked = _locked(connection, dispute.id)
@@ -265,13 +289,14 @@ def _carry_out(parts: Parts, channel: Paid, dispute: Dispute) -> Dispute:
     outcome = Outcome(dispute.outcome)
     gives_back = outcome is Outcome.refund
     is_posted = gives_back and dispute.is_held and isinstance(channel, Channel)
-    if dispute.is_held:
-        hold = _held(channel, dispute)
-        failpoint("dispute.settle.before")
-        parts.books.settle_hold(hold, step=rules.STEP_SETTLE, attempt=0, void=not is_posted)
-        failpoint("dispute.settle.after")
     if gives_back and not is_posted:
+        # First, so that what is held is let go of by what takes its place, or not at all.
         _refund(parts, channel, dispute)
+    if dispute.is_held:
+        hold, attempt = held(channel, dispute), dispute.attempt
+        failpoint("dispute.settle.before")
+        parts.books.settle_hold(hold, step=rules.STEP_SETTLE, attempt=attempt, void=not is_posted)
+        failpoint("dispute.settle.after")
     with parts.database.begin() as connection:
         locked = _locked(connection, dispute.id)
         if locked.status != DisputeStatus.open:
@@ -306,14 +331,13 @@ def _refund(parts: Parts, channel: Paid, dispute: Dispute) -> None:
                 dispute.session_id,
                 identifier=identifier,
                 amount=units,
-                dispute=dispute.id,
+                dispute=dispute,
             )
     except SakkError as error:
         if charge_refund.is_away(error):
             raise
         with parts.database.begin() as connection:
-            change = {"outcome": None, "note": None, "is_held": False}
-            store.change(connection, dispute.id, change)
+            store.change(connection, dispute.id, {"outcome": None, "note": None})
         raise
 
 

@@ -69,12 +69,14 @@ def create(
     request_id: str | None = None,
     offer: Offer | None = None,
     repeated: bool = True,
+    instead_of: PostingSet | None = None,
 ) -> Steps[Payout, tuple[Payout, Outcome | None], Payout]:
     """The steps that commit a request and reserve its money; the same identifier is one payout.
 
     Raises ParameterInvalid, BalanceInsufficient (nothing is written then), or Unavailable when the
     ledger can not be asked. One whose row is there and whose hold is not goes on from there.
     ``offer``: what was read a moment ago. ``repeated``: may the row be there already?
+    ``instead_of``: a hold on the same balance, which turns into this one with nobody in between.
     """
     now = parts.clock()
     checked(request.travel_rule, today=now.date())
@@ -94,7 +96,7 @@ def create(
                 now=now,
             )
     if found is None:
-        _require_balance(parts, fresh)
+        _require_balance(parts, fresh, instead_of)
 
     def look(connection: Connection) -> Payout:
         asked = offer is not None and offer.travel_rule and fresh.network != BANK
@@ -107,7 +109,7 @@ def create(
         if payout.hold != HoldStatus.none or payout.status != PayoutStatus.requested:
             return payout, None
         failpoint("payout.hold.before")
-        [outcome] = parts.books.post([hold_set(payout)])
+        outcome = _reserve(parts, payout, instead_of)
         failpoint("payout.hold.after")
         return payout, outcome
 
@@ -347,9 +349,19 @@ def _looked_at(
     return judged
 
 
-def _require_balance(parts: Parts, payout: Payout) -> None:
+def _reserve(parts: Parts, payout: Payout, instead_of: PostingSet | None) -> Outcome:
+    [outcome] = parts.books.post([replace(hold_set(payout), instead_of=instead_of)])
+    if not outcome.booked and instead_of is not None:
+        # The stage may have made the hold meanwhile, beside the other one.
+        [outcome] = parts.books.post([hold_set(payout)])
+    return outcome
+
+
+def _require_balance(parts: Parts, payout: Payout, instead_of: PostingSet | None) -> None:
     posting = hold_posting(payout)
     [available] = parts.books.balances([posting.debit])
+    if instead_of is not None:
+        available += instead_of.postings[0].amount
     if available < posting.amount:
         raise _insufficient(payout, available)
 

@@ -54,6 +54,7 @@ from sakk.rails.evm.send import revert_reason
 from sakk.rails.evm.status import TransactionStatus as ChainStatus
 from sakk.signing.protocol import Signed
 from sakk.store import address
+from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as escrow_calls
 from sakk.store import payout as payouts
 from sakk.store import refund as refunds
@@ -500,6 +501,9 @@ def _finish_payouts(
         if done.purpose == PayoutPurpose.refund:
             refunds.reopen(connection, done.id)
             wake(connection, "refund.follow")
+        if "charge_refund" in done.metadata:
+            charge_refunds.reopen(connection, done.id)
+            wake(connection, "charge_refund.follow")
         if "settlement" in done.metadata:
             if before is not None:
                 settlements.reopen(connection, done.id)

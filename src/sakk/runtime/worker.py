@@ -29,6 +29,7 @@ from sakk.flow.confirm import confirm_stage
 from sakk.flow.context import Parts
 from sakk.flow.conversion import left_behind_stage as conversion_stage
 from sakk.flow.decide import decide_stage
+from sakk.flow.dispute import follow_stage as charge_refund_follow_stage
 from sakk.flow.dispute import left_behind_stage as dispute_stage
 from sakk.flow.escrow_call import call_build_stage
 from sakk.flow.escrow_refund import refund_stage as escrow_refund_stage
@@ -216,6 +217,7 @@ def _ledger_stages(parts: Parts) -> list[Stage]:
         pool_left_behind_stage(parts),
         charge_refund_stage(parts),
         dispute_stage(parts),
+        charge_refund_follow_stage(parts),
         refill_stage(parts),
         *settlement_stages(parts),
         correct_stage(parts),

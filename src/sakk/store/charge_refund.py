@@ -14,14 +14,17 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
+from sakk.core.charge_refund import OVER, ChargeRefund, ChargeRefundStatus
+from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.store.database import among, fetch_all, fetch_one, row_of, run
+from sakk.store.payout import payouts
 from sakk.store.schema import Timestamp, Units, metadata
 
 charge_refunds = Table(
@@ -41,9 +44,11 @@ charge_refunds = Table(
     Column("status", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("payout", Text),
     Index("ix_charge_refunds_charge", "session_id", "nonce"),
     Index("ix_charge_refunds_channel", "channel_id", "id"),
     Index("ix_charge_refunds_requested", "created", postgresql_where=text("status = 'requested'")),
+    Index("ix_charge_refunds_payout", "payout", postgresql_where=text("payout IS NOT NULL")),
 )
 
 
@@ -55,6 +60,11 @@ class GivenBack(NamedTuple):
 
 
 NOTHING: Final = GivenBack(0, 0)
+_NOT_MADE: Final = (
+    PayoutStatus.rejected.value,
+    PayoutStatus.failed.value,
+    PayoutStatus.canceled.value,
+)
 
 # A request moves its own refund; only what is older was left behind by a crash.
 LEFT_TO_REQUEST = timedelta(seconds=5)
@@ -84,7 +94,7 @@ def refunded(
 
 _REFUNDED = (
     "SELECT coalesce(sum(amount), 0) AS units FROM charge_refunds"
-    " WHERE session_id = %(session)s AND nonce = %(nonce)s AND status <> 'rejected'"
+    " WHERE session_id = %(session)s AND nonce = %(nonce)s AND status NOT IN ('rejected', 'failed')"
     " UNION ALL SELECT coalesce(sum(amount), 0) FROM channel_disputes"
     " WHERE session_id = %(session)s AND nonce = %(nonce)s AND status IN ('requested', 'open')"
     " AND id <> %(besides)s"
@@ -104,7 +114,7 @@ def given_back(connection: Connection, channels: Sequence[str]) -> dict[str, Giv
         .where(
             among(table.c.channel_id, channels),
             table.c.to_payer.is_(False),
-            table.c.status != ChargeRefundStatus.rejected,
+            table.c.status.not_in(OVER),
         )
         .group_by(table.c.channel_id)
     )
@@ -122,7 +132,13 @@ def list_posted(connection: Connection, channel_id: str) -> list[ChargeRefund]:
     return fetch_all(connection, statement, ChargeRefund)
 
 
-def finish(connection: Connection, refund: ChargeRefund, status: ChargeRefundStatus) -> bool:
+def finish(
+    connection: Connection,
+    refund: ChargeRefund,
+    status: ChargeRefundStatus,
+    *,
+    payout: str | None = None,
+) -> bool:
     """Record what the ledger said of an attempt; False if another process did so before."""
     table = charge_refunds
     result = connection.execute(
@@ -132,22 +148,81 @@ def finish(connection: Connection, refund: ChargeRefund, status: ChargeRefundSta
             table.c.status == ChargeRefundStatus.requested,
             table.c.attempt == refund.attempt,
         )
-        .values(status=status)
+        .values(status=status.value, payout=payout)
     )
     return result.rowcount == 1
 
 
-def try_again(connection: Connection, refund_id: str) -> ChargeRefund:
-    """A refund as it stands; one that was rejected is asked for by another attempt."""
+def try_again(
+    connection: Connection, refund_id: str, *, to_payer: bool | None = None
+) -> ChargeRefund:
+    """A refund as it stands; one that moved nothing is asked for by another attempt.
+
+    ``to_payer``: which way that goes, where it is not the one of before.
+    """
     table = charge_refunds
     connection.execute(
         update(table)
-        .where(table.c.id == refund_id, table.c.status == ChargeRefundStatus.rejected)
-        .values(status=ChargeRefundStatus.requested.value, attempt=table.c.attempt + 1)
+        .where(table.c.id == refund_id, table.c.status.in_(OVER))
+        .values(
+            status=ChargeRefundStatus.requested.value,
+            attempt=table.c.attempt + 1,
+            to_payer=table.c.to_payer if to_payer is None else to_payer,
+            payout=None,
+        )
     )
     found = find(connection, refund_id)
     assert found is not None
     return found
+
+
+def list_arrived(connection: Connection, *, limit: int) -> list[tuple[ChargeRefund, Payout]]:
+    """Refunds on their way whose payout came to its end, with the payout; both are locked.
+
+    One that did not happen is at its end when its money is back on the balance.
+    """
+    table = charge_refunds
+    ended = or_(
+        payouts.c.status == PayoutStatus.posted.value,
+        payouts.c.status.in_(_NOT_MADE) & (payouts.c.hold != HoldStatus.held.value),
+    )
+    found = connection.execute(
+        select(table.c.id, table.c.payout)
+        .join(payouts, payouts.c.id == table.c.payout)
+        .where(table.c.status == ChargeRefundStatus.sent, ended)
+        .order_by(table.c.payout)
+        .limit(limit)
+        .with_for_update(of=[table, payouts], skip_locked=True)
+    ).all()
+    rows = fetch_all(
+        connection,
+        select(table).where(among(table.c.id, [each.id for each in found])),
+        ChargeRefund,
+    )
+    made = fetch_all(
+        connection,
+        select(payouts).where(among(payouts.c.id, [each.payout for each in found])),
+        Payout,
+    )
+    by_id = {each.id: each for each in made}
+    return [(row, by_id[row.payout or ""]) for row in rows]
+
+
+def reopen(connection: Connection, payout: str) -> None:
+    """The chain decided on a payout once more: the refund that it carries is looked at again."""
+    table = charge_refunds
+    ended = [ChargeRefundStatus.posted.value, ChargeRefundStatus.failed.value]
+    connection.execute(
+        update(table)
+        .where(table.c.payout == payout, table.c.status.in_(ended))
+        .values(status=ChargeRefundStatus.sent.value)
+    )
+
+
+def arrive(connection: Connection, refund: ChargeRefund) -> None:
+    """Record what became of a refund that was on its way; its row is locked."""
+    table = charge_refunds
+    connection.execute(update(table).where(table.c.id == refund.id).values(status=refund.status))
 
 
 def turn_to_payer(connection: Connection, refund: ChargeRefund) -> None:

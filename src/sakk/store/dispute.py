@@ -46,6 +46,7 @@ channel_disputes = Table(
     Column("note", Text),
     Column("created", Timestamp, nullable=False),
     Column("ended_at", Timestamp),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
     Index("ix_channel_disputes_channel", "channel_id", "id"),
     # One charge is disputed once at a time.
     Index(
