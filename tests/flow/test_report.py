@@ -15,12 +15,15 @@ from beancount.loader import load_string
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import BENEFICIARY, credit, fund_treasury
 from tests.flow.policing import VAULT
+from tests.flow.test_conversion import say
 from tests.flow.test_fee import RULES, charged_by
+from tests.flow.test_rate import put
 
 from sakk.client.file_proof import FileProofError, check_file, main, proof_path
 from sakk.core import chart_mapping as mapping_rules
 from sakk.core import file as file_rules
 from sakk.core.errors import RateLimited, UnexpectedState
+from sakk.core.rate_source import SourceKind
 from sakk.core.report import OPEN_MAX, Report, ReportForm, ReportKind, ReportParameters
 from sakk.flow import chart_mapping as charts
 from sakk.flow import report as flow
@@ -98,7 +101,7 @@ def moved(world: World) -> World:
     return world
 
 
-def test_the_books_are_what_a_checker_and_the_ledger_say(moved: World) -> None:
+def test_the_books_are_what_a_checker_and_the_ledger_say(moved: World, tmp_path: Path) -> None:
     entries = rows(moved, "general_ledger")
     sums: dict[tuple[str, str], Decimal] = {}
     for row in entries:
@@ -130,11 +133,11 @@ def test_the_books_are_what_a_checker_and_the_ledger_say(moved: World) -> None:
         assert kinds.count("Transaction") > 4
     broken = text.replace(" USDC\n", "1 USDC\n", 1)
     assert load_string(broken)[1], "the checker finds what is not balanced"
-    lists_say_what_moved(moved)
+    lists_say_what_moved(moved, tmp_path)
     moved.check()
 
 
-def lists_say_what_moved(moved: World) -> None:
+def lists_say_what_moved(moved: World, folder: Path) -> None:
     lines = moved.statement()
     told = rows(moved, "merchant_statement", account=moved.account, currency="usdc")
     opening, *between, closing = told
@@ -163,6 +166,11 @@ def lists_say_what_moved(moved: World) -> None:
     assert moved_in["payout"]["amount"] == "20.000000"
     large = rows(moved, "large_values", threshold=5_000, currency="usd")
     assert [(row["direction"], row["value"]) for row in large] == [("payin", "100.00")]
+    # By what sources say, not by what was once written down with a currency.
+    put(moved.parts, "desk", SourceKind.csv, str(folder / "desk.csv"), "usdc-usd")
+    say(moved, folder, "usdc,usd,0.5,0.52")
+    large = rows(moved, "large_values", threshold=1_531, currency="usd")
+    assert [row["value"] for row in large] == ["51.00"]
     shown = content(moved, ask(moved, "travel_rule", "jsonl"))
     assert all(json.loads(line)["status"] for line in shown.splitlines())
 

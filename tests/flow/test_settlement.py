@@ -29,6 +29,7 @@ from sakk.flow.rate import clear, put_peg, stop
 from sakk.flow.transfer import TransferRequest
 from sakk.flow.transfer import create as create_transfer
 from sakk.ledger.projection import wait_projected
+from sakk.store import conversion as conversions
 from sakk.store import settlement as store
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
@@ -122,7 +123,7 @@ def test_a_settlement_is_paid_in_another_coin(world: World, tmp_path: Path) -> N
     world.check()
 
 
-def test_what_was_converted_and_is_not_paid_is_told(world: World) -> None:
+def test_what_can_not_be_paid_is_not_converted(world: World) -> None:
     credit(world, 100)
     place = {**paid_to(world), "network": "eip155:1"}
     settled_by(world, interval=Interval.manual, destination=place, currency="usdt")
@@ -130,9 +131,32 @@ def test_what_was_converted_and_is_not_paid_is_told(world: World) -> None:
     world.run()
     [row] = settlements(world)
     assert (row.status, row.failure_code) == ("failed", "parameter_invalid")
+    assert row.exchange is None
+    assert (world.balance(), world.balance("usdt")) == (100 * WHOLE_TOKEN, 0)
+    world.check()
+
+
+def test_what_was_converted_and_is_not_paid_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its destination was good when it was looked at, and is not a moment later."""
+    credit(world, 100)
+    place = {**paid_to(world), "network": "eip155:1"}
+    settled_by(world, interval=Interval.manual, destination=place, currency="usdt")
+    monkeypatch.setattr(payout_flow, "check", lambda *_, **__: None)
+    close_now(world)
+    world.run()
+    [row] = settlements(world)
+    assert (row.status, row.failure_code) == ("failed", "parameter_invalid")
     assert row.exchange is not None
     assert (row.exchange["currency"], row.exchange["amount"]) == ("usdt", world.balance("usdt"))
     assert (world.balance(), row.exchange["amount"] > 0) == (0, True)
+    # A day's limit of the account is its own: nothing of it is used up.
+    with world.database.begin() as connection:
+        day = world.clock() - timedelta(days=1)
+        assert (
+            conversions.usd_cents_since(connection, world.account, livemode=False, since=day) == 0
+        )
     world.check()
 
 

@@ -4,7 +4,7 @@ Every stage is run with nothing due, and the plan of each statement that it sent
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,7 +30,7 @@ from sakk.store.payment import payment_intents
 from sakk.store.payout import payouts
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
-from sakk.store.transfer import transfers
+from sakk.store.transfer import count_pending, transfers, was_paid_before
 
 ROWS = 100_000
 # A few rows are due and another worker has them: a claim has to look at them and at no others.
@@ -52,7 +52,16 @@ FILLED: list[tuple[Table, dict[str, str], dict[str, str]]] = [
     ),
     (sweeps, {"status": "'posted'"}, {"status": "'approved'", "lease_until": OTHERS}),
     (outflows, {"status": "'posted'"}, {"status": "'seen'", "lease_until": OTHERS}),
-    (transfers, {"status": "'posted'"}, {"status": "'posted'"}),
+    # Busy accounts that never paid one another.
+    (
+        transfers,
+        {
+            "status": "'posted'",
+            "account_id": "CASE i % 2 WHEN 0 THEN 'one' ELSE 'three' END",
+            "destination": "CASE i % 2 WHEN 0 THEN 'four' ELSE 'two' END",
+        },
+        {"status": "'returned'", "account_id": "'one'", "created": "now() - interval '1 year'"},
+    ),
     (adoptions, {"status": "'posted'"}, {"status": "'requested'", "lease_until": OTHERS}),
     (payment_intents, {"status": "'succeeded'"}, {"status": "'canceled'"}),
     (
@@ -133,6 +142,14 @@ def test_every_question_of_every_stage_uses_an_index(
             assert behaviour.paid_before(connection, QUESTIONS) == [False, False]
             assert behaviour.imitated(connection, QUESTIONS) == [None, None]
 
+        # What a request asks about a busy account reads none of what it did in years.
+        stages_sent, since = dict(sent), datetime.now(UTC) - timedelta(days=1)
+        with filled.begin() as connection:
+            assert not was_paid_before(connection, "one", "two", livemode=False)
+            assert not count_pending(connection, account_id="one", livemode=False, since=since)
+    for statement in sent.keys() - stages_sent.keys():
+        assert _read(filled, statement, sent[statement]) <= 1, statement
+
     names = {table.name for table, _, _ in FILLED}
     asked = {name for name in names for statement in sent if f"{name}." in statement}
     assert asked >= names - {"transfers", "addresses"}, asked
@@ -160,6 +177,20 @@ def _plan(database: Database, statement: str, parameters: Any) -> dict[str, Any]
         found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
         plan: dict[str, Any] = found.scalar_one()[0]["Plan"]
     return plan
+
+
+def _read(database: Database, statement: str, parameters: Any) -> int:
+    """How many rows of a table a statement looks at."""
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
+        ).scalar_one()
+    return sum(
+        int(node.get(what, 0)) * int(node["Actual Loops"])
+        for node in _nodes(found[0]["Plan"])
+        if "Scan" in node["Node Type"]
+        for what in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+    )
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

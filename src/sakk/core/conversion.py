@@ -93,7 +93,8 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionQuote:
-    """A price that is held until ``expires_at``, for one conversion."""
+    """A price that is held until ``expires_at``, for one conversion. ``of_operator``: without the
+    account's limits and its fee, so that the account itself can not use it."""
 
     id: str
     account_id: str
@@ -115,13 +116,15 @@ class ConversionQuote:
     rated_at: datetime
     usd_cents: int
     metadata: dict[str, str]
+    of_operator: bool = False
     expires_at: datetime
     created: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """One conversion by a quote. Statuses: requested, posted, rejected."""
+    """One conversion by a quote. Statuses: requested, posted, rejected. ``of_operator``: none of
+    what the account may convert in a day."""
 
     id: str
     account_id: str
@@ -141,6 +144,7 @@ class Conversion:
     status: str
     failure_code: str | None
     metadata: dict[str, str]
+    of_operator: bool = False
     created: datetime
 
 

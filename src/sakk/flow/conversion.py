@@ -134,6 +134,7 @@ def quote(
         target_decimals=target.decimals,
         **asdict(found),
         metadata=wish.metadata or {},
+        of_operator=of_operator,
         expires_at=now + timedelta(seconds=terms.lock_seconds),
         created=now,
     )
@@ -221,7 +222,7 @@ def _requested(
     found = store.find_quote(
         connection, quote_id, account_id=account_id, livemode=livemode, lock=True
     )
-    if found is None:
+    if found is None or found.of_operator != of_operator:
         raise ParameterInvalid(
             "No such quote: {identifier}.", param="quote", identifier=repr(quote_id)
         )
@@ -259,6 +260,7 @@ def _requested(
         status="requested",
         failure_code=None,
         metadata=metadata,
+        of_operator=of_operator,
         created=now,
     )
     store.insert(connection, made)

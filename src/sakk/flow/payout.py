@@ -131,6 +131,22 @@ def create(
     return Steps(intend, act, record)
 
 
+def check(
+    parts: Parts, request: PayoutRequest, *, account_id: str, livemode: bool, offer: Offer
+) -> None:
+    """Raise what a request would be refused with now, balance and policy apart; write nothing."""
+    with parts.database.read() as connection:
+        _draft(
+            connection,
+            request,
+            offer,
+            identifier="",
+            account_id=account_id,
+            livemode=livemode,
+            now=parts.clock(),
+        )
+
+
 def _draft(
     connection: Connection,
     request: PayoutRequest,

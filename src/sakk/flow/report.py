@@ -194,7 +194,7 @@ def _write(parts: Parts, report: Report, *, token: str) -> None:
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
             with connection.begin():
-                content = content_of(connection, report)
+                content = content_of(connection, report, now=parts.clock())
                 _Writer(parts, report, file, token, content.total).write(
                     encoded(content, report.form)
                 )
@@ -210,7 +210,7 @@ def _write(parts: Parts, report: Report, *, token: str) -> None:
         _fail(parts, report, "internal_error", "The books do not add up. Tell the operator.", token)
 
 
-def content_of(connection: Connection, report: Report) -> Sheet | Lines:
+def content_of(connection: Connection, report: Report, *, now: datetime) -> Sheet | Lines:
     """What a report says, as rows that are read while they are written."""
     parameters = rules.read_parameters(report.parameters)
     live = report.livemode
@@ -236,7 +236,7 @@ def content_of(connection: Connection, report: Report) -> Sheet | Lines:
         case ReportKind.travel_rule:
             return report_list.travel_rule(connection, parameters, live=live)
         case ReportKind.large_values:
-            return report_list.large_values(connection, parameters, live=live)
+            return report_list.large_values(connection, parameters, live=live, now=now)
 
 
 def _chart(connection: Connection, report: Report) -> Sequence[MappingRule]:

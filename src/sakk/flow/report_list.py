@@ -1,16 +1,18 @@
 """Reports that are lists: statements, fees, volumes, Travel Rule records, large values."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from sakk.core import chart
+from sakk.core import chart, rate
 from sakk.core.balance import BalanceTransaction, kind_of
-from sakk.core.money import Rate, convert_down, format_decimal
-from sakk.core.network import Currency, unit_rate
+from sakk.core.money import format_decimal
+from sakk.core.network import Currency
 from sakk.core.report import ReportParameters, tax_within
 from sakk.core.sheet import Exact, Sheet
+from sakk.flow.rate import read_market
 from sakk.flow.report_books import ns
 from sakk.store import report_books as books
 from sakk.store import report_list as store
@@ -161,10 +163,12 @@ def travel_rule(connection: Connection, parameters: ReportParameters, *, live: b
     return Sheet(columns, total, rows)
 
 
-def large_values(connection: Connection, parameters: ReportParameters, *, live: bool) -> Sheet:
+def large_values(
+    connection: Connection, parameters: ReportParameters, *, live: bool, now: datetime
+) -> Sheet:
     """Transfers that are worth the threshold or more in the currency that is reported in.
 
-    By the prices that are set now; one that has no price is listed too, without its worth.
+    By the middle of the market now; what has no price is listed too, without its worth.
     """
     assert parameters.threshold is not None
     currencies = {each.currency: each for each in list_currencies(connection)}
@@ -174,16 +178,21 @@ def large_values(connection: Connection, parameters: ReportParameters, *, live: 
         "direction", "id", "time", "account", "country", "network", "asset", "currency", "amount",
         "address", "tx_hash", "value", "value_currency",
     )  # fmt: skip
-    return Sheet(columns, total, _large(found, currencies, target, parameters.threshold))
+    market = read_market(connection, now=now)
+    worth = {
+        name: rated.price.mid
+        for name in currencies
+        if (rated := market.find(name, target.currency)) is not None
+    }
+    return Sheet(columns, total, _large(found, worth, target, parameters.threshold))
 
 
 def _large(
-    found: Iterator[Any], currencies: Mapping[str, Currency], target: Currency, threshold: int
+    found: Iterator[Any], worth: Mapping[str, int], target: Currency, threshold: int
 ) -> Iterator[Sequence[object]]:
-    rates = {name: unit_rate(each, target) for name, each in currencies.items()}
     for row in found:
         units = int(row.units)
-        value = _worth(units, rates.get(row.currency))
+        value = _worth(units, row.decimals, worth.get(row.currency), target)
         if value is not None and value < threshold:
             continue
         yield (
@@ -203,8 +212,10 @@ def _large(
         )
 
 
-def _worth(units: int, rate: Rate | None) -> int | None:
-    return None if rate is None else convert_down(units, rate)
+def _worth(units: int, decimals: int, price: int | None, target: Currency) -> int | None:
+    if price is None:
+        return None
+    return rate.convert(units, price, base_decimals=decimals, quote_decimals=target.decimals)
 
 
 def _window(parameters: ReportParameters, live: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sakk.core import settlement as rules
 from sakk.core import settlement_event as news
 from sakk.core.beneficiary import Wanted
 from sakk.core.calendar import business_days
+from sakk.core.conversion import Conversion
 from sakk.core.errors import (
     BalanceInsufficient,
     ParameterInvalid,
@@ -470,19 +471,32 @@ def _paid(parts: Parts, row: Settlement, offers: dict[bool, payout_flow.Offer]) 
         return replace(
             row, status=SettlementStatus.failed.value, failure_code=BalanceInsufficient.code
         )
-    place: Mapping[str, str] = row.terms["destination"]
+    offer = offers[row.livemode]
+    sent = amount
     try:
         if rules.pays_in(row) != row.currency:
-            converted = settlement_conversion.convert(parts, row, amount)
+            converted = _converted(parts, row, amount, converted, offer=offer)
+            # Also of one that is not paid then: what it became is in the account's balance.
+            sent, amount = converted.target_amount, converted.source_amount
+            row = replace(row, exchange=settlement_conversion.document(converted))
+        payout_flow.create(
+            parts,
+            _request(row, sent),
+            identifier=identifier,
+            account_id=row.account_id,
+            livemode=row.livemode,
+            offer=offer,
+        ).run(parts.database)
     except SakkError as error:
         return _not_paid(row, error)
-    sent = amount
-    if converted is not None:
-        # Also of one that is not paid then: what it became is in the account's balance.
-        sent, amount = converted.target_amount, converted.source_amount
-        row = replace(row, exchange=settlement_conversion.document(converted))
-    request = PayoutRequest(
-        amount=sent,
+    return replace(row, status=SettlementStatus.paying.value, payout=identifier, amount=amount)
+
+
+def _request(row: Settlement, amount: int) -> PayoutRequest:
+    """The payout of a settlement, of so much of the currency that it is paid in."""
+    place: Mapping[str, str] = row.terms["destination"]
+    return PayoutRequest(
+        amount=amount,
         currency=rules.pays_in(row),
         destination=Wanted(
             beneficiary=place.get("beneficiary"),
@@ -494,18 +508,28 @@ def _paid(parts: Parts, row: Settlement, offers: dict[bool, payout_flow.Offer]) 
         metadata={"settlement": row.id},
         is_settlement=True,
     )
-    try:
-        payout_flow.create(
-            parts,
-            request,
-            identifier=identifier,
-            account_id=row.account_id,
-            livemode=row.livemode,
-            offer=offers[row.livemode],
-        ).run(parts.database)
-    except SakkError as error:
-        return _not_paid(row, error)
-    return replace(row, status=SettlementStatus.paying.value, payout=identifier, amount=amount)
+
+
+def _converted(
+    parts: Parts,
+    row: Settlement,
+    amount: int,
+    made: Conversion | None,
+    *,
+    offer: payout_flow.Offer,
+) -> Conversion:
+    """The conversion of a settlement. What can not be paid where it has to go is not converted."""
+    if made is not None:
+        return settlement_conversion.convert(parts, row, made.quote)
+    quote = settlement_conversion.quote(parts, row, amount)
+    payout_flow.check(
+        parts,
+        _request(row, quote.target_amount),
+        account_id=row.account_id,
+        livemode=row.livemode,
+        offer=offer,
+    )
+    return settlement_conversion.convert(parts, row, quote.id)
 
 
 def _not_paid(row: Settlement, error: SakkError) -> Settlement:

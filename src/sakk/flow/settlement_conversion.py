@@ -5,10 +5,12 @@ meanwhile. The account's limits and its schedule's fee are not its business: the
 at the account's spread.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sakk.core import rate, settlement
-from sakk.core.conversion import QUOTE_PREFIX, Conversion
+from sakk.core.conversion import QUOTE_PREFIX, Conversion, ConversionQuote
 from sakk.core.errors import Unavailable, UnexpectedState
 from sakk.core.settlement import Settlement
 from sakk.flow import conversion as flow
@@ -28,34 +30,42 @@ def find(parts: Parts, row: Settlement) -> Conversion | None:
         )
 
 
-def convert(parts: Parts, row: Settlement, amount: int) -> Conversion:
-    """Convert so much of a settlement, once. Unavailable while a rate is not known or stopped: the
-    settlement waits; BalanceInsufficient."""
-    made = find(parts, row)
-    identifier = settlement.conversion_id(row)
-    try:
-        quote = None if made is None else made.quote
-        if quote is None:
-            wish = flow.Wish(row.currency, settlement.pays_in(row), amount)
-            with parts.database.begin() as connection:
-                quote = flow.quote(
-                    connection,
-                    wish,
-                    identifier=new_id(QUOTE_PREFIX),
-                    account_id=row.account_id,
-                    livemode=row.livemode,
-                    now=parts.clock(),
-                    of_operator=True,
-                ).id
+def quote(parts: Parts, row: Settlement, amount: int) -> ConversionQuote:
+    """What so much of a settlement comes to now. Unavailable while a rate is not known or stopped:
+    the settlement waits."""
+    wish = flow.Wish(row.currency, settlement.pays_in(row), amount)
+    with _waits(), parts.database.begin() as connection:
+        return flow.quote(
+            connection,
+            wish,
+            identifier=new_id(QUOTE_PREFIX),
+            account_id=row.account_id,
+            livemode=row.livemode,
+            now=parts.clock(),
+            of_operator=True,
+        )
+
+
+def convert(parts: Parts, row: Settlement, quote_id: str) -> Conversion:
+    """Convert a settlement by a quote, once; the one that was asked for before is carried out.
+    Unavailable as in `quote`; BalanceInsufficient."""
+    with _waits():
         return flow.create(
             parts,
-            quote,
-            identifier=identifier,
+            quote_id,
+            identifier=settlement.conversion_id(row),
             account_id=row.account_id,
             livemode=row.livemode,
             metadata={"settlement": row.id},
             of_operator=True,
         )
+
+
+@contextmanager
+def _waits() -> Iterator[None]:
+    """What is stopped is no reason to give a settlement up."""
+    try:
+        yield
     except UnexpectedState as stopped:
         raise Unavailable(stopped.message) from stopped
 

@@ -57,6 +57,7 @@ def _amounts() -> list[Column[Any]]:
         Column("price", Units, nullable=False),
         Column("usd_cents", Units, nullable=False),
         Column("metadata", Document, nullable=False),
+        Column("of_operator", Boolean, nullable=False, server_default=text("false")),
         Column("created", Timestamp, nullable=False),
     ]
 
@@ -176,12 +177,13 @@ def lock_account(connection: Connection, account_id: str) -> None:
 def usd_cents_since(
     connection: Connection, account_id: str, *, livemode: bool, since: datetime
 ) -> int:
-    """What an account converted from a time on."""
+    """What an account converted from a time on; not what the operator converted for it."""
     statement = select(func.coalesce(func.sum(conversions.c.usd_cents), 0)).where(
         conversions.c.account_id == account_id,
         conversions.c.livemode == livemode,
         conversions.c.created > since,
         conversions.c.status != "rejected",
+        ~conversions.c.of_operator,
     )
     return int(connection.execute(statement).scalar_one())
 

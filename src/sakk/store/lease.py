@@ -85,10 +85,13 @@ def claimable(
         .order_by(*order)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        # Asked once: a plan that asks for every row of the table would lease beyond the limit.
+        .cte("due")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     taken = (
         update(table)
-        .where(table.c.id.in_(due))
+        .where(table.c.id.in_(select(due.c.id)))
         .values(
             lease_token=bindparam("token", type_=Text),
             lease_until=bindparam("until", type_=Timestamp),
