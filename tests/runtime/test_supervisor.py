@@ -16,6 +16,7 @@ import pytest
 from sakk.core.errors import Unavailable
 from sakk.runtime import role as runtime_role
 from sakk.runtime.exit import EXIT_MISCONFIGURED
+from sakk.runtime.nursery import NAME, Nursery
 from sakk.runtime.postgres import start_postgres
 from sakk.runtime.process import BEHIND_NICE
 from sakk.runtime.role import RoleName
@@ -50,6 +51,14 @@ with open(sys.argv[1] + ".new", "w") as file:
 os.rename(sys.argv[1] + ".new", sys.argv[1])
 report_ready()
 signal.pause()
+"""
+NURSERY = f"""
+import sys
+from sakk.runtime import nursery
+nursery.IMPORTED = ()
+if nursery.be_nursery(int(sys.argv[-1])) == "brief":
+    sys.exit(7)
+{READY_THEN_WAIT}
 """
 PARENT = f"""
 import sys
@@ -120,6 +129,51 @@ def test_a_killed_role_is_started_again(tmp_path: Path, watched: Watched) -> Non
         assert supervisor.pid("one") == again
         assert supervisor.pid("two") == other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_forked_roles_are_started_again_whoever_died(tmp_path: Path, watched: Watched) -> None:
+    """One of them, or the nursery, with which the kernel ends all that it forked."""
+    nursery = Nursery({}, [sys.executable, "-c", NURSERY, NAME])
+    roles = [Role(name, ["/nowhere"], is_forked=True) for name in ("api", "worker")]
+    roles.append(Role("brief", ["/nowhere"], is_forked=True, reports_ready=False))
+    with Supervisor(
+        roles, run_dir=tmp_path, nursery=nursery, on_change=watched.changes.put
+    ) as supervisor:
+        supervisor.await_ready()
+        first, other = supervisor.pid("api"), supervisor.pid("worker")
+        assert first is not None
+        assert other is not None
+        assert os.getsid(first) == first
+        shown = Path(f"/proc/{first}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        assert shown[-1] == b"api"
+        os.kill(first, signal.SIGKILL)
+        assert watched.await_change("api", "ended").code == -signal.SIGKILL
+        again = watched.await_change("api", "ready").pid
+        assert supervisor.pid("worker") == other
+        mother = int(Path(f"/proc/{again}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(mother, signal.SIGKILL)
+        assert watched.await_change("worker", "ended").code == -signal.SIGKILL
+        watched.await_change("worker", "ready")
+        assert _is_gone(again)
+        assert _is_gone(other)
+        while watched.await_change("brief", "ended").code != 7:
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_roles_start_where_nothing_can_be_forked(tmp_path: Path) -> None:
+    nursery = Nursery({}, [sys.executable, "-c", "", NAME])
+    role = Role("api", [sys.executable, "-c", READY_THEN_WAIT], is_forked=True)
+    with Supervisor([role], run_dir=tmp_path, nursery=nursery) as supervisor:
+        supervisor.await_ready()
+
+
+def test_a_stop_does_not_wait_for_a_nursery_that_still_imports(tmp_path: Path) -> None:
+    nursery = Nursery({}, [sys.executable, "-c", "import signal; signal.pause()", NAME])
+    role = Role("api", [sys.executable, "-c", READY_THEN_WAIT], is_forked=True)
+    supervisor = Supervisor([role], run_dir=tmp_path, nursery=nursery).start()
+    supervisor.stop()
+    assert supervisor.pid("api") is None
 
 
 def test_a_role_that_no_request_waits_for_stands_behind(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sakk.core.errors import Misconfigured
-from sakk.runtime import metrics
+from sakk.runtime import metrics, nursery
+from sakk.runtime.nursery import Nursery
 from sakk.runtime.place import SOCKETS_NAME
 from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.runtime.restore import look_before_start
@@ -72,27 +73,29 @@ def run_tree(
     settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     told = settings.run_dir / SOCKETS_NAME
     told.write_text(str(sockets))
+    environment = {
+        **_environment(settings),
+        "DATABASE_URL": url,
+        "SAKK_SOCKET_DIR": str(sockets),
+        **metrics.prepare_folder(settings.data_dir / "metrics"),
+    }
+    # It reads its modules while the database is made ready.
+    kept = Nursery(environment).start() if nursery.is_possible() else None
     try:
         prepare_database(url)
         make_vault(settings)
         look_before_start(settings, url)
-        environment = {
-            **_environment(settings),
-            "DATABASE_URL": url,
-            "SAKK_SOCKET_DIR": str(sockets),
-            **metrics.prepare_folder(settings.data_dir / "metrics"),
-        }
         supervisor = Supervisor(
-            [
-                Role(role.value, _argv(role), _of_role(role, settings, environment))
-                for role in roles
-            ],
+            [_role(role, settings, environment) for role in roles],
             run_dir=settings.run_dir,
             postgres=postgres,
+            nursery=kept,
             on_change=on_change,
         )
         return supervisor.run(on_ready)
     finally:
+        if kept is not None:
+            kept.stop()
         told.unlink(missing_ok=True)
         if settings.socket_dir is None:
             shutil.rmtree(sockets, ignore_errors=True)
@@ -100,15 +103,14 @@ def run_tree(
             postgres.stop()
 
 
-def _of_role(role: RoleName, settings: Settings, environment: dict[str, str]) -> dict[str, str]:
-    """A PIN that was asked for at the terminal is the signer's alone."""
-    if role is RoleName.signer and settings.token_pin is not None:
-        return {**environment, "SAKK_TOKEN_PIN": settings.token_pin.get_secret_value()}
-    return environment
-
-
-def _argv(role: RoleName) -> list[str]:
-    return [sys.executable, "-m", "sakk.runtime", role.value]
+def _role(role: RoleName, settings: Settings, environment: dict[str, str]) -> Role:
+    """The signer has a process that never held anything else, and is told its PIN alone."""
+    argv = [sys.executable, "-m", "sakk.runtime", role.value]
+    if role is not RoleName.signer:
+        return Role(role.value, argv, environment, is_forked=True)
+    if settings.token_pin is not None:
+        environment = {**environment, "SAKK_TOKEN_PIN": settings.token_pin.get_secret_value()}
+    return Role(role.value, argv, environment)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -3,7 +3,8 @@
 Each role has a thread that starts it, waits for its end and starts it again. A role says that it
 is ready through a pipe (``SAKK_READY_FD``). ``<run_dir>/<role>.pid`` holds the number of its
 process, ``<role>.ready`` the same once it is ready. When the supervisor is killed the kernel
-kills the roles; when a role is killed the supervisor kills what it forked.
+kills the roles; when a role is killed the supervisor kills what it forked. A role that is forked
+from the nursery (`nursery.py`) is back sooner; where there is none it is started as the others are.
 """
 
 import os
@@ -22,6 +23,7 @@ import structlog
 
 from sakk.core.errors import SakkError, Unavailable
 from sakk.runtime.exit import EXIT_MISCONFIGURED
+from sakk.runtime.nursery import Forked, Nursery
 from sakk.runtime.process import READY, READY_VARIABLE, Command, Process, User, spawn
 from sakk.runtime.signals import at_stop_signals
 
@@ -64,6 +66,7 @@ class Role:
     env: Mapping[str, str] = field(default_factory=dict)  # beside our own environment
     user: User | None = None
     reports_ready: bool = True
+    is_forked: bool = False  # where there is a nursery
 
 
 @dataclass(slots=True)
@@ -71,7 +74,7 @@ class _Kept:
     """One role's process as its thread sees it."""
 
     role: Role
-    process: Process | None = None
+    process: Process | Forked | None = None
     starts: int = 0
     is_ready: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
@@ -86,12 +89,14 @@ class Supervisor:
         *,
         run_dir: Path,
         postgres: DatabaseServer | None = None,
+        nursery: Nursery | None = None,
         on_change: Callable[[Change], None] | None = None,
     ) -> None:
         self._kept = {role.name: _Kept(role) for role in roles}
         if len(self._kept) != len(roles):
             raise ValueError("two roles have one name")
         self._postgres = postgres
+        self._nursery = nursery
         self._run_dir = run_dir
         self._on_change = on_change
         self._stopping = threading.Event()
@@ -143,6 +148,8 @@ class Supervisor:
     def stop(self) -> None:
         """End the roles together, kill who is late, and PostgreSQL last; within 20 s in all."""
         self._stopping.set()
+        if self._nursery is not None:
+            self._nursery.refuse()
         running = [kept.process for kept in self._kept.values()]
         for process in running:
             if process is not None:
@@ -150,6 +157,8 @@ class Supervisor:
         deadline = time.monotonic() + ROLES_STOP_SECONDS_MAX
         for kept in self._kept.values():
             self._end(kept, deadline)
+        if self._nursery is not None:
+            self._nursery.stop()
         if self._postgres is not None:
             self._postgres.stop(timeout_seconds=POSTGRES_STOP_SECONDS_MAX)
             if self._postgres_thread is not None:
@@ -191,7 +200,10 @@ class Supervisor:
     def _keep(self, kept: _Kept) -> None:
         backoff = BACKOFF_SECONDS_MIN
         while not self._stopping.is_set():
-            process, ready_fd = self._launch(kept)
+            try:
+                process, ready_fd = self._launch(kept)
+            except Unavailable:
+                return  # asked to stop before it was there
             try:
                 if self._stopping.is_set():
                     process.send(signal.SIGTERM)  # stop() may have looked before it was there
@@ -209,27 +221,40 @@ class Supervisor:
             self._stopping.wait(backoff)
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
 
-    def _launch(self, kept: _Kept) -> tuple[Process, int | None]:
+    def _launch(self, kept: _Kept) -> tuple[Process | Forked, int | None]:
         role = kept.role
         env = {**os.environ, **role.env, "SAKK_RESTARTS": str(kept.starts)}
         reading: int | None = None
-        writing: tuple[int, ...] = ()
+        writing: int | None = None
         if role.reports_ready:
-            reading, write_fd = os.pipe()
-            writing = (write_fd,)
-            env[READY_VARIABLE] = str(write_fd)
+            reading, writing = os.pipe()
         try:
-            process = spawn(Command(argv=role.argv, env=env, user=role.user, pass_fds=writing))
+            process = self._fork(role, env, writing) or _start(role, env, writing)
+        except Unavailable:
+            if reading is not None:
+                os.close(reading)
+            raise
         finally:
-            for fd in writing:
-                os.close(fd)
+            if writing is not None:
+                os.close(writing)
         kept.starts += 1
         kept.process = process
         self._write(f"{role.name}.pid", process.pid)
         self._tell(Change(role.name, "started", process.pid))
         return process, reading
 
-    def _await_role(self, kept: _Kept, process: Process, ready_fd: int | None) -> None:
+    def _fork(self, role: Role, env: Mapping[str, str], ready_fd: int | None) -> Forked | None:
+        if self._nursery is None or not role.is_forked or role.user is not None:
+            return None
+        try:
+            return self._nursery.fork(role.name, env=env, ready_fd=ready_fd)
+        except Unavailable as error:
+            if self._stopping.is_set():
+                raise
+            log.warning("role is not forked", part=role.name, reason=error.message)
+            return None
+
+    def _await_role(self, kept: _Kept, process: Process | Forked, ready_fd: int | None) -> None:
         """Until it is ready, or its end of the pipe closes because it died first."""
         if ready_fd is not None:
             select.select([ready_fd], [], [])
@@ -239,7 +264,7 @@ class Supervisor:
         self._write(f"{kept.role.name}.ready", process.pid)
         self._tell(Change(kept.role.name, "ready", process.pid))
 
-    def _clear(self, kept: _Kept, process: Process, code: int | None) -> None:
+    def _clear(self, kept: _Kept, process: Process | Forked, code: int | None) -> None:
         kept.is_ready.clear()
         kept.process = None
         # What it forked is in its session; a worker left behind would keep the port.
@@ -290,3 +315,11 @@ class Supervisor:
     def _tell(self, change: Change) -> None:
         if self._on_change is not None:
             self._on_change(change)
+
+
+def _start(role: Role, env: Mapping[str, str], ready_fd: int | None) -> Process:
+    """The role as a program of its own."""
+    if ready_fd is None:
+        return spawn(Command(argv=role.argv, env=env, user=role.user))
+    told = {**env, READY_VARIABLE: str(ready_fd)}
+    return spawn(Command(argv=role.argv, env=told, user=role.user, pass_fds=(ready_fd,)))
