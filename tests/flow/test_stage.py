@@ -10,8 +10,11 @@ import pytest
 from sakk.core.errors import Unavailable
 from sakk.flow.stage import (
     GIVE_WAY_SECONDS_MAX,
+    IDLE_SECONDS,
     LANE_THREADS,
     MANY_ROWS,
+    QUIET_AFTER_SECONDS,
+    QUIET_IDLE_SECONDS,
     Bell,
     Stage,
     Traffic,
@@ -108,6 +111,31 @@ def test_a_failure_is_waited_after_and_forgotten_after_a_success(
     failing = True
     turn.take()
     assert turn.pause_seconds() == pytest.approx(0.1)
+
+
+def test_a_stage_that_nobody_calls_looks_less_often_until_it_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("sakk.flow.stage.time.monotonic", lambda: clock[0])
+    moved = [0]
+    turn = Turn(Stage("seldom", lambda: moved[0]))
+    often = Turn(Stage("often", lambda: 0, idle_seconds=0.05))
+    rare = Turn(Stage("rare", lambda: 0, idle_seconds=60.0))
+
+    def pauses() -> list[float]:
+        for each in (turn, often, rare):
+            each.take()
+        return [each.pause_seconds() for each in (turn, often, rare)]
+
+    assert pauses() == [IDLE_SECONDS, 0.05, 60.0]
+    clock[0] += QUIET_AFTER_SECONDS
+    assert pauses() == [QUIET_IDLE_SECONDS, 0.05, 60.0]
+    turn.be_called()
+    assert pauses() == [IDLE_SECONDS, 0.05, 60.0]
+    clock[0] += QUIET_AFTER_SECONDS
+    moved[0] = 1
+    assert pauses() == [IDLE_SECONDS, 0.05, 60.0]
 
 
 def test_a_lanes_threads_are_called_while_there_is_much_to_do() -> None:

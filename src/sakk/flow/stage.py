@@ -1,7 +1,9 @@
 """The one loop: a stage takes what is due, and sleeps until someone says that more is.
 
 Stages wake each other through the database (NOTIFY once the transaction that writes the status is
-committed), so they never call each other, and a missed wake-up costs at most one idle period.
+committed), so they never call each other, and a missed wake-up costs at most one idle period. Most
+stages have nothing to do most of the time: one that nobody called for long looks less often, for
+what comes due by the clock alone.
 """
 
 import threading
@@ -31,6 +33,9 @@ GIVE_WAY_SECONDS_MAX = 1.0
 # What comes one by one gathers for so long after a run; thousands at once wait for nothing.
 REST_SECONDS = 0.4
 IDLE_SECONDS = 1.0
+# Neither called nor with anything to do for so long: such a stage looks as seldom as this.
+QUIET_AFTER_SECONDS = 10.0
+QUIET_IDLE_SECONDS = 3.0
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 10.0
 
@@ -108,6 +113,7 @@ class Turn:
         self.stage = stage
         self._backoff = BACKOFF_SECONDS_MIN
         self._not_before = 0.0
+        self._quiet_since = time.monotonic()
         # Asked for while it waited: it runs as soon as it may.
         self._is_due = False
 
@@ -133,13 +139,24 @@ class Turn:
         if done < MANY_ROWS:
             self._not_before = began + self.stage.rest_seconds
         if done:
+            self.be_called()
             rows_done.labels(name).inc(done)
         return done
 
+    def be_called(self) -> None:
+        """There was something to do, or somebody says so: more of it may follow by the clock."""
+        self._quiet_since = time.monotonic()
+
     def pause_seconds(self) -> float:
         """How long it may rest when nothing calls it."""
-        waiting = self._not_before - time.monotonic()
-        return max(waiting, 0.0) if self._is_due else self.stage.idle_seconds
+        now = time.monotonic()
+        if self._is_due:
+            return max(self._not_before - now, 0.0)
+        idle = self.stage.idle_seconds
+        # Who looks more often than others looks at what nobody tells.
+        if idle < IDLE_SECONDS or now - self._quiet_since < QUIET_AFTER_SECONDS:
+            return idle
+        return max(idle, QUIET_IDLE_SECONDS)
 
 
 class Traffic:
@@ -187,8 +204,9 @@ def run_stages(
         if gives_way:
             traffic.wait_light(GIVE_WAY_SECONDS_MAX)
         moved, _ = _take_turns(turns, traffic, more)
-        if not moved:
-            event.wait(min(turn.pause_seconds() for turn in turns))
+        if not moved and event.wait(min(turn.pause_seconds() for turn in turns)):
+            for turn in turns:
+                turn.be_called()
 
 
 def help_out(
