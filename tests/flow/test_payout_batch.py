@@ -316,6 +316,24 @@ def test_a_batch_is_called_off_as_far_as_it_can_be(world: World) -> None:
     world.check()
 
 
+def test_who_is_just_being_screened_is_called_off(world: World) -> None:
+    """A stage asks nodes about it: called off at once, given back at once, and not screened."""
+    rich(world, 100)
+    batch, _ = made(world, asked(world, *[10 * WHOLE_TOKEN] * 2))
+    until = world.clock() + timedelta(minutes=1)
+    with world.database.begin() as connection:
+        connection.execute(update(payouts).values(lease_token="l", lease_until=until))
+    first = world.payouts()[0]
+    single.cancel(world.parts, first.id, account_id=world.account, livemode=False)
+    assert called_off(world, batch) == {"canceled": 2}
+    world.run()
+    assert (world.balance(), hold_total(world)) == (100 * WHOLE_TOKEN, 0)
+    assert {(row.status, row.hold, row.screening) for row in world.payouts()} == {
+        ("canceled", "voided", None)
+    }
+    world.check()
+
+
 def test_nobody_sees_or_cancels_anothers(world: World) -> None:
     credit(world, 100)
     batch, _ = made(world, asked(world, WHOLE_TOKEN))

@@ -225,9 +225,13 @@ def call_off(
 
 
 def require_unsent(payout: Payout, *, now: datetime) -> None:
-    """UnexpectedState unless a payout is held, unsent and in no stage's hands."""
+    """UnexpectedState unless a payout is held, unsent and not being made into a transaction.
+
+    One that is being screened may be called off: whoever screens it finds that its lease is over.
+    """
     leased = payout.lease_until is not None and payout.lease_until > now
-    if not rules.is_cancelable(payout) or leased:
+    is_built = leased and payout.status == PayoutStatus.approved
+    if not rules.is_cancelable(payout) or is_built:
         raise UnexpectedState(
             "This payout is {status} and can not be canceled any more: its transaction "
             "is being prepared or is on its way.",
@@ -464,7 +468,11 @@ def _write_status(connection: Connection, payouts: Sequence[Payout]) -> None:
         store.payouts,
         # Whoever still holds a lease on it from before finds that its token counts no more.
         [
-            {**{name: getattr(payout, name) for name in fields}, "lease_token": None}
+            {
+                **{name: getattr(payout, name) for name in fields},
+                "lease_token": None,
+                "lease_until": None,
+            }
             for payout in payouts
         ],
     )

@@ -334,6 +334,7 @@ def _readdress(connection: Connection, refund: Refund) -> None:
                 "approver_role": None,
                 "travel_rule": _first_look(connection, refund),
                 "lease_token": None,
+                "lease_until": None,
             }
         ],
     )

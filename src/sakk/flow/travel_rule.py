@@ -479,7 +479,13 @@ def _reject(connection: Connection, payout: Payout, *, now: datetime) -> None:
         connection,
         payouts.payouts,
         # Whoever still holds a lease on it from before finds that its token counts no more.
-        [{**{name: getattr(rejected, name) for name in fields}, "lease_token": None}],
+        [
+            {
+                **{name: getattr(rejected, name) for name in fields},
+                "lease_token": None,
+                "lease_until": None,
+            }
+        ],
     )
     events.append(connection, [payout_event(rejected, event.PAYOUT_REJECTED)], now=now)
     wake(connection, "payout.release", "refund.follow")

@@ -197,8 +197,8 @@ def totals(connection: Connection, identifiers: Sequence[str]) -> dict[str, list
 def cancel_lines(connection: Connection, identifier: str, *, now: datetime) -> list[Payout]:
     """Call off every payout of a batch that no transaction carries; what they are afterwards.
 
-    Rows that a stage holds in a transaction of its own are waited for; those that are leased for
-    longer are being made into a transaction, and left.
+    Rows that a stage holds in a transaction of its own are waited for. Approved ones that are
+    leased are being made into a transaction, and left; others are being screened.
     """
     statement = (
         update(payouts)
@@ -207,13 +207,14 @@ def cancel_lines(connection: Connection, identifier: str, *, now: datetime) -> l
             payouts.c.hold == HoldStatus.held.value,
             payouts.c.status.in_(_CANCELABLE),
             payouts.c.transaction.is_(None),
-            is_free(payouts, now),
+            (payouts.c.status != PayoutStatus.approved.value) | is_free(payouts, now),
         )
         .values(
             status=PayoutStatus.canceled.value,
             under_review=False,
             canceled_at=now,
             lease_token=None,
+            lease_until=None,
         )
         .returning(payouts)
     )
