@@ -39,10 +39,12 @@ KINDS = {
     "files": "file",
     "gift_card_movements": "gift_card_movement",
     "gift_cards": "gift_card",
+    "hedge_policies": "hedge_policy",
     "liability_epochs": "liability_epoch",
     "mandates": "mandate",
     "money_requests": "money_request",
     "networks": "network",
+    "orders": "order",
     "owner_keys": "owner_key",
     "payins": "payin",
     "payment_intents": "payment_intent",
@@ -63,6 +65,7 @@ KINDS = {
 }
 OPERATORS = {
     *("accounts", "bank_files", "bank_statements", "breaks", "days"),
+    *("hedge_policies", "orders"),
     *("reconciliations", "recoveries", "screenings"),
 }
 # What has no list, and what is one object alone: each has its own test.

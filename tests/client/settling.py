@@ -31,6 +31,8 @@ CONVERSION_QUOTE = shown(
     target_amount=4,
     expires_at=1,
 )
+ORDER = shown("order", base="usdt", quote="usdc", side="buy", status="awaiting", units=5)
+HEDGE_POLICY = shown("hedge_policy", against="usdc", auto_usd_cents=5, digest="00")
 FX_POSITION = shown("fx_position", amount=-5, currency="usdt")
 SETTLEMENT = shown("settlement", number=7, currency="usdc", status="paid")
 SETTLEMENT_LINE = shown(
@@ -51,6 +53,40 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         FEE_SCHEDULE,
         "GET /v1/fee_schedules/fsch_1",
         None,
+    ),
+    (lambda c: c.orders.retrieve("ord_1"), ORDER, "GET /v1/orders/ord_1", None),
+    (
+        lambda c: c.orders.approve("ord_1", code="123456"),
+        ORDER,
+        "POST /v1/orders/ord_1/approve",
+        {"code": "123456"},
+    ),
+    (lambda c: c.orders.cancel("ord_1"), ORDER, "POST /v1/orders/ord_1/cancel", {}),
+    (
+        lambda c: c.hedge_policies.retrieve("usdt"),
+        HEDGE_POLICY,
+        "GET /v1/hedge_policies/usdt",
+        None,
+    ),
+    (
+        lambda c: c.hedge_policies.propose(
+            currency="usdt", against="usdc", threshold_usd_cents=1, auto_usd_cents=5
+        ),
+        HEDGE_POLICY,
+        "POST /v1/hedge_policies",
+        {"currency": "usdt", "against": "usdc", "threshold_usd_cents": 1, "auto_usd_cents": 5},
+    ),
+    (
+        lambda c: c.hedge_policies.confirm("usdt", digest="00", code="123456"),
+        HEDGE_POLICY,
+        "POST /v1/hedge_policies/usdt/confirm",
+        {"digest": "00", "code": "123456"},
+    ),
+    (
+        lambda c: c.hedge_policies.decline("usdt"),
+        HEDGE_POLICY,
+        "POST /v1/hedge_policies/usdt/decline",
+        {},
     ),
     (
         lambda c: c.fee_schedules.create(name="Standard", rules=[{"percent_ppm": 5_000}]),
@@ -120,6 +156,8 @@ CALLS += [
 ]
 
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
+    (lambda c: c.orders.list(), ORDER, "/v1/orders"),
+    (lambda c: c.hedge_policies.list(), HEDGE_POLICY, "/v1/hedge_policies"),
     (lambda c: c.fees.list(), FEE, "/v1/fees"),
     (lambda c: c.fee_schedules.list(), FEE_SCHEDULE, "/v1/fee_schedules"),
     (lambda c: c.conversions.list(), CONVERSION, "/v1/conversions"),

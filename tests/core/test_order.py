@@ -6,8 +6,17 @@ from datetime import UTC, datetime
 import pytest
 
 from sakk.core import order as rules
-from sakk.core.errors import ParameterInvalid
-from sakk.core.order import ChildOrder, HedgePolicy, Order, OrderStatus, Report
+from sakk.core.errors import ParameterInvalid, SamePerson, UnexpectedState
+from sakk.core.hedge_policy import (
+    HedgePolicy,
+    HedgeProposal,
+    check_policy,
+    digest_of,
+    in_turn,
+    public,
+    takes_two,
+)
+from sakk.core.order import ChildOrder, Order, OrderStatus, Report
 from sakk.core.rate import SCALE, Price, Rated
 from sakk.core.router import Side
 
@@ -62,9 +71,9 @@ def test_when_a_position_is_closed(units: int, cents: int, expected: object) -> 
 def test_policies_that_can_not_be_followed(changes: dict[str, object], param: str) -> None:
     currencies = {"usdt": 6, "usdc": 6}
     with pytest.raises(ParameterInvalid) as caught:
-        rules.check_policy(replace(POLICY, **changes), currencies)  # type: ignore[arg-type]
+        check_policy(replace(POLICY, **changes), currencies)  # type: ignore[arg-type]
     assert caught.value.param == param
-    assert rules.check_policy(POLICY, currencies) is POLICY
+    assert check_policy(POLICY, currencies) is POLICY
 
 
 def test_no_position_is_sold_in_circles() -> None:
@@ -75,15 +84,15 @@ def test_no_position_is_sold_in_circles() -> None:
     chain = [policy("usdc", "usd"), policy("usdt", "usdc"), policy("eurc", "usdt")]
     for wrong in (policy("usdc", "usdt"), policy("usdc", "eurc"), policy("usd", "eurc")):
         with pytest.raises(ParameterInvalid, match="would come back") as caught:
-            rules.check_policy(wrong, currencies, chain)
+            check_policy(wrong, currencies, chain)
         assert caught.value.param == "against"
     for right in (policy("usdt", "usd"), policy("usd", "eurc", live=True)):
-        assert rules.check_policy(right, currencies, chain) is right
+        assert check_policy(right, currencies, chain) is right
     # What changes another's position comes before it.
-    assert [each.currency for each in rules.in_turn(chain)] == ["eurc", "usdt", "usdc"]
+    assert [each.currency for each in in_turn(chain)] == ["eurc", "usdt", "usdc"]
     # And what two people wrote at once is looked at, and not for ever.
     circle = [policy("usdt", "usdc"), policy("usdc", "usdt")]
-    assert len(rules.in_turn(circle)) == 2
+    assert len(in_turn(circle)) == 2
 
 
 @pytest.mark.parametrize(
@@ -163,8 +172,55 @@ def test_two_people_and_never_one_twice() -> None:
     assert rules.approved(order, "per_1") == (["per_1"], OrderStatus.awaiting)
     one = replace(order, approvals=["per_1"])
     assert rules.approved(one, "per_2") == (["per_1", "per_2"], OrderStatus.approved)
-    with pytest.raises(ParameterInvalid, match="another person"):
+    with pytest.raises(SamePerson, match="another person"):
         rules.approved(one, "per_1")
+    rules.check_awaiting(one, NOW)
+    with pytest.raises(UnexpectedState, match="waited too long"):
+        rules.check_awaiting(one, NOW + rules.WAITS_FOR)
+    with pytest.raises(UnexpectedState, match="is done"):
+        rules.check_awaiting(replace(one, status="done"), NOW)
     assert order.wanted.units == 100
     shown = rules.public(order, [BUY])
     assert (shown["limit"], shown["children"][0]["venue"]) == ("1", "north")
+    until = int((NOW + rules.WAITS_FOR).timestamp())
+    assert (shown["expires_at"], shown["ended_at"]) == (until, None)
+    ended = rules.public(replace(order, status="expired", ended_at=NOW), [])
+    assert (ended["expires_at"], ended["ended_at"]) == (None, int(NOW.timestamp()))
+
+
+@pytest.mark.parametrize(
+    ("before", "changes", "two"),
+    [
+        (None, {"auto_usd_cents": 0}, False),
+        (None, {"auto_usd_cents": 1}, True),
+        (POLICY, {"auto_usd_cents": 5_001}, True),
+        (POLICY, {"auto_usd_cents": 5_000, "threshold_usd_cents": 1}, False),
+        (POLICY, {"auto_usd_cents": 0}, False),
+        # Closed against another currency it may go by itself where nobody said so.
+        (POLICY, {"against": "usd", "auto_usd_cents": 1}, True),
+        (POLICY, {"against": "usd", "auto_usd_cents": 0}, False),
+    ],
+)
+def test_more_by_itself_takes_two(
+    before: HedgePolicy | None, changes: dict[str, object], two: bool
+) -> None:
+    after = replace(POLICY, **changes)  # type: ignore[arg-type]
+    assert takes_two(before, after) is two
+
+
+def test_what_is_confirmed_is_what_was_shown() -> None:
+    wanted = HedgeProposal("usdt", False, "usdc", 1_000, 9_000, None, "per_1", NOW)
+    shown = public("usdt", False, POLICY, wanted)
+    assert shown["digest"] == digest_of(wanted, POLICY)
+    assert (shown["auto_usd_cents"], shown["proposal"]["auto_usd_cents"]) == (5_000, 9_000)
+    others = {
+        digest_of(replace(wanted, auto_usd_cents=9_001), POLICY),
+        digest_of(replace(wanted, note="more"), POLICY),
+        # The policy became another meanwhile.
+        digest_of(wanted, replace(POLICY, auto_usd_cents=0)),
+        digest_of(wanted, None),
+    }
+    assert len(others | {shown["digest"]}) == 5
+    first = public("usdt", False, None, wanted)
+    assert (first["auto_usd_cents"], first["created"]) == (None, int(NOW.timestamp()))
+    assert public("usdt", False, POLICY, None)["digest"] is None

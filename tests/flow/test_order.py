@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import credit
 from tests.flow.policing import Desk, Member
@@ -13,20 +15,29 @@ from tests.flow.test_conversion import ask, convert
 from sakk.core import chart
 from sakk.core.chart import LedgerAccount
 from sakk.core.errors import (
+    ApprovalStale,
     ParameterInvalid,
     PermissionDenied,
     ResourceMissing,
+    SamePerson,
     StepUpRequired,
     UnexpectedState,
 )
-from sakk.core.order import HedgePolicy, Order, Report
+from sakk.core.hedge_policy import HedgePolicy, digest_of
+from sakk.core.network import Currency
+from sakk.core.order import WAITS_FOR, Order, Report
 from sakk.core.rate import SCALE, Price
+from sakk.flow import hedge_policy as hedges
 from sakk.flow import order as flow
 from sakk.flow.stage import Stage
 from sakk.flow.step_up import StepUp
 from sakk.rails.sandbox.venue import SimulatedVenue
+from sakk.store import hedge_policy as policies
 from sakk.store import order as store
+from sakk.store.actor import acting
+from sakk.store.database import Database
 from sakk.store.identity import new_id
+from sakk.store.network import put_currency
 
 
 def venue(folder: Path, name: str, *, fee_ppm: int = 500, depth: int = 30) -> SimulatedVenue:
@@ -44,7 +55,7 @@ def open_position(world: World, tokens: int = 50) -> None:
 
 def close_by(world: World, *, threshold: int = 1_000, auto: int = 100_000) -> None:
     with world.database.begin() as connection:
-        flow.put_policy(
+        policies.put(
             connection,
             HedgePolicy("usdt", False, "usdc", threshold, auto, world.clock()),
         )
@@ -151,35 +162,129 @@ def test_above_its_limit_two_people_say_so(world: World, tmp_path: Path) -> None
     with pytest.raises(ResourceMissing):
         say_yes(waiting.id, one, livemode=True)
     assert say_yes(waiting.id, one).status == "awaiting"
-    with pytest.raises(ParameterInvalid, match="another person"):
+    with pytest.raises(SamePerson, match="another person"):
         say_yes(waiting.id, one)
     assert say_yes(waiting.id, two).status == "approved"
-    over = pytest.raises(UnexpectedState, match="is approved")
-    with over, world.database.begin() as connection:
-        flow.cancel(connection, waiting.id, now=world.clock())
+    with pytest.raises(UnexpectedState, match="is approved"):
+        flow.cancel(one.desk.parts, waiting.id, actor=one.actor, livemode=False)
     assert [run[f"order.{name}"].run() for name in ("route", "place")] == [1, 1]
+    # Who said yes to it stands in the log, each under their own name.
+    said = [(each["actor"], each["after"]["approvals"]) for each in noted(world, waiting.id)]
+    assert said == [
+        (one.actor.signature, [one.actor.person]),
+        (two.actor.signature, [one.actor.person, two.actor.person]),
+    ]
     # What the book did not have is ordered by the next one, which somebody calls off.
     close_by(world, auto=0)
     convert(world, ask(world, 20 * WHOLE_TOKEN))
     assert run["order.hedge"].run() == 1
-    with world.database.begin() as connection:
-        canceled = flow.cancel(connection, newest(world).id, now=world.clock())
-        assert canceled.status == "canceled"
-        for wrong, param in (
-            (HedgePolicy("xxx", False, "usdc", 1, 0, world.clock()), "currency"),
-            (HedgePolicy("usdt", False, "usdt", 1, 0, world.clock()), "against"),
-        ):
-            with pytest.raises(ParameterInvalid) as caught:
-                flow.put_policy(connection, wrong)
-            assert caught.value.param == param
+    with pytest.raises(PermissionDenied):
+        flow.cancel(viewer.desk.parts, newest(world).id, actor=viewer.actor, livemode=False)
+    canceled = flow.cancel(two.desk.parts, newest(world).id, actor=two.actor, livemode=False)
+    assert canceled.status == "canceled"
     with pytest.raises(ResourceMissing):
         say_yes(new_id("ord"), one)
+    # And one of which nobody says anything ends, so that the next has the market's limit.
+    world.advance(timedelta(hours=1))
+    assert run["order.hedge"].run() == 1
+    forgotten = newest(world)
+    assert run["order.expire"].run() == 0
+    world.advance(WAITS_FOR)
+    desk.now = world.clock()
+    with pytest.raises(UnexpectedState, match="waited too long"):
+        say_yes(forgotten.id, one)
+    assert run["order.expire"].run() == 1
+    assert (newest(world).id, newest(world).status) == (forgotten.id, "expired")
     assert flow.order_stages(world.parts, []) == []
+
+
+def noted(world: World, order: str) -> list[dict[str, Any]]:
+    """What people said of an order, as the audit log has it."""
+    with world.database.begin() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT actor, after FROM audit_inbox WHERE source = 'orders' AND key = :order"
+                " AND act = 'update' AND after::jsonb -> 'approvals' IS NOT NULL ORDER BY id"
+            ),
+            {"order": order},
+        )
+        return [{"actor": row.actor, "after": row.after} for row in rows]
+
+
+def test_more_by_itself_takes_two_people(database: Database) -> None:
+    """One alone lowers what goes by itself; raising it waits for another, who proves to be there"""
+    desk = Desk(database, new_id("acct"))
+    one, two = desk.member("fay", "finance"), desk.member("amy", "approver")
+    viewer = desk.member("vic", "viewer")
+    with database.begin() as connection:
+        for currency in ("usdc", "usdt"):
+            put_currency(connection, Currency(currency, currency, "coin", 6, 1, 1, desk.now))
+
+    def wish(by: Member, auto: int, **given: Any) -> Any:
+        told: dict[str, Any] = {"currency": "usdt", "against": "usdc"} | given
+        wanted = hedges.HedgeWish(**told, threshold_usd_cents=10, auto_usd_cents=auto)
+        return hedges.propose(desk.parts, wanted, actor=by.actor, livemode=False)
+
+    def sure(by: Member, digest: str, step_up: StepUp | None = None) -> HedgePolicy:
+        return hedges.confirm(
+            desk.parts,
+            "usdt",
+            actor=by.actor,
+            livemode=False,
+            digest=digest,
+            step_up=step_up or StepUp(code=by.code()),
+        )
+
+    def digest() -> str:
+        with database.begin() as connection:
+            stands = policies.find(connection, "usdt", livemode=False)
+            waits = policies.find_proposal(connection, "usdt", livemode=False)
+        assert waits is not None
+        return digest_of(waits, stands)
+
+    stands, waits = wish(one, 0)
+    assert (stands.auto_usd_cents, waits) == (0, None)
+    for wrong, param in (({"currency": "xxx"}, "currency"), ({"against": "usdt"}, "against")):
+        with pytest.raises(ParameterInvalid) as caught:
+            wish(one, 0, **wrong)
+        assert caught.value.param == param
+    with pytest.raises(PermissionDenied):
+        wish(viewer, 0)
+    stands, waits = wish(one, 500)
+    assert (stands.auto_usd_cents, waits.auto_usd_cents) == (0, 500)
+    shown = digest()
+    # The same again is the same, and what was shown can still be confirmed.
+    desk.advance(5)
+    assert wish(one, 500)[1] == waits
+    with pytest.raises(SamePerson):
+        sure(one, shown)
+    with pytest.raises(ApprovalStale):
+        sure(two, "00" * 32)
+    with pytest.raises(StepUpRequired):
+        sure(two, shown, StepUp())
+    assert sure(two, shown).auto_usd_cents == 500
+    with pytest.raises(ResourceMissing):
+        sure(two, shown)
+    # The policy that was shown became another: what is confirmed is not what was seen.
+    wish(two, 900)
+    shown = digest()
+    assert wish(one, 100)[0].auto_usd_cents == 100
+    with pytest.raises(ApprovalStale):
+        sure(one, shown)
+    hedges.decline(desk.parts, "usdt", actor=one.actor, livemode=False)
+    with database.begin() as connection:
+        assert policies.find_proposal(connection, "usdt", livemode=False) is None
+        stands = policies.find(connection, "usdt", livemode=False)
+    assert stands is not None
+    assert stands.auto_usd_cents == 100
 
 
 def say_yes(order: str, by: Member, *, livemode: bool = False, **word: StepUp) -> Order:
     step_up = word.get("step_up") or StepUp(code=by.code())
-    return flow.approve(by.desk.parts, order, actor=by.actor, livemode=livemode, step_up=step_up)
+    with acting(by.actor.signature, "req_test"):
+        return flow.approve(
+            by.desk.parts, order, actor=by.actor, livemode=livemode, step_up=step_up
+        )
 
 
 def test_what_another_order_has_just_closed_is_not_closed_again(
@@ -203,12 +308,17 @@ def test_what_another_order_has_just_closed_is_not_closed_again(
     assert position(world, "usdt") == 0
     # The other side of an open order waits for it, and so does whoever looks while it ends.
     with world.database.begin() as connection:
-        flow.put_policy(connection, HedgePolicy("usdc", False, "usd", 1, 10**9, world.clock()))
+        policies.put(connection, HedgePolicy("usdc", False, "usd", 1, 10**9, world.clock()))
     convert(world, ask(world, 20 * WHOLE_TOKEN))
     assert run["order.hedge"].run() == 1
     assert (newest(world).base, run["order.hedge"].run()) == ("usdt", 0)
-    with pytest.raises(ParameterInvalid, match="would come back"), world.database.begin() as held:
-        flow.put_policy(held, HedgePolicy("usdc", False, "usdt", 1, 0, world.clock()))
+    with pytest.raises(ParameterInvalid, match="would come back"):
+        hedges.propose(
+            world.parts,
+            hedges.HedgeWish("usdc", "usdt", 1, 0),
+            actor=Desk(world.database, world.account).admins()[0].actor,
+            livemode=False,
+        )
     world.check()
 
 

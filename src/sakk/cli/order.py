@@ -7,17 +7,20 @@ import typer
 from sakk.cli.acting import Code, acting, parts_of
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
+from sakk.core import hedge_policy as policy_rules
 from sakk.core import order as rules
 from sakk.core.errors import ResourceMissing
+from sakk.flow import hedge_policy as policies_flow
 from sakk.flow import order as flow
 from sakk.flow.step_up import StepUp
+from sakk.store import hedge_policy as policy_store
 from sakk.store import order as store
-from sakk.store.identity import now
 
 app = typer.Typer(help="Open positions, closed at venues.", no_args_is_help=True)
 
 SHOWN_MAX = 200
 Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
+Currency = Annotated[str, typer.Argument(help="Such as usdt.")]
 Identifier = Annotated[str, typer.Argument(help="ord_…")]
 
 
@@ -29,32 +32,76 @@ def policy(
     auto_usd_cents: Annotated[
         int, typer.Option(help="By itself up to this value; above it two people say so.")
     ] = 0,
+    note: Annotated[str | None, typer.Option(help="Why.")] = None,
+    live: Live = False,
+    as_json: Json = False,
+) -> None:
+    """Say when a position is closed; what lets more go by itself waits for another person."""
+    parts = parts_of(begin(log_level="warning"))
+    wish = policies_flow.HedgeWish(currency, against, threshold_usd_cents, auto_usd_cents, note)
+    try:
+        actor = acting(parts, livemode=live)
+        stands, waits = policies_flow.propose(parts, wish, actor=actor, livemode=live)
+    finally:
+        parts.database.close()
+    shown = policy_rules.public(currency, live, stands, waits)
+    if as_json:
+        print_json(shown)
+    elif waits is not None:
+        console.print(f"{currency} awaits a second person; digest {shown['digest']}")
+    else:
+        console.print(
+            f"{currency} is closed against {against} from {threshold_usd_cents} cents on."
+        )
+
+
+@app.command(name="confirm-policy")
+def confirm_policy(
+    currency: Currency,
+    digest: Annotated[str, typer.Argument(help="Of what `sakk orders policies` shows.")],
+    code: Code = None,
     live: Live = False,
 ) -> None:
-    """Say when a currency's open position is closed."""
-    made = rules.HedgePolicy(currency, live, against, threshold_usd_cents, auto_usd_cents, now())
-    with opened_database() as database, database.begin() as connection:
-        flow.put_policy(connection, made)
-    console.print(f"{currency} is closed against {against} from {threshold_usd_cents} cents on.")
+    """Confirm the policy that another person proposed; it is in force at once."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        made = policies_flow.confirm(
+            parts,
+            currency,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            digest=digest,
+            step_up=StepUp(code=code),
+        )
+    finally:
+        parts.database.close()
+    console.print(
+        f"{made.currency} is closed against {made.against}, by itself up to"
+        f" {made.auto_usd_cents} cents."
+    )
+
+
+@app.command(name="decline-policy")
+def decline_policy(currency: Currency, live: Live = False) -> None:
+    """Refuse the policy that was proposed, or take it back."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        policies_flow.decline(parts, currency, actor=acting(parts, livemode=live), livemode=live)
+    finally:
+        parts.database.close()
+    console.print(f"Nothing is proposed for {currency} any more.")
 
 
 @app.command()
 def policies() -> None:
-    """Show the policies, as JSON."""
+    """Show the policies and what is proposed of them, as JSON."""
     with opened_database() as database, database.begin() as connection:
-        rows = store.list_policies(connection)
-    print_json(
-        [
-            {
-                "currency": row.currency,
-                "livemode": row.livemode,
-                "against": row.against,
-                "threshold_usd_cents": row.threshold_usd_cents,
-                "auto_usd_cents": row.auto_usd_cents,
-            }
-            for row in rows
+        found = [
+            policy_rules.public(currency, livemode, *both)
+            for livemode in (False, True)
+            for currency, both in policy_store.standing(connection, livemode=livemode).items()
         ]
-    )
+    print_json(found)
 
 
 @app.command(name="list")
@@ -111,8 +158,11 @@ def approve(order: Identifier, code: Code = None, live: Live = False) -> None:
 
 
 @app.command()
-def cancel(order: Identifier) -> None:
+def cancel(order: Identifier, live: Live = False) -> None:
     """Call off an order that waits for people."""
-    with opened_database() as database, database.begin() as connection:
-        flow.cancel(connection, order, now=now())
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        flow.cancel(parts, order, actor=acting(parts, livemode=live), livemode=live)
+    finally:
+        parts.database.close()
     console.print(f"{order} is canceled.")

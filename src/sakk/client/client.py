@@ -26,6 +26,7 @@ from sakk.client.gift_card import GiftCardMovements, GiftCards
 from sakk.client.ledger import Ledger
 from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
 from sakk.client.money_request import Bills, MoneyRequests
+from sakk.client.order import HedgePolicies, Orders
 from sakk.client.payout import Payouts
 from sakk.client.payout_batch import PayoutBatches
 from sakk.client.quote import Quotes
@@ -152,12 +153,14 @@ class SakkClient:
         self.files = Files(transport)
         self.gift_card_movements = GiftCardMovements(transport)
         self.gift_cards = GiftCards(transport)
+        self.hedge_policies = HedgePolicies(transport)
         self.ledger = Ledger(transport)
         self.liability_epochs = LiabilityEpochs(transport)
         self.liability_proofs = LiabilityProofs(transport)
         self.mandates = Mandates(transport)
         self.money_requests = MoneyRequests(transport)
         self.networks = Networks(transport)
+        self.orders = Orders(transport)
         self.owner_keys = OwnerKeys(transport)
         self.payins = PayIns(transport)
         self.payment_intents = PaymentIntents(transport)

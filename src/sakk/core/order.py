@@ -6,16 +6,17 @@ children, one a venue, each filled at once or not at all (immediate or cancel), 
 what a venue answered is never assumed, it is asked again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core import chart, money
 from sakk.core import rate as rates
 from sakk.core.chart import TransferCode
-from sakk.core.errors import ParameterInvalid
+from sakk.core.errors import SamePerson, UnexpectedState
+from sakk.core.hedge_policy import HedgePolicy
 from sakk.core.posting import Posting
 from sakk.core.rate import MILLION, Rated
 from sakk.core.router import Side, Wanted
@@ -26,32 +27,25 @@ APPROVALS_NEEDED: Final = 2
 # How much worse than the market's side an order may end, fee and all.
 SLIPPAGE_PPM: Final = 5_000
 LATENCY_MS_MAX: Final = 2_000
+# How long an order waits for people: its limit is of the market as it was then.
+WAITS_FOR: Final = timedelta(hours=4)
 
 
 class OrderStatus(StrEnum):
-    """``awaiting`` two people, ``approved``, ``working`` at venues, then one of the others."""
+    """``awaiting`` two people, ``approved``, ``working`` at venues, then one of the others.
+
+    ``expired``: it waited too long, and where the position stands the next one has a new limit.
+    """
 
     awaiting = "awaiting"
     approved = "approved"
     working = "working"
     done = "done"
     canceled = "canceled"
+    expired = "expired"
 
 
 OPEN: Final = ("awaiting", "approved", "working")
-
-
-@dataclass(frozen=True, slots=True)
-class HedgePolicy:
-    """When a currency's position is closed: from ``threshold_usd_cents`` on, against another; by
-    itself up to ``auto_usd_cents``, above it when two people say so."""
-
-    currency: str
-    livemode: bool
-    against: str
-    threshold_usd_cents: int
-    auto_usd_cents: int
-    updated: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +81,11 @@ class Order:
     @property
     def wanted(self) -> Wanted:
         return Wanted(Side(self.side), self.units, self.limit_price, LATENCY_MS_MAX)
+
+    @property
+    def expires_at(self) -> datetime:
+        """Until when people may say yes."""
+        return self.created + WAITS_FOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,50 +124,6 @@ class Report:
     filled_units: int
     quote_units: int
     fee_units: int
-
-
-def check_policy(
-    policy: HedgePolicy, currencies: Mapping[str, int], others: Iterable[HedgePolicy] = ()
-) -> HedgePolicy:
-    """The policy; ParameterInvalid by the field's name for one that could not be followed, or by
-    which with those that there are a position would be sold in circles."""
-    for param, name in (("currency", policy.currency), ("against", policy.against)):
-        if name not in currencies:
-            raise ParameterInvalid(
-                f"There is no currency {name!r}. GET /v1/currencies lists them.", param=param
-            )
-    if policy.currency == policy.against:
-        raise ParameterInvalid("A position is closed against another currency.", param="against")
-    if not 0 < policy.threshold_usd_cents <= money.UNITS_MAX:
-        raise ParameterInvalid("threshold_usd_cents is above 0.", param="threshold_usd_cents")
-    if not 0 <= policy.auto_usd_cents <= money.UNITS_MAX:
-        raise ParameterInvalid("auto_usd_cents is 0 or more.", param="auto_usd_cents")
-    if policy.currency in _closed_over(policy, [policy, *others]):
-        raise ParameterInvalid(
-            f"What is closed against {policy.against} would come back to {policy.currency} by the"
-            " policies that there are. Change those first.",
-            param="against",
-        )
-    return policy
-
-
-def _closed_over(policy: HedgePolicy, policies: Sequence[HedgePolicy]) -> list[str]:
-    """The currencies that a position comes to, one after the other, by policies of its mode; of two
-    of one currency the first counts."""
-    steps: dict[str, str] = {}
-    for each in policies:
-        if each.livemode == policy.livemode:
-            steps.setdefault(each.currency, each.against)
-    found = [policy.against]
-    while found[-1] in steps and len(found) <= len(steps):
-        found.append(steps[found[-1]])
-    return found
-
-
-def in_turn(policies: Sequence[HedgePolicy]) -> list[HedgePolicy]:
-    """The order in which positions are looked at: what is closed against a currency comes before
-    that currency's own position, which it changes."""
-    return sorted(policies, key=lambda each: -len(_closed_over(each, policies)))
 
 
 def hedge(
@@ -248,10 +203,20 @@ def postings(child: ChildOrder, report: Report) -> list[Posting]:
     return legs
 
 
+def check_awaiting(order: Order, now: datetime) -> None:
+    """UnexpectedState for an order of which nobody has to say anything, or not any more."""
+    if order.status != OrderStatus.awaiting:
+        raise UnexpectedState(
+            "This order is {status}: nobody has to say anything of it.", status=order.status
+        )
+    if now >= order.expires_at:
+        raise UnexpectedState("This order waited too long. The next one has the market's limit.")
+
+
 def approved(order: Order, person: str) -> tuple[list[str], OrderStatus]:
-    """The people who said yes, and what follows; ParameterInvalid for the same one twice."""
+    """The people who said yes, and what follows; SamePerson for the same one twice."""
     if person in order.approvals:
-        raise ParameterInvalid("You have approved this order: another person has to.", param="id")
+        raise SamePerson("You have approved this order: another person has to.")
     people = [*order.approvals, person]
     enough = len(people) >= APPROVALS_NEEDED
     return people, OrderStatus.approved if enough else OrderStatus.awaiting
@@ -278,6 +243,10 @@ def public(order: Order, children: Sequence[ChildOrder]) -> dict[str, Any]:
             for child in children
         ],
         "created": int(order.created.timestamp()),
+        "ended_at": None if order.ended_at is None else int(order.ended_at.timestamp()),
+        "expires_at": int(order.expires_at.timestamp())
+        if order.status == OrderStatus.awaiting
+        else None,
         "fee_units": order.fee_units,
         "filled_units": order.filled_units,
         "limit": rates.write_price(order.limit_price),

@@ -13,3 +13,12 @@ ORDER_DONE: Final = register(
     "All venues of an order have answered, and what they filled is booked.",
     "operator",
 )
+ORDER_CANCELED: Final = register(
+    "order", "canceled", "Somebody called an order off before it was sent.", "operator"
+)
+ORDER_EXPIRED: Final = register(
+    "order",
+    "expired",
+    "An order waited for people too long; what is still open is ordered anew.",
+    "operator",
+)

@@ -19,20 +19,23 @@ from sakk.core import order_event as news
 from sakk.core import router
 from sakk.core.chart import currency_of_unit
 from sakk.core.conversion import positions
-from sakk.core.errors import PermissionDenied, ResourceMissing, UnexpectedState
+from sakk.core.errors import PermissionDenied, ResourceMissing
 from sakk.core.event import NewEvent
+from sakk.core.hedge_policy import HedgePolicy, in_turn
 from sakk.core.network import Currency
-from sakk.core.order import ChildOrder, HedgePolicy, Order, OrderStatus, Report
+from sakk.core.order import ChildOrder, Order, OrderStatus, Report
 from sakk.core.person import Actor
 from sakk.core.role import Role
 from sakk.core.router import Book, Side
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
+from sakk.flow.officer import find_officer
 from sakk.flow.rate import read_market
 from sakk.flow.stage import Stage, wake
 from sakk.flow.step_up import StepUp, acting_person, check, count_try
 from sakk.rails.venue import Venue, VenueRefused, VenueUnavailable
 from sakk.store import event as events
+from sakk.store import hedge_policy as policies
 from sakk.store import network
 from sakk.store import order as store
 from sakk.store.failpoint import failpoint
@@ -54,51 +57,55 @@ _to_place = claimable(
 )
 
 
-def put_policy(connection: Connection, policy: HedgePolicy) -> HedgePolicy:
-    """Close a currency's position so from now on. ParameterInvalid."""
-    decimals = {each.currency: each.decimals for each in network.list_currencies(connection)}
-    others = store.list_policies(connection)
-    store.put_policy(connection, rules.check_policy(policy, decimals, others))
-    wake(connection, "order.hedge")
-    return policy
-
-
 def approve(
     parts: Parts, identifier: str, *, actor: Actor, livemode: bool, step_up: StepUp
 ) -> Order:
     """One person's yes, who proves to be there; the second one's sends it. Raises ResourceMissing,
-    UnexpectedState, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited, ParameterInvalid
-    for the same person twice."""
+    UnexpectedState, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited, SamePerson."""
     count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
     with parts.database.begin() as connection:
-        found = _awaiting(connection, identifier)
-        if found.livemode is not livemode:
-            raise ResourceMissing(f"No such order: {identifier!r}.", param="id")
+        found = _awaiting(connection, identifier, livemode=livemode, now=now)
         person = acting_person(connection, actor, livemode=livemode)
         if not person.powers & {each.value for each in ROLES}:
             raise PermissionDenied("Only a person with the role finance or approver says so.")
         people, status = rules.approved(found, person.id)
-        check(parts, connection, person, step_up, message=None, now=parts.clock())
+        check(parts, connection, person, step_up, message=None, now=now)
         store.change(connection, identifier, approvals=people, status=status.value)
         wake(connection, "order.route")
     return replace(found, approvals=people, status=status.value)
 
 
-def cancel(connection: Connection, identifier: str, *, now: datetime) -> Order:
-    """Call off an order that nobody sent. ResourceMissing, UnexpectedState."""
-    found = _awaiting(connection, identifier)
-    ended = {"status": OrderStatus.canceled.value, "ended_at": now}
-    store.change(connection, identifier, **ended)
-    return replace(found, status=OrderStatus.canceled.value, ended_at=now)
+def cancel(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> Order:
+    """Call off an order that nobody sent. ResourceMissing, UnexpectedState, PermissionDenied."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        found = _awaiting(connection, identifier, livemode=livemode, now=now)
+        if not find_officer(connection, actor, livemode=livemode).has(ROLES):
+            raise PermissionDenied("Only a person with the role finance or approver says so.")
+        return _ended_early(connection, found, OrderStatus.canceled, now=now)
 
 
-def _awaiting(connection: Connection, identifier: str) -> Order:
-    found = store.find(connection, identifier, lock=True)
+def _awaiting(connection: Connection, identifier: str, *, livemode: bool, now: datetime) -> Order:
+    found = store.find(connection, identifier, livemode=livemode, lock=True)
     if found is None:
-        raise ResourceMissing(f"No such order: {identifier!r}.", param="id")
-    if found.status != OrderStatus.awaiting:
-        raise UnexpectedState(f"This order is {found.status}: nobody has to say anything of it.")
+        raise ResourceMissing(
+            "No such order: {identifier}.", param="id", identifier=repr(identifier)
+        )
+    rules.check_awaiting(found, now)
     return found
+
+
+def _ended_early(
+    connection: Connection, row: Order, status: OrderStatus, *, now: datetime
+) -> Order:
+    """An order that nobody sends any more; what it was to close is looked at again."""
+    store.change(connection, row.id, status=status.value, ended_at=now)
+    ended = replace(row, status=status.value, ended_at=now)
+    name = news.ORDER_CANCELED if status is OrderStatus.canceled else news.ORDER_EXPIRED
+    events.append(connection, [_event(ended, (), name)], now=now)
+    wake(connection, "order.hedge")
+    return ended
 
 
 def order_stages(parts: Parts, venues: Sequence[Venue]) -> list[Stage]:
@@ -106,7 +113,26 @@ def order_stages(parts: Parts, venues: Sequence[Venue]) -> list[Stage]:
     if not venues:
         return []
     by_name = {each.name: each for each in venues}
-    return [hedge_stage(parts), route_stage(parts, by_name), place_stage(parts, by_name)]
+    return [
+        expire_stage(parts),
+        hedge_stage(parts),
+        route_stage(parts, by_name),
+        place_stage(parts, by_name),
+    ]
+
+
+def expire_stage(parts: Parts) -> Stage:
+    """The stage that ends orders for which people had long enough."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            rows = store.lock_waiting(connection, before=now - rules.WAITS_FOR)
+            for row in rows:
+                _ended_early(connection, row, OrderStatus.expired, now=now)
+        return len(rows)
+
+    return Stage("order.expire", run, idle_seconds=HEDGE_SECONDS, gives_way=True)
 
 
 def hedge_stage(parts: Parts) -> Stage:
@@ -116,12 +142,12 @@ def hedge_stage(parts: Parts) -> Stage:
         now = parts.clock()
         with parts.database.begin() as connection:
             # Before the ledger is asked: an order that ends in between has changed what it says.
-            policies = [
+            due = [
                 policy
-                for policy in rules.in_turn(store.list_policies(connection))
+                for policy in in_turn(policies.list_all(connection))
                 if not store.has_open(connection, policy.currency, livemode=policy.livemode)
             ]
-            accounts = store.fx_accounts(connection) if policies else []
+            accounts = store.fx_accounts(connection) if due else []
         if not accounts:
             return 0
         # By the ledger itself: what was filled a moment ago is not closed again.
@@ -133,7 +159,7 @@ def hedge_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             return sum(
                 _hedged(connection, policy, held.get((policy.currency, policy.livemode), 0), now)
-                for policy in policies
+                for policy in due
             )
 
     return Stage("order.hedge", run, idle_seconds=HEDGE_SECONDS, gives_way=True)

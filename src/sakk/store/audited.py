@@ -69,6 +69,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "freezes": Audited(),
     "gift_cards": Audited(secret=("code_hash",), quiet=("balance",)),
     "hedge_policies": Audited(key=("currency", "livemode"), subject="currency"),
+    "hedge_proposals": Audited(key=("currency", "livemode"), subject="currency"),
     "hubs": Audited(key=("network",)),
     "invitations": Audited(subject="person", secret=("token_hash", "code_digest")),
     "key_rotations": Audited(subject="source", quiet=("left",)),
@@ -81,6 +82,9 @@ AUDITED: Final[dict[str, Audited]] = {
     # rpc_urls hold their providers' keys.
     "networks": Audited(key=("network",), secret=("rpc_urls",)),
     "nonces": Audited(key=("network", "sender"), subject="sender", updates_only=True),
+    "orders": Audited(
+        quiet=("attempt", "failures", "retry_at", "lease_token", "lease_until"),
+    ),
     "owner_keys": Audited(),
     "parties": Audited(),
     "party_acts": Audited(subject="party_id"),

@@ -1,4 +1,4 @@
-"""Orders at venues, their children, and when positions are closed."""
+"""Orders at venues and their children."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,6 @@ from sqlalchemy import (
     Connection,
     Index,
     Integer,
-    PrimaryKeyConstraint,
     Table,
     Text,
     or_,
@@ -20,22 +19,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.chart import AccountCode, LedgerAccount
-from sakk.core.order import OPEN, ChildOrder, HedgePolicy, Order
-from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.core.order import OPEN, ChildOrder, Order, OrderStatus
+from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
+from sakk.store.page import PageRequest, fetch_page
 from sakk.store.schema import Document, Timestamp, Units, metadata
-
-hedge_policies = Table(
-    "hedge_policies",
-    metadata,
-    Column("currency", Text, nullable=False),
-    Column("livemode", Boolean, nullable=False),
-    Column("against", Text, nullable=False),
-    Column("threshold_usd_cents", Units, nullable=False),
-    Column("auto_usd_cents", Units, nullable=False),
-    Column("updated", Timestamp, nullable=False),
-    PrimaryKeyConstraint("currency", "livemode"),
-)
 
 orders = Table(
     "orders",
@@ -60,6 +48,7 @@ orders = Table(
     Column("created", Timestamp, nullable=False),
     Column("ended_at", Timestamp),
     *lease_columns(),
+    Index("ix_orders_livemode", "livemode", "id"),
     # A position is closed by one order at a time.
     Index(
         "uq_orders_open",
@@ -96,32 +85,23 @@ child_orders = Table(
 )
 
 
-def put_policy(connection: Connection, policy: HedgePolicy) -> None:
-    statement = upsert(hedge_policies).values(row_of(policy))
-    names = ("against", "threshold_usd_cents", "auto_usd_cents", "updated")
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["currency", "livemode"],
-            set_={name: statement.excluded[name] for name in names},
-        )
-    )
-
-
-def list_policies(connection: Connection) -> list[HedgePolicy]:
-    statement = select(hedge_policies).order_by(
-        hedge_policies.c.livemode, hedge_policies.c.currency
-    )
-    return fetch_all(connection, statement, HedgePolicy)
-
-
 def insert(connection: Connection, order: Order) -> bool:
     """Record an order; False where one of its position is open."""
     statement = upsert(orders).values(row_of(order)).on_conflict_do_nothing()
     return connection.execute(statement.returning(orders.c.id)).scalar_one_or_none() is not None
 
 
-def find(connection: Connection, identifier: str, *, lock: bool = False) -> Order | None:
+def find(
+    connection: Connection,
+    identifier: str,
+    *,
+    livemode: bool | None = None,
+    lock: bool = False,
+) -> Order | None:
+    """One order, of a mode or (None) of either."""
     statement = select(orders).where(orders.c.id == identifier)
+    if livemode is not None:
+        statement = statement.where(orders.c.livemode == livemode)
     return fetch_one(connection, statement.with_for_update() if lock else statement, Order)
 
 
@@ -144,6 +124,33 @@ def list_newest(connection: Connection, *, limit: int) -> list[Order]:
     return fetch_all(connection, select(orders).order_by(orders.c.id.desc()).limit(limit), Order)
 
 
+def list_orders(
+    connection: Connection, page: PageRequest, *, livemode: bool, status: OrderStatus | None = None
+) -> tuple[list[Order], bool]:
+    """One page, newest first, and is there more?"""
+    return fetch_page(
+        connection,
+        orders,
+        Order,
+        account_id=None,
+        livemode=livemode,
+        page=page,
+        filters=[] if status is None else [orders.c.status == status.value],
+    )
+
+
+def lock_waiting(connection: Connection, *, before: datetime) -> list[Order]:
+    """Those that have waited for people since before a moment, locked; one a position at most."""
+    c = orders.c
+    statement = (
+        select(orders)
+        .where(c.status == OrderStatus.awaiting.value, c.created <= before)
+        .order_by(c.id)
+        .with_for_update(skip_locked=True)
+    )
+    return fetch_all(connection, statement, Order)
+
+
 def change(connection: Connection, identifier: str, **values: object) -> None:
     connection.execute(update(orders).where(orders.c.id == identifier).values(**values))
 
@@ -152,10 +159,12 @@ def insert_children(connection: Connection, rows: Sequence[ChildOrder]) -> None:
     insert_records(connection, child_orders, rows)
 
 
-def list_children(connection: Connection, order: str) -> list[ChildOrder]:
-    statement = (
-        select(child_orders).where(child_orders.c.order_id == order).order_by(child_orders.c.id)
-    )
+def list_children(connection: Connection, *orders_of: str) -> list[ChildOrder]:
+    """The children of these orders, as they were made."""
+    if not orders_of:
+        return []
+    c = child_orders.c
+    statement = select(child_orders).where(among(c.order_id, orders_of)).order_by(c.id)
     return fetch_all(connection, statement, ChildOrder)
 
 
