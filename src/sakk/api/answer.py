@@ -70,10 +70,10 @@ def refusal(error: Exception, *, request_id: str, public_url: str = "") -> Answe
 
 def headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     """What goes before an answer's body, besides what stands on all of them."""
-    pairs = [
-        (b"content-type", answer.media_type.encode()),
-        (b"content-length", str(answer.size or len(answer.body)).encode()),
-    ]
+    pairs = [(b"content-type", answer.media_type.encode())]
+    # What comes in pieces of which nobody knows how many ends where it ends.
+    if answer.stream is None or answer.size is not None:
+        pairs.append((b"content-length", str(answer.size or len(answer.body)).encode()))
     if answer.disposition is not None:
         pairs.append((b"content-disposition", answer.disposition.encode("ascii")))
     if answer.replay_of is not None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sakk.api.context import Context, Document, Download, Listing
+from sakk.api.context import Context, Document, Listing, Streamed
 from sakk.api.parameters import (
     Amount,
     CurrencyCode,
@@ -188,17 +188,15 @@ def close(context: Context, channel: str) -> Document:
     asks_outside=True,
     is_download=True,
 )
-def receipts(context: Context, channel: str, query: ReceiptParameters) -> Download:
+def receipts(context: Context, channel: str, query: ReceiptParameters) -> Streamed:
     """All receipts of a channel as a file, with what both sides signed of them.
 
     `sakk.client.receipt` checks the file alone and offline.
     """
-    current = _carried_on(context, found(context, channel))
-    with context.database.begin() as connection:
-        content = receipt.export(
-            connection, context.parts.secrets_vault(), current, form=query.form
-        )
-    return Download(content, f'attachment; filename="{current.id}.{query.form}"')
+    current = receipt.carried_on(context.database, found(context, channel).id)
+    vault = context.parts.secrets_vault()
+    pieces = receipt.export(context.database, vault, current, form=query.form)
+    return Streamed(pieces, None, f'attachment; filename="{current.id}.{query.form}"')
 
 
 def found(context: Context, channel: str) -> Channel:

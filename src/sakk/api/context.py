@@ -131,10 +131,10 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A file too large for memory: its bytes as they are read, and how many there are."""
+    """A file too large for memory: its bytes as they are read, and how many, if that is known."""
 
     pieces: Iterator[bytes]
-    size: int
+    size: int | None
     disposition: str
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sakk.api.channel import ReceiptParameters
-from sakk.api.context import Context, Document, Download, Listing
+from sakk.api.context import Context, Document, Listing, Streamed
 from sakk.api.parameters import Amount, ListParameters, Parameters
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
@@ -165,17 +165,15 @@ def list_refunds(
     asks_outside=True,
     is_download=True,
 )
-def export_receipts(context: Context, escrow_channel: str, query: ReceiptParameters) -> Download:
+def export_receipts(context: Context, escrow_channel: str, query: ReceiptParameters) -> Streamed:
     """All charges of a channel in escrow as a file, with what both sides signed of them.
 
     `sakk.client.escrow_receipt` checks the file alone and offline.
     """
     channel = found(context, escrow_channel)
-    with context.database.begin() as connection:
-        content = receipts.export(
-            connection, context.parts.secrets_vault(), channel, form=query.form
-        )
-    return Download(content, f'attachment; filename="{channel.id}.{query.form}"')
+    vault = context.parts.secrets_vault()
+    pieces = receipts.export(context.database, vault, channel, form=query.form)
+    return Streamed(pieces, None, f'attachment; filename="{channel.id}.{query.form}"')
 
 
 def _refund(call: EscrowCall, channel: EscrowChannel, hashes: dict[str, str]) -> Document:

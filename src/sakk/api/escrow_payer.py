@@ -93,7 +93,7 @@ class EscrowPayerDoor:
         channel, _, _ = self._signed("Read", EscrowRead, request)
         content = flow.receipts(self._dependencies.parts, channel)
         name = f'attachment; filename="{channel.id}.jsonl"'
-        return Answer(200, content, media_type=OCTETS, disposition=name)
+        return Answer(200, b"", media_type=OCTETS, disposition=name, stream=content)
 
     def _dispute(self, request: Request) -> Answer:
         channel, message, signature = self._signed("Dispute", EscrowDispute, request)

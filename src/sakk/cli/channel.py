@@ -122,13 +122,12 @@ def receipts(
     parts = open_parts(begin(log_level="warning"))
     vault = parts.secrets_vault()
     if channel.startswith(f"{ESCROW_PREFIX}_"):
-        with parts.database.begin() as connection:
-            content = escrow_receipt.export(connection, vault, _escrow(parts, channel), form=form)
+        pieces = escrow_receipt.export(parts.database, vault, _escrow(parts, channel), form=form)
     else:
-        found = _carried_on(parts, channel)
-        with parts.database.begin() as connection:
-            content = receipt.export(connection, vault, found, form=form)
-    sys.stdout.buffer.write(content)
+        found = receipt.carried_on(parts.database, _carried_on(parts, channel).id)
+        pieces = receipt.export(parts.database, vault, found, form=form)
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
 
 
 @app.command()

@@ -50,7 +50,8 @@ class Console:
             more.append(HSTS)
         given = {name for name, _ in response.headers}
         sent = [*response.headers, *(pair for pair in more if pair[0] not in given)]
-        sent.append(("content-length", str(response.size or len(response.body))))
+        if response.pieces is None or response.size is not None:
+            sent.append(("content-length", str(response.size or len(response.body))))
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent]
         body = b"" if scope["method"] == "HEAD" else response.body
         await send({"type": "http.response.start", "status": response.status, "headers": raw})

@@ -112,18 +112,16 @@ def revoke(visit: Visit, channel: str, session: str) -> Redirect:
 
 def receipts(visit: Visit, channel: str) -> Download:
     """Every charge of it, as a file for a spreadsheet."""
-    found = _carried_on(visit, _found(visit, channel))
-    with visit.database.begin() as connection:
-        content = receipt.export(connection, visit.parts.secrets_vault(), found, form="csv")
-    return Download(f"{found.id}.csv", content, "text/csv; charset=utf-8")
+    found = receipt.carried_on(visit.database, _found(visit, channel).id)
+    pieces = receipt.export(visit.database, visit.parts.secrets_vault(), found, form="csv")
+    return Download(f"{found.id}.csv", pieces, "text/csv; charset=utf-8")
 
 
 def proofs(visit: Visit, channel: str) -> Download:
     """The same with all that both sides signed, which can be checked offline."""
-    found = _carried_on(visit, _found(visit, channel))
-    with visit.database.begin() as connection:
-        content = receipt.export(connection, visit.parts.secrets_vault(), found, form="jsonl")
-    return Download(f"{found.id}.jsonl", content, "application/x-ndjson")
+    found = receipt.carried_on(visit.database, _found(visit, channel).id)
+    pieces = receipt.export(visit.database, visit.parts.secrets_vault(), found, form="jsonl")
+    return Download(f"{found.id}.jsonl", pieces, "application/x-ndjson")
 
 
 def _bound(visit: Visit, query: ChannelQuery) -> list[ColumnElement[bool]]:

@@ -29,7 +29,7 @@ class Response:
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
-    # A file too large for memory, and its length: it is read while it is sent.
+    # A file too large for memory, and its length if it is known: it is read while it is sent.
     pieces: Iterator[bytes] | None = None
     size: int | None = None
 

@@ -13,6 +13,7 @@ from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
 from sakk.core.dispute import Dispute, DisputeStatus, Outcome
 from sakk.core.errors import ResourceMissing, SakkError, UnexpectedState
 from sakk.core.escrow_channel import EscrowChannel
+from sakk.core.escrow_receipt import EscrowHead
 from sakk.core.event import NewEvent
 from sakk.flow import charge_refund, escrow_receipt, receipt
 from sakk.flow.charge_refund import Paid, held
@@ -63,6 +64,7 @@ def create_of_voucher(
 ) -> Dispute:
     """The same of a charge by voucher, by its payer's signed word, which is kept with the rest."""
     charged = charge_refund.charged_by_voucher(parts, channel, charge)
+    head = escrow_receipt.carry_on(parts.database, channel)
     with parts.database.begin() as connection:
         escrows.lock_channels(connection, [channel.id])
         found = store.find(connection, identifier)
@@ -82,7 +84,8 @@ def create_of_voucher(
                 currency=channel.currency,
                 decimals=charge_refund.decimals_of(connection, channel.currency),
                 reason=reason,
-                records=_voucher_records(parts, connection, channel, charge, charged, signed),
+                records=_voucher_records(parts, connection, channel, charge, charged, head)
+                | {"dispute": signed},
                 is_held=False,
                 status=DisputeStatus.requested.value,
                 outcome=None,
@@ -189,6 +192,8 @@ def _new(
 ) -> Dispute:
     assert channel.account_id is not None
     charged = charge_refund.charged_amount(parts, channel, session_id, nonce)
+    # Before the lock, so that a long chain keeps no other waiting.
+    receipt.carried_on(parts.database, channel.id)
     with parts.database.begin() as connection:
         locked = channels.lock(connection, channel.id)
         assert locked is not None
@@ -256,15 +261,14 @@ def _voucher_records(
     channel: EscrowChannel,
     charge: str,
     charged: int,
-    signed: dict[str, Any],
+    head: EscrowHead,
 ) -> dict[str, Any]:
-    """The same of a charge by voucher: what both sides signed, and the dispute as it was signed."""
+    """The same of a charge by voucher."""
     kept = escrows.vouchers_of(connection, [channel.id]).get(channel.id)
     vault = parts.secrets_vault()
     return {
         "charge": {"charge": charge, "amount": str(charged)},
-        "authority": escrow_receipt.statement(connection, vault, channel),
-        "dispute": signed,
+        "authority": escrow_receipt.statement(connection, vault, channel, head),
         "payer": None if kept is None else {"ceiling": str(kept[0]), "signature": kept[1].hex()},
     }
 

@@ -1,6 +1,6 @@
 """Payers of channels in x402's escrow, who have no account here: answered by what they sign."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sakk.core import escrow_payer as rules
@@ -92,7 +92,6 @@ def withdraw_dispute(parts: Parts, channel: EscrowChannel, dispute_id: str) -> D
     return disputes.resolve(parts, channel, dispute_id, Outcome.withdraw, note=None)
 
 
-def receipts(parts: Parts, channel: EscrowChannel) -> bytes:
+def receipts(parts: Parts, channel: EscrowChannel) -> Iterator[bytes]:
     """All of the channel's receipts as its payee exports them; ``sakk.client.escrow_receipt``."""
-    with parts.database.begin() as connection:
-        return escrow_receipt.export(connection, parts.secrets_vault(), channel, form="jsonl")
+    return escrow_receipt.export(parts.database, parts.secrets_vault(), channel, form="jsonl")

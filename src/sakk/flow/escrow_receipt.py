@@ -4,13 +4,10 @@ The payer signed vouchers: the highest, and those by which the chain was asked t
 signs where the chain of receipts stands. Each can be held against the other, and against the chain.
 """
 
-import csv
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Connection
 
 from sakk.core import escrow_receipt as rules
@@ -25,70 +22,91 @@ from sakk.core.escrow_channel import (
 from sakk.core.escrow_receipt import EscrowHead, EscrowReceipt
 from sakk.core.evm import checksum_address
 from sakk.core.ledger import account_id
+from sakk.core.redemption import Redemption
 from sakk.core.session import uuid_bytes
+from sakk.flow.receipt import csv_lines, json_lines
 from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as channels
+from sakk.store import escrow_receipt as heads
 from sakk.store import receipt as store
+from sakk.store.database import Database
 from sakk.store.receipt import Committed
 from sakk.store.vault import Vault
 
-PAGE = 5_000
+PAGE: Final = 5_000
+# Of one look: a chain that is further behind is carried on by the next.
+LINKS_MAX: Final = 20_000
+CSV_HEAD: Final = b"charge,ceiling,amount,timestamp,head\r\n"
 
 
-@dataclass(slots=True)
-class _Sum:
-    """What the receipts that were read so far come to."""
-
-    head: bytes
-    charges: int = 0
-    spent: int = 0
-    timestamp: int = 0
-
-
-def export(connection: Connection, vault: Vault, channel: EscrowChannel, *, form: str) -> bytes:
+def export(
+    database: Database, vault: Vault, channel: EscrowChannel, *, form: str
+) -> Iterator[bytes]:
     """All receipts of a channel as far as the ledger's rows are, and what both sides signed.
 
     ``jsonl``: a line that says what it is of, a line a receipt, then the payer's vouchers, what was
     redeemed by them, what of the charges was given back, and the head. ``csv``: the receipts alone,
-    for a spreadsheet.
+    for a spreadsheet. In pieces, as `receipt.export`.
     """
-    name = bytes.fromhex(channel.channel[2:])
-    total = _Sum(rules.start(name, uuid_bytes(channel.account_id)))
-    receipts = _walk(connection, channel, total)
+    with database.read() as connection:
+        # What is charged meanwhile may be claimed meanwhile, and is of the next export.
+        until = channels.last_redemption(connection, channel.id)
+        refunds = charge_refunds.list_posted(connection, channel.id)
+    now = _begin(channel)
+    yield CSV_HEAD if form == "csv" else json_lines([_about(channel)])
+    while True:
+        with database.read() as connection:
+            links = _links(connection, channel, now)
+        shown = [rules.public_receipt(each, after.head) for each, after in links]
+        if form == "csv":
+            yield csv_lines([list(each.values()) for each in shown])
+        else:
+            yield json_lines([{"kind": "receipt"} | each for each in shown])
+        now = links[-1][1] if links else now
+        if len(links) < PAGE:
+            break
     if form == "csv":
-        return _csv(receipts)
-    lines = [_about(channel)]
-    lines += [{"kind": "receipt"} | each for each in receipts]
-    vouchers = channels.vouchers_by_ceiling(connection, channel.id)
-    lines += [
-        {"kind": "voucher", "ceiling": str(ceiling), "signature": signature.hex()}
-        for ceiling, signature in sorted(vouchers.items())
-    ]
-    lines += [
-        {
-            "kind": "redemption",
-            "from": str(each.claimed_from),
-            "to": str(each.claimed_to),
-            "ceiling": str(each.ceiling),
-            "tx_hash": tx_hash,
-        }
-        for each, tx_hash in channels.redeemed(connection, channel.id)
-    ]
-    lines += [_refund(each) for each in charge_refunds.list_posted(connection, channel.id)]
-    highest = max(vouchers, default=0)
-    lines.append({"kind": "head"} | _signed(vault, name, total, highest))
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        return
+    for vouchers in _vouchers(database, channel):
+        now = replace(now, ceiling=max(now.ceiling, *vouchers))
+        yield json_lines([_voucher(*each) for each in vouchers.items()])
+    for claims in _claims(database, channel, until):
+        yield json_lines([_redemption(*each) for each in claims])
+    yield json_lines([_refund(each) for each in refunds])
+    yield json_lines([{"kind": "head"} | _signed(vault, now)])
 
 
-def statement(connection: Connection, vault: Vault, channel: EscrowChannel) -> dict[str, Any]:
-    """Where the chain of receipts stands, as far as the ledger's rows are, signed."""
+def carry_on(database: Database, channel: EscrowChannel) -> EscrowHead:
+    """Where the chain of a channel is, as far as the ledger's rows are; kept for the next time.
+
+    A bounded number of links at a time.
+    """
+    while True:
+        with database.begin() as connection:
+            before = now = heads.lock(connection, channel.id, _begin(channel))
+            while now.charges - before.charges < LINKS_MAX:
+                links = _links(connection, channel, now)
+                now = links[-1][1] if links else now
+                if len(links) < PAGE:
+                    break
+            if now != before:
+                heads.put(connection, channel.id, now)
+        if now.charges - before.charges < LINKS_MAX:
+            return now
+
+
+def statement(
+    connection: Connection, vault: Vault, channel: EscrowChannel, now: EscrowHead
+) -> dict[str, Any]:
+    """The authority's word for where a chain stands."""
+    kept = channels.vouchers_of(connection, [channel.id]).get(channel.id)
+    return _signed(vault, replace(now, ceiling=0 if kept is None else kept[0]))
+
+
+def _begin(channel: EscrowChannel) -> EscrowHead:
     name = bytes.fromhex(channel.channel[2:])
-    total = _Sum(rules.start(name, uuid_bytes(channel.account_id)))
-    for _ in _walk(connection, channel, total):
-        pass
-    return _signed(
-        vault, name, total, max(channels.vouchers_by_ceiling(connection, channel.id), default=0)
-    )
+    head = rules.start(name, uuid_bytes(channel.account_id))
+    return EscrowHead(name, charges=0, spent=0, ceiling=0, head=head, timestamp=0)
 
 
 def _about(channel: EscrowChannel) -> dict[str, Any]:
@@ -114,8 +132,7 @@ def _about(channel: EscrowChannel) -> dict[str, Any]:
     }
 
 
-def _signed(vault: Vault, name: bytes, total: _Sum, ceiling: int) -> dict[str, Any]:
-    head = EscrowHead(name, total.charges, total.spent, ceiling, total.head, total.timestamp)
+def _signed(vault: Vault, head: EscrowHead) -> dict[str, Any]:
     return {
         "charges": head.charges,
         "spent": str(head.spent),
@@ -127,20 +144,68 @@ def _signed(vault: Vault, name: bytes, total: _Sum, ceiling: int) -> dict[str, A
     }
 
 
-def _walk(connection: Connection, channel: EscrowChannel, total: _Sum) -> Iterator[dict[str, Any]]:
-    """The chain from its start, in the ledger's order; ``total`` is carried along."""
+def _links(
+    connection: Connection, channel: EscrowChannel, after: EscrowHead
+) -> list[tuple[EscrowReceipt, EscrowHead]]:
+    """The next receipts after where the chain stands, each with the head after it."""
     account = account_id(channel.signed_account.name)
+    links = []
+    now = after
+    for row in store.committed(connection, account, after_ns=after.timestamp, limit=PAGE):
+        made = _receipt(channel, row)
+        now = replace(
+            now,
+            charges=now.charges + 1,
+            spent=now.spent + made.amount,
+            head=rules.link(now.head, made),
+            timestamp=made.timestamp,
+        )
+        links.append((made, now))
+    return links
+
+
+def _vouchers(database: Database, channel: EscrowChannel) -> Iterator[dict[int, bytes]]:
+    """What is kept of a payer's vouchers, by their total: those of claims, and the highest."""
+    above = 0
     while True:
-        rows = store.committed(connection, account, after_ns=total.timestamp, limit=PAGE)
-        for row in rows:
-            made = _receipt(channel, row)
-            total.head = rules.link(total.head, made)
-            total.charges += 1
-            total.spent += made.amount
-            total.timestamp = made.timestamp
-            yield rules.public_receipt(made, total.head)
-        if len(rows) < PAGE:
+        with database.read() as connection:
+            page = channels.claiming_vouchers(connection, channel.id, above=above, limit=PAGE)
+            kept = channels.vouchers_of(connection, [channel.id]).get(channel.id)
+        if page:
+            yield dict(page)
+            above = page[-1][0]
+        if len(page) < PAGE:
+            break
+    if kept is not None and kept[0] > above:
+        yield dict([kept])
+
+
+def _claims(
+    database: Database, channel: EscrowChannel, until: str
+) -> Iterator[list[tuple[Redemption, str | None]]]:
+    """What was claimed and paid, up to a claim, in order."""
+    after = ""
+    while True:
+        with database.read() as connection:
+            page = channels.redeemed(connection, channel.id, after=after, until=until, limit=PAGE)
+        yield page
+        if len(page) < PAGE:
             return
+        after = page[-1][0].id
+
+
+def _voucher(ceiling: int, signature: bytes) -> dict[str, Any]:
+    return {"kind": "voucher", "ceiling": str(ceiling), "signature": signature.hex()}
+
+
+def _redemption(claim: Redemption, tx_hash: str | None) -> dict[str, Any]:
+    return {
+        "kind": "redemption",
+        "from": str(claim.claimed_from),
+        "to": str(claim.claimed_to),
+        "ceiling": str(claim.ceiling),
+        "tx_hash": tx_hash,
+    }
 
 
 def _receipt(channel: EscrowChannel, row: Committed) -> EscrowReceipt:
@@ -160,13 +225,3 @@ def _refund(row: ChargeRefund) -> dict[str, Any]:
         "amount": str(row.amount),
         "to": "payer" if row.to_payer else "channel",
     }
-
-
-def _csv(receipts: Iterator[dict[str, Any]]) -> bytes:
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    names = ("charge", "ceiling", "amount", "timestamp", "head")
-    writer.writerow(names)
-    for each in receipts:
-        writer.writerow([each[name] for name in names])
-    return out.getvalue().encode()

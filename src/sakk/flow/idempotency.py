@@ -69,7 +69,7 @@ class Answer:
     media_type: str = "application/json"
     # ``Content-Disposition``, of what is saved and never shown.
     disposition: str | None = None
-    # A body too large for memory, and its length: it is read while it is sent.
+    # A body too large for memory, and its length if it is known: it is read while it is sent.
     stream: Iterator[bytes] | None = None
     size: int | None = None
 

@@ -6,7 +6,7 @@ ledger in its order and without gaps, so every process carries it on in the same
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from sakk.core import receipt as rules
-from sakk.core.channel import Channel
+from sakk.core.channel import Channel, Voucher
 from sakk.core.charge import read_charge_id, read_units
 from sakk.core.errors import Unavailable
 from sakk.core.ledger import account_id
@@ -24,12 +24,14 @@ from sakk.store import channel as channels
 from sakk.store import receipt as store
 from sakk.store import session as sessions
 from sakk.store.account import find_operator
+from sakk.store.database import Database
 from sakk.store.receipt import Committed
 from sakk.store.vault import Vault
 
 # Of one look: a chain that is further behind is carried on by the next.
 LINKS_MAX: Final = 20_000
 PAGE: Final = 5_000
+CSV_HEAD: Final = b"session,nonce,amount,units,request,timestamp,head\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,67 +89,94 @@ def sign(vault: Vault, channel: Channel) -> SignedHead:
     return SignedHead(head, vault.sign(rules.head_words(head)), vault.authority_key())
 
 
-def export(connection: Connection, vault: Vault, channel: Channel, *, form: str) -> bytes:
+def carried_on(database: Database, channel_id: str) -> Channel:
+    """A channel with its chain as far as the projection is, a bounded number of links at a time."""
+    while True:
+        with database.begin() as connection:
+            before = channels.lock(connection, channel_id)
+            assert before is not None
+            now = carry_on(connection, before)
+        if now.charges - before.charges < LINKS_MAX:
+            return now
+
+
+def export(database: Database, vault: Vault, channel: Channel, *, form: str) -> Iterator[bytes]:
     """All receipts of a channel up to its row's head, and what both sides signed of them.
 
     ``jsonl``: a line that says what it is of, a line a receipt, then vouchers, then the head.
-    ``csv``: the receipts alone, for a spreadsheet.
+    ``csv``: the receipts alone, for a spreadsheet. It comes in pieces, each read by itself, so that
+    neither memory nor a slow reader bounds how long a channel may be. One that breaks off has no
+    head, and is no export.
     """
     if form == "csv":
-        return _csv(connection, channel)
-    operator = find_operator(connection)
-    lines: list[dict[str, Any]] = [
-        {
-            "kind": "channel",
-            "network": None if operator is None else network_of(operator.id),
-            "channel": channel.id,
-            "payer": channel.account_id,
-            "payee": channel.payee,
-            "currency": channel.currency,
-            "signer": channel.signer,
-        }
-    ]
-    lines += [{"kind": "receipt"} | each for each in _shown(connection, channel)]
-    lines += [
-        {
-            "kind": "voucher",
-            "ceiling": str(each.ceiling),
-            "spent": str(each.spent),
-            "charges": each.charges,
-            "head": each.head.hex(),
-            "signature": None if each.signature is None else each.signature.hex(),
-        }
-        for each in reversed(channels.list_vouchers(connection, channel.id, limit=LINKS_MAX))
-    ]
-    lines.append({"kind": "head"} | sign(vault, channel).document())
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        yield CSV_HEAD
+        for page in _walk(database, channel):
+            yield csv_lines([list(rules.public_receipt(*each).values()) for each in page])
+        return
+    with database.read() as connection:
+        operator = find_operator(connection)
+    about = {
+        "kind": "channel",
+        "network": None if operator is None else network_of(operator.id),
+        "channel": channel.id,
+        "payer": channel.account_id,
+        "payee": channel.payee,
+        "currency": channel.currency,
+        "signer": channel.signer,
+    }
+    yield json_lines([about])
+    for page in _walk(database, channel):
+        yield json_lines([{"kind": "receipt"} | rules.public_receipt(*each) for each in page])
+    ceiling = -1
+    while True:
+        with database.read() as connection:
+            # What is signed meanwhile may be of later charges.
+            signed = channels.list_vouchers(
+                connection, channel.id, above=ceiling, charges=channel.charges, limit=PAGE
+            )
+        yield json_lines([_voucher(each) for each in signed])
+        if len(signed) < PAGE:
+            break
+        ceiling = signed[-1].ceiling
+    yield json_lines([{"kind": "head"} | sign(vault, channel).document()])
 
 
-def find(connection: Connection, channel: Channel, session_id: str, nonce: int) -> Receipt | None:
-    """The receipt of one call of a channel; None while nothing of it is committed."""
-    wanted = uuid_bytes(session_id)
-    for each, _ in _walk(connection, channel):
-        if (each.session, each.nonce) == (wanted, nonce):
-            return each
-    return None
+def json_lines(documents: Sequence[dict[str, Any]]) -> bytes:
+    """A piece of an export: a line a document."""
+    return b"".join(msgspec.json.encode(each) + b"\n" for each in documents)
 
 
-def _shown(connection: Connection, channel: Channel) -> Iterator[dict[str, Any]]:
-    for each, head in _walk(connection, channel):
-        yield rules.public_receipt(each, head)
+def csv_lines(rows: Sequence[Sequence[Any]]) -> bytes:
+    """A piece of an export for spreadsheets."""
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(rows)
+    return out.getvalue().encode()
 
 
-def _walk(connection: Connection, channel: Channel) -> Iterator[tuple[Receipt, bytes]]:
-    """The chain from its start to where the row stands."""
+def _voucher(voucher: Voucher) -> dict[str, Any]:
+    return {
+        "kind": "voucher",
+        "ceiling": str(voucher.ceiling),
+        "spent": str(voucher.spent),
+        "charges": voucher.charges,
+        "head": voucher.head.hex(),
+        "signature": None if voucher.signature is None else voucher.signature.hex(),
+    }
+
+
+def _walk(database: Database, channel: Channel) -> Iterator[list[tuple[Receipt, bytes]]]:
+    """The chain from its start to where the row stands, a page at a time."""
     begin = rules.start(uuid_bytes(channel.id), uuid_bytes(channel.payee), channel.currency)
     now = replace(channel, head=begin, head_ns=0, charges=0, spent=0)
     while now.charges < channel.charges:
-        links = _links(connection, now)[: channel.charges - now.charges]
+        with database.read() as connection:
+            links = _links(connection, now)[: channel.charges - now.charges]
         if not links:
             raise Unavailable("The receipts can not be read at the moment. Ask again.")
-        for each, head in links:
-            now = replace(now, head=head, head_ns=each.timestamp, charges=now.charges + 1)
-            yield each, head
+        last, head = links[-1]
+        charges = now.charges + len(links)
+        now = replace(now, head=head, head_ns=last.timestamp, charges=charges)
+        yield links
 
 
 def _links(connection: Connection, channel: Channel) -> list[tuple[Receipt, bytes]]:
@@ -175,13 +204,3 @@ def _receipt(row: Committed, names: dict[int, str]) -> Receipt:
         request=row.request.to_bytes(REQUEST_ID_BYTES, "big"),
         timestamp=row.timestamp_ns,
     )
-
-
-def _csv(connection: Connection, channel: Channel) -> bytes:
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    names = ("session", "nonce", "amount", "units", "request", "timestamp", "head")
-    writer.writerow(names)
-    for each in _shown(connection, channel):
-        writer.writerow([each[name] for name in names])
-    return out.getvalue().encode()

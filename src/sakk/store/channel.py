@@ -267,12 +267,18 @@ def last_countersigned(connection: Connection, channel_id: str) -> Voucher | Non
     return fetch_one(connection, statement, Voucher)
 
 
-def list_vouchers(connection: Connection, channel_id: str, *, limit: int) -> list[Voucher]:
-    """What a payer signed, the newest first."""
+def list_vouchers(
+    connection: Connection, channel_id: str, *, above: int, charges: int, limit: int
+) -> list[Voucher]:
+    """What a payer signed beyond a ceiling, having seen so many charges at most; lowest first."""
     statement = (
         select(vouchers)
-        .where(vouchers.c.channel_id == channel_id)
-        .order_by(vouchers.c.ceiling.desc())
+        .where(
+            vouchers.c.channel_id == channel_id,
+            vouchers.c.ceiling > above,
+            vouchers.c.charges <= charges,
+        )
+        .order_by(vouchers.c.ceiling)
         .limit(limit)
     )
     return fetch_all(connection, statement, Voucher)

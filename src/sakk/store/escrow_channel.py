@@ -233,28 +233,46 @@ def vouchers_of(connection: Connection, identifiers: Sequence[str]) -> dict[str,
     return {row.channel_id: (int(row.ceiling), bytes(row.signature)) for row in found}
 
 
-def vouchers_by_ceiling(connection: Connection, identifier: str) -> dict[int, bytes]:
-    """A channel's vouchers that are kept, by their total: the highest, and those of redemptions."""
-    kept = vouchers_of(connection, [identifier]).values()
-    used = connection.execute(
-        select(redemptions.c.ceiling, redemptions.c.signature).where(
-            redemptions.c.channel_id == identifier
-        )
+def claiming_vouchers(
+    connection: Connection, identifier: str, *, above: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """The vouchers beyond a total by which a channel was claimed, the lowest first."""
+    table = redemptions
+    rows = connection.execute(
+        select(table.c.ceiling, table.c.signature)
+        .where(table.c.channel_id == identifier, table.c.ceiling > above)
+        .order_by(table.c.ceiling)
+        .limit(limit)
     )
-    return {int(row.ceiling): bytes(row.signature) for row in used} | dict(kept)
+    return [(int(row.ceiling), bytes(row.signature)) for row in rows]
 
 
-def redeemed(connection: Connection, identifier: str) -> list[tuple[Redemption, str | None]]:
-    """What was claimed on a channel and paid, finally, with the transaction that did it."""
+def last_redemption(connection: Connection, identifier: str) -> str:
+    """The newest claim that was ordered of a channel; empty where none was."""
+    of = redemptions.c.channel_id == identifier
+    statement = select(func.coalesce(func.max(redemptions.c.id), "")).where(of)
+    return str(connection.execute(statement).scalar_one())
+
+
+def redeemed(
+    connection: Connection, identifier: str, *, after: str, until: str, limit: int
+) -> list[tuple[Redemption, str | None]]:
+    """What was claimed on a channel and paid, finally, with the transaction that did it.
+
+    By the claims after one and up to another, in their order.
+    """
     statement = (
         select(redemptions, transactions.c.hash)
         .join(escrow_calls, escrow_calls.c.id == redemptions.c.call_id)
         .outerjoin(transactions, transactions.c.id == escrow_calls.c.transaction)
         .where(
             redemptions.c.channel_id == identifier,
+            redemptions.c.id > after,
+            redemptions.c.id <= until,
             escrow_calls.c.status == CallStatus.posted.value,
         )
         .order_by(redemptions.c.id)
+        .limit(limit)
     )
     found = []
     for row in connection.execute(statement).mappings():
