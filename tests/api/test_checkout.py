@@ -241,3 +241,27 @@ def test_what_is_wrong_with_branding_is_named(api: Api, change: dict[str, Any], 
     answer = api.call("POST", "/v1/branding", json=change)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
+
+
+def test_a_gift_card_and_an_account_here_pay_a_session(api: Api) -> None:
+    """A card a part, Bob the rest; his key does not touch the session of Alice's."""
+    bob = api.world.bob.key
+    for key in (api.world.alice.key, bob):
+        api.call("POST", "/v1/probes/fund", json={"amount": 2_000_000}, key=key)
+    card = api.call("POST", "/v1/gift_cards", json={"amount": 1_000_000, "currency": "usdc"}).json()
+    session = api.call("POST", "/v1/checkout/sessions", json={"line_items": [line(300)]}).json()
+    path = f"/v1/checkout/sessions/{session['id']}/gift_cards"
+    assert api.call("POST", path, json={"code": card["code"]}, key=bob).status_code == 404
+    held = api.call("POST", path, json={"code": card["code"]}).json()
+    assert (held["status"], held["amount"]) == ("held", 1_000_000)
+    assert api.call("POST", f"{path}/{held['id']}/remove", json={}).status_code == 200
+    assert api.call("POST", f"{path}/{held['id']}/remove", json={}).status_code == 400
+    assert api.call("POST", path, json={"code": card["code"]}).json()["status"] == "held"
+    paid = {"session": f"https://pay.example{session['url']}", "currency": "usdc"}
+    moved = api.call("POST", "/v1/checkout_payments", json=paid, key=bob).json()
+    assert (moved["status"], moved["amount"]) == ("posted", 2_000_000)
+    intent = api.call("GET", f"/v1/payment_intents/{session['payment_intent']}").json()
+    assert moved["reason"] == intent["id"]
+    assert intent["amount_credited"] >= 200
+    gone = api.call("POST", "/v1/checkout_payments", json={"session": "nothing"}, key=bob)
+    assert gone.json()["error"]["param"] == "session"

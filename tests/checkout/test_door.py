@@ -11,6 +11,7 @@ import pytest
 from sakk.checkout import live
 from sakk.checkout.live import Live
 from sakk.core.claim import token_hash
+from sakk.core.gift_card import WRONG_MAX, GiftCard, hash_code, hint_of, write_code
 from sakk.core.payin import PayIn, PayInStatus
 from sakk.core.payment import PaymentIntent, quote_of
 from sakk.core.payment_link import PaymentLink
@@ -19,6 +20,7 @@ from sakk.flow import branding, checkout_session, payment_link, pos_device
 from sakk.flow.checkout_news import ended_sessions
 from sakk.flow.payment import read_catalogue
 from sakk.pages.limit import TokenBuckets
+from sakk.store import gift_card
 from sakk.store.checkout_session import find_by_token
 from sakk.store.database import Database, update_records
 from sakk.store.identity import new_id, now
@@ -337,3 +339,51 @@ def test_pages_that_are_told_are_bounded_by_address(
     assert there == [True, True, False]
     assert version == "awaiting-2500-0-"
     assert f'data-version="{version}"' in counter.ask("GET", path).text
+
+
+def make_card(counter: Counter, units: int, code: str) -> None:
+    """A card of the shop's that is worth so much."""
+    card = GiftCard(
+        id=new_id("gc"),
+        account_id=counter.world.alice.account,
+        livemode=False,
+        amount=units,
+        balance=units,
+        currency="usdc",
+        decimals=6,
+        status="active",
+        redeemable="issuer",
+        country=None,
+        expires_at=None,
+        code_hash=hash_code(code),
+        hint=hint_of(code),
+        replaces=None,
+        metadata={},
+        created=now(),
+    )
+    with counter.database.begin() as connection:
+        gift_card.insert(connection, card)
+
+
+def test_a_gift_card_pays_a_part_and_is_taken_off_again(counter: Counter) -> None:
+    home, _ = counter.session(1_000)
+    code = write_code(7)
+    make_card(counter, 4_000_000, code)
+    wrong = counter.ask("POST", f"{home}/gift_card", {"code": write_code(8)})
+    assert (wrong.status, "There is no gift card with this code." in wrong.text) == (400, True)
+    assert counter.ask("POST", f"{home}/gift_card", {"code": code}).status == 303
+    shown = counter.ask("GET", home).text
+    assert code[-4:] in shown
+    assert "6.00" in shown
+    held = re.search(r'name="card" value="(gcm_[0-9a-z]{26})"', shown)
+    assert held is not None
+    for status in (303, 404):
+        gone = counter.ask("POST", f"{home}/gift_card/remove", {"card": held[1]})
+        assert gone.status == status
+    assert "10.00" in counter.ask("GET", home).text
+    for number in range(WRONG_MAX - 1):
+        counter.ask("POST", f"{home}/gift_card", {"code": write_code(100 + number)})
+    assert counter.ask("POST", f"{home}/gift_card", {"code": code}).status == 429
+    # Another network of addresses guesses on at another page alone.
+    other = counter.ask("POST", f"{home}/gift_card", {"code": code}, address="198.51.100.9")
+    assert other.status == 429

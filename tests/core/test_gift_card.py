@@ -143,12 +143,10 @@ def test_what_can_be_redeemed() -> None:
     ):
         with pytest.raises(UnexpectedState):
             check_redeemable(card, by, now=NOW)
-    assert amount_to_redeem(CARD, None, on_its_way=30) == 70
-    assert amount_to_redeem(CARD, 70, on_its_way=30) == 70
+    assert amount_to_redeem(CARD, None, left=70) == 70
+    assert amount_to_redeem(CARD, 70, left=70) == 70
     with pytest.raises(ParameterInvalid):
-        amount_to_redeem(CARD, 71, on_its_way=30)
-    with pytest.raises(UnexpectedState):
-        amount_to_redeem(CARD, 1, on_its_way=100)
+        amount_to_redeem(CARD, 71, left=70)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from typing import Literal
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.customer import expand_customers
+from sakk.api.gift_card import Code, GiftCardMovementShape
 from sakk.api.line_items import ItemShape, LineItems, listed, read_lines
 from sakk.api.parameters import (
     Identifier,
@@ -20,11 +21,14 @@ from sakk.api.payment import PaymentMethodOptions, expand_payment_intents
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import checkout_session as rules
+from sakk.core import gift_card as gift_cards
 from sakk.core.checkout_session import CheckoutSession, check_url, total_of
 from sakk.core.errors import ParameterInvalid
 from sakk.core.metadata import merge
 from sakk.core.payment import PaymentIntent
 from sakk.flow import checkout_session as flow
+from sakk.flow import gift_card_payment
+from sakk.flow.gift_card import Of
 from sakk.flow.payment import PaymentRequest
 from sakk.pages.language import LANGUAGES
 from sakk.store import checkout_session as store
@@ -69,6 +73,12 @@ class CheckoutSessionUpdate(Parameters):
 
 class CheckoutSessionExpire(Parameters):
     """Nothing is said."""
+
+
+class GiftCardApply(Parameters):
+    """The code that stands on a gift card."""
+
+    code: Code
 
 
 class CheckoutSessionListParameters(ListParameters):
@@ -228,6 +238,52 @@ def expire(context: Context, checkout_session: str, body: CheckoutSessionExpire)
         request_id=context.request_id,
     )
     return _shown(context, session, intent)
+
+
+@resource.post(
+    "/v1/checkout/sessions/{checkout_session}/gift_cards",
+    returns=GiftCardMovementShape,
+    operation="apply_gift_card",
+    two_steps=True,
+)
+def apply_gift_card(context: Context, checkout_session: str, body: GiftCardApply) -> Document:
+    """Let a gift card pay what is due, or as much as it has; the rest is paid another way.
+
+    Its movement is `held` until the rest is there, and then posted with it.
+    """
+    with context.database.begin() as connection:
+        _, intent = flow.find(
+            connection,
+            checkout_session,
+            account_id=context.account_id,
+            livemode=context.livemode,
+        )
+    movement = gift_card_payment.apply(
+        context.parts,
+        intent.id,
+        body.code,
+        guessers=(context.account_id, intent.id),
+        of=Of(
+            account_id=context.account_id,
+            livemode=context.livemode,
+            movement_id=context.object_id(gift_cards.MOVEMENT_PREFIX),
+            request_id=context.request_id,
+            actor=context.actor,
+        ),
+    )
+    return gift_cards.public_movement(movement)
+
+
+@resource.post(
+    "/v1/checkout/sessions/{checkout_session}/gift_cards/{gift_card_movement}/remove",
+    returns=CheckoutSessionShape,
+    operation="remove_gift_card",
+)
+def remove_gift_card(context: Context, checkout_session: str, gift_card_movement: str) -> Document:
+    """Take a gift card off a session again, as long as it has not paid."""
+    _, intent = _found(context, checkout_session)
+    gift_card_payment.take_off(context.connection, intent.id, gift_card_movement)
+    return _shown(context, *_found(context, checkout_session))
 
 
 @resource.get(

@@ -134,7 +134,8 @@ class GiftCardMovementShape(Shape):
     other: Annotated[
         str | None, Field(description="The card that replaces it, or what a refund gives back.")
     ]
-    status: Literal["requested", "posted", "rejected"]
+    payment_intent: Annotated[str | None, Field(description="The payment that it is for.")]
+    status: Literal["requested", "held", "posted", "rejected", "released"]
 
 
 class OutstandingShape(Shape):
@@ -279,9 +280,7 @@ def replace(context: Context, gift_card: str) -> ShownOnce:
 )
 def look_up(context: Context, body: GiftCardLookup) -> Document:
     """Say what is left of a card, to who knows its code. Wrong codes make the guesser wait."""
-    card = flow.look_up(
-        context.parts, body.code, account_id=context.account_id, livemode=context.livemode
-    )
+    card = flow.look_up(context.parts, body.code, context.account_id, livemode=context.livemode)
     with context.database.begin() as connection:
         issuer = account.find_account(connection, card.account_id)
     return rules.public_for_holder(card, None if issuer is None else issuer.name)

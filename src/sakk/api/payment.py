@@ -131,6 +131,10 @@ class PaymentIntentShape(Shape):
     object: Literal["payment_intent"]
     amount: int
     amount_decimal: str
+    amount_credited: Annotated[
+        int, Field(description="What of amount_received gift cards and accounts here paid.")
+    ]
+    amount_credited_decimal: str
     amount_received: int
     amount_received_decimal: str
     amount_refunded: int

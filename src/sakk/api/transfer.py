@@ -14,9 +14,11 @@ from sakk.api.parameters import (
 )
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import claim
 from sakk.core import transfer as rules
 from sakk.core.errors import ResourceMissing
 from sakk.core.metadata import merge
+from sakk.flow import account_payment
 from sakk.flow import transfer as flow
 from sakk.store import transfer as store
 from sakk.store.page import fetch_page
@@ -32,6 +34,13 @@ class TransferCreate(Parameters):
     destination: LongText
     description: LongText | None = None
     metadata: Metadata | None = None
+
+
+class CheckoutPaymentCreate(Parameters):
+    """The address of a page to pay, or the token in it; in which of its coins, if not its own."""
+
+    session: LongText
+    currency: CurrencyCode | None = None
 
 
 class TransferListParameters(ListParameters):
@@ -82,6 +91,28 @@ def create(context: Context, body: TransferCreate) -> Document:
             metadata=merge({}, body.metadata or {}),
         ),
         identifier=context.object_id("tr"),
+        account_id=context.account_id,
+        livemode=context.livemode,
+        actor=context.actor,
+        request_id=context.request_id,
+    )
+    return rules.public(transfer)
+
+
+@resource.post(
+    "/v1/checkout_payments",
+    returns=TransferShape,
+    operation="create_checkout_payment",
+    two_steps=True,
+)
+def pay_checkout(context: Context, body: CheckoutPaymentCreate) -> Document:
+    """Pay a checkout session of another account here from the balance: at once, free of fees."""
+    token = body.session.partition("?")[0].rstrip("/").rpartition("/")[2]
+    transfer = account_payment.pay(
+        context.parts,
+        claim.token_hash(token),
+        None if body.currency is None else body.currency.lower(),
+        transfer_id=context.object_id("tr"),
         account_id=context.account_id,
         livemode=context.livemode,
         actor=context.actor,

@@ -42,6 +42,8 @@ PAGES: Final[tuple[tuple[str, re.Pattern[str], Handler], ...]] = tuple(
         ("GET", rf"/checkout/{_SECRET}", session.show),
         ("GET", rf"/checkout/{_SECRET}/receipt", session.receipt),
         ("POST", rf"/checkout/{_SECRET}/difference", session.ask_back),
+        ("POST", rf"/checkout/{_SECRET}/gift_card", session.apply_gift_card),
+        ("POST", rf"/checkout/{_SECRET}/gift_card/remove", session.remove_gift_card),
         ("GET", rf"/checkout/{_SECRET}/refund", session.refund),
         ("POST", rf"/checkout/{_SECRET}/refund", session.refund),
         ("POST", rf"/checkout/{_SECRET}/test", session.try_out),
@@ -56,7 +58,7 @@ PAGES: Final[tuple[tuple[str, re.Pattern[str], Handler], ...]] = tuple(
         ("GET", r"/brand/(?P<token>[0-9a-f]{6,32}\.(?:png|css))", brand.show),
     )
 )
-BEGINNING: Final = (link.begin, pos.sell, pos.pair, session.try_out)
+BEGINNING: Final = (link.begin, pos.sell, pos.pair, session.try_out, session.apply_gift_card)
 _STATUS: Final = re.compile(rf"/checkout/{_SECRET}/status")
 _EVENTS: Final = re.compile(rf"/checkout/{_SECRET}/events")
 _SALE_EVENTS: Final = re.compile(r"/pos/sales/(?P<token>cs_[0-9a-z]{26})/events")

@@ -5,19 +5,32 @@ from typing import Final
 from sakk.checkout import session_page
 from sakk.checkout.visit import Response, Visit, message, page, redirect
 from sakk.core import checkout_session as rules
-from sakk.core import claim, money
+from sakk.core import claim, gift_card, money
 from sakk.core.claim import Claim
-from sakk.core.errors import BalanceInsufficient, ParameterInvalid, SakkError, UnexpectedState
+from sakk.core.errors import (
+    BalanceInsufficient,
+    ParameterInvalid,
+    PermissionDenied,
+    RateLimited,
+    SakkError,
+    UnexpectedState,
+)
 from sakk.core.evm import checksum_address
+from sakk.core.peer import network_of
 from sakk.flow import checkout_session as flow
 from sakk.flow import claim as claims
+from sakk.flow import gift_card_payment
 from sakk.flow.checkout_session import Look
+from sakk.flow.gift_card import Of
 from sakk.flow.refund_draft import Place
 from sakk.pages.language import mark, words
+from sakk.store.identity import new_id
 
 UNKNOWN: Final = mark("There is no such payment.")
 UNKNOWN_HELP: Final = mark("Check the link, or ask the merchant for a new one.")
 BUSY: Final = mark("Too many attempts, or we are busy. Try again in a minute.")
+CARD_WRONG: Final = mark("There is no gift card with this code.")
+CARD_REFUSED: Final = mark("This gift card can not pay here. Ask who issued it.")
 # Of what is due, in halves: what a test wallet may send.
 TEST_PARTS: Final = {"all": (1, 1), "half": (1, 2), "double": (2, 1)}
 
@@ -30,13 +43,46 @@ def look(visit: Visit) -> Look:
 
 def show(visit: Visit) -> Response:
     """The page, wherever the payment stands."""
+    return _shown(visit, look(visit))
+
+
+def apply_gift_card(visit: Visit) -> Response:
+    """Let a gift card pay; why it can not is said beside its field."""
     found = look(visit)
+    session = found.session
+    try:
+        gift_card_payment.apply(
+            visit.parts,
+            found.intent.id,
+            visit.field("code"),
+            guessers=(found.intent.id, f"page:{network_of(visit.address)}"),
+            of=Of(session.account_id, session.livemode, new_id(gift_card.MOVEMENT_PREFIX)),
+        )
+    except RateLimited:
+        return _shown(visit, found, status=429, fault=BUSY)
+    except (ParameterInvalid, UnexpectedState, PermissionDenied) as error:
+        fault = CARD_WRONG if error.param == "code" else CARD_REFUSED
+        return _shown(visit, found, status=400, fault=fault)
+    return redirect(rules.page_path(visit.token))
+
+
+def remove_gift_card(visit: Visit) -> Response:
+    """Take a card off again that has not paid yet."""
+    found = look(visit)
+    with visit.parts.database.begin() as connection:
+        gift_card_payment.take_off(connection, found.intent.id, visit.field("card"))
+    return redirect(rules.page_path(visit.token))
+
+
+def _shown(visit: Visit, found: Look, *, status: int = 200, fault: str = "") -> Response:
     language = visit.language(found.session.locale)
     values = session_page.values_of(found, visit.settings, chosen=visit.one("asset"), now=visit.now)
     return page(
         visit,
         "session.html",
         language=language,
+        status=status,
+        card_fault=words(language).gettext(fault) if fault else "",
         ancestors=session_page.ancestors_of(found),
         home=rules.page_path(visit.token),
         **values,

@@ -81,6 +81,10 @@ def values_of(
         "title": look.session.lines[0]["name"] if len(look.session.lines) == 1 else "",
         "amount_decimal": money.format_decimal(intent.amount, intent.decimals),
         "received_decimal": money.format_decimal(intent.amount_received, intent.decimals),
+        "arrived_decimal": money.format_decimal(
+            intent.amount_received - intent.amount_credited, intent.decimals
+        ),
+        "has_arrived": intent.amount_received > intent.amount_credited,
         "due_decimal": money.format_decimal(progress.due, intent.decimals),
         "excess_decimal": money.format_decimal(progress.excess, intent.decimals),
         "currency": intent.currency,
@@ -102,6 +106,7 @@ def values_of(
         if brand is None or brand.logo_hash is None
         else branding.logo_path(brand.logo_hash),
         "livemode": look.session.livemode,
+        "gift_cards": look.gift_cards,
         "may_test": settings.test_payer is not None and not look.session.livemode,
         "has_claim": look.claim_hash is not None,
         "has_difference": look.difference is not None,

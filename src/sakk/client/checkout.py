@@ -14,6 +14,7 @@ from typing import Any, Unpack
 import msgspec
 
 from sakk.client.endpoint import Endpoint, ListOptions, Retrievable, present
+from sakk.client.gift_card import GiftCardMovement
 from sakk.client.objects import Reference, Resource
 from sakk.client.page import Page
 
@@ -115,6 +116,20 @@ class CheckoutSessions(Retrievable[CheckoutSession]):
             }
         )
         return self._post(CheckoutSession, self.root, body, idempotency_key)
+
+    def apply_gift_card(
+        self, id: str, *, code: str, idempotency_key: str | None = None
+    ) -> GiftCardMovement:
+        """Let a gift card pay what is due, or as much as it has; the rest is paid another way."""
+        path = self._path(id, "gift_cards")
+        return self._post(GiftCardMovement, path, {"code": code}, idempotency_key)
+
+    def remove_gift_card(
+        self, id: str, movement: str, *, idempotency_key: str | None = None
+    ) -> CheckoutSession:
+        """Take a gift card off again that has not paid yet."""
+        path = self._path(id, "gift_cards", movement, "remove")
+        return self._post(CheckoutSession, path, {}, idempotency_key)
 
     def expire(self, id: str, *, idempotency_key: str | None = None) -> CheckoutSession:
         """Call an open one off that nobody has begun to pay."""

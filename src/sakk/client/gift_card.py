@@ -54,6 +54,7 @@ class GiftCardMovement(Resource, frozen=True, kw_only=True):
     description: str | None = None
     failure_code: str | None = None
     other: str | None = None
+    payment_intent: str | None = None
 
 
 class GiftCards(Retrievable[GiftCard]):

@@ -110,6 +110,8 @@ class PaymentIntent(Resource, frozen=True, kw_only=True):
     amount_received_decimal: str | None = None
     amount_refunded: int = 0
     amount_refunded_decimal: str | None = None
+    amount_credited: int = 0
+    amount_credited_decimal: str | None = None
     amount_status: str | None = None
     timing: str | None = None
     customer: Reference = None

@@ -279,6 +279,13 @@ class Transfers(Retrievable[Transfer]):
         )
         return self._post(Transfer, self.root, body, idempotency_key)
 
+    def pay_checkout(
+        self, *, session: str, currency: str | None = None, idempotency_key: str | None = None
+    ) -> Transfer:
+        """Pay a page of another account here from the balance: its address, or the token in it."""
+        body = present({"session": session, "currency": currency})
+        return self._post(Transfer, "/v1/checkout_payments", body, idempotency_key)
+
     def cancel(self, id: str, *, idempotency_key: str | None = None) -> Transfer:
         """Call off what nobody has claimed."""
         return self._post(Transfer, self._path(id, "cancel"), {}, idempotency_key)

@@ -263,7 +263,7 @@ def progress_of(intent: PaymentIntent, arrivals: Sequence[Arrival], *, least: in
         if each.counts and each.status in (*_ON_THE_WAY, *_CREDITED)
     ]
     seen = value_of(quotes, paid, amount=intent.amount) if paid else 0
-    seen -= intent.amount_refunded
+    seen += intent.amount_credited + intent.amount_held - intent.amount_refunded
     due = 0 if seen >= least else intent.amount - seen
     excess = max(0, seen - intent.amount)
     return Progress(_stand_of(intent, arrivals), due, excess, arrivals)
@@ -280,11 +280,14 @@ def _stand_of(intent: PaymentIntent, arrivals: Sequence[Arrival]) -> Stand:
         return Stand.processing
     if any(each.counts and each.status in _ON_THE_WAY for each in arrivals):
         return Stand.confirming
+    if status is PaymentStatus.processing and intent.amount_held:
+        return Stand.confirming
     if status is PaymentStatus.canceled:
         return Stand.canceled
     if status is PaymentStatus.expired:
         return Stand.expired
-    return Stand.partial if intent.amount_received > intent.amount_refunded else Stand.awaiting
+    some = intent.amount_received + intent.amount_held > intent.amount_refunded
+    return Stand.partial if some else Stand.awaiting
 
 
 def due_units(quote: Quote, *, due: int, amount: int, coin_decimals: int) -> int:

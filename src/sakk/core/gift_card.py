@@ -108,6 +108,9 @@ class GiftCard:
 class GiftCardMovement:
     """Money onto a card, or off it. Statuses: requested, posted, rejected.
 
+    What pays at a checkout (``payment_intent``) is ``held`` until the rest of the payment is there,
+    or ``released``.
+
     ``account_id``: whose balance is on the other side. ``other``: the card that replaces this one,
     or the redemption that a refund gives back. ``destination``: the other account that is paid, if
     one is: who redeems, or to whose card is given back. ``initiator``: the API key or person.
@@ -128,6 +131,7 @@ class GiftCardMovement:
     metadata: dict[str, str]
     created: datetime
     destination: str | None = None
+    payment_intent: str | None = None
     initiator: str | None = None
     initiator_person: str | None = None
 
@@ -199,11 +203,8 @@ def check_redeemable(card: GiftCard, by: str, *, now: datetime) -> None:
         raise UnexpectedState("This card is redeemed at its issuer: show the code there.")
 
 
-def amount_to_redeem(card: GiftCard, wanted: int | None, *, on_its_way: int) -> int:
+def amount_to_redeem(card: GiftCard, wanted: int | None, *, left: int) -> int:
     """What is taken off a card: all that is left, or less; ParameterInvalid for more."""
-    left = card.balance - on_its_way
-    if left <= 0:
-        raise UnexpectedState("Nothing is left on this card.")
     if wanted is not None and wanted > left:
         raise ParameterInvalid(
             f"{money.format_decimal(left, card.decimals)} {card.currency} is left on this card.",
@@ -316,5 +317,6 @@ def public_movement(movement: GiftCardMovement, *, for_issuer: bool = False) -> 
         "livemode": movement.livemode,
         "metadata": {} if for_issuer else movement.metadata,
         "other": movement.other,
+        "payment_intent": movement.payment_intent,
         "status": movement.status,
     }

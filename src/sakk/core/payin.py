@@ -212,10 +212,12 @@ def _excess_units(
 ) -> int:
     """Atomic units of this pay-in beyond what the intent still asked for."""
     quote = next(quote for quote in quotes if quote.asset == payin.asset)
-    if not paid_before:
+    credited = intent.amount_credited + intent.amount_held
+    if not paid_before and not credited:
         return max(0, payin.token_amount - quote.token_amount)
-    before = value_of(quotes, paid_before, amount=intent.amount)
-    if all(asset == payin.asset for asset, _ in paid_before):
+    before = credited
+    before += value_of(quotes, paid_before, amount=intent.amount) if paid_before else 0
+    if not credited and all(asset == payin.asset for asset, _ in paid_before):
         asked = quote.token_amount - sum(units for _, units in paid_before)
         return max(0, payin.token_amount - max(0, asked))
     asked = money.convert_up(max(0, intent.amount - before), quote.rate)

@@ -68,6 +68,9 @@ class PaymentIntent:
     created: datetime
     # What refunds that were not given up take, in the intent's unit.
     amount_refunded: int = 0
+    # What gift cards and accounts here have paid, and what is reserved of theirs for it.
+    amount_credited: int = 0
+    amount_held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,36 +210,48 @@ class Assessment:
     amount_received: int
     amount_status: AmountStatus | None
     timing: Timing | None
+    takes_held: bool = False
 
 
 def assess(
     intent: PaymentIntent, contributions: Sequence[Contribution], *, policy: PaymentPolicy
 ) -> Assessment:
-    """Decide an intent's status and facts from the pay-ins that count towards it."""
+    """Decide an intent's status and facts from the pay-ins that count towards it.
+
+    ``takes_held``: all else is in the ledger, and what is held pays the rest.
+    """
     paid = {each.asset for each in contributions}
     quotes = quotes_of(intent, paid)
     posted = [(each.asset, each.token_amount) for each in contributions if each.posted]
     everything = [(each.asset, each.token_amount) for each in contributions]
-    received = value_of(quotes, posted, amount=intent.amount) if posted else 0
-    awaited = value_of(quotes, everything, amount=intent.amount) if everything else 0
+    credited = intent.amount_credited
+    received = credited + (value_of(quotes, posted, amount=intent.amount) if posted else 0)
+    awaited = credited + intent.amount_held
+    awaited += value_of(quotes, everything, amount=intent.amount) if everything else 0
     least = enough(intent.amount, policy)
+    # What went back does not pay: after a refund the whole amount is asked for again.
+    back = intent.amount_refunded
     status = PaymentStatus(intent.status)
     match status:
         case PaymentStatus.succeeded | PaymentStatus.canceled:
             pass
         case PaymentStatus.requires_action | PaymentStatus.processing | PaymentStatus.expired:
-            # What went back does not pay: after a refund the whole amount is asked for again.
-            back = intent.amount_refunded
+            # What is held pays too, when all else is there: until it has, nothing has succeeded.
             status = _open_status(
-                status, received=received - back, awaited=awaited - back, least=least
+                status,
+                received=0 if intent.amount_held else received - back,
+                awaited=awaited - back,
+                least=least,
             )
         case _:
             assert_never(status)
     return Assessment(
         status=status,
         amount_received=received,
-        amount_status=_amount_status(received, intent.amount) if posted else None,
-        timing=_timing(contributions, intent.expires_at) if contributions else None,
+        amount_status=_amount_status(received, intent.amount) if posted or credited else None,
+        timing=_timing(contributions, intent.expires_at) if contributions or credited else None,
+        takes_held=status is PaymentStatus.processing
+        and received - back + intent.amount_held >= least,
     )
 
 
@@ -279,6 +294,8 @@ def public(intent: PaymentIntent) -> dict[str, Any]:
         "id": intent.id,
         "object": "payment_intent",
         "amount": intent.amount,
+        "amount_credited": intent.amount_credited,
+        "amount_credited_decimal": money.format_decimal(intent.amount_credited, intent.decimals),
         "amount_decimal": money.format_decimal(intent.amount, intent.decimals),
         "amount_received": intent.amount_received,
         "amount_received_decimal": money.format_decimal(intent.amount_received, intent.decimals),

@@ -33,6 +33,7 @@ def disagreements(connection: Connection) -> list[str]:
         store.unnamed_transfers(connection, limit=BREAKS_MAX),
         iter(store.miscounted_deposits(connection, limit=BREAKS_MAX)),
         iter(store.miscounted_refunds(connection, limit=BREAKS_MAX)),
+        iter(store.miscounted_credits(connection, limit=BREAKS_MAX)),
         iter(store.miscounted_channels(connection, limit=BREAKS_MAX)),
         iter(store.lost_addresses(connection, limit=BREAKS_MAX)),
         iter(store.unbalanced_units(connection)),

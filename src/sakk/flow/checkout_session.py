@@ -21,6 +21,7 @@ from sakk.core.refund import RefundStatus
 from sakk.flow import payment
 from sakk.flow import refund as refund_flow
 from sakk.flow.context import Parts
+from sakk.flow.gift_card_payment import Applied, applied
 from sakk.flow.payment import Catalogue, PaymentRequest
 from sakk.flow.refund_draft import RefundRequest
 from sakk.store import account as accounts
@@ -182,6 +183,7 @@ class Look:
     claim_hash: str | None
     difference: PayIn | None
     message: str | None
+    gift_cards: Sequence[Applied]
 
 
 def look(connection: Connection, token_hash: str) -> Look:
@@ -211,6 +213,9 @@ def look_at(connection: Connection, session: CheckoutSession) -> Look:
         currencies={each.currency: each for each in network.list_currencies(connection)},
         claim_hash=claim_hash,
         difference=difference,
+        gift_cards=applied(connection, intent.id)
+        if intent.amount_held or intent.amount_credited
+        else [],
         message=None
         if session.payment_link is None
         else payment_links.find_message(connection, session.payment_link),

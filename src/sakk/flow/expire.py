@@ -7,7 +7,7 @@ from sakk.core import event
 from sakk.core.payment import PaymentStatus
 from sakk.flow.checkout_news import ended_sessions
 from sakk.flow.context import Parts
-from sakk.flow.payment import payment_event, write_status
+from sakk.flow.payment import given_back, payment_event, write_status
 from sakk.flow.stage import Stage
 from sakk.store import event as events
 from sakk.store import network
@@ -40,6 +40,7 @@ def expire_stage(parts: Parts) -> Stage:
                     for name in intent.networks
                 )
             ]
+            expired = given_back(connection, expired)
             write_status(connection, expired)
             told = [payment_event(each, event.PAYMENT_INTENT_EXPIRED, None) for each in expired]
             events.append(connection, told + ended_sessions(connection, expired), now=now)

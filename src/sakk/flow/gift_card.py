@@ -29,9 +29,11 @@ from sakk.core.gift_card import (
     Redeemable,
 )
 from sakk.core.person import Actor
+from sakk.flow import payment_credit as credits
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.money_request import decimals_of
+from sakk.flow.payment import GIFT_CARD_STAGE
 from sakk.flow.stage import Stage
 from sakk.flow.transfer import DECLINED, check_may_pay, judge
 from sakk.store import event as events
@@ -85,7 +87,7 @@ def issue(parts: Parts, wanted: Issue, *, identifier: str, of: Of) -> tuple[Gift
             store.insert(connection, card)
             store.insert_movement(connection, movement)
         movement = _known(connection, of)
-    _carry_out(parts, movement, active=wanted.active)
+    carry_out(parts, movement, active=wanted.active)
     with parts.database.begin() as connection:
         made = store.find(connection, identifier, account_id=None, livemode=of.livemode)
     assert made is not None
@@ -137,12 +139,16 @@ def let_go(
     )
 
 
-def look_up(parts: Parts, code: str, *, account_id: str, livemode: bool) -> GiftCard:
-    """The card of a code. Who tries many that are none waits; no card is ever locked by it."""
+def look_up(parts: Parts, code: str, *guessers: str, livemode: bool) -> GiftCard:
+    """The card of a code. Who tries many that are none waits; no card is ever locked by it.
+
+    ``guessers``: the account, or at a checkout the payment and where the payer comes from; each of
+    them waits.
+    """
     digest = rules.hash_code(code)
     now = parts.clock()
     with parts.database.begin() as connection:
-        if not store.may_try(connection, account_id, now=now):
+        if not all(store.may_try(connection, each, now=now) for each in guessers):
             raise RateLimited(
                 "Too many codes that are none. Try again later.",
                 retry_after_seconds=rules.WRONG_WINDOW_SECONDS,
@@ -150,7 +156,8 @@ def look_up(parts: Parts, code: str, *, account_id: str, livemode: bool) -> Gift
         found = store.find_code(connection, digest, livemode=livemode)
         is_there = found is not None and found.status != GiftCardStatus.rejected
         if not is_there:
-            store.count_wrong(connection, account_id, now=now)
+            for each in sorted(guessers):
+                store.count_wrong(connection, each, now=now)
     if found is None or not is_there:
         raise ParameterInvalid(WRONG_CODE, param="code")
     return found
@@ -171,28 +178,43 @@ def redeem(
             connection, of.movement_id, account_id=of.account_id, livemode=of.livemode
         )
     if movement is None:
-        found = look_up(parts, code, account_id=of.account_id, livemode=of.livemode)
+        found = look_up(parts, code, of.account_id, livemode=of.livemode)
         now = parts.clock()
         with parts.database.begin() as connection:
-            card = _locked(connection, found.id, account_id=None, livemode=of.livemode)
-            if card.code_hash != found.code_hash:
-                raise ParameterInvalid(WRONG_CODE, param="code")
-            rules.check_redeemable(card, of.account_id, now=now)
-            _check_pays(connection, card)
-            units = rules.amount_to_redeem(
-                card, amount, on_its_way=store.on_its_way(connection, card.id)
-            )
-            movement = _movement(card, MovementKind.redeem, units, of, now=now)
-            if movement.destination is not None:
-                facts = rules.facts_of(card, movement)
-                judge(
-                    parts, connection, facts, livemode=of.livemode, counted_before=movement.amount
-                )
+            card, left = lock_to_redeem(connection, found, of.account_id, now=now)
+            units = rules.amount_to_redeem(card, amount, left=left)
+            movement = drafted(parts, connection, card, units, of, now=now)
             store.insert_movement(
                 connection, replace(movement, description=description, metadata=metadata or {})
             )
             movement = _known(connection, of)
-    return _carry_out(parts, movement)
+    return carry_out(parts, movement)
+
+
+def lock_to_redeem(
+    connection: Connection, found: GiftCard, by: str, *, now: datetime
+) -> tuple[GiftCard, int]:
+    """Lock a card that was looked up for an account to redeem; with what is left of it."""
+    card = _locked(connection, found.id, account_id=None, livemode=found.livemode)
+    if card.code_hash != found.code_hash:
+        raise ParameterInvalid(WRONG_CODE, param="code")
+    rules.check_redeemable(card, by, now=now)
+    _check_pays(connection, card)
+    left = card.balance - store.on_its_way(connection, card.id)
+    if left <= 0:
+        raise UnexpectedState("Nothing is left on this card.")
+    return card, left
+
+
+def drafted(
+    parts: Parts, connection: Connection, card: GiftCard, units: int, of: Of, *, now: datetime
+) -> GiftCardMovement:
+    """A redemption that the policy lets pass, not written yet; PermissionDenied."""
+    movement = _movement(card, MovementKind.redeem, units, of, now=now)
+    if movement.destination is not None:
+        facts = rules.facts_of(card, movement)
+        judge(parts, connection, facts, livemode=of.livemode, counted_before=units)
+    return movement
 
 
 def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> GiftCardMovement:
@@ -226,7 +248,7 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
             judge(parts, connection, rules.facts_of(card, movement), livemode=of.livemode)
             store.insert_movement(connection, movement)
             movement = _known(connection, of)
-    return _carry_out(parts, movement)
+    return carry_out(parts, movement)
 
 
 def substitute(parts: Parts, identifier: str, *, new_id: str, of: Of) -> tuple[GiftCard, str]:
@@ -268,7 +290,7 @@ def substitute(parts: Parts, identifier: str, *, new_id: str, of: Of) -> tuple[G
                 now=now,
             )
         movement = _known(connection, of)
-    _carry_out(parts, movement)
+    carry_out(parts, movement)
     with parts.database.begin() as connection:
         after = store.find(connection, new_id, account_id=None, livemode=of.livemode)
     assert after is not None
@@ -286,7 +308,7 @@ def left_behind_stage(parts: Parts) -> Stage:
             _post(parts, row, active=False)
         return len(rows)
 
-    return Stage("gift_card.post", run, idle_seconds=5.0)
+    return Stage(GIFT_CARD_STAGE, run, idle_seconds=5.0)
 
 
 def _new_card(
@@ -406,9 +428,8 @@ def _turn(
     return turned
 
 
-def _carry_out(
-    parts: Parts, movement: GiftCardMovement, *, active: bool = True
-) -> GiftCardMovement:
+def carry_out(parts: Parts, movement: GiftCardMovement, *, active: bool = True) -> GiftCardMovement:
+    """Move what was written down; a movement that has ended is answered as it stands."""
     if movement.status == "requested":
         failpoint("gift_card.post.before")
         movement = _post(parts, movement, active=active)
@@ -428,11 +449,16 @@ def _post(parts: Parts, movement: GiftCardMovement, *, active: bool) -> GiftCard
         status="posted" if outcome.booked else "rejected",
         failure_code=None if outcome.booked else BalanceInsufficient.code,
     )
+    now = parts.clock()
     with parts.database.begin() as connection:
+        # A payment before the card that pays it, as who applies the card does.
+        intent = credits.lock(connection, movement.id)
         card = _locked(connection, movement.card, account_id=None, livemode=movement.livemode)
         # Only who takes the row out of `requested` changes the card and tells of it.
         if store.finish(connection, done):
-            _settle(connection, card, done, active=active, now=parts.clock())
+            _settle(connection, card, done, active=active, now=now)
+            if intent is not None:
+                credits.settle(connection, intent, done.id, booked=outcome.booked, now=now)
     return done
 
 

@@ -18,11 +18,13 @@ from sakk.core.payment import Contribution, PaymentIntent, PaymentStatus, Quote
 from sakk.core.rate import Market
 from sakk.flow.checkout_news import ended_sessions
 from sakk.flow.rate import read_market
+from sakk.flow.stage import wake
 from sakk.store import account as accounts
 from sakk.store import address, network
 from sakk.store import customer as customers
 from sakk.store import event as events
 from sakk.store import payment as payments
+from sakk.store import payment_credit as credits
 from sakk.store.address import Issued
 from sakk.store.database import update_records
 from sakk.store.identity import now as wall_clock
@@ -31,6 +33,8 @@ from sakk.store.payin import Counted
 EXPIRY_DEFAULT = timedelta(hours=1)
 EXPIRY_MIN = timedelta(seconds=1)
 EXPIRY_MAX = timedelta(days=366)
+# Moves what gift cards hold for a payment whose rest has come.
+GIFT_CARD_STAGE = "gift_card.post"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +164,29 @@ def cancel(
             "requires_action and nothing received can.",
             status=intent.status,
         )
-    canceled = replace(
-        intent,
-        status=PaymentStatus.canceled.value,
-        canceled_at=now,
-        cancellation_reason=reason,
+    [canceled] = given_back(
+        connection,
+        [
+            replace(
+                intent,
+                status=PaymentStatus.canceled.value,
+                canceled_at=now,
+                cancellation_reason=reason,
+            )
+        ],
     )
     write_status(connection, [canceled])
     told = [payment_event(canceled, event.PAYMENT_INTENT_CANCELED, request_id)]
     events.append(connection, told + ended_sessions(connection, [canceled]), now=now)
     return canceled
+
+
+def given_back(connection: Connection, intents: list[PaymentIntent]) -> list[PaymentIntent]:
+    """Intents that end unpaid, without what gift cards held for them; the cards have it again."""
+    released = credits.release(connection, [each.id for each in intents if each.amount_held])
+    return [
+        replace(each, amount_held=each.amount_held - released.get(each.id, 0)) for each in intents
+    ]
 
 
 def change(
@@ -212,17 +229,22 @@ def follow(
     policies = accounts.policy(connection, {intent.account_id for intent in intents.values()})
     changed: list[PaymentIntent] = []
     happened: list[NewEvent] = []
+    covered: list[str] = []
     for intent in intents.values():
-        after = _followed(
+        after, takes_held = _followed(
             intent,
             contributions.get(intent.id, []),
             policy=policies.get(intent.account_id, PaymentPolicy()),
             now=now,
         )
+        if takes_held:
+            covered.append(intent.id)
         if after != intent:
             changed.append(after)
             happened += [payment_event(after, name, None, intent) for name in _news(intent, after)]
     write_status(connection, changed)
+    if credits.take(connection, covered):
+        wake(connection, GIFT_CARD_STAGE)
     paid = [
         after
         for after in changed
@@ -233,7 +255,7 @@ def follow(
 
 def _followed(
     intent: PaymentIntent, arrived: list[Counted], *, policy: PaymentPolicy, now: datetime
-) -> PaymentIntent:
+) -> tuple[PaymentIntent, bool]:
     assessment = payment.assess(
         intent,
         [
@@ -250,7 +272,7 @@ def _followed(
     succeeded_now = (
         assessment.status is PaymentStatus.succeeded and intent.status != PaymentStatus.succeeded
     )
-    return replace(
+    after = replace(
         intent,
         status=assessment.status.value,
         amount_received=assessment.amount_received,
@@ -258,6 +280,7 @@ def _followed(
         timing=None if assessment.timing is None else assessment.timing.value,
         succeeded_at=now if succeeded_now else intent.succeeded_at,
     )
+    return after, assessment.takes_held and intent.amount_held > 0
 
 
 def _news(before: PaymentIntent, after: PaymentIntent) -> list[str]:
@@ -405,6 +428,8 @@ def write_status(connection: Connection, intents: list[PaymentIntent]) -> None:
         "succeeded_at",
         "canceled_at",
         "cancellation_reason",
+        "amount_credited",
+        "amount_held",
     )
     update_records(
         connection,

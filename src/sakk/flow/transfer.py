@@ -22,6 +22,7 @@ from sakk.core.event import NewEvent
 from sakk.core.person import Actor
 from sakk.core.policy import Facts
 from sakk.core.transfer import BookTransfer, TransferStatus
+from sakk.flow import payment_credit as credits
 from sakk.flow.alias import CLAIM_STAGE, resolve
 from sakk.flow.book import PostingSet
 from sakk.flow.context import Parts
@@ -299,10 +300,15 @@ def _step(parts: Parts, transfer: BookTransfer, request_id: str | None) -> BookT
     if status is TransferStatus.rejected:
         done = replace(done, failure_code="balance_insufficient")
     with parts.database.begin() as connection:
+        # A payment before the transfer that pays it, as who asks for both does.
+        intent = credits.lock(connection, done.id) if done.reason is not None else None
         # Only who takes the row out of its status tells of it.
         if store.finish(connection, done, before=before):
             _tell(parts, connection, done, request_id)
-            if status is TransferStatus.posted and done.reason is not None:
+            if intent is not None:
+                is_paid = status is TransferStatus.posted
+                credits.settle(connection, intent, done.id, booked=is_paid, now=parts.clock())
+            elif status is TransferStatus.posted and done.reason is not None:
                 note_payment(connection, done, now=parts.clock())
     return done
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     case,
     func,
+    or_,
     select,
     text,
     update,
@@ -71,6 +72,7 @@ gift_card_movements = Table(
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
     Column("destination", Text),
+    Column("payment_intent", Text),
     Column("initiator", Text),
     Column("initiator_person", Text),
     Index("ix_gift_card_movements_account", "account_id", "livemode", "id"),
@@ -154,6 +156,12 @@ def find_movement(
     return fetch_one(connection, statement, GiftCardMovement)
 
 
+def hint_of_movement(connection: Connection, identifier: str) -> str:
+    """By which the holder knows the card that a movement is of."""
+    statement = select(_c.hint).join(gift_card_movements, _m.card == _c.id)
+    return str(connection.execute(statement.where(_m.id == identifier)).scalar_one())
+
+
 def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -> None:
     connection.execute(update(gift_cards).where(_c.id == identifier).values(dict(values)))
 
@@ -162,7 +170,7 @@ def on_its_way(connection: Connection, card: str) -> int:
     """What was promised off a card and has not ended; ask under the card's lock."""
     statement = select(func.coalesce(func.sum(_m.amount), 0)).where(
         _m.card == card,
-        _m.status == "requested",
+        _m.status.in_(("held", "requested")),
         _m.kind.in_((MovementKind.redeem.value, MovementKind.replacement.value)),
     )
     return int(connection.execute(statement).scalar_one())
@@ -170,7 +178,8 @@ def on_its_way(connection: Connection, card: str) -> int:
 
 def is_moving(connection: Connection, card: str) -> bool:
     """Is anything of a card on its way?"""
-    statement = select(_m.id).where(_m.card == card, _m.status == "requested").limit(1)
+    under_way = _m.status.in_(("held", "requested"))
+    statement = select(_m.id).where(_m.card == card, under_way).limit(1)
     return connection.execute(statement).first() is not None
 
 
@@ -200,7 +209,11 @@ def list_left_behind(
     """Movements that were committed and never heard of again."""
     statement = (
         select(gift_card_movements)
-        .where(_m.status == "requested", _m.created < now - LEFT_TO_REQUEST)
+        .where(
+            _m.status == "requested",
+            # What a payment's rest has set going is no request's to move.
+            or_(_m.created < now - LEFT_TO_REQUEST, _m.payment_intent.is_not(None)),
+        )
         .order_by(_m.created)
         .limit(limit)
     )
