@@ -1,6 +1,7 @@
 """Batch settlement from the payer's side: the official client's bytes, and sums that hold."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import httpx2
@@ -145,6 +146,20 @@ def test_one_deposit_serves_many_calls_and_counts_once() -> None:
     assert wallet.log.spent() == 50_000
     counting = [one for one in wallet.log.receipts() if one.counts]
     assert [one.value for one in counting] == [50_000]
+
+
+def test_a_call_is_not_thought_slow_because_its_deposit_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One block is waited for, once; the calls after it are the way that is fast and costs less."""
+    wallet = Wallet(KEY, Policy(waiting_micro_usd=1_000))
+    seller = EscrowSeller(offer(), escrow_offer())
+    clock = itertools.count(step=60.0)
+    monkeypatch.setattr("sakk.client.wallet_payment.time.monotonic", lambda: next(clock))
+    with buying(wallet, seller) as http:
+        schemes = [http.get(URL).extensions[RECEIPT].scheme for _ in range(2)]
+    assert schemes == ["batch-settlement"] * 2
+    assert seller.deposited == 50 * PRICE
 
 
 def test_a_deposit_used_up_is_followed_by_another() -> None:

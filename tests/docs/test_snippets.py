@@ -9,10 +9,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,8 @@ class Session:
         self._environment["OPERATOR_KEY"] = sandbox["operator_key"]
         self._environment["ACCOUNT"] = sandbox["account"]
         self._python: subprocess.Popen[str] | None = None
+        # Each block of the terminal is a session, to which all that it starts belongs.
+        self._shells: set[int] = set()
 
     def run(self, snippet: Snippet) -> None:
         """Do what a block says; AssertionError with its output if it fails."""
@@ -165,22 +169,29 @@ class Session:
                 (self._folder / name).write_text(snippet.code)
 
     def close(self) -> None:
+        """What a page leaves running, as it does where it fails, ends with it."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, ProcessLookupError):
+                if os.getsid(int(process.name)) in self._shells:
+                    os.kill(int(process.name), signal.SIGKILL)
         if self._python is not None:
             self._python.kill()
             self._python.communicate()
 
     def _shell(self, snippet: Snippet) -> None:
-        done = subprocess.run(
+        shell = subprocess.Popen(
             ["bash", "-c", SHELL_HEAD + snippet.code + SHELL_TAIL],
             cwd=self._folder,
             env=self._environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=BLOCK_SECONDS_MAX,
-            check=False,
+            start_new_session=True,
         )
-        said = f"{snippet.place}\n{done.stdout}{done.stderr}"
-        assert done.returncode == 0, f"{said}\n{self._last_answer()}"
+        self._shells.add(shell.pid)
+        stdout, stderr = shell.communicate(timeout=BLOCK_SECONDS_MAX)
+        said = f"{snippet.place}\n{stdout}{stderr}"
+        assert shell.returncode == 0, f"{said}\n{self._last_answer()}"
 
     def _last_answer(self) -> str:
         """What the newest document in the folder says: mostly why a block failed."""

@@ -46,6 +46,8 @@ __all__ = ["NoWayToPay", "PaymentRefused", "PaymentUnknown", "Wallet", "WalletEr
 # How often one request is paid anew, after refusals that took nothing.
 TRIALS_MAX: Final = 8
 TIMEOUT_SECONDS: Final = 30.0
+# A first payment is answered when its block is final: longer than the five seconds of httpx2.
+ANSWER_TIMEOUT: Final = httpx2.Timeout(60.0, connect=5.0)
 
 
 class PayingScheme(Scheme, Protocol):
@@ -112,14 +114,17 @@ class Wallet:
         return count
 
     def client(self, **options: Any) -> httpx2.Client:
-        """An HTTP client that pays; ``options`` are httpx2.Client's. Redirects are not followed."""
+        """An HTTP client that pays; ``options`` are httpx2.Client's. Redirects are not followed.
+
+        It waits for an answer for a minute where ``timeout`` says nothing else.
+        """
         paying: Any = WalletTransport(self, httpx2.HTTPTransport())
-        return httpx2.Client(transport=paying, **options)
+        return httpx2.Client(transport=paying, **({"timeout": ANSWER_TIMEOUT} | options))
 
     def async_client(self, **options: Any) -> httpx2.AsyncClient:
         """The same for an event loop."""
         paying: Any = AsyncWalletTransport(self, httpx2.AsyncHTTPTransport())
-        return httpx2.AsyncClient(transport=paying, **options)
+        return httpx2.AsyncClient(transport=paying, **({"timeout": ANSWER_TIMEOUT} | options))
 
     def left(self, host: str = "") -> dict[str, int]:
         """What each limit leaves, in millionths of a dollar."""

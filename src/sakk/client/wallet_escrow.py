@@ -272,7 +272,9 @@ class Escrow:
                 return (yield from payments.carry(order.ask, begun, header))
             # What was signed and not answered may be claimed: it counts as charged.
             charged, is_answered = offer.units, False
-            receipt = yield from payments.carry(order.ask, begun, header)
+            # A deposit waits for its block; the calls after it do not.
+            carried = payments.carry(order.ask, begun, header, is_typical=not deposit)
+            receipt = yield from carried
             charged, is_answered = _charged(receipt, offer.units), True
         except PaymentRefused as refused:
             charged, is_answered = 0, True

@@ -5,6 +5,7 @@ the seller says, and raises where the caller has to know.
 """
 
 import hashlib
+import json
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from sakk.client.x402 import (
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 PAYMENT_STATUS: Final = 402
+# What is shown of a seller's own words.
+WORDS_MAX: Final = 200
 
 
 class WalletError(Exception):
@@ -137,8 +140,13 @@ class Payments:
         self.log.note(receipt)
         return receipt
 
-    def carry(self, ask: Ask, receipt: Receipt, header: str) -> Generator[Step, Any, Receipt]:
-        """Send the request with its payment, and write down what became of it."""
+    def carry(
+        self, ask: Ask, receipt: Receipt, header: str, *, is_typical: bool = True
+    ) -> Generator[Step, Any, Receipt]:
+        """Send the request with its payment, and write down what became of it.
+
+        ``is_typical``: what it takes says what the next one will.
+        """
         began = time.monotonic()
         try:
             answer: Answer = yield Send(with_payment(ask, header))
@@ -152,12 +160,9 @@ class Payments:
             ) from error
         settlement = settlement_of(answer)
         if settlement is not None and settlement.get("success") is True:
-            self.latencies.saw(
-                host_of(ask.url),
-                receipt.scheme,
-                receipt.network,
-                int(1_000 * (time.monotonic() - began)),
-            )
+            took = int(1_000 * (time.monotonic() - began))
+            if is_typical:
+                self.latencies.saw(host_of(ask.url), receipt.scheme, receipt.network, took)
             receipt = replace(receipt, is_verified=None if agrees(receipt, settlement) else False)
             return self.ended(receipt, State.paid, settlement, None)
         if answer.status == PAYMENT_STATUS or settlement is not None:
@@ -166,10 +171,11 @@ class Payments:
             receipt = self.ended(receipt, State.refused, settlement, said)
             raise PaymentRefused(f"{ask.url} did not take the payment: {said}", receipt, challenge)
         if answer.status >= 500:
-            receipt = self.ended(receipt, State.unknown, None, f"status {answer.status}")
+            said = f"status {answer.status}{(yield from _words(answer))}"
+            receipt = self.ended(receipt, State.unknown, None, said)
             receipt = yield from self.looked_up(receipt)
             raise PaymentUnknown(
-                f"{ask.url} failed with status {answer.status} after it was paid; send it again "
+                f"{ask.url} failed with {said} after it was paid; send it again "
                 "under the same Idempotency-Key to send the same payment again",
                 receipt,
             )
@@ -265,9 +271,23 @@ def _asked_again(answer: Answer) -> Generator[Step, Any, Challenge | None]:
         return None
 
 
+def _words(answer: Answer) -> Generator[Step, Any, str]:
+    """What a seller says of its failure, where it says that as a document."""
+    if "json" not in answer.headers.get("content-type", ""):
+        return ""
+    try:
+        body: bytes = yield Read()
+        document = json.loads(body)
+    except (NoAnswer, ValueError, RecursionError):
+        return ""
+    said = document.get("message") if isinstance(document, dict) else None
+    shown = "".join(filter(str.isprintable, said)) if isinstance(said, str) else ""
+    return f" ({shown[:WORDS_MAX]})" if shown else ""
+
+
 def _reason(settlement: dict[str, Any] | None, challenge: Challenge | None) -> str:
     """Why a payment was refused, as far as the seller says."""
     said = None if settlement is None else settlement.get("errorReason")
     if not said and challenge is not None:
         said = challenge.error
-    return str(said or "no reason was given")[:200]
+    return str(said or "no reason was given")[:WORDS_MAX]
