@@ -35,7 +35,7 @@ WAYS = (("en", DESK), ("ar", PHONE))
 # What is a file, asks for more than a path says, or is there in one browser alone.
 LEFT_OUT = (
     *("/export", "/content", "/receipts", "/proofs", "/verify", "/report", "/file", "/exposures"),
-    *("{attachment}", "/ledger/{account}"),
+    *("{attachment}", "/ledger/{account}", "/progress", "/proof"),
 )
 
 

@@ -4,7 +4,7 @@ from base64 import b64encode
 from dataclasses import replace
 from uuid import uuid4
 
-from sakk.core.case import CaseKind, opening_of
+from sakk.core.case import CaseKind, Opening, Priority, opening_of
 from sakk.core.case import Settings as CaseSettings
 from sakk.core.freeze import Lift, LiftStatus
 from sakk.core.label import Category
@@ -199,6 +199,7 @@ def _of_compliance(api: Api) -> Objects:
     payin, screening = _payin(api)
     case, attachment = _case(api, screening)
     return {
+        "information_request": _question(api),
         "payin": payin,
         "screening": screening,
         "rules": _rules(api),
@@ -227,6 +228,29 @@ def _case(api: Api, screening: str) -> tuple[str, str]:
         answer = api.call("POST", f"/v1/cases/{case}/{path}", key=key, json=body)
         assert answer.status_code == 200, answer.text
     return case, str(answer.json()["id"])
+
+
+def _question(api: Api) -> str:
+    """What Alice is asked, on a case of its own."""
+    opening = Opening(
+        subject=new_id("irq"),
+        kind=CaseKind.address,
+        account_id=api.world.alice.account,
+        livemode=False,
+        screening_id=None,
+        reason="block: direct_sanctions (sanctions)",
+        priority=Priority.low,
+    )
+    with api.database.begin() as connection:
+        [case] = open_cases(connection, [opening], now=now()).values()
+    answer = api.call(
+        "POST",
+        f"/v1/cases/{case}/information_requests",
+        key=api.world.operator.key,
+        json={"question": "What was it paid for?"},
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
 
 
 def _token(api: Api) -> Objects:

@@ -10,12 +10,13 @@ import pytest
 
 from sakk.api.app import ROUTES
 from sakk.api.route import Route
-from sakk.core.case import CaseKind, opening_of
+from sakk.core.case import CaseKind, Opening, Priority, Settings, opening_of
 from sakk.core.event import EVENT_TYPES
 from sakk.core.payin import PayInStatus
 from sakk.flow.case import open_cases
 from sakk.flow.payin import declined_events, payin_event
 from sakk.store import event as events
+from sakk.store.case import put_settings
 from sakk.store.database import update_records
 from sakk.store.identity import now
 from sakk.store.payin import find, payins
@@ -254,3 +255,49 @@ def test_a_report_is_drafted_and_filed(api: Api, objects: Objects) -> None:
     assert (done["status"], done["proposal"]) == ("in_progress", None)
     again = api.call("POST", f"/v1/cases/{case}/confirm", key=key, json={"digest": filed["digest"]})
     assert again.json()["error"]["code"] == "unexpected_state"
+
+
+def test_a_merchant_is_asked_and_answers(api: Api) -> None:
+    """What it sees of it is the question and the payment; what it sends is the case's."""
+    key = api.world.operator.key
+    with api.database.begin() as connection:
+        opening = Opening(
+            subject="pin_asked",
+            kind=CaseKind.address,
+            account_id=api.world.alice.account,
+            livemode=False,
+            screening_id=None,
+            reason="block: direct_sanctions (sanctions)",
+            priority=Priority.high,
+        )
+        [case] = open_cases(connection, [opening], now=now()).values()
+        put_settings(connection, Settings(False, True, None, "test", now()))
+    path = f"/v1/cases/{case}/information_requests"
+    told = api.call("POST", path, key=key, json={"question": "Is he on the OFAC list?"})
+    assert (told.status_code, told.json()["error"]["param"]) == (400, "question")
+    asked = operator(api, "POST", path, json={"question": "What was it paid for?"})
+    assert operator(api, "GET", f"/v1/cases/{case}")["status"] == "awaiting_answer"
+    mine = api.call("GET", "/v1/information_requests?status=open&limit=1")
+    assert mine.json()["data"] == [asked]
+    assert traces(mine.text, case, case[5:]) == []
+    path = f"/v1/information_requests/{asked['id']}"
+    pdf = {"name": "a.pdf", "media_type": "application/pdf"}
+    for body, param in (
+        ({"text": "x", "files": [{"file": "*", **pdf}]}, "files[0].file"),
+        ({"text": "x", "files": [{"file": "aGk=", **pdf}]}, "file"),
+        ({"text": "\u0007"}, "text"),
+    ):
+        refused = api.call("POST", f"{path}/answer", json=body)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+    content = b"%PDF-1.7 invoice"
+    sent = {"text": "An invoice.", "files": [{"file": base64.b64encode(content).decode(), **pdf}]}
+    answered = api.call("POST", f"{path}/answer", json=sent).json()
+    assert (answered["status"], answered["answer"]["text"]) == ("answered", "An invoice.")
+    assert traces(json.dumps(answered), case, case[5:]) == []
+    shown = operator(api, "GET", f"/v1/cases/{case}")
+    [kept] = shown["information_requests"][0]["attachments"]
+    got = api.call("GET", f"/v1/cases/{case}/attachments/{kept}/content", key=key)
+    assert (shown["status"], got.content) == ("in_progress", content)
+    heard = api.call("GET", "/v1/events?type=information_request.created").json()["data"]
+    assert asked["id"] in [each["data"]["object"]["id"] for each in heard]
+    assert traces(json.dumps(heard), case, case[5:]) == []

@@ -42,6 +42,7 @@ KINDS = {
     "hedge_policies": "hedge_policy",
     "liability_epochs": "liability_epoch",
     "mandates": "mandate",
+    "information_requests": "information_request",
     "money_requests": "money_request",
     "networks": "network",
     "orders": "order",

@@ -39,6 +39,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "freezes": ("freezes", "freeze_lifts"),
     "gift_cards": ("gift_cards",),
     "hedge_policies": ("hedge_policies", "hedge_proposals"),
+    "information_requests": ("information_requests", "information_ends"),
     "mandates": ("mandates",),
     "name_screenings": ("name_screenings", "name_exemptions"),
     "orders": ("orders",),

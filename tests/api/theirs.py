@@ -27,6 +27,7 @@ _SIGNED: Final = {"owner": ADDRESS, "agent": ADDRESS, "currency": "usdc"}
 # Bodies with which an id in the path is looked for at all.
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "replay_webhooks": {"since": 0},
+    "answer_information_request": {"text": "An invoice."},
     "verify_alias": {"code": "guess"},
     "reassign_bill_share": {"money_request": "mreq_none"},
     "top_up_channel": {"amount": 1},

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sakk.client import SakkClient
+from sakk.client.information_request import AnswerFile
 from sakk.client.objects import Resource
 
 from .escrow_calls import shown
@@ -30,6 +31,9 @@ GIFT_CARD_MOVEMENT = shown(
     kind="redeem",
     status="posted",
 )
+
+QUESTION = shown("information_request", account="acct_1", question="Why?", status="open", due_at=1)
+ANSWERED = {"text": "So.", "by": "key_1", "created": 2, "files": []}
 
 CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
     (lambda c: c.aliases.retrieve("als_1"), ALIAS, "GET /v1/aliases/als_1", None),
@@ -95,6 +99,23 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         "POST /v1/bills/bill_1/reassign",
         {"money_request": "mreq_1", "payer": "@bob"},
     ),
+    (
+        lambda c: c.information_requests.retrieve("irq_1"),
+        {**QUESTION, "answer": ANSWERED},
+        "GET /v1/information_requests/irq_1",
+        None,
+    ),
+    (
+        lambda c: c.information_requests.answer(
+            "irq_1", text="So.", files=[AnswerFile("a.txt", "text/plain", b"hi")]
+        ),
+        QUESTION,
+        "POST /v1/information_requests/irq_1/answer",
+        {
+            "text": "So.",
+            "files": [{"file": "aGk=", "name": "a.txt", "media_type": "text/plain"}],
+        },
+    ),
     (lambda c: c.gift_cards.retrieve("gc_1"), GIFT_CARD, "GET /v1/gift_cards/gc_1", None),
     (
         lambda c: c.gift_cards.create(amount=5, currency="usdc", active=False),
@@ -135,6 +156,7 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.transfers.list(), TRANSFER, "/v1/transfers"),
     (lambda c: c.money_requests.list(), MONEY_REQUEST, "/v1/money_requests"),
+    (lambda c: c.information_requests.list(), QUESTION, "/v1/information_requests"),
     (lambda c: c.bills.list(), BILL, "/v1/bills"),
     (lambda c: c.gift_cards.list(), GIFT_CARD, "/v1/gift_cards"),
     (

@@ -43,7 +43,7 @@ from tests.console.agents import agents_of
 from tests.console.browser import ORIGIN
 from tests.console.desk import make_desk
 from tests.console.office import Office
-from tests.console.risk import case_of, outgoing
+from tests.console.risk import case_of, outgoing, question_of
 from tests.flow import policing
 from tests.flow.policing import ASSET, NETWORK
 from tests.flow.test_approval_batch import batch_of
@@ -371,6 +371,7 @@ def objects(office: Office) -> dict[str, str]:
         )
     agents = agents_of(office, office.bob)
     sent = outgoing(office, payout_of(office, office.bob))
+    case = case_of(office, under_review(office, office.bob))
     return {
         "sign_in": signed_in.id,
         "person": person.id,
@@ -389,7 +390,8 @@ def objects(office: Office) -> dict[str, str]:
         "refund": refund_of(office, office.bob),
         "beneficiary": beneficiary_of(office, office.bob),
         **selling(office, office.bob),
-        "case": case_of(office, under_review(office, office.bob)),
+        "case": case,
+        "question": question_of(office, case),
         "attachment": "catt_of_bob",
         "transaction": sent.transaction,
         "freeze": sent.freeze,

@@ -11,6 +11,7 @@ from sakk.core.label import Category
 from sakk.core.name import Pair
 from sakk.core.name_screening import Evidence, NameHit, NameQuery, NameScreening
 from sakk.core.payout import Payout
+from sakk.core.person import Actor
 from sakk.core.regime import Requirement
 from sakk.core.screening import (
     Direction,
@@ -25,6 +26,7 @@ from sakk.core.screening import (
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.travel_rule import TravelRule
+from sakk.flow import information_request as questions
 from sakk.flow.case import open_cases
 from sakk.flow.freeze import FreezeOrder, freeze
 from sakk.store.breach import insert_new as insert_breaches
@@ -143,6 +145,20 @@ def case_of(office: Office, payout: Payout) -> str:
         insert_name_screenings(connection, [alike(payout.id, payout.account_id)])
         ids = open_cases(connection, [opening_of(verdict, CaseKind.payout)], now=now())
     return ids[payout.id]
+
+
+def question_of(office: Office, case: str) -> str:
+    """What the account of a case is asked."""
+    officer = Actor("sgn_of_the_officer", office.person("compliance").id)
+    return questions.ask(
+        office.parts,
+        case,
+        f"What is it paid for? {HOSTILE}".replace("\u202e", ""),
+        due_at=None,
+        actor=officer,
+        livemode=False,
+        request_id=new_id("irq"),
+    ).request.id
 
 
 @dataclass(frozen=True, slots=True)

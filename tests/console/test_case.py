@@ -184,3 +184,48 @@ def test_a_queue_is_turned_page_by_page(office: Office) -> None:
             after = f"&after={older[2]}"
         assert len(seen) == len(set(seen))
         assert [each for each in seen if each in ids] == ids
+
+
+def test_an_account_is_asked_and_answers_with_files(office: Office) -> None:
+    """The officer's question, the merchant's answer, and nothing of the case on the way."""
+    row = under_review(office, office.alice)
+    case = case_of(office, row)
+    path = f"/console/cases/{case}"
+    officer, _ = officers(office)
+    merchant = office.browser(office.person(alice=["owner"]))
+    officer.get(path)
+    told = officer.post(f"{path}/ask", {"question": "Is this about sanctions?", "days": "3"})
+    assert (told.status, "Is this about sanctions?" in told.text) == (400, True)
+    officer.get(path)
+    asked = {"question": "What is it paid for?\nSend the invoice.", "days": "3"}
+    assert officer.post(f"{path}/ask", asked).status == 303
+    page = officer.get(path)
+    assert ("Waits for an answer" in page.text, f"{path}/ask" in page.text) == (True, False)
+
+    assert "Questions that wait for your answer" in merchant.get("/console").text
+    listed = merchant.get("/console/questions?status=open").text
+    [question] = set(re.findall(r'href="(/console/questions/\w+)"', listed))
+    page = merchant.get(question)
+    assert ("Send the invoice." in page.text, row.id in page.text) == (True, True)
+    for trace in (case, "mixer", "sanction", "officer", "compliance"):
+        assert trace not in page.text.lower(), trace
+    wrong = merchant.upload(question, {"text": "Kept words."}, files=("invoice.exe", b"MZ"))
+    assert (wrong.status, "Kept words." in wrong.text, ".pdf" in wrong.text) == (400, True, True)
+    merchant.get(question)
+    sent = merchant.upload(question, {"text": "For tea."}, files=("../invoice.pdf", PDF))
+    assert sent.status == 303, sent.text
+    page = merchant.get(question)
+    assert ("For tea." in page.text, "invoice.pdf" in page.text) == (True, True)
+    assert "<textarea" not in page.text
+    # Somebody else's account has no such question.
+    assert office.browser(office.person(bob=["owner"])).get(question).status == 404
+
+    page = officer.get(path)
+    assert ("For tea." in page.text, "Being worked on" in page.text) == (True, True)
+    [file] = re.findall(rf'href="({path}/files/\w+)"', page.text)
+    assert officer.get(file).body == PDF
+    officer.get(path)
+    assert officer.post(f"{path}/ask", asked).status == 303
+    [again] = set(re.findall(r'name="question" value="(irq_\w+)"', officer.get(path).text))
+    assert officer.post(f"{path}/withdraw", {"question": again}).status == 303
+    assert "No answer is needed any more." in merchant.get(f"/console/questions/{again}").text

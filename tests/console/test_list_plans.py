@@ -19,6 +19,7 @@ from sakk.store.customer import customers
 from sakk.store.database import Database
 from sakk.store.event import events
 from sakk.store.fee import fees
+from sakk.store.information_request import information_ends, information_requests
 from sakk.store.mandate import mandates
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
@@ -263,6 +264,21 @@ FILLED: dict[Table, dict[str, str]] = {
         "exchange": "'none'",
         "request_identifier": "i::text",
     },
+    information_requests: {
+        "id": f"'irq_' || {ID}",
+        "case_id": f"'case_' || {ID}",
+        "about": "'{}'",
+        "question": "'What was it paid for?'",
+        "asked_by": "'per_1'",
+        "due_at": MOMENT,
+    },
+    information_ends: {
+        "request_id": f"'irq_' || {ID}",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'withdrawn' ELSE 'answered' END",
+        "by": "'per_1'",
+        "text": "'For coffee.'",
+        "files": "'[]'",
+    },
     settlements: {
         "id": f"'set_' || {ID}",
         "number": "i",
@@ -353,6 +369,10 @@ PATHS = (
     "/console/refunds?status=failed",
     f"/console/refunds?q=re_{NUMBER}",
     f"/console/refunds?q=pi_{NUMBER}",
+    "/console/questions",
+    "/console/questions?status=open&q=coffee",
+    "/console/questions?status=withdrawn",
+    f"/console/questions/irq_{NUMBER}",
     "/console/sessions",
     f"/console/sessions?q=cs_{NUMBER}",
     f"/console/sessions?q=pi_{NUMBER}",

@@ -208,6 +208,27 @@ class CaseTimelineLine(Shape):
     created: int
 
 
+class CaseQuestionShape(Shape):
+    """What the account was asked, with who asked and the ids of the files of its answer."""
+
+    id: str
+    object: Literal["information_request"]
+    account: str
+    about: dict[str, Any]
+    question: str
+    status: Literal["open", "answered", "withdrawn"]
+    due_at: int
+    overdue: bool
+    reminders: int
+    answer: dict[str, Any] | None
+    ended_at: int | None
+    asked_by: str
+    attachments: list[str]
+    metadata: ObjectMetadata
+    created: Created
+    livemode: Livemode
+
+
 class CaseDetailShape(CaseShape):
     """A case with its evidence. ``outcomes``: what may be proposed now. ``digest``: to confirm.
 
@@ -224,6 +245,7 @@ class CaseDetailShape(CaseShape):
     ledger: list[CaseLedgerLine]
     timeline: list[CaseTimelineLine]
     notes: list[CaseNoteShape]
+    information_requests: list[CaseQuestionShape]
     attachments: list[CaseAttachmentShape]
     history: list[CaseActShape]
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +13,12 @@ from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import attachment as attachments
 from sakk.core import case as rules
+from sakk.core import ids
+from sakk.core import information_request as question_rules
 from sakk.core.case import CaseKind, CaseStatus, Outcome, Place, Priority
 from sakk.core.errors import ParameterInvalid
 from sakk.flow import case_work as flow
+from sakk.flow import information_request as questions
 from sakk.flow.case_evidence import evidence
 from sakk.flow.case_report import Words, configure, draft
 from sakk.flow.case_report import file as file_report
@@ -161,6 +164,69 @@ def attach(
         attachment_id=new_id(attachments.PREFIX),
     )
     console.print(f"{kept.id} is kept, SHA-256 {kept.sha256}.")
+
+
+@app.command()
+def ask(
+    case: Who,
+    question: str,
+    days: Annotated[int, typer.Option(help="Until when it is to be answered.", min=1)] = 7,
+    live: Live = False,
+) -> None:
+    """Ask the account that a case is about; it is told the question, and never why."""
+    parts = _parts()
+    asked = questions.ask(
+        parts,
+        case,
+        question,
+        due_at=parts.clock() + timedelta(days=days),
+        actor=acting(parts, livemode=live),
+        livemode=live,
+        request_id=new_id(question_rules.PREFIX),
+    )
+    console.print(f"{asked.request.id} is asked; an answer is due {asked.request.due_at:%Y-%m-%d}.")
+
+
+@app.command()
+def withdraw(
+    question: Annotated[str, typer.Argument(help="irq_…")],
+    live: Live = False,
+) -> None:
+    """Take a question back: no answer is needed any more."""
+    parts = _parts()
+    actor = acting(parts, livemode=live)
+    ended = questions.withdraw(parts, question, actor=actor, livemode=live)
+    console.print(f"{ended.request.id} is {ended.status.value}.")
+
+
+@app.command()
+def answer(
+    question: Annotated[str, typer.Argument(help="irq_…")],
+    text: str,
+    file: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Repeatable.")
+    ] = None,
+    live: Live = False,
+) -> None:
+    """Write down an answer that came by letter, with its files, as the one who writes it."""
+    parts = _parts()
+    sent = [
+        questions.SentFile(
+            each.name, attachments.media_type_of(each.name) or "none", each.read_bytes()
+        )
+        for each in file or ()
+    ]
+    answered = questions.answer(
+        parts,
+        question,
+        text,
+        sent,
+        account_id=None,
+        livemode=live,
+        actor=acting(parts, livemode=live),
+        seed=ids.decode(new_id(question_rules.PREFIX))[1],
+    )
+    console.print(f"{answered.request.id} is {answered.status.value}.")
 
 
 @app.command()
@@ -358,6 +424,15 @@ def _print(found: dict[str, Any]) -> None:
         console.print(f"{at:%Y-%m-%d %H:%M:%S} {event['type']}")
     for written in found["notes"]:
         console.print(f"{written['author']}: {written['text']}", markup=False)
+    for asked in found["information_requests"]:
+        due = datetime.fromtimestamp(asked["due_at"], UTC)
+        console.print(
+            f"{asked['id']} {asked['status']}, due {due:%Y-%m-%d}: {asked['question']}",
+            markup=False,
+        )
+        if asked["answer"] is not None:
+            told = asked["answer"]
+            console.print(f"{told['by']} answers: {told['text']}", markup=False)
     for kept in found["attachments"]:
         console.print(f"{kept['id']} {kept['name']} {kept['sha256']}", markup=False)
     if found["related"]:

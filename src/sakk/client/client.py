@@ -23,6 +23,7 @@ from sakk.client.errors import ApiError
 from sakk.client.escrow_channel import EscrowChannels
 from sakk.client.fee import Fees, FeeSchedules, FeeSimulations
 from sakk.client.gift_card import GiftCardMovements, GiftCards
+from sakk.client.information_request import InformationRequests
 from sakk.client.ledger import Ledger
 from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
 from sakk.client.money_request import Bills, MoneyRequests
@@ -154,6 +155,7 @@ class SakkClient:
         self.gift_card_movements = GiftCardMovements(transport)
         self.gift_cards = GiftCards(transport)
         self.hedge_policies = HedgePolicies(transport)
+        self.information_requests = InformationRequests(transport)
         self.ledger = Ledger(transport)
         self.liability_epochs = LiabilityEpochs(transport)
         self.liability_proofs = LiabilityProofs(transport)

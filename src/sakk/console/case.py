@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -21,14 +22,17 @@ from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import attachment as attachments
 from sakk.core import case as rules
 from sakk.core import goaml
+from sakk.core import information_request as question_rules
 from sakk.core.case import Case, CaseKind, CaseStatus, Outcome, Place, Priority
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import case_report
 from sakk.flow import case_work as flow
+from sakk.flow import information_request as questions
 from sakk.flow.case_subject import Matter
 from sakk.pages.form import Form, Upload
 from sakk.pages.language import mark
 from sakk.store import case as store
+from sakk.store import information_request as question_store
 from sakk.store import network as networks
 from sakk.store import person as persons
 from sakk.store.page import Window, fetch_window
@@ -81,6 +85,19 @@ class AttachForm(Form):
     """A file; its type follows from its name."""
 
     file: Upload
+
+
+class AskForm(Form):
+    """What the account is asked, and in how many days it is to answer."""
+
+    question: Annotated[str, Field(max_length=question_rules.TEXT_LENGTH_MAX)]
+    days: Annotated[int, Field(ge=1, le=90)]
+
+
+class WithdrawForm(Form):
+    """Which question, as the page showed it."""
+
+    question: Annotated[str, Field(max_length=IDENTIFIER_LENGTH_MAX)]
 
 
 class ProposeForm(Form):
@@ -233,6 +250,34 @@ def download(visit: Visit, case: str, attachment: str) -> Download:
             raise ResourceMissing("There is no such file.")
         content = store.read_content(connection, kept.id)
     return Download(kept.name, content)
+
+
+def ask(visit: Visit, case: str, form: AskForm) -> Redirect:
+    """Ask the account; it is told the question, and never why."""
+    found = found_case(visit, case)
+    questions.ask(
+        visit.parts,
+        found.case.id,
+        form.question,
+        due_at=visit.now + timedelta(days=form.days),
+        actor=visit.actor,
+        livemode=visit.livemode,
+        request_id=visit.object_id(question_rules.PREFIX),
+    )
+    return _back(found, visit.words.gettext("Asked: the case waits for the answer."))
+
+
+def withdraw(visit: Visit, case: str, form: WithdrawForm) -> Redirect:
+    """Take the question back; the account is told that no answer is needed."""
+    found = found_case(visit, case)
+    with visit.database.read() as connection:
+        asked = question_store.find(
+            connection, form.question, account_id=None, livemode=visit.livemode
+        )
+    if asked is None or asked.request.case_id != found.case.id:
+        raise ResourceMissing("There is no such question.")
+    questions.withdraw(visit.parts, asked.request.id, actor=visit.actor, livemode=visit.livemode)
+    return _back(found, visit.words.gettext("The question is taken back."))
 
 
 def propose(visit: Visit, case: str, form: ProposeForm) -> Redirect:
@@ -420,6 +465,8 @@ SCREENS = (
         "cases",
         operator_only=True,
     ),
+    _act("ask", ask),
+    _act("withdraw", withdraw),
     _act("propose", propose, step_up=True),
     _act("confirm", confirm, step_up=True),
     _act("decline", decline),

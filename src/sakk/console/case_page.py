@@ -11,7 +11,7 @@ from sakk.console.route import ROOT
 from sakk.console.screening import VERDICTS, categories_of, reasons_of
 from sakk.console.visit import Page, Rejected, Visit
 from sakk.core import case as rules
-from sakk.core.case import Case, Priority
+from sakk.core.case import Case, CaseStatus, Priority
 from sakk.core.errors import ResourceMissing
 from sakk.core.exposure import Way
 from sakk.core.role import Role
@@ -25,10 +25,13 @@ from sakk.store.name import list_name_screenings
 from sakk.store.page import PageRequest
 
 NAMES_SHOWN_MAX: Final = 10
+# In how many days an account is to answer.
+DAYS_TO_ANSWER: Final = (3, 7, 14, 30)
 STATUSES: Mapping[str, tuple[str, str]] = {
     "open": (mark("Open"), "warn"),
     "assigned": (mark("Taken"), "wait"),
     "in_progress": (mark("Being worked on"), "wait"),
+    "awaiting_answer": (mark("Waits for an answer"), "wait"),
     "awaiting_second": (mark("Waits for a second person"), "warn"),
     "carrying_out": (mark("Being carried out"), "wait"),
     "closed": (mark("Closed"), "plain"),
@@ -63,6 +66,10 @@ ACTS: Mapping[str, str] = {
     "assigned": mark("Taken"),
     "noted": mark("Note"),
     "attached": mark("File"),
+    "asked": mark("The account is asked"),
+    "answered": mark("The account answered"),
+    "withdrawn": mark("Question taken back"),
+    "reminded": mark("Reminder sent"),
     "proposed": mark("Outcome proposed"),
     "declined": mark("Proposal refused"),
     "confirmed": mark("Outcome confirmed"),
@@ -145,14 +152,21 @@ def _possible(visit: Visit, case: Case, shown: Mapping[str, Any]) -> dict[str, A
     gettext = visit.words.gettext
     is_officer = visit.may("cases", "write") and Role.compliance in visit.person.powers
     proposal = shown["proposal"]
-    is_worked = case.status in rules.WORKED
+    is_worked = case.status in (*rules.WORKED, CaseStatus.awaiting_answer)
+    waiting = [each for each in shown["information_requests"] if each["status"] == "open"]
     return {
         "is_officer": is_officer,
         "is_proposer": proposal is not None and proposal["by"] == visit.person.id,
         "may_propose": is_officer and is_worked and bool(shown["outcomes"]),
         "may_report": is_officer and is_worked,
+        "may_ask": is_officer and case.status in rules.WORKED and case.account_id is not None,
+        "question": waiting[0] | {"due": _moment(waiting[0]["due_at"])} if waiting else None,
         "choices": {
             "outcome": [(each, gettext(OUTCOMES[each])) for each in shown["outcomes"]],
+            "days": [
+                (str(each), visit.words.ngettext("{number} day", "{number} days", each))
+                for each in DAYS_TO_ANSWER
+            ],
             "place": [
                 ("", "–"),
                 ("left", gettext("Left where they stand")),
@@ -200,12 +214,15 @@ def _history(shown: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What happened, oldest first: acts with what was written, and events of the subject."""
     notes = {each["id"]: each for each in shown["notes"]}
     files = {each["id"]: each for each in shown["attachments"]}
+    asked = {each["id"]: each for each in shown["information_requests"]}
     lines = [
         {
             **each,
             "at": _moment(each["created"]),
             "note": notes.get(each["detail"].get("note", "")),
             "file": files.get(each["detail"].get("attachment", "")),
+            "asked": asked.get(each["detail"].get("information_request", "")),
+            "files": [files[one] for one in each["detail"].get("files", []) if one in files],
             "event": None,
         }
         for each in shown["history"]

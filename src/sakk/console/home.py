@@ -19,6 +19,7 @@ from sakk.pages.chart import Point, Words, bars
 from sakk.pages.language import mark
 from sakk.pages.moment import zone_of
 from sakk.store import home as store
+from sakk.store import information_request as questions
 from sakk.store import network as networks
 from sakk.store import volume as volumes
 
@@ -187,6 +188,11 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
             connection, condition, account_id=account_id, livemode=livemode
         )
         add(exceptions, gettext("Exceptions among the newest pay-ins"), "/console/exceptions")
+    if visit.account_id is not None and visit.may("information_requests"):
+        asked = questions.count_open(
+            connection, account_id=visit.account_id, livemode=livemode, limit=store.COUNT_MAX
+        )
+        add(asked, gettext("Questions that wait for your answer"), "/console/questions?status=open")
     if visit.may("webhook_endpoints"):
         failing = store.count_failing(connection, account_id=account_id, livemode=livemode)
         add(failing, gettext("Webhook endpoints that take nothing"), "/console/webhooks", "bad")

@@ -1,7 +1,8 @@
 """Cases: work for a compliance officer, from what was found to what two people decided.
 
-``open → assigned → in_progress → awaiting_second → closed``, with ``carrying_out`` between the last
-two where the outcome moves money. A subject has one case for life: what is found later is added to
+``open → assigned → in_progress → awaiting_second → closed``, with ``awaiting_answer`` while the
+account was asked for information, and ``carrying_out`` before the last where the outcome moves
+money. A subject has one case for life: what is found later is added to
 it, and opens it again. Whatever happens to a case is an act, numbered, never changed; the digest of
 a proposal holds the number of the last act, so that nobody confirms something that changed.
 """
@@ -38,11 +39,16 @@ class CaseKind(StrEnum):
 
 
 class CaseStatus(StrEnum):
-    """Where a case stands; ``carrying_out``: two people agreed, and the money is on its way."""
+    """Where a case stands.
+
+    ``awaiting_answer``: its account was asked (`sakk.core.information_request`). ``carrying_out``:
+    two people agreed, and the money is on its way.
+    """
 
     open = "open"
     assigned = "assigned"
     in_progress = "in_progress"
+    awaiting_answer = "awaiting_answer"
     awaiting_second = "awaiting_second"
     carrying_out = "carrying_out"
     closed = "closed"
@@ -85,6 +91,10 @@ class Act(StrEnum):
     assigned = "assigned"
     noted = "noted"
     attached = "attached"
+    asked = "asked"
+    answered = "answered"
+    withdrawn = "withdrawn"
+    reminded = "reminded"
     proposed = "proposed"
     declined = "declined"
     confirmed = "confirmed"
@@ -96,6 +106,10 @@ class Act(StrEnum):
 
 # The status after each act, from each status where it may happen.
 WORKED: Final = (CaseStatus.open, CaseStatus.assigned, CaseStatus.in_progress)
+_ENDED: Final = {
+    CaseStatus.awaiting_answer: CaseStatus.in_progress,
+    CaseStatus.awaiting_second: CaseStatus.awaiting_second,
+}
 _AFTER: Final[dict[Act, dict[CaseStatus, CaseStatus]]] = {
     Act.opened: {},
     Act.found: {each: each for each in CaseStatus if each is not CaseStatus.closed},
@@ -104,13 +118,20 @@ _AFTER: Final[dict[Act, dict[CaseStatus, CaseStatus]]] = {
         CaseStatus.open: CaseStatus.assigned,
         CaseStatus.assigned: CaseStatus.assigned,
         CaseStatus.in_progress: CaseStatus.in_progress,
+        CaseStatus.awaiting_answer: CaseStatus.awaiting_answer,
         CaseStatus.awaiting_second: CaseStatus.awaiting_second,
     },
     # What is written down of a case stays with it, also when it is closed.
     Act.noted: {each: each for each in CaseStatus} | {CaseStatus.assigned: CaseStatus.in_progress},
     Act.attached: {each: each for each in CaseStatus}
     | {CaseStatus.assigned: CaseStatus.in_progress},
-    Act.proposed: dict.fromkeys(WORKED, CaseStatus.awaiting_second),
+    # One question at a time. What is answered while a proposal waits changes its digest alone.
+    Act.asked: dict.fromkeys(WORKED, CaseStatus.awaiting_answer),
+    Act.answered: _ENDED,
+    Act.withdrawn: _ENDED,
+    Act.reminded: {each: each for each in _ENDED},
+    # Nobody's silence keeps two people from deciding, or from telling the authority.
+    Act.proposed: dict.fromkeys((*WORKED, CaseStatus.awaiting_answer), CaseStatus.awaiting_second),
     Act.declined: {CaseStatus.awaiting_second: CaseStatus.in_progress},
     Act.confirmed: {CaseStatus.awaiting_second: CaseStatus.carrying_out},
     Act.filed: {CaseStatus.awaiting_second: CaseStatus.in_progress},

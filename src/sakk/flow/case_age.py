@@ -1,5 +1,5 @@
-"""Ageing of cases: deadlines that pass are told once, how much waits is measured, and what is held
-without a case gets one.
+"""Ageing of cases: deadlines that pass are told once, who was asked is reminded, how much waits is
+measured, and what is held without a case gets one.
 
 The last is for what was held before there were cases, and for the day that some stage forgets.
 """
@@ -18,6 +18,7 @@ from sakk.core.payout import PayoutPurpose
 from sakk.core.screening import Verdict
 from sakk.flow.case import act_of, case_event, open_cases
 from sakk.flow.context import Parts
+from sakk.flow.information_request import remind_overdue
 from sakk.flow.stage import Stage
 from sakk.store import case as store
 from sakk.store import event as events
@@ -51,8 +52,10 @@ def age_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             found = _adopt(connection, now=now)
         with parts.database.begin() as connection:
+            reminded = remind_overdue(connection, now=now)
+        with parts.database.begin() as connection:
             _measure(connection, now=now)
-        return late + found
+        return late + found + reminded
 
     return Stage("case.age", run, idle_seconds=IDLE.total_seconds(), gives_way=True)
 

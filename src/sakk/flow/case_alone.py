@@ -12,8 +12,9 @@ from sakk.core.errors import ResourceMissing, UnexpectedState
 from sakk.core.payin import PayIn
 from sakk.core.person import Actor
 from sakk.flow.case_subject import find_matter
-from sakk.flow.case_work import Plan, confirm_locked, officer, propose_locked
+from sakk.flow.case_work import Plan, confirm_locked, propose_locked
 from sakk.flow.context import Parts
+from sakk.flow.officer import case_officer
 from sakk.flow.payin import release_held
 from sakk.store import case as store
 from sakk.store import payin as payins
@@ -57,7 +58,7 @@ def decide_alone(
             outcome=outcome,
         )
     now = parts.clock()
-    by = officer(connection, actor, livemode=livemode)
+    by = case_officer(connection, actor, livemode=livemode)
     matter = find_matter(connection, subject, livemode=livemode, lock=True)
     proposed = propose_locked(connection, matter, Plan(outcome), by=by, now=now)
     matter = find_matter(connection, proposed.id, livemode=livemode, lock=True)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sakk.core import attachment as attachments
 from sakk.core import case as rules
 from sakk.core import ids, screening
+from sakk.core import information_request as asked_rules
 from sakk.core.case import CaseStatus
 from sakk.core.chart import TransferCode
 from sakk.core.payin import public as public_payin
@@ -19,6 +20,7 @@ from sakk.core.payout import public as public_payout
 from sakk.flow.case_subject import Matter
 from sakk.store import case as store
 from sakk.store import event as events
+from sakk.store import information_request as questions
 from sakk.store.ledger import TransferQuery, account_names, find_transfers
 from sakk.store.page import LIMIT_MAX, PageRequest
 from sakk.store.screening import list_screenings
@@ -66,6 +68,10 @@ def evidence(connection: Connection, matter: Matter, *, now: datetime) -> dict[s
             for each in reversed(happened)
         ],
         "notes": [rules.public_note(each) for each in store.list_notes(connection, case.id)],
+        "information_requests": [
+            asked_rules.public_of_case(each, now=now)
+            for each in questions.list_of_case(connection, case.id)
+        ],
         "attachments": [
             attachments.public(each) for each in store.list_attachments(connection, case.id)
         ],

@@ -22,9 +22,9 @@ from sakk.core.goaml import Client, Entity, Movement, Report
 from sakk.core.network import Currency
 from sakk.core.person import Actor
 from sakk.flow.case_subject import Matter, find_matter
-from sakk.flow.case_work import Plan, officer, propose_locked, put_attachment
+from sakk.flow.case_work import Plan, propose_locked, put_attachment
 from sakk.flow.context import Parts
-from sakk.flow.officer import Officer
+from sakk.flow.officer import Officer, case_officer
 from sakk.store import account as accounts
 from sakk.store import case as store
 from sakk.store import network as networks
@@ -46,7 +46,7 @@ def configure(parts: Parts, document: dict[str, Any], *, actor: Actor, livemode:
     entity = goaml.read_entity(document)
     now = parts.clock()
     with parts.database.begin() as connection:
-        by = officer(connection, actor, livemode=livemode)
+        by = case_officer(connection, actor, livemode=livemode)
         before = store.find_settings(connection, livemode=livemode)
         settings = Settings(
             livemode=livemode,
@@ -86,7 +86,7 @@ def file(
         kept = store.find_attachment(connection, attachment_id)
         if kept is not None:
             return matter.case, kept
-        by = officer(connection, actor, livemode=livemode)
+        by = case_officer(connection, actor, livemode=livemode)
         content = _render(connection, matter, words, now=now)
         kept = _kept(connection, matter, content, by=by, attachment_id=attachment_id, now=now)
         fresh = find_matter(connection, matter.case.id, livemode=livemode, lock=True)

@@ -18,7 +18,6 @@ from sakk.core.case import Act, Case, CaseStatus, Note, Outcome, Place
 from sakk.core.errors import (
     ApprovalStale,
     ParameterInvalid,
-    PermissionDenied,
     ResourceMissing,
     SamePerson,
     UnexpectedState,
@@ -30,7 +29,8 @@ from sakk.flow.case import act_of, case_event
 from sakk.flow.case_outcome import Examined, carry_out, examine_return
 from sakk.flow.case_subject import Matter, find_matter
 from sakk.flow.context import Parts
-from sakk.flow.officer import Officer, find_officer
+from sakk.flow.information_request import resumed, withdraw_open
+from sakk.flow.officer import Officer, case_officer
 from sakk.flow.recovery import check_address
 from sakk.flow.step_up import StepUp, check, count_try
 from sakk.store import case as store
@@ -51,14 +51,6 @@ class Plan:
     sha256: str | None = None
 
 
-def officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
-    """Who acts, if they may: a person with the role compliance; PermissionDenied."""
-    found = find_officer(connection, actor, livemode=livemode)
-    if not found.has([Role.compliance]):
-        raise PermissionDenied("Only a person with the role compliance works on cases.")
-    return found
-
-
 def assign(
     parts: Parts,
     identifier: str,
@@ -75,7 +67,7 @@ def assign(
     now = parts.clock()
     with parts.database.begin() as connection:
         found = _found(connection, identifier, livemode=livemode)
-        by = officer(connection, actor, livemode=livemode)
+        by = case_officer(connection, actor, livemode=livemode)
         to = assignee or by.name
         _check_assignee(connection, to, by, livemode=livemode)
         if found.assignee == to:
@@ -111,7 +103,7 @@ def note(
         if found is not None:
             return found
         case = _locked(connection, identifier, livemode=livemode)
-        by = officer(connection, actor, livemode=livemode)
+        by = case_officer(connection, actor, livemode=livemode)
         written = Note(note_id, case.id, livemode, by.name, kept, now)
         store.insert_note(connection, written)
         after = replace(case, status=rules.after(case.status, Act.noted).value)
@@ -141,7 +133,7 @@ def attach(
         if found is not None:
             return found
         case = _locked(connection, identifier, livemode=livemode)
-        by = officer(connection, actor, livemode=livemode)
+        by = case_officer(connection, actor, livemode=livemode)
         return put_attachment(
             connection,
             case,
@@ -190,7 +182,7 @@ def propose(
     now = parts.clock()
     with parts.database.begin() as connection:
         matter = find_matter(connection, identifier, livemode=livemode, lock=True)
-        by = officer(connection, actor, livemode=livemode)
+        by = case_officer(connection, actor, livemode=livemode)
         case = propose_locked(connection, matter, plan, by=by, now=now)
         return case, rules.digest_of(case, matter.subject)
 
@@ -230,8 +222,8 @@ def decline(
     now = parts.clock()
     with parts.database.begin() as connection:
         case = _locked(connection, identifier, livemode=livemode)
-        by = officer(connection, actor, livemode=livemode)
-        status = rules.after(case.status, Act.declined).value
+        by = case_officer(connection, actor, livemode=livemode)
+        status = resumed(connection, case, rules.after(case.status, Act.declined))
         after = replace(case, status=status, proposal=None)
         return _write(connection, case, after, Act.declined, by, now, {"reason": why})
 
@@ -255,7 +247,7 @@ def confirm(
     now = parts.clock()
     with parts.database.begin() as connection:
         matter = find_matter(connection, identifier, livemode=livemode, lock=True)
-        by = officer(connection, actor, livemode=livemode)
+        by = case_officer(connection, actor, livemode=livemode)
         if _is_confirmed(matter.case, by, digest):
             return matter.case
         _check_second(matter, by, digest)
@@ -276,12 +268,17 @@ def confirm_locked(
     """Write a confirmation, after everything that may speak against it, and carry it out."""
     _check_second(matter, by, digest)
     case = matter.case
-    after = rules.confirmed(case, by=by.name, digest=digest)
-    act = Act.filed if after.proposal is None else Act.confirmed
+    assert case.proposal is not None
     detail = {"proposal": case.proposal, "digest": digest}
-    written = _write(connection, case, after, act, by, now, detail)
-    if act is Act.filed:
-        return written
+    if case.proposal["outcome"] == Outcome.file:
+        filed = rules.confirmed(case, by=by.name, digest=digest)
+        status = resumed(connection, case, CaseStatus(filed.status))
+        after = replace(filed, status=status)
+        return _write(connection, case, after, Act.filed, by, now, detail)
+    # Nobody waits for an answer to what is decided.
+    case = withdraw_open(connection, case, by=by, now=now)
+    after = rules.confirmed(case, by=by.name, digest=digest)
+    written = _write(connection, case, after, Act.confirmed, by, now, detail)
     return carry_out(connection, replace(matter, case=written), examined, now=now)
 
 
@@ -307,7 +304,7 @@ def reopen(parts: Parts, identifier: str, *, actor: Actor, livemode: bool, reaso
     now = parts.clock()
     with parts.database.begin() as connection:
         case = _locked(connection, identifier, livemode=livemode)
-        by = officer(connection, actor, livemode=livemode)
+        by = case_officer(connection, actor, livemode=livemode)
         after = rules.reopened(case, now=now)
         written = _write(connection, case, after, Act.reopened, by, now, {"reason": why})
         events.append(connection, [case_event(written, event.CASE_OPENED, now=now)], now=now)

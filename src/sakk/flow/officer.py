@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from sakk.core.errors import PermissionDenied
 from sakk.core.person import Actor, Person
 from sakk.core.role import Role
 from sakk.flow.step_up import acting_person
@@ -33,6 +34,14 @@ def find_officer(connection: Connection, actor: Actor, *, livemode: bool) -> Off
         return Officer(actor.name, actor.key, None)
     person = acting_person(connection, actor, livemode=livemode)
     return Officer(person.id, actor.key, person)
+
+
+def case_officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    """Who works on cases, if they may: a person with the role compliance; PermissionDenied."""
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has([Role.compliance]):
+        raise PermissionDenied("Only a person with the role compliance works on cases.")
+    return found
 
 
 def is_alone(connection: Connection, *, livemode: bool) -> bool:

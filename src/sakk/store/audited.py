@@ -71,6 +71,9 @@ AUDITED: Final[dict[str, Audited]] = {
     "hedge_policies": Audited(key=("currency", "livemode"), subject="currency"),
     "hedge_proposals": Audited(key=("currency", "livemode"), subject="currency"),
     "hubs": Audited(key=("network",)),
+    # What is answered stays where it is; the log has its hash.
+    "information_ends": Audited(key=("request_id",), secret=("text",)),
+    "information_requests": Audited(subject="case_id"),
     "invitations": Audited(subject="person", secret=("token_hash", "code_digest")),
     "key_rotations": Audited(subject="source", quiet=("left",)),
     "label_imports": Audited(subject="list_id"),
