@@ -18,7 +18,9 @@ from tests.core.x402ing import (
     body,
     permitted,
     requirement,
+    wrapped,
 )
+from x402.mechanisms.evm.erc6492 import parse_erc6492_signature
 
 from sakk.core import eip3009, permit2
 from sakk.core.eip3009 import domain_separator
@@ -35,8 +37,8 @@ from sakk.core.x402_payment import (
     is_signed,
     public,
     read_claim,
-    require_deployed,
     settled,
+    undeployed,
 )
 
 SEPARATOR = domain_separator("USDC", "2", 84532, TOKEN.lower())
@@ -165,12 +167,27 @@ def test_the_domain_is_the_tokens(extra: dict[str, Any], reason: Reason | None) 
     assert refused.value.reason is reason
 
 
-def test_wallets_that_are_not_there_are_refused() -> None:
-    require_deployed(claim())
-    wrapped = authorized() | {"signature": "0x" + "00" * 32 + "6492" * 16}
-    with pytest.raises(Invalid) as refused:
-        require_deployed(claim(wrapped))
-    assert refused.value.reason is Reason.factory_not_allowed
+def test_a_signature_is_read_out_of_what_would_create_its_wallet() -> None:
+    """A wallet that stands is asked as if that were not there; for none that does not it counts."""
+    plain = authorized()
+    found = claim(plain | {"signature": wrapped(plain["signature"])})
+    assert (found, found.creates) == (claim(plain), True), "it is the same payment"
+    assert (
+        parse_erc6492_signature(bytes.fromhex(wrapped(plain["signature"])[2:])).inner_signature
+        == found.signature
+    )
+    assert undeployed(found).reason is Reason.factory_not_allowed
+    assert undeployed(claim(plain)).reason is Reason.invalid_signature
+    longer = claim(plain | {"signature": "0x" + "22" * 130})
+    assert undeployed(longer).reason is Reason.undeployed_wallet
+    good = wrapped(plain["signature"])
+    for broken in ("0x" + "6492" * 16, "0x" + good[66:], good[:130] + "f" + good[131:]):
+        with pytest.raises(Invalid) as refused:
+            claim(plain | {"signature": broken})
+        assert refused.value.reason is Reason.invalid_payload
+
+
+def test_a_signature_that_is_nobodys_is_named_by_its_kind() -> None:
     assert bad_signature(claim()).reason is Reason.invalid_signature
     assert bad_signature(claim(permitted())).reason is Reason.permit2_signature
 

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from eth_abi.abi import encode
 from eth_account import Account
+from x402.mechanisms.evm.constants import ERC6492_MAGIC_VALUE
 
 from sakk.core import eip3009, permit2
 from sakk.core.caip import chain_id
@@ -18,6 +20,12 @@ PAY_TO = "0x" + "b2" * 20
 NONCE = "0x" + "07" * 32
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 SOON = int(NOW.timestamp()) + 60
+
+
+def wrapped(inner: str, factory: str = "0x" + "fa" * 20) -> str:
+    """As ERC-6492 says, by x402's own words for it."""
+    parts = [factory, b"\x12" * 70, bytes.fromhex(inner[2:])]
+    return "0x" + (encode(["address", "bytes", "bytes"], parts) + ERC6492_MAGIC_VALUE).hex()
 
 
 def sign(digest: bytes, key: str = KEY) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.core.x402ing import wrapped
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
 from tests.flow.paying import Till
@@ -20,7 +21,6 @@ FROM: dict[str, Any] = {"from": WALLET}
 # Any call of it answers 0x1626ba7e, as isValidSignature does for a signature that it takes; or 0.
 TAKES = "0x631626ba7e60e01b60005260206000f3"
 REFUSES = "0x600060005260206000f3"
-UNDEPLOYED = "0x" + "00" * 32 + "6492" * 16
 
 
 def stands(world: World, code: str) -> None:
@@ -30,7 +30,7 @@ def stands(world: World, code: str) -> None:
 
 def test_a_wallet_contract_pays_by_exact_if_the_chain_takes_its_signature(world: World) -> None:
     till = Till(world)
-    fund(world, WALLET, 2_000)
+    fund(world, WALLET, 3_000)
     # As long as a key's, and longer: neither is recovered to the payer.
     for signature in ("0x" + "11" * 64 + "1b", "0x" + "22" * 130):
         payload = till.authorized(1_000, **FROM) | {"signature": signature}
@@ -45,10 +45,17 @@ def test_a_wallet_contract_pays_by_exact_if_the_chain_takes_its_signature(world:
         [told] = settle(world, till, till.asked(payload))
         assert told is not None
         assert told.success, told
-    created_first = till.authorized(1_000, **FROM) | {"signature": UNDEPLOYED}
+    # Beside it may stand how to create the wallet: nobody does, and one that stands needs it not.
+    created_first = till.authorized(1_000, **FROM) | {"signature": wrapped("0x" + "22" * 130)}
+    stands(world, "0x")
     assert till.verify(created_first).invalid_reason == Reason.factory_not_allowed.value
+    stands(world, TAKES)
+    assert till.verify(created_first).is_valid
+    [told] = settle(world, till, till.asked(created_first))
+    assert told is not None
+    assert told.success, told
     world.finalize()
-    assert world.balance("usdc") == 2_000
+    assert world.balance("usdc") == 3_000
     world.check()
 
 

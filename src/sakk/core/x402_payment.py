@@ -6,7 +6,7 @@ good is reserved under (network, token, payer, nonce), so that no copy of it is 
 posted when that is final. ``failed`` when it moved nothing and, by this house, never will.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -34,8 +34,9 @@ PREFIX: Final = "xp"
 # An authorization has to be good so much longer: until a block can hold it. As the official
 # facilitator counts.
 TIME_LEFT_MIN: Final = timedelta(seconds=6)
-# Of a wallet that is not there yet (ERC-6492): the last 32 bytes of its signature.
+# Of a wallet that may not be there yet (ERC-6492): the last 32 bytes of its signature.
 _UNDEPLOYED = bytes.fromhex("6492" * 16)
+_WORD = 32
 
 
 class Method(StrEnum):
@@ -68,7 +69,8 @@ NonceKey = tuple[str, str, str, str]
 class Claim:
     """A payment as its request says it: addresses in lower case, times in unix seconds.
 
-    ``nonce``: 32 bytes of 0x-hex. ``asset``: CAIP-19.
+    ``nonce``: 32 bytes of 0x-hex. ``asset``: CAIP-19. ``creates``: beside the signature stood how
+    to create the wallet that gives it.
     """
 
     method: Method
@@ -81,6 +83,7 @@ class Claim:
     valid_before: int
     nonce: str
     signature: bytes
+    creates: bool = field(default=False, compare=False)
 
     @property
     def token(self) -> str:
@@ -201,10 +204,15 @@ def read_claim(request: Request) -> Claim:
     payload = read_exact(request.payment_payload)
     asset = _asset(wanted)
     signature = read_hex(payload.signature, "signature")
+    creates = signature.endswith(_UNDEPLOYED)
+    if creates:
+        signature = unwrapped(signature)
     if payload.authorization is not None:
-        return _by_eip3009(payload.authorization, wanted, asset, signature)
-    assert payload.permit2_authorization is not None
-    return _by_permit2(payload.permit2_authorization, wanted, asset, signature)
+        claim = _by_eip3009(payload.authorization, wanted, asset, signature)
+    else:
+        assert payload.permit2_authorization is not None
+        claim = _by_permit2(payload.permit2_authorization, wanted, asset, signature)
+    return replace(claim, creates=creates)
 
 
 def check_times(claim: Claim, now: datetime) -> None:
@@ -254,13 +262,31 @@ def bad_signature(claim: Claim) -> Invalid:
     return Invalid(reason, f"The signature is not {claim.payer}'s over this authorization.")
 
 
-def require_deployed(claim: Claim) -> None:
-    """Invalid for the signature of a wallet that is to be created first (ERC-6492)."""
-    if claim.signature.endswith(_UNDEPLOYED):
-        raise Invalid(
+def undeployed(claim: Claim) -> Invalid:
+    """The refusal of a signature that no key of the payer's gave, where no wallet stands."""
+    if claim.creates:
+        return Invalid(
             Reason.factory_not_allowed,
             "This signature asks to create the wallet first, which is done here for nobody.",
         )
+    if claim.is_by_key:
+        return bad_signature(claim)
+    return Invalid(Reason.undeployed_wallet, "There is no wallet contract at the payer's.")
+
+
+def unwrapped(signature: bytes) -> bytes:
+    """The signature in one that says how to create its wallet too (ERC-6492); Invalid.
+
+    ``abi.encode(address factory, bytes calldata, bytes signature)`` and 32 bytes that mark it. A
+    wallet that stands gives it all the same, and only what is in it counts then.
+    """
+    body = signature.removesuffix(_UNDEPLOYED)
+    begin = int.from_bytes(body[2 * _WORD : 3 * _WORD], "big")
+    length = int.from_bytes(body[begin : begin + _WORD], "big")
+    inner = body[begin + _WORD : begin + _WORD + length]
+    if not 3 * _WORD <= begin <= len(body) - _WORD or len(inner) != length:
+        raise Invalid(Reason.invalid_payload, "signature: it is not wrapped as ERC-6492 says.")
+    return inner
 
 
 def encode_call(claim: Claim) -> tuple[str, bytes]:

@@ -18,10 +18,9 @@ from sakk.core.x402 import Invalid, Reason, Request
 from sakk.core.x402_payment import (
     Claim,
     Method,
-    bad_signature,
     check_domain,
     is_signed,
-    require_deployed,
+    undeployed,
 )
 from sakk.flow.context import Parts
 from sakk.rails.evm.capture import Domain, has_code, read_domain, would_fail
@@ -116,11 +115,8 @@ class TermsBook:
             separator = domain.separator
         if is_signed(claim, separator):
             return True
-        require_deployed(claim)
         if not has_code(rpc, claim.payer):
-            if claim.is_by_key:
-                raise bad_signature(claim)
-            raise Invalid(Reason.undeployed_wallet, "There is no wallet contract at the payer's.")
+            raise undeployed(claim)
         failure = would_fail(rpc, claim)
         if failure is not None:
             raise Invalid(*failure)
