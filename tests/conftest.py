@@ -34,6 +34,7 @@ HOUSES = {
     "crash": ("tests/crash/",),
     "snippets": ("tests/docs/test_snippets.py",),
     "browser": ("tests/browser/",),
+    "bench": ("tests/bench/test_bench.py",),
     "bundled": ON_THE_BUNDLED,
     "list plans": ("tests/console/test_list_plans.py",),
     "claims plans": ("tests/store/test_claims_plans.py",),

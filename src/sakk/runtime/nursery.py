@@ -39,6 +39,7 @@ NAME = "nursery"
 ARGV = (sys.executable, "-m", "sakk.runtime", NAME)
 # What roles are made of. The signer is not among them: it holds no code that it does not need.
 IMPORTED = (
+    "eth_abi.abi",  # which is imported where it is needed
     "sakk.runtime.edge",
     "sakk.runtime.ledger",
     "sakk.runtime.ledger_door",
