@@ -15,6 +15,7 @@ from sakk.core.bank_account import (
     batch_due,
     bic_of,
     check_currency,
+    check_server,
     check_terms,
     check_usable,
     execution_date,
@@ -254,3 +255,37 @@ def test_what_is_shown() -> None:
     assert shown["terms"]["folder"] == "acme"
     deleted = public(replace(ACCOUNT, deleted=True), now=NOW, operator=True)
     assert deleted == {"id": "ba_1", "object": "bank_account", "deleted": True}
+
+
+HOST = "ssh-ed25519 " + "A" * 60
+
+
+@pytest.mark.parametrize(
+    ("adapter", "address", "trust", "param"),
+    [
+        (Adapter.sftp, "sftp://acme@bank.example:2222/in-box", HOST, None),
+        (Adapter.sftp, "sftp://acme:secret@bank.example/", HOST, "address"),
+        (Adapter.sftp, "sftp://bank.example/", HOST, "address"),
+        (Adapter.sftp, None, HOST, "address"),
+        (Adapter.sftp, "sftp://acme@bank.example", None, "trust"),
+        (Adapter.sftp, "sftp://acme@bank.example", "* " + HOST, "trust"),
+        (Adapter.http, "https://bank.example/v1", None, None),
+        (Adapter.http, "https://bank.example/v1", "-----BEGIN CERTIFICATE-----", None),
+        (Adapter.http, "https://bank.example/v1", HOST, "trust"),
+        (Adapter.http, "http://bank.example/v1", None, "address"),
+        (Adapter.http, "https://10.1.2.3/v1", None, "address"),
+        (Adapter.http, None, None, "address"),
+        (Adapter.folder, "sftp://acme@bank.example", None, "address"),
+        (Adapter.sandbox, None, HOST, "address"),
+    ],
+)
+def test_servers_are_checked(
+    adapter: Adapter, address: str | None, trust: str | None, param: str | None
+) -> None:
+    terms = BankTerms("house", adapter=adapter, address=address, trust=trust)
+    if param is None:
+        check_server(terms, livemode=True)
+        return
+    with pytest.raises(ParameterInvalid) as raised:
+        check_server(terms, livemode=True)
+    assert raised.value.param == param

@@ -35,6 +35,7 @@ from tests.flow.wiring import (
     WorldClock,
     asset_of,
     await_true,
+    banks_at,
     opened_rails,
     put_configuration,
     run_until_rest,
@@ -70,7 +71,6 @@ from sakk.flow.stage import Stage
 from sakk.ledger.projection import Projector, wait_projected
 from sakk.ledger.verify import Report, verify
 from sakk.ledger.writer import open_ledger
-from sakk.rails.bank.adapters import banks_in
 from sakk.rails.sandbox.chain import SandboxToken
 from sakk.runtime.worker import pipeline
 from sakk.screening.engine import Engine
@@ -583,7 +583,7 @@ def open_world(
             rail=rails,
             clock=clock,
             exposure=Exposures(database),
-            banks=banks_in(directory / "banks"),
+            banks=banks_at(directory, database),
         )
         calls = stack.enter_context(contextlib.closing(Calls(database)))
         world = World(parts, chains, clock, "", "", treasury, keystore, directory, calls)

@@ -32,11 +32,13 @@ from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
 from tests.flow.money import payout_now
 from tests.flow.test_settlement import settled_by, settlements
+from tests.flow.wiring import VAULT
+from tests.rails.sftp_server import Server
 from tests.rails.test_bank_files import NS, camt, entry
 
 from sakk.core import bank_payment as bank_rules
 from sakk.core import chart
-from sakk.core.bank_account import BankTerms, Profile
+from sakk.core.bank_account import Adapter, BankTerms, Profile
 from sakk.core.bank_proof import findings_of_banks
 from sakk.core.chart import TransferCode
 from sakk.core.errors import ParameterInvalid, UnexpectedState
@@ -50,6 +52,7 @@ from sakk.flow.bank_account import AccountRequest
 from sakk.flow.bank_statement import MATCH_MAX
 from sakk.flow.book import PostingSet
 from sakk.ledger.projection import wait_projected
+from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.rails.bank.rail import BankUnreachable
 from sakk.store import freeze as freezes
 from sakk.store.bank_file import bank_file_contents, bank_files
@@ -446,6 +449,49 @@ class Stuck:
 
     def done(self, name: str) -> None:
         self.taken.append(name)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_bank_at_a_server_is_paid_by_and_told_of(world: World) -> None:
+    """The sandbox's bank works in the folder that a real SFTP server serves."""
+    root = world.directory / "served"
+    for name in ("out", "in"):
+        (root / "house" / name).mkdir(parents=True)
+    server = Server(root)
+    try:
+        own = own_account(
+            world, adapter=Adapter.sftp, address=server.address, trust=server.trust, folder="house"
+        )
+        behind = sandbox_bank(root, own)
+        told = reference(world)
+        behind.pay_in(units=5_000, name="Payer", iban=PAYEE, remittance=told)
+        behind.list()
+        look(world)
+        # The bank does not know our key yet, and then the next one alone.
+        assert statements(world) == []
+        with world.database.begin() as connection:
+            given: dict[str, Any] = {"livemode": False, "vault": VAULT}
+            own = bank_account.connect(connection, own.id, new_key=True, **given)
+            with pytest.raises(ParameterInvalid, match="host key"):
+                bank_account.connect(connection, own.id, trust="AAAA", **given)
+        server.authorized.append(public_key(VAULT, own))
+        look(world)
+        look(world)
+        assert world.balance("eur") == 5_000
+        row = pay_out(world, payee(world), 1_000)
+        look(world)
+        assert [path.suffix for path in (root / "house" / "out").iterdir()] == [".xml"]
+        behind.list()
+        look(world)
+        look(world)
+        assert ended(world, row) == ("posted", "posted", None)
+        # What was taken is still there, and is not taken again.
+        assert len(list((root / "house" / "in").glob("camt053*"))) == len(statements(world)) == 2
+        world.check()
+    finally:
+        server.close()
 
 
 def test_a_file_that_nobody_may_read_keeps_no_other_from_being_read(world: World) -> None:

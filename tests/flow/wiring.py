@@ -22,6 +22,7 @@ from sakk.flow.build import WAIT_TURN
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
 from sakk.flow.watch import watch_stage
+from sakk.rails.bank.adapters import Banks
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.sandbox.chain import SandboxToken
 from sakk.runtime.wiring import make_rail
@@ -38,6 +39,7 @@ from sakk.store.payout import payouts
 from sakk.store.seed import seed_currencies, seed_policy
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
+from sakk.store.vault import KEY_BYTES, Vault
 
 CONFIRMATIONS = 2
 ROUNDS_MAX = 400
@@ -326,3 +328,18 @@ def await_true(condition: Callable[[], bool], *, seconds_max: float = 60.0) -> N
             return
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(pause)
+
+
+# By which banks know us.
+VAULT = Vault(bytes(KEY_BYTES))
+
+
+def banks_at(directory: Path, database: Database) -> Banks:
+    """The way to banks, in folders and at servers on this machine."""
+    return Banks(
+        directory / "banks",
+        database=database,
+        vault=VAULT,
+        quiet_seconds=0.0,
+        allow_loopback=True,
+    )

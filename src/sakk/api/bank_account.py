@@ -38,13 +38,15 @@ class BankTermsParameters(Strict):
     """How the operator's own account is worked with; see the guide."""
 
     folder: ShortText
-    adapter: Literal["folder", "sandbox"] = "folder"
+    adapter: Literal["folder", "sftp", "http", "sandbox"] = "folder"
     profile: Literal["sepa", "generic"] = "sepa"
     format: Literal["pain.001.001.03", "pain.001.001.09"] = "pain.001.001.09"
     calendar: Identifier | None = "ECB"
     cutoff: Annotated[str, StringConstraints(pattern=r"^[0-2][0-9]:[0-5][0-9]$")] = "16:00"
     timezone: ShortText = "Europe/Berlin"
     batch_minutes: Annotated[int, Field(ge=0, le=1_440)] = 0
+    address: ShortText | None = None
+    trust: LongText | None = None
 
 
 class BankAccountCreate(Parameters):
@@ -95,13 +97,16 @@ class BankTermsShape(Shape):
     """How the operator's own account is worked with."""
 
     adapter: Adapter
+    address: Annotated[str | None, Field(description="Of the bank's server (sftp, http).")]
     batch_minutes: int
     calendar: str | None
     cutoff: str
     folder: str
     format: OrderFormat
+    key_number: Annotated[int, Field(description="Which of our keys the server knows.")]
     profile: Profile
     timezone: str
+    trust: Annotated[str | None, Field(description="By what the server is known.")]
 
 
 class BankAccountShape(Shape):

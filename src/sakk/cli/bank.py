@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection, select
 
-from sakk.cli.open import opened_database
+from sakk.cli.acting import parts_of
+from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import bank_file as file_rules
 from sakk.core import bank_statement as statement_rules
@@ -21,6 +22,7 @@ from sakk.core.bank_account import (
     Profile,
     minor_units,
     public,
+    read_terms,
 )
 from sakk.core.bank_file import FILE_BYTES_MAX, BankFile
 from sakk.core.bank_statement import BankLine, BankStatement, StatementStatus
@@ -28,7 +30,7 @@ from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.person import OPERATOR
 from sakk.flow import bank_account as accounts
 from sakk.flow import bank_file, bank_statement
-from sakk.rails.bank.adapters import sandbox_bank
+from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.runtime.settings import Settings
 from sakk.store import bank_account as account_store
 from sakk.store.bank_file import bank_files, content_of
@@ -63,6 +65,13 @@ def open_account(
     cutoff: Annotated[str, typer.Option(help="Local time.")] = "16:00",
     timezone: Annotated[str, typer.Option(help="IANA's name.")] = "Europe/Berlin",
     batch_minutes: Annotated[int, typer.Option(min=0, max=1_440, help="A file so often.")] = 0,
+    address: Annotated[
+        str | None, typer.Option(help="sftp://user@host:port/folder, or https://host/path.")
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="The server's host key, or its authority."),
+    ] = None,
     live: Live = False,
     as_json: Json = False,
 ) -> None:
@@ -76,6 +85,8 @@ def open_account(
         cutoff=cutoff,
         timezone=timezone,
         batch_minutes=batch_minutes,
+        address=address,
+        trust=None if trust is None else trust.read_text().strip(),
     )
     request = accounts.AccountRequest(
         holder=holder,
@@ -101,7 +112,52 @@ def open_account(
     if as_json:
         print_json(public(made, now=moment, operator=True))
         return
-    console.print(f"{made.id}: files go by {Settings().banks / folder}")
+    place = address or Settings().banks / folder
+    console.print(f"{made.id}: files go by {place}")
+
+
+@app.command()
+def connect(
+    account: AccountId,
+    address: Annotated[str | None, typer.Option(help="Where the bank's server is now.")] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="The server's host key, or its authority."),
+    ] = None,
+    secret: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A token, or certificate and key as PEM."),
+    ] = None,
+    new_key: Annotated[bool, typer.Option(help="Use the next key by SFTP.")] = False,
+    live: Live = False,
+    as_json: Json = False,
+) -> None:
+    """Say how a bank's server is gone to, and show the public key that it has to know."""
+    parts = parts_of(begin(log_level="warning"))
+    vault = parts.secrets_vault()
+    with parts.database.begin() as connection:
+        found = accounts.connect(
+            connection,
+            account,
+            address=address,
+            trust=None if trust is None else trust.read_text(),
+            secret=None if secret is None else secret.read_text(),
+            new_key=new_key,
+            livemode=live,
+            vault=vault,
+        )
+    terms = read_terms(found.terms or {})
+    shown = {
+        "bank_account": found.id,
+        "adapter": terms.adapter.value,
+        "address": terms.address,
+        "public_key": public_key(vault, found) if terms.adapter is Adapter.sftp else None,
+        "has_secret": found.secret is not None,
+    }
+    if as_json:
+        print_json(shown)
+        return
+    print_table(["", ""], [[name, str(value)] for name, value in shown.items()])
 
 
 @app.command(name="accounts")

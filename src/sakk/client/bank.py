@@ -16,12 +16,15 @@ class BankTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: str
     adapter: str = "folder"
+    address: str | None = None
     batch_minutes: int = 0
     calendar: str | None = None
     cutoff: str | None = None
     format: str | None = None
+    key_number: int = 1
     profile: str | None = None
     timezone: str | None = None
+    trust: str | None = None
 
 
 class BankAccount(Resource, frozen=True, kw_only=True):

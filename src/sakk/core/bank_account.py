@@ -9,7 +9,7 @@ IBANs and BICs are checked by ``schwifty`` (ISO 13616 and ISO 9362, with each co
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sakk.core import money
 from sakk.core.country import is_country
 from sakk.core.errors import ParameterInvalid
+from sakk.core.webhook import check_url
 
 PREFIX: Final = "ba"
 HOLDER_LENGTH_MAX: Final = 140
@@ -35,6 +36,13 @@ _MINOR_UNITS: Final = {
 }
 _LOCAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 /-]{0,33}")
 _CUTOFF: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_SFTP: Final = re.compile(
+    r"sftp://[A-Za-z0-9._%-]{1,64}@([A-Za-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\])(:[0-9]{1,5})?"
+    r"(/[A-Za-z0-9._/-]{0,200})?"
+)
+_HOST_KEY: Final = re.compile(
+    r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]{40,1500}( .{0,100})?"
+)
 _FOLDER: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -53,6 +61,8 @@ class Adapter(StrEnum):
     """How files go to a bank and come from it; ``sandbox`` is the sandbox's own bank."""
 
     folder = "folder"
+    sftp = "sftp"
+    http = "http"
     sandbox = "sandbox"
 
 
@@ -77,6 +87,10 @@ class BankTerms:
     ``folder``: the name of where the bank's files go and come, by ``adapter``. Orders that are made
     before ``cutoff`` (local time in ``timezone``) of a business day of ``calendar`` are executed on
     it, others on the next one; a file is made every ``batch_minutes``, and at the cut-off.
+
+    ``address``, ``trust``: where the bank's server is, and by what it is known: its host key as
+    OpenSSH writes it, or (PEM) its certificate authority where that is none of the public ones.
+    ``key_number``: which of our keys it knows.
     """
 
     folder: str
@@ -87,6 +101,9 @@ class BankTerms:
     cutoff: str = "16:00"
     timezone: str = "Europe/Berlin"
     batch_minutes: int = 0
+    address: str | None = None
+    trust: str | None = None
+    key_number: int = 1
 
     def document(self) -> dict[str, Any]:
         """The terms as they are stored and shown."""
@@ -99,6 +116,9 @@ class BankTerms:
             "cutoff": self.cutoff,
             "timezone": self.timezone,
             "batch_minutes": self.batch_minutes,
+            "address": self.address,
+            "trust": self.trust,
+            "key_number": self.key_number,
         }
 
 
@@ -107,7 +127,8 @@ class BankAccount:
     """One account at a bank. ``account_id`` None: the operator's.
 
     Either ``iban``, or ``number`` and ``bank_code`` as its country has them. ``opening_units``:
-    what stood there before the first statement that is read.
+    what stood there before the first statement that is read. ``secret``: by which a bank's own
+    interface knows us, sealed.
     """
 
     id: str
@@ -124,6 +145,7 @@ class BankAccount:
     bank_code: str | None = None
     usable_at: datetime
     terms: dict[str, Any] | None = None
+    secret: bytes | None = field(default=None, repr=False)
     opening_units: int = 0
     description: str | None = None
     metadata: dict[str, str]
@@ -281,6 +303,7 @@ def check_terms(terms: BankTerms, place: Place, currency: str, *, livemode: bool
         )
     if livemode and terms.adapter is Adapter.sandbox:
         raise ParameterInvalid("The sandbox's bank has no real money.", param="adapter")
+    check_server(terms, livemode=livemode)
     try:
         ZoneInfo(terms.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -298,6 +321,44 @@ def check_terms(terms: BankTerms, place: Place, currency: str, *, livemode: bool
             "SEPA orders are in eur and from an IBAN of a SEPA country: use the profile generic.",
             param="profile",
         )
+
+
+def check_server(terms: BankTerms, *, livemode: bool) -> None:
+    """ParameterInvalid for a bank's server that can not be gone to, or not be known for sure."""
+    match terms.adapter:
+        case Adapter.folder | Adapter.sandbox:
+            if terms.address is not None or terms.trust is not None:
+                raise ParameterInvalid(
+                    "A folder has no address: leave it out, or use the adapter sftp or http.",
+                    param="address",
+                )
+        case Adapter.sftp:
+            if _SFTP.fullmatch(terms.address or "") is None:
+                raise ParameterInvalid(
+                    "Give the bank's server as sftp://user@host:port/folder, without a password.",
+                    param="address",
+                )
+            if _HOST_KEY.fullmatch(terms.trust or "") is None:
+                raise ParameterInvalid(
+                    "Give the server's host key as OpenSSH writes it (ssh-ed25519 AAAA…), as the"
+                    " bank tells it.",
+                    param="trust",
+                )
+        case Adapter.http:
+            try:
+                check_url(terms.address or "", allow_loopback=not livemode)
+            except ParameterInvalid as refused:
+                raise ParameterInvalid(
+                    "The bank's address {reason}.",
+                    param="address",
+                    reason=refused.values["reason"],
+                ) from None
+            if terms.trust is not None and not terms.trust.startswith(
+                "-----BEGIN CERTIFICATE-----"
+            ):
+                raise ParameterInvalid(
+                    "Give the bank's certificate authority as PEM, or leave it out.", param="trust"
+                )
 
 
 def execution_date(
@@ -382,6 +443,6 @@ def public(account: BankAccount, *, now: datetime, operator: bool) -> dict[str, 
         else None,
         "role": account.role,
         "status": "active" if now >= account.usable_at else "waiting",
-        "terms": account.terms if operator else None,
+        "terms": read_terms(account.terms).document() if operator and account.terms else None,
         "usable_at": int(account.usable_at.timestamp()),
     }

@@ -1,7 +1,7 @@
 """Bank accounts: the operator's own and those of payees, references, and what is paid to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ from sakk.flow.context import Parts
 from sakk.rails.bank.rail import BankRail
 from sakk.store import account, network, party
 from sakk.store import bank_account as store
+from sakk.store.vault import Vault
 
 DESTINATION = "destination[bank_account]"
 
@@ -149,6 +150,47 @@ def delete(
         raise PermissionDenied("The operator's own account is not deleted: its books stand here.")
     store.delete(connection, identifier)
     return {"id": identifier, "object": "bank_account", "deleted": True}
+
+
+def connect(
+    connection: Connection,
+    identifier: str,
+    *,
+    address: str | None = None,
+    trust: str | None = None,
+    secret: str | None = None,
+    new_key: bool = False,
+    livemode: bool,
+    vault: Vault,
+) -> BankAccount:
+    """Change how the operator's own account is gone to; what is left out stays as it is.
+
+    ``new_key``: the next of our keys is used from now on, which the bank must know by then.
+    ResourceMissing, ParameterInvalid.
+    """
+    found = store.lock_one(connection, identifier)
+    if found is None or found.terms is None or found.livemode is not livemode:
+        raise ResourceMissing(
+            "No such bank account: {identifier}", param="id", identifier=repr(identifier)
+        )
+    before = rules.read_terms(found.terms)
+    terms = replace(
+        before,
+        address=before.address if address is None else address,
+        trust=before.trust if trust is None else trust.strip(),
+        key_number=before.key_number + new_key,
+    )
+    rules.check_server(terms, livemode=livemode)
+    sealed = found.secret
+    if secret is not None:
+        if terms.adapter is not rules.Adapter.http:
+            raise ParameterInvalid(
+                "Only the adapter http has a secret: by SFTP our key is the one that is shown.",
+                param="secret",
+            )
+        sealed = vault.seal(secret.strip(), f"bank secret {found.id}")
+    store.connect(connection, found.id, terms=terms.document(), secret=sealed)
+    return replace(found, terms=terms.document(), secret=sealed)
 
 
 def find(

@@ -5,6 +5,7 @@ in is kept by its hash, whoever delivers it how often, and read by a stage of it
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -105,7 +106,8 @@ def _put(
             raise BankUnreachable("this worker has no way to banks: set SAKK_BANK_DIR")
         failpoint("bank.send.before")
         if content is not None:
-            rail.put(row.name, content)
+            with closing(rail):
+                rail.put(row.name, content)
         failpoint("bank.send.after")
     except BankUnreachable as error:
         log.warning("bank.unreachable", file=row.id, why=str(error))
@@ -147,6 +149,11 @@ def _fetch(parts: Parts, account: BankAccount) -> int:
     rail = rail_of(parts, account)
     if rail is None:
         return 0
+    with closing(rail):
+        return _taken_in(parts, account, rail)
+
+
+def _taken_in(parts: Parts, account: BankAccount, rail: BankRail) -> int:
     taken = 0
     try:
         for name in rail.list():

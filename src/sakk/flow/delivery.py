@@ -85,6 +85,14 @@ def open_checked_socket(addr_info: Any, *, allow_loopback: bool) -> socket.socke
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
+def public_connector(*, allow_loopback: bool) -> aiohttp.TCPConnector:
+    """Connections to public addresses alone, each judged when it is made."""
+    return aiohttp.TCPConnector(
+        resolver=PublicResolver(allow_loopback=allow_loopback),
+        socket_factory=lambda info: open_checked_socket(info, allow_loopback=allow_loopback),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Try:
     """What one request came to. ``status`` None: no answer, and ``error`` says why."""

@@ -15,7 +15,7 @@ import aiohttp
 from sakk.core.errors import ParameterInvalid
 from sakk.core.rate_source import BODY_BYTES_MAX, RateSource
 from sakk.core.webhook import USER_AGENT, check_url
-from sakk.flow.delivery import AddressRefused, PublicResolver, open_checked_socket
+from sakk.flow.delivery import AddressRefused, public_connector
 
 FETCH_SECONDS_MAX: Final = 10.0
 
@@ -43,12 +43,7 @@ class Fetcher:
             raise ValueError(_describe(error)) from None
 
     async def _fetch(self, url: str) -> bytes:
-        connector = aiohttp.TCPConnector(
-            resolver=PublicResolver(allow_loopback=self.allow_loopback),
-            socket_factory=lambda info: open_checked_socket(
-                info, allow_loopback=self.allow_loopback
-            ),
-        )
+        connector = public_connector(allow_loopback=self.allow_loopback)
         async with (
             aiohttp.ClientSession(
                 connector=connector,

@@ -9,7 +9,6 @@ from sakk.core.network import Network
 from sakk.flow.book import Books
 from sakk.flow.context import Parts
 from sakk.ledger.remote import connect_ledger
-from sakk.rails.bank.adapters import banks_in
 from sakk.rails.evm.rail import EvmRail
 from sakk.rails.evm.rpc import Rpc
 from sakk.rails.evm.watch import AddressSet, BloomMode, EvmWatcher
@@ -69,7 +68,6 @@ def make_parts(
         exposure=exposures,
         public_url=public_url(settings),
         names=NameIndex(database),
-        banks=banks_in(settings.banks),
     )
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -80,6 +81,7 @@ from sakk.flow.travel_send import travel_send_stage
 from sakk.flow.volume import volume_stage
 from sakk.flow.wallet_proof import wallet_proof_stage
 from sakk.flow.withdrawal import withdrawal_build_stage
+from sakk.runtime.bank import banks_of
 from sakk.runtime.process import report_ready
 from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
 from sakk.runtime.sandbox_venue import simulated_venues
@@ -101,6 +103,7 @@ STOP_SECONDS_MAX = 10.0
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
     parts = open_parts(settings, screening=True, signer=True)
+    parts = replace(parts, banks=banks_of(settings, parts))
     parts.screening_engine().refresh()
     enrol(parts, stop)
     # Roles that are started apart had no supervisor that looked.

@@ -43,7 +43,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "api_keys": Audited(secret=("token_hash",)),
     "approvals": Audited(subject="subject"),
     "assets": Audited(key=("asset",)),
-    "bank_accounts": Audited(),
+    "bank_accounts": Audited(secret=("secret",)),
     "bank_references": Audited(),
     "beneficiaries": Audited(),
     "break_acts": Audited(subject="break_id"),

@@ -1,6 +1,7 @@
 """Bank accounts: rows and queries."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 from sakk.core.bank_account import BankAccount, BankRole
 from sakk.core.bank_reference import BankReference
 from sakk.store.database import among, fetch_all, fetch_one, row_of
-from sakk.store.schema import Document, Timestamp, Units, metadata
+from sakk.store.schema import Bytes, Document, Timestamp, Units, metadata
 
 bank_accounts = Table(
     "bank_accounts",
@@ -41,6 +42,7 @@ bank_accounts = Table(
     Column("bank_code", Text),
     Column("usable_at", Timestamp, nullable=False),
     Column("terms", Document),
+    Column("secret", Bytes),
     Column("opening_units", Units, nullable=False),
     Column("description", Text),
     Column("metadata", Document, nullable=False),
@@ -127,6 +129,17 @@ def find_named(connection: Connection, name: str, currency: str) -> list[BankAcc
         func.upper(func.replace(func.coalesce(c.iban, c.number), " ", ""))
         == name.replace(" ", "").upper(),
         c.currency == currency,
+    )
+
+
+def connect(
+    connection: Connection, identifier: str, *, terms: dict[str, Any], secret: bytes | None
+) -> None:
+    """How the operator's own account is gone to from now on; the caller has it locked."""
+    connection.execute(
+        update(bank_accounts)
+        .where(bank_accounts.c.id == identifier)
+        .values(terms=terms, secret=secret)
     )
 
 

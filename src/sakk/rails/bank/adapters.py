@@ -1,30 +1,117 @@
-"""Adapters: each of the operator's accounts has its bank's, in a folder under one directory."""
+"""Adapters: each of the operator's accounts has its bank's, in a folder or at a server."""
 
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
-from sakk.core.bank_account import Adapter, BankAccount, read_terms
+import aiohttp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from sakk.core.bank_account import Adapter, BankAccount, BankTerms, read_terms
 from sakk.rails.bank.folder import Folder
-from sakk.rails.bank.rail import BankRail
+from sakk.rails.bank.http import Cursor, HttpBank
+from sakk.rails.bank.rail import BankRail, BankUnreachable
 from sakk.rails.bank.sandbox import SandboxBank
+from sakk.rails.bank.sighting import Sightings
+from sakk.store.bank_download import Downloads
+from sakk.store.database import Database
+from sakk.store.vault import Vault
 
 
-def banks_in(directory: Path) -> Callable[[BankAccount], BankRail]:
-    """The way to each account's bank."""
+@dataclass(frozen=True, slots=True)
+class Banks:
+    """The way to each account's bank; what is remembered between calls stands here."""
 
-    def rail(account: BankAccount) -> BankRail:
+    directory: Path
+    database: Database | None = None
+    vault: Vault | None = None
+    connector: Callable[[], aiohttp.TCPConnector] = aiohttp.TCPConnector
+    allow_loopback: bool = False
+    quiet_seconds: float | None = None
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+    sightings: dict[str, Sightings] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, account: BankAccount) -> BankRail:
         assert account.terms is not None, "only the operator's own accounts have a bank to go to"
         terms = read_terms(account.terms)
         match terms.adapter:
             case Adapter.folder:
-                return Folder(directory / terms.folder)
+                return Folder(self.directory / terms.folder)
             case Adapter.sandbox:
-                return sandbox_bank(directory, account)
+                return sandbox_bank(self.directory, account)
+            case Adapter.sftp:
+                return self._sftp(account, terms)
+            case Adapter.http:
+                return self._http(account, terms)
             case _:
                 assert_never(terms.adapter)
 
-    return rail
+    def _sftp(self, account: BankAccount, terms: BankTerms) -> BankRail:
+        try:
+            # An extra: most installations have no such bank.
+            from sakk.rails.bank.sftp import QUIET_SECONDS, SftpBank
+        except ModuleNotFoundError as error:
+            raise BankUnreachable("install the extra: pip install 'sakk[sftp]'") from error
+        with self.lock:
+            seen = self.sightings.setdefault(account.id, Sightings())
+        return SftpBank(
+            terms.address or "",
+            host_key=terms.trust or "",
+            private_key=private_key(self._vault(), account),
+            taken=self._downloads(account),
+            sightings=seen,
+            quiet_seconds=QUIET_SECONDS if self.quiet_seconds is None else self.quiet_seconds,
+        )
+
+    def _http(self, account: BankAccount, terms: BankTerms) -> BankRail:
+        if account.secret is None:
+            raise BankUnreachable(f"give the bank's secret: sakk bank connect {account.id}")
+        with self.lock:
+            cursor = self.cursors.setdefault(account.id, Cursor())
+        return HttpBank(
+            terms.address or "",
+            secret=self._vault().open(account.secret, f"bank secret {account.id}"),
+            taken=self._downloads(account),
+            cursor=cursor,
+            connector=self.connector,
+            authority=terms.trust,
+            allow_loopback=self.allow_loopback,
+        )
+
+    def _downloads(self, account: BankAccount) -> Downloads:
+        assert self.database is not None, "banks with servers were wired without the database"
+        return Downloads(self.database, account.id)
+
+    def _vault(self) -> Vault:
+        if self.vault is None:
+            raise BankUnreachable("this machine has no vault key: set SAKK_VAULT_KEY_FILE")
+        return self.vault
+
+
+def private_key(vault: Vault, account: BankAccount) -> bytes:
+    """By which an SFTP server knows us: it follows from the vault, and is kept nowhere."""
+    return _key(vault, account).private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+
+
+def public_key(vault: Vault, account: BankAccount) -> str:
+    """What the bank is given, as OpenSSH writes it."""
+    written = _key(vault, account).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return f"{written.decode()} {account.id}"
+
+
+def _key(vault: Vault, account: BankAccount) -> Ed25519PrivateKey:
+    assert account.terms is not None
+    number = read_terms(account.terms).key_number
+    return Ed25519PrivateKey.from_private_bytes(vault.derive(f"bank sftp {account.id} {number}"))
 
 
 def sandbox_bank(directory: Path, account: BankAccount) -> SandboxBank:

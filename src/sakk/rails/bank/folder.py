@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from sakk.core.bank_file import safe_name
-from sakk.rails.bank.rail import BankUnreachable, FileTooLarge
+from sakk.rails.bank.rail import FILES_MAX, UNFINISHED, BankUnreachable, FileTooLarge
 
 CHUNK_BYTES: Final = 1 << 20
 # A file that was written to less than this ago may not be whole.
 QUIET_SECONDS: Final = 2.0
-FILES_MAX: Final = 1_000
-_UNFINISHED: Final = (".part", ".tmp", ".filepart", ".partial", "~")
 
 
 class Folder:
@@ -53,7 +51,7 @@ class Folder:
                 for entry in os.scandir(self._in)
                 if entry.is_file(follow_symlinks=False)
                 and not entry.name.startswith(".")
-                and not entry.name.lower().endswith(_UNFINISHED)
+                and not entry.name.lower().endswith(UNFINISHED)
             ]
         except OSError as error:
             raise BankUnreachable(f"the folder can not be read: {error.strerror}") from error
@@ -96,6 +94,9 @@ class Folder:
                 (self._in / name).rename(target)
         except OSError as error:
             raise BankUnreachable(f"{safe_name(name)}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Nothing stays open."""
 
 
 def _sync(directory: Path) -> None:

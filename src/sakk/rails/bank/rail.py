@@ -4,7 +4,12 @@ Whatever is put out is put out again after a crash, under the same name with the
 what was taken is taken again until it is said to be done: both must be safe to repeat.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+FILES_MAX: Final = 1_000
+# Names that tools give to files that they still write.
+UNFINISHED: Final = (".part", ".tmp", ".filepart", ".partial", "~")
 
 
 class BankUnreachable(Exception):
@@ -13,6 +18,16 @@ class BankUnreachable(Exception):
 
 class FileTooLarge(Exception):
     """A file that is not taken in, whatever it says; with its name."""
+
+
+class Taken(Protocol):
+    """What was taken from a place that keeps its files, so that nothing is taken twice."""
+
+    def fresh(self, files: Sequence[tuple[str, str]]) -> list[str]:
+        """Of files by name and version those that were not taken, in their order."""
+
+    def remember(self, name: str, version: str) -> None:
+        """One was taken."""
 
 
 class BankRail(Protocol):
@@ -29,3 +44,6 @@ class BankRail(Protocol):
 
     def done(self, name: str) -> None:
         """A file was taken in, or refused for good: it is not listed again."""
+
+    def close(self) -> None:
+        """End whatever is open; the next call opens it again."""

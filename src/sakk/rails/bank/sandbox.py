@@ -69,6 +69,9 @@ class SandboxBank:
     def done(self, name: str) -> None:
         self._folder.done(name)
 
+    def close(self) -> None:
+        self._folder.close()
+
     def list(self) -> list[str]:
         """What it left, after it has done what lies there to be done."""
         with self._alone():
