@@ -40,6 +40,7 @@ from sakk.core import bank_payment as bank_rules
 from sakk.core import chart
 from sakk.core.bank_account import Adapter, BankTerms, Profile
 from sakk.core.bank_proof import findings_of_banks
+from sakk.core.bank_statement import fault_of
 from sakk.core.chart import TransferCode
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.freeze import Freeze
@@ -47,13 +48,14 @@ from sakk.core.payout import Payout
 from sakk.core.posting import Posting
 from sakk.core.reconciliation import Finding
 from sakk.core.settlement import Interval
-from sakk.flow import bank_account, bank_file, bank_statement, settlement
+from sakk.flow import bank_account, bank_file, bank_statement, settlement, statement
 from sakk.flow.bank_account import AccountRequest
 from sakk.flow.bank_statement import MATCH_MAX
 from sakk.flow.book import PostingSet
 from sakk.ledger.projection import wait_projected
 from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.rails.bank.rail import BankUnreachable
+from sakk.rails.bank.read import read_file
 from sakk.store import freeze as freezes
 from sakk.store.bank_file import bank_file_contents, bank_files
 from sakk.store.bank_proof import read_moment
@@ -532,10 +534,32 @@ def test_a_settlement_is_paid_to_a_bank_and_comes_back(world: World) -> None:
     world.run()
     [row] = settlements(world)
     assert (row.id, row.status, row.payable) == (made.id, "failed", 8_000)
+    wait_projected(world.database.url)
+    world.advance(timedelta(hours=1))
+    settlement.create(
+        world.parts,
+        identifier=new_id("set"),
+        account_id=world.account,
+        livemode=False,
+        currency="eur",
+    )
+    # As a bank would write it: numbered, and each opens with what the one before closed with.
+    with world.database.begin() as connection:
+        written = [statement.camt053_of(connection, each) for each in settlements(world)]
+        with pytest.raises(ParameterInvalid, match="csv"):
+            statement.camt053_of(connection, replace(row, currency="usdc"))
+    first, second = [read_file(content).statements[0] for content in written]
+    assert (first.number, first.opening_units, first.closing_units) == (1, 0, 8_000)
+    assert (second.number, second.opening_units, second.closing_units) == (2, 8_000, 8_000)
+    assert {each.account for each in (first, second)} == {world.account}
+    assert [fault_of(each) for each in (first, second)] == [None, None]
+    assert [each.units for each in second.lines] == [-8_000, 8_000]
+    assert [each.end_to_end_id for each in second.lines] == [row.payout, row.payout]
     assert world.balance("eur") == 8_000
     assert [name for name in world.event_types() if name.startswith("settlement.")] == [
         "settlement.created",
         "settlement.paid",
         "settlement.failed",
+        "settlement.created",
     ]
     world.check()

@@ -19,7 +19,14 @@ from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import bank_account as rules
 from sakk.core import bank_reference as reference_rules
-from sakk.core.bank_account import Adapter, BankAccount, BankTerms, OrderFormat, Profile
+from sakk.core.bank_account import (
+    Adapter,
+    BankAccount,
+    BankTerms,
+    OrderFormat,
+    Profile,
+    StatementFormat,
+)
 from sakk.core.bank_reference import BankReference
 from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing
 from sakk.core.money import UNITS_MAX
@@ -47,6 +54,7 @@ class BankTermsParameters(Strict):
     batch_minutes: Annotated[int, Field(ge=0, le=1_440)] = 0
     address: ShortText | None = None
     trust: LongText | None = None
+    statements: Literal["camt.053", "mt940"] = "camt.053"
 
 
 class BankAccountCreate(Parameters):
@@ -105,6 +113,9 @@ class BankTermsShape(Shape):
     format: OrderFormat
     key_number: Annotated[int, Field(description="Which of our keys the server knows.")]
     profile: Profile
+    statements: Annotated[
+        StatementFormat, Field(description="Of the sandbox's bank; others leave what they have.")
+    ]
     timezone: str
     trust: Annotated[str | None, Field(description="By what the server is known.")]
 

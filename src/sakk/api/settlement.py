@@ -90,6 +90,12 @@ class SettlementLineParameters(ListParameters):
     """Which lines; oldest first."""
 
 
+class StatementParameters(Parameters):
+    """As what a statement is wanted."""
+
+    form: Literal["csv", "camt.053"] = "csv"
+
+
 class DestinationShape(Shape):
     """Where settlements go."""
 
@@ -311,9 +317,17 @@ def list_lines(context: Context, settlement: str, query: SettlementLineParameter
     operation="download_settlement_statement",
     is_download=True,
 )
-def download(context: Context, settlement: str) -> Download:
-    """Download the statement as CSV: every line with its number, and the sums."""
+def download(context: Context, settlement: str, query: StatementParameters) -> Download:
+    """Download the statement: every line with its number, and the sums.
+
+    As CSV, or of a fiat currency as banks write it (camt.053.001.08).
+    """
     found = _found(context, settlement)
+    if query.form == "camt.053":
+        name = f"settlement-{found.number}.xml"
+        return Download(
+            statement.camt053_of(context.connection, found), f'attachment; filename="{name}"'
+        )
     content = statement.csv_of(context.connection, found)
     return Download(content, f'attachment; filename="settlement-{found.number}.csv"')
 

@@ -20,6 +20,7 @@ from sakk.core.bank_account import (
     BankTerms,
     OrderFormat,
     Profile,
+    StatementFormat,
     minor_units,
     public,
     read_terms,
@@ -65,6 +66,9 @@ def open_account(
     cutoff: Annotated[str, typer.Option(help="Local time.")] = "16:00",
     timezone: Annotated[str, typer.Option(help="IANA's name.")] = "Europe/Berlin",
     batch_minutes: Annotated[int, typer.Option(min=0, max=1_440, help="A file so often.")] = 0,
+    statement_format: Annotated[
+        StatementFormat, typer.Option("--statements", help="Of the sandbox's bank.")
+    ] = StatementFormat.camt053,
     address: Annotated[
         str | None, typer.Option(help="sftp://user@host:port/folder, or https://host/path.")
     ] = None,
@@ -87,6 +91,7 @@ def open_account(
         batch_minutes=batch_minutes,
         address=address,
         trust=None if trust is None else trust.read_text().strip(),
+        statements=statement_format,
     )
     request = accounts.AccountRequest(
         holder=holder,
@@ -98,22 +103,24 @@ def open_account(
         bank_code=bank_code,
         terms=terms,
     )
+    request = replace(request, opening_units=_units(opening, currency.lower()))
+    made = _opened(request, live=live)
+    if as_json:
+        print_json(public(made, now=made.created, operator=True))
+        return
+    console.print(f"{made.id}: files go by {address or Settings().banks / folder}")
+
+
+def _opened(request: accounts.AccountRequest, *, live: bool) -> BankAccount:
     with opened_database() as database, database.begin() as connection:
-        moment = now()
-        request = replace(request, opening_units=_units(opening, currency.lower()))
-        made = accounts.create(
+        return accounts.create(
             connection,
             request,
             identifier=new_id("ba"),
             account_id=None,
             livemode=live,
-            now=moment,
+            now=now(),
         )
-    if as_json:
-        print_json(public(made, now=moment, operator=True))
-        return
-    place = address or Settings().banks / folder
-    console.print(f"{made.id}: files go by {place}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,15 +130,26 @@ def show(settlement: Identifier, live: Live = False) -> None:
         print_json(statements.json_of(connection, _found(connection, settlement, live)))
 
 
+class StatementForm(StrEnum):
+    """As what a statement is written."""
+
+    csv = "csv"
+    camt053 = "camt.053"
+
+
 @app.command()
 def statement(
     settlement: Identifier,
     file: Annotated[Path | None, typer.Option("--file", help="Write it here.")] = None,
+    form: Annotated[StatementForm, typer.Option(help="Of a fiat currency: camt.053.")] = (
+        StatementForm.csv
+    ),
     live: Live = False,
 ) -> None:
-    """Write a settlement's statement as CSV."""
+    """Write a settlement's statement."""
+    written = {StatementForm.csv: statements.csv_of, StatementForm.camt053: statements.camt053_of}
     with opened_database() as database, database.begin() as connection:
-        content = statements.csv_of(connection, _found(connection, settlement, live))
+        content = written[form](connection, _found(connection, settlement, live))
     if file is None:
         sys.stdout.write(content.decode())
         return

@@ -23,6 +23,7 @@ class BankTerms(msgspec.Struct, frozen=True, kw_only=True):
     format: str | None = None
     key_number: int = 1
     profile: str | None = None
+    statements: str | None = None
     timezone: str | None = None
     trust: str | None = None
 

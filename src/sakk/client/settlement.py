@@ -118,9 +118,11 @@ class Settlements(Retrievable[Settlement]):
         """The lines of a settlement, oldest first."""
         return self._list(self._path(id, "lines"), SettlementLine, {**options})
 
-    def statement(self, id: str) -> bytes:
-        """The statement as CSV."""
-        return self._transport.request("GET", join(self.root, id, "statement"), query={})
+    def statement(self, id: str, *, form: Literal["csv", "camt.053"] = "csv") -> bytes:
+        """The statement as CSV, or of a fiat currency as banks write it."""
+        return self._transport.request(
+            "GET", join(self.root, id, "statement"), query={"form": form}
+        )
 
 
 class SettlementSchedules(Endpoint[SettlementSchedule]):

@@ -80,6 +80,13 @@ class OrderFormat(StrEnum):
     v09 = "pain.001.001.09"
 
 
+class StatementFormat(StrEnum):
+    """In which format the sandbox's bank leaves its statements; others leave what they have."""
+
+    camt053 = "camt.053"
+    mt940 = "mt940"
+
+
 @dataclass(frozen=True, slots=True)
 class BankTerms:
     """How the operator's own account is worked with.
@@ -104,6 +111,7 @@ class BankTerms:
     address: str | None = None
     trust: str | None = None
     key_number: int = 1
+    statements: StatementFormat = StatementFormat.camt053
 
     def document(self) -> dict[str, Any]:
         """The terms as they are stored and shown."""
@@ -119,6 +127,7 @@ class BankTerms:
             "address": self.address,
             "trust": self.trust,
             "key_number": self.key_number,
+            "statements": self.statements.value,
         }
 
 
@@ -291,6 +300,7 @@ def read_terms(document: Mapping[str, Any]) -> BankTerms:
             "adapter": Adapter(document["adapter"]),
             "profile": Profile(document["profile"]),
             "format": OrderFormat(document["format"]),
+            "statements": StatementFormat(document.get("statements", "camt.053")),
         }
     )
 

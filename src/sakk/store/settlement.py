@@ -428,6 +428,18 @@ def lines_of(
     )
 
 
+def number_in_currency(connection: Connection, settlement: Settlement) -> int:
+    """Which of the account's statements in its currency it is, from 1: none is left out."""
+    c = settlements.c
+    before = select(func.count()).where(
+        c.account_id == settlement.account_id,
+        c.livemode == settlement.livemode,
+        c.currency == settlement.currency,
+        c.number <= settlement.number,
+    )
+    return int(connection.execute(before).scalar_one())
+
+
 def all_lines(
     connection: Connection, settlement: Settlement
 ) -> Iterator[tuple[int, BalanceTransaction]]:

@@ -123,4 +123,5 @@ def sandbox_bank(directory: Path, account: BankAccount) -> SandboxBank:
         currency=account.currency,
         opening_units=account.opening_units,
         opened=account.created.date(),
+        statements=read_terms(account.terms).statements,
     )

@@ -2,7 +2,8 @@
 
 It stands behind a folder like any bank. Whenever it is looked at, it carries out the orders that
 lie in ``out/`` and leaves in ``in/`` a status report (pain.002) and the statement of one more day
-(camt.053). What its payees are called says what becomes of their orders:
+(camt.053, or MT940 where the account's terms say so). What its payees are called says what becomes
+of their orders:
 
 - ``REJECT AC04 …``: rejected in the status report, with that code;
 - ``RETURN AC06 …``: carried out, and given back on the next statement, with that code;
@@ -20,16 +21,17 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from sakk.core import money
-from sakk.core.bank_account import minor_units
+from sakk.core.bank_account import StatementFormat, minor_units
 from sakk.core.bank_file import FILE_BYTES_MAX
 from sakk.core.xml import Node
+from sakk.rails.bank.camt053 import Entry, Statement, write_camt053
 from sakk.rails.bank.folder import Folder
+from sakk.rails.bank.mt940 import write_mt940
 from sakk.rails.bank.reader import amount_of, records
 
 _NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:"
@@ -50,8 +52,16 @@ class SandboxBank:
     """One account at the bank, with its folder; an adapter like `Folder`, which does the work."""
 
     def __init__(
-        self, directory: Path, *, account: str, currency: str, opening_units: int, opened: date
+        self,
+        directory: Path,
+        *,
+        account: str,
+        currency: str,
+        opening_units: int,
+        opened: date,
+        statements: StatementFormat = StatementFormat.camt053,
     ) -> None:
+        self._statements = statements
         self._directory = directory
         self._folder = Folder(directory, quiet_seconds=0.0)
         self._account = account
@@ -183,18 +193,28 @@ class SandboxBank:
         closing = opening + sum(each["units"] for each in lines)
         # Its days follow one another, whatever the clock says: a bank's statements have an order.
         day = self._opened + timedelta(days=number)
-        content = _camt053(
+        statement = Statement(
+            id=f"SANDBOX-{number}",
+            number=number,
+            created=datetime.combine(day, time(23), UTC),
             account=self._account,
+            is_iban=self._account[:2].isalpha(),
+            holder=None,
             currency=self._currency,
             decimals=self._decimals,
-            number=number,
-            day=day,
             opening=opening,
             closing=closing,
-            lines=lines,
+            opened=day,
+            closed=day,
         )
+        entries = [
+            _entry(line, day, f"SB{number:06d}{place:06d}")
+            for place, line in enumerate(lines, start=1)
+        ]
         books.update(number=number, balance=closing, pending=books["later"], later=[])
-        return f"camt053-{number:06d}.xml", content
+        if self._statements is StatementFormat.mt940:
+            return f"mt940-{number:06d}.sta", write_mt940(statement, entries)
+        return f"camt053-{number:06d}.xml", write_camt053(statement, entries)
 
     def _leave(self, name: str, content: bytes) -> None:
         place = _made(self._directory / "in")
@@ -255,74 +275,19 @@ def _status_report(
     return content
 
 
-def _camt053(
-    *,
-    account: str,
-    currency: str,
-    decimals: int,
-    number: int,
-    day: date,
-    opening: int,
-    closing: int,
-    lines: Sequence[dict[str, Any]],
-) -> bytes:
-    root = ElementTree.Element("Document", {"xmlns": f"{_NAMESPACE}camt.053.001.08"})
-    whole = _add(root, "BkToCstmrStmt")
-    header = _add(whole, "GrpHdr")
-    _add(header, "MsgId", f"SANDBOX-{number}")
-    _add(header, "CreDtTm", f"{day.isoformat()}T23:00:00Z")
-    statement = _add(whole, "Stmt")
-    _add(statement, "Id", f"{account}-{number}")
-    _add(statement, "ElctrncSeqNb", str(number))
-    holder = _add(statement, "Acct")
-    place = _add(holder, "Id")
-    if account[:2].isalpha():
-        _add(place, "IBAN", account)
-    else:
-        _add(_add(place, "Othr"), "Id", account)
-    _add(holder, "Ccy", currency)
-
-    def amount(parent: ElementTree.Element, units: int) -> None:
-        element = _add(parent, "Amt", money.format_decimal(abs(units), decimals))
-        element.set("Ccy", currency)
-        _add(parent, "CdtDbtInd", "CRDT" if units >= 0 else "DBIT")
-
-    for code, units in (("OPBD", opening), ("CLBD", closing)):
-        balance = _add(statement, "Bal")
-        _add(_add(_add(balance, "Tp"), "CdOrPrtry"), "Cd", code)
-        amount(balance, units)
-        _add(_add(balance, "Dt"), "Dt", day.isoformat())
-    for place_of, line in enumerate(lines, start=1):
-        entry = _add(statement, "Ntry")
-        amount(entry, line["units"])
-        _add(_add(entry, "Sts"), "Cd", "BOOK")
-        for name in ("BookgDt", "ValDt"):
-            _add(_add(entry, name), "Dt", day.isoformat())
-        _add(entry, "AcctSvcrRef", f"SB{number:06d}{place_of:06d}")
-        _details(_add(_add(entry, "NtryDtls"), "TxDtls"), line)
-    content: bytes = ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True)
-    return content
-
-
-def _details(detail: ElementTree.Element, line: dict[str, Any]) -> None:
-    references = _add(detail, "Refs")
-    _add(references, "EndToEndId", line.get("end_to_end_id") or "NOTPROVIDED")
-    side = "Dbtr" if line["units"] > 0 else "Cdtr"
-    parties = _add(detail, "RltdPties")
-    _add(_add(_add(parties, side), "Pty"), "Nm", line["name"])
-    place = _add(_add(parties, f"{side}Acct"), "Id")
-    if line["iban"][:2].isalpha():
-        _add(place, "IBAN", line["iban"])
-    else:
-        _add(_add(place, "Othr"), "Id", line["iban"])
-    if line.get("reference") or line["remittance"]:
-        told = _add(detail, "RmtInf")
-        if line["remittance"]:
-            _add(told, "Ustrd", line["remittance"])
-        if line.get("reference"):
-            _add(_add(_add(told, "Strd"), "CdtrRefInf"), "Ref", line["reference"])
-    if line.get("return_code"):
-        _add(_add(_add(detail, "RtrInf"), "Rsn"), "Cd", line["return_code"])
+def _entry(line: dict[str, Any], day: date, reference: str) -> Entry:
+    return Entry(
+        units=line["units"],
+        booked=day,
+        reference=reference,
+        code="RETURN" if line.get("return_code") else "TRANSFER",
+        end_to_end_id=line.get("end_to_end_id"),
+        name=line["name"],
+        account=line["iban"],
+        remittance=line["remittance"],
+        creditor_reference=line.get("reference"),
+        return_code=line.get("return_code"),
+    )
 
 
 def _add(parent: ElementTree.Element, name: str, text: str | None = None) -> ElementTree.Element:
