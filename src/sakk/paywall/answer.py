@@ -46,9 +46,15 @@ class Answer:
             self._is_gone = True
         return message
 
-    async def send(self, message: Any) -> None:
-        """The application's ``send``."""
-        if message["type"] != "http.response.start" or self._began:
+    def send(self, message: Any) -> Awaitable[None]:
+        """The application's ``send``. What needs nothing of us is the server's to send."""
+        is_head = message["type"] == "http.response.start" and not self._began
+        if is_head or self._until is not None:
+            return self._sent(message, is_head=is_head)
+        return self._send(message)
+
+    async def _sent(self, message: Any, *, is_head: bool) -> None:
+        if not is_head:
             if self._until is not None and time.monotonic() > self._until:
                 raise ReservationOver("the answer took longer than what was reserved for it stands")
             await self._send(message)

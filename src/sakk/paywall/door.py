@@ -24,6 +24,7 @@ from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
 from sakk.paywall import quote
 from sakk.paywall.answer import Receive, Send, answer_to
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser, language_of
+from sakk.paywall.charge import AuthorityAway
 from sakk.paywall.errors import (
     AUTHORITY_AWAY,
     NO_SUCH_OFFER,
@@ -34,7 +35,7 @@ from sakk.paywall.errors import (
 )
 from sakk.paywall.payment import Answered, Clock, Offer, Payment, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
-from sakk.paywall.session import Call, Session, SessionTaken, decoded, read_call
+from sakk.paywall.session import Call, Session, SessionTaken, away, decoded, read_call
 from sakk.paywall.terms import corrected, is_same, terms_of
 
 log = logging.getLogger("sakk.paywall")
@@ -132,8 +133,20 @@ class Paywall:
             scope["sakk.route"] = found.index
             if found.route.price is None:
                 await self._app(scope, receive, send)
-            else:
-                await self._serve(found, scope, receive, send)
+                return
+            header = None
+            for name, value in scope["headers"]:
+                if name == HEADER:
+                    header = value
+                    break
+            priced = self._fixed[found.index] if self._is_ready else None
+            asked: SessionTaken | Refusal | None = None
+            if header is not None and priced is not None and priced.session is not None:
+                asked = self._call(header, priced, scope)
+                if isinstance(asked, SessionTaken):
+                    await self._serve_call(asked, found, priced, scope, receive, send)
+                    return
+            await self._serve(found, header, priced, asked, scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
         else:
@@ -164,7 +177,36 @@ class Paywall:
 
     # A priced request
 
-    async def _serve(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_call(
+        self,
+        call: SessionTaken,
+        found: Found,
+        priced: _Priced,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Serve a session's call that is asked for, when it is reserved."""
+        try:
+            refusal = call.hear(await call.asked)
+        except AuthorityAway as error:
+            refusal = away(error)
+        if refusal is None:
+            refusal = await self._pass(call, scope, receive, send)
+        if refusal is not None:
+            await self._turn_away(found, priced, scope, send, refusal)
+
+    async def _serve(
+        self,
+        found: Found,
+        header: bytes | None,
+        fixed: _Priced | None,
+        asked: SessionTaken | Refusal | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Serve what is no session's call at a fixed price, or was refused as one."""
         if not self._is_ready:
             try:
                 await self.start()
@@ -173,12 +215,7 @@ class Paywall:
                 message = "How this is paid for is not known at the moment. Try again."
                 await _refuse(send, Refusal(AUTHORITY_AWAY, message, 503, 5))
                 return
-        header = None
-        for name, value in scope["headers"]:
-            if name == HEADER:
-                header = value
-                break
-        priced = self._fixed[found.index] or await self._price(found, scope)
+        priced = fixed or self._fixed[found.index] or await self._price(found, scope)
         if priced is None or (header is None and is_preflight(scope["method"], scope["headers"])):
             await self._app(scope, receive, send)
             return
@@ -186,21 +223,26 @@ class Paywall:
             self._observe(Outcome.unpaid, None)
             await self._challenge(found, priced, scope, send, None)
             return
-        asked = self._call(header, priced, scope) if priced.session is not None else None
-        taken: Taken | Answered | Refusal
+        if fixed is None and priced.session is not None:
+            asked = self._call(header, priced, scope)
         if isinstance(asked, SessionTaken):
-            taken = await asked.reserved() or asked
-        else:
-            taken = asked or await self._take(header, priced, scope)
+            await self._serve_call(asked, found, priced, scope, receive, send)
+            return
+        taken = asked or await self._take(header, priced, scope)
         if isinstance(taken, Answered):
             await _answer(send, taken)
             return
-        refusal = (
+        refused = (
             taken if isinstance(taken, Refusal) else await self._pass(taken, scope, receive, send)
         )
-        if refusal is not None:
-            self._observe(Outcome.refused if refusal.status == 402 else Outcome.unclear, None)
-            await self._challenge(found, priced, scope, send, refusal)
+        if refused is not None:
+            await self._turn_away(found, priced, scope, send, refused)
+
+    async def _turn_away(
+        self, found: Found, priced: _Priced, scope: Scope, send: Send, refusal: Refusal
+    ) -> None:
+        self._observe(Outcome.refused if refusal.status == 402 else Outcome.unclear, None)
+        await self._challenge(found, priced, scope, send, refusal)
 
     async def _pass(
         self, taken: Taken, scope: Scope, receive: Receive, send: Send

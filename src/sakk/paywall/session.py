@@ -223,11 +223,11 @@ class SessionTaken:
 
     __slots__ = (
         "_amount",
-        "_asked",
         "_is_ended",
         "_offer",
         "_request",
         "_terms",
+        "asked",
         "body_hash",
         "nonce",
         "payment",
@@ -258,7 +258,7 @@ class SessionTaken:
         self._terms = terms
         self._amount = amount
         self._request = request
-        self._asked = asked
+        self.asked = asked
         self._is_ended = False
         self.session = session
         self.nonce = nonce
@@ -267,10 +267,12 @@ class SessionTaken:
     async def reserved(self) -> Refusal | None:
         """Wait until it is known whether it is reserved."""
         try:
-            result = await self._asked
+            return self.hear(await self.asked)
         except AuthorityAway as error:
-            message = f"{error}. Nothing was charged: call again, with a new nonce."
-            return Refusal(AUTHORITY_AWAY, message, 503, 1)
+            return away(error)
+
+    def hear(self, result: bytes) -> Refusal | None:
+        """What the Sakk said of it."""
         if result[0]:
             reason = REASONS.get(result[0], "refused")
             return Refusal(reason, f"The session's Sakk refuses this call: {reason}.")
@@ -323,3 +325,9 @@ class SessionTaken:
             self._offer.finish(_RELEASE, self, 0, 0)
             return
         self._offer.finish(_COMMIT, self, _WHOLE if amount == self._amount else amount, units)
+
+
+def away(error: AuthorityAway) -> Refusal:
+    """It is not known whether a call was reserved: it is not served."""
+    message = f"{error}. Nothing was charged: call again, with a new nonce."
+    return Refusal(AUTHORITY_AWAY, message, 503, 1)
