@@ -11,7 +11,8 @@ import uvloop
 from aiohttp import web
 
 from sakk.client.session import receipt_mac, request_hash
-from sakk.paywall import Charges, Metered, Paywall, PaywallError, Route
+from sakk.paywall import Charges, Metered, Paywall, PaywallError, Route, record
+from sakk.paywall.compiled import call as quick_call
 
 from .authority import (
     ACCOUNT,
@@ -28,6 +29,16 @@ from .authority import (
 from .conftest import Counter, FakeFacilitator, Reply, ask, decoded, encoded, exact, run
 
 Work = Callable[[Paywall, Authority], Awaitable[Any]]
+
+
+@pytest.fixture(params=["compiled", "read"], autouse=True)
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of this holds for compiled code, and for the code that it was written from."""
+    if request.param == "read":
+        monkeypatch.setattr("sakk.paywall.session.quick_call", None)
+        monkeypatch.setattr("sakk.paywall.session.quick", record)
+    else:
+        assert quick_call is not None
 
 
 def with_door(
@@ -242,6 +253,36 @@ def test_what_is_not_served_is_released(how: str) -> None:
     # Nothing was paid: no receipt says that it was.
     if how == "error":
         assert "payment-response" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("no-store", "no-store"),
+        ("public, s-maxage=9, max-age=60", "private, max-age=60"),
+        (None, "private"),
+    ],
+)
+def test_no_shared_cache_sells_it_again(said: str | None, told: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"Sakk-Usage", b"3"), (b"X-More", b"1")]
+        if said is not None:
+            headers.append((b"Cache-Control", said.encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async def work(shop: Paywall, authority: Authority) -> Reply:
+        reply = await ask(shop, headers=call(1))
+        await settled(authority, 1)
+        assert authority.ended[1][0] == "commit"
+        return reply
+
+    reply = with_door(work, app)
+    assert reply.body == b"ab"
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    assert headers.keys() == {"x-more", "cache-control", "payment-response"}
+    assert headers["cache-control"] == told
 
 
 def test_who_hangs_up_while_it_is_reserved_is_charged_nothing() -> None:

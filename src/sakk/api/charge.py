@@ -148,7 +148,7 @@ class Sessions:
                 if began - self._looked <= LOOK_SECONDS:
                     # Somebody else did while this waited.
                     return
-                with self._database.begin() as connection:
+                with self._database.read() as connection:
                     gone = store.list_revoked(connection, within_seconds=_REVOKED_SECONDS)
                 for each in gone:
                     self._forget(uuid_bytes(each))

@@ -123,7 +123,7 @@ def run(*, say: Say = lambda _: None, only: Collection[str] = PARTS) -> dict[str
     results: list[dict[str, Any]] = []
     if "session" in only or "voucher" in only:
         say("starting the authority and the service")
-        with start_stack("--no-sweep") as stack:
+        with start_stack("--no-sweep", "--networks", "1") as stack:
             if "session" in only:
                 results += measure(stack, say=say)
             if "voucher" in only:

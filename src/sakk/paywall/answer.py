@@ -193,7 +193,7 @@ def _dressed(
         if name == b"cache-control":
             is_private = True
             if b"no-store" not in pair[1] and b"private" not in pair[1]:
-                pair = (name, _privately(pair[1]))
+                pair = (name, privately(pair[1]))
         elif name == USAGE:
             _count(taken, pair[1])
             continue
@@ -205,7 +205,7 @@ def _dressed(
     return headers
 
 
-def _privately(value: bytes) -> bytes:
+def privately(value: bytes) -> bytes:
     """A cache of many people's must not sell it again (RFC 9111, section 5.2.2.7)."""
     directives = [each.strip() for each in value.split(b",")]
     kept = [

@@ -35,7 +35,7 @@ from sakk.paywall.errors import (
 )
 from sakk.paywall.payment import Answered, Clock, Offer, Payment, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
-from sakk.paywall.session import Call, Session, SessionTaken, away, decoded, read_call
+from sakk.paywall.session import Answering, Call, Calling, Session, away, decoded, read_call
 from sakk.paywall.terms import corrected, is_same, terms_of
 
 log = logging.getLogger("sakk.paywall")
@@ -140,10 +140,10 @@ class Paywall:
                     header = value
                     break
             priced = self._fixed[found.index] if self._is_ready else None
-            asked: SessionTaken | Refusal | None = None
+            asked: Calling | Refusal | None = None
             if header is not None and priced is not None and priced.session is not None:
                 asked = self._call(header, priced, scope)
-                if isinstance(asked, SessionTaken):
+                if asked is not None and not isinstance(asked, Refusal):
                     await self._serve_call(asked, found, priced, scope, receive, send)
                     return
             await self._serve(found, header, priced, asked, scope, receive, send)
@@ -179,7 +179,7 @@ class Paywall:
 
     async def _serve_call(
         self,
-        call: SessionTaken,
+        call: Calling,
         found: Found,
         priced: _Priced,
         scope: Scope,
@@ -192,7 +192,7 @@ class Paywall:
         except AuthorityAway as error:
             refusal = away(error)
         if refusal is None:
-            refusal = await self._pass(call, scope, receive, send)
+            refusal = await self._pass(call.payment, call.answer(receive, send), scope)
         if refusal is not None:
             await self._turn_away(found, priced, scope, send, refusal)
 
@@ -201,7 +201,7 @@ class Paywall:
         found: Found,
         header: bytes | None,
         fixed: _Priced | None,
-        asked: SessionTaken | Refusal | None,
+        asked: Calling | Refusal | None,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -225,18 +225,19 @@ class Paywall:
             return
         if fixed is None and priced.session is not None:
             asked = self._call(header, priced, scope)
-        if isinstance(asked, SessionTaken):
+        if asked is not None and not isinstance(asked, Refusal):
             await self._serve_call(asked, found, priced, scope, receive, send)
             return
         taken = asked or await self._take(header, priced, scope)
         if isinstance(taken, Answered):
             await _answer(send, taken)
             return
-        refused = (
-            taken if isinstance(taken, Refusal) else await self._pass(taken, scope, receive, send)
-        )
-        if refused is not None:
-            await self._turn_away(found, priced, scope, send, refused)
+        if isinstance(taken, Refusal):
+            refusal: Refusal | None = taken
+        else:
+            refusal = await self._pass(taken.payment, answer_to(taken, receive, send), scope)
+        if refusal is not None:
+            await self._turn_away(found, priced, scope, send, refusal)
 
     async def _turn_away(
         self, found: Found, priced: _Priced, scope: Scope, send: Send, refusal: Refusal
@@ -244,29 +245,25 @@ class Paywall:
         self._observe(Outcome.refused if refusal.status == 402 else Outcome.unclear, None)
         await self._challenge(found, priced, scope, send, refusal)
 
-    async def _pass(
-        self, taken: Taken, scope: Scope, receive: Receive, send: Send
-    ) -> Refusal | None:
+    async def _pass(self, payment: Payment, answer: Answering, scope: Scope) -> Refusal | None:
         """Have the application answer; a refusal where nothing was sent and 402 is the answer."""
-        scope["sakk.payment"] = taken.payment
-        scope["state"] = {**(scope.get("state") or {}), "payment": taken.payment}
-        answer = answer_to(taken, receive, send)
+        scope["sakk.payment"] = payment
+        scope["state"] = {**(scope.get("state") or {}), "payment": payment}
         try:
             await self._app(scope, answer.receive, answer.send)
         except BaseException:
             # What held it back from the client may be the reason.
             refusal = answer.close()
             if refusal is None:
-                self._observe(Outcome.failed, taken.payment)
+                self._observe(Outcome.failed, payment)
                 raise
             return refusal
         refusal = answer.close()
         if refusal is None:
-            outcome = Outcome.served if answer.is_good else Outcome.failed
-            self._observe(outcome, taken.payment)
+            self._observe(Outcome.served if answer.is_good else Outcome.failed, payment)
         return refusal
 
-    def _call(self, header: bytes, priced: _Priced, scope: Scope) -> SessionTaken | Refusal | None:
+    def _call(self, header: bytes, priced: _Priced, scope: Scope) -> Calling | Refusal | None:
         """The short way of a session's call, read in one pass; None where it is none."""
         try:
             call = read_call(_decoded(header))

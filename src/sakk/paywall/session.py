@@ -8,21 +8,25 @@ session and keeps nothing: a copy meets the same nonce there, whichever door it 
 
 import asyncio
 import time
-from typing import Any, Final, Literal
+from collections.abc import Awaitable
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
 from sakk.client.session import NO_BODY, request_hash, uuid_bytes
 from sakk.client.x402 import Requirement
 from sakk.paywall import record
+from sakk.paywall.answer import Answer, Receive, Send, answer_to
 from sakk.paywall.charge import AuthorityAway, Charges
 from sakk.paywall.errors import AUTHORITY_AWAY, PaywallError, Refusal
 from sakk.paywall.payment import Payment, Sent, Terms
 
 try:
+    from sakk.paywall.compiled import call as quick_call
     from sakk.paywall.compiled import record as quick
 except ImportError:  # where it is not built, what is read serves
     quick = record  # type: ignore[misc]
+    quick_call = None  # type: ignore[assignment]
 
 TIMEOUT_SECONDS: Final = 60
 # A handler has so long until its answer begins, and a metered one until it ends.
@@ -139,18 +143,34 @@ class Session:
     async def take(self, sent: Sent, terms: Terms) -> "SessionTaken | Refusal":
         """Reserve a call that came with all that x402 puts around it."""
         payload = msgspec.convert(sent.payload, CallPayload)
-        taken = self.call(payload, terms, sent.method, sent.target)
-        if isinstance(taken, Refusal):
-            return taken
+        asked = self._ask(payload, terms, sent.method, sent.target)
+        if isinstance(asked, Refusal):
+            return asked
+        taken = SessionTaken(self, terms, *asked, payload.body_hash)
         return await taken.reserved() or taken
 
     def call(
         self, payload: CallPayload, terms: Terms, method: str, target: bytes
-    ) -> "SessionTaken | Refusal":
-        """Ask for a call, which `SessionTaken.reserved` waits for; ValueError where it is none.
+    ) -> "Calling | Refusal":
+        """Ask for a call, of which `hear` is to be told; ValueError where it is none.
 
         A price that fell is charged as it is now, one that rose is a refusal.
         """
+        asked = self._ask(payload, terms, method, target)
+        if isinstance(asked, Refusal):
+            return asked
+        if quick_call is not None and terms.meter is None and payload.body_hash is None:
+            return quick_call.Call(self, terms.units, *asked)
+        return SessionTaken(self, terms, *asked, payload.body_hash)
+
+    def refused(self, status: int) -> Refusal:
+        """Why the Sakk did not reserve a call."""
+        reason = REASONS.get(status, "refused")
+        return Refusal(reason, f"The session's Sakk refuses this call: {reason}.")
+
+    def _ask(
+        self, payload: CallPayload, terms: Terms, method: str, target: bytes
+    ) -> "_Asked | Refusal":
         amount, nonce = int(payload.amount), int(payload.nonce)
         if amount < terms.units:
             return Refusal("amount_too_low", f"{terms.units} {self.asset} are asked for.")
@@ -174,7 +194,7 @@ class Session:
                 self.reserve_seconds,
             )
         )
-        return SessionTaken(self, terms, session, nonce, amount, request, body, asked)
+        return session, nonce, amount, request, asked
 
     async def close(self) -> None:
         """Wait for commits that are on their way."""
@@ -251,8 +271,8 @@ class SessionTaken:
         nonce: int,
         amount: int,
         request: bytes,
-        body_hash: str | None,
         asked: "asyncio.Future[bytes]",
+        body_hash: str | None,
     ) -> None:
         self._offer = offer
         self._terms = terms
@@ -274,8 +294,7 @@ class SessionTaken:
     def hear(self, result: bytes) -> Refusal | None:
         """What the Sakk said of it."""
         if result[0]:
-            reason = REASONS.get(result[0], "refused")
-            return Refusal(reason, f"The session's Sakk refuses this call: {reason}.")
+            return self._offer.refused(result[0])
         session, nonce, amount, meter = self.session, self.nonce, self._amount, self._terms.meter
         self.response, who = quick.told(
             session.start, session.go_on, nonce, amount, self._request, result
@@ -293,6 +312,10 @@ class SessionTaken:
             None if meter is None else meter.units_max,
         )
         return None
+
+    def answer(self, receive: Receive, send: Send) -> Answer:
+        """Its answer on its way to the client."""
+        return answer_to(self, receive, send)
 
     async def settle(self, *, is_whole: bool) -> bytes | Refusal:
         """Never asked: it is reserved before the handler."""
@@ -325,6 +348,31 @@ class SessionTaken:
             self._offer.finish(_RELEASE, self, 0, 0)
             return
         self._offer.finish(_COMMIT, self, _WHOLE if amount == self._amount else amount, units)
+
+
+# What is asked for: the session, nonce, amount, request, and what is heard of it.
+_Asked = tuple[_Known, int, int, bytes, "asyncio.Future[bytes]"]
+
+
+class Calling(Protocol):
+    """One call that is asked for: `SessionTaken`, or the same in compiled code."""
+
+    @property
+    def asked(self) -> "asyncio.Future[bytes]": ...
+    @property
+    def payment(self) -> Payment: ...
+    def hear(self, result: bytes) -> Refusal | None: ...
+    def answer(self, receive: Receive, send: Send) -> "Answering": ...
+
+
+class Answering(Protocol):
+    """Its answer: see `sakk.paywall.answer.Answer`."""
+
+    @property
+    def is_good(self) -> bool: ...
+    async def receive(self) -> Any: ...
+    def send(self, message: Any) -> Awaitable[None]: ...
+    def close(self) -> Refusal | None: ...
 
 
 def away(error: AuthorityAway) -> Refusal:
