@@ -46,6 +46,7 @@ from tests.api.banking import put_bank
 from tests.api.checkout_objects import create_checkout_objects
 from tests.api.closed_loop import create_closed_loop
 from tests.api.closing import put_closing
+from tests.api.mall import create_mall
 from tests.api.ordering import put_order
 from tests.api.paying import create_channel_objects, open_admin
 from tests.api.settling import put_conversion, put_fees, put_settlement
@@ -122,6 +123,7 @@ def create_objects(api: Api) -> Objects:
     objects |= create_channel_objects(api) | create_escrow_objects(api)
     objects |= put_closing(api.database) | put_order(api.database)
     objects |= put_fees(api) | put_settlement(api) | create_closed_loop(api)
+    objects |= create_mall(api)
     objects |= put_conversion(api) | put_bank(api)
     return objects | _of_compliance(api)
 

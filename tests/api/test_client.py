@@ -53,6 +53,8 @@ KINDS = {
     "payout_batches": "payout_batch",
     "payouts": "payout",
     "pool_movements": "pool_movement",
+    "products": "product",
+    "purchases": "purchase",
     "quotes": "quote",
     "rates": "rate",
     "reconciliations": "reconciliation",
@@ -61,6 +63,7 @@ KINDS = {
     "refunds": "refund",
     "reports": "report",
     "screenings": "screening",
+    "shops": "shop",
     "transfers": "transfer",
     "webhook_endpoints": "webhook_endpoint",
 }

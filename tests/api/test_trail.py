@@ -54,6 +54,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "screening_rules": ("screening_rules", "rules_in_force"),
     "screenings": ("screenings",),
     "settlement_schedules": ("settlement_schedules",),
+    "shops": ("shops", "products"),
     "second_factors": ("persons", "passkeys", "recovery_codes", "sign_ins"),
     "travel_rule": ("travel_rules", "travel_parties", "regimes"),
     "treasury": ("treasury_targets", "vaults"),

@@ -20,6 +20,7 @@ from sakk.core.pos_device import PosDevice
 from sakk.core.refund import Refund
 from sakk.core.report import ReportForm, ReportKind, ReportParameters
 from sakk.core.settlement import Settlement, SettlementTerms
+from sakk.core.shop import Product, Shop
 from sakk.core.sign_in import token_hash
 from sakk.flow import account as account_flow
 from sakk.flow import api_key as api_keys
@@ -30,6 +31,7 @@ from sakk.flow import pos_device as pos_devices
 from sakk.flow import report as reports
 from sakk.flow import saved_view as saved_views
 from sakk.flow import settlement as settlement_flow
+from sakk.flow import shop as shops
 from sakk.flow.payment import read_catalogue
 from sakk.store import fee as fees
 from sakk.store import payout as payouts
@@ -136,6 +138,53 @@ def selling(office: Office, account: str) -> dict[str, str]:
                 **unpaired,  # type: ignore[arg-type]
             ),
             now=now(),
+        )
+    return ids | shops_of(office, account)
+
+
+def shops_of(office: Office, account: str) -> dict[str, str]:
+    """A shop of an account with one product, which waits for the operator."""
+    ids = {"shop": new_id("shop"), "product": new_id("prod")}
+    whose = {"account_id": account, "livemode": False, "metadata": {}, "created": now()}
+    with office.parts.database.begin() as connection:
+        shops.create(
+            connection,
+            Shop(
+                id=ids["shop"],
+                handle=ids["shop"][-12:],
+                name=HOSTILE,
+                description=HOSTILE,
+                category="food",
+                currency="usdc",
+                decimals=0,
+                is_open=True,
+                is_indexed=False,
+                review="pending",
+                review_note=None,
+                reviewed_by=None,
+                **whose,  # type: ignore[arg-type]
+            ),
+            public_url=ORIGIN,
+        )
+        shops.add_product(
+            connection,
+            Product(
+                id=ids["product"],
+                shop=ids["shop"],
+                name=HOSTILE,
+                description=HOSTILE,
+                tax_text=HOSTILE,
+                price=1,
+                currency="",
+                decimals=0,
+                stock=None,
+                picture=None,
+                picture_hash=None,
+                active=True,
+                **whose,  # type: ignore[arg-type]
+            ),
+            None,
+            public_url=ORIGIN,
         )
     return ids
 

@@ -146,3 +146,44 @@ def test_who_looks_at_everybody_chooses_an_account_first(office: Office, path: s
     browser = office.browser(office.person("owner"))
     got = browser.get(path)
     assert (got.status, "Choose an account first" in got.text) == (400, True)
+
+
+def test_a_shop_is_made_judged_by_the_operator_and_sells(office: Office) -> None:
+    with office.parts.database.begin() as connection:
+        configure(connection)
+    merchant = office.browser(office.person(alice=["support"]))
+    merchant.get("/console/shops/new")
+    form = {"name": HOSTILE, "handle": "Tea-House", "currency": "usdc", "category": "food"}
+    for wrong, said in (({"handle": "tea house"}, "3 to 40"), ({"currency": "gold"}, "gold")):
+        got = merchant.post("/console/shops/new", {**form, **wrong})
+        assert (got.status, said in got.text) == (400, True), got.text
+    once = merchant.page
+    made = merchant.post("/console/shops/new", form)
+    merchant.page = once
+    assert merchant.post("/console/shops/new", form).location == made.location
+    page = merchant.follow(made)
+    assert ("Waits for the operator" in page.text, "Your word on it" in page.text) == (True, False)
+    assert ("<script>alert" in page.text, "\u202e" in page.text) == (False, False)
+    assert merchant.post(f"{made.location}/review", {"said": "approved"}).status == 404
+    merchant.get(f"{made.location}/products")
+    tea = {"name": "Oolong", "price": "12.5", "stock": "3", "active": "true"}
+    assert merchant.post(f"{made.location}/products", {**tea, "price": "x"}).status == 400
+    assert merchant.post(f"{made.location}/products", tea).status == 303
+    page = merchant.get(made.location)
+    [product] = set(re.findall(r"/console/products/prod_\w+", page.text))
+    assert "12.50" in page.text
+    merchant.get(product)
+    assert merchant.post(product, {**tea, "stock": "", "active": ""}).status == 303
+    assert "Taken off" in merchant.get(made.location).text
+    operator = office.browser(office.person("admin"))
+    operator.get(made.location)
+    assert operator.post(f"{made.location}/review", {"said": "refused"}).status == 400
+    assert operator.post(f"{made.location}/review", {"said": "approved"}).status == 303
+    merchant.get(made.location)
+    assert merchant.post(f"{made.location}/switch", {"state": "closed"}).status == 303
+    page = merchant.get(made.location)
+    assert ("Approved" in page.text, "Open the shop" in page.text) == (True, True)
+    stranger = office.browser(office.person(bob=["support"]))
+    assert stranger.get(made.location).status == 404
+    assert stranger.get(product).status == 404
+    assert made.location not in stranger.get("/console/shops").text

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from sakk.checkout import brand, link, pos, session
+from sakk.checkout import brand, link, mall, pos, session
 from sakk.checkout.live import Live, stream
 from sakk.checkout.visit import CheckoutSettings, Response, Visit, message
 from sakk.core.checkout_session import CheckoutSession
@@ -55,14 +55,27 @@ PAGES: Final[tuple[tuple[str, re.Pattern[str], Handler], ...]] = tuple(
         ("GET", r"/pos(?P<token>)", pos.keypad),
         ("POST", r"/pos(?P<token>)", pos.sell),
         ("GET", r"/pos/sales/(?P<token>cs_[0-9a-z]{26})", pos.sale),
+        ("GET", r"/mall(?P<token>)", mall.index),
+        ("GET", r"/mall/(?P<token>[a-z0-9-]{3,40})", mall.show),
+        ("POST", r"/mall/(?P<token>[a-z0-9-]{3,40})", mall.buy),
+        ("GET", r"/mall/pictures/(?P<token>[0-9a-f]{32})\.png", mall.picture),
         ("GET", r"/brand/(?P<token>[0-9a-f]{6,32}\.(?:png|css))", brand.show),
     )
 )
-BEGINNING: Final = (link.begin, pos.sell, pos.pair, session.try_out, session.apply_gift_card)
+BEGINNING: Final = (
+    link.begin,
+    pos.sell,
+    pos.pair,
+    session.try_out,
+    session.apply_gift_card,
+    mall.buy,
+)
+# Browsers keep these for ever.
+KEPT: Final = (brand.show, mall.picture)
 _STATUS: Final = re.compile(rf"/checkout/{_SECRET}/status")
 _EVENTS: Final = re.compile(rf"/checkout/{_SECRET}/events")
 _SALE_EVENTS: Final = re.compile(r"/pos/sales/(?P<token>cs_[0-9a-z]{26})/events")
-_ROOTS: Final = ("/checkout/", "/pay/", "/shop/", "/pos/", "/brand/")
+_ROOTS: Final = ("/checkout/", "/pay/", "/shop/", "/pos/", "/brand/", "/mall/")
 _HOUSE: Final = (
     ("x-content-type-options", "nosniff"),
     ("strict-transport-security", "max-age=31536000; includeSubDomains"),
@@ -72,7 +85,7 @@ _HOUSE: Final = (
 
 def is_checkout(path: str) -> bool:
     """Does a path belong to the checkout?"""
-    return path.startswith(_ROOTS) or path == pos.ROOT
+    return path.startswith(_ROOTS) or path in (pos.ROOT, mall.ROOT)
 
 
 class Checkout:
@@ -144,7 +157,7 @@ class Checkout:
 
     def _limited(self, visit: Visit, handler: Handler) -> Response | None:
         buckets = self._begins if handler in BEGINNING else self._looks
-        is_free = self._settings.test_payer is not None or handler is brand.show
+        is_free = self._settings.test_payer is not None or handler in KEPT
         if is_free or buckets.take(network_of(visit.address)):
             return None
         response = message(visit, session.BUSY, status=429)

@@ -54,6 +54,7 @@ from sakk.client.resources import (
     WebhookEndpoints,
 )
 from sakk.client.settlement import Settlements, SettlementSchedules
+from sakk.client.shop import Products, Purchases, Shops
 from sakk.client.transport import TIMEOUT_SECONDS, RetryPolicy, Transport
 
 BASE_URL = "http://127.0.0.1:8402"
@@ -169,6 +170,9 @@ class SakkClient:
         self.payout_batches = PayoutBatches(transport)
         self.payouts = Payouts(transport)
         self.pool_movements = PoolMovements(transport)
+        self.products = Products(transport)
+        self.purchases = Purchases(transport)
+        self.shops = Shops(transport)
         self.quotes = Quotes(transport)
         self.receiving_addresses = ReceivingAddresses(transport)
         self.recoveries = Recoveries(transport)

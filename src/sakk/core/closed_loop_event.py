@@ -46,3 +46,15 @@ GIFT_CARD_REPLACED: Final = register(
 GIFT_CARD_MOVEMENT_POSTED: Final = register(
     "gift_card_movement", "posted", "Money went onto a gift card, or off it."
 )
+SHOP_CREATED: Final = register("shop", "created", "A shop was made; the operator looks at it.")
+SHOP_UPDATED: Final = register("shop", "updated", "A shop was opened, closed or changed.")
+SHOP_REVIEWED: Final = register("shop", "reviewed", "The operator approved a shop, or refused it.")
+PRODUCT_CREATED: Final = register("product", "created", "Something was put into a shop.")
+PRODUCT_UPDATED: Final = register("product", "updated", "A product, or its stock, was changed.")
+PURCHASE_CREATED: Final = register(
+    "purchase", "created", "Somebody buys in a shop: the stock is held while it is paid."
+)
+PURCHASE_PAID: Final = register("purchase", "paid", "A purchase was paid: deliver it.")
+PURCHASE_RETURNED: Final = register(
+    "purchase", "returned", "Nobody paid a purchase in time: its stock is back."
+)

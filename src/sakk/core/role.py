@@ -126,6 +126,7 @@ RESOURCES: Final = frozenset(
         "settings",
         "settlement_schedules",
         "settlements",
+        "shops",
         "transfers",
         "travel_rule",
         "treasury",
@@ -195,6 +196,7 @@ _DAILY: Final = frozenset(
         "payment_links",
         "pos_devices",
         "receiving_addresses",
+        "shops",
     }
 )
 _EVERYTHING: Final = RESOURCES

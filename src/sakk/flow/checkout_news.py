@@ -9,6 +9,7 @@ from sakk.core import checkout_session as rules
 from sakk.core.checkout_session import CheckoutSession
 from sakk.core.event import NewEvent
 from sakk.core.payment import PaymentIntent
+from sakk.flow.purchase_news import end_purchases
 from sakk.flow.stage import wake
 from sakk.store import checkout_session as store
 from sakk.store import payment_link as links
@@ -29,7 +30,8 @@ def ended_sessions(connection: Connection, intents: Sequence[PaymentIntent]) -> 
         each for each in sessions if rules.status_of(by_id[each.payment_intent]) == "complete"
     ]
     links.count_uses(connection, [each.payment_link for each in completed if each.payment_link])
-    return [_told(each, by_id[each.payment_intent]) for each in sessions]
+    told = [_told(each, by_id[each.payment_intent]) for each in sessions]
+    return told + (end_purchases(connection, by_id) if sessions else [])
 
 
 def _told(session: CheckoutSession, intent: PaymentIntent) -> NewEvent:

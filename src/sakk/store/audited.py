@@ -119,9 +119,11 @@ AUDITED: Final[dict[str, Audited]] = {
     "rules_in_force": Audited(key=("livemode",)),
     "screening_rules": Audited(),
     "screenings": Audited(subject="subject", bulk=True),
+    "products": Audited(secret=("picture",), quiet=("stock",)),
     # They are opened by the thousand, by agents; that one is ended is somebody's act.
     "sessions": Audited(subject="channel_id", updates_only=True),
     "settlement_schedules": Audited(subject="account_id", quiet=("next_number", "next_at")),
+    "shops": Audited(),
     # Which page somebody looks at is no act; that they came, proved themselves and went is.
     "sign_ins": Audited(
         subject="person", secret=("token_hash",), quiet=("seen_at", "account_id", "flash")

@@ -1,10 +1,12 @@
 """Branding: a row an account."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import ARRAY, Column, Connection, Index, Table, Text, select
 from sqlalchemy.dialects.postgresql import insert
 
 from sakk.core.branding import Branding
-from sakk.store.database import fetch_one, row_of
+from sakk.store.database import among, fetch_one, row_of
 from sakk.store.schema import Bytes, Timestamp, metadata
 
 brandings = Table(
@@ -41,6 +43,15 @@ def put(connection: Connection, branding: Branding) -> None:
             set_={name: value for name, value in row.items() if name != "account_id"},
         )
     )
+
+
+def find_logos(connection: Connection, accounts: Iterable[str]) -> dict[str, str]:
+    """The hashes of accounts' logos, of those that have one."""
+    c = brandings.c
+    statement = select(c.account_id, c.logo_hash).where(
+        among(c.account_id, accounts), c.logo_hash.is_not(None)
+    )
+    return {row.account_id: row.logo_hash for row in connection.execute(statement)}
 
 
 def find_logo(connection: Connection, logo_hash: str) -> bytes | None:
