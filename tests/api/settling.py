@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+from sakk.core import application_fee as application_fee_rules
 from sakk.core import fee as fee_rules
 from sakk.core import report as report_rules
 from sakk.core import settlement as settlement_rules
+from sakk.core.application_fee import ApplicationFee
 from sakk.core.fee import Fee, FeeKind, FeeRule
 from sakk.core.report import ReportForm, ReportKind, ReportParameters
 from sakk.core.settlement import Interval, SettlementTerms
@@ -13,6 +15,7 @@ from sakk.flow import report as reports
 from sakk.flow import settlement as settlements
 from sakk.flow.context import Parts
 from sakk.ledger.projection import catch_up
+from sakk.store.application_fee import insert as insert_application_fees
 from sakk.store.fee import insert_fees
 from sakk.store.identity import new_id, now
 from sakk.store.vault import KEY_BYTES, Vault
@@ -108,4 +111,34 @@ def put_fees(api: Api) -> dict[str, str]:
             now=moment,
         )
         insert_fees(connection, [fee])
-    return {"fee_schedule": schedule, "fee": fee.id}
+    return {"fee_schedule": schedule, "fee": fee.id} | put_platform(api)
+
+
+def put_platform(api: Api) -> dict[str, str]:
+    """Alice asks an account to be its platform, and a fee that she took of it once."""
+    opened = call(api, api.world.operator, "POST", "/v1/accounts", {})["id"]
+    asked = {"account": opened, "permissions": ["payments"], "application_fee_ppm_max": 100_000}
+    connected = call(api, api.world.alice, "POST", "/v1/connected_accounts", asked)["id"]
+    fee = ApplicationFee(
+        id=new_id(application_fee_rules.PREFIX),
+        account_id=api.world.alice.account,
+        connected=opened,
+        livemode=False,
+        connected_account=connected,
+        kind=FeeKind.payin.value,
+        reason="charged",
+        status="posted",
+        source=new_id("pin"),
+        payment_intent=None,
+        currency="usdc",
+        decimals=6,
+        basis=1_000_000,
+        amount=5_000,
+        version=None,
+        rule=None,
+        parts=[{"label": "application_fee_amount", "amount": 5_000}],
+        created=now(),
+    )
+    with api.database.begin() as connection:
+        insert_application_fees(connection, [fee])
+    return {"connected_account": connected, "application_fee": fee.id}

@@ -17,6 +17,7 @@ from tests.api.world import USDC, Api
 KINDS = {
     "accounts": "account",
     "aliases": "alias",
+    "application_fees": "application_fee",
     "balance_transactions": "balance_transaction",
     "bank_accounts": "bank_account",
     "bank_files": "bank_file",
@@ -29,6 +30,7 @@ KINDS = {
     "breaks": "ledger_break",
     "channels": "channel",
     "checkout_sessions": "checkout_session",
+    "connected_accounts": "connected_account",
     "conversion_quotes": "conversion_quote",
     "conversions": "conversion",
     "currencies": "currency",

@@ -34,6 +34,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "breaks": ("breaks", "break_acts"),
     "chart_mappings": ("chart_mappings",),
     "cases": ("cases", "case_acts", "case_notes", "case_attachments", "case_settings"),
+    "connected_accounts": ("connected_accounts", "fee_versions"),
     "days": ("day_acceptances",),
     "fee_schedules": ("fee_schedules", "fee_versions"),
     "freezes": ("freezes", "freeze_lifts"),
@@ -67,6 +68,7 @@ NOBODY_ELSES: Final = frozenset({"home"})
 WRITTEN: Final = frozenset(
     {
         *("api_keys", "beneficiaries", "brandings", "case_notes", "freezes", "mandates"),
+        "connected_accounts",
         *("owner_keys", "parties", "party_documents", "party_links", "payment_links"),
         *("pos_devices", "regimes", "travel_parties", "vasps", "webhook_endpoints"),
     }

@@ -29,6 +29,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "replay_webhooks": {"since": 0},
     "answer_information_request": {"text": "An invoice."},
     "verify_alias": {"code": "guess"},
+    "update_connected_account": {"application_fee_rules": []},
     "reassign_bill_share": {"money_request": "mreq_none"},
     "top_up_channel": {"amount": 1},
     "create_mandate_spend": {"reference": "1", "amount": 1, "payee": {}},

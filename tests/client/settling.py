@@ -12,6 +12,15 @@ from .escrow_calls import shown
 Call = Callable[[SakkClient], Resource]
 
 FEE = shown("fee", amount=5, currency="usdc", source="pin_1")
+CONNECTED = shown("connected_account", account="acct_1", platform="acct_2", status="active")
+APPLICATION_FEE = shown(
+    "application_fee",
+    account="acct_1",
+    amount=5,
+    application="acct_2",
+    currency="usdc",
+    source="pin_1",
+)
 FEE_SCHEDULE = shown("fee_schedule", name="Standard", version_in_force=1)
 RATE = shown("rate", base="usdc", quote="eur", bid="0.92", ask="0.93")
 CONVERSION = shown(
@@ -47,6 +56,44 @@ SETTLEMENT_LINE = shown(
 SETTLEMENT_SCHEDULE = shown("settlement_schedule", interval="daily")
 
 CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
+    (
+        lambda c: c.connected_accounts.retrieve("cac_1"),
+        CONNECTED,
+        "GET /v1/connected_accounts/cac_1",
+        None,
+    ),
+    (
+        lambda c: c.connected_accounts.create(
+            account="acct_1", permissions=["payments"], application_fee_ppm_max=5
+        ),
+        CONNECTED,
+        "POST /v1/connected_accounts",
+        {"account": "acct_1", "permissions": ["payments"], "application_fee_ppm_max": 5},
+    ),
+    (
+        lambda c: c.connected_accounts.update("cac_1", application_fee_rules=[]),
+        CONNECTED,
+        "POST /v1/connected_accounts/cac_1",
+        {"application_fee_rules": []},
+    ),
+    (
+        lambda c: c.connected_accounts.accept("cac_1"),
+        CONNECTED,
+        "POST /v1/connected_accounts/cac_1/accept",
+        {},
+    ),
+    (
+        lambda c: c.connected_accounts.revoke("cac_1"),
+        CONNECTED,
+        "POST /v1/connected_accounts/cac_1/revoke",
+        {},
+    ),
+    (
+        lambda c: c.application_fees.retrieve("afee_1"),
+        APPLICATION_FEE,
+        "GET /v1/application_fees/afee_1",
+        None,
+    ),
     (lambda c: c.fees.retrieve("fee_1"), FEE, "GET /v1/fees/fee_1", None),
     (
         lambda c: c.fee_schedules.retrieve("fsch_1"),
@@ -158,6 +205,8 @@ CALLS += [
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.orders.list(), ORDER, "/v1/orders"),
     (lambda c: c.hedge_policies.list(), HEDGE_POLICY, "/v1/hedge_policies"),
+    (lambda c: c.connected_accounts.list(), CONNECTED, "/v1/connected_accounts"),
+    (lambda c: c.application_fees.list(), APPLICATION_FEE, "/v1/application_fees"),
     (lambda c: c.fees.list(), FEE, "/v1/fees"),
     (lambda c: c.fee_schedules.list(), FEE_SCHEDULE, "/v1/fee_schedules"),
     (lambda c: c.conversions.list(), CONVERSION, "/v1/conversions"),

@@ -28,6 +28,7 @@ WITHOUT_SOURCE = (
     TransferCode.channel_charge,
     TransferCode.fee_returned,
     TransferCode.break_corrected,
+    TransferCode.application_fee_payout,
 )
 
 
@@ -64,6 +65,7 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
         "conv",
         "gcm",
         "ordc",
+        "afee",
     )
     assert source_prefix(code) in kinds or code in WITHOUT_SOURCE
 
@@ -73,6 +75,9 @@ def test_every_code_has_a_source(code: TransferCode) -> None:
     [
         (TransferCode.payin, 1, "payment"),
         (TransferCode.payin_released, 1, "payment"),
+        (TransferCode.application_fee, 1, "application_fee"),
+        (TransferCode.application_fee_payout, 1, "application_fee"),
+        (TransferCode.application_fee_refunded, -1, "application_fee_refund"),
         (TransferCode.payin_reversed, -1, "payment_reversal"),
         (TransferCode.payin_fee, -1, "fee"),
         (TransferCode.fee_returned, 1, "fee"),

@@ -16,6 +16,7 @@ from sakk.api import (
     account,
     alias,
     api_key,
+    application_fee,
     approval,
     balance,
     bank_account,
@@ -30,6 +31,7 @@ from sakk.api import (
     charge_refund,
     chart_mapping,
     checkout_session,
+    connected_account,
     conversion,
     currency,
     customer,
@@ -134,6 +136,8 @@ Answering = Callable[[HttpRequest, Request], Awaitable[Answer]]
 
 RESOURCES: tuple[Resource, ...] = (
     account.resource,
+    connected_account.resource,
+    application_fee.resource,
     alias.resource,
     bill.resource,
     gift_card.resource,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError
@@ -16,8 +17,10 @@ from sakk.api.limit import Limits
 from sakk.core.account import AccountKind
 from sakk.core.agent import SCHEME, check, read_credential
 from sakk.core.api_key import check_usable, is_token, token_hash
+from sakk.core.connected_account import ConnectedAccount
 from sakk.core.errors import AccountInvalid, AuthenticationFailed, SakkError
 from sakk.core.person import PersonState
+from sakk.flow import connected_account
 from sakk.store import account as account_store
 from sakk.store import api_key as api_key_store
 from sakk.store import mandate as mandate_store
@@ -58,10 +61,11 @@ class Authenticator:
         principal = self._remembered(token, hashed) or self._looked_up(token, hashed, address)
         _check_usable(principal, now=now, address=address)
         account_id = principal.key.account_id
+        connected = None
         if stripe_account is not None and stripe_account != account_id:
-            self._check_may_act(principal, stripe_account)
+            connected = self._acting(principal, stripe_account)
             account_id = stripe_account
-        return _caller(principal, account_id)
+        return replace(_caller(principal, account_id), connected=connected)
 
     def agent(
         self,
@@ -138,18 +142,32 @@ class Authenticator:
                 self._principals.popitem(last=False)
         return principal
 
-    def _check_may_act(self, principal: Principal, account_id: str) -> None:
-        is_operator = principal.account_kind == AccountKind.operator
-        if is_operator and principal.key.mandate is None and self._exists(account_id):
-            return
+    def _acting(self, principal: Principal, account_id: str) -> ConnectedAccount | None:
+        """By what a key acts for an account that is not its own: None for the operator's. A
+        connection is looked up for each request, so that its end counts at once."""
+        key = principal.key
+        is_sane = len(account_id) <= ACCOUNT_LENGTH_MAX and "\x00" not in account_id
+        if is_sane and key.mandate is None:
+            if principal.account_kind == AccountKind.operator:
+                if self._exists(account_id):
+                    return None
+            else:
+                with self._database.read() as connection:
+                    connected = connected_account.acting(
+                        connection,
+                        platform=key.account_id,
+                        account_id=account_id,
+                        livemode=key.livemode,
+                    )
+                if connected is not None:
+                    return connected
         raise AccountInvalid(
             f"The API key does not have access to account {account_id[:ACCOUNT_LENGTH_MAX]!r}, or"
-            " that account does not exist. Only a key of the operator acts for other accounts."
+            " that account does not exist. Only the operator acts for other accounts, and a"
+            " platform for those that are connected to it."
         )
 
     def _exists(self, account_id: str) -> bool:
-        if len(account_id) > ACCOUNT_LENGTH_MAX or "\x00" in account_id:
-            return False
         with self._lock:
             if self._accounts.get(account_id, 0.0) > self._clock():
                 return True

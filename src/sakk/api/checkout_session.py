@@ -1,6 +1,8 @@
 """Checkout sessions: a page on which a payment is made, in Stripe's shape."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.customer import expand_customers
@@ -25,6 +27,7 @@ from sakk.core import gift_card as gift_cards
 from sakk.core.checkout_session import CheckoutSession, check_url, total_of
 from sakk.core.errors import ParameterInvalid
 from sakk.core.metadata import merge
+from sakk.core.money import UNITS_MAX
 from sakk.core.payment import PaymentIntent
 from sakk.flow import checkout_session as flow
 from sakk.flow import gift_card_payment
@@ -45,6 +48,10 @@ class PaymentIntentData(Strict):
 
     description: LongText | None = None
     metadata: Metadata | None = None
+    application_fee_amount: Annotated[
+        int | None,
+        Field(ge=0, le=UNITS_MAX, description="What the platform that asks takes of it."),
+    ] = None
 
 
 class CheckoutSessionCreate(Parameters):
@@ -144,6 +151,11 @@ def create(context: Context, body: CheckoutSessionCreate) -> Document:
                 description=about.description,
                 metadata=merge({}, about.metadata or {}),
                 expires_at=moment(body.expires_at),
+                application=context.application(
+                    about.application_fee_amount,
+                    of=total_of(lines),
+                    param="payment_intent_data[application_fee_amount]",
+                ),
             ),
             lines=lines,
             success_url=_url(body.success_url, "success_url"),

@@ -11,6 +11,8 @@ from sakk.api.catalogue import CatalogueCache
 from sakk.api.dependencies import ApiSettings, Dependencies
 from sakk.core.account import AccountKind
 from sakk.core.api_key import ApiKey
+from sakk.core.application_fee import Application, applied
+from sakk.core.connected_account import ConnectedAccount
 from sakk.core.idempotency import object_id
 from sakk.core.person import Actor
 from sakk.flow.context import Parts
@@ -31,6 +33,8 @@ class Caller:
     account_id: str
     key_account_kind: str
     roles: Sequence[str] | None = None
+    # By which a platform acts for the account.
+    connected: ConnectedAccount | None = None
 
     @property
     def is_operator(self) -> bool:
@@ -69,6 +73,11 @@ class Context:
     @property
     def is_operator(self) -> bool:
         return self.caller.is_operator
+
+    def application(self, amount: int | None, *, of: int, param: str) -> Application | None:
+        """For which platform something of an amount is done, and what that takes of it;
+        ParameterInvalid for a fee that the account did not agree to."""
+        return applied(self.caller.connected, amount, of=of, param=param)
 
     @property
     def visible_account_id(self) -> str | None:

@@ -22,6 +22,7 @@ from sakk.core import fee as rules
 from sakk.core.errors import ResourceMissing
 from sakk.core.metadata import merge
 from sakk.core.money import UNITS_MAX
+from sakk.flow import application_fee
 from sakk.flow import fee as flow
 from sakk.store import fee as store
 from sakk.store.page import fetch_page
@@ -78,7 +79,8 @@ class FeeScheduleUpdate(Parameters):
 class FeeSimulate(Parameters):
     """A movement, and by what: a ``fee_schedule`` as it is in force ``at`` a time, or ``rules``.
 
-    ``volume``: what the month had before it.
+    ``volume``: what the month had before it. ``application_fee_amount`` and ``connected_account``:
+    what a platform takes of it, by name or by its rules; then it may be priced by nothing else.
     """
 
     kind: Kind
@@ -89,6 +91,8 @@ class FeeSimulate(Parameters):
     fee_schedule: Identifier | None = None
     at: Timestamp | None = None
     rules: FeeRules | None = None
+    application_fee_amount: Units | None = None
+    connected_account: Identifier | None = None
 
 
 class FeeListParameters(ListParameters):
@@ -155,6 +159,8 @@ class FeeSimulationShape(Shape):
 
     object: Literal["fee_simulation"]
     amount: int
+    application_fee: Annotated[int, Field(description="What a platform takes.")]
+    application_fee_parts: list[FeePartShape]
     currency: str
     fee: int
     fee_decimal: str
@@ -180,7 +186,7 @@ def create(context: Context, body: FeeScheduleCreate) -> Document:
         context.connection,
         identifier=context.object_id(rules.SCHEDULE_PREFIX),
         name=body.name,
-        written=_rules(body.rules),
+        written=read_fee_rules(body.rules),
         effective_at=moment(body.effective_at),
         metadata=merge({}, body.metadata or {}),
         by=context.actor.person or context.actor.key,
@@ -200,7 +206,7 @@ def update(context: Context, fee_schedule: str, body: FeeScheduleUpdate) -> Docu
     schedule = flow.add_version(
         context.connection,
         fee_schedule,
-        _rules(body.rules),
+        read_fee_rules(body.rules),
         effective_at=moment(body.effective_at),
         by=context.actor.person or context.actor.key,
         now=context.now,
@@ -260,15 +266,27 @@ def simulate(context: Context, body: FeeSimulate) -> Document:
         rules.FeeKind(body.kind), body.currency.lower(), body.network, body.amount, body.volume
     )
     with context.database.begin() as connection:
-        priced = flow.simulate(
+        platform = body.application_fee_amount, body.connected_account
+        priced = None
+        if platform == (None, None) or body.fee_schedule or body.rules is not None:
+            priced = flow.simulate(
+                connection,
+                movement,
+                schedule=body.fee_schedule,
+                written=None if body.rules is None else read_fee_rules(body.rules),
+                at=moment(body.at) or context.now,
+            )
+        taken = application_fee.simulate(
             connection,
             movement,
-            schedule=body.fee_schedule,
-            written=None if body.rules is None else _rules(body.rules),
-            at=moment(body.at) or context.now,
+            0 if priced is None else priced.fee,
+            amount=body.application_fee_amount,
+            connected_account=body.connected_account,
+            livemode=context.livemode,
+            now=moment(body.at) or context.now,
         )
         decimals = flow.decimals_of(connection, movement.currency)
-    return rules.public_simulation(movement, priced, decimals=decimals)
+    return rules.public_simulation(movement, priced, decimals=decimals, application=taken)
 
 
 @resource.get("/v1/fees", returns=Page[FeeShape], operation="list_fees")
@@ -309,7 +327,8 @@ def _shown(context: Context, schedule: rules.FeeSchedule) -> Document:
     return rules.public_schedule(schedule, versions, livemode=context.livemode, now=context.now)
 
 
-def _rules(written: list[FeeRuleParameters]) -> list[rules.FeeRule]:
+def read_fee_rules(written: list[FeeRuleParameters]) -> list[rules.FeeRule]:
+    """Rules as they were sent."""
     return [
         rules.FeeRule(
             kind=None if each.kind is None else rules.FeeKind(each.kind),

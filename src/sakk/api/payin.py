@@ -51,6 +51,7 @@ class PayinShape(Shape):
     created: Created
     currency: str | None
     customer: str | Document | None
+    application_fee: Annotated[int, Field(description="What a platform takes of it.")]
     fee: Annotated[int, Field(description="What its account is charged for it.")]
     livemode: Livemode
     log_index: int

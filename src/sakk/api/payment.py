@@ -24,6 +24,7 @@ from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import payment as rules
 from sakk.core.errors import ResourceMissing
 from sakk.core.metadata import merge
+from sakk.core.money import UNITS_MAX
 from sakk.flow import payment as flow
 from sakk.store import payment as store
 from sakk.store.page import fetch_page
@@ -70,6 +71,10 @@ class PaymentIntentCreate(Parameters):
     description: LongText | None = None
     metadata: Metadata | None = None
     expires_at: Timestamp | None = None
+    application_fee_amount: Annotated[
+        int | None,
+        Field(ge=0, le=UNITS_MAX, description="What the platform that asks takes of it."),
+    ] = None
 
 
 class PaymentIntentUpdate(Parameters):
@@ -140,6 +145,10 @@ class PaymentIntentShape(Shape):
     amount_refunded: int
     amount_refunded_decimal: str
     amount_status: Literal["exact", "under", "over"] | None
+    application: Annotated[str | None, Field(description="The platform that asked for it.")]
+    application_fee_amount: Annotated[
+        int | None, Field(description="What it takes; null: by its rules.")
+    ]
     canceled_at: int | None
     cancellation_reason: str | None
     created: Created
@@ -178,6 +187,9 @@ def create(context: Context, body: PaymentIntentCreate) -> Document:
             description=body.description,
             metadata=merge({}, body.metadata or {}),
             expires_at=moment(body.expires_at),
+            application=context.application(
+                body.application_fee_amount, of=body.amount, param="application_fee_amount"
+            ),
         ),
         identifier=context.object_id("pi"),
         account_id=context.account_id,

@@ -27,6 +27,7 @@ from sakk.core import payout as rules
 from sakk.core.beneficiary import Wanted
 from sakk.core.errors import ResourceMissing
 from sakk.core.metadata import merge
+from sakk.core.money import UNITS_MAX
 from sakk.core.travel_rule import TravelRuleStatus
 from sakk.flow import payout as flow
 from sakk.flow.idempotency import Steps
@@ -78,6 +79,10 @@ class PayoutCreate(Parameters, PayoutFields):
     quote: Annotated[
         Identifier | None, Field(description="A quote that has not expired: its fee is charged.")
     ] = None
+    application_fee_amount: Annotated[
+        int | None,
+        Field(ge=0, le=UNITS_MAX, description="What the platform that asks takes for it, on top."),
+    ] = None
 
 
 class PayoutListParameters(ListParameters):
@@ -109,6 +114,8 @@ class PayoutShape(Shape):
     object: Literal["payout"]
     amount: int
     amount_decimal: str
+    application: Annotated[str | None, Field(description="The platform that takes a fee for it.")]
+    application_fee_amount: Annotated[int, Field(description="What it takes, on top.")]
     approvals_needed: int | None
     approver_role: str | None
     asset: str
@@ -156,7 +163,13 @@ def create(context: Context, body: PayoutCreate) -> Steps[Any, Any, Document]:
         offer = context.catalogues.read_offer(connection, livemode=context.livemode)
     steps = flow.create(
         context.parts,
-        replace(request_of(context, body), quote=body.quote),
+        replace(
+            request_of(context, body),
+            quote=body.quote,
+            application=context.application(
+                body.application_fee_amount, of=body.amount, param="application_fee_amount"
+            ),
+        ),
         identifier=context.object_id("po"),
         account_id=context.account_id,
         livemode=context.livemode,

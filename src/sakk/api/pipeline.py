@@ -28,6 +28,7 @@ from sakk.api.request_log import Noted, RequestLog
 from sakk.api.route import Kind, Route
 from sakk.core.api_key import KeyKind, allows
 from sakk.core.audit import UNKEPT
+from sakk.core.connected_account import check_acts
 from sakk.core.errors import (
     ParameterInvalid,
     ParameterUnknown,
@@ -313,6 +314,8 @@ def check_permitted(route: Route, caller: Caller) -> None:
             f"Your roles ({', '.join(caller.roles)}) do not include {route.scope}. Ask an admin for"
             " another role."
         )
+    if caller.connected is not None:
+        check_acts(caller.connected, route.scope)
     if route.secret_key_only and caller.key.kind == KeyKind.restricted:
         raise PermissionDenied("A restricted key may not do this. Use a secret key.")
     if route.operator_only and not caller.is_operator:
@@ -322,8 +325,11 @@ def check_permitted(route: Route, caller: Caller) -> None:
 
 
 def _key(caller: Caller, sent: str) -> Key:
-    """Where the answer under an Idempotency-Key is kept: an agent's apart from the account's."""
+    """Where the answer under an Idempotency-Key is kept: an agent's and a
+    platform's apart from the account's."""
     bound = caller.key.mandate
+    if bound is None and caller.connected is not None:
+        bound = caller.connected.id
     name = sent if bound is None else f"{bound}:{sent}"
     return Key(caller.account_id, caller.key.livemode, name)
 

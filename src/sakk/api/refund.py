@@ -61,6 +61,13 @@ class RefundCreate(Parameters):
     reason: rules.Reason | None = None
     description: LongText | None = None
     fee_mode: rules.FeeMode | None = None
+    refund_application_fee: Annotated[
+        bool | None,
+        Field(
+            description="The platform gives its part of the fee back; when left out, as the rule"
+            " says by which it was taken."
+        ),
+    ] = None
     metadata: Metadata | None = None
 
 
@@ -175,6 +182,8 @@ def create(context: Context, body: RefundCreate) -> Document | ShownOnce:
             description=body.description,
             metadata=merge({}, body.metadata or {}),
             fee_mode=body.fee_mode,
+            refund_application_fee=body.refund_application_fee,
+            platform=_platform(context),
             initiator=Initiator(context.caller.key.id, context.caller.key.person),
         ),
         identifier=context.object_id("re"),
@@ -186,6 +195,14 @@ def create(context: Context, body: RefundCreate) -> Document | ShownOnce:
         # A request that was begun before a crash and goes on now made another link, or none.
         return _shown(context, refund)
     return _shown_once(context, refund, token)
+
+
+def _platform(context: Context) -> str | None:
+    """Whose fee may be given back: that of the platform that asks, or by the operator any."""
+    connected = context.caller.connected
+    if connected is not None:
+        return connected.platform
+    return None if context.is_operator else ""
 
 
 @resource.get("/v1/refunds", returns=Page[RefundShape], operation="list_refunds")

@@ -19,6 +19,7 @@ from sakk.api.dependencies import Dependencies
 from sakk.api.limit import Limits
 from sakk.api.pipeline import Request
 from sakk.core.api_key import allows
+from sakk.core.connected_account import check_acts
 from sakk.core.errors import InvalidRequest, ParameterInvalid, PermissionDenied, Unavailable
 from sakk.core.escrow_call import EscrowCall
 from sakk.core.escrow_channel import SCHEME as BATCH_SETTLEMENT
@@ -282,6 +283,8 @@ class X402Door:
         self._limits.count_request(caller.key.id)
         if not allows(caller.key, SCOPE):
             raise PermissionDenied(f"This API key needs the scope {SCOPE!r} for payments.")
+        if caller.connected is not None:
+            check_acts(caller.connected, SCOPE)
         return Asker(caller.key.livemode, caller.account_id, key)
 
     def _address(self, request: Request) -> str | None:

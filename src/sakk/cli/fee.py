@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from sqlalchemy import Connection
@@ -13,6 +13,7 @@ from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import fee as rules
 from sakk.core.errors import ParameterInvalid
 from sakk.flow import account as accounts
+from sakk.flow import application_fee
 from sakk.flow import fee as flow
 from sakk.store import fee as store
 from sakk.store.database import fetch_all
@@ -108,18 +109,26 @@ def simulate(
     ] = None,
     network: Annotated[str | None, typer.Option(help="CAIP-2, such as eip155:8453.")] = None,
     volume: Annotated[int, typer.Option(help="What the month had before it.")] = 0,
+    application_fee_amount: Annotated[
+        int | None, typer.Option(help="What a platform takes of it.")
+    ] = None,
+    connected_account: Annotated[
+        str | None, typer.Option(help="cac_…: what its platform's rules take.")
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="A connection of live money.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say what a movement would cost, and by which rule; nothing is written."""
     movement = rules.Movement(kind, currency, network, amount, volume)
     with opened_database() as database, database.begin() as connection:
-        document = _simulated(connection, movement, schedule, file)
+        taken = _Taken(application_fee_amount, connected_account, live)
+        document = _simulated(connection, movement, schedule, file, taken)
     if as_json:
         print_json(document)
         return
     rule = f"rule {document['rule']}" if document["rule"] else "no rule fits"
     console.print(f"{document['fee_decimal']} {currency} ({rule}), net {document['net_decimal']}")
-    for part in document["parts"]:
+    for part in document["parts"] + document["application_fee_parts"]:
         console.print(f"  {part['label']}: {part['amount']}")
 
 
@@ -156,17 +165,40 @@ def list_all(
 
 
 def _simulated(
-    connection: Connection, movement: rules.Movement, schedule: str | None, file: Path | None
+    connection: Connection,
+    movement: rules.Movement,
+    schedule: str | None,
+    file: Path | None,
+    taken: "_Taken",
 ) -> dict[str, Any]:
-    priced = flow.simulate(
+    moment, priced = now(), None
+    if schedule is not None or file is not None or taken[:2] == (None, None):
+        priced = flow.simulate(
+            connection,
+            movement,
+            schedule=schedule,
+            written=None if file is None else _read(file),
+            at=moment,
+        )
+    application = application_fee.simulate(
         connection,
         movement,
-        schedule=schedule,
-        written=None if file is None else _read(file),
-        at=now(),
+        0 if priced is None else priced.fee,
+        amount=taken.amount,
+        connected_account=taken.connected_account,
+        livemode=taken.livemode,
+        now=moment,
     )
     decimals = flow.decimals_of(connection, movement.currency)
-    return rules.public_simulation(movement, priced, decimals=decimals)
+    return rules.public_simulation(movement, priced, decimals=decimals, application=application)
+
+
+class _Taken(NamedTuple):
+    """What a platform takes: an amount, or what the rules of a connection say."""
+
+    amount: int | None
+    connected_account: str | None
+    livemode: bool
 
 
 def _read(file: Path) -> list[rules.FeeRule]:

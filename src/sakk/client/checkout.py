@@ -98,6 +98,7 @@ class CheckoutSessions(Retrievable[CheckoutSession]):
         expires_at: int | None = None,
         locale: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        payment_intent_data: Mapping[str, Any] | None = None,
         payment_method_options: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> CheckoutSession:
@@ -112,6 +113,7 @@ class CheckoutSessions(Retrievable[CheckoutSession]):
                 "expires_at": expires_at,
                 "locale": locale,
                 "metadata": metadata,
+                "payment_intent_data": payment_intent_data,
                 "payment_method_options": payment_method_options,
             }
         )

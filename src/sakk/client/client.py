@@ -17,6 +17,7 @@ from sakk.client.bank import (
 from sakk.client.beneficiary import Beneficiaries
 from sakk.client.channel import Channels
 from sakk.client.checkout import Brandings, CheckoutSessions, PaymentLinks, PosDevices
+from sakk.client.connected_account import ApplicationFees, ConnectedAccounts
 from sakk.client.conversion import ConversionQuotes, Conversions, FxPositions
 from sakk.client.day import Days
 from sakk.client.errors import ApiError
@@ -66,8 +67,9 @@ class SakkClient:
         with SakkClient("sk_test_…", "https://pay.example") as sakk:
             intent = sakk.payment_intents.create(amount=2500, currency="usd")
 
-    ``account`` acts for an account (``acct_…``) with the operator's key. ``timeout_seconds`` is for
-    each step of a request (connect, send, receive), before it is tried again.
+    ``account`` acts for an account (``acct_…``) with the operator's key, or its platform's.
+    ``timeout_seconds`` is for each step of a request (connect, send, receive), before it is tried
+    again.
     """
 
     def __init__(
@@ -137,6 +139,8 @@ class SakkClient:
     def _use(self, transport: Transport) -> None:
         self._transport = transport
         self.accounts = Accounts(transport)
+        self.application_fees = ApplicationFees(transport)
+        self.connected_accounts = ConnectedAccounts(transport)
         self.aliases = Aliases(transport)
         self.balance = Balances(transport)
         self.balance_transactions = BalanceTransactions(transport)

@@ -63,6 +63,8 @@ class FeeSimulation(msgspec.Struct, frozen=True, kw_only=True):
     fee: int
     kind: str
     net: int
+    application_fee: int = 0
+    application_fee_parts: list[FeePart] = msgspec.field(default_factory=list)
     fee_decimal: str | None = None
     net_decimal: str | None = None
     network: str | None = None
@@ -144,6 +146,8 @@ class FeeSimulations(Endpoint[Resource]):
         fee_schedule: str | None = None,
         at: int | None = None,
         rules: Sequence[Mapping[str, Any]] | None = None,
+        application_fee_amount: int | None = None,
+        connected_account: str | None = None,
         idempotency_key: str | None = None,
     ) -> FeeSimulation:
         """By a schedule, as it is in force at a time, or by rules that are in force nowhere."""
@@ -157,6 +161,8 @@ class FeeSimulations(Endpoint[Resource]):
                 "fee_schedule": fee_schedule,
                 "at": at,
                 "rules": rules,
+                "application_fee_amount": application_fee_amount,
+                "connected_account": connected_account,
             }
         )
         return self._post(FeeSimulation, self.root, body, idempotency_key)

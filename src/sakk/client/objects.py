@@ -113,6 +113,8 @@ class PaymentIntent(Resource, frozen=True, kw_only=True):
     amount_credited: int = 0
     amount_credited_decimal: str | None = None
     amount_status: str | None = None
+    application: str | None = None
+    application_fee_amount: int | None = None
     timing: str | None = None
     customer: Reference = None
     description: str | None = None
@@ -147,6 +149,7 @@ class PayIn(Resource, frozen=True, kw_only=True):
     account: str | None = None
     amount: int | None = None
     amount_decimal: str | None = None
+    application_fee: int = 0
     currency: str | None = None
     customer: Reference = None
     fee: int = 0

@@ -52,6 +52,8 @@ class Payout(Resource, frozen=True, kw_only=True):
     reference: str | None = None
     scheduled_at: int | None = None
     service_fee: int = 0
+    application: str | None = None
+    application_fee_amount: int = 0
 
 
 class Payouts(Retrievable[Payout]):
@@ -72,6 +74,7 @@ class Payouts(Retrievable[Payout]):
         scheduled_at: int | None = None,
         quote: str | None = None,
         travel_rule: Mapping[str, Any] | None = None,
+        application_fee_amount: int | None = None,
         description: str | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -80,6 +83,7 @@ class Payouts(Retrievable[Payout]):
 
         ``scheduled_at``, seconds since 1970: not before then; the money is reserved at once.
         ``quote``: its fee is what is charged. ``travel_rule``: who stands behind the address.
+        ``application_fee_amount``: what the platform that asks takes for it, on top.
 
         If no answer comes, `ConnectionFailedError` carries the key under which the same payout can
         be sent again without paying twice. Raises `BalanceInsufficientError`.
@@ -95,6 +99,7 @@ class Payouts(Retrievable[Payout]):
                 "scheduled_at": scheduled_at,
                 "quote": quote,
                 "travel_rule": travel_rule,
+                "application_fee_amount": application_fee_amount,
                 "description": description,
                 "metadata": metadata,
             }

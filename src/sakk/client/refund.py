@@ -75,6 +75,7 @@ class Refunds(Retrievable[Refund]):
         reason: Reason | None = None,
         description: str | None = None,
         fee_mode: Literal["merchant", "payer"] | None = None,
+        refund_application_fee: bool | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Refund:
@@ -82,7 +83,7 @@ class Refunds(Retrievable[Refund]):
 
         Without ``network`` and ``address`` the answer has a claim link for the payer. ``payin``
         instead of ``payment_intent``: what one transfer left in suspense. ``fee_mode``: who bears
-        the fee, where one is charged.
+        the fee, where one is charged. ``refund_application_fee``: the platform gives its own back.
         """
         place = present({"network": network, "address": address})
         body = present(
@@ -96,6 +97,7 @@ class Refunds(Retrievable[Refund]):
                 "reason": reason,
                 "description": description,
                 "fee_mode": fee_mode,
+                "refund_application_fee": refund_application_fee,
                 "metadata": metadata,
             }
         )

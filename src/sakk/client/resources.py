@@ -162,10 +162,14 @@ class PaymentIntents(Retrievable[PaymentIntent]):
         customer: str | None = None,
         description: str | None = None,
         expires_at: int | None = None,
+        application_fee_amount: int | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentIntent:
-        """Ask to be paid ``amount`` smallest units; payable in coins on networks, or in all."""
+        """Ask to be paid ``amount`` smallest units; payable in coins on networks, or in all.
+
+        ``application_fee_amount``: what the platform that asks takes of it.
+        """
         crypto = present({"networks": networks, "currencies": currencies})
         body = present(
             {
@@ -176,6 +180,7 @@ class PaymentIntents(Retrievable[PaymentIntent]):
                 "customer": customer,
                 "description": description,
                 "expires_at": expires_at,
+                "application_fee_amount": application_fee_amount,
                 "metadata": metadata,
             }
         )

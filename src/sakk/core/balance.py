@@ -79,6 +79,10 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.bank_returned: "po",
     # What the operator corrects is of its own books: a merchant sees the amount, and no row of it.
     TransferCode.break_corrected: None,
+    TransferCode.application_fee: "pin",
+    # It stands among what the payout's transaction did.
+    TransferCode.application_fee_payout: None,
+    TransferCode.application_fee_refunded: "afee",
 }
 
 
@@ -130,6 +134,10 @@ def kind_of(code: int, amount: int) -> str:
         return "payment"
     if code in (TransferCode.payin_fee, TransferCode.fee_returned, TransferCode.conversion_fee):
         return "fee"
+    if code in (TransferCode.application_fee, TransferCode.application_fee_payout):
+        return "application_fee"
+    if code == TransferCode.application_fee_refunded:
+        return "application_fee_refund"
     if code in (TransferCode.reserve_held, TransferCode.reserve_released):
         return "reserve_transaction"
     match source_prefix(code):

@@ -136,6 +136,11 @@ def draft(
     """The payout that a request to a bank account asks for; ParameterInvalid with the field."""
     if request.quote is not None:
         raise ParameterInvalid("A bank's payout has no quote: leave it out.", param="quote")
+    if request.application is not None:
+        raise ParameterInvalid(
+            "A platform does not pay to bank accounts: the account does so itself.",
+            param="destination[bank_account]",
+        )
     if request.travel_rule is not None:
         raise ParameterInvalid(
             "A bank account has its holder's name: leave travel_rule out.", param="travel_rule"

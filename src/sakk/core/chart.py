@@ -110,6 +110,9 @@ class TransferCode(IntEnum):
     reserve_released = 701
     receivable_recovered = 702
     break_corrected = 720
+    application_fee = 730
+    application_fee_payout = 731
+    application_fee_refunded = 732
     bank_opened = 800
     bank_payin = 801
     bank_suspended = 802

@@ -14,6 +14,7 @@ from sakk.core import bank_event as bank_event
 from sakk.core import channel_event as channel_event
 from sakk.core import checkout_event as checkout_event
 from sakk.core import closed_loop_event as closed_loop_event
+from sakk.core import connected_account_event as connected_account_event
 from sakk.core import conversion_event as conversion_event
 from sakk.core import information_event as information_event
 from sakk.core import order_event as order_event

@@ -465,16 +465,27 @@ def public_fee(fee: Fee) -> dict[str, Any]:
     }
 
 
-def public_simulation(movement: Movement, priced: Price | None, *, decimals: int) -> dict[str, Any]:
+def public_simulation(
+    movement: Movement,
+    priced: Price | None,
+    *,
+    decimals: int,
+    application: tuple[int, list[dict[str, Any]]] = (0, []),
+) -> dict[str, Any]:
     """The API's object ``fee_simulation``: what a movement would cost, and by which rule.
 
     A pay-in's ``net`` is what is left of it; that of a payout or refund is what it takes in all.
+    ``application``: what a platform takes, and its parts.
     """
     fee = 0 if priced is None else priced.fee
-    net = movement.amount - fee if movement.kind is FeeKind.payin else movement.amount + fee
+    taken, of_application = application
+    costs = fee + taken
+    net = movement.amount - costs if movement.kind is FeeKind.payin else movement.amount + costs
     return {
         "object": "fee_simulation",
         "amount": movement.amount,
+        "application_fee": taken,
+        "application_fee_parts": of_application,
         "currency": movement.currency,
         "fee": fee,
         "fee_decimal": money.format_decimal(fee, decimals),

@@ -100,6 +100,9 @@ class PayIn:
     # What its account is charged for it, in the currency's unit, and by which price.
     fee: int = 0
     fee_terms: dict[str, Any] | None = None
+    # What a platform takes of it, of what the operator's fee leaves, and by which terms.
+    application_fee: int = 0
+    application_terms: dict[str, Any] | None = None
     quarantined: bool = False
     reviewed: bool = False
     orphaned: bool = False
@@ -255,6 +258,11 @@ def postings(
         if payin.fee:
             earned = chart.fee_revenue(unit)
             result.append(Posting(owed, earned, payin.fee, TransferCode.payin_fee))
+        if payin.application_fee:
+            assert payin.application_terms is not None
+            platform = chart.merchant(payin.application_terms["platform"], "available", unit)
+            code = TransferCode.application_fee
+            result.append(Posting(owed, platform, payin.application_fee, code))
     if dust_units:
         result.append(Posting(debit, chart.dust(payin.asset), dust_units, TransferCode.payin_dust))
     if suspense_units:
@@ -264,22 +272,28 @@ def postings(
 
 
 def reversal_postings(booked: list[Posting]) -> list[Posting]:
-    """What undoes a booked pay-in. Its fee goes straight back to where the credit came from: the
-    merchant gives back what it kept, and is owed nothing."""
-    fee = sum(each.amount for each in booked if each.code is TransferCode.payin_fee)
+    """What undoes a booked pay-in. Its fees go straight back to where the credit came from: the
+    merchant gives back what it kept, and is owed nothing; a platform gives back its own."""
+    shares = [each for each in booked if each.code in _SHARES]
     undo: list[Posting] = []
     for each in reversed_postings(
-        [each for each in booked if each.code is not TransferCode.payin_fee],
-        TransferCode.payin_reversed,
+        [each for each in booked if each.code not in _SHARES], TransferCode.payin_reversed
     ):
-        if fee and each.debit.code is AccountCode.merchant_available:
-            earned = chart.fee_revenue(each.debit.unit)
-            undo.append(Posting(earned, each.credit, fee, TransferCode.payin_reversed))
-            if each.amount > fee:
-                undo.append(replace(each, amount=each.amount - fee))
+        if not shares or each.debit.code is not AccountCode.merchant_available:
+            undo.append(each)
             continue
-        undo.append(each)
+        undo += [
+            Posting(share.credit, each.credit, share.amount, TransferCode.payin_reversed)
+            for share in shares
+        ]
+        kept = each.amount - sum(share.amount for share in shares)
+        if kept:
+            undo.append(replace(each, amount=kept))
     return undo
+
+
+# What others have of a pay-in.
+_SHARES = (TransferCode.payin_fee, TransferCode.application_fee)
 
 
 def is_moved(payin: PayIn) -> bool:
@@ -380,6 +394,7 @@ def public(payin: PayIn, *, operator: bool) -> dict[str, Any]:
         "account": payin.account_id,
         "address": checksum_address(payin.address),
         "amount": payin.amount,
+        "application_fee": payin.application_fee,
         "amount_decimal": None
         if payin.amount is None or payin.decimals is None
         else money.format_decimal(payin.amount, payin.decimals),

@@ -71,6 +71,8 @@ class PaymentIntent:
     # What gift cards and accounts here have paid, and what is reserved of theirs for it.
     amount_credited: int = 0
     amount_held: int = 0
+    # For which platform it was made, and what that takes.
+    application: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,10 @@ def public(intent: PaymentIntent) -> dict[str, Any]:
         "amount_refunded": intent.amount_refunded,
         "amount_refunded_decimal": money.format_decimal(intent.amount_refunded, intent.decimals),
         "amount_status": intent.amount_status,
+        "application": None if intent.application is None else intent.application["platform"],
+        "application_fee_amount": None
+        if intent.application is None
+        else intent.application["amount"],
         "canceled_at": _seconds(intent.canceled_at),
         "cancellation_reason": intent.cancellation_reason,
         "created": int(intent.created.timestamp()),

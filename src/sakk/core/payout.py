@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core import money
+from sakk.core.application_fee import Application
 from sakk.core.approval import Approvable, approval_message
 from sakk.core.beneficiary import Destination, Wanted
 from sakk.core.errors import AmountTooSmall, InvalidRequest, ParameterInvalid
@@ -89,6 +90,9 @@ class Payout:
     service_fee: int = 0
     fee_terms: dict[str, Any] | None = None
     fee_returned: int = 0
+    # What a platform takes for it, on top, and by which terms.
+    application_fee: int = 0
+    application_terms: dict[str, Any] | None = None
     currency: str
     decimals: int
     network: str
@@ -169,6 +173,7 @@ class PayoutRequest:
     travel_rule: Mapping[str, Any] | None = None
     initiator: Initiator = Initiator()
     is_settlement: bool = False
+    application: Application | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +382,7 @@ def debited(payout: Payout) -> int:
     if payout.source == MoneySource.suspense:
         return 0
     borne = payout.fee if payout.fee_mode == "sender" else 0
-    return payout.amount + borne + payout.service_fee
+    return payout.amount + borne + payout.service_fee + payout.application_fee
 
 
 def delivered(payout: Payout) -> int:
@@ -521,6 +526,10 @@ def public(payout: Payout, *, operator: bool) -> dict[str, Any]:
         "object": "payout",
         "amount": payout.amount,
         "amount_decimal": money.format_decimal(payout.amount, payout.decimals),
+        "application": None
+        if payout.application_terms is None
+        else payout.application_terms["platform"],
+        "application_fee_amount": payout.application_fee,
         "approvals_needed": payout.approvals_needed if operator else None,
         "approver_role": payout.approver_role if operator else None,
         "asset": payout.asset,

@@ -68,6 +68,11 @@ def fee_postings(payout: Payout) -> list[Posting]:
     if payout.service_fee:
         in_flight = _in_flight(payout)
         result.append(Posting(in_flight, earned, payout.service_fee, TransferCode.payout_fee))
+    if payout.application_fee:
+        assert payout.application_terms is not None
+        platform = chart.merchant(payout.application_terms["platform"], "available", unit)
+        code = TransferCode.application_fee_payout
+        result.append(Posting(_in_flight(payout), platform, payout.application_fee, code))
     if payout.fee_returned:
         code = TransferCode.fee_returned
         result.append(Posting(earned, _stands(payout), payout.fee_returned, code))

@@ -84,6 +84,8 @@ class Refund:
     service_fee: int = 0
     fee_terms: dict[str, Any] | None = None
     fee_returned: int = 0
+    # Does a platform's fee go back with it? None: by the rule that it was taken by.
+    refund_application_fee: bool | None = None
     network: str | None = None
     asset: str | None = None
     token_amount: int | None = None

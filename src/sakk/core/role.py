@@ -53,6 +53,7 @@ RESOURCES: Final = frozenset(
     {
         "accounts",
         "aliases",
+        "application_fees",
         "api_keys",
         "approvals",
         "audit_log",
@@ -74,6 +75,7 @@ RESOURCES: Final = frozenset(
         "charges",
         "chart_mappings",
         "checkout_sessions",
+        "connected_accounts",
         "conversion_quotes",
         "conversions",
         "currencies",

@@ -155,8 +155,15 @@ def simulate(
 
 
 def decimals_of(connection: Connection, currency: str) -> int:
-    """How many decimals a currency that there is has."""
-    return {each.currency: each.decimals for each in network.list_currencies(connection)}[currency]
+    """How many decimals a currency has; ParameterInvalid for one that there is not."""
+    known = {each.currency: each.decimals for each in network.list_currencies(connection)}
+    if currency not in known:
+        raise ParameterInvalid(
+            "There is no currency {currency}. GET /v1/currencies lists them.",
+            param="currency",
+            currency=repr(currency),
+        )
+    return known[currency]
 
 
 def pricing(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from sakk.core import event
 from sakk.core import payin as payins
 from sakk.core.account import PaymentPolicy
+from sakk.core.application_fee import Application, Span, read_application
 from sakk.core.errors import UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.money import UNITS_MAX
@@ -16,7 +17,7 @@ from sakk.core.network import Asset, Currency
 from sakk.core.payin import Match, PayIn, PayInRole, PayInStatus, allocate, match_payment
 from sakk.core.payment import PaymentIntent, quotes_of
 from sakk.core.screening import Direction, ScreeningRequest
-from sakk.flow import fee
+from sakk.flow import application_fee, fee
 from sakk.flow import payment as payment_flow
 from sakk.flow.stage import wake
 from sakk.store import account as accounts
@@ -223,6 +224,7 @@ def allocate_rows(connection: Connection, rows: Sequence[PayIn], *, now: datetim
     counted = store.list_counted(connection, intents)
     terms = accounts.terms(connection, {row.account_id for row in rows if row.account_id})
     result: list[PayIn] = []
+    taken: dict[str, tuple[Application, Span]] = {}
     decided: dict[str, list[tuple[str, int]]] = {
         intent: [(row.asset, row.token_amount) for row in members if row.credit_units is not None]
         for intent, members in counted.items()
@@ -233,10 +235,15 @@ def allocate_rows(connection: Connection, rows: Sequence[PayIn], *, now: datetim
         bound = terms.get(row.account_id or "")
         policy = PaymentPolicy() if bound is None else bound.policy
         result.append(_allocated(row, intent, before, policy, now=now))
+        application = None if intent is None else read_application(intent.application)
+        span = application_fee.span_of(row, intent, before)
+        if application is not None and span is not None:
+            taken[row.id] = (application, span)
         if row.counts:
             before.append((row.asset, row.token_amount))
     schedules = {who: each.fee_schedule for who, each in terms.items() if each.fee_schedule}
-    return fee.price_payins(connection, result, schedules, now=now)
+    priced = fee.price_payins(connection, result, schedules, now=now)
+    return application_fee.price_payins(connection, priced, taken, now=now)
 
 
 def _allocated(
@@ -306,6 +313,8 @@ def release_held(connection: Connection, row: PayIn, *, now: datetime) -> PayIn:
         "suspense_units",
         "fee",
         "fee_terms",
+        "application_fee",
+        "application_terms",
         "reason",
         "screened_at",
     )

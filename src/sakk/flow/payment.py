@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from sakk.core import event, payment
 from sakk.core.account import PaymentPolicy
+from sakk.core.application_fee import Application
 from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.hd import Seed
@@ -49,6 +50,7 @@ class PaymentRequest:
     description: str | None = None
     metadata: dict[str, str] | None = None
     expires_at: datetime | None = None
+    application: Application | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def create(
         canceled_at=None,
         succeeded_at=None,
         created=now,
+        application=None if request.application is None else request.application.document(),
     )
     payments.insert(connection, intent)
     events.append(

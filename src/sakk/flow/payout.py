@@ -31,7 +31,7 @@ from sakk.core.payout import (
 from sakk.core.payout_posting import hold_posting
 from sakk.core.refund import Refund
 from sakk.core.screening import Direction, ScreeningRequest
-from sakk.flow import bank_account, beneficiary, fee, quote
+from sakk.flow import application_fee, bank_account, beneficiary, fee, quote
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
 from sakk.flow.idempotency import Steps
@@ -180,7 +180,7 @@ def _draft(
         settings=payer.settings,
     )
     quotes = quote.named(connection, [request], account_id=account_id, livemode=livemode)
-    return rules.draft(
+    drafted = rules.draft(
         request,
         place,
         rules.promised(terms, request, place, quotes, now=now),
@@ -189,6 +189,7 @@ def _draft(
         livemode=livemode,
         now=now,
     )
+    return application_fee.price_payout(connection, drafted, request.application, now=now)
 
 
 def cancel(
@@ -349,6 +350,7 @@ def _insert(
     if store.insert(connection, fresh):
         fresh = look(connection)
         fee.count_payouts(connection, [fresh], now=now)
+        application_fee.count_payout(connection, fresh, now=now)
         created = payout_event(fresh, event.PAYOUT_CREATED, request_id)
         events.append(connection, [created], now=now)
         return fresh

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, or_
 from sakk.core import event
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import OPERATORS, UNBOOKABLE, PayIn, PayInStatus, postings, quarantine_postings
-from sakk.flow import fee
+from sakk.flow import application_fee, fee
 from sakk.flow import payment as payment_flow
 from sakk.flow.book import Outcome, PostingSet
 from sakk.flow.context import Parts
@@ -139,6 +139,7 @@ def _record(
         [(row.address, row.asset, row.token_amount) for row in fresh if row.role not in OPERATORS],
     )
     fee.book_payins(connection, posted, now=now)
+    application_fee.book_payins(connection, posted, now=now)
     happened = [
         payin_event(row, event.PAYIN_POSTED) for row in posted if row.account_id is not None
     ]

@@ -11,7 +11,12 @@ from sqlalchemy import Connection
 
 from sakk.core import money
 from sakk.core import refund as rules
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.errors import (
+    ParameterInvalid,
+    PermissionDenied,
+    ResourceMissing,
+    UnexpectedState,
+)
 from sakk.core.evm import parse_address
 from sakk.core.money import Rate
 from sakk.core.network import Asset
@@ -61,6 +66,9 @@ class RefundRequest:
     metadata: dict[str, str] | None = None
     fee_mode: str | None = None
     initiator: Initiator = field(default_factory=Initiator)
+    # Does the platform give its fee back? ``platform``: who asks, None for who may ask for any.
+    refund_application_fee: bool | None = None
+    platform: str | None = None
 
 
 def lock_bounds(connection: Connection, request: RefundRequest) -> None:
@@ -85,6 +93,11 @@ def draft_refund(
     """A refund as asked for, within the cap as it stands; what bounds it is locked."""
     if (request.payment_intent is None) == (request.payin is None):
         raise ParameterInvalid("Give payment_intent or payin, one of them.", param="payment_intent")
+    if request.payin is not None and request.refund_application_fee:
+        raise ParameterInvalid(
+            "A platform takes a fee of a payment: name payment_intent.",
+            param="refund_application_fee",
+        )
     if request.payment_intent is not None:
         refund = _of_payment(connection, request, identifier, account_id, livemode, now)
     else:
@@ -127,6 +140,7 @@ def _of_payment(
             param="payment_intent",
             payment_intent=repr(request.payment_intent),
         )
+    _check_platform(intent, request)
     share = _share(connection, intent, request)
     currencies = {each.currency: each for each in network.list_currencies(connection)}
     return Refund(
@@ -149,8 +163,25 @@ def _of_payment(
         metadata=request.metadata or {},
         initiator=request.initiator.key,
         initiator_person=request.initiator.person,
+        refund_application_fee=request.refund_application_fee,
         created=now,
     )
+
+
+def _check_platform(intent: PaymentIntent, request: RefundRequest) -> None:
+    """A platform's fee is given back by nobody else: it is its money."""
+    if not request.refund_application_fee:
+        return
+    taken_by = None if intent.application is None else intent.application["platform"]
+    if taken_by is None:
+        raise ParameterInvalid(
+            "No platform takes a fee of this payment.", param="refund_application_fee"
+        )
+    if request.platform not in (None, taken_by):
+        raise PermissionDenied(
+            "The platform that takes the fee gives it back, and nobody else.",
+            param="refund_application_fee",
+        )
 
 
 def _share(connection: Connection, intent: PaymentIntent, request: RefundRequest) -> Share:

@@ -18,7 +18,7 @@ from sakk.core.chart import TransferCode
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import OPERATORS, UNBOOKABLE, PayIn, PayInStatus
 from sakk.core.posting import Posting, reversed_postings
-from sakk.flow import fee
+from sakk.flow import application_fee, fee
 from sakk.flow import payment as payment_flow
 from sakk.flow import refund as refund_flow
 from sakk.flow.book import Books, PostingSet
@@ -131,18 +131,23 @@ def reverse_in_ledger(
     undo = rules.reversal_postings(booked)
     owed = [posting for posting in undo if posting.debit.owner is not None]
     rest = [posting for posting in undo if posting.debit.owner is None]
-    for posting in owed:
+    for step, posting in enumerate(owed):
         # As much as the balance gives; the ledger decides how much that is, once, for this id.
         take = PostingSet(
-            row.id, "reverse.take", row.attempt, [posting], TransferFlags.balancing_debit
+            row.id,
+            # Of the merchant alone under this name, whoever else has a part.
+            "reverse.take" if posting.debit.owner == row.account_id else f"reverse.take.{step}",
+            row.attempt,
+            [posting],
+            TransferFlags.balancing_debit,
         )
         booked_take = books.post([take])[0].booked
         taken = books.amount_moved(take.transfer_id(0)) if booked_take else 0
         if taken < posting.amount:
-            assert row.account_id is not None
+            assert posting.debit.owner is not None
             rest.append(
                 Posting(
-                    chart.receivable(row.account_id, posting.debit.unit),
+                    chart.receivable(posting.debit.owner, posting.debit.unit),
                     posting.credit,
                     posting.amount - taken,
                     TransferCode.payin_reversed,
@@ -205,6 +210,7 @@ def _record(
         row for row, done in zip(rows, undone, strict=True) if done and row.status in was_credited
     ]
     fee.book_payins(connection, taken_back, undone=True, now=now)
+    application_fee.book_payins(connection, taken_back, undone=True, now=now)
     happened = [
         payin_event(row, event.PAYIN_REVERSED) for row in closed if row.account_id is not None
     ]

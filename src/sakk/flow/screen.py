@@ -185,6 +185,8 @@ def _write(connection: Connection, rows: Sequence[PayIn]) -> None:
         "suspense_units",
         "fee",
         "fee_terms",
+        "application_fee",
+        "application_terms",
         "screened_at",
     )
     update_records(

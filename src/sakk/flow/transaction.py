@@ -39,7 +39,7 @@ from sakk.core.transaction import (
 )
 from sakk.core.travel_rule import TravelRuleStatus
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus
-from sakk.flow import fee
+from sakk.flow import application_fee, fee
 from sakk.flow.context import Parts
 from sakk.flow.escrow_call import finish_call
 from sakk.flow.payout import payout_event
@@ -492,7 +492,8 @@ def _finish_payouts(
     fields = ("id", "status", "hold", "posted_at", "failure_code", "failure_message")
     changes = [{field: getattr(done, field) for field in fields} for done, _ in finished]
     update_records(connection, payouts.payouts, changes)
-    fee.book_payouts(connection, [done for done, _ in finished], again=before is not None, now=now)
+    for book in (fee.book_payouts, application_fee.book_payouts):
+        book(connection, [done for done, _ in finished], again=before is not None, now=now)
     if any(name == event.PAYOUT_FAILED for _, name in finished):
         wake(connection, "payout.release")
     if any(done.travel_rule != TravelRuleStatus.not_required for done, _ in finished):

@@ -10,6 +10,7 @@ import structlog
 from sakk.core.breach import Guard
 from sakk.core.sender import TreasuryRole
 from sakk.flow.adoption import adoption_stage
+from sakk.flow.application_fee import return_stage as application_fee_return_stage
 from sakk.flow.audit import seal_stage
 from sakk.flow.audit_anchor import audit_anchor_stage
 from sakk.flow.bank_file import bank_stages
@@ -209,6 +210,7 @@ def _ledger_stages(parts: Parts) -> list[Stage]:
         left_behind_stage(parts),
         claim_stage(parts),
         money_request_expire_stage(parts),
+        application_fee_return_stage(parts),
         gift_card_left_behind_stage(parts),
         conversion_stage(parts),
         channel_fund_stage(parts),

@@ -46,6 +46,7 @@ NAMED_TABLES = {
     "ba": "bank_accounts",
     "bl": "bank_lines",
     "brk": "breaks",
+    "afee": "application_fees",
 }
 
 

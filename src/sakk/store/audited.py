@@ -58,6 +58,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "chart_mappings": Audited(key=("version",)),
     "case_settings": Audited(key=("livemode",)),
     "cases": Audited(subject="subject"),
+    "connected_accounts": Audited(),
     "conversion_terms": Audited(key=("account_id", "livemode"), subject="account_id"),
     "currencies": Audited(key=("currency",)),
     "day_acceptances": Audited(subject="date"),

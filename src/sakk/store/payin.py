@@ -66,6 +66,8 @@ payins = Table(
     Column("suspense_units", Units),
     Column("fee", Units, nullable=False, server_default="0"),
     Column("fee_terms", Document),
+    Column("application_fee", Units, nullable=False, server_default="0"),
+    Column("application_terms", Document),
     Column("quarantined", Boolean, nullable=False),
     Column("reviewed", Boolean, nullable=False),
     Column("orphaned", Boolean, nullable=False),

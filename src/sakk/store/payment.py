@@ -54,6 +54,7 @@ payment_intents = Table(
     Column("amount_refunded", Units, nullable=False, server_default="0"),
     Column("amount_credited", Units, nullable=False, server_default="0"),
     Column("amount_held", Units, nullable=False, server_default="0"),
+    Column("application", Document),
     Index("ix_payment_intents_account", "account_id", "livemode", "id"),
     Index("ix_payment_intents_customer", "customer", "id"),
     # What people look for; neither changes while a payment is on its way.

@@ -51,6 +51,8 @@ payouts = Table(
     Column("fee", Units, nullable=False),
     Column("service_fee", Units, nullable=False, server_default="0"),
     Column("fee_terms", Document),
+    Column("application_fee", Units, nullable=False, server_default="0"),
+    Column("application_terms", Document),
     Column("fee_returned", Units, nullable=False, server_default="0"),
     Column("currency", Text, nullable=False),
     Column("decimals", Integer, nullable=False),

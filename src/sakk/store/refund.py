@@ -46,6 +46,7 @@ refunds = Table(
     Column("service_fee", Units, nullable=False, server_default="0"),
     Column("fee_terms", Document),
     Column("fee_returned", Units, nullable=False, server_default="0"),
+    Column("refund_application_fee", Boolean),
     Column("network", Text),
     Column("asset", Text),
     Column("token_amount", Units),

@@ -248,6 +248,8 @@ def sums(
         "until": until_ns,
         "received": [int(code) for code in RECEIVED],
         "fees": [int(TransferCode.payin_fee), int(TransferCode.fee_returned)],
+        "taken": [int(TransferCode.application_fee), int(TransferCode.application_fee_payout)],
+        "given_back": int(TransferCode.application_fee_refunded),
     }
     row = connection.execute(_SUMS, given).one()
     closing = opening + int(row.credits) - int(row.debits)
@@ -271,8 +273,13 @@ _SUMS = text(
     "SELECT count(*) AS lines,"
     " coalesce(sum(e.amount) FILTER (WHERE e.amount > 0), 0) AS credits,"
     " coalesce(-sum(e.amount) FILTER (WHERE e.amount < 0), 0) AS debits,"
-    " coalesce(sum(e.amount) FILTER (WHERE t.code = ANY(:received)), 0) AS received,"
-    " coalesce(-sum(e.amount) FILTER (WHERE t.code = ANY(:fees)), 0) AS fees,"
+    " coalesce(sum(e.amount) FILTER (WHERE t.code = ANY(:received)"
+    # What a platform takes is its income, and its merchant's fee.
+    " OR t.code = ANY(:taken) AND e.amount > 0"
+    " OR t.code = :given_back AND e.amount < 0), 0) AS received,"
+    " coalesce(-sum(e.amount) FILTER (WHERE t.code = ANY(:fees)"
+    " OR t.code = ANY(:taken) AND e.amount < 0"
+    " OR t.code = :given_back AND e.amount > 0), 0) AS fees,"
     " (array_agg(e.balance_after ORDER BY e.timestamp_ns DESC))[1] AS balance_after"
     " FROM ledger_entries e JOIN ledger_transfers t"
     " ON t.shard = e.shard AND t.timestamp_ns = e.timestamp_ns"

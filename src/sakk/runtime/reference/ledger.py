@@ -36,6 +36,9 @@ MOVED_WHEN = {
     TransferCode.payout_void: "a payout that was settled is undone by the chain",
     TransferCode.payout_fee: "a fee schedule charges a payout or refund that is final",
     TransferCode.fee_returned: "a refund is final that gives a part of the payment's fee back",
+    TransferCode.application_fee: "a platform takes its fee of a pay-in, where it is credited",
+    TransferCode.application_fee_payout: "a platform takes its fee for a payout that is final",
+    TransferCode.application_fee_refunded: "a part of a platform's fee goes back with a refund",
     TransferCode.sweep: "a deposit has reached the treasury",
     TransferCode.sweep_loss: "a token kept part of a sweep for itself",
     TransferCode.treasury_moved: "coins came from another address of the operator's own, hot or "

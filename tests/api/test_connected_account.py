@@ -1,0 +1,110 @@
+"""Platforms over the wire: who may act for whom, in what, and until when."""
+
+from functools import partial
+from typing import Any
+
+from tests.api.paying import call
+from tests.api.world import ADDRESS, NETWORK, Api
+
+PAYMENT = {"amount": 2_500, "currency": "usd"}
+
+
+def platform(
+    api: Api, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, dict[str, Any]]:
+    """What Alice is answered who acts for Bob."""
+    sent = {"Stripe-Account": api.world.bob.account}
+    sent |= {name.replace("_", "-"): each for name, each in headers.items()}
+    options = {} if body is None else {"json": body}
+    answer = api.call(method, path, headers=sent, **options)
+    return answer.status_code, answer.json()
+
+
+def takes_what_was_agreed(api: Api, asked: str) -> None:
+    """A fee of payments and of checkouts, and of nobody's own."""
+    alice, bob = api.world.alice, api.world.bob
+    as_platform = partial(platform, api)
+    fee = {**PAYMENT, "application_fee_amount": 250}
+    key = {"Idempotency_Key": f"one-{asked}"}
+    status, made = as_platform("POST", "/v1/payment_intents", fee, **key)
+    assert (status, made["application"], made["application_fee_amount"]) == (
+        200,
+        alice.account,
+        250,
+    )
+    # It is Bob's, and his own keys of requests are apart from his platform's.
+    assert call(api, bob, "GET", f"/v1/payment_intents/{made['id']}")["id"] == made["id"]
+    again = api.call(
+        "POST",
+        "/v1/payment_intents",
+        key=bob.key,
+        json=PAYMENT,
+        headers={"Idempotency-Key": key["Idempotency_Key"]},
+    ).json()
+    assert again["id"] != made["id"]
+    assert (again["application"], again["application_fee_amount"]) == (None, None)
+    session = {
+        "line_items": [
+            {"price_data": {"currency": "usd", "unit_amount": 100, "product_data": {"name": "Tea"}}}
+        ],
+        "payment_intent_data": {"application_fee_amount": 11},
+    }
+    status, refused = as_platform("POST", "/v1/checkout/sessions", session)
+    assert status == 400
+    assert refused["error"]["param"] == "payment_intent_data[application_fee_amount]"
+    session["payment_intent_data"] = {"application_fee_amount": 10}
+    assert as_platform("POST", "/v1/checkout/sessions", session)[0] == 200
+    status, refused = as_platform(
+        "POST", "/v1/payment_intents", {**fee, "application_fee_amount": 251}
+    )
+    assert (status, refused["error"]["param"]) == (400, "application_fee_amount")
+    own = api.call("POST", "/v1/payment_intents", key=bob.key, json=fee)
+    assert (own.status_code, own.json()["error"]["param"]) == (400, "application_fee_amount")
+
+
+def test_a_platform_acts_as_far_as_agreed_and_no_longer(api: Api) -> None:
+    alice, bob = api.world.alice, api.world.bob
+    as_platform = partial(platform, api)
+    assert as_platform("GET", "/v1/payment_intents")[0] == 403
+    asked = call(
+        api,
+        alice,
+        "POST",
+        "/v1/connected_accounts",
+        {
+            "account": bob.account,
+            "permissions": ["payments"],
+            "application_fee_ppm_max": 100_000,
+            "application_fee_rules": [{"kind": "payin", "percent_ppm": 10_000}],
+        },
+    )
+    path = f"/v1/connected_accounts/{asked['id']}"
+    # To ask is not enough, nor may who asks agree.
+    assert as_platform("GET", "/v1/payment_intents")[0] == 403
+    assert api.call("POST", f"{path}/accept").status_code == 403
+    accepted = call(api, bob, "POST", f"{path}/accept")
+    assert (accepted["status"], accepted["platform"]) == ("active", alice.account)
+    assert accepted["application_fee_rules"][0]["percent_ppm"] == 10_000
+
+    takes_what_was_agreed(api, asked["id"])
+    # What was not agreed to is refused: money out, keys, and to agree in the account's name.
+    payout = {
+        "amount": 1,
+        "currency": "usdc",
+        "destination": {"network": NETWORK, "address": ADDRESS},
+    }
+    for method, where, body in (
+        ("POST", "/v1/payouts", payout),
+        ("GET", "/v1/payouts", None),
+        ("POST", "/v1/api_keys", {"kind": "secret"}),
+        ("GET", "/v1/events", None),
+        ("GET", "/v1/connected_accounts", None),
+        ("POST", f"{path}/revoke", {}),
+        ("GET", "/v1/account", None),
+    ):
+        status, refused = as_platform(method, where, body)
+        assert (status, refused["error"]["code"]) == (403, "permission_denied"), where
+    # The merchant ends it, and that counts at once.
+    assert call(api, bob, "POST", f"{path}/revoke")["ended_by"] == bob.account
+    assert as_platform("GET", "/v1/payment_intents")[0] == 403
+    assert call(api, alice, "GET", path)["status"] == "ended"

@@ -1,0 +1,264 @@
+"""Platforms: what they take of payments and payouts, to the unit, and what goes back."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.flow.conftest import MakeWorld
+from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.money import fund_treasury
+from tests.flow.refunding import PAYER
+from tests.flow.test_fee import RULES, charged_by
+from tests.flow.test_quote import revenue
+
+from sakk.core.application_fee import Application, ApplicationFee, applied
+from sakk.core.beneficiary import Wanted
+from sakk.core.connected_account import ConnectedAccount
+from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing, UnexpectedState
+from sakk.core.fee import FeeKind, FeeRule, OnRefund, Tier
+from sakk.core.payment import PaymentIntent
+from sakk.core.payout import PayoutRequest
+from sakk.flow import connected_account as connections
+from sakk.flow import payment
+from sakk.flow import payout as payouts
+from sakk.flow import refund as refunds
+from sakk.flow.payment import PaymentRequest
+from sakk.flow.refund_draft import Place, RefundRequest
+from sakk.flow.transfer import TransferRequest
+from sakk.flow.transfer import create as transfer
+from sakk.store import connected_account as store
+from sakk.store.application_fee import application_fees
+from sakk.store.database import fetch_all
+from sakk.store.identity import new_id
+
+CENT = WHOLE_TOKEN // 100
+
+
+def ask(
+    world: World, platform: str, *rules: FeeRule, account: str | None = None
+) -> ConnectedAccount:
+    with world.database.begin() as connection:
+        return connections.create(
+            connection,
+            identifier=new_id("cac"),
+            platform=platform,
+            account_id=account or world.account,
+            livemode=False,
+            permissions=["payments", "payouts"],
+            fee_ppm_max=100_000,
+            written=rules,
+            metadata={},
+            by=None,
+            now=world.clock(),
+        )
+
+
+def end(world: World, verb: str, asked: ConnectedAccount, account: str) -> ConnectedAccount:
+    with world.database.begin() as connection:
+        ended: ConnectedAccount = getattr(connections, verb)(
+            connection, asked.id, account_id=account, livemode=False, now=world.clock()
+        )
+        return ended
+
+
+def intent(world: World, application: Application | None, cents: int = 2_500) -> PaymentIntent:
+    with world.database.begin() as connection:
+        return payment.create(
+            connection,
+            payment.read_catalogue(connection, now=world.clock()),
+            PaymentRequest(cents, "usd", application=application),
+            identifier=new_id("pi"),
+            account_id=world.account,
+            livemode=False,
+            now=world.clock(),
+        )
+
+
+def give_back(
+    world: World, what: PaymentIntent, cents: int, *, platform: str | None = None
+) -> None:
+    refunds.create(
+        world.parts,
+        RefundRequest(
+            payment_intent=what.id,
+            amount=cents,
+            destination=Place(world.chain.network, PAYER),
+            refund_application_fee=True,
+            platform=platform,
+        ),
+        identifier=new_id("re"),
+        account_id=world.account,
+        livemode=False,
+    )
+    world.run()
+    world.finalize()
+    world.run()
+
+
+def rows(world: World) -> list[tuple[str, str, str, int]]:
+    with world.database.begin() as connection:
+        statement = application_fees.select().order_by(application_fees.c.id)
+        found = fetch_all(connection, statement, ApplicationFee)
+    return [(row.kind, row.reason, row.status, row.amount) for row in found]
+
+
+def test_a_platform_has_its_part_and_gives_it_back(make_world: MakeWorld) -> None:
+    world = make_world()
+    platform, stranger = world.merchant("Platform"), world.merchant("Stranger")
+    charged_by(world, RULES[0])
+    fund_treasury(world)
+    connected = end(world, "accept", ask(world, platform), world.account)
+    application = applied(connected, 100, of=2_500, param="x")
+    paid = intent(world, application)
+    # In two parts: what each brings of the dollar is its share, and the operator's fee is beside.
+    for units in (10 * WHOLE_TOKEN, 15 * WHOLE_TOKEN):
+        world.pay(paid, "usdc", units)
+        world.finalize()
+    assert rows(world) == [
+        ("payin", "charged", "posted", 40 * CENT),
+        ("payin", "charged", "posted", 60 * CENT),
+    ]
+    charged = 45 * CENT
+    assert revenue(world) == charged
+    assert world.balance(account=platform) == WHOLE_TOKEN
+    assert world.balance() == 24 * WHOLE_TOKEN - charged
+    assert world.amounts(account=platform) == [40 * CENT, 60 * CENT]
+    assert sorted(world.amounts())[:2] == [-60 * CENT, -40 * CENT]
+    assert "application_fee.created" in world.event_types(account=platform)
+    assert not world.event_types(account=stranger)
+    world.check()
+    # Another platform gives nothing of it back, and neither does the merchant.
+    for who in (stranger, ""):
+        with pytest.raises(PermissionDenied, match="nobody else"):
+            give_back(world, paid, 500, platform=who)
+    # The platform has spent it: the payer is paid all the same, and the rest waits.
+    transfer(
+        world.parts,
+        TransferRequest(WHOLE_TOKEN, "usdc", stranger),
+        identifier=new_id("tr"),
+        account_id=platform,
+        livemode=False,
+    )
+    before = world.balance()
+    give_back(world, paid, 1_250, platform=platform)
+    assert rows(world)[2:] == [("refund", "returned", "pending", -50 * CENT)]
+    assert world.balance(account=platform) == 0
+    world.pay(intent(world, applied(connected, 200, of=2_500, param="x")))
+    world.finalize()
+    world.advance(timedelta(minutes=5))
+    world.run()
+    assert rows(world)[2][2] == "posted"
+    assert world.balance(account=platform) == 2 * WHOLE_TOKEN - 50 * CENT
+    assert before - world.balance() < 12_50 * CENT
+    # All of it is given back with the rest, to the unit.
+    give_back(world, paid, 1_250, platform=platform)
+    assert sum(row[3] for row in rows(world) if row[0] == "refund") == -WHOLE_TOKEN
+    assert world.balance(account=platform) == WHOLE_TOKEN
+    world.check()
+
+
+def test_by_rules_on_payouts_and_undone(make_world: MakeWorld) -> None:
+    world = make_world()
+    platform = world.merchant("Platform")
+    fund_treasury(world)
+    tiered = FeeRule(
+        kind=FeeKind.payin,
+        currency="usdc",
+        percent_ppm=20_000,
+        tiers=(Tier(25 * WHOLE_TOKEN, 10_000),),
+        on_refund=OnRefund.returned,
+    )
+    asked = ask(
+        world, platform, tiered, FeeRule(kind=FeeKind.payout, fixed=25 * CENT, currency="usdc")
+    )
+    connected = end(world, "accept", asked, world.account)
+    application = applied(connected, None, of=2_500, param="x")
+    paid = [intent(world, application) for _ in range(2)]
+    for each in paid:
+        world.pay(each)
+        world.finalize()
+    assert [row[3] for row in rows(world)] == [50 * CENT, 25 * CENT]
+    sent = payouts.create(
+        world.parts,
+        PayoutRequest(
+            10 * WHOLE_TOKEN,
+            "usdc",
+            Wanted(network=world.chain.network, address=PAYER),
+            application=application,
+        ),
+        identifier=new_id("po"),
+        account_id=world.account,
+        livemode=False,
+    ).run(world.database)
+    assert sent.application_fee == 25 * CENT
+    world.run()
+    world.finalize()
+    assert rows(world)[2:] == [("payout", "charged", "posted", 25 * CENT)]
+    assert world.balance(account=platform) == WHOLE_TOKEN
+    assert world.balance() == 39 * WHOLE_TOKEN
+    world.check()
+    # Undone by the chain: the platform gives back what it had of it, and owes what it spent.
+    last = intent(world, applied(connected, 100, of=2_500, param="x"))
+    world.pay(last)
+    world.finalize()
+    transfer(
+        world.parts,
+        TransferRequest(world.balance(account=platform) - 40 * CENT, "usdc", world.account),
+        identifier=new_id("tr"),
+        account_id=platform,
+        livemode=False,
+    )
+    world.chain.reorg(5)
+    world.mine(8)
+    world.watch()
+    world.run()
+    assert rows(world)[-1] == ("payin", "reversed", "posted", -WHOLE_TOKEN)
+    assert (world.balance(account=platform), world.receivable(account=platform)) == (0, 60 * CENT)
+    world.check()
+
+
+def test_both_sides_have_to_say_so(make_world: MakeWorld) -> None:
+    world = make_world()
+    platform, stranger = world.merchant("Platform"), world.merchant("Stranger")
+    asked = ask(world, platform)
+    with world.database.begin() as connection:
+        who: dict[str, Any] = {"platform": platform, "account_id": world.account, "livemode": False}
+        assert connections.acting(connection, **who) is None
+    for side, error in ((platform, PermissionDenied), (stranger, ResourceMissing)):
+        with pytest.raises(error):
+            end(world, "accept", asked, side)
+    with pytest.raises(ParameterInvalid, match="Revoke it first"):
+        ask(world, platform)
+    with pytest.raises(ResourceMissing):
+        ask(world, platform, account=world.operator)
+    end(world, "accept", asked, world.account)
+    with world.database.begin() as connection:
+        acting = connections.acting(connection, **who)
+        assert acting is not None
+        assert acting.id == asked.id
+        live = connections.acting(connection, **{**who, "livemode": True})
+        turned = connections.acting(
+            connection, platform=world.account, account_id=platform, livemode=False
+        )
+        assert (live, turned) == (None, None)
+        with pytest.raises(PermissionDenied):
+            connections.set_rules(
+                connection,
+                asked.id,
+                [],
+                platform=world.account,
+                livemode=False,
+                by=None,
+                now=world.clock(),
+            )
+    with pytest.raises(ResourceMissing):
+        end(world, "revoke", asked, stranger)
+    ended = end(world, "revoke", asked, world.account)
+    assert (ended.status, ended.ended_by) == ("ended", world.account)
+    with pytest.raises(UnexpectedState):
+        end(world, "accept", asked, world.account)
+    with world.database.begin() as connection:
+        assert connections.acting(connection, **who) is None
+        assert store.count_pending(connection, platform, livemode=False) == 0
+    # It may be asked for again.
+    assert ask(world, platform).status == "pending"
