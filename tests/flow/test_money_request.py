@@ -193,3 +193,36 @@ def test_one_who_leaves_a_bill_changes_nobody_elses_share(
     pay(world, taken["shares"][-1]["money_request"], ann)
     assert world.balance() == 1_000_000 + 3_333_333
     world.check()
+
+
+def test_many_are_asked_at_once_or_none(world: World) -> None:
+    ann, bob = world.merchant("Ann"), world.merchant("Bob")
+    named(world, "handle", "bob", account=bob)
+
+    def ask_many(*payers: str) -> list[MoneyRequest]:
+        with world.database.begin() as connection:
+            return flow.ask_many(
+                connection,
+                flow.Asked("", WHOLE_TOKEN, "usdc", "dues"),
+                payers,
+                identifiers=[new_id("mreq") for _ in payers],
+                account_id=world.account,
+                livemode=False,
+                now=world.clock(),
+            )
+
+    made = ask_many(ann, "@bob", "eve@example.com")
+    assert [(each.payer, each.recipient) for each in made] == [
+        (ann, None),
+        (bob, None),
+        (None, "eve@example.com"),
+    ]
+    for wrong, place in ((("@bob", bob), 1), ((ann, "@nobody"), 1), ((world.account,), 0)):
+        with pytest.raises(SakkError) as refused:
+            ask_many(*wrong)
+        assert refused.value.param == f"payers[{place}]"
+    with world.database.begin() as connection:
+        assert store.count_open(connection, account_id=world.account, livemode=False) == 3
+    credit(world, 5, account=bob)
+    assert pay(world, made[1].id, bob).status == "paid"
+    world.check()

@@ -42,6 +42,17 @@ class MoneyRequestCreate(Parameters):
     metadata: Metadata | None = None
 
 
+class MoneyRequestBatchCreate(Parameters):
+    """Whom are asked, each for the same; without an amount each chooses it."""
+
+    payers: Annotated[list[LongText], Field(min_length=1, max_length=rules.PAYERS_MAX)]
+    currency: CurrencyCode
+    amount: Amount | None = None
+    note: Note | None = None
+    expires_at: Timestamp | None = None
+    metadata: Metadata | None = None
+
+
 class MoneyRequestPay(Parameters):
     """A part of what is left; all of it when it is left out."""
 
@@ -81,6 +92,14 @@ class MoneyRequestShape(Shape):
     status: Literal["open", "paid", "declined", "canceled", "expired"]
 
 
+class MoneyRequestBatchShape(Shape):
+    """Many asked at once: a request for each, in the order in which they were named."""
+
+    object: Literal["money_request_batch"]
+    data: list[MoneyRequestShape]
+    livemode: Livemode
+
+
 @resource.post("/v1/money_requests", returns=MoneyRequestShape, operation="create_money_request")
 def create(context: Context, body: MoneyRequestCreate) -> Document:
     """Ask another account for money."""
@@ -100,6 +119,36 @@ def create(context: Context, body: MoneyRequestCreate) -> Document:
         now=context.now,
     )
     return rules.public(made)
+
+
+@resource.post(
+    "/v1/money_request_batches",
+    returns=MoneyRequestBatchShape,
+    operation="create_money_request_batch",
+)
+def create_many(context: Context, body: MoneyRequestBatchCreate) -> Document:
+    """Ask many accounts for money, each for the same: a request for each, or none at all."""
+    made = flow.ask_many(
+        context.connection,
+        flow.Asked(
+            payer="",
+            amount=body.amount,
+            currency=body.currency.lower(),
+            note=body.note,
+            expires_at=moment(body.expires_at),
+            metadata=merge({}, body.metadata or {}),
+        ),
+        body.payers,
+        identifiers=[context.object_id(rules.PREFIX, place) for place in range(len(body.payers))],
+        account_id=context.account_id,
+        livemode=context.livemode,
+        now=context.now,
+    )
+    return {
+        "object": "money_request_batch",
+        "data": [rules.public(each) for each in made],
+        "livemode": context.livemode,
+    }
 
 
 @resource.get(

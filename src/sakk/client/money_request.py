@@ -55,6 +55,14 @@ class Bill(Resource, frozen=True, kw_only=True):
     note: str | None = None
 
 
+class MoneyRequestBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Many asked at once."""
+
+    object: str
+    data: list[MoneyRequest]
+    livemode: bool = False
+
+
 class MoneyRequests(Retrievable[MoneyRequest]):
     """What accounts ask each other for."""
 
@@ -84,6 +92,30 @@ class MoneyRequests(Retrievable[MoneyRequest]):
             }
         )
         return self._post(MoneyRequest, self.root, body, idempotency_key)
+
+    def create_many(
+        self,
+        *,
+        payers: Sequence[str],
+        currency: str,
+        amount: int | None = None,
+        note: str | None = None,
+        expires_at: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> MoneyRequestBatch:
+        """Ask many, each for the same: a request for each, or none at all."""
+        body = present(
+            {
+                "payers": list(payers),
+                "currency": currency,
+                "amount": amount,
+                "note": note,
+                "expires_at": expires_at,
+                "metadata": metadata,
+            }
+        )
+        return self._post(MoneyRequestBatch, "/v1/money_request_batches", body, idempotency_key)
 
     def pay(
         self, id: str, *, amount: int | None = None, idempotency_key: str | None = None

@@ -15,6 +15,8 @@ from sakk.core.errors import ParameterInvalid, ParameterMissing, UnexpectedState
 
 PREFIX: Final = "mreq"
 OPEN_MAX: Final = 500
+# Who may be asked at once.
+PAYERS_MAX: Final = 200
 LIFE: Final = timedelta(days=30)
 LIFE_MAX: Final = timedelta(days=365)
 REMINDERS_MAX: Final = 3

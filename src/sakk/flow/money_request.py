@@ -1,5 +1,6 @@
 """Requests for money: asked for, paid in parts or whole, declined, called off, and over in time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -84,6 +85,39 @@ def create(
     )
     store.insert(connection, [made])
     tell(connection, [made], event.MONEY_REQUEST_CREATED, now=now)
+    return made
+
+
+def ask_many(
+    connection: Connection,
+    asked: Asked,
+    payers: Sequence[str],
+    *,
+    identifiers: Sequence[str],
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+) -> list[MoneyRequest]:
+    """Ask each of many for the same; all of them or none. Errors name who of them it is about."""
+    seen: set[tuple[str, str]] = set()
+    made = []
+    for place, (payer, identifier) in enumerate(zip(payers, identifiers, strict=True)):
+        param = f"payers[{place}]"
+        request = create(
+            connection,
+            replace(asked, payer=payer),
+            identifier=identifier,
+            account_id=account_id,
+            livemode=livemode,
+            now=now,
+            param=param,
+        )
+        # However they are named, nobody is asked twice at once.
+        whom = ("account", request.payer or "") if request.payer else ("", request.recipient or "")
+        if whom in seen:
+            raise ParameterInvalid("This one is named twice.", param=param)
+        seen.add(whom)
+        made.append(request)
     return made
 
 
