@@ -50,6 +50,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "persons": ("persons", "person_accounts", "invitations"),
     "policies": ("policies",),
     "pos_devices": ("pos_devices",),
+    "rates": ("rate_pegs",),
     "refills": ("refills",),
     "reconciliations": ("breaks", "break_acts"),
     "screening_rules": ("screening_rules", "rules_in_force"),

@@ -41,6 +41,7 @@ from sakk.store import settlement as settlements
 from sakk.store import sign_in as sign_ins
 from sakk.store.identity import new_id, now
 from tests.api.closing import put_closing
+from tests.api.ordering import put_order, put_rates
 from tests.console.agents import agents_of
 from tests.console.browser import ORIGIN
 from tests.console.desk import make_desk
@@ -455,4 +456,7 @@ def objects(office: Office) -> dict[str, str]:
         "report": report_of(office, office.bob),
         "fee_schedule": fee_schedule_of(office, office.bob),
         **put_closing(office.parts.database),
+        **put_order(office.parts.database),
+        "source": put_rates(office.parts.database),
+        "currency": "usdt",
     }

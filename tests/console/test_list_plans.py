@@ -21,6 +21,7 @@ from sakk.store.event import events
 from sakk.store.fee import fees
 from sakk.store.information_request import information_ends, information_requests
 from sakk.store.mandate import mandates
+from sakk.store.order import orders
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
 from sakk.store.payment_link import payment_links
@@ -297,6 +298,23 @@ FILLED: dict[Table, dict[str, str]] = {
         "terms": "'{\"destination\": null}'",
         "metadata": "'{}'",
     },
+    orders: {
+        "id": f"'ord_' || {ID}",
+        "base": "'usdt'",
+        "base_decimals": "6",
+        "quote": "'usdc'",
+        "quote_decimals": "6",
+        "side": "'buy'",
+        "units": "1000000 + i",
+        "limit_price": "1000000000000000000",
+        "usd_cents": "100 + i",
+        "reason": "'hedge'",
+        "status": "'done'",
+        "approvals": "'[]'",
+        "filled_units": "1000000 + i",
+        "quote_units": "1000000 + i",
+        "fee_units": "500",
+    },
     fees: {
         "id": f"'fee_' || {ID}",
         "kind": "CASE WHEN i % 1000 = 0 THEN 'refund' ELSE 'payin' END",
@@ -388,6 +406,10 @@ PATHS = (
     "/console/settlements?status=failed&currency=usdc",
     f"/console/settlements?q=po_{NUMBER}",
     f"/console/settlements/set_{NUMBER}",
+    "/console/orders",
+    "/console/orders?status=awaiting&base=usdc",
+    f"/console/orders?q=ord_{NUMBER}",
+    f"/console/orders/ord_{NUMBER}",
     "/console/fees?kind=refund",
     f"/console/fees?q=pin_{NUMBER}",
     f"/console/fees?q=fsch_{NUMBER}",

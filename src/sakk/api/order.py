@@ -13,7 +13,7 @@ from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import order as rules
 from sakk.core.errors import ResourceMissing
 from sakk.core.order import OrderStatus
-from sakk.core.router import Side
+from sakk.core.router import Side, Why
 from sakk.flow import order as flow
 from sakk.flow.step_up import StepUp
 from sakk.store import order as store
@@ -60,12 +60,25 @@ class RoutedShape(Shape):
     venue: str
 
 
+class VenueShape(Shape):
+    """What was decided of a venue, and by what it was judged."""
+
+    fee_ppm: int
+    latency_ms: int
+    minimum: int
+    price: Annotated[str | None, Field(description="Its worst, or the best of one left out.")]
+    units: int
+    venue: str
+    why: Why
+
+
 class RouteShape(Shape):
-    """What the router decided. `reasons`: of every venue, why it has what it has, or nothing."""
+    """What the router decided. `reasons`: of every venue in words, why it has a part, or none."""
 
     children: list[RoutedShape]
     left: int
     reasons: list[str]
+    venues: list[VenueShape]
 
 
 class OrderShape(Shape):

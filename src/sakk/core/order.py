@@ -255,7 +255,7 @@ def public(order: Order, children: Sequence[ChildOrder]) -> dict[str, Any]:
         "quote": order.quote,
         "quote_units": order.quote_units,
         "reason": order.reason,
-        "route": order.route,
+        "route": None if order.route is None else {"venues": [], **order.route},
         "side": order.side,
         "status": order.status,
         "units": order.units,

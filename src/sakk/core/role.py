@@ -246,6 +246,7 @@ _WRITES: Final[dict[Role, frozenset[str]]] = {
         "policies",
         "pool",
         "quotes",
+        "rates",
         "reconciliations",
         "recoveries",
         "refills",

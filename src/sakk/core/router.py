@@ -77,13 +77,43 @@ class Child:
     price: int
 
 
+class Why(StrEnum):
+    """Why a venue has a part of an order, or none."""
+
+    chosen = "chosen"
+    slow = "slow"
+    nothing = "nothing"
+    minimum = "minimum"
+    dearer = "dearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was decided of a venue. ``price``: no worse than that before its fee, in
+    ``rate.SCALE``-ths; of one that is dearer its best; None where it offers nothing."""
+
+    venue: str
+    why: Why
+    units: int
+    price: int | None
+    fee_ppm: int
+    latency_ms: int
+    minimum: int
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """What was decided, and why, a line a venue; ``left``: units that nobody offers so."""
 
     children: tuple[Child, ...]
     left: int
-    reasons: tuple[str, ...]
+    told: tuple[Told, ...]
+    latency_ms_max: int
+
+    @property
+    def reasons(self) -> list[str]:
+        """The same in words."""
+        return [_words(each, self.latency_ms_max) for each in self.told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +132,7 @@ def route(wanted: Wanted, books: Sequence[Book]) -> Route:
     if len(books) > VENUES_MAX or len(set(names)) != len(names):
         raise ValueError(f"at most {VENUES_MAX} venues, each with a name of its own")
     usable: list[Book] = []
-    why_not: dict[str, str] = {}
+    why_not: dict[str, Why] = {}
     for book in sorted(books, key=lambda each: (each.latency_ms, each.venue)):
         reason = _unusable(wanted, book)
         if reason is None:
@@ -123,11 +153,11 @@ def route(wanted: Wanted, books: Sequence[Book]) -> Route:
     assert best is not None, "no venue at all is a way"
     children = _children(best[1])
     by_venue = {each.venue: each for each in children}
-    reasons = [
+    told = [
         _told(wanted, book, by_venue.get(book.venue), why_not.get(book.venue))
         for book in sorted(books, key=lambda each: each.venue)
     ]
-    return Route(children, wanted.units + best[0][0], tuple(reasons))
+    return Route(children, wanted.units + best[0][0], tuple(told), wanted.latency_ms_max)
 
 
 def _cost(side: Side, price: int, fee_ppm: int) -> int:
@@ -147,14 +177,14 @@ def _steps(wanted: Wanted, book: Book) -> list[_Step]:
     return sorted((step for step in steps if step.cost <= worst), key=lambda step: step.cost)
 
 
-def _unusable(wanted: Wanted, book: Book) -> str | None:
+def _unusable(wanted: Wanted, book: Book) -> Why | None:
     if book.latency_ms > wanted.latency_ms_max:
-        return f"too slow: {book.latency_ms} ms, of which {wanted.latency_ms_max} are allowed"
+        return Why.slow
     offered = sum(step.units for step in _steps(wanted, book))
     if not offered:
-        return "it offers nothing within the limit"
+        return Why.nothing
     if min(offered, wanted.units) < book.minimum:
-        return f"its minimum of {book.minimum} units is more than can be had of it"
+        return Why.minimum
     return None
 
 
@@ -197,20 +227,37 @@ def _children(steps: Iterable[_Step]) -> tuple[Child, ...]:
     return tuple(Child(venue, units[venue], worst[venue].price) for venue in sorted(units))
 
 
-def _told(wanted: Wanted, book: Book, child: Child | None, why_not: str | None) -> str:
+def _told(wanted: Wanted, book: Book, child: Child | None, why_not: Why | None) -> Told:
+    units, price, why = 0, None, why_not or Why.dearer
     if child is not None:
-        worst = rate.write_price(child.price)
-        return (
-            f"{book.venue}: {child.units} units at {worst} or better, its fee {book.fee_ppm} ppm,"
-            f" {book.latency_ms} ms"
-        )
-    if why_not is not None:
-        return f"{book.venue}: left out, {why_not}"
-    first = _steps(wanted, book)[0]
-    return (
-        f"{book.venue}: left out, {rate.write_price(first.price)} and {book.fee_ppm} ppm are no"
-        " better than what the others gave"
-    )
+        units, price, why = child.units, child.price, Why.chosen
+    else:
+        steps = _steps(wanted, book)
+        price = steps[0].price if steps else None
+    return Told(book.venue, why, units, price, book.fee_ppm, book.latency_ms, book.minimum)
+
+
+def _words(told: Told, latency_ms_max: int) -> str:
+    price = "" if told.price is None else rate.write_price(told.price)
+    match told.why:
+        case Why.chosen:
+            said = (
+                f"{told.units} units at {price} or better, its fee {told.fee_ppm} ppm,"
+                f" {told.latency_ms} ms"
+            )
+        case Why.slow:
+            said = (
+                f"left out, too slow: {told.latency_ms} ms, of which {latency_ms_max} are allowed"
+            )
+        case Why.nothing:
+            said = "left out, it offers nothing within the limit"
+        case Why.minimum:
+            said = f"left out, its minimum of {told.minimum} units is more than can be had of it"
+        case Why.dearer:
+            said = (
+                f"left out, {price} and {told.fee_ppm} ppm are no better than what the others gave"
+            )
+    return f"{told.venue}: {said}"
 
 
 def document(found: Route) -> dict[str, Any]:
@@ -221,5 +268,17 @@ def document(found: Route) -> dict[str, Any]:
             for each in found.children
         ],
         "left": found.left,
-        "reasons": list(found.reasons),
+        "reasons": found.reasons,
+        "venues": [
+            {
+                "venue": each.venue,
+                "why": each.why.value,
+                "units": each.units,
+                "price": None if each.price is None else rate.write_price(each.price),
+                "fee_ppm": each.fee_ppm,
+                "latency_ms": each.latency_ms,
+                "minimum": each.minimum,
+            }
+            for each in found.told
+        ],
     }

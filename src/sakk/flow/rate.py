@@ -156,12 +156,15 @@ def stop(connection: Connection, currency: str, *, now: datetime) -> Peg:
 def clear(connection: Connection, currency: str, *, now: datetime) -> Peg:
     """Let a coin go; UnexpectedState while it is off its peg still, since it would stop at once."""
     found = _required(connection, currency)
-    price = _peg_price(read_market(connection, now=now), found)
+    price = peg_price(read_market(connection, now=now), found)
     if price is not None and rules.is_off(found, price):
         raise UnexpectedState(
-            f"{currency} is at {rules.write_price(price.mid)} {found.peg}, beyond its bound of"
-            f" {found.bound_ppm} parts per million, and would stop again at once. Wait until it is"
-            " back, or change its bound."
+            "{currency} is at {price} {peg}, beyond its bound of {bound_ppm} parts per million, and"
+            " would stop again at once. Wait until it is back, or change its bound.",
+            currency=currency,
+            price=rules.write_price(price.mid),
+            peg=found.peg,
+            bound_ppm=found.bound_ppm,
         )
     cleared = replace(found, stopped_at=None, recovered_since=None, manual=False)
     _put(connection, found, cleared, now=now)
@@ -247,7 +250,7 @@ def look(connection: Connection, *, now: datetime) -> None:
     for each in sources:
         _look_at(connection, each, market, now=now)
     for peg in pegs:
-        after = rules.watched(peg, _peg_price(market, peg), now=now)
+        after = rules.watched(peg, peg_price(market, peg), now=now)
         pegs_stopped.labels(peg.currency).set(after.stopped_at is not None)
         _put(connection, peg, after, now=now)
 
@@ -317,7 +320,7 @@ def _tell(
     )
 
 
-def _peg_price(market: Market, peg: Peg) -> Price | None:
+def peg_price(market: Market, peg: Peg) -> Price | None:
     """What a coin is worth of its peg, by sources; what was written down is no news."""
     found = market.find(peg.currency, peg.peg)
     return None if found is None or rules.CONFIGURED in found.sources else found.price
@@ -332,6 +335,8 @@ def _required(connection: Connection, currency: str) -> Peg:
     found = _peg(connection, currency)
     if found is None:
         raise ResourceMissing(
-            f"{currency!r} has no peg: `sakk rates peg` writes one.", param="currency"
+            "{currency} has no peg: `sakk rates peg` writes one.",
+            param="currency",
+            currency=repr(currency),
         )
     return found

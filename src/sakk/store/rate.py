@@ -140,6 +140,23 @@ def list_observations(
     return fetch_all(connection, statement, Observation)
 
 
+def words_of(
+    connection: Connection,
+    source: str,
+    *,
+    base: str,
+    quote: str,
+    before: datetime | None,
+    limit: int,
+) -> list[Observation]:
+    """What one source said of a pair, newest first, from before a moment on."""
+    c = rate_observations.c
+    wanted = select(rate_observations).where(c.source == source, c.base == base, c.quote == quote)
+    if before is not None:
+        wanted = wanted.where(c.at < before)
+    return fetch_all(connection, wanted.order_by(c.at.desc()).limit(limit), Observation)
+
+
 def forget(connection: Connection, *, before: datetime, limit: int) -> int:
     """Remove words that are older than any source may be believed; how many.
 

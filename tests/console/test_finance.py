@@ -1,0 +1,141 @@
+"""A finance officer's day at the console: rates, orders and what goes by itself, banks."""
+
+import pytest
+from sqlalchemy import update
+
+from sakk.core.hedge_policy import digest_of
+from sakk.core.network import Currency
+from sakk.core.rate import SCALE, Observation
+from sakk.store import hedge_policy as policies
+from sakk.store import order as orders
+from sakk.store import rate as rates
+from sakk.store.identity import now
+from sakk.store.network import put_currency
+from tests.api.ordering import put_order, put_rates
+from tests.console.office import Office
+
+
+@pytest.fixture(autouse=True)
+def currencies(office: Office) -> None:
+    with office.parts.database.begin() as connection:
+        for name in ("usdc", "usdt"):
+            put_currency(connection, Currency(name, name.upper(), "coin", 6, 1, 1, now()))
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hans", "zh-Hant", "ar"])
+def test_the_screens_of_orders_and_rates_are_there(office: Office, language: str) -> None:
+    made = put_order(office.parts.database)
+    source = put_rates(office.parts.database)
+    browser = office.browser(office.person("viewer"))
+    for path in (
+        "orders",
+        f"orders/{made['order']}",
+        f"orders/{made['done_order']}",
+        "hedge_policies",
+        "rates",
+        f"rates/sources/{source}?pair=usdt-usd",
+    ):
+        mark = "&" if "?" in path else "?"
+        page = browser.get(f"/console/{path}{mark}lang={language}")
+        assert (page.status, "<script>alert" in page.text) == (200, False), (path, page.text[:500])
+    for path in (f"orders/{made['order']}", "hedge_policies", "rates"):
+        text = browser.get(f"/console/{path}").text
+        assert not {each for each in ("/approve", "/confirm", "/clear") if each in text}
+    assert browser.get("/console/orders?format=csv").status == 200
+    found = browser.get("/console/orders?status=done&base=usdt&since=2026-01-01").text
+    assert (made["done_order"] in found, made["order"] in found) == (True, False)
+
+
+def test_an_order_takes_two_people(office: Office) -> None:
+    database = office.parts.database
+    path = f"/console/orders/{put_order(database)['order']}"
+    with database.begin() as connection:
+        connection.execute(update(orders.orders).values(approvals=[]))
+    ann, ben = (office.browser(office.person("finance")) for _ in range(2))
+    office.unprove()
+    assert ann.get(path).status == 200
+    # Who did not prove to be there a moment ago is asked to.
+    assert ann.post(f"{path}/approve", {}).status == 403
+    office.prove()
+    ann.get(path)
+    assert ann.post(f"{path}/approve", {}).status == 303
+    page = ann.get(path)
+    assert ("/approve" in page.text, "/cancel" in page.text) == (False, True)
+    again = ann.post(f"{path}/approve", {})
+    assert (again.status, "another person has to" in again.text) == (403, True)
+    ben.get(path)
+    assert ben.post(f"{path}/approve", {}).status == 303
+    assert "/approve" not in ben.get(path).text
+    with database.read() as connection:
+        row = orders.find(connection, path.rpartition("/")[2])
+    assert row is not None
+    assert (row.status, len(row.approvals)) == ("approved", 2)
+    gone = ben.post(f"{path}/cancel", {})
+    assert (gone.status, "This order is approved" in gone.text) == (400, True)
+
+
+def test_more_by_itself_takes_two_people(office: Office) -> None:
+    database, path = office.parts.database, "/console/hedge_policies"
+    put_order(database)
+    ann, ben = (office.browser(office.person("finance")) for _ in range(2))
+    office.prove()
+    ann.get(path)
+    wish = {"currency": "usdt", "against": "usdc", "threshold": "10.001", "auto": "250.50"}
+    wrong = ann.post(path, wish)
+    assert (wrong.status, "two decimal places" in wrong.text) == (400, True)
+    ann.get(path)
+    assert ann.post(path, wish | {"threshold": "10"}).status == 303
+    with database.read() as connection:
+        stands = policies.find(connection, "usdt", livemode=False)
+        waits = policies.find_proposal(connection, "usdt", livemode=False)
+    assert stands is not None
+    # 250.50 is less than the 500.00 that stood: one person's word is enough.
+    assert stands.auto_usd_cents == 25_050
+    assert waits is not None
+    page = ann.get(path)
+    assert digest_of(waits, stands) in page.text
+    ann.post(path, wish | {"threshold": "10", "auto": "900"})
+    assert "another person confirms" in ann.get(path).text
+    stale = ben.get(path)
+    assert ben.post(f"{path}/usdt/confirm", {"digest": digest_of(waits, stands)}).status == 400
+    with database.read() as connection:
+        waits = policies.find_proposal(connection, "usdt", livemode=False)
+    assert waits is not None
+    assert digest_of(waits, stands) in stale.text
+    ben.get(path)
+    assert ben.post(f"{path}/usdt/confirm", {"digest": digest_of(waits, stands)}).status == 303
+    with database.read() as connection:
+        stands = policies.find(connection, "usdt", livemode=False)
+    assert stands is not None
+    assert stands.auto_usd_cents == 90_000
+
+
+def test_a_coin_is_let_go_when_it_is_back(office: Office) -> None:
+    database, path = office.parts.database, "/console/rates"
+    put_rates(database)
+
+    def say(bid: int) -> None:
+        said = [
+            Observation(name, "usdt", "usd", bid, bid + 1, now(), now())
+            for name in ("desk", "house", "far")
+        ]
+        with database.begin() as connection:
+            rates.insert_observations(connection, said)
+
+    ann = office.browser(office.person("finance"))
+    office.prove()
+    say(SCALE * 93 // 100)
+    page = ann.get(path)
+    assert ("/usdt/clear" in page.text, "stop again at once" in page.text) == (False, True)
+    refused = ann.post(f"{path}/usdt/clear", {})
+    assert (refused.status, "beyond its bound" in refused.text) == (400, True)
+    say(SCALE * 9_999 // 10_000)
+    ann.get(path)
+    assert ann.post(f"{path}/usdt/clear", {}).status == 303
+    with database.read() as connection:
+        assert rates.list_pegs(connection)[0].stopped_at is None
+    ann.get(path)
+    assert ann.post(f"{path}/usdt/stop", {}).status == 303
+    with database.read() as connection:
+        [peg] = rates.list_pegs(connection)
+    assert (peg.stopped_at is not None, peg.manual) == (True, True)
