@@ -40,10 +40,17 @@ from sakk.store.identity import new_id
 from sakk.store.network import put_currency
 
 
-def venue(folder: Path, name: str, *, fee_ppm: int = 500, depth: int = 30) -> SimulatedVenue:
+def venue(
+    folder: Path, name: str, *, fee_ppm: int = 500, depth: int = 30, livemode: bool = False
+) -> SimulatedVenue:
     around = Price(SCALE, SCALE)
     return SimulatedVenue(
-        name, folder / f"{name}.jsonl", lambda _base, _quote: around, fee_ppm=fee_ppm, depth=depth
+        name,
+        folder / f"{name}.jsonl",
+        lambda _base, _quote: around,
+        fee_ppm=fee_ppm,
+        depth=depth,
+        livemode=livemode,
     )
 
 
@@ -83,7 +90,9 @@ def test_a_position_is_closed_over_two_venues(world: World, tmp_path: Path) -> N
     open_position(world)
     close_by(world)
     cheap, dear = venue(tmp_path, "cheap"), venue(tmp_path, "dear", fee_ppm=600, depth=1_000)
-    run = stages(world, cheap, dear)
+    # Test money is never exchanged where live money is, however good its price.
+    live = venue(tmp_path, "live", fee_ppm=0, livemode=True)
+    run = stages(world, live, cheap, dear)
     assert run["order.hedge"].run() == 1
     # One at a time.
     assert run["order.hedge"].run() == 0

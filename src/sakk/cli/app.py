@@ -50,6 +50,7 @@ GROUPS = {
     "mandates": "sakk.cli.mandate",
     "networks": "sakk.cli.network",
     "orders": "sakk.cli.order",
+    "venues": "sakk.cli.venue",
     "payins": "sakk.cli.payin",
     "payouts": "sakk.cli.payout",
     "transactions": "sakk.cli.transaction",

@@ -45,6 +45,7 @@ SUMMARIES = {
     "mandates": "What agents may spend, signed by owners.",
     "networks": "The chains that are followed.",
     "orders": "Open positions, closed at venues.",
+    "venues": "Accounts at exchanges, where orders are placed.",
     "payins": "Pay-ins that wait for a person.",
     "payouts": "Payouts, what people decide on them, and whole files of them.",
     "transactions": "What keys of ours sent, with every attempt.",

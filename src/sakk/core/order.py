@@ -119,11 +119,12 @@ class ChildOrder:
 @dataclass(frozen=True, slots=True)
 class Report:
     """How an order at a venue ended: units of the base, units of the quote, and its fee in the
-    quote. ``filled`` 0: nothing."""
+    quote, or of the base that was bought. ``filled`` 0: nothing."""
 
     filled_units: int
     quote_units: int
     fee_units: int
+    base_fee_units: int = 0
 
 
 def hedge(
@@ -149,7 +150,8 @@ def limit_of(side: Side, rated: Rated) -> int:
 
 def is_amounts(report: Report) -> bool:
     """Are there amounts in a venue's word? What is below zero can not be booked."""
-    return min(report.filled_units, report.quote_units, report.fee_units) >= 0
+    amounts = (report.filled_units, report.quote_units, report.fee_units, report.base_fee_units)
+    return min(amounts) >= 0
 
 
 def check_report(child: ChildOrder, report: Report) -> str | None:
@@ -191,15 +193,10 @@ def postings(child: ChildOrder, report: Report) -> list[Posting]:
                 TransferCode.order_spent,
             )
         )
-    if report.fee_units:
-        legs.append(
-            Posting(
-                chart.fee_venue(quote),
-                chart.venue(child.venue, quote),
-                report.fee_units,
-                TransferCode.order_fee,
-            )
-        )
+    for unit, fee in ((quote, report.fee_units), (base, report.base_fee_units)):
+        if fee:
+            took = chart.venue(child.venue, unit)
+            legs.append(Posting(chart.fee_venue(unit), took, fee, TransferCode.order_fee))
     return legs
 
 

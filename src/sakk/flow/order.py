@@ -243,9 +243,11 @@ def route_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
 
 
 def _books(row: Order, venues: dict[str, Venue]) -> list[Book]:
-    """What is offered now; a venue that does not answer offers nothing."""
+    """What is offered now to an order's mode; a venue that does not answer offers nothing."""
     found = []
     for venue in venues.values():
+        if venue.livemode != row.livemode:
+            continue
         try:
             book = venue.book(row.base, row.quote, Side(row.side), base_decimals=row.base_decimals)
         except VenueUnavailable as error:
@@ -330,9 +332,9 @@ def place_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
 def _ended(parts: Parts, row: ChildOrder, venue: Venue | None) -> Report | None:
     """How a venue filled its part; None where that is not known."""
     try:
-        if venue is None:
+        if venue is None or venue.livemode != row.livemode:
             raise VenueUnavailable(f"there is no venue {row.venue}")
-        report = venue.find(row.id) if row.asked else None
+        report = venue.find(row) if row.asked else None
         if report is None:
             with parts.database.begin() as connection:
                 store.note_asked(connection, row.id)

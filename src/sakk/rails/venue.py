@@ -21,6 +21,11 @@ class Venue(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def livemode(self) -> bool:
+        """Whose orders it takes: those of live money, or those of test money. Never both."""
+        ...
+
     def book(self, base: str, quote: str, side: Side, *, base_decimals: int) -> Book | None:
         """What it offers to who buys or sells; None for a pair that it does not have.
 
@@ -33,6 +38,8 @@ class Venue(Protocol):
         Raises VenueUnavailable, VenueRefused."""
         ...
 
-    def find(self, identifier: str) -> Report | None:
-        """How an order ended; None where it never came. Raises VenueUnavailable."""
+    def find(self, child: ChildOrder) -> Report | None:
+        """How an order ended, by its id; None where it never came and never will.
+
+        Raises VenueUnavailable, also while it may still come or has not ended."""
         ...

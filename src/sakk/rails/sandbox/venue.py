@@ -37,6 +37,7 @@ class SimulatedVenue:
     step_ppm: int = 200
     is_down: bool = False
     loses_answers: bool = False
+    livemode: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def book(self, base: str, quote: str, side: Side, *, base_decimals: int) -> Book | None:
@@ -65,11 +66,11 @@ class SimulatedVenue:
             raise VenueUnavailable(f"{self.name} did not answer")
         return report
 
-    def find(self, identifier: str) -> Report | None:
+    def find(self, child: ChildOrder) -> Report | None:
         """What was filled of an order."""
         self._answer()
         with self._lock:
-            return self._read(identifier)
+            return self._read(child.id)
 
     def _answer(self) -> None:
         if self.is_down:
