@@ -1,13 +1,19 @@
 """Mandates at the door: an owner signs, an agent asks with its own key, a person says yes."""
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 from eth_account import Account
 
+from mcp import Client
 from sakk.client import SakkClient
+from sakk.client.agent import AgentClient
+from sakk.client.errors import AuthenticationError
+from sakk.client.wallet import Wallet
 from sakk.core.ap2 import VCT
+from sakk.mcp.server import Agent, build
 from tests.api.agent import Signed, register, sign_mandate, signature
 from tests.api.world import Api
 
@@ -166,6 +172,50 @@ def test_an_agent_parks_and_takes_back(api: Api, signed: Signed) -> None:
         moved = signed.ask(api, "POST", f"{path}/{way}", {"reference": way, "amount": 7})
         assert moved.json()["status"] == "posted", moved.text
         assert moved.json()["direction"] == way
+
+
+def test_the_client_of_an_agent_signs_what_it_asks(api: Api, signed: Signed) -> None:
+    """Reads, queries and movements, by the agent's key alone; another key is nobody."""
+    with AgentClient(signed.id, bytes(signed.agent.key), api.url) as sakk:
+        [total] = [each for each in sakk.budgets() if each.name == "total"]
+        payee = {"account": api.world.operator.account}
+        spent = sakk.spend("by client", 3, payee)
+        assert (spent.status, sakk.spend("by client", 3, payee).id) == ("posted", spent.id)
+        [found] = sakk.mandates.spends(signed.id, reference="by client", limit=5).data
+        assert found.id == spent.id
+        assert next(each.left for each in sakk.budgets() if each.name == "total") == total.left - 3
+        assert sakk.park("client parks", 9).direction == "park"
+        assert sakk.unpark("client takes back", 9).status == "posted"
+    stranger = AgentClient(signed.id, bytes(signed.owner.key), api.url)
+    with stranger, pytest.raises(AuthenticationError):
+        stranger.budgets()
+
+
+def test_a_model_sees_its_mandate_and_parks_by_the_agents_key(api: Api, signed: Signed) -> None:
+    """`sakk mcp --authority URL=mnd_…`: no API key, and what the Sakk refuses is told in words."""
+    desk = AgentClient(signed.id, bytes(signed.agent.key), api.url)
+    agent = Agent(Wallet(bytes(signed.agent.key)), desk=desk)
+
+    async def run() -> list[Any]:
+        async with Client(build(agent)) as client:
+            asked = [
+                ("budget", {}),
+                ("park", {"amount": 5, "reference": "model parks"}),
+                ("unpark", {"amount": 5, "reference": "model takes back"}),
+                ("unpark", {"amount": 10**15, "reference": "model wants more"}),
+            ]
+            return [await client.call_tool(tool, arguments) for tool, arguments in asked]
+
+    budget, parked, back, refused = asyncio.run(run())
+    desk.close()
+    assert budget.structured_content["mandate"]["id"] == signed.id
+    for moved in (parked, back):
+        assert (moved.structured_content["status"], moved.structured_content["amount"]) == (
+            "posted",
+            5,
+        )
+    assert refused.is_error
+    assert "The pool does not hold" in refused.content[0].text
 
 
 def test_a_restricted_key_registers_no_owner(api: Api) -> None:

@@ -17,9 +17,12 @@ from sakk.cli.wallet import (
     PerDay,
     PrivateKey,
     Total,
+    key_of,
     opened_wallet,
 )
+from sakk.client.agent import AgentClient
 from sakk.client.client import BASE_URL, SakkClient
+from sakk.client.wallet import Wallet
 
 
 def mcp(
@@ -54,4 +57,12 @@ def mcp(
     )
     with opened_wallet(options) as wallet:
         sakk = None if api_key is None else SakkClient(api_key, base_url)
-        build(Agent(wallet, sakk, mandate)).run("stdio")
+        build(Agent(wallet, sakk, mandate, _desk(options, wallet))).run("stdio")
+
+
+def _desk(options: Options, wallet: Wallet) -> AgentClient | None:
+    """The first mandate that the wallet keeps sessions under, asked by the agent's own key."""
+    for url, mandate in wallet.policy.authorities.items():
+        if mandate:
+            return AgentClient(mandate, key_of(options.key, options.key_file), url)
+    return None

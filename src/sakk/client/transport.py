@@ -42,7 +42,9 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """What came back, whole."""
+
     status: int
     headers: httpx2.Headers
     body: bytes
@@ -127,7 +129,7 @@ class Transport:
         pairs = _pairs(query or {})
         for retry in range(self._retry.retries_max + 1):
             last = retry == self._retry.retries_max
-            answer: _Answer | None = None
+            answer: Answer | None = None
             try:
                 answer = self._send(method, path, pairs, content, headers)
             except httpx2.TransportError as error:
@@ -156,7 +158,7 @@ class Transport:
         ) as response:
             if response.status_code != 200:
                 body = response.read()[:BODY_BYTES_MAX]
-                raise _refused(_Answer(response.status_code, response.headers, body), None)
+                raise _refused(Answer(response.status_code, response.headers, body), None)
             try:
                 yield from response.iter_bytes()
             except httpx2.TransportError as error:
@@ -181,7 +183,7 @@ class Transport:
         query: list[tuple[str, str | int | float | bool | None]],
         content: bytes | None,
         headers: dict[str, str],
-    ) -> _Answer:
+    ) -> Answer:
         with self._http.stream(
             method, self.base_url + path, params=query, content=content, headers=headers
         ) as response:
@@ -197,7 +199,7 @@ class Transport:
                         idempotency_key=headers.get("idempotency-key"),
                     )
                 chunks.append(chunk)
-            return _Answer(response.status_code, response.headers, b"".join(chunks))
+            return Answer(response.status_code, response.headers, b"".join(chunks))
 
 
 def _key(given: str | None) -> str:
@@ -233,7 +235,7 @@ def _no_answer(error: httpx2.TransportError, key: str | None) -> ConnectionFaile
     )
 
 
-def _refused(answer: _Answer, key: str | None) -> SakkError:
+def _refused(answer: Answer, key: str | None) -> SakkError:
     try:
         document = json.loads(answer.body)
     except (ValueError, RecursionError):

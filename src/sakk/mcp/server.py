@@ -20,8 +20,10 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
+from sakk.client.agent import AgentClient
 from sakk.client.client import SakkClient
 from sakk.client.errors import SakkError
+from sakk.client.mandate import PoolMovement
 from sakk.client.wallet import Wallet, WalletError
 from sakk.client.wallet_log import BudgetExceeded, Receipt
 from sakk.client.wallet_policy import MICRO, host_of
@@ -38,16 +40,25 @@ INSTRUCTIONS: Final = (
 )
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+Units = Annotated[int, Field(gt=0, description="In the smallest unit of the mandate's currency")]
+Reference = Annotated[
+    str,
+    Field(description="A name for this movement, under which it is made once", max_length=255),
+]
 Url = Annotated[str, Field(description="The address, with http:// or https://", max_length=8192)]
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Who pays, and the Sakk where invoices are made and the mandate is kept, if there is one."""
+    """Who pays, and the Sakk where invoices are made and the mandate is kept, if there is one.
+
+    ``desk``: the same mandate by the agent's own key, where it needs no account's.
+    """
 
     wallet: Wallet
     sakk: SakkClient | None = None
     mandate: str | None = None
+    desk: AgentClient | None = None
 
 
 def build(agent: Agent) -> MCPServer:
@@ -58,6 +69,8 @@ def build(agent: Agent) -> MCPServer:
     _add_reading(server, agent)
     if agent.sakk is not None:
         _add_invoices(server, agent.sakk)
+    if agent.desk is not None:
+        _add_pool(server, agent.desk)
     return server
 
 
@@ -185,11 +198,34 @@ def _add_invoices(server: MCPServer, sakk: SakkClient) -> None:
             return sakk.request("GET", f"/v1/payment_intents/{invoice}")
 
 
+def _add_pool(server: MCPServer, desk: AgentClient) -> None:
+    @server.tool(
+        title="Put idle balance aside", annotations=ToolAnnotations(destructive_hint=False)
+    )
+    def park(amount: Units, reference: Reference) -> dict[str, Any]:
+        """Move idle balance of the mandate's account into its pool, from which nothing is spent;
+        `unpark` takes it back at once. Only where the mandate allows it."""
+        with _client_errors_told():
+            return _movement(desk.park(reference, amount))
+
+    @server.tool(title="Take balance back", annotations=ToolAnnotations(destructive_hint=False))
+    def unpark(amount: Units, reference: Reference) -> dict[str, Any]:
+        """Take back what was parked, at once."""
+        with _client_errors_told():
+            return _movement(desk.unpark(reference, amount))
+
+
+def _movement(moved: PoolMovement) -> dict[str, Any]:
+    return {"id": moved.id, "status": moved.status, "amount": moved.amount}
+
+
 def _mandate(agent: Agent) -> dict[str, Any] | None:
-    if agent.sakk is None or agent.mandate is None:
-        return None
     with _client_errors_told():
-        return agent.sakk.request("GET", f"/v1/mandates/{agent.mandate}")
+        if agent.sakk is not None and agent.mandate is not None:
+            return agent.sakk.request("GET", f"/v1/mandates/{agent.mandate}")
+        if agent.desk is not None:
+            return agent.desk.request("GET", f"/v1/mandates/{agent.desk.mandate}")
+    return None
 
 
 @contextmanager
