@@ -1,11 +1,15 @@
 """The supervisor with real processes, real signals and events that are awaited."""
 
+import ctypes
 import os
+import platform
 import queue
 import select
 import signal
+import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +22,7 @@ from sakk.runtime import role as runtime_role
 from sakk.runtime.exit import EXIT_MISCONFIGURED
 from sakk.runtime.nursery import NAME, Nursery
 from sakk.runtime.postgres import start_postgres
-from sakk.runtime.process import BEHIND_NICE
+from sakk.runtime.process import BEHIND_NICE, SHORT_TURN_NANOSECONDS, take_short_turns
 from sakk.runtime.role import RoleName
 from sakk.runtime.settings import load_settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
@@ -193,17 +197,49 @@ def test_a_role_that_no_request_waits_for_stands_behind(tmp_path: Path) -> None:
             ]
 
 
+def test_who_takes_short_turns_keeps_its_share() -> None:
+    """Of this thread alone: what it starts is born with the same."""
+    told: list[tuple[int, int, int]] = []
+
+    def take() -> None:
+        told.append(_turn())
+        take_short_turns()
+        child = threading.Thread(target=lambda: told.append(_turn()))
+        child.start()
+        child.join()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    (policy, nice, before), (policy_after, nice_after, after) = told
+    assert (policy_after, nice_after) == (policy, nice)
+    # A kernel that has no such thing says 0.
+    assert after == (SHORT_TURN_NANOSECONDS if before else 0)
+
+
+def _turn() -> tuple[int, int, int]:
+    """This thread's policy, nice and turn in nanoseconds (sched_getattr(2))."""
+    read = ctypes.create_string_buffer(56)
+    number = {"x86_64": 315, "aarch64": 275}[platform.machine()]
+    assert ctypes.CDLL(None).syscall(number, 0, read, 56, 0) == 0
+    _, policy, _, nice, _, turn, *_ = struct.unpack("=IIQiIQQQII", read.raw)
+    return policy, nice, turn
+
+
 def test_the_roles_that_stand_behind_are_those_that_no_request_waits_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     behind: list[RoleName] = []
+    short: list[RoleName] = []
     for role in RoleName:
         monkeypatch.setattr(runtime_role, "announce_role", lambda _: None)
         monkeypatch.setattr(runtime_role, "stand_behind", partial(behind.append, role))
+        monkeypatch.setattr(runtime_role, "take_short_turns", partial(short.append, role))
         monkeypatch.setattr(runtime_role, "stop_at_signals", _stop)
         with pytest.raises(_Stopped):
             runtime_role.run_role(role, load_settings())
     assert behind == [RoleName.worker, RoleName.watcher]
+    assert short == [RoleName.ledger]
 
 
 class _Stopped(Exception):

@@ -31,7 +31,7 @@ import psycopg
 from sakk.core.errors import Misconfigured, Unavailable
 from sakk.runtime.binaries import Binaries, find_binaries, readable_by, unprivileged_user
 from sakk.runtime.cluster import DATABASE, SUPERUSER, cluster_url, pid_file
-from sakk.runtime.process import Command, Process, User, spawn
+from sakk.runtime.process import Command, Process, User, spawn, take_short_turns
 
 CONNECTIONS_MAX = 200
 READY_SECONDS_MAX = 300.0  # replay of the journal after a crash is part of a start
@@ -179,7 +179,9 @@ class Postgres:
         settings = COMMON_SETTINGS | (EPHEMERAL_SETTINGS if self.ephemeral else DURABLE_SETTINGS)
         settings["unix_socket_directories"] = str(self.socket_dir)
         flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        return self._run("postgres", *flags)
+        process = self._run("postgres", *flags)
+        take_short_turns(process.pid)
+        return process
 
     def _run(self, program: str, *flags: str) -> Process:
         """Run one of PostgreSQL's programs on the cluster, as its user."""

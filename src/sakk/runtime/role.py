@@ -7,7 +7,7 @@ signer holds no code that it does not need.
 from enum import StrEnum
 
 from sakk.runtime.metrics import announce_role
-from sakk.runtime.process import stand_behind
+from sakk.runtime.process import stand_behind, take_short_turns
 from sakk.runtime.settings import Settings
 from sakk.runtime.signals import stop_at_signals
 
@@ -31,6 +31,9 @@ def run_role(role: RoleName, settings: Settings) -> None:
     announce_role(role.value)
     if role in BEHIND:
         stand_behind()
+    if role is RoleName.ledger:
+        # Every request waits for it, and it works a fraction of a millisecond at a time.
+        take_short_turns()
     stop = stop_at_signals()
     match role:
         case RoleName.ledger:
