@@ -59,6 +59,13 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         "POST /v1/bank_lines/bl_1/assign",
         {"account": "acct_1"},
     ),
+    (
+        lambda c: c.bank_lines.confirm("bl_1", digest="00", code="123456"),
+        LINE,
+        "POST /v1/bank_lines/bl_1/confirm",
+        {"digest": "00", "code": "123456"},
+    ),
+    (lambda c: c.bank_lines.decline("bl_1"), LINE, "POST /v1/bank_lines/bl_1/decline", {}),
 ]
 
 LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [

@@ -31,6 +31,7 @@ from tests.flow.banking import (
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
 from tests.flow.money import payout_now
+from tests.flow.policing import Desk
 from tests.flow.test_settlement import settled_by, settlements
 from tests.flow.wiring import VAULT
 from tests.rails.sftp_server import Server
@@ -42,13 +43,22 @@ from sakk.core.bank_account import Adapter, BankTerms, Profile
 from sakk.core.bank_proof import findings_of_banks
 from sakk.core.bank_statement import fault_of
 from sakk.core.chart import TransferCode
-from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.errors import (
+    ParameterInvalid,
+    UnexpectedState,
+)
 from sakk.core.freeze import Freeze
 from sakk.core.payout import Payout
 from sakk.core.posting import Posting
 from sakk.core.reconciliation import Finding
 from sakk.core.settlement import Interval
-from sakk.flow import bank_account, bank_file, bank_statement, settlement, statement
+from sakk.flow import (
+    bank_account,
+    bank_assignment,
+    bank_file,
+    settlement,
+    statement,
+)
 from sakk.flow.bank_account import AccountRequest
 from sakk.flow.bank_statement import MATCH_MAX
 from sakk.flow.book import PostingSet
@@ -198,28 +208,6 @@ def test_two_of_one_day_that_nobody_counts_come_in_any_order(world: World) -> No
     assert at_bank(world, own) == 10_400
 
 
-def test_what_nobody_expected_waits_for_a_person(world: World) -> None:
-    own = own_account(world)
-    told = reference(world)
-    other = world.merchant("Other")
-    pay_in(world, own, 700, "no reference")
-    pay_in(world, own, 900, f"{told} {reference(world, other)}")
-    assert suspense(world, own) == 1_600
-    first, second = lines(world)
-    assert "bank_line.unmatched" in world.event_types(operator=True)
-    with world.database.begin() as connection:
-        given: dict[str, Any] = {"by": "operator", "livemode": False, "now": world.clock()}
-        bank_statement.assign(connection, first.id, account_id=other, **given)
-        with pytest.raises(ParameterInvalid):
-            bank_statement.assign(connection, second.id, account_id="acct_none", **given)
-        with pytest.raises(UnexpectedState):
-            bank_statement.assign(connection, first.id, account_id=world.account, **given)
-    world.run()
-    assert (suspense(world, own), world.balance("eur", account=other)) == (900, 700)
-    assert world.balance("eur") == 0
-    world.check()
-
-
 def test_names_on_lists_are_stopped_both_ways(world: World) -> None:
     own = own_account(world)
     sanctioned(world, "Ivan Petrovich Sidorov")
@@ -232,14 +220,15 @@ def test_names_on_lists_are_stopped_both_ways(world: World) -> None:
     held = payout_now(world, row)
     assert (held.status, held.under_review) == ("requested", True)
     [line] = [each for each in lines(world) if each.outcome == "held"]
-    with world.database.begin() as connection, pytest.raises(UnexpectedState, match="case"):
-        bank_statement.assign(
-            connection,
+    one = Desk(world.database, world.account, now=world.clock()).admins()[0]
+    with pytest.raises(UnexpectedState, match="case"):
+        bank_assignment.propose(
+            one.desk.parts,
             line.id,
             account_id=world.account,
-            by="operator",
+            note=None,
+            actor=one.actor,
             livemode=False,
-            now=world.clock(),
         )
     assert payments(world) == []
     world.check()

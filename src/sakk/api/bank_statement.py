@@ -1,19 +1,24 @@
 """Bank statements and their lines: what banks say moved, and whose it is."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
+from sqlalchemy import Connection
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, Parameters
+from sakk.api.person import Code, Hash
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
+from sakk.core import bank_assignment as assignment_rules
 from sakk.core import bank_statement as rules
 from sakk.core.bank_file import FileKind
 from sakk.core.bank_statement import BankLine, BankStatement
 from sakk.core.errors import ResourceMissing
-from sakk.core.person import OPERATOR
-from sakk.flow import bank_statement as flow
+from sakk.flow import bank_assignment as flow
+from sakk.flow.step_up import StepUp
+from sakk.store import bank_assignment as assignments
 from sakk.store import bank_statement as store
 from sakk.store.page import fetch_page
 
@@ -37,10 +42,25 @@ class BankLineListParameters(ListParameters):
     outcome: Literal["payment", "returned", "payin", "suspense", "held", "assigned"] | None = None
 
 
+Note = Annotated[str, Field(min_length=1, max_length=assignment_rules.NOTE_LENGTH_MAX)]
+
+
 class BankLineAssign(Parameters):
-    """Whose the money of a line is."""
+    """Whose the money of a line is, and why."""
 
     account: Identifier
+    note: Note | None = None
+
+
+class BankLineConfirm(Parameters):
+    """The digest of what was shown, and a fresh code of the person who confirms."""
+
+    digest: Hash
+    code: Code | None = None
+
+
+class BankLineDecline(Parameters):
+    """Nothing is told besides."""
 
 
 class BankStatementShape(Shape):
@@ -69,6 +89,19 @@ class BankStatementShape(Shape):
     to_date: str
 
 
+class BankAssignmentShape(Shape):
+    """Whose the money is said to be, by whom, and who decided on it; `digest` to confirm with."""
+
+    account: str
+    at: int
+    by: str
+    decided_at: int | None
+    decided_by: str | None
+    digest: str | None
+    note: str | None
+    status: assignment_rules.AssignmentStatus
+
+
 class BankLineShape(Shape):
     """A line of a statement; `amount` below zero went out."""
 
@@ -77,6 +110,7 @@ class BankLineShape(Shape):
     account: str | None
     amount: int
     amount_decimal: str
+    assignment: BankAssignmentShape | None
     bank_account: str
     bank_reference: str | None
     booking_date: str
@@ -158,7 +192,7 @@ def list_bank_lines(context: Context, query: BankLineListParameters) -> Listing:
         page=query.page(),
         filters=filters,
     )
-    return Listing(data=[rules.public_line(row) for row in rows], has_more=has_more)
+    return Listing(data=_shown(context, context.connection, rows), has_more=has_more)
 
 
 @lines.get("/v1/bank_lines/{bank_line}", returns=BankLineShape, operation="retrieve_bank_line")
@@ -171,7 +205,8 @@ def retrieve_line(context: Context, bank_line: str) -> Document:
         or (not context.is_operator and found.outcome not in rules.MERCHANTS)
     ):
         raise ResourceMissing(f"No such bank line: {bank_line!r}", param="id")
-    return rules.public_line(found)
+    [shown] = _shown(context, context.connection, [found])
+    return shown
 
 
 @lines.post(
@@ -179,15 +214,68 @@ def retrieve_line(context: Context, bank_line: str) -> Document:
     returns=BankLineShape,
     operation="assign_bank_line",
     operator_only=True,
+    two_steps=True,
 )
 def assign(context: Context, bank_line: str, body: BankLineAssign) -> Document:
-    """Say whose the money of a line in suspense is: it goes to that account's balance."""
-    row = flow.assign(
-        context.connection,
+    """Say whose the money of a line in suspense is; another person confirms it."""
+    flow.propose(
+        context.parts,
         bank_line,
         account_id=body.account,
-        by=context.caller.key.person or OPERATOR,
+        note=body.note,
+        actor=context.actor,
         livemode=context.livemode,
-        now=context.now,
     )
-    return rules.public_line(row)
+    return _after(context, bank_line)
+
+
+@lines.post(
+    "/v1/bank_lines/{bank_line}/confirm",
+    returns=BankLineShape,
+    operation="confirm_bank_line",
+    operator_only=True,
+    two_steps=True,
+)
+def confirm(context: Context, bank_line: str, body: BankLineConfirm) -> Document:
+    """Confirm whose the money is, as another person said; it goes to that account's balance."""
+    flow.confirm(
+        context.parts,
+        bank_line,
+        actor=context.actor,
+        livemode=context.livemode,
+        digest=body.digest,
+        step_up=StepUp(code=body.code),
+    )
+    return _after(context, bank_line)
+
+
+@lines.post(
+    "/v1/bank_lines/{bank_line}/decline",
+    returns=BankLineShape,
+    operation="decline_bank_line",
+    operator_only=True,
+    two_steps=True,
+)
+def decline(context: Context, bank_line: str, body: BankLineDecline) -> Document:
+    """Refuse what was proposed of a line, or take it back; its money stays in suspense."""
+    flow.decline(context.parts, bank_line, actor=context.actor, livemode=context.livemode)
+    return _after(context, bank_line)
+
+
+def _after(context: Context, identifier: str) -> Document:
+    with context.database.begin() as connection:
+        found = store.find_line(connection, identifier, livemode=context.livemode)
+        assert found is not None
+        [shown] = _shown(context, connection, [found])
+    return shown
+
+
+def _shown(context: Context, connection: Connection, rows: Sequence[BankLine]) -> list[Document]:
+    """Lines, for the operator with what is said of those in suspense."""
+    said = assignments.of_lines(connection, [row.id for row in rows]) if context.is_operator else {}
+    return [
+        rules.public_line(
+            row, assignment_rules.public(said[row.id], row) if row.id in said else None
+        )
+        for row in rows
+    ]

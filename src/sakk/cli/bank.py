@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection, select
 
-from sakk.cli.acting import parts_of
+from sakk.cli.acting import Code, acting, parts_of
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
+from sakk.core import bank_assignment as assignment_rules
 from sakk.core import bank_file as file_rules
 from sakk.core import bank_statement as statement_rules
 from sakk.core import money
@@ -28,14 +29,14 @@ from sakk.core.bank_account import (
 from sakk.core.bank_file import FILE_BYTES_MAX, BankFile
 from sakk.core.bank_statement import BankLine, BankStatement, StatementStatus
 from sakk.core.errors import ParameterInvalid, ResourceMissing
-from sakk.core.person import OPERATOR
 from sakk.flow import bank_account as accounts
-from sakk.flow import bank_file, bank_statement
+from sakk.flow import bank_assignment, bank_file
+from sakk.flow.step_up import StepUp
 from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.runtime.settings import Settings
 from sakk.store import bank_account as account_store
 from sakk.store.bank_file import bank_files, content_of
-from sakk.store.bank_statement import bank_lines, bank_statements
+from sakk.store.bank_statement import bank_lines, bank_statements, find_line
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id, now
 
@@ -280,14 +281,64 @@ def lines(
 def assign(
     line: Annotated[str, typer.Argument(help="bl_…, in suspense.")],
     account: Annotated[str, typer.Argument(help="acct_…, whose it is.")],
+    note: Annotated[str | None, typer.Option(help="Why.")] = None,
+    live: Live = False,
+    as_json: Json = False,
+) -> None:
+    """Say whose the money of a line in suspense is; another person confirms it."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        actor = acting(parts, livemode=live)
+        made = bank_assignment.propose(
+            parts, line, account_id=account, note=note, actor=actor, livemode=live
+        )
+        with parts.database.begin() as connection:
+            found = find_line(connection, line, livemode=live)
+    finally:
+        parts.database.close()
+    assert found is not None
+    shown = assignment_rules.public(made, found)
+    if as_json:
+        print_json(shown)
+        return
+    console.print(f"{line} awaits a second person; digest {shown['digest']}")
+
+
+@app.command(name="confirm")
+def confirm_line(
+    line: Annotated[str, typer.Argument(help="bl_…, of which somebody said whose it is.")],
+    digest: Annotated[str, typer.Argument(help="Of what was proposed.")],
+    code: Code = None,
     live: Live = False,
 ) -> None:
-    """Say whose the money of a line in suspense is."""
-    with opened_database() as database, database.begin() as connection:
-        row = bank_statement.assign(
-            connection, line, account_id=account, by=OPERATOR, livemode=live, now=now()
+    """Confirm whose the money of a line is; the worker books it a moment later."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        row = bank_assignment.confirm(
+            parts,
+            line,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            digest=digest,
+            step_up=StepUp(code=code),
         )
+    finally:
+        parts.database.close()
     console.print(f"{row.id} is {row.account_id}'s.")
+
+
+@app.command(name="decline")
+def decline_line(
+    line: Annotated[str, typer.Argument(help="bl_…, of which somebody said whose it is.")],
+    live: Live = False,
+) -> None:
+    """Refuse what was proposed of a line, or take it back."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        bank_assignment.decline(parts, line, actor=acting(parts, livemode=live), livemode=live)
+    finally:
+        parts.database.close()
+    console.print(f"{line} stays in suspense.")
 
 
 @app.command(name="pay-in")

@@ -298,9 +298,23 @@ class BankLines(Retrievable[BankLine]):
     root = "/v1/bank_lines"
     kind = BankLine
 
-    def assign(self, id: str, *, account: str, idempotency_key: str | None = None) -> BankLine:
-        """Say whose the money of a line in suspense is."""
-        return self._post(BankLine, self._path(id, "assign"), {"account": account}, idempotency_key)
+    def assign(
+        self, id: str, *, account: str, note: str | None = None, idempotency_key: str | None = None
+    ) -> BankLine:
+        """Say whose the money of a line in suspense is; another person confirms it."""
+        body = present({"account": account, "note": note})
+        return self._post(BankLine, self._path(id, "assign"), body, idempotency_key)
+
+    def confirm(
+        self, id: str, *, digest: str, code: str | None = None, idempotency_key: str | None = None
+    ) -> BankLine:
+        """Confirm what another person said of a line, as it was shown."""
+        body = present({"digest": digest, "code": code})
+        return self._post(BankLine, self._path(id, "confirm"), body, idempotency_key)
+
+    def decline(self, id: str, *, idempotency_key: str | None = None) -> BankLine:
+        """Refuse what was proposed of a line, or take it back."""
+        return self._post(BankLine, self._path(id, "decline"), {}, idempotency_key)
 
     def list(
         self,

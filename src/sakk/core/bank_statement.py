@@ -325,14 +325,15 @@ def public(row: BankStatement) -> dict[str, Any]:
     }
 
 
-def public_line(row: BankLine) -> dict[str, Any]:
-    """The API's object ``bank_line``."""
+def public_line(row: BankLine, assignment: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The API's object ``bank_line``. ``assignment``: what the operator alone is shown of it."""
     return {
         "id": row.id,
         "object": "bank_line",
         "account": row.account_id,
         "amount": row.units,
         "amount_decimal": money.format_decimal(row.units, row.decimals),
+        "assignment": assignment,
         "bank_account": row.bank_account,
         "bank_reference": row.bank_reference,
         "booking_date": row.booking_date.isoformat(),

@@ -29,8 +29,7 @@ from sakk.core.bank_statement import (
     ReadStatement,
     StatementStatus,
 )
-from sakk.core.case import CaseKind, CaseStatus, Opening, Priority
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.case import CaseKind, Opening, Priority
 from sakk.core.event import NewEvent
 from sakk.core.name_screening import read_query
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
@@ -44,11 +43,9 @@ from sakk.flow.payout import hold_set, payout_event
 from sakk.flow.stage import Stage, wake
 from sakk.ledger.types import CreateTransferStatus
 from sakk.screening.name import NameIndex
-from sakk.store import account as accounts
 from sakk.store import bank_account as bank_accounts
 from sakk.store import bank_payment as bank_payments
 from sakk.store import bank_statement as store
-from sakk.store import case as cases
 from sakk.store import event as events
 from sakk.store import payout as payouts
 from sakk.store import settlement as settlements
@@ -497,52 +494,6 @@ def _finish(connection: Connection, payout: Payout, line: BankLine, *, now: date
     fee.book_payouts(connection, [after], again=line.outcome == Outcome.returned, now=now)
     events.append(connection, [payout_event(after, name)], now=now)
     wake(connection, "settlement.follow")
-
-
-def assign(
-    connection: Connection,
-    identifier: str,
-    *,
-    account_id: str,
-    by: str,
-    livemode: bool,
-    now: datetime,
-) -> BankLine:
-    """Say whose the money of a line in suspense is; a held one once its case is closed.
-
-    ResourceMissing, UnexpectedState, ParameterInvalid for no account.
-    """
-    row = store.find_line(connection, identifier, livemode=livemode, lock=True)
-    if row is None:
-        raise ResourceMissing("No such line: {identifier}", param="id", identifier=repr(identifier))
-    if row.outcome == Outcome.assigned and row.account_id == account_id:
-        return row
-    waits = row.status == LineStatus.booked and row.units > 0
-    if not waits or row.outcome not in (Outcome.suspense, Outcome.held):
-        raise UnexpectedState("Only money that came in and stands in suspense is assigned.")
-    if row.outcome == Outcome.held:
-        case = cases.find(connection, row.id, livemode=livemode)
-        if case is None or case.status != CaseStatus.closed:
-            raise UnexpectedState("Its case is open: two people close it first.")
-    if accounts.find_account(connection, account_id) is None:
-        raise ParameterInvalid("No such account.", param="account")
-    values = {
-        "status": LineStatus.matched.value,
-        "outcome": Outcome.assigned.value,
-        "account_id": account_id,
-        "assigned_by": by,
-        "waits_since": now,
-    }
-    store.change_line(connection, identifier, values)
-    wake(connection, "bank.book")
-    return replace(
-        row,
-        status=LineStatus.matched.value,
-        outcome=Outcome.assigned.value,
-        account_id=account_id,
-        assigned_by=by,
-        waits_since=now,
-    )
 
 
 def line_event(row: BankLine, name: str) -> NewEvent:

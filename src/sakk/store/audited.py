@@ -44,6 +44,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "approvals": Audited(subject="subject"),
     "assets": Audited(key=("asset",)),
     "bank_accounts": Audited(secret=("secret",)),
+    "bank_assignments": Audited(key=("line",)),
     "bank_references": Audited(),
     "beneficiaries": Audited(),
     "break_acts": Audited(subject="break_id"),
