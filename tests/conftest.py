@@ -41,6 +41,9 @@ HOUSES = {
     "languages": ("tests/pages/test_language.py",),
 }
 
+# Files whose tests share what their module makes: two workers would make each of them twice.
+WHOLE_FILES = ("tests/console/", "tests/checkout/")
+
 # Every process of the tests would compile all of Sakk anew, hundreds of times.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -63,7 +66,7 @@ _databases: dict[str, Databases] = {}
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """In the controller: one worker has all tests of a house, and each other test goes alone.
+    """In the controller: one worker has all tests of a house or of a whole file, others go alone.
 
     By the place of a test and not by xdist's mark for groups, which pytest 9.2 no longer shows it.
     """
@@ -73,7 +76,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def _house_of(nodeid: str) -> str:
-    return next((house for house, places in HOUSES.items() if nodeid.startswith(places)), nodeid)
+    alone = nodeid.partition("::")[0] if nodeid.startswith(WHOLE_FILES) else nodeid
+    return next((house for house, places in HOUSES.items() if nodeid.startswith(places)), alone)
 
 
 @pytest.hookimpl(optionalhook=True)
