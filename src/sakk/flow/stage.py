@@ -6,10 +6,11 @@ stages have nothing to do most of the time: one that nobody called for long look
 what comes due by the clock alone.
 """
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import psycopg
@@ -36,6 +37,12 @@ IDLE_SECONDS = 1.0
 # Neither called nor with anything to do for so long: such a stage looks as seldom as this.
 QUIET_AFTER_SECONDS = 10.0
 QUIET_IDLE_SECONDS = 3.0
+# Stages that look at the same moment take a connection each. So no more than a few look for the
+# first time at once, and nobody's pause has the length of another's.
+FIRST_LOOKS = 6
+FIRST_LOOK_SECONDS_MAX = 1.0
+PAUSE_SHARE_MIN = 0.7
+LISTEN_SECONDS_MAX = 1.0
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 10.0
 
@@ -78,6 +85,7 @@ class Bell:
     def __init__(self, database_url: str) -> None:
         self._url = _libpq_url(database_url)
         self._events: dict[str, threading.Event] = {}
+        self._listens = threading.Event()
 
     def event(self, *stages: str) -> threading.Event:
         """One event for all of these stages."""
@@ -89,6 +97,10 @@ class Bell:
         for event in self._events.values():
             event.set()
 
+    def await_listening(self, timeout_seconds: float) -> None:
+        """Return when it hears, or after so long: who looks from then on misses nothing."""
+        self._listens.wait(timeout_seconds)
+
     def listen(self, stop: threading.Event) -> None:
         """Serve until ``stop``; after a lost connection every stage looks once."""
         while not stop.is_set():
@@ -96,6 +108,7 @@ class Bell:
                 with psycopg.connect(self._url, autocommit=True) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     self.ring_all()
+                    self._listens.set()
                     while not stop.is_set():
                         for notification in connection.notifies(timeout=0.5):
                             event = self._events.get(notification.payload)
@@ -165,6 +178,7 @@ class Traffic:
     def __init__(self) -> None:
         self._busy = 0
         self._changed = threading.Condition()
+        self._first_looks = threading.Semaphore(FIRST_LOOKS)
 
     @contextmanager
     def heavy(self) -> Iterator[None]:
@@ -174,6 +188,16 @@ class Traffic:
             yield
         finally:
             self._add(-1)
+
+    @contextmanager
+    def first_look(self) -> Iterator[None]:
+        """Wait until few look for the first time, or a second: some of them ask other machines."""
+        is_counted = self._first_looks.acquire(timeout=FIRST_LOOK_SECONDS_MAX)
+        try:
+            yield
+        finally:
+            if is_counted:
+                self._first_looks.release()
 
     def wait_light(self, timeout_seconds: float) -> None:
         """Return when none has, or after so long."""
@@ -199,14 +223,23 @@ def run_stages(
     """
     turns = [Turn(stage) for stage in stages]
     gives_way = any(stage.gives_way for stage in stages)
+    begins: AbstractContextManager[None] = traffic.first_look()
     while not stop.is_set():
         event.clear()
         if gives_way:
             traffic.wait_light(GIVE_WAY_SECONDS_MAX)
-        moved, _ = _take_turns(turns, traffic, more)
-        if not moved and event.wait(min(turn.pause_seconds() for turn in turns)):
+        with begins:
+            moved, _ = _take_turns(turns, traffic, more)
+        begins = nullcontext()
+        if not moved and event.wait(_pause_seconds(turns)):
             for turn in turns:
                 turn.be_called()
+
+
+def _pause_seconds(turns: Sequence[Turn]) -> float:
+    """As long as the first of them may rest, or a little less."""
+    share = random.uniform(PAUSE_SHARE_MIN, 1.0)  # noqa: S311 (nobody gains by guessing it)
+    return share * min(turn.pause_seconds() for turn in turns)
 
 
 def help_out(
@@ -279,9 +312,11 @@ def start_stages(
             ]
     threads.append(_thread("stop", _ring_at_stop, bell, waiting, stop))
     if listening:
-        threads.append(_thread("bell", bell.listen, stop))
+        threads.insert(0, _thread("bell", bell.listen, stop))
     for thread in threads:
         thread.start()
+        if listening and thread is threads[0]:
+            bell.await_listening(LISTEN_SECONDS_MAX)
     return threads
 
 

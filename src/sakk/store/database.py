@@ -42,8 +42,8 @@ from sqlalchemy.types import TypeDecorator
 
 from sakk.store import actor
 
-POOL_SIZE = 10
-POOL_OVERFLOW_MAX = 30
+POOL_SIZE = 20
+POOL_OVERFLOW_MAX = 20
 LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 60_000
 STATEMENTS_MAX = 500
