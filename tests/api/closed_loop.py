@@ -18,6 +18,11 @@ def create_closed_loop(api: Api) -> dict[str, str]:
         "money_request": made(api, "/v1/money_requests", asked),
         "bill": made(api, "/v1/bills", bill),
         "gift_card": made(api, "/v1/gift_cards", {"amount": 1_000, "currency": "usdc"}),
+        "gift_card_batch": made(
+            api,
+            "/v1/gift_card_batches",
+            {"cards": [{"amount": 10, "count": 3}, {"amount": 20}], "currency": "usdc"},
+        ),
         "gift_card_movement": _moved(api),
     }
 

@@ -39,6 +39,7 @@ KINDS = {
     "escrow_channels": "escrow_channel",
     "events": "event",
     "files": "file",
+    "gift_card_batches": "gift_card_batch",
     "gift_card_movements": "gift_card_movement",
     "gift_cards": "gift_card",
     "hedge_policies": "hedge_policy",

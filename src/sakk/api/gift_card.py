@@ -88,6 +88,7 @@ class GiftCardShape(Shape):
     amount: Annotated[int, Field(description="What it was issued with.")]
     balance: int
     balance_decimal: str
+    batch: Annotated[str | None, Field(description="With which others it was issued.")]
     code: Annotated[str | None, Field(description="Shown once, where a card is made.")]
     country: str | None
     created: Created

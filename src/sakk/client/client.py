@@ -23,7 +23,7 @@ from sakk.client.day import Days
 from sakk.client.errors import ApiError
 from sakk.client.escrow_channel import EscrowChannels
 from sakk.client.fee import Fees, FeeSchedules, FeeSimulations
-from sakk.client.gift_card import GiftCardMovements, GiftCards
+from sakk.client.gift_card import GiftCardBatches, GiftCardMovements, GiftCards
 from sakk.client.information_request import InformationRequests
 from sakk.client.ledger import Ledger
 from sakk.client.mandate import Mandates, OwnerKeys, PoolMovements, Refills
@@ -157,6 +157,7 @@ class SakkClient:
         self.fee_simulations = FeeSimulations(transport)
         self.fees = Fees(transport)
         self.files = Files(transport)
+        self.gift_card_batches = GiftCardBatches(transport)
         self.gift_card_movements = GiftCardMovements(transport)
         self.gift_cards = GiftCards(transport)
         self.hedge_policies = HedgePolicies(transport)

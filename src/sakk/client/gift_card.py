@@ -1,6 +1,6 @@
 """The API's gift cards: what they are worth, and what was moved onto them and off them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Unpack
 
 import msgspec
@@ -19,6 +19,7 @@ class GiftCard(Resource, frozen=True, kw_only=True):
     currency: str
     status: str
     balance_decimal: str | None = None
+    batch: str | None = None
     code: str | None = None
     country: str | None = None
     expires_at: int | None = None
@@ -152,3 +153,66 @@ class GiftCardMovements(Retrievable[GiftCardMovement]):
         """Movements, newest first."""
         filters = {"kind": kind, "gift_card": gift_card}
         return self._list(self.root, GiftCardMovement, {**filters, **options})
+
+
+class GiftCardBatch(Resource, frozen=True, kw_only=True):
+    """Cards that were issued together."""
+
+    amount: int
+    cards: int
+    currency: str
+    status: str
+    active: bool = True
+    amount_decimal: str | None = None
+    codes_taken_at: int | None = None
+    rejected: int = 0
+
+
+class GiftCardCodes(msgspec.Struct, frozen=True, kw_only=True):
+    """The codes of a batch: CSV of gift_card, code, amount, currency, expires_at."""
+
+    object: str
+    batch: str
+    file: str | None = None
+    livemode: bool = False
+
+
+class GiftCardBatches(Retrievable[GiftCardBatch]):
+    """Gift cards by the thousand."""
+
+    root = "/v1/gift_card_batches"
+    kind = GiftCardBatch
+
+    def create(
+        self,
+        *,
+        cards: Sequence[Mapping[str, int]],
+        currency: str,
+        redeemable: Literal["issuer", "holder"] | None = None,
+        country: str | None = None,
+        expires_at: int | None = None,
+        active: bool | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> GiftCardBatch:
+        """Issue up to 10,000 cards: `cards` are `{"amount": …, "count": …}`."""
+        body = present(
+            {
+                "cards": [dict(each) for each in cards],
+                "currency": currency,
+                "redeemable": redeemable,
+                "country": country,
+                "expires_at": expires_at,
+                "active": active,
+                "metadata": metadata,
+            }
+        )
+        return self._post(GiftCardBatch, self.root, body, idempotency_key)
+
+    def take_codes(self, id: str, *, idempotency_key: str | None = None) -> GiftCardCodes:
+        """The file of a batch's codes, once."""
+        return self._post(GiftCardCodes, self._path(id, "codes"), {}, idempotency_key)
+
+    def list(self, **options: Unpack[ListOptions]) -> Page[GiftCardBatch]:
+        """Batches, newest first."""
+        return self._list(self.root, GiftCardBatch, {**options})

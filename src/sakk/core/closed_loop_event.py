@@ -58,3 +58,6 @@ PURCHASE_PAID: Final = register("purchase", "paid", "A purchase was paid: delive
 PURCHASE_RETURNED: Final = register(
     "purchase", "returned", "Nobody paid a purchase in time: its stock is back."
 )
+GIFT_CARD_BATCH_POSTED: Final = register(
+    "gift_card_batch", "posted", "Many gift cards were issued in one call; their codes are ready."
+)

@@ -68,12 +68,17 @@ class Minimum(NamedTuple):
 
 # A country that is not here is refused an expiry: what its law asks is not written down.
 MINIMUMS: Final[Mapping[str, Minimum]] = {
-    "AT": Minimum(30, False, "ABGB § 1478; OGH 7 Ob 22/12d"),
+    # A shorter life by general terms is void without a good reason: 2 and 3 years were.
+    "AT": Minimum(30, False, "ABGB §§ 1478, 879(3); OGH 28.6.2012, 7 Ob 22/12d"),
+    # Since 1 November 2019: Competition and Consumer Amendment (Gift Cards) Act 2018.
     "AU": Minimum(3, False, "Australian Consumer Law, s 99B"),
     "CA": Minimum(None, False, "Ontario: O. Reg. 17/05, s 25.3; Québec: CPA, s 187.3"),
-    "DE": Minimum(3, True, "BGB §§ 195, 199; OLG München 29 U 3193/07"),
+    "DE": Minimum(3, True, "BGB §§ 195, 199(1), 307(1); OLG München 17.1.2008, 29 U 3193/07"),
+    # Since 2 December 2019, in the Consumer Protection Act 2007.
     "IE": Minimum(5, False, "Consumer Protection (Gift Vouchers) Act 2019"),
+    # Since 16 March 2026, in the Fair Trading Act 1986.
     "NZ": Minimum(3, False, "Fair Trading (Gift Card Expiry) Amendment Act 2024"),
+    # The federal minimum; states ask for more, and some allow no expiry (15 U.S.C. § 1693q).
     "US": Minimum(5, False, "15 U.S.C. § 1693l-1(c); 12 CFR 1005.20(e)"),
 }
 
@@ -102,6 +107,7 @@ class GiftCard:
     replaces: str | None
     metadata: dict[str, str]
     created: datetime
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +138,7 @@ class GiftCardMovement:
     created: datetime
     destination: str | None = None
     payment_intent: str | None = None
+    batch: str | None = None
     initiator: str | None = None
     initiator_person: str | None = None
 
@@ -268,6 +275,7 @@ def public(card: GiftCard) -> dict[str, Any]:
         "amount": card.amount,
         "balance": card.balance,
         "balance_decimal": money.format_decimal(card.balance, card.decimals),
+        "batch": card.batch,
         "code": None,
         "country": card.country,
         "created": int(card.created.timestamp()),

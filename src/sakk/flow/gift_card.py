@@ -74,15 +74,15 @@ def issue(parts: Parts, wanted: Issue, *, identifier: str, of: Of) -> tuple[Gift
     Repeat under the same identifiers. Raises BalanceInsufficient, PermissionDenied.
     """
     now = parts.clock()
-    code = _code(parts, identifier)
+    code = code_of(parts, identifier)
     with parts.database.begin() as connection:
         card = store.find(
             connection, identifier, account_id=of.account_id, livemode=of.livemode, lock=True
         )
         if card is None:
-            card = _new_card(connection, wanted, identifier, of, code, now=now)
+            card = new_card(connection, wanted, identifier, of, code, now=now)
             check_may_pay(connection, of.account_id, livemode=of.livemode)
-            movement = _movement(card, MovementKind.issue, card.amount, of, now=now)
+            movement = new_movement(card, MovementKind.issue, card.amount, of, now=now)
             judge(parts, connection, rules.facts_of(card, movement), livemode=of.livemode)
             store.insert(connection, card)
             store.insert_movement(connection, movement)
@@ -210,7 +210,7 @@ def drafted(
     parts: Parts, connection: Connection, card: GiftCard, units: int, of: Of, *, now: datetime
 ) -> GiftCardMovement:
     """A redemption that the policy lets pass, not written yet; PermissionDenied."""
-    movement = _movement(card, MovementKind.redeem, units, of, now=now)
+    movement = new_movement(card, MovementKind.redeem, units, of, now=now)
     if movement.destination is not None:
         facts = rules.facts_of(card, movement)
         judge(parts, connection, facts, livemode=of.livemode, counted_before=units)
@@ -244,7 +244,7 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
                     f" {taken.currency} can be given back.",
                     param="amount",
                 )
-            movement = _movement(card, MovementKind.refund, units, of, now=now, other=taken.id)
+            movement = new_movement(card, MovementKind.refund, units, of, now=now, other=taken.id)
             judge(parts, connection, rules.facts_of(card, movement), livemode=of.livemode)
             store.insert_movement(connection, movement)
             movement = _known(connection, of)
@@ -254,7 +254,7 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
 def substitute(parts: Parts, identifier: str, *, new_id: str, of: Of) -> tuple[GiftCard, str]:
     """Another card, with another code, for one that is frozen: all that is left goes onto it."""
     now = parts.clock()
-    code = _code(parts, new_id)
+    code = code_of(parts, new_id)
     with parts.database.begin() as connection:
         card = _locked(connection, identifier, account_id=of.account_id, livemode=of.livemode)
         made = store.find(connection, new_id, account_id=of.account_id, livemode=of.livemode)
@@ -279,7 +279,7 @@ def substitute(parts: Parts, identifier: str, *, new_id: str, of: Of) -> tuple[G
             )
             store.insert(connection, made)
             store.change(connection, card.id, {"status": GiftCardStatus.replaced.value})
-            movement = _movement(
+            movement = new_movement(
                 card, MovementKind.replacement, card.balance, of, now=now, other=made.id
             )
             store.insert_movement(connection, movement)
@@ -311,7 +311,7 @@ def left_behind_stage(parts: Parts) -> Stage:
     return Stage(GIFT_CARD_STAGE, run, idle_seconds=5.0)
 
 
-def _new_card(
+def new_card(
     connection: Connection,
     wanted: Issue,
     identifier: str,
@@ -320,6 +320,7 @@ def _new_card(
     *,
     now: datetime,
 ) -> GiftCard:
+    """A card as it is asked for, not paid for yet; ParameterInvalid for an expiry too soon."""
     rules.check_expiry(wanted.expires_at, wanted.country, now=now)
     return GiftCard(
         id=identifier,
@@ -341,13 +342,13 @@ def _new_card(
     )
 
 
-def _code(parts: Parts, identifier: str) -> str:
+def code_of(parts: Parts, identifier: str) -> str:
     """The code of a card: only this installation's vault can make it again."""
     key = parts.secrets_vault().derive(f"gift card {identifier}")
     return rules.write_code(int.from_bytes(key, "big"))
 
 
-def _movement(
+def new_movement(
     card: GiftCard,
     kind: MovementKind,
     amount: int,

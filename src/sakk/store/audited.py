@@ -69,6 +69,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "fee_versions": Audited(key=("schedule", "version"), subject="schedule"),
     "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
+    "gift_card_batches": Audited(quiet=("status", "rejected")),
     "gift_cards": Audited(secret=("code_hash",), quiet=("balance",)),
     "hedge_policies": Audited(key=("currency", "livemode"), subject="currency"),
     "hedge_proposals": Audited(key=("currency", "livemode"), subject="currency"),

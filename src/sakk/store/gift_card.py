@@ -50,6 +50,8 @@ gift_cards = Table(
     Column("replaces", Text),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("batch", Text),
+    Index("ix_gift_cards_batch", "batch", "id", postgresql_where=text("batch is not null")),
     Index("ix_gift_cards_account", "account_id", "livemode", "id"),
     Index("uq_gift_cards_code", "code_hash", "livemode", unique=True),
 )
@@ -73,6 +75,7 @@ gift_card_movements = Table(
     Column("created", Timestamp, nullable=False),
     Column("destination", Text),
     Column("payment_intent", Text),
+    Column("batch", Text),
     Column("initiator", Text),
     Column("initiator_person", Text),
     Index("ix_gift_card_movements_account", "account_id", "livemode", "id"),
@@ -83,6 +86,12 @@ gift_card_movements = Table(
         postgresql_where=text("destination is not null"),
     ),
     Index("ix_gift_card_movements_card", "card", "id"),
+    Index(
+        "ix_gift_card_movements_batch",
+        "batch",
+        "id",
+        postgresql_where=text("batch is not null"),
+    ),
     Index("ix_gift_card_movements_other", "other", postgresql_where=text("other is not null")),
     Index(
         "ix_gift_card_movements_requested",
@@ -211,6 +220,8 @@ def list_left_behind(
         select(gift_card_movements)
         .where(
             _m.status == "requested",
+            # A batch's are its own stage's.
+            _m.batch.is_(None),
             # What a payment's rest has set going is no request's to move.
             or_(_m.created < now - LEFT_TO_REQUEST, _m.payment_intent.is_not(None)),
         )
