@@ -44,10 +44,17 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def _is_forked(house: House, role: str) -> bool:
+    """Is it the nursery's child, and not the supervisor's own?"""
+    status = Path(f"/proc/{house.pid(role)}/stat").read_text()
+    return int(status.rpartition(")")[2].split()[1]) != house.process.pid
+
+
 def test_with_the_sandbox_that_is_killed_all_its_processes_end(own_house: House) -> None:
     processes = descendants(own_house.process.pid)
     assert len(processes) >= PROCESSES_MIN
     assert {own_house.pid(role) for role in ROLES} <= processes
+    assert [_is_forked(own_house, role) for role in ROLES] == [role != "signer" for role in ROLES]
     assert all(_answers(port) for port in _ports(own_house))
     os.kill(own_house.process.pid, signal.SIGKILL)
     code = own_house.process.wait(STOP_SECONDS_MAX)

@@ -57,9 +57,15 @@ def is_possible() -> bool:
     if sys.platform != "linux":
         return False
     try:
-        os.close(os.pidfd_open(os.getpid()))
+        own = os.pidfd_open(os.getpid())
     except OSError:
         return False
+    try:
+        signal.pidfd_send_signal(own, 0)  # only whether it may be sent
+    except OSError:
+        return False
+    finally:
+        os.close(own)
     return True
 
 
@@ -179,6 +185,8 @@ def be_nursery(line_fd: int) -> str:
     """Import, then fork until the supervisor hangs up. Returns in each child, the role's name."""
     for each in IMPORTED:
         importlib.import_module(each)
+    if len(list(Path("/proc/self/task").iterdir())) > 1:
+        raise RuntimeError("a module has started a thread, which no child would have")
     # A collection in a child would copy every page that it looks at.
     gc.freeze()
     line = socket.socket(fileno=line_fd)
