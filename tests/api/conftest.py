@@ -5,9 +5,22 @@ from collections.abc import Iterator
 import pytest
 
 from sakk.store.database import open_database
+from tests.api.conservation import check_conserved
 from tests.api.objects import Objects, create_objects
 from tests.api.world import Api, create_world, free_port, http, serving
 from tests.conftest import databases
+
+PAYING = {
+    "test_charge",
+    "test_escrow_channel",
+    "test_escrow_payer",
+    "test_mandate",
+    "test_paywall",
+    "test_receipt",
+    "test_session",
+    "test_voucher",
+    "test_wallet_session",
+}
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +42,16 @@ def api(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[Api]:
 def objects(api: Api) -> Objects:
     """One object of every kind, of Alice's."""
     return create_objects(api)
+
+
+@pytest.fixture(autouse=True)
+def _conserved(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test in which agents pay, nothing was made and nothing is lost."""
+    is_paying = request.module.__name__.rpartition(".")[2] in PAYING
+    api = request.getfixturevalue("api") if is_paying and "api" in request.fixturenames else None
+    yield
+    if api is not None:
+        check_conserved(api.database)
 
 
 @pytest.fixture(scope="session", autouse=True)

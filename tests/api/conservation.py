@@ -1,0 +1,78 @@
+"""Nothing is made and nothing is lost: what is true of every channel, payee and mandate, always.
+
+The ledger's own entries are held against the rows, two counts of the same.
+"""
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from sakk.core import chart
+from sakk.ledger.projection import catch_up
+from sakk.store.agreement import miscounted_channels, unbalanced_units
+from sakk.store.database import Database
+
+# What charges moved, by the account's name: below zero out of channels, above it to payees.
+_CHARGES = (
+    "SELECT n.name, sum(e.amount) AS units FROM ledger_entries e"
+    " JOIN ledger_transfers t ON t.shard = e.shard AND t.timestamp_ns = e.timestamp_ns"
+    " JOIN ledger_account_names n ON n.id = e.account_id"
+    " WHERE t.charges IS NOT NULL GROUP BY n.name"
+)
+_BALANCES = (
+    "SELECT n.name, a.credits_posted - a.debits_posted AS units FROM ledger_accounts a"
+    " JOIN ledger_account_names n ON n.id = a.id WHERE n.name LIKE 'channel:%'"
+    " OR n.name LIKE 'mandate:%total#%'"
+)
+_CHANNELS = (
+    "SELECT c.*, coalesce(r.units, 0) AS back FROM channels c LEFT JOIN"
+    " (SELECT channel_id, sum(amount) AS units FROM charge_refunds"
+    " WHERE status = 'posted' AND NOT to_payer GROUP BY channel_id) r ON r.channel_id = c.id"
+    " WHERE c.kind = 'balance'"
+)
+# What was taken of a mandate's total: spends, and what channels under it took and kept.
+_MANDATES = (
+    "SELECT m.id, m.livemode, m.currency,"
+    " CAST(m.terms->>'total' AS numeric) AS total,"
+    " (SELECT coalesce(sum(s.amount), 0) FROM mandate_spends s WHERE s.mandate = m.id"
+    " AND s.status IN ('posted', 'reserved'))"
+    " + (SELECT coalesce(sum(c.funded - c.returned), 0) FROM channels c WHERE c.mandate = m.id)"
+    " AS taken FROM mandates m WHERE m.status = 'active'"
+)
+
+
+def check_conserved(database: Database) -> None:
+    """What was charged is what payees earned, and with what is left it is what was put in."""
+    catch_up(database.url)
+    with database.begin() as connection:
+        assert unbalanced_units(connection) == []
+        assert miscounted_channels(connection, limit=5) == []
+        charges = _units(connection, _CHARGES)
+        balances = _units(connection, _BALANCES)
+        channels = connection.execute(text(_CHANNELS)).all()
+        escrows = connection.execute(text("SELECT * FROM escrow_channels")).all()
+        mandates = connection.execute(text(_MANDATES)).all()
+    earned: Counter[str] = Counter()
+    for row in channels:
+        unit = chart.currency_unit(row.currency, livemode=row.livemode)
+        own = chart.channel(row.id, unit).name
+        charged, left = -charges.get(own, 0), balances.get(own, 0)
+        assert int(row.funded + row.back) == charged + int(row.returned) + left, row.id
+        earned[chart.merchant(row.payee, "available", unit).name] += charged
+    for row in escrows:
+        unit = chart.currency_unit(row.currency, livemode=row.livemode)
+        charged = -charges.get(chart.channel(row.id, unit).name, 0)
+        assert charged >= int(row.redeemed), row.id
+        earned[chart.merchant(row.account_id, "incoming", unit).name] += charged
+    paid = {name: units for name, units in charges.items() if units > 0}
+    assert paid == {name: units for name, units in earned.items() if units}
+    for row in mandates:
+        unit = chart.currency_unit(row.currency, livemode=row.livemode)
+        left = balances.get(chart.mandate_budget(row.id, "total", unit).name, int(row.total))
+        assert left == int(row.total - row.taken), row.id
+
+
+def _units(connection: Connection, statement: str) -> dict[str, int]:
+    found: Any = connection.execute(text(statement)).all()
+    return {row.name: int(row.units) for row in found}
