@@ -118,6 +118,7 @@ def test_the_cheapest_way_is_taken_and_the_receipt_says_why(wallet: Wallet) -> N
     assert (receipt.network, receipt.amount) == ("eip155:8453", 2_000)
     assert [choice["taken"] for choice in receipt.route] == [False, False, True, False]
     assert [choice["value"] for choice in receipt.route] == [None, 3_000, 2_000, 2_000]
+    assert [choice["left"] for choice in receipt.route] == [None, *[10_000_000] * 3]
     assert "scheme" in receipt.route[0]["refused"]
 
 

@@ -20,7 +20,7 @@ from x402.schemas import PaymentRequirements
 
 from sakk.client.exact import account_of
 from sakk.client.permit2 import Approvals
-from sakk.client.wallet import PaymentRefused, PaymentUnknown, Wallet
+from sakk.client.wallet import NoWayToPay, PaymentRefused, PaymentUnknown, Wallet
 from sakk.client.wallet_escrow import Escrow
 from sakk.client.wallet_log import Limits, State
 from sakk.client.wallet_policy import Policy
@@ -58,6 +58,8 @@ class EscrowSeller(Seller):
 
     def take(self, payment: Payment) -> bool:
         payload = payment.payload
+        if "voucher" not in payload:
+            return super().take(payment)
         cumulative = int(payload["voucher"]["maxClaimableAmount"])
         if self.strict and cumulative != self.charged + PRICE:
             return False
@@ -73,6 +75,8 @@ class EscrowSeller(Seller):
         return True
 
     def serve(self, payment: Payment) -> httpx2.Response:
+        if "voucher" not in payment.payload:
+            return super().serve(payment)
         self.served += 1
         settlement = Settlement(
             success=True,
@@ -162,6 +166,30 @@ def test_a_call_is_not_thought_slow_because_its_deposit_was(
     assert seller.deposited == 50 * PRICE
 
 
+@pytest.mark.parametrize(
+    ("total", "least", "schemes", "deposited"),
+    [
+        # Too little is left for what the seller wants to be put up: each call by itself.
+        (5, "10000", ["exact"] * 2, 0),
+        # It wants nothing: as much as the calls cost, where a step is more than there is.
+        (5, "", ["batch-settlement"] * 2, 2 * PRICE),
+        (50, "", ["batch-settlement"] * 2, 50 * PRICE),
+    ],
+)
+def test_the_way_is_chosen_by_what_is_left_too(
+    total: int, least: str, schemes: list[str], deposited: int
+) -> None:
+    wallet = Wallet(KEY, Policy(limits=Limits(total=total * PRICE)))
+    seller = EscrowSeller(offer(), escrow_offer(extra={"minDeposit": least}))
+    with buying(wallet, seller) as http:
+        receipts = [http.get(URL).extensions[RECEIPT] for _ in range(2)]
+    assert [receipt.scheme for receipt in receipts] == schemes
+    assert seller.deposited == deposited
+    assert receipts[0].route[0]["left"] == total * PRICE
+    if schemes[0] == "exact":
+        assert receipts[0].route[1]["refused"].endswith("more than total leaves (5000)")
+
+
 def test_a_deposit_used_up_is_followed_by_another() -> None:
     wallet, seller = Wallet(KEY, Policy(step=2 * PRICE)), EscrowSeller()
     with buying(wallet, seller) as http:
@@ -171,11 +199,13 @@ def test_a_deposit_used_up_is_followed_by_another() -> None:
 
 
 def test_the_budget_holds_for_deposits() -> None:
-    policy = Policy(limits=Limits(total=49_999))
+    policy = Policy(limits=Limits(total=PRICE + 1))
     wallet, seller = Wallet(KEY, policy), EscrowSeller()
-    with buying(wallet, seller) as http, pytest.raises(Exception, match="leaves"):
+    with buying(wallet, seller) as http:
         http.get(URL)
-    assert (seller.deposited, wallet.log.spent()) == (0, 0)
+        with pytest.raises(NoWayToPay, match=r"more than total leaves \(1\)"):
+            http.get(URL)
+    assert (seller.deposited, wallet.log.spent()) == (PRICE, PRICE)
 
 
 @pytest.mark.parametrize("arrives", [True, False], ids=["arrived", "lost"])

@@ -63,8 +63,8 @@ class Exact:
     def asset_of(self, offer: Requirement) -> Asset | None:
         return self._assets.get((offer.network, offer.asset.lower()))
 
-    def is_covered(self, offer: Requirement) -> bool:
-        return False
+    def takes(self, offer: Requirement) -> int:
+        return offer.units
 
     def refuses(self, offer: Requirement) -> str | None:
         if chain_id_of(offer.network) is None:

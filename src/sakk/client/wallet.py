@@ -12,6 +12,7 @@ by another: the same bytes may be sent again, under the request's ``Idempotency-
 """
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -39,7 +40,7 @@ from sakk.client.wallet_policy import Choice, Latencies, Policy, Scheme, choose,
 from sakk.client.wallet_session import CLOSE_PATH, Sessions
 from sakk.client.wallet_step import Ask, Flow, Send, Step
 from sakk.client.wallet_transport import AsyncWalletTransport, WalletTransport
-from sakk.client.x402 import Challenge, Requirement
+from sakk.client.x402 import Challenge, Requirement, X402Error
 
 __all__ = ["NoWayToPay", "PaymentRefused", "PaymentUnknown", "Wallet", "WalletError"]
 
@@ -185,8 +186,9 @@ class Wallet:
         found = []
         for offer in offers:
             scheme = self._schemes.get(offer.scheme)
-            if scheme is not None and scheme.asset_of(offer) and not scheme.is_covered(offer):
-                found.append(offer)
+            with suppress(X402Error):
+                if scheme is not None and scheme.asset_of(offer) and scheme.takes(offer):
+                    found.append(offer)
         return found
 
     def _order(

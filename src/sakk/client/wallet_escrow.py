@@ -23,7 +23,7 @@ from eth_utils.crypto import keccak
 from sakk.client.exact import chain_id_of, is_address
 from sakk.client.permit2 import METHOD, Approvals, is_by_permit2, sign_deposit
 from sakk.client.wallet_fact import deposit_nonce, is_open
-from sakk.client.wallet_log import Receipt, State
+from sakk.client.wallet_log import Receipt, State, now_ms
 from sakk.client.wallet_node import NodeAway, ask_node, eth_call
 from sakk.client.wallet_payment import (
     AskedAgain,
@@ -147,12 +147,11 @@ class Escrow:
             return f"the withdrawal delay is not {WITHDRAW_SECONDS_MIN} to {WITHDRAW_SECONDS_MAX} s"
         return None
 
-    def is_covered(self, offer: Requirement) -> bool:
-        if self._refuses_terms(offer) is not None:
-            return False
-        channel = self.channel(offer)
-        with self._lock:
-            return channel.charged + channel.in_flight + offer.units <= channel.deposit
+    def takes(self, offer: Requirement) -> int:
+        asset = self.asset_of(offer)
+        if asset is None or self._refuses_terms(offer) is not None:
+            return offer.units
+        return self.deposit_units(offer, asset, is_least=True)
 
     def channel(self, offer: Requirement) -> EscrowChannel:
         """The channel that an offer is paid by; one that was never seen has no deposit."""
@@ -186,7 +185,7 @@ class Escrow:
             alone = self._goes_alone(order.offer, order.asset)
             if alone:
                 yield from self._look(payments, order)
-                deposit = self.deposit_units(order.offer, order.asset)
+                deposit = self._affordable(payments, order)
                 receipt = yield from self._call(payments, order, deposit)
         except GeneratorExit:
             # Nobody asks any more: whoever ran this lets go of what it held.
@@ -296,8 +295,20 @@ class Escrow:
             for one in challenge.accepts
         )
 
-    def deposit_units(self, offer: Requirement, asset: Asset) -> int:
-        """How much to put up for a call: nothing where the deposit covers it, else a step."""
+    def _affordable(self, payments: Payments, order: Order) -> int:
+        """How much to put up: a step, or the least that the seller takes where no more is left."""
+        deposit = self.deposit_units(order.offer, order.asset)
+        left = payments.log.left(payments.policy.limits, host=order.host, now_ms=now_ms())
+        value = order.asset.value_of(deposit)
+        if value <= min(left.values(), default=value):
+            return deposit
+        return self.deposit_units(order.offer, order.asset, is_least=True)
+
+    def deposit_units(self, offer: Requirement, asset: Asset, *, is_least: bool = False) -> int:
+        """How much to put up for a call: nothing where the deposit covers it, else a step.
+
+        ``is_least``: no more than the seller asks for.
+        """
         channel = self.channel(offer)
         with self._lock:
             needed = channel.charged + channel.in_flight + offer.units - channel.deposit
@@ -306,7 +317,7 @@ class Escrow:
         step: int = self._policy.step * 10**asset.decimals // asset.micro_usd
         asked = str(offer.extra.get("minDeposit", ""))
         least = int(asked) if asked.isascii() and asked.isdigit() else 0
-        return max(needed, least or step)
+        return max(needed, least or (0 if is_least else step))
 
     def sign(self, offer: Requirement, *, deposit: int, now: int) -> dict[str, Any]:
         """A call's payload; takes its amount until it is answered."""

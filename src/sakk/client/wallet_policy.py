@@ -97,8 +97,9 @@ class Scheme(Protocol):
         """The coin of an offer, if the wallet trusts it."""
         ...
 
-    def is_covered(self, offer: Requirement) -> bool:
-        """Was it signed for already, so that it takes nothing more from the budget?"""
+    def takes(self, offer: Requirement) -> int:
+        """Units that it takes from the budget: none where they were signed for already, and more
+        than its price where the least that may be put up is more."""
         ...
 
 
@@ -107,6 +108,7 @@ class Choice:
     """One way that was offered, and what the router thought of it.
 
     ``value`` and ``waiting`` are millionths of a dollar, ``latency_ms`` is the expectation;
+    ``left`` is what the tightest limit left before it, None where it takes nothing from any;
     ``refused`` says why it is out of the question.
     """
 
@@ -117,6 +119,7 @@ class Choice:
     value: int | None = None
     latency_ms: int | None = None
     waiting: int | None = None
+    left: int | None = None
     refused: str | None = None
     taken: bool = False
 
@@ -209,19 +212,27 @@ def _judge(
         return Choice(*found, refused=str(error))
     latency_ms = latencies.expected(host, offer.scheme, offer.network)
     waiting = latency_ms * policy.waiting_micro_usd // 1_000
-    rests = {} if scheme.is_covered(offer) else left
-    refused = _over(value, host, policy, rests, limit) or scheme.refuses(offer)
-    return Choice(*found, value=value, latency_ms=latency_ms, waiting=waiting, refused=refused)
+    taken = asset.value_of(scheme.takes(offer))
+    rests = left if taken else {}
+    refused = _over(value, taken, host, policy, rests, limit) or scheme.refuses(offer)
+    return Choice(
+        *found,
+        value=value,
+        latency_ms=latency_ms,
+        waiting=waiting,
+        left=min(rests.values(), default=None),
+        refused=refused,
+    )
 
 
 def _over(
-    value: int, host: str, policy: Policy, left: Mapping[str, int], limit: int | None
+    value: int, taken: int, host: str, policy: Policy, left: Mapping[str, int], limit: int | None
 ) -> str | None:
     if policy.hosts is not None and host not in policy.hosts:
         return "the seller is not in the policy"
     if limit is not None and value > limit:
         return f"{value} millionths of a dollar are more than a call may cost ({limit})"
     for name, rest in left.items():
-        if value > rest:
-            return f"{value} millionths of a dollar are more than {name} leaves ({max(rest, 0)})"
+        if taken > rest:
+            return f"{taken} millionths of a dollar are more than {name} leaves ({max(rest, 0)})"
     return None

@@ -94,11 +94,10 @@ class Sessions:
             None if one is None else Asset(offer.network, offer.asset, one.currency, one.decimals)
         )
 
-    def is_covered(self, offer: Requirement) -> bool:
-        if self.refuses(offer) is not None:
-            return False
-        channel = self.channel(offer)
-        return channel is not None and channel.taken + offer.units <= channel.signed
+    def takes(self, offer: Requirement) -> int:
+        channel = None if self.refuses(offer) else self.channel(offer)
+        is_covered = channel is not None and channel.taken + offer.units <= channel.signed
+        return 0 if is_covered else offer.units
 
     def refuses(self, offer: Requirement) -> str | None:
         authority = offer.extra.get("authority")
