@@ -7,12 +7,14 @@ from sakk.core.bank_account import Adapter, BankTerms
 from sakk.core.bank_file import BankFile, FileKind
 from sakk.core.bank_payment import BankPayment
 from sakk.core.network import Currency
+from sakk.core.provider_order import ProviderOrder
 from sakk.flow import bank_account, bank_file, bank_statement
 from sakk.flow.bank_account import AccountRequest
 from sakk.rails.bank.read import read_file
 from sakk.store import bank_payment as payments
 from sakk.store import bank_statement as statements
 from sakk.store import network as network_store
+from sakk.store import provider_order as providers
 from sakk.store.identity import new_id, now
 from tests.api.world import Api
 from tests.rails.test_bank_files import camt, entry
@@ -67,14 +69,44 @@ def put_bank(api: Api) -> dict[str, str]:
         statements.change_line(connection, line.id, {"account_id": alice, "outcome": "payin"})
         payment = _ordered(own.id, payee.id, file.id, alice)
         payments.insert_many(connection, [payment])
+        provided = _provided(payment)
+        providers.insert_many(connection, [provided])
     return {
         "bank_account": payee.id,
         "bank_reference": reference.id,
         "bank_file": file.id,
         "bank_payment": payment.id,
+        "provider_order": provided.id,
         "bank_statement": told.id,
         "bank_line": line.id,
     }
+
+
+def _provided(payment: BankPayment) -> ProviderOrder:
+    """An order at a provider, which has asked for something."""
+    question = {
+        "id": "purpose",
+        "text": "Why?",
+        "wants_file": False,
+        "asked_at": 1,
+        "answer": None,
+    }
+    return ProviderOrder(
+        id=new_id("pvo"),
+        account_id=payment.account_id,
+        livemode=False,
+        payout=payment.payout,
+        payment=payment.id,
+        bank_account=payment.bank_account,
+        provider="sandbox",
+        units=payment.units,
+        fee_units=1,
+        currency=payment.currency,
+        decimals=payment.decimals,
+        status="information_required",
+        questions=[question],
+        created=payment.created,
+    )
 
 
 def _ordered(own: str, payee: str, file: str, account: str) -> BankPayment:

@@ -62,6 +62,7 @@ KINDS = {
     "rates": "rate",
     "reconciliations": "reconciliation",
     "recoveries": "recovery",
+    "provider_orders": "provider_order",
     "refills": "refill",
     "refunds": "refund",
     "reports": "report",
@@ -72,6 +73,7 @@ KINDS = {
 }
 OPERATORS = {
     *("accounts", "bank_files", "bank_statements", "breaks", "days"),
+    "provider_orders",
     *("hedge_policies", "orders"),
     *("reconciliations", "recoveries", "screenings"),
 }

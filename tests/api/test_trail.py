@@ -51,6 +51,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "policies": ("policies",),
     "pos_devices": ("pos_devices",),
     "rates": ("rate_pegs",),
+    "provider_orders": ("provider_answers",),
     "refills": ("refills",),
     "reconciliations": ("breaks", "break_acts"),
     "screening_rules": ("screening_rules", "rules_in_force"),

@@ -16,6 +16,10 @@ FILE = shown("bank_file", kind="camt.053", status="read", way="in")
 MONEY = {"amount": 5, "currency": "eur"}
 PAYMENT = shown("bank_payment", payout="po_1", status="booked", **MONEY)
 STATEMENT = shown("bank_statement", currency="eur", status="accepted")
+ASKED = {"id": "purpose", "text": "Why?"}
+PROVIDED = shown(
+    "provider_order", payout="po_1", status="information_required", questions=[ASKED], **MONEY
+)
 LINE = shown("bank_line", status="booked", **MONEY)
 
 CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
@@ -52,6 +56,18 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         "GET /v1/bank_statements/bst_1",
         None,
     ),
+    (
+        lambda c: c.provider_orders.retrieve("pvo_1"),
+        PROVIDED,
+        "GET /v1/provider_orders/pvo_1",
+        None,
+    ),
+    (
+        lambda c: c.provider_orders.answer("pvo_1", question="purpose", text="Rent", file=b"%"),
+        PROVIDED,
+        "POST /v1/provider_orders/pvo_1/answer",
+        {"question": "purpose", "text": "Rent", "file": "JQ=="},
+    ),
     (lambda c: c.bank_lines.retrieve("bl_1"), LINE, "GET /v1/bank_lines/bl_1", None),
     (
         lambda c: c.bank_lines.assign("bl_1", account="acct_1"),
@@ -74,5 +90,6 @@ LISTS: list[tuple[Callable[[SakkClient], Any], dict[str, Any], str]] = [
     (lambda c: c.bank_files.list(), FILE, "/v1/bank_files"),
     (lambda c: c.bank_payments.list(), PAYMENT, "/v1/bank_payments"),
     (lambda c: c.bank_statements.list(), STATEMENT, "/v1/bank_statements"),
+    (lambda c: c.provider_orders.list(), PROVIDED, "/v1/provider_orders"),
     (lambda c: c.bank_lines.list(), LINE, "/v1/bank_lines"),
 ]

@@ -10,15 +10,19 @@ from tests.flow.harness import World
 from sakk.core import chart
 from sakk.core.bank_account import Adapter, BankAccount, BankTerms
 from sakk.core.bank_payment import BankPayment
+from sakk.core.bank_proof import findings_of_banks
 from sakk.core.bank_statement import BankLine, BankStatement
 from sakk.core.beneficiary import Wanted
 from sakk.core.payout import Payout, PayoutRequest
+from sakk.core.reconciliation import Finding
 from sakk.flow import bank_account, payout
 from sakk.flow.bank_account import AccountRequest
+from sakk.ledger.projection import wait_projected
 from sakk.rails.bank.adapters import sandbox_bank
 from sakk.rails.bank.sandbox import SandboxBank
 from sakk.screening.importers import import_list
 from sakk.store.bank_payment import bank_payments
+from sakk.store.bank_proof import read_moment
 from sakk.store.bank_statement import bank_lines, bank_statements
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
@@ -148,3 +152,11 @@ def sanctioned(world: World, name: str) -> None:
     path = world.directory / "names.csv"
     path.write_text(f"ref,name,kind,birth\n1,{name},person,\n")
     import_list(world.database, path, name="own", kind="sanctions", now=world.clock())
+
+
+def found_at_banks(world: World) -> list[Finding]:
+    """What the proof of banks finds now."""
+    wait_projected(world.database.url)
+    with world.database.begin() as connection:
+        moment = read_moment(connection, livemode=False)
+    return findings_of_banks(moment, now=world.clock())

@@ -583,7 +583,7 @@ def open_world(
             rail=rails,
             clock=clock,
             exposure=Exposures(database),
-            banks=banks_at(directory, database),
+            banks=banks_at(directory, database, clock),
         )
         calls = stack.enter_context(contextlib.closing(Calls(database)))
         world = World(parts, chains, clock, "", "", treasury, keystore, directory, calls)

@@ -16,6 +16,7 @@ from tests.flow.banking import (
     UNIT,
     at_bank,
     folder,
+    found_at_banks,
     lines,
     look,
     own_account,
@@ -40,7 +41,6 @@ from tests.rails.test_bank_files import NS, camt, entry
 from sakk.core import bank_payment as bank_rules
 from sakk.core import chart
 from sakk.core.bank_account import Adapter, BankTerms, Profile
-from sakk.core.bank_proof import findings_of_banks
 from sakk.core.bank_statement import fault_of
 from sakk.core.chart import TransferCode
 from sakk.core.errors import (
@@ -50,7 +50,6 @@ from sakk.core.errors import (
 from sakk.core.freeze import Freeze
 from sakk.core.payout import Payout
 from sakk.core.posting import Posting
-from sakk.core.reconciliation import Finding
 from sakk.core.settlement import Interval
 from sakk.flow import (
     bank_account,
@@ -68,7 +67,6 @@ from sakk.rails.bank.rail import BankUnreachable
 from sakk.rails.bank.read import read_file
 from sakk.store import freeze as freezes
 from sakk.store.bank_file import bank_file_contents, bank_files
-from sakk.store.bank_proof import read_moment
 from sakk.store.bank_statement import bank_lines
 from sakk.store.identity import new_id
 
@@ -338,13 +336,6 @@ def test_a_posting_that_is_no_lines_is_a_break_by_its_name(world: World) -> None
         # Its posting is there, and yet its row says that it is on its way.
         ("in_flight", line.id, 5_000),
     }
-
-
-def found_at_banks(world: World) -> list[Finding]:
-    wait_projected(world.database.url)
-    with world.database.begin() as connection:
-        moment = read_moment(connection, livemode=False)
-    return findings_of_banks(moment, now=world.clock())
 
 
 def test_a_frozen_payout_stops_no_other_of_its_file(world: World) -> None:

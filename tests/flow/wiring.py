@@ -334,7 +334,7 @@ def await_true(condition: Callable[[], bool], *, seconds_max: float = 60.0) -> N
 VAULT = Vault(bytes(KEY_BYTES))
 
 
-def banks_at(directory: Path, database: Database) -> Banks:
+def banks_at(directory: Path, database: Database, clock: WorldClock) -> Banks:
     """The way to banks, in folders and at servers on this machine."""
     return Banks(
         directory / "banks",
@@ -342,4 +342,5 @@ def banks_at(directory: Path, database: Database) -> Banks:
         vault=VAULT,
         quiet_seconds=0.0,
         allow_loopback=True,
+        clock=clock,
     )

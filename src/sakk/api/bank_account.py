@@ -45,7 +45,7 @@ class BankTermsParameters(Strict):
     """How the operator's own account is worked with; see the guide."""
 
     folder: ShortText
-    adapter: Literal["folder", "sftp", "http", "sandbox"] = "folder"
+    adapter: Literal["folder", "sftp", "http", "provider", "sandbox"] = "folder"
     profile: Literal["sepa", "generic"] = "sepa"
     format: Literal["pain.001.001.03", "pain.001.001.09"] = "pain.001.001.09"
     calendar: Identifier | None = "ECB"
@@ -55,6 +55,7 @@ class BankTermsParameters(Strict):
     address: ShortText | None = None
     trust: LongText | None = None
     statements: Literal["camt.053", "mt940"] = "camt.053"
+    provider: ShortText | None = None
 
 
 class BankAccountCreate(Parameters):
@@ -113,6 +114,7 @@ class BankTermsShape(Shape):
     format: OrderFormat
     key_number: Annotated[int, Field(description="Which of our keys the server knows.")]
     profile: Profile
+    provider: str | None
     statements: Annotated[
         StatementFormat, Field(description="Of the sandbox's bank; others leave what they have.")
     ]

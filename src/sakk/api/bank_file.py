@@ -83,7 +83,8 @@ class BankPaymentShape(Shape):
     end_to_end_id: str
     ended_at: int | None
     execution_date: str
-    file: str
+    fee: Annotated[int, Field(description="What a provider takes besides, of the operator's.")]
+    file: Annotated[str, Field(description="Its file, or the order of a provider.")]
     line: str | None
     livemode: Livemode
     metadata: ObjectMetadata

@@ -64,6 +64,7 @@ GROUPS = {
     "requests": "sakk.cli.money_request",
     "restore": "sakk.cli.restore",
     "bank": "sakk.cli.bank",
+    "providers": "sakk.cli.provider",
     "settlements": "sakk.cli.settlement",
     "shops": "sakk.cli.shop",
     "sweeps": "sakk.cli.sweep",

@@ -67,6 +67,9 @@ def open_account(
     cutoff: Annotated[str, typer.Option(help="Local time.")] = "16:00",
     timezone: Annotated[str, typer.Option(help="IANA's name.")] = "Europe/Berlin",
     batch_minutes: Annotated[int, typer.Option(min=0, max=1_440, help="A file so often.")] = 0,
+    provider: Annotated[str | None, typer.Option(help="With the adapter provider: its name.")] = (
+        None
+    ),
     statement_format: Annotated[
         StatementFormat, typer.Option("--statements", help="Of the sandbox's bank.")
     ] = StatementFormat.camt053,
@@ -93,6 +96,7 @@ def open_account(
         address=address,
         trust=None if trust is None else trust.read_text().strip(),
         statements=statement_format,
+        provider=provider,
     )
     request = accounts.AccountRequest(
         holder=holder,

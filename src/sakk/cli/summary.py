@@ -59,6 +59,7 @@ SUMMARIES = {
     "requests": "Requests for money between accounts here.",
     "restore": "A database restored from a backup.",
     "bank": "Money at banks.",
+    "providers": "Providers that pay out to banks.",
     "settlements": "What accounts are paid, by period.",
     "shops": "The mall's shops, and who is let in.",
     "sweeps": "Collecting from deposit addresses.",

@@ -23,6 +23,7 @@ class BankTerms(msgspec.Struct, frozen=True, kw_only=True):
     format: str | None = None
     key_number: int = 1
     profile: str | None = None
+    provider: str | None = None
     statements: str | None = None
     timezone: str | None = None
     trust: str | None = None
@@ -88,6 +89,7 @@ class BankPayment(Resource, frozen=True, kw_only=True):
     end_to_end_id: str | None = None
     ended_at: int | None = None
     execution_date: str | None = None
+    fee: int = 0
     file: str | None = None
     line: str | None = None
     number: int = 1

@@ -31,6 +31,7 @@ from sakk.client.money_request import Bills, MoneyRequests
 from sakk.client.order import HedgePolicies, Orders
 from sakk.client.payout import Payouts
 from sakk.client.payout_batch import PayoutBatches
+from sakk.client.provider_order import ProviderOrders
 from sakk.client.quote import Quotes
 from sakk.client.rate import Rates
 from sakk.client.receiving_address import ReceivingAddresses
@@ -198,6 +199,7 @@ class SakkClient:
         self.bank_payments = BankPayments(transport)
         self.bank_references = BankReferences(transport)
         self.bank_statements = BankStatements(transport)
+        self.provider_orders = ProviderOrders(transport)
         self.settlement_schedules = SettlementSchedules(transport)
         self.settlements = Settlements(transport)
         self.transfers = Transfers(transport)

@@ -77,6 +77,7 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.bank_assigned: "bl",
     TransferCode.bank_payout: "po",
     TransferCode.bank_returned: "po",
+    TransferCode.bank_fee: "po",
     # What the operator corrects is of its own books: a merchant sees the amount, and no row of it.
     TransferCode.break_corrected: None,
     TransferCode.application_fee: "pin",

@@ -50,6 +50,10 @@ _FOLDER: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SEPA_LATELY: Final = frozenset({"AL", "MD", "ME", "MK", "RS"})
 
 
+# Those that there is a connector to; the sandbox's has no real money.
+PROVIDERS: Final = ("sandbox",)
+
+
 class BankRole(StrEnum):
     """Whose account it is: the operator's, or somebody's who is paid."""
 
@@ -58,11 +62,13 @@ class BankRole(StrEnum):
 
 
 class Adapter(StrEnum):
-    """How files go to a bank and come from it; ``sandbox`` is the sandbox's own bank."""
+    """How files go to a bank and come from it; ``sandbox`` is the sandbox's own bank, and by
+    ``provider`` no files go: a licensed provider carries payouts out, one by one."""
 
     folder = "folder"
     sftp = "sftp"
     http = "http"
+    provider = "provider"
     sandbox = "sandbox"
 
 
@@ -97,7 +103,7 @@ class BankTerms:
 
     ``address``, ``trust``: where the bank's server is, and by what it is known: its host key as
     OpenSSH writes it, or (PEM) its certificate authority where that is none of the public ones.
-    ``key_number``: which of our keys it knows.
+    ``key_number``: which of our keys it knows. ``provider``: which one carries payouts out.
     """
 
     folder: str
@@ -112,6 +118,7 @@ class BankTerms:
     trust: str | None = None
     key_number: int = 1
     statements: StatementFormat = StatementFormat.camt053
+    provider: str | None = None
 
     def document(self) -> dict[str, Any]:
         """The terms as they are stored and shown."""
@@ -128,6 +135,7 @@ class BankTerms:
             "trust": self.trust,
             "key_number": self.key_number,
             "statements": self.statements.value,
+            "provider": self.provider,
         }
 
 
@@ -335,7 +343,17 @@ def check_terms(terms: BankTerms, place: Place, currency: str, *, livemode: bool
 
 def check_server(terms: BankTerms, *, livemode: bool) -> None:
     """ParameterInvalid for a bank's server that can not be gone to, or not be known for sure."""
+    if (terms.provider is not None) is not (terms.adapter is Adapter.provider):
+        raise ParameterInvalid("Name the provider with the adapter provider.", param="provider")
     match terms.adapter:
+        case Adapter.provider:
+            if terms.provider not in PROVIDERS or livemode:
+                raise ParameterInvalid(
+                    "There is no connector to {provider}. In test mode there is sandbox; a real"
+                    " provider needs an adapter of rails/bank/provider.py.",
+                    param="provider",
+                    provider=repr(terms.provider),
+                )
         case Adapter.folder | Adapter.sandbox:
             if terms.address is not None or terms.trust is not None:
                 raise ParameterInvalid(

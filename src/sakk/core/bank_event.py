@@ -22,6 +22,12 @@ BANK_STATEMENT_STOPPED: Final = register(
     "A bank's statement waits for another, or can not be right: nothing of it is booked.",
     "operator",
 )
+PROVIDER_ORDER_INFORMATION_REQUIRED: Final = register(
+    "provider_order",
+    "information_required",
+    "A provider asks for something before it pays: an officer answers.",
+    "operator",
+)
 BANK_FILE_REFUSED: Final = register(
     "bank_file", "refused", "A bank's file can not be read; it is kept.", "operator"
 )

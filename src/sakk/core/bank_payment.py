@@ -73,7 +73,10 @@ UNDER_WAY: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BankPayment:
-    """One order. ``bank_account``: the operator's own; ``destination``: whose account is paid."""
+    """One order. ``bank_account``: the operator's own; ``destination``: whose account is paid.
+
+    ``file``: what it stands in, or the order of a provider; ``fee_units``: what that takes besides.
+    """
 
     id: str
     account_id: str
@@ -89,6 +92,7 @@ class BankPayment:
     end_to_end_id: str
     execution_date: date
     status: str
+    fee_units: int = 0
     reason_code: str | None = None
     reason: str | None = None
     line: str | None = None
@@ -282,6 +286,7 @@ def public(row: BankPayment) -> dict[str, Any]:
         "end_to_end_id": row.end_to_end_id,
         "ended_at": None if row.ended_at is None else int(row.ended_at.timestamp()),
         "execution_date": row.execution_date.isoformat(),
+        "fee": row.fee_units,
         "file": row.file,
         "line": row.line,
         "livemode": row.livemode,

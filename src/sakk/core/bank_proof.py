@@ -172,9 +172,20 @@ def paired(
                 left.early_units += 0 if line.is_booked else line.units
             elif line.is_booked:
                 left.lines.append(line)
-        left.postings += alone
+        if lost := _together(alone, left.lines):
+            # One debit of a provider's, with its fee: two postings.
+            left.lines = [each for each in left.lines if each not in lost]
+        else:
+            left.postings += alone
     _corrected(left)
     return left
+
+
+def _together(alone: Sequence[Posting], lines: Sequence[Line]) -> list[Line]:
+    """The line of a row whose postings come to it together; none if they do not."""
+    row = alone[0].row if len(alone) > 1 else None
+    total = sum(each.units for each in alone)
+    return [each for each in lines if each.row == row and each.units == total][:1]
 
 
 def _row_of(each: Posting | Line) -> int:

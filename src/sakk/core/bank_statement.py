@@ -244,7 +244,7 @@ def outcome_of(line: BankLine, payment: BankPayment | None, account_id: str | No
     merchant whose reference it has."""
     if payment is not None and payment.bank_account == line.bank_account:
         status = BankPaymentStatus(payment.status)
-        if status in UNDER_WAY and line.units == -payment.units:
+        if status in UNDER_WAY and line.units == -payment.units - payment.fee_units:
             return Outcome.payment
         # Anybody who was paid knows the order's name: what is sent back by a transfer of its own
         # has a sender, whom nobody has looked at.
@@ -268,11 +268,11 @@ def opening_postings(bank_account: str, unit: str, units: int) -> list[Posting]:
     return []
 
 
-def postings(line: BankLine) -> list[Posting]:
+def postings(line: BankLine, *, fee_units: int = 0) -> list[Posting]:
     """What a line moves: the bank's account always as it says, the other side by its outcome.
 
     An assigned one was in suspense before: what moves is from there. Money that leaves for no
-    order of ours stands in suspense with its debit.
+    order of ours stands in suspense with its debit. ``fee_units``: what a provider took of it.
     """
     unit = chart.currency_unit(line.currency, livemode=line.livemode)
     bank = chart.bank(line.bank_account, unit)
@@ -284,7 +284,11 @@ def postings(line: BankLine) -> list[Posting]:
             return [Posting(bank, merchant, line.units, TransferCode.bank_payin)]
         case Outcome.payment:
             in_flight = chart.payout_in_flight(unit)
-            return [Posting(in_flight, bank, -line.units, TransferCode.bank_payout)]
+            paid = [Posting(in_flight, bank, -line.units - fee_units, TransferCode.bank_payout)]
+            if fee_units:
+                costs = chart.fee_network(unit)
+                paid.append(Posting(costs, bank, fee_units, TransferCode.bank_fee))
+            return paid
         case Outcome.returned:
             # It stands with what undoes the payout: `bank_payment.return_postings`.
             return []

@@ -119,6 +119,7 @@ class TransferCode(IntEnum):
     bank_assigned = 803
     bank_payout = 804
     bank_returned = 805
+    bank_fee = 806
 
 
 @dataclass(frozen=True, slots=True)

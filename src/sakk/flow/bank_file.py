@@ -23,6 +23,7 @@ from sakk.flow import bank_payment, bank_statement
 from sakk.flow.bank_account import rail_of
 from sakk.flow.bank_screen import bank_screen_stage
 from sakk.flow.context import Parts
+from sakk.flow.provider_order import provider_stage
 from sakk.flow.stage import Stage, wake
 from sakk.rails.bank.rail import BankRail, BankUnreachable, FileTooLarge
 from sakk.rails.bank.read import read_file
@@ -53,6 +54,7 @@ def bank_stages(parts: Parts) -> list[Stage]:
     return [
         bank_screen_stage(parts),
         bank_payment.order_stage(parts),
+        provider_stage(parts),
         send_stage(parts),
         fetch_stage(parts),
         read_stage(parts),

@@ -22,7 +22,9 @@ from sqlalchemy import (
 
 from sakk.core import bank_payment as rules
 from sakk.core import event
+from sakk.core import provider_order as provider_rules
 from sakk.core.bank_account import (
+    Adapter,
     BankAccount,
     BankTerms,
     batch_due,
@@ -34,6 +36,7 @@ from sakk.core.bank_payment import BankPayment, BankPaymentStatus, StatusWord
 from sakk.core.calendar import business_days
 from sakk.core.event import NewEvent
 from sakk.core.payout import BANK, HoldStatus, Payout, PayoutStatus
+from sakk.core.provider_order import ProviderOrder, ProviderOrderStatus
 from sakk.flow.bank_account import pays
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
@@ -46,6 +49,7 @@ from sakk.store import bank_payment as store
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
+from sakk.store import provider_order as provider_orders
 from sakk.store.database import among, fetch, fetch_all, query, update_records
 from sakk.store.identity import new_id
 from sakk.store.lease import NOW, is_free
@@ -103,6 +107,7 @@ def _order(connection: Connection, account: BankAccount, *, now: datetime) -> in
     terms = read_terms(account.terms)
     if not batch_due(terms, min(row.decided_at or row.created for row in rows), now):
         return 0
+    provider = terms.provider if terms.adapter is Adapter.provider else None
     file = new_id("bf")
     day = execution_date(terms, now, business_days(terms.calendar))
     orders = [
@@ -110,17 +115,40 @@ def _order(connection: Connection, account: BankAccount, *, now: datetime) -> in
             row,
             identifier=new_id(rules.PREFIX),
             bank_account=account.id,
-            file=file,
-            number=number,
+            file=file if provider is None else new_id(provider_rules.PREFIX),
+            number=number if provider is None else 1,
             execution_date=day,
             now=now,
         )
         for number, row in enumerate(rows, start=1)
     ]
-    _write(connection, account, file, orders, rows, places, now=now)
+    if provider is None:
+        _write(connection, account, file, orders, rows, places, now=now)
+    else:
+        provider_orders.insert_many(connection, [_provided(each, provider) for each in orders])
+        wake(connection, "bank.provider")
     store.insert_many(connection, orders)
     _move(connection, rows, PayoutStatus.signed, event.PAYOUT_SIGNED, now=now)
     return len(rows)
+
+
+def _provided(order: BankPayment, provider: str) -> ProviderOrder:
+    """The order of a provider that carries a payment out; its id stands where a file's would."""
+    return ProviderOrder(
+        id=order.file,
+        account_id=order.account_id,
+        livemode=order.livemode,
+        payout=order.payout,
+        payment=order.id,
+        bank_account=order.bank_account,
+        provider=provider,
+        units=order.units,
+        fee_units=0,
+        currency=order.currency,
+        decimals=order.decimals,
+        status=ProviderOrderStatus.new.value,
+        created=order.created,
+    )
 
 
 def _write(
@@ -209,6 +237,45 @@ def sent(connection: Connection, file: str, *, now: datetime) -> None:
     rows = [payouts.lock_one(connection, each.payout) for each in still]
     going = [row for row in rows if row is not None and row.status == PayoutStatus.signed]
     _move(connection, going, PayoutStatus.broadcast, event.PAYOUT_BROADCAST, now=now)
+
+
+def carried(connection: Connection, identifier: str, *, fee_units: int, now: datetime) -> None:
+    """A provider has a payment, and takes so much for it: its payout is on its way."""
+    [found] = store.list_by_ids(connection, [identifier]).values()
+    [order] = store.lock_named(connection, [found.end_to_end_id]).values()
+    if order.status != BankPaymentStatus.ordered:
+        return
+    change = {
+        "id": order.id,
+        "status": BankPaymentStatus.sent.value,
+        "fee_units": fee_units,
+    }
+    update_records(connection, store.bank_payments, [change])
+    row = payouts.lock_one(connection, order.payout)
+    if row is not None and row.status == PayoutStatus.signed:
+        _move(connection, [row], PayoutStatus.broadcast, event.PAYOUT_BROADCAST, now=now)
+
+
+def refused(
+    connection: Connection,
+    identifier: str,
+    *,
+    code: str | None,
+    reason: str | None,
+    now: datetime,
+) -> None:
+    """A provider does not carry a payment out: its payout has failed, and its money is back."""
+    [found] = store.list_by_ids(connection, [identifier]).values()
+    [order] = store.lock_named(connection, [found.end_to_end_id]).values()
+    after = rules.told(order, StatusWord.rejected, now=now)
+    if after is order:
+        return
+    after = replace(after, reason_code=code, reason=reason)
+    fields = ("id", "status", "reason_code", "reason", "ended_at")
+    update_records(
+        connection, store.bank_payments, [{name: getattr(after, name) for name in fields}]
+    )
+    _fail(connection, [after], now=now)
 
 
 def has_order(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:

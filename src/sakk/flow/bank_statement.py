@@ -382,7 +382,11 @@ def book_stage(parts: Parts) -> Stage:
             for row in sorted(rows, key=lambda each: (each.units > 0, each.id)):
                 payout = carried.get(row.payment or "")
                 failpoint("bank.book.before")
-                booked = _is_in_turn(parts, row, payout) and _booked(parts, row, payout)
+                order = paid.get(row.payment or "")
+                fee_units = 0 if order is None else order.fee_units
+                booked = _is_in_turn(parts, row, payout) and _booked(
+                    parts, row, payout, fee_units=fee_units
+                )
                 failpoint("bank.book.after")
                 with parts.database.begin() as connection:
                     _record(connection, row, payout, booked=booked, token=token, now=parts.clock())
@@ -412,7 +416,7 @@ def _is_in_turn(parts: Parts, row: BankLine, payout: Payout | None) -> bool:
     return found is not None and found.status == PayoutStatus.posted
 
 
-def _booked(parts: Parts, row: BankLine, payout: Payout | None) -> bool:
+def _booked(parts: Parts, row: BankLine, payout: Payout | None, *, fee_units: int) -> bool:
     """Post what a line moves; False where the ledger refused, and nothing of it is booked."""
     match Outcome(row.outcome or Outcome.suspense):
         case Outcome.payment:
@@ -423,7 +427,7 @@ def _booked(parts: Parts, row: BankLine, payout: Payout | None) -> bool:
             if not spent.booked and spent.refusal is not spent_before:
                 log.error("bank.hold_refused", line=row.id, why=str(spent.refusal))
                 return False
-            moved = rules.postings(row) + payment_rules.fee_postings(payout)
+            moved = rules.postings(row, fee_units=fee_units) + payment_rules.fee_postings(payout)
             made = PostingSet(payout.id, "bank", row.attempt, moved)
         case Outcome.returned:
             assert payout is not None

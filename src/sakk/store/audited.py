@@ -119,6 +119,7 @@ AUDITED: Final[dict[str, Audited]] = {
             *("lease_token", "lease_until"),
         ),
     ),
+    "provider_answers": Audited(subject="order_id", secret=("text", "sealed"), quiet=("sent_at",)),
     "rules_in_force": Audited(key=("livemode",)),
     "screening_rules": Audited(),
     "screenings": Audited(subject="subject", bulk=True),

@@ -25,6 +25,7 @@ bank_payments = Table(
     Column("end_to_end_id", Text, nullable=False),
     Column("execution_date", Date, nullable=False),
     Column("status", Text, nullable=False),
+    Column("fee_units", Units, nullable=False, server_default="0"),
     Column("reason_code", Text),
     Column("reason", Text),
     Column("line", Text),

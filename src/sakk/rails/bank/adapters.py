@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
@@ -20,9 +21,11 @@ from sakk.rails.bank.folder import Folder
 from sakk.rails.bank.http import Cursor, HttpBank
 from sakk.rails.bank.rail import BankRail, BankUnreachable
 from sakk.rails.bank.sandbox import SandboxBank
+from sakk.rails.bank.sandbox_provider import SandboxProvider
 from sakk.rails.bank.sighting import Sightings
 from sakk.store.bank_download import Downloads
 from sakk.store.database import Database
+from sakk.store.identity import now as wall_clock
 from sakk.store.vault import Vault
 
 
@@ -36,6 +39,7 @@ class Banks:
     connector: Callable[[], aiohttp.TCPConnector] = aiohttp.TCPConnector
     allow_loopback: bool = False
     quiet_seconds: float | None = None
+    clock: Callable[[], datetime] = wall_clock
     cursors: dict[str, Cursor] = field(default_factory=dict)
     sightings: dict[str, Sightings] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -52,6 +56,8 @@ class Banks:
                 return self._sftp(account, terms)
             case Adapter.http:
                 return self._http(account, terms)
+            case Adapter.provider:
+                return sandbox_provider(self.directory, account, clock=self.clock)
             case _:
                 assert_never(terms.adapter)
 
@@ -112,6 +118,21 @@ def _key(vault: Vault, account: BankAccount) -> Ed25519PrivateKey:
     assert account.terms is not None
     number = read_terms(account.terms).key_number
     return Ed25519PrivateKey.from_private_bytes(vault.derive(f"bank sftp {account.id} {number}"))
+
+
+def sandbox_provider(
+    directory: Path, account: BankAccount, *, clock: Callable[[], datetime] = wall_clock
+) -> SandboxProvider:
+    """The provider ``sandbox``, the only one that there is a connector to."""
+    assert account.terms is not None
+    return SandboxProvider(
+        directory / read_terms(account.terms).folder,
+        account=account.iban or account.number or "",
+        currency=account.currency,
+        opening_units=account.opening_units,
+        opened=account.created.date(),
+        clock=clock,
+    )
 
 
 def sandbox_bank(directory: Path, account: BankAccount) -> SandboxBank:

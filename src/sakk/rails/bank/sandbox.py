@@ -35,7 +35,7 @@ from sakk.rails.bank.mt940 import write_mt940
 from sakk.rails.bank.reader import amount_of, records
 
 _NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:"
-_MAGIC: Final = re.compile(r"(REJECT|RETURN) ([A-Z]{2}[0-9]{2})\b")
+MAGIC: Final = re.compile(r"(REJECT|RETURN) ([A-Z]{2}[0-9]{2})\b")
 _ORDERS: Final = frozenset({"GrpHdr", "PmtInfId", "DbtrAcct", "CdtTrfTxInf"})
 
 
@@ -140,7 +140,7 @@ class SandboxBank:
         message, batch, orders = self._read(content)
         told: list[tuple[_Order, str, str | None]] = []
         for order in orders:
-            magic = _MAGIC.search(order.name.upper())
+            magic = MAGIC.search(order.name.upper())
             if order.name.upper().startswith("SILENT"):
                 continue
             if magic is not None and magic.group(1) == "REJECT":

@@ -86,6 +86,7 @@ MOVED_WHEN = {
     TransferCode.receivable_recovered: "a settlement takes back what the account owes",
     TransferCode.bank_opened: "a bank account of the operator's is opened here with what it holds",
     TransferCode.bank_payin: "a bank's statement shows money for an account",
+    TransferCode.bank_fee: "what a provider took for a payout to a bank",
     TransferCode.bank_suspended: "a bank's statement shows what nobody here knows of",
     TransferCode.bank_assigned: "a person says whose such money is",
     TransferCode.bank_payout: "a bank's statement shows that a payout was made",

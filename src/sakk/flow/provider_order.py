@@ -1,0 +1,291 @@
+"""Providers: payouts to banks that a provider carries out, one call at a time.
+
+The discipline of all that acts outside: what may have been done is written down before it is asked
+for, under a key that follows from the row. An order that a freeze stops is not placed.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, select
+
+from sakk.core import bank_event as news
+from sakk.core import provider_order as rules
+from sakk.core.bank_account import BankAccount
+from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.event import NewEvent
+from sakk.core.provider_order import (
+    Answer,
+    ProviderOrder,
+    ProviderOrderStatus,
+    Standing,
+    Step,
+)
+from sakk.flow import bank_payment
+from sakk.flow.bank_account import rail_of
+from sakk.flow.context import Parts
+from sakk.flow.stage import Stage, wake
+from sakk.rails.bank.provider import (
+    ProviderRail,
+    ProviderRefused,
+    ProviderUnreachable,
+    Wanted,
+)
+from sakk.store import bank_account as bank_accounts
+from sakk.store import bank_payment as payments
+from sakk.store import event as events
+from sakk.store import freeze as freezes
+from sakk.store import payout as payouts
+from sakk.store import provider_order as store
+from sakk.store.database import update_records
+from sakk.store.identity import new_id
+from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
+from sakk.store.vault import Vault
+
+BATCH_MAX = 20
+STAGE = "bank.provider"
+
+log = structlog.get_logger(__name__)
+
+_due = claimable(
+    store.provider_orders,
+    ProviderOrder,
+    store.UNDER_WAY,
+    limit=BATCH_MAX,
+)
+
+
+def provider_stage(parts: Parts) -> Stage:
+    """The stage that takes each order one step further."""
+
+    def run() -> int:
+        token = new_id("lease")
+        with parts.database.begin() as connection:
+            rows = claim(connection, _due, token=token, now=parts.clock())
+            own = bank_accounts.list_by_ids(connection, [row.bank_account for row in rows])
+            orders = payments.list_by_ids(connection, [row.payment for row in rows])
+            places = bank_accounts.list_by_ids(
+                connection, [each.destination for each in orders.values()]
+            )
+        ids = [row.id for row in rows]
+        with given_back_on_error(parts.database, store.provider_orders, ids, token=token):
+            for row in rows:
+                order = orders[row.payment]
+                wanted = Wanted(
+                    units=row.units,
+                    currency=row.currency,
+                    payee=bank_payment.party_of(places[order.destination]),
+                    end_to_end_id=order.end_to_end_id,
+                )
+                _step(parts, row, own[row.bank_account], wanted, token=token)
+        return len(rows)
+
+    return Stage(STAGE, run, idle_seconds=2.0)
+
+
+def _step(
+    parts: Parts, row: ProviderOrder, account: BankAccount, wanted: Wanted, *, token: str
+) -> None:
+    rail: object = rail_of(parts, account)
+    try:
+        if not isinstance(rail, ProviderRail):
+            raise ProviderUnreachable("this worker has no way to the provider")
+        after = _asked(parts, rail, row, wanted, token=token)
+    except ProviderUnreachable as error:
+        log.warning("provider.unreachable", order=row.id, why=str(error))
+        _record(parts, row, None, why=str(error), token=token)
+    except ProviderRefused as refused:
+        # To a quote or a place: nothing of it was done.
+        over = refused.is_quote
+        ended = rules.next_round(row) if over else rules.failed(row, refused.code, refused.reason)
+        _record(parts, row, ended, token=token)
+    else:
+        _record(parts, row, after, token=token)
+
+
+def _asked(
+    parts: Parts, rail: ProviderRail, row: ProviderOrder, wanted: Wanted, *, token: str
+) -> ProviderOrder | None:
+    """The order after one call; None where nothing was asked."""
+    match rules.step(row, parts.clock()):
+        case Step.quote:
+            row = rules.next_round(row) if row.quote is not None else row
+            return rules.locked(row, rail.quote(wanted))
+        case Step.place:
+            return _placed(parts, rail, row, wanted, token=token)
+        case Step.look:
+            found = _found(rail, row)
+            now = parts.clock()
+            if found is not None:
+                return rules.told(row, found, now)
+            if rules.is_over(row, now + rules.LOCK_MARGIN):
+                return rules.not_found(row, now)
+            return _placed(parts, rail, row, wanted, token=token)
+        case Step.poll:
+            _send_answers(parts, rail, row)
+            found = _found(rail, row)
+            if found is None:
+                # It had it: a provider that has forgotten is a person's work, not another order.
+                raise ProviderUnreachable("the provider no longer knows the order")
+            return rules.told(row, found, parts.clock())
+        case Step.nothing:
+            return None
+
+
+def _placed(
+    parts: Parts, rail: ProviderRail, row: ProviderOrder, wanted: Wanted, *, token: str
+) -> ProviderOrder | None:
+    """The order after it was placed under its key; None while a freeze stops it."""
+    if not _may_be_placed(parts, row, token=token):
+        return None
+    assert row.quote is not None
+    return rules.told(row, rail.place(row.key, row.quote["id"], wanted), parts.clock())
+
+
+def _found(rail: ProviderRail, row: ProviderOrder) -> Standing | None:
+    """Where an order stands. A no to the question says nothing of the order."""
+    try:
+        return rail.find(row.key)
+    except ProviderRefused as refused:
+        raise ProviderUnreachable(f"it is not told: {refused.reason}") from refused
+
+
+def _may_be_placed(parts: Parts, row: ProviderOrder, *, token: str) -> bool:
+    """Write down that the provider may have it from now on, unless a freeze stops it."""
+    table = payouts.payouts
+    free = select(table.c.id).where(table.c.id == row.payout, freezes.payout_may_go())
+    with parts.database.begin() as connection:
+        if connection.execute(free).first() is None:
+            return False
+        change = {
+            "id": row.id,
+            "lease_token": token,
+            "status": ProviderOrderStatus.placing.value,
+        }
+        return bool(update_records(connection, store.provider_orders, [change], "lease_token"))
+
+
+def _send_answers(parts: Parts, rail: ProviderRail, row: ProviderOrder) -> None:
+    with parts.database.begin() as connection:
+        waiting = store.unsent(connection, row.id)
+    for each in waiting:
+        file = None
+        if each.sealed is not None:
+            if parts.vault is None:
+                raise ProviderUnreachable("this machine has no vault key: set SAKK_VAULT_KEY_FILE")
+            content = parts.vault.open_bytes(each.sealed, each.id)
+            file = (each.file_name or "file", content)
+        try:
+            rail.answer(row.key, each.question, each.text, file)
+        except ProviderRefused as refused:
+            # Of the order it says nothing.
+            raise ProviderUnreachable(f"the answer is refused: {refused.reason}") from refused
+        with parts.database.begin() as connection:
+            store.sent(connection, each.id, now=parts.clock())
+
+
+def _record(
+    parts: Parts,
+    row: ProviderOrder,
+    after: ProviderOrder | None,
+    *,
+    why: str | None = None,
+    token: str,
+) -> None:
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        if after is None:
+            failures = row.failures + 1 if why is not None else row.failures
+            change: dict[str, Any] = {
+                "id": row.id,
+                "failures": failures,
+                "retry_at": now + (retry_delay(row.failures) if why else rules.POLL_EVERY),
+            }
+            if why is not None:
+                change["reason"] = why[: rules.TEXT_LENGTH_MAX]
+            settle(connection, store.provider_orders, [change], token=token)
+            return
+        stays = after.status == row.status
+        names = ("status", "round", "quote", "fee_units", "reference", "reason_code", "ended_at")
+        change = {name: getattr(after, name) for name in names}
+        change |= {"id": row.id, "reason": after.reason if after.reason_code else None}
+        change["retry_at"] = now + rules.POLL_EVERY if stays else None
+        if len(after.questions) != len(row.questions):
+            # What was answered meanwhile stands.
+            current = store.find(connection, row.id, livemode=row.livemode, lock=True)
+            assert current is not None
+            fresh = after.questions[len(row.questions) :]
+            change["questions"] = [*current.questions, *fresh]
+        if not settle(connection, store.provider_orders, [change], token=token):
+            return
+        _follow(connection, row, after, now=now)
+        wake(connection, STAGE)
+
+
+def _follow(
+    connection: Connection, before: ProviderOrder, after: ProviderOrder, *, now: datetime
+) -> None:
+    """What the payment and its payout become by it, and who is told."""
+    if after.status == ProviderOrderStatus.failed:
+        bank_payment.refused(
+            connection, after.payment, code=after.reason_code, reason=after.reason, now=now
+        )
+    elif after.reference is not None and before.reference is None:
+        bank_payment.carried(connection, after.payment, fee_units=after.fee_units, now=now)
+    if len(after.questions) != len(before.questions):
+        events.append(connection, [_event(after)], now=now)
+
+
+def answer(
+    connection: Connection,
+    identifier: str,
+    *,
+    answer_id: str,
+    question: str,
+    text: str,
+    file: tuple[str, bytes] | None,
+    by: str,
+    livemode: bool,
+    vault: Vault,
+    now: datetime,
+) -> ProviderOrder:
+    """Answer what a provider asks; it is sent a moment later, and once.
+
+    ResourceMissing, UnexpectedState, ParameterInvalid.
+    """
+    row = store.find(connection, identifier, livemode=livemode, lock=True)
+    if row is None:
+        raise ResourceMissing(
+            "No such provider order: {identifier}", param="id", identifier=repr(identifier)
+        )
+    if file is not None and not 0 < len(file[1]) <= rules.ATTACHMENT_BYTES_MAX:
+        raise ParameterInvalid(
+            "A file has 1 to {most} bytes.", param="file", most=rules.ATTACHMENT_BYTES_MAX
+        )
+    after = rules.answered(row, question, answer_id, text=text, has_file=file is not None)
+    given = Answer(
+        id=answer_id,
+        livemode=livemode,
+        order_id=row.id,
+        question=question,
+        text=text,
+        file_name=None if file is None else file[0],
+        sealed=None if file is None else vault.seal_bytes(file[1], answer_id),
+        answered_by=by,
+        created=now,
+    )
+    store.put_answer(connection, given, after)
+    wake(connection, STAGE)
+    return replace(after, retry_at=None)
+
+
+def _event(row: ProviderOrder) -> NewEvent:
+    return NewEvent(
+        account_id=None,
+        livemode=row.livemode,
+        type=news.PROVIDER_ORDER_INFORMATION_REQUIRED,
+        object_id=row.id,
+        object=rules.public(row),
+    )
