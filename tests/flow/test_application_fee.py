@@ -15,7 +15,7 @@ from sakk.core.application_fee import Application, ApplicationFee, applied
 from sakk.core.beneficiary import Wanted
 from sakk.core.connected_account import ConnectedAccount
 from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing, UnexpectedState
-from sakk.core.fee import FeeKind, FeeRule, OnRefund, Tier
+from sakk.core.fee import FeeKind, FeeRule, OnRefund, Tier, month_of
 from sakk.core.payment import PaymentIntent
 from sakk.core.payout import PayoutRequest
 from sakk.flow import connected_account as connections
@@ -26,7 +26,10 @@ from sakk.flow.payment import PaymentRequest
 from sakk.flow.refund_draft import Place, RefundRequest
 from sakk.flow.transfer import TransferRequest
 from sakk.flow.transfer import create as transfer
+from sakk.ledger.projection import wait_projected
 from sakk.store import connected_account as store
+from sakk.store import fee as fees
+from sakk.store import settlement as settlements
 from sakk.store.application_fee import application_fees
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
@@ -157,6 +160,28 @@ def test_a_platform_has_its_part_and_gives_it_back(make_world: MakeWorld) -> Non
     world.check()
 
 
+def settled(world: World, account: str) -> tuple[int, int]:
+    """What a period of all time says was received, and taken in fees."""
+    wait_projected(world.database.url)
+    with world.database.begin() as connection:
+        [balance] = settlements.list_balances(connection, account_id=account, livemode=False)
+        found = settlements.sums(connection, balance, after_ns=0, until_ns=2**62, opening=0)
+    return found.received, found.fees
+
+
+def counted(world: World, connected: ConnectedAccount) -> int:
+    """What counts towards the tiers of a platform's month."""
+    with world.database.begin() as connection:
+        return fees.read_volume(
+            connection,
+            account_id=connected.id,
+            livemode=False,
+            kind=FeeKind.payin.value,
+            currency="usdc",
+            month=month_of(world.clock()),
+        )
+
+
 def test_by_rules_on_payouts_and_undone(make_world: MakeWorld) -> None:
     world = make_world()
     platform = world.merchant("Platform")
@@ -197,13 +222,17 @@ def test_by_rules_on_payouts_and_undone(make_world: MakeWorld) -> None:
     assert world.balance(account=platform) == WHOLE_TOKEN
     assert world.balance() == 39 * WHOLE_TOKEN
     world.check()
+    # A settlement tells them apart: the platform's income is its merchant's fee.
+    assert settled(world, platform) == (WHOLE_TOKEN, 0)
+    assert settled(world, world.account) == (50 * WHOLE_TOKEN, 75 * CENT)
     # Undone by the chain: the platform gives back what it had of it, and owes what it spent.
-    last = intent(world, applied(connected, 100, of=2_500, param="x"))
+    last = intent(world, application)
     world.pay(last)
     world.finalize()
+    assert counted(world, connected) == 75 * WHOLE_TOKEN
     transfer(
         world.parts,
-        TransferRequest(world.balance(account=platform) - 40 * CENT, "usdc", world.account),
+        TransferRequest(world.balance(account=platform) - 10 * CENT, "usdc", world.account),
         identifier=new_id("tr"),
         account_id=platform,
         livemode=False,
@@ -212,8 +241,9 @@ def test_by_rules_on_payouts_and_undone(make_world: MakeWorld) -> None:
     world.mine(8)
     world.watch()
     world.run()
-    assert rows(world)[-1] == ("payin", "reversed", "posted", -WHOLE_TOKEN)
-    assert (world.balance(account=platform), world.receivable(account=platform)) == (0, 60 * CENT)
+    assert rows(world)[-1] == ("payin", "reversed", "posted", -25 * CENT)
+    assert (world.balance(account=platform), world.receivable(account=platform)) == (0, 15 * CENT)
+    assert counted(world, connected) == 50 * WHOLE_TOKEN
     world.check()
 
 

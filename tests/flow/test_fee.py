@@ -9,7 +9,8 @@ from tests.flow.conftest import MakeWorld
 from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import payout_now, units_at
 from tests.flow.refunding import OTHER, PAYER, paid, refund, refund_now
-from tests.flow.test_quote import revenue
+from tests.flow.test_quote import paid as pay
+from tests.flow.test_quote import price, quoted, revenue
 
 from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier, month_of
 from sakk.flow import account as accounts
@@ -96,7 +97,7 @@ def counted(world: World) -> Iterator[list[str]]:
 
 def test_a_payment_a_payout_and_a_refund_are_charged(make_world: MakeWorld) -> None:
     world = make_world()
-    charged_by(world, *RULES)
+    schedule = charged_by(world, *RULES)
     intent = paid(world, 10_000)
     on_payin = 1 * WHOLE_TOKEN + 10 * CENT
     [credit, fee] = world.statement()
@@ -126,6 +127,29 @@ def test_a_payment_a_payout_and_a_refund_are_charged(make_world: MakeWorld) -> N
         ("payin", "returned", -on_payin // 2),
     ]
     assert revenue(world) == sum(amount for _, _, amount in booked(world))
+    world.check()
+    keeps_what_was_quoted(world, schedule)
+
+
+def keeps_what_was_quoted(world: World, schedule: str) -> None:
+    """Of just the amount that was asked about; any other is priced as it is now."""
+    price(world, 3_000)
+    world.run_only("quote.measure")
+    assert quoted(world).service_fee is None
+    made = quoted(world, amount=10 * WHOLE_TOKEN)
+    assert (made.amount, made.service_fee) == (10 * WHOLE_TOKEN, 50 * CENT)
+    with world.database.begin() as connection:
+        flow.add_version(
+            connection,
+            schedule,
+            [FeeRule(kind=FeeKind.payout, fixed=70 * CENT, currency="usdc")],
+            effective_at=None,
+            by=None,
+            now=world.clock(),
+        )
+    row = pay(world, 10 * WHOLE_TOKEN, quote=made.id)
+    assert (row.service_fee, row.fee_terms) == (50 * CENT, made.fee_terms)
+    assert pay(world, 9 * WHOLE_TOKEN, quote=made.id).service_fee == 70 * CENT
     world.check()
 
 

@@ -41,7 +41,7 @@ def price(world: World, usd: int) -> None:
         network.put_currency(connection, worth)
 
 
-def quoted(world: World, *, account: str | None = None) -> Quote:
+def quoted(world: World, *, account: str | None = None, amount: int | None = None) -> Quote:
     with world.database.begin() as connection:
         terms = payouts.read_terms(
             connection, account_id=account or world.account, livemode=False, now=world.clock()
@@ -56,6 +56,7 @@ def quoted(world: World, *, account: str | None = None) -> Quote:
             livemode=False,
             metadata={},
             now=world.clock(),
+            amount=amount,
         )
 
 

@@ -1,9 +1,12 @@
 """Quotes: what the network takes for a payout, promised for a while."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import (
+    Amount,
     CurrencyCode,
     Identifier,
     ListParameters,
@@ -28,6 +31,10 @@ class QuoteCreate(Parameters):
     kind: Literal["payout"] = "payout"
     network: Identifier
     currency: CurrencyCode
+    amount: Annotated[
+        Amount | None,
+        Field(description="Of what: then what the fee schedule charges is promised too."),
+    ] = None
     metadata: Metadata | None = None
 
 
@@ -39,6 +46,7 @@ class QuoteShape(Shape):
 
     id: str
     object: Literal["quote"]
+    amount: int | None
     asset: str
     created: Created
     currency: str
@@ -53,13 +61,19 @@ class QuoteShape(Shape):
     network: str
     network_fee: int
     network_fee_decimal: str
+    service_fee: Annotated[
+        int | None,
+        Field(description="What the fee schedule charges for a payout of this amount, on top."),
+    ]
+    service_fee_decimal: str | None
 
 
 @resource.post("/v1/quotes", returns=QuoteShape, operation="create_quote")
 def create(context: Context, body: QuoteCreate) -> Document:
     """Ask what a payout of a currency on a network costs.
 
-    Named in a payout's `quote` before it expires, its `fee` is what the payout is charged.
+    Named in a payout's `quote` before it expires, its `fee` is what the payout is charged, and of
+    a payout of the same `amount` its `service_fee` too.
     """
     made = flow.create(
         context.connection,
@@ -76,6 +90,7 @@ def create(context: Context, body: QuoteCreate) -> Document:
         livemode=context.livemode,
         metadata=merge({}, body.metadata or {}),
         now=context.now,
+        amount=body.amount,
     )
     return rules.public(made)
 

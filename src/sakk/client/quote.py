@@ -20,6 +20,9 @@ class Quote(Resource, frozen=True, kw_only=True):
     expires_at: int
     fee_decimal: str | None = None
     network_fee_decimal: str | None = None
+    amount: int | None = None
+    service_fee: int | None = None
+    service_fee_decimal: str | None = None
     gas: int = 0
     gas_price: str = "0"
 
@@ -35,11 +38,17 @@ class Quotes(Retrievable[Quote]):
         *,
         network: str,
         currency: str,
+        amount: int | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Quote:
-        """Have a fee promised; name it in a payout's ``quote`` before it expires."""
-        body = present({"network": network, "currency": currency, "metadata": metadata})
+        """Have a fee promised; name it in a payout's ``quote`` before it expires.
+
+        ``amount``: then what the account's fee schedule charges for just that is promised too.
+        """
+        body = present(
+            {"network": network, "currency": currency, "amount": amount, "metadata": metadata}
+        )
         return self._post(Quote, self.root, body, idempotency_key)
 
     def list(self, **options: Unpack[ListOptions]) -> Page[Quote]:

@@ -192,6 +192,8 @@ class Terms:
     treasury: frozenset[str]
     fees: Mapping[str, int] | None = None
     pricing: Pricing | None = None
+    # What a quote promised that the schedule charges, and by which price.
+    service: tuple[int, dict[str, Any] | None] | None = None
 
 
 def draft(
@@ -223,15 +225,15 @@ def draft(
     asset = payable(terms, network=network.network, currency=request.currency)
     check_schedule(request.scheduled_at, now)
     currency = terms.currencies[asset.currency]
-    priced = service_price(terms, request, asset)
+    service_fee, fee_terms = service_of(terms, request, asset)
     payout = Payout(
         id=identifier,
         account_id=account_id,
         livemode=livemode,
         amount=request.amount,
         fee=_fee(terms, asset),
-        service_fee=0 if priced is None else priced.fee,
-        fee_terms=None if priced is None else priced.document(),
+        service_fee=service_fee,
+        fee_terms=fee_terms,
         currency=currency.currency,
         decimals=currency.decimals,
         network=network.network,
@@ -307,8 +309,12 @@ def promised(
     asset = terms.assets.get((place.network, request.currency))
     if asset is None:
         return terms
-    fees = fees_promised(quotes.get(request.quote), request.quote, asset, now=now)
-    return replace(terms, fees=fees)
+    quote = quotes.get(request.quote)
+    fees = fees_promised(quote, request.quote, asset, now=now)
+    service = None
+    if quote is not None and quote.service_fee is not None and quote.amount == request.amount:
+        service = (quote.service_fee, quote.fee_terms)
+    return replace(terms, fees=fees, service=service)
 
 
 def _fee(terms: Terms, asset: Asset) -> int:
@@ -318,6 +324,16 @@ def _fee(terms: Terms, asset: Asset) -> int:
     if fee is None:
         raise unknown_fee(asset)
     return fee
+
+
+def service_of(
+    terms: Terms, request: PayoutRequest, asset: Asset
+) -> tuple[int, dict[str, Any] | None]:
+    """What a fee schedule charges and by which price: as a quote promised, or as it is now."""
+    if terms.service is not None and not request.is_settlement:
+        return terms.service
+    priced = service_price(terms, request, asset)
+    return (0, None) if priced is None else (priced.fee, priced.document())
 
 
 def service_price(terms: Terms, request: PayoutRequest, asset: Asset) -> Price | None:

@@ -39,7 +39,9 @@ class TransferCost:
 class Quote:
     """A fee that holds until ``expires_at``. ``fee`` is charged, ``network_fee`` what it costs.
 
-    Both in the currency's smallest unit; ``gas_price`` in wei.
+    Both in the currency's smallest unit; ``gas_price`` in wei. ``service_fee``: what the fee
+    schedule charges for a payout of just this ``amount``, by ``fee_terms``; None where no amount
+    was named.
     """
 
     id: str
@@ -57,6 +59,9 @@ class Quote:
     metadata: dict[str, str]
     expires_at: datetime
     created: datetime
+    amount: int | None = None
+    service_fee: int | None = None
+    fee_terms: dict[str, Any] | None = None
 
 
 def network_fee(cost: TransferCost, *, native: Currency, currency: Currency) -> int | None:
@@ -136,6 +141,7 @@ def public(quote: Quote) -> dict[str, Any]:
     return {
         "id": quote.id,
         "object": "quote",
+        "amount": quote.amount,
         "asset": quote.asset,
         "created": int(quote.created.timestamp()),
         "currency": quote.currency,
@@ -150,4 +156,8 @@ def public(quote: Quote) -> dict[str, Any]:
         "network": quote.network,
         "network_fee": quote.network_fee,
         "network_fee_decimal": money.format_decimal(quote.network_fee, quote.decimals),
+        "service_fee": quote.service_fee,
+        "service_fee_decimal": None
+        if quote.service_fee is None
+        else money.format_decimal(quote.service_fee, quote.decimals),
     }

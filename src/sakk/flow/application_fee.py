@@ -114,7 +114,8 @@ def _priced(
     )
     volume = 0
     if application.amount is None and version is not None and credited:
-        volume = _count(connection, application, row, FeeKind.payin, credited, version, now=now)
+        counted_by = application.connected_account
+        volume = _add(connection, counted_by, row, FeeKind.payin, credited, now=now)
     taken = rules.of_payin(
         application,
         span,
@@ -170,21 +171,6 @@ def count_payout(connection: Connection, payout: Payout, *, now: datetime) -> No
     terms = payout.application_terms
     if terms is not None and terms["version"] is not None:
         _add(connection, terms["connected_account"], payout, FeeKind.payout, payout.amount, now=now)
-
-
-def _count(
-    connection: Connection,
-    application: Application,
-    row: PayIn,
-    kind: FeeKind,
-    units: int,
-    version: FeeVersion,
-    *,
-    now: datetime,
-) -> int:
-    if not has_tiers(version):
-        return 0
-    return _add(connection, application.connected_account, row, kind, units, now=now)
 
 
 def _add(
@@ -267,7 +253,13 @@ def simulate(
 def book_payins(
     connection: Connection, rows: Sequence[PayIn], *, undone: bool = False, now: datetime
 ) -> None:
-    """Write down what was taken of pay-ins that were booked, or undone."""
+    """Write down what was taken of pay-ins that were booked, or undone; what is undone counts
+    towards its month no more."""
+    for row in sorted(rows, key=lambda row: (row.account_id or "", row.currency or "", row.id)):
+        terms = row.application_terms
+        if undone and terms is not None and terms["version"] is not None:
+            at, units = row.screened_at or now, -int(terms["basis"])
+            _add(connection, terms["connected_account"], row, FeeKind.payin, units, now=at)
     reason = ApplicationFeeReason.reversed if undone else ApplicationFeeReason.charged
     made = [
         _fee(row, FeeKind.payin, row.id, reason, -row.application_fee, row.payment_intent, now=now)

@@ -61,16 +61,21 @@ def create(
     livemode: bool,
     metadata: dict[str, str],
     now: datetime,
+    amount: int | None = None,
 ) -> Quote:
     """Promise a fee for payouts of a currency on a network, for a while.
 
-    Raises ParameterInvalid where nothing is paid out, and Unavailable while the cost is not known.
+    With an ``amount``, the fee schedule's price of it too. Raises ParameterInvalid where nothing
+    is paid out, and Unavailable while the cost is not known.
     """
     asset = payable(terms, network=network_name, currency=currency)
     costs = store.list_costs(connection)
     known = rules.network_fees(costs, network.list_assets(connection), terms.currencies, now=now)
     if asset.asset not in known:
         raise rules.unknown_fee(asset)
+    priced = None
+    if amount is not None and terms.pricing is not None:
+        priced = terms.pricing.price(amount, currency=asset.currency, network=asset.network)
     made = Quote(
         id=identifier,
         account_id=account_id,
@@ -87,6 +92,9 @@ def create(
         metadata=metadata,
         expires_at=now + rules.QUOTE_LENGTH,
         created=now,
+        amount=amount,
+        service_fee=None if amount is None else 0 if priced is None else priced.fee,
+        fee_terms=None if priced is None else priced.document(),
     )
     store.insert(connection, made)
     return made

@@ -27,6 +27,9 @@ quotes = Table(
     Column("metadata", Document, nullable=False),
     Column("expires_at", Timestamp, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("amount", Units),
+    Column("service_fee", Units),
+    Column("fee_terms", Document),
     Index("ix_quotes_account", "account_id", "livemode", "id"),
     Index("ix_quotes_expires_at", "expires_at"),
 )
