@@ -38,7 +38,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "days": ("day_acceptances",),
     "fee_schedules": ("fee_schedules", "fee_versions"),
     "freezes": ("freezes", "freeze_lifts"),
-    "gift_cards": ("gift_cards", "gift_card_batches"),
+    "gift_cards": ("gift_cards", "gift_card_batches", "gift_card_breakages"),
     "hedge_policies": ("hedge_policies", "hedge_proposals"),
     "information_requests": ("information_requests", "information_ends"),
     "mandates": ("mandates",),

@@ -156,6 +156,7 @@ def test_what_can_be_redeemed() -> None:
         ("redeem", "gift_card_redeemed", False, -40),
         ("refund", "gift_card_refunded", True, 40),
         ("replacement", "gift_card_replaced", False, -40),
+        ("lapse", "gift_card_lapsed", False, -40),
     ],
 )
 def test_what_a_movement_does(kind: str, code: str, onto: bool, change: int) -> None:

@@ -187,3 +187,11 @@ def test_whoever_signs_or_sends_asks_whether_it_is_frozen() -> None:
     acting = [name for name in flows if acts.search(_text(name))]
     assert acting
     assert [name for name in acting if not asks.search(_text(name))] == []
+
+
+def test_one_migration_follows_on_another() -> None:
+    """Two that were written at once, each on top of the same, stop every database from opening."""
+    numbers = sorted(
+        Path(name).name.partition("_")[0] for name in _python() if "/migrations/versions/0" in name
+    )
+    assert numbers == [f"{number:04d}" for number in range(1, len(numbers) + 1)]

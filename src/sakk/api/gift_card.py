@@ -129,7 +129,7 @@ class GiftCardMovementShape(Shape):
     description: str | None
     failure_code: str | None
     gift_card: str
-    kind: Literal["issue", "redeem", "refund", "replacement"]
+    kind: Literal["issue", "redeem", "refund", "replacement", "lapse"]
     livemode: Livemode
     metadata: ObjectMetadata
     other: Annotated[

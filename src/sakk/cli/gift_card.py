@@ -8,14 +8,19 @@ from typing import Annotated
 import msgspec
 import typer
 
+from sakk.cli.acting import Code, acting, parts_of
 from sakk.cli.calling import LOCAL, Server, called
 from sakk.cli.listing import print_rows
-from sakk.cli.open import opened_database
+from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import gift_card as rules
+from sakk.core import gift_card_breakage as breakage_rules
 from sakk.core.errors import ParameterInvalid
 from sakk.core.money import format_decimal
+from sakk.flow import gift_card_breakage as breakage
+from sakk.flow.step_up import StepUp
 from sakk.store import gift_card as store
+from sakk.store import gift_card_breakage as breakage_store
 from sakk.store.identity import now
 
 app = typer.Typer(help="Gift cards, and what is owed on them.", no_args_is_help=True)
@@ -99,6 +104,74 @@ def codes(
     with os.fdopen(handle, "w", encoding="utf-8") as written, called(api) as client:
         written.write(client.gift_card_batches.take_codes(batch).file or "")
     console.print(f"written to {into}", markup=False)
+
+
+@app.command()
+def breakages(live: Live = False, as_json: Json = False) -> None:
+    """List where what nobody redeems goes back to issuers, what is proposed, and by which law."""
+    with opened_database() as database, database.begin() as connection:
+        shown = [
+            breakage_rules.public(each)
+            for each in breakage_store.list_all(connection, livemode=live)
+        ]
+    if as_json:
+        print_json(shown)
+        return
+    columns = ["id", "country", "days", "state", "proposed_by", "decided_by", "source", "digest"]
+    print_table(columns, [[each[name] for name in columns] for each in shown])
+
+
+@app.command(name="propose-breakage")
+def propose_breakage(
+    country: Annotated[str, typer.Argument(help="Such as DE.")],
+    days: Annotated[int, typer.Option(help="So many days after a card has expired.")],
+    note: Annotated[str | None, typer.Option(help="Why.")] = None,
+    live: Live = False,
+) -> None:
+    """Propose that what nobody redeemed goes back to issuers; another person confirms it."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        actor = acting(parts, livemode=live)
+        made = breakage.propose(parts, country, days, note, actor=actor, livemode=live)
+    finally:
+        parts.database.close()
+    console.print(f"{made.id} awaits a second person; digest {breakage_rules.digest_of(made)}")
+
+
+@app.command(name="confirm-breakage")
+def confirm_breakage(
+    proposal: Annotated[str, typer.Argument(help="gbr_…")],
+    digest: Annotated[str, typer.Argument(help="Of what `sakk gift-cards breakages` shows.")],
+    code: Code = None,
+    live: Live = False,
+) -> None:
+    """Confirm what another person proposed; it is in force at once."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        made = breakage.confirm(
+            parts,
+            proposal,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            digest=digest,
+            step_up=StepUp(code=code),
+        )
+    finally:
+        parts.database.close()
+    console.print(f"{made.country}: {made.days} days after expiry.")
+
+
+@app.command(name="stop-breakage")
+def stop_breakage(
+    country: Annotated[str, typer.Argument(help="Such as DE.")], live: Live = False
+) -> None:
+    """From now on nothing goes back to issuers there."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        breakage.stop(parts, country, actor=acting(parts, livemode=live), livemode=live)
+    finally:
+        parts.database.close()
+    console.print(f"{country}: what is not redeemed stays owed.")
 
 
 def _read(file: Path) -> list[dict[str, int]]:

@@ -51,6 +51,7 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.gift_card_redeemed: "gcm",
     TransferCode.gift_card_refunded: "gcm",
     TransferCode.gift_card_replaced: "gcm",
+    TransferCode.gift_card_lapsed: "gcm",
     TransferCode.order_bought: "ordc",
     TransferCode.order_spent: "ordc",
     TransferCode.order_fee: "ordc",

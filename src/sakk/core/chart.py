@@ -90,6 +90,7 @@ class TransferCode(IntEnum):
     gift_card_redeemed = 521
     gift_card_refunded = 522
     gift_card_replaced = 523
+    gift_card_lapsed = 524
     order_bought = 530
     order_spent = 531
     order_fee = 532

@@ -49,6 +49,7 @@ class MovementKind(StrEnum):
     redeem = "redeem"
     refund = "refund"
     replacement = "replacement"
+    lapse = "lapse"
 
 
 class Redeemable(StrEnum):
@@ -234,6 +235,8 @@ def postings(movement: GiftCardMovement) -> list[Posting]:
         case MovementKind.replacement:
             assert movement.other is not None, "a replacement names the new card"
             legs = (card, chart.gift_card(movement.other, unit), TransferCode.gift_card_replaced)
+        case MovementKind.lapse:
+            legs = (card, balance, TransferCode.gift_card_lapsed)
     return [Posting(legs[0], legs[1], movement.amount, legs[2])]
 
 
@@ -242,7 +245,7 @@ def change_of(movement: GiftCardMovement) -> int:
     match MovementKind(movement.kind):
         case MovementKind.issue | MovementKind.refund:
             return movement.amount
-        case MovementKind.redeem | MovementKind.replacement:
+        case MovementKind.redeem | MovementKind.replacement | MovementKind.lapse:
             return -movement.amount
 
 

@@ -44,6 +44,7 @@ from sakk.flow.freeze import freeze_stage
 from sakk.flow.gas import gas_stage
 from sakk.flow.gift_card import left_behind_stage as gift_card_left_behind_stage
 from sakk.flow.gift_card_batch import left_behind_stage as gift_card_batch_stage
+from sakk.flow.gift_card_breakage import lapse_stage
 from sakk.flow.hold import hold_stage, release_stage
 from sakk.flow.hub import hub_stage
 from sakk.flow.ledger_break import correct_stage
@@ -216,6 +217,7 @@ def _ledger_stages(parts: Parts) -> list[Stage]:
         application_fee_return_stage(parts),
         gift_card_left_behind_stage(parts),
         gift_card_batch_stage(parts),
+        lapse_stage(parts),
         conversion_stage(parts),
         channel_fund_stage(parts),
         channel_expire_stage(parts),

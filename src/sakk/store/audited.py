@@ -70,6 +70,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "freeze_lifts": Audited(subject="freeze"),
     "freezes": Audited(),
     "gift_card_batches": Audited(quiet=("status", "rejected")),
+    "gift_card_breakages": Audited(subject="country"),
     "gift_cards": Audited(secret=("code_hash",), quiet=("balance",)),
     "hedge_policies": Audited(key=("currency", "livemode"), subject="currency"),
     "hedge_proposals": Audited(key=("currency", "livemode"), subject="currency"),

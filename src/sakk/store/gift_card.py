@@ -110,6 +110,8 @@ gift_card_tries = Table(
 
 # A request moves its own; only what is older was left behind by a crash.
 LEFT_TO_REQUEST = timedelta(seconds=5)
+# What takes money off a card.
+_OFF = [MovementKind.redeem.value, MovementKind.replacement.value, MovementKind.lapse.value]
 _c, _m = gift_cards.c, gift_card_movements.c
 
 
@@ -180,7 +182,7 @@ def on_its_way(connection: Connection, card: str) -> int:
     statement = select(func.coalesce(func.sum(_m.amount), 0)).where(
         _m.card == card,
         _m.status.in_(("held", "requested")),
-        _m.kind.in_((MovementKind.redeem.value, MovementKind.replacement.value)),
+        _m.kind.in_(_OFF),
     )
     return int(connection.execute(statement).scalar_one())
 

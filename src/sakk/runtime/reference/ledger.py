@@ -65,6 +65,7 @@ MOVED_WHEN = {
     TransferCode.gift_card_redeemed: "a gift card is redeemed, in part or whole",
     TransferCode.gift_card_refunded: "what was redeemed goes back to its gift card",
     TransferCode.gift_card_replaced: "what is left of a lost gift card goes onto another",
+    TransferCode.gift_card_lapsed: "what nobody redeemed of an expired card, back to its issuer",
     TransferCode.order_bought: "a venue filled an order: what it holds of ours now",
     TransferCode.order_spent: "what it took for that",
     TransferCode.order_fee: "and its fee",

@@ -1,0 +1,120 @@
+"""Breakage: two persons say where and after how long, and a stage gives issuers what is left.
+
+Nothing is revenue of the operator's by it: a card's rest goes back to the balance that paid for it.
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection
+
+from sakk.core import gift_card as cards
+from sakk.core import gift_card_breakage as rules
+from sakk.core.errors import ApprovalStale, PermissionDenied, ResourceMissing, SamePerson
+from sakk.core.gift_card import MovementKind
+from sakk.core.gift_card_breakage import Breakage, BreakageState
+from sakk.core.person import Actor
+from sakk.core.role import Role
+from sakk.flow.context import Parts
+from sakk.flow.gift_card import Of, new_movement
+from sakk.flow.officer import Officer, find_officer
+from sakk.flow.payment import GIFT_CARD_STAGE
+from sakk.flow.stage import Stage, wake
+from sakk.flow.step_up import StepUp, check, count_try
+from sakk.store import gift_card as card_store
+from sakk.store import gift_card_breakage as store
+from sakk.store.identity import new_id
+
+DUE_MAX: Final = 100
+ROLES: Final = (Role.owner, Role.admin, Role.finance)
+
+
+def propose(
+    parts: Parts, country: str, days: int, note: str | None, *, actor: Actor, livemode: bool
+) -> Breakage:
+    """Propose what is done with what nobody redeems; another person confirms it.
+
+    Raises ParameterInvalid where the law does not allow it, and PermissionDenied.
+    """
+    rules.check(country, days)
+    with parts.database.begin() as connection:
+        by = _officer(connection, actor, livemode=livemode)
+        made = Breakage(
+            id=new_id(rules.PREFIX),
+            livemode=livemode,
+            country=country,
+            days=days,
+            note=note.strip()[: rules.NOTE_LENGTH_MAX] if note else None,
+            state=BreakageState.proposed.value,
+            proposed_by=by.name,
+            created=parts.clock(),
+            decided_by=None,
+            decided_at=None,
+        )
+        store.insert(connection, made)
+    return made
+
+
+def confirm(
+    parts: Parts, identifier: str, *, actor: Actor, livemode: bool, digest: str, step_up: StepUp
+) -> Breakage:
+    """Another person confirms a proposal, which takes the place of what was in force.
+
+    Raises ResourceMissing, SamePerson, ApprovalStale, PermissionDenied, StepUpRequired,
+    StepUpFailed, RateLimited.
+    """
+    count_try(parts, actor, step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        by = _officer(connection, actor, livemode=livemode)
+        waits = store.find(connection, identifier, livemode=livemode, lock=True)
+        if waits is None or waits.state != BreakageState.proposed:
+            raise ResourceMissing("Nothing with this id waits for a second person.", param="id")
+        if waits.proposed_by == by.name and by.person is not None:
+            raise SamePerson("You proposed this: another person confirms it.")
+        if digest != rules.digest_of(waits):
+            raise ApprovalStale(
+                "This is not what you were shown: look at it again.", param="digest"
+            )
+        rules.check(waits.country, waits.days)
+        if by.person is not None:
+            check(parts, connection, by.person, step_up, message=None, now=now)
+        store.lock_country(connection, waits.country)
+        store.end_active(connection, waits.country, livemode=livemode)
+        store.decide(connection, waits.id, BreakageState.active, by=by.name, now=now)
+        after = store.find(connection, waits.id, livemode=livemode)
+    assert after is not None
+    return after
+
+
+def stop(parts: Parts, country: str, *, actor: Actor, livemode: bool) -> None:
+    """From now on nothing is given back in a country: one person's word is enough for that."""
+    with parts.database.begin() as connection:
+        _officer(connection, actor, livemode=livemode)
+        store.lock_country(connection, country)
+        if not store.end_active(connection, country, livemode=livemode):
+            raise ResourceMissing("Nothing is in force there.", param="country")
+
+
+def lapse_stage(parts: Parts) -> Stage:
+    """The stage that gives issuers what is left on cards by the policies in force."""
+
+    def run() -> int:
+        now = parts.clock()
+        with parts.database.begin() as connection:
+            due = store.list_due(connection, now=now, limit=DUE_MAX)
+            for card in due:
+                of = Of(card.account_id, card.livemode, new_id(cards.MOVEMENT_PREFIX))
+                movement = new_movement(card, MovementKind.lapse, card.balance, of, now=now)
+                card_store.insert_movement(connection, movement)
+            if due:
+                wake(connection, GIFT_CARD_STAGE)
+        return len(due)
+
+    return Stage("gift_card.lapse", run, idle_seconds=60.0)
+
+
+def _officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:
+    found = find_officer(connection, actor, livemode=livemode)
+    if not found.has(ROLES):
+        raise PermissionDenied("Only a person with the role finance or admin says so.")
+    return found
