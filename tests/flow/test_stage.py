@@ -9,6 +9,7 @@ import pytest
 
 from sakk.core.errors import Unavailable
 from sakk.flow.stage import (
+    FIRST_LOOKS,
     GIVE_WAY_SECONDS_MAX,
     IDLE_SECONDS,
     LANE_THREADS,
@@ -213,6 +214,31 @@ def test_after_a_few_rows_a_stage_rests_and_what_comes_meanwhile_gathers(
     now += 1.0
     # Thousands wait for nothing.
     assert [turn.take(), turn.take(), turn.take()] == [MANY_ROWS, MANY_ROWS, 0]
+
+
+def test_few_look_for_the_first_time_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that looks has a connection; all that begin would open one each."""
+    monkeypatch.setattr("sakk.flow.stage.FIRST_LOOK_SECONDS_MAX", SECONDS_MAX)
+    looking = threading.Semaphore(FIRST_LOOKS)
+    together = threading.Barrier(FIRST_LOOKS)
+    looked: SimpleQueue[bool] = SimpleQueue()
+
+    def run() -> int:
+        is_one_of_few = looking.acquire(blocking=False)
+        together.wait(SECONDS_MAX)
+        looking.release()
+        looked.put(is_one_of_few)
+        return 0
+
+    stop = threading.Event()
+    stages = [Stage(f"{place}", run, idle_seconds=60.0) for place in range(3 * FIRST_LOOKS)]
+    threads = start_stages(stages, Bell(NOWHERE), stop, listening=False)
+    try:
+        assert [looked.get(timeout=SECONDS_MAX) for _ in stages] == [True] * len(stages)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(SECONDS_MAX)
 
 
 def test_a_notification_wakes_the_lane_of_the_stage_that_it_names(database: Database) -> None:
