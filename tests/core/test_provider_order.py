@@ -84,15 +84,15 @@ def test_which_quotes_are_locked(quote: Quote, code: str | None) -> None:
     assert (row.status, row.reason_code) == ("locked" if code is None else "failed", code)
 
 
-def test_one_key_until_its_quote_is_over() -> None:
+def test_one_quote_until_it_is_over_and_one_key() -> None:
     lost = replace(HELD, status="placing")
-    # What was sent may still arrive: there is no other key while the provider takes it.
+    # What was sent may still arrive: there is no other quote while the provider takes it.
     assert not_found(lost, NOW) is None
     assert not_found(lost, NOW + timedelta(minutes=1)) is None
     other = not_found(lost, NOW + timedelta(minutes=1) + LOCK_MARGIN)
     assert other is not None
     assert (other.status, other.quote, other.fee_units) == ("new", None, 0)
-    assert other.key != lost.key
+    assert (other.key, other.round) == (lost.key, 2)
 
 
 ASKED = Standing(

@@ -1,10 +1,10 @@
 """Provider orders: payouts that a licensed provider carries out, in the shape the market has.
 
 ``new → locked → placing → placed → paid``, or ``failed``. A quote is locked for a while; within it
-the order is placed under a key of ours. From ``placing`` on the provider may have it: whatever is
-not answered is looked up by that key and never placed under another, until the provider has said
-that there is no such order and the quote under it is over, for it takes none by a quote that is
-over. What it asks of us meanwhile (``information_required``) an officer answers. ``paid`` is the
+the order is placed under a key of ours, the payout's id, of which a provider has one order at most.
+From ``placing`` on it may have it: whatever is not answered is looked up by that key, and there is
+no other quote before the provider has said that there is no such order and this one is over. What
+it asks of us meanwhile (``information_required``) an officer answers. ``paid`` is the
 provider's word; what is booked is the line of its statement.
 """
 
@@ -101,7 +101,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderOrder:
-    """A row. ``round``: which quote it is tried with, and so a part of the key it is placed under.
+    """A row. ``round``: which quote it is tried with.
 
     ``quote``: the one that is locked; ``questions``: all that was asked, with what was answered.
     """
@@ -134,8 +134,11 @@ class ProviderOrder:
 
     @property
     def key(self) -> str:
-        """Under which it is placed: one a round, so that a lost answer is one order."""
-        return f"{self.id}-{self.round}"
+        """Under which it is placed, in every round: a payout is one order at a provider.
+
+        A database from a backup that does not know the order any more places it under it too.
+        """
+        return self.payout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,15 +194,15 @@ def locked(row: ProviderOrder, quote: Quote) -> ProviderOrder:
 
 
 def not_found(row: ProviderOrder, now: datetime) -> ProviderOrder | None:
-    """The provider has no order of the key that was tried: the next round, its quote being over.
+    """The provider has no order of what was tried: the next round, its quote being over.
 
-    None while it is not: what was sent may still arrive, so it is tried under this key alone.
+    None while it is not: what was sent may still arrive.
     """
     return next_round(row) if is_over(row, now - LOCK_MARGIN) else None
 
 
 def next_round(row: ProviderOrder) -> ProviderOrder:
-    """Another quote, and with it another key: no order by the one before is or will be there."""
+    """Another quote: by the one before no order is or will be there."""
     return replace(
         row, status=ProviderOrderStatus.new.value, round=row.round + 1, quote=None, fee_units=0
     )
