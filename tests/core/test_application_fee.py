@@ -20,6 +20,7 @@ from sakk.core.connected_account import (
     scopes_of,
 )
 from sakk.core.connected_account import ConnectionStatus as Status
+from sakk.core.connected_account import public as public_connection
 from sakk.core.errors import ParameterInvalid, PermissionDenied, UnexpectedState
 from sakk.core.fee import FeeKind, FeeRule, FeeVersion, OnRefund
 
@@ -140,6 +141,36 @@ def test_what_is_undone_comes_back_from_everybody_who_had_a_part() -> None:
     assert set(moved.values()) == {0}
     taken_back = {each.debit.owner: each.amount for each in undo if each.debit.owner}
     assert taken_back == {"acct_1": 850, "acct_2": 50}
+
+
+def test_both_sides_see_the_same() -> None:
+    shown = public_connection(replace(CONNECTED, accepted_at=NOW), VERSION.rules)
+    assert (shown["account"], shown["platform"]) == ("acct_1", "acct_2")
+    assert (shown["accepted_at"], shown["ended_at"]) == (int(NOW.timestamp()), None)
+    assert shown["application_fee_rules"] == VERSION.rules
+    fee = rules.ApplicationFee(
+        id="afee_1",
+        account_id="acct_2",
+        connected="acct_1",
+        livemode=False,
+        connected_account="cac_1",
+        kind="refund",
+        reason="returned",
+        status="pending",
+        source="re_1",
+        payment_intent="pi_1",
+        currency="usdc",
+        decimals=6,
+        basis=1_000_000,
+        amount=-50_000,
+        version=None,
+        rule=None,
+        parts=[],
+        created=NOW,
+    )
+    told = rules.public(fee)
+    assert (told["application"], told["account"]) == ("acct_2", "acct_1")
+    assert (told["amount_decimal"], told["status"]) == ("-0.050000", "pending")
 
 
 def test_a_platform_does_what_was_agreed_and_nothing_else() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sakk.core import chart
+from sakk.core.application_fee import Application
 from sakk.core.bank_account import BankAccount
 from sakk.core.bank_payment import (
     ID_LENGTH_MAX,
@@ -95,6 +96,7 @@ def test_a_payout_to_a_bank_account() -> None:
         ({"travel_rule": {}}, "travel_rule"),
         ({"amount": 0}, "amount"),
         ({"scheduled_at": NOW}, "scheduled_at"),
+        ({"application": Application("acct_2", "cac_1", 1)}, "destination[bank_account]"),
     ],
 )
 def test_what_can_not_be_asked_for(changes: dict[str, Any], param: str) -> None:

@@ -29,6 +29,7 @@ from sakk.core.payout import (
     is_cancelable,
     is_unsigned,
     may_be_sent,
+    promised,
     public,
 )
 from sakk.core.payout_posting import (
@@ -41,6 +42,7 @@ from sakk.core.payout_posting import (
 )
 from sakk.core.policy import Action, Decision
 from sakk.core.posting import Posting, reversed_postings
+from sakk.core.quote import Quote
 
 ASSET = "eip155:84532/erc20:0x036cbd53842c5426634e7929541ec2318f3dcf7e"
 DESTINATION = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
@@ -80,6 +82,51 @@ def test_a_draft_has_the_price_of_the_schedule() -> None:
     assert drafted(request()).fee_terms is None
     settling = request(is_settlement=True)
     assert drafted(settling, pricing=Pricing(FeeKind.payout, version, {})).service_fee == 0
+
+
+def test_what_a_quote_promised_of_just_this_amount_is_charged() -> None:
+    made = Quote(
+        id="qt_1",
+        account_id="acct_1",
+        livemode=False,
+        kind="payout",
+        network="eip155:84532",
+        asset=ASSET,
+        currency="usdc",
+        decimals=6,
+        fee=7,
+        network_fee=7,
+        gas=65_000,
+        gas_price=1,
+        metadata={},
+        expires_at=MOMENT + timedelta(minutes=10),
+        created=MOMENT,
+        amount=5_000_000,
+        service_fee=3,
+        fee_terms={"schedule": "fsch_1"},
+    )
+
+    def quoted(**changes: Any) -> Payout:
+        asked = request(quote="qt_1", **changes)
+        kept = promised(terms(), asked, place(), {"qt_1": made}, now=MOMENT)
+        return drafted(asked, fees=kept.fees, service=kept.service)
+
+    row = quoted()
+    assert (row.fee, row.service_fee, row.fee_terms) == (7, 3, {"schedule": "fsch_1"})
+    assert (quoted(amount=6_000_000).service_fee, quoted(is_settlement=True).service_fee) == (0, 0)
+
+
+def test_a_platforms_fee_is_on_top_and_its_own() -> None:
+    row = payout(application_fee=250_000, application_terms={"platform": "acct_2"})
+    assert (debited(row), delivered(row)) == (5_250_000, 5_000_000)
+    flies, platform = chart.payout_in_flight(UNIT), chart.merchant("acct_2", "available", UNIT)
+    taken = Posting(flies, platform, 250_000, TransferCode.application_fee_payout)
+    assert fee_postings(row) == [taken]
+    # What the platform has spent of it, it owes.
+    [undo] = reversed_postings([taken], TransferCode.transaction_undone)
+    assert undone_fee(undo).debit == chart.receivable("acct_2", UNIT)
+    shown = public(row, operator=False)
+    assert (shown["application"], shown["application_fee_amount"]) == ("acct_2", 250_000)
 
 
 def test_a_schedules_fee_is_on_top_and_a_transfer_of_its_own() -> None:
