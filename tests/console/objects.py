@@ -44,6 +44,7 @@ from tests.api.closing import put_closing
 from tests.api.ordering import put_order, put_rates
 from tests.console.agents import agents_of
 from tests.console.browser import ORIGIN
+from tests.console.closed_loop import closed_loop_of
 from tests.console.desk import make_desk
 from tests.console.office import Office
 from tests.console.risk import case_of, outgoing, question_of
@@ -440,6 +441,7 @@ def objects(office: Office) -> dict[str, str]:
         "refund": refund_of(office, office.bob),
         "beneficiary": beneficiary_of(office, office.bob),
         **selling(office, office.bob),
+        **closed_loop_of(office, office.bob, office.alice),
         "case": case,
         "question": question_of(office, case),
         "attachment": "catt_of_bob",

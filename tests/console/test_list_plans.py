@@ -11,6 +11,7 @@ from sqlalchemy import Table, text
 
 from sakk.core.mandate import document
 from sakk.flow.context import Parts
+from sakk.store.alias import aliases
 from sakk.store.beneficiary import beneficiaries
 from sakk.store.case import cases
 from sakk.store.channel import channels
@@ -19,9 +20,11 @@ from sakk.store.customer import customers
 from sakk.store.database import Database
 from sakk.store.event import events
 from sakk.store.fee import fees
+from sakk.store.gift_card import gift_cards
 from sakk.store.information_request import information_ends, information_requests
 from sakk.store.mandate import mandates
 from sakk.store.order import orders
+from sakk.store.money_request import bills, money_requests
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
 from sakk.store.payment_link import payment_links
@@ -265,6 +268,43 @@ FILLED: dict[Table, dict[str, str]] = {
         "exchange": "'none'",
         "request_identifier": "i::text",
     },
+    gift_cards: {
+        "id": f"'gc_' || {ID}",
+        **dict.fromkeys(("amount", "balance"), "i"),
+        "currency": "'usdc'",
+        "decimals": "6",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'frozen' ELSE 'active' END",
+        "redeemable": "'issuer'",
+        "code_hash": "i::text",
+        "hint": "lpad(i::text, 4, '0')",
+        "metadata": "'{}'",
+    },
+    bills: {
+        "id": f"'bill_' || {ID}",
+        **dict.fromkeys(("amount", "own_share"), "i"),
+        "currency": "'usdc'",
+        "decimals": "6",
+        "metadata": "'{}'",
+    },
+    money_requests: {
+        "id": f"'mreq_' || {ID}",
+        "payer": "'acct_' || i % 50",
+        **dict.fromkeys(("amount_paid", "released", "place", "reminders"), "0"),
+        "amount": "i",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'open' ELSE 'paid' END",
+        "bill": f"'bill_' || {ID}",
+        "expires_at": MOMENT,
+        "metadata": "'{}'",
+    },
+    aliases: {
+        "id": f"'als_' || {ID}",
+        "kind": "'email'",
+        "value": "'c' || i || '@example.com'",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'active' ELSE 'freed' END",
+        "metadata": "'{}'",
+    },
     information_requests: {
         "id": f"'irq_' || {ID}",
         "case_id": f"'case_' || {ID}",
@@ -387,6 +427,18 @@ PATHS = (
     "/console/refunds?status=failed",
     f"/console/refunds?q=re_{NUMBER}",
     f"/console/refunds?q=pi_{NUMBER}",
+    "/console/gift_cards",
+    "/console/gift_cards?status=frozen",
+    "/console/gift_cards?q=0500",
+    f"/console/gift_cards/gc_{NUMBER}",
+    "/console/money_requests",
+    "/console/money_requests?direction=incoming&status=open",
+    f"/console/money_requests?q=bill_{NUMBER}",
+    f"/console/money_requests/mreq_{NUMBER}",
+    "/console/bills",
+    f"/console/bills/bill_{NUMBER}",
+    "/console/aliases?q=ann",
+    f"/console/aliases/als_{NUMBER}",
     "/console/questions",
     "/console/questions?status=open&q=coffee",
     "/console/questions?status=withdrawn",

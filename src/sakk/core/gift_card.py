@@ -204,7 +204,9 @@ def earliest_expiry(minimum: Minimum, *, now: datetime) -> datetime | None:
 def check_redeemable(card: GiftCard, by: str, *, now: datetime) -> None:
     """UnexpectedState for a card that can not be redeemed by this account, with a reason."""
     if card.status != GiftCardStatus.active:
-        raise UnexpectedState(f"This card is {card.status}: nothing is redeemed of it.")
+        raise UnexpectedState(
+            "This card is {status}: nothing is redeemed of it.", status=card.status
+        )
     if card.expires_at is not None and card.expires_at <= now:
         raise UnexpectedState("This card has expired. Ask who issued it.")
     if card.redeemable == Redeemable.issuer and by != card.account_id:
@@ -215,8 +217,10 @@ def amount_to_redeem(card: GiftCard, wanted: int | None, *, left: int) -> int:
     """What is taken off a card: all that is left, or less; ParameterInvalid for more."""
     if wanted is not None and wanted > left:
         raise ParameterInvalid(
-            f"{money.format_decimal(left, card.decimals)} {card.currency} is left on this card.",
+            "{amount} {currency} is left on this card.",
             param="amount",
+            amount=money.format_decimal(left, card.decimals),
+            currency=card.currency,
         )
     return left if wanted is None else wanted
 

@@ -69,7 +69,9 @@ def left(request: MoneyRequest, promised: int) -> int | None:
 def check_open(request: MoneyRequest, *, now: datetime) -> None:
     """UnexpectedState for a request that has ended."""
     if request.status != MoneyRequestStatus.open:
-        raise UnexpectedState(f"This request is {request.status}: nothing more happens to it.")
+        raise UnexpectedState(
+            "This request is {status}: nothing more happens to it.", status=request.status
+        )
     if request.expires_at <= now:
         raise UnexpectedState("This request's time is over: ask for another one.")
 
@@ -87,9 +89,10 @@ def amount_to_pay(request: MoneyRequest, wanted: int | None, *, promised: int) -
         raise UnexpectedState("All of this request is paid, or on its way.")
     if wanted is not None and wanted > most:
         raise ParameterInvalid(
-            f"Of this request {money.format_decimal(most, request.decimals)} {request.currency} is"
-            " still to be paid.",
+            "Of this request {amount} {currency} is still to be paid.",
             param="amount",
+            amount=money.format_decimal(most, request.decimals),
+            currency=request.currency,
         )
     return most if wanted is None else wanted
 
@@ -108,11 +111,14 @@ def check_reminder(request: MoneyRequest, *, now: datetime) -> None:
     """A few reminders, a day apart; UnexpectedState says when the next one may be sent."""
     check_open(request, now=now)
     if request.reminders >= REMINDERS_MAX:
-        raise UnexpectedState(f"{REMINDERS_MAX} reminders were sent: nobody is reminded more.")
+        raise UnexpectedState(
+            "{most} reminders were sent: nobody is reminded more.", most=REMINDERS_MAX
+        )
     after = (request.reminded_at or request.created) + REMINDER_EVERY
     if now < after:
         raise UnexpectedState(
-            f"The next reminder may be sent at {int(after.timestamp())} (Unix time)."
+            "The next reminder may be sent at {moment} (Unix time).",
+            moment=int(after.timestamp()),
         )
 
 
@@ -122,7 +128,9 @@ def expiry(wanted: datetime | None, *, now: datetime) -> datetime:
         return now + LIFE
     if not now < wanted <= now + LIFE_MAX:
         raise ParameterInvalid(
-            f"expires_at is in the future, within {LIFE_MAX.days} days.", param="expires_at"
+            "expires_at is in the future, within {days} days.",
+            param="expires_at",
+            days=LIFE_MAX.days,
         )
     return wanted
 

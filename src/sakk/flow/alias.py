@@ -57,8 +57,9 @@ def create(
         return _again(connection, found, now=now)
     if store.count(connection, account_id=account_id, livemode=livemode) >= rules.ALIASES_MAX:
         raise ParameterInvalid(
-            f"An account has at most {rules.ALIASES_MAX} names, those given up among them.",
+            "An account has at most {most} names, those given up among them.",
             param="value",
+            most=rules.ALIASES_MAX,
         )
     made = Alias(
         id=identifier,
@@ -147,7 +148,9 @@ def free(connection: Connection, identifier: str, *, livemode: bool, now: dateti
     if alias.status == AliasStatus.freed:
         return alias
     if alias.status != AliasStatus.released:
-        raise UnexpectedState(f"This alias is {alias.status}: only one that was given up is freed.")
+        raise UnexpectedState(
+            "This alias is {status}: only one that was given up is freed.", status=alias.status
+        )
     after = replace(alias, status=AliasStatus.freed.value)
     store.change(connection, alias.id, {"status": after.status})
     _tell(connection, after, event.ALIAS_FREED, now=now)
@@ -158,11 +161,13 @@ def resolve(connection: Connection, to: Recipient, *, livemode: bool, param: str
     """The account that is paid; None for an e-mail address that nobody has. ResourceMissing."""
     if to.kind == "account":
         if account.find_account(connection, to.value) is None:
-            raise ResourceMissing(f"No such account: {to.value!r}.", param=param)
+            raise ResourceMissing(
+                "No such account: {account}.", param=param, account=repr(to.value)
+            )
         return to.value
     found = store.account_of(connection, livemode=livemode, kind=to.kind, value=to.value)
     if found is None and to.kind == "handle":
-        raise ResourceMissing(f"Nobody is called @{to.value} here.", param=param)
+        raise ResourceMissing("Nobody is called @{handle} here.", param=param, handle=to.value)
     return found
 
 

@@ -240,9 +240,10 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
             units = left if amount is None else amount
             if not 0 < units <= left:
                 raise ParameterInvalid(
-                    f"Of this redemption {money.format_decimal(left, taken.decimals)}"
-                    f" {taken.currency} can be given back.",
+                    "Of this redemption {amount} {currency} can be given back.",
                     param="amount",
+                    amount=money.format_decimal(left, taken.decimals),
+                    currency=taken.currency,
                 )
             movement = new_movement(card, MovementKind.refund, units, of, now=now, other=taken.id)
             judge(parts, connection, rules.facts_of(card, movement), livemode=of.livemode)
@@ -421,7 +422,9 @@ def _turn(
     if card.status == after:
         return card
     if card.status != before:
-        raise UnexpectedState(f"This card is {card.status}, not {before.value}.")
+        raise UnexpectedState(
+            "This card is {status}, not {before}.", status=card.status, before=before.value
+        )
     turned = replace(card, status=after.value)
     store.change(connection, card.id, {"status": after.value})
     name = event.GIFT_CARD_FROZEN if after is GiftCardStatus.frozen else event.GIFT_CARD_ACTIVATED
@@ -437,7 +440,10 @@ def carry_out(parts: Parts, movement: GiftCardMovement, *, active: bool = True) 
     if movement.status == "rejected":
         needed = money.format_decimal(movement.amount, movement.decimals)
         raise BalanceInsufficient(
-            f"The available balance does not cover {needed} {movement.currency}.", param="amount"
+            "The available balance does not cover {amount} {currency}.",
+            param="amount",
+            amount=needed,
+            currency=movement.currency,
         )
     return movement
 

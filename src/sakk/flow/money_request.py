@@ -59,8 +59,9 @@ def create(
         raise ParameterInvalid("Ask another account than your own.", param=param)
     if store.count_open(connection, account_id=account_id, livemode=livemode) >= rules.OPEN_MAX:
         raise ParameterInvalid(
-            f"{rules.OPEN_MAX} requests of this account are open. Cancel some of them.",
+            "{most} requests of this account are open. Cancel some of them.",
             param=param,
+            most=rules.OPEN_MAX,
         )
     made = MoneyRequest(
         id=identifier,

@@ -281,3 +281,10 @@ def count_wrong(connection: Connection, account_id: str, *, now: datetime) -> No
             },
         )
     )
+
+
+def movements_of(connection: Connection, card: str, *, limit: int) -> list[GiftCardMovement]:
+    """What was moved onto a card and off it, newest first, whoever did it."""
+    c = gift_card_movements.c
+    statement = select(gift_card_movements).where(c.card == card).order_by(c.id.desc())
+    return fetch_all(connection, statement.limit(limit), GiftCardMovement)

@@ -107,6 +107,12 @@ def find(
     return fetch_one(connection, statement.with_for_update() if lock else statement, MoneyRequest)
 
 
+def find_any(connection: Connection, identifier: str, *, livemode: bool) -> MoneyRequest | None:
+    """A request, whoever made it: for the operator."""
+    statement = select(money_requests).where(_c.id == identifier, _c.livemode == livemode)
+    return fetch_one(connection, statement, MoneyRequest)
+
+
 def find_asked(
     connection: Connection, identifier: str, *, account_id: str, livemode: bool, lock: bool = False
 ) -> MoneyRequest | None:
@@ -157,11 +163,17 @@ def list_due(connection: Connection, *, now: datetime, limit: int) -> list[Money
 
 
 def find_bill(
-    connection: Connection, identifier: str, *, account_id: str, livemode: bool, lock: bool = False
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    lock: bool = False,
 ) -> Bill | None:
-    statement = select(bills).where(
-        bills.c.id == identifier, bills.c.account_id == account_id, bills.c.livemode == livemode
-    )
+    """A bill of an account; of any where ``account_id`` is None."""
+    statement = select(bills).where(bills.c.id == identifier, bills.c.livemode == livemode)
+    if account_id is not None:
+        statement = statement.where(bills.c.account_id == account_id)
     return fetch_one(connection, statement.with_for_update() if lock else statement, Bill)
 
 

@@ -1,0 +1,27 @@
+"""Amounts that people type into forms, and the currencies that they choose from."""
+
+from sqlalchemy import Connection
+
+from sakk.console.visit import Visit
+from sakk.core.errors import ParameterInvalid
+from sakk.pages.amount import read_amount
+from sakk.store import network as networks
+
+
+def currencies(connection: Connection) -> list[tuple[str, str]]:
+    """What may be chosen: pairs of a code and its text."""
+    return [(each.currency, each.currency.upper()) for each in networks.list_currencies(connection)]
+
+
+def units_of(
+    visit: Visit, connection: Connection, text: str, currency: str, *, param: str = "amount"
+) -> int:
+    """What was typed, in the currency's smallest unit; ParameterInvalid names the field."""
+    scales = {each.currency: each.decimals for each in networks.list_currencies(connection)}
+    if currency not in scales:
+        raise ParameterInvalid(visit.words.gettext("Choose one from the list."), param="currency")
+    try:
+        return read_amount(text, scales[currency])
+    except ValueError:
+        told = visit.words.gettext("Write an amount, as 12.50.")
+        raise ParameterInvalid(told, param=param) from None

@@ -1,0 +1,101 @@
+"""Money between accounts, as screens show it: a card with movements, a request, a bill, a name."""
+
+from sakk.core.alias import AliasKind
+from sakk.core.bill import Bill, Share
+from sakk.core.gift_card import GiftCard, GiftCardMovement
+from sakk.flow import alias as aliases
+from sakk.flow import bill as bills
+from sakk.flow import money_request as requests
+from sakk.store import gift_card as gift_cards
+from sakk.store import network as networks
+from sakk.store.identity import new_id, now
+from tests.console.desk import HOSTILE, configure
+from tests.console.office import Office
+
+LINE = "<script>alert(1)</script>=1+1"
+
+
+def closed_loop_of(office: Office, account: str, other: str) -> dict[str, str]:
+    """One of each of an account's; another account is asked."""
+    whose = {"account_id": account, "livemode": False}
+    ids = {name: new_id(prefix) for name, prefix in (("gift_card", "gc"), ("bill", "bill"))}
+    with office.parts.database.begin() as connection:
+        if not networks.list_currencies(connection):
+            configure(connection)
+        gift_cards.insert(
+            connection,
+            GiftCard(
+                **whose,  # type: ignore[arg-type]
+                id=ids["gift_card"],
+                amount=50_000_000,
+                balance=37_500_001,
+                currency="usdc",
+                decimals=6,
+                status="active",
+                redeemable="issuer",
+                country=None,
+                expires_at=None,
+                code_hash=new_id("hash"),
+                hint="7k3m",
+                replaces=None,
+                metadata={},
+                created=now(),
+            ),
+        )
+        for kind, amount in (("issue", 50_000_000), ("redeem", 12_499_999)):
+            gift_cards.insert_movement(
+                connection,
+                GiftCardMovement(
+                    **whose,  # type: ignore[arg-type]
+                    id=new_id("gcm"),
+                    card=ids["gift_card"],
+                    kind=kind,
+                    amount=amount,
+                    currency="usdc",
+                    decimals=6,
+                    other=None,
+                    status="posted",
+                    failure_code=None,
+                    description=HOSTILE,
+                    metadata={},
+                    created=now(),
+                ),
+            )
+        asked = requests.create(
+            connection,
+            requests.Asked(other, 5_000_001, "usdc", LINE),
+            identifier=new_id("mreq"),
+            account_id=account,
+            livemode=False,
+            now=now(),
+        )
+        bills.split(
+            connection,
+            Bill(
+                **whose,  # type: ignore[arg-type]
+                id=ids["bill"],
+                amount=10_000_000,
+                own_share=0,
+                currency="usdc",
+                decimals=6,
+                note=LINE,
+                metadata={},
+                created=now(),
+            ),
+            [Share(other), Share("nobody@example.com")],
+            own_amount=None,
+            own_weight=1,
+            expires_at=None,
+            share_id=lambda _: new_id("mreq"),
+        )
+        alias = aliases.create(
+            connection,
+            identifier=new_id("als"),
+            account_id=account,
+            livemode=False,
+            kind=AliasKind.email,
+            value=f"{account[-8:]}@example.com",
+            metadata={},
+            now=now(),
+        )
+    return {**ids, "money_request": asked.id, "alias": alias.id}
