@@ -32,7 +32,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = WIDE
         else:
             language = self.headers["accept-language"]
-            body = claim_page.render(_claim(), language=language, path="/refund_claims/x")
+            claim = _claim(ClaimStatus(self.path.rpartition("/")[2]))
+            body = claim_page.render(claim, language=language, path="/refund_claims/x")
             headers = pages.headers(language)
         self.send_response(200)
         for name, value in {**headers, "content-length": str(len(body))}.items():
@@ -44,17 +45,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def _claim() -> Claim:
+def _claim(status: ClaimStatus) -> Claim:
+    is_placed = status is not ClaimStatus.open
     return Claim(
-        status=ClaimStatus.open,
+        status=status,
         merchant=HOSTILE,
         amount=25_000_000,
         amount_decimal="25.000000",
         currency="usdc",
-        networks=[ClaimNetwork("eip155:84532", "Base Sepolia", "USDC")],
-        network=None,
-        address=None,
-        tx_hash=None,
+        networks=[ClaimNetwork("eip155:84532", HOSTILE, "USDC")],
+        network="eip155:84532" if is_placed else None,
+        address="0x" + "5b" * 20 if is_placed else None,
+        tx_hash=HOSTILE if status is ClaimStatus.sent else None,
         expires_at=None,
         livemode=False,
     )
@@ -75,9 +77,10 @@ def base() -> Iterator[str]:
 
 def test_the_claim_page_is_good_in_every_language(browser: Browser, base: str) -> None:
     with browser.page(base) as page:
-        visit_in_all(page, "/claim")
-        assert "<script>alert(1)</script>" in page.text()
-        assert "25.00 USDC" in page.text()
+        for step in ("open", "unconfirmed", "sent"):
+            visit_in_all(page, f"/claim/{step}")
+            assert "<script>alert(1)</script>" in page.text()
+            assert "25.00 USDC" in page.text()
 
 
 def test_what_leaves_the_origin_and_what_is_blocked_is_found(browser: Browser, base: str) -> None:

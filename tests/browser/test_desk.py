@@ -28,7 +28,10 @@ def handler_of(reader: Reader) -> type[http.server.BaseHTTPRequestHandler]:
                 self._send(given.status, given.headers, given.body)
                 return
             language = self.headers["accept-language"] or "en"
-            got = reader.send("GET", self.path, headers={"accept-language": language})
+            sent = {"accept-language": language}
+            if self.headers["hx-request"] is not None:
+                sent["hx-request"] = self.headers["hx-request"]
+            got = reader.send("GET", self.path, headers=sent)
             self._send(got.status, got.headers, got.body)
 
         def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:

@@ -1,5 +1,9 @@
 """Money between accounts, as screens show it: a card with movements, a request, a bill, a name."""
 
+from typing import Any
+
+from sqlalchemy import Connection
+
 from sakk.core.alias import AliasKind
 from sakk.core.bill import Bill, Share
 from sakk.core.gift_card import GiftCard, GiftCardMovement
@@ -15,52 +19,57 @@ from tests.console.office import Office
 LINE = "<script>alert(1)</script>=1+1"
 
 
-def closed_loop_of(office: Office, account: str, other: str) -> dict[str, str]:
-    """One of each of an account's; another account is asked."""
-    whose = {"account_id": account, "livemode": False}
-    ids = {name: new_id(prefix) for name, prefix in (("gift_card", "gc"), ("bill", "bill"))}
-    with office.parts.database.begin() as connection:
-        if not networks.list_currencies(connection):
-            configure(connection)
-        gift_cards.insert(
+def _card(connection: Connection, card: str, whose: dict[str, Any]) -> None:
+    """A card of fifty of which a quarter was redeemed."""
+    gift_cards.insert(
+        connection,
+        GiftCard(
+            **whose,
+            id=card,
+            amount=50_000_000,
+            balance=37_500_001,
+            currency="usdc",
+            decimals=6,
+            status="active",
+            redeemable="issuer",
+            country=None,
+            expires_at=None,
+            code_hash=new_id("hash"),
+            hint="7k3m",
+            replaces=None,
+            metadata={},
+            created=now(),
+        ),
+    )
+    for kind, amount in (("issue", 50_000_000), ("redeem", 12_499_999)):
+        gift_cards.insert_movement(
             connection,
-            GiftCard(
-                **whose,  # type: ignore[arg-type]
-                id=ids["gift_card"],
-                amount=50_000_000,
-                balance=37_500_001,
+            GiftCardMovement(
+                **whose,
+                id=new_id("gcm"),
+                card=card,
+                kind=kind,
+                amount=amount,
                 currency="usdc",
                 decimals=6,
-                status="active",
-                redeemable="issuer",
-                country=None,
-                expires_at=None,
-                code_hash=new_id("hash"),
-                hint="7k3m",
-                replaces=None,
+                other=None,
+                status="posted",
+                failure_code=None,
+                description=HOSTILE,
                 metadata={},
                 created=now(),
             ),
         )
-        for kind, amount in (("issue", 50_000_000), ("redeem", 12_499_999)):
-            gift_cards.insert_movement(
-                connection,
-                GiftCardMovement(
-                    **whose,  # type: ignore[arg-type]
-                    id=new_id("gcm"),
-                    card=ids["gift_card"],
-                    kind=kind,
-                    amount=amount,
-                    currency="usdc",
-                    decimals=6,
-                    other=None,
-                    status="posted",
-                    failure_code=None,
-                    description=HOSTILE,
-                    metadata={},
-                    created=now(),
-                ),
-            )
+
+
+def closed_loop_of(office: Office, account: str, other: str) -> dict[str, str]:
+    """One of each of an account's; another account is asked."""
+    whose: dict[str, Any] = {"account_id": account, "livemode": False}
+    ids = {name: new_id(prefix) for name, prefix in (("gift_card", "gc"), ("bill", "bill"))}
+    with office.parts.database.begin() as connection:
+        if not networks.list_currencies(connection):
+            configure(connection)
+        _card(connection, ids["gift_card"], whose)
         asked = requests.create(
             connection,
             requests.Asked(other, 5_000_001, "usdc", LINE),
@@ -72,7 +81,7 @@ def closed_loop_of(office: Office, account: str, other: str) -> dict[str, str]:
         bills.split(
             connection,
             Bill(
-                **whose,  # type: ignore[arg-type]
+                **whose,
                 id=ids["bill"],
                 amount=10_000_000,
                 own_share=0,

@@ -47,7 +47,7 @@ from tests.console.browser import ORIGIN
 from tests.console.closed_loop import closed_loop_of
 from tests.console.desk import make_desk
 from tests.console.office import Office
-from tests.console.risk import case_of, outgoing, question_of
+from tests.console.risk import case_of, name_of, outgoing, question_of
 from tests.flow import policing
 from tests.flow.policing import ASSET, NETWORK
 from tests.flow.test_approval_batch import batch_of
@@ -441,7 +441,7 @@ def objects(office: Office) -> dict[str, str]:
         "refund": refund_of(office, office.bob),
         "beneficiary": beneficiary_of(office, office.bob),
         **selling(office, office.bob),
-        **closed_loop_of(office, office.bob, office.alice),
+        **closed_loop_of(office, office.bob, office.operator),
         "case": case,
         "question": question_of(office, case),
         "attachment": "catt_of_bob",
@@ -449,6 +449,7 @@ def objects(office: Office) -> dict[str, str]:
         "freeze": sent.freeze,
         "travel_rule": sent.travel_rule,
         "rules_version": "in_force",
+        "name_screening": name_of(office, office.bob),
         "mandate": agents.mandate,
         "channel": agents.channel,
         "refill": agents.refill,

@@ -147,6 +147,14 @@ def case_of(office: Office, payout: Payout) -> str:
     return ids[payout.id]
 
 
+def name_of(office: Office, account: str) -> str:
+    """A name that is like one on a list."""
+    row = alike("an enquiry", account)
+    with office.parts.database.begin() as connection:
+        insert_name_screenings(connection, [row])
+    return row.id
+
+
 def question_of(office: Office, case: str) -> str:
     """What the account of a case is asked."""
     officer = Actor("sgn_of_the_officer", office.person("compliance").id)

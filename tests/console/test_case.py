@@ -4,11 +4,12 @@ import re
 
 from sakk.core.payout import Payout
 from sakk.store import payout as payouts
+from sakk.store.name import insert_name_screenings
 from tests.console.browser import Browser
 from tests.console.desk import configure
 from tests.console.objects import under_review
 from tests.console.office import Office
-from tests.console.risk import PDF, case_of
+from tests.console.risk import PDF, alike, case_of
 from tests.flow.policing import Desk
 from tests.flow.test_approval_batch import listed
 
@@ -229,3 +230,23 @@ def test_an_account_is_asked_and_answers_with_files(office: Office) -> None:
     [again] = set(re.findall(r'name="question" value="(irq_\w+)"', officer.get(path).text))
     assert officer.post(f"{path}/withdraw", {"question": again}).status == 303
     assert "No answer is needed any more." in merchant.get(f"/console/questions/{again}").text
+
+
+def test_a_name_is_asked_for_and_is_somebody_else(office: Office) -> None:
+    officer, _ = officers(office)
+    with office.parts.database.begin() as connection:
+        insert_name_screenings(connection, [row := alike("an enquiry", office.alice)])
+    path = f"/console/names/{row.id}"
+    page = officer.get(path)
+    for fact in ("sidorow", "sidorov", "87 %", "OFAC-1", f"{path}/exempt"):
+        assert fact in page.text, fact
+    office.prove()
+    # The list has not got the entry any more: nothing is exempted of it.
+    gone = officer.post(f"{path}/exempt", {"entity": "ent_1", "reason": "Another birth date."})
+    assert (gone.status, "ent_1" in gone.text) == (404, True)
+    officer.get("/console/names")
+    wrong = officer.post("/console/names", {"name": "Ann", "birth": "yesterday"})
+    assert (wrong.status, "yesterday" in wrong.text) == (400, True)
+    viewer = office.browser(office.person("viewer"))
+    assert f"{path}/exempt" not in viewer.get(path).text
+    assert office.browser(office.person(alice=["owner"])).get(path).status == 404

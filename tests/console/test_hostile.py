@@ -22,6 +22,7 @@ from tests.hostile import HOSTILE, TURNING, Reader
 # As columns are called that people fill in; what a machine writes is called otherwise.
 WRITTEN = (
     *("name", "description", "note", "title", "message", "text", "reason", "comment", "reference"),
+    "question",
     *("failure_message", "inactive_message", "legal_name", "support_phone", "user_agent", "file"),
     *("client_reference_id", "rule", "symbol", "why", "statement"),
 )

@@ -88,7 +88,7 @@ class Moved:
 
 
 def index(visit: Visit, query: GiftCardQuery) -> Page | Download:
-    """The cards, newest first, what they are still worth, and forms to issue and to redeem."""
+    """The cards, newest first, and forms to issue and to redeem."""
     return _list(visit, query, None)
 
 
@@ -248,18 +248,12 @@ def _list(visit: Visit, query: GiftCardQuery, rejected: Rejected | None) -> Page
         )
         if query.is_file:
             return _file(window.rows)
-        owed: Sequence[store.Outstanding] = ()
-        if visit.account_id is not None:
-            owed = store.outstanding(
-                connection, account_id=visit.account_id, livemode=visit.livemode, now=visit.now
-            )
         known = currencies(connection)
     return Page(
         "console/gift_cards.html",
         {
             "list": listing(visit, query, window, window.rows),
             "words": STATUSES,
-            "owed": owed,
             "choices": {
                 "status": options(visit, STATUSES),
                 "currency": known,

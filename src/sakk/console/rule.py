@@ -1,14 +1,16 @@
 """Screening rules: the versions, what each says, and what it would have done to past transfers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.screening import CATEGORIES, VERDICTS
-from sakk.console.visit import Page, Visit
+from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import rule as rules
+from sakk.core.role import Role
 from sakk.flow import back_test
 from sakk.flow import rule as flow
 from sakk.pages.form import Form
@@ -46,6 +48,12 @@ KINDS: Mapping[str, str] = {
     "issuer": mark("The issuer denies the address"),
     "name": mark("A name is like one on a list"),
 }
+
+
+class ApproveForm(Form):
+    """The digest of the rules that the page showed."""
+
+    digest: Annotated[str, Field(max_length=64)]
 
 
 class TestQuery(Form):
@@ -98,8 +106,40 @@ def show(visit: Visit, rules_version: str, query: TestQuery) -> Page:
         "states": STATES,
         "verdicts": VERDICTS,
         "names": names,
+        "may_decide": version["state"] == "proposed"
+        and visit.may("screening_rules", "write")
+        and Role.compliance in visit.person.powers,
+        "is_own": version["proposed_by"] == visit.person.id,
+        "rejected": None,
     }
     return Page("console/rule_version.html", values)
+
+
+def again(visit: Visit, rejected: Rejected, rules_version: str) -> Page:
+    """The version with why nothing was done."""
+    page = show(visit, rules_version, TestQuery())
+    return replace(page, values={**page.values, "rejected": rejected})
+
+
+def approve(visit: Visit, rules_version: str, form: ApproveForm) -> Redirect:
+    """Put a version in force that another person proposed, as the page showed it."""
+    flow.approve(
+        visit.parts,
+        rules_version,
+        actor=visit.actor,
+        livemode=visit.livemode,
+        digest=form.digest,
+        step_up=visit.step_up,
+    )
+    return Redirect(
+        f"{PATH}/{rules_version}", visit.words.gettext("These rules judge from now on.")
+    )
+
+
+def reject(visit: Visit, rules_version: str) -> Redirect:
+    """Refuse a version, or take it back."""
+    flow.reject(visit.parts, rules_version, actor=visit.actor, livemode=visit.livemode)
+    return Redirect(f"{PATH}/{rules_version}", visit.words.gettext("The version is rejected."))
 
 
 def _line(visit: Visit, rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,4 +180,21 @@ SCREENS = (
         menu=Menu(mark("Risk"), mark("Screening rules")),
     ),
     Screen("GET", f"{PATH}/{{rules_version}}", show, "screening_rules", operator_only=True),
+    Screen(
+        "POST",
+        f"{PATH}/{{rules_version}}/approve",
+        approve,
+        "screening_rules",
+        step_up=True,
+        operator_only=True,
+        again=again,
+    ),
+    Screen(
+        "POST",
+        f"{PATH}/{{rules_version}}/reject",
+        reject,
+        "screening_rules",
+        operator_only=True,
+        again=again,
+    ),
 )

@@ -1,5 +1,6 @@
 """The team: the operator's people, or the people of the account that is looked at."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -20,6 +21,23 @@ from sakk.store import person as persons
 
 PATH: Final = f"{ROOT}/team"
 EMAIL_LENGTH_MAX: Final = 255
+
+
+ROLES: Mapping[str, str] = {
+    "owner": mark("Owner"),
+    "admin": mark("Administrator"),
+    "finance": mark("Finance"),
+    "approver": mark("Approver"),
+    "compliance": mark("Compliance"),
+    "developer": mark("Developer"),
+    "support": mark("Support"),
+    "viewer": mark("Viewer"),
+}
+STATES: Mapping[str, tuple[str, str]] = {
+    "proposed": (mark("Proposed"), "wait"),
+    "active": (mark("Active"), "good"),
+    "suspended": (mark("Suspended"), "bad"),
+}
 
 
 class InviteForm(Form):
@@ -156,6 +174,7 @@ def _page(visit: Visit, rejected: Rejected | None = None) -> Page:
         "rows": rows,
         "in_account": visit.account_id is not None,
         "roles": [role.value for role in (Role if visit.account_id is None else ACCOUNT_ROLES)],
+        "words": {"role": ROLES, "state": STATES},
         "may_write": visit.may("persons", "write"),
         "typed": {} if rejected is None else rejected.values,
         "faults": {} if rejected is None else rejected.faults,

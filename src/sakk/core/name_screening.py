@@ -134,11 +134,13 @@ def read_query(
     """A question as it came from outside; ParameterInvalid names the field that is wrong."""
     if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
         raise ParameterInvalid(
-            f"A name has 1 to {NAME_LENGTH_MAX} printable characters.", param="name"
+            "A name has 1 to {length_max} printable characters.",
+            param="name",
+            length_max=NAME_LENGTH_MAX,
         )
     if kind is not None and kind not in set(EntityKind):
         known = ", ".join(EntityKind)
-        raise ParameterInvalid(f"Unknown kind; known are {known}.", param="kind")
+        raise ParameterInvalid("Unknown kind; known are {known}.", param="kind", known=known)
     date = None if birth is None else parse_date(birth)
     if birth is not None and date is None:
         raise ParameterInvalid(
@@ -147,8 +149,9 @@ def read_query(
     wrong = [code for code in countries if not is_country(code)]
     if wrong or len(countries) > COUNTRIES_MAX:
         raise ParameterInvalid(
-            f"Countries are at most {COUNTRIES_MAX} of two capital letters (ISO 3166-1).",
+            "Countries are at most {most} of two capital letters (ISO 3166-1).",
             param="countries",
+            most=COUNTRIES_MAX,
         )
     return NameQuery(
         name=" ".join(name.split()),

@@ -224,7 +224,9 @@ def _found(
 ) -> Alias:
     found = store.find(connection, identifier, account_id=account_id, livemode=livemode, lock=True)
     if found is None:
-        raise ResourceMissing(f"No such alias: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such alias: {identifier}", param="id", identifier=repr(identifier)
+        )
     return found
 
 

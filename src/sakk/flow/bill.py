@@ -82,7 +82,7 @@ def reassign(
         connection, identifier, account_id=account_id, livemode=livemode, lock=True
     )
     if bill is None:
-        raise ResourceMissing(f"No such bill: {identifier!r}", param="id")
+        raise ResourceMissing("No such bill: {identifier}", param="id", identifier=repr(identifier))
     request = own(connection, share, account_id=account_id, livemode=livemode)
     if request.bill != bill.id:
         raise ParameterInvalid("This is no share of the bill.", param="money_request")

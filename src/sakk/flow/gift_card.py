@@ -229,7 +229,9 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
                 connection, redemption, account_id=of.account_id, livemode=of.livemode
             )
             if taken is None:
-                raise ResourceMissing(f"No such redemption: {redemption!r}", param="id")
+                raise ResourceMissing(
+                    "No such redemption: {identifier}", param="id", identifier=repr(redemption)
+                )
             if taken.kind != MovementKind.redeem or taken.status != "posted":
                 raise UnexpectedState("Only what was redeemed is given back.")
             card = _locked(connection, taken.card, account_id=None, livemode=of.livemode)
@@ -404,7 +406,9 @@ def _locked(
 ) -> GiftCard:
     found = store.find(connection, identifier, account_id=account_id, livemode=livemode, lock=True)
     if found is None:
-        raise ResourceMissing(f"No such gift card: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such gift card: {identifier}", param="id", identifier=repr(identifier)
+        )
     return found
 
 

@@ -128,7 +128,9 @@ def decimals_of(connection: Connection, currency: str) -> int:
         if each.currency == currency:
             return each.decimals
     raise ParameterInvalid(
-        f"There is no currency {currency!r}. GET /v1/currencies lists them.", param="currency"
+        "There is no currency {currency}. GET /v1/currencies lists them.",
+        param="currency",
+        currency=repr(currency),
     )
 
 
@@ -239,7 +241,9 @@ def _asked(
 
 def _found(request: MoneyRequest | None, identifier: str) -> MoneyRequest:
     if request is None:
-        raise ResourceMissing(f"No such request for money: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such request for money: {identifier}", param="id", identifier=repr(identifier)
+        )
     return request
 
 

@@ -122,8 +122,9 @@ def exempt(
     """
     if not reason.strip() or len(reason) > REASON_LENGTH_MAX or not reason.isprintable():
         raise ParameterInvalid(
-            f"An exemption needs a reason of 1 to {REASON_LENGTH_MAX} printable characters.",
+            "An exemption needs a reason of 1 to {length_max} printable characters.",
             param="reason",
+            length_max=REASON_LENGTH_MAX,
         )
     check_subject(subject)
     with parts.database.begin() as connection:
@@ -131,7 +132,9 @@ def exempt(
         version = lists_version(connection, lock=True)
         found = entities.entities_at(connection, version=version, entity_ids=[entity_id])
         if not found:
-            raise ResourceMissing(f"No list has an entity {entity_id!r} now.", param="entity")
+            raise ResourceMissing(
+                "No list has an entity {entity} now.", param="entity", entity=repr(entity_id)
+            )
         for standing in store.exemptions_of(connection, subject, livemode=livemode):
             if standing.entity_id != entity_id:
                 continue
@@ -171,7 +174,9 @@ def check_subject(subject: str) -> None:
     """ParameterInvalid for what can not name a subject."""
     if not subject.strip() or len(subject) > SUBJECT_LENGTH_MAX or not subject.isprintable():
         raise ParameterInvalid(
-            f"A subject has 1 to {SUBJECT_LENGTH_MAX} printable characters.", param="subject"
+            "A subject has 1 to {length_max} printable characters.",
+            param="subject",
+            length_max=SUBJECT_LENGTH_MAX,
         )
 
 

@@ -117,8 +117,10 @@ def approve(
             )
         if in_force != version.base:
             raise UnexpectedState(
-                f"Version {version.number} was written against version"
-                f" {version.base or 'none'}, and another took effect since. Propose it again."
+                "Version {number} was written against version {base}, and another took effect"
+                " since. Propose it again.",
+                number=version.number,
+                base=version.base or "none",
             )
         check(parts, connection, by, step_up, message=None, now=now)
         store.put_in_force(connection, version, by=by.id, now=now)
@@ -182,13 +184,19 @@ def _found(version: RulesVersion | None, identifier: str) -> RulesVersion:
 
 def _require_proposed(version: RulesVersion) -> None:
     if version.state != RulesState.proposed:
-        raise UnexpectedState(f"Version {version.number} is {version.state}: it never changes.")
+        raise UnexpectedState(
+            "Version {number} is {state}: it never changes.",
+            number=version.number,
+            state=version.state,
+        )
 
 
 def _person(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
     person = acting_person(connection, actor, livemode=livemode)
     if RULERS.isdisjoint(person.powers):
-        raise PermissionDenied(f"Only a person with a role of {', '.join(sorted(RULERS))} may.")
+        raise PermissionDenied(
+            "Only a person with a role of {roles} may.", roles=", ".join(sorted(RULERS))
+        )
     return person
 
 

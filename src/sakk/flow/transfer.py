@@ -108,8 +108,9 @@ def intend(
     currencies = {each.currency: each for each in network.list_currencies(connection)}
     if request.currency not in currencies:
         raise ParameterInvalid(
-            f"There is no currency {request.currency!r}. GET /v1/currencies lists them.",
+            "There is no currency {currency}. GET /v1/currencies lists them.",
             param="currency",
+            currency=repr(request.currency),
         )
     transfer = BookTransfer(
         id=identifier,
@@ -149,7 +150,10 @@ def carry_out(parts: Parts, transfer: BookTransfer, *, request_id: str | None) -
     if transfer.status == TransferStatus.rejected:
         needed = money.format_decimal(transfer.amount, transfer.decimals)
         raise BalanceInsufficient(
-            f"The available balance does not cover {needed} {transfer.currency}.", param="amount"
+            "The available balance does not cover {amount} {currency}.",
+            param="amount",
+            amount=needed,
+            currency=transfer.currency,
         )
     return transfer
 
@@ -280,9 +284,10 @@ def _check_pending(connection: Connection, transfer: BookTransfer) -> None:
     )
     if waiting >= rules.PENDING_MAX:
         raise ParameterInvalid(
-            f"{rules.PENDING_MAX} transfers of this account wait for somebody to claim them, or"
-            " came back since yesterday. Try again later.",
+            "{most} transfers of this account wait for somebody to claim them, or came back since"
+            " yesterday. Try again later.",
             param="destination",
+            most=rules.PENDING_MAX,
         )
 
 

@@ -108,8 +108,18 @@ def environment(language: str) -> Environment:
         grouped=grouped,
         checksum=checksum_address,
     )
+    made.filters["coded"] = coded
     made.filters["tame"] = lambda value: languages.tame(str(value))
     return made
+
+
+def coded(text: str) -> Markup:
+    """A sentence whose commands, between backticks, stand from left to right in every language."""
+    code = Markup('<bdi class="code" dir="ltr">{}</bdi>')
+    parts = text.split("`")
+    return Markup("").join(
+        code.format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
 
 
 def _unturned(value: object) -> object:

@@ -408,6 +408,7 @@ def reading() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise Unavailable(
-            "The screening lists cannot be read, so nothing is passed"
-            f" ({type(error).__name__}). Is the database up?"
+            "The screening lists cannot be read, so nothing is passed ({error}). Is the database"
+            " up?",
+            error=type(error).__name__,
         ) from error
