@@ -212,10 +212,23 @@ def book_transfer(house: House, merchant: Merchant) -> Compare:
     merchant.balance_units -= 300_000
     for amount in (100_000, 200_000):
         neighbour.post("/v1/gift_cards/redeem", {"code": card["code"], "amount": amount})
+    # And by many that are issued at once.
+    batch = merchant.client.post(
+        "/v1/gift_card_batches",
+        {
+            "cards": [{"amount": 50_000, "count": 2}],
+            "currency": "usdc",
+            "redeemable": "holder",
+        },
+    )
+    merchant.balance_units -= 100_000
+    file = merchant.client.post(f"/v1/gift_card_batches/{batch['id']}/codes", {})["file"]
+    for line in file.splitlines()[1:]:
+        neighbour.post("/v1/gift_cards/redeem", {"code": line.split(",")[1]})
 
     def compare() -> None:
         balance = neighbour.get("/v1/balance")["available"]
-        assert [(each["currency"], each["amount"]) for each in balance] == [("usdc", 1_550_000)]
+        assert [(each["currency"], each["amount"]) for each in balance] == [("usdc", 1_650_000)]
         found = merchant.client.get("/v1/transfers", destination=other)["data"]
         assert sorted((each["id"], each["status"]) for each in found) == sorted(
             (each["id"], "posted") for each in (moved, waiting)
@@ -451,7 +464,7 @@ LIVES: tuple[Life, ...] = (
     (cloned_payment, ("clone.build", "clone.recover")),
     (stuck_payout, ("transaction.replace", "transaction.resign")),
     (payment_alone, ("topup.build",)),
-    (book_transfer, ("transfer.post", "transfer.claim", "gift_card.post")),
+    (book_transfer, ("transfer.post", "transfer.claim", "gift_card.post", "gift_card_batch.post")),
     (converted_balance, ("conversion.post",)),
     (closed_position, ("order.place", "order.book")),
     (canceled_payout, ("payout.release",)),
