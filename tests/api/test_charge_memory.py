@@ -23,7 +23,7 @@ class Known:
         self.sessions = Sessions(database, nothing, monotonic=lambda: self.seconds)
         monkeypatch.setattr(store, "list_revoked", self.list_revoked)
 
-    def begin(self) -> Any:
+    def read(self) -> Any:
         return nullcontext()
 
     def list_revoked(self, _: Any, *, within_seconds: float) -> list[str]:
