@@ -67,7 +67,7 @@ def put_bank(api: Api) -> dict[str, str]:
         told = bank_statement.take_in(connection, read, own, file, FileKind.statement, now=moment)
         [line] = statements.lines_of(connection, told.id, after=0, limit=1)
         statements.change_line(connection, line.id, {"account_id": alice, "outcome": "payin"})
-        payment = _ordered(own.id, payee.id, file.id, alice)
+        payment = ordered(own.id, payee.id, file.id, alice)
         payments.insert_many(connection, [payment])
         provided = _provided(payment)
         providers.insert_many(connection, [provided])
@@ -109,7 +109,7 @@ def _provided(payment: BankPayment) -> ProviderOrder:
     )
 
 
-def _ordered(own: str, payee: str, file: str, account: str) -> BankPayment:
+def ordered(own: str, payee: str, file: str, account: str) -> BankPayment:
     moment = now()
     return BankPayment(
         id=new_id("bp"),

@@ -43,6 +43,7 @@ from sakk.store.identity import new_id, now
 from tests.api.closing import put_closing
 from tests.api.ordering import put_order, put_rates
 from tests.console.agents import agents_of
+from tests.console.banking import put_lines
 from tests.console.browser import ORIGIN
 from tests.console.closed_loop import closed_loop_of
 from tests.console.desk import make_desk
@@ -460,6 +461,7 @@ def objects(office: Office) -> dict[str, str]:
         "fee_schedule": fee_schedule_of(office, office.bob),
         **put_closing(office.parts.database),
         **put_order(office.parts.database),
+        **put_lines(office.parts.database, office.bob),
         "source": put_rates(office.parts.database),
         "currency": "usdt",
     }

@@ -3,15 +3,19 @@
 import pytest
 from sqlalchemy import update
 
+from sakk.core import bank_assignment as assignment_rules
 from sakk.core.hedge_policy import digest_of
 from sakk.core.network import Currency
 from sakk.core.rate import SCALE, Observation
+from sakk.store import bank_assignment as assignments
+from sakk.store import bank_statement as statements
 from sakk.store import hedge_policy as policies
 from sakk.store import order as orders
 from sakk.store import rate as rates
 from sakk.store.identity import now
 from sakk.store.network import put_currency
 from tests.api.ordering import put_order, put_rates
+from tests.console.banking import put_lines
 from tests.console.office import Office
 
 
@@ -139,3 +143,53 @@ def test_a_coin_is_let_go_when_it_is_back(office: Office) -> None:
     with database.read() as connection:
         [peg] = rates.list_pegs(connection)
     assert (peg.stopped_at is not None, peg.manual) == (True, True)
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hans", "zh-Hant", "ar"])
+def test_the_screens_of_banks_are_there(office: Office, language: str) -> None:
+    made = put_lines(office.parts.database, office.alice)
+    browser = office.browser(office.person("viewer"))
+    for path in (
+        "banks",
+        "bank_files",
+        f"bank_files/{made['bank_file']}",
+        f"bank_files/{made['came_file']}",
+        "bank_statements",
+        f"bank_statements/{made['bank_statement']}",
+        "bank_lines",
+        f"bank_lines/{made['bank_line']}",
+    ):
+        page = browser.get(f"/console/{path}?lang={language}")
+        assert (page.status, "<script>alert" in page.text) == (200, False), (path, page.text[:500])
+    assert "/assign" not in browser.get(f"/console/bank_lines/{made['bank_line']}").text
+    assert made["bank_line"] in browser.get("/console/bank_lines").text
+    assert made["bank_line"] not in browser.get("/console/bank_lines?outcome=payin").text
+    for name in ("bank_files", "bank_statements", "bank_lines"):
+        assert browser.get(f"/console/{name}?format=csv").status == 200
+    assert browser.get(f"/console/bank_files/{made['bank_file']}/content").status == 200
+
+
+def test_a_line_in_suspense_is_given_to_an_account_by_two(office: Office) -> None:
+    database = office.parts.database
+    line = put_lines(database, office.alice)["bank_line"]
+    path = f"/console/bank_lines/{line}"
+    ann, ben = (office.browser(office.person("finance")) for _ in range(2))
+    office.prove()
+    ann.get(path)
+    wrong = ann.post(f"{path}/assign", {"account": "acct_none"})
+    assert (wrong.status, "No such account" in wrong.text) == (400, True)
+    ann.get(path)
+    assert ann.post(f"{path}/assign", {"account": office.alice, "note": "asked"}).status == 303
+    page = ann.get(path)
+    assert ("/confirm" in page.text, "another person confirms" in page.text) == (False, True)
+    with database.read() as connection:
+        row = statements.find_line(connection, line, livemode=False)
+        said = assignments.of_lines(connection, [line])[line]
+    assert row is not None
+    digest = assignment_rules.digest_of(said, row)
+    assert digest in ben.get(path).text
+    assert ben.post(f"{path}/confirm", {"digest": digest}).status == 303
+    with database.read() as connection:
+        row = statements.find_line(connection, line, livemode=False)
+    assert row is not None
+    assert (row.outcome, row.account_id, row.status) == ("assigned", office.alice, "matched")

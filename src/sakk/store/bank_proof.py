@@ -81,6 +81,27 @@ def read_moment(connection: Connection, *, livemode: bool) -> BankMoment:
     return BankMoment(balances, broken, movements, unbooked, pairings)
 
 
+def list_balances(connection: Connection, *, livemode: bool) -> list[BankBalance]:
+    """Every account by the ledger and by its bank, without looking at what is linked to what: so
+    what the ledger is ahead of a row by is still counted as on its way."""
+    found = []
+    for row in connection.execute(_BALANCES, {"livemode": livemode}):
+        unit = chart.currency_unit(row.currency, livemode=livemode)
+        held = connection.execute(_HELD, {"name": chart.bank(row.id, unit).name}).scalar()
+        found.append(
+            BankBalance(
+                bank_account=row.id,
+                unit=unit,
+                statement=row.statement,
+                statement_units=int(row.closing),
+                # The opening is booked with the first line.
+                unbooked_units=int(row.unbooked) + (int(row.opening_units) if held is None else 0),
+                ledger_units=int(held or 0),
+            )
+        )
+    return found
+
+
 def _paired(connection: Connection, bank_account: str, unit: str, opened: int) -> Pairing:
     """The postings on an account and its lines, as both stream by; only what is left is kept."""
     postings = (

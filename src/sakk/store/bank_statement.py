@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Date,
     Index,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    literal_column,
     select,
     text,
     tuple_,
@@ -32,6 +34,9 @@ from sakk.core.bank_statement import (
 from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Timestamp, Units, metadata
+
+# More lines that wait for a person are not counted for a page.
+OPEN_COUNTED_MAX = 999
 
 bank_statements = Table(
     "bank_statements",
@@ -113,6 +118,10 @@ bank_lines = Table(
         postgresql_where=text("outcome in ('suspense', 'held')"),
     ),
 )
+
+
+# What waits for a person, in the words of its index, which serves by them alone.
+is_open: ColumnElement[bool] = literal_column("outcome in ('suspense', 'held')", Boolean)
 
 
 def insert(connection: Connection, row: BankStatement, lines: Sequence[BankLine]) -> None:
@@ -257,6 +266,47 @@ def find_line(
 def change_line(connection: Connection, identifier: str, values: dict[str, Any]) -> None:
     """Write what was decided of a line that the caller has locked."""
     connection.execute(update(bank_lines).where(bank_lines.c.id == identifier).values(values))
+
+
+def newest_of(connection: Connection, accounts: Collection[str]) -> dict[str, BankStatement]:
+    """Of each of these accounts the last statement that is believed."""
+    c = bank_statements.c
+    found = {}
+    for account in accounts:
+        statement = (
+            select(bank_statements)
+            .where(c.bank_account == account, c.status == StatementStatus.accepted.value)
+            .order_by(c.to_date.desc(), c.number.desc().nulls_last(), c.id.desc())
+            .limit(1)
+        )
+        newest = fetch_one(connection, statement, BankStatement)
+        if newest is not None:
+            found[account] = newest
+    return found
+
+
+def count_open(connection: Connection, accounts: Collection[str]) -> dict[str, int]:
+    """Of each of these accounts how many lines wait for a person, counted up to one more than
+    ``OPEN_COUNTED_MAX``."""
+    c = bank_lines.c
+    found = {}
+    for account in accounts:
+        few = (
+            select(c.id)
+            .where(c.bank_account == account, is_open)
+            .limit(OPEN_COUNTED_MAX + 1)
+            .subquery()
+        )
+        counted = connection.execute(select(func.count()).select_from(few)).scalar_one()
+        found[account] = int(counted)
+    return found
+
+
+def of_file(connection: Connection, file: str) -> list[BankStatement]:
+    """The statements that came in a file."""
+    c = bank_statements.c
+    statement = select(bank_statements).where(c.file == file).order_by(c.id)
+    return fetch_all(connection, statement, BankStatement)
 
 
 def lines_of(connection: Connection, statement: str, *, after: int, limit: int) -> list[BankLine]:
