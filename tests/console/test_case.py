@@ -3,7 +3,12 @@
 import re
 
 from sakk.core.payout import Payout
+from sakk.core.person import Actor
+from sakk.core.rule import BUILT_IN, BUILT_IN_NAME, rules_document
+from sakk.core.rule import PREFIX as RULES_PREFIX
+from sakk.flow import rule as rules
 from sakk.store import payout as payouts
+from sakk.store.identity import new_id
 from sakk.store.name import insert_name_screenings
 from tests.console.browser import Browser
 from tests.console.desk import configure
@@ -250,3 +255,26 @@ def test_a_name_is_asked_for_and_is_somebody_else(office: Office) -> None:
     viewer = office.browser(office.person("viewer"))
     assert f"{path}/exempt" not in viewer.get(path).text
     assert office.browser(office.person(alice=["owner"])).get(path).status == 404
+
+
+def test_rules_are_put_in_force_by_another_person(office: Office) -> None:
+    proposer = office.person(OFFICER)
+    identifier = new_id(RULES_PREFIX)
+    rules.propose(
+        office.parts,
+        rules_document(BUILT_IN[BUILT_IN_NAME]),
+        identifier=identifier,
+        actor=Actor("sgn_of_the_proposer", proposer.id),
+        note=None,
+        livemode=False,
+    )
+    path = f"/console/rules/{identifier}"
+    own, other = office.browser(proposer), office.browser(office.person(OFFICER))
+    office.prove()
+    assert f"{path}/approve" not in own.get(path).text
+    [digest] = re.findall(r'name="digest" value="(\w+)"', other.get(path).text)
+    assert other.post(f"{path}/approve", {"digest": "00" * 32}).status == 400
+    other.get(path)
+    assert other.post(f"{path}/approve", {"digest": digest}).status == 303
+    page = other.get(path)
+    assert ("In force" in page.text, f"{path}/reject" in page.text) == (True, False)
