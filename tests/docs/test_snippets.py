@@ -179,7 +179,7 @@ class Session:
             self._python.communicate()
 
     def _shell(self, snippet: Snippet) -> None:
-        shell = subprocess.Popen(
+        with subprocess.Popen(
             ["bash", "-c", SHELL_HEAD + snippet.code + SHELL_TAIL],
             cwd=self._folder,
             env=self._environment,
@@ -187,9 +187,13 @@ class Session:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-        )
-        self._shells.add(shell.pid)
-        stdout, stderr = shell.communicate(timeout=BLOCK_SECONDS_MAX)
+        ) as shell:
+            self._shells.add(shell.pid)
+            try:
+                stdout, stderr = shell.communicate(timeout=BLOCK_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                shell.kill()
+                raise
         said = f"{snippet.place}\n{stdout}{stderr}"
         assert shell.returncode == 0, f"{said}\n{self._last_answer()}"
 
