@@ -29,6 +29,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "replay_webhooks": {"since": 0},
     "answer_information_request": {"text": "An invoice."},
     "verify_alias": {"code": "guess"},
+    "apply_gift_card": {"code": "guess"},
     "update_connected_account": {"application_fee_rules": []},
     "reassign_bill_share": {"money_request": "mreq_none"},
     "top_up_channel": {"amount": 1},
@@ -77,6 +78,8 @@ NO_ONES: Final = frozenset(
         "confirmed_unlike",
     }
 )
+# What the mall shows is everybody's to buy.
+PUBLIC: Final = frozenset({("create_purchase", "shop"), ("create_purchase", "line_items.product")})
 # A body for each field that names an object, by operation and place; ``ID`` stands for the id.
 REFERENCES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("create_api_key", "mandate"): {"kind": "restricted", "scopes": ["mandates:read"]},
@@ -91,6 +94,7 @@ REFERENCES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     },
     ("create_bank_reference", "bank_account"): {"currency": "eur", "bank_account": ID},
     ("create_conversion", "quote"): {},
+    ("create_product", "shop"): {"name": "A lamp", "price": 1},
     **{
         (f"{verb}_payout_batch", f"lines.{field}"): {
             "lines": [{**_PAYOUT, "destination": _PLACE, **given}]

@@ -67,11 +67,18 @@ class Merchant:
     balance_units: int = 0
     jobs: list[Job] = field(default_factory=list)
 
-    def begin(self, *, cents: int = 2_500, payout_units: int = 10_000_000) -> Job:
-        """A payment intent of a job, and where it is to be paid."""
-        intent = self.client.post(
+    def begin(
+        self,
+        *,
+        cents: int = 2_500,
+        payout_units: int = 10_000_000,
+        by: Client | None = None,
+        **more: Any,
+    ) -> Job:
+        """A payment intent of a job, and where it is to be paid; ``by``: who asks for it."""
+        intent = (by or self.client).post(
             "/v1/payment_intents",
-            {"amount": cents, "currency": "usd", "payment_method_types": ["crypto"]},
+            {"amount": cents, "currency": "usd", "payment_method_types": ["crypto"], **more},
         )
         network = self.house.network()["network"]
         addresses = intent["next_action"]["crypto_display_details"]["deposit_addresses"]

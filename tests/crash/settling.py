@@ -1,5 +1,6 @@
 """A period is closed, reserved, paid and released, in a sandbox whose worker dies meanwhile."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,42 @@ def closed_position(house: House, merchant: Merchant) -> Callable[[], None]:
         lines = [line for file in held.glob("*.jsonl") for line in file.read_text().splitlines()]
         children = query(house, "SELECT id FROM child_orders")
         assert len(lines) == len(children)
+
+    return compare
+
+
+def platforms_fee(house: House, merchant: Merchant) -> Callable[[], None]:
+    """What a platform took of a payment goes back with a refund, once."""
+    made = house.run("accounts", "create", "Marketplace", "--json")
+    assert made.returncode == 0, made.stderr
+    key = json.loads(made.stdout)["secret_key"]
+    platform, seller = house.client(key), house.client(key, account=merchant.account)
+    terms = {"permissions": ["payments"], "application_fee_ppm_max": 100_000}
+    asked = platform.post("/v1/connected_accounts", {"account": merchant.account, **terms})
+    merchant.client.post(f"/v1/connected_accounts/{asked['id']}/accept", {})
+    job = merchant.begin(by=seller, application_fee_amount=50)
+    merchant.pay(job)
+    merchant.balance_units -= 500_000
+    merchant.await_end(job)
+    place = {"network": house.network()["network"], "address": "0x" + "6f" * 20}
+    part = {"payment_intent": job.intent["id"], "amount": 400, "destination": place}
+    refund = seller.post("/v1/refunds", {**part, "refund_application_fee": True})
+    merchant.balance_units -= 4_000_000 - 80_000
+    merchant.await_event("refund.succeeded", refund["id"])
+
+    def fees() -> list[tuple[int, str]]:
+        found = platform.get("/v1/application_fees")["data"]
+        return sorted((each["amount"], each["status"]) for each in found)
+
+    await_true(
+        lambda: fees() == [(-80_000, "posted"), (500_000, "posted")], "the fee to be given back"
+    )
+
+    def compare() -> None:
+        merchant.compare_payment(job)
+        left = platform.get("/v1/balance")["available"]
+        assert [(each["currency"], each["amount"]) for each in left] == [("usdc", 420_000)]
+        assert len(fees()) == 2
 
     return compare
 

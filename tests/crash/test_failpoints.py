@@ -38,7 +38,12 @@ from tests.crash.job import (
 from tests.crash.mandate import agents_mandate
 from tests.crash.paying import Shop
 from tests.crash.seizure import seized_payment
-from tests.crash.settling import closed_position, converted_balance, settled_account
+from tests.crash.settling import (
+    closed_position,
+    converted_balance,
+    platforms_fee,
+    settled_account,
+)
 from tests.crash.telling import told_payout
 
 SOURCES = Path(__file__).parents[2] / "src" / "sakk"
@@ -485,6 +490,7 @@ LIVES: tuple[Life, ...] = (
     ),
     (bank_account, ("bank.send", "bank.fetch", "bank.book")),
     (settled_account, ("settlement.book", "settlement.pay", "settlement.release")),
+    (platforms_fee, ("application_fee.return",)),
     (given_back, ("charge_refund.post", "dispute.hold", "dispute.settle")),
     (escrow_channel, ("voucher.charge", "voucher.end", "escrow_refund.set_aside")),
 )
