@@ -1,6 +1,7 @@
 """The supervisor with real processes, real signals and events that are awaited."""
 
 import ctypes
+import errno
 import os
 import platform
 import queue
@@ -22,7 +23,14 @@ from sakk.runtime import role as runtime_role
 from sakk.runtime.exit import EXIT_MISCONFIGURED
 from sakk.runtime.nursery import NAME, Nursery
 from sakk.runtime.postgres import start_postgres
-from sakk.runtime.process import BEHIND_NICE, SHORT_TURN_NANOSECONDS, take_short_turns
+from sakk.runtime.process import (
+    BEHIND_NICE,
+    SHORT_TURN_NANOSECONDS,
+    Command,
+    Process,
+    spawn,
+    take_short_turns,
+)
 from sakk.runtime.role import RoleName
 from sakk.runtime.settings import load_settings
 from sakk.runtime.supervisor import Change, Role, Supervisor
@@ -63,6 +71,18 @@ nursery.IMPORTED = ()
 if nursery.be_nursery(int(sys.argv[-1])) == "brief":
     sys.exit(7)
 {READY_THEN_WAIT}
+"""
+# There is room for one process more.
+CROWDED = f"""
+import errno, os
+real, asked = os.fork, []
+def fork():
+    asked.append(1)
+    if len(asked) > 1:
+        raise BlockingIOError(errno.EAGAIN, "no room for another process")
+    return real()
+os.fork = fork
+{NURSERY}
 """
 PARENT = f"""
 import sys
@@ -170,6 +190,30 @@ def test_roles_start_where_nothing_can_be_forked(tmp_path: Path) -> None:
     role = Role("api", [sys.executable, "-c", READY_THEN_WAIT], is_forked=True)
     with Supervisor([role], run_dir=tmp_path, nursery=nursery) as supervisor:
         supervisor.await_ready()
+
+
+def test_where_there_is_no_room_for_a_process_those_that_run_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched
+) -> None:
+    """The nursery has room for one of two, and the supervisor at first for none."""
+    refused = []
+
+    def crowded(command: Command) -> Process:
+        if not refused and READY_THEN_WAIT in command.argv:
+            refused.append(command)
+            raise BlockingIOError(errno.EAGAIN, "no room for another process")
+        return spawn(command)
+
+    monkeypatch.setattr("sakk.runtime.supervisor.spawn", crowded)
+    nursery = Nursery({}, [sys.executable, "-c", CROWDED, NAME])
+    argv = [sys.executable, "-c", READY_THEN_WAIT]
+    roles = [Role(name, argv, is_forked=True) for name in ("api", "worker")]
+    with Supervisor(
+        roles, run_dir=tmp_path, nursery=nursery, on_change=watched.changes.put
+    ) as supervisor:
+        supervisor.await_ready()
+        kinds = sorted(watched.changes.get().kind for _ in range(4))
+        assert (kinds, len(refused)) == (["ready", "ready", "started", "started"], 1)
 
 
 def test_a_stop_does_not_wait_for_a_nursery_that_still_imports(tmp_path: Path) -> None:

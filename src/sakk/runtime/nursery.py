@@ -128,7 +128,7 @@ class Nursery:
                     raise Unavailable("no role is started any more")
             told, descriptors, _, _ = socket.recv_fds(ours, MESSAGE_BYTES_MAX, 1)
             if not told:
-                raise Unavailable("the nursery ended before it had forked")
+                raise Unavailable("the nursery could not fork, or ended before it had")
         except OSError as error:
             ours.close()
             raise Unavailable(f"the nursery does not answer: {error}") from error
@@ -203,7 +203,12 @@ def be_nursery(line_fd: int) -> str:
             if not message:
                 raise SystemExit(0)
             nursery = os.getpid()
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError:  # no room for another: those that are there stay, and who asked hears
+                for each_fd in fds:
+                    os.close(each_fd)
+                continue
             if pid == 0:
                 for each_child in children.values():
                     each_child.close()

@@ -204,6 +204,11 @@ class Supervisor:
                 process, ready_fd = self._launch(kept)
             except Unavailable:
                 return  # asked to stop before it was there
+            except OSError as error:  # the machine has no room for a process at the moment
+                log.error("role is not started", part=kept.role.name, error=str(error))
+                self._stopping.wait(backoff)
+                backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+                continue
             try:
                 if self._stopping.is_set():
                     process.send(signal.SIGTERM)  # stop() may have looked before it was there
@@ -230,7 +235,7 @@ class Supervisor:
             reading, writing = os.pipe()
         try:
             process = self._fork(role, env, writing) or _start(role, env, writing)
-        except Unavailable:
+        except (Unavailable, OSError):
             if reading is not None:
                 os.close(reading)
             raise
