@@ -142,7 +142,10 @@ def test_what_is_held_is_free_at_no_time_until_its_payer_has_it(
     assert (first.hold, first.amount) == ("held", PRICE)
 
     # What does not arrive is on the balance again, told, disputed as before, and held.
-    payout_flow.cancel(world.parts, first.id, account_id=world.account, livemode=False)
+    own: Any = {"account_id": world.account, "livemode": False}
+    with pytest.raises(UnexpectedState, match="gives back a charge"):
+        payout_flow.cancel(world.parts, first.id, **own)
+    payout_flow.cancel(world.parts, first.id, **own, by_operator=True)
     world.run_only("charge_refund.follow")
     assert _status(desk, dispute) == "refunded", "its money is not back yet"
     world.run_only("payout.release", "charge_refund.follow")

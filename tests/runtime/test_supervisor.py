@@ -196,7 +196,7 @@ def test_where_there_is_no_room_for_a_process_those_that_run_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched
 ) -> None:
     """The nursery has room for one of two, and the supervisor at first for none."""
-    refused = []
+    refused: list[Command] = []
 
     def crowded(command: Command) -> Process:
         if not refused and READY_THEN_WAIT in command.argv:

@@ -238,6 +238,7 @@ def cancel(context: Context, payout: str) -> Document:
         account_id=context.account_id,
         livemode=context.livemode,
         request_id=context.request_id,
+        by_operator=context.is_operator,
     )
     return _shown(context, canceled)
 

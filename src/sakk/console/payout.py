@@ -252,6 +252,7 @@ def _call_off(visit: Visit, identifier: str) -> None:
         account_id=row.account_id,
         livemode=visit.livemode,
         request_id=visit.request_id,
+        by_operator=visit.is_operator,
     )
 
 

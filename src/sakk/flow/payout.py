@@ -40,6 +40,7 @@ from sakk.flow.stage import wake
 from sakk.flow.travel_need import checked, judge
 from sakk.ledger.types import CreateTransferStatus, TransferFlags
 from sakk.store import account, address, network
+from sakk.store import charge_refund as charge_refunds
 from sakk.store import event as events
 from sakk.store import payout as store
 from sakk.store.database import update_records
@@ -199,8 +200,13 @@ def cancel(
     account_id: str,
     livemode: bool,
     request_id: str | None = None,
+    by_operator: bool = False,
 ) -> Payout:
-    """Call a payout off before a transaction carries it; its hold is released at once after."""
+    """Call a payout off before a transaction carries it; its hold is released at once after.
+
+    One that gives back a charge is the operator's to call off: its payee would have free what is
+    held for the dispute.
+    """
     now = parts.clock()
     with parts.database.begin() as connection:
         payout = store.find(
@@ -209,6 +215,10 @@ def cancel(
         if payout is None or payout.purpose != PayoutPurpose.payout:
             raise ResourceMissing(
                 "No such payout: {identifier}.", param="id", identifier=repr(identifier)
+            )
+        if not by_operator and charge_refunds.is_carried_by(connection, payout.id):
+            raise UnexpectedState(
+                "This payout gives back a charge that was disputed: only the operator calls it off."
             )
         return call_off(connection, payout, now=now, request_id=request_id)
 

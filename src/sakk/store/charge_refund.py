@@ -208,6 +208,12 @@ def list_arrived(connection: Connection, *, limit: int) -> list[tuple[ChargeRefu
     return [(row, by_id[row.payout or ""]) for row in rows]
 
 
+def is_carried_by(connection: Connection, payout: str) -> bool:
+    """Does a payout give back a charge?"""
+    statement = select(charge_refunds.c.id).where(charge_refunds.c.payout == payout)
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def reopen(connection: Connection, payout: str) -> None:
     """The chain decided on a payout once more: the refund that it carries is looked at again."""
     table = charge_refunds
