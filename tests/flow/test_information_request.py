@@ -125,6 +125,27 @@ def test_what_is_decided_needs_no_answer(desk: Desk) -> None:
     assert heard(desk)[-1] == "information_request.withdrawn"
 
 
+def test_who_writes_down_a_letter_is_named_to_the_case_alone(desk: Desk) -> None:
+    row = waiting(desk)
+    carl, _ = people(desk)
+    asked = ask(desk, row, carl)
+    written = flow.answer(
+        desk.parts,
+        asked.request.id,
+        "For coffee.",
+        account_id=None,
+        livemode=False,
+        actor=carl.actor,
+        seed=1,
+        by_operator=True,
+    )
+    assert written.end is not None
+    assert written.end.by == "operator"
+    with desk.database.begin() as connection:
+        last = cases.list_acts(connection, asked.request.case_id)[-1]
+    assert (last.act, last.actor) == ("answered", carl.actor.name)
+
+
 def test_of_an_answer_and_a_withdrawal_at_once_there_is_one(desk: Desk) -> None:
     row = waiting(desk)
     carl, _ = people(desk)

@@ -76,7 +76,7 @@ class InformationFileShape(Shape):
 
 
 class InformationAnswerShape(Shape):
-    """What was answered, and by whom: a person, or a key that is nobody's."""
+    """What was answered, and by whom: a person, a key that is nobody's, or `operator`."""
 
     text: str
     files: list[InformationFileShape]
@@ -187,6 +187,7 @@ def answer(context: Context, information_request: str, body: InformationAnswer) 
         livemode=context.livemode,
         actor=context.actor,
         seed=context.seed,
+        by_operator=context.is_operator,
     )
     return rules.public(answered, now=context.now)
 

@@ -225,6 +225,7 @@ def answer(
         livemode=live,
         actor=acting(parts, livemode=live),
         seed=ids.decode(new_id(question_rules.PREFIX))[1],
+        by_operator=True,
     )
     console.print(f"{answered.request.id} is {answered.status.value}.")
 

@@ -109,6 +109,7 @@ def answer(visit: Visit, question: str, form: AnswerForm) -> Redirect:
         livemode=visit.livemode,
         actor=visit.actor,
         seed=ids.decode(visit.object_id(rules.PREFIX))[1],
+        by_operator=visit.is_operator,
     )
     return Redirect(f"{PATH}/{question}", visit.words.gettext("Thank you: your answer is sent."))
 

@@ -69,7 +69,8 @@ class InformationRequest:
 class InformationEnd:
     """How a request ended: ``answered`` with text and files, or ``withdrawn``. Never changed.
 
-    ``by``: the person, or the key that is nobody's. ``files``: name, media_type, size_bytes, sha256
+    ``by``: the person, the key that is nobody's, or ``operator`` for what an officer wrote down.
+    ``files``: name, media_type, size_bytes, sha256
     and ``attachment``, under which the case keeps it.
     """
 

@@ -30,7 +30,7 @@ from sakk.core.information_request import (
 from sakk.core.money import format_decimal
 from sakk.core.payin import PayIn
 from sakk.core.payout import Payout, PayoutPurpose, shown_destination
-from sakk.core.person import Actor
+from sakk.core.person import OPERATOR, Actor
 from sakk.flow.case import act_of, case_event
 from sakk.flow.case_subject import Matter, find_matter
 from sakk.flow.context import Parts
@@ -139,12 +139,14 @@ def answer(
     livemode: bool,
     actor: Actor,
     seed: int,
+    by_operator: bool = False,
 ) -> Asked:
     """Answer with text and files, once; they are the case's from then on.
 
     ``account_id`` None: for whosever it is, as the operator does who writes down what came by
-    letter. ``seed``: of the request, from which the files' ids follow. The same answer again
-    changes nothing; another one raises UnexpectedState.
+    letter. ``seed``: of the request, from which the files' ids follow. ``by_operator``: the case
+    alone names them, and the account does not learn who works on it. The same answer again changes
+    nothing; another one raises UnexpectedState.
     """
     kept = rules.check_text(text, param="text")
     rules.check_files([len(each.content) for each in files])
@@ -176,7 +178,7 @@ def answer(
             request_id=asked.request.id,
             livemode=livemode,
             status=InformationStatus.answered.value,
-            by=by,
+            by=OPERATOR if by_operator else by,
             text=kept,
             files=[_file(row) for row in rows],
             created=now,
