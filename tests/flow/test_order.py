@@ -1,6 +1,6 @@
 """Positions closed at simulated venues: split, filled once and booked once, whoever is silent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from sakk.core.errors import (
 )
 from sakk.core.hedge_policy import HedgePolicy, digest_of
 from sakk.core.network import Currency
-from sakk.core.order import WAITS_FOR, Order, Report
+from sakk.core.order import WAITS_FOR, ChildOrder, Order, Report
 from sakk.core.rate import SCALE, Price
 from sakk.flow import hedge_policy as hedges
 from sakk.flow import order as flow
@@ -147,6 +147,49 @@ def test_an_answer_that_is_lost_is_asked_for_and_a_venue_that_is_gone_waited_for
     assert (order.status, order.filled_units) == ("done", 0)
     assert order.route is not None
     assert order.route["reasons"] == ["lossy: left out, it offers nothing within the limit"]
+    world.check()
+
+
+class Counted(SimulatedVenue):
+    """Notes what it is given; what else happens while it takes its first order."""
+
+    given: list[str]
+    meanwhile: Callable[[], object] | None
+
+    def place(self, child: ChildOrder) -> Report:
+        self.given.append(child.id)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return SimulatedVenue.place(self, child)
+
+
+def test_who_lost_its_lease_places_nothing(world: World, tmp_path: Path) -> None:
+    """An exchange would fill the same order twice."""
+    open_position(world)
+    close_by(world)
+    venues = []
+    for name in ("north", "south"):
+        made = Counted(
+            name, tmp_path / f"{name}.jsonl", lambda _base, _quote: Price(SCALE, SCALE), depth=30
+        )
+        made.given, made.meanwhile = [], None
+        venues.append(made)
+    run = stages(world, *venues)
+    assert [run[f"order.{name}"].run() for name in ("hedge", "route")] == [1, 1]
+    with world.database.begin() as connection:
+        first, second = store.list_children(connection, newest(world).id)
+
+    def another() -> None:
+        """The first venue takes long, and another worker goes on."""
+        world.advance(timedelta(minutes=1))
+        assert stages(world, *venues)["order.place"].run() == 2
+
+    [slow] = [each for each in venues if each.name == first.venue]
+    slow.meanwhile = another
+    assert run["order.place"].run() == 0
+    assert [each.given for each in venues if each.name == second.venue] == [[second.id]]
+    assert (newest(world).status, position(world, "usdt")) == ("done", 0)
     world.check()
 
 

@@ -90,7 +90,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildOrder:
-    """One venue's part. ``asked``: it may have it; ``status`` is ``intended``, then ``done``."""
+    """One venue's part. ``asked``: it may have it, given ``attempt`` times; ``status`` is
+    ``intended``, then ``done``."""
 
     id: str
     order_id: str

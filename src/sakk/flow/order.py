@@ -41,6 +41,7 @@ from sakk.store import order as store
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
+from sakk.store.lease_length import lease_length
 
 BATCH_MAX: Final = 20
 HEDGE_SECONDS: Final = 15.0
@@ -314,7 +315,7 @@ def place_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
         done = 0
         for row in rows:
             with given_back_on_error(parts.database, store.child_orders, [row.id], token=token):
-                report = _ended(parts, row, venues.get(row.venue))
+                report = _ended(parts, row, venues.get(row.venue), token=token)
                 if report is not None:
                     legs = rules.postings(row, report)
                     failpoint("order.book.before")
@@ -329,17 +330,20 @@ def place_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
     return Stage("order.place", run)
 
 
-def _ended(parts: Parts, row: ChildOrder, venue: Venue | None) -> Report | None:
-    """How a venue filled its part; None where that is not known."""
+def _ended(parts: Parts, row: ChildOrder, venue: Venue | None, *, token: str) -> Report | None:
+    """How a venue filled its part; None where that is not known, or another worker has it: two who
+    place the same order fill it twice."""
     try:
         if venue is None or venue.livemode != row.livemode:
             raise VenueUnavailable(f"there is no venue {row.venue}")
         report = venue.find(row) if row.asked else None
         if report is None:
+            until = parts.clock() + lease_length()
             with parts.database.begin() as connection:
-                store.note_asked(connection, row.id)
+                if not store.note_asked(connection, row.id, token=token, until=until):
+                    return None
             failpoint("order.place.before")
-            report = venue.place(row)
+            report = venue.place(replace(row, asked=True, attempt=row.attempt + 1))
             failpoint("order.place.after")
     except VenueRefused as error:
         log.warning("order.refused", child=row.id, venue=row.venue, why=str(error))

@@ -168,10 +168,16 @@ def list_children(connection: Connection, *orders_of: str) -> list[ChildOrder]:
     return fetch_all(connection, statement, ChildOrder)
 
 
-def note_asked(connection: Connection, identifier: str) -> None:
-    """From now on the venue may have it."""
-    table = child_orders
-    connection.execute(update(table).where(table.c.id == identifier).values(asked=True))
+def note_asked(connection: Connection, identifier: str, *, token: str, until: datetime) -> bool:
+    """From now on the venue may have it, once more, and the lease begins anew; False where another
+    worker has it."""
+    c = child_orders.c
+    noted = (
+        update(child_orders)
+        .where(c.id == identifier, c.lease_token == token)
+        .values(asked=True, attempt=c.attempt + 1, lease_until=until)
+    )
+    return connection.execute(noted.returning(c.id)).scalar_one_or_none() is not None
 
 
 def fx_accounts(connection: Connection) -> list[LedgerAccount]:

@@ -41,12 +41,9 @@ class Adapter:
     # A venue that is given no more orders is still asked what became of those that it had.
     enabled: bool = True
     _rules: dict[str, tuple[float, PairRules]] = field(default_factory=dict)
-    # When orders were signed last; one that this process did not sign may be as young as it.
-    _signed: dict[str, float] = field(default_factory=dict)
-    _begun: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._begun = self.caller.monotonic()
+    # When an order was signed, by its id and how often it was given. One that another process
+    # signed may be as young as the first question after it.
+    _signed: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def book(self, base: str, quote: str, side: Side, *, base_decimals: int) -> Book | None:
         """See `sakk.rails.venue.Venue`."""
@@ -76,7 +73,7 @@ class Adapter:
         why_not = rules.refusal(amount, price, pair)
         if why_not is not None:
             raise VenueRefused(why_not)
-        self._note(child.id)
+        self._note(child, self.caller.monotonic())
         with readable(self.name):
             return self.send(child, symbol, rules.write_decimal(amount), rules.write_decimal(price))
 
@@ -87,10 +84,14 @@ class Adapter:
             raise VenueUnavailable(f"{self.name} has no pair {child.base}-{child.quote} any more")
         asked = self.caller.monotonic()
         report = self.looked(child, symbol)
-        since = self._signed.get(child.id, self._begun)
-        if report is None and asked - since < SETTLE_SECONDS:
+        if report is not None:
+            return report
+        since = self._signed.get((child.id, child.attempt))
+        if since is None:
+            self._note(child, since := asked)
+        if asked - since < SETTLE_SECONDS:
             raise VenueUnavailable(f"{self.name} does not know the order, and may yet")
-        return report
+        return None
 
     def looked(self, child: ChildOrder, symbol: str) -> Report | None:
         """The same; a question that is refused says nothing of the order."""
@@ -137,10 +138,10 @@ class Adapter:
             raise VenueRefused(f"{symbol} is not traded now")
         return symbol, pair
 
-    def _note(self, identifier: str) -> None:
+    def _note(self, child: ChildOrder, at: float) -> None:
         while len(self._signed) >= ORDERS_KEPT:
             del self._signed[next(iter(self._signed))]
-        self._signed[identifier] = self.caller.monotonic()
+        self._signed[child.id, child.attempt] = at
 
 
 class readable:

@@ -26,6 +26,8 @@ TRADES_MAX: Final = 1_000
 _REFUSED: Final = range(-1199, -1099)
 _REJECTED: Final = -2010
 _NOT_ALLOWED: Final = (-1002, -2014, -2015)
+# It did not pass a filter of the pair, and never came to the book.
+_FILTERED: Final = -1013
 _UNKNOWN: Final = -2013
 _ENDED: Final = ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH")
 
@@ -145,7 +147,7 @@ class Binance(Adapter):
             return body
         code, said = int(body["code"]), str(body.get("msg", ""))[:200]
         is_duplicate = code == _REJECTED and "duplicate" in said.lower()
-        is_refused = code in _REFUSED or code in _NOT_ALLOWED or code == _REJECTED
+        is_refused = code in _REFUSED or code in (*_NOT_ALLOWED, _FILTERED, _REJECTED)
         if 400 <= status < 500 and is_refused and not is_duplicate:
             raise VenueRefused(f"{self.name}: {said} ({code})")
         raise VenueUnavailable(f"{self.name}: {said} ({code})")
