@@ -194,7 +194,10 @@ def test_two_people_and_never_one_twice() -> None:
         (None, {"auto_usd_cents": 0}, False),
         (None, {"auto_usd_cents": 1}, True),
         (POLICY, {"auto_usd_cents": 5_001}, True),
-        (POLICY, {"auto_usd_cents": 5_000, "threshold_usd_cents": 1}, False),
+        # What is smaller would go by itself from now on; or it would wait, as all does then.
+        (POLICY, {"threshold_usd_cents": 999}, True),
+        (POLICY, {"threshold_usd_cents": 999, "auto_usd_cents": 998}, False),
+        (POLICY, {"threshold_usd_cents": 1_001}, False),
         (POLICY, {"auto_usd_cents": 0}, False),
         # Closed against another currency it may go by itself where nobody said so.
         (POLICY, {"against": "usd", "auto_usd_cents": 1}, True),

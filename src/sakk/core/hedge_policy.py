@@ -103,10 +103,12 @@ def in_turn(policies: Sequence[HedgePolicy]) -> list[HedgePolicy]:
 
 
 def takes_two(before: HedgePolicy | None, after: HedgePolicy) -> bool:
-    """Would more go by itself than goes now, or against another currency?"""
+    """Would more go by itself than goes now, above or below, or against another currency?"""
     if before is None or before.against != after.against:
         return after.auto_usd_cents > 0
-    return after.auto_usd_cents > before.auto_usd_cents
+    goes = after.threshold_usd_cents <= after.auto_usd_cents
+    is_lower = goes and after.threshold_usd_cents < before.threshold_usd_cents
+    return is_lower or after.auto_usd_cents > before.auto_usd_cents
 
 
 def digest_of(proposal: HedgeProposal, before: HedgePolicy | None) -> str:
