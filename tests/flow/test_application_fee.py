@@ -29,6 +29,7 @@ from sakk.flow.transfer import create as transfer
 from sakk.ledger.projection import wait_projected
 from sakk.store import connected_account as store
 from sakk.store import fee as fees
+from sakk.store import payin as payins
 from sakk.store import settlement as settlements
 from sakk.store.application_fee import application_fees
 from sakk.store.database import fetch_all
@@ -96,6 +97,23 @@ def give_back(
     world.run()
     world.finalize()
     world.run()
+
+
+def give_over_back(world: World, what: PaymentIntent) -> None:
+    """What was paid over, and is set apart for the payer."""
+    with world.database.begin() as connection:
+        [over] = payins.list_over(connection, what.id)
+    refunds.create(
+        world.parts,
+        RefundRequest(payin=over.id, destination=Place(world.chain.network, PAYER)),
+        identifier=new_id("re"),
+        account_id=world.account,
+        livemode=False,
+    )
+    world.run()
+    world.finalize()
+    world.run()
+    assert world.event_types()[-1] == "refund.succeeded"
 
 
 def rows(world: World) -> list[tuple[str, str, str, int]]:
@@ -199,8 +217,9 @@ def test_by_rules_on_payouts_and_undone(make_world: MakeWorld) -> None:
     connected = end(world, "accept", asked, world.account)
     application = applied(connected, None, of=2_500, param="x")
     paid = [intent(world, application) for _ in range(2)]
-    for each in paid:
-        world.pay(each)
+    world.set_policy(over="refund_due")
+    for each, units in zip(paid, (25, 30), strict=True):
+        world.pay(each, "usdc", units * WHOLE_TOKEN)
         world.finalize()
     assert [row[3] for row in rows(world)] == [50 * CENT, 25 * CENT]
     sent = payouts.create(
@@ -225,6 +244,9 @@ def test_by_rules_on_payouts_and_undone(make_world: MakeWorld) -> None:
     # A settlement tells them apart: the platform's income is its merchant's fee.
     assert settled(world, platform) == (WHOLE_TOKEN, 0)
     assert settled(world, world.account) == (50 * WHOLE_TOKEN, 75 * CENT)
+    # What was paid over goes back, and no fee with it, for none was taken of it.
+    give_over_back(world, paid[1])
+    assert len(rows(world)) == 3
     # Undone by the chain: the platform gives back what it had of it, and owes what it spent.
     last = intent(world, application)
     world.pay(last)

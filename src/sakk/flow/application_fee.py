@@ -30,7 +30,7 @@ from sakk.core.event import NewEvent
 from sakk.core.fee import FeeKind, FeeVersion, Movement, OnRefund, has_tiers, month_of, returned
 from sakk.core.payin import PayIn, credited_amount
 from sakk.core.payment import PaymentIntent, quotes_of, value_of
-from sakk.core.payout import Payout, PayoutPurpose, PayoutStatus
+from sakk.core.payout import MoneySource, Payout, PayoutPurpose, PayoutStatus
 from sakk.core.posting import Posting
 from sakk.flow.book import PostingSet
 from sakk.flow.connected_account import rules_in_force
@@ -255,11 +255,16 @@ def book_payins(
 ) -> None:
     """Write down what was taken of pay-ins that were booked, or undone; what is undone counts
     towards its month no more."""
-    for row in sorted(rows, key=lambda row: (row.account_id or "", row.currency or "", row.id)):
-        terms = row.application_terms
-        if undone and terms is not None and terms["version"] is not None:
-            at, units = row.screened_at or now, -int(terms["basis"])
-            _add(connection, terms["connected_account"], row, FeeKind.payin, units, now=at)
+    # In the order of `price_payins`, so that neither waits for the other.
+    counted = [
+        (terms["connected_account"], row, int(terms["basis"]))
+        for row in rows
+        if undone and (terms := row.application_terms) is not None and terms["version"] is not None
+    ]
+    for connected, row, units in sorted(
+        counted, key=lambda each: (each[0], each[1].currency or "", each[1].id)
+    ):
+        _add(connection, connected, row, FeeKind.payin, -units, now=row.screened_at or now)
     reason = ApplicationFeeReason.reversed if undone else ApplicationFeeReason.charged
     made = [
         _fee(row, FeeKind.payin, row.id, reason, -row.application_fee, row.payment_intent, now=now)
@@ -300,6 +305,9 @@ def _given_back(
     """What of a payment's application fee goes back with a refund, or does not any more."""
     refund = refunds.find_by_payout(connection, carrier.id)
     if refund is None or refund.payment_intent is None or refund.refund_application_fee is False:
+        return []
+    if refund.source == MoneySource.suspense:
+        # No fee was taken of what was paid over.
         return []
     in_coin = [
         each
