@@ -101,6 +101,13 @@ def test_a_customer_stands_in_the_place_of_its_id(api: Api) -> None:
     assert client.v1.payment_intents.retrieve(intent.id).customer == made.id
     listed = client.v1.payment_intents.list({"customer": made.id, "expand": ["data.customer"]})
     assert [each.customer["name"] for each in listed.data] == ["Expanded"]  # type: ignore[index]
+    # A key that may not read customers does not read them in another object either.
+    wanted = {"kind": "restricted", "scopes": ["payment_intents:read"]}
+    key = api.call("POST", "/v1/api_keys", json=wanted).json()["secret"]
+    path = f"/v1/payment_intents/{intent.id}"
+    assert api.call("GET", path, key=key).json()["customer"] == made.id
+    for place in (f"{path}?expand[]=customer", "/v1/payment_intents?expand[]=data.customer"):
+        assert api.call("GET", place, key=key).status_code == 403
 
 
 def test_the_changes_are_events(api: Api) -> None:

@@ -20,7 +20,7 @@ from sakk.api.context import (
     Streamed,
 )
 from sakk.api.dependencies import Dependencies
-from sakk.api.expand import check, expand
+from sakk.api.expand import LIST_PREFIX, check, expand
 from sakk.api.ledger_body import IDS
 from sakk.api.limit import Limits
 from sakk.api.parameters import NoParameters, Parameters, validate
@@ -152,6 +152,7 @@ class Pipeline:
         parameters = validate(route.parameters, tree, strict=typed)
         if parameters.expand:
             check(route, parameters.expand)
+            check_expanded(parameters.expand, caller)
         return Prepared(caller=caller, parameters=parameters, tree=tree, now=now)
 
     def _caller(self, request: Request, now: datetime) -> Caller:
@@ -322,6 +323,22 @@ def check_permitted(route: Route, caller: Caller) -> None:
         raise PermissionDenied(
             "Only a key of the operator's account may do this. Use that key, or ask the operator."
         )
+
+
+def check_expanded(paths: Sequence[str], caller: Caller) -> None:
+    """PermissionDenied where the caller may not read what is to stand in the place of its id."""
+    for path in paths:
+        resource = f"{path.removeprefix(LIST_PREFIX)}s"
+        scope = f"{resource}:read"
+        if not allows(caller.key, scope) or (
+            caller.roles is not None and not may(caller.roles, resource, "read")
+        ):
+            raise PermissionDenied(
+                f"This API key does not have the scope {scope!r}, which expanding {path} needs."
+                " Leave expand out, or use another key."
+            )
+        if caller.connected is not None:
+            check_acts(caller.connected, scope)
 
 
 def _key(caller: Caller, sent: str) -> Key:

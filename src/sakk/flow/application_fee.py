@@ -206,7 +206,7 @@ def simulate(
 ) -> tuple[int, list[dict[str, Any]]]:
     """What a platform would take of a movement that the operator charges ``fee`` for, and its
     parts. ParameterInvalid for more than was agreed; ResourceMissing."""
-    if amount is None and connected_account is None:
+    if not movement.amount or (amount is None and connected_account is None):
         return 0, []
     application: Application | None = Application("", "", MILLION, amount)
     version = None
