@@ -42,9 +42,10 @@ migration: setup
 	@$(BIN)/python scripts/migration.py "$(or $(MESSAGE),initial schema)"
 	@$(BIN)/ruff check --fix --quiet src/sakk/store/migrations; $(BIN)/ruff format --quiet src/sakk/store/migrations
 
-# Every screen of the console in a real browser, with pictures in build/pages.
+# Every screen of the console in a real browser, with pictures in build/pages; ONLY="bills shops"
+# opens those whose path has one of the words.
 pages: setup
-	@PYTHONPATH=. $(BIN)/python scripts/pages.py
+	@PYTHONPATH=. $(BIN)/python scripts/pages.py $(ONLY)
 
 # The pictures of pages in the documents; needs Chromium.
 screenshots: setup

@@ -1,19 +1,28 @@
-"""Open every screen of the console once in a real browser (``make pages``), and say what is wrong.
+"""Open every screen once in a real browser (``make pages``), and say what is wrong.
 
-One of everything is in a database of its own, as the tests have it. Each GET screen of the table is
-opened in English on a desk and in Arabic on a phone, and held against what every page must keep: no
-error, no violation of its policy, no request that leaves the origin, no serious finding of
-axe-core, nothing wider than a phone. Pictures of all stand in ``build/pages`` afterwards.
+One of everything is in a database of its own, as the tests have it. Each GET screen of the console,
+the mall, a shop and a checkout are opened in English on a desk and in Arabic on a phone, and held
+against what every page must keep: no error, no violation of its policy, no request that leaves the
+origin, no serious finding of axe-core, nothing wider than a phone. Pictures of all stand in
+``build/pages`` afterwards. ``make pages ONLY="bills mall"`` opens those whose path has a word.
 """
 
 import http.server
 import re
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import psycopg
+from tests.api.checkout_objects import png
 from tests.browser.frame import DESK, PHONE, Browser, Page, missing, visit
 from tests.browser.test_desk import handler_of
+from tests.checkout.test_mall import make_shop
+from tests.checkout.till import Answer, Counter
 from tests.console.desk import configure
 from tests.console.objects import objects
 from tests.console.office import Office, make_office
@@ -21,13 +30,15 @@ from tests.console.test_table import filled
 
 from sakk.console.table import SCREENS
 from sakk.core.network import Network
+from sakk.flow import shop as shops
 from sakk.flow.book import Books
 from sakk.flow.context import Parts
 from sakk.ledger.writer import open_ledger
 from sakk.rails.evm.rail import EvmRail
-from sakk.runtime.postgres import start_postgres
+from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.runtime.wiring import make_rail
 from sakk.store.database import open_database
+from sakk.store.identity import new_id
 from sakk.store.migrate import upgrade
 
 PICTURES = Path(__file__).resolve().parents[1] / "build" / "pages"
@@ -47,6 +58,8 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     with start_postgres(ephemeral=True) as postgres:
         upgrade(postgres.url())
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE mall TEMPLATE sakk")
         database = open_database(postgres.url())
         ledger = open_ledger(postgres.url())
         rails: dict[str, EvmRail] = {}
@@ -60,6 +73,7 @@ def main() -> None:
             with database.begin() as connection:
                 configure(connection)
             wrong = look(office, browser, sys.argv[1:])
+            wrong += look_around(postgres, browser, sys.argv[1:])
         finally:
             browser.close()
             office.console.close()
@@ -86,29 +100,67 @@ def look(office: Office, browser: Browser, only: list[str]) -> int:
         reader = office.browser(office.person("owner", "compliance", "finance"))
         reader.get("/console/look")
         reader.post("/console/look", {"account": office.bob})
-        server = http.server.HTTPServer(("127.0.0.1", 0), handler_of(reader))
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            for path in paths:
-                told = opened(
-                    browser, f"http://127.0.0.1:{server.server_address[1]}", path, language, size
-                )
-                if told is not None:
-                    wrong += 1
-                    sys.stdout.write(f"{language} {path}: {told}\n")
-                    sys.stdout.flush()
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with served(handler_of(reader)) as base:
+            wrong += sum(opened(browser, base, path, language, size) for path in paths)
     return wrong
 
 
-def opened(
-    browser: Browser, base: str, path: str, language: str, size: dict[str, int]
-) -> str | None:
-    """What is wrong with a page, or None; its picture is taken either way."""
+def look_around(postgres: Postgres, browser: Browser, only: list[str]) -> int:
+    """The pages that buyers see, both ways; how many are wrong."""
+    database = open_database(postgres.url("mall"))
+    counter = Counter(database, test_payer=lambda *_: None)
+    try:
+        shop, product = make_shop(counter)
+        plain = {"name": "The open book", "description": "Books, bought and sold."}
+        make_shop(counter, handle="open-book", category="books", **plain)
+        with database.begin() as connection:
+            for name, stock, picture in (("Oolong, 100 g", None, png()), ("Teapot", 0, None)):
+                other = {"name": name, "stock": stock, "tax_text": None, "description": None}
+                made = replace(product, id=new_id("prod"), **other)
+                shops.add_product(connection, made, picture, public_url="")
+        session, _ = counter.session()
+        paths = ("/mall", "/mall?category=art", f"/mall/{shop.handle}", session)
+        asked = [path for path in paths if not only or any(word in path for word in only)]
+        wrong = 0
+        buyer: Any = Buyer(counter)
+        for language, size in WAYS:
+            with served(handler_of(buyer)) as base:
+                wrong += sum(opened(browser, base, path, language, size) for path in asked)
+        return wrong
+    finally:
+        counter.close()
+        database.close()
+
+
+class Buyer:
+    """Whoever comes to the checkout; what goes on while a page stands is not told."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+
+    def send(self, method: str, path: str, *, headers: dict[str, str]) -> Answer:
+        """One request."""
+        if path.endswith("/events"):
+            return Answer(204, {}, [], b"")
+        return self._counter.ask(method, path, **headers)
+
+
+@contextmanager
+def served(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Where a handler answers, for as long as it is needed."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def opened(browser: Browser, base: str, path: str, language: str, size: dict[str, int]) -> bool:
+    """Is something wrong with a page? It is told, and its picture is taken either way."""
     try:
         with browser.page(base, size=size) as page:
             try:
@@ -116,13 +168,17 @@ def opened(
             finally:
                 shoot(page, path, language)
     except Exception as error:
-        return f"{type(error).__name__} {error}"[:2_000]
-    return None
+        told = f"{type(error).__name__} {error}"[:2_000]
+        sys.stdout.write(f"{language} {path}: {told}\n")
+        sys.stdout.flush()
+        return True
+    return False
 
 
 def shoot(page: Page, path: str, language: str) -> None:
     """The whole page, not its first screen alone."""
     told = re.sub(r"_[0-9a-z]{26}\b", "", path.removeprefix("/console"))
+    told = re.sub(r"^/checkout/.*", "/checkout", told)
     name = re.sub(r"[^a-z0-9]+", "-", told).strip("-") or "home"
     where = PICTURES / f"{name}-{language}.png"
     options = {"path": str(where), "fullPage": True}

@@ -29,7 +29,12 @@ class Answer:
     status: int
     headers: dict[str, str]
     cookies: list[str]
-    text: str
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as a page."""
+        return self.body.decode("utf-8", "replace")
 
 
 class Counter:
@@ -93,7 +98,7 @@ class Counter:
             status=sent[0]["status"],
             headers=dict(raw),
             cookies=[value for name, value in raw if name == "set-cookie"],
-            text=sent[1]["body"].decode("utf-8", "replace"),
+            body=sent[1]["body"],
         )
 
     def session(self, amount: int = 2_500) -> tuple[str, PaymentIntent]:

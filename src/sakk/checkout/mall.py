@@ -31,7 +31,7 @@ SOLD_OUT: Final = mark("Of something in your cart fewer are left. Look again.")
 CATEGORIES: Final = {
     Category.food: mark("Food and drink"),
     Category.clothing: mark("Clothing"),
-    Category.home: mark("Home"),
+    Category.home: mark("Home and living"),
     Category.electronics: mark("Electronics"),
     Category.books: mark("Books"),
     Category.beauty: mark("Beauty"),

@@ -38,7 +38,7 @@ PURCHASES: Final[Mapping[str, str]] = {
 CATEGORIES: Final[Mapping[str, str]] = {
     Category.food.value: mark("Food and drink"),
     Category.clothing.value: mark("Clothing"),
-    Category.home.value: mark("Home"),
+    Category.home.value: mark("Home and living"),
     Category.electronics.value: mark("Electronics"),
     Category.books.value: mark("Books"),
     Category.beauty.value: mark("Beauty"),
