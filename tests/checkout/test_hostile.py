@@ -5,6 +5,7 @@ table is opened in every language. A field that no page shows is found too: it w
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from sakk.store.database import Database, update_records
 from sakk.store.identity import now
 from sakk.store.payment import payment_intents
 from tests.checkout.test_door import make_device, make_link
+from tests.checkout.test_mall import make_shop
 from tests.checkout.till import Counter
 from tests.hostile import HOSTILE, TURNING, Reader
 
@@ -37,6 +39,11 @@ FIELDS = {
     ("brandings", "support_email"): True,
     ("brandings", "support_url"): True,
     ("brandings", "support_phone"): True,
+    ("shops", "name"): True,
+    ("shops", "description"): True,
+    ("products", "name"): True,
+    ("products", "description"): True,
+    ("products", "tax_text"): True,
     ("payment_intents", "description"): False,
     ("customers", "name"): False,
     ("customers", "email"): False,
@@ -108,6 +115,7 @@ def opened(counter: Counter) -> Opened:
             *(waiting, paid, gone, f"{paid}/receipt", f"{waiting}/refund", begun),
             *(usable, off, usable.replace("/pay/", "/shop/")),
             *("/pos", sale, f"/pos/pair/{unpaired}"),
+            *("/mall", f"/mall/{make_shop(counter)[0].handle}"),
         ],
         cookie,
     )
@@ -131,11 +139,11 @@ def fill(counter: Counter) -> dict[str, tuple[str, str]]:
 
 
 def test_every_page_of_the_table_is_opened(opened: Opened) -> None:
-    """But for logos and colours, which are made by us."""
+    """But for logos, pictures and colours, which are made by us."""
     wanted = [
         pattern
         for method, pattern, _ in PAGES
-        if method == "GET" and "/brand/" not in pattern.pattern
+        if method == "GET" and not re.search("/(brand|pictures)/", pattern.pattern)
     ]
     assert [each for each in wanted if not any(each.fullmatch(path) for path in opened.paths)] == []
 

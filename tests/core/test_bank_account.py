@@ -80,6 +80,33 @@ def test_ibans_and_bics() -> None:
 
 
 @pytest.mark.parametrize(
+    ("adapter", "provider", "livemode", "param"),
+    [
+        (Adapter.provider, "sandbox", False, None),
+        (Adapter.provider, "sandbox", True, "provider"),
+        (Adapter.provider, "another", False, "provider"),
+        (Adapter.provider, None, False, "provider"),
+        (Adapter.folder, "sandbox", False, "provider"),
+    ],
+)
+def test_providers_are_those_that_there_is_a_connector_to(
+    adapter: Adapter, provider: str | None, livemode: bool, param: str | None
+) -> None:
+    terms = BankTerms("house", adapter=adapter, provider=provider)
+    if param is None:
+        check_server(terms, livemode=livemode)
+        return
+    with pytest.raises(ParameterInvalid) as raised:
+        check_server(terms, livemode=livemode)
+    assert raised.value.param == param
+
+
+def test_what_is_no_iban() -> None:
+    assert not is_iban("DE00370400440532013000")
+    assert not is_iban("nobody's")
+
+
+@pytest.mark.parametrize(
     ("iban", "sepa"),
     [
         (IBAN, True),

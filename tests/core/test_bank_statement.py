@@ -217,6 +217,14 @@ def test_what_lines_move(outcome: Outcome | None, units: int, expected: Posting)
     assert postings(replace(line, outcome=Outcome.returned)) == []
 
 
+def test_what_a_provider_took_is_a_cost_beside_the_payment() -> None:
+    line = replace(LINE, outcome=Outcome.payment, units=-530)
+    assert postings(line, fee_units=30) == [
+        Posting(chart.payout_in_flight(UNIT), BANK, 500, TransferCode.bank_payout),
+        Posting(chart.fee_network(UNIT), BANK, 30, TransferCode.bank_fee),
+    ]
+
+
 def test_what_is_shown() -> None:
     row = BankStatement(
         id="bst_1",

@@ -95,6 +95,9 @@ CASES: list[tuple[dict[str, Any], list[Arrival], Stand, int, int]] = [
         500,
     ),
     ({}, [arrival(status="held")], Stand.processing, 2_500, 0),
+    # A gift card pays all of it, and its money is being moved.
+    ({"status": "processing", "amount_held": 2_500}, [], Stand.confirming, 0, 0),
+    ({"amount_held": 1_000}, [], Stand.partial, 1_500, 0),
     ({"status": "expired"}, [arrival(status="returned")], Stand.processing, 2_500, 0),
     ({"status": "expired"}, [], Stand.expired, 2_500, 0),
     ({"status": "expired"}, [arrival()], Stand.confirming, 0, 0),

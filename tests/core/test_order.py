@@ -1,7 +1,7 @@
 """Orders: when a position is closed, what a fill posts, and whose word is wrong."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -224,6 +224,8 @@ def test_what_is_confirmed_is_what_was_shown() -> None:
         digest_of(wanted, None),
     }
     assert len(others | {shown["digest"]}) == 5
+    later = NOW + timedelta(hours=1)
+    assert wanted.policy(later) == HedgePolicy("usdt", False, "usdc", 1_000, 9_000, later)
     first = public("usdt", False, None, wanted)
     assert (first["auto_usd_cents"], first["created"]) == (None, int(NOW.timestamp()))
     assert public("usdt", False, POLICY, None)["digest"] is None

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from sakk.core import chart
 from sakk.core.chart import TransferCode
-from sakk.core.policy import Facts
+from sakk.core.policy import TRANSFER as FOR_TRANSFERS
+from sakk.core.policy import Action, Facts, Period, Rule
 from sakk.core.posting import Posting
 from sakk.core.transfer import (
     BookTransfer,
@@ -16,6 +18,7 @@ from sakk.core.transfer import (
     facts_of,
     postings,
     public,
+    rules_to_judge,
 )
 
 TRANSFER = BookTransfer(
@@ -138,3 +141,14 @@ def test_what_a_policy_is_told(transfer: BookTransfer, destination: str) -> None
         key="key_1",
         person="per_1",
     )
+
+
+def test_what_was_paid_to_nobody_yet_is_not_added_up() -> None:
+    conditions: dict[str, Any] = {"action": Action.block, "purposes": (FOR_TRANSFERS,)}
+    each = Rule(name="each", **conditions)
+    of_account = Rule(name="day", period=Period(seconds=86_400, per="account"), **conditions)
+    to_one = Rule(name="one", period=Period(seconds=86_400, per="destination"), **conditions)
+    rules = [each, of_account, to_one]
+    assert rules_to_judge(rules, facts_of(TRANSFER)) == rules
+    nobody = replace(facts_of(TRANSFER), destination="")
+    assert rules_to_judge(rules, nobody) == [each, of_account]

@@ -127,6 +127,7 @@ class BankLine(Resource, frozen=True, kw_only=True):
     status: str
     account: str | None = None
     amount_decimal: str | None = None
+    assignment: dict[str, Any] | None = None
     bank_account: str | None = None
     bank_reference: str | None = None
     booking_date: str | None = None
