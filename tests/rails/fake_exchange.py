@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+SYMBOL = "USDTZUSD"
 KEY = "the-key"
 # The secrets of the exchanges' own documents.
 KRAKEN_SECRET = (
@@ -96,8 +97,9 @@ class _Lost(Exception):
 
 
 def _kraken(fake: FakeExchange, path: str, query: dict[str, str], headers: Any, body: str) -> Any:
+    if query.get("pair", SYMBOL) != SYMBOL:
+        return {"error": ["EQuery:Unknown asset pair"]}
     if path == "/0/public/Depth":
-        assert query["pair"] == "USDTZUSD"
         shown = {
             side: [[str(price), str(units), 1] for price, units in levels]
             for side, levels in (("asks", fake.asks), ("bids", fake.bids))
@@ -152,6 +154,8 @@ def _kraken(fake: FakeExchange, path: str, query: dict[str, str], headers: Any, 
 def _binance(
     fake: FakeExchange, path: str, query: dict[str, str], headers: Any, raw: str
 ) -> tuple[int, Any]:
+    if query.get("symbol", SYMBOL) != SYMBOL:
+        return 400, {"code": -1121, "msg": "Invalid symbol."}
     if path == "/api/v3/depth":
         shown = {
             side: [[str(price), str(units)] for price, units in levels]

@@ -197,6 +197,11 @@ def test_what_is_refused_did_nothing(kind: type[Adapter], exchange: FakeExchange
     with pytest.raises(VenueRefused):
         venue.place(child(units=2 * UNIT))
     assert not exchange.orders
+    # A symbol that it does not know is no book, and nothing else: the other venues are asked.
+    wrong = adapter(kind, exchange)
+    wrong.pairs["usdt-usd"] = "NOPAIR"
+    with pytest.raises(VenueUnavailable):
+        wrong.book("usdt", "usd", Side.buy, base_decimals=6)
     # A key that does not sign is no word about an order.
     wrong = adapter(kind, exchange)
     wrong.key = "another"

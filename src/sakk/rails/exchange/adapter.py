@@ -50,16 +50,20 @@ class Adapter:
         symbol = self.pairs.get(f"{base}-{quote}")
         if symbol is None or not self.enabled:
             return None
-        with readable(self.name):
-            pair = self.rules_of(symbol)
-            if pair is None:
-                return None
-            levels = tuple(
-                Level(price, units)
-                for at, amount in self.levels(symbol, side)[:LEVELS_MAX]
-                if (price := int(at * rates.SCALE)) > 0
-                and (units := rules.units_of(amount, base_decimals)) > 0
-            )
+        try:
+            with readable(self.name):
+                pair = self.rules_of(symbol)
+                if pair is None:
+                    return None
+                offered = self.levels(symbol, side)[:LEVELS_MAX]
+        except VenueRefused as refused:
+            raise VenueUnavailable(str(refused)) from refused
+        levels = tuple(
+            Level(price, units)
+            for at, amount in offered
+            if (price := int(at * rates.SCALE)) > 0
+            and (units := rules.units_of(amount, base_decimals)) > 0
+        )
         if not levels:
             return None
         least = rules.minimum_units(pair, levels[0].price, decimals=base_decimals)
