@@ -46,6 +46,7 @@ from tests.console.agents import agents_of
 from tests.console.banking import put_lines
 from tests.console.browser import ORIGIN
 from tests.console.closed_loop import closed_loop_of
+from tests.console.converting import conversions_of
 from tests.console.desk import make_desk
 from tests.console.office import Office
 from tests.console.risk import case_of, name_of, outgoing, question_of
@@ -460,6 +461,7 @@ def objects(office: Office) -> dict[str, str]:
         "report": report_of(office, office.bob),
         "fee_schedule": fee_schedule_of(office, office.bob),
         **put_closing(office.parts.database),
+        **conversions_of(office, office.bob),
         **put_order(office.parts.database),
         **put_lines(office.parts.database, office.bob),
         "source": put_rates(office.parts.database),

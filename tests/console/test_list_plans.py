@@ -16,6 +16,7 @@ from sakk.store.beneficiary import beneficiaries
 from sakk.store.case import cases
 from sakk.store.channel import channels
 from sakk.store.checkout_session import checkout_sessions
+from sakk.store.conversion import conversion_quotes, conversions
 from sakk.store.customer import customers
 from sakk.store.database import Database
 from sakk.store.event import events
@@ -51,6 +52,16 @@ SORTED_MAX = 2_000
 GLANCE_COST_MAX = 100
 ID = "lpad(i::text, 26, '0')"
 MOMENT = "now() - (1000000 - i) * interval '1 second'"
+# What a quote promises and a conversion carries out.
+CONVERTED = {
+    "source_currency": "'usdc'",
+    "target_currency": "'usdt'",
+    **dict.fromkeys(("source_decimals", "target_decimals"), "6"),
+    **dict.fromkeys(("source_amount", "target_amount", "usd_cents"), "1000000 + i"),
+    **dict.fromkeys(("spread", "service_fee"), "500"),
+    "price": "1000000000000000000",
+    "metadata": "'{}'",
+}
 # By table: what its rows have. One in a thousand is of another kind.
 FILLED: dict[Table, dict[str, str]] = {
     customers: {
@@ -338,6 +349,20 @@ FILLED: dict[Table, dict[str, str]] = {
         "payout": f"'po_' || {ID}",
         "terms": "'{\"destination\": null}'",
         "metadata": "'{}'",
+    },
+    conversion_quotes: {
+        "id": f"'cq_' || {ID}",
+        **CONVERTED,
+        **dict.fromkeys(("bid", "ask"), "1000000000000000000"),
+        "sources": "'[\"configured\"]'",
+        "path": '\'["usdc", "usd", "usdt"]\'',
+        **dict.fromkeys(("rated_at", "expires_at"), MOMENT),
+    },
+    conversions: {
+        "id": f"'conv_' || {ID}",
+        **CONVERTED,
+        "quote": f"'cq_' || {ID}",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'rejected' ELSE 'posted' END",
     },
     orders: {
         "id": f"'ord_' || {ID}",

@@ -28,7 +28,7 @@ JOURNAL = "/console/journal"
 FILE_ROWS_MAX = 1_000
 NANOSECONDS = 1_000_000_000
 # Where an object that a transfer names has a page.
-_PAGES = {"pin": "/console/payins", "po": "/console/payouts"}
+_PAGES = {"pin": "/console/payins", "po": "/console/payouts", "conv": "/console/conversions"}
 Time = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
 
 

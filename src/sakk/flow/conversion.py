@@ -151,7 +151,9 @@ def _sides(connection: Connection, wish: Wish) -> tuple[Currency, Currency]:
     ):
         if name not in currencies:
             raise ParameterInvalid(
-                f"There is no currency {name!r}. GET /v1/currencies lists them.", param=param
+                "There is no currency {currency}. GET /v1/currencies lists them.",
+                param=param,
+                currency=repr(name),
             )
     if wish.source_currency == wish.target_currency:
         raise ParameterInvalid(
@@ -195,8 +197,10 @@ def create(
     if made.status == "rejected":
         needed = money.format_decimal(made.source_amount + made.service_fee, made.source_decimals)
         raise BalanceInsufficient(
-            f"The available balance does not cover {needed} {made.source_currency}.",
+            "The available balance does not cover {amount} {currency}.",
             param="quote",
+            amount=needed,
+            currency=made.source_currency,
         )
     return made
 

@@ -1,0 +1,143 @@
+"""Conversions in the console: a price is asked for and accepted once, by who may and is there."""
+
+import csv
+import io
+
+import pytest
+from sqlalchemy import update
+
+from sakk.core import chart
+from sakk.flow import conversion as flow
+from sakk.ledger.projection import catch_up
+from sakk.store import conversion as store
+from sakk.store.identity import now
+from tests.console.converting import conversions_of, earn, two_coins
+from tests.console.office import Office
+
+LIST = "/console/conversions"
+QUOTES = "/console/conversion_quotes"
+WISH = {
+    "source_currency": "usdc",
+    "target_currency": "usdt",
+    "amount": "10.000001",
+    "fixed": "source",
+}
+
+
+def balances(office: Office, account: str) -> list[int]:
+    """What an account has of USDC and of USDT."""
+    units = [chart.currency_unit(each, livemode=False) for each in ("usdc", "usdt")]
+    return office.parts.books.balances(
+        [chart.merchant(account, "available", each) for each in units]
+    )
+
+
+def test_a_price_is_asked_for_accepted_once_and_booked(office: Office) -> None:
+    two_coins(office)
+    earn(office, office.alice, 12_000_000)
+    with office.parts.database.begin() as connection:
+        flow.put_terms(connection, "", livemode=False, now=now(), spread_ppm=5_000)
+    alice = office.browser(office.person(alice=["finance"]))
+    viewer = office.browser(office.person(alice=["viewer"]))
+    alice.get(LIST)
+    for wrong, told in (
+        ({"amount": "ten"}, "Write an amount"),
+        ({"target_currency": "usdc"}, "from one currency into another"),
+        ({"amount": "200000"}, "at most 100000.00 US dollars"),
+    ):
+        refused = alice.post(QUOTES, {**WISH, **wrong})
+        assert (refused.status, told in refused.said) == (400, True), refused.said
+        assert 'value="usdc" selected' in refused.text
+        alice.get(LIST)
+    asked = alice.post(QUOTES, WISH)
+    assert asked.status == 303, asked.text
+    page = alice.get(asked.location)
+    # The bid of a dollar less half a percent, rounded against who converts.
+    for fact in ("10.000001", "9.95", "0.050001", "0.995"):
+        assert fact in page.text, fact
+    path = f"{asked.location}/accept"
+    assert (path in page.text, path in viewer.get(asked.location).text) == (True, False)
+    assert viewer.post(path).status == 403
+    office.unprove()
+    alice.get(asked.location)
+    assert alice.post(path).status == 403
+    assert balances(office, office.alice) == [12_000_000, 0]
+    office.prove()
+    alice.get(asked.location)
+    made, again = alice.post(path), alice.post(path)
+    # The same form sent twice is one conversion.
+    assert (made.status, again.status, made.location) == (303, 303, again.location), made.text
+    assert balances(office, office.alice) == [1_999_999, 9_950_000]
+    catch_up(office.parts.database.url)
+    page = alice.get(made.location)
+    for fact in ("Booked", "1.999999", "9.95", asked.location):
+        assert fact in page.text, fact
+    assert "conversion_taken" not in page.text
+    used = alice.get(asked.location)
+    assert (path in used.text, made.location in used.text) == (False, True)
+    stale = alice.post(path)
+    assert (stale.status, "This quote was used for" in stale.said) == (400, True)
+    owner = office.browser(office.person("owner"))
+    assert "conversion_taken" in owner.get(made.location).text
+    held = owner.get("/console/fx_positions").text
+    assert ("10.000001" in held, "\u221210.000001" in held) == (True, True)
+    file = io.StringIO(alice.get(f"{LIST}?format=csv").body.decode("utf-8-sig"))
+    rows = list(csv.DictReader(file))
+    assert [(row["source_amount"], row["target_amount"]) for row in rows] == [
+        ("10.000001", "9.950000")
+    ]
+
+
+def test_what_is_over_not_covered_or_anothers_moves_nothing(office: Office) -> None:
+    ids = conversions_of(office, office.bob)
+    before = balances(office, office.bob), balances(office, office.alice)
+    path = f"{QUOTES}/{ids['conversion_quote']}"
+    alice = office.browser(office.person(alice=["owner"]))
+    office.prove()
+    alice.get(LIST)
+    for theirs in (path, f"{LIST}/{ids['conversion']}", "/console/fx_positions"):
+        assert alice.get(theirs).status == 404, theirs
+    assert alice.post(f"{path}/accept").status == 404
+    for named in ids.values():
+        assert "conv_…" not in alice.get(f"{LIST}?q={named}").text
+    # Who looks at everybody's chooses an account first.
+    owner = office.browser(office.person("owner"))
+    assert f"{path}/accept" not in owner.get(path).text
+    assert owner.post(f"{path}/accept").status == 400
+    bob = office.browser(office.person(bob=["finance"]))
+    bob.get(path)
+    c = store.conversion_quotes.c
+    change = update(store.conversion_quotes).where(c.id == ids["conversion_quote"])
+    with office.parts.database.begin() as connection:
+        connection.execute(change.values(source_amount=10**12))
+    poor = bob.post(f"{path}/accept")
+    assert (poor.status, "does not cover" in poor.said) == (400, True), poor.said
+    with office.parts.database.read() as connection:
+        rejected = store.find_by_quote(connection, ids["conversion_quote"])
+    assert "nothing moved" in bob.get(f"{LIST}/{rejected}").text
+    bob.get(LIST)
+    asked = bob.post(QUOTES, {**WISH, "amount": "0.5", "fixed": "target"}).location
+    with office.parts.database.begin() as connection:
+        late = update(store.conversion_quotes).where(c.id == asked.rpartition("/")[2])
+        connection.execute(late.values(expires_at=now()))
+    page = bob.get(asked)
+    assert (f"{asked}/accept" in page.text, "Ask for another price" in page.text) == (False, True)
+    stale = bob.post(f"{asked}/accept")
+    assert (stale.status, "has expired" in stale.said) == (400, True), stale.said
+    assert (balances(office, office.bob), balances(office, office.alice)) == before
+    assert bob.get(f"{LIST}?status=rejected&source=usdc&target=usdt").text.count("conv_…") == 1
+    assert bob.get(f"{LIST}?source=usdt").text.count("conv_…") == 0
+
+
+@pytest.mark.parametrize("language", ["zh-Hans", "zh-Hant", "ar"])
+def test_their_screens_are_there_in_every_language(office: Office, language: str) -> None:
+    ids = conversions_of(office, office.bob)
+    owner = office.browser(office.person("owner"))
+    for path in (
+        LIST,
+        f"{LIST}/{ids['conversion']}",
+        f"{QUOTES}/{ids['conversion_quote']}",
+        "/console/fx_positions",
+    ):
+        page = owner.get(f"{path}?lang={language}")
+        assert (page.status, "<script>alert" in page.text) == (200, False), page.text[:500]
