@@ -8,6 +8,7 @@ from sakk.core.hedge_policy import digest_of
 from sakk.core.network import Currency
 from sakk.core.rate import SCALE, Observation
 from sakk.store import bank_assignment as assignments
+from sakk.store import bank_file as files
 from sakk.store import bank_statement as statements
 from sakk.store import hedge_policy as policies
 from sakk.store import order as orders
@@ -161,6 +162,12 @@ def test_the_screens_of_banks_are_there(office: Office, language: str) -> None:
     ):
         page = browser.get(f"/console/{path}?lang={language}")
         assert (page.status, "<script>alert" in page.text) == (200, False), (path, page.text[:500])
+    gone = files.bank_files.c
+    with office.parts.database.begin() as connection:
+        statement = update(files.bank_files).where(gone.id == made["bank_file"])
+        connection.execute(statement.values(status="withdrawn"))
+    for path in (f"bank_files/{made['bank_file']}", "bank_files?status=withdrawn"):
+        assert browser.get(f"/console/{path}").status == 200
     assert "/assign" not in browser.get(f"/console/bank_lines/{made['bank_line']}").text
     assert made["bank_line"] in browser.get("/console/bank_lines").text
     assert made["bank_line"] not in browser.get("/console/bank_lines?outcome=payin").text

@@ -26,6 +26,7 @@ PAYMENTS_SHOWN_MAX: Final = 1_000
 STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     "ready": (mark("To be sent"), "wait"),
     "sent": (mark("Sent"), "good"),
+    "withdrawn": (mark("Replaced"), "plain"),
     "received": (mark("To be read"), "wait"),
     "read": (mark("Read"), "good"),
     "refused": (mark("Refused"), "bad"),
@@ -45,7 +46,7 @@ class FileQuery(ListQuery):
     """Which files."""
 
     way: Literal["in", "out"] | None = None
-    status: Literal["ready", "sent", "received", "read", "refused"] | None = None
+    status: Literal["ready", "sent", "withdrawn", "received", "read", "refused"] | None = None
     account: Annotated[str, Field(max_length=255)] | None = None
 
 
