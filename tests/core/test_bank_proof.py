@@ -133,6 +133,9 @@ def test_each_posting_is_of_a_line() -> None:
     both = [Posting(4, "paid", -40, False), Posting(4, "fee", -1, False)]
     whole = paired(both, [Line(4, "lpaid", -41, True)], unit="eur", bank_account="ba_1")
     assert (whole.postings, whole.lines, whole.difference) == ([], [], 0)
+    # So it is before its row says that it is booked.
+    soon = paired(both, [Line(4, "lpaid", -41, False)], unit="eur", bank_account="ba_1")
+    assert (soon.postings, soon.lines, soon.early_units) == ([], [], -41)
     # What postings and lines do not tell is still told of the whole.
     more = BankMoment([BankBalance("ba_1", "eur", "bst_1", 82, 0, 99)], pairings=[left])
     assert (BreakKind.ledger_without_bank, "ba_1", -17) in found(more)

@@ -165,27 +165,25 @@ def paired(
         waiting: list[Line] = []
         for each in group:
             (alone if isinstance(each, Posting) else waiting).append(each)  # type: ignore[arg-type]
+        rest: list[Line] = []
         for line in waiting:
             mine = next((each for each in alone if each.units == line.units), None)
-            if mine is not None:
+            if mine is None:
+                rest.append(line)
+            else:
                 alone.remove(mine)
                 left.early_units += 0 if line.is_booked else line.units
-            elif line.is_booked:
-                left.lines.append(line)
-        if lost := _together(alone, left.lines):
+        total = sum(each.units for each in alone)
+        both_are = next((each for each in rest if len(alone) > 1 and each.units == total), None)
+        if both_are is not None:
             # One debit of a provider's, with its fee: two postings.
-            left.lines = [each for each in left.lines if each not in lost]
-        else:
-            left.postings += alone
+            rest.remove(both_are)
+            alone = []
+            left.early_units += 0 if both_are.is_booked else both_are.units
+        left.lines += [each for each in rest if each.is_booked]
+        left.postings += alone
     _corrected(left)
     return left
-
-
-def _together(alone: Sequence[Posting], lines: Sequence[Line]) -> list[Line]:
-    """The line of a row whose postings come to it together; none if they do not."""
-    row = alone[0].row if len(alone) > 1 else None
-    total = sum(each.units for each in alone)
-    return [each for each in lines if each.row == row and each.units == total][:1]
 
 
 def _row_of(each: Posting | Line) -> int:
