@@ -34,7 +34,7 @@ from sakk.core.posting import Posting
 from sakk.core.provider_order import ProviderOrder, Standing
 from sakk.flow import provider_order as flow
 from sakk.flow.book import PostingSet
-from sakk.rails.bank.provider import ProviderUnreachable, Wanted
+from sakk.rails.bank.provider import ProviderRefused, ProviderUnreachable, Wanted
 from sakk.rails.bank.sandbox_provider import SandboxProvider
 from sakk.store import freeze as freezes
 from sakk.store.database import fetch_all
@@ -175,6 +175,58 @@ def test_a_lock_that_is_over_is_asked_for_anew_and_a_freeze_stops_the_order(worl
     assert status(world, row) == ("posted", "posted", None)
     assert (orders(world)[row.id].round, len(provider(world)["orders"])) == (2, 1)
     assert at_bank(world, own) == OPENING - 1_001
+
+
+def test_a_line_may_come_before_the_answer_and_a_refused_quote_waits(world: World) -> None:
+    own = own_account(world, adapter=Adapter.provider, provider="sandbox")
+
+    class Provider(SandboxProvider):
+        """First no quote is good enough, then no answer comes."""
+
+        step = "quote"
+
+        def place(self, key: str, quote: str, wanted: Wanted) -> Standing:
+            if self.step == "quote":
+                raise ProviderRefused("quote_expired", "The quote is over.", is_quote=True)
+            super().place(key, quote, wanted)
+            return self.find(key) or pytest.fail("it has no order")
+
+        def find(self, key: str) -> Standing | None:
+            found = super().find(key)
+            if self.step == "silence":
+                raise ProviderUnreachable("no answer")
+            return found
+
+    def banks(account: BankAccount) -> Provider:
+        return Provider(
+            world.directory / "banks" / "acme",
+            account=IBAN,
+            currency="eur",
+            opening_units=OPENING,
+            opened=account.created.date(),
+            clock=world.clock,
+        )
+
+    world.stages["bank.provider"] = flow.provider_stage(
+        replace(world.parts, vault=VAULT, banks=banks)
+    )
+    row = pay_out(world, payee(world), 1_000, description="Invoice 7")
+    look(world)
+    # Asked again in a while, not at once for ever.
+    assert (orders(world)[row.id].status, orders(world)[row.id].round) == ("new", 2)
+    Provider.step = "silence"
+    for _ in range(3):
+        look(world)
+    # The statement was here before any word of the order, and is this payout's with its fee.
+    assert (orders(world)[row.id].status, status(world, row)[0]) == ("placing", "posted")
+    assert (at_bank(world, own), suspense(world, own)) == (OPENING - 1_001, 0)
+    assert -world.ledger(chart.fee_network(UNIT)) == 1
+    Provider.step = "answers"
+    world.advance(timedelta(minutes=2))
+    look(world)
+    assert (orders(world)[row.id].status, status(world, row)[0]) == ("paid", "posted")
+    assert provider(world)["orders"][row.id]["remittance"] == "Invoice 7"
+    assert found_at_banks(world) == []
 
 
 def test_an_order_that_arrives_late_is_the_only_one(world: World) -> None:

@@ -204,11 +204,16 @@ def _initiation(
                 end_to_end_id=order.end_to_end_id,
                 units=order.units,
                 payee=party_of(places[order.destination]),
-                remittance=row.description or row.reference,
+                remittance=remittance_of(row),
             )
             for order, row in zip(orders, rows, strict=True)
         ],
     )
+
+
+def remittance_of(payout: Payout) -> str | None:
+    """What the payee reads with it."""
+    return payout.description or payout.reference
 
 
 def party_of(account: BankAccount) -> Party:
@@ -237,6 +242,17 @@ def sent(connection: Connection, file: str, *, now: datetime) -> None:
     rows = [payouts.lock_one(connection, each.payout) for each in still]
     going = [row for row in rows if row is not None and row.status == PayoutStatus.signed]
     _move(connection, going, PayoutStatus.broadcast, event.PAYOUT_BROADCAST, now=now)
+
+
+def priced(connection: Connection, identifier: str, *, fee_units: int) -> bool:
+    """A provider may have a payment from now on, and takes so much for it: the line of its
+    statement may be here before its answer. False where that is so already."""
+    change = {
+        "id": identifier,
+        "status": BankPaymentStatus.ordered.value,
+        "fee_units": fee_units,
+    }
+    return bool(update_records(connection, store.bank_payments, [change], "status"))
 
 
 def carried(connection: Connection, identifier: str, *, fee_units: int, now: datetime) -> None:
@@ -270,8 +286,8 @@ def refused(
     after = rules.told(order, StatusWord.rejected, now=now)
     if after is order:
         return
-    after = replace(after, reason_code=code, reason=reason)
-    fields = ("id", "status", "reason_code", "reason", "ended_at")
+    after = replace(after, reason_code=code, reason=reason, fee_units=0)
+    fields = ("id", "status", "fee_units", "reason_code", "reason", "ended_at")
     update_records(
         connection, store.bank_payments, [{name: getattr(after, name) for name in fields}]
     )

@@ -69,6 +69,7 @@ def provider_stage(parts: Parts) -> Stage:
             places = bank_accounts.list_by_ids(
                 connection, [each.destination for each in orders.values()]
             )
+            going = payouts.list_by_ids(connection, [row.payout for row in rows])
         ids = [row.id for row in rows]
         with given_back_on_error(parts.database, store.provider_orders, ids, token=token):
             for row in rows:
@@ -78,6 +79,7 @@ def provider_stage(parts: Parts) -> Stage:
                     currency=row.currency,
                     payee=bank_payment.party_of(places[order.destination]),
                     end_to_end_id=order.end_to_end_id,
+                    remittance=bank_payment.remittance_of(going[row.payout]),
                 )
                 _step(parts, row, own[row.bank_account], wanted, token=token)
         return len(rows)
@@ -164,7 +166,9 @@ def _may_be_placed(parts: Parts, row: ProviderOrder, *, token: str) -> bool:
             "lease_token": token,
             "status": ProviderOrderStatus.placing.value,
         }
-        return bool(update_records(connection, store.provider_orders, [change], "lease_token"))
+        return bool(
+            update_records(connection, store.provider_orders, [change], "lease_token")
+        ) and bank_payment.priced(connection, row.payment, fee_units=row.fee_units)
 
 
 def _send_answers(parts: Parts, rail: ProviderRail, row: ProviderOrder) -> None:
@@ -207,7 +211,10 @@ def _record(
                 change["reason"] = why[: rules.TEXT_LENGTH_MAX]
             settle(connection, store.provider_orders, [change], token=token)
             return
-        stays = after.status == row.status
+        # A quote that was refused is asked for anew in a while: so may the next one be.
+        stays = after.status == row.status or after.round != row.round
+        if after.status == ProviderOrderStatus.failed and after.ended_at is None:
+            after = replace(after, ended_at=now)
         names = ("status", "round", "quote", "fee_units", "reference", "reason_code", "ended_at")
         change = {name: getattr(after, name) for name in names}
         change |= {"id": row.id, "reason": after.reason if after.reason_code else None}

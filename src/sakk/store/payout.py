@@ -1,6 +1,6 @@
 """Payouts: rows and queries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -328,6 +328,14 @@ def is_stale() -> ColumnElement[bool]:
             | ((payouts.c.scheduled_at <= NOW) & (payouts.c.screened_at < payouts.c.scheduled_at))
         )
     )
+
+
+def list_by_ids(connection: Connection, identifiers: Collection[str]) -> dict[str, Payout]:
+    """Payouts by their ids."""
+    if not identifiers:
+        return {}
+    statement = select(payouts).where(among(payouts.c.id, sorted(set(identifiers))))
+    return {each.id: each for each in fetch_all(connection, statement, Payout)}
 
 
 def lock_one(connection: Connection, identifier: str) -> Payout | None:
