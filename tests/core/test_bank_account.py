@@ -293,6 +293,8 @@ HOST = "ssh-ed25519 " + "A" * 60
         (Adapter.sftp, "sftp://acme@bank.example:2222/in-box", HOST, None),
         (Adapter.sftp, "sftp://acme:secret@bank.example/", HOST, "address"),
         (Adapter.sftp, "sftp://bank.example/", HOST, "address"),
+        (Adapter.sftp, "sftp://acme@bank.example:65536", HOST, "address"),
+        (Adapter.sftp, "sftp://acme@[1:2]/", HOST, "address"),
         (Adapter.sftp, None, HOST, "address"),
         (Adapter.sftp, "sftp://acme@bank.example", None, "trust"),
         (Adapter.sftp, "sftp://acme@bank.example", "* " + HOST, "trust"),

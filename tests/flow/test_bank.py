@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from tests.flow.banking import (
     OPENING,
     PAYEE,
@@ -481,6 +481,35 @@ def test_a_file_that_nobody_may_read_keeps_no_other_from_being_read(world: World
     place = Stuck()
     stage = bank_file.fetch_stage(replace(world.parts, banks=lambda _: place))
     assert (stage.run(), place.taken) == (1, ["ours.xml"])
+
+
+def test_a_bank_without_its_secret_keeps_no_other_from_its_files(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 5_000, reference(world))
+    terms = BankTerms("new", Adapter.http, address="https://bank.example/v1", calendar=None)
+    with world.database.begin() as connection:
+        new = bank_account.create(
+            connection,
+            AccountRequest(holder="New", currency="eur", iban=PAYEE, terms=terms),
+            identifier=new_id("ba"),
+            account_id=None,
+            livemode=False,
+            now=world.clock(),
+        )
+    stuck = pay_out(world, payee(world), 1_000)
+    world.run_except("bank.send")
+    with world.database.begin() as connection:
+        going = update(bank_files).where(bank_files.c.way == "out")
+        connection.execute(going.values(bank_account=new.id))
+    row = pay_out(world, payee(world, "Bert"), 2_000)
+    look(world)
+    look(world)
+    assert ended(world, row) == ("posted", "posted", None)
+    assert at_bank(world, own) == OPENING + 5_000 - 2_000
+    with world.database.read() as connection:
+        waits = select(bank_files.c.status, bank_files.c.reason)
+        [(status, why)] = connection.execute(waits.where(bank_files.c.bank_account == new.id))
+    assert (status, "secret" in why, payout_now(world, stuck).status) == ("ready", True, "signed")
 
 
 def test_each_account_has_a_folder_of_its_own(world: World) -> None:

@@ -165,11 +165,16 @@ def test_what_is_left_is_listed_after_what_is_done(bank: Bank) -> None:
     assert (rail.list(), cursor.after, bank.asked) == ([], "d e", ["a", "c"])
     # Another process begins anew, and takes nothing twice.
     assert at(bank, taken).list() == []
+    bank.leave("e\0", b"statement")
+    with pytest.raises(BankUnreachable, match="can be kept"):
+        at(bank, taken).list()
 
 
 def test_whom_it_speaks_to_and_where_it_goes(bank: Bank) -> None:
     with pytest.raises(BankUnreachable, match="401"):
         at(bank, secret="wrong").put("BF1.xml", b"orders")
+    with pytest.raises(BankUnreachable):
+        at(bank, secret="two\nlines").put("BF1.xml", b"orders")
     inward = at(bank, allow_loopback=False)
     with pytest.raises(BankUnreachable, match="public address"):
         inward.list()

@@ -91,4 +91,7 @@ def test_the_server_and_we_are_known_by_keys_alone(server: Server, tmp_path: Pat
         stranger.put("BF1.xml", b"orders")
     with pytest.raises(BankUnreachable, match="does not take our key"):
         at(server, Memory(), private_key=other.export_private_key()).list()
+    unread = at(server, Memory(), host_key="ssh-ed25519 " + "A" * 68)
+    with pytest.raises(BankUnreachable, match="KeyImportError"):
+        unread.put("BF1.xml", b"orders")
     assert list((tmp_path / "house" / "out").iterdir()) == []

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sakk.core import money
@@ -361,7 +362,7 @@ def check_server(terms: BankTerms, *, livemode: bool) -> None:
                     param="address",
                 )
         case Adapter.sftp:
-            if _SFTP.fullmatch(terms.address or "") is None:
+            if _SFTP.fullmatch(terms.address or "") is None or not _has_port(terms.address or ""):
                 raise ParameterInvalid(
                     "Give the bank's server as sftp://user@host:port/folder, without a password.",
                     param="address",
@@ -387,6 +388,14 @@ def check_server(terms: BankTerms, *, livemode: bool) -> None:
                 raise ParameterInvalid(
                     "Give the bank's certificate authority as PEM, or leave it out.", param="trust"
                 )
+
+
+def _has_port(address: str) -> bool:
+    """Can an address be taken apart, and is its port one, if it names any?"""
+    try:
+        return urlsplit(address).port != 0
+    except ValueError:
+        return False
 
 
 def execution_date(

@@ -76,10 +76,9 @@ def send_stage(parts: Parts) -> Stage:
             answered = {row.id for row in rows if bank_payment.is_answered(connection, row.id)}
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
             for row in rows:
-                rail = rail_of(parts, own[row.bank_account or ""])
                 # What the bank has spoken of was put out before a crash: it might pay it again.
                 content = None if row.id in answered else contents[row.id]
-                _put(parts, rail, row, content, token=token)
+                _put(parts, own[row.bank_account or ""], row, content, token=token)
         return len(rows)
 
     return Stage("bank.send", run, idle_seconds=2.0)
@@ -100,10 +99,11 @@ def _tried(connection: Connection, *, token: str, now: datetime) -> list[BankFil
 
 
 def _put(
-    parts: Parts, rail: BankRail | None, row: BankFile, content: bytes | None, *, token: str
+    parts: Parts, account: BankAccount, row: BankFile, content: bytes | None, *, token: str
 ) -> None:
     table = store.bank_files
     try:
+        rail = rail_of(parts, account)
         if rail is None:
             raise BankUnreachable("this worker has no way to banks: set SAKK_BANK_DIR")
         failpoint("bank.send.before")
@@ -148,7 +148,12 @@ def fetch_stage(parts: Parts) -> Stage:
 
 
 def _fetch(parts: Parts, account: BankAccount) -> int:
-    rail = rail_of(parts, account)
+    try:
+        rail = rail_of(parts, account)
+    except BankUnreachable as error:
+        # One that is not set up yet keeps no other from being read.
+        log.warning("bank.unreachable", bank_account=account.id, why=str(error))
+        return 0
     if rail is None:
         return 0
     with closing(rail):

@@ -101,7 +101,8 @@ class HttpBank:
             raise BankUnreachable(f"its address {refused.values['reason']}") from None
         except TimeoutError:
             raise BankUnreachable("the bank does not answer in time") from None
-        except (aiohttp.ClientError, OSError) as error:
+        # A secret that no header can hold is a ValueError.
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise BankUnreachable(
                 f"the bank can not be reached ({type(error).__name__})"
             ) from error
@@ -176,8 +177,8 @@ class HttpBank:
             page = msgspec.json.decode(body or b"", type=Listing)
         except msgspec.MsgspecError as error:
             raise BankUnreachable(f"the bank's list can not be read: {error}"[:300]) from error
-        if any(not 0 < len(each.id) <= ID_LENGTH_MAX for each in page.data):
-            raise BankUnreachable("the bank's list names a file that has no id, or a long one")
+        if not all(_is_kept(each.id) and _is_kept(each.sha256 or "-") for each in page.data):
+            raise BankUnreachable("the bank's list names a file by no id or hash that can be kept")
         return page
 
     async def _take(self, name: str, bytes_max: int) -> bytes:
@@ -209,6 +210,10 @@ class HttpBank:
                 file.flush()
                 context.load_cert_chain(file.name)
         return context
+
+
+def _is_kept(text: str) -> bool:
+    return 0 < len(text) <= ID_LENGTH_MAX and text.isprintable()
 
 
 def _is_certificate(secret: str) -> bool:

@@ -96,7 +96,8 @@ class SftpBank:
             self._runner = asyncio.Runner()
         try:
             return self._runner.run(asyncio.wait_for(work, CALL_SECONDS_MAX))
-        except (OSError, EOFError, TimeoutError, asyncssh.Error) as error:
+        # A key that is none is a ValueError.
+        except (OSError, EOFError, TimeoutError, ValueError, asyncssh.Error) as error:
             self.close()
             raise BankUnreachable(_words(error)) from error
 
