@@ -6,6 +6,7 @@ import zlib
 
 import pytest
 
+from tests.console.browser import Got
 from tests.console.desk import configure
 from tests.console.objects import HOSTILE, selling
 from tests.console.office import Office
@@ -176,9 +177,20 @@ def test_a_shop_is_made_judged_by_the_operator_and_sells(office: Office) -> None
     assert merchant.post(product, {**tea, "stock": "", "active": ""}).status == 303
     assert "Taken off" in merchant.get(made.location).text
     operator = office.browser(office.person("admin"))
-    operator.get(made.location)
-    assert operator.post(f"{made.location}/review", {"said": "refused"}).status == 400
-    assert operator.post(f"{made.location}/review", {"said": "approved"}).status == 303
+
+    def judge(said: str) -> Got:
+        [digest] = re.findall(r'name="digest" value="(\w+)"', shown.text)
+        return operator.post(f"{made.location}/review", {"said": said, "digest": digest})
+
+    shown = operator.get(made.location)
+    assert judge("refused").status == 400
+    # Other words than the operator reads are not approved.
+    merchant.get(made.location)
+    words = {"name": "A bank", "handle": "bank", "category": "food"}
+    assert merchant.post(made.location, words).status == 303
+    assert "look at the shop again" in judge("approved").text
+    shown = operator.get(made.location)
+    assert judge("approved").status == 303
     merchant.get(made.location)
     assert merchant.post(f"{made.location}/switch", {"state": "closed"}).status == 303
     page = merchant.get(made.location)

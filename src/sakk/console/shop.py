@@ -81,9 +81,11 @@ class StateForm(Form):
 
 
 class ReviewForm(Form):
-    """What the operator says; ``note`` is what the merchant reads of a refusal."""
+    """What the operator says; ``note`` is what the merchant reads of a refusal. ``digest``: of the
+    words that were shown."""
 
     said: Literal["approved", "refused"]
+    digest: Annotated[str, Field(max_length=64)]
     note: Text | None = None
 
 
@@ -193,6 +195,7 @@ def review(visit: Visit, shop: str, form: ReviewForm) -> Redirect:
             livemode=visit.livemode,
             public_url=visit.settings.public_url,
             now=visit.now,
+            digest=form.digest,
         )
     return Redirect(f"{PATH}/{shop}", visit.words.gettext("It is saved."))
 
@@ -325,6 +328,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             "shop": shop,
             "url": visit.settings.public_url + rules.page_path(shop.handle),
             "is_shown": rules.is_shown(shop),
+            "digest": rules.digest_of(shop),
             "products": products,
             "purchases": purchases,
             "purchase_words": PURCHASES,

@@ -5,6 +5,8 @@ paid. What people read of it is approved: to change its name, its words or its a
 again. Stock is taken when a purchase begins and given back when its session ends unpaid.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -171,6 +173,12 @@ def after_change(shop: Shop, changed: Shop) -> Shop:
 def judged(shop: Shop, review: Review, note: str | None, by: str | None) -> Shop:
     """What the operator says of a shop, and why."""
     return _reviewed(shop, review, note, by)
+
+
+def digest_of(shop: Shop) -> str:
+    """SHA-256 of the words that the operator judges."""
+    words = json.dumps([getattr(shop, name) for name in REVIEWED])
+    return hashlib.sha256(words.encode()).hexdigest()
 
 
 def is_shown(shop: Shop) -> bool:

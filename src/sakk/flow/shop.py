@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sakk.core import closed_loop_event as event
 from sakk.core import shop as rules
 from sakk.core.branding import clean_logo
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.errors import ApprovalStale, ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.shop import Product, Review, Shop
 from sakk.flow.money_request import decimals_of
@@ -76,9 +76,15 @@ def review(
     livemode: bool,
     public_url: str,
     now: datetime,
+    digest: str | None = None,
 ) -> Shop:
-    """The operator lets a shop be seen, or refuses it and says why."""
+    """The operator lets a shop be seen, or refuses it and says why.
+
+    ``digest``: of the words that were shown. ApprovalStale when there are others by now.
+    """
     shop = _found(connection, identifier, account_id=None, livemode=livemode)
+    if digest not in (None, rules.digest_of(shop)):
+        raise ApprovalStale("This is not what you were shown: look at the shop again.")
     after = rules.judged(shop, said, note, by)
     store.write(connection, after)
     _tell(connection, after, event.SHOP_REVIEWED, public_url=public_url, now=now)
