@@ -21,7 +21,9 @@ def end_purchases(connection: Connection, intents: Mapping[str, PaymentIntent]) 
     One that is paid after its stock was given back takes it again, or says that it is short.
     """
     told = []
-    for purchase in store.of_intents(connection, intents):
+    ended = store.of_intents(connection, intents)
+    store.lock_stock(connection, {line["product"] for each in ended for line in each.lines})
+    for purchase in ended:
         is_paid = intents[purchase.payment_intent].status == PaymentStatus.succeeded
         match PurchaseStatus(purchase.status):
             case PurchaseStatus.reserved if is_paid:

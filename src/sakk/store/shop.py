@@ -1,6 +1,6 @@
 """The mall: rows of shops, products and purchases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import (
     Boolean,
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    null,
     select,
     text,
     update,
@@ -198,8 +199,9 @@ def find_product(
 
 
 def list_products(connection: Connection, shop: str, *, active: bool, limit: int) -> list[Product]:
-    """What a shop sells, oldest first."""
-    statement = select(products).where(_p.shop == shop)
+    """What a shop sells, oldest first, without the pictures: they are asked for by their hashes."""
+    plain = [each for each in products.columns if each is not _p.picture]
+    statement = select(*plain, null().label("picture")).where(_p.shop == shop)
     if active:
         statement = statement.where(_p.active)
     return fetch_all(connection, statement.order_by(_p.id).limit(limit), Product)
@@ -221,6 +223,13 @@ def lock_products(
         .with_for_update()
     )
     return {each.id: each for each in fetch_all(connection, statement, Product)}
+
+
+def lock_stock(connection: Connection, identifiers: Collection[str]) -> None:
+    """Lock products in the order in which who buys them does, before stock goes back."""
+    if identifiers:
+        statement = select(_p.id).where(among(_p.id, identifiers)).order_by(_p.id)
+        connection.execute(statement.with_for_update())
 
 
 def write_product(connection: Connection, product: Product) -> None:
