@@ -41,7 +41,8 @@ def _card(connection: Connection, card: str, whose: dict[str, Any]) -> None:
             created=now(),
         ),
     )
-    for kind, amount in (("issue", 50_000_000), ("redeem", 12_499_999)):
+    moved = (("issue", 50_000_000), ("redeem", 12_499_999), ("refund", 1), ("lapse", 1))
+    for kind, amount in moved:
         gift_cards.insert_movement(
             connection,
             GiftCardMovement(

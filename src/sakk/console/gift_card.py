@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = {
     "redeem": mark("Redeemed"),
     "refund": mark("Given back to the card"),
     "replacement": mark("Onto another card"),
+    "lapse": mark("Given back to its issuer"),
 }
 MOVEMENT_STATUSES: Mapping[str, tuple[str, str]] = {
     "requested": (mark("On its way"), "wait"),
