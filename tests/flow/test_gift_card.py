@@ -22,7 +22,14 @@ from sakk.core.errors import (
     UnexpectedState,
 )
 from sakk.core.freeze import Freeze
-from sakk.core.gift_card import WRONG_MAX, GiftCard, GiftCardMovement, Redeemable, write_code
+from sakk.core.gift_card import (
+    WRONG_MAX,
+    GiftCard,
+    GiftCardMovement,
+    MovementKind,
+    Redeemable,
+    write_code,
+)
 from sakk.flow import gift_card as flow
 from sakk.store import freeze
 from sakk.store import gift_card as store
@@ -198,13 +205,19 @@ def test_a_card_is_no_way_round_what_limits_transfers(world: World) -> None:
         a_day("from", "account", "10"),
         a_day("to", "destination", "6"),
     )
-    _, code = issued(world, 8)
+    card, code = issued(world, 8)
     with pytest.raises(PermissionDenied, match="declined"):
         issued(world, 3)
     with pytest.raises(PermissionDenied, match="declined"):
         move(world, ann, 3 * WHOLE_TOKEN)
     with pytest.raises(PermissionDenied, match="declined"):
         redeem(world, code, bob)
+    # What a payment set aside and gave back paid nobody.
+    released = flow.new_movement(
+        card, MovementKind.redeem, 5 * WHOLE_TOKEN, of(world, ann), now=world.clock()
+    )
+    with world.database.begin() as connection:
+        store.insert_movement(connection, replace(released, status="released"))
     taken = redeem(world, code, ann, 5 * WHOLE_TOKEN)
     with pytest.raises(PermissionDenied, match="declined"):
         redeem(world, code, ann)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.flow.harness import WHOLE_TOKEN, World
@@ -141,6 +142,34 @@ def test_more_than_is_due_is_told_apart_with_what_a_card_holds(world: World) -> 
     assert (world.balance(), prove(world)) == (70 * WHOLE_TOKEN, 0)
 
 
+def test_a_card_that_was_counted_stays_and_a_frozen_one_pays_no_more(world: World) -> None:
+    credit(world, 50)
+    world.set_policy(over="refund_due")
+    card, code = issued(world, 5)
+    intent = world.intent(2_500)
+    apply(world, intent, code)
+    mine: dict[str, Any] = {"account_id": world.account, "livemode": False, "now": world.clock()}
+    with world.database.begin() as connection:
+        cards.stop(connection, card.id, **mine)
+    assert stand(world, intent) == ("requires_action", 0, 0, 0)
+    with world.database.begin() as connection:
+        cards.let_go(connection, card.id, **mine)
+    held = apply(world, intent, code)
+    world.pay(intent, units=25 * WHOLE_TOKEN)
+    world.mine(1)
+    world.run()
+    # Of what is on its way five are too much, as long as the card pays.
+    assert stand(world, intent) == ("processing", 0, 0, 500)
+    with world.database.begin() as connection:
+        assert not flow.applied(connection, world.refresh(intent))[0].is_held
+        with pytest.raises(UnexpectedState):
+            flow.take_off(connection, intent.id, held.id)
+        cards.stop(connection, card.id, **mine)
+    world.finalize()
+    assert stand(world, intent) == ("succeeded", 3_000, 500, 0)
+    assert (world.balance(), prove(world)) == (70 * WHOLE_TOKEN, 0)
+
+
 def session(world: World, amount: int = 1_000) -> tuple[str, PaymentIntent]:
     vault = world.parts.secrets_vault()
     with world.database.begin() as connection:
@@ -201,6 +230,30 @@ def test_an_account_here_pays_a_page_once_from_its_balance(world: World) -> None
     assert pay(ann, page, "usdc").amount == 15 * WHOLE_TOKEN
     assert stand(world, intent) == ("succeeded", 2_000, 1_500, 0)
     world.check()
+
+
+def test_a_card_is_not_taken_for_a_transfer_that_is_not_covered(world: World) -> None:
+    ann, bob = world.merchant("Ann"), world.merchant("Bob")
+    credit(world, 50)
+    credit(world, 30, account=ann)
+    _, code = issued(world, 5)
+    page, intent = session(world)
+    apply(world, intent, code)
+
+    def pay(who: str) -> BookTransfer:
+        return account_payment.pay(
+            world.parts, page, "usdc", transfer_id=new_id("tr"), account_id=who, livemode=False
+        )
+
+    with pytest.raises(BalanceInsufficient):
+        pay(bob)
+    world.run_only("gift_card.post")
+    assert stand(world, intent) == ("requires_action", 0, 0, 500)
+    assert prove(world) == 5 * WHOLE_TOKEN
+    assert pay(ann).amount == 5 * WHOLE_TOKEN
+    world.run_only("gift_card.post")
+    assert stand(world, intent) == ("succeeded", 1_000, 1_000, 0)
+    assert prove(world) == 0
 
 
 def test_what_a_crash_left_is_finished_by_the_stage(

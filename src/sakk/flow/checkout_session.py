@@ -213,7 +213,7 @@ def look_at(connection: Connection, session: CheckoutSession) -> Look:
         currencies={each.currency: each for each in network.list_currencies(connection)},
         claim_hash=claim_hash,
         difference=difference,
-        gift_cards=applied(connection, intent.id)
+        gift_cards=applied(connection, intent)
         if intent.amount_held or intent.amount_credited
         else [],
         message=None

@@ -112,7 +112,12 @@ def activate(
 def stop(
     connection: Connection, identifier: str, *, account_id: str, livemode: bool, now: datetime
 ) -> GiftCard:
-    """A card that is lost: nothing is redeemed of it until it is let go, or replaced."""
+    """A card that is lost: nothing is redeemed of it until it is let go, or replaced.
+
+    What payments reserve of it they have no more, those aside whose rest is on its way.
+    """
+    if store.find(connection, identifier, account_id=account_id, livemode=livemode) is not None:
+        credits.give_back_all(connection, identifier)
     return _turn(
         connection,
         identifier,

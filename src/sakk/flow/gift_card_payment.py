@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sakk.core import payment_credit as rules
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.gift_card import GiftCardMovement
+from sakk.core.payment import PaymentIntent, PaymentStatus
 from sakk.core.payment_credit import CreditKind, CreditStatus
 from sakk.flow import payment_credit as credits
 from sakk.flow.context import Parts
@@ -89,17 +90,21 @@ def apply(
 
 
 def take_off(connection: Connection, payment_intent: str, movement: str) -> None:
-    """The card pays no more, and has it again; UnexpectedState when it has paid already."""
+    """The card pays no more, and has it again; UnexpectedState when it has paid already, and while
+    the rest is being confirmed."""
     intent = payments.lock_many(connection, [payment_intent]).get(payment_intent)
     known = intent is not None and store.find_intent(connection, movement) == intent.id
     if intent is None or not known or not credits.give_back(connection, intent, movement):
-        raise UnexpectedState("This card is not held for the payment any more.")
+        raise UnexpectedState(
+            "This card is not held for the payment, or what else was sent is being confirmed."
+        )
 
 
-def applied(connection: Connection, payment_intent: str) -> list[Applied]:
+def applied(connection: Connection, intent: PaymentIntent) -> list[Applied]:
     """The cards that pay for something, as whoever has its page may see them."""
+    is_open = intent.status == PaymentStatus.requires_action
     shown = []
-    for credit in store.of_intent(connection, payment_intent):
+    for credit in store.of_intent(connection, intent.id):
         if credit.kind != CreditKind.gift_card or credit.status == CreditStatus.returned:
             continue
         shown.append(
@@ -107,7 +112,7 @@ def applied(connection: Connection, payment_intent: str) -> list[Applied]:
                 movement=credit.id,
                 hint=cards.hint_of_movement(connection, credit.id),
                 value=credit.value,
-                is_held=credit.status == CreditStatus.held,
+                is_held=is_open and credit.status == CreditStatus.held,
             )
         )
     return shown

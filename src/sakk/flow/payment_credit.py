@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sakk.core import payment_credit as rules
 from sakk.core.account import PaymentPolicy
 from sakk.core.errors import ResourceMissing, UnexpectedState
-from sakk.core.payment import PaymentIntent, enough, quotes_of, value_of
+from sakk.core.payment import PaymentIntent, PaymentStatus, enough, quotes_of, value_of
 from sakk.core.payment_credit import CreditKind, CreditStatus, PaymentCredit
 from sakk.flow import payment as payment_flow
 from sakk.store import account as accounts
@@ -74,11 +74,39 @@ def put(
 
 
 def give_back(connection: Connection, intent: PaymentIntent, identifier: str) -> bool:
-    """Let one reservation go, of a locked intent; False when it is none any more."""
-    value = store.release_one(connection, identifier)
-    if value:
-        _write(connection, replace(intent, amount_held=intent.amount_held - value))
-    return value > 0
+    """Let one reservation go, of a locked intent; False when it is none any more.
+
+    Nor while all that is due is on its way: what came was split by what is reserved beside it.
+    """
+    return bool(_let_go(connection, {intent.id: intent}, {identifier: intent.id}))
+
+
+def give_back_all(connection: Connection, card: str) -> None:
+    """Let go what payments reserve of a gift card, those whose rest is on its way aside.
+
+    The payments are locked here, so before the card.
+    """
+    reserved = store.held_of(connection, card)
+    _let_go(connection, payments.lock_many(connection, reserved.values()), reserved)
+
+
+def _let_go(
+    connection: Connection, intents: dict[str, PaymentIntent], reserved: dict[str, str]
+) -> dict[str, int]:
+    released = store.release_these(
+        connection,
+        [
+            identifier
+            for identifier, intent in reserved.items()
+            if intents[intent].status == PaymentStatus.requires_action
+        ],
+    )
+    after = [
+        replace(intents[each], amount_held=intents[each].amount_held - value)
+        for each, value in released.items()
+    ]
+    payment_flow.write_status(connection, after)
+    return released
 
 
 def lock(connection: Connection, identifier: str) -> PaymentIntent | None:
@@ -108,11 +136,7 @@ def settle(
 
 
 def _follow(connection: Connection, intent: PaymentIntent, *, now: datetime) -> None:
-    _write(connection, intent)
+    payment_flow.write_status(connection, [intent])
     counted = payins.list_counted(connection, [intent.id])
     told = payment_flow.follow(connection, {intent.id: intent}, counted, now=now)
     events.append(connection, told, now=now)
-
-
-def _write(connection: Connection, intent: PaymentIntent) -> None:
-    payment_flow.write_status(connection, [intent])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Column, Connection, Index, Table, Text, select, update
 
-from sakk.core.payment_credit import CreditStatus, PaymentCredit
+from sakk.core.payment_credit import CreditKind, CreditStatus, PaymentCredit
 from sakk.store.database import among, fetch_all, insert_records
 from sakk.store.gift_card import gift_card_movements
 from sakk.store.schema import Timestamp, Units, metadata
@@ -40,8 +40,20 @@ def of_intent(connection: Connection, intent: str) -> list[PaymentCredit]:
 
 
 def take(connection: Connection, intents: Sequence[str]) -> list[str]:
-    """What gift cards hold for these payments is moved now; the movements' ids."""
-    return _turn(connection, _c.payment_intent, intents, CreditStatus.requested, "requested")[0]
+    """What gift cards hold for these payments is moved now; the movements' ids.
+
+    Not where a transfer is on its way: it may not be covered, and then the rest has not come.
+    """
+    if not intents:
+        return []
+    statement = select(_c.payment_intent).where(
+        among(_c.payment_intent, intents),
+        _c.kind == CreditKind.transfer.value,
+        _c.status == CreditStatus.requested.value,
+    )
+    waiting = set(connection.execute(statement).scalars())
+    covered = [each for each in intents if each not in waiting]
+    return _turn(connection, _c.payment_intent, covered, CreditStatus.requested, "requested")[0]
 
 
 def release(connection: Connection, intents: Sequence[str]) -> dict[str, int]:
@@ -49,10 +61,20 @@ def release(connection: Connection, intents: Sequence[str]) -> dict[str, int]:
     return _turn(connection, _c.payment_intent, intents, CreditStatus.returned, "released")[1]
 
 
-def release_one(connection: Connection, identifier: str) -> int:
-    """Give one reservation back; zero where nothing is reserved under this id any more."""
-    given = _turn(connection, _c.id, [identifier], CreditStatus.returned, "released")[1]
-    return sum(given.values())
+def release_these(connection: Connection, identifiers: Sequence[str]) -> dict[str, int]:
+    """Give these reservations back, where they are some still; how much it was of each payment."""
+    return _turn(connection, _c.id, identifiers, CreditStatus.returned, "released")[1]
+
+
+def held_of(connection: Connection, card: str) -> dict[str, str]:
+    """What payments reserve of a gift card: the payment of each movement."""
+    m = gift_card_movements.c
+    statement = (
+        select(_c.id, _c.payment_intent)
+        .join(gift_card_movements, m.id == _c.id)
+        .where(m.card == card, m.status == CreditStatus.held.value)
+    )
+    return {row.id: row.payment_intent for row in connection.execute(statement)}
 
 
 def finish(connection: Connection, identifier: str, status: CreditStatus) -> int:

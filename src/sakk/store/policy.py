@@ -165,7 +165,8 @@ _GIFT_CARDS = (
     " gift_card_movements m WHERE {which}) p"
 )
 _GIVEN = _GIFT_CARDS.format(which="m.kind IN ('issue', 'refund')")
-_PAID = _GIFT_CARDS.format(which="m.destination IS NOT NULL")
+# What a payment reserved and gave back paid nobody.
+_PAID = _GIFT_CARDS.format(which="m.destination IS NOT NULL AND m.status <> 'released'")
 
 
 def _sources(per: str, *, with_transfers: bool) -> tuple[str, ...]:
