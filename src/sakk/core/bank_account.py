@@ -348,46 +348,60 @@ def check_server(terms: BankTerms, *, livemode: bool) -> None:
         raise ParameterInvalid("Name the provider with the adapter provider.", param="provider")
     match terms.adapter:
         case Adapter.provider:
-            if terms.provider not in PROVIDERS or livemode:
-                raise ParameterInvalid(
-                    "There is no connector to {provider}. In test mode there is sandbox; a real"
-                    " provider needs an adapter of rails/bank/provider.py.",
-                    param="provider",
-                    provider=repr(terms.provider),
-                )
+            _check_provider(terms, livemode=livemode)
         case Adapter.folder | Adapter.sandbox:
-            if terms.address is not None or terms.trust is not None:
-                raise ParameterInvalid(
-                    "A folder has no address: leave it out, or use the adapter sftp or http.",
-                    param="address",
-                )
+            _check_no_server(terms)
         case Adapter.sftp:
-            if _SFTP.fullmatch(terms.address or "") is None or not _has_port(terms.address or ""):
-                raise ParameterInvalid(
-                    "Give the bank's server as sftp://user@host:port/folder, without a password.",
-                    param="address",
-                )
-            if _HOST_KEY.fullmatch(terms.trust or "") is None:
-                raise ParameterInvalid(
-                    "Give the server's host key as OpenSSH writes it (ssh-ed25519 AAAA…), as the"
-                    " bank tells it.",
-                    param="trust",
-                )
+            _check_sftp(terms)
         case Adapter.http:
-            try:
-                check_url(terms.address or "", allow_loopback=not livemode)
-            except ParameterInvalid as refused:
-                raise ParameterInvalid(
-                    "The bank's address {reason}.",
-                    param="address",
-                    reason=refused.values["reason"],
-                ) from None
-            if terms.trust is not None and not terms.trust.startswith(
-                "-----BEGIN CERTIFICATE-----"
-            ):
-                raise ParameterInvalid(
-                    "Give the bank's certificate authority as PEM, or leave it out.", param="trust"
-                )
+            _check_http(terms, livemode=livemode)
+
+
+def _check_provider(terms: BankTerms, *, livemode: bool) -> None:
+    if terms.provider not in PROVIDERS or livemode:
+        raise ParameterInvalid(
+            "There is no connector to {provider}. In test mode there is sandbox; a real"
+            " provider needs an adapter of rails/bank/provider.py.",
+            param="provider",
+            provider=repr(terms.provider),
+        )
+
+
+def _check_no_server(terms: BankTerms) -> None:
+    if terms.address is not None or terms.trust is not None:
+        raise ParameterInvalid(
+            "A folder has no address: leave it out, or use the adapter sftp or http.",
+            param="address",
+        )
+
+
+def _check_sftp(terms: BankTerms) -> None:
+    if _SFTP.fullmatch(terms.address or "") is None or not _has_port(terms.address or ""):
+        raise ParameterInvalid(
+            "Give the bank's server as sftp://user@host:port/folder, without a password.",
+            param="address",
+        )
+    if _HOST_KEY.fullmatch(terms.trust or "") is None:
+        raise ParameterInvalid(
+            "Give the server's host key as OpenSSH writes it (ssh-ed25519 AAAA…), as the"
+            " bank tells it.",
+            param="trust",
+        )
+
+
+def _check_http(terms: BankTerms, *, livemode: bool) -> None:
+    try:
+        check_url(terms.address or "", allow_loopback=not livemode)
+    except ParameterInvalid as refused:
+        raise ParameterInvalid(
+            "The bank's address {reason}.",
+            param="address",
+            reason=refused.values["reason"],
+        ) from None
+    if terms.trust is not None and not terms.trust.startswith("-----BEGIN CERTIFICATE-----"):
+        raise ParameterInvalid(
+            "Give the bank's certificate authority as PEM, or leave it out.", param="trust"
+        )
 
 
 def _has_port(address: str) -> bool:
