@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from sakk.core.shop import (
     Review,
     Shop,
     after_change,
+    digest_of,
     documents_of,
     is_shown,
     judged,
@@ -85,6 +87,14 @@ def test_other_words_than_were_approved_wait_again() -> None:
         assert after_change(approved, replace(approved, **words)).review == "pending"  # type: ignore[arg-type]
     refused = judged(approved, Review.refused, "It is no shop.", "per_1")
     assert (is_shown(refused), refused.review_note) == (False, "It is no shop.")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "x"}, {"description": "x"}, {"handle": "x"}, {"category": "x"}]
+)
+def test_what_is_approved_is_the_words_that_were_read(changes: dict[str, Any]) -> None:
+    assert digest_of(replace(SHOP, **changes)) != digest_of(SHOP)
+    assert digest_of(replace(SHOP, is_open=not SHOP.is_open)) == digest_of(SHOP)
 
 
 def test_a_cart_is_priced_by_the_shelf() -> None:

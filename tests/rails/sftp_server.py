@@ -17,6 +17,7 @@ class Server:
         self.authorized: list[str] = []
         self.host_key = asyncssh.generate_private_key("ssh-ed25519")
         self.renames: list[tuple[str, str, int]] = []
+        self.connections: list[asyncssh.SSHServerConnection] = []
         self.port = 0
         self.loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -37,9 +38,12 @@ class Server:
                 seen.append((oldpath.decode(), newpath.decode(), size))
                 super().rename(oldpath, newpath)
 
-        authorized = self.authorized
+        authorized, connections = self.authorized, self.connections
 
         class Door(asyncssh.SSHServer):
+            def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+                connections.append(conn)
+
             def public_key_auth_supported(self) -> bool:
                 return True
 
@@ -66,6 +70,10 @@ class Server:
     async def _end(self) -> None:
         self.acceptor.close()
         await self.acceptor.wait_closed()
+        # Whose client has gone may not have been told so yet.
+        for connection in self.connections:
+            connection.abort()
+            await connection.wait_closed()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
