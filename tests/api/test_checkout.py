@@ -245,7 +245,7 @@ def test_what_is_wrong_with_branding_is_named(api: Api, change: dict[str, Any], 
 
 def test_a_gift_card_and_an_account_here_pay_a_session(api: Api) -> None:
     """A card a part, Bob the rest; his key does not touch the session of Alice's."""
-    bob = api.world.bob.key
+    bob = api.newcomer("payer").key
     for key in (api.world.alice.key, bob):
         api.call("POST", "/v1/probes/fund", json={"amount": 2_000_000}, key=key)
     card = api.call("POST", "/v1/gift_cards", json={"amount": 1_000_000, "currency": "usdc"}).json()

@@ -4,26 +4,26 @@ from functools import partial
 from typing import Any
 
 from tests.api.paying import call
-from tests.api.world import ADDRESS, NETWORK, Api
+from tests.api.world import ADDRESS, NETWORK, Api, Tenant
 
 PAYMENT = {"amount": 2_500, "currency": "usd"}
 
 
 def platform(
-    api: Api, method: str, path: str, body: Any = None, **headers: str
+    api: Api, bob: Tenant, method: str, path: str, body: Any = None, **headers: str
 ) -> tuple[int, dict[str, Any]]:
     """What Alice is answered who acts for Bob."""
-    sent = {"Stripe-Account": api.world.bob.account}
+    sent = {"Stripe-Account": bob.account}
     sent |= {name.replace("_", "-"): each for name, each in headers.items()}
     options = {} if body is None else {"json": body}
     answer = api.call(method, path, headers=sent, **options)
     return answer.status_code, answer.json()
 
 
-def takes_what_was_agreed(api: Api, asked: str) -> None:
+def takes_what_was_agreed(api: Api, bob: Tenant, asked: str) -> None:
     """A fee of payments and of checkouts, and of nobody's own."""
-    alice, bob = api.world.alice, api.world.bob
-    as_platform = partial(platform, api)
+    alice = api.world.alice
+    as_platform = partial(platform, api, bob)
     fee = {**PAYMENT, "application_fee_amount": 250}
     key = {"Idempotency_Key": f"one-{asked}"}
     status, made = as_platform("POST", "/v1/payment_intents", fee, **key)
@@ -63,8 +63,8 @@ def takes_what_was_agreed(api: Api, asked: str) -> None:
 
 
 def test_a_platform_acts_as_far_as_agreed_and_no_longer(api: Api) -> None:
-    alice, bob = api.world.alice, api.world.bob
-    as_platform = partial(platform, api)
+    alice, bob = api.world.alice, api.newcomer("bob")
+    as_platform = partial(platform, api, bob)
     assert as_platform("GET", "/v1/payment_intents")[0] == 403
     asked = call(
         api,
@@ -86,7 +86,7 @@ def test_a_platform_acts_as_far_as_agreed_and_no_longer(api: Api) -> None:
     assert (accepted["status"], accepted["platform"]) == ("active", alice.account)
     assert accepted["application_fee_rules"][0]["percent_ppm"] == 10_000
 
-    takes_what_was_agreed(api, asked["id"])
+    takes_what_was_agreed(api, bob, asked["id"])
     # What was not agreed to is refused: money out, keys, and to agree in the account's name.
     payout = {
         "amount": 1,

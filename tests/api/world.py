@@ -78,6 +78,11 @@ class Api:
         headers |= options.pop("headers", {})
         return http().request(method, self.url + path, headers=headers, **options)
 
+    def newcomer(self, name: str) -> Tenant:
+        """A merchant whom no other test knows: what Bob has would stand in others' way."""
+        with self.database.begin() as connection:
+            return _tenant(connection, name, moment=now())
+
 
 @cache
 def http() -> httpx2.Client:
@@ -101,18 +106,21 @@ def create_world(database: Database) -> World:
             _put_network(connection, name, livemode=livemode)
         tenants = {}
         for name in ("operator", "alice", "bob"):
-            kind = AccountKind.operator if name == "operator" else AccountKind.merchant
-            account = account_flow.create(
-                connection,
-                account_id=new_id("acct"),
-                livemode=False,
-                now=moment,
-                kind=kind,
-                details={"name": name},
-            )
-            tenants[name] = Tenant(account.id, _token(connection, account.id, livemode=False))
+            tenants[name] = _tenant(connection, name, moment=moment)
         live_key = _token(connection, tenants["alice"].account, livemode=True)
     return World(live_key=live_key, **tenants)
+
+
+def _tenant(connection: Any, name: str, *, moment: datetime) -> Tenant:
+    account = account_flow.create(
+        connection,
+        account_id=new_id("acct"),
+        livemode=False,
+        now=moment,
+        kind=AccountKind.operator if name == "operator" else AccountKind.merchant,
+        details={"name": name},
+    )
+    return Tenant(account.id, _token(connection, account.id, livemode=False))
 
 
 def _token(connection: Any, account_id: str, *, livemode: bool) -> str:
