@@ -4,9 +4,9 @@ from tests.api.closed_loop import made
 from tests.api.world import Api
 
 
-def create_mall(api: Api) -> dict[str, str]:
+def create_mall(api: Api, handle: str = "tea-shop") -> dict[str, str]:
     """One of each; the operator has approved the shop."""
-    shop = made(api, "/v1/shops", {"name": "Tea", "handle": "tea-shop", "currency": "usd"})
+    shop = made(api, "/v1/shops", {"name": "Tea", "handle": handle, "currency": "usd"})
     product = made(api, "/v1/products", {"shop": shop, "name": "Oolong", "price": 500, "stock": 9})
     operator = api.world.operator.key
     answer = api.call("POST", f"/v1/shops/{shop}/approve", json={}, key=operator)

@@ -3,18 +3,20 @@
 import base64
 
 from tests.api.checkout_objects import png
-from tests.api.objects import Objects
+from tests.api.mall import create_mall
 from tests.api.world import Api
 
 
-def test_shops_are_their_merchants_and_anybody_buys_there(api: Api, objects: Objects) -> None:
-    bob, operator = api.world.bob.key, api.world.operator.key
-    shop, product, purchase = objects["shop"], objects["product"], objects["purchase"]
+def test_shops_are_their_merchants_and_anybody_buys_there(api: Api) -> None:
+    buyer, operator = api.newcomer("buyer"), api.world.operator.key
+    bob = buyer.key
+    # The sweeps' own stays as it is.
+    shop, product, purchase = create_mall(api, "coffee-shop").values()
     for path in (f"shops/{shop}", f"products/{product}"):
         assert api.call("GET", f"/v1/{path}", key=bob).status_code == 404
         assert api.call("POST", f"/v1/{path}", json={"name": "Bob's"}, key=bob).status_code == 404
     assert api.call("GET", f"/v1/purchases/{purchase}", key=bob).status_code == 404
-    taken = {"name": "Bob", "handle": "TEA-shop", "currency": "usd"}
+    taken = {"name": "Bob", "handle": "COFFEE-shop", "currency": "usd"}
     refused = api.call("POST", "/v1/shops", json=taken, key=bob).json()["error"]
     assert refused["param"] == "handle"
     assert api.call("POST", f"/v1/shops/{shop}/approve", json={}, key=bob).status_code == 403
@@ -23,7 +25,7 @@ def test_shops_are_their_merchants_and_anybody_buys_there(api: Api, objects: Obj
     assert (bought["amount"], bought["status"]) == (500, "reserved")
     assert bought["url"].startswith("/checkout/")
     again = api.call("GET", f"/v1/purchases/{bought['id']}", key=bob).json()
-    assert (again["url"], again["buyer"]) == (None, api.world.bob.account)
+    assert (again["url"], again["buyer"]) == (None, buyer.account)
     api.call("POST", "/v1/probes/fund", json={"amount": 5_000_000}, key=bob)
     paid = {"session": bought["url"], "currency": "usdc"}
     moved = api.call("POST", "/v1/checkout_payments", json=paid, key=bob).json()
