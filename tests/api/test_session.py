@@ -1,5 +1,6 @@
 """The door for agents: what is signed is done once, what is not is refused."""
 
+import json
 import os
 import time
 from typing import Any
@@ -12,6 +13,8 @@ from eth_account.signers.local import LocalAccount
 
 from sakk.client.session import TYPES, typed_data
 from sakk.core.charge import Reason
+from sakk.flow import audit
+from sakk.store.identity import now
 from tests.api.agent import Signed, sign_mandate
 from tests.api.paying import Path, call, open_path, open_tenant, read_key
 from tests.api.world import Api, Tenant, http
@@ -162,13 +165,21 @@ def test_one_session_is_revoked_and_the_others_go_on(api: Api) -> None:
     fresh = send(api, signed.agent, "OpenSession", more).json()["session"]
     assert send(api, signed.agent, "Revoke", revoke | {"session": fresh}).status_code == 200
     assert send(api, signed.agent, "OpenSession", more).status_code == 400
+    [by_payer] = _said(api, path.channel)
+    assert by_payer["actor"].startswith("key_")
+    assert by_payer["request"].startswith("req_")
+    assert {each["actor"] for each in _said(api, told["channel"])} == {signed.agent.address.lower()}
+
+
+def _said(api: Api, channel: str) -> list[dict[str, Any]]:
+    """What the log says of a channel's sessions."""
     with api.database.begin() as connection:
-        noted = connection.exec_driver_sql(
-            "SELECT (SELECT count(*) FROM audit_inbox WHERE source = 'sessions' AND subject = %s)"
-            " + (SELECT count(*) FROM audit_entries WHERE source = 'sessions' AND subject = %s)",
-            (path.channel, path.channel),
-        ).scalar_one()
-    assert noted == 1
+        while audit.seal(connection, now=now()):
+            pass
+        bodies = connection.exec_driver_sql(
+            "SELECT body FROM audit_entries WHERE source = 'sessions' AND subject = %s", (channel,)
+        )
+        return [json.loads(body) for body in bodies.scalars()]
 
 
 def test_the_same_opening_is_the_same_session(api: Api) -> None:

@@ -39,6 +39,7 @@ from sakk.flow.idempotency import Answer
 from sakk.flow.session import Opened
 from sakk.store import channel as channels
 from sakk.store import session as store
+from sakk.store.actor import acting
 from sakk.store.page import fetch_page
 
 PATHS: Final = (
@@ -320,7 +321,10 @@ def revoke(context: Context, channel: str, session: str) -> Document:
     When this is answered nothing is reserved by its key any more, at any door. What was reserved
     before may still be committed. The channel and its other sessions go on.
     """
-    return _shown(context, flow.revoke(context.parts, _paid(context, channel), session))
+    paid = _paid(context, channel)
+    # What else is asked of channels is no part of the log: who ends a session is.
+    with acting(context.actor.signature, context.request_id):
+        return _shown(context, flow.revoke(context.parts, paid, session))
 
 
 def _paid(context: Context, channel: str) -> Channel:
