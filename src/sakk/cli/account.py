@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.account import AccountKind, PayoutSettings
@@ -15,8 +16,6 @@ from sakk.store.identity import new_id, now
 from sakk.store.page import LIMIT_MAX, PageRequest
 
 app = typer.Typer(help="Accounts and their API keys.", no_args_is_help=True)
-
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 
 
 @app.command()

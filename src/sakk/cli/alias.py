@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.listing import print_rows
+from sakk.cli.listing import Account, print_rows
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json
 from sakk.core import alias as rules
@@ -14,8 +15,6 @@ from sakk.store.identity import now
 
 app = typer.Typer(help="Names by which accounts are paid.", no_args_is_help=True)
 
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
-Account = Annotated[str | None, typer.Option(help="Only of acct_….")]
 Identifier = Annotated[str, typer.Argument(help="als_…")]
 
 

@@ -9,6 +9,7 @@ import typer
 from sqlalchemy import Connection, select
 
 from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import bank_assignment as assignment_rules
@@ -43,7 +44,6 @@ from sakk.store.identity import new_id, now
 app = typer.Typer(help="Money at banks.", no_args_is_help=True)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 AccountId = Annotated[str, typer.Argument(help="ba_…, the operator's own.")]
 
 

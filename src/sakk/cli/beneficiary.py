@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.beneficiary import PREFIX
@@ -15,7 +16,6 @@ from sakk.store.page import LIMIT_MAX, PageRequest
 app = typer.Typer(help="The address book of those whom an account pays.", no_args_is_help=True)
 
 Account = Annotated[str, typer.Option(help="acct_…: whose address book.")]
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 Entry = Annotated[str, typer.Argument(help="ben_…")]
 
 

@@ -1,9 +1,9 @@
 """``sakk bills``: bills that are split."""
 
-from typing import Annotated
-
 import typer
 
+from sakk.cli.listing import Account
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, print_json, print_table
 from sakk.core.bill import Bill
@@ -14,8 +14,6 @@ from sakk.store.database import fetch_all
 app = typer.Typer(help="Bills that are split between accounts here.", no_args_is_help=True)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
-Account = Annotated[str | None, typer.Option(help="Only of acct_….")]
 COLUMNS = ("id", "account", "amount", "own_share", "amount_paid", "amount_open", "currency")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sakk.cli.acting import acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import attachment as attachments
@@ -47,7 +48,6 @@ _TYPES = {
 }
 
 Who = Annotated[str, typer.Argument(help="case_…, or the id of what it is about.")]
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Note = Annotated[str | None, typer.Option(help="Why; it stays with the case.")]
 
 

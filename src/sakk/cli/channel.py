@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import channel as rules
@@ -35,7 +36,6 @@ SHOWN_MAX = 100
 ChannelId = Annotated[str, typer.Argument(help="ch_…")]
 AnyChannelId = Annotated[str, typer.Argument(help="ch_…, or ech_… for one in escrow.")]
 EscrowChannelId = Annotated[str, typer.Argument(help="ech_…")]
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 
 
 @app.command("list")

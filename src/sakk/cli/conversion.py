@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import conversion as rules
@@ -16,7 +17,6 @@ from sakk.store.identity import now
 app = typer.Typer(help="One currency into another.", no_args_is_help=True)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.client.day import DayReportError, verify_day
@@ -23,7 +24,6 @@ from sakk.store.identity import new_id, now
 app = typer.Typer(help="Closed days, with signed reports.", no_args_is_help=True)
 
 SHOWN_MAX = 400
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Which = Annotated[str, typer.Argument(help="day_…, or its date.")]
 File = Annotated[Path | None, typer.Option("--file", help="Write the signed report here.")]
 

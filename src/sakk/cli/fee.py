@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import Connection
 
 from sakk.cli.acting import MACHINE
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import fee as rules
@@ -23,7 +24,6 @@ app = typer.Typer(help="What accounts are charged, and by which rules.", no_args
 
 SHOWN_MAX = 200
 File = Annotated[Path, typer.Argument(exists=True, help="The rules, as a JSON list.")]
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 
 
 @app.command()

@@ -10,7 +10,8 @@ import typer
 
 from sakk.cli.acting import Code, acting, parts_of
 from sakk.cli.calling import LOCAL, Server, called
-from sakk.cli.listing import print_rows
+from sakk.cli.listing import Account, print_rows
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import gift_card as rules
@@ -24,9 +25,6 @@ from sakk.store import gift_card_breakage as breakage_store
 from sakk.store.identity import now
 
 app = typer.Typer(help="Gift cards, and what is owed on them.", no_args_is_help=True)
-
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
-Account = Annotated[str | None, typer.Option(help="Only of acct_….")]
 
 
 @app.command(name="list")

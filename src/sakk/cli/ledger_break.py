@@ -6,6 +6,7 @@ import typer
 from sqlalchemy import Connection
 
 from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import ledger_break as rules
@@ -21,7 +22,6 @@ app = typer.Typer(help="What the books do not agree on, as work.", no_args_is_he
 
 SHOWN_MAX = 100
 Which = Annotated[str, typer.Argument(help="brk_…")]
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 
 
 @app.command(name="list")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import chart
@@ -15,8 +16,6 @@ from sakk.core.liability import LiabilityEpoch
 from sakk.flow import liability as flow
 from sakk.runtime.wiring import open_parts
 from sakk.store import liability as store
-
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 
 
 def liabilities(

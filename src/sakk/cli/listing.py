@@ -1,14 +1,16 @@
 """What commands list of a table: the newest rows, of all accounts or of one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import typer
 from sqlalchemy import Table
 
 from sakk.cli.open import opened_database
 from sakk.cli.out import print_json, print_table
 from sakk.store.database import fetch_all
 
+Account = Annotated[str | None, typer.Option(help="Only of acct_….")]
 SHOWN_MAX = 200
 R = TypeVar("R")
 

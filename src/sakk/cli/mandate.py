@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import mandate as rules
@@ -20,7 +21,6 @@ from sakk.store.page import LIMIT_MAX, PageRequest, fetch_page
 app = typer.Typer(help="What agents may spend, signed by owners.", no_args_is_help=True)
 
 MandateId = Annotated[str, typer.Argument(help="mnd_…")]
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 
 
 @app.command("list")

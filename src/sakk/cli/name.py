@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from sakk.cli.acting import acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.errors import ResourceMissing
@@ -16,8 +17,6 @@ from sakk.store.name import list_exemptions
 from sakk.store.page import PageRequest
 
 app = typer.Typer(help="Entries of lists of names, and exemptions.", no_args_is_help=True)
-
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 
 
 def screen_name(

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import hedge_policy as policy_rules
@@ -19,7 +20,6 @@ from sakk.store import order as store
 app = typer.Typer(help="Open positions, closed at venues.", no_args_is_help=True)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Currency = Annotated[str, typer.Argument(help="Such as usdt.")]
 Identifier = Annotated[str, typer.Argument(help="ord_…")]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sakk.cli.acting import acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import party as rules
@@ -32,7 +33,6 @@ app = typer.Typer(
 # Who has the machine writes parties down; deciding on one takes a person's key.
 MACHINE = Actor("machine")
 
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Which = Annotated[str, typer.Argument(help="pty_…")]
 Code = Annotated[str | None, typer.Option(help="The one-time code of your device.")]
 Note = Annotated[str, typer.Option(help="Why.")]

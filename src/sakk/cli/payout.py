@@ -15,6 +15,7 @@ from sakk.cli.acting import (
     signed_with,
     word_of,
 )
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payout as rules
@@ -36,7 +37,6 @@ for command in (payout_batch.upload, payout_batch.batches, payout_batch.batch, p
     app.command()(command)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 Who = Annotated[str, typer.Argument(help="po_…")]
 
 

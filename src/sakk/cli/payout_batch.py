@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payout_batch as rules
@@ -24,7 +25,6 @@ from sakk.store.account import find_account
 from sakk.store.identity import new_id
 from sakk.store.page import LIMIT_MAX, PageRequest, fetch_page
 
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 Account = Annotated[str, typer.Option(help="Whose money: acct_….")]
 FILE_BYTES_MAX = 8 << 20
 

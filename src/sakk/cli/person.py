@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from sakk.cli.acting import acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.api_key import SHOWN_CHARACTERS
@@ -21,7 +22,6 @@ from sakk.store.identity import new_id
 
 app = typer.Typer(help="The operator's people and their second factors.", no_args_is_help=True)
 
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Who = Annotated[str, typer.Argument(help="per_…")]
 Code = Annotated[str | None, typer.Option("--code", help="The one-time code of your device.")]
 Roles = Annotated[

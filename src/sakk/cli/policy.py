@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import Connection
 
 from sakk.cli.acting import acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.errors import ParameterInvalid, ResourceMissing
@@ -24,7 +25,6 @@ from sakk.store.network import list_assets, list_currencies
 
 app = typer.Typer(help="Which payouts go, which wait, which do not.", no_args_is_help=True)
 
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Which = Annotated[str, typer.Argument(help="A version: its number, pol_…, or active.")]
 File = Annotated[
     Path | None, typer.Option("--file", exists=True, help="Rules as JSON, that nobody proposed.")

@@ -7,6 +7,7 @@ import typer
 from sqlalchemy import select
 
 from sakk.cli.acting import parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import provider_order as rules
@@ -20,7 +21,6 @@ from sakk.store.provider_order import provider_orders
 app = typer.Typer(help="Providers that pay out to banks.", no_args_is_help=True)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 
 
 @app.command(name="list")

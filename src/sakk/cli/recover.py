@@ -14,6 +14,7 @@ from sakk.cli.acting import (
     print_explanation,
     word_of,
 )
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import claim, money
@@ -38,7 +39,6 @@ from sakk.store.network import list_assets
 app = typer.Typer(help="Coins that were sent here by mistake.", no_args_is_help=True)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 Network = Annotated[str, typer.Option(help="CAIP-2, such as eip155:8453.")]
 Which = Annotated[str, typer.Argument(help="rec_…")]
 Address = Annotated[str, typer.Option(help="A deposit address of this Sakk.")]

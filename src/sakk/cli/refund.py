@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import refund as rules
@@ -17,7 +18,6 @@ from sakk.store.identity import now
 app = typer.Typer(help="Money that goes back to payers.", no_args_is_help=True)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 Identifier = Annotated[str, typer.Argument(help="re_…")]
 
 

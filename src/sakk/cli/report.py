@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy import Connection
 
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.client.file_proof import FileProofError, check_file, pieces_of, proof_path, read_proof
@@ -33,7 +34,6 @@ app = typer.Typer(help="Books and lists as signed files.", no_args_is_help=True)
 SHOWN_MAX = 100
 LOOK_SECONDS = 0.25
 ACTOR = "cli"
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Identifier = Annotated[str, typer.Argument(help="rpt_…")]
 
 

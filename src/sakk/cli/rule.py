@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import select
 
 from sakk.cli.acting import acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.errors import ParameterInvalid
@@ -23,7 +24,6 @@ SHOWN_MAX = 1_000
 
 app = typer.Typer(help="Which transfers are held, and why.", no_args_is_help=True)
 
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Which = Annotated[str, typer.Argument(help="A version: its number, rul_…, or in_force.")]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import settlement as rules
@@ -23,7 +24,6 @@ from sakk.store.identity import new_id, now
 app = typer.Typer(help="What accounts are paid, by period.", no_args_is_help=True)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Account = Annotated[str, typer.Argument(help="acct_…")]
 Identifier = Annotated[str, typer.Argument(help="set_…")]
 

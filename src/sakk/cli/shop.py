@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from sakk.cli.acting import acting, parts_of
-from sakk.cli.listing import print_rows
+from sakk.cli.listing import Account, print_rows
+from sakk.cli.mode import Live
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console
 from sakk.core import shop as rules
@@ -16,8 +17,6 @@ from sakk.store.identity import now
 
 app = typer.Typer(help="The mall's shops, and who is let in.", no_args_is_help=True)
 
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
-Account = Annotated[str | None, typer.Option(help="Only of acct_….")]
 Identifier = Annotated[str, typer.Argument(help="shop_…")]
 
 

@@ -6,15 +6,13 @@ import msgspec
 import typer
 
 from sakk.cli.calling import LOCAL, Server, called
-from sakk.cli.listing import print_rows
+from sakk.cli.listing import Account, print_rows
+from sakk.cli.mode import Live
 from sakk.cli.out import Json, console, print_json
 from sakk.core import transfer as rules
 from sakk.store import transfer as store
 
 app = typer.Typer(help="Money between accounts here.", no_args_is_help=True)
-
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
-Account = Annotated[str | None, typer.Option(help="Only of acct_….")]
 
 
 @app.command(name="list")

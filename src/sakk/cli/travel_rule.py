@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import select
 
 from sakk.cli.acting import acting, parts_of
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import regime as regimes
@@ -28,7 +29,6 @@ from sakk.store.travel_rule import travel_rules
 
 app = typer.Typer(help="Who stands behind transfers, where that is asked.", no_args_is_help=True)
 
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 Which = Annotated[str, typer.Argument(help="trv_…, or the payout or pay-in that it is of.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it stands in the record.")]
 

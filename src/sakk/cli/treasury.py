@@ -16,6 +16,7 @@ from sakk.cli.acting import (
     print_explanation,
     word_of,
 )
+from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.approval import PREFIX
@@ -39,7 +40,6 @@ app.command()(sender.add)
 app.command()(sender.unfreeze)
 
 SHOWN_MAX = 200
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test.")]
 Which = Annotated[str, typer.Argument(help="wd_…")]
 Units = Annotated[str, typer.Argument(help="Atomic units, in decimal digits.")]
 Asset = Annotated[str, typer.Argument(help="CAIP-19, as `sakk assets list` shows it.")]

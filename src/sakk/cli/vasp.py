@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
+from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.vasp import PREFIX, Vasp, VaspStatus, public_vasp
@@ -15,8 +16,6 @@ from sakk.store.page import LIMIT_MAX
 from sakk.store.vasp import vasps
 
 app = typer.Typer(help="Institutions that keep wallets for others.", no_args_is_help=True)
-
-Live = Annotated[bool, typer.Option("--live/--test", help="Live money or test money.")]
 
 
 @app.command("list")
