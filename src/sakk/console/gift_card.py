@@ -1,6 +1,6 @@
 """Gift cards: those that an account has issued, what was moved of each, codes at the counter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Final, Literal
@@ -151,44 +151,33 @@ def again(visit: Visit, rejected: Rejected, gift_card: str) -> Page:
 
 def activate(visit: Visit, gift_card: str) -> Redirect:
     """The card is handed out: from now on it may be redeemed."""
-    card = _found(visit, gift_card)
-    with visit.database.begin() as connection:
-        flow.activate(
-            connection,
-            card.id,
-            account_id=card.account_id,
-            livemode=visit.livemode,
-            now=visit.now,
-        )
-    return Redirect(f"{PATH}/{card.id}", visit.words.gettext("The card may be redeemed."))
+    return _changed(
+        visit, gift_card, flow.activate, visit.words.gettext("The card may be redeemed.")
+    )
 
 
 def freeze(visit: Visit, gift_card: str) -> Redirect:
     """The card is lost: nothing is redeemed of it."""
-    card = _found(visit, gift_card)
-    with visit.database.begin() as connection:
-        flow.stop(
-            connection,
-            card.id,
-            account_id=card.account_id,
-            livemode=visit.livemode,
-            now=visit.now,
-        )
-    return Redirect(f"{PATH}/{card.id}", visit.words.gettext("Nothing is redeemed of this card."))
+    told = visit.words.gettext("Nothing is redeemed of this card.")
+    return _changed(visit, gift_card, flow.stop, told)
 
 
 def unfreeze(visit: Visit, gift_card: str) -> Redirect:
     """The card was found."""
-    card = _found(visit, gift_card)
+    return _changed(visit, gift_card, flow.let_go, visit.words.gettext("The card may be redeemed."))
+
+
+def _changed(visit: Visit, identifier: str, act: Callable[..., object], told: str) -> Redirect:
+    card = _found(visit, identifier)
     with visit.database.begin() as connection:
-        flow.let_go(
+        act(
             connection,
             card.id,
             account_id=card.account_id,
             livemode=visit.livemode,
             now=visit.now,
         )
-    return Redirect(f"{PATH}/{card.id}", visit.words.gettext("The card may be redeemed."))
+    return Redirect(f"{PATH}/{card.id}", told)
 
 
 def replace(visit: Visit, gift_card: str) -> Page:
