@@ -10,7 +10,7 @@ from eth_account import Account
 from mcp import Client
 from sakk.client import SakkClient
 from sakk.client.agent import AgentClient
-from sakk.client.errors import AuthenticationError
+from sakk.client.errors import AuthenticationError, PermissionDeniedError
 from sakk.client.wallet import Wallet
 from sakk.core.ap2 import VCT
 from sakk.mcp.server import Agent, build
@@ -186,6 +186,9 @@ def test_the_client_of_an_agent_signs_what_it_asks(api: Api, signed: Signed) -> 
         assert next(each.left for each in sakk.budgets() if each.name == "total") == total.left - 3
         assert sakk.park("client parks", 9).direction == "park"
         assert sakk.unpark("client takes back", 9).status == "posted"
+        # A download is signed too: it is known who asks, and that it is no agent's to read.
+        with pytest.raises(PermissionDeniedError, match="files:read"):
+            next(sakk.files.contents("file_x"))
     stranger = AgentClient(signed.id, bytes(signed.owner.key), api.url)
     with stranger, pytest.raises(AuthenticationError):
         stranger.budgets()

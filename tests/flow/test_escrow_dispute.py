@@ -13,7 +13,7 @@ from tests.flow.test_escrow import Shop, settle
 from sakk.core import chart
 from sakk.core.charge_refund import ChargeRefund
 from sakk.core.dispute import PREFIX, Dispute, Outcome
-from sakk.core.errors import ResourceMissing, Unavailable, UnexpectedState
+from sakk.core.errors import ParameterInvalid, ResourceMissing, Unavailable, UnexpectedState
 from sakk.core.escrow_call import EscrowCall
 from sakk.flow import charge_refund
 from sakk.flow import dispute as disputes
@@ -167,6 +167,75 @@ def test_what_is_held_is_free_at_no_time_until_its_payer_has_it(
     shop.check()
 
 
+def test_a_dispute_that_opens_again_stands_beside_another_of_its_charge(desk: Desk) -> None:
+    """What did not arrive is disputed again, also where the charge's rest is disputed by now."""
+    shop, world = desk.shop, desk.world
+    shop.deposit(units=PRICE)
+    shop.pay(PRICE, amount=PRICE)
+    settle(world)
+    claimed = desk.available()
+    first = desk.dispute(PRICE, amount=PRICE // 2)
+    assert desk.resolve(first).status == "refunded"
+    second = desk.dispute(PRICE)
+    assert (second.amount, second.is_held) == (PRICE // 2, True)
+    _call_off(desk)
+    world.advance(timedelta(seconds=30))
+    disputes.left_behind_stage(world.parts).run()
+    assert [_status(desk, each) for each in (first, second)] == ["open", "open"]
+    assert desk.available() == claimed - PRICE
+    with pytest.raises(UnexpectedState, match="disputed already"):
+        desk.dispute(PRICE)
+    for each in (first, second):
+        assert desk.resolve(each).status == "refunded"
+    assert desk.available() == claimed - PRICE
+    assert sum(each.amount for each in world.payouts() if each.hold == "held") == PRICE
+    with pytest.raises(ParameterInvalid, match="given back already"):
+        desk.dispute(PRICE)
+    shop.check()
+
+
+def test_a_refund_that_fails_before_its_dispute_has_ended_is_held_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies between the payout and the dispute's end; another, slow one wakes late."""
+    shop, world = desk.shop, desk.world
+    shop.deposit(units=PRICE)
+    shop.pay(PRICE, amount=PRICE)
+    settle(world)
+    claimed = desk.available()
+    dispute = desk.dispute(PRICE)
+
+    def cut(*_: Any, **__: Any) -> Any:
+        raise Cut
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.parts.books, "settle_hold", cut)
+        with pytest.raises(Cut):
+            desk.resolve(dispute)
+    stale = _find(desk, dispute)
+    assert (stale.status, stale.outcome, stale.is_held) == ("open", "refund", True)
+    _call_off(desk)
+    assert (_status(desk, dispute), desk.available()) == ("requested", claimed)
+    # Who saw it before it was opened again neither ends it nor takes the old hold for the new.
+    channel = shop.channel()
+    with pytest.raises(Unavailable, match="meanwhile"):
+        disputes._carry_out(world.parts, channel, stale)
+    disputes._hold(world.parts, channel, dispute)
+    assert (_status(desk, dispute), desk.available()) == ("requested", claimed)
+    world.advance(timedelta(seconds=30))
+    disputes.left_behind_stage(world.parts).run()
+    again = _find(desk, dispute)
+    assert (again.status, again.is_held, again.attempt) == ("open", True, 1)
+    assert desk.available() == claimed - PRICE
+    with pytest.raises(Unavailable, match="meanwhile"):
+        disputes._carry_out(world.parts, channel, stale)
+    assert (_status(desk, dispute), desk.available()) == ("open", claimed - PRICE)
+    assert desk.resolve(dispute).status == "refunded"
+    assert [each.hold for each in world.payouts()].count("held") == 1
+    assert desk.available() == claimed - PRICE
+    shop.check()
+
+
 def test_one_that_waits_keeps_no_other_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refund whose payout can not be made now is tried again, and those after it have ended."""
     shop, world = desk.shop, desk.world
@@ -207,11 +276,25 @@ class Cut(Exception):
     """The process is gone here."""
 
 
-def _status(desk: Desk, dispute: Dispute) -> str:
+def _find(desk: Desk, dispute: Dispute) -> Dispute:
     with desk.world.database.begin() as connection:
         found = dispute_store.find(connection, dispute.id)
     assert found is not None
-    return found.status
+    return found
+
+
+def _status(desk: Desk, dispute: Dispute) -> str:
+    return _find(desk, dispute).status
+
+
+def _call_off(desk: Desk) -> None:
+    """The one payout that is under way does not happen, and its refund has heard of it."""
+    world = desk.world
+    [payout] = [each for each in world.payouts() if each.hold == "held"]
+    payout_flow.cancel(
+        world.parts, payout.id, account_id=world.account, livemode=False, by_operator=True
+    )
+    world.run_only("payout.release", "charge_refund.follow")
 
 
 def _refund(desk: Desk, ceiling: int) -> EscrowCall:

@@ -13,7 +13,7 @@ here too, as far as a mandate's agent may ask for it: ``sakk.mandates``.
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 import httpx2
@@ -22,7 +22,7 @@ from eth_account.messages import encode_typed_data
 from sakk.client.client import BASE_URL, SakkClient
 from sakk.client.exact import account_of
 from sakk.client.mandate import Budget, Mandate, MandateSpend, PoolMovement
-from sakk.client.transport import TIMEOUT_SECONDS, Answer, RetryPolicy, Transport
+from sakk.client.transport import TIMEOUT_SECONDS, RetryPolicy, Transport
 
 _TEXT: Final = {"type": "string"}
 TYPES: Final[dict[str, list[dict[str, str]]]] = {
@@ -80,7 +80,7 @@ class AgentClient(SakkClient):
 
 
 class _Signing(Transport):
-    """Signs each try by itself, since a signature is good for minutes."""
+    """Signs each try and each download by itself, since a signature is good for minutes."""
 
     def __init__(
         self,
@@ -92,21 +92,24 @@ class _Signing(Transport):
         retry: RetryPolicy | None,
     ) -> None:
         super().__init__(mandate, base_url, timeout_seconds=timeout_seconds, retry=retry)
+        self._http.auth = _Signature(mandate, key)
+
+
+class _Signature(httpx2.Auth):
+    """Stands under every request of a client, in the place of its API key."""
+
+    requires_request_body = True
+
+    def __init__(self, mandate: str, key: str | bytes) -> None:
         self._mandate = mandate
         self._account = account_of(key)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        query: list[tuple[str, str | int | float | bool | None]],
-        content: bytes | None,
-        headers: dict[str, str],
-    ) -> Answer:
-        where = httpx2.URL(self.base_url + path, params=query) if query else None
-        target = (where or httpx2.URL(self.base_url + path)).raw_path.decode("ascii")
-        signed = headers | {"authorization": self._word(method, target, content or b"")}
-        return super()._send(method, path, query, content, signed)
+    def auth_flow(
+        self, request: httpx2.Request
+    ) -> Generator[httpx2.Request, httpx2.Response, None]:
+        target = request.url.raw_path.decode("ascii")
+        request.headers["authorization"] = self._word(request.method, target, request.content)
+        yield request
 
     def _word(self, method: str, target: str, body: bytes) -> str:
         now = int(time.time())

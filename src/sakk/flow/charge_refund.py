@@ -16,7 +16,7 @@ from sakk.core.beneficiary import Wanted
 from sakk.core.channel import Channel, ChannelKind
 from sakk.core.charge import Step, charge_id
 from sakk.core.charge_refund import ChargeRefund, ChargeRefundStatus
-from sakk.core.dispute import STEP_HOLD, Dispute
+from sakk.core.dispute import STEP_HOLD, Dispute, DisputeStatus, Outcome
 from sakk.core.errors import (
     BalanceInsufficient,
     ResourceMissing,
@@ -70,23 +70,26 @@ def create(
     *,
     identifier: str,
     amount: int | None = None,
-    dispute: str | None = None,
+    dispute: Dispute | None = None,
 ) -> ChargeRefund:
     """Give back all or part of a charge; repeat under the same identifier.
 
     ResourceMissing where nothing was charged, ParameterInvalid above what was, BalanceInsufficient
-    where the payee has not as much.
+    where the payee has not as much, Unavailable where the dispute was decided on anew.
     """
     if channel.kind != ChannelKind.balance:
         raise UnexpectedState("What an escrow paid is refunded on its chain.", param="channel")
     charged = charged_amount(parts, channel, session_id, nonce)
     with parts.database.begin() as connection:
         refund = store.find(connection, identifier)
+        if dispute is not None and (refund is None or refund.status in rules.OVER):
+            _check_stands(connection, dispute)
+        disputed = None if dispute is None else dispute.id
         if refund is None:
             # Of two refunds of one channel the second sees what the first gives back.
             locked = channels.lock(connection, channel.id)
             assert locked is not None
-            before = store.refunded(connection, session_id, nonce, besides=dispute)
+            before = store.refunded(connection, session_id, nonce, besides=disputed)
             refund = ChargeRefund(
                 id=identifier,
                 account_id=channel.payee,
@@ -98,7 +101,7 @@ def create(
                 currency=channel.currency,
                 decimals=channel.decimals,
                 to_payer=rules.goes_to_payer(locked),
-                dispute=dispute,
+                dispute=disputed,
                 status=ChargeRefundStatus.requested.value,
                 attempt=0,
                 created=parts.clock(),
@@ -147,6 +150,7 @@ def create_of_voucher(
         with parts.database.begin() as connection:
             # Locked, so that nothing is claimed of what is about to be given back.
             [locked] = escrows.lock_channels(connection, [channel.id])
+            _check_stands(connection, dispute)
             if store.given_back(connection, [channel.id]).get(channel.id, store.NOTHING) != given:
                 raise Unavailable("Another refund of this channel came between. Send it again.")
             before = store.refunded(connection, charge, 0, besides=dispute.id)
@@ -173,6 +177,14 @@ def create_of_voucher(
             # What was asked for before goes the way that is right now.
             refund = store.try_again(connection, identifier, to_payer=fresh.to_payer)
     return _finish(parts, channel, refund)
+
+
+def _check_stands(connection: Connection, dispute: Dispute) -> None:
+    """Who was slow gives nothing back for a dispute that has opened again, or ended, since then."""
+    now = disputes.find(connection, dispute.id)
+    decided = (DisputeStatus.open, Outcome.refund, dispute.attempt)
+    if now is None or (now.status, now.outcome, now.attempt) != decided:
+        raise Unavailable("Somebody else went on with this dispute meanwhile. Send it again.")
 
 
 def held(channel: Paid, dispute: Dispute) -> PostingSet:

@@ -165,10 +165,11 @@ def follow_stage(parts: Parts) -> Stage:
 
 
 def _open_again(connection: Connection, dispute_id: str) -> None:
-    """It is held anew by the stage; another dispute of the charge since then stands instead."""
+    """It is held anew by the stage, beside another dispute of the charge since then.
+
+    Also where its end was not written down yet: what was held for it is held no more.
+    """
     dispute = _locked(connection, dispute_id)
-    if store.is_disputed(connection, dispute.session_id, dispute.nonce):
-        return
     values = {
         "status": DisputeStatus.requested.value,
         "outcome": None,
@@ -279,7 +280,7 @@ def _hold(parts: Parts, channel: Paid, dispute: Dispute) -> Dispute:
     failpoint("dispute.hold.after")
     with parts.database.begin() as connection:
         locked = _locked(connection, dispute.id)
-        if locked.status != DisputeStatus.requested:
+        if locked.status != DisputeStatus.requested or locked.attempt != dispute.attempt:
             return locked
         values = {"status": DisputeStatus.open.value, "is_held": outcome.booked}
         store.change(connection, dispute.id, values)
@@ -303,7 +304,7 @@ def _carry_out(parts: Parts, channel: Paid, dispute: Dispute) -> Dispute:
         failpoint("dispute.settle.after")
     with parts.database.begin() as connection:
         locked = _locked(connection, dispute.id)
-        if locked.status != DisputeStatus.open:
+        if locked.status != DisputeStatus.open or locked.attempt != dispute.attempt:
             return locked
         values = {"status": rules.status_after(outcome).value, "ended_at": parts.clock()}
         store.change(connection, dispute.id, values)
@@ -326,7 +327,7 @@ def _refund(parts: Parts, channel: Paid, dispute: Dispute) -> None:
                 dispute.nonce,
                 identifier=identifier,
                 amount=units,
-                dispute=dispute.id,
+                dispute=dispute,
             )
         else:
             charge_refund.create_of_voucher(
@@ -341,7 +342,7 @@ def _refund(parts: Parts, channel: Paid, dispute: Dispute) -> None:
         if charge_refund.is_away(error):
             raise
         with parts.database.begin() as connection:
-            store.change(connection, dispute.id, {"outcome": None, "note": None})
+            store.undecide(connection, dispute)
         raise
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    literal_column,
     or_,
     select,
     text,
@@ -48,12 +49,18 @@ channel_disputes = Table(
     Column("ended_at", Timestamp),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Index("ix_channel_disputes_channel", "channel_id", "id"),
-    # One charge is disputed once at a time.
+    # One charge is disputed once at a time; what is opened again stands beside another.
     Index(
         "uq_channel_disputes_charge",
         "session_id",
         "nonce",
         unique=True,
+        postgresql_where=text("status IN ('requested', 'open') AND attempt = 0"),
+    ),
+    Index(
+        "ix_channel_disputes_charge",
+        "session_id",
+        "nonce",
         postgresql_where=text("status IN ('requested', 'open')"),
     ),
     Index(
@@ -94,7 +101,7 @@ def is_disputed(connection: Connection, session_id: str, nonce: int) -> bool:
     statement = select(table.c.id).where(
         table.c.session_id == session_id,
         table.c.nonce == nonce,
-        table.c.status.in_([DisputeStatus.requested.value, DisputeStatus.open.value]),
+        literal_column("status IN ('requested', 'open')", Boolean),
     )
     return connection.execute(statement.limit(1)).first() is not None
 
@@ -116,6 +123,20 @@ def lock(connection: Connection, dispute_id: str) -> Dispute | None:
 def change(connection: Connection, dispute_id: str, values: Mapping[str, Any]) -> None:
     table = channel_disputes
     connection.execute(update(table).where(table.c.id == dispute_id).values(dict(values)))
+
+
+def undecide(connection: Connection, dispute: Dispute) -> None:
+    """What was decided could not be carried out: it is to be decided again, if it still stands."""
+    table = channel_disputes
+    connection.execute(
+        update(table)
+        .where(
+            table.c.id == dispute.id,
+            table.c.status == DisputeStatus.open.value,
+            table.c.attempt == dispute.attempt,
+        )
+        .values(outcome=None, note=None)
+    )
 
 
 def list_left_behind(connection: Connection, *, now: datetime, limit: int) -> list[Dispute]:
