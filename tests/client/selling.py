@@ -47,6 +47,10 @@ def offer(**changed: Any) -> Requirement:
     return Requirement(**(fields | changed))
 
 
+class Gone(Exception):
+    """The seller's connection ends here, without an answer."""
+
+
 class Seller:
     """Sells every path. ``taken``: nonce → (payer, units), as the token has it on chain."""
 
@@ -120,9 +124,12 @@ class _Shop(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         url = "https://shop.example" + self.path
-        answer = self.seller(
-            httpx2.Request(self.command, url, headers=dict(self.headers), content=body)
-        )
+        asked = httpx2.Request(self.command, url, headers=dict(self.headers), content=body)
+        try:
+            answer = self.seller(asked)
+        except Gone:
+            self.close_connection = True
+            return
         self.send_response(answer.status_code)
         for name, value in answer.headers.items():
             self.send_header(name, value)

@@ -232,7 +232,11 @@ def key_of(ask: Ask) -> str | None:
 
 
 def challenge_of(answer: Answer) -> Generator[Step, Any, Challenge]:
-    body: bytes = yield Read()
+    try:
+        body: bytes = yield Read()
+    except NoAnswer:
+        # The head says the same.
+        body = b""
     try:
         return read_challenge(answer.headers.get(PAYMENT_REQUIRED.lower()), body)
     except X402Error as error:
@@ -264,10 +268,9 @@ def agrees(receipt: Receipt, settlement: Mapping[str, Any]) -> bool:
 
 
 def _asked_again(answer: Answer) -> Generator[Step, Any, Challenge | None]:
-    body: bytes = yield Read()
     try:
-        return read_challenge(answer.headers.get(PAYMENT_REQUIRED.lower()), body)
-    except X402Error:
+        return (yield from challenge_of(answer))
+    except WalletError:
         return None
 
 

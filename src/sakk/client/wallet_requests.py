@@ -21,8 +21,9 @@ from sakk.client.wallet_step import (
     Read,
     Send,
     Step,
+    is_plain,
+    no_answer,
 )
-from sakk.client.x402 import PAYMENT_SIGNATURE
 
 
 class WalletAdapter(HTTPAdapter):
@@ -51,6 +52,10 @@ class WalletAdapter(HTTPAdapter):
             assert trip.response is not None
             trip.response.sakk_receipt = end.value  # type: ignore[attr-defined]
             return trip.response
+        except BaseException:
+            if trip.response is not None:
+                trip.response.close()
+            raise
         finally:
             for name in trip.held:
                 self._locks[name].release()
@@ -60,18 +65,26 @@ class WalletAdapter(HTTPAdapter):
             case Send(ask, is_callers):
                 if trip.response is not None:
                     trip.response.close()
+                trip.is_plain = is_plain(step)
                 try:
                     trip.response = super().send(
                         trip.request_of(ask, is_callers), *trip.arguments, **trip.options
                     )
-                except (requests.RequestException, OSError) as error:
-                    if is_callers and PAYMENT_SIGNATURE not in ask.headers:
+                except Exception as error:
+                    # Before anything is paid the error is the caller's own, as without a wallet.
+                    if trip.is_plain:
                         raise
-                    raise NoAnswer(f"{type(error).__name__}: {error}") from error
+                    raise no_answer(error) from error
                 return _answer(trip.response)
             case Read():
                 assert trip.response is not None
-                return trip.response.content
+                try:
+                    return trip.response.content
+                except Exception as error:
+                    # Before anything is paid the error is the caller's own, as without a wallet.
+                    if trip.is_plain:
+                        raise
+                    raise no_answer(error) from error
             case Enter(name):
                 self._locks[name].acquire()
                 trip.held.add(name)
@@ -91,6 +104,7 @@ class _Trip:
         self.options = options
         self.response: requests.Response | None = None
         self.held: set[str] = set()
+        self.is_plain = True
 
     def request_of(self, ask: Ask, is_callers: bool) -> requests.PreparedRequest:
         if is_callers:

@@ -341,11 +341,11 @@ class Sessions:
         for trial in range(TRIALS_MAX):
             try:
                 answer: Answer = yield Send(ask, is_callers=False)
+                document = _document((yield Read()))
             except NoAnswer:
                 if trial + 1 == TRIALS_MAX:
                     raise
                 continue
-            document = _document((yield Read()))
             if 200 <= answer.status < 300:
                 return document
             error = document.get("error")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sakk.client.wallet_log import Receipt
+from sakk.client.x402 import PAYMENT_SIGNATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Give the body of the last answer, which is not the caller's then."""
+    """Give the body of the last answer, which is not the caller's then; NoAnswer as for `Send`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,16 @@ Flow = Generator[Step, Any, Receipt | None]
 
 class NoAnswer(Exception):
     """No answer came; whether the request arrived is not known."""
+
+
+def is_plain(step: Send) -> bool:
+    """Is it the caller's own request, without a payment?"""
+    return step.is_callers and PAYMENT_SIGNATURE not in step.ask.headers
+
+
+def no_answer(error: Exception) -> NoAnswer:
+    """The error of an HTTP client, as a flow knows it."""
+    return NoAnswer(f"{type(error).__name__}: {error}")
 
 
 class Payer(Protocol):

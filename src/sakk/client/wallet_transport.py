@@ -24,8 +24,9 @@ from sakk.client.wallet_step import (
     Read,
     Send,
     Step,
+    is_plain,
+    no_answer,
 )
-from sakk.client.x402 import PAYMENT_SIGNATURE
 
 RECEIPT: Final = "sakk.receipt"
 VALUE_MAX: Final = "sakk.value_max"
@@ -76,17 +77,24 @@ class WalletTransport:
             case Send(ask, is_callers):
                 if trip.response is not None:
                     trip.response.close()
+                trip.is_plain = is_plain(step)
                 try:
                     trip.response = self._inner.handle_request(trip.request_of(ask, is_callers))
                 except Exception as error:
-                    # Where nothing was paid the error is the caller's own, as without a wallet.
-                    if is_callers and PAYMENT_SIGNATURE not in ask.headers:
+                    # Before anything is paid the error is the caller's own, as without a wallet.
+                    if trip.is_plain:
                         raise
-                    raise NoAnswer(f"{type(error).__name__}: {error}") from error
+                    raise no_answer(error) from error
                 return _answer(trip.response)
             case Read():
                 assert trip.response is not None
-                return trip.response.read()
+                try:
+                    return trip.response.read()
+                except Exception as error:
+                    # Before anything is paid the error is the caller's own, as without a wallet.
+                    if trip.is_plain:
+                        raise
+                    raise no_answer(error) from error
             case Enter(name):
                 self._locks[name].acquire()
                 trip.held.add(name)
@@ -143,19 +151,26 @@ class AsyncWalletTransport:
             case Send(ask, is_callers):
                 if trip.response is not None:
                     await trip.response.aclose()
+                trip.is_plain = is_plain(step)
                 try:
                     trip.response = await self._inner.handle_async_request(
                         trip.request_of(ask, is_callers)
                     )
                 except Exception as error:
-                    # Where nothing was paid the error is the caller's own, as without a wallet.
-                    if is_callers and PAYMENT_SIGNATURE not in ask.headers:
+                    # Before anything is paid the error is the caller's own, as without a wallet.
+                    if trip.is_plain:
                         raise
-                    raise NoAnswer(f"{type(error).__name__}: {error}") from error
+                    raise no_answer(error) from error
                 return _answer(trip.response)
             case Read():
                 assert trip.response is not None
-                return await trip.response.aread()
+                try:
+                    return await trip.response.aread()
+                except Exception as error:
+                    # Before anything is paid the error is the caller's own, as without a wallet.
+                    if trip.is_plain:
+                        raise
+                    raise no_answer(error) from error
             case Enter(name):
                 await self._locks[name].acquire()
                 trip.held.add(name)
@@ -173,6 +188,7 @@ class _Trip:
         self.request = request
         self.response: Any = None
         self.held: set[str] = set()
+        self.is_plain = True
 
     def request_of(self, ask: Ask, is_callers: bool) -> Any:
         extensions = dict(self.request.extensions) if is_callers else _timeouts(self.request)
