@@ -22,7 +22,7 @@ from sakk.core.connected_account import (
 from sakk.core.connected_account import ConnectionStatus as Status
 from sakk.core.connected_account import public as public_connection
 from sakk.core.errors import ParameterInvalid, PermissionDenied, UnexpectedState
-from sakk.core.fee import FeeKind, FeeRule, FeeVersion, OnRefund
+from sakk.core.fee import FeeKind, FeeRule, FeeVersion, OnRefund, due_back, returned
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONNECTED = ConnectedAccount(
@@ -43,6 +43,27 @@ VERSION = FeeVersion(
     NOW,
     NOW,
     None,
+)
+
+FEE = rules.ApplicationFee(
+    id="afee_1",
+    account_id="acct_2",
+    connected="acct_1",
+    livemode=False,
+    connected_account="cac_1",
+    kind="refund",
+    reason="returned",
+    status="pending",
+    source="re_1",
+    payment_intent="pi_1",
+    currency="usdc",
+    decimals=6,
+    basis=1_000_000,
+    amount=-50_000,
+    version=None,
+    rule=None,
+    parts=[],
+    created=NOW,
 )
 
 
@@ -143,32 +164,64 @@ def test_what_is_undone_comes_back_from_everybody_who_had_a_part() -> None:
     assert taken_back == {"acct_1": 850, "acct_2": 50}
 
 
+@given(
+    charged=st.lists(st.integers(0, 1_000), min_size=1, max_size=4),
+    steps=st.lists(st.integers(1, 900), max_size=4),
+    gone=st.sets(st.integers(0, 3)),
+)
+def test_refunds_and_reversals_in_any_mix_leave_a_platform_the_fee_of_what_stands(
+    charged: list[int], steps: list[int], gone: set[int]
+) -> None:
+    """Pay-ins of 1,000 each: refunds give shares back, then some pay-ins are undone."""
+    received = 1_000 * len(charged)
+    rows: list[rules.ApplicationFee] = []
+    for number, step in enumerate(steps):
+        before = sum(rules.given(rows).values())
+        giving = min(step, received - before)
+        back = returned(
+            charged=sum(charged),
+            received=received,
+            given=before,
+            giving=giving,
+            returned_before=-sum(each.amount for each in rows),
+        )
+        rows.append(replace(FEE, source=f"re_{number}", amount=-back, basis=giving))
+    standing = [units for place, units in enumerate(charged) if place not in gone]
+    given = sum(rules.given(rows).values())
+    due = due_back(charged=sum(standing), received=1_000 * len(standing), given=given)
+    was_back = -sum(each.amount for each in rows)
+    undone = rules.undone(rows, due=due)
+    assert sum(units for _, units in undone) == max(0, was_back - due)
+    for source, units in undone:
+        rows.append(replace(FEE, source=source, reason="reversed", amount=units, basis=0))
+    # Of no refund more than it gave, and again there is nothing more to undo.
+    net = {each.source: 0 for each in rows}
+    for each in rows:
+        net[each.source] -= each.amount
+    assert all(units >= 0 for units in net.values())
+    assert rules.undone(rows, due=due) == []
+    kept = sum(standing) + sum(each.amount for each in rows)
+    assert kept >= 0
+    if not standing:
+        assert kept == 0
+
+
+def test_what_a_rule_prices_at_nothing_has_terms_and_what_none_prices_has_not() -> None:
+    by_rules = Application("acct_2", "cac_1", 1_000_000)
+    about: dict[str, Any] = {"amount": 1, "currency": "usdc", "network": None}
+    found = rules.of_payout(by_rules, version=VERSION, **about)
+    assert found is not None
+    assert (found[0], found[1]["rule"], found[1]["basis"]) == (0, 1, 1)
+    other = replace(VERSION, rules=[FeeRule(kind=FeeKind.payin, percent_ppm=1).document()])
+    assert rules.of_payout(by_rules, version=other, **about) is None
+
+
 def test_both_sides_see_the_same() -> None:
     shown = public_connection(replace(CONNECTED, accepted_at=NOW), VERSION.rules)
     assert (shown["account"], shown["platform"]) == ("acct_1", "acct_2")
     assert (shown["accepted_at"], shown["ended_at"]) == (int(NOW.timestamp()), None)
     assert shown["application_fee_rules"] == VERSION.rules
-    fee = rules.ApplicationFee(
-        id="afee_1",
-        account_id="acct_2",
-        connected="acct_1",
-        livemode=False,
-        connected_account="cac_1",
-        kind="refund",
-        reason="returned",
-        status="pending",
-        source="re_1",
-        payment_intent="pi_1",
-        currency="usdc",
-        decimals=6,
-        basis=1_000_000,
-        amount=-50_000,
-        version=None,
-        rule=None,
-        parts=[],
-        created=NOW,
-    )
-    told = rules.public(fee)
+    told = rules.public(FEE)
     assert (told["application"], told["account"]) == ("acct_2", "acct_1")
     assert (told["amount_decimal"], told["status"]) == ("-0.050000", "pending")
 

@@ -3,13 +3,22 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.core.test_payment import EXPIRY, START, USDC, intent, quote
 
 from sakk.core.account import PaymentPolicy
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.money import Rate
 from sakk.core.payment import Contribution, assess
-from sakk.core.payment_credit import check_payable, coin_rate, units_for, value_of
+from sakk.core.payment_credit import (
+    PaymentCredit,
+    check_payable,
+    coin_rate,
+    goes_back,
+    units_for,
+    value_of,
+)
 
 POLICY = PaymentPolicy()
 
@@ -61,3 +70,27 @@ def test_what_is_held_counts_with_the_rest(
     paid = [Contribution(USDC, tokens, posted, 0)] if tokens else []
     found = assess(intent(amount_credited=credited, amount_held=held), paid, policy=POLICY)
     assert (found.status, found.amount_received, found.takes_held) == (status, received, takes)
+
+
+@given(st.integers(1, 10_000), st.lists(st.integers(1, 2_000), max_size=6))
+def test_what_goes_back_to_a_card_in_any_steps_is_what_it_paid(
+    value: int, steps: list[int]
+) -> None:
+    of = sum(steps) + 1
+    part = PaymentCredit(
+        id="gcm_1",
+        payment_intent="pi_1",
+        kind="gift_card",
+        value=value,
+        status="posted",
+        created=START,
+    )
+    before = total = 0
+    for units in [*steps, 1]:
+        gone = goes_back(intent(), part, units=units, before=before, of=of)
+        assert gone >= 0
+        total += gone
+        before += units
+    assert total == value
+    for ended in ("succeeded", "canceled"):
+        assert goes_back(intent(status=ended), part, units=of, before=0, of=of) == 0

@@ -269,6 +269,48 @@ def test_by_rules_on_payouts_and_undone(make_world: MakeWorld) -> None:
     world.check()
 
 
+def test_small_refunds_count_and_what_was_given_back_is_not_taken_twice(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world()
+    platform = world.merchant("Platform")
+    fund_treasury(world)
+    # What the merchant has besides, and what the platform was paid by others.
+    world.pay(intent(world, None))
+    rule = FeeRule(kind=FeeKind.payin, currency="usdc", percent_ppm=1, on_refund=OnRefund.returned)
+    connected = end(world, "accept", ask(world, platform, rule), world.account)
+    world.pay(intent(world, applied(connected, 100, of=2_500, param="x")))
+    world.finalize()
+    had = world.balance(account=platform), world.balance()
+    paid = intent(world, applied(connected, None, of=2_500, param="x"))
+    world.pay(paid)
+    world.finalize()
+    block = world.payin(paid).block_number
+    assert rows(world)[1:] == [("payin", "charged", "posted", 25)]
+    # Of a cent nothing goes back, and it is written down; with the rest all of it has.
+    give_back(world, paid, 1, platform=platform)
+    give_back(world, paid, 2_499, platform=platform)
+    assert rows(world)[2:] == [
+        ("refund", "returned", "posted", 0),
+        ("refund", "returned", "posted", -25),
+    ]
+    assert world.event_types(account=platform).count("application_fee.refunded") == 2
+    assert (world.balance(account=platform), world.balance()) == had
+    # The chain takes the payment back, and not its refunds: the fee went back before.
+    sent = [each.tx_hash for each in world.payouts() if each.tx_hash]
+    world.chain.reorg(world.chain.height() - (block or 0) + 1, again=sent)
+    world.mine(8)
+    world.run()
+    assert rows(world)[4:] == [
+        ("payin", "reversed", "posted", -25),
+        ("refund", "reversed", "posted", 25),
+    ]
+    assert world.balance(account=platform) == had[0]
+    assert world.balance() == had[1] - 25 * WHOLE_TOKEN
+    assert (world.receivable(), world.receivable(account=platform)) == (0, 0)
+    world.check()
+
+
 def test_both_sides_have_to_say_so(make_world: MakeWorld) -> None:
     world = make_world()
     platform, stranger = world.merchant("Platform"), world.merchant("Stranger")

@@ -21,6 +21,7 @@ from sakk.store.fee import fees
 from sakk.store.identity import new_id
 
 CENT = WHOLE_TOKEN // 100
+MILLIONTH = FeeRule(kind=FeeKind.payin, currency="usdc", percent_ppm=1, on_refund=OnRefund.returned)
 # 1 % and 10 cents of a pay-in, given back with refunds; 50 cents a payout, 20 a refund.
 RULES = [
     FeeRule(
@@ -142,7 +143,7 @@ def keeps_what_was_quoted(world: World, schedule: str) -> None:
         flow.add_version(
             connection,
             schedule,
-            [FeeRule(kind=FeeKind.payout, fixed=70 * CENT, currency="usdc")],
+            [FeeRule(kind=FeeKind.payout, fixed=70 * CENT, currency="usdc"), MILLIONTH],
             effective_at=None,
             by=None,
             now=world.clock(),
@@ -150,6 +151,15 @@ def keeps_what_was_quoted(world: World, schedule: str) -> None:
     row = pay(world, 10 * WHOLE_TOKEN, quote=made.id)
     assert (row.service_fee, row.fee_terms) == (50 * CENT, made.fee_terms)
     assert pay(world, 9 * WHOLE_TOKEN, quote=made.id).service_fee == 70 * CENT
+    # What gives nothing of a fee back is written down too.
+    intent = world.intent(2_500)
+    world.pay(intent)
+    world.finalize()
+    refund(world, intent, 1, address=PAYER)
+    world.run()
+    world.finalize()
+    assert ("payin", "charged", 25) in booked(world)
+    assert booked(world)[-1] == ("payin", "returned", 0)
     world.check()
 
 

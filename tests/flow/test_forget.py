@@ -4,12 +4,14 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
+from sakk.core.gift_card import WRONG_WINDOW_SECONDS
 from sakk.core.idempotency import KEEP_HOURS
 from sakk.core.rate import Observation
 from sakk.core.rate_source import OLD_MAX
 from sakk.core.sign_in import KEPT_FOR, SignIn, SignInMethod, token_hash
 from sakk.flow.context import Parts
 from sakk.flow.forget import forget_stage
+from sakk.store import gift_card
 from sakk.store import rate as rates
 from sakk.store import sign_in as store
 from sakk.store.database import Database
@@ -41,6 +43,17 @@ def test_only_what_is_old_enough_is_forgotten(database: Database) -> None:
     with database.begin() as connection:
         assert list(connection.execute(select(idempotency_keys.c.key)).scalars()) == ["young"]
         assert connection.execute(select(func.count()).select_from(idempotency_keys)).scalar() == 1
+
+
+def test_wrong_codes_that_count_no_more_go(database: Database) -> None:
+    with database.begin() as connection:
+        for who, age in (("old", WRONG_WINDOW_SECONDS), ("young", WRONG_WINDOW_SECONDS - 60)):
+            gift_card.count_wrong(connection, who, now=now() - timedelta(seconds=age))
+    stage = forget_stage(Parts(database))
+    assert (stage.run(), stage.run()) == (1, 0)
+    with database.begin() as connection:
+        left = connection.execute(select(gift_card.gift_card_tries.c.account_id)).scalars()
+        assert list(left) == ["young"]
 
 
 def test_what_sources_said_goes_when_none_may_be_believed_so_long(database: Database) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.flow.harness import WHOLE_TOKEN, World
+from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
 from tests.flow.money import credit
 from tests.flow.test_gift_card import issued, of, prove
 from tests.flow.test_transfer import move
@@ -24,6 +24,7 @@ from sakk.core.transfer import BookTransfer
 from sakk.flow import account_payment, checkout_session
 from sakk.flow import gift_card as cards
 from sakk.flow import gift_card_payment as flow
+from sakk.flow import payment_credit as credits
 from sakk.flow.payment import PaymentRequest, read_catalogue
 from sakk.store.identity import new_id
 from sakk.store.vault import KEY_BYTES, Vault
@@ -81,6 +82,38 @@ def test_a_card_pays_all_or_a_part_and_both_parts_count_together(world: World) -
     assert world.event_types(account=shop, about=large.id)[-1] == "payment_intent.succeeded"
     cards.refund(world.parts, held.id, None, of=of(world, shop))
     assert (world.balance(account=shop), prove(world)) == (30 * WHOLE_TOKEN, 5 * WHOLE_TOKEN)
+
+
+def test_what_goes_back_to_a_card_pays_an_open_payment_no_more(world: World) -> None:
+    credit(world, 50)
+    shop = world.merchant("Shop")
+    _, code = issued(world, 5)
+    intent = world.intent(2_500, account=shop)
+    held = apply(world, intent, code)
+    world.pay(intent, units=20 * WHOLE_TOKEN)
+    world.mine(CONFIRMATIONS + 1)
+    world.watch()
+    world.run_only("payin.match", "payin.finality", "payin.screen", "payin.post")
+    # The card's part was set going when the rest was there; then the chain took the rest back.
+    world.chain.reorg(CONFIRMATIONS + 2)
+    world.mine(1)
+    world.run()
+    assert stand(world, intent) == ("requires_action", 500, 500, 0)
+    # A third of the card, and then all of it: the payer is asked for as much again.
+    third = 5 * WHOLE_TOKEN // 3
+    cards.refund(world.parts, held.id, third, of=of(world, shop))
+    assert stand(world, intent) == ("requires_action", 334, 334, 0)
+    with world.database.begin() as connection:
+        now = world.refresh(intent)
+        assert [each.value for each in flow.applied(connection, now)] == [334]
+        assert credits.due_of(connection, now) == 2_166
+    cards.refund(world.parts, held.id, None, of=of(world, shop))
+    assert stand(world, intent) == ("requires_action", 0, 0, 0)
+    with world.database.begin() as connection:
+        assert flow.applied(connection, world.refresh(intent)) == []
+    rest(world, intent, 25)
+    assert stand(world, intent) == ("succeeded", 2_500, 0, 0)
+    assert (world.balance(account=shop), prove(world)) == (25 * WHOLE_TOKEN, 5 * WHOLE_TOKEN)
 
 
 @pytest.mark.parametrize("how", ["taken off", "canceled", "expired"])

@@ -7,6 +7,7 @@ leaves. Each division rounds down, in the merchant's favour. What goes back with
 transfer of its own, out of the platform's balance.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -143,7 +144,8 @@ def of_payin(
     version: FeeVersion | None,
     volume: int = 0,
 ) -> tuple[int, dict[str, Any]] | None:
-    """What is taken of a pay-in and its terms, in the coin's unit; None where nothing is.
+    """What is taken of a pay-in and its terms, in the coin's unit; None where nothing is, and no
+    rule says so. What a rule prices at 0 has terms: it counts towards the month.
 
     ``arrived``: all of it, ``credited``: what of it is the merchant's, ``left``: what the
     operator's fee leaves of that.
@@ -157,8 +159,8 @@ def of_payin(
         movement = Movement(kind, currency, network, credited, volume)
         found = None if version is None else price(version, movement)
         units = 0 if found is None else found.fee
-    units = min(units, credited * application.fee_ppm_max // MILLION, left)
-    return (units, terms_of(application, found, units, credited)) if units > 0 else None
+    units = max(0, min(units, credited * application.fee_ppm_max // MILLION, left))
+    return _decided(application, found, units, credited)
 
 
 def of_payout(
@@ -170,14 +172,22 @@ def of_payout(
     version: FeeVersion | None,
     volume: int = 0,
 ) -> tuple[int, dict[str, Any]] | None:
-    """What is taken for a payout, on top of it; None where nothing is."""
+    """What is taken for a payout, on top of it; None where nothing is, and no rule says so."""
     found = None
     units = application.amount or 0
     if application.amount is None and version is not None:
         found = price(version, Movement(FeeKind.payout, currency, network, amount, volume))
         units = 0 if found is None else found.fee
     units = min(units, amount * application.fee_ppm_max // MILLION)
-    return (units, terms_of(application, found, units, amount)) if units > 0 else None
+    return _decided(application, found, units, amount)
+
+
+def _decided(
+    application: Application, found: Price | None, units: int, basis: int
+) -> tuple[int, dict[str, Any]] | None:
+    if not units and found is None:
+        return None
+    return units, terms_of(application, found, units, basis)
 
 
 def terms_of(
@@ -198,6 +208,35 @@ def terms_of(
         "parts": parts,
         "on_refund": OnRefund.kept.value if found is None else found.on_refund.value,
     }
+
+
+def undone(before: Sequence[ApplicationFee], *, due: int) -> list[tuple[str, int]]:
+    """What of a payment's returned fees is the platform's again after a part of the payment was
+    undone: by refund, the newest first. ``due``: what has to be back of what still stands.
+
+    The fee of what was undone went back with it; what a refund had given back of it before is not
+    given twice.
+    """
+    of_refund: dict[str, int] = {}
+    for each in before:
+        of_refund[each.source] = of_refund.get(each.source, 0) - each.amount
+    above = sum(of_refund.values()) - due
+    result: list[tuple[str, int]] = []
+    for source, units in reversed(of_refund.items()):
+        share = min(units, above)
+        if share > 0:
+            result.append((source, share))
+            above -= share
+    return result
+
+
+def given(before: Sequence[ApplicationFee]) -> dict[str, int]:
+    """How much was refunded, by the refunds that had to give a share of a fee back."""
+    result: dict[str, int] = {}
+    for each in before:
+        sign = 1 if each.reason == ApplicationFeeReason.returned else -1
+        result[each.source] = result.get(each.source, 0) + sign * each.basis
+    return result
 
 
 def public(fee: ApplicationFee) -> dict[str, Any]:

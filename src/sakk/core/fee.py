@@ -296,16 +296,23 @@ def month_of(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m")
 
 
+def due_back(*, charged: int, received: int, given: int) -> int:
+    """How much of what was charged has to be back when so much was refunded, in one coin's unit.
+
+    In proportion, rounded down: of all that was received it is all that was charged. Of nothing
+    that stands nothing is due, for nothing is charged of it.
+    """
+    return charged * min(given, received) // received if received > 0 else 0
+
+
 def returned(*, charged: int, received: int, given: int, giving: int, returned_before: int) -> int:
     """How much of a payment's fee goes back with a refund, all in one coin's unit.
 
-    In proportion to what has been refunded with it, rounded down and cumulative: refunds of all
-    that was received give back all that was charged, in however many steps.
+    Cumulative: refunds of all that was received give back all that was charged, in however many
+    steps.
     """
-    if received <= 0:
-        return 0
-    due = charged * min(given + giving, received) // received
-    return max(0, min(due, charged) - returned_before)
+    due = due_back(charged=charged, received=received, given=given + giving)
+    return max(0, due - returned_before)
 
 
 def read_rules(documents: Sequence[Mapping[str, Any]]) -> list[FeeRule]:

@@ -32,7 +32,8 @@ class CreditKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCredit:
-    """One part of a payment; ``value`` in the intent's smallest unit.
+    """One part of a payment; ``value`` in the intent's smallest unit, below zero what went back to
+    a card while the payment was open.
 
     ``id``: of the gift card's movement, or of the transfer, that moves the money.
     """
@@ -82,6 +83,19 @@ def units_for(due: int, rate: Rate) -> int:
 def value_of(units: int, rate: Rate, *, due: int) -> int:
     """What units of a coin pay; what pays all that is due is worth exactly that."""
     return due if units >= units_for(due, rate) else money.convert_down(units, rate)
+
+
+def goes_back(
+    intent: PaymentIntent, credit: PaymentCredit, *, units: int, before: int, of: int
+) -> int:
+    """What of a part a payment has not been paid any more when ``units`` of the ``of`` that paid
+    it go back to the card, ``before`` having gone before; in all steps the whole part.
+
+    Nothing of a payment that has ended: what was paid of it was paid.
+    """
+    if intent.status in (PaymentStatus.succeeded, PaymentStatus.canceled):
+        return 0
+    return credit.value * (before + units) // of - credit.value * before // of
 
 
 def _rate(quote: Quote, coin_decimals: int) -> Rate:

@@ -27,7 +27,17 @@ from sakk.core.chart import TransferCode
 from sakk.core.connected_account import MILLION
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.event import NewEvent
-from sakk.core.fee import FeeKind, FeeVersion, Movement, OnRefund, has_tiers, month_of, returned
+from sakk.core.fee import (
+    FeeKind,
+    FeeVersion,
+    Movement,
+    OnRefund,
+    due_back,
+    has_tiers,
+    month_of,
+    price,
+    returned,
+)
 from sakk.core.payin import PayIn, credited_amount
 from sakk.core.payment import PaymentIntent, quotes_of, value_of
 from sakk.core.payout import MoneySource, Payout, PayoutPurpose, PayoutStatus
@@ -113,7 +123,14 @@ def _priced(
         for units in (row.token_amount, row.credit_units or 0)
     )
     volume = 0
-    if application.amount is None and version is not None and credited:
+    movement = Movement(FeeKind.payin, row.currency, row.network, credited)
+    # What no rule prices counts towards nothing.
+    if (
+        application.amount is None
+        and version is not None
+        and credited
+        and price(version, movement) is not None
+    ):
         counted_by = application.connected_account
         volume = _add(connection, counted_by, row, FeeKind.payin, credited, now=now)
     taken = rules.of_payin(
@@ -275,6 +292,8 @@ def book_payins(
         for row in rows
         if row.application_fee
     ]
+    if undone:
+        made += _taken_back(connection, rows, now=now)
     _insert(connection, made, now=now)
 
 
@@ -316,70 +335,113 @@ def _given_back(
         )
         if each.currency == refund.coin
     ]
-    charged = [
-        each
-        for each in in_coin
-        if each.application_terms is not None
-        and (
-            refund.refund_application_fee
-            or each.application_terms["on_refund"] == OnRefund.returned
-        )
-    ]
-    if not charged:
+    charged = [each for each in in_coin if _goes_back(each, refund.refund_application_fee)]
+    if not any(each.application_fee for each in charged):
         return []
-    # Refunds of one payment end one after another, each counting those before it.
-    key = func.hashtextextended(f"application_fees:{refund.payment_intent}", 0)
-    connection.execute(select(func.pg_advisory_xact_lock(key)))
+    _lock(connection, refund.payment_intent)
     before = store.list_returned(
         connection, payment_intent=refund.payment_intent, currency=refund.coin
     )
+    given = rules.given(before)
     if paid:
-        amount = -_due(connection, refund.coin_amount, in_coin, charged, before)
-    else:
-        amount = -sum(each.amount for each in before if each.source == refund.id)
-    if not amount:
-        return []
-    return [
-        replace(
-            _fee(
-                charged[0],
-                FeeKind.refund,
-                refund.id,
-                ApplicationFeeReason.returned if paid else ApplicationFeeReason.reversed,
-                amount,
-                refund.payment_intent,
-                now=now,
-            ),
-            status=ApplicationFeeStatus.pending.value,
-            basis=refund.coin_amount,
-            parts=[],
+        amount = -returned(
+            charged=sum(each.application_fee for each in charged),
+            received=_received(connection, in_coin),
+            given=sum(given.values()),
+            giving=refund.coin_amount,
+            returned_before=-sum(each.amount for each in before),
         )
-    ]
+    elif given.get(refund.id):
+        amount = -sum(each.amount for each in before if each.source == refund.id)
+    else:
+        return []
+    reason = ApplicationFeeReason.returned if paid else ApplicationFeeReason.reversed
+    made = _fee(
+        charged[0], FeeKind.refund, refund.id, reason, amount, refund.payment_intent, now=now
+    )
+    return [_of_refund(made, basis=refund.coin_amount)]
 
 
-def _due(
-    connection: Connection,
-    giving: int,
-    in_coin: Sequence[PayIn],
-    charged: Sequence[PayIn],
-    before: Sequence[ApplicationFee],
-) -> int:
+def _of_refund(row: ApplicationFee, *, basis: int) -> ApplicationFee:
+    """A row of a refund, which moves by itself; one of 0 has nothing to wait for."""
+    status = ApplicationFeeStatus.pending if row.amount else ApplicationFeeStatus.posted
+    return replace(row, status=status.value, basis=basis, parts=[])
+
+
+def _lock(connection: Connection, payment_intent: str) -> None:
+    """What goes back of one payment's fees is decided one after another, each counting those
+    before it."""
+    key = func.hashtextextended(f"application_fees:{payment_intent}", 0)
+    connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def _received(connection: Connection, rows: Sequence[PayIn]) -> int:
+    """What was credited of pay-ins, in their coin's unit."""
     decimals = {each.asset: each.decimals for each in network.list_assets(connection)}
-    received = sum(
+    return sum(
         credited_amount(
             row.credit_units or 0,
             asset_decimals=decimals[row.asset],
             currency_decimals=row.decimals or 0,
         )[0]
-        for row in in_coin
+        for row in rows
     )
-    return returned(
-        charged=sum(each.application_fee for each in charged),
-        received=received,
-        given=sum(each.basis if each.amount < 0 else -each.basis for each in before),
-        giving=giving,
-        returned_before=-sum(each.amount for each in before),
-    )
+
+
+def _taken_back(
+    connection: Connection, rows: Sequence[PayIn], *, now: datetime
+) -> list[ApplicationFee]:
+    """After pay-ins were undone: what refunds had given back of their fees, which went back with
+    them too, is the platform's again. It leaves the merchant's balance as soon as that covers it.
+    """
+    touched = {
+        (row.payment_intent, row.currency)
+        for row in rows
+        if row.application_fee and row.payment_intent is not None and row.currency is not None
+    }
+    made: list[ApplicationFee] = []
+    for payment_intent, currency in sorted(touched):
+        _lock(connection, payment_intent)
+        before = store.list_returned(connection, payment_intent=payment_intent, currency=currency)
+        if not before:
+            continue
+        asked = refunds.any_with_application_fee(connection, [each.source for each in before])
+        standing = [
+            each
+            for each in payins.list_credited(connection, payment_intent=payment_intent, payin=None)
+            if each.currency == currency
+        ]
+        due = due_back(
+            charged=sum(each.application_fee for each in standing if _goes_back(each, asked)),
+            received=_received(connection, standing),
+            given=sum(rules.given(before).values()),
+        )
+        made += [
+            _of_refund(
+                replace(
+                    before[-1],
+                    id=new_id(rules.PREFIX),
+                    reason=ApplicationFeeReason.reversed.value,
+                    source=refund,
+                    amount=units,
+                    attempt=0,
+                    retry_at=None,
+                    failures=0,
+                    lease_token=None,
+                    lease_until=None,
+                    created=now,
+                ),
+                basis=0,
+            )
+            for refund, units in rules.undone(before, due=due)
+        ]
+    return made
+
+
+def _goes_back(row: PayIn, asked: bool | None) -> bool:
+    """Does a refund give a share of a pay-in's fee back? ``asked``: does it say so itself?"""
+    terms = row.application_terms
+    return terms is not None and (bool(asked) or terms["on_refund"] == OnRefund.returned)
 
 
 def _fee(
@@ -424,7 +486,10 @@ def _insert(connection: Connection, made: Sequence[ApplicationFee], *, now: date
         return
     store.insert(connection, made)
     posted = [each for each in made if each.status == ApplicationFeeStatus.posted]
-    _tell(connection, posted, news.APPLICATION_FEE_CREATED, now=now)
+    of_refunds = [each for each in posted if each.kind == FeeKind.refund]
+    rest = [each for each in posted if each.kind != FeeKind.refund]
+    _tell(connection, rest, news.APPLICATION_FEE_CREATED, now=now)
+    _tell(connection, of_refunds, news.APPLICATION_FEE_REFUNDED, now=now)
     if len(posted) < len(made):
         wake(connection, "application_fee.return")
 

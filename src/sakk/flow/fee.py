@@ -426,7 +426,7 @@ def book_payouts(
             reason = FeeReason.charged if paid else FeeReason.reversed
             amount = row.service_fee if paid else -row.service_fee
             made.append(_fee(row, kind, row.id, reason, amount, row.fee_terms, now=now))
-        if row.fee_returned:
+        if is_refund:
             amount = -row.fee_returned if paid else row.fee_returned
             reason = FeeReason.returned if paid else FeeReason.reversed
             made += _shared(connection, row, reason, amount, now=now)
@@ -436,9 +436,10 @@ def book_payouts(
 def _shared(
     connection: Connection, row: Payout, reason: FeeReason, amount: int, *, now: datetime
 ) -> list[Fee]:
-    """What went back, of each pay-in's fee its part: by the rules that had charged them."""
+    """What went back, of each pay-in's fee its part, 0 too: by the rules that had charged them."""
     refund = refunds.find_by_payout(connection, row.id)
-    assert refund is not None
+    if refund is None or refund.source == MoneySource.suspense:
+        return []
     charged = [
         each
         for each in payins.list_credited(
@@ -456,7 +457,6 @@ def _shared(
     return [
         _fee(row, FeeKind.payin, refund.id, reason, sign * share, each.fee_terms or {}, now=now)
         for each, share in zip(charged, shares, strict=True)
-        if share
     ]
 
 

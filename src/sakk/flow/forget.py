@@ -10,10 +10,11 @@ from sakk.core.travel_rule import RETENTION
 from sakk.flow.context import Parts
 from sakk.flow.report import forget as forget_reports
 from sakk.flow.stage import Stage
-from sakk.store import idempotency, rate, request_log, sign_in, travel_rule, x402_payment
+from sakk.store import gift_card, idempotency, rate, request_log, sign_in, travel_rule, x402_payment
 
 IDLE_SECONDS = 60.0
 RECORDS_MAX: Final = 1_000
+TRIES_MAX: Final = 10_000
 REQUESTS_MAX: Final = 10_000
 OBSERVATIONS_MAX: Final = 10_000
 
@@ -22,8 +23,9 @@ def forget_stage(parts: Parts) -> Stage:
     """The stage that drops what is older than it may be.
 
     Answers under idempotency keys, payments that were verified and never settled, the log of
-    requests, sign-ins of long ago with the tries of them, files of reports, what sources said of
-    rates, and the data of Travel Rule records that no legal hold keeps.
+    requests, sign-ins of long ago with the tries of them, wrong codes of gift cards, files of
+    reports, what sources said of rates, and the data of Travel Rule records that no legal hold
+    keeps.
     """
 
     def run() -> int:
@@ -41,6 +43,7 @@ def forget_stage(parts: Parts) -> Stage:
             answers += sign_in.forget(
                 connection, begun_before=now - KEPT_FOR, tried_before=now - TRIES_KEPT_FOR, now=now
             )
+            answers += gift_card.forget_tries(connection, now=now, limit=TRIES_MAX)
             answers += forget_reports(connection, now=now, limit=RECORDS_MAX)
             answers += rate.forget(connection, before=now - OLD_MAX, limit=OBSERVATIONS_MAX)
             return answers + travel_rule.forget(connection, before=before, limit=RECORDS_MAX)

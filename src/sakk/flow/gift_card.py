@@ -239,11 +239,14 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
                 )
             if taken.kind != MovementKind.redeem or taken.status != "posted":
                 raise UnexpectedState("Only what was redeemed is given back.")
+            # A payment before the card that pays it.
+            intent = credits.lock(connection, taken.id)
             card = _locked(connection, taken.card, account_id=None, livemode=of.livemode)
             if card.status == GiftCardStatus.replaced:
                 raise UnexpectedState("The card was replaced: pay its holder another way.")
             check_may_pay(connection, of.account_id, livemode=of.livemode)
-            left = taken.amount - store.given_back(connection, taken.id)
+            before = store.given_back(connection, taken.id)
+            left = taken.amount - before
             units = left if amount is None else amount
             if not 0 < units <= left:
                 raise ParameterInvalid(
@@ -255,6 +258,8 @@ def refund(parts: Parts, redemption: str, amount: int | None, *, of: Of) -> Gift
             movement = new_movement(card, MovementKind.refund, units, of, now=now, other=taken.id)
             judge(parts, connection, rules.facts_of(card, movement), livemode=of.livemode)
             store.insert_movement(connection, movement)
+            if intent is not None:
+                credits.take_back(connection, intent, taken, movement, before=before, now=now)
             movement = _known(connection, of)
     return carry_out(parts, movement)
 

@@ -104,14 +104,18 @@ def applied(connection: Connection, intent: PaymentIntent) -> list[Applied]:
     """The cards that pay for something, as whoever has its page may see them."""
     is_open = intent.status == PaymentStatus.requires_action
     shown = []
+    gone = store.gone_back(connection, intent.id)
     for credit in store.of_intent(connection, intent.id):
         if credit.kind != CreditKind.gift_card or credit.status == CreditStatus.returned:
+            continue
+        value = credit.value - gone.get(credit.id, 0)
+        if value <= 0:
             continue
         shown.append(
             Applied(
                 movement=credit.id,
                 hint=cards.hint_of_movement(connection, credit.id),
-                value=credit.value,
+                value=value,
                 is_held=is_open and credit.status == CreditStatus.held,
             )
         )

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sakk.core import payment_credit as rules
 from sakk.core.account import PaymentPolicy
 from sakk.core.errors import ResourceMissing, UnexpectedState
+from sakk.core.gift_card import GiftCardMovement
 from sakk.core.payment import PaymentIntent, PaymentStatus, enough, quotes_of, value_of
 from sakk.core.payment_credit import CreditKind, CreditStatus, PaymentCredit
 from sakk.flow import payment as payment_flow
@@ -107,6 +108,34 @@ def _let_go(
     ]
     payment_flow.write_status(connection, after)
     return released
+
+
+def take_back(
+    connection: Connection,
+    intent: PaymentIntent,
+    taken: GiftCardMovement,
+    refund: GiftCardMovement,
+    *,
+    before: int,
+    now: datetime,
+) -> None:
+    """What a card had paid goes back to it: a payment that is open is not paid by it any more.
+
+    ``before``: what of it went back before. The intent is locked.
+    """
+    credit = store.find(connection, taken.id)
+    assert credit is not None
+    value = rules.goes_back(intent, credit, units=refund.amount, before=before, of=taken.amount)
+    if value:
+        put(
+            connection,
+            intent,
+            refund.id,
+            CreditKind.gift_card,
+            CreditStatus.requested,
+            -value,
+            now=now,
+        )
 
 
 def lock(connection: Connection, identifier: str) -> PaymentIntent | None:

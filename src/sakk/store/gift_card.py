@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     case,
+    delete,
     func,
     or_,
     select,
@@ -281,6 +282,19 @@ def count_wrong(connection: Connection, account_id: str, *, now: datetime) -> No
             },
         )
     )
+
+
+def forget_tries(connection: Connection, *, now: datetime, limit: int) -> int:
+    """Drop wrong codes that count no more; how many rows. Who tries again begins anew anyway."""
+    t = gift_card_tries.c
+    over = (
+        select(t.account_id)
+        .where(t.began <= now - timedelta(seconds=WRONG_WINDOW_SECONDS))
+        .order_by(t.account_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return connection.execute(delete(gift_card_tries).where(t.account_id.in_(over))).rowcount
 
 
 def movements_of(connection: Connection, card: str, *, limit: int) -> list[GiftCardMovement]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, Connection, Index, Table, Text, select, update
+from sqlalchemy import Column, Connection, Index, Table, Text, func, select, update
 
 from sakk.core.payment_credit import CreditKind, CreditStatus, PaymentCredit
-from sakk.store.database import among, fetch_all, insert_records
+from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.gift_card import gift_card_movements
 from sakk.store.schema import Timestamp, Units, metadata
 
@@ -31,6 +31,28 @@ def find_intent(connection: Connection, identifier: str) -> str | None:
     """Which payment a movement or transfer pays."""
     statement = select(_c.payment_intent).where(_c.id == identifier)
     return connection.execute(statement).scalar_one_or_none()
+
+
+def find(connection: Connection, identifier: str) -> PaymentCredit | None:
+    """The part that a movement or transfer pays."""
+    statement = select(payment_credits).where(_c.id == identifier)
+    return fetch_one(connection, statement, PaymentCredit)
+
+
+def gone_back(connection: Connection, intent: str) -> dict[str, int]:
+    """What went back to cards while a payment was open: how much of each part."""
+    m = gift_card_movements.c
+    statement = (
+        select(m.other, func.sum(-_c.value).label("value"))
+        .join(gift_card_movements, m.id == _c.id)
+        .where(
+            _c.payment_intent == intent,
+            _c.value < 0,
+            _c.status != CreditStatus.returned.value,
+        )
+        .group_by(m.other)
+    )
+    return {row.other: int(row.value) for row in connection.execute(statement)}
 
 
 def of_intent(connection: Connection, intent: str) -> list[PaymentCredit]:

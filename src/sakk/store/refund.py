@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from sakk.core.payout import HoldStatus, PayoutStatus
 from sakk.core.refund import LIVE, Refund, RefundStatus
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
@@ -145,6 +145,14 @@ def list_live(
 def find_by_payout(connection: Connection, payout: str) -> Refund | None:
     """The refund that a payout carries out."""
     return fetch_one(connection, select(refunds).where(refunds.c.payout == payout), Refund)
+
+
+def any_with_application_fee(connection: Connection, identifiers: Sequence[str]) -> bool:
+    """Does one of these refunds say by itself that a platform's fee goes back?"""
+    statement = select(refunds.c.id).where(
+        among(refunds.c.id, identifiers), refunds.c.refund_application_fee.is_(True)
+    )
+    return connection.execute(statement.limit(1)).first() is not None
 
 
 def list_moved(connection: Connection, *, limit: int) -> list[str]:
