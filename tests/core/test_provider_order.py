@@ -16,9 +16,11 @@ from sakk.core.provider_order import (
     Standing,
     Step,
     Word,
+    answer_refused,
     answered,
     locked,
     not_found,
+    poll_after,
     public,
     step,
     told,
@@ -69,6 +71,17 @@ def test_what_comes_next(row: ProviderOrder, after: timedelta, expected: Step) -
     assert step(row, NOW + after) is expected
 
 
+def test_it_is_asked_after_by_its_age_and_never_for_good() -> None:
+    for status, age, seconds in (
+        ("placed", timedelta(0), 2),
+        ("placed", timedelta(minutes=30), 60),
+        ("placing", timedelta(days=400), 300),
+        ("information_required", timedelta(0), 30),
+        ("information_required", timedelta(days=1), 300),
+    ):
+        assert poll_after(order(status), NOW + age) == timedelta(seconds=seconds)
+
+
 @pytest.mark.parametrize(
     ("quote", "code"),
     [
@@ -107,6 +120,8 @@ def test_what_a_provider_says() -> None:
         replace(HELD, status="placing"), Standing(reference="R1", word=Word.processing), NOW
     )
     assert (placed.status, placed.reference, placed.ended_at) == ("placed", "R1", None)
+    # What it takes is what it says, where that is another than we locked.
+    assert (placed.fee_units, told(placed, replace(ASKED, fee_units=7), NOW).fee_units) == (5, 7)
     asking = told(told(placed, ASKED, NOW), ASKED, NOW)
     assert (asking.status, len(asking.questions)) == ("information_required", 2)
     paid = told(asking, Standing(reference="R1", word=Word.paid), NOW)
@@ -133,6 +148,14 @@ def test_questions_are_answered_once() -> None:
     ):
         with pytest.raises(error):
             answered(row, question, "pva_2", **{**given, **changes})
+    # An answer that it does not take leaves its question open, and the others as they are.
+    open_again = answer_refused(one, "pva_1", "Not legible.")
+    assert public(open_again)["questions"][0]["refusal"] == "Not legible."
+    again = answered(open_again, "a", "pva_3", **given)
+    assert [(each["answer"], each["refusal"]) for each in again.questions] == [
+        ("pva_3", None),
+        (None, None),
+    ]
     two = answered(one, "b", "pva_2", text="Here", has_file=True)
     assert [each["answer"] for each in two.questions] == ["pva_1", "pva_2"]
     assert ProviderOrderStatus(two.status) is ProviderOrderStatus.information_required

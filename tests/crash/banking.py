@@ -1,8 +1,10 @@
-"""Money comes in and goes out by a bank, in a sandbox whose worker dies meanwhile."""
+"""Money comes in and goes out by a bank and a provider, in a sandbox whose worker dies."""
 
+import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from sakk.rails.bank.sandbox import SandboxBank
 from tests.crash.house import House, await_true
@@ -16,73 +18,82 @@ PAYEE = "FR7630006000011234567890189"
 
 def bank_account(house: House, merchant: Merchant) -> Callable[[], None]:
     """What a bank says came is credited once, what it is asked to pay is ordered once, and what it
-    gives back is back once, whoever dies."""
+    gives back is back once, whoever dies; and a provider has one order."""
     operator = house.client(house.description["operator_key"])
     account = operator.post("/v1/accounts", {"business_profile": {"name": "Banked"}})["id"]
     name = account.removeprefix("acct_")
-    own = operator.post(
-        "/v1/bank_accounts",
-        {
-            "holder": "Sakk",
-            "currency": "eur",
-            "country": "US",
-            "number": name,
-            "bank_code": "026009593",
-            "terms": {
-                "folder": name,
-                "adapter": "sandbox",
-                "profile": "generic",
-                "calendar": None,
-            },
-        },
-    )
-    bank = SandboxBank(
-        Path(house.description["data_dir"]) / "banks" / name,
-        account=name,
-        currency="eur",
-        opening_units=0,
-        opened=date(2026, 1, 1),
-    )
+    own = operator.post("/v1/bank_accounts", _terms(name, "eur", adapter="sandbox"))
+    told = _terms(name, "usd", adapter="provider", provider="sandbox")
+    provider = operator.post("/v1/bank_accounts", told)
     with merchant.another(account) as shop:
-        reference = shop.client.post(
-            "/v1/bank_references", {"currency": "eur", "bank_account": own["id"]}
-        )["reference"]
-        bank.pay_in(units=CAME, name="Petra", iban=PAYEE, remittance=f"Order 7 {reference}")
+        for place in (own, provider):
+            _pay_in(house, shop, place)
+        await_true(lambda: _balance(shop, "usd") == CAME, "the provider to have money")
         await_true(lambda: _balance(shop) == CAME, "the money to come in")
+        provided = _payout(shop, "Anna", PAID, "usd")
+        shop.await_event("payout.posted", provided)
         paid = _payout(shop, "Anna", PAID)
         shop.await_event("payout.posted", paid)
         returned = _payout(shop, "RETURN AC04 Bob", RETURNED)
         shop.await_event("payout.failed", returned)
 
     def compare() -> None:
-        assert _balance(shop) == CAME - PAID
+        assert (_balance(shop), _balance(shop, "usd")) == (CAME - PAID, CAME - PAID)
+        folder = Path(house.description["data_dir"]) / "banks" / provider["terms"]["folder"]
+        orders = json.loads((folder / "books.json").read_text())["provider"]["orders"]
+        assert list(orders) == [provided]
         rows = query(
             house,
             "SELECT payout, status FROM bank_payments WHERE account_id = %s",
             account,
         )
-        assert dict(rows) == {paid: "booked", returned: "returned"}
+        assert dict(rows) == {paid: "booked", provided: "booked", returned: "returned"}
         rows = query(
             house,
             "SELECT outcome, count(*) FROM bank_lines WHERE account_id = %s AND status = 'booked'"
             " GROUP BY outcome",
             account,
         )
-        assert dict(rows) == {"payin": 1, "payment": 2, "returned": 1}
+        assert dict(rows) == {"payin": 2, "payment": 3, "returned": 1}
 
     return compare
 
 
-def _balance(shop: Merchant) -> int:
+def _terms(name: str, currency: str, **terms: str) -> dict[str, Any]:
+    return {
+        "holder": "Sakk",
+        "currency": currency,
+        "country": "US",
+        "number": name,
+        "bank_code": "026009593",
+        "terms": {"folder": f"{name}-{currency}", "profile": "generic", "calendar": None, **terms},
+    }
+
+
+def _pay_in(house: House, shop: Merchant, place: dict[str, Any]) -> None:
+    """Somebody pays into one of the operator's accounts by the merchant's reference."""
+    bank = SandboxBank(
+        Path(house.description["data_dir"]) / "banks" / place["terms"]["folder"],
+        account=place["number"],
+        currency=place["currency"],
+        opening_units=0,
+        opened=date(2026, 1, 1),
+    )
+    wanted = {"currency": place["currency"], "bank_account": place["id"]}
+    reference = shop.client.post("/v1/bank_references", wanted)["reference"]
+    bank.pay_in(units=CAME, name="Petra", iban=PAYEE, remittance=f"Order 7 {reference}")
+
+
+def _balance(shop: Merchant, currency: str = "eur") -> int:
     available = shop.client.get("/v1/balance")["available"]
-    return sum(each["amount"] for each in available if each["currency"] == "eur")
+    return sum(each["amount"] for each in available if each["currency"] == currency)
 
 
-def _payout(shop: Merchant, holder: str, units: int) -> str:
+def _payout(shop: Merchant, holder: str, units: int, currency: str = "eur") -> str:
     place = shop.client.post(
-        "/v1/bank_accounts", {"holder": holder, "currency": "eur", "iban": PAYEE}
+        "/v1/bank_accounts", {"holder": holder, "currency": currency, "iban": PAYEE}
     )
     made = shop.client.post(
-        "/v1/payouts", {"amount": units, "currency": "eur", "destination": place["id"]}
+        "/v1/payouts", {"amount": units, "currency": currency, "destination": place["id"]}
     )
     return str(made["id"])

@@ -488,7 +488,7 @@ LIVES: tuple[Life, ...] = (
         agents_mandate,
         ("mandate.freeze", "mandate_spend.post", "mandate_spend.release", "pool.post"),
     ),
-    (bank_account, ("bank.send", "bank.fetch", "bank.book")),
+    (bank_account, ("bank.send", "bank.fetch", "bank.book", "provider.place")),
     (settled_account, ("settlement.book", "settlement.pay", "settlement.release")),
     (platforms_fee, ("application_fee.return",)),
     (given_back, ("charge_refund.post", "dispute.hold", "dispute.settle")),

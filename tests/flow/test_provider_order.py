@@ -37,8 +37,10 @@ from sakk.flow.book import PostingSet
 from sakk.rails.bank.provider import ProviderRefused, ProviderUnreachable, Wanted
 from sakk.rails.bank.sandbox_provider import SandboxProvider
 from sakk.store import freeze as freezes
+from sakk.store import provider_order as store
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
+from sakk.store.lease import claimable
 from sakk.store.provider_order import provider_answers, provider_orders
 
 UNIT = "test/eur"
@@ -272,3 +274,192 @@ def test_an_order_that_arrives_late_is_the_only_one(world: World) -> None:
     assert status(world, row) == ("posted", "posted", None)
     assert (orders(world)[row.id].round, len(provider(world)["orders"])) == (1, 1)
     assert at_bank(world, own) == OPENING - 1_001
+
+
+class Scripted(SandboxProvider):
+    """The sandbox's provider, which a test may have answer otherwise."""
+
+    otherwise: dict[str, Any]
+
+    def place(self, key: str, quote: str, wanted: Wanted) -> Standing:
+        self.otherwise.get("place", lambda *_: None)(key, quote)
+        return super().place(key, quote, wanted)
+
+    def find(self, key: str) -> Standing | None:
+        self.otherwise["found"].append(key)
+        self.otherwise.get("find", lambda *_: None)(key)
+        return super().find(key)
+
+    def answer(self, key: str, question: str, text: str, file: tuple[str, bytes] | None) -> None:
+        self.otherwise.get("answer", lambda *_: None)(key, question)
+        super().answer(key, question, text, file)
+
+
+def scripted(world: World) -> dict[str, Any]:
+    """Have the stage ask a provider that does otherwise, by what is put in here."""
+    otherwise: dict[str, Any] = {"found": []}
+
+    def banks(account: BankAccount) -> Scripted:
+        made = Scripted(
+            world.directory / "banks" / "acme",
+            account=IBAN,
+            currency="eur",
+            opening_units=OPENING,
+            opened=account.created.date(),
+            clock=world.clock,
+        )
+        made.otherwise = otherwise
+        return made
+
+    parts = replace(world.parts, vault=VAULT, banks=banks)
+    world.stages["bank.provider"] = flow.provider_stage(parts)
+    return otherwise
+
+
+class Died(BaseException):
+    """As a killed process: nothing handles it, and no lease is given back."""
+
+
+def test_who_dies_beside_a_place_leaves_one_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = own_account(world, adapter=Adapter.provider, provider="sandbox")
+    otherwise = scripted(world)
+    rows = []
+    for name in ("provider.place.before", "provider.place.after"):
+        rows.append(pay_out(world, payee(world, f"Anna {name}"), 1_000))
+        deaths = [name]
+
+        def die(passed: str, deaths: list[str] = deaths) -> None:
+            if passed in deaths:
+                deaths.remove(passed)
+                raise Died
+
+        monkeypatch.setattr(flow, "failpoint", die)
+        with pytest.raises(Died):
+            look(world)
+        assert orders(world)[rows[-1].id].status == "placing"
+        # Its lease runs out, and another worker looks before it does anything.
+        world.advance(timedelta(seconds=40))
+        for _ in range(3):
+            look(world)
+        assert otherwise["found"].count(rows[-1].id) >= 1
+    assert [status(world, row) for row in rows] == [("posted", "posted", None)] * 2
+    assert set(provider(world)["orders"]) == {row.id for row in rows}
+    assert at_bank(world, own) == OPENING - 2_002
+
+
+def test_a_refusal_says_nothing_of_what_was_sent_before(world: World) -> None:
+    own_account(world, adapter=Adapter.provider, provider="sandbox")
+    otherwise = scripted(world)
+    sent: list[tuple[str, str]] = []
+
+    def place(key: str, quote: str) -> None:
+        sent.append((key, quote))
+        if len(sent) == 1:
+            raise ProviderUnreachable("no answer")
+        raise ProviderRefused("limit", "Too much today.")
+
+    otherwise["place"] = place
+    row = pay_out(world, payee(world), 1_000)
+    for _ in range(4):
+        look(world)
+    # The first may be on its way: the order is not over, and its money is not given back.
+    assert len(sent) > 1
+    assert (orders(world)[row.id].status, status(world, row)[1]) == ("placing", "held")
+    assert "may yet arrive" in (orders(world)[row.id].reason or "")
+    world.advance(timedelta(minutes=2))
+    for _ in range(3):
+        look(world)
+    # Now nothing by that quote arrives any more, and the next one is refused before it is sent.
+    assert (orders(world)[row.id].round, status(world, row)) == (
+        2,
+        ("failed", "voided", "bank_rejected"),
+    )
+
+
+def test_an_answer_that_is_refused_keeps_nobody_waiting(world: World) -> None:
+    own_account(world, adapter=Adapter.provider, provider="sandbox")
+    otherwise = scripted(world)
+    asked = pay_out(world, payee(world, "RFI Anna"), 1_000)
+    for _ in range(3):
+        look(world)
+    order = orders(world)[asked.id]
+
+    def refuse(_: str, question: str) -> None:
+        raise ProviderRefused("not_legible", f"The {question} is not legible.")
+
+    otherwise["answer"] = refuse
+    say(world, order.id, "purpose")
+    before = len(otherwise["found"])
+    world.run_only("bank.provider")
+    # At once, for it was answered; and where it stands was asked all the same.
+    assert len(otherwise["found"]) == before + 1
+    [purpose, _] = orders(world)[asked.id].questions
+    assert (purpose["answer"], purpose["refusal"]) == (None, "The purpose is not legible.")
+    assert world.event_types(operator=True).count("provider_order.information_required") == 2
+    del otherwise["answer"]
+    say(world, order.id, "purpose")
+    say(world, order.id, "document", file=("invoice.pdf", b"%PDF"))
+    for _ in range(3):
+        look(world)
+    assert status(world, asked) == ("posted", "posted", None)
+
+
+def test_each_has_its_turn_whatever_the_others_do(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old orders that never end, one whose answers break the connector, and a new one."""
+    own_account(world, adapter=Adapter.provider, provider="sandbox")
+    otherwise = scripted(world)
+    old = [pay_out(world, payee(world, f"RFI {number}"), 100) for number in range(4)]
+
+    def find(key: str) -> None:
+        if key == old[0].id:
+            raise KeyError("status")
+
+    otherwise["find"] = find
+    look(world)
+    due = claimable(provider_orders, ProviderOrder, store.UNDER_WAY, limit=2, longest_due=True)
+    monkeypatch.setattr(flow, "_due", due)
+    new = pay_out(world, payee(world), 1_000)
+    world.run_except("bank.provider")
+    for _ in range(8):
+        world.advance(timedelta(seconds=40))
+        world.run_only("bank.provider")
+    assert orders(world)[new.id].status == "paid"
+    assert "the connector failed" in (orders(world)[old[0].id].reason or "")
+    turns = [otherwise["found"].count(row.id) for row in old]
+    assert min(turns) >= 2
+    # Asked less and less often: a day later not every two seconds.
+    otherwise["found"].clear()
+    world.advance(timedelta(days=1))
+    for _ in range(30):
+        world.advance(timedelta(seconds=2))
+        world.run_only("bank.provider")
+    assert max(otherwise["found"].count(row.id) for row in old) <= 2
+
+
+def test_what_it_takes_is_what_it_says_after_a_restore(world: World) -> None:
+    """The database is from before the order; by then its provider takes more for another."""
+    own = own_account(world, adapter=Adapter.provider, provider="sandbox")
+    scripted(world)
+    row = pay_out(world, payee(world), 50_000)
+    world.run_except("bank.provider")
+    place = world.directory / "banks" / "acme" / "books.json"
+    world.run_only("bank.provider")
+    world.run_only("bank.provider")
+    assert orders(world)[row.id].fee_units == 50
+    books = json.loads(place.read_text())
+    books["provider"]["orders"][row.id]["fee"] = 70
+    place.write_text(json.dumps(books))
+    with world.database.begin() as connection:
+        connection.execute(
+            provider_orders.update().values(
+                status="new", quote=None, fee_units=0, reference=None, retry_at=None
+            )
+        )
+    for _ in range(4):
+        look(world)
+    assert (orders(world)[row.id].fee_units, status(world, row)[0]) == (70, "posted")
+    assert (at_bank(world, own), suspense(world, own)) == (OPENING - 50_070, 0)

@@ -50,6 +50,9 @@ class ProviderQuestionShape(Shape):
     wants_file: bool
     asked_at: int
     answer: Annotated[str | None, Field(description="The answer's id, once there is one.")]
+    refusal: Annotated[
+        str | None, Field(description="Why the provider did not take the last answer.")
+    ]
 
 
 class ProviderOrderShape(Shape):

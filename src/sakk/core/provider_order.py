@@ -28,7 +28,11 @@ ATTACHMENT_BYTES_MAX: Final = 4 << 20
 LOCK_MARGIN: Final = timedelta(seconds=5)
 # So much of the amount a provider may take at most, in millionths; a dearer quote is not locked.
 FEE_PPM_MAX: Final = 50_000
-POLL_EVERY: Final = timedelta(seconds=2)
+# How long an order is not asked after again: so long at first, then by its age, up to the most.
+POLL_FIRST: Final = timedelta(seconds=2)
+POLL_ASKED: Final = timedelta(seconds=30)
+POLL_MAX: Final = timedelta(minutes=5)
+POLLS_OF_AN_AGE: Final = 30
 
 
 class ProviderOrderStatus(StrEnum):
@@ -90,10 +94,15 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where an order stands at the provider, by its own ``reference``."""
+    """Where an order stands at the provider, by its own ``reference``.
+
+    ``fee_units``: what it takes for this order, where it says so. That may be another quote's than
+    the one that is locked here: a database from a backup knows of a later one.
+    """
 
     reference: str
     word: Word
+    fee_units: int | None = None
     questions: Sequence[Question] = ()
     reason_code: str | None = None
     reason: str | None = None
@@ -104,6 +113,8 @@ class ProviderOrder:
     """A row. ``round``: which quote it is tried with.
 
     ``quote``: the one that is locked; ``questions``: all that was asked, with what was answered.
+    ``hints``: how often somebody said that there is news of it; one that comes while the provider
+    is asked counts for the next time.
     """
 
     id: str
@@ -125,6 +136,7 @@ class ProviderOrder:
     reason_code: str | None = None
     reason: str | None = None
     ended_at: datetime | None = None
+    hints: int = 0
     attempt: int = 0
     retry_at: datetime | None = None
     failures: int = 0
@@ -143,7 +155,10 @@ class ProviderOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What an officer answers to a question; the file is sealed. Never changed."""
+    """What an officer answers to a question; the file is sealed. Never changed.
+
+    ``refused_at``: the provider did not take it, and the question is open for another.
+    """
 
     id: str
     livemode: bool
@@ -154,6 +169,7 @@ class Answer:
     sealed: bytes | None
     answered_by: str
     sent_at: datetime | None = None
+    refused_at: datetime | None = None
     created: datetime
 
 
@@ -171,6 +187,17 @@ def step(row: ProviderOrder, now: datetime) -> Step:
             return Step.poll
         case ProviderOrderStatus.paid | ProviderOrderStatus.failed:
             return Step.nothing
+
+
+def poll_after(row: ProviderOrder, now: datetime) -> timedelta:
+    """How long until an order is asked after again: never for good while it is under way.
+
+    A thirtieth of its age, so that an order of days costs its provider little, and a new one is
+    heard of at once. What an officer has to answer is looked at as soon as it is answered.
+    """
+    asked = row.status == ProviderOrderStatus.information_required
+    least = POLL_ASKED if asked else POLL_FIRST
+    return min(max((now - row.created) / POLLS_OF_AN_AGE, least), POLL_MAX)
 
 
 def is_over(row: ProviderOrder, now: datetime) -> bool:
@@ -212,7 +239,8 @@ def told(row: ProviderOrder, standing: Standing, now: datetime) -> ProviderOrder
     """The order after the provider's word; what has ended stays so."""
     if ProviderOrderStatus(row.status) not in UNDER_WAY:
         return row
-    row = replace(row, reference=standing.reference)
+    fee = row.fee_units if standing.fee_units is None else standing.fee_units
+    row = replace(row, reference=standing.reference, fee_units=fee)
     match standing.word:
         case Word.processing:
             return replace(row, status=ProviderOrderStatus.placed.value)
@@ -245,6 +273,7 @@ def _asked(
             "wants_file": each.wants_file,
             "asked_at": int(now.timestamp()),
             "answer": None,
+            "refusal": None,
         }
         for each in questions
         if each.id not in known
@@ -272,8 +301,17 @@ def answered(
         )
     if asked["wants_file"] and not has_file:
         raise ParameterInvalid("The provider asks for a document: attach it.", param="file")
-    now = [{**each, "answer": answer} if each is asked else each for each in row.questions]
-    return replace(row, questions=now)
+    given = {**asked, "answer": answer, "refusal": None}
+    return replace(row, questions=[given if each is asked else each for each in row.questions])
+
+
+def answer_refused(row: ProviderOrder, answer: str, reason: str) -> ProviderOrder:
+    """The provider does not take an answer: the question is open again, and an officer's."""
+    open_again = {"answer": None, "refusal": reason[:TEXT_LENGTH_MAX]}
+    questions = [
+        {**each, **open_again} if each["answer"] == answer else each for each in row.questions
+    ]
+    return replace(row, questions=questions)
 
 
 def public(row: ProviderOrder) -> dict[str, Any]:
@@ -302,6 +340,7 @@ def public(row: ProviderOrder) -> dict[str, Any]:
                 "wants_file": each["wants_file"],
                 "asked_at": each["asked_at"],
                 "answer": each["answer"],
+                "refusal": each.get("refusal"),
             }
             for each in row.questions
         ],

@@ -256,17 +256,23 @@ def priced(connection: Connection, identifier: str, *, fee_units: int) -> bool:
 
 
 def carried(connection: Connection, identifier: str, *, fee_units: int, now: datetime) -> None:
-    """A provider has a payment, and takes so much for it: its payout is on its way."""
+    """A provider has a payment, and takes so much for it: its payout is on its way.
+
+    What its statement has booked is past that, whatever it says of the fee.
+    """
     [found] = store.list_by_ids(connection, [identifier]).values()
     [order] = store.lock_named(connection, [found.end_to_end_id]).values()
-    if order.status != BankPaymentStatus.ordered:
+    if order.status not in rules.UNDER_WAY:
         return
+    is_new = order.status == BankPaymentStatus.ordered
     change = {
         "id": order.id,
-        "status": BankPaymentStatus.sent.value,
+        "status": BankPaymentStatus.sent.value if is_new else order.status,
         "fee_units": fee_units,
     }
     update_records(connection, store.bank_payments, [change])
+    if not is_new:
+        return
     row = payouts.lock_one(connection, order.payout)
     if row is not None and row.status == PayoutStatus.signed:
         _move(connection, [row], PayoutStatus.broadcast, event.PAYOUT_BROADCAST, now=now)

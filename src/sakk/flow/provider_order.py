@@ -30,6 +30,7 @@ from sakk.flow.stage import Stage, wake
 from sakk.rails.bank.provider import (
     ProviderRail,
     ProviderRefused,
+    ProviderUnknown,
     ProviderUnreachable,
     Wanted,
 )
@@ -40,8 +41,17 @@ from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
 from sakk.store import provider_order as store
 from sakk.store.database import update_records
+from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
-from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
+from sakk.store.lease import (
+    claim,
+    claimable,
+    give_back,
+    given_back_on_error,
+    retry_delay,
+    settle,
+)
+from sakk.store.lease_length import lease_length
 from sakk.store.vault import Vault
 
 BATCH_MAX = 20
@@ -54,6 +64,7 @@ _due = claimable(
     ProviderOrder,
     store.UNDER_WAY,
     limit=BATCH_MAX,
+    longest_due=True,
 )
 
 
@@ -71,8 +82,15 @@ def provider_stage(parts: Parts) -> Stage:
             )
             going = payouts.list_by_ids(connection, [row.payout for row in rows])
         ids = [row.id for row in rows]
+        until = parts.clock() + lease_length() / 2
+        silent: set[str] = set()
         with given_back_on_error(parts.database, store.provider_orders, ids, token=token):
-            for row in rows:
+            for place, row in enumerate(rows):
+                if parts.clock() >= until:
+                    # Answers were slow: what is left is due for longest, and whoever is next has it.
+                    with parts.database.begin() as connection:
+                        give_back(connection, store.provider_orders, ids[place:], token=token)
+                    break
                 order = orders[row.payment]
                 wanted = Wanted(
                     units=row.units,
@@ -81,28 +99,44 @@ def provider_stage(parts: Parts) -> Stage:
                     end_to_end_id=order.end_to_end_id,
                     remittance=bank_payment.remittance_of(going[row.payout]),
                 )
-                _step(parts, row, own[row.bank_account], wanted, token=token)
+                _step(parts, row, own[row.bank_account], wanted, silent, token=token)
         return len(rows)
 
     return Stage(STAGE, run, idle_seconds=2.0)
 
 
 def _step(
-    parts: Parts, row: ProviderOrder, account: BankAccount, wanted: Wanted, *, token: str
+    parts: Parts,
+    row: ProviderOrder,
+    account: BankAccount,
+    wanted: Wanted,
+    silent: set[str],
+    *,
+    token: str,
 ) -> None:
-    rail: object = rail_of(parts, account)
+    """One order's next step. ``silent``: accounts whose provider does not answer in this run."""
     try:
+        if account.id in silent:
+            raise ProviderUnreachable("the provider does not answer")
+        rail: object = rail_of(parts, account)
         if not isinstance(rail, ProviderRail):
             raise ProviderUnreachable("this worker has no way to the provider")
         after = _asked(parts, rail, row, wanted, token=token)
-    except ProviderUnreachable as error:
-        log.warning("provider.unreachable", order=row.id, why=str(error))
+    except ProviderUnknown as error:
+        if isinstance(error, ProviderUnreachable):
+            silent.add(account.id)
+        log.warning("provider.unknown", order=row.id, why=str(error))
         _record(parts, row, None, why=str(error), token=token)
     except ProviderRefused as refused:
         # To a quote or a place: nothing of it was done.
         over = refused.is_quote
         ended = rules.next_round(row) if over else rules.failed(row, refused.code, refused.reason)
         _record(parts, row, ended, token=token)
+    except Exception as error:
+        # A connector's own mistake keeps no other order from its turn, and says nothing of this.
+        why = f"the connector failed ({type(error).__name__})"
+        log.error("provider.failed", order=row.id, why=why)
+        _record(parts, row, None, why=why, token=token)
     else:
         _record(parts, row, after, token=token)
 
@@ -124,13 +158,13 @@ def _asked(
                 return rules.told(row, found, now)
             if rules.is_over(row, now + rules.LOCK_MARGIN):
                 return rules.not_found(row, now)
-            return _placed(parts, rail, row, wanted, token=token)
+            return _placed_again(parts, rail, row, wanted, token=token)
         case Step.poll:
-            _send_answers(parts, rail, row)
+            row = _send_answers(parts, rail, row)
             found = _found(rail, row)
             if found is None:
                 # It had it: a provider that has forgotten is a person's work, not another order.
-                raise ProviderUnreachable("the provider no longer knows the order")
+                raise ProviderUnknown("the provider no longer knows the order")
             return rules.told(row, found, parts.clock())
         case Step.nothing:
             return None
@@ -143,7 +177,24 @@ def _placed(
     if not _may_be_placed(parts, row, token=token):
         return None
     assert row.quote is not None
-    return rules.told(row, rail.place(row.key, row.quote["id"], wanted), parts.clock())
+    failpoint("provider.place.before")
+    standing = rail.place(row.key, row.quote["id"], wanted)
+    failpoint("provider.place.after")
+    return rules.told(row, standing, parts.clock())
+
+
+def _placed_again(
+    parts: Parts, rail: ProviderRail, row: ProviderOrder, wanted: Wanted, *, token: str
+) -> ProviderOrder | None:
+    """The same, of what was tried before: a no to this one says nothing of that one, which may
+    still be on its way. When the quote is over it is looked up once more, and ended or begun anew.
+    """
+    try:
+        return _placed(parts, rail, row, wanted, token=token)
+    except ProviderRefused as refused:
+        raise ProviderUnknown(
+            f"it is refused ({refused.reason}); what was sent before may yet arrive"
+        ) from refused
 
 
 def _found(rail: ProviderRail, row: ProviderOrder) -> Standing | None:
@@ -151,7 +202,7 @@ def _found(rail: ProviderRail, row: ProviderOrder) -> Standing | None:
     try:
         return rail.find(row.key)
     except ProviderRefused as refused:
-        raise ProviderUnreachable(f"it is not told: {refused.reason}") from refused
+        raise ProviderUnknown(f"it is not told: {refused.reason}") from refused
 
 
 def _may_be_placed(parts: Parts, row: ProviderOrder, *, token: str) -> bool:
@@ -171,23 +222,43 @@ def _may_be_placed(parts: Parts, row: ProviderOrder, *, token: str) -> bool:
         ) and bank_payment.priced(connection, row.payment, fee_units=row.fee_units)
 
 
-def _send_answers(parts: Parts, rail: ProviderRail, row: ProviderOrder) -> None:
+def _send_answers(parts: Parts, rail: ProviderRail, row: ProviderOrder) -> ProviderOrder:
+    """The order after what officers answered was sent. Whatever becomes of an answer, where the
+    order stands is asked all the same: it may be paid without."""
     with parts.database.begin() as connection:
         waiting = store.unsent(connection, row.id)
     for each in waiting:
         file = None
         if each.sealed is not None:
             if parts.vault is None:
-                raise ProviderUnreachable("this machine has no vault key: set SAKK_VAULT_KEY_FILE")
+                log.error("provider.no_vault", order=row.id)
+                continue
             content = parts.vault.open_bytes(each.sealed, each.id)
             file = (each.file_name or "file", content)
         try:
             rail.answer(row.key, each.question, each.text, file)
         except ProviderRefused as refused:
-            # Of the order it says nothing.
-            raise ProviderUnreachable(f"the answer is refused: {refused.reason}") from refused
-        with parts.database.begin() as connection:
-            store.sent(connection, each.id, now=parts.clock())
+            row = _answer_refused(parts, row, each, refused)
+        except ProviderUnknown as error:
+            log.warning("provider.answer_unknown", order=row.id, why=str(error))
+        else:
+            with parts.database.begin() as connection:
+                store.sent(connection, each.id, now=parts.clock())
+    return row
+
+
+def _answer_refused(
+    parts: Parts, row: ProviderOrder, answer: Answer, refused: ProviderRefused
+) -> ProviderOrder:
+    """Of the order it says nothing: its question is open again, and the operator is told why."""
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        current = store.find(connection, row.id, livemode=row.livemode, lock=True)
+        assert current is not None
+        after = rules.answer_refused(current, answer.id, refused.reason)
+        store.refused(connection, answer, after, now=now)
+        events.append(connection, [_event(after)], now=now)
+    return replace(row, questions=after.questions)
 
 
 def _record(
@@ -200,12 +271,18 @@ def _record(
 ) -> None:
     now = parts.clock()
     with parts.database.begin() as connection:
+        current = store.find(connection, row.id, livemode=row.livemode, lock=True)
+        assert current is not None
+        is_news = current.hints != row.hints
         if after is None:
             failures = row.failures + 1 if why is not None else row.failures
+            delay = rules.poll_after(row, now)
+            if why is not None:
+                delay = max(delay, retry_delay(row.failures))
             change: dict[str, Any] = {
                 "id": row.id,
                 "failures": failures,
-                "retry_at": now + (retry_delay(row.failures) if why else rules.POLL_EVERY),
+                "retry_at": None if is_news else now + delay,
             }
             if why is not None:
                 change["reason"] = why[: rules.TEXT_LENGTH_MAX]
@@ -218,11 +295,10 @@ def _record(
         names = ("status", "round", "quote", "fee_units", "reference", "reason_code", "ended_at")
         change = {name: getattr(after, name) for name in names}
         change |= {"id": row.id, "reason": after.reason if after.reason_code else None}
-        change["retry_at"] = now + rules.POLL_EVERY if stays else None
+        waits = stays and not is_news
+        change["retry_at"] = now + rules.poll_after(after, now) if waits else None
         if len(after.questions) != len(row.questions):
             # What was answered meanwhile stands.
-            current = store.find(connection, row.id, livemode=row.livemode, lock=True)
-            assert current is not None
             fresh = after.questions[len(row.questions) :]
             change["questions"] = [*current.questions, *fresh]
         if not settle(connection, store.provider_orders, [change], token=token):
@@ -239,7 +315,9 @@ def _follow(
         bank_payment.refused(
             connection, after.payment, code=after.reason_code, reason=after.reason, now=now
         )
-    elif after.reference is not None and before.reference is None:
+    elif after.reference is not None and (
+        before.reference is None or after.fee_units != before.fee_units
+    ):
         bank_payment.carried(connection, after.payment, fee_units=after.fee_units, now=now)
     if len(after.questions) != len(before.questions):
         events.append(connection, [_event(after)], now=now)

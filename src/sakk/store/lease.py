@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    func,
     literal,
     select,
     update,
@@ -71,14 +72,21 @@ def claimable(
     *conditions: ColumnElement[bool],
     limit: int = CLAIM_MAX,
     early: bool = False,
+    longest_due: bool = False,
 ) -> Query[T]:
     """Which rows a stage leases, for ``claim``; compiled once, so the conditions never change.
 
     ``early``: rows that wait for a retry too, those first that were not looked at for longest, so
-    that a batch that learns nothing does not keep the rest waiting.
+    that a batch that learns nothing does not keep the rest waiting. ``longest_due``: those first
+    that are due for longest, where rows are asked after again and again: however many are open,
+    each has its turn.
     """
     timely = [] if early else [is_due(table)]
-    order = [table.c.lease_until.asc().nulls_first(), table.c.id] if early else [table.c.id]
+    order = [table.c.id]
+    if early:
+        order = [table.c.lease_until.asc().nulls_first(), table.c.id]
+    elif longest_due:
+        order = [func.coalesce(table.c.retry_at, table.c.created), table.c.id]
     due = (
         select(table.c.id)
         .where(*conditions, is_free(table, NOW), *timely)

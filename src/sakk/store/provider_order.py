@@ -44,6 +44,7 @@ provider_orders = Table(
     Column("reason_code", Text),
     Column("reason", Text),
     Column("ended_at", Timestamp),
+    Column("hints", Integer, nullable=False, server_default="0"),
     Column("created", Timestamp, nullable=False),
     *lease_columns(),
     Index("uq_provider_orders_payout", "payout", unique=True),
@@ -70,9 +71,16 @@ provider_answers = Table(
     Column("sealed", Bytes),
     Column("answered_by", Text, nullable=False),
     Column("sent_at", Timestamp),
+    Column("refused_at", Timestamp),
     Column("created", Timestamp, nullable=False),
-    # A question is answered once.
-    Index("uq_provider_answers_question", "order_id", "question", unique=True),
+    # A question is answered once, but for an answer that the provider did not take.
+    Index(
+        "uq_provider_answers_question",
+        "order_id",
+        "question",
+        unique=True,
+        postgresql_where=text("refused_at is null"),
+    ),
 )
 
 
@@ -96,7 +104,7 @@ def put_answer(connection: Connection, answer: Answer, row: ProviderOrder) -> No
     connection.execute(
         update(provider_orders)
         .where(provider_orders.c.id == row.id)
-        .values(questions=row.questions, retry_at=None)
+        .values(questions=row.questions, retry_at=None, hints=provider_orders.c.hints + 1)
     )
 
 
@@ -104,7 +112,9 @@ def unsent(connection: Connection, order: str) -> list[Answer]:
     """Answers of an order that the provider may not have, the oldest first."""
     c = provider_answers.c
     statement = (
-        select(provider_answers).where(c.order_id == order, c.sent_at.is_(None)).order_by(c.id)
+        select(provider_answers)
+        .where(c.order_id == order, c.sent_at.is_(None), c.refused_at.is_(None))
+        .order_by(c.id)
     )
     return fetch_all(connection, statement, Answer)
 
@@ -113,3 +123,14 @@ def sent(connection: Connection, identifier: str, *, now: datetime) -> None:
     """The provider has an answer."""
     c = provider_answers.c
     connection.execute(update(provider_answers).where(c.id == identifier).values(sent_at=now))
+
+
+def refused(connection: Connection, answer: Answer, row: ProviderOrder, *, now: datetime) -> None:
+    """The provider does not take an answer; the order knows that its question is open again."""
+    c = provider_answers.c
+    connection.execute(update(provider_answers).where(c.id == answer.id).values(refused_at=now))
+    connection.execute(
+        update(provider_orders)
+        .where(provider_orders.c.id == row.id)
+        .values(questions=row.questions)
+    )

@@ -11,8 +11,15 @@ from sakk.core.provider_order import Quote, Standing
 from sakk.rails.bank.pain001 import Party
 
 
-class ProviderUnreachable(Exception):
-    """No answer, or none that can be read: what was asked may have been done."""
+class ProviderUnknown(Exception):
+    """Nothing is known by it of what was asked for: it may have been done, and is looked up."""
+
+
+class ProviderUnreachable(ProviderUnknown):
+    """The same, and nobody is asked for the moment: no answer, none that can be read, too often.
+
+    Its other orders of this account wait as well.
+    """
 
 
 class ProviderRefused(Exception):
@@ -39,13 +46,13 @@ class ProviderRail(Protocol):
     """One account's provider."""
 
     def quote(self, wanted: Wanted) -> Quote:
-        """Lock a price; ProviderUnreachable, ProviderRefused."""
+        """Lock a price; ProviderUnknown, ProviderRefused."""
 
     def place(self, key: str, quote: str, wanted: Wanted) -> Standing:
-        """Order it under a key by a locked quote; ProviderUnreachable, ProviderRefused."""
+        """Order it under a key by a locked quote; ProviderUnknown, ProviderRefused."""
 
     def find(self, key: str) -> Standing | None:
-        """The order of a key; None where the provider says that there is none."""
+        """The order of a key; None where the provider says that there is none; ProviderUnknown."""
 
     def answer(self, key: str, question: str, text: str, file: tuple[str, bytes] | None) -> None:
-        """Answer what it asks, once however often; ProviderUnreachable, ProviderRefused."""
+        """Answer what it asks, once however often; ProviderUnknown, ProviderRefused."""

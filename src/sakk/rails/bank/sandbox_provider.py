@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sakk.core.provider_order import Question, Quote, Standing, Word
-from sakk.rails.bank.provider import ProviderRefused, ProviderUnreachable, Wanted
+from sakk.rails.bank.provider import ProviderRefused, ProviderUnknown, Wanted
 from sakk.rails.bank.rail import BankUnreachable
 from sakk.rails.bank.sandbox import MAGIC, SandboxBank
 
@@ -106,7 +106,7 @@ class SandboxProvider(SandboxBank):
             own["orders"][key] = order
             self._keep(books)
         if name.startswith("LOST"):
-            raise ProviderUnreachable("the connection was lost")
+            raise ProviderUnknown("the answer was lost")
         return _standing(order)
 
     def find(self, key: str) -> Standing | None:
@@ -162,4 +162,5 @@ def _standing(order: dict[str, Any]) -> Standing:
         word=word,
         questions=asked if word is Word.information_required else (),
         reason_code=order["reason_code"],
+        fee_units=order["fee"],
     )
