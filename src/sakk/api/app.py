@@ -109,6 +109,7 @@ from sakk.api.observation import observer
 from sakk.api.openapi import openapi_document
 from sakk.api.pipeline import Pipeline, Request
 from sakk.api.posting import Admission, HotDoor, Postings
+from sakk.api.provider_notice import ProviderDoor
 from sakk.api.route import HOT, Kind, Resource, Route, scopes
 from sakk.api.session import BODY_BYTES_MAX as SESSION_BYTES_MAX
 from sakk.api.session import PATHS as SESSION_PATHS
@@ -125,6 +126,8 @@ from sakk.core.errors import (
     RouteUnknown,
     SakkError,
 )
+from sakk.core.provider_notice import BODY_BYTES_MAX as NOTICE_BYTES_MAX
+from sakk.core.provider_notice import PATH as NOTICE_PATH
 from sakk.core.trp import BODY_BYTES_MAX as TRP_BYTES_MAX
 from sakk.flow.idempotency import Answer
 from sakk.pages import static_files
@@ -292,6 +295,12 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         methods=["GET", "POST", "PUT", "DELETE"],
         response_model=None,
     )
+    app.add_api_route(
+        NOTICE_PATH,
+        _notice_endpoint(gate, ProviderDoor(dependencies, limits)),
+        methods=["GET", "POST"],
+        response_model=None,
+    )
     sessions, payers = SessionDoor(dependencies, limits), EscrowPayerDoor(dependencies, limits)
     for path in (*SESSION_PATHS, *ESCROW_PAYER_PATHS):
         signed = _signed_endpoint(gate, sessions if path in SESSION_PATHS else payers)
@@ -367,6 +376,20 @@ def _trp_endpoint(gate: Gate, door: TrpDoor) -> Endpoint:
         response = response_of(answer)
         response.headers.update(extra)
         return response
+
+    return endpoint
+
+
+def _notice_endpoint(gate: Gate, door: ProviderDoor) -> Endpoint:
+    """For providers, who have no key."""
+
+    async def endpoint(request: HttpRequest) -> HttpResponse:
+        try:
+            body = await read_whole(request, NOTICE_BYTES_MAX)
+        except SakkError as error:
+            return response_of(refusal(error, request_id=request_id(request)))
+        arrived = request_of(request, request.method, body)
+        return response_of(await gate.beside(lambda: door.answer(arrived)))
 
     return endpoint
 

@@ -11,6 +11,8 @@ from sakk.pages.limit import TokenBuckets
 CLAIMS_PER_MINUTE_MAX = 120
 # What agents sign: a raise, once in a while, of each of many behind one address.
 SIGNED_PER_MINUTE_MAX = 3_000
+# Of one IP address: a provider tells of each step of each order, and may have many at once.
+NOTICES_PER_MINUTE_MAX = 1_200
 # Of one IP address without a key, at HTTP 402's facilitator: each may cost the node a question.
 X402_PER_SECOND_MAX = 50
 
@@ -32,6 +34,8 @@ class Limits:
         self._claims = TokenBuckets(rate=claims / 60, burst=claims, clock=clock)
         signed = max(1.0, SIGNED_PER_MINUTE_MAX / processes)
         self._signed = TokenBuckets(rate=signed / 60, burst=signed, clock=clock)
+        notices = max(1.0, NOTICES_PER_MINUTE_MAX / processes)
+        self._notices = TokenBuckets(rate=notices / 60, burst=notices, clock=clock)
         self._x402: TokenBuckets | None = None
         if requests_per_second is not None:
             share = max(1.0, requests_per_second / processes)
@@ -60,6 +64,14 @@ class Limits:
         if not self._signed.take(place_of(address)):
             raise RateLimited(
                 "Too many signed requests from this IP address. Try again in a second."
+            )
+
+    def count_notice(self, address: str | None) -> None:
+        """Raise RateLimited for an address that tells of more than a provider's orders."""
+        if not self._notices.take(place_of(address)):
+            raise RateLimited(
+                "Too many notices from this IP address. Try again in a minute.",
+                retry_after_seconds=60,
             )
 
     def count_x402(self, address: str | None) -> None:

@@ -87,7 +87,7 @@ def provider_stage(parts: Parts) -> Stage:
         with given_back_on_error(parts.database, store.provider_orders, ids, token=token):
             for place, row in enumerate(rows):
                 if parts.clock() >= until:
-                    # Answers were slow: what is left is due for longest, and whoever is next has it.
+                    # Answers were slow: what is left is due for longest, and is taken up next.
                     with parts.database.begin() as connection:
                         give_back(connection, store.provider_orders, ids[place:], token=token)
                     break

@@ -4,8 +4,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,6 +41,8 @@ class Banks:
     allow_loopback: bool = False
     quiet_seconds: float | None = None
     clock: Callable[[], datetime] = wall_clock
+    # How the sandbox's provider tells of an account's orders.
+    tell: Callable[[str, dict[str, Any]], None] | None = None
     cursors: dict[str, Cursor] = field(default_factory=dict)
     sightings: dict[str, Sightings] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -57,7 +60,7 @@ class Banks:
             case Adapter.http:
                 return self._http(account, terms)
             case Adapter.provider:
-                return sandbox_provider(self.directory, account, clock=self.clock)
+                return sandbox_provider(self.directory, account, clock=self.clock, tell=self.tell)
             case _:
                 assert_never(terms.adapter)
 
@@ -121,7 +124,11 @@ def _key(vault: Vault, account: BankAccount) -> Ed25519PrivateKey:
 
 
 def sandbox_provider(
-    directory: Path, account: BankAccount, *, clock: Callable[[], datetime] = wall_clock
+    directory: Path,
+    account: BankAccount,
+    *,
+    clock: Callable[[], datetime] = wall_clock,
+    tell: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> SandboxProvider:
     """The provider ``sandbox``, the only one that there is a connector to."""
     assert account.terms is not None
@@ -132,6 +139,7 @@ def sandbox_provider(
         opening_units=account.opening_units,
         opened=account.created.date(),
         clock=clock,
+        tell=None if tell is None else partial(tell, account.id),
     )
 
 

@@ -10,6 +10,8 @@ a minute. What its payees are called says what becomes of their orders:
 - ``RETURN AC06 …``: paid, and given back on the next statement;
 - all others: paid when it is asked again.
 
+It tells of its orders by signed notices, which say nothing of how they stand.
+
 Its statements are camt.053, as those of the sandbox's bank, whose books it has.
 """
 
@@ -48,6 +50,7 @@ class SandboxProvider(SandboxBank):
         opening_units: int,
         opened: date,
         clock: Callable[[], datetime] = _clock,
+        tell: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         super().__init__(
             directory,
@@ -57,6 +60,7 @@ class SandboxProvider(SandboxBank):
             opened=opened,
         )
         self._clock = clock
+        self._tell = tell
 
     def put(self, name: str, content: bytes) -> None:
         raise BankUnreachable("a provider takes no files")
@@ -105,6 +109,7 @@ class SandboxProvider(SandboxBank):
                 order.update(word=Word.failed.value, reason_code=magic.group(2))
             own["orders"][key] = order
             self._keep(books)
+        self._news(key, order)
         if name.startswith("LOST"):
             raise ProviderUnknown("the answer was lost")
         return _standing(order)
@@ -133,6 +138,12 @@ class SandboxProvider(SandboxBank):
             if len(order["answers"]) == len(_QUESTIONS):
                 order["word"] = Word.processing.value
             self._keep(books)
+        self._news(key, order)
+
+    def _news(self, key: str, order: dict[str, Any]) -> None:
+        """Say that there is news of an order; where it stands is for who asks."""
+        if self._tell is not None:
+            self._tell({"type": "order.updated", "key": key, "reference": order["reference"]})
 
     def _pay(self, books: dict[str, Any], order: dict[str, Any]) -> None:
         """It is paid out, and on the next statement with its fee in one debit."""
