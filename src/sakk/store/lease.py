@@ -82,7 +82,7 @@ def claimable(
     each has its turn.
     """
     timely = [] if early else [is_due(table)]
-    order = [table.c.id]
+    order: list[ColumnElement[Any]] = [table.c.id]
     if early:
         order = [table.c.lease_until.asc().nulls_first(), table.c.id]
     elif longest_due:
