@@ -282,25 +282,7 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
     for path, respond in health_routes(dependencies, lambda: openapi_document(routes)).items():
         fixed["GET", path] = _plain(gate, respond)
         app.add_api_route(path, fixed["GET", path], methods=["GET"], response_model=None)
-    app.add_api_route(
-        CLAIM_PATH,
-        _claim_endpoint(gate, ClaimDoor(dependencies, limits)),
-        methods=["GET", "POST"],
-        response_model=None,
-    )
-    app.add_api_route(static_files.PATH, _static, methods=["GET", "HEAD"], response_model=None)
-    app.add_api_route(
-        TRP_PATH,
-        _trp_endpoint(gate, TrpDoor(dependencies, limits)),
-        methods=["GET", "POST", "PUT", "DELETE"],
-        response_model=None,
-    )
-    app.add_api_route(
-        NOTICE_PATH,
-        _notice_endpoint(gate, ProviderDoor(dependencies, limits)),
-        methods=["GET", "POST"],
-        response_model=None,
-    )
+    _add_doors(app, gate, dependencies, limits)
     sessions, payers = SessionDoor(dependencies, limits), EscrowPayerDoor(dependencies, limits)
     for path in (*SESSION_PATHS, *ESCROW_PAYER_PATHS):
         signed = _signed_endpoint(gate, sessions if path in SESSION_PATHS else payers)
@@ -311,6 +293,19 @@ def create_app(dependencies: Dependencies, routes: Sequence[Route] = ROUTES) -> 
         app.add_api_route(path, each, methods=[method], response_model=None)
     app.add_exception_handler(HTTPException, _unrouted(settings.public_url))
     return Envelope(Shortcut(app, fixed), dependencies, doors)
+
+
+def _add_doors(app: FastAPI, gate: Gate, dependencies: Dependencies, limits: Limits) -> None:
+    """The doors of those who have no key, and what pages load."""
+    claims, providers = ClaimDoor(dependencies, limits), ProviderDoor(dependencies, limits)
+    institutions = _trp_endpoint(gate, TrpDoor(dependencies, limits))
+    for path, endpoint, methods in (
+        (CLAIM_PATH, _claim_endpoint(gate, claims), ["GET", "POST"]),
+        (TRP_PATH, institutions, ["GET", "POST", "PUT", "DELETE"]),
+        (NOTICE_PATH, _notice_endpoint(gate, providers), ["GET", "POST"]),
+    ):
+        app.add_api_route(path, endpoint, methods=methods, response_model=None)
+    app.add_api_route(static_files.PATH, _static, methods=["GET", "HEAD"], response_model=None)
 
 
 class Shortcut:
