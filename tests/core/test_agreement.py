@@ -406,6 +406,13 @@ def test_an_altered_payout(changes: dict[str, Any]) -> None:
     assert found.startswith("po_1: ")
 
 
+def test_what_a_platform_has_of_a_payout_to_a_bank_moves_with_it() -> None:
+    row = payout(network="bank", transaction=None, application_fee=7)
+    assert payout_break(row, None, taken=1_010) is None
+    assert payout_break(row, None, taken=1_017) is not None
+    assert payout_break(replace(row, status="failed"), None, taken=0) is None
+
+
 def test_a_payout_whose_transaction_is_gone() -> None:
     assert payout_break(payout(), None, taken=1_010) == "po_1: its transaction tx_1 is missing"
 

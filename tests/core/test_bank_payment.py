@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from sakk.core import chart
-from sakk.core.application_fee import Application
 from sakk.core.bank_account import BankAccount
 from sakk.core.bank_payment import (
     ID_LENGTH_MAX,
@@ -15,7 +14,6 @@ from sakk.core.bank_payment import (
     compact,
     draft,
     expand,
-    fee_postings,
     order_for,
     public,
     reason_words,
@@ -96,7 +94,6 @@ def test_a_payout_to_a_bank_account() -> None:
         ({"travel_rule": {}}, "travel_rule"),
         ({"amount": 0}, "amount"),
         ({"scheduled_at": NOW}, "scheduled_at"),
-        ({"application": Application("acct_2", "cac_1", 1)}, "destination[bank_account]"),
     ],
 )
 def test_what_can_not_be_asked_for(changes: dict[str, Any], param: str) -> None:
@@ -167,15 +164,18 @@ def test_what_is_booked() -> None:
     merchant = chart.merchant("acct_1", "available", unit)
     bank, earned = chart.bank("ba_own", unit), chart.fee_revenue(unit)
     plain, charged = drafted(), drafted(price=PRICE)
-    assert fee_postings(plain) == []
-    assert fee_postings(charged) == [
-        Posting(chart.payout_in_flight(unit), earned, 30, TransferCode.payout_fee)
-    ]
     returned = [Posting(bank, merchant, 2_500, TransferCode.bank_returned)]
     assert return_postings(plain, "ba_own") == returned
     assert return_postings(charged, "ba_own") == [
         *returned,
         Posting(earned, merchant, 30, TransferCode.bank_returned),
+    ]
+    # What a platform had of it, it owes.
+    taken = replace(plain, application_fee=9, application_terms={"platform": "acct_2"})
+    owing = chart.receivable("acct_2", unit)
+    assert return_postings(taken, "ba_own") == [
+        *returned,
+        Posting(owing, merchant, 9, TransferCode.bank_returned),
     ]
 
 

@@ -4,25 +4,38 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.flow.banking import own_account, pay_in, pay_out, payee, reference
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import WHOLE_TOKEN, World
-from tests.flow.money import fund_treasury
+from tests.flow.money import fund_treasury, payout_now, rich
 from tests.flow.refunding import PAYER
 from tests.flow.test_fee import RULES, charged_by
+from tests.flow.test_payout_batch import address, made, to
 from tests.flow.test_quote import revenue
 
 from sakk.core.application_fee import Application, ApplicationFee, applied
 from sakk.core.beneficiary import Wanted
+from sakk.core.checkout_session import Line as CheckoutLine
 from sakk.core.connected_account import ConnectedAccount
-from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing, UnexpectedState
+from sakk.core.errors import (
+    ParameterInvalid,
+    PayoutDuplicate,
+    PermissionDenied,
+    ResourceMissing,
+    UnexpectedState,
+)
 from sakk.core.fee import FeeKind, FeeRule, OnRefund, Tier, month_of
 from sakk.core.payment import PaymentIntent
+from sakk.core.payment_link import PaymentLink
 from sakk.core.payout import PayoutRequest
+from sakk.core.payout_batch import Line
 from sakk.flow import connected_account as connections
 from sakk.flow import payment
+from sakk.flow import payment_link as links
 from sakk.flow import payout as payouts
 from sakk.flow import refund as refunds
 from sakk.flow.payment import PaymentRequest
+from sakk.flow.payout_batch import BatchRequest
 from sakk.flow.refund_draft import Place, RefundRequest
 from sakk.flow.transfer import TransferRequest
 from sakk.flow.transfer import create as transfer
@@ -34,6 +47,7 @@ from sakk.store import settlement as settlements
 from sakk.store.application_fee import application_fees
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
+from sakk.store.vault import KEY_BYTES, Vault
 
 CENT = WHOLE_TOKEN // 100
 
@@ -308,6 +322,146 @@ def test_small_refunds_count_and_what_was_given_back_is_not_taken_twice(
     assert world.balance(account=platform) == had[0]
     assert world.balance() == had[1] - 25 * WHOLE_TOKEN
     assert (world.receivable(), world.receivable(account=platform)) == (0, 0)
+    world.check()
+
+
+def test_payouts_to_banks_and_in_batches_carry_it_too(make_world: MakeWorld) -> None:
+    world = make_world()
+    platform = world.merchant("Platform")
+    rule = FeeRule(
+        kind=FeeKind.payout,
+        currency="usdc",
+        percent_ppm=20_000,
+        tiers=(Tier(10 * WHOLE_TOKEN, 10_000),),
+    )
+    connected = end(world, "accept", ask(world, platform, rule), world.account)
+    own = own_account(world)
+    pay_in(world, own, 50_000, reference(world))
+    paid, back, refused = (
+        pay_out(world, payee(world, holder), 1_000, application=application)
+        for holder, application in (
+            ("Anna", applied(connected, 70, of=1_000, param="x")),
+            ("RETURN MD07 Late", applied(connected, 90, of=1_000, param="x")),
+            ("REJECT AC04 Closed", applied(connected, 80, of=1_000, param="x")),
+        )
+    )
+    world.run()
+    assert [payout_now(world, each).status for each in (paid, back, refused)] == [
+        "posted",
+        "failed",
+        "failed",
+    ]
+    assert sorted(rows(world)) == [
+        ("payout", "charged", "posted", 70),
+        ("payout", "charged", "posted", 90),
+        ("payout", "reversed", "posted", -90),
+    ]
+    # What came back of the second the platform owes, as after a reorganisation.
+    assert world.balance("eur", account=platform) - world.receivable("eur", account=platform) == 70
+    assert world.balance("eur") == 50_000 - 1_070
+    rich(world, 100)
+    lines = [
+        Line(
+            number,
+            PayoutRequest(10 * WHOLE_TOKEN, "usdc", to(world, address(number)), application=each),
+        )
+        for number, each in enumerate(
+            (
+                applied(connected, None, of=1, param="x"),
+                applied(connected, None, of=1, param="x"),
+                applied(connected, 10 * CENT, of=10 * WHOLE_TOKEN, param="x"),
+                None,
+            ),
+            1,
+        )
+    ]
+    _, [total] = made(world, BatchRequest(lines))
+    # All of a batch at the volume before it.
+    assert total.fee == (20 + 20 + 10) * CENT
+    world.run()
+    world.finalize()
+    world.run()
+    assert sorted(row[3] for row in rows(world)[3:]) == [10 * CENT, 20 * CENT, 20 * CENT]
+    assert world.balance(account=platform) == 50 * CENT
+    assert world.balance() == 60 * WHOLE_TOKEN - 50 * CENT
+    with pytest.raises(PayoutDuplicate):
+        made(world, BatchRequest(lines))
+    # Another fee is another batch, and what follows is priced by the tier that was reached.
+    wanted = Wanted(network=world.chain.network, address=PAYER)
+    request = PayoutRequest(
+        10 * WHOLE_TOKEN, "usdc", wanted, application=applied(connected, None, of=1, param="x")
+    )
+    made(world, BatchRequest([Line(1, request)]))
+    assert world.payouts()[-1].application_fee == 10 * CENT
+    world.check()
+
+
+def test_a_link_brings_its_platforms_part_until_the_connection_ends(make_world: MakeWorld) -> None:
+    world = make_world()
+    platform = world.merchant("Platform")
+    connected = end(world, "accept", ask(world, platform), world.account)
+    application = applied(connected, 100, of=2_500, param="x")
+    assert application is not None
+    vault = Vault(bytes(KEY_BYTES))
+    link = PaymentLink(
+        id=new_id("plink"),
+        account_id=world.account,
+        livemode=False,
+        token_hash="",
+        active=True,
+        currency="usd",
+        decimals=0,
+        lines=[CheckoutLine("Tea", 2_500, 1).document()],
+        amount=2_500,
+        amount_min=None,
+        amount_max=None,
+        amount_preset=None,
+        networks=None,
+        currencies=None,
+        uses_max=None,
+        uses=0,
+        success_url=None,
+        message=None,
+        inactive_message=None,
+        metadata={},
+        created=world.clock(),
+        application=application.document(),
+    )
+
+    def begin() -> PaymentIntent:
+        with world.database.begin() as connection:
+            _, begun = links.begin(
+                connection,
+                payment.read_catalogue(connection, now=world.clock()),
+                vault,
+                written.token_hash,
+                None,
+                identifier=new_id("cs"),
+                intent_id=new_id("pi"),
+                locale=None,
+                now=world.clock(),
+            )
+            return begun
+
+    with world.database.begin() as connection:
+        written = links.create(
+            connection,
+            payment.read_catalogue(connection, now=world.clock()),
+            vault,
+            link,
+            public_url="https://pay.example",
+            now=world.clock(),
+        )
+    first = begin()
+    end(world, "revoke", connected, world.account)
+    second = begin()
+    for each in (first, second):
+        world.pay(each)
+        world.finalize()
+        assert world.refresh(each).status == "succeeded"
+    # What was begun before the end keeps its terms.
+    assert rows(world) == [("payin", "charged", "posted", WHOLE_TOKEN)]
+    assert (world.balance(account=platform), world.balance()) == (WHOLE_TOKEN, 49 * WHOLE_TOKEN)
     world.check()
 
 

@@ -15,6 +15,7 @@ from sakk.core import payment_link as rules
 from sakk.core.checkout_session import Line, check_url, total_of
 from sakk.core.errors import ParameterInvalid
 from sakk.core.metadata import merge
+from sakk.core.money import UNITS_MAX
 from sakk.core.payment_link import PaymentLink
 from sakk.flow import payment_link as flow
 from sakk.store import payment_link as store
@@ -70,6 +71,14 @@ class PaymentLinkChanges(Parameters):
 class PaymentLinkCreate(PaymentLinkChanges):
     """What is asked for. One line with ``custom_unit_amount`` lets the payer choose the amount."""
 
+    application_fee_amount: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=UNITS_MAX,
+            description="What the platform that asks takes of each payment. Else by its rules.",
+        ),
+    ] = None
     line_items: LineItems
     payment_method_options: PaymentMethodOptions | None = None
     payment_method_types: list[Literal["crypto"]] | None = None
@@ -138,6 +147,10 @@ class PaymentLinkShape(Shape):
     active: bool
     after_completion: AfterCompletionShape
     amount: int | None
+    application: Annotated[str | None, Field(description="The platform that takes a fee of each.")]
+    application_fee_amount: Annotated[
+        int | None, Field(description="What it takes of each; null: what its rules say.")
+    ]
     created: Created
     currency: str
     custom_unit_amount: CustomAmountShape | None
@@ -172,6 +185,7 @@ def create(context: Context, body: PaymentLinkCreate) -> Document:
         inactive_message=body.inactive_message,
         metadata=merge({}, body.metadata or {}),
         created=context.now,
+        application=_application(context, body.application_fee_amount, priced),
         **priced,
     )
     made = flow.create(
@@ -268,6 +282,22 @@ def _priced(items: list[LineItem]) -> dict[str, Any]:
     }
     rules.check_bounds(**given)
     return {"lines": [Line(first.product_data.name, 0, 1).document()], "amount": None, **given}
+
+
+def _application(
+    context: Context, amount: int | None, priced: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Which platform takes what of each payment: at most its part of the least that one is of."""
+    least = priced["amount"] if priced["amount"] is not None else priced["amount_min"]
+    if amount is not None and least is None:
+        raise ParameterInvalid(
+            "Payers choose the amount: name the smallest"
+            " (line_items[0][price_data][custom_unit_amount][minimum]), or let the platform's rules"
+            " say what it takes.",
+            param="application_fee_amount",
+        )
+    application = context.application(amount, of=least or 0, param="application_fee_amount")
+    return None if application is None else application.document()
 
 
 def _changed(link: PaymentLink, body: PaymentLinkChanges) -> PaymentLink:

@@ -29,6 +29,7 @@ from sakk.core import payout as payout_rules
 from sakk.core import payout_batch as rules
 from sakk.core.errors import ParameterInvalid, ParameterMissing, ResourceMissing
 from sakk.core.metadata import merge
+from sakk.core.money import UNITS_MAX
 from sakk.flow import payout_batch as flow
 from sakk.store import payout as payouts
 from sakk.store import payout_batch as store
@@ -52,6 +53,14 @@ class PayoutLine(PayoutFields):
     quote: Annotated[
         Identifier | None,
         Field(description="A quote that has not expired: its fee is charged. Else the batch's."),
+    ] = None
+    application_fee_amount: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=UNITS_MAX,
+            description="What the platform that asks takes for it, on top. Else by its rules.",
+        ),
     ] = None
 
 
@@ -144,6 +153,7 @@ class PreviewLine(Shape):
     line: int
     amount: int
     amount_decimal: str
+    application_fee_amount: int
     asset: str
     currency: str
     description: str | None
@@ -401,16 +411,31 @@ def _request(context: Context, body: PayoutBatchPreview) -> flow.BatchRequest:
             initiator=initiator_of(context),
             allow_duplicates=body.allow_duplicates,
         )
-        return replace(read, on_invalid=rules.OnInvalid(body.on_invalid), quote=body.quote)
-    return flow.BatchRequest(
-        lines=[
-            rules.Line(
-                number,
-                replace(request_of(context, line, reference=line.reference), quote=line.quote),
-                line.allow_duplicate,
+        # A file's lines name no fee: the platform's rules say what it takes.
+        by_rules = context.application(None, of=0, param="file")
+        lines = [
+            replace(line, request=replace(line.request, application=by_rules))
+            for line in read.lines
+        ]
+        return replace(
+            read, lines=lines, on_invalid=rules.OnInvalid(body.on_invalid), quote=body.quote
+        )
+    asked: list[rules.Line] = []
+    faults: list[rules.Fault] = []
+    for number, line in enumerate(body.lines or (), 1):
+        request = replace(request_of(context, line, reference=line.reference), quote=line.quote)
+        try:
+            application = context.application(
+                line.application_fee_amount, of=line.amount, param="application_fee_amount"
             )
-            for number, line in enumerate(body.lines or (), 1)
-        ],
+        except ParameterInvalid as error:
+            faults.append(rules.Fault.of(number, error))
+            application = None
+        request = replace(request, application=application)
+        asked.append(rules.Line(number, request, line.allow_duplicate))
+    return flow.BatchRequest(
+        lines=asked,
+        faults=faults,
         allow_duplicates=body.allow_duplicates,
         on_invalid=rules.OnInvalid(body.on_invalid),
         quote=body.quote,

@@ -50,6 +50,8 @@ class PaymentLink(Resource, frozen=True, kw_only=True):
     currency: str
     url: str
     amount: int | None = None
+    application: str | None = None
+    application_fee_amount: int | None = None
     after_completion: dict[str, Any] | None = None
     custom_unit_amount: dict[str, int | None] | None = None
     inactive_message: str | None = None
@@ -160,17 +162,22 @@ class PaymentLinks(Retrievable[PaymentLink]):
         *,
         line_items: Sequence[Mapping[str, Any]],
         after_completion: Mapping[str, Any] | None = None,
+        application_fee_amount: int | None = None,
         inactive_message: str | None = None,
         metadata: Mapping[str, str] | None = None,
         payment_method_options: Mapping[str, Any] | None = None,
         restrictions: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentLink:
-        """Make a link; whoever opens its ``url`` begins a session."""
+        """Make a link; whoever opens its ``url`` begins a session.
+
+        ``application_fee_amount``: what the platform that asks takes of each payment.
+        """
         body = present(
             {
                 "line_items": [dict(line) for line in line_items],
                 "after_completion": after_completion,
+                "application_fee_amount": application_fee_amount,
                 "inactive_message": inactive_message,
                 "metadata": metadata,
                 "payment_method_options": payment_method_options,

@@ -16,7 +16,7 @@ from sakk.core.contract import DISPERSE, deployed_by
 from sakk.core.disperse import Payment, decode_disperse
 from sakk.core.escrow import ESCROW, decode_calls, paid_by
 from sakk.core.payin import OPERATORS, PayIn, PayInStatus, credited_amount, is_moved
-from sakk.core.payout import Payout, PayoutStatus, debited
+from sakk.core.payout import BANK, Payout, PayoutStatus, debited
 from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, Purpose, TransactionStatus
 
@@ -72,6 +72,9 @@ def payin_break(
 def payout_break(row: Payout, sent: ChainTransaction | None, *, taken: int) -> str | None:
     """A payout: what its balance gave, and that its transaction is the one that it asked for."""
     expected = debited(row) if row.status == PayoutStatus.posted else 0
+    if expected and row.network == BANK:
+        # What a platform has of it is a merchant's too, and moves with the payout itself.
+        expected -= row.application_fee
     if taken != expected:
         return f"{row.id}: the row says that {expected} were debited, its transfers {taken}"
     if row.transaction is None:

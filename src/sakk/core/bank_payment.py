@@ -26,7 +26,6 @@ from sakk.core.payout import (
     PayoutRequest,
     PayoutStatus,
     check_schedule,
-    debited,
 )
 from sakk.core.posting import Posting
 
@@ -140,11 +139,6 @@ def draft(
     """The payout that a request to a bank account asks for; ParameterInvalid with the field."""
     if request.quote is not None:
         raise ParameterInvalid("A bank's payout has no quote: leave it out.", param="quote")
-    if request.application is not None:
-        raise ParameterInvalid(
-            "A platform does not pay to bank accounts: the account does so itself.",
-            param="destination[bank_account]",
-        )
     if request.travel_rule is not None:
         raise ParameterInvalid(
             "A bank account has its holder's name: leave travel_rule out.", param="travel_rule"
@@ -250,24 +244,22 @@ def reason_words(code: str | None, text: str | None = None) -> str:
     return f"{words} ({said})" if known and not text else words
 
 
-def fee_postings(payout: Payout) -> list[Posting]:
-    """Beside the debit at the bank: what the fee schedule charges."""
-    if not payout.service_fee:
-        return []
-    unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
-    in_flight, earned = chart.payout_in_flight(unit), chart.fee_revenue(unit)
-    return [Posting(in_flight, earned, payout.service_fee, TransferCode.payout_fee)]
-
-
 def return_postings(payout: Payout, bank_account: str) -> list[Posting]:
-    """It came back after it was booked: all of it is on the balance again, its fee too."""
+    """It came back after it was booked: all of it is on the balance again, its fees too. What a
+    platform had of it, it owes: no balance of its own can stop that.
+    """
     unit = chart.currency_unit(payout.currency, livemode=payout.livemode)
     merchant = chart.merchant(payout.account_id, "available", unit)
     bank = chart.bank(bank_account, unit)
     result = [Posting(bank, merchant, payout.amount, TransferCode.bank_returned)]
-    if debited(payout) > payout.amount:
-        earned, rest = chart.fee_revenue(unit), debited(payout) - payout.amount
-        result.append(Posting(earned, merchant, rest, TransferCode.bank_returned))
+    if payout.service_fee:
+        earned = chart.fee_revenue(unit)
+        result.append(Posting(earned, merchant, payout.service_fee, TransferCode.bank_returned))
+    if payout.application_fee:
+        assert payout.application_terms is not None
+        owing = chart.receivable(payout.application_terms["platform"], unit)
+        code = TransferCode.bank_returned
+        result.append(Posting(owing, merchant, payout.application_fee, code))
     return result
 
 

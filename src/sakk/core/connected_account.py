@@ -45,12 +45,21 @@ SCOPES: Final[dict[Permission, frozenset[str]]] = {
             "payins:read",
             "payment_intents:read",
             "payment_intents:write",
+            "payment_links:read",
+            "payment_links:write",
             "refunds:read",
             "refunds:write",
         }
     ),
     Permission.payouts: frozenset(
-        {"balance:read", "balance_transactions:read", "payouts:read", "payouts:write"}
+        {
+            "balance:read",
+            "balance_transactions:read",
+            "payout_batches:read",
+            "payout_batches:write",
+            "payouts:read",
+            "payouts:write",
+        }
     ),
 }
 

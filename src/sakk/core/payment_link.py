@@ -21,7 +21,9 @@ OPEN_MAX: Final = 1_000
 class PaymentLink:
     """One link. ``amount`` None: the payer says how much, within ``amount_min`` and ``amount_max``.
 
-    ``uses_max``: how many sessions may be completed, ``uses`` how many were.
+    ``uses_max``: how many sessions may be completed, ``uses`` how many were. ``application``: which
+    platform takes what of each payment, as long as it is connected
+    (``core.application_fee.Application``).
     """
 
     id: str
@@ -45,6 +47,7 @@ class PaymentLink:
     inactive_message: str | None
     metadata: dict[str, str]
     created: datetime
+    application: dict[str, Any] | None = None
 
 
 def page_path(token: str) -> str:
@@ -118,6 +121,8 @@ def public(link: PaymentLink, *, url: str) -> dict[str, Any]:
             "redirect": None if link.success_url is None else {"url": link.success_url},
         },
         "amount": link.amount,
+        "application": None if link.application is None else link.application["platform"],
+        "application_fee_amount": None if link.application is None else link.application["amount"],
         "created": int(link.created.timestamp()),
         "currency": link.currency,
         "custom_unit_amount": None

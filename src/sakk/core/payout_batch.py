@@ -344,6 +344,7 @@ def _said(request: PayoutRequest | None) -> dict[str, str]:
     if request is None:
         return {}
     scheduled_at = request.scheduled_at
+    fee = None if request.application is None else request.application.amount
     cells = {
         "network": request.destination.network,
         "address": request.destination.address,
@@ -355,6 +356,7 @@ def _said(request: PayoutRequest | None) -> dict[str, str]:
         "description": request.description,
         "scheduled_at": None if scheduled_at is None else scheduled_at.isoformat(),
         "quote": request.quote,
+        "application_fee_amount": None if fee is None else str(fee),
     }
     return {name: cell for name, cell in cells.items() if cell is not None}
 
@@ -381,6 +383,10 @@ def digest_of(payouts: Iterable[Payout]) -> str:
         ]
         if payout.quote is not None:
             line.append(payout.quote)
+        terms = payout.application_terms
+        # What was named; rules price what is asked for as they are then.
+        if terms is not None and terms["version"] is None:
+            line.append({"application_fee_amount": payout.application_fee})
         told.update(json.dumps(line, ensure_ascii=True).encode() + b"\n")
     return told.hexdigest()
 
@@ -390,7 +396,7 @@ def preview_totals(payouts: Iterable[Payout]) -> list[dict[str, Any]]:
     sums: dict[tuple[str, int], list[int]] = {}
     for payout in payouts:
         found = sums.setdefault((payout.currency, payout.decimals), [0, 0, 0, 0])
-        fee = payout.fee + payout.service_fee
+        fee = payout.fee + payout.service_fee + payout.application_fee
         for place, units in enumerate((1, delivered(payout), fee, debited(payout))):
             found[place] += units
     return [
@@ -414,6 +420,7 @@ def preview_line(payout: Payout) -> dict[str, Any]:
         "line": payout.line,
         "amount": payout.amount,
         "amount_decimal": money.format_decimal(payout.amount, payout.decimals),
+        "application_fee_amount": payout.application_fee,
         "asset": payout.asset,
         "currency": payout.currency,
         "description": payout.description,

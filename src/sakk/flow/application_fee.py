@@ -154,40 +154,64 @@ def price_payout(
     connection: Connection, payout: Payout, application: Application | None, *, now: datetime
 ) -> Payout:
     """A payout with what its platform takes for it, on top."""
-    if application is None:
-        return payout
-    version = None
-    if application.amount is None:
-        found = rules_in_force(connection, [application.connected_account], now=now)
-        version = found.get(application.connected_account)
-    volume = 0
-    if version is not None and has_tiers(version):
-        volume = fees.read_volume(
-            connection,
-            account_id=application.connected_account,
-            livemode=payout.livemode,
-            kind=FeeKind.payout.value,
+    [priced] = price_payouts(connection, [(payout, application)], now=now)
+    return priced
+
+
+def price_payouts(
+    connection: Connection,
+    drafted: Sequence[tuple[Payout, Application | None]],
+    *,
+    now: datetime,
+) -> list[Payout]:
+    """The same of many of one account, all at the month's volume before them."""
+    by_rules = {
+        each.connected_account for _, each in drafted if each is not None and each.amount is None
+    }
+    versions = rules_in_force(connection, sorted(by_rules), now=now) if by_rules else {}
+    volumes: dict[tuple[str, str], int] = {}
+    priced = []
+    for payout, application in drafted:
+        if application is None:
+            priced.append(payout)
+            continue
+        version, volume = versions.get(application.connected_account), 0
+        if application.amount is None and version is not None and has_tiers(version):
+            key = (application.connected_account, payout.currency)
+            if key not in volumes:
+                volumes[key] = fees.read_volume(
+                    connection,
+                    account_id=application.connected_account,
+                    livemode=payout.livemode,
+                    kind=FeeKind.payout.value,
+                    currency=payout.currency,
+                    month=month_of(now),
+                )
+            volume = volumes[key]
+        taken = rules.of_payout(
+            application,
+            amount=payout.amount,
             currency=payout.currency,
-            month=month_of(now),
+            network=payout.network,
+            version=version,
+            volume=volume,
         )
-    taken = rules.of_payout(
-        application,
-        amount=payout.amount,
-        currency=payout.currency,
-        network=payout.network,
-        version=version,
-        volume=volume,
-    )
-    if taken is None:
-        return payout
-    return replace(payout, application_fee=taken[0], application_terms=taken[1])
+        if taken is not None:
+            payout = replace(payout, application_fee=taken[0], application_terms=taken[1])
+        priced.append(payout)
+    return priced
 
 
-def count_payout(connection: Connection, payout: Payout, *, now: datetime) -> None:
-    """What a platform's rules priced counts towards its month."""
-    terms = payout.application_terms
-    if terms is not None and terms["version"] is not None:
-        _add(connection, terms["connected_account"], payout, FeeKind.payout, payout.amount, now=now)
+def count_payouts(connection: Connection, made: Sequence[Payout], *, now: datetime) -> None:
+    """What a platform's rules priced counts towards its month; always in one order."""
+    sums: dict[tuple[str, str], tuple[Payout, int]] = {}
+    for each in made:
+        terms = each.application_terms
+        if terms is not None and terms["version"] is not None:
+            key = (terms["connected_account"], each.currency)
+            sums[key] = (each, sums.get(key, (each, 0))[1] + each.amount)
+    for (connected, _), (each, units) in sorted(sums.items(), key=lambda item: item[0]):
+        _add(connection, connected, each, FeeKind.payout, units, now=now)
 
 
 def _add(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from sakk.core import bank_event as news
 from sakk.core import bank_payment as payment_rules
 from sakk.core import bank_statement as rules
-from sakk.core import chart, event
+from sakk.core import chart, event, payout_posting
 from sakk.core.bank_account import BankAccount
 from sakk.core.bank_file import BankFile, FileKind
 from sakk.core.bank_payment import UNDER_WAY, BankPayment, BankPaymentStatus
@@ -34,7 +34,7 @@ from sakk.core.event import NewEvent
 from sakk.core.name_screening import read_query
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.core.screening import Verdict
-from sakk.flow import fee
+from sakk.flow import application_fee, fee
 from sakk.flow.book import PostingSet
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
@@ -427,7 +427,7 @@ def _booked(parts: Parts, row: BankLine, payout: Payout | None, *, fee_units: in
             if not spent.booked and spent.refusal is not spent_before:
                 log.error("bank.hold_refused", line=row.id, why=str(spent.refusal))
                 return False
-            moved = rules.postings(row, fee_units=fee_units) + payment_rules.fee_postings(payout)
+            moved = rules.postings(row, fee_units=fee_units) + payout_posting.fee_postings(payout)
             made = PostingSet(payout.id, "bank", row.attempt, moved)
         case Outcome.returned:
             assert payout is not None
@@ -495,7 +495,8 @@ def _finish(connection: Connection, payout: Payout, line: BankLine, *, now: date
     fields = ("id", "status", "hold", "posted_at", "failure_code", "failure_message")
     change = {field: getattr(after, field) for field in fields}
     update_records(connection, payouts.payouts, [change])
-    fee.book_payouts(connection, [after], again=line.outcome == Outcome.returned, now=now)
+    for book in (fee.book_payouts, application_fee.book_payouts):
+        book(connection, [after], again=line.outcome == Outcome.returned, now=now)
     events.append(connection, [payout_event(after, name)], now=now)
     wake(connection, "settlement.follow")
 

@@ -9,7 +9,9 @@ from sqlalchemy import Connection
 
 from sakk.core import checkout_event, claim
 from sakk.core import payment_link as rules
+from sakk.core.application_fee import Application, read_application
 from sakk.core.checkout_session import CheckoutSession, Line
+from sakk.core.connected_account import ConnectionStatus
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.event import NewEvent
 from sakk.core.payment import PaymentIntent
@@ -18,6 +20,7 @@ from sakk.flow import checkout_session
 from sakk.flow.checkout_session import SessionRequest, token_of
 from sakk.flow.payment import Catalogue, PaymentRequest, require_offered
 from sakk.store import checkout_session as sessions
+from sakk.store import connected_account as connections
 from sakk.store import event as events
 from sakk.store import payment_link as store
 from sakk.store.vault import Vault
@@ -108,7 +111,7 @@ def begin(
         catalogue,
         vault,
         SessionRequest(
-            payment=_payment(link, asked),
+            payment=replace(_payment(link, asked), application=_application(connection, link)),
             lines=lines,
             success_url=link.success_url,
             locale=locale,
@@ -149,6 +152,19 @@ def _payment(link: PaymentLink, amount: int) -> PaymentRequest:
         description=link.lines[0]["name"],
         metadata=link.metadata,
     )
+
+
+def _application(connection: Connection, link: PaymentLink) -> Application | None:
+    """Who takes a part of what is paid now: nobody any more where the connection has ended."""
+    application = read_application(link.application)
+    if application is None:
+        return None
+    connected = connections.find(
+        connection, application.connected_account, account_id=None, livemode=link.livemode
+    )
+    if connected is None or connected.status != ConnectionStatus.active:
+        return None
+    return application
 
 
 def _event(link: PaymentLink, name: str, url: str, request_id: str | None) -> NewEvent:

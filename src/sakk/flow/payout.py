@@ -160,7 +160,7 @@ def _draft(
 ) -> Payout:
     payer = account.find_payer(connection, account_id)
     if request.destination.bank_account is not None:
-        return bank_account.draft_payout(
+        drafted = bank_account.draft_payout(
             connection,
             request,
             payer,
@@ -169,6 +169,7 @@ def _draft(
             livemode=livemode,
             now=now,
         )
+        return application_fee.price_payout(connection, drafted, request.application, now=now)
     terms = read_terms(
         connection, account_id=account_id, livemode=livemode, now=now, offer=offer, payer=payer
     )
@@ -360,7 +361,7 @@ def _insert(
     if store.insert(connection, fresh):
         fresh = look(connection)
         fee.count_payouts(connection, [fresh], now=now)
-        application_fee.count_payout(connection, fresh, now=now)
+        application_fee.count_payouts(connection, [fresh], now=now)
         created = payout_event(fresh, event.PAYOUT_CREATED, request_id)
         events.append(connection, [created], now=now)
         return fresh

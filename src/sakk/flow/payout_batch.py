@@ -19,7 +19,7 @@ from sakk.core.event import NewEvent
 from sakk.core.payout import Initiator, Payout
 from sakk.core.payout_batch import Fault, Line, OnInvalid, PayoutBatch, Total
 from sakk.core.payout_file import column_of
-from sakk.flow import beneficiary, fee, quote, travel_need
+from sakk.flow import application_fee, beneficiary, fee, quote, travel_need
 from sakk.flow.book import HOLDS_MAX, Outcome
 from sakk.flow.context import Parts
 from sakk.flow.payout import hold_set, payout_event, read_terms, record_holds
@@ -124,16 +124,20 @@ def check(
             account_id=account_id,
             livemode=livemode,
         )
-    made, faults = rules.drafts(
-        lines,
-        places,
-        terms,
-        batch=identifier,
-        account_id=account_id,
-        livemode=livemode,
-        now=now,
-        quotes=quotes,
-    )
+        made, faults = rules.drafts(
+            lines,
+            places,
+            terms,
+            batch=identifier,
+            account_id=account_id,
+            livemode=livemode,
+            now=now,
+            quotes=quotes,
+        )
+        taken_by = {line.number: line.request.application for line in lines}
+        made = application_fee.price_payouts(
+            connection, [(each, taken_by[each.line or 0]) for each in made], now=now
+        )
     faults += _untellable(request, now=now)
     if request.source == "csv":
         faults = [replace(each, param=column_of(each.param)) for each in faults]
@@ -352,6 +356,7 @@ def _insert(
         )
         payouts.insert_many(connection, made, lease_until=until)
         fee.count_payouts(connection, made, now=now)
+        application_fee.count_payouts(connection, made, now=now)
         totals = store.totals(connection, [fresh.id])[fresh.id]
         events.append(
             connection,

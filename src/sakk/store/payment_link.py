@@ -43,6 +43,7 @@ payment_links = Table(
     Column("inactive_message", Text),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("application", Document),
     Index("ix_payment_links_account", "account_id", "livemode", "id"),
     Index("uq_payment_links_token", "token_hash", unique=True),
 )

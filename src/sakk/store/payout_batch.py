@@ -181,7 +181,9 @@ def totals(connection: Connection, identifiers: Sequence[str]) -> dict[str, list
             payouts.c.status,
             func.count().label("count"),
             func.sum(payouts.c.amount).label("amount"),
-            func.sum(payouts.c.fee + payouts.c.service_fee).label("fee"),
+            func.sum(payouts.c.fee + payouts.c.service_fee + payouts.c.application_fee).label(
+                "fee"
+            ),
             func.count().filter(payouts.c.under_review).label("under_review"),
         )
         .where(payouts.c.batch.is_not(None), among(payouts.c.batch, identifiers))
