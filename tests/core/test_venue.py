@@ -13,7 +13,7 @@ from sakk.core import rate as rates
 from sakk.core import venue as rules
 from sakk.core.errors import ParameterInvalid
 from sakk.core.router import Side
-from sakk.core.venue import PairRules, VenueAccount
+from sakk.core.venue import PairRules, VenueAccount, kept, number_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ACCOUNT = VenueAccount(
@@ -87,3 +87,18 @@ def test_words_that_are_no_amounts() -> None:
         rules.write_decimal(Fraction(1, 3))
     assert rules.refusal(Fraction(10), Fraction(0), PAIR) is not None
     assert (rules.units_of(Fraction(7, 3), 0), rules.units_of(Fraction(7, 3), 0, up=True)) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "same_account", "number"),
+    [("abcdefgh", False, 3), ("new", True, 3), ("new", False, 4), ("old", False, 1)],
+)
+def test_another_key_is_another_account(key: str, same_account: bool, number: int) -> None:
+    before = replace(ACCOUNT, number=3)
+    old = kept(replace(ACCOUNT, key="old"), NOW)
+    given: dict[str, Any] = {"location": ACCOUNT.location, "same_account": same_account}
+    assert number_of(before, [old], key=key, **given) == number
+    assert number_of(None, [], key=key, **given) == 1
+    # The same key at another address is another exchange's.
+    elsewhere = number_of(before, [old], key="old", location="https://b.test", same_account=False)
+    assert elsewhere == 4

@@ -1,7 +1,8 @@
 """Positions closed at simulated venues: split, filled once and booked once, whoever is silent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import credit
 from tests.flow.policing import Desk, Member
 from tests.flow.test_conversion import ask, convert
+from tests.rails.fake_exchange import BINANCE_SECRET, KEY, FakeExchange, fake_exchange
 
 from sakk.core import chart
 from sakk.core.chart import LedgerAccount
@@ -31,7 +33,11 @@ from sakk.flow import hedge_policy as hedges
 from sakk.flow import order as flow
 from sakk.flow.stage import Stage
 from sakk.flow.step_up import StepUp
+from sakk.rails.exchange.adapter import SETTLE_SECONDS
+from sakk.rails.exchange.binance import Binance
+from sakk.rails.exchange.call import Caller
 from sakk.rails.sandbox.venue import SimulatedVenue
+from sakk.rails.venue import Venue
 from sakk.store import hedge_policy as policies
 from sakk.store import order as store
 from sakk.store.actor import acting
@@ -68,8 +74,9 @@ def close_by(world: World, *, threshold: int = 1_000, auto: int = 100_000) -> No
         )
 
 
-def stages(world: World, *venues: SimulatedVenue) -> dict[str, Stage]:
-    return {stage.name: stage for stage in flow.order_stages(world.parts, venues)}
+def stages(world: World, *venues: Venue) -> dict[str, Stage]:
+    by_name = {each.name: each for each in venues}
+    return {stage.name: stage for stage in flow.order_stages(world.parts, lambda: by_name)}
 
 
 def newest(world: World) -> Order:
@@ -247,7 +254,10 @@ def test_above_its_limit_two_people_say_so(world: World, tmp_path: Path) -> None
         say_yes(forgotten.id, one)
     assert run["order.expire"].run() == 1
     assert (newest(world).id, newest(world).status) == (forgotten.id, "expired")
-    assert flow.order_stages(world.parts, []) == []
+    # Nothing is ordered for which there is no venue.
+    convert(world, ask(world, 20 * WHOLE_TOKEN))
+    assert stages(world, venue(tmp_path, "live", livemode=True))["order.hedge"].run() == 0
+    assert stages(world)["order.hedge"].run() == 0
 
 
 def noted(world: World, order: str) -> list[dict[str, Any]]:
@@ -393,3 +403,141 @@ def test_a_venue_that_fills_nothing_is_not_asked_at_once_again(
     assert (newest(world).status, newest(world).filled_units) == ("done", 0)
     assert woken == ["order.route", "order.place"]
     world.check()
+
+
+class Died(BaseException):
+    """As a killed process: nothing handles it, and no lease is given back."""
+
+
+class Exchange:
+    """An account at the fake exchange, by Binance's wire; each worker has an adapter of its own."""
+
+    def __init__(self, fake: FakeExchange) -> None:
+        self.fake, self.seconds, self.callers = fake, 1_000.0, list[Caller]()
+
+    def adapter(self, *, key: str = KEY, **more: Any) -> Binance:
+        caller = Caller("main", self.fake.url, monotonic=lambda: self.seconds, sleep=self.pass_by)
+        self.callers.append(caller)
+        return Binance(
+            name="main",
+            livemode=False,
+            key=key,
+            secret=BINANCE_SECRET,
+            pairs={"usdt-usdc": "USDTZUSD"},
+            fee_ppm=1_000,
+            caller=caller,
+            **more,
+        )
+
+    def pass_by(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    around = [(Decimal("1.0000"), Decimal(10_000))]
+    with fake_exchange(list(around), list(around)) as fake:
+        made = Exchange(fake)
+        yield made
+        for each in made.callers:
+            each.close()
+
+
+def working(world: World, exchange: Exchange) -> None:
+    """An order of twenty is on its way to the exchange."""
+    open_position(world, 20)
+    close_by(world)
+    run = stages(world, exchange.adapter())
+    assert [run[f"order.{name}"].run() for name in ("hedge", "route")] == [1, 1]
+
+
+def later(world: World, exchange: Exchange) -> None:
+    """A lease runs out, and what was signed can not come any more."""
+    world.advance(timedelta(minutes=10))
+    exchange.pass_by(SETTLE_SECONDS)
+
+
+@pytest.mark.parametrize("where", ["order.place.before", "order.place.after", "order.book.after"])
+def test_who_dies_beside_a_place_leaves_one_order_at_an_exchange(
+    world: World, exchange: Exchange, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """It would fill a second one under the same id: that there is none is ours to see to."""
+    working(world, exchange)
+
+    def die(passed: str) -> None:
+        if passed == where:
+            raise Died
+
+    with monkeypatch.context() as patched:
+        patched.setattr(flow, "failpoint", die)
+        with pytest.raises(Died):
+            stages(world, exchange.adapter())["order.place"].run()
+    # The next worker does not know when it was signed: it is asked after, and not placed at once.
+    run = stages(world, exchange.adapter())
+    placed = list(exchange.fake.placed)
+    later(world, exchange)
+    run["order.place"].run()
+    assert exchange.fake.placed == placed
+    for _ in range(2):
+        later(world, exchange)
+        run["order.place"].run()
+    order = newest(world)
+    assert (order.status, order.filled_units) == ("done", 20 * WHOLE_TOKEN)
+    with world.database.begin() as connection:
+        [child] = store.list_children(connection, order.id)
+    assert len(exchange.fake.placed) == len(exchange.fake.orders) == 1
+    assert child.waits_for is None
+    assert held(world, "main", "usdt") == 20 * WHOLE_TOKEN - 20_000
+    world.check()
+
+
+def test_an_order_of_another_key_is_held_and_never_placed_again(
+    world: World, exchange: Exchange
+) -> None:
+    working(world, exchange)
+    fake = exchange.fake
+    fake.loses_answers = True
+    stages(world, exchange.adapter())["order.place"].run()
+    assert len(fake.placed) == 1
+    # The name has a key of another account there, which knows nothing of it; the former is revoked.
+    fake.loses_answers, fake.hides = False, True
+    revoked = exchange.adapter(key="revoked")
+    for former in ({1: revoked}, {}):
+        run = stages(world, exchange.adapter(number=2, former=former))
+        for _ in range(3):
+            later(world, exchange)
+            assert run["order.place"].run() == 0
+        [child] = children(world)
+        assert (child.status, child.venue_number, child.attempt) == ("intended", 1, 1)
+        assert "which account 1 was given" in (child.waits_for or "")
+    assert len(fake.placed) == 1
+    # By the key that it was placed with, or by another one that knows it, it ends as it ended.
+    fake.hides = False
+    known = exchange.adapter(number=2, former={})
+    later(world, exchange)
+    assert stages(world, known)["order.place"].run() == 1
+    assert (len(fake.placed), newest(world).filled_units) == (1, 20 * WHOLE_TOKEN)
+    world.check()
+
+
+def test_what_the_former_account_never_had_is_placed_in_the_new_one(
+    world: World, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working(world, exchange)
+    with monkeypatch.context() as patched:
+        patched.setattr(flow, "failpoint", lambda _: (_ for _ in ()).throw(Died))
+        with pytest.raises(Died):
+            stages(world, exchange.adapter())["order.place"].run()
+    run = stages(world, exchange.adapter(number=2, former={1: exchange.adapter()}))
+    for _ in range(3):
+        later(world, exchange)
+        run["order.place"].run()
+    [child] = children(world)
+    assert (child.status, child.venue_number, child.attempt) == ("done", 2, 2)
+    assert len(exchange.fake.placed) == 1
+    world.check()
+
+
+def children(world: World) -> list[ChildOrder]:
+    with world.database.begin() as connection:
+        return store.list_children(connection, newest(world).id)

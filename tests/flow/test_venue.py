@@ -44,14 +44,22 @@ def test_an_account_is_sealed_and_opened(database_url: str) -> None:
                 with pytest.raises(ParameterInvalid) as caught:
                     flow.put(connection, vault, **{**WANTED, **changes}, now=now())
                 assert caught.value.param == param
-            [opened] = flow.open_all(connection, vault)
-            assert isinstance(opened, Kraken)
-            assert (opened.secret, opened.enabled) == ("c2VjcmV0", True)
-            assert "c2VjcmV0" not in repr(opened)
+        venues = flow.OpenVenues(database, vault)
+        [opened] = venues().values()
+        assert isinstance(opened, Kraken)
+        assert (opened.secret, opened.enabled) == ("c2VjcmV0", True)
+        assert "c2VjcmV0" not in repr(opened)
+        # What did not change stays open, with what it knows of its orders.
+        assert venues()["main"] is opened
+        with database.begin() as connection:
             flow.set_enabled(connection, "main", enabled=False, now=now())
-            [opened] = flow.open_all(connection, vault)
-            assert isinstance(opened, Kraken)
-            assert not opened.enabled
+        [opened] = venues().values()
+        assert isinstance(opened, Kraken)
+        assert not opened.enabled
+        # Another vault opens none, and without one there are the simulated ones alone.
+        for other in (Vault(bytes([1]) * KEY_BYTES), None):
+            assert flow.OpenVenues(database, other)() == {}
+        with database.begin() as connection:
             with pytest.raises(ResourceMissing):
                 flow.set_enabled(connection, "other", enabled=True, now=now())
             for number in range(1, VENUES_MAX):
@@ -59,5 +67,38 @@ def test_an_account_is_sealed_and_opened(database_url: str) -> None:
             with pytest.raises(ParameterInvalid, match="At most"):
                 flow.put(connection, vault, **{**WANTED, "name": "more"}, now=now())
             assert len(store.list_all(connection)) == VENUES_MAX
+        assert len(venues()) == VENUES_MAX
+    finally:
+        database.close()
+
+
+def test_another_key_is_another_account_unless_somebody_says_so(database_url: str) -> None:
+    database, vault = open_database(database_url), Vault(bytes(KEY_BYTES))
+    try:
+        with database.begin() as connection:
+            seed_currencies(connection)
+
+        def put(key: str, **more: Any) -> tuple[int, dict[int, str]]:
+            """Which account it is, and the keys of those before it."""
+            with database.begin() as connection:
+                made = flow.put(connection, vault, **{**WANTED, "key": key, **more}, now=now())
+            opened = venues()["main"]
+            assert isinstance(opened, Kraken)
+            assert (opened.key, opened.number) == (key, made.number)
+            return made.number, {number: each.key for number, each in opened.former.items()}
+
+        venues = flow.OpenVenues(database, vault)
+        assert put("first") == (1, {})
+        # The same key with another secret is the same; so is one of which a person says so.
+        assert put("first", secret="b3RoZXI=") == (1, {})
+        assert put("renewed", same_account=True) == (1, {})
+        assert put("second") == (2, {1: "renewed"})
+        assert put("third") == (3, {1: "renewed", 2: "second"})
+        # One that stood here before is itself, and the other is kept.
+        assert put("second") == (2, {1: "renewed", 3: "third"})
+        assert put("fourth") == (4, {1: "renewed", 2: "second", 3: "third"})
+        kept = store.list_keys
+        with database.begin() as connection:
+            assert all(b"c2VjcmV0" not in each.secret for each in kept(connection))
     finally:
         database.close()

@@ -58,6 +58,8 @@ class FakeExchange:
     asks: Levels
     bids: Levels
     orders: dict[str, Order] = field(default_factory=dict)
+    # The ids that were placed, each as often as it was.
+    placed: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     nonce: int = 0
     url: str = ""
@@ -70,6 +72,7 @@ class FakeExchange:
 
     def take(self, identifier: str, side: str, price: Decimal, units: Decimal) -> Order:
         """Fill at once what the book gives within the limit."""
+        self.placed.append(identifier)
         book = self.asks if side == "buy" else self.bids
         left, trades = units, []
         for place, (at, there) in enumerate(book):

@@ -50,6 +50,7 @@ class ChildOrderShape(Shape):
     status: Literal["intended", "done"]
     units: int
     venue: str
+    waits_for: Annotated[str | None, Field(description="Why it is not known yet how it ended.")]
 
 
 class RoutedShape(Shape):

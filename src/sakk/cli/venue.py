@@ -33,10 +33,13 @@ def put(
     fee_ppm: Annotated[int, typer.Option(help="What it takes of an order, by its own list.")],
     live: Annotated[bool, typer.Option("--live/--test", help="Whose orders it takes.")] = False,
     location: Annotated[str | None, typer.Option(help="Another address than its own.")] = None,
+    same_account: Annotated[
+        bool, typer.Option(help="The new key is of the same account there as the one before.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write an account down, or change it. Its secret is sealed; workers know it from their next
-    start on."""
+    """Write an account down, or change it. Its secret is sealed; workers know it at once. What was
+    placed by another key is still asked after by that one."""
     lines = key_file.read_text().split()
     if len(lines) != 2:
         raise ParameterInvalid(
@@ -57,6 +60,7 @@ def put(
                 secret=lines[1],
                 pairs=symbols,
                 fee_ppm=fee_ppm,
+                same_account=same_account,
                 now=now(),
             )
     finally:
@@ -64,7 +68,7 @@ def put(
     if as_json:
         print_json(rules.public(made))
     else:
-        console.print(f"{made.name} takes orders from the worker's next start on.")
+        console.print(f"{made.name} takes orders, account {made.number} of that name.")
 
 
 @app.command(name="list")
@@ -76,7 +80,7 @@ def list_all(as_json: Json = False) -> None:
         print_json(found)
         return
     print_table(
-        ["name", "kind", "live", "fee ppm", "pairs", "takes orders"],
+        ["name", "kind", "live", "fee ppm", "pairs", "account", "takes orders"],
         [
             [
                 each["name"],
@@ -84,6 +88,7 @@ def list_all(as_json: Json = False) -> None:
                 each["livemode"],
                 each["fee_ppm"],
                 ", ".join(f"{pair}={symbol}" for pair, symbol in each["pairs"].items()),
+                each["number"],
                 each["enabled"],
             ]
             for each in found
@@ -93,7 +98,7 @@ def list_all(as_json: Json = False) -> None:
 
 @app.command()
 def enable(name: Name) -> None:
-    """Place orders there again, from the worker's next start on."""
+    """Place orders there again."""
     _set(name, enabled=True)
 
 
@@ -106,4 +111,4 @@ def disable(name: Name) -> None:
 def _set(name: str, *, enabled: bool) -> None:
     with opened_database() as database, database.begin() as connection:
         flow.set_enabled(connection, name, enabled=enabled, now=now())
-    console.print(f"{name}: {'on' if enabled else 'off'}, from the worker's next start on.")
+    console.print(f"{name}: {'on' if enabled else 'off'}.")

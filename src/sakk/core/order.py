@@ -27,6 +27,7 @@ APPROVALS_NEEDED: Final = 2
 # How much worse than the market's side an order may end, fee and all.
 SLIPPAGE_PPM: Final = 5_000
 LATENCY_MS_MAX: Final = 2_000
+WAITS_FOR_LENGTH_MAX: Final = 300
 # How long an order waits for people: its limit is of the market as it was then.
 WAITS_FOR: Final = timedelta(hours=4)
 
@@ -91,7 +92,8 @@ class Order:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildOrder:
     """One venue's part. ``asked``: it may have it, given ``attempt`` times; ``status`` is
-    ``intended``, then ``done``."""
+    ``intended``, then ``done``. ``venue_number``: to which account there it was given
+    (`sakk.core.venue.VenueAccount`); ``waits_for``: why it is not known how it ended."""
 
     id: str
     order_id: str
@@ -110,6 +112,8 @@ class ChildOrder:
     quote_units: int
     fee_units: int
     created: datetime
+    venue_number: int | None = None
+    waits_for: str | None = None
     attempt: int = 0
     failures: int = 0
     retry_at: datetime | None = None
@@ -237,6 +241,7 @@ def public(order: Order, children: Sequence[ChildOrder]) -> dict[str, Any]:
                 "status": child.status,
                 "units": child.units,
                 "venue": child.venue,
+                "waits_for": child.waits_for,
             }
             for child in children
         ],

@@ -6,6 +6,7 @@ worse than the limit.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,7 +40,8 @@ class VenueAccount:
     """The operator's own account at an exchange. ``secret`` is sealed by the vault.
 
     ``pairs``: the exchange's symbol by pair (``usdt-usd``). ``fee_ppm``: what it takes of an order
-    that is filled at once, for the router; what it took is what it says afterwards.
+    that is filled at once, for the router; what it took is what it says afterwards. ``number``:
+    which account there the name stands for, the first, or one after another key was given.
     """
 
     name: str
@@ -53,6 +55,53 @@ class VenueAccount:
     enabled: bool
     created: datetime
     updated: datetime
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueKey:
+    """A key that a name stood for before, by which its orders are still asked after."""
+
+    name: str
+    number: int
+    location: str
+    key: str
+    secret: bytes
+    replaced: datetime
+
+
+def kept(account: VenueAccount, now: datetime) -> VenueKey:
+    """What a name stood for until now."""
+    return VenueKey(
+        name=account.name,
+        number=account.number,
+        location=account.location,
+        key=account.key,
+        secret=account.secret,
+        replaced=now,
+    )
+
+
+def number_of(
+    before: VenueAccount | None,
+    former: Sequence[VenueKey],
+    *,
+    key: str,
+    location: str,
+    same_account: bool,
+) -> int:
+    """Which account at the exchange a key is of.
+
+    Another key is of another account there, unless a person says that it is of the same one, or it
+    stood here before: what one account knows of an order another one does not.
+    """
+    if before is None:
+        return 1
+    if same_account or (before.key, before.location) == (key, location):
+        return before.number
+    known = {(each.key, each.location): each.number for each in former}
+    last = max([before.number, *(each.number for each in former)])
+    return known.get((key, location), last + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +204,5 @@ def public(account: VenueAccount) -> dict[str, Any]:
         "pairs": account.pairs,
         "fee_ppm": account.fee_ppm,
         "enabled": account.enabled,
+        "number": account.number,
     }

@@ -6,7 +6,7 @@ what became of the id, and only one that never came is placed again, under the s
 filled is booked under the child's id, so that saying it twice books it once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -109,16 +109,17 @@ def _ended_early(
     return ended
 
 
-def order_stages(parts: Parts, venues: Sequence[Venue]) -> list[Stage]:
-    """The stages of orders, in their order; none where there is no venue."""
-    if not venues:
-        return []
-    by_name = {each.name: each for each in venues}
+# Those that there are now, by their names: what was put down or switched off a moment ago counts.
+Venues = Callable[[], Mapping[str, Venue]]
+
+
+def order_stages(parts: Parts, venues: Venues) -> list[Stage]:
+    """The stages of orders, in their order. Where there is no venue nothing is ordered."""
     return [
         expire_stage(parts),
-        hedge_stage(parts),
-        route_stage(parts, by_name),
-        place_stage(parts, by_name),
+        hedge_stage(parts, venues),
+        route_stage(parts, venues),
+        place_stage(parts, venues),
     ]
 
 
@@ -136,17 +137,21 @@ def expire_stage(parts: Parts) -> Stage:
     return Stage("order.expire", run, idle_seconds=HEDGE_SECONDS, gives_way=True)
 
 
-def hedge_stage(parts: Parts) -> Stage:
+def hedge_stage(parts: Parts, venues: Venues) -> Stage:
     """The stage that orders what closes a position which is beyond its policy's threshold."""
 
     def run() -> int:
         now = parts.clock()
+        modes = {each.livemode for each in venues().values()}
+        if not modes:
+            return 0
         with parts.database.begin() as connection:
             # Before the ledger is asked: an order that ends in between has changed what it says.
             due = [
                 policy
                 for policy in in_turn(policies.list_all(connection))
-                if not store.has_open(connection, policy.currency, livemode=policy.livemode)
+                if policy.livemode in modes
+                and not store.has_open(connection, policy.currency, livemode=policy.livemode)
             ]
             accounts = store.fx_accounts(connection) if due else []
         if not accounts:
@@ -226,16 +231,17 @@ def _new(
     )
 
 
-def route_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
+def route_stage(parts: Parts, venues: Venues) -> Stage:
     """The stage that asks venues for their books and splits what was approved."""
 
     def run() -> int:
         token, now = new_id("lease"), parts.clock()
         with parts.database.begin() as connection:
             rows = claim(connection, _to_route, token=token, now=now)
+        there = venues() if rows else {}
         for row in rows:
             with given_back_on_error(parts.database, store.orders, [row.id], token=token):
-                found = router.route(row.wanted, _books(row, venues))
+                found = router.route(row.wanted, _books(row, there))
             with parts.database.begin() as connection:
                 _routed(connection, row, found, token=token, now=now)
         return len(rows)
@@ -243,7 +249,7 @@ def route_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
     return Stage("order.route", run)
 
 
-def _books(row: Order, venues: dict[str, Venue]) -> list[Book]:
+def _books(row: Order, venues: Mapping[str, Venue]) -> list[Book]:
     """What is offered now to an order's mode; a venue that does not answer offers nothing."""
     found = []
     for venue in venues.values():
@@ -302,7 +308,7 @@ def _child(row: Order, given: router.Child, *, now: datetime) -> ChildOrder:
     )
 
 
-def place_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
+def place_stage(parts: Parts, venues: Venues) -> Stage:
     """The stage that places children, asks again for what is not known, and books what was filled.
 
     A venue that is gone keeps its children: what it may have done is known by it alone.
@@ -313,10 +319,11 @@ def place_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
         with parts.database.begin() as connection:
             rows = claim(connection, _to_place, token=token, now=now)
         done = 0
+        there = venues() if rows else {}
         for row in rows:
             with given_back_on_error(parts.database, store.child_orders, [row.id], token=token):
-                report = _ended(parts, row, venues.get(row.venue), token=token)
-                if report is not None:
+                report = _ended(parts, row, there.get(row.venue), token=token)
+                if isinstance(report, Report):
                     legs = rules.postings(row, report)
                     failpoint("order.book.before")
                     if legs:
@@ -330,9 +337,11 @@ def place_stage(parts: Parts, venues: dict[str, Venue]) -> Stage:
     return Stage("order.place", run)
 
 
-def _ended(parts: Parts, row: ChildOrder, venue: Venue | None, *, token: str) -> Report | None:
-    """How a venue filled its part; None where that is not known, or another worker has it: two who
-    place the same order fill it twice."""
+def _ended(
+    parts: Parts, row: ChildOrder, venue: Venue | None, *, token: str
+) -> Report | str | None:
+    """How a venue filled its part, or why that is not known; None where another worker has it: two
+    who place the same order fill it twice."""
     try:
         if venue is None or venue.livemode != row.livemode:
             raise VenueUnavailable(f"there is no venue {row.venue}")
@@ -340,20 +349,23 @@ def _ended(parts: Parts, row: ChildOrder, venue: Venue | None, *, token: str) ->
         if report is None:
             until = parts.clock() + lease_length()
             with parts.database.begin() as connection:
-                if not store.note_asked(connection, row.id, token=token, until=until):
+                if not store.note_asked(
+                    connection, row.id, number=venue.number, token=token, until=until
+                ):
                     return None
+            given = replace(row, asked=True, attempt=row.attempt + 1, venue_number=venue.number)
             failpoint("order.place.before")
-            report = venue.place(replace(row, asked=True, attempt=row.attempt + 1))
+            report = venue.place(given)
             failpoint("order.place.after")
     except VenueRefused as error:
         log.warning("order.refused", child=row.id, venue=row.venue, why=str(error))
         return Report(0, 0, 0)
     except VenueUnavailable as error:
         log.warning("order.not_known", child=row.id, venue=row.venue, why=str(error))
-        return None
+        return str(error)
     if not rules.is_amounts(report):
         log.error("order.no_amounts", child=row.id, venue=row.venue, report=report)
-        return None
+        return f"{row.venue} says what are no amounts"
     wrong = rules.check_report(row, report)
     if wrong is not None:
         # What it says is booked, for it is what it did; that it should not have is told.
@@ -364,15 +376,20 @@ def _ended(parts: Parts, row: ChildOrder, venue: Venue | None, *, token: str) ->
 def _record(
     connection: Connection,
     row: ChildOrder,
-    report: Report | None,
+    report: Report | str | None,
     *,
     token: str,
     now: datetime,
 ) -> int:
-    """Write down how a child ended, and with the last one its order; or ask again later."""
-    if report is None:
+    """Write down how a child ended, and with the last one its order; or why not, and ask again."""
+    if not isinstance(report, Report):
         later = now + retry_delay(row.failures)
-        change = {"id": row.id, "failures": row.failures + 1, "retry_at": later}
+        change: dict[str, Any] = {
+            "id": row.id,
+            "failures": row.failures + 1,
+            "retry_at": later,
+            "waits_for": report and report[: rules.WAITS_FOR_LENGTH_MAX],
+        }
         settle(connection, store.child_orders, [change], token=token)
         return 0
     order = store.find(connection, row.order_id, lock=True)
@@ -383,6 +400,7 @@ def _record(
         "filled_units": report.filled_units,
         "quote_units": report.quote_units,
         "fee_units": report.fee_units,
+        "waits_for": None,
     }
     if not settle(connection, store.child_orders, [change], token=token):
         return 0

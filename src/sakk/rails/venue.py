@@ -26,6 +26,12 @@ class Venue(Protocol):
         """Whose orders it takes: those of live money, or those of test money. Never both."""
         ...
 
+    @property
+    def number(self) -> int:
+        """Which account its orders are placed in now: it knows those of that one, and of no
+        other."""
+        ...
+
     def book(self, base: str, quote: str, side: Side, *, base_decimals: int) -> Book | None:
         """What it offers to who buys or sells; None for a pair that it does not have.
 
@@ -41,5 +47,6 @@ class Venue(Protocol):
     def find(self, child: ChildOrder) -> Report | None:
         """How an order ended, by its id; None where it never came and never will.
 
-        Raises VenueUnavailable, also while it may still come or has not ended."""
+        Raises VenueUnavailable, also while it may still come or has not ended, and of one that was
+        placed in another account (`ChildOrder.venue_number`) which can not be asked any more."""
         ...

@@ -81,11 +81,10 @@ from sakk.flow.sweep_build import sweep_build_stage
 from sakk.flow.transfer import claim_stage, left_behind_stage
 from sakk.flow.travel_rule import travel_rule_stage
 from sakk.flow.travel_send import travel_send_stage
-from sakk.flow.venue import open_all as open_venues
+from sakk.flow.venue import OpenVenues
 from sakk.flow.volume import volume_stage
 from sakk.flow.wallet_proof import wallet_proof_stage
 from sakk.flow.withdrawal import withdrawal_build_stage
-from sakk.rails.venue import Venue
 from sakk.runtime.bank import banks_of
 from sakk.runtime.process import report_ready
 from sakk.runtime.restore import anchor_path, anchor_stage, look_before_start
@@ -129,7 +128,10 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         *pipeline(parts, guard=settings.guard),
         travel_send_stage(parts, trp_rail(settings)),
         rate_stage(parts, Fetcher(settings.webhook_allow_loopback)),
-        *order_stages(parts, [*simulated_venues(settings, parts.database), *_exchanges(parts)]),
+        *order_stages(
+            parts,
+            OpenVenues(parts.database, parts.vault, simulated_venues(settings, parts.database)),
+        ),
         seal_stage(parts),
         audit_anchor_stage(
             parts,
@@ -261,11 +263,3 @@ def enrol(parts: Parts, stop: threading.Event) -> None:
                 role=TreasuryRole.capture,
             )
         return
-
-
-def _exchanges(parts: Parts) -> list[Venue]:
-    """The operator's accounts at exchanges; none where this machine can not open their secrets."""
-    if parts.vault is None:
-        return []
-    with parts.database.begin() as connection:
-        return open_venues(connection, parts.vault)

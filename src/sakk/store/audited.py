@@ -141,6 +141,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "travel_rules": Audited(secret=("payload", "token_hash", "peer_callback"), bulk=True),
     "treasury_targets": Audited(key=("asset",)),
     "vasps": Audited(),
+    "venue_keys": Audited(key=("name", "number"), subject="name", secret=("secret",)),
     "venues": Audited(key=("name",), secret=("secret",)),
     "vaults": Audited(key=("network", "address"), subject="address"),
     "webhook_endpoints": Audited(secret=("secret", "previous_secret"), quiet=("failing_since",)),

@@ -79,6 +79,8 @@ child_orders = Table(
     Column("quote_units", Units, nullable=False),
     Column("fee_units", Units, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("venue_number", Integer),
+    Column("waits_for", Text),
     *lease_columns(),
     Index("ix_child_orders_order", "order_id"),
     Index("ix_child_orders_intended", "id", postgresql_where=text("status = 'intended'")),
@@ -168,14 +170,16 @@ def list_children(connection: Connection, *orders_of: str) -> list[ChildOrder]:
     return fetch_all(connection, statement, ChildOrder)
 
 
-def note_asked(connection: Connection, identifier: str, *, token: str, until: datetime) -> bool:
-    """From now on the venue may have it, once more, and the lease begins anew; False where another
-    worker has it."""
+def note_asked(
+    connection: Connection, identifier: str, *, number: int, token: str, until: datetime
+) -> bool:
+    """From now on the venue may have it, once more, in its account of a number, and the lease
+    begins anew; False where another worker has it."""
     c = child_orders.c
     noted = (
         update(child_orders)
         .where(c.id == identifier, c.lease_token == token)
-        .values(asked=True, attempt=c.attempt + 1, lease_until=until)
+        .values(asked=True, attempt=c.attempt + 1, venue_number=number, lease_until=until)
     )
     return connection.execute(noted.returning(c.id)).scalar_one_or_none() is not None
 

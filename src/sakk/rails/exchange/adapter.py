@@ -5,7 +5,7 @@ order that it does not know may still be on its way for so long, and never came 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
@@ -40,6 +40,9 @@ class Adapter:
     clock: Callable[[], float] = time.time
     # A venue that is given no more orders is still asked what became of those that it had.
     enabled: bool = True
+    number: int = 1
+    # The accounts that the name stood for before, by their numbers.
+    former: Mapping[int, "Adapter"] = field(default_factory=dict)
     _rules: dict[str, tuple[float, PairRules]] = field(default_factory=dict)
     # When an order was signed, by its id and how often it was given. One that another process
     # signed may be as young as the first question after it.
@@ -86,6 +89,8 @@ class Adapter:
         symbol = self.pairs.get(f"{child.base}-{child.quote}")
         if symbol is None:
             raise VenueUnavailable(f"{self.name} has no pair {child.base}-{child.quote} any more")
+        if child.venue_number not in (None, self.number):
+            return self._found_elsewhere(child, symbol)
         asked = self.caller.monotonic()
         report = self.looked(child, symbol)
         if report is not None:
@@ -96,6 +101,24 @@ class Adapter:
         if asked - since < SETTLE_SECONDS:
             raise VenueUnavailable(f"{self.name} does not know the order, and may yet")
         return None
+
+    def _found_elsewhere(self, child: ChildOrder, symbol: str) -> Report | None:
+        """The same of an order that was placed by another key.
+
+        That the account which is asked now does not know it says nothing, if it is another one.
+        """
+        report = self.looked(child, symbol)
+        if report is not None:
+            return report
+        number = child.venue_number or 0
+        former = self.former.get(number)
+        why = f"{self.name} does not know the order, which account {number} was given"
+        if former is None:
+            raise VenueUnavailable(f"{why}, and its key is not here any more")
+        try:
+            return former.find(child)
+        except VenueUnavailable as error:
+            raise VenueUnavailable(f"{why}, and that one is not heard: {error}") from error
 
     def looked(self, child: ChildOrder, symbol: str) -> Report | None:
         """The same; a question that is refused says nothing of the order."""

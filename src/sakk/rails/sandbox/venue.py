@@ -38,6 +38,7 @@ class SimulatedVenue:
     is_down: bool = False
     loses_answers: bool = False
     livemode: bool = False
+    number: int = 1
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def book(self, base: str, quote: str, side: Side, *, base_decimals: int) -> Book | None:
