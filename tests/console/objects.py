@@ -49,6 +49,7 @@ from tests.console.closed_loop import closed_loop_of
 from tests.console.converting import conversions_of
 from tests.console.desk import make_desk
 from tests.console.office import Office
+from tests.console.platform import platform_of
 from tests.console.risk import case_of, name_of, outgoing, question_of
 from tests.flow import policing
 from tests.flow.policing import ASSET, NETWORK
@@ -444,6 +445,7 @@ def objects(office: Office) -> dict[str, str]:
         "beneficiary": beneficiary_of(office, office.bob),
         **selling(office, office.bob),
         **closed_loop_of(office, office.bob, office.operator),
+        **platform_of(office, office.bob),
         "case": case,
         "question": question_of(office, case),
         "attachment": "catt_of_bob",

@@ -12,10 +12,12 @@ from sqlalchemy import Table, text
 from sakk.core.mandate import document
 from sakk.flow.context import Parts
 from sakk.store.alias import aliases
+from sakk.store.application_fee import application_fees
 from sakk.store.beneficiary import beneficiaries
 from sakk.store.case import cases
 from sakk.store.channel import channels
 from sakk.store.checkout_session import checkout_sessions
+from sakk.store.connected_account import connected_accounts
 from sakk.store.conversion import conversion_quotes, conversions
 from sakk.store.customer import customers
 from sakk.store.database import Database
@@ -394,6 +396,30 @@ FILLED: dict[Table, dict[str, str]] = {
         "version": "1",
         "rule": "1",
         "parts": "'[]'",
+    },
+    connected_accounts: {
+        "id": f"'cac_' || {ID}",
+        "platform": "'acct_' || i % 999",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'active' ELSE 'ended' END",
+        "permissions": "'{payments}'",
+        "fee_ppm_max": "50000",
+        "metadata": "'{}'",
+    },
+    application_fees: {
+        "id": f"'afee_' || {ID}",
+        "connected": "'acct_' || i % 50",
+        "connected_account": f"'cac_' || {ID}",
+        "kind": "'payin'",
+        "reason": "CASE WHEN i % 1000 = 0 THEN 'returned' ELSE 'charged' END",
+        "status": "'posted'",
+        "source": f"'pin_' || {ID}",
+        "payment_intent": f"'pi_' || {ID}",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "basis": "100",
+        "amount": "1",
+        "parts": "'[]'",
+        **dict.fromkeys(("attempt", "failures"), "0"),
     },
     webhook_deliveries: {
         "id": f"'whd_' || {ID}",

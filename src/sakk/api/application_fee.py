@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from sqlalchemy import or_, select
+from sqlalchemy import or_
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.fee import FeePartShape
@@ -14,7 +14,6 @@ from sakk.core import application_fee as rules
 from sakk.core.application_fee import ApplicationFee
 from sakk.core.errors import ResourceMissing
 from sakk.store import application_fee as store
-from sakk.store.database import fetch_one
 from sakk.store.page import fetch_page
 
 resource = Resource("application_fees")
@@ -71,6 +70,9 @@ def list_application_fees(context: Context, query: ApplicationFeeListParameters)
         )
         if wanted is not None
     ]
+    visible = context.visible_account_id
+    if visible is not None:
+        filters.append(or_(c.account_id == visible, c.connected == visible))
     rows, has_more = fetch_page(
         context.connection,
         store.application_fees,
@@ -78,7 +80,7 @@ def list_application_fees(context: Context, query: ApplicationFeeListParameters)
         account_id=None,
         livemode=context.livemode,
         page=query.page(),
-        filters=[*filters, *_visible(context)],
+        filters=filters,
     )
     return Listing(data=[rules.public(row) for row in rows], has_more=has_more)
 
@@ -90,17 +92,12 @@ def list_application_fees(context: Context, query: ApplicationFeeListParameters)
 )
 def retrieve(context: Context, application_fee: str) -> Document:
     """Retrieve an application fee."""
-    table = store.application_fees
-    statement = select(table).where(
-        table.c.id == application_fee, table.c.livemode == context.livemode, *_visible(context)
+    found = store.find(
+        context.connection,
+        application_fee,
+        account_id=context.visible_account_id,
+        livemode=context.livemode,
     )
-    found = fetch_one(context.connection, statement, ApplicationFee)
     if found is None:
         raise ResourceMissing(f"No such application_fee: {application_fee!r}.", param="id")
     return rules.public(found)
-
-
-def _visible(context: Context) -> list[Any]:
-    """Both sides see a fee."""
-    c, visible = store.application_fees.c, context.visible_account_id
-    return [] if visible is None else [or_(c.account_id == visible, c.connected == visible)]

@@ -1,5 +1,7 @@
 """Amounts that people type into forms, and the currencies that they choose from."""
 
+from decimal import Decimal, InvalidOperation
+
 from sqlalchemy import Connection
 
 from sakk.console.visit import Visit
@@ -25,3 +27,16 @@ def units_of(
     except ValueError:
         told = visit.words.gettext("Write an amount, as 12.50.")
         raise ParameterInvalid(told, param=param) from None
+
+
+def ppm_of(text: str | None, *, param: str) -> int:
+    """A percentage that was typed, in parts per million, exactly; ParameterInvalid."""
+    try:
+        found = Decimal((text or "0").replace(",", ".").removesuffix("%").strip()) * 10_000
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not found.is_finite() or found != found.to_integral_value() or not 0 <= found <= 1_000_000:
+        raise ParameterInvalid(
+            "Write a percentage from 0 to 100, with at most four places.", param=param
+        )
+    return int(found)

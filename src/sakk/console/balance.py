@@ -29,6 +29,8 @@ KINDS = {
     "transfer": mark("Transfer"),
     "conversion": mark("Conversion"),
     "fee": mark("Fee"),
+    "application_fee": mark("Platform's fee"),
+    "application_fee_refund": mark("Platform's fee given back"),
     "reserve_transaction": mark("Reserve"),
     "adjustment": mark("Adjustment"),
 }

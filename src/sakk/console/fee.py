@@ -33,6 +33,7 @@ KINDS: Mapping[str, str] = {
     FeeKind.payin: mark("Payment"),
     FeeKind.payout: mark("Payout"),
     FeeKind.refund: mark("Refund"),
+    FeeKind.conversion: mark("Conversion"),
 }
 REASONS: Mapping[str, tuple[str, str]] = {
     "charged": (mark("Charged"), "plain"),
@@ -123,7 +124,7 @@ def create(visit: Visit, form: ScheduleForm) -> Redirect:
                 connection,
                 identifier=identifier,
                 name=form.name,
-                written=_read(form.rules),
+                written=read_written(form.rules),
                 effective_at=None,
                 metadata={},
                 by=visit.person.id,
@@ -149,7 +150,7 @@ def change(visit: Visit, fee_schedule: str, form: VersionForm) -> Redirect:
         flow.add_version(
             connection,
             fee_schedule,
-            _read(form.rules),
+            read_written(form.rules),
             effective_at=None,
             by=visit.person.id,
             now=visit.now,
@@ -247,14 +248,14 @@ def _schedules(visit: Visit, rejected: Rejected | None) -> Page:
         "has_more": has_more,
         "may_change": visit.may("fee_schedules", "write"),
         "given": {"rules": _EXAMPLE} if rejected is None else rejected.values,
-        "faults": _faults(rejected),
+        "faults": faults_of(rejected),
         "message": None if rejected is None else rejected.message,
     }
     return Page("console/fee_schedules.html", values)
 
 
 def _schedule(visit: Visit, identifier: str, query: TryQuery, rejected: Rejected | None) -> Page:
-    faults = _faults(rejected)
+    faults = faults_of(rejected)
     with visit.database.read() as connection:
         schedule = store.find_schedule(connection, identifier)
         if schedule is None:
@@ -277,7 +278,7 @@ def _schedule(visit: Visit, identifier: str, query: TryQuery, rejected: Rejected
         "schedule": schedule,
         "current": current,
         "versions": [
-            (each, [_line(visit, rule, scales) for rule in each.rules]) for each in versions[::-1]
+            (each, [line_of(visit, rule, scales) for rule in each.rules]) for each in versions[::-1]
         ],
         "names": names,
         "assigned": assigned,
@@ -285,7 +286,7 @@ def _schedule(visit: Visit, identifier: str, query: TryQuery, rejected: Rejected
         "query": query,
         "may_change": visit.may("fee_schedules", "write"),
         "may_assign": visit.may("accounts", "write") and visit.may("fee_schedules", "write"),
-        "given": {"rules": json.dumps([_short(each) for each in written], indent=2)}
+        "given": {"rules": json.dumps([shorten(each) for each in written], indent=2)}
         if rejected is None
         else rejected.values,
         "faults": faults,
@@ -321,7 +322,7 @@ def _tried(
     )
     priced = flow.simulate(connection, movement, schedule=schedule, written=None, at=visit.now)
     shown = rules.public_simulation(movement, priced, decimals=scales[currency])
-    parts = [(_part(visit, each["label"]), each["amount"]) for each in shown["parts"]]
+    parts = [(part_of(visit, each["label"]), each["amount"]) for each in shown["parts"]]
     return shown | {"decimals": scales[currency], "parts": parts}
 
 
@@ -333,7 +334,8 @@ def _units(visit: Visit, text: str | None, decimals: int, param: str) -> int:
         raise ParameterInvalid(told, param=param) from None
 
 
-def _part(visit: Visit, label: str) -> str:
+def part_of(visit: Visit, label: str) -> str:
+    """What a part of a price is called."""
     gettext = visit.words.gettext
     match label:
         case "fixed":
@@ -344,14 +346,15 @@ def _part(visit: Visit, label: str) -> str:
             return gettext("Cut at the maximum")
         case _:
             ppm = int(label.removeprefix("percent_").removesuffix("ppm"))
-            return _percent(ppm)
+            return percent(ppm)
 
 
-def _percent(ppm: int) -> str:
+def percent(ppm: int) -> str:
+    """Parts per million as a percentage, exactly."""
     return f"{format_decimal(ppm, 4).rstrip('0').rstrip('.')} %"
 
 
-def _line(visit: Visit, rule: Mapping[str, Any], scales: Mapping[str, int]) -> dict[str, Any]:
+def line_of(visit: Visit, rule: Mapping[str, Any], scales: Mapping[str, int]) -> dict[str, Any]:
     """A rule as a table shows it; amounts in its currency."""
     currency = rule["currency"]
 
@@ -362,25 +365,25 @@ def _line(visit: Visit, rule: Mapping[str, Any], scales: Mapping[str, int]) -> d
         "kind": None if rule["kind"] is None else visit.words.gettext(KINDS[rule["kind"]]),
         "currency": currency,
         "network": rule["network"],
-        "percent": _percent(rule["percent_ppm"]) if rule["percent_ppm"] else None,
+        "percent": percent(rule["percent_ppm"]) if rule["percent_ppm"] else None,
         "fixed": shown(rule["fixed"]) if rule["fixed"] else None,
         "minimum": shown(rule["minimum"]) if rule["minimum"] else None,
         "maximum": None if rule["maximum"] is None else shown(rule["maximum"]),
         "tiers": [
-            (shown(each["volume_from"]), _percent(each["percent_ppm"])) for each in rule["tiers"]
+            (shown(each["volume_from"]), percent(each["percent_ppm"])) for each in rule["tiers"]
         ],
         "on_refund": rule["on_refund"],
     }
 
 
-def _short(rule: Mapping[str, Any]) -> dict[str, Any]:
+def shorten(rule: Mapping[str, Any]) -> dict[str, Any]:
     """A rule as people write it: what has its default is left out."""
     blank = FeeRule().document()
     return {name: value for name, value in rule.items() if value != blank[name]}
 
 
-def _read(text: str) -> Sequence[FeeRule]:
-    """Rules out of a form; ParameterInvalid."""
+def read_written(text: str) -> Sequence[FeeRule]:
+    """Rules out of a form, as people write them in JSON; ParameterInvalid."""
     try:
         return rules.parse_rules(json.loads(text))
     except (ValueError, RecursionError) as error:
@@ -389,7 +392,7 @@ def _read(text: str) -> Sequence[FeeRule]:
         ) from None
 
 
-def _faults(rejected: Rejected | None) -> dict[str, str]:
+def faults_of(rejected: Rejected | None) -> dict[str, str]:
     """What is wrong by field; of a rule, with its place."""
     found: dict[str, str] = {}
     for name, text in ({} if rejected is None else rejected.faults).items():

@@ -18,6 +18,7 @@ from sakk.pages import amount as amounts
 from sakk.pages.chart import Point, Words, bars
 from sakk.pages.language import mark
 from sakk.pages.moment import zone_of
+from sakk.store import connected_account as connected_accounts
 from sakk.store import home as store
 from sakk.store import information_request as questions
 from sakk.store import network as networks
@@ -193,6 +194,12 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
             connection, account_id=visit.account_id, livemode=livemode, limit=store.COUNT_MAX
         )
         add(asked, gettext("Questions that wait for your answer"), "/console/questions?status=open")
+    if visit.account_id is not None and visit.may("connected_accounts"):
+        platforms = connected_accounts.list_asked(
+            connection, visit.account_id, livemode=livemode, limit=store.COUNT_MAX
+        )
+        path = "/console/connected_accounts?side=account&status=pending"
+        add(len(platforms), gettext("Platforms that ask to act for you"), path)
     if visit.may("webhook_endpoints"):
         failing = store.count_failing(connection, account_id=account_id, livemode=livemode)
         add(failing, gettext("Webhook endpoints that take nothing"), "/console/webhooks", "bad")

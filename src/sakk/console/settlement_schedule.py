@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 from sqlalchemy import Connection
 
+from sakk.console.amount import ppm_of
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import settlement as rules
@@ -243,24 +243,11 @@ def _read(connection: Connection, visit: Visit, form: TermsForm) -> dict[str, An
         "weekday": form.weekday,
         "delay_days": form.delay_days,
         "calendar": None if form.calendar is None else form.calendar.upper(),
-        "reserve_ppm": _ppm(form.reserve_percent),
+        "reserve_ppm": ppm_of(form.reserve_percent, param="reserve_percent"),
         "reserve_days": form.reserve_days,
         "destination": destination,
         **{name: _amounts(getattr(form, name), name, decimals) for name in _AMOUNTS},
     }
-
-
-def _ppm(text: str | None) -> int:
-    """A percentage in parts per million, exactly."""
-    try:
-        found = Decimal((text or "0").replace(",", ".").removesuffix("%").strip()) * 10_000
-    except InvalidOperation:
-        found = Decimal("NaN")
-    if not found.is_finite() or found != found.to_integral_value() or not 0 <= found <= 1_000_000:
-        raise ParameterInvalid(
-            "Write a percentage from 0 to 100, with at most four places.", param="reserve_percent"
-        )
-    return int(found)
 
 
 def _amounts(text: str | None, param: str, decimals: Mapping[str, int]) -> dict[str, int]:

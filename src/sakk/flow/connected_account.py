@@ -49,7 +49,9 @@ def create(
     store.lock_platform(connection, platform)
     asked = account.find_account(connection, account_id)
     if asked is None or asked.kind == AccountKind.operator:
-        raise ResourceMissing(f"No such account: {account_id!r}.", param="account")
+        raise ResourceMissing(
+            "No such account: {account}.", param="account", account=repr(account_id)
+        )
     standing = store.find_standing(
         connection, platform=platform, account_id=account_id, livemode=livemode
     )
@@ -168,7 +170,9 @@ def _locked(
 ) -> ConnectedAccount:
     found = store.find(connection, identifier, account_id=account_id, livemode=livemode, lock=True)
     if found is None:
-        raise ResourceMissing(f"No such connected_account: {identifier!r}.", param="id")
+        raise ResourceMissing(
+            "No such connected_account: {identifier}.", param="id", identifier=repr(identifier)
+        )
     return found
 
 

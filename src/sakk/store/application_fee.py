@@ -2,11 +2,22 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, select, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    or_,
+    select,
+    text,
+)
 
 from sakk.core.application_fee import ApplicationFee
 from sakk.core.fee import FeeKind
-from sakk.store.database import fetch_all, insert_records
+from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -59,3 +70,43 @@ def list_returned(
         .order_by(c.id)
     )
     return fetch_all(connection, statement, ApplicationFee)
+
+
+def find(
+    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+) -> ApplicationFee | None:
+    """A fee that an account is a side of; any where ``account_id`` is None."""
+    c = application_fees.c
+    statement = select(application_fees).where(c.id == identifier, c.livemode == livemode)
+    if account_id is not None:
+        statement = statement.where(or_(c.account_id == account_id, c.connected == account_id))
+    return fetch_one(connection, statement, ApplicationFee)
+
+
+def list_related(
+    connection: Connection, fee: ApplicationFee, *, limit: int
+) -> list[ApplicationFee]:
+    """All that was taken and given back of what a fee is of, itself among it, in one coin."""
+    c = application_fees.c
+    of = c.source == fee.source
+    if fee.payment_intent is not None:
+        of = c.payment_intent == fee.payment_intent
+    statement = (
+        select(application_fees)
+        .where(of, c.connected_account == fee.connected_account, c.currency == fee.currency)
+        .order_by(c.id)
+        .limit(limit)
+    )
+    return fetch_all(connection, statement, ApplicationFee)
+
+
+def is_platform(connection: Connection, account_id: str, *, livemode: bool) -> bool:
+    """Did an account take any, as a platform?"""
+    c = application_fees.c
+    newest = (
+        select(c.id)
+        .where(c.account_id == account_id, c.livemode == livemode)
+        .order_by(c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(newest).first() is not None

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from sakk.core.connected_account import ConnectedAccount, ConnectionStatus
-from sakk.store.database import fetch_one, insert_records
+from sakk.store.database import fetch_all, fetch_one, insert_records
 from sakk.store.schema import Document, Timestamp, metadata
 
 connected_accounts = Table(
@@ -103,6 +103,34 @@ def count_pending(connection: Connection, platform: str, *, livemode: bool) -> i
         c.status == ConnectionStatus.pending.value,
     )
     return int(connection.execute(statement).scalar_one())
+
+
+def is_platform(connection: Connection, account_id: str, *, livemode: bool) -> bool:
+    """Does an account act for others, or ask to, or did it?"""
+    c = connected_accounts.c
+    newest = (
+        select(c.id)
+        .where(c.platform == account_id, c.livemode == livemode)
+        .order_by(c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(newest).first() is not None
+
+
+def list_asked(
+    connection: Connection, account_id: str, *, livemode: bool, limit: int
+) -> list[ConnectedAccount]:
+    """Of the newest connections of an account those that wait for its word."""
+    c = connected_accounts.c
+    newest = (
+        select(connected_accounts)
+        .where(c.account_id == account_id, c.livemode == livemode)
+        .order_by(c.id.desc())
+        .limit(limit)
+        .subquery()
+    )
+    statement = select(newest).where(newest.c.status == ConnectionStatus.pending.value)
+    return fetch_all(connection, statement.order_by(newest.c.id.desc()), ConnectedAccount)
 
 
 def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -> None:
