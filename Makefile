@@ -43,9 +43,9 @@ migration: setup
 	@$(BIN)/ruff check --fix --quiet src/sakk/store/migrations; $(BIN)/ruff format --quiet src/sakk/store/migrations
 
 # Every screen of the console in a real browser, with pictures in build/pages; ONLY="bills shops"
-# opens those whose path has one of the words.
+# opens those whose path has one of the words, WAYS="zh-Hans/desk ar/phone" says how.
 pages: setup
-	@PYTHONPATH=. $(BIN)/python scripts/pages.py $(ONLY)
+	@WAYS="$(WAYS)" PYTHONPATH=. $(BIN)/python scripts/pages.py $(ONLY)
 
 # The pictures of pages in the documents; needs Chromium.
 screenshots: setup

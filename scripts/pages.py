@@ -1,13 +1,15 @@
 """Open every screen once in a real browser (``make pages``), and say what is wrong.
 
 One of everything is in a database of its own, as the tests have it. Each GET screen of the console,
-the mall, a shop and a checkout are opened in English on a desk and in Arabic on a phone, and held
-against what every page must keep: no error, no violation of its policy, no request that leaves the
-origin, no serious finding of axe-core, nothing wider than a phone. Pictures of all stand in
-``build/pages`` afterwards. ``make pages ONLY="bills mall"`` opens those whose path has a word.
+the mall, a shop and a checkout are opened in English on a desk and in Arabic on a phone, or as
+``make pages WAYS="zh-Hans/desk zh-Hant/phone"`` says, and held against what every page must keep:
+no error, no violation of its policy, no request that leaves the origin, no serious finding of
+axe-core, nothing wider than a phone. Pictures of all stand in ``build/pages`` afterwards.
+``make pages ONLY="bills mall"`` opens those whose path has a word.
 """
 
 import http.server
+import os
 import re
 import sys
 import threading
@@ -42,7 +44,8 @@ from sakk.store.identity import new_id
 from sakk.store.migrate import upgrade
 
 PICTURES = Path(__file__).resolve().parents[1] / "build" / "pages"
-WAYS = (("en", DESK), ("ar", PHONE))
+SIZES = {"desk": DESK, "phone": PHONE}
+WAYS = [way.split("/") for way in (os.environ.get("WAYS") or "en/desk ar/phone").split()]
 # What is a file, asks for more than a path says, or is there in one browser alone.
 LEFT_OUT = (
     *("/export", "/content", "/receipts", "/proofs", "/verify", "/report", "/file", "/exposures"),
@@ -159,14 +162,14 @@ def served(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
         server.server_close()
 
 
-def opened(browser: Browser, base: str, path: str, language: str, size: dict[str, int]) -> bool:
+def opened(browser: Browser, base: str, path: str, language: str, size: str) -> bool:
     """Is something wrong with a page? It is told, and its picture is taken either way."""
     try:
-        with browser.page(base, size=size) as page:
+        with browser.page(base, size=SIZES[size]) as page:
             try:
                 visit(page, path, language=language)
             finally:
-                shoot(page, path, language)
+                shoot(page, path, f"{language}-{size}")
     except Exception as error:
         told = f"{type(error).__name__} {error}"[:2_000]
         sys.stdout.write(f"{language} {path}: {told}\n")
@@ -175,12 +178,12 @@ def opened(browser: Browser, base: str, path: str, language: str, size: dict[str
     return False
 
 
-def shoot(page: Page, path: str, language: str) -> None:
+def shoot(page: Page, path: str, way: str) -> None:
     """The whole page, not its first screen alone."""
     told = re.sub(r"_[0-9a-z]{26}\b", "", path.removeprefix("/console"))
     told = re.sub(r"^/checkout/.*", "/checkout", told)
     name = re.sub(r"[^a-z0-9]+", "-", told).strip("-") or "home"
-    where = PICTURES / f"{name}-{language}.png"
+    where = PICTURES / f"{name}-{way}.png"
     options = {"path": str(where), "fullPage": True}
     page.call("screenshot", options)
 

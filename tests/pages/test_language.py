@@ -14,6 +14,7 @@ from sakk.pages.language import (
     choose,
     choose_language,
     isolated,
+    mark_in,
     words,
 )
 from sakk.pages.raised import raised
@@ -91,6 +92,12 @@ def test_what_is_filled_in_is_isolated_and_can_not_turn_the_rest() -> None:
     assert text == "من \u2068evil\u2069"
     assert isolated("a\u2066b") == "\u2068ab\u2069"
     assert Words("en").ngettext("{number} file", "{number} files", 2) == "\u20682\u2069 files"
+
+
+def test_a_word_that_means_two_things_says_which() -> None:
+    told = [words("zh-Hans").gettext(mark_in(each, "Open")) for each in ("case", "channel")]
+    assert told == ["待处理", "已开通"]
+    assert words("en").gettext(mark_in("channel", "Open")) == "Open"
 
 
 @pytest.mark.parametrize(

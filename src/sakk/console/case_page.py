@@ -17,7 +17,7 @@ from sakk.core.exposure import Way
 from sakk.core.role import Role
 from sakk.flow.case_evidence import evidence
 from sakk.flow.case_subject import Matter, find_matter
-from sakk.pages.language import mark
+from sakk.pages.language import mark, mark_in
 from sakk.store import case as store
 from sakk.store import network as networks
 from sakk.store import person as persons
@@ -28,8 +28,8 @@ NAMES_SHOWN_MAX: Final = 10
 # In how many days an account is to answer.
 DAYS_TO_ANSWER: Final = (3, 7, 14, 30)
 STATUSES: Mapping[str, tuple[str, str]] = {
-    "open": (mark("Open"), "warn"),
-    "assigned": (mark("Taken"), "wait"),
+    "open": (mark_in("case", "Open"), "warn"),
+    "assigned": (mark_in("case", "Taken"), "wait"),
     "in_progress": (mark("Being worked on"), "wait"),
     "awaiting_answer": (mark("Waits for an answer"), "wait"),
     "awaiting_second": (mark("Waits for a second person"), "warn"),
@@ -63,7 +63,7 @@ ACTS: Mapping[str, str] = {
     "opened": mark("Opened"),
     "found": mark("Something more was found"),
     "reopened": mark("Opened again"),
-    "assigned": mark("Taken"),
+    "assigned": mark_in("case", "Taken"),
     "noted": mark("Note"),
     "attached": mark("File"),
     "asked": mark("The account is asked"),

@@ -13,7 +13,7 @@ from sakk.core.errors import ResourceMissing
 from sakk.flow import channel as flow
 from sakk.flow import receipt
 from sakk.flow import session as flow_session
-from sakk.pages.language import mark
+from sakk.pages.language import mark, mark_in
 from sakk.store import channel as store
 from sakk.store import session as sessions
 from sakk.store.page import fetch_window
@@ -22,7 +22,7 @@ PATH: Final = f"{ROOT}/channels"
 SESSIONS_SHOWN: Final = 50
 STATUSES: Mapping[str, tuple[str, str]] = {
     "opening": (mark("Being opened"), "wait"),
-    "open": (mark("Open"), "good"),
+    "open": (mark_in("channel", "Open"), "good"),
     "closing": (mark("Being closed"), "wait"),
     "closed": (mark("Closed"), "plain"),
 }

@@ -15,7 +15,7 @@ from sakk.core.reconciliation import BreakKind
 from sakk.flow import ledger_break as flow
 from sakk.flow.officer import is_alone
 from sakk.pages.form import Form
-from sakk.pages.language import mark
+from sakk.pages.language import mark, mark_in
 from sakk.store import ledger_break as store
 from sakk.store import person as persons
 from sakk.store.page import fetch_window
@@ -37,7 +37,7 @@ KINDS: Final[Mapping[str, str]] = {
     "duplicate": mark("Twice"),
 }
 STATUSES: Final[Mapping[str, tuple[str, str]]] = {
-    "open": (mark("Open"), "bad"),
+    "open": (mark_in("break", "Open"), "bad"),
     "awaiting_second": (mark("Awaits a second person"), "wait"),
     "correcting": (mark("Being booked"), "wait"),
     "corrected": (mark("Corrected"), "good"),

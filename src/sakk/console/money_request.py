@@ -18,13 +18,13 @@ from sakk.core.money_request import MoneyRequest, MoneyRequestStatus
 from sakk.core.search import SearchKind, like, read_search
 from sakk.flow import money_request as flow
 from sakk.pages.form import Form
-from sakk.pages.language import mark
+from sakk.pages.language import mark, mark_in
 from sakk.store import money_request as store
 from sakk.store.page import fetch_window
 
 PATH: Final = f"{ROOT}/money_requests"
 STATUSES: Mapping[str, tuple[str, str]] = {
-    "open": (mark("Open"), "wait"),
+    "open": (mark_in("request for money", "Open"), "wait"),
     "paid": (mark("Paid"), "good"),
     "declined": (mark("Declined"), "bad"),
     "canceled": (mark("Called off"), "plain"),

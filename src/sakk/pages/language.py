@@ -33,6 +33,8 @@ LANGUAGES_MAX: Final = 20
 LOCALES: Final = Path(__file__).with_name("locales")
 # First strong isolate, and its end (UAX #9).
 ISOLATE, END = "\u2068", "\u2069"
+# What parts a message from its context in catalogues of gettext.
+CONTEXT_END: Final = "\x04"
 _TRADITIONAL: Final = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
 
 
@@ -46,7 +48,7 @@ class Words:
 
     def gettext(self, message: str, /, **values: object) -> str:
         """The message with what is filled in isolated: text, not HTML."""
-        return fill(self._catalogue.gettext(message), values)
+        return fill(self.message(message), values)
 
     def pgettext(self, context: str, message: str, /, **values: object) -> str:
         """The same, of a word that means two things: ``context`` says which."""
@@ -66,7 +68,7 @@ class Words:
 
     def message(self, message: str) -> str:
         """The bare message, for whoever fills it in another way."""
-        return self._catalogue.gettext(message)
+        return self._catalogue.gettext(message).rpartition(CONTEXT_END)[2]
 
     def plural(self, one: str, many: str, number: int) -> str:
         """The bare form for a number."""
@@ -80,6 +82,11 @@ class Words:
 def mark(message: str) -> str:
     """Say that a text is a message, where it is not yet said in which language."""
     return message
+
+
+def mark_in(context: str, message: str) -> str:
+    """The same of a word that means two things: ``context`` says which (as `gettext` keeps it)."""
+    return f"{context}{CONTEXT_END}{message}"
 
 
 def fill(text: str, values: dict[str, object]) -> str:

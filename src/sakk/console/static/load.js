@@ -2,4 +2,5 @@
 for (const place of document.querySelectorAll("[data-load]")) {
   const answer = await fetch(place.dataset.load, { headers: { "hx-request": "true" } });
   if (answer.ok) place.innerHTML = await answer.text();
+  document.dispatchEvent(new Event("sakk:loaded"));
 }
