@@ -219,8 +219,7 @@ def exact(facilitator: Any, **more: Any) -> Exact:
         decimals=6,
         name="USDC",
         version="2",
-        clock=lambda: NOW,
-        **more,
+        **{"clock": lambda: NOW, **more},
     )
 
 
