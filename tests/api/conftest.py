@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from sakk.store.database import open_database
-from tests.api.conservation import check_conserved
 from tests.api.objects import Objects, create_objects
 from tests.api.world import Api, create_world, free_port, http, serving
 from tests.conftest import databases
+from tests.conservation import check_conserved
 
 PAYING = {
     "test_charge",

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import pytest
 from tests.chain import Chain
+from tests.conservation import check_conserved, check_escrowed
 from tests.flow.harness import World, open_world
 
 from sakk.signing.keystore import SCRYPT_N_MIN, Keystore, create_keystore
@@ -14,6 +15,11 @@ from sakk.store.breach import list_newest
 from sakk.store.database import Database
 
 PASSPHRASE = "correct horse battery staple"
+
+
+# Modules in which agents pay; the model of mandates posts without rows, and counts by itself.
+PAYING = ("test_channel", "test_contract_payer", "test_escrow", "test_mandate", "test_x402")
+WITHOUT_ROWS = "test_mandate_model"
 
 
 class MakeWorld(Protocol):
@@ -36,6 +42,22 @@ def world_keystore(tmp_path_factory: pytest.TempPathFactory) -> Keystore:
     return create_keystore(
         path, PASSPHRASE, now=datetime(2026, 1, 1, tzinfo=UTC), scrypt_n=SCRYPT_N_MIN
     )
+
+
+@pytest.fixture(autouse=True)
+def _conserved(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test in which agents pay, by the ledger and, where there is one, by the chain."""
+    name = request.module.__name__.rpartition(".")[2]
+    is_paying = name.startswith(PAYING) and name != WITHOUT_ROWS
+    named = {"database", "module_database"} & set(request.fixturenames) if is_paying else ()
+    databases: list[Database] = [request.getfixturevalue(each) for each in sorted(named)]
+    has_chain = is_paying and "chain" in request.fixturenames
+    chain: Chain | None = request.getfixturevalue("chain") if has_chain else None
+    yield
+    for database in databases:
+        check_conserved(database)
+        if chain is not None:
+            check_escrowed(database, chain)
 
 
 @pytest.fixture

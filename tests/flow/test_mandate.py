@@ -500,8 +500,8 @@ def test_only_a_channel_under_a_mandate_of_ones_own_is_refilled(house: House) ->
         channels.change(connection, opened.id, {"mandate": None})
     with pytest.raises(ParameterInvalid):
         keep(house, opened, below=1, up_to=1)
-    channel.close(house.parts, opened.id)
     with house.parts.database.begin() as connection:
         channels.change(connection, opened.id, {"mandate": made.id})
+    channel.close(house.parts, opened.id)
     with pytest.raises(UnexpectedState):
         keep(house, opened, below=1, up_to=1)

@@ -1,6 +1,7 @@
 """Nothing is made and nothing is lost: what is true of every channel, payee and mandate, always.
 
-The ledger's own entries are held against the rows, two counts of the same.
+The ledger's own entries are held against the rows, two counts of the same, and where there is a
+chain, against what x402's escrow says there.
 """
 
 from collections import Counter
@@ -10,8 +11,13 @@ from sqlalchemy import Connection, text
 
 from sakk.core import chart
 from sakk.ledger.projection import catch_up
+from sakk.rails.evm.escrow import read_states
+from sakk.rails.evm.rpc import Rpc
 from sakk.store.agreement import miscounted_channels, unbalanced_units
 from sakk.store.database import Database
+from sakk.store.escrow_channel import channels_of
+from sakk.store.escrow_proof import standing_units
+from tests.chain import Chain
 
 # What charges moved, by the account's name: below zero out of channels, above it to payees.
 _CHARGES = (
@@ -39,6 +45,13 @@ _MANDATES = (
     " AND s.status IN ('posted', 'reserved'))"
     " + (SELECT coalesce(sum(c.funded - c.returned), 0) FROM channels c WHERE c.mandate = m.id)"
     " AS taken FROM mandates m WHERE m.status = 'active'"
+)
+
+# What the chain may show and the books do not yet, or the other way round.
+_UNDER_WAY = (
+    "SELECT (SELECT count(*) FROM escrow_calls WHERE status NOT IN ('posted', 'failed'))"
+    " + (SELECT count(*) FROM transactions WHERE purpose IN ('escrow', 'redemption')"
+    " AND status NOT IN ('posted', 'failed', 'refused'))"
 )
 
 
@@ -71,6 +84,31 @@ def check_conserved(database: Database) -> None:
         unit = chart.currency_unit(row.currency, livemode=row.livemode)
         left = balances.get(chart.mandate_budget(row.id, "total", unit).name, int(row.total))
         assert left == int(row.total - row.taken), row.id
+
+
+def check_escrowed(database: Database, chain: Chain) -> None:
+    """By the contract itself: nothing is claimed that was not charged, and nothing else is gone.
+
+    Call after `check_conserved`.
+    """
+    with database.begin() as connection:
+        channels = channels_of(connection, chain.network)
+        charges, standing = _units(connection, _CHARGES), standing_units(connection, channels)
+        under_way = connection.execute(text(_UNDER_WAY)).scalar_one()
+    if not channels:
+        return
+    rpc = Rpc([chain.rpc_url])
+    try:
+        states = read_states(rpc, [bytes.fromhex(each.channel[2:]) for each in channels])
+    finally:
+        rpc.close()
+    for channel, state in zip(channels, states, strict=True):
+        charged = -charges.get(chart.channel(channel.id, channel.unit).name, 0)
+        assert channel.redeemed <= state.total_claimed <= charged, channel.id
+        assert state.total_claimed <= state.balance, channel.id
+        if not under_way:
+            assert standing[channel.id] == state.balance, channel.id
+            assert channel.redeemed == state.total_claimed, channel.id
 
 
 def _units(connection: Connection, statement: str) -> dict[str, int]:
