@@ -50,7 +50,7 @@ from tests.console.converting import conversions_of
 from tests.console.desk import make_desk
 from tests.console.office import Office
 from tests.console.platform import platform_of
-from tests.console.risk import case_of, name_of, outgoing, question_of
+from tests.console.risk import case_of, exemption_of, name_of, outgoing, question_of, vasp_of
 from tests.flow import policing
 from tests.flow.policing import ASSET, NETWORK
 from tests.flow.test_approval_batch import batch_of
@@ -454,6 +454,8 @@ def objects(office: Office) -> dict[str, str]:
         "travel_rule": sent.travel_rule,
         "rules_version": "in_force",
         "name_screening": name_of(office, office.bob),
+        "exemption": exemption_of(office),
+        "vasp": vasp_of(office),
         "mandate": agents.mandate,
         "channel": agents.channel,
         "refill": agents.refill,

@@ -9,7 +9,7 @@ from sakk.core.exposure import Exposure, Part, Way
 from sakk.core.freeze import FreezeOrigin
 from sakk.core.label import Category
 from sakk.core.name import Pair
-from sakk.core.name_screening import Evidence, NameHit, NameQuery, NameScreening
+from sakk.core.name_screening import Evidence, NameExemption, NameHit, NameQuery, NameScreening
 from sakk.core.payout import Payout
 from sakk.core.person import Actor
 from sakk.core.regime import Requirement
@@ -27,11 +27,12 @@ from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.travel_rule import TravelRule
 from sakk.flow import information_request as questions
+from sakk.flow import vasp as vasps
 from sakk.flow.case import open_cases
 from sakk.flow.freeze import FreezeOrder, freeze
 from sakk.store.breach import insert_new as insert_breaches
 from sakk.store.identity import new_id, now
-from sakk.store.name import insert_name_screenings
+from sakk.store.name import insert_exemption, insert_name_screenings
 from sakk.store.screening import insert_screenings
 from sakk.store.sweep import insert as insert_sweeps
 from sakk.store.transaction import insert as insert_transaction
@@ -153,6 +154,32 @@ def name_of(office: Office, account: str) -> str:
     with office.parts.database.begin() as connection:
         insert_name_screenings(connection, [row])
     return row.id
+
+
+def exemption_of(office: Office) -> str:
+    """A name that is somebody else's than the list's."""
+    row = NameExemption(
+        id=new_id("nex"),
+        livemode=False,
+        subject=f"an enquiry of {new_id('note')}",
+        entity_id="ent_1",
+        entity_version=3,
+        reason=HOSTILE,
+        created_by=office.person("compliance").id,
+        created=now(),
+    )
+    with office.parts.database.begin() as connection:
+        insert_exemption(connection, row)
+    return row.id
+
+
+def vasp_of(office: Office) -> str:
+    """An institution with one address."""
+    details = {"name": HOSTILE, "country": "CH", "addresses": ["0x" + "77" * 20]}
+    with office.parts.database.begin() as connection:
+        return vasps.create(
+            connection, details, identifier=new_id("vasp"), livemode=False, now=now()
+        ).id
 
 
 def question_of(office: Office, case: str) -> str:

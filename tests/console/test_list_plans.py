@@ -27,6 +27,7 @@ from sakk.store.gift_card import gift_cards
 from sakk.store.information_request import information_ends, information_requests
 from sakk.store.mandate import mandates
 from sakk.store.money_request import bills, money_requests
+from sakk.store.name import name_exemptions
 from sakk.store.order import orders
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
@@ -39,6 +40,7 @@ from sakk.store.settlement import settlements
 from sakk.store.sweep import sweeps
 from sakk.store.transaction import transactions
 from sakk.store.travel_rule import travel_rules
+from sakk.store.vasp import vasps
 from sakk.store.webhook import webhook_deliveries
 from tests.console.browser import Browser
 from tests.console.desk import ASSET, configure
@@ -277,6 +279,7 @@ FILLED: dict[Table, dict[str, str]] = {
         "address": "'0x' || i",
         "amount": "i",
         "counterparty": "'unknown'",
+        "vasp": f"'vasp_' || {ID}",
         "requirement": "'{}'",
         "missing": "'[]'",
         "exchange": "'none'",
@@ -292,6 +295,21 @@ FILLED: dict[Table, dict[str, str]] = {
         "code_hash": "i::text",
         "hint": "lpad(i::text, 4, '0')",
         "metadata": "'{}'",
+    },
+    vasps: {
+        "id": f"'vasp_' || {ID}",
+        "name": "'Exchange ' || i",
+        "addresses": "ARRAY['0x' || lpad(i::text, 40, '0')]",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'blocked' ELSE 'active' END",
+    },
+    name_exemptions: {
+        "id": f"'nex_' || {ID}",
+        "subject": "'an enquiry ' || i",
+        "entity_id": f"'ent_' || {ID}",
+        "entity_version": "i",
+        "reason": "'another birth date'",
+        "created_by": "'per_1'",
+        "ended": f"CASE WHEN i % 1000 = 0 THEN {MOMENT} END",
     },
     bills: {
         "id": f"'bill_' || {ID}",

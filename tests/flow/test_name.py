@@ -109,11 +109,13 @@ def test_an_exemption_holds_until_the_list_says_otherwise(house: House) -> None:
     renewed = house.exempt(reopened.hits[0].entity_id, cleo)
     assert renewed != same
     assert house.screen().verdict == "clear"
-    ended = flow.end_exemption(house.desk.parts, renewed, actor=cleo, livemode=False)
+    ended = flow.end_exemption(
+        house.desk.parts, renewed, reason="It was them.", actor=cleo, livemode=False
+    )
     assert ended.ended_by == cleo.person
     assert house.screen().verdict == "review"
     with pytest.raises(UnexpectedState):
-        flow.end_exemption(house.desk.parts, renewed, actor=cleo, livemode=False)
+        flow.end_exemption(house.desk.parts, renewed, reason=None, actor=cleo, livemode=False)
     with house.database.begin() as connection:
         rows, _ = store.list_exemptions(
             connection, PageRequest(limit=10), livemode=False, subject="party 1"
@@ -139,4 +141,4 @@ def test_who_may_exempt_and_what(house: House) -> None:
     with pytest.raises(ResourceMissing):
         house.exempt("ent_none", cleo)
     with pytest.raises(ResourceMissing):
-        flow.end_exemption(house.desk.parts, "nex_none", actor=cleo, livemode=False)
+        flow.end_exemption(house.desk.parts, "nex_none", reason=None, actor=cleo, livemode=False)

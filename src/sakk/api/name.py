@@ -85,6 +85,12 @@ class ExemptionCreate(Parameters):
     reason: Reason
 
 
+class ExemptionEnd(Parameters):
+    """Why it is taken back."""
+
+    reason: Reason | None = None
+
+
 class ExemptionShape(Shape):
     """A person's word that a subject is not an entity. It holds for one version of the entry."""
 
@@ -97,6 +103,7 @@ class ExemptionShape(Shape):
     created_by: str
     ended: int | None
     ended_by: str | None
+    ended_reason: str | None
     metadata: ObjectMetadata
     created: Created
     livemode: Livemode
@@ -181,10 +188,14 @@ def create_exemption(context: Context, body: ExemptionCreate) -> Document:
     operator_only=True,
     two_steps=True,
 )
-def end_exemption(context: Context, exemption: Identifier) -> Document:
+def end_exemption(context: Context, exemption: Identifier, body: ExemptionEnd) -> Document:
     """Take an exemption back, as a person of compliance: the hit counts again."""
     row = flow.end_exemption(
-        context.parts, exemption, actor=context.actor, livemode=context.livemode
+        context.parts,
+        exemption,
+        reason=body.reason,
+        actor=context.actor,
+        livemode=context.livemode,
     )
     return public_exemption(row)
 

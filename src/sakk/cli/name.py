@@ -103,10 +103,16 @@ def exempt(
 
 
 @app.command()
-def unexempt(exemption: Annotated[str, typer.Argument(help="nex_….")], live: Live = False) -> None:
+def unexempt(
+    exemption: Annotated[str, typer.Argument(help="nex_….")],
+    reason: Annotated[str | None, typer.Option(help="Why; it stands beside it.")] = None,
+    live: Live = False,
+) -> None:
     """Take an exemption back."""
     parts = parts_of(begin(log_level="warning"))
-    flow.end_exemption(parts, exemption, actor=acting(parts, livemode=live), livemode=live)
+    flow.end_exemption(
+        parts, exemption, reason=reason, actor=acting(parts, livemode=live), livemode=live
+    )
     console.print(f"{exemption} has ended: the hit counts again.")
 
 

@@ -122,6 +122,7 @@ class NameExemption:
     created: datetime
     ended_by: str | None = None
     ended: datetime | None = None
+    ended_reason: str | None = None
 
 
 def read_query(
@@ -288,4 +289,5 @@ def public_exemption(exemption: NameExemption) -> dict[str, Any]:
         "created_by": exemption.created_by,
         "ended": None if exemption.ended is None else int(exemption.ended.timestamp()),
         "ended_by": exemption.ended_by,
+        "ended_reason": exemption.ended_reason,
     }

@@ -101,9 +101,10 @@ def owners_of(entity: str, holdings: Sequence[Holding], persons: Collection[str]
         followed += 1
         if followed > CHAINS_MAX:
             raise ParameterInvalid(
-                f"More than {CHAINS_MAX:,} chains of holdings lead up from this party. Record who "
-                "holds it in the end, instead of every entity between.",
+                "More than {chains_max} chains of holdings lead up from this party. Record who"
+                " holds it in the end, instead of every entity between.",
                 param="links",
+                chains_max=CHAINS_MAX,
             )
         if chain[-1] in persons:
             person = chain[-1]

@@ -237,7 +237,9 @@ def after(status: str, act: str) -> PartyStatus:
     """The status after an act; UnexpectedState where it may not happen."""
     found = _AFTER[act].get(status)
     if found is None:
-        raise UnexpectedState(f"This party is {status}: it can not be {_DONE[act]} now.")
+        raise UnexpectedState(
+            "This party is {status}: it can not be {done} now.", status=status, done=_DONE[act]
+        )
     return found
 
 
@@ -296,14 +298,17 @@ def check_link(of_party: Party, party: Party, relation: str, share_ppm: int) -> 
     if of_party.id == party.id:
         raise ParameterInvalid("A party is not linked to itself.", param="party")
     if party.kind != PartyKind.individual and relation in (Relation.director, Relation.signatory):
-        raise ParameterInvalid(f"A {relation} is an individual.", param="party")
+        raise ParameterInvalid("A {relation} is an individual.", param="party", relation=relation)
     if relation == Relation.owner and not 1 <= share_ppm <= WHOLE_PPM:
         raise ParameterInvalid(
-            f"An owner holds 1 to {WHOLE_PPM} parts per million; 25 % is 250000.",
+            "An owner holds 1 to {whole} parts per million; 25 % is 250000.",
             param="share_ppm",
+            whole=WHOLE_PPM,
         )
     if relation != Relation.owner and share_ppm:
-        raise ParameterInvalid(f"A {relation} holds no share: leave it out.", param="share_ppm")
+        raise ParameterInvalid(
+            "A {relation} holds no share: leave it out.", param="share_ppm", relation=relation
+        )
 
 
 def public_status(status: str, *, to_operator: bool) -> str:

@@ -153,12 +153,13 @@ def read_details(kind: str, document: object) -> Details:
         param = _param(path.strip("`"))
         unknown = re.fullmatch(r"Object contains unknown field `(.*)`", said)
         if unknown is not None:
+            name = f"{param}[{unknown[1]}]"
             raise ParameterUnknown(
-                f"Received unknown parameter: {param}[{unknown[1]}]. Remove it, or correct its"
-                " name.",
-                param=f"{param}[{unknown[1]}]",
+                "Received unknown parameter: {name}. Remove it, or correct its name.",
+                param=name,
+                name=name,
             ) from None
-        raise ParameterInvalid(f"{said}.", param=param) from None
+        raise ParameterInvalid("{said}.", param=param, said=said) from None
     _check_texts(details_document(details), "details")
     if isinstance(details, LegalEntity):
         _check_entity(details)
@@ -252,17 +253,22 @@ def check_content(media_type: str, content: bytes) -> None:
     """A document is what it says that it is, as far as its first bytes tell; ParameterInvalid."""
     if media_type not in MEDIA_TYPES:
         raise ParameterInvalid(
-            f"A document is one of {', '.join(MEDIA_TYPES)}.", param="media_type"
+            "A document is one of {media_types}.",
+            param="media_type",
+            media_types=", ".join(MEDIA_TYPES),
         )
     if not 0 < len(content) <= DOCUMENT_BYTES_MAX:
         raise ParameterInvalid(
-            f"A document has 1 byte to {DOCUMENT_BYTES_MAX} bytes, not {len(content)}.",
+            "A document has 1 byte to {bytes_max} bytes, not {size}.",
             param="content",
+            bytes_max=DOCUMENT_BYTES_MAX,
+            size=len(content),
         )
     if not content.startswith(_MAGIC[media_type]):
         raise ParameterInvalid(
-            f"The content does not begin as {media_type} does. Send the file as it is, in base64.",
+            "The content does not begin as {media_type} does. Send the file as it is, in base64.",
             param="content",
+            media_type=media_type,
         )
 
 
@@ -275,22 +281,27 @@ def check_date(text: str | None, *, param: str) -> None:
             raise ValueError
         date.fromisoformat(text)
     except ValueError:
-        raise ParameterInvalid(f"{text!r} is no day: write YYYY-MM-DD.", param=param) from None
+        raise ParameterInvalid(
+            "{text} is no day: write YYYY-MM-DD.", param=param, text=repr(text)
+        ) from None
 
 
 def check_country(code: str | None, *, param: str) -> None:
     """Two capital letters of ISO 3166-1; ParameterInvalid otherwise."""
     if code is not None and not is_country(code):
         raise ParameterInvalid(
-            f"{code!r} is no country: use the two capital letters of ISO 3166-1.", param=param
+            "{code} is no country: use the two capital letters of ISO 3166-1.",
+            param=param,
+            code=repr(code),
         )
 
 
 def _check_entity(details: LegalEntity) -> None:
     if details.lei is not None and not is_lei(details.lei):
         raise ParameterInvalid(
-            f"{details.lei!r} is no LEI: 18 letters and digits and two check digits (ISO 17442).",
+            "{lei} is no LEI: 18 letters and digits and two check digits (ISO 17442).",
             param="details[lei]",
+            lei=repr(details.lei),
         )
     check_date(details.incorporated_on, param="details[incorporated_on]")
     if details.registration is not None:
@@ -310,14 +321,18 @@ def _check_individual(details: Individual) -> None:
         check_country(details.address.country, param="details[address][country]")
     if len(details.identifications) > IDENTIFICATIONS_MAX:
         raise ParameterInvalid(
-            f"At most {IDENTIFICATIONS_MAX} papers.", param="details[identifications]"
+            "At most {papers_max} papers.",
+            param="details[identifications]",
+            papers_max=IDENTIFICATIONS_MAX,
         )
     for index, paper in enumerate(details.identifications):
         at = f"details[identifications][{index}]"
         if paper.kind not in IDENTITY_DOCUMENTS:
             raise ParameterInvalid(
-                f"{paper.kind!r} is none of {', '.join(sorted(IDENTITY_DOCUMENTS))}.",
+                "{kind} is none of {kinds}.",
                 param=f"{at}[kind]",
+                kind=repr(paper.kind),
+                kinds=", ".join(sorted(IDENTITY_DOCUMENTS)),
             )
         check_country(paper.country, param=f"{at}[country]")
         check_date(paper.expires_on, param=f"{at}[expires_on]")
@@ -330,14 +345,18 @@ def _check_texts(value: object, at: str) -> None:
             _check_texts(each, f"{at}[{name}]")
     elif isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) > NAMES_MAX:
-            raise ParameterInvalid(f"At most {NAMES_MAX} entries.", param=at)
+            raise ParameterInvalid(
+                "At most {entries_max} entries.", param=at, entries_max=NAMES_MAX
+            )
         for index, each in enumerate(value):
             _check_texts(each, f"{at}[{index}]")
     elif isinstance(value, str) and not (
         value.strip() and len(value) <= TEXT_LENGTH_MAX and value.isprintable()
     ):
         raise ParameterInvalid(
-            f"A text here has 1 to {TEXT_LENGTH_MAX} printable characters.", param=at
+            "A text here has 1 to {length_max} printable characters.",
+            param=at,
+            length_max=TEXT_LENGTH_MAX,
         )
 
 

@@ -276,6 +276,7 @@ _WRITES: Final[dict[Role, frozenset[str]]] = {
             "screening_rules",
             "screenings",
             "travel_rule",
+            "vasps",
         }
     ),
     Role.developer: _DAILY | _KEYS | {"quotes"},

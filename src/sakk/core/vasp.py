@@ -42,9 +42,10 @@ def check_lei(lei: str | None, *, param: str) -> None:
     """ParameterInvalid for what is no LEI."""
     if lei is not None and not is_lei(lei):
         raise ParameterInvalid(
-            f"{lei} is no LEI: its check digits do not hold (ISO 17442). Copy it from "
-            "search.gleif.org.",
+            "{lei} is no LEI: its check digits do not hold (ISO 17442). Copy it from"
+            " search.gleif.org.",
             param=param,
+            lei=lei,
         )
 
 
@@ -54,8 +55,12 @@ def read_addresses(given: Sequence[str], *, param: str) -> list[str]:
     for place, text in enumerate(given):
         try:
             found[parse_address(text)] = None
-        except ValueError as error:
-            raise ParameterInvalid(f"{error}.", param=f"{param}[{place}]") from None
+        except ValueError:
+            raise ParameterInvalid(
+                "{address} is no address, or a character of it is mistyped.",
+                param=f"{param}[{place}]",
+                address=repr(text),
+            ) from None
     return list(found)
 
 

@@ -152,9 +152,11 @@ def decide_hit(
         by = _decider(connection, whose)
         hit = store.find_hit(connection, hit_id, party_id=party.id)
         if hit is None:
-            raise ResourceMissing(f"No such hit: {hit_id!r}.", param="hit")
+            raise ResourceMissing("No such hit: {hit}.", param="hit", hit=repr(hit_id))
         if hit.state != HitState.open:
-            raise UnexpectedState(f"This hit is {hit.state} already, by {hit.decided_by}.")
+            raise UnexpectedState(
+                "This hit is {state} already, by {by}.", state=hit.state, by=hit.decided_by
+            )
         said = _checked_note(note)
         check(parts, connection, by, step_up, message=None, now=now)
         store.decide_hit(connection, hit.id, state=state, note=said, by=by.id, now=now)
@@ -216,7 +218,7 @@ def _decider(connection: Connection, whose: Whose) -> Person:
     person = acting_person(connection, whose.actor, livemode=whose.livemode)
     if not DECIDERS & person.powers:
         raise PermissionDenied(
-            f"This takes a person with one of the roles {', '.join(sorted(DECIDERS))}."
+            "This takes a person with one of the roles {roles}.", roles=", ".join(sorted(DECIDERS))
         )
     return person
 
@@ -226,12 +228,15 @@ def _check_screened(party: Party) -> None:
         raise UnexpectedState("Its names are being compared with the lists: try again shortly.")
     if party.open_hits:
         raise UnexpectedState(
-            f"{party.open_hits} likenesses with entries of lists are open: decide on each first."
+            "{number} likenesses with entries of lists are open: decide on each first.",
+            number=party.open_hits,
         )
 
 
 def _checked_note(text: str) -> str:
     said = text.strip()
     if not 1 <= len(said) <= NOTE_LENGTH_MAX:
-        raise ParameterInvalid(f"Say why, in 1 to {NOTE_LENGTH_MAX} characters.", param="note")
+        raise ParameterInvalid(
+            "Say why, in 1 to {length_max} characters.", param="note", length_max=NOTE_LENGTH_MAX
+        )
     return said

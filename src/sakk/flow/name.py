@@ -120,12 +120,7 @@ def exempt(
 
     It holds until the list changes what it says of the entity. The same again gives what stands.
     """
-    if not reason.strip() or len(reason) > REASON_LENGTH_MAX or not reason.isprintable():
-        raise ParameterInvalid(
-            "An exemption needs a reason of 1 to {length_max} printable characters.",
-            param="reason",
-            length_max=REASON_LENGTH_MAX,
-        )
+    _check_reason(reason)
     check_subject(subject)
     with parts.database.begin() as connection:
         by = _exempter(connection, actor, livemode=livemode)
@@ -141,7 +136,7 @@ def exempt(
             if standing.entity_version == found[0].opened_version:
                 return standing
             # It was of an earlier entry: this one takes its place.
-            store.end_exemption(connection, standing.id, by=by.id, now=parts.clock())
+            store.end_exemption(connection, standing.id, by=by.id, reason=None, now=parts.clock())
         row = NameExemption(
             id=new_id(EXEMPTION_PREFIX),
             livemode=livemode,
@@ -156,18 +151,27 @@ def exempt(
     return row
 
 
-def end_exemption(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> NameExemption:
-    """Take an exemption back, as a person of compliance; the hit counts again."""
+def end_exemption(
+    parts: Parts, identifier: str, *, reason: str | None, actor: Actor, livemode: bool
+) -> NameExemption:
+    """Take an exemption back, as a person of compliance; the hit counts again.
+
+    ``reason``: why, which stands beside it. ParameterInvalid for one that can not be shown.
+    """
+    if reason is not None:
+        _check_reason(reason)
     with parts.database.begin() as connection:
         found = store.find_exemption(connection, identifier, livemode=livemode, lock=True)
         if found is None:
-            raise ResourceMissing(f"No such exemption: {identifier!r}", param="id")
+            raise ResourceMissing(
+                "No such exemption: {exemption}.", param="id", exemption=repr(identifier)
+            )
         by = _exempter(connection, actor, livemode=livemode)
         if found.ended is not None:
             raise UnexpectedState("This exemption has ended already.")
         now = parts.clock()
-        store.end_exemption(connection, identifier, by=by.id, now=now)
-    return replace(found, ended_by=by.id, ended=now)
+        store.end_exemption(connection, identifier, by=by.id, reason=reason, now=now)
+    return replace(found, ended_by=by.id, ended=now, ended_reason=reason)
 
 
 def check_subject(subject: str) -> None:
@@ -177,6 +181,15 @@ def check_subject(subject: str) -> None:
             "A subject has 1 to {length_max} printable characters.",
             param="subject",
             length_max=SUBJECT_LENGTH_MAX,
+        )
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip() or len(reason) > REASON_LENGTH_MAX or not reason.isprintable():
+        raise ParameterInvalid(
+            "An exemption needs a reason of 1 to {length_max} printable characters.",
+            param="reason",
+            length_max=REASON_LENGTH_MAX,
         )
 
 

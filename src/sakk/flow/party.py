@@ -77,7 +77,9 @@ def create(
     if customer_id is not None and not _is_customer(
         connection, customer_id, account_id, livemode=whose.livemode
     ):
-        raise ParameterInvalid(f"No such customer: {customer_id!r}.", param="customer")
+        raise ParameterInvalid(
+            "No such customer: {customer}.", param="customer", customer=repr(customer_id)
+        )
     party = Party(
         id=identifier,
         account_id=account_id,
@@ -172,7 +174,9 @@ def add_link(
     store.lock_links(connection, held.account_id)
     links = store.links_of_account(connection, held.account_id, livemode=held.livemode)
     if sum(each.of_party == held.id for each in links) >= rules.LINKS_MAX:
-        raise ParameterInvalid(f"A party has at most {rules.LINKS_MAX} links.", param="party")
+        raise ParameterInvalid(
+            "A party has at most {links_max} links.", param="party", links_max=rules.LINKS_MAX
+        )
     link = Link(
         id=identifier,
         account_id=held.account_id,
@@ -193,8 +197,9 @@ def add_link(
         )
     if not store.insert_link(connection, link):
         raise ParameterInvalid(
-            f"There is a link of this kind already. Remove it first, to change it ({relation}).",
+            "There is a link of this kind already. Remove it first, to change it ({relation}).",
             param="party",
+            relation=relation,
         )
     _touched(connection, whose, held, "linked", {"link": link.id, "party": holder.id}, now=now)
     return link
@@ -207,7 +212,7 @@ def remove_link(
     held = locked(connection, whose, of_party)
     link = store.remove_link(connection, identifier, of_party=held.id, now=now)
     if link is None:
-        raise ResourceMissing(f"No such link: {identifier!r}.", param="link")
+        raise ResourceMissing("No such link: {link}.", param="link", link=repr(identifier))
     _touched(connection, whose, held, "unlinked", {"link": link.id}, now=now)
     return link
 
@@ -234,8 +239,9 @@ def add_document(
     check_date(described["expires_on"], param="expires_on")
     if len(store.documents_of(connection, party.id)) >= rules.DOCUMENTS_MAX:
         raise ParameterInvalid(
-            f"A party has at most {rules.DOCUMENTS_MAX} documents: remove one first.",
+            "A party has at most {documents_max} documents: remove one first.",
             param="party",
+            documents_max=rules.DOCUMENTS_MAX,
         )
     document = PartyDocument(
         id=document_id,
@@ -311,7 +317,7 @@ def _found(
         connection, identifier, livemode=whose.livemode, account_id=whose.account_id, lock=lock
     )
     if found is None:
-        raise ResourceMissing(f"No such party: {identifier!r}.", param=param)
+        raise ResourceMissing("No such party: {party}.", param=param, party=repr(identifier))
     return found
 
 
@@ -327,7 +333,9 @@ def _is_customer(
 def _document(connection: Connection, party: Party, identifier: str) -> PartyDocument:
     found = store.find_document(connection, identifier, party_id=party.id)
     if found is None:
-        raise ResourceMissing(f"No such document: {identifier!r}.", param="document")
+        raise ResourceMissing(
+            "No such document: {document}.", param="document", document=repr(identifier)
+        )
     return found
 
 
@@ -344,7 +352,7 @@ def check_complete(connection: Connection, party: Party, *, now: datetime) -> No
         today=now.date(),
     )
     if lacking:
-        raise UnexpectedState(f"Something is missing: {'; '.join(lacking)}.")
+        raise UnexpectedState("Something is missing: {lacking}.", lacking="; ".join(lacking))
 
 
 def _touched(

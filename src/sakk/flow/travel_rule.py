@@ -121,7 +121,9 @@ def supply(
     checked(told, today=now.date())
     record, payout = _locked(connection, identifier, account_id=account_id, livemode=livemode)
     if record.status != TravelRuleStatus.required or record.ended_at is not None:
-        raise UnexpectedState(f"This record is {record.status}: nothing of it is to be told.")
+        raise UnexpectedState(
+            "This record is {status}: nothing of it is to be told.", status=record.status
+        )
     if payout is None:
         return told_by_merchant(connection, vault, record, dict(told), now=now)
     return _again(connection, vault, payout, record, told, now=now)

@@ -56,7 +56,9 @@ def find(connection: Connection, identifier: str, *, livemode: bool) -> Vasp:
     """An institution; ResourceMissing."""
     found = store.find(connection, identifier, livemode=livemode)
     if found is None:
-        raise ResourceMissing(f"No such institution: {identifier!r}", param="id")
+        raise ResourceMissing(
+            "No such institution: {identifier}.", param="id", identifier=repr(identifier)
+        )
     return found
 
 

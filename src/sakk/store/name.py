@@ -77,6 +77,9 @@ name_exemptions = Table(
     Column("created", Timestamp, nullable=False),
     Column("ended_by", Text),
     Column("ended", Timestamp),
+    Column("ended_reason", Text),
+    Index("ix_name_exemptions_subject", "subject", "id"),
+    Index("ix_name_exemptions_entity", "entity_id", "id"),
     Index(
         "uq_name_exemptions_open",
         "livemode",
@@ -165,10 +168,12 @@ def insert_exemption(connection: Connection, row: NameExemption) -> None:
     insert_records(connection, name_exemptions, [row])
 
 
-def end_exemption(connection: Connection, identifier: str, *, by: str, now: datetime) -> None:
+def end_exemption(
+    connection: Connection, identifier: str, *, by: str, reason: str | None, now: datetime
+) -> None:
     """End an exemption that is open; its row stays."""
     connection.execute(
         update(name_exemptions)
         .where(name_exemptions.c.id == identifier, name_exemptions.c.ended.is_(None))
-        .values(ended_by=by, ended=now)
+        .values(ended_by=by, ended=now, ended_reason=reason)
     )

@@ -193,6 +193,22 @@ def insert_act(connection: Connection, **values: Any) -> None:
     connection.execute(party_acts.insert().values(values))
 
 
+def acts_of(connection: Connection, party_id: str, *, limit: int) -> list[dict[str, Any]]:
+    """The newest acts on a party, newest first: ``act``, ``actor``, ``detail``, ``created``."""
+    c = party_acts.c
+    statement = select(c.act, c.actor, c.detail, c.created).where(c.party_id == party_id)
+    found = connection.execute(statement.order_by(c.id.desc()).limit(limit)).mappings()
+    return [dict(each) for each in found]
+
+
+def revisions_of(connection: Connection, party_id: str, *, limit: int) -> list[dict[str, Any]]:
+    """What was known of a party and by whom it was written, the newest revision first."""
+    c = party_revisions.c
+    statement = select(c.revision, c.details, c.changed_by, c.created).where(c.party_id == party_id)
+    found = connection.execute(statement.order_by(c.revision.desc()).limit(limit)).mappings()
+    return [dict(each) for each in found]
+
+
 def find_party(
     connection: Connection,
     identifier: str,

@@ -83,6 +83,7 @@ travel_rules = Table(
         unique=True,
         postgresql_where=text("direction = 'incoming'"),
     ),
+    Index("ix_travel_rules_vasp", "vasp", "id", postgresql_where=text("vasp is not null")),
     Index("ix_travel_rules_address", "address", postgresql_where=text("subject is null")),
     Index(
         "ix_travel_rules_open", "status", "deadline_at", postgresql_where=text("ended_at is null")

@@ -41,6 +41,12 @@ def change(connection: Connection, identifier: str, values: Mapping[str, Any]) -
         connection.execute(update(vasps).where(vasps.c.id == identifier).values(dict(values)))
 
 
+def list_some(connection: Connection, *, livemode: bool, limit: int) -> list[Vasp]:
+    """The newest of the directory, to choose from."""
+    statement = select(vasps).where(vasps.c.livemode == livemode)
+    return fetch_all(connection, statement.order_by(vasps.c.id.desc()).limit(limit), Vasp)
+
+
 def find_all(
     connection: Connection,
     *,
