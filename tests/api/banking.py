@@ -6,12 +6,15 @@ from hashlib import sha256
 from sakk.core.bank_account import Adapter, BankTerms
 from sakk.core.bank_file import BankFile, FileKind
 from sakk.core.bank_payment import BankPayment
+from sakk.core.bank_return import BankReturn
+from sakk.core.bank_statement import BankLine
 from sakk.core.network import Currency
 from sakk.core.provider_order import ProviderOrder
 from sakk.flow import bank_account, bank_file, bank_statement
 from sakk.flow.bank_account import AccountRequest
 from sakk.rails.bank.read import read_file
 from sakk.store import bank_payment as payments
+from sakk.store import bank_return as returns
 from sakk.store import bank_statement as statements
 from sakk.store import network as network_store
 from sakk.store import provider_order as providers
@@ -71,6 +74,8 @@ def put_bank(api: Api) -> dict[str, str]:
         payments.insert_many(connection, [payment])
         provided = _provided(payment)
         providers.insert_many(connection, [provided])
+        back = _sent_back(line)
+        returns.insert(connection, back)
     return {
         "bank_account": payee.id,
         "bank_reference": reference.id,
@@ -79,7 +84,30 @@ def put_bank(api: Api) -> dict[str, str]:
         "provider_order": provided.id,
         "bank_statement": told.id,
         "bank_line": line.id,
+        "bank_return": back.id,
     }
+
+
+def _sent_back(line: BankLine) -> BankReturn:
+    """A return that the bank refused."""
+    return BankReturn(
+        id=new_id("bret"),
+        livemode=False,
+        line=line.id,
+        bank_account=line.bank_account,
+        units=line.units,
+        currency=line.currency,
+        decimals=line.decimals,
+        holder="Petra",
+        by_hand=True,
+        fee_max=0,
+        note=None,
+        line_outcome="suspense",
+        status="rejected",
+        end_to_end_id=new_id("bret")[-26:].upper(),
+        proposed_by="per_1",
+        created=line.created,
+    )
 
 
 def _provided(payment: BankPayment) -> ProviderOrder:

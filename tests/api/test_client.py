@@ -24,6 +24,7 @@ KINDS = {
     "bank_lines": "bank_line",
     "bank_payments": "bank_payment",
     "bank_references": "bank_reference",
+    "bank_returns": "bank_return",
     "bank_statements": "bank_statement",
     "beneficiaries": "beneficiary",
     "bills": "bill",
@@ -72,7 +73,7 @@ KINDS = {
     "webhook_endpoints": "webhook_endpoint",
 }
 OPERATORS = {
-    *("accounts", "bank_files", "bank_statements", "breaks", "days"),
+    *("accounts", "bank_files", "bank_returns", "bank_statements", "breaks", "days"),
     "provider_orders",
     *("hedge_policies", "orders"),
     *("reconciliations", "recoveries", "screenings"),

@@ -29,6 +29,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "approvals": ("approvals",),
     "bank_accounts": ("bank_accounts",),
     "bank_references": ("bank_references",),
+    "bank_returns": ("bank_returns",),
     "beneficiaries": ("beneficiaries",),
     "branding": ("brandings",),
     "breaks": ("breaks", "break_acts"),

@@ -41,6 +41,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "resolve_channel_dispute": {"outcome": "withdraw"},
     "resolve_escrow_dispute": {"outcome": "refund"},
     "confirm_bank_line": {"digest": "00" * 32},
+    "confirm_bank_return": {"digest": "00" * 32},
     "confirm_hedge_policy": {"digest": "00" * 32},
     "create_party_link": {"party": "pty_none", "relation": "director"},
     "create_party_document": {

@@ -4,11 +4,13 @@ import pytest
 from sqlalchemy import update
 
 from sakk.core import bank_assignment as assignment_rules
+from sakk.core import bank_return as return_rules
 from sakk.core.hedge_policy import digest_of
 from sakk.core.network import Currency
 from sakk.core.rate import SCALE, Observation
 from sakk.store import bank_assignment as assignments
 from sakk.store import bank_file as files
+from sakk.store import bank_return as returns
 from sakk.store import bank_statement as statements
 from sakk.store import hedge_policy as policies
 from sakk.store import order as orders
@@ -200,3 +202,34 @@ def test_a_line_in_suspense_is_given_to_an_account_by_two(office: Office) -> Non
         row = statements.find_line(connection, line, livemode=False)
     assert row is not None
     assert (row.outcome, row.account_id, row.status) == ("assigned", office.alice, "matched")
+
+
+def test_a_line_in_suspense_goes_back_to_its_sender_by_two(office: Office) -> None:
+    database = office.parts.database
+    line = put_lines(database, office.alice)["bank_line"]
+    path = f"/console/bank_lines/{line}"
+    ann, ben = (office.browser(office.person("finance")) for _ in range(2))
+    office.prove()
+    ann.get(path)
+    # The line names no account: it is said, and everybody sees that it is.
+    assert ann.post(f"{path}/send_back", {"note": "stray", "fee_max": "a"}).status == 400
+    ann.get(path)
+    assert ann.post(f"{path}/send_back", {"note": "stray", "fee_max": "0"}).status == 400
+    ann.get(path)
+    told = {"fee_max": "0.20", "iban": "FR7630006000011234567890189", "holder": "Petra"}
+    assert ann.post(f"{path}/send_back", told).status == 303
+    page = ann.get(path)
+    assert ("/confirm_return" in page.text, "names none" in page.text) == (False, True)
+    assert "/send_back" not in page.text
+    with database.read() as connection:
+        back = returns.newest_of(connection, [line])[line]
+    digest = return_rules.digest_of(back)
+    assert (back.fee_max, digest in ben.get(path).text) == (20, True)
+    assert "Awaits a second person" in ben.get("/console/bank_lines").text
+    assert ben.post(f"{path}/confirm_return", {"digest": digest}).status == 303
+    with database.read() as connection:
+        row = statements.find_line(connection, line, livemode=False)
+        back = returns.newest_of(connection, [line])[line]
+    assert row is not None
+    assert (row.outcome, back.status) == ("sent_back", "confirmed")
+    assert "/assign" not in ben.get(path).text

@@ -112,6 +112,8 @@ TRANSFER_CODES = {
     "bank_assigned": 803,
     "bank_payout": 804,
     "bank_returned": 805,
+    "bank_sent_back": 807,
+    "bank_return_fee": 808,
 }
 
 

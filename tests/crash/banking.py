@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sakk.rails.bank.sandbox import SandboxBank
-from tests.crash.house import House, await_true
+from tests.crash.house import Client, House, await_true
 from tests.crash.job import Merchant, query
 
 CAME = 5_000
 PAID = 1_000
 RETURNED = 700
+STRAY = 300
 PAYEE = "FR7630006000011234567890189"
 
 
@@ -36,12 +37,23 @@ def bank_account(house: House, merchant: Merchant) -> Callable[[], None]:
         shop.await_event("payout.posted", paid)
         returned = _payout(shop, "RETURN AC04 Bob", RETURNED)
         shop.await_event("payout.failed", returned)
+        bank_of(house, own).pay_in(
+            units=STRAY, name="Stranger", iban=PAYEE, remittance="to whom it concerns"
+        )
+        sent_back = _sent_back(operator, own["id"])
 
     def compare() -> None:
         assert (_balance(shop), _balance(shop, "usd")) == (CAME - PAID, CAME - PAID)
         folder = Path(house.description["data_dir"]) / "banks" / provider["terms"]["folder"]
         orders = json.loads((folder / "books.json").read_text())["provider"]["orders"]
         assert list(orders) == [provided]
+        assert operator.get(f"/v1/bank_returns/{sent_back}")["status"] == "booked"
+        rows = query(
+            house,
+            "SELECT units FROM bank_lines WHERE bank_account = %s AND outcome = 'sent_back'",
+            own["id"],
+        )
+        assert sorted(int(units) for (units,) in rows) == [-STRAY, STRAY]
         rows = query(
             house,
             "SELECT payout, status FROM bank_payments WHERE account_id = %s",
@@ -72,16 +84,39 @@ def _terms(name: str, currency: str, **terms: str) -> dict[str, Any]:
 
 def _pay_in(house: House, shop: Merchant, place: dict[str, Any]) -> None:
     """Somebody pays into one of the operator's accounts by the merchant's reference."""
-    bank = SandboxBank(
+    wanted = {"currency": place["currency"], "bank_account": place["id"]}
+    reference = shop.client.post("/v1/bank_references", wanted)["reference"]
+    bank_of(house, place).pay_in(
+        units=CAME, name="Petra", iban=PAYEE, remittance=f"Order 7 {reference}"
+    )
+
+
+def bank_of(house: House, place: dict[str, Any]) -> SandboxBank:
+    """The sandbox's bank behind one of the operator's accounts."""
+    return SandboxBank(
         Path(house.description["data_dir"]) / "banks" / place["terms"]["folder"],
         account=place["number"],
         currency=place["currency"],
         opening_units=0,
         opened=date(2026, 1, 1),
     )
-    wanted = {"currency": place["currency"], "bank_account": place["id"]}
-    reference = shop.client.post("/v1/bank_references", wanted)["reference"]
-    bank.pay_in(units=CAME, name="Petra", iban=PAYEE, remittance=f"Order 7 {reference}")
+
+
+def _sent_back(operator: Client, own: str) -> str:
+    """What a stranger paid goes back; in the sandbox one key proposes and confirms."""
+
+    def found() -> list[dict[str, Any]]:
+        listed = operator.get("/v1/bank_lines", bank_account=own, outcome="suspense")
+        return [each for each in listed["data"] if each["status"] == "booked"]
+
+    await_true(lambda: bool(found()), "the stray line to be in suspense")
+    made = operator.post("/v1/bank_returns", {"line": found()[0]["id"]})
+    operator.post(f"/v1/bank_returns/{made['id']}/confirm", {"digest": made["digest"]})
+    await_true(
+        lambda: operator.get(f"/v1/bank_returns/{made['id']}")["status"] == "booked",
+        "the stray money to be gone",
+    )
+    return str(made["id"])
 
 
 def _balance(shop: Merchant, currency: str = "eur") -> int:

@@ -15,7 +15,7 @@ from sakk.core.bank_statement import BankLine, BankStatement
 from sakk.core.beneficiary import Wanted
 from sakk.core.payout import Payout, PayoutRequest
 from sakk.core.reconciliation import Finding
-from sakk.flow import bank_account, payout
+from sakk.flow import bank_account, bank_file, payout
 from sakk.flow.bank_account import AccountRequest
 from sakk.ledger.projection import wait_projected
 from sakk.rails.bank.adapters import sandbox_bank
@@ -106,6 +106,21 @@ def look(world: World) -> None:
     """Time passes until banks are looked at again, and every stage runs."""
     world.advance(timedelta(seconds=5))
     world.run()
+
+
+def deliver(world: World, own: str | None, *contents: bytes) -> None:
+    """Files come in, whatever they are, and every stage runs."""
+    for content in contents:
+        with world.database.begin() as connection:
+            bank_file.take_in(
+                connection,
+                content,
+                name="statement.xml",
+                bank_account=own,
+                livemode=False,
+                now=world.clock(),
+            )
+        world.run_only("bank.read", "bank.match", "bank.book")
 
 
 def pay_out(world: World, to: BankAccount, units: int, **request: Any) -> Payout:

@@ -15,6 +15,7 @@ from tests.flow.banking import (
     PAYEE,
     UNIT,
     at_bank,
+    deliver,
     folder,
     found_at_banks,
     lines,
@@ -144,21 +145,6 @@ def day(number: int, opening: int, *amounts: int, told: str = "", counted: bool 
         number=f"<ElctrncSeqNb>{number}</ElctrncSeqNb>" if counted else "",
     )
     return text.replace("2026-11-26", str(FIRST + timedelta(days=number))).encode()
-
-
-def deliver(world: World, own: str | None, *contents: bytes) -> None:
-    """Files come in, whatever they are, and every stage runs."""
-    for content in contents:
-        with world.database.begin() as connection:
-            bank_file.take_in(
-                connection,
-                content,
-                name="statement.xml",
-                bank_account=own,
-                livemode=False,
-                now=world.clock(),
-            )
-        world.run_only("bank.read", "bank.match", "bank.book")
 
 
 @pytest.mark.parametrize("counted", [True, False])

@@ -39,7 +39,9 @@ class BankLineListParameters(ListParameters):
     bank_account: Identifier | None = None
     statement: Identifier | None = None
     status: Literal["waiting", "new", "matched", "booked"] | None = None
-    outcome: Literal["payment", "returned", "payin", "suspense", "held", "assigned"] | None = None
+    outcome: (
+        Literal["payment", "returned", "payin", "suspense", "held", "assigned", "sent_back"] | None
+    ) = None
 
 
 Note = Annotated[str, Field(min_length=1, max_length=assignment_rules.NOTE_LENGTH_MAX)]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection, select
 
+from sakk.cli import bank_return
 from sakk.cli.acting import Code, acting, parts_of
 from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
@@ -42,6 +43,7 @@ from sakk.store.database import fetch_all
 from sakk.store.identity import new_id, now
 
 app = typer.Typer(help="Money at banks.", no_args_is_help=True)
+app.add_typer(bank_return.app, name="returns")
 
 SHOWN_MAX = 200
 AccountId = Annotated[str, typer.Argument(help="ba_…, the operator's own.")]

@@ -146,6 +146,39 @@ class BankLine(Resource, frozen=True, kw_only=True):
     value_date: str | None = None
 
 
+class BankReturn(Resource, frozen=True, kw_only=True):
+    """Money in suspense on its way back to its sender; ``digest`` to confirm with."""
+
+    amount: int
+    currency: str
+    line: str
+    status: str
+    amount_decimal: str | None = None
+    bank_account: str | None = None
+    bank_code: str | None = None
+    bic: str | None = None
+    by: str | None = None
+    by_hand: bool = False
+    country: str | None = None
+    debit_line: str | None = None
+    decided_at: int | None = None
+    decided_by: str | None = None
+    digest: str | None = None
+    end_to_end_id: str | None = None
+    ended_at: int | None = None
+    execution_date: str | None = None
+    fee: int = 0
+    fee_max: int = 0
+    file: str | None = None
+    holder: str | None = None
+    iban: str | None = None
+    note: str | None = None
+    number: str | None = None
+    reason: str | None = None
+    reason_code: str | None = None
+    return_line: str | None = None
+
+
 class BankAccounts(Retrievable[BankAccount]):
     """Whose accounts are paid; with terms, the operator's own."""
 
@@ -336,3 +369,63 @@ class BankLines(Retrievable[BankLine]):
             "outcome": outcome,
         }
         return self._list(self.root, BankLine, {**wanted, **options})
+
+
+class BankReturns(Retrievable[BankReturn]):
+    """Money in suspense that goes back to its sender, by two people; the operator's."""
+
+    root = "/v1/bank_returns"
+    kind = BankReturn
+
+    def create(
+        self,
+        *,
+        line: str,
+        note: str | None = None,
+        fee_max: int | None = None,
+        holder: str | None = None,
+        iban: str | None = None,
+        bic: str | None = None,
+        country: str | None = None,
+        number: str | None = None,
+        bank_code: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> BankReturn:
+        """Propose to send a line's money back; an account only where the line names none."""
+        body = present(
+            {
+                "line": line,
+                "note": note,
+                "fee_max": fee_max,
+                "holder": holder,
+                "iban": iban,
+                "bic": bic,
+                "country": country,
+                "number": number,
+                "bank_code": bank_code,
+            }
+        )
+        return self._post(BankReturn, self.root, body, idempotency_key)
+
+    def confirm(
+        self, id: str, *, digest: str, code: str | None = None, idempotency_key: str | None = None
+    ) -> BankReturn:
+        """Confirm what another person proposed, as it was shown."""
+        body = present({"digest": digest, "code": code})
+        return self._post(BankReturn, self._path(id, "confirm"), body, idempotency_key)
+
+    def decline(self, id: str, *, idempotency_key: str | None = None) -> BankReturn:
+        """Refuse what was proposed, or take it back."""
+        return self._post(BankReturn, self._path(id, "decline"), {}, idempotency_key)
+
+    def list(
+        self,
+        *,
+        line: str | None = None,
+        bank_account: str | None = None,
+        status: str | None = None,
+        **options: Unpack[ListOptions],
+    ) -> Page[BankReturn]:
+        """The returns, newest first."""
+        wanted = {"line": line, "bank_account": bank_account, "status": status}
+        return self._list(self.root, BankReturn, {**wanted, **options})

@@ -12,6 +12,7 @@ from sakk.client.bank import (
     BankLines,
     BankPayments,
     BankReferences,
+    BankReturns,
     BankStatements,
 )
 from sakk.client.beneficiary import Beneficiaries
@@ -198,6 +199,7 @@ class SakkClient:
         self.bank_lines = BankLines(transport)
         self.bank_payments = BankPayments(transport)
         self.bank_references = BankReferences(transport)
+        self.bank_returns = BankReturns(transport)
         self.bank_statements = BankStatements(transport)
         self.provider_orders = ProviderOrders(transport)
         self.settlement_schedules = SettlementSchedules(transport)

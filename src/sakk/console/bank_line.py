@@ -1,5 +1,6 @@
-"""Lines of bank statements: what waits for a person, and giving it to an account by two."""
+"""Lines of bank statements: what waits for a person, given to an account or sent back by two."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -17,11 +18,15 @@ from sakk.console.listing import (
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import bank_assignment as rules
+from sakk.core import bank_return as back_rules
+from sakk.core.bank_account import HOLDER_LENGTH_MAX
 from sakk.core.bank_assignment import AssignmentStatus
-from sakk.core.bank_statement import BankLine, LineStatus, Outcome
-from sakk.core.errors import ResourceMissing
-from sakk.core.money import format_decimal
+from sakk.core.bank_return import BankReturn, BankReturnStatus
+from sakk.core.bank_statement import BankLine, waits_for_person
+from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.money import format_decimal, parse_decimal
 from sakk.flow import bank_assignment as flow
+from sakk.flow import bank_return as back_flow
 from sakk.flow.officer import is_alone
 from sakk.pages.form import Form
 from sakk.pages.language import mark
@@ -29,6 +34,7 @@ from sakk.store import account as merchants
 from sakk.store import bank_account as accounts
 from sakk.store import bank_assignment as assignments
 from sakk.store import bank_payment as payments
+from sakk.store import bank_return as backs
 from sakk.store import bank_statement as store
 from sakk.store import case as cases
 from sakk.store import person as persons
@@ -37,11 +43,26 @@ from sakk.store.page import fetch_window
 PATH: Final = f"{ROOT}/bank_lines"
 
 
+RETURNS: Final[Mapping[str, tuple[str, str]]] = {
+    "awaiting": (mark("Awaits a second person"), "wait"),
+    "declined": (mark("Refused"), "plain"),
+    "confirmed": (mark("Confirmed"), "wait"),
+    "stopped": (mark("Stopped by screening"), "bad"),
+    "ordered": (mark("Ordered"), "wait"),
+    "sent": (mark("Sent to the bank"), "wait"),
+    "accepted": (mark("Accepted by the bank"), "wait"),
+    "booked": (mark("Gone back"), "good"),
+    "rejected": (mark("Rejected by the bank"), "bad"),
+    "returned": (mark("Came back from the sender"), "warn"),
+}
+
+
 class LineQuery(ListQuery):
     """Which lines; what waits for a person where nothing is said."""
 
     outcome: (
-        Literal["all", "payment", "returned", "payin", "suspense", "held", "assigned"] | None
+        Literal["all", "payment", "returned", "payin", "suspense", "held", "assigned", "sent_back"]
+        | None
     ) = None
 
 
@@ -50,6 +71,15 @@ class AssignForm(Form):
 
     account: Annotated[str, Field(max_length=255)]
     note: Annotated[str, Field(max_length=rules.NOTE_LENGTH_MAX)] | None = None
+
+
+class SendBackForm(Form):
+    """Why, what the bank may take besides, and the sender where the line names none."""
+
+    note: Annotated[str, Field(max_length=back_rules.NOTE_LENGTH_MAX)] | None = None
+    fee_max: Annotated[str, Field(max_length=40)] | None = None
+    holder: Annotated[str, Field(max_length=HOLDER_LENGTH_MAX)] | None = None
+    iban: Annotated[str, Field(max_length=60)] | None = None
 
 
 class ConfirmForm(Form):
@@ -86,6 +116,7 @@ def index(visit: Visit, query: LineQuery) -> Page | Download:
             **query.place,
         )
         said = assignments.of_lines(connection, [each.id for each in window.rows])
+        going = backs.newest_of(connection, [each.id for each in window.rows])
         named = {each.account_id for each in window.rows if each.account_id}
         names = merchants.names(connection, named)
     if query.is_file:
@@ -95,7 +126,8 @@ def index(visit: Visit, query: LineQuery) -> Page | Download:
         "outcomes": OUTCOMES,
         "names": names,
         "awaiting": {
-            line for line, each in said.items() if each.status == AssignmentStatus.awaiting
+            *(line for line, each in said.items() if each.status == AssignmentStatus.awaiting),
+            *(line for line, each in going.items() if each.status == BankReturnStatus.awaiting),
         },
         "choices": {
             "outcome": [("all", visit.words.gettext("All")), *options(visit, OUTCOMES)],
@@ -146,6 +178,52 @@ def decline(visit: Visit, bank_line: str) -> Redirect:
     return _back(bank_line, visit.words.gettext("The proposal is gone."))
 
 
+def send_back(visit: Visit, bank_line: str, form: SendBackForm) -> Redirect:
+    """Say that the money goes back to its sender; another person confirms it."""
+    with visit.database.read() as connection:
+        found = store.find_line(connection, bank_line, livemode=visit.livemode)
+    if found is None:
+        raise ResourceMissing("There is no such line.")
+    try:
+        fee_max = parse_decimal(form.fee_max or "0", found.decimals)
+    except ValueError:
+        raise ParameterInvalid("This is no amount.", param="fee_max") from None
+    request = back_flow.ReturnRequest(
+        line=bank_line, note=form.note, fee_max=fee_max, holder=form.holder, iban=form.iban
+    )
+    back_flow.propose(visit.parts, request, actor=visit.actor, livemode=visit.livemode)
+    return _back(bank_line, visit.words.gettext("Proposed: another person confirms it."))
+
+
+def confirm_return(visit: Visit, bank_line: str, form: ConfirmForm) -> Redirect:
+    """Confirm that the money goes back, as another person said."""
+    back_flow.confirm(
+        visit.parts,
+        _return_of(visit, bank_line).id,
+        actor=visit.actor,
+        livemode=visit.livemode,
+        digest=form.digest,
+        step_up=visit.step_up,
+    )
+    return _back(bank_line, visit.words.gettext("Confirmed: it is screened, and then ordered."))
+
+
+def decline_return(visit: Visit, bank_line: str) -> Redirect:
+    """Refuse what was proposed, or take it back."""
+    back_flow.decline(
+        visit.parts, _return_of(visit, bank_line).id, actor=visit.actor, livemode=visit.livemode
+    )
+    return _back(bank_line, visit.words.gettext("The proposal is gone."))
+
+
+def _return_of(visit: Visit, identifier: str) -> BankReturn:
+    with visit.database.read() as connection:
+        found = backs.newest_of(connection, [identifier]).get(identifier)
+    if found is None or found.livemode is not visit.livemode:
+        raise ResourceMissing("There is no such line.")
+    return found
+
+
 def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
     with visit.database.read() as connection:
         found = store.find_line(connection, identifier, livemode=visit.livemode)
@@ -153,13 +231,17 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             raise ResourceMissing("There is no such line.")
         said = assignments.of_lines(connection, [found.id]).get(found.id)
         waits = said is not None and said.status == AssignmentStatus.awaiting
+        back = backs.newest_of(connection, [found.id]).get(found.id)
+        carried = backs.list_by_ids(connection, [found.payment or ""]).get(found.payment or "")
         payment = None
         if found.payment is not None:
             payment = payments.find(
                 connection, found.payment, account_id=None, livemode=visit.livemode
             )
         shown = {each for each in (found.account_id, said and said.account_id) if each}
-        people = [each for each in (said and said.proposed_by, said and said.decided_by) if each]
+        acted = [each for each in (said, back) if each is not None]
+        people = [each.proposed_by for each in acted]
+        people += [each.decided_by for each in acted if each.decided_by is not None]
         values: dict[str, Any] = {
             "row": found,
             "own": accounts.find(
@@ -172,19 +254,21 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             "said": said,
             "waits": waits,
             "digest": rules.digest_of(said, found) if waits and said is not None else None,
+            "back": back,
+            "back_waits": back is not None and back.status == BankReturnStatus.awaiting,
+            "back_digest": None if back is None else back_rules.digest_of(back),
+            "carried": carried,
+            "account_of": back_rules.account_of(found),
+            "sender_of": back_rules.sender_of(found),
             "names": merchants.names(connection, shown),
             "people": persons.names(connection, people),
             "alone": is_alone(connection, livemode=visit.livemode),
         }
-    in_suspense = (
-        found.status == LineStatus.booked
-        and found.units > 0
-        and found.outcome in (Outcome.suspense, Outcome.held)
-    )
     values |= {
         "outcomes": OUTCOMES,
+        "returns": RETURNS,
         "may_write": visit.may("bank_lines", "write"),
-        "in_suspense": in_suspense,
+        "in_suspense": waits_for_person(found),
         "message": None if rejected is None else rejected.message,
         "sent": {} if rejected is None else rejected.values,
         "faults": {} if rejected is None else rejected.faults,
@@ -234,4 +318,7 @@ SCREENS: tuple[Screen, ...] = (
     _act("assign", assign),
     _act("confirm", confirm),
     _act("decline", decline),
+    _act("send_back", send_back),
+    _act("confirm_return", confirm_return),
+    _act("decline_return", decline_return),
 )

@@ -33,6 +33,7 @@ OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
     "suspense": (mark("In suspense"), "bad"),
     "held": (mark("Held by screening"), "bad"),
     "assigned": (mark("Given to an account"), "good"),
+    "sent_back": (mark("Back to its sender"), "good"),
 }
 
 

@@ -79,6 +79,8 @@ _SOURCES: dict[TransferCode, str | None] = {
     TransferCode.bank_payout: "po",
     TransferCode.bank_returned: "po",
     TransferCode.bank_fee: "po",
+    TransferCode.bank_sent_back: "bl",
+    TransferCode.bank_return_fee: "bl",
     # What the operator corrects is of its own books: a merchant sees the amount, and no row of it.
     TransferCode.break_corrected: None,
     TransferCode.application_fee: "pin",

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sakk.core.bank_statement import BankLine, LineStatus, Outcome
+from sakk.core.bank_statement import BankLine, Outcome, waits_for_person
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
 
 NOTE_LENGTH_MAX: Final = 500
@@ -41,8 +41,7 @@ def check_line(line: BankLine, *, is_case_open: bool) -> None:
 
     ``is_case_open``: of a line that screening held.
     """
-    waits = line.status == LineStatus.booked and line.units > 0
-    if not waits or line.outcome not in (Outcome.suspense, Outcome.held):
+    if not waits_for_person(line):
         raise UnexpectedState("Only money that came in and stands in suspense is assigned.")
     if line.outcome == Outcome.held and is_case_open:
         raise UnexpectedState("Its case is open: two people close it first.")

@@ -28,6 +28,21 @@ PROVIDER_ORDER_INFORMATION_REQUIRED: Final = register(
     "A provider asks for something before it pays: an officer answers.",
     "operator",
 )
+BANK_RETURN_CREATED: Final = register(
+    "bank_return",
+    "created",
+    "Somebody proposes to send money in suspense back to its sender: another person confirms it.",
+    "operator",
+)
+BANK_RETURN_BOOKED: Final = register(
+    "bank_return", "booked", "A bank shows that money in suspense went back.", "operator"
+)
+BANK_RETURN_FAILED: Final = register(
+    "bank_return",
+    "failed",
+    "Money did not go back to its sender, or came back from there: it is in suspense again.",
+    "operator",
+)
 BANK_FILE_REFUSED: Final = register(
     "bank_file", "refused", "A bank's file can not be read; it is kept.", "operator"
 )

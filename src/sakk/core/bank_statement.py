@@ -54,6 +54,8 @@ class Outcome(StrEnum):
     suspense = "suspense"
     held = "held"
     assigned = "assigned"
+    # Of money that came: it goes back to its sender. Of money that left: it is what went back.
+    sent_back = "sent_back"
 
 
 # What a merchant sees of lines: never that one is held.
@@ -258,6 +260,12 @@ def outcome_of(line: BankLine, payment: BankPayment | None, account_id: str | No
     return Outcome.suspense
 
 
+def waits_for_person(line: BankLine) -> bool:
+    """Is it money that came in, stands in suspense, and whose owner a person must decide?"""
+    waits = line.status == LineStatus.booked and line.units > 0
+    return waits and line.outcome in (Outcome.suspense, Outcome.held)
+
+
 def opening_postings(bank_account: str, unit: str, units: int) -> list[Posting]:
     """What stood in the operator's account before its first statement is the operator's own."""
     bank, own = chart.bank(bank_account, unit), chart.equity_operator(unit)
@@ -291,6 +299,9 @@ def postings(line: BankLine, *, fee_units: int = 0) -> list[Posting]:
             return paid
         case Outcome.returned:
             # It stands with what undoes the payout: `bank_payment.return_postings`.
+            return []
+        case Outcome.sent_back:
+            # It stands with how much of it was to go: `bank_return.postings`.
             return []
         case Outcome.assigned:
             assert line.account_id is not None

@@ -121,6 +121,8 @@ class TransferCode(IntEnum):
     bank_payout = 804
     bank_returned = 805
     bank_fee = 806
+    bank_sent_back = 807
+    bank_return_fee = 808
 
 
 @dataclass(frozen=True, slots=True)

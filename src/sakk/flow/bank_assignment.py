@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from sakk.core import bank_assignment as rules
 from sakk.core.bank_assignment import AssignmentStatus, BankAssignment
+from sakk.core.bank_return import BankReturnStatus
 from sakk.core.bank_statement import BankLine, LineStatus, Outcome
 from sakk.core.case import CaseStatus
 from sakk.core.errors import (
@@ -23,6 +24,7 @@ from sakk.flow.stage import wake
 from sakk.flow.step_up import StepUp, check, count_try
 from sakk.store import account as accounts
 from sakk.store import bank_assignment as store
+from sakk.store import bank_return as bank_returns
 from sakk.store import bank_statement as lines
 from sakk.store import case as cases
 
@@ -49,6 +51,11 @@ def propose(
         line = _line(connection, identifier, livemode=livemode)
         by = _officer(connection, actor, livemode=livemode)
         _check(connection, line, livemode=livemode)
+        back = bank_returns.newest_of(connection, [line.id]).get(line.id)
+        if back is not None and back.status == BankReturnStatus.awaiting:
+            raise UnexpectedState(
+                "Somebody proposed to send this line back to its sender: decline that first."
+            )
         if accounts.find_account(connection, account_id) is None:
             raise ParameterInvalid("No such account.", param="account")
         made = BankAssignment(

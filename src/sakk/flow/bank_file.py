@@ -19,7 +19,7 @@ from sakk.core.bank_account import BankAccount
 from sakk.core.bank_file import FILE_BYTES_MAX, BankFile, FileKind, FileStatus, Way
 from sakk.core.errors import ParameterInvalid
 from sakk.core.event import NewEvent
-from sakk.flow import bank_payment, bank_statement
+from sakk.flow import bank_payment, bank_return_order, bank_statement
 from sakk.flow.bank_account import rail_of
 from sakk.flow.bank_screen import bank_screen_stage
 from sakk.flow.context import Parts
@@ -54,6 +54,7 @@ def bank_stages(parts: Parts) -> list[Stage]:
     return [
         bank_screen_stage(parts),
         bank_payment.order_stage(parts),
+        bank_return_order.return_stage(parts),
         provider_stage(parts),
         send_stage(parts),
         fetch_stage(parts),
@@ -73,7 +74,7 @@ def send_stage(parts: Parts) -> Stage:
             rows = _tried(connection, token=token, now=parts.clock())
             own = bank_accounts.list_by_ids(connection, [row.bank_account or "" for row in rows])
             contents = {row.id: store.content_of(connection, row.id) for row in rows}
-            answered = {row.id for row in rows if bank_payment.is_answered(connection, row.id)}
+            answered = {row.id for row in rows if _is_answered(connection, row.id)}
         with given_back_on_error(parts.database, table, [row.id for row in rows], token=token):
             for row in rows:
                 # What the bank has spoken of was put out before a crash: it might pay it again.
@@ -84,12 +85,18 @@ def send_stage(parts: Parts) -> Stage:
     return Stage("bank.send", run, idle_seconds=2.0)
 
 
+def _is_answered(connection: Connection, file: str) -> bool:
+    by_payouts = bank_payment.is_answered(connection, file)
+    return by_payouts or bank_return_order.is_answered(connection, file)
+
+
 def _tried(connection: Connection, *, token: str, now: datetime) -> list[BankFile]:
     """Files to be put out now, that they are tried written down; others go in other files."""
     going: list[BankFile] = []
     withdrawn: list[BankFile] = []
     for row in claim(connection, _ready, token=token, now=now):
         again = bank_payment.made_again(connection, row, now=now)
+        again = again or bank_return_order.made_again(connection, row, now=now)
         (withdrawn if again else going).append(row)
     done = {"status": FileStatus.withdrawn.value, "done_at": now}
     settle(connection, store.bank_files, [{"id": row.id, **done} for row in withdrawn], token=token)
@@ -133,6 +140,7 @@ def _put(
         }
         if settle(connection, table, [done], token=token):
             bank_payment.sent(connection, row.id, now=now)
+            bank_return_order.sent(connection, row.id)
             wake(connection, "bank.fetch")
 
 
@@ -315,11 +323,14 @@ def _apply(parts: Parts, row: BankFile, found: ReadFile | None, why: str | None)
 def _told(connection: Connection, row: BankFile, found: ReadFile, *, now: datetime) -> str | None:
     """Do what a file says; why not, where it is not about us."""
     for each in found.reports:
-        why = bank_payment.report(
-            connection, each, place=row.bank_account, livemode=row.livemode, now=now
-        )
-        if why is not None:
-            return why
+        try:
+            file = bank_payment.file_of(
+                connection, each, place=row.bank_account, livemode=row.livemode
+            )
+        except bank_payment.ReportRefused as refused:
+            return str(refused)
+        bank_payment.report(connection, each, file=file, now=now)
+        bank_return_order.report(connection, each, file=file, now=now)
     accounts = _accounts(connection, row, found)
     if isinstance(accounts, str):
         return accounts

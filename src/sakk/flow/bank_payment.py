@@ -6,7 +6,7 @@ of a file (pain.002) is written down here too.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
@@ -26,7 +26,6 @@ from sakk.core import provider_order as provider_rules
 from sakk.core.bank_account import (
     Adapter,
     BankAccount,
-    BankTerms,
     batch_due,
     execution_date,
     read_terms,
@@ -46,6 +45,7 @@ from sakk.rails.bank.reader import StatusReport
 from sakk.store import bank_account as bank_accounts
 from sakk.store import bank_file as bank_files
 from sakk.store import bank_payment as store
+from sakk.store import bank_return as bank_returns
 from sakk.store import event as events
 from sakk.store import freeze as freezes
 from sakk.store import payout as payouts
@@ -56,6 +56,11 @@ from sakk.store.lease import NOW, is_free
 
 # Banks take files of so many orders; what is more goes in the next one.
 ORDERS_MAX = 5_000
+
+
+class ReportRefused(Exception):
+    """A status report that is about nothing of ours; with why."""
+
 
 _table = payouts.payouts
 _due = query(
@@ -162,16 +167,50 @@ def _write(
     now: datetime,
 ) -> None:
     """The file of these orders, its bytes with it."""
+    written = [
+        Order(
+            end_to_end_id=order.end_to_end_id,
+            units=order.units,
+            payee=party_of(places[order.destination]),
+            remittance=remittance_of(row),
+        )
+        for order, row in zip(orders, rows, strict=True)
+    ]
+    write_orders(
+        connection, account, file, written, execution_date=orders[0].execution_date, now=now
+    )
+
+
+def write_orders(
+    connection: Connection,
+    account: BankAccount,
+    file: str,
+    orders: Sequence[Order],
+    *,
+    execution_date: date,
+    now: datetime,
+) -> None:
+    """A file of orders of the id ``file``, to be put out to an account's bank."""
     assert account.terms is not None
-    terms = read_terms(account.terms)
-    content = write_pain001(_initiation(account, terms, file, orders, rows, places, now), terms)
+    message = rules.compact(file)
+    initiation = Initiation(
+        message_id=message,
+        batch_id=f"{message}-1",
+        created=now,
+        debtor=party_of(account),
+        currency=account.currency,
+        decimals=account.decimals,
+        execution_date=execution_date,
+        orders=orders,
+    )
+    content = write_pain001(initiation, read_terms(account.terms))
     row = BankFile(
         id=file,
         livemode=account.livemode,
         bank_account=account.id,
         way=Way.outgoing.value,
         kind=FileKind.orders.value,
-        name=f"{rules.compact(file)}.xml",
+        name=f"{message}.xml",
         sha256=sha256(content).hexdigest(),
         size=len(content),
         status=FileStatus.ready.value,
@@ -179,36 +218,6 @@ def _write(
     )
     bank_files.insert(connection, row, content)
     wake(connection, "bank.send")
-
-
-def _initiation(
-    account: BankAccount,
-    terms: BankTerms,
-    file: str,
-    orders: Sequence[BankPayment],
-    rows: Sequence[Payout],
-    places: dict[str, BankAccount],
-    now: datetime,
-) -> Initiation:
-    message = rules.compact(file)
-    return Initiation(
-        message_id=message,
-        batch_id=f"{message}-1",
-        created=now,
-        debtor=party_of(account),
-        currency=account.currency,
-        decimals=account.decimals,
-        execution_date=orders[0].execution_date,
-        orders=[
-            Order(
-                end_to_end_id=order.end_to_end_id,
-                units=order.units,
-                payee=party_of(places[order.destination]),
-                remittance=remittance_of(row),
-            )
-            for order, row in zip(orders, rows, strict=True)
-        ],
-    )
 
 
 def remittance_of(payout: Payout) -> str | None:
@@ -312,8 +321,9 @@ def has_order(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 
 # What may be put out: where it was tried before, only if nothing stops any of it, since the bank
 # may have it; else as far as nothing does.
-may_be_sent = (bank_files.bank_files.c.tried_at.is_(None) & has_order(freezes.payout_may_go())) | (
-    ~has_order(~freezes.payout_may_go())
+may_be_sent = bank_returns.file_may_go() & (
+    (bank_files.bank_files.c.tried_at.is_(None) & has_order(freezes.payout_may_go()))
+    | ~has_order(~freezes.payout_may_go())
 )
 
 
@@ -374,27 +384,27 @@ def is_answered(connection: Connection, file: str) -> bool:
     return any(each.status != BankPaymentStatus.ordered for each in orders)
 
 
-def report(
-    connection: Connection,
-    told: StatusReport,
-    *,
-    place: str | None,
-    livemode: bool,
-    now: datetime,
-) -> str | None:
-    """Write down what a bank says of one of our files; why not, where it is none of ours.
+def file_of(
+    connection: Connection, told: StatusReport, *, place: str | None, livemode: bool
+) -> str:
+    """Of which of our files a report speaks; ReportRefused where it is none, or not its to tell.
 
     ``place``: of which account it came; a bank speaks of what it was sent alone.
     """
     file = rules.expand(told.message_id, "bf")
     row = None if file is None else bank_files.find(connection, file, livemode=livemode)
     if row is None or row.way != Way.outgoing:
-        return f"it is about {told.message_id[:40]!r}, which is no file of ours"
+        raise ReportRefused(f"it is about {told.message_id[:40]!r}, which is no file of ours")
     if row.status == FileStatus.withdrawn:
-        return f"it is about {row.id}, which was never sent"
+        raise ReportRefused(f"it is about {row.id}, which was never sent")
     if place not in (None, row.bank_account):
-        return f"it is about {row.id}, and came from the place of {place}"
-    orders = store.of_file(connection, row.id)
+        raise ReportRefused(f"it is about {row.id}, and came from the place of {place}")
+    return row.id
+
+
+def report(connection: Connection, told: StatusReport, *, file: str, now: datetime) -> None:
+    """Write down what a bank says of the payouts of a file."""
+    orders = store.of_file(connection, file)
     locked = store.lock_named(connection, [each.end_to_end_id for each in orders])
     words = {each.end_to_end_id.upper(): each for each in told.payments}
     rejected: list[BankPayment] = []
@@ -419,7 +429,6 @@ def report(
         [{name: getattr(each, name) for name in fields} for each in changed],
     )
     _fail(connection, rejected, now=now)
-    return None
 
 
 def _fail(connection: Connection, rejected: Sequence[BankPayment], *, now: datetime) -> None:

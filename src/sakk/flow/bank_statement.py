@@ -15,12 +15,14 @@ from sqlalchemy import Connection, select
 
 from sakk.core import bank_event as news
 from sakk.core import bank_payment as payment_rules
+from sakk.core import bank_return as return_rules
 from sakk.core import bank_statement as rules
 from sakk.core import chart, event, payout_posting
 from sakk.core.bank_account import BankAccount
 from sakk.core.bank_file import BankFile, FileKind
 from sakk.core.bank_payment import UNDER_WAY, BankPayment, BankPaymentStatus
 from sakk.core.bank_reference import BankReference, found_in
+from sakk.core.bank_return import BankReturn
 from sakk.core.bank_statement import (
     BankLine,
     BankStatement,
@@ -34,7 +36,7 @@ from sakk.core.event import NewEvent
 from sakk.core.name_screening import read_query
 from sakk.core.payout import HoldStatus, Payout, PayoutStatus
 from sakk.core.screening import Verdict
-from sakk.flow import application_fee, fee
+from sakk.flow import application_fee, bank_return_order, fee
 from sakk.flow.book import PostingSet
 from sakk.flow.case import open_cases
 from sakk.flow.context import Parts
@@ -45,6 +47,7 @@ from sakk.ledger.types import CreateTransferStatus
 from sakk.screening.name import NameIndex
 from sakk.store import bank_account as bank_accounts
 from sakk.store import bank_payment as bank_payments
+from sakk.store import bank_return as bank_returns
 from sakk.store import bank_statement as store
 from sakk.store import event as events
 from sakk.store import payout as payouts
@@ -227,7 +230,7 @@ def match_stage(parts: Parts) -> Stage:
 
 
 def _before(
-    connection: Connection, rows: Sequence[BankLine], known: Mapping[str, BankPayment]
+    connection: Connection, rows: Sequence[BankLine], known: Mapping[str, BankPayment | BankReturn]
 ) -> list[BankLine]:
     """The debits of what these lines give back, where their turn would be a later batch's."""
     here = {row.id for row in rows}
@@ -241,17 +244,29 @@ def _match(
 ) -> None:
     named = [row.end_to_end_id.upper() for row in rows if row.end_to_end_id is not None]
     known = bank_payments.lock_named(connection, named)
-    rows = [*rows, *_before(connection, rows, known)]
+    back = bank_returns.lock_named(connection, named)
+    rows = [*rows, *_before(connection, rows, {**known, **back})]
     references = _references(connection, rows)
     happened: list[NewEvent] = []
     # What left before what came: a return may stand before the payment in one statement, and its
     # statement may have come before the payment's.
-    for row in sorted(rows, key=lambda each: (each.units > 0, each.id)):
+    rows = sorted(rows, key=lambda each: (each.units > 0, each.id))
+    of_returns = bank_return_order.follow(connection, rows, back, now=now)
+    for row in rows:
         payment = known.get((row.end_to_end_id or "").upper())
         reference = references.get(row.id)
         account_id = None if reference is None else reference.account_id
+        sent_back = of_returns.get(row.id)
         outcome = rules.outcome_of(row, payment, account_id)
+        if row.units < 0 and sent_back is not None:
+            outcome = Outcome.sent_back
+        elif (row.end_to_end_id or "").upper() in back:
+            # It came back from its sender, or has the name of what did: nobody's until a person
+            # has looked.
+            outcome = Outcome.suspense
         after = replace(row, status=LineStatus.matched.value, outcome=outcome.value)
+        if sent_back is not None:
+            after = replace(after, payment=sent_back.id)
         match outcome:
             case Outcome.payment | Outcome.returned:
                 assert payment is not None
@@ -259,7 +274,7 @@ def _match(
                 after = replace(after, payment=payment.id, account_id=payment.account_id)
             case Outcome.payin:
                 after = _screened(connection, index, replace(after, account_id=account_id), now=now)
-            case Outcome.suspense | Outcome.held | Outcome.assigned:
+            case Outcome.suspense | Outcome.held | Outcome.assigned | Outcome.sent_back:
                 pass
         if after.outcome in (Outcome.suspense, Outcome.held):
             happened.append(line_event(after, news.BANK_LINE_UNMATCHED))
@@ -369,6 +384,7 @@ def book_stage(parts: Parts) -> Stage:
         with parts.database.begin() as connection:
             rows = claim(connection, _matched, token=token, now=parts.clock())
             paid = bank_payments.list_by_ids(connection, [row.payment or "" for row in rows])
+            back = bank_returns.list_by_ids(connection, [row.payment or "" for row in rows])
             carried = {
                 each.id: payouts.find(
                     connection, each.payout, account_id=each.account_id, livemode=each.livemode
@@ -385,7 +401,7 @@ def book_stage(parts: Parts) -> Stage:
                 order = paid.get(row.payment or "")
                 fee_units = 0 if order is None else order.fee_units
                 booked = _is_in_turn(parts, row, payout) and _booked(
-                    parts, row, payout, fee_units=fee_units
+                    parts, row, payout, back.get(row.payment or ""), fee_units=fee_units
                 )
                 failpoint("bank.book.after")
                 with parts.database.begin() as connection:
@@ -416,7 +432,14 @@ def _is_in_turn(parts: Parts, row: BankLine, payout: Payout | None) -> bool:
     return found is not None and found.status == PayoutStatus.posted
 
 
-def _booked(parts: Parts, row: BankLine, payout: Payout | None, *, fee_units: int) -> bool:
+def _booked(
+    parts: Parts,
+    row: BankLine,
+    payout: Payout | None,
+    sent_back: BankReturn | None,
+    *,
+    fee_units: int,
+) -> bool:
     """Post what a line moves; False where the ledger refused, and nothing of it is booked."""
     match Outcome(row.outcome or Outcome.suspense):
         case Outcome.payment:
@@ -433,6 +456,10 @@ def _booked(parts: Parts, row: BankLine, payout: Payout | None, *, fee_units: in
             assert payout is not None
             back = payment_rules.return_postings(payout, row.bank_account)
             made = PostingSet(payout.id, "bank.return", row.attempt, back)
+        case Outcome.sent_back:
+            assert sent_back is not None
+            moved = return_rules.postings(row, units=sent_back.units)
+            made = PostingSet(row.id, "book", row.attempt, moved)
         case Outcome.assigned:
             made = PostingSet(row.id, "assign", row.attempt, rules.postings(row))
         case Outcome.payin | Outcome.suspense | Outcome.held:
@@ -467,6 +494,8 @@ def _record(
     after = replace(row, status=LineStatus.booked.value, booked_at=now)
     if row.outcome in (Outcome.payin, Outcome.assigned):
         events.append(connection, [line_event(after, news.BANK_LINE_CREDITED)], now=now)
+    elif row.outcome == Outcome.sent_back:
+        bank_return_order.told_booked(connection, row.payment or "", now=now)
     elif payout is not None:
         _finish(connection, payout, row, now=now)
 

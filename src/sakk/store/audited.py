@@ -46,6 +46,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "bank_accounts": Audited(secret=("secret",)),
     "bank_assignments": Audited(key=("line",)),
     "bank_references": Audited(),
+    "bank_returns": Audited(subject="line"),
     "beneficiaries": Audited(),
     "break_acts": Audited(subject="break_id"),
     "breaks": Audited(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     any_,
     exists,
+    literal,
     or_,
     select,
     text,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.freeze import Freeze, FreezeOrigin, Lift, LiftStatus
+from sakk.core.payout import BANK
 from sakk.core.transaction import ChainTransaction
 from sakk.store.database import fetch_all, fetch_one, insert_records, row_of, update_records
 from sakk.store.payout import payouts
@@ -189,6 +191,12 @@ def payout_may_go() -> ColumnElement[bool]:
         freezes.c.asset == payouts.c.asset,
         freezes.c.account_id == payouts.c.account_id,
     )
+
+
+def bank_money_may_go(currency: ColumnElement[str]) -> ColumnElement[bool]:
+    """Money at banks of a currency, which is no account's: a freeze of an account does not stop
+    it."""
+    return ~_stopped(literal(BANK), freezes.c.asset == literal("iso4217:").concat(currency))
 
 
 def capture_may_go() -> ColumnElement[bool]:

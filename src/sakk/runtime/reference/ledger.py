@@ -92,6 +92,8 @@ MOVED_WHEN = {
     TransferCode.bank_assigned: "a person says whose such money is",
     TransferCode.bank_payout: "a bank's statement shows that a payout was made",
     TransferCode.bank_returned: "a bank gave back what a payout had sent",
+    TransferCode.bank_sent_back: "a bank's statement shows that money in suspense went back",
+    TransferCode.bank_return_fee: "what a bank took for money that went back",
     TransferCode.break_corrected: "two people correct what the books do not agree on",
 }
 

@@ -1,0 +1,299 @@
+"""Money in suspense at a bank that goes back to its sender: two people, one order, one debit."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from tests.flow.banking import (
+    OPENING,
+    PAYEE,
+    at_bank,
+    deliver,
+    found_at_banks,
+    lines,
+    look,
+    own_account,
+    pay_in,
+    sanctioned,
+    suspense,
+)
+from tests.flow.harness import World
+from tests.flow.policing import Desk, Member
+from tests.rails.test_bank_files import camt, entry
+
+from sakk.core.bank_return import BankReturn, digest_of
+from sakk.core.bank_statement import BankLine
+from sakk.core.errors import (
+    ApprovalStale,
+    ParameterInvalid,
+    PermissionDenied,
+    SamePerson,
+    StepUpRequired,
+    UnexpectedState,
+)
+from sakk.core.freeze import Freeze
+from sakk.flow import bank_assignment, bank_return
+from sakk.flow.bank_return import ReturnRequest
+from sakk.flow.step_up import StepUp
+from sakk.store import case as cases
+from sakk.store import freeze as freezes
+from sakk.store.bank_file import bank_file_contents, bank_files
+from sakk.store.bank_return import bank_returns
+from sakk.store.database import fetch_all
+from sakk.store.identity import new_id
+
+
+class House:
+    """Two who may send money back, and what they say."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.desk = Desk(world.database, world.account, now=world.clock())
+        self.one, self.two = self.desk.member("fay", "finance"), self.desk.member("fin", "finance")
+
+    def propose(self, line: BankLine, by: Member | None = None, **told: Any) -> BankReturn:
+        request = replace(ReturnRequest(line=line.id), **told)
+        actor = (by or self.one).actor
+        return bank_return.propose(self.desk.parts, request, actor=actor, livemode=False)
+
+    def confirm(
+        self, row: BankReturn, by: Member | None = None, step_up: StepUp | None = None
+    ) -> None:
+        who = by or self.two
+        bank_return.confirm(
+            self.desk.parts,
+            row.id,
+            actor=who.actor,
+            livemode=False,
+            digest=digest_of(row),
+            step_up=step_up or StepUp(code=who.code()),
+        )
+        # Codes are of later and later times.
+        self.world.advance(timedelta(minutes=15))
+
+    def send(self, line: BankLine, **told: Any) -> BankReturn:
+        """Both of them, and every stage."""
+        row = self.propose(line, **told)
+        self.confirm(row)
+        self.world.run()
+        return self.row(row)
+
+    def row(self, row: BankReturn) -> BankReturn:
+        [found] = [each for each in self.rows() if each.id == row.id]
+        return found
+
+    def rows(self) -> list[BankReturn]:
+        with self.world.database.begin() as connection:
+            return fetch_all(connection, select(bank_returns), BankReturn)
+
+
+def incoming(world: World) -> list[BankLine]:
+    """What came and is in suspense, or was."""
+    return [each for each in lines(world) if each.units > 0 and each.return_code is None]
+
+
+def orders(world: World) -> list[str]:
+    """The files that went to the bank."""
+    statement = (
+        select(bank_file_contents.c.content)
+        .join(bank_files, bank_files.c.id == bank_file_contents.c.file)
+        .where(bank_files.c.way == "out")
+        .order_by(bank_files.c.id)
+    )
+    with world.database.begin() as connection:
+        return [bytes(each).decode() for each in connection.execute(statement).scalars()]
+
+
+def told(opening: int, *moved: tuple[int, str | None], name: str = "", number: int = 1) -> bytes:
+    """A statement of amounts, each with who stands on its other side, and no account of theirs."""
+    body = ""
+    for units, who in moved:
+        side = "Dbtr" if units > 0 else "Cdtr"
+        party = f"<RltdPties><{side}><Nm>{who}</Nm></{side}></RltdPties>" if who else ""
+        reference = f"<Refs><EndToEndId>{name}</EndToEndId></Refs>" if name else ""
+        details = f"<NtryDtls><TxDtls>{reference}{party}</TxDtls></NtryDtls>"
+        body += entry(f"{abs(units) / 100:.2f}", "CRDT" if units > 0 else "DBIT", details)
+    closing = opening + sum(units for units, _ in moved)
+    counted = f"<ElctrncSeqNb>{number}</ElctrncSeqNb>"
+    text = camt(
+        body, opening=f"{opening / 100:.2f}", closing=f"{closing / 100:.2f}", number=counted
+    )
+    return text.encode()
+
+
+def test_money_goes_back_to_its_sender_by_two(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 700, "who are you", name="Stranger")
+    pay_in(world, own, 400, "nor I")
+    house = House(world)
+    first, second = incoming(world)
+    approver = house.desk.member("amy", "approver")
+    with pytest.raises(PermissionDenied):
+        house.propose(first, approver)
+    with pytest.raises(ParameterInvalid, match="leave holder out"):
+        house.propose(first, holder="Thief")
+    with pytest.raises(ParameterInvalid, match="there alone"):
+        house.propose(first, iban="DE89370400440532013000")
+    row = house.propose(first, note="wrong account")
+    assert (row.holder, row.iban, row.by_hand) == ("Stranger", PAYEE, False)
+    # One of the two ways at a time, and one return.
+    with pytest.raises(UnexpectedState, match="already"):
+        house.propose(first, house.two)
+    give: dict[str, Any] = {"account_id": world.account, "note": None, "livemode": False}
+    with pytest.raises(UnexpectedState, match="send this line back"):
+        bank_assignment.propose(house.desk.parts, first.id, actor=house.two.actor, **give)
+    bank_assignment.propose(house.desk.parts, second.id, actor=house.two.actor, **give)
+    with pytest.raises(UnexpectedState, match="to an account"):
+        house.propose(second)
+    with pytest.raises(SamePerson):
+        house.confirm(row, house.one)
+    with pytest.raises(ApprovalStale):
+        house.confirm(replace(row, iban="DE89370400440532013000"))
+    with pytest.raises(StepUpRequired):
+        house.confirm(row, step_up=StepUp())
+    world.run()
+    assert (suspense(world, own), orders(world)) == (1_100, [])
+    house.confirm(row)
+    with pytest.raises(UnexpectedState):
+        house.confirm(row)
+    with pytest.raises(UnexpectedState):
+        bank_assignment.propose(house.desk.parts, first.id, actor=house.two.actor, **give)
+    world.run()
+    after = house.row(row)
+    [order] = orders(world)
+    assert f"<IBAN>{PAYEE}</IBAN>" in order
+    assert "<Nm>Stranger</Nm>" in order
+    assert "Return: who are you" in order
+    assert (after.status, after.fee_units) == ("booked", 0)
+    [debit] = [each for each in lines(world) if each.id == after.debit_line]
+    assert (debit.units, debit.outcome, debit.payment) == (-700, "sent_back", row.id)
+    assert (suspense(world, own), at_bank(world, own)) == (400, OPENING + 400)
+    assert found_at_banks(world) == []
+    assert [name for name in world.event_types(operator=True) if "bank_return" in name] == [
+        "bank_return.created",
+        "bank_return.booked",
+    ]
+    world.check()
+
+
+def test_what_the_bank_refuses_or_gives_back_is_in_suspense_again(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 300, "x", name="REJECT AC04 Closed")
+    pay_in(world, own, 500, "y", name="RETURN AC06 Blocked")
+    house = House(world)
+    refused, back = incoming(world)
+    first = house.send(refused)
+    assert (first.status, first.reason_code) == ("rejected", "AC04")
+    assert suspense(world, own) == 800
+    # It is a person's to decide about again: this time it is given to an account.
+    said = bank_assignment.propose(
+        house.desk.parts,
+        refused.id,
+        account_id=world.account,
+        note=None,
+        actor=house.one.actor,
+        livemode=False,
+    )
+    assert said.status == "awaiting"
+    second = house.send(back)
+    world.run()
+    second = house.row(second)
+    assert (second.status, second.reason_code) == ("returned", "AC06")
+    [came] = [each for each in lines(world) if each.id == second.return_line]
+    assert (came.outcome, came.units, came.payment) == ("suspense", 500, second.id)
+    assert (suspense(world, own), at_bank(world, own)) == (800, OPENING + 800)
+    assert found_at_banks(world) == []
+    assert world.event_types(operator=True).count("bank_return.failed") == 2
+    world.check()
+
+
+def test_a_sender_on_a_list_gets_nothing_until_two_people_have_looked(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 900, "z", name="Viktor Bout")
+    house = House(world)
+    sanctioned(world, "Viktor Bout")
+    [line] = incoming(world)
+    row = house.send(line)
+    assert (row.status, orders(world)) == ("stopped", [])
+    [line] = incoming(world)
+    assert (line.outcome, suspense(world, own)) == ("held", 900)
+    with pytest.raises(UnexpectedState, match="case is open"):
+        house.propose(line)
+    with world.database.begin() as connection:
+        case = cases.find(connection, line.id, livemode=False)
+        assert case is not None
+        cases.write(connection, [replace(case, status="closed")])
+    assert (house.send(line).status, len(orders(world))) == ("booked", 1)
+    assert suspense(world, own) == 0
+    world.check()
+
+
+def test_an_account_that_the_line_does_not_name_is_said_and_confirmed(world: World) -> None:
+    own = own_account(world)
+    deliver(world, own.id, told(OPENING, (600, "Tom"), (50, None)))
+    house = House(world)
+    named, nameless = sorted(incoming(world), key=lambda each: each.number)
+    with pytest.raises(ParameterInvalid, match="no account with an IBAN"):
+        house.propose(named)
+    with pytest.raises(ParameterInvalid, match="no sender"):
+        house.propose(nameless, iban=PAYEE)
+    with pytest.raises(ParameterInvalid, match="SEPA"):
+        house.propose(named, number="123", country="US", bank_code="021000021")
+    with pytest.raises(ParameterInvalid, match="fee"):
+        house.propose(named, iban=PAYEE, fee_max=601)
+    row = house.propose(named, iban=PAYEE, fee_max=25)
+    assert (row.by_hand, row.holder) == (True, "Tom")
+    house.confirm(row)
+    # A freeze of everything stops it, and what went before its day passed goes on another one.
+    stop = Freeze(
+        id=new_id("frz"), account_id=None, reason="drill", origin="cli", created=world.clock()
+    )
+    with world.database.begin() as connection:
+        freezes.insert(connection, stop)
+    world.run()
+    assert house.row(row).status == "confirmed"
+    with world.database.begin() as connection:
+        freezes.lift(connection, [stop.id], reason="over", now=world.clock())
+    world.run_only("bank.return", "bank.send")
+    assert house.row(row).status == "sent"
+    # More than was agreed to is a person's to look at; the debit, with the bank's fee, is its own.
+    name = row.end_to_end_id
+    opening = OPENING + 650
+    deliver(world, own.id, told(opening, (-626, "Tom"), name=name, number=2))
+    assert house.row(row).status == "sent"
+    deliver(world, own.id, told(opening - 626, (-625, "Tom"), name=name, number=3))
+    after = house.row(row)
+    assert (after.status, after.fee_units) == ("booked", 25)
+    assert suspense(world, own) == 50 - 626
+    world.check()
+
+
+def test_a_freeze_holds_a_file_of_returns_and_its_day_is_a_later_one(world: World) -> None:
+    own = own_account(world)
+    pay_in(world, own, 700, "a")
+    house = House(world)
+    [line] = incoming(world)
+    row = house.propose(line)
+    house.confirm(row)
+    world.run_only("bank.return")
+    stop = Freeze(
+        id=new_id("frz"), network="bank", reason="drill", origin="cli", created=world.clock()
+    )
+    with world.database.begin() as connection:
+        freezes.insert(connection, stop)
+    world.run()
+    before = house.row(row)
+    assert before.status == "ordered"
+    world.advance(timedelta(days=1))
+    with world.database.begin() as connection:
+        freezes.lift(connection, [stop.id], reason="over", now=world.clock())
+    world.run()
+    look(world)
+    after = house.row(row)
+    assert isinstance(before.execution_date, date)
+    assert isinstance(after.execution_date, date)
+    assert (after.status, after.execution_date > before.execution_date) == ("booked", True)
+    assert suspense(world, own) == 0
+    world.check()
