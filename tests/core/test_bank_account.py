@@ -101,6 +101,32 @@ def test_providers_are_those_that_there_is_a_connector_to(
     assert raised.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("changes", "livemode", "param"),
+    [
+        ({}, True, None),
+        ({"trust": "-----BEGIN PUBLIC KEY-----\nAAAA"}, True, None),
+        ({"address": "http://127.0.0.1:1"}, False, None),
+        ({"address": "http://127.0.0.1:1"}, True, "address"),
+        ({"provider_account": None}, True, "provider_account"),
+        ({"provider_account": "0222"}, True, "provider_account"),
+        ({"provider_account": "222/../1"}, True, "provider_account"),
+        ({"trust": "-----BEGIN CERTIFICATE-----"}, True, "trust"),
+        ({"provider": "sandbox", "address": "https://a.test"}, False, "address"),
+    ],
+)
+def test_a_provider_is_known_by_our_number_there_and_by_its_key(
+    changes: dict[str, Any], livemode: bool, param: str | None
+) -> None:
+    given = {"adapter": Adapter.provider, "provider": "wise", "provider_account": "222", **changes}
+    if param is None:
+        check_server(BankTerms("house", **given), livemode=livemode)
+        return
+    with pytest.raises(ParameterInvalid) as raised:
+        check_server(BankTerms("house", **given), livemode=livemode)
+    assert raised.value.param == param
+
+
 def test_what_is_no_iban() -> None:
     assert not is_iban("DE00370400440532013000")
     assert not is_iban("nobody's")

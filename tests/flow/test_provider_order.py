@@ -24,16 +24,20 @@ from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
 from tests.flow.money import payout_now
 from tests.flow.wiring import VAULT
+from tests.rails.fake_wise import PROFILE, PUBLIC_KEY, TOKEN, fake_wise, notice, signature
 
 from sakk.core import chart
-from sakk.core.bank_account import Adapter, BankAccount
+from sakk.core.bank_account import Adapter, BankAccount, Profile
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.freeze import Freeze
 from sakk.core.payout import Payout
 from sakk.core.posting import Posting
 from sakk.core.provider_order import ProviderOrder, Standing
+from sakk.flow import bank_account, provider_notice
 from sakk.flow import provider_order as flow
+from sakk.flow.bank_file import bank_stages
 from sakk.flow.book import PostingSet
+from sakk.rails.bank.adapters import Banks
 from sakk.rails.bank.provider import ProviderRefused, ProviderUnreachable, Wanted
 from sakk.rails.bank.sandbox_provider import SandboxProvider
 from sakk.store import freeze as freezes
@@ -193,7 +197,7 @@ def test_a_line_may_come_before_the_answer_and_a_refused_quote_waits(world: Worl
             super().place(key, quote, wanted)
             return self.find(key) or pytest.fail("it has no order")
 
-        def find(self, key: str) -> Standing | None:
+        def find(self, key: str, reference: str | None = None) -> Standing | None:
             found = super().find(key)
             if self.step == "silence":
                 raise ProviderUnreachable("no answer")
@@ -285,7 +289,7 @@ class Scripted(SandboxProvider):
         self.otherwise.get("place", lambda *_: None)(key, quote)
         return super().place(key, quote, wanted)
 
-    def find(self, key: str) -> Standing | None:
+    def find(self, key: str, reference: str | None = None) -> Standing | None:
         self.otherwise["found"].append(key)
         self.otherwise.get("find", lambda *_: None)(key)
         return super().find(key)
@@ -463,3 +467,65 @@ def test_what_it_takes_is_what_it_says_after_a_restore(world: World) -> None:
         look(world)
     assert (orders(world)[row.id].fee_units, status(world, row)[0]) == (70, "posted")
     assert (at_bank(world, own), suspense(world, own)) == (OPENING - 50_070, 0)
+
+
+def test_a_payout_by_wise_is_booked_by_its_statement(world: World) -> None:
+    """From the balance over its wire, lost answers and all, until its own statement has it."""
+    with fake_wise() as fake:
+        fake.now = world.clock()
+        own = own_account(
+            world,
+            adapter=Adapter.provider,
+            provider="wise",
+            profile=Profile.generic,
+            provider_account=str(PROFILE),
+            address=fake.url,
+            trust=PUBLIC_KEY,
+        )
+        with world.database.begin() as connection:
+            bank_account.connect(
+                connection, own.id, secret=f"{TOKEN}\n", livemode=False, vault=VAULT
+            )
+        banks = Banks(
+            world.directory,
+            database=world.database,
+            vault=VAULT,
+            allow_loopback=True,
+            clock=world.clock,
+        )
+        parts = replace(world.parts, vault=VAULT, banks=banks)
+        world.stages |= {stage.name: stage for stage in bank_stages(parts)}
+        paid, back = [pay_out(world, payee(world), units) for units in (2_000, 3_000)]
+        fake.loses = "/payments"
+        for _ in range(4):
+            look(world)
+        assert [(each.status, each.reason) for each in orders(world).values()] == [
+            ("placed", None)
+        ] * 2
+        assert (len(fake.transfers), len(fake.transactions)) == (2, 2)
+        for transfer in fake.transfers.values():
+            transfer["status"] = "outgoing_payment_sent"
+        # What it says moves nothing: its statement does, when the day is over.
+        with world.database.begin() as connection:
+            for number in fake.transfers:
+                body = notice(number, world.clock())
+                signed = {"x-signature-sha256": signature(body)}
+                given = (connection, parts, own.id, signed, body)
+                assert provider_notice.take(*given, now=world.clock())
+        look(world)
+        assert {each.status for each in orders(world).values()} == {"paid"}
+        assert at_bank(world, own) == 0
+        world.advance(timedelta(days=1, hours=3))
+        fake.now = world.clock()
+        returned = fake.transfers[int(orders(world)[back.id].reference or 0)]
+        fake.moved(returned["sourceValue"], f"TRANSFER-{returned['id']}", "TRANSFER")
+        look(world)
+        assert at_bank(world, own) == OPENING - 5_000 - 106
+        assert -world.ledger(chart.fee_network(UNIT)) == 106
+        world.advance(timedelta(days=1))
+        look(world)
+    assert status(world, paid) == ("posted", "posted", None)
+    assert status(world, back) == ("failed", "posted", "bank_returned")
+    # The fee that came back waits for a person: nobody said whose it is.
+    assert (at_bank(world, own), suspense(world, own)) == (OPENING - 2_000 - 53, 53)
+    assert world.balance("eur") == 100_000 - 2_000

@@ -56,6 +56,7 @@ class BankTermsParameters(Strict):
     trust: LongText | None = None
     statements: Literal["camt.053", "mt940"] = "camt.053"
     provider: ShortText | None = None
+    provider_account: ShortText | None = None
 
 
 class BankAccountCreate(Parameters):
@@ -115,6 +116,9 @@ class BankTermsShape(Shape):
     key_number: Annotated[int, Field(description="Which of our keys the server knows.")]
     profile: Profile
     provider: str | None
+    provider_account: Annotated[
+        str | None, Field(description="By what the provider knows the account.")
+    ]
     statements: Annotated[
         StatementFormat, Field(description="Of the sandbox's bank; others leave what they have.")
     ]

@@ -72,6 +72,9 @@ def open_account(
     provider: Annotated[str | None, typer.Option(help="With the adapter provider: its name.")] = (
         None
     ),
+    provider_account: Annotated[
+        str | None, typer.Option(help="By what it knows us: at Wise the profile's number.")
+    ] = None,
     statement_format: Annotated[
         StatementFormat, typer.Option("--statements", help="Of the sandbox's bank.")
     ] = StatementFormat.camt053,
@@ -99,6 +102,7 @@ def open_account(
         trust=None if trust is None else trust.read_text().strip(),
         statements=statement_format,
         provider=provider,
+        provider_account=provider_account,
     )
     request = accounts.AccountRequest(
         holder=holder,

@@ -24,6 +24,7 @@ class BankTerms(msgspec.Struct, frozen=True, kw_only=True):
     key_number: int = 1
     profile: str | None = None
     provider: str | None = None
+    provider_account: str | None = None
     statements: str | None = None
     timezone: str | None = None
     trust: str | None = None

@@ -52,7 +52,10 @@ _SEPA_LATELY: Final = frozenset({"AL", "MD", "ME", "MK", "RS"})
 
 
 # Those that there is a connector to; the sandbox's has no real money.
-PROVIDERS: Final = ("sandbox",)
+PROVIDERS: Final = ("sandbox", "wise")
+# Where each one's interface is; another one is its test environment's.
+PROVIDER_ADDRESSES: Final = {"wise": "https://api.wise.com"}
+_PROVIDER_ACCOUNT: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class BankRole(StrEnum):
@@ -104,7 +107,8 @@ class BankTerms:
 
     ``address``, ``trust``: where the bank's server is, and by what it is known: its host key as
     OpenSSH writes it, or (PEM) its certificate authority where that is none of the public ones.
-    ``key_number``: which of our keys it knows. ``provider``: which one carries payouts out.
+    ``key_number``: which of our keys it knows. ``provider``: which one carries payouts out,
+    ``provider_account``: by what it knows our account there (Wise: the number of the profile).
     """
 
     folder: str
@@ -120,6 +124,7 @@ class BankTerms:
     key_number: int = 1
     statements: StatementFormat = StatementFormat.camt053
     provider: str | None = None
+    provider_account: str | None = None
 
     def document(self) -> dict[str, Any]:
         """The terms as they are stored and shown."""
@@ -137,6 +142,7 @@ class BankTerms:
             "key_number": self.key_number,
             "statements": self.statements.value,
             "provider": self.provider,
+            "provider_account": self.provider_account,
         }
 
 
@@ -358,13 +364,32 @@ def check_server(terms: BankTerms, *, livemode: bool) -> None:
 
 
 def _check_provider(terms: BankTerms, *, livemode: bool) -> None:
-    if terms.provider not in PROVIDERS or livemode:
+    if terms.provider not in PROVIDERS or (livemode and terms.provider == "sandbox"):
         raise ParameterInvalid(
-            "There is no connector to {provider}. In test mode there is sandbox; a real"
-            " provider needs an adapter of rails/bank/provider.py.",
+            "There is no connector to {provider}. There is one to wise, and in test mode to"
+            " sandbox; another needs an adapter of rails/bank/provider.py.",
             param="provider",
             provider=repr(terms.provider),
         )
+    if terms.provider == "sandbox":
+        _check_no_server(terms)
+        return
+    if _PROVIDER_ACCOUNT.fullmatch(terms.provider_account or "") is None:
+        raise ParameterInvalid(
+            "Give the number by which the provider knows the account: at Wise the profile's.",
+            param="provider_account",
+        )
+    _check_address(provider_address(terms), livemode=livemode)
+    if terms.trust is not None and not terms.trust.startswith("-----BEGIN PUBLIC KEY-----"):
+        raise ParameterInvalid(
+            "Give the public key by which the provider signs its webhooks as PEM, or leave it out.",
+            param="trust",
+        )
+
+
+def provider_address(terms: BankTerms) -> str:
+    """Where a provider's interface is: what the terms say, or its own."""
+    return terms.address or PROVIDER_ADDRESSES.get(terms.provider or "", "")
 
 
 def _check_no_server(terms: BankTerms) -> None:
@@ -389,15 +414,19 @@ def _check_sftp(terms: BankTerms) -> None:
         )
 
 
-def _check_http(terms: BankTerms, *, livemode: bool) -> None:
+def _check_address(address: str, *, livemode: bool) -> None:
     try:
-        check_url(terms.address or "", allow_loopback=not livemode)
+        check_url(address, allow_loopback=not livemode)
     except ParameterInvalid as refused:
         raise ParameterInvalid(
             "The bank's address {reason}.",
             param="address",
             reason=refused.values["reason"],
         ) from None
+
+
+def _check_http(terms: BankTerms, *, livemode: bool) -> None:
+    _check_address(terms.address or "", livemode=livemode)
     if terms.trust is not None and not terms.trust.startswith("-----BEGIN CERTIFICATE-----"):
         raise ParameterInvalid(
             "Give the bank's certificate authority as PEM, or leave it out.", param="trust"

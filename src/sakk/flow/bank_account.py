@@ -183,9 +183,10 @@ def connect(
     rules.check_server(terms, livemode=livemode)
     sealed = found.secret
     if secret is not None:
-        if terms.adapter is not rules.Adapter.http:
+        if terms.adapter not in (rules.Adapter.http, rules.Adapter.provider):
             raise ParameterInvalid(
-                "Only the adapter http has a secret: by SFTP our key is the one that is shown.",
+                "Only the adapters http and provider have a secret: by SFTP our key is the one that"
+                " is shown.",
                 param="secret",
             )
         sealed = vault.seal(secret.strip(), f"bank secret {found.id}")

@@ -34,6 +34,7 @@ from sakk.rails.bank.provider import (
     ProviderUnreachable,
     Wanted,
 )
+from sakk.rails.bank.rail import BankUnreachable
 from sakk.store import bank_account as bank_accounts
 from sakk.store import bank_payment as payments
 from sakk.store import event as events
@@ -118,10 +119,7 @@ def _step(
     try:
         if account.id in silent:
             raise ProviderUnreachable("the provider does not answer")
-        rail: object = rail_of(parts, account)
-        if not isinstance(rail, ProviderRail):
-            raise ProviderUnreachable("this worker has no way to the provider")
-        after = _asked(parts, rail, row, wanted, token=token)
+        after = _asked(parts, _rail(parts, account), row, wanted, token=token)
     except ProviderUnknown as error:
         if isinstance(error, ProviderUnreachable):
             silent.add(account.id)
@@ -139,6 +137,17 @@ def _step(
         _record(parts, row, None, why=why, token=token)
     else:
         _record(parts, row, after, token=token)
+
+
+def _rail(parts: Parts, account: BankAccount) -> ProviderRail:
+    """The way to an account's provider; ProviderUnreachable."""
+    try:
+        rail: object = rail_of(parts, account)
+    except BankUnreachable as error:
+        raise ProviderUnreachable(str(error)) from error
+    if not isinstance(rail, ProviderRail):
+        raise ProviderUnreachable("this worker has no way to the provider")
+    return rail
 
 
 def _asked(
@@ -200,7 +209,7 @@ def _placed_again(
 def _found(rail: ProviderRail, row: ProviderOrder) -> Standing | None:
     """Where an order stands. A no to the question says nothing of the order."""
     try:
-        return rail.find(row.key)
+        return rail.find(row.key, row.reference)
     except ProviderRefused as refused:
         raise ProviderUnknown(f"it is not told: {refused.reason}") from refused
 

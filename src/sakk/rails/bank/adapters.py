@@ -17,13 +17,22 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from sakk.core.bank_account import Adapter, BankAccount, BankTerms, read_terms
+from sakk.core.bank_account import (
+    Adapter,
+    BankAccount,
+    BankTerms,
+    provider_address,
+    read_terms,
+)
 from sakk.rails.bank.folder import Folder
 from sakk.rails.bank.http import Cursor, HttpBank
+from sakk.rails.bank.provider_call import ProviderCaller
 from sakk.rails.bank.rail import BankRail, BankUnreachable
 from sakk.rails.bank.sandbox import SandboxBank
 from sakk.rails.bank.sandbox_provider import SandboxProvider
 from sakk.rails.bank.sighting import Sightings
+from sakk.rails.bank.wise import Wise
+from sakk.rails.bank.wise_statement import WiseStatements
 from sakk.store.bank_download import Downloads
 from sakk.store.database import Database
 from sakk.store.identity import now as wall_clock
@@ -59,8 +68,10 @@ class Banks:
                 return self._sftp(account, terms)
             case Adapter.http:
                 return self._http(account, terms)
-            case Adapter.provider:
+            case Adapter.provider if terms.provider == "sandbox":
                 return sandbox_provider(self.directory, account, clock=self.clock, tell=self.tell)
+            case Adapter.provider:
+                return self._wise(account, terms)
             case _:
                 assert_never(terms.adapter)
 
@@ -96,6 +107,28 @@ class Banks:
             allow_loopback=self.allow_loopback,
         )
 
+    def _wise(self, account: BankAccount, terms: BankTerms) -> BankRail:
+        if account.secret is None:
+            raise BankUnreachable(f"give the token: sakk bank connect {account.id} --secret FILE")
+        caller = ProviderCaller(
+            provider_address(terms),
+            token=self._vault().open(account.secret, f"bank secret {account.id}"),
+            connector=self.connector,
+            allow_loopback=self.allow_loopback,
+        )
+        profile = terms.provider_account or ""
+        statements = WiseStatements(
+            caller,
+            profile,
+            currency=account.currency,
+            account=account.iban or account.number or "",
+            is_iban=account.iban is not None,
+            opened=account.created.date(),
+            taken=self._downloads(account),
+            clock=self.clock,
+        )
+        return Wise(caller, profile, statements)
+
     def _downloads(self, account: BankAccount) -> Downloads:
         assert self.database is not None, "banks with servers were wired without the database"
         return Downloads(self.database, account.id)
@@ -130,7 +163,7 @@ def sandbox_provider(
     clock: Callable[[], datetime] = wall_clock,
     tell: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> SandboxProvider:
-    """The provider ``sandbox``, the only one that there is a connector to."""
+    """The provider ``sandbox``, which has test money alone."""
     assert account.terms is not None
     return SandboxProvider(
         directory / read_terms(account.terms).folder,

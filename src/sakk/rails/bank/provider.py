@@ -51,8 +51,10 @@ class ProviderRail(Protocol):
     def place(self, key: str, quote: str, wanted: Wanted) -> Standing:
         """Order it under a key by a locked quote; ProviderUnknown, ProviderRefused."""
 
-    def find(self, key: str) -> Standing | None:
-        """The order of a key; None where the provider says that there is none; ProviderUnknown."""
+    def find(self, key: str, reference: str | None = None) -> Standing | None:
+        """The order of a key; None where the provider says that there is none, and where one that
+        is there was not set going: it is placed again under its key. ``reference``: its own, where
+        it is known. ProviderUnknown."""
 
     def answer(self, key: str, question: str, text: str, file: tuple[str, bytes] | None) -> None:
         """Answer what it asks, once however often; ProviderUnknown, ProviderRefused."""

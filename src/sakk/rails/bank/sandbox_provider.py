@@ -114,7 +114,7 @@ class SandboxProvider(SandboxBank):
             raise ProviderUnknown("the answer was lost")
         return _standing(order)
 
-    def find(self, key: str) -> Standing | None:
+    def find(self, key: str, reference: str | None = None) -> Standing | None:
         with self._alone():
             books, own = self._provided()
             order = own["orders"].get(key)
