@@ -14,6 +14,7 @@ from sakk.client.escrow_payer import EscrowPayer
 from sakk.core.escrow import ChannelConfig, channel_id, voucher_digest
 from sakk.core.escrow_channel import PREFIX, EscrowChannel
 from sakk.core.ledger import account_id
+from sakk.ledger.voucher import kept_vouchers
 from sakk.paywall.voucher import (
     COMMIT,
     RELEASE,
@@ -93,7 +94,7 @@ class Escrowed:
     def kept(self) -> int:
         """The highest total whose voucher is written down."""
         with self.api.database.begin() as connection:
-            found = store.vouchers_of(connection, [self.row.id])
+            found = kept_vouchers(connection, [self.row.id])
         return found[self.row.id][0]
 
     def books(self) -> dict[str, int]:

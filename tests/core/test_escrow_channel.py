@@ -100,7 +100,7 @@ def test_what_is_charged_never_exceeds_what_was_signed_or_deposited(
         assert totals.balance == 200
         assert totals.deposit >= 0
         used = {"take": amount, "part": amount // 2, "free": 0}[end]
-        totals = replace(totals, charged=totals.charged + used, reserved=totals.reserved - amount)
+        totals = totals.ended(amount, used)
 
 
 def test_ids_follow_from_the_voucher() -> None:
@@ -219,7 +219,7 @@ def test_what_a_call_did_not_use_is_there_again() -> None:
 
 def test_what_goes_back_is_signed_for_no_more() -> None:
     """The base of raises only grows; what a call still holds does not go back."""
-    back = replace(STANDING, signed=40, deposit=110, unsigned=10)
+    back = STANDING._replace(signed=40, deposit=110, unsigned=10)
     assert (STANDING.base, STANDING.free) == (50, 110)
     assert (back.base, back.balance, back.free) == (50, 150, 110)
     legs = unsigning_postings(CHANNEL, 10)

@@ -219,8 +219,10 @@ class Charges(Admission):
 
     def read_at_once(self, head: Head, body: bytes, caller: Caller) -> Question | None:
         """Records of sessions that are remembered."""
-        if head.text(b"content-type") != OPERATIONS or has_vouchers(body):
+        if head.text(b"content-type") != OPERATIONS:
             return None
+        if has_vouchers(body):
+            return self._vouchers_at_once(body, caller)
         if self._sessions.is_due():
             return None
         now, livemode = self._sessions.now(), caller.key.livemode
@@ -236,6 +238,21 @@ class Charges(Admission):
         if self._sessions.unknown(wanted, now=now):
             return None
         return self._question(operations, caller, in_records)
+
+    def _vouchers_at_once(self, body: bytes, caller: Caller) -> Question | None:
+        asked = self._vouchers.ask_at_once(body, caller)
+        if asked is None:
+            return None
+
+        def answer(results: bytes) -> tuple[bytes, bytes] | None:
+            told = asked.answer(results)
+            return None if told is None else (RESULTS.encode(), told)
+
+        async def go_on() -> tuple[bytes, bytes]:
+            return RESULTS.encode(), await self._vouchers.go_on(asked, body, caller)
+
+        op = calls.Op.create_transfers
+        return Question(op, asked.records, answer, asked.vouchers, asked.fail, go_on)
 
     async def read(self, head: Head, body: bytes, caller: Caller) -> Question:
         """Any body, of any sessions and channels."""

@@ -218,6 +218,8 @@ class LedgerDoor:
         joint: dict[Op, list[_Asked]] = {}
         for asked in waiting:
             op, records = asked.question.op, asked.question.records
+            if asked.question.vouchers and not self._keep(asked):
+                continue
             if not is_joinable(op, records):
                 self._hand_over(op, records, [asked])
                 continue
@@ -228,6 +230,19 @@ class LedgerDoor:
         for op, together in joint.items():
             self._hand_over_all(op, together)
 
+    def _keep(self, asked: _Asked) -> bool:
+        """Have vouchers kept before what they pay: who is answered after them has them durable."""
+        try:
+            self._calls.submit(Op.keep_vouchers, asked.question.vouchers)
+        except Exception as error:
+            self._fail(asked, error)
+            return False
+        return True
+
+    def _fail(self, asked: _Asked, error: BaseException) -> None:
+        asked.question.fail()
+        self._refuse(asked.exchange, error)
+
     def _hand_over_all(self, op: Op, together: list[_Asked]) -> None:
         self._hand_over(op, b"".join([asked.question.records for asked in together]), together)
 
@@ -236,7 +251,7 @@ class LedgerDoor:
             future = self._calls.submit(op, records)
         except Exception as error:
             for asked in together:
-                self._refuse(asked.exchange, error)
+                self._fail(asked, error)
         else:
             future.add_done_callback(partial(self._wake, together))
 
@@ -259,7 +274,7 @@ class LedgerDoor:
                 results = done.result()
             except Exception as error:
                 for asked in together:
-                    self._refuse(asked.exchange, error)
+                    self._fail(asked, error)
                 continue
             parts = shares(results, [asked.question.records for asked in together])
             for asked, part in zip(together, parts, strict=True):
@@ -267,11 +282,24 @@ class LedgerDoor:
 
     def _send_one(self, asked: _Asked, results: bytes) -> None:
         try:
-            media_type, body = asked.question.answer(results)
+            told = asked.question.answer(results)
         except Exception as error:
             self._refuse(asked.exchange, error)
         else:
-            self._answer(asked.exchange, asked.route.observe, media_type, body)
+            if told is None:
+                self._start(self._go_on(asked))
+            else:
+                self._answer(asked.exchange, asked.route.observe, *told)
+
+    async def _go_on(self, asked: _Asked) -> None:
+        """What the ledger's answer did not settle."""
+        assert asked.question.go_on is not None
+        try:
+            told = await asked.question.go_on()
+        except Exception as error:
+            self._refuse(asked.exchange, error)
+        else:
+            self._answer(asked.exchange, asked.route.observe, *told)
 
     # What is not done at once
 

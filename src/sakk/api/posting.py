@@ -67,7 +67,17 @@ class Question(NamedTuple):
 
     op: Op
     records: bytes
-    answer: Callable[[bytes], tuple[bytes, bytes]]
+    answer: Callable[[bytes], tuple[bytes, bytes] | None]
+    # Vouchers that are kept before the records are asked.
+    vouchers: bytes = b""
+    # What is done where it will not be answered, and where ``answer`` says None.
+    failed: Callable[[], None] | None = None
+    go_on: Callable[[], Awaitable[tuple[bytes, bytes]]] | None = None
+
+    def fail(self) -> None:
+        """It was not asked, or what became of it is not known."""
+        if self.failed is not None:
+            self.failed()
 
 
 class Admission:
@@ -208,8 +218,19 @@ class HotDoor:
         asked = admission.read_at_once(head, body, caller)
         if asked is None:
             asked = await admission.read(head, body, caller)
-        results = await self._line.ask(asked.op, asked.records) if asked.records else b""
-        return asked.answer(results)
+        try:
+            if asked.vouchers:
+                # First, and only then the rest: two questions of a line may fail each for itself.
+                await self._line.ask(Op.keep_vouchers, asked.vouchers)
+            results = await self._line.ask(asked.op, asked.records) if asked.records else b""
+        except BaseException:
+            asked.fail()
+            raise
+        told = asked.answer(results)
+        if told is None:
+            assert asked.go_on is not None
+            told = await asked.go_on()
+        return told
 
 
 def worded(posting: Posting, results: bytes, *, livemode: bool) -> tuple[bytes, bytes]:

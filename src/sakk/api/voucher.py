@@ -12,14 +12,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from sakk.api.charge_body import VoucherStep
 from sakk.api.context import Caller
 from sakk.api.posting import InThread
 from sakk.core import ids
-from sakk.core.charge import AMOUNT_WHOLE, TIMEOUT_SECONDS_MAX
-from sakk.core.escrow import is_signed
+from sakk.core.charge import AMOUNT_WHOLE, OPERATION, TIMEOUT_SECONDS_MAX
+from sakk.core.escrow import VOUCHER_TYPE, domain_separator, is_signed
 from sakk.core.escrow_channel import (
     PREFIX,
     EscrowChannel,
@@ -28,7 +28,15 @@ from sakk.core.escrow_channel import (
     parse_charge_name,
     withdraw_begun,
 )
-from sakk.core.voucher import VoucherOp, VoucherOperation, VoucherResult, asset_tag, status_of
+from sakk.core.voucher import (
+    VoucherOp,
+    VoucherOperation,
+    VoucherResult,
+    asset_tag,
+    encode_voucher_result,
+    read_operation,
+    status_of,
+)
 from sakk.flow.context import Parts
 from sakk.flow.voucher import (
     Answer,
@@ -46,11 +54,18 @@ from sakk.ledger.record import encode_transfers, transfer_results
 from sakk.ledger.types import CreateTransferStatus, Transfer, TransferFlags
 from sakk.store import escrow_channel as store
 
+try:
+    from sakk.api.compiled import voucher as compiled
+except ImportError:  # where it is not built, the long way serves
+    compiled = None  # type: ignore[assignment]
+
 CHANNELS_MAX: Final = 100_000
 # Its row is read again after so long: what was claimed, and whether its payer withdraws.
 REMEMBERED_SECONDS: Final = 60.0
 # Charges whose end is awaited, of one channel; of others the memory only knows less.
 PENDING_MAX: Final = 4_096
+# More operations in one request are checked in a thread: the loop waits for those that are not.
+AT_ONCE_MAX: Final = 128
 # So many requests are prepared at once, at most.
 BATCH_MAX: Final = 256
 
@@ -59,7 +74,7 @@ BATCH_MAX: Final = 256
 class Met:
     """A channel that this process has met, as the ledger was heard to say.
 
-    ``totals`` None: it has to be asked again. ``raising``: a raise is on its way until this is set.
+    ``totals`` None: it has to be asked again. ``raising``: a raise is on its way.
     ``pending``: what was reserved, by ceiling and attempt.
     """
 
@@ -69,8 +84,12 @@ class Met:
     tag: bytes
     until: float
     totals: Totals | None = None
-    raising: asyncio.Event | None = None
+    raising: bool = False
     pending: dict[tuple[int, int], int] = field(default_factory=dict)
+    # The same for the compiled way, where it is built.
+    quick: Any = None
+    withdraw_begun: int = 0
+    _raised: asyncio.Event | None = None
 
     @property
     def channel(self) -> EscrowChannel:
@@ -83,17 +102,34 @@ class Met:
 
     def ended(self, operation: VoucherOperation) -> int:
         """A call is over: what it cost, as far as that is known here."""
-        reserved = self.pending.pop((operation.ceiling, operation.attempt), None)
         takes = operation.op == VoucherOp.commit
+        return self.ended_by(operation.ceiling, operation.attempt, takes, operation.amount)
+
+    def ended_by(self, ceiling: int, attempt: int, takes: bool, amount: int) -> int:
+        """The same of a voucher's total and its attempt."""
+        reserved = self.pending.pop((ceiling, attempt), None)
         if reserved is None:
             # Reserved by another process, or ended twice: the ledger is asked again.
             self.totals = None
-            whole = operation.amount == AMOUNT_WHOLE
-            return operation.amount if takes and not whole else 0
-        used = min(operation.amount, reserved) if takes else 0
+            return amount if takes and amount != AMOUNT_WHOLE else 0
+        used = min(amount, reserved) if takes else 0
         if self.totals is not None:
             self.totals = self.totals.ended(reserved, used)
         return used
+
+    async def raised(self) -> None:
+        """Wait until no raise is on its way."""
+        while self.raising:
+            if self._raised is None:
+                self._raised = asyncio.Event()
+            await self._raised.wait()
+
+    def let_go(self) -> None:
+        """What became of the raise is known: who waits goes on."""
+        self.raising = False
+        if self._raised is not None:
+            self._raised.set()
+            self._raised = None
 
 
 @dataclass(slots=True)
@@ -163,14 +199,41 @@ class VoucherDesk:
                 raise
             finally:
                 for met in raised:
-                    assert met.raising is not None
-                    met.raising.set()
-                    met.raising = None
+                    met.let_go()
             self._read(places, [each.status for each in transfer_results(answer)])
         slow = [each for each in places if each.result is None]
         if slow:
             await self._in_thread(partial(self._ask_slowly, slow, account))
         return [each.result for each in places if each.result is not None]
+
+    def ask_at_once(self, body: bytes, caller: Caller) -> Any:
+        """What a body of whole records asks, in compiled code; None where it is the long way's.
+
+        Of the channels that it raises the next raise waits until it is answered, or said to fail.
+        """
+        size = OPERATION.size
+        if compiled is None or len(body) % size or not 0 < len(body) <= AT_ONCE_MAX * size:
+            return None
+        return compiled.ask(
+            body,
+            self._named,
+            self._numbered,
+            caller.account_id,
+            caller.key.livemode,
+            self._clock(),
+            _why_not,
+        )
+
+    async def go_on(self, asked: Any, body: bytes, caller: Caller) -> bytes:
+        """All results of a body, of which the ledger's answer left some to be asked at length."""
+        size = OPERATION.size
+        operations = [read_operation(body[at * size : (at + 1) * size]) for at in asked.later]
+        places = [_Place(each) for each in operations]
+        self._settle_on(places, caller.account_id, caller.key.livemode)
+        slow = [each for each in places if each.result is None]
+        await self._in_thread(partial(self._ask_slowly, slow, caller.account_id))
+        told = [encode_voucher_result(each.result) for each in places if each.result is not None]
+        return bytes(asked.joined(told))
 
     def ask_by_name(self, steps: Iterable[VoucherStep], caller: Caller) -> list[Answer]:
         """The long way, in a thread: vouchers, and ends of charges by their names."""
@@ -239,11 +302,8 @@ class VoucherDesk:
             for each in places
             if each.met is not None and each.operation.op == VoucherOp.reserve
         ]
-        while True:
-            raising = next((each.raising for each in channels if each.raising is not None), None)
-            if raising is None:
-                return
-            await raising.wait()
+        while (waited := next((each for each in channels if each.raising), None)) is not None:
+            await waited.raised()
 
     def _plan(self, places: Sequence[_Place]) -> tuple[list[Transfer], list[Met]]:
         """What to ask the ledger for, and of which channels that raises what is signed."""
@@ -261,7 +321,7 @@ class VoucherDesk:
         for group in groups.values():
             met = group[0].met
             # Of one that a refusal made unsure, or another question raises: the long way.
-            if met is None or met.totals is None or met.raising is not None:
+            if met is None or met.totals is None or met.raising:
                 continue
             planned = plan(met.known, met.totals, [_asked(each.operation) for each in group])
             for index, each in enumerate(group):
@@ -271,7 +331,7 @@ class VoucherDesk:
             transfers += planned.transfers
             met.totals = planned.totals
             if planned.raised is not None:
-                met.raising = asyncio.Event()
+                met.raising = True
                 raised.append(met)
         return transfers, raised
 
@@ -346,9 +406,15 @@ class VoucherDesk:
         known.channel = row
         met = self._named.get(name)
         if met is not None:
-            met.known, met.until = known, until
+            met.known, met.until, met.withdraw_begun = known, until, withdraw_begun(row)
             return met
         met = Met(known, number, bytes.fromhex(row.payer[2:]), asset_tag(row.asset), until)
+        met.withdraw_begun = withdraw_begun(row)
+        if compiled is not None:
+            separator = domain_separator(row.chain_id)
+            met.quick = compiled.Channel(
+                row, known.accounts, known.unit, separator, VOUCHER_TYPE, met.tag
+            )
         self._named[name] = self._numbered[number] = met
         while len(self._named) > CHANNELS_MAX:
             _, gone = self._named.popitem(last=False)
@@ -417,6 +483,11 @@ class VoucherDesk:
         return place.met
 
 
+def _why_not(status: int) -> int:
+    """Why a charge was not ended, on the wire."""
+    return status_of(why_not_ended(CreateTransferStatus(status)))
+
+
 def _check(operation: VoucherOperation, met: Met) -> Refusal | None:
     """Why a voucher is refused before anything is asked; None where it is the payer's word."""
     channel = met.channel
@@ -461,7 +532,7 @@ def _of(met: Met, *, amount: int, attempt: int = 0) -> VoucherResult:
         amount,
         0 if totals is None else totals.balance,
         channel.redeemed,
-        withdraw_begun(channel),
+        met.withdraw_begun,
         met.number,
     )
 

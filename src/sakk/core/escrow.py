@@ -35,7 +35,7 @@ _CHANNEL_TYPE = evm.keccak256(
     b"ChannelConfig(address payer,address payerAuthorizer,address receiver,"
     b"address receiverAuthorizer,address token,uint40 withdrawDelay,bytes32 salt)"
 )
-_VOUCHER_TYPE = evm.keccak256(b"Voucher(bytes32 channelId,uint128 maxClaimableAmount)")
+VOUCHER_TYPE = evm.keccak256(b"Voucher(bytes32 channelId,uint128 maxClaimableAmount)")
 _CONFIG = "(address,address,address,address,address,uint40,bytes32)"
 _CLAIM = f"(({_CONFIG},uint128),bytes,uint128)"
 
@@ -188,7 +188,7 @@ def channel_id(config: ChannelConfig, chain_id: int) -> bytes:
 
 def voucher_digest(channel: bytes, max_claimable: int, chain_id: int) -> bytes:
     """The 32 bytes that a payer signs to let a channel's total rise to ``max_claimable``."""
-    return _digest(chain_id, _VOUCHER_TYPE + channel + max_claimable.to_bytes(_WORD, "big"))
+    return _digest(chain_id, VOUCHER_TYPE + channel + max_claimable.to_bytes(_WORD, "big"))
 
 
 def is_signed(

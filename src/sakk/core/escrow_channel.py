@@ -8,10 +8,10 @@ as on the chain, from the first deposit on. Atomic units are the currency's smal
 asset with more decimals than its currency has no channels.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sakk.core import chart, ids
 from sakk.core.caip import chain_id
@@ -168,8 +168,7 @@ class EscrowChannel:
         return chart.merchant(self.account_id, "available", self.unit)
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """What the ledger says of a channel: cumulative but for ``deposit`` and ``reserved``.
 
     ``signed``: the highest total that vouchers allow; ``charged``; ``reserved``: by calls that are
@@ -201,8 +200,7 @@ class Totals:
 
     def after(self, rise: int, amount: int) -> "Totals":
         """The totals once a voucher has raised what is signed, and its call is reserved."""
-        return replace(
-            self,
+        return self._replace(
             signed=self.signed + rise,
             reserved=self.reserved + amount,
             deposit=self.deposit - rise,
@@ -210,7 +208,7 @@ class Totals:
 
     def ended(self, reserved: int, used: int) -> "Totals":
         """The totals once so much of what was reserved for a call is charged, and no more."""
-        return replace(self, charged=self.charged + used, reserved=self.reserved - reserved)
+        return self._replace(charged=self.charged + used, reserved=self.reserved - reserved)
 
 
 def judge(totals: Totals, *, ceiling: int, amount: int) -> int | Refusal:

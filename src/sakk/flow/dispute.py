@@ -19,6 +19,7 @@ from sakk.flow import charge_refund, escrow_receipt, receipt
 from sakk.flow.charge_refund import Paid, held
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage
+from sakk.ledger.voucher import kept_vouchers
 from sakk.store import channel as channels
 from sakk.store import dispute as store
 from sakk.store import escrow_channel as escrows
@@ -265,7 +266,7 @@ def _voucher_records(
     head: EscrowHead,
 ) -> dict[str, Any]:
     """The same of a charge by voucher."""
-    kept = escrows.vouchers_of(connection, [channel.id]).get(channel.id)
+    kept = kept_vouchers(connection, [channel.id]).get(channel.id)
     vault = parts.secrets_vault()
     return {
         "charge": {"charge": charge, "amount": str(charged)},

@@ -15,6 +15,7 @@ from sakk.flow import dispute as disputes
 from sakk.flow.context import Parts
 from sakk.flow.session import network_of
 from sakk.flow.voucher import Vouchers
+from sakk.ledger.voucher import kept_vouchers
 from sakk.store import dispute as dispute_store
 from sakk.store import escrow_channel as store
 
@@ -56,7 +57,7 @@ def standing(parts: Parts, channel: EscrowChannel) -> Document:
     """Where a channel stands by the ledger, with the highest voucher that is kept here."""
     totals = Vouchers(parts).totals(channel)
     with parts.database.read() as connection:
-        kept = store.vouchers_of(connection, [channel.id]).get(channel.id)
+        kept = kept_vouchers(connection, [channel.id]).get(channel.id)
         opened = dispute_store.list_of_channel(connection, channel.id, limit=DISPUTES_SHOWN)
     voucher = None
     if kept is not None:

@@ -25,6 +25,7 @@ from sakk.core.ledger import account_id
 from sakk.core.redemption import Redemption
 from sakk.core.session import uuid_bytes
 from sakk.flow.receipt import csv_lines, json_lines
+from sakk.ledger.voucher import kept_vouchers
 from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as channels
 from sakk.store import escrow_receipt as heads
@@ -99,7 +100,7 @@ def statement(
     connection: Connection, vault: Vault, channel: EscrowChannel, now: EscrowHead
 ) -> dict[str, Any]:
     """The authority's word for where a chain stands."""
-    kept = channels.vouchers_of(connection, [channel.id]).get(channel.id)
+    kept = kept_vouchers(connection, [channel.id]).get(channel.id)
     return _signed(vault, replace(now, ceiling=0 if kept is None else kept[0]))
 
 
@@ -170,7 +171,7 @@ def _vouchers(database: Database, channel: EscrowChannel) -> Iterator[dict[int, 
     while True:
         with database.read() as connection:
             page = channels.claiming_vouchers(connection, channel.id, above=above, limit=PAGE)
-            kept = channels.vouchers_of(connection, [channel.id]).get(channel.id)
+            kept = kept_vouchers(connection, [channel.id]).get(channel.id)
         if page:
             yield dict(page)
             above = page[-1][0]

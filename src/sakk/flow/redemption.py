@@ -56,6 +56,7 @@ from sakk.flow.reconcile import final_block
 from sakk.flow.stage import Stage, wake
 from sakk.flow.voucher import Vouchers
 from sakk.ledger.types import TransferFlags
+from sakk.ledger.voucher import kept_vouchers
 from sakk.rails.evm.escrow import read_states, why_refused
 from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as store
@@ -110,7 +111,7 @@ def _due(parts: Parts, vouchers: Vouchers, found: Network) -> dict[tuple[str, st
             page = store.channels_after(connection, last, network=found.network, limit=PAGE)
             named = [each.id for each in page]
             under_way = store.is_redeeming(connection, named)
-            kept = store.vouchers_of(connection, named)
+            kept = kept_vouchers(connection, named)
             given = charge_refunds.given_back(connection, named)
         for channel in page:
             last = channel.id
@@ -120,6 +121,9 @@ def _due(parts: Parts, vouchers: Vouchers, found: Network) -> dict[tuple[str, st
             back = given.get(channel.id, NOTHING)
             charged = vouchers.totals(channel).charged - back.not_booked
             if charged <= channel.redeemed:
+                continue
+            if kept[channel.id][0] < charged:
+                # Charged since its voucher was looked for: the next run has both.
                 continue
             late += is_late(channel, now=now)
             if channel.id not in under_way:

@@ -30,6 +30,7 @@ from sakk.core.escrow_channel import (
 from sakk.core.ledger import account_id, unit_id
 from sakk.flow.context import Parts
 from sakk.ledger.types import CreateTransferStatus, Ledger, Transfer, TransferFlags
+from sakk.ledger.voucher import kept_vouchers
 from sakk.store import escrow_channel as store
 from sakk.store.failpoint import failpoint
 
@@ -339,7 +340,7 @@ class Vouchers:
         used = totals.charged + totals.reserved
         extra: dict[str, Any] = {"channelState": state_extra(channel, totals, charged=used)}
         with self._parts.database.begin() as connection:
-            kept = store.vouchers_of(connection, [channel.id]).get(channel.id)
+            kept = kept_vouchers(connection, [channel.id]).get(channel.id)
         if kept is not None:
             signature = "0x" + kept[1].hex()
             extra["voucherState"] = {"signedMaxClaimable": str(kept[0]), "signature": signature}

@@ -1,6 +1,6 @@
-"""The ledger's interface over bytes: six operations that a writer, a socket or a test can carry.
+"""The ledger's interface over bytes: seven operations that a writer, a socket or a test can carry.
 
-Requests of ``create_…`` are 128-byte records, answers ``encode_results``. Requests of
+Requests of ``create_…`` and ``keep_…`` are 128-byte records, answers ``encode_results``. Those of
 ``lookup_…`` are 16-byte ids; answers hold one 128-byte record for each id (zeros where there is
 none), or, for ``lookup_results``, ``encode_results`` with status 255 for an id never seen.
 """
@@ -52,6 +52,7 @@ class Op(IntEnum):
     lookup_transfers = 4
     lookup_results = 5
     create_roots = 6
+    keep_vouchers = 7
 
     @property
     def writes(self) -> bool:
@@ -72,6 +73,7 @@ _KINDS = {
     Op.create_accounts: Kind.create_accounts,
     Op.create_transfers: Kind.create_transfers,
     Op.create_roots: Kind.create_roots,
+    Op.keep_vouchers: Kind.keep_vouchers,
 }
 
 
@@ -83,7 +85,11 @@ class Calls(Protocol):
     def call(self, op: Op, body: bytes) -> bytes: ...
 
     def submit(self, op: Op, body: bytes) -> Future[bytes]:
-        """The same without waiting; may raise at once. Callbacks must be short."""
+        """The same without waiting; may raise at once. Callbacks must be short.
+
+        What one thread submits is applied in its order: where a later create is answered, what was
+        submitted before it is durable.
+        """
         ...
 
     def close(self) -> None: ...

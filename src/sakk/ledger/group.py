@@ -17,6 +17,7 @@ class Kind(IntEnum):
     create_accounts = 1
     create_transfers = 2
     create_roots = 3
+    keep_vouchers = 4
 
 
 @dataclass(frozen=True, slots=True)

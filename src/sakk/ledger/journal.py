@@ -9,8 +9,8 @@ part                   bytes (numbers little-endian)
 magic                  ``SKJ1``
 requests, expired      u32, u32
 expired                16 for each hold released before the first event, in order
-each request           kind u8 (1 accounts, 2 transfers, 3 roots), three zero bytes, count u32,
-                       resolved u32
+each request           kind u8 (1 accounts, 2 transfers, 3 roots, 4 vouchers), three zero bytes,
+                       count u32, resolved u32
 · records              128 each, as asked for
 · results              u64 timestamp of each event, then u8 status of each
 · resolved             u32 index and u128 amount of each transfer that moved another amount

@@ -22,6 +22,7 @@ from sakk.ledger.charge import charge_record
 from sakk.ledger.outside import run
 from sakk.ledger.record import ACCOUNT, ID_ZERO, RESERVED, TRANSFER
 from sakk.ledger.rows import Book, new_book
+from sakk.ledger.voucher import highest
 from sakk.store import projection as store
 from sakk.store.failpoint import failpoint
 from sakk.store.journal import JournalRow, connect, journal_after, last_sequence
@@ -172,6 +173,7 @@ async def project(outside: Rows, book: Book) -> int:
             if missing := book.missing_accounts():
                 book.add_accounts(await outside.account_records(missing))
             page = book.page()
+            page.vouchers = highest(row.payload for row in rows)
             await outside.write_page(
                 page, Cursor(book.shard, rows[-1].sequence, rows[-1].timestamp_ns)
             )

@@ -17,6 +17,7 @@ from sakk.ledger.record import (
     split,
 )
 from sakk.ledger.types import CreateAccountStatus, CreateRootStatus, CreateTransferStatus
+from sakk.ledger.voucher import decode_vouchers
 from sakk.store.journal import JournalRow, connect, last_sequence, read_journal
 
 LOOK_SECONDS = 0.25
@@ -114,10 +115,23 @@ def _roots(request: Request, outcome: Outcome) -> Iterator[dict[str, Any]]:
         }
 
 
+def _vouchers(request: Request, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    timestamps, _ = decode_results(outcome.results)
+    for voucher, timestamp in zip(decode_vouchers(request.records), timestamps, strict=True):
+        yield {
+            "event": "voucher",
+            "channel": str(UUID(bytes=voucher.channel)),
+            "timestamp": timestamp,
+            "ceiling": voucher.ceiling,
+            "signature": voucher.signature.hex(),
+        }
+
+
 _MADE = {
     Kind.create_accounts: _accounts,
     Kind.create_transfers: _transfers,
     Kind.create_roots: _roots,
+    Kind.keep_vouchers: _vouchers,
 }
 
 

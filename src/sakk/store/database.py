@@ -197,16 +197,20 @@ def drive(
     For what stands on the way of every request or row: to describe a result anew each time takes
     SQLAlchemy several times as long as the rest. Errors are SQLAlchemy's, as everywhere.
     """
+    with driving(connection, statement) as driver:
+        return driver.execute(statement, parameters)
+
+
+@contextmanager
+def driving(connection: Connection, what: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """The driver's own connection, for what is written for it; errors as `drive` has them."""
     driver: Any = connection.connection.driver_connection
     try:
-        cursor: psycopg.Cursor[tuple[Any, ...]] = driver.execute(statement, parameters)
+        yield driver
     except psycopg.Error as error:
         if driver.closed:
             connection.invalidate(error)
-        raise DBAPIError.instance(
-            statement, None, error, psycopg.Error, hide_parameters=True
-        ) from error
-    return cursor
+        raise DBAPIError.instance(what, None, error, psycopg.Error, hide_parameters=True) from error
 
 
 def fetch_all(connection: Connection, statement: Executable, kind: type[T]) -> list[T]:

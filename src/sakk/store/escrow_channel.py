@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
@@ -62,8 +62,8 @@ escrow_channels = Table(
     Index("ix_escrow_channels_looked_at", "network", "looked_at"),
 )
 
-# The highest voucher of each channel: what the chain takes as proof. Written before a call that it
-# pays is served.
+# The highest voucher of each channel: what the chain takes as proof. The journal has it before a
+# call that it pays is served, or this table; what only the journal has comes here with its rows.
 escrow_vouchers = Table(
     "escrow_vouchers",
     metadata,
@@ -121,8 +121,8 @@ redemptions = Table(
 )
 
 
-# One statement for any number: it stands on the way of every call that is paid by a voucher.
-_KEEP = (
+# One statement for any number; the projection says it, too.
+KEEP_VOUCHERS: Final = (
     "INSERT INTO escrow_vouchers (channel_id, ceiling, signature)"
     " SELECT * FROM unnest(CAST(%(channels)s AS text[]), CAST(%(ceilings)s AS numeric[]),"
     " CAST(%(signatures)s AS bytea[]))"
@@ -216,7 +216,7 @@ def keep_vouchers(connection: Connection, vouchers: dict[str, tuple[int, bytes]]
     rows = sorted((channel, *voucher) for channel, voucher in vouchers.items())
     drive(
         connection,
-        _KEEP,
+        KEEP_VOUCHERS,
         {
             "channels": [channel for channel, _, _ in rows],
             "ceilings": [Decimal(ceiling) for _, ceiling, _ in rows],

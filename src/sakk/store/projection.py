@@ -5,15 +5,19 @@ It speaks psycopg on a connection of its own. Rows travel in PostgreSQL's binary
 back as the 128-byte records of the ledger.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
 import structlog
 
+from sakk.core import ids
+from sakk.core.escrow_channel import PREFIX
 from sakk.store.copy import Binary, accept_binary, copy_rows
+from sakk.store.escrow_channel import KEEP_VOUCHERS
 from sakk.store.ledger import PARTITIONED
 
 log = structlog.get_logger(__name__)
@@ -68,6 +72,7 @@ class Page:
     ``totals``: of accounts that stood before, as arrays: id, flags, debits pending and posted,
     credits pending and posted. ``opened``: rows of charges that stand open at its end, ``closed``:
     ids of those that stood open before it. ``rows``: how many rows of all tables are written.
+    ``vouchers``: of each channel the highest that came: ceiling and signature.
     """
 
     transfers: bytes
@@ -79,6 +84,7 @@ class Page:
     opened: bytes
     closed: Sequence[bytes]
     rows: int
+    vouchers: Mapping[bytes, tuple[int, bytes]] = field(default_factory=dict)
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
@@ -240,6 +246,24 @@ def write_page(connection: psycopg.Connection[Any], shard: int, page: Page) -> N
             "DELETE FROM ledger_open_charges WHERE id = ANY(%s::uuid[])",
             ([identifier.hex() for identifier in page.closed],),
         )
+    if page.vouchers:
+        _keep_vouchers(connection, page.vouchers)
+
+
+def _keep_vouchers(
+    connection: psycopg.Connection[Any], vouchers: Mapping[bytes, tuple[int, bytes]]
+) -> None:
+    """Keep of each channel its highest; in the order of all who lock these rows."""
+    named = ((ids.encode(PREFIX, int.from_bytes(each, "big")), each) for each in vouchers)
+    rows = [(name, *vouchers[each]) for name, each in sorted(named)]
+    connection.execute(
+        KEEP_VOUCHERS,
+        {
+            "channels": [name for name, _, _ in rows],
+            "ceilings": [Decimal(ceiling) for _, ceiling, _ in rows],
+            "signatures": [signature for _, _, signature in rows],
+        },
+    )
 
 
 def account_fields(

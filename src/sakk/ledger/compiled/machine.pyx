@@ -44,6 +44,7 @@ cdef enum:
     RESULT_BYTES = 9
     NEVER_SEEN = 255
     CREATE_ACCOUNTS = 1
+    CREATE_TRANSFERS = 2
     CREATE_ROOTS = 3
     # Items of a part; sakk.ledger.frozen has the same numbers, and its tests compare them.
     ACCOUNTS_A_PART = 1 << 14
@@ -51,6 +52,17 @@ cdef enum:
     WORDS_A_PART = 1 << 17
     HOLDS_A_PART = 1 << 20
     ROOTS_A_PART = 1 << 14
+
+
+cdef bytes kept(uint64_t count, uint64_t first):
+    """Results of what is kept and judged by nobody: each at its time."""
+    cdef bytes results = PyBytes_FromStringAndSize(NULL, count * RESULT_BYTES)
+    cdef uint8_t *at = <uint8_t *>PyBytes_AS_STRING(results)
+    cdef uint64_t index
+    for index in range(count):
+        store_u64(at + 8 * index, first + index)
+    memset(at + 8 * count, 0, count)
+    return results
 
 
 cdef class CompiledMachine:
@@ -114,7 +126,7 @@ cdef class CompiledMachine:
                 raise MemoryError("no memory for another group; nothing was applied")
             for number in range(count):
                 results.append(self._prepare(&jobs[number], kinds[number], records[number]))
-            self._create_roots(kinds, records, results, last - events + 1)
+            self._note(kinds, records, results, last - events + 1)
             expired = self._run(jobs, count, last - events + 1)
             self.core.timestamp = last
             return GroupOutcome(
@@ -152,12 +164,14 @@ cdef class CompiledMachine:
         job.statuses = job.timestamps + 8 * count
         return results
 
-    cdef int _create_roots(self, list kinds, list records, list results, uint64_t first) except -1:
-        """Roots, in order: neither accounts nor transfers have to do with them."""
+    cdef int _note(self, list kinds, list records, list results, uint64_t first) except -1:
+        """Roots and what is only kept, in order: no account or transfer has to do with it."""
         cdef uint64_t number
         for number in range(len(kinds)):
             if kinds[number] == CREATE_ROOTS:
                 results[number] = self.roots.create(records[number], first)
+            elif kinds[number] > CREATE_ROOTS:
+                results[number] = kept(PyBytes_GET_SIZE(records[number]) // RECORD_BYTES, first)
             first += PyBytes_GET_SIZE(records[number]) // RECORD_BYTES
         return 0
 
@@ -173,7 +187,7 @@ cdef class CompiledMachine:
                 jobs[number].resolved_from = core.resolved_size
                 if jobs[number].kind == CREATE_ACCOUNTS:
                     create_accounts(core, &jobs[number], first)
-                elif jobs[number].kind != CREATE_ROOTS:
+                elif jobs[number].kind == CREATE_TRANSFERS:
                     create_transfers(core, &jobs[number], first)
                 jobs[number].resolved_to = core.resolved_size
                 first += jobs[number].count

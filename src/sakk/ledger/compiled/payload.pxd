@@ -48,7 +48,7 @@ cdef struct Part:
 
 
 cdef inline bint take(Part *part) noexcept nogil:
-    """Read the next request of accounts or transfers; False at the end. No row follows from a root.
+    """Read the next request of accounts or transfers; False at the end. Of others no row is made.
 
     The payload was checked before.
     """
@@ -86,7 +86,7 @@ cdef inline bint is_whole(const unsigned char *at, uint64_t size) noexcept nogil
         return False
     end = HEAD + <uint64_t>read32(at + 8) * 16
     for requests in range(read32(at + 4)):
-        if end + HEAD > size or at[end] < 1 or at[end] > 3:
+        if end + HEAD > size or at[end] < 1 or at[end] > 4:
             return False
         end += (
             HEAD
