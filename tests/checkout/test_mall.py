@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sakk.core.freeze import Freeze
-from sakk.core.shop import Product, Review, Shop
+from sakk.core.shop import UNPAID_MAX, Product, Review, Shop, digest_of
 from sakk.flow import shop as flow
 from sakk.store import freeze
 from sakk.store import shop as store
@@ -75,7 +75,8 @@ def make_shop(counter: Counter, *, approved: bool = True, **changes: Any) -> tup
             public_url="",
         )
         if approved:
-            shop = flow.review(connection, shop.id, Review.approved, None, by="per_1", **said)
+            seen = {"digest": digest_of(shop), **said}
+            shop = flow.review(connection, shop.id, Review.approved, None, by="per_1", **seen)
     return shop, product
 
 
@@ -143,3 +144,11 @@ def test_a_cart_becomes_a_checkout(counter: Counter) -> None:
     assert (purchase.amount, purchase.status, purchase.buyer) == (2_500, "reserved", None)
     assert counter.ask("POST", home, {field: "1"}).status == 400
     assert counter.ask("GET", home).text.count("Sold out") == 1
+    # Somebody who begins again and again and pays nothing is told so.
+    _, other = make_shop(counter, handle="full-house")
+    field = f"q_{other.id}"
+    with counter.database.begin() as connection:
+        store.set_stock(connection, other.id, None)
+    said = [counter.ask("POST", "/mall/full-house", {field: "1"}) for _ in range(UNPAID_MAX + 1)]
+    assert [each.status for each in said] == [303] * UNPAID_MAX + [400]
+    assert "begun here and not paid" in said[-1].text

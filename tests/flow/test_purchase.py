@@ -11,9 +11,25 @@ from tests.flow.harness import WHOLE_TOKEN, World
 from tests.flow.money import credit
 
 from sakk.core.claim import token_hash
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
-from sakk.core.shop import PURCHASE_LIFE, Product, Purchase, Review, Shop
-from sakk.flow import account_payment
+from sakk.core.errors import (
+    ApprovalStale,
+    ParameterInvalid,
+    ParameterMissing,
+    RateLimited,
+    ResourceMissing,
+    UnexpectedState,
+)
+from sakk.core.shop import (
+    PURCHASE_LIFE,
+    UNPAID_MAX,
+    UNPAID_WITHIN,
+    Product,
+    Purchase,
+    Review,
+    Shop,
+    digest_of,
+)
+from sakk.flow import account_payment, checkout_session
 from sakk.flow import purchase as flow
 from sakk.flow import shop as shops
 from sakk.flow.payment import read_catalogue
@@ -66,6 +82,7 @@ def opened(world: World, handle: str = "tea-house", *, approved: bool = True) ->
                 livemode=False,
                 public_url=URL,
                 now=world.clock(),
+                digest=digest_of(made),
             )
     return made
 
@@ -97,14 +114,16 @@ def shelved(world: World, shop: Shop, price: int = 500, stock: int | None = 3) -
         )
 
 
-def begin(world: World, shop: Shop, wanted: Sequence[tuple[str, int]]) -> tuple[Purchase, str]:
+def begin(
+    world: World, shop: Shop, wanted: Sequence[tuple[str, int]], visitor: str | None = None
+) -> tuple[Purchase, str]:
     with world.database.begin() as connection:
         return flow.begin(
             connection,
             read_catalogue(connection, now=world.clock()),
             world.parts.secrets_vault(),
             shop,
-            flow.Basket(wanted=wanted),
+            flow.Basket(wanted=wanted, visitor=visitor),
             identifier=new_id("pur"),
             session_id=new_id("cs"),
             intent_id=new_id("pi"),
@@ -162,6 +181,42 @@ def test_stock_goes_back_when_nobody_pays_and_is_taken_by_who_pays_late(world: W
     world.check()
 
 
+def test_a_visitor_who_pays_nothing_holds_stock_no_longer(world: World) -> None:
+    shop, other = opened(world), opened(world, "other-shop")
+    tea = shelved(world, shop, stock=9)
+    one = [(tea.id, 1)]
+    begun = [begin(world, shop, one, "page:a")[0] for _ in range(UNPAID_MAX)]
+    with pytest.raises(RateLimited):
+        begin(world, shop, one, "page:a")
+    # Others buy, and at other shops it does too.
+    begin(world, shop, one, "page:b")
+    begin(world, shop, one)
+    begin(world, other, [(shelved(world, other).id, 1)], "page:a")
+    # What is called off has its stock back at once, and counts for as long as any other.
+    with world.database.begin() as connection:
+        checkout_session.expire(
+            connection,
+            begun[0].checkout_session,
+            account_id=world.account,
+            livemode=False,
+            now=world.clock(),
+        )
+    assert stand(world, begun[0], tea) == ("returned", False, 9 - UNPAID_MAX - 1)
+    with pytest.raises(RateLimited):
+        begin(world, shop, one, "page:a")
+    # One that is paid for counts no more.
+    with world.database.begin() as connection:
+        intent = payments.find(connection, begun[1].payment_intent, account_id=None, livemode=False)
+    assert intent is not None
+    world.pay(intent)
+    world.finalize()
+    begin(world, shop, one, "page:a")
+    with pytest.raises(RateLimited):
+        begin(world, shop, one, "page:a")
+    world.advance(UNPAID_WITHIN)
+    begin(world, shop, one, "page:a")
+
+
 def test_an_account_here_buys_at_once(world: World) -> None:
     ann = world.merchant("Ann")
     credit(world, 20, account=ann)
@@ -202,6 +257,20 @@ def test_a_shop_is_its_merchants_and_changes_wait_for_the_operator(world: World)
         change(other, name="Eve's")
     assert change(world.account, is_open=False).review == "approved"
     assert change(world.account, is_open=True, name="A bank").review == "pending"
+    # What was looked at before it was changed is not approved.
+    for digest, error in ((digest_of(shop), ApprovalStale), (None, ParameterMissing)):
+        with world.database.begin() as connection, pytest.raises(error):
+            shops.review(
+                connection,
+                shop.id,
+                Review.approved,
+                None,
+                by="per_1",
+                livemode=False,
+                public_url=URL,
+                now=world.clock(),
+                digest=digest,
+            )
     with world.database.begin() as connection:
         assert store.find_shown(connection, "tea-house") is None
         with pytest.raises(ParameterInvalid, match="Another shop"):

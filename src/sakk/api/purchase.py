@@ -100,6 +100,8 @@ def create(context: Context, body: PurchaseCreate) -> Document:
         flow.Basket(
             wanted=[(each.product, each.quantity) for each in body.line_items],
             buyer=context.account_id,
+            # A merchant's own program holds its own stock.
+            visitor=None if context.account_id == shop.account_id else context.account_id,
             locale=read_locale(body.locale),
             metadata=merge({}, body.metadata or {}),
         ),

@@ -10,8 +10,8 @@ from sakk.api.parameters import (
     ListParameters,
     LongText,
     Metadata,
-    NoParameters,
     Parameters,
+    ShortText,
 )
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
@@ -53,10 +53,21 @@ class ShopUpdate(Parameters):
     metadata: Metadata | None = None
 
 
+class ShopApprove(Parameters):
+    """What was looked at."""
+
+    digest: Annotated[
+        ShortText, Field(description="The shop's: of its name, description, handle and category.")
+    ]
+
+
 class ShopRefuse(Parameters):
     """Why it is not shown; its merchant reads it."""
 
     note: LongText
+    digest: Annotated[
+        ShortText | None, Field(description="The shop's, so that other words are not refused.")
+    ] = None
 
 
 class ShopListParameters(ListParameters):
@@ -75,6 +86,7 @@ class ShopShape(Shape):
     created: Created
     currency: str
     description: str | None
+    digest: Annotated[str, Field(description="Of what the operator approves: SHA-256.")]
     handle: str
     indexed: Annotated[bool, Field(description="Search engines may list its page.")]
     livemode: Livemode
@@ -175,9 +187,12 @@ def update(context: Context, shop: str, body: ShopUpdate) -> Document:
 @resource.post(
     "/v1/shops/{shop}/approve", returns=ShopShape, operation="approve_shop", operator_only=True
 )
-def approve(context: Context, shop: str, body: NoParameters) -> Document:
-    """Let people see a shop; the operator's key."""
-    return _judged(context, shop, Review.approved, None)
+def approve(context: Context, shop: str, body: ShopApprove) -> Document:
+    """Let people see a shop as it was looked at; the operator's key.
+
+    Whose words have changed since then is refused: `approval_stale`.
+    """
+    return _judged(context, shop, Review.approved, None, body.digest)
 
 
 @resource.post(
@@ -185,10 +200,12 @@ def approve(context: Context, shop: str, body: NoParameters) -> Document:
 )
 def refuse(context: Context, shop: str, body: ShopRefuse) -> Document:
     """Show a shop to nobody, or no longer, and tell its merchant why; the operator's key."""
-    return _judged(context, shop, Review.refused, body.note)
+    return _judged(context, shop, Review.refused, body.note, body.digest)
 
 
-def _judged(context: Context, shop: str, said: Review, note: str | None) -> Document:
+def _judged(
+    context: Context, shop: str, said: Review, note: str | None, digest: str | None
+) -> Document:
     return _shown(
         context,
         flow.review(
@@ -200,6 +217,7 @@ def _judged(context: Context, shop: str, said: Review, note: str | None) -> Docu
             livemode=context.livemode,
             public_url=context.settings.public_url,
             now=context.now,
+            digest=digest,
         ),
     )
 

@@ -12,7 +12,8 @@ from sakk.checkout.visit import Response, Visit, message, page, redirect
 from sakk.core import branding as brand_rules
 from sakk.core import checkout_session
 from sakk.core import shop as rules
-from sakk.core.errors import ParameterInvalid, UnexpectedState
+from sakk.core.errors import ParameterInvalid, RateLimited, UnexpectedState
+from sakk.core.peer import network_of
 from sakk.core.shop import Category, Product, Shop
 from sakk.flow import purchase
 from sakk.flow.payment import read_catalogue
@@ -28,6 +29,9 @@ SHOPS_SHOWN: Final = 24
 NO_SHOP: Final = mark("There is no such shop, or it is closed.")
 EMPTY: Final = mark("Choose how many of something you want.")
 SOLD_OUT: Final = mark("Of something in your cart fewer are left. Look again.")
+UNPAID: Final = mark(
+    "Several purchases were begun here and not paid. Pay one of them, or come back later."
+)
 CATEGORIES: Final = {
     Category.food: mark("Food and drink"),
     Category.clothing: mark("Clothing"),
@@ -98,12 +102,14 @@ def buy(visit: Visit) -> Response:
                 read_catalogue(connection),
                 visit.parts.secrets_vault(),
                 shop,
-                purchase.Basket(wanted=wanted, locale=None),
+                purchase.Basket(wanted=wanted, visitor=_visitor(visit), locale=None),
                 identifier=new_id(rules.PURCHASE_PREFIX),
                 session_id=new_id(checkout_session.PREFIX),
                 intent_id=new_id("pi"),
                 now=visit.now,
             )
+    except RateLimited:
+        return _page(visit, shop, fault=UNPAID, sent=dict(wanted))
     except (ParameterInvalid, UnexpectedState):
         return _page(visit, shop, fault=SOLD_OUT, sent=dict(wanted))
     return redirect(checkout_session.page_path(token))
@@ -116,6 +122,12 @@ def picture(visit: Visit) -> Response:
     if found is None:
         return Response(404, {"cache-control": "no-store"})
     return Response(200, {"content-type": "image/png", **_SEALED}, found)
+
+
+def _visitor(visit: Visit) -> str:
+    """Where somebody comes from, as a word that only this installation can make."""
+    word = visit.parts.secrets_vault().derive(f"visitor {network_of(visit.address)}")
+    return f"page:{word[:16].hex()}"
 
 
 def _wanted(visit: Visit) -> list[tuple[str, int]]:

@@ -7,8 +7,8 @@ import typer
 from sakk.cli.acting import acting, parts_of
 from sakk.cli.listing import Account, print_rows
 from sakk.cli.mode import Live
-from sakk.cli.open import begin
-from sakk.cli.out import Json, console
+from sakk.cli.open import begin, opened_database
+from sakk.cli.out import Json, console, print_json
 from sakk.core import shop as rules
 from sakk.core.shop import Review
 from sakk.flow import shop as flow
@@ -63,9 +63,23 @@ def purchases(
 
 
 @app.command()
-def approve(shop: Identifier, live: Live = False) -> None:
-    """Let people see a shop."""
-    _judge(shop, Review.approved, None, live=live)
+def show(shop: Identifier, live: Live = False) -> None:
+    """Show a shop, and the digest to approve it with, as JSON."""
+    with opened_database() as database, database.begin() as connection:
+        found = store.find(connection, shop, account_id=None, livemode=live)
+    if found is None:
+        raise flow.missing(shop)
+    print_json(rules.public(found, public_url=""))
+
+
+@app.command()
+def approve(
+    shop: Identifier,
+    digest: Annotated[str, typer.Argument(help="Of what `sakk shops show` shows.")],
+    live: Live = False,
+) -> None:
+    """Let people see a shop as it was looked at."""
+    _judge(shop, Review.approved, None, live=live, digest=digest)
 
 
 @app.command()
@@ -78,7 +92,9 @@ def refuse(
     _judge(shop, Review.refused, note, live=live)
 
 
-def _judge(shop: str, said: Review, note: str | None, *, live: bool) -> None:
+def _judge(
+    shop: str, said: Review, note: str | None, *, live: bool, digest: str | None = None
+) -> None:
     settings = begin(log_level="warning")
     parts = parts_of(settings)
     try:
@@ -93,6 +109,7 @@ def _judge(shop: str, said: Review, note: str | None, *, live: bool) -> None:
                 livemode=live,
                 public_url=settings.public_url or "",
                 now=now(),
+                digest=digest,
             )
     finally:
         parts.database.close()

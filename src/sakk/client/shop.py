@@ -20,6 +20,7 @@ class Shop(Resource, frozen=True, kw_only=True):
     account: str
     category: str
     currency: str
+    digest: str
     handle: str
     name: str
     open: bool
@@ -108,13 +109,16 @@ class Shops(Retrievable[Shop]):
         """Change what is given, under the API's names."""
         return self._post(Shop, self._path(id), changes, idempotency_key)
 
-    def approve(self, id: str, *, idempotency_key: str | None = None) -> Shop:
-        """Let people see it; the operator's key."""
-        return self._post(Shop, self._path(id, "approve"), {}, idempotency_key)
+    def approve(self, id: str, *, digest: str, idempotency_key: str | None = None) -> Shop:
+        """Let people see it; the operator's key. ``digest``: the shop's, as it was looked at."""
+        return self._post(Shop, self._path(id, "approve"), {"digest": digest}, idempotency_key)
 
-    def refuse(self, id: str, *, note: str, idempotency_key: str | None = None) -> Shop:
+    def refuse(
+        self, id: str, *, note: str, digest: str | None = None, idempotency_key: str | None = None
+    ) -> Shop:
         """Show it to nobody, and say why; the operator's key."""
-        return self._post(Shop, self._path(id, "refuse"), {"note": note}, idempotency_key)
+        body = present({"note": note, "digest": digest})
+        return self._post(Shop, self._path(id, "refuse"), body, idempotency_key)
 
     def list(self, *, review: str | None = None, **options: Unpack[ListOptions]) -> Page[Shop]:
         """Shops, newest first."""

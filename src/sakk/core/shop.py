@@ -25,6 +25,10 @@ SHOPS_MAX: Final = 20
 PRODUCTS_MAX: Final = 500
 # Of one shop, that hold stock and are not paid.
 OPEN_PURCHASES_MAX: Final = 500
+# What one buyer, or one network of addresses, may begin at a shop and leave unpaid in this time: by
+# six, each for half an hour, its last pieces would be held around the clock.
+UNPAID_MAX: Final = 5
+UNPAID_WITHIN: Final = timedelta(hours=3)
 QUANTITY_MAX: Final = 100
 STOCK_MAX: Final = 1_000_000_000
 NAME_MAX: Final = 80
@@ -120,8 +124,9 @@ class Product:
 class Purchase:
     """What somebody buys. ``lines``: product, name, amount of one and quantity.
 
-    ``buyer``: the account here that asked, if one did. ``is_short``: it was paid when its stock had
-    gone to somebody else.
+    ``buyer``: the account here that asked, if one did. ``visitor``: by what unpaid ones are
+    counted, nobody's name and no address. ``is_short``: it was paid when its stock had gone to
+    somebody else.
     """
 
     id: str
@@ -139,6 +144,7 @@ class Purchase:
     is_short: bool
     metadata: dict[str, str]
     created: datetime
+    visitor: str | None = None
 
 
 def read_handle(text: str) -> str:
@@ -247,6 +253,7 @@ def public(shop: Shop, *, public_url: str) -> dict[str, Any]:
         "created": int(shop.created.timestamp()),
         "currency": shop.currency,
         "description": shop.description,
+        "digest": digest_of(shop),
         "handle": shop.handle,
         "indexed": shop.is_indexed,
         "livemode": shop.livemode,

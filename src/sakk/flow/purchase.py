@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from sakk.core import closed_loop_event as event
 from sakk.core import shop as rules
-from sakk.core.checkout_session import total_of
-from sakk.core.errors import UnexpectedState
+from sakk.core.checkout_session import Line, total_of
+from sakk.core.errors import RateLimited, UnexpectedState
 from sakk.core.shop import Purchase, PurchaseStatus, Shop
 from sakk.flow import checkout_session
 from sakk.flow.checkout_session import SessionRequest
@@ -21,10 +21,14 @@ from sakk.store.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """What somebody wants of a shop: (product, quantity) each, and who asks if an account does."""
+    """What somebody wants of a shop: (product, quantity) each, and who asks if an account does.
+
+    ``visitor``: whose unpaid purchases are counted together; None where nobody's are.
+    """
 
     wanted: Sequence[tuple[str, int]]
     buyer: str | None = None
+    visitor: str | None = None
     locale: str | None = None
     metadata: dict[str, str] | None = None
 
@@ -45,8 +49,10 @@ def begin(
     """Take the stock and begin a session; the purchase, and the token of its page.
 
     ``shop`` is one that people see. ParameterInvalid names the line; UnexpectedState for what is
-    sold out meanwhile, and for a shop where too many purchases wait.
+    sold out meanwhile, and for a shop where too many purchases wait; RateLimited for who begins
+    again and again and pays nothing.
     """
+    _check_visitor(connection, shop, basket.visitor, now=now)
     known = store.lock_products(connection, shop.id, [each for each, _ in basket.wanted])
     cart = rules.read_cart(known, basket.wanted)
     if store.count_open(connection, shop.id) >= rules.OPEN_PURCHASES_MAX:
@@ -59,19 +65,7 @@ def begin(
         connection,
         catalogue,
         vault,
-        SessionRequest(
-            payment=PaymentRequest(
-                amount=total_of(lines),
-                currency=shop.currency,
-                description=shop.name,
-                metadata={"purchase": identifier},
-                expires_at=now + rules.PURCHASE_LIFE,
-            ),
-            lines=lines,
-            client_reference_id=identifier,
-            locale=basket.locale,
-            metadata={"purchase": identifier},
-        ),
+        _session(shop, basket, lines, identifier, now=now),
         identifier=session_id,
         intent_id=intent_id,
         account_id=shop.account_id,
@@ -95,7 +89,39 @@ def begin(
         is_short=False,
         metadata=basket.metadata or {},
         created=now,
+        visitor=basket.visitor,
     )
     store.insert_purchase(connection, purchase)
     tell(connection, purchase, event.PURCHASE_CREATED, now=now)
     return purchase, checkout_session.token_of(vault, session.id)
+
+
+def _session(
+    shop: Shop, basket: Basket, lines: list[Line], identifier: str, *, now: datetime
+) -> SessionRequest:
+    return SessionRequest(
+        payment=PaymentRequest(
+            amount=total_of(lines),
+            currency=shop.currency,
+            description=shop.name,
+            metadata={"purchase": identifier},
+            expires_at=now + rules.PURCHASE_LIFE,
+        ),
+        lines=lines,
+        client_reference_id=identifier,
+        locale=basket.locale,
+        metadata={"purchase": identifier},
+    )
+
+
+def _check_visitor(
+    connection: Connection, shop: Shop, visitor: str | None, *, now: datetime
+) -> None:
+    if visitor is None:
+        return
+    since = now - rules.UNPAID_WITHIN
+    if store.count_unpaid(connection, shop.id, visitor, since=since) >= rules.UNPAID_MAX:
+        raise RateLimited(
+            "Too many purchases were begun here and not paid. Pay one of them, or come back later.",
+            retry_after_seconds=int(rules.PURCHASE_LIFE.total_seconds()),
+        )

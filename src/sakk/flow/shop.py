@@ -11,7 +11,13 @@ from sqlalchemy import Connection
 from sakk.core import closed_loop_event as event
 from sakk.core import shop as rules
 from sakk.core.branding import clean_logo
-from sakk.core.errors import ApprovalStale, ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core.errors import (
+    ApprovalStale,
+    ParameterInvalid,
+    ParameterMissing,
+    ResourceMissing,
+    UnexpectedState,
+)
 from sakk.core.event import NewEvent
 from sakk.core.shop import Product, Review, Shop
 from sakk.flow.money_request import decimals_of
@@ -76,13 +82,16 @@ def review(
     livemode: bool,
     public_url: str,
     now: datetime,
-    digest: str | None = None,
+    digest: str | None,
 ) -> Shop:
     """The operator lets a shop be seen, or refuses it and says why.
 
-    ``digest``: of the words that were shown. ApprovalStale when there are others by now.
+    ``digest``: of the words that were shown; None refuses whatever stands there. ApprovalStale when
+    there are others by now.
     """
     shop = _found(connection, identifier, account_id=None, livemode=livemode)
+    if digest is None and said is not Review.refused:
+        raise ParameterMissing("Say what was looked at: the shop's digest.", param="digest")
     if digest not in (None, rules.digest_of(shop)):
         raise ApprovalStale("This is not what you were shown: look at the shop again.")
     after = rules.judged(shop, said, note, by)

@@ -1,6 +1,7 @@
 """The mall: rows of shops, products and purchases."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 
 from sqlalchemy import (
     Boolean,
@@ -95,10 +96,18 @@ purchases = Table(
     Column("is_short", Boolean, nullable=False),
     Column("metadata", Document, nullable=False),
     Column("created", Timestamp, nullable=False),
+    Column("visitor", Text),
     Index("ix_purchases_account", "account_id", "livemode", "id"),
     Index("ix_purchases_shop", "shop", "id"),
     Index("uq_purchases_intent", "payment_intent", unique=True),
     Index("ix_purchases_open", "shop", postgresql_where=text("status = 'reserved'")),
+    Index(
+        "ix_purchases_unpaid",
+        "visitor",
+        "shop",
+        "created",
+        postgresql_where=text("status <> 'paid' AND visitor IS NOT NULL"),
+    ),
 )
 _s, _p, _o = shops.c, products.c, purchases.c
 
@@ -295,6 +304,20 @@ def count_open(connection: Connection, shop: str) -> int:
     """How many purchases hold a shop's stock."""
     statement = select(func.count()).where(
         _o.shop == shop, _o.status == PurchaseStatus.reserved.value
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def count_unpaid(connection: Connection, shop: str, visitor: str, *, since: datetime) -> int:
+    """How many purchases a visitor began at a shop and has not paid. Who asks is the only one of
+    this visitor until the transaction ends."""
+    key = func.hashtextextended(f"purchases:{shop}:{visitor}", 0)
+    connection.execute(select(func.pg_advisory_xact_lock(key)))
+    statement = select(func.count()).where(
+        _o.visitor == visitor,
+        _o.shop == shop,
+        _o.created > since,
+        _o.status != PurchaseStatus.paid.value,
     )
     return int(connection.execute(statement).scalar_one())
 
