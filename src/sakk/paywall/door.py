@@ -16,12 +16,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from sakk.client.x402 import HEADER_BYTES_MAX, Requirement, Resource
-from sakk.paywall import quote
+from sakk.paywall import escrow, quote
 from sakk.paywall.answer import Receive, Send, answer_to
 from sakk.paywall.challenge import answer_of, challenge_of, is_browser, language_of
 from sakk.paywall.charge import AuthorityAway
@@ -33,10 +33,14 @@ from sakk.paywall.errors import (
     PaywallError,
     Refusal,
 )
+from sakk.paywall.escrow import Escrow
 from sakk.paywall.payment import Answered, Clock, Offer, Payment, Sent, Taken, Terms
 from sakk.paywall.route import Asked, Found, Pricing, Route, Routes, describe, is_preflight
 from sakk.paywall.session import Answering, Call, Calling, Session, away, decoded, read_call
 from sakk.paywall.terms import corrected, is_same, terms_of
+
+if TYPE_CHECKING:
+    from sakk.paywall.compiled.call import VoucherCall
 
 log = logging.getLogger("sakk.paywall")
 
@@ -44,6 +48,9 @@ Scope = MutableMapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 HEADER: Final = b"payment-signature"
 OFFERS_MAX: Final = 64
+# What payers accept is remembered in so many spellings, of so many bytes each.
+ACCEPTED_MAX: Final = 256
+ACCEPTED_BYTES_MAX: Final = 4_096
 
 
 class Source(Protocol):
@@ -64,6 +71,10 @@ class _Priced:
     session: tuple[Terms, Session] | None
     # Prices of a function are marked, so that they can be held.
     moves: bool
+    # Whether it may be paid by voucher the short way, and what payers were seen to accept, byte for
+    # byte.
+    is_quick: bool
+    accepted: dict[bytes, Terms]
 
 
 class Outcome(StrEnum):
@@ -146,6 +157,11 @@ class Paywall:
                 if asked is not None and not isinstance(asked, Refusal):
                     await self._serve_call(asked, found, priced, scope, receive, send)
                     return
+            if header is not None and asked is None and priced is not None and priced.is_quick:
+                voucher = self._voucher(header, priced)
+                if voucher is not None:
+                    await self._serve_voucher(voucher, found, header, priced, scope, receive, send)
+                    return
             await self._serve(found, header, priced, asked, scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
@@ -195,6 +211,26 @@ class Paywall:
             refusal = await self._pass(call.payment, call.answer(receive, send), scope)
         if refusal is not None:
             await self._turn_away(found, priced, scope, send, refusal)
+
+    async def _serve_voucher(
+        self,
+        call: "VoucherCall",
+        found: Found,
+        header: bytes,
+        priced: _Priced,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Serve a call by voucher when it is reserved; the way at length says why it is not."""
+        try:
+            if not call.is_reserved(await call.asked):
+                await self._serve(found, header, priced, None, scope, receive, send)
+                return
+        except AuthorityAway as error:
+            await self._turn_away(found, priced, scope, send, escrow.away(error))
+            return
+        await self._pass(call.payment, call.answer(receive, send), scope)
 
     async def _serve(
         self,
@@ -279,6 +315,19 @@ class Paywall:
             return None
         except ValueError as error:
             return _unreadable(error)
+
+    def _voucher(self, header: bytes, priced: _Priced) -> "VoucherCall | None":
+        """The short way of a call by voucher at a fixed price; None where it is none."""
+        try:
+            sent = escrow.read_quick(_decoded(header))
+            terms = priced.accepted.get(accepted := bytes(sent.accepted))
+            if terms is None:
+                terms = _accepted(accepted, priced)
+            if terms is None or not isinstance(terms.offer, Escrow):
+                return None
+            return terms.offer.call(sent.payload.voucher, terms)
+        except (ValueError, RecursionError):
+            return None
 
     async def _take(
         self, header: bytes, priced: _Priced, scope: Scope
@@ -453,10 +502,27 @@ def _priced(route: Route, pricing: Pricing, offers: Sequence[Offer], *, moves: b
             " the price (and for a metered price, of a scheme that can be metered)."
         )
     session = next(((each, each.offer) for each in terms if isinstance(each.offer, Session)), None)
-    return _Priced(terms, describe(pricing), session, moves)
+    is_quick = escrow.IS_QUICK and any(isinstance(each.offer, Escrow) for each in terms)
+    return _Priced(terms, describe(pricing), session, moves, is_quick and not moves, {})
 
 
 _NOT_OFFERED = Refusal(NO_SUCH_OFFER, "What was accepted is not offered (any more).")
+
+
+def _accepted(sent: bytes, priced: _Priced) -> Terms | None:
+    """What of ours was accepted, at its price; known from here on by its bytes."""
+    accepted = msgspec.json.decode(sent)
+    for terms in priced.terms if isinstance(accepted, dict) else ():
+        ours = terms.requirement
+        if is_same(accepted, ours) and accepted.get("amount") == ours.amount:
+            if terms.meter is not None:
+                return None
+            if len(sent) <= ACCEPTED_BYTES_MAX:
+                if len(priced.accepted) >= ACCEPTED_MAX:
+                    priced.accepted.clear()
+                priced.accepted[sent] = terms
+            return terms
+    return None
 
 
 def _unreadable(error: Exception) -> Refusal:

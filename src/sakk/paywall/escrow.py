@@ -11,7 +11,7 @@ back is answered by the door alone.
 import hashlib
 import time
 from binascii import b2a_base64
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -39,6 +39,12 @@ from sakk.paywall.voucher import (
     reserve_record,
 )
 
+try:
+    from sakk.paywall.compiled import call as quick_call
+    from sakk.paywall.compiled import record as quick
+except ImportError:  # where it is not built, what is read serves
+    quick = quick_call = None  # type: ignore[assignment]
+
 NAME: Final = "batch-settlement"
 TIMEOUT_SECONDS: Final = 3_600
 RESERVE_SECONDS: Final = 300
@@ -53,6 +59,12 @@ DEPOSIT_CALLS: Final = 10
 DEPOSIT_LOW: Final = "invalid_batch_settlement_evm_deposit_below_min_deposit"
 _RESERVE_SHARE: Final = 0.9
 _RETRY_SECONDS: Final = 2
+
+
+def away(error: AuthorityAway) -> Refusal:
+    """It is not known whether a call was reserved: it is not served."""
+    message = f"{error}. Nothing was charged: send the same payment again."
+    return Refusal(AUTHORITY_AWAY, message, 503, 1)
 
 
 class Escrow:
@@ -99,6 +111,8 @@ class Escrow:
         self.decimals = decimals
         self.reserve_seconds = reserve_seconds
         self.tag = asset_tag(network, asset)
+        # How what a call is told begins.
+        self.told = f'{{"success":true,"transaction":"","network":"{network}'.encode()
         self._min_deposit = min_deposit
         self._extra: dict[str, Any] = {
             "receiverAuthorizer": authorizer,
@@ -134,6 +148,20 @@ class Escrow:
             case other:
                 raise ValueError(f"its type {other[:40]!r} is not known")
 
+    def call(self, sent: "QuickVoucher", terms: Terms) -> "quick_call.VoucherCall | None":
+        """Ask for a call at a fixed price; None where `take` has to."""
+        record = quick.voucher_record(
+            sent.channel_id,
+            sent.max_claimable_amount,
+            sent.signature,
+            terms.units,
+            self.tag,
+            self.reserve_seconds,
+        )
+        if record is None:
+            return None
+        return quick_call.VoucherCall(self, terms.units, record, self.charges.reserve(record))
+
     async def close(self) -> None:
         """Wait for commits that are on their way."""
         await self.charges.close()
@@ -158,8 +186,7 @@ class Escrow:
                 # Where the channel stands is said at length alone; or it fits by now.
                 reserved = await self._reserve_at_length(payload, amount)
         except AuthorityAway as error:
-            message = f"{error}. Nothing was charged: send the same payment again."
-            return Refusal(AUTHORITY_AWAY, message, 503, 1)
+            return away(error)
         if reserved.reason is not None:
             return self._refused(reserved, terms)
         return EscrowTaken(self, terms, voucher, reserved, deposit)
@@ -355,6 +382,32 @@ class _Voucher(msgspec.Struct, rename="camel", frozen=True):
     def read(self) -> Voucher:
         """The voucher as bytes; ValueError where it is none."""
         return Voucher.read(self.channel_id, self.max_claimable_amount, self.signature)
+
+
+class QuickVoucher(msgspec.Struct, rename="camel"):
+    """A voucher as it stands in a header."""
+
+    channel_id: str
+    max_claimable_amount: str
+    signature: str
+
+
+class _QuickPayload(msgspec.Struct):
+    type: Literal["voucher"]
+    voucher: QuickVoucher
+
+
+class QuickHeader(msgspec.Struct, rename={"version": "x402Version"}):
+    """The header of a call by voucher, as far as it is read; ``accepted`` as its bytes."""
+
+    version: Literal[2]
+    accepted: msgspec.Raw
+    payload: _QuickPayload
+
+
+read_quick = msgspec.json.Decoder(QuickHeader).decode
+# Is the short way built?
+IS_QUICK: Final = quick_call is not None
 
 
 class _Deposit(msgspec.Struct, frozen=True):

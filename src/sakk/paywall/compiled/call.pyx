@@ -1,11 +1,11 @@
 # cython: language_level=3
-"""A session's call at a fixed price, as one object from what is asked to how it ends.
+"""A call at a fixed price, as one object from what is asked to how it ends.
 
 ``sakk.paywall.session.SessionTaken`` and ``sakk.paywall.answer.Answer`` are the specification.
 """
 
 from sakk.paywall.answer import privately
-from sakk.paywall.compiled.record import end_record, told
+from sakk.paywall.compiled.record import end_record, told, voucher_end, voucher_told
 from sakk.paywall.payment import Payment
 
 cdef enum:
@@ -16,15 +16,63 @@ cdef enum:
 cdef object WHOLE = (1 << 128) - 1
 
 
-cdef class Call:
-    """One call: asked for, then reserved, then answered."""
+cdef class Answered:
+    """A call that is asked for, then reserved, then answered; how it ends is a subclass's."""
 
     cdef readonly object asked
     cdef readonly object payment
     cdef readonly bint is_good
-    cdef object offer, session, nonce, amount, units, request
+    cdef object offer, units
     cdef object answered, receiving, sending
     cdef bint is_gone, is_ended
+
+    def answer(self, object receive, object send):
+        """Its answer on its way to the client."""
+        self.receiving = receive
+        self.sending = send
+        return self
+
+    async def receive(self):
+        """The application's ``receive``: it is noticed when the client goes."""
+        message = await self.receiving()
+        if message["type"] == "http.disconnect":
+            self.is_gone = True
+        return message
+
+    def send(self, object message):
+        """The application's ``send``. What needs nothing of us is the server's to send."""
+        if self.is_good or message["type"] != "http.response.start":
+            return self.sending(message)
+        return self.begin(message)
+
+    async def begin(self, object message):
+        """The head: with it the call is due, where it is good."""
+        cdef bint is_good = message["status"] < FAILED_STATUS
+        message["headers"] = dressed(message.get("headers", ()), self.answered if is_good else None)
+        await self.sending(message)
+        if is_good and not self.is_gone:
+            self.is_good = True
+            self.over(bool(self.units))
+
+    def close(self):
+        """The application is done: what was not served was never paid."""
+        if not self.is_good:
+            self.over(False)
+
+    cdef int over(self, bint takes) except -1:
+        if not self.is_ended:
+            self.is_ended = True
+            self.offer.charges.finish(self.end(takes))
+        return 0
+
+    cdef bytes end(self, bint takes):
+        raise NotImplementedError
+
+
+cdef class Call(Answered):
+    """One call of a session."""
+
+    cdef object session, nonce, amount, request
 
     def __init__(
         self,
@@ -62,49 +110,50 @@ cdef class Call:
         )
         return None
 
-    def answer(self, object receive, object send):
-        """Its answer on its way to the client."""
-        self.receiving = receive
-        self.sending = send
-        return self
-
-    async def receive(self):
-        """The application's ``receive``: it is noticed when the client goes."""
-        message = await self.receiving()
-        if message["type"] == "http.disconnect":
-            self.is_gone = True
-        return message
-
-    def send(self, object message):
-        """The application's ``send``. What needs nothing of us is the server's to send."""
-        if self.is_good or message["type"] != "http.response.start":
-            return self.sending(message)
-        return self.begin(message)
-
-    async def begin(self, object message):
-        """The head: with it the call is due, where it is good."""
-        cdef bint is_good = message["status"] < FAILED_STATUS
-        message["headers"] = dressed(message.get("headers", ()), self.answered if is_good else None)
-        await self.sending(message)
-        if is_good and not self.is_gone:
-            self.is_good = True
-            self.end(COMMIT if self.units else RELEASE)
-
-    def close(self):
-        """The application is done: what was not served was never paid."""
-        if not self.is_good:
-            self.end(RELEASE)
-
-    cdef int end(self, int operation) except -1:
+    cdef bytes end(self, bint takes):
         cdef object amount = 0
-        if not self.is_ended:
-            self.is_ended = True
-            if operation == COMMIT:
-                amount = WHOLE if self.units == self.amount else self.units
-            self.offer.charges.finish(
-                end_record(operation, self.session.key, self.nonce, amount, 0)
-            )
-        return 0
+        if takes:
+            amount = WHOLE if self.units == self.amount else self.units
+        return end_record(
+            COMMIT if takes else RELEASE, self.session.key, self.nonce, amount, 0
+        )
+
+
+cdef class VoucherCall(Answered):
+    """One call by a voucher at a fixed price, without a deposit.
+
+    ``sakk.paywall.escrow.EscrowTaken`` is the specification.
+    """
+
+    cdef bytes record, result
+
+    def __init__(
+        self, object offer, object units not None, bytes record not None, object asked
+    ) -> None:
+        self.offer = offer
+        self.units = units
+        self.record = record
+        self.asked = asked
+
+    def is_reserved(self, bytes result not None) -> bool:
+        """Did the Sakk reserve it? Where not, the way at length says why."""
+        if result[0]:
+            return False
+        self.result = result
+        self.answered, payer, transaction = voucher_told(self.offer.told, self.record, result)
+        self.payment = Payment(
+            "batch-settlement",
+            self.offer.network,
+            self.offer.currency,
+            self.units,
+            payer,
+            transaction,
+            None,
+        )
+        return True
+
+    cdef bytes end(self, bint takes):
+        return voucher_end(self.record, self.result, takes)
 
 
 cdef list dressed(object given, object answered):

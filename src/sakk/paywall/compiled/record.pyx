@@ -1,10 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Calls of sessions, to records and from results: ``sakk.paywall.record`` is the specification."""
+"""Calls of sessions, to records and from results: ``sakk.paywall.record`` is the specification.
+
+And calls by voucher, whose specification is ``sakk.paywall.voucher`` with ``sakk.paywall.escrow``.
+"""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
+
+from sakk.paywall.compiled.text cimport (
+    ALPHABET, HEXADECIMAL, encoded, put, put_decimal, put_hexadecimal,
+)
 
 cdef enum:
     RECORD = 128
@@ -12,8 +19,6 @@ cdef enum:
     RESERVE = 1
     DIGITS = 39  # of a number of 128 bits
 
-cdef const char *HEXADECIMAL = b"0123456789abcdef"
-cdef const char *ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 cdef int8_t[256] SEXTETS
 cdef int8_t[256] NIBBLES
 
@@ -170,50 +175,6 @@ def told(
     )
 
 
-cdef bytes encoded(const unsigned char *at, Py_ssize_t size):
-    """Base64 with padding."""
-    cdef Py_ssize_t groups = (size + 2) // 3, index
-    cdef bytes text = PyBytes_FromStringAndSize(NULL, groups * 4)
-    cdef char *out = PyBytes_AS_STRING(text)
-    cdef uint32_t word
-    for index in range(size // 3):
-        word = <uint32_t>at[0] << 16 | <uint32_t>at[1] << 8 | at[2]
-        out[0], out[1] = ALPHABET[word >> 18], ALPHABET[word >> 12 & 63]
-        out[2], out[3] = ALPHABET[word >> 6 & 63], ALPHABET[word & 63]
-        at += 3
-        out += 4
-    if size % 3:
-        word = <uint32_t>at[0] << 16 | (<uint32_t>at[1] << 8 if size % 3 == 2 else 0)
-        out[0], out[1] = ALPHABET[word >> 18], ALPHABET[word >> 12 & 63]
-        out[2] = ALPHABET[word >> 6 & 63] if size % 3 == 2 else c"="
-        out[3] = c"="
-    return text
-
-
-cdef char *put(char *out, const char *text, Py_ssize_t size) noexcept:
-    memcpy(out, text, size)
-    return out + size
-
-
-cdef char *put_decimal(char *out, uint64_t number) noexcept:
-    cdef char[20] digits
-    cdef int at = 20
-    while True:
-        at -= 1
-        digits[at] = <char>(48 + number % 10)
-        number //= 10
-        if not number:
-            break
-    return put(out, digits + at, 20 - at)
-
-
-cdef void put_hexadecimal(char *out, const unsigned char *at, int size) noexcept:
-    cdef int index
-    for index in range(size):
-        out[2 * index] = HEXADECIMAL[at[index] >> 4]
-        out[2 * index + 1] = HEXADECIMAL[at[index] & 15]
-
-
 cdef uint64_t number_of(const unsigned char *at) noexcept:
     cdef uint64_t number = 0
     cdef int index
@@ -236,4 +197,147 @@ cdef int put_amount(unsigned char *at, object amount) except -1:
     else:
         whole = amount.to_bytes(16, "big")
         memcpy(at, PyBytes_AS_STRING(whole), 16)
+    return 0
+
+
+# Vouchers
+
+cdef enum:
+    VOUCHER = 4
+    VOUCHER_COMMIT = 5
+
+
+def voucher_record(
+    str channel not None,
+    str ceiling not None,
+    str signature not None,
+    uint64_t amount,
+    bytes tag not None,
+    uint16_t timeout_seconds,
+) -> bytes | None:
+    """A reserve by a voucher of the wire; None where the way at length says what is wrong."""
+    cdef bytes record
+    cdef unsigned char *at
+    cdef unsigned char[65] signed
+    cdef object total
+    if len(channel) != 66 or len(signature) != 132 or not 0 < len(ceiling) <= 29:
+        return None
+    if not ceiling.isascii() or not ceiling.isdigit() or len(tag) != 8:
+        return None
+    total = int(ceiling)
+    if total >> 96 or amount == <uint64_t>0xffffffffffffffff:
+        return None
+    record = PyBytes_FromStringAndSize(NULL, RECORD)
+    at = <unsigned char *>PyBytes_AS_STRING(record)
+    if not take_hexadecimal(at + 32, channel, 32) or not take_hexadecimal(signed, signature, 65):
+        return None
+    at[0], at[1] = VOUCHER, signed[64]
+    at[2], at[3] = timeout_seconds >> 8, timeout_seconds & 0xff
+    put_number(at + 4, amount)
+    memcpy(at + 12, PyBytes_AS_STRING(tag), 8)
+    put_total(at + 20, total)
+    memcpy(at + 64, signed, 64)
+    return record
+
+
+def voucher_end(bytes record not None, bytes result not None, bint takes) -> bytes:
+    """A commit of all that a record reserved, or its release, by the reserve's result."""
+    cdef bytes ended = PyBytes_FromStringAndSize(NULL, RECORD)
+    cdef unsigned char *at = <unsigned char *>PyBytes_AS_STRING(ended)
+    if len(record) != RECORD or len(result) != RESULT:
+        raise ValueError("a record has 128 bytes, a result 96")
+    memset(at, 0, RECORD)
+    at[0] = VOUCHER_COMMIT if takes else VOUCHER_COMMIT + 1
+    memcpy(at + 2, PyBytes_AS_STRING(result) + 2, 2)
+    if takes:
+        memset(at + 4, 0xff, 8)
+    memcpy(at + 20, PyBytes_AS_STRING(record) + 20, 12)
+    memcpy(at + 32, PyBytes_AS_STRING(result) + 80, 16)
+    return ended
+
+
+def voucher_told(
+    bytes start not None, bytes record not None, bytes result not None
+) -> tuple[bytes, str, str]:
+    """PAYMENT-RESPONSE's value of what a voucher reserved, who pays, and by what it is named."""
+    cdef const unsigned char *asked = <const unsigned char *>PyBytes_AS_STRING(record)
+    cdef const unsigned char *at = <const unsigned char *>PyBytes_AS_STRING(result)
+    cdef bytes text, total
+    cdef char[40] payer
+    cdef char[64] channel
+    cdef char *out
+    if len(record) != RECORD or len(result) != RESULT:
+        raise ValueError("a record has 128 bytes, a result 96")
+    put_hexadecimal(payer, at + 4, 20)
+    put_hexadecimal(channel, asked + 32, 32)
+    total = b"%d" % total_of(asked + 20)
+    # Three totals of 96 bits, two numbers of 64, two values in hexadecimal, and the words between.
+    text = PyBytes_FromStringAndSize(NULL, len(start) + 3 * 29 + 2 * 20 + 64 + 40 + 320)
+    out = PyBytes_AS_STRING(text)
+    out = put(out, PyBytes_AS_STRING(start), len(start))
+    out = put(out, b'","payer":"0x', 13)
+    out = put(out, payer, 40)
+    out = put(out, b'","amount":"","extra":{"chargedAmount":"', 40)
+    out = put_decimal(out, number_of(asked + 4))
+    out = put(out, b'","channelState":{"channelId":"0x', 33)
+    out = put(out, channel, 64)
+    out = put(out, b'","balance":"', 13)
+    out = put_total_digits(out, at + 48)
+    out = put(out, b'","totalClaimed":"', 18)
+    out = put_total_digits(out, at + 60)
+    out = put(out, b'","withdrawRequestedAt":', 24)
+    out = put_decimal(out, number_of(at + 72))
+    out = put(out, b',"refundNonce":"0","chargedCumulativeAmount":"', 46)
+    out = put(out, PyBytes_AS_STRING(total), len(total))
+    out = put(out, b'"}}}', 4)
+    return (
+        encoded(
+            <const unsigned char *>PyBytes_AS_STRING(text), out - PyBytes_AS_STRING(text)
+        ),
+        "0x" + PyUnicode_DecodeASCII(payer, 40, NULL),
+        "0x" + PyUnicode_DecodeASCII(channel, 64, NULL) + ":" + total.decode("ascii"),
+    )
+
+
+cdef bint take_hexadecimal(unsigned char *out, str text, int size) except -1:
+    """Bytes of 0x-hex of a length that was looked at; False where it is none."""
+    cdef bytes digits
+    cdef const unsigned char *digit
+    cdef int index, high, low, bad = 0
+    if not text.isascii():
+        return False
+    digits = text.encode("ascii")
+    digit = <const unsigned char *>PyBytes_AS_STRING(digits)
+    if digit[0] != c"0" or digit[1] != c"x":
+        return False
+    for index in range(1, size + 1):
+        high, low = NIBBLES[digit[2 * index]], NIBBLES[digit[2 * index + 1]]
+        bad |= high | low
+        out[index - 1] = <unsigned char>(high << 4 | low)
+    return bad >= 0
+
+
+cdef object total_of(const unsigned char *at):
+    """A total of 12 bytes."""
+    cdef uint64_t low = number_of(at + 4)
+    cdef uint64_t high = <uint64_t>at[0] << 24 | <uint64_t>at[1] << 16 | at[2] << 8 | at[3]
+    return <object>high << 64 | low if high else low
+
+
+cdef char *put_total_digits(char *out, const unsigned char *at) except NULL:
+    cdef bytes digits
+    if not (at[0] | at[1] | at[2] | at[3]):
+        return put_decimal(out, number_of(at + 4))
+    digits = b"%d" % total_of(at)
+    return put(out, PyBytes_AS_STRING(digits), len(digits))
+
+
+cdef int put_total(unsigned char *at, object total) except -1:
+    cdef bytes whole
+    memset(at, 0, 4)
+    if total <= 0xffffffffffffffff:
+        put_number(at + 4, total)
+    else:
+        whole = total.to_bytes(12, "big")
+        memcpy(at, PyBytes_AS_STRING(whole), 12)
     return 0
