@@ -1,7 +1,9 @@
 """Batch settlement from the payer's side: the official client's bytes, and sums that hold."""
 
 import asyncio
+import contextlib
 import itertools
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -29,6 +31,7 @@ from sakk.client.x402 import PAYMENT_RESPONSE, Payment, Requirement, Settlement,
 
 KEY = "0x" + "55" * 32
 AUTHORIZER = "0x1563915e194D8CfBA1943570603F7606A3115508"
+LACKING = "invalid_batch_settlement_evm_cumulative_exceeds_balance"
 MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch"
 
 
@@ -55,6 +58,8 @@ class EscrowSeller(Seller):
         self.signature = ""
         self.seen: set[int] = set()
         self.cost = PRICE
+        # What it says that was charged, where it lies.
+        self.said: int | None = None
 
     def take(self, payment: Payment) -> bool:
         payload = payment.payload
@@ -82,13 +87,19 @@ class EscrowSeller(Seller):
             success=True,
             network=NETWORK,
             payer=payment.payload["channelConfig"]["payer"],
-            extra={"chargedAmount": str(self.cost)},
+            extra={
+                "chargedAmount": str(self.cost),
+                "channelState": {
+                    "balance": str(self.deposited),
+                    "chargedCumulativeAmount": str(self.said or self.charged),
+                },
+            },
         )
         return httpx2.Response(200, headers={PAYMENT_RESPONSE: encode_header(settlement)})
 
     def demand(self, error: str = "payment required") -> httpx2.Response:
         if error != "payment required":
-            error = MISMATCH
+            error = LACKING if self.deposited == self.charged else MISMATCH
             extra = {
                 "channelState": {
                     "chargedCumulativeAmount": str(self.charged),
@@ -363,6 +374,33 @@ def test_a_wallet_that_lost_its_state_is_corrected_by_its_own_signature() -> Non
     assert answer.status_code == 200
     assert seller.charged == 4 * PRICE
     assert answer.extensions[RECEIPT].amount == PRICE
+
+
+def test_the_next_process_goes_on_with_the_channel_of_the_last(tmp_path: Path) -> None:
+    """By the log that they share: no deposit is signed again, and the budget loses nothing."""
+    log, seller = tmp_path / "payments.db", EscrowSeller(strict=True)
+    for _ in range(3):
+        with contextlib.closing(Wallet(KEY, log=log)) as wallet, buying(wallet, seller) as http:
+            assert [http.get(URL).status_code for _ in range(2)] == [200, 200]
+            deposited = seller.deposited
+            assert wallet.log.spent() == deposited
+    assert (deposited, seller.charged) == (50_000, 6 * PRICE)
+    # Its payer has had the rest back since then: that is asked before another is signed.
+    seller.deposited = seller.charged
+    with contextlib.closing(Wallet(KEY, log=log)) as wallet, buying(wallet, seller) as http:
+        assert http.get(URL).status_code == 200
+        assert wallet.log.spent() == 2 * deposited
+    assert (seller.deposited, seller.charged) == (deposited + 6 * PRICE, 7 * PRICE)
+
+
+def test_of_what_a_seller_said_no_more_is_believed_than_was_signed(tmp_path: Path) -> None:
+    log, seller = tmp_path / "payments.db", EscrowSeller()
+    with contextlib.closing(Wallet(KEY, log=log)) as wallet, buying(wallet, seller) as http:
+        seller.said = 40_000
+        http.get(URL)
+    with contextlib.closing(Wallet(KEY, log=log)) as wallet, buying(wallet, seller) as http:
+        http.get(URL)
+    assert seller.signed == 2 * PRICE
 
 
 def test_a_seller_that_claims_what_was_never_signed_is_not_believed() -> None:

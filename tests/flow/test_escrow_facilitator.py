@@ -123,6 +123,36 @@ def test_a_deposit_is_awaited_and_its_call_charged(server: Server) -> None:
     server.shop.check()
 
 
+def test_a_deposit_of_a_payer_that_lost_its_place_is_not_sent(server: Server) -> None:
+    """Its voucher could not pay: it is told where the channel stands, and keeps its coins."""
+    payer, world = server.shop.payer, server.shop.world
+    first = server.deposit(payer)
+    ordered = server.ordered(first)
+    settle(world)
+    assert ordered.finish().success
+    held = payer.state().balance
+    for ceiling, error in (
+        (PRICE, Refusal.amount_mismatch),
+        (2 * PRICE - 1, Refusal.amount_mismatch),
+        (2 * UNITS + 1, Refusal.exceeds_balance),
+    ):
+        told = server.begin(server.deposit(payer, ceiling=ceiling))
+        assert isinstance(told, Settled)
+        assert (told.success, told.error_reason) == (False, error)
+        assert told.extra is not None
+        assert told.extra["channelState"]["chargedCumulativeAmount"] == str(PRICE)
+        assert told.extra["voucherState"]["signedMaxClaimable"] == str(PRICE)
+    settle(world)
+    assert payer.state().balance == held == UNITS
+    # What was ordered before is told again, and one that can pay is sent.
+    assert server.ordered(first).call == ordered.call
+    more = server.ordered(server.deposit(payer, ceiling=2 * PRICE))
+    settle(world)
+    assert more.finish().success
+    assert (payer.state().balance, server.shop.totals().charged) == (2 * UNITS, 2 * PRICE)
+    server.shop.check()
+
+
 def test_a_deposit_whose_coins_have_gone_is_told_as_failed(server: Server) -> None:
     payer, world = server.shop.another(), server.shop.world
     ordered = server.ordered(server.deposit(payer))

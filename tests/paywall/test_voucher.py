@@ -1,4 +1,7 @@
-"""The door's records of vouchers are those that the authority reads."""
+"""The door's records of vouchers are those that the authority reads, and its way with deposits."""
+
+import json
+from typing import Any
 
 from sakk.core.escrow_channel import Refusal
 from sakk.core.voucher import (
@@ -11,6 +14,9 @@ from sakk.core.voucher import (
     status_of,
 )
 from sakk.core.voucher import asset_tag as tag_of
+from sakk.paywall import Paywall, Route
+from sakk.paywall.escrow import Escrow
+from sakk.paywall.facilitator import Declined
 from sakk.paywall.voucher import (
     MISMATCH,
     REASONS,
@@ -23,6 +29,8 @@ from sakk.paywall.voucher import (
     release_of,
     reserve_record,
 )
+
+from .conftest import NETWORK, PAY_TO, USDC, Counter, Reply, ask, paid, run
 
 VOUCHER = Voucher(bytes(range(32)), 5_000, bytes(range(65)))
 TOKEN = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"
@@ -55,3 +63,60 @@ def test_both_sides_say_the_same() -> None:
 def test_numbers_that_a_record_has_no_room_for_are_asked_at_length() -> None:
     assert reserve_record(VOUCHER, 1 << 64, bytes(8), 60) is None
     assert reserve_record(VOUCHER._replace(ceiling=1 << 96), 1, bytes(8), 60) is None
+
+
+class Declining:
+    """Charges that nobody asks, and a facilitator that says where the channel stands."""
+
+    def __init__(self, extra: dict[str, Any]) -> None:
+        self.extra = extra
+        self.amounts: list[str] = []
+
+    async def settle(self, body: bytes, key: str, **_: Any) -> Declined:
+        self.amounts.append(json.loads(body)["paymentRequirements"]["amount"])
+        return Declined(
+            "invalid_batch_settlement_evm_cumulative_amount_mismatch", "No.", self.extra
+        )
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_deposit_that_is_declined_is_asked_for_anew_at_its_price() -> None:
+    """With where the channel stands: x402's clients find their place by that, and pay once more."""
+    place = {"channelState": {"balance": "10000"}, "voucherState": {"signedMaxClaimable": "1000"}}
+    there: Any = Declining(place)
+    offer = Escrow(
+        there,
+        there,
+        network=NETWORK,
+        asset=USDC,
+        pay_to=PAY_TO,
+        currency="usdc",
+        decimals=6,
+        authorizer=PAY_TO,
+        name="USDC",
+        version="2",
+    )
+    app = Counter()
+    payload = {
+        "type": "deposit",
+        "channelConfig": {},
+        "voucher": {
+            "channelId": "0x" + "11" * 32,
+            "maxClaimableAmount": "1000",
+            "signature": "0x" + "22" * 65,
+        },
+        "deposit": {"amount": "10000", "authorization": {}},
+    }
+
+    async def scenario() -> Reply:
+        shop = Paywall(app, routes=[Route("/paid", "$0.001")], offers=[offer])
+        challenge = (await ask(shop)).challenge
+        return await ask(shop, headers=paid(challenge, payload=payload))
+
+    reply = run(scenario())
+    assert (reply.status, app.calls, there.amounts) == (402, 0, ["0"])
+    [asked] = reply.challenge["accepts"]
+    assert asked["amount"] == "1000"
+    assert {name: asked["extra"][name] for name in place} == place

@@ -46,7 +46,10 @@ KeyFile = Annotated[
 PrivateKey = Annotated[
     str | None,
     typer.Option(
-        "--key", envvar="SAKK_AGENT_KEY", help="The same, from the environment.", show_envvar=True
+        "--key",
+        envvar="SAKK_AGENT_KEY",
+        help="The key itself; others see it on a command line: name it in the environment.",
+        show_envvar=True,
     ),
 ]
 LogFile = Annotated[
@@ -147,7 +150,8 @@ def pay(
     typer.echo(answer.text)
     if receipt is not None:
         paid = f"paid {dollars(receipt.value)} by {receipt.scheme} on {receipt.network}"
-        typer.echo(f"{paid}: {receipt.transaction}", err=True)
+        # A call of a deposit or of a session's step has no transaction of its own on a chain.
+        typer.echo(f"{paid}: {receipt.transaction}" if receipt.transaction else paid, err=True)
 
 
 @app.command()

@@ -80,7 +80,7 @@ class Wallet:
         self._approvals = Approvals(str(account.address), self.policy)
         self._exact = Exact(account, self.policy, self._approvals)
         self._sessions = Sessions(account, self.policy)
-        escrow = Escrow(account, self.policy, self._approvals)
+        escrow = Escrow(account, self.policy, self._approvals, self.log)
         schemes: list[PayingScheme] = [self._exact, self._sessions, escrow]
         self._schemes = {scheme.name: scheme for scheme in schemes}
         self._payments = Payments(self.log, self.policy, self._latencies, self.address)

@@ -23,7 +23,7 @@ from eth_utils.crypto import keccak
 from sakk.client.exact import chain_id_of, is_address
 from sakk.client.permit2 import METHOD, Approvals, is_by_permit2, sign_deposit
 from sakk.client.wallet_fact import deposit_nonce, is_open
-from sakk.client.wallet_log import Receipt, State, now_ms
+from sakk.client.wallet_log import PaymentLog, Receipt, State, now_ms
 from sakk.client.wallet_node import NodeAway, ask_node, eth_call
 from sakk.client.wallet_payment import (
     AskedAgain,
@@ -34,7 +34,15 @@ from sakk.client.wallet_payment import (
 )
 from sakk.client.wallet_policy import Asset, Policy
 from sakk.client.wallet_step import Enter, Leave, Step
-from sakk.client.x402 import VERSION, Challenge, Payment, Requirement, encode_header
+from sakk.client.x402 import (
+    VERSION,
+    Challenge,
+    Payment,
+    Requirement,
+    X402Error,
+    decode_header,
+    encode_header,
+)
 
 NAME: Final = "batch-settlement"
 ESCROW: Final = "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003"
@@ -110,10 +118,18 @@ class Escrow:
 
     name = NAME
 
-    def __init__(self, account: LocalAccount, policy: Policy, approvals: Approvals) -> None:
+    def __init__(
+        self,
+        account: LocalAccount,
+        policy: Policy,
+        approvals: Approvals,
+        log: PaymentLog | None = None,
+    ) -> None:
+        """``log``: where the last process left its channels."""
         self._account = account
         self._policy = policy
         self._approvals = approvals
+        self._log = log
         self._assets = {(one.network, one.asset.lower()): one for one in policy.assets}
         self._lock = threading.Lock()
         self._channels: dict[str, EscrowChannel] = {}
@@ -154,7 +170,7 @@ class Escrow:
         return self.deposit_units(offer, asset, is_least=True)
 
     def channel(self, offer: Requirement) -> EscrowChannel:
-        """The channel that an offer is paid by; one that was never seen has no deposit."""
+        """The channel that an offer is paid by; one that was never paid by has no deposit."""
         config = {
             "payer": str(self._account.address),
             "payerAuthorizer": str(self._account.address),
@@ -166,7 +182,37 @@ class Escrow:
         }
         identifier = self._hash(offer, "ChannelConfig", _CONFIG, config)
         with self._lock:
-            return self._channels.setdefault(identifier, EscrowChannel(identifier, config))
+            known = self._channels.get(identifier)
+        if known is not None:
+            return known
+        found = self._left_behind(offer, EscrowChannel(identifier, config))
+        with self._lock:
+            return self._channels.setdefault(identifier, found)
+
+    def _left_behind(self, offer: Requirement, channel: EscrowChannel) -> EscrowChannel:
+        """A channel as the last process that paid by it was told that it stands.
+
+        What is left of its deposit is asked for by a voucher before another is signed.
+        """
+        last = None
+        if self._log is not None:
+            place = {"network": offer.network, "asset": offer.asset, "payee": offer.pay_to}
+            last = self._log.last_paid(scheme=NAME, **place)
+        if last is None:
+            return channel
+        receipt, header = last
+        try:
+            voucher = decode_header(header, Payment).payload["voucher"]
+            signed = int(voucher["maxClaimableAmount"])
+            state = (receipt.settlement or {})["extra"]["channelState"]
+            charged, balance = int(state["chargedCumulativeAmount"]), int(state["balance"])
+        except (X402Error, KeyError, TypeError, ValueError):
+            return channel
+        if voucher["channelId"] != channel.id or not 0 <= charged <= balance:
+            return channel
+        # Never more than was signed, whatever the seller said.
+        charged = min(charged, signed)
+        return replace(channel, deposit=balance, charged=charged, unsure=balance - charged)
 
     def pay(self, payments: Payments, order: Order) -> Generator[Step, Any, Receipt]:
         """One call by a voucher, with a deposit where the channel needs one.

@@ -182,6 +182,23 @@ class PaymentLog:
             ).fetchone()
         return None if row is None else str(row[0])
 
+    def last_paid(
+        self, *, scheme: str, network: str, asset: str, payee: str
+    ) -> tuple[Receipt, str] | None:
+        """The newest payment to a payee in one way that it took, and the header that carried it."""
+        with self._lock:
+            self.flush()
+            row = self._connection.execute(
+                "SELECT receipt, header FROM payments WHERE state = ?"
+                " AND json_extract(receipt, '$.scheme') = ?"
+                " AND json_extract(receipt, '$.network') = ?"
+                " AND lower(json_extract(receipt, '$.asset')) = ?"
+                " AND lower(json_extract(receipt, '$.payee')) = ?"
+                " ORDER BY created_ms DESC, id DESC LIMIT 1",
+                (State.paid, scheme, network, asset.lower(), payee.lower()),
+            ).fetchone()
+        return None if row is None else (receipt_from(row[0]), str(row[1]))
+
     def update(self, receipt: Receipt) -> Receipt:
         """Record what became of a payment. Of one that is released another may take its key."""
         is_released = receipt.state is State.released

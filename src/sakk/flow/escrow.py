@@ -28,7 +28,7 @@ from sakk.core.escrow import (
 )
 from sakk.core.escrow_call import PREFIX as CALL_PREFIX
 from sakk.core.escrow_call import CallKind, CallStatus, EscrowCall
-from sakk.core.escrow_channel import SCHEME, EscrowChannel, Refusal, chain_extra
+from sakk.core.escrow_channel import SCHEME, EscrowChannel, Refusal, chain_extra, judge
 from sakk.core.escrow_wire import read_amount, read_payload
 from sakk.core.x402 import Invalid, Request, Settled, Verified, read_hex
 from sakk.flow.context import Parts
@@ -37,6 +37,7 @@ from sakk.flow.escrow_channel import (
     DEPOSIT_FAILED,
     DEPOSIT_REFUSED,
     PENDING,
+    Deposit,
     Refused,
     Terms,
     check_config,
@@ -223,6 +224,7 @@ class EscrowFacilitator:
                 key=deposit_key(asked.asset, deposit, name),
             )
         else:
+            self._check_place(asked, name, ceiling, deposit)
             call = order_deposit(self._parts, self._terms(asked), deposit)
 
         def finish(_: EscrowCall, tx_hash: str) -> Settled:
@@ -241,6 +243,25 @@ class EscrowFacilitator:
             )
 
         return self._ordered(asked, call, DEPOSIT_FAILED, finish)
+
+    def _check_place(self, asked: Asked, name: bytes, ceiling: int, deposit: Deposit) -> None:
+        """A deposit that comes with a voucher which could not pay is not sent, and its payer told.
+
+        One that lost its place signs from the channel's start: it finds it again, and deposits
+        where it has to. What was ordered before goes on.
+        """
+        channel = self._vouchers.find(asked.network.network, "0x" + name.hex())
+        with self._parts.database.begin() as connection:
+            known = store.call_by_key(connection, deposit_key(asked.asset, deposit, name))
+        if channel is None or (known is not None and known.status != CallStatus.failed):
+            return
+        totals = self._vouchers.totals(channel)
+        then = totals._replace(deposit=totals.deposit + deposit.units)
+        # A door that charges by itself has the deposit alone settled: what it asks for is accepted.
+        price = read_amount(asked.request.payment_payload.accepted.amount, "amount")
+        judged = judge(then, ceiling=ceiling, amount=max(asked.amount, price, 1))
+        if isinstance(judged, Refusal):
+            raise _Told(judged, self._vouchers.standing(channel, totals))
 
     def _taken(
         self,

@@ -63,7 +63,8 @@ class Agent:
 
 def build(agent: Agent) -> MCPServer:
     """The server with all its tools; those of an account only where there is one."""
-    server = MCPServer("sakk", instructions=INSTRUCTIONS)
+    # Its host reads what it writes beside its answers: what went wrong, and not each request.
+    server = MCPServer("sakk", instructions=INSTRUCTIONS, log_level="WARNING")
     _add_pay(server, agent)
     _add_quote(server, agent)
     _add_reading(server, agent)

@@ -218,7 +218,7 @@ class Escrow:
         if self._min_deposit is not None and units < self._least(terms.units):
             return Refusal(DEPOSIT_LOW, f"A deposit is at least {self._least(terms.units)}.")
         # It alone: the call is charged when it was served.
-        outcome = await self._settle(sent, msgspec.structs.replace(terms.requirement, amount="0"))
+        outcome = await self._settle(sent, terms.requirement, amount="0")
         if isinstance(outcome, Refusal):
             return outcome
         deposit = msgspec.structs.replace(outcome, amount=str(units))
@@ -231,8 +231,14 @@ class Escrow:
         body = {"message": "Refund acknowledged", "channelId": payload.voucher.channel_id}
         return Answered(msgspec.json.encode(body), encode_header(outcome).encode())
 
-    async def _settle(self, sent: Sent, requirement: Requirement) -> Settlement | Refusal:
-        """Have the Sakk carry out a call of the escrow, and stay with it."""
+    async def _settle(
+        self, sent: Sent, wanted: Requirement, *, amount: str | None = None
+    ) -> Settlement | Refusal:
+        """Have the Sakk carry out a call of the escrow, and stay with it.
+
+        ``amount``: what of it is to be charged, where that is not what is wanted.
+        """
+        requirement = msgspec.structs.replace(wanted, amount=amount or wanted.amount)
         asked = _corrected(requirement, {"channels": "sakk"})
         body = msgspec.json.encode(
             {"x402Version": 2, "paymentPayload": sent.document, "paymentRequirements": asked}
@@ -253,7 +259,7 @@ class Escrow:
                 503,
                 _RETRY_SECONDS,
             )
-        return self._declined(outcome, requirement)
+        return self._declined(outcome, wanted)
 
     def _declined(self, outcome: Declined, wanted: Requirement) -> Refusal:
         if outcome.extra:
