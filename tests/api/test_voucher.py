@@ -271,4 +271,6 @@ def test_a_later_deposit_is_seen(api: Api) -> None:
     ]
     body = {"channel": channel.row.id, "amount": 5_000}
     call(api, channel.payee, "POST", "/v1/probes/deposit", body)
-    assert reasons(channel.ask(over)) == [None]
+    [taken] = channel.ask(over)
+    # Its payer is told what the channel holds, by which its client knows whether to deposit more.
+    assert (taken.reason, taken.balance) == (None, 6_000)

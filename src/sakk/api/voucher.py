@@ -448,7 +448,8 @@ class VoucherDesk:
                 continue
             _, ceiling, attempt = parse_charge_name(answer.charge)
             met.reserved(ceiling, attempt, answer.amount)
-            each.result = _of(met, amount=answer.amount, attempt=attempt)
+            balance = int(answer.extra["channelState"]["balance"])
+            each.result = _of(met, amount=answer.amount, attempt=attempt, balance=balance)
 
     # Both
 
@@ -523,14 +524,16 @@ def _ending(operation: VoucherOperation, met: Met) -> Transfer:
     )
 
 
-def _of(met: Met, *, amount: int, attempt: int = 0) -> VoucherResult:
+def _of(met: Met, *, amount: int, attempt: int = 0, balance: int | None = None) -> VoucherResult:
     channel, totals = met.channel, met.totals
+    if balance is None:
+        balance = 0 if totals is None else totals.balance
     return VoucherResult(
         0,
         attempt,
         met.payer,
         amount,
-        0 if totals is None else totals.balance,
+        balance,
         channel.redeemed,
         met.withdraw_begun,
         met.number,
