@@ -13,6 +13,7 @@ from sakk.core.provider_order import ProviderOrder
 from sakk.flow import bank_account, bank_file, bank_statement
 from sakk.flow.bank_account import AccountRequest
 from sakk.rails.bank.read import read_file
+from sakk.store import bank_account as accounts
 from sakk.store import bank_payment as payments
 from sakk.store import bank_return as returns
 from sakk.store import bank_statement as statements
@@ -39,6 +40,8 @@ def put_bank(api: Api) -> dict[str, str]:
             livemode=False,
             now=moment,
         )
+        accounts.approve(connection, own.id, now=moment)
+        own = replace(own, approved_at=moment)
         payee = bank_account.create(
             connection,
             request,

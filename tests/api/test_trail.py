@@ -27,7 +27,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "aliases": ("aliases",),
     "api_keys": ("api_keys",),
     "approvals": ("approvals",),
-    "bank_accounts": ("bank_accounts",),
+    "bank_accounts": ("bank_accounts", "bank_account_changes"),
     "bank_references": ("bank_references",),
     "bank_returns": ("bank_returns",),
     "beneficiaries": ("beneficiaries",),

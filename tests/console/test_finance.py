@@ -5,9 +5,14 @@ from sqlalchemy import update
 
 from sakk.core import bank_assignment as assignment_rules
 from sakk.core import bank_return as return_rules
+from sakk.core.bank_account import BankTerms
+from sakk.core.bank_change import digest_of as change_digest_of
 from sakk.core.hedge_policy import digest_of
 from sakk.core.network import Currency
+from sakk.core.person import Actor
 from sakk.core.rate import SCALE, Observation
+from sakk.flow import bank_change
+from sakk.flow.bank_account import AccountRequest
 from sakk.store import bank_assignment as assignments
 from sakk.store import bank_file as files
 from sakk.store import bank_return as returns
@@ -15,7 +20,7 @@ from sakk.store import bank_statement as statements
 from sakk.store import hedge_policy as policies
 from sakk.store import order as orders
 from sakk.store import rate as rates
-from sakk.store.identity import now
+from sakk.store.identity import new_id, now
 from sakk.store.network import put_currency
 from tests.api.ordering import put_order, put_rates
 from tests.console.banking import put_lines
@@ -233,3 +238,33 @@ def test_a_line_in_suspense_goes_back_to_its_sender_by_two(office: Office) -> No
     assert row is not None
     assert (row.outcome, back.status) == ("sent_back", "confirmed")
     assert "/assign" not in ben.get(path).text
+
+
+def test_an_account_at_a_bank_is_used_when_another_person_approved_it(office: Office) -> None:
+    put_lines(office.parts.database, office.alice)
+    ann, ben = office.person("finance"), office.person("finance")
+    with office.parts.database.begin() as connection:
+        own, change = bank_change.open_account(
+            connection,
+            AccountRequest(
+                holder="Sakk",
+                currency="eur",
+                iban="FR7630006000011234567890189",
+                terms=BankTerms("later", calendar=None),
+            ),
+            identifier=new_id("ba"),
+            actor=Actor("key_1", ann.id),
+            livemode=False,
+            now=now(),
+        )
+    path = f"/console/banks/{own.id}"
+    hers, his = office.browser(ann), office.browser(ben)
+    office.prove()
+    digest = change_digest_of(change, own)
+    assert "/approve" not in hers.get(path).text
+    assert digest in his.get(path).text
+    assert his.post(f"{path}/approve", {"digest": "0" * 64}).status == 400
+    his.get(path)
+    assert his.post(f"{path}/approve", {"digest": digest}).status == 303
+    assert "In use" in his.get(path).text
+    assert his.post(f"{path}/decline", {}).status == 400

@@ -1,11 +1,13 @@
 """Money at the sandbox's bank, for the flow's tests."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from tests.flow.harness import World
+from tests.flow.wiring import VAULT
 
 from sakk.core import chart
 from sakk.core.bank_account import Adapter, BankAccount, BankTerms
@@ -21,6 +23,7 @@ from sakk.ledger.projection import wait_projected
 from sakk.rails.bank.adapters import sandbox_bank
 from sakk.rails.bank.sandbox import SandboxBank
 from sakk.screening.importers import import_list
+from sakk.store import bank_account as accounts
 from sakk.store.bank_payment import bank_payments
 from sakk.store.bank_proof import read_moment
 from sakk.store.bank_statement import bank_lines, bank_statements
@@ -42,7 +45,7 @@ def own_account(world: World, *, opening: int = OPENING, **terms: Any) -> BankAc
         **terms,
     }
     with world.database.begin() as connection:
-        return bank_account.create(
+        made = bank_account.create(
             connection,
             AccountRequest(
                 holder="Sakk Operator",
@@ -56,6 +59,21 @@ def own_account(world: World, *, opening: int = OPENING, **terms: Any) -> BankAc
             livemode=False,
             now=world.clock(),
         )
+        return approved(connection, made)
+
+
+def approved(connection: Connection, made: BankAccount) -> BankAccount:
+    """One of the operator's own, as a second person leaves it."""
+    accounts.approve(connection, made.id, now=made.created)
+    return replace(made, approved_at=made.created)
+
+
+def given_secret(world: World, own: BankAccount, secret: str) -> None:
+    """By what a bank's interface knows us, as two people left it."""
+    assert own.terms is not None
+    sealed = VAULT.seal(secret, f"bank secret {own.id}")
+    with world.database.begin() as connection:
+        accounts.connect(connection, own.id, terms=own.terms, secret=sealed)
 
 
 def payee(world: World, holder: str = "Anna Müller", iban: str = PAYEE) -> BankAccount:

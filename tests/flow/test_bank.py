@@ -14,6 +14,7 @@ from tests.flow.banking import (
     OPENING,
     PAYEE,
     UNIT,
+    approved,
     at_bank,
     deliver,
     folder,
@@ -42,6 +43,7 @@ from tests.rails.test_bank_files import NS, camt, entry
 from sakk.core import bank_payment as bank_rules
 from sakk.core import chart
 from sakk.core.bank_account import Adapter, BankTerms, Profile
+from sakk.core.bank_change import digest_of
 from sakk.core.bank_statement import fault_of
 from sakk.core.chart import TransferCode
 from sakk.core.errors import (
@@ -55,6 +57,7 @@ from sakk.core.settlement import Interval
 from sakk.flow import (
     bank_account,
     bank_assignment,
+    bank_change,
     bank_file,
     settlement,
     statement,
@@ -62,6 +65,7 @@ from sakk.flow import (
 from sakk.flow.bank_account import AccountRequest
 from sakk.flow.bank_statement import MATCH_MAX
 from sakk.flow.book import PostingSet
+from sakk.flow.step_up import StepUp
 from sakk.ledger.projection import wait_projected
 from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.rails.bank.rail import BankUnreachable
@@ -439,11 +443,22 @@ def test_a_bank_at_a_server_is_paid_by_and_told_of(world: World) -> None:
         look(world)
         # The bank does not know our key yet, and then the next one alone.
         assert statements(world) == []
+        desk = Desk(world.database, world.account, now=world.clock())
+        one, two = desk.member("fay", "finance"), desk.member("fin", "finance")
         with world.database.begin() as connection:
-            given: dict[str, Any] = {"livemode": False, "vault": VAULT}
-            own = bank_account.connect(connection, own.id, new_key=True, **given)
+            given: dict[str, Any] = {"livemode": False, "vault": VAULT, "actor": one.actor}
+            given["now"] = world.clock()
             with pytest.raises(ParameterInvalid, match="host key"):
-                bank_account.connect(connection, own.id, trust="AAAA", **given)
+                bank_change.connect(connection, own.id, trust="AAAA", **given)
+            _, change = bank_change.connect(connection, own.id, new_key=True, **given)
+        own = bank_change.confirm(
+            desk.parts,
+            own.id,
+            actor=two.actor,
+            livemode=False,
+            digest=digest_of(change, own),
+            step_up=StepUp(code=two.code()),
+        )
         server.authorized.append(public_key(VAULT, own))
         look(world)
         look(world)
@@ -482,6 +497,7 @@ def test_a_bank_without_its_secret_keeps_no_other_from_its_files(world: World) -
             livemode=False,
             now=world.clock(),
         )
+        approved(connection, new)
     stuck = pay_out(world, payee(world), 1_000)
     world.run_except("bank.send")
     with world.database.begin() as connection:

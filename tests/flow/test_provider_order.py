@@ -12,6 +12,7 @@ from tests.flow.banking import (
     OPENING,
     at_bank,
     found_at_banks,
+    given_secret,
     lines,
     look,
     own_account,
@@ -33,7 +34,7 @@ from sakk.core.freeze import Freeze
 from sakk.core.payout import Payout
 from sakk.core.posting import Posting
 from sakk.core.provider_order import ProviderOrder, Standing
-from sakk.flow import bank_account, provider_notice
+from sakk.flow import provider_notice
 from sakk.flow import provider_order as flow
 from sakk.flow.bank_file import bank_stages
 from sakk.flow.book import PostingSet
@@ -482,10 +483,7 @@ def test_a_payout_by_wise_is_booked_by_its_statement(world: World) -> None:
             address=fake.url,
             trust=PUBLIC_KEY,
         )
-        with world.database.begin() as connection:
-            bank_account.connect(
-                connection, own.id, secret=f"{TOKEN}\n", livemode=False, vault=VAULT
-            )
+        given_secret(world, own, TOKEN)
         banks = Banks(
             world.directory,
             database=world.database,

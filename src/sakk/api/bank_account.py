@@ -1,5 +1,6 @@
 """Bank accounts and references: whom a bank pays, and by what money for an account is known."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -15,13 +16,16 @@ from sakk.api.parameters import (
     ShortText,
     Strict,
 )
+from sakk.api.person import Code, Hash
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import bank_account as rules
+from sakk.core import bank_change as change_rules
 from sakk.core import bank_reference as reference_rules
 from sakk.core.bank_account import (
     Adapter,
     BankAccount,
+    BankRole,
     BankTerms,
     OrderFormat,
     Profile,
@@ -31,8 +35,11 @@ from sakk.core.bank_reference import BankReference
 from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing
 from sakk.core.money import UNITS_MAX
 from sakk.flow import bank_account as flow
+from sakk.flow import bank_change as changing
+from sakk.flow.step_up import StepUp
 from sakk.pages.qr import qr
 from sakk.store import bank_account as store
+from sakk.store import bank_change as changes
 from sakk.store.page import fetch_page
 
 resource = Resource("bank_accounts")
@@ -77,6 +84,26 @@ class BankAccountCreate(Parameters):
     metadata: Metadata | None = None
     terms: BankTermsParameters | None = None
     opening: Balance = 0
+
+
+class BankAccountConnect(Parameters):
+    """What is to change of how the bank's server is gone to; the rest stays."""
+
+    address: ShortText | None = None
+    trust: LongText | None = None
+    secret: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
+    new_key: bool = False
+
+
+class BankAccountConfirm(Parameters):
+    """The digest of what was shown, and a fresh code of the person who approves."""
+
+    digest: Hash
+    code: Code | None = None
+
+
+class BankAccountDecline(Parameters):
+    """Nothing is told besides."""
 
 
 class BankAccountListParameters(ListParameters):
@@ -126,6 +153,22 @@ class BankTermsShape(Shape):
     trust: Annotated[str | None, Field(description="By what the server is known.")]
 
 
+class BankChangeShape(Shape):
+    """What was last proposed of one of the operator's own: `digest` to approve with."""
+
+    address: str | None
+    at: int
+    by: str
+    decided_at: int | None
+    decided_by: str | None
+    digest: str | None
+    has_secret: Annotated[bool, Field(description="Another secret is told with it.")]
+    key_number: int
+    kind: change_rules.ChangeKind
+    status: change_rules.ChangeStatus
+    trust: str | None
+
+
 class BankAccountShape(Shape):
     """An account at a bank. Of the operator's own, terms and opening are the operator's to see."""
 
@@ -134,6 +177,9 @@ class BankAccountShape(Shape):
     account: str | None
     bank_code: str | None
     bic: str | None
+    change: Annotated[
+        BankChangeShape | None, Field(description="The operator's own: another person approves it.")
+    ]
     country: str
     created: Created
     currency: str
@@ -180,33 +226,108 @@ class BankReferenceShape(Shape):
 def create(context: Context, body: BankAccountCreate) -> Document:
     """Write down whose account is to be paid; it is usable after the account's delay.
 
-    The operator's own accounts have terms.
+    The operator's own accounts have terms, and are used when another person has approved them.
     """
     if body.terms is None and body.opening:
         raise ParameterInvalid("Only the operator's own account has an opening.", param="opening")
     if body.terms is not None and not context.is_operator:
         raise PermissionDenied("Only the operator has accounts with terms.", param="terms")
+    request = flow.AccountRequest(
+        holder=body.holder,
+        currency=body.currency.lower(),
+        iban=body.iban,
+        bic=body.bic,
+        country=body.country,
+        number=body.number,
+        bank_code=body.bank_code,
+        description=body.description,
+        metadata=body.metadata,
+        terms=None if body.terms is None else _terms(body.terms),
+        opening_units=body.opening,
+    )
+    if body.terms is not None:
+        made, change = changing.open_account(
+            context.connection,
+            request,
+            identifier=context.object_id(rules.PREFIX),
+            actor=context.actor,
+            livemode=context.livemode,
+            now=context.now,
+        )
+        return _shown(context, made, change_rules.public(change, made))
     made = flow.create(
         context.connection,
-        flow.AccountRequest(
-            holder=body.holder,
-            currency=body.currency.lower(),
-            iban=body.iban,
-            bic=body.bic,
-            country=body.country,
-            number=body.number,
-            bank_code=body.bank_code,
-            description=body.description,
-            metadata=body.metadata,
-            terms=None if body.terms is None else _terms(body.terms),
-            opening_units=body.opening,
-        ),
+        request,
         identifier=context.object_id(rules.PREFIX),
-        account_id=context.account_id if body.terms is None else None,
+        account_id=context.account_id,
         livemode=context.livemode,
         now=context.now,
     )
     return _shown(context, made)
+
+
+@resource.post(
+    "/v1/bank_accounts/{bank_account}/connect",
+    returns=BankAccountShape,
+    operation="connect_bank_account",
+    operator_only=True,
+)
+def connect(context: Context, bank_account: str, body: BankAccountConnect) -> Document:
+    """Propose how a bank's server is gone to; it is so when another person has approved it."""
+    found, change = changing.connect(
+        context.connection,
+        bank_account,
+        address=body.address,
+        trust=body.trust,
+        secret=body.secret,
+        new_key=body.new_key,
+        actor=context.actor,
+        livemode=context.livemode,
+        vault=context.parts.secrets_vault(),
+        now=context.now,
+    )
+    return _shown(context, found, change_rules.public(change, found))
+
+
+@resource.post(
+    "/v1/bank_accounts/{bank_account}/confirm",
+    returns=BankAccountShape,
+    operation="confirm_bank_account",
+    operator_only=True,
+    two_steps=True,
+)
+def confirm(context: Context, bank_account: str, body: BankAccountConfirm) -> Document:
+    """Approve what another person proposed of one of the operator's own accounts."""
+    after = changing.confirm(
+        context.parts,
+        bank_account,
+        actor=context.actor,
+        livemode=context.livemode,
+        digest=body.digest,
+        step_up=StepUp(code=body.code),
+    )
+    return _after(context, after)
+
+
+@resource.post(
+    "/v1/bank_accounts/{bank_account}/decline",
+    returns=BankAccountShape,
+    operation="decline_bank_account",
+    operator_only=True,
+    two_steps=True,
+)
+def decline(context: Context, bank_account: str, body: BankAccountDecline) -> Document:
+    """Refuse what was proposed, or take it back; an account that was never approved is gone."""
+    gone = changing.decline(
+        context.parts, bank_account, actor=context.actor, livemode=context.livemode
+    )
+    return _after(context, gone)
+
+
+def _after(context: Context, account: BankAccount) -> Document:
+    with context.database.begin() as connection:
+        change = changes.of_accounts(connection, [account.id])[account.id]
+    return _shown(context, account, change_rules.public(change, account))
 
 
 def _terms(told: BankTermsParameters) -> BankTerms:
@@ -228,7 +349,7 @@ def list_bank_accounts(context: Context, query: BankAccountListParameters) -> Li
         page=query.page(),
         filters=filters,
     )
-    return Listing(data=[_shown(context, row) for row in rows], has_more=has_more)
+    return Listing(data=_with_changes(context, rows), has_more=has_more)
 
 
 @resource.get(
@@ -244,7 +365,8 @@ def retrieve(context: Context, bank_account: str) -> Document:
         account_id=context.visible_account_id,
         livemode=context.livemode,
     )
-    return _shown(context, found)
+    [shown] = _with_changes(context, [found])
+    return shown
 
 
 @resource.delete(
@@ -344,8 +466,20 @@ def _found(context: Context, identifier: str) -> tuple[BankReference, BankAccoun
     return found, store.list_by_ids(context.connection, [found.bank_account])[found.bank_account]
 
 
-def _shown(context: Context, account: BankAccount) -> Document:
-    return rules.public(account, now=context.now, operator=context.is_operator)
+def _with_changes(context: Context, rows: Sequence[BankAccount]) -> list[Document]:
+    """Accounts, for the operator with what is proposed of its own."""
+    own = [row.id for row in rows if row.role == BankRole.own] if context.is_operator else []
+    said = changes.of_accounts(context.connection, own)
+    return [
+        _shown(context, row, change_rules.public(said[row.id], row) if row.id in said else None)
+        for row in rows
+    ]
+
+
+def _shown(
+    context: Context, account: BankAccount, change: dict[str, Any] | None = None
+) -> Document:
+    return rules.public(account, now=context.now, operator=context.is_operator, change=change)
 
 
 def _shown_reference(row: BankReference, own: BankAccount) -> Document:

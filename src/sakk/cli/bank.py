@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Connection, select
@@ -14,6 +14,7 @@ from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import bank_assignment as assignment_rules
+from sakk.core import bank_change as change_rules
 from sakk.core import bank_file as file_rules
 from sakk.core import bank_statement as statement_rules
 from sakk.core import money
@@ -28,15 +29,17 @@ from sakk.core.bank_account import (
     public,
     read_terms,
 )
+from sakk.core.bank_change import BankChange
 from sakk.core.bank_file import FILE_BYTES_MAX, BankFile
 from sakk.core.bank_statement import BankLine, BankStatement, StatementStatus
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import bank_account as accounts
-from sakk.flow import bank_assignment, bank_file
+from sakk.flow import bank_assignment, bank_change, bank_file
 from sakk.flow.step_up import StepUp
 from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.runtime.settings import Settings
 from sakk.store import bank_account as account_store
+from sakk.store import bank_change as changes
 from sakk.store.bank_file import bank_files, content_of
 from sakk.store.bank_statement import bank_lines, bank_statements, find_line
 from sakk.store.database import fetch_all
@@ -113,25 +116,37 @@ def open_account(
         number=number,
         bank_code=bank_code,
         terms=terms,
+        opening_units=_units(opening, currency.lower()),
     )
-    request = replace(request, opening_units=_units(opening, currency.lower()))
-    made = _opened(request, live=live)
+    made, change = _opened(request, live=live)
+    _tell(made, change, where=address or str(Settings().banks / folder), as_json=as_json)
+
+
+def _tell(made: BankAccount, change: BankChange, *, where: str, as_json: bool) -> None:
     if as_json:
-        print_json(public(made, now=made.created, operator=True))
+        said = change_rules.public(change, made)
+        print_json(public(made, now=made.created, operator=True, change=said))
         return
-    console.print(f"{made.id}: files go by {address or Settings().banks / folder}")
+    console.print(f"{made.id}: files go by {where}")
+    digest = change_rules.digest_of(change, made)
+    console.print(f"It is used when another person approves it; digest {digest}")
 
 
-def _opened(request: accounts.AccountRequest, *, live: bool) -> BankAccount:
-    with opened_database() as database, database.begin() as connection:
-        return accounts.create(
-            connection,
-            request,
-            identifier=new_id("ba"),
-            account_id=None,
-            livemode=live,
-            now=now(),
-        )
+def _opened(request: accounts.AccountRequest, *, live: bool) -> tuple[BankAccount, BankChange]:
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        actor = acting(parts, livemode=live)
+        with parts.database.begin() as connection:
+            return bank_change.open_account(
+                connection,
+                request,
+                identifier=new_id("ba"),
+                actor=actor,
+                livemode=live,
+                now=now(),
+            )
+    finally:
+        parts.database.close()
 
 
 @app.command()
@@ -150,27 +165,43 @@ def connect(
     live: Live = False,
     as_json: Json = False,
 ) -> None:
-    """Say how a bank's server is gone to, and show the public key that it has to know."""
+    """Say how a bank's server is gone to, which another person approves, and show our public key.
+
+    Without an option, the key alone: the bank has to know it.
+    """
     parts = parts_of(begin(log_level="warning"))
-    vault = parts.secrets_vault()
-    with parts.database.begin() as connection:
-        found = accounts.connect(
-            connection,
-            account,
-            address=address,
-            trust=None if trust is None else trust.read_text(),
-            secret=None if secret is None else secret.read_text(),
-            new_key=new_key,
-            livemode=live,
-            vault=vault,
-        )
-    terms = read_terms(found.terms or {})
+    asked = address is not None or trust is not None or secret is not None or new_key
+    try:
+        vault, change = parts.secrets_vault(), None
+        actor = acting(parts, livemode=live)
+        with parts.database.begin() as connection:
+            found = accounts.find(connection, account, account_id=None, livemode=live)
+            if asked:
+                found, change = bank_change.connect(
+                    connection,
+                    account,
+                    address=address,
+                    trust=None if trust is None else trust.read_text(),
+                    secret=None if secret is None else secret.read_text(),
+                    new_key=new_key,
+                    actor=actor,
+                    livemode=live,
+                    vault=vault,
+                    now=now(),
+                )
+    finally:
+        parts.database.close()
+    # As it is when what is proposed is approved: the bank has to know the key by then.
+    after = found if change is None else replace(found, terms=change.terms)
+    terms = read_terms(after.terms or {})
+    said = None if change is None else change_rules.public(change, found)
     shown = {
         "bank_account": found.id,
         "adapter": terms.adapter.value,
         "address": terms.address,
-        "public_key": public_key(vault, found) if terms.adapter is Adapter.sftp else None,
-        "has_secret": found.secret is not None,
+        "public_key": public_key(vault, after) if terms.adapter is Adapter.sftp else None,
+        "has_secret": found.secret is not None or (said is not None and said["has_secret"]),
+        "digest": None if said is None else said["digest"],
     }
     if as_json:
         print_json(shown)
@@ -178,21 +209,75 @@ def connect(
     print_table(["", ""], [[name, str(value)] for name, value in shown.items()])
 
 
+@app.command()
+def approve(
+    account: AccountId,
+    digest: Annotated[str, typer.Argument(help="Of what was proposed.")],
+    code: Code = None,
+    live: Live = False,
+) -> None:
+    """Approve an account, or a change of it, that another person proposed."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        bank_change.confirm(
+            parts,
+            account,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            digest=digest,
+            step_up=StepUp(code=code),
+        )
+    finally:
+        parts.database.close()
+    console.print(f"{account} is used as it was shown.")
+
+
+@app.command()
+def refuse(account: AccountId, live: Live = False) -> None:
+    """Refuse what was proposed of an account, or take it back."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        bank_change.decline(parts, account, actor=acting(parts, livemode=live), livemode=live)
+    finally:
+        parts.database.close()
+    console.print(f"{account}: what was proposed is gone.")
+
+
 @app.command(name="accounts")
 def list_accounts(as_json: Json = False) -> None:
     """List the operator's own accounts."""
     with opened_database() as database, database.begin() as connection:
         rows = account_store.list_own(connection)
+        said = changes.of_accounts(connection, [row.id for row in rows])
+    shown = [
+        public(
+            row,
+            now=now(),
+            operator=True,
+            change=change_rules.public(said[row.id], row) if row.id in said else None,
+        )
+        for row in rows
+    ]
     if as_json:
-        print_json([public(row, now=now(), operator=True) for row in rows])
+        print_json(shown)
         return
     print_table(
-        ["id", "holder", "account", "currency", "folder"],
+        ["id", "holder", "account", "currency", "folder", "status", "proposed"],
         [
-            [row.id, row.holder, row.iban or row.number, row.currency, (row.terms or {})["folder"]]
-            for row in rows
+            [
+                *(each["id"], each["holder"], each["iban"] or each["number"], each["currency"]),
+                *(each["terms"]["folder"], each["status"], _proposed(each["change"])),
+            ]
+            for each in shown
         ],
     )
+
+
+def _proposed(change: dict[str, Any] | None) -> str:
+    """What waits for another person, with the digest to approve it by."""
+    if change is None or change["digest"] is None:
+        return ""
+    return f"{change['kind']} by {change['by']}: {change['digest']}"
 
 
 @app.command()

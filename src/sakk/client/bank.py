@@ -30,6 +30,22 @@ class BankTerms(msgspec.Struct, frozen=True, kw_only=True):
     trust: str | None = None
 
 
+class BankChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What was last proposed of one of the operator's own; ``digest`` to approve it with."""
+
+    kind: str
+    status: str
+    address: str | None = None
+    at: int | None = None
+    by: str | None = None
+    decided_at: int | None = None
+    decided_by: str | None = None
+    digest: str | None = None
+    has_secret: bool = False
+    key_number: int = 1
+    trust: str | None = None
+
+
 class BankAccount(Resource, frozen=True, kw_only=True):
     """An account at a bank: somebody's who is paid, or the operator's own."""
 
@@ -38,6 +54,7 @@ class BankAccount(Resource, frozen=True, kw_only=True):
     account: str | None = None
     bank_code: str | None = None
     bic: str | None = None
+    change: BankChange | None = None
     country: str | None = None
     description: str | None = None
     iban: str | None = None
@@ -219,6 +236,31 @@ class BankAccounts(Retrievable[BankAccount]):
             }
         )
         return self._post(BankAccount, self.root, body, idempotency_key)
+
+    def connect(
+        self,
+        id: str,
+        *,
+        address: str | None = None,
+        trust: str | None = None,
+        secret: str | None = None,
+        new_key: bool | None = None,
+        idempotency_key: str | None = None,
+    ) -> BankAccount:
+        """Propose how the bank's server is gone to; another person approves it."""
+        told = {"address": address, "trust": trust, "secret": secret, "new_key": new_key}
+        return self._post(BankAccount, self._path(id, "connect"), present(told), idempotency_key)
+
+    def confirm(
+        self, id: str, *, digest: str, code: str | None = None, idempotency_key: str | None = None
+    ) -> BankAccount:
+        """Approve what another person proposed of one of the operator's own, as it was shown."""
+        body = present({"digest": digest, "code": code})
+        return self._post(BankAccount, self._path(id, "confirm"), body, idempotency_key)
+
+    def decline(self, id: str, *, idempotency_key: str | None = None) -> BankAccount:
+        """Refuse what was proposed, or take it back."""
+        return self._post(BankAccount, self._path(id, "decline"), {}, idempotency_key)
 
     def delete(self, id: str, *, idempotency_key: str | None = None) -> Deleted:
         """Take an account out of the book."""

@@ -152,7 +152,8 @@ class BankAccount:
 
     Either ``iban``, or ``number`` and ``bank_code`` as its country has them. ``opening_units``:
     what stood there before the first statement that is read. ``secret``: by which a bank's own
-    interface knows us, sealed.
+    interface knows us, sealed. ``approved_at``: when a second person approved one of the operator's
+    own, which is not used before.
     """
 
     id: str
@@ -174,6 +175,7 @@ class BankAccount:
     description: str | None = None
     metadata: dict[str, str]
     deleted: bool = False
+    approved_at: datetime | None = None
     created: datetime
 
 
@@ -497,8 +499,22 @@ def check_usable(account: BankAccount, currency: str, *, now: datetime, param: s
         )
 
 
-def public(account: BankAccount, *, now: datetime, operator: bool) -> dict[str, Any]:
-    """The API's object ``bank_account``. How files go is the operator's to know."""
+def is_usable(account: BankAccount, *, now: datetime) -> bool:
+    """Is it one that may be paid, or of the operator's own one that two people stand for?"""
+    if account.role == BankRole.own:
+        return account.approved_at is not None
+    return now >= account.usable_at
+
+
+def public(
+    account: BankAccount,
+    *,
+    now: datetime,
+    operator: bool,
+    change: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The API's object ``bank_account``. How files go is the operator's to know, and what is
+    proposed of it (``change``)."""
     if account.deleted:
         return {"id": account.id, "object": "bank_account", "deleted": True}
     is_own = account.role == BankRole.own
@@ -508,6 +524,7 @@ def public(account: BankAccount, *, now: datetime, operator: bool) -> dict[str, 
         "account": account.account_id,
         "bank_code": account.bank_code,
         "bic": account.bic,
+        "change": change,
         "country": account.country,
         "created": int(account.created.timestamp()),
         "currency": account.currency,
@@ -522,7 +539,7 @@ def public(account: BankAccount, *, now: datetime, operator: bool) -> dict[str, 
         if operator and is_own
         else None,
         "role": account.role,
-        "status": "active" if now >= account.usable_at else "waiting",
+        "status": "active" if is_usable(account, now=now) else "waiting",
         "terms": read_terms(account.terms).document() if operator and account.terms else None,
         "usable_at": int(account.usable_at.timestamp()),
     }

@@ -1,7 +1,7 @@
 """Bank accounts: the operator's own and those of payees, references, and what is paid to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,7 +28,6 @@ from sakk.flow.context import Parts
 from sakk.rails.bank.rail import BankRail
 from sakk.store import account, network, party
 from sakk.store import bank_account as store
-from sakk.store.vault import Vault
 
 DESTINATION = "destination[bank_account]"
 
@@ -59,7 +58,8 @@ def create(
     livemode: bool,
     now: datetime,
 ) -> BankAccount:
-    """Write an account down: a payee's of a merchant's, or the operator's own (None), with terms.
+    """Write an account down: a payee's of a merchant's, or the operator's own (None), with terms,
+    which nobody has approved yet (`sakk.flow.bank_change`).
 
     ParameterInvalid names what is wrong.
     """
@@ -152,48 +152,6 @@ def delete(
     return {"id": identifier, "object": "bank_account", "deleted": True}
 
 
-def connect(
-    connection: Connection,
-    identifier: str,
-    *,
-    address: str | None = None,
-    trust: str | None = None,
-    secret: str | None = None,
-    new_key: bool = False,
-    livemode: bool,
-    vault: Vault,
-) -> BankAccount:
-    """Change how the operator's own account is gone to; what is left out stays as it is.
-
-    ``new_key``: the next of our keys is used from now on, which the bank must know by then.
-    ResourceMissing, ParameterInvalid.
-    """
-    found = store.lock_one(connection, identifier)
-    if found is None or found.terms is None or found.livemode is not livemode:
-        raise ResourceMissing(
-            "No such bank account: {identifier}", param="id", identifier=repr(identifier)
-        )
-    before = rules.read_terms(found.terms)
-    terms = replace(
-        before,
-        address=before.address if address is None else address,
-        trust=before.trust if trust is None else trust.strip(),
-        key_number=before.key_number + new_key,
-    )
-    rules.check_server(terms, livemode=livemode)
-    sealed = found.secret
-    if secret is not None:
-        if terms.adapter not in (rules.Adapter.http, rules.Adapter.provider):
-            raise ParameterInvalid(
-                "Only the adapters http and provider have a secret: by SFTP our key is the one that"
-                " is shown.",
-                param="secret",
-            )
-        sealed = vault.seal(secret.strip(), f"bank secret {found.id}")
-    store.connect(connection, found.id, terms=terms.document(), secret=sealed)
-    return replace(found, terms=terms.document(), secret=sealed)
-
-
 def find(
     connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
 ) -> BankAccount:
@@ -223,7 +181,7 @@ def create_reference(
     """
     own = [
         each
-        for each in store.list_own(connection)
+        for each in store.list_approved(connection)
         if each.livemode is livemode
         and each.currency == currency
         and bank_account in (None, each.id)
@@ -330,7 +288,7 @@ def settled_to(
 
 
 def _payers(connection: Connection, place: BankAccount) -> list[BankAccount]:
-    return [each for each in store.list_own(connection) if pays(each, place)]
+    return [each for each in store.list_approved(connection) if pays(each, place)]
 
 
 def pays(own: BankAccount, place: BankAccount) -> bool:

@@ -149,7 +149,7 @@ def fetch_stage(parts: Parts) -> Stage:
 
     def run() -> int:
         with parts.database.begin() as connection:
-            own = bank_accounts.list_own(connection)
+            own = bank_accounts.list_approved(connection)
         return sum(_fetch(parts, account) for account in own)
 
     return Stage("bank.fetch", run, idle_seconds=2.0, gives_way=True)
@@ -351,6 +351,8 @@ def _accounts(
             return f"there is no account {read.account[:40]!r} in {read.currency} here"
         if row.bank_account is not None and row.bank_account != of_mode[0].id:
             return f"it is of {of_mode[0].id}, and came from the place of {row.bank_account}"
+        if of_mode[0].approved_at is None:
+            return f"it is of {of_mode[0].id}, which no second person has approved"
         accounts.append(of_mode[0])
     return accounts
 

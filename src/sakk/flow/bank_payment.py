@@ -89,7 +89,7 @@ def order_stage(parts: Parts) -> Stage:
         now = parts.clock()
         ordered = 0
         with parts.database.begin() as connection:
-            own = bank_accounts.list_own(connection)
+            own = bank_accounts.list_approved(connection)
         for account in own:
             with parts.database.begin() as connection:
                 # One file of an account is made at a time, by whichever worker.

@@ -51,7 +51,7 @@ def return_stage(parts: Parts) -> Stage:
         now = parts.clock()
         moved = 0
         with parts.database.begin() as connection:
-            own = bank_accounts.list_own(connection)
+            own = bank_accounts.list_approved(connection)
         for account in own:
             with parts.database.begin() as connection:
                 locked = bank_accounts.lock_one(connection, account.id)

@@ -43,6 +43,7 @@ AUDITED: Final[dict[str, Audited]] = {
     "api_keys": Audited(secret=("token_hash",)),
     "approvals": Audited(subject="subject"),
     "assets": Audited(key=("asset",)),
+    "bank_account_changes": Audited(key=("bank_account",), secret=("secret",)),
     "bank_accounts": Audited(secret=("secret",)),
     "bank_assignments": Audited(key=("line",)),
     "bank_references": Audited(),

@@ -1,6 +1,7 @@
 """Bank accounts: rows and queries."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -47,6 +48,7 @@ bank_accounts = Table(
     Column("description", Text),
     Column("metadata", Document, nullable=False),
     Column("deleted", Boolean, nullable=False),
+    Column("approved_at", Timestamp),
     Column("created", Timestamp, nullable=False),
     Index("ix_bank_accounts_account", "account_id", "livemode", "id"),
     # Statements name an account by what the bank calls it: one of ours for each name.
@@ -121,6 +123,11 @@ def list_own(connection: Connection, *filters: ColumnElement[bool]) -> list[Bank
     return fetch_all(connection, statement, BankAccount)
 
 
+def list_approved(connection: Connection) -> list[BankAccount]:
+    """Those of the operator's own that a second person approved, the oldest first."""
+    return list_own(connection, bank_accounts.c.approved_at.is_not(None))
+
+
 def find_named(connection: Connection, name: str, currency: str) -> list[BankAccount]:
     """The operator's own account that a bank calls so, in either mode."""
     c = bank_accounts.c
@@ -140,6 +147,13 @@ def connect(
         update(bank_accounts)
         .where(bank_accounts.c.id == identifier)
         .values(terms=terms, secret=secret)
+    )
+
+
+def approve(connection: Connection, identifier: str, *, now: datetime) -> None:
+    """A second person approved an account that the caller has locked."""
+    connection.execute(
+        update(bank_accounts).where(bank_accounts.c.id == identifier).values(approved_at=now)
     )
 
 

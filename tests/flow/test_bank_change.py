@@ -1,0 +1,151 @@
+"""Accounts of the operator at banks: nothing is believed of one that one person alone opened."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.flow.banking import (
+    IBAN,
+    OPENING,
+    deliver,
+    lines,
+    own_account,
+    pay_in,
+    pay_out,
+    payee,
+    reference,
+    statements,
+)
+from tests.flow.harness import World
+from tests.flow.policing import Desk
+from tests.flow.wiring import VAULT
+from tests.rails.test_bank_files import camt, entry
+
+from sakk.core.bank_account import Adapter, BankAccount, BankTerms
+from sakk.core.bank_change import BankChange, digest_of
+from sakk.core.errors import (
+    ApprovalStale,
+    ParameterInvalid,
+    ParameterMissing,
+    PermissionDenied,
+    ResourceMissing,
+    SamePerson,
+    StepUpRequired,
+    UnexpectedState,
+)
+from sakk.flow import bank_change
+from sakk.flow.bank_account import AccountRequest
+from sakk.flow.step_up import StepUp
+from sakk.store.identity import new_id
+
+TERMS = BankTerms("theirs", adapter=Adapter.sandbox, calendar=None)
+REQUEST = AccountRequest(holder="Sakk", currency="eur", iban=IBAN, terms=TERMS)
+
+
+class Two:
+    """Two persons of finance."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.desk = Desk(world.database, world.account, now=world.clock())
+        self.one, self.two = (self.desk.member(name, "finance") for name in ("fay", "fin"))
+
+    def open(self, by: Any = None, **changes: Any) -> tuple[BankAccount, BankChange]:
+        with self.world.database.begin() as connection:
+            return bank_change.open_account(
+                connection,
+                replace(REQUEST, **changes),
+                identifier=new_id("ba"),
+                actor=(by or self.one).actor,
+                livemode=False,
+                now=self.world.clock(),
+            )
+
+    def connect(self, account: str, **told: Any) -> tuple[BankAccount, BankChange]:
+        with self.world.database.begin() as connection:
+            return bank_change.connect(
+                connection,
+                account,
+                actor=self.one.actor,
+                livemode=False,
+                vault=VAULT,
+                now=self.world.clock(),
+                **told,
+            )
+
+    def confirm(self, account: str, digest: str, by: Any = None, **step_up: Any) -> BankAccount:
+        who = by or self.two
+        return bank_change.confirm(
+            self.desk.parts,
+            account,
+            actor=who.actor,
+            livemode=False,
+            digest=digest,
+            step_up=StepUp(**(step_up or {"code": who.code()})),
+        )
+
+
+def test_an_account_that_one_person_opened_credits_nobody(world: World) -> None:
+    two = Two(world)
+    with pytest.raises(PermissionDenied):
+        two.open(two.desk.member("amy", "approver"))
+    own, change = two.open()
+    digest = digest_of(change, own)
+    told = camt(entry("5.00", "CRDT"), opening="0.00", closing="5.00").encode()
+    # It has no references, pays nobody, and what its bank leaves or somebody brings is not read.
+    with pytest.raises(ParameterInvalid, match="no such bank account"):
+        reference(world)
+    with pytest.raises(ParameterInvalid, match="no bank account that pays"):
+        pay_out(world, payee(world), 100)
+    pay_in(world, own, 700, "hello")
+    deliver(world, own.id, told)
+    assert (statements(world), lines(world)) == ([], [])
+    with pytest.raises(ParameterInvalid, match="this account already"):
+        two.open()
+    with pytest.raises(UnexpectedState, match="approves this account first"):
+        two.connect(own.id, address="sftp://a@b.example/c")
+    with pytest.raises(SamePerson):
+        two.confirm(own.id, digest, two.one)
+    with pytest.raises(ApprovalStale):
+        two.confirm(own.id, "0" * 64)
+    with pytest.raises(StepUpRequired):
+        two.confirm(own.id, digest, code=None)
+    assert two.confirm(own.id, digest).approved_at is not None
+    with pytest.raises(UnexpectedState, match="Nobody has proposed"):
+        two.confirm(own.id, digest)
+    told_again = reference(world)
+    pay_in(world, own, 300, told_again)
+    assert world.balance("eur") == 300
+    assert {each.units for each in lines(world)} == {700, 300}
+    world.check()
+
+
+def test_what_was_refused_is_gone_and_its_names_are_free(world: World) -> None:
+    two = Two(world)
+    own, change = two.open()
+    bank_change.decline(two.desk.parts, own.id, actor=two.two.actor, livemode=False)
+    with pytest.raises(ResourceMissing):
+        two.confirm(own.id, digest_of(change, own))
+    again, _ = two.open()
+    assert again.id != own.id
+
+
+def test_how_a_bank_is_gone_to_is_changed_by_two(world: World) -> None:
+    two = Two(world)
+    terms: dict[str, Any] = {"adapter": Adapter.http, "address": "https://bank.example/v1"}
+    own = own_account(world, opening=OPENING, **terms)
+    with pytest.raises(ParameterMissing):
+        two.connect(own.id)
+    _, change = two.connect(own.id, address="https://thief.example/v1", secret="t-1")
+    with pytest.raises(UnexpectedState, match="another change"):
+        two.connect(own.id, secret="t-2")
+    bank_change.decline(two.desk.parts, own.id, actor=two.two.actor, livemode=False)
+    _, change = two.connect(own.id, secret="t-2")
+    after = two.confirm(own.id, digest_of(change, own))
+    assert after.secret is not None
+    assert VAULT.open(after.secret, f"bank secret {own.id}") == "t-2"
+    assert (after.terms or {})["address"] == terms["address"]
+    # What is changed next keeps it.
+    _, change = two.connect(own.id, address="https://bank.example/v2")
+    last = two.confirm(own.id, digest_of(change, after))
+    assert (last.secret, (last.terms or {})["address"]) == (after.secret, "https://bank.example/v2")
