@@ -122,7 +122,7 @@ def _in_database(
     results: list[dict[str, Any]] = []
     try:
         books = Books(database, ledger)
-        _configure(database)
+        configure_network(database)
         if "settle" in only:
             world = World(database, books, _people(database, merchants, say))
             results += _settle(world, lines, say=say)
@@ -141,7 +141,7 @@ def _in_database(
     return results
 
 
-def _configure(database: Database) -> None:
+def configure_network(database: Database) -> None:
     """A network with a coin, as a sandbox has it; nothing is asked of its node."""
     asset = caip.erc20_asset(NETWORK, TOKEN)
     moment = now()
@@ -199,11 +199,11 @@ def _people(database: Database, count: int, say: Say) -> list[str]:
     say(f"{count:,} merchants")
     moment = now() - timedelta(days=30)
     made = [new_id("acct") for _ in range(count)]
-    for group in _groups(made):
+    for group in in_groups(made):
         wallets = [_wallet(each, moment) for each in group]
         with database.begin() as connection:
             insert_records(
-                connection, accounts.accounts, [_account(each, moment) for each in group]
+                connection, accounts.accounts, [merchant(each, moment) for each in group]
             )
             connection.execute(
                 beneficiaries.beneficiaries.insert(),
@@ -212,7 +212,8 @@ def _people(database: Database, count: int, say: Say) -> list[str]:
     return made
 
 
-def _account(identifier: str, moment: datetime) -> Account:
+def merchant(identifier: str, moment: datetime) -> Account:
+    """The row of a merchant that has nothing set."""
     return Account(
         id=identifier,
         kind=AccountKind.merchant.value,
@@ -254,7 +255,7 @@ def _settle(world: World, lines: int, *, say: Say) -> list[dict[str, Any]]:
     _post(world, lines, say=say)
     due = now()
     with world.database.begin() as connection:
-        for group in _groups(world.merchants):
+        for group in in_groups(world.merchants):
             insert_records(
                 connection, settlement_schedules, [_schedule(each, due) for each in group]
             )
@@ -298,7 +299,7 @@ def _post(world: World, lines: int, *, say: Say) -> None:
     bridge = chart.conversion_currency(caip.erc20_asset(NETWORK, TOKEN), UNIT)
     earned = chart.fee_revenue(UNIT)
     done = 0
-    for group in _groups(list(itertools.product(range(lines), world.merchants))):
+    for group in in_groups(list(itertools.product(range(lines), world.merchants))):
         sets = []
         for number, account in group:
             available = chart.merchant(account, "available", UNIT)
@@ -472,7 +473,8 @@ def _statement(world: World, lines: int, *, say: Say) -> list[dict[str, Any]]:
     return found
 
 
-def _groups(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def in_groups(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """As many at once as one statement inserts."""
     for first in range(0, len(items), GROUP):
         yield items[first : first + GROUP]
 

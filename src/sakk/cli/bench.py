@@ -25,6 +25,7 @@ class Bench(StrEnum):
     checkout = "checkout"
     console = "console"
     settle = "settle"
+    close = "close"
 
 
 def bench(

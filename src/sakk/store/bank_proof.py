@@ -193,7 +193,7 @@ _MOVEMENTS = text(
     " loose AS (SELECT end_to_end_id AS reference FROM lines WHERE payment IS NULL"
     " UNION SELECT end_to_end_id FROM orders WHERE line IS NULL"
     " UNION SELECT o.end_to_end_id FROM orders o JOIN lines l ON l.id = o.line"
-    " WHERE l.units <> -o.units)"
+    " WHERE l.units <> -o.units OR l.counterparty_iban <> o.iban)"
     " SELECT 0 AS side, id, currency, -units AS units, execution_date AS on_date,"
     " end_to_end_id AS reference, iban AS counterparty FROM orders"
     " WHERE line IS NULL OR end_to_end_id IN (SELECT reference FROM loose)"
