@@ -7,10 +7,14 @@ from sqlalchemy import Connection
 from sakk.core.alias import AliasKind
 from sakk.core.bill import Bill, Share
 from sakk.core.gift_card import GiftCard, GiftCardMovement
+from sakk.core.gift_card_batch import GiftCardBatch
+from sakk.core.gift_card_breakage import Breakage, BreakageState
 from sakk.flow import alias as aliases
 from sakk.flow import bill as bills
 from sakk.flow import money_request as requests
 from sakk.store import gift_card as gift_cards
+from sakk.store import gift_card_batch as batches
+from sakk.store import gift_card_breakage as breakages
 from sakk.store import network as networks
 from sakk.store.identity import new_id, now
 from tests.console.desk import HOSTILE, configure
@@ -63,6 +67,48 @@ def _card(connection: Connection, card: str, whose: dict[str, Any]) -> None:
         )
 
 
+def _batch(connection: Connection, whose: dict[str, Any]) -> str:
+    """Fifty cards that are issued, whose codes nobody took."""
+    made = GiftCardBatch(
+        **whose,
+        id=new_id("gcb"),
+        cards=50,
+        rejected=1,
+        amount=50_000_000,
+        currency="usdc",
+        decimals=6,
+        active=False,
+        status="posted",
+        codes_taken_at=None,
+        metadata={},
+        created=now(),
+    )
+    batches.insert(connection, made, [], [])
+    return made.id
+
+
+def _breakage(connection: Connection) -> str:
+    """A policy that waits for a second person, and one in force."""
+    states = (("DE", BreakageState.proposed), ("NZ", BreakageState.active))
+    ids = [new_id("gbr") for _ in states]
+    for identifier, (country, state) in zip(ids, states, strict=True):
+        breakages.end_active(connection, country, livemode=False)
+        made = Breakage(
+            id=identifier,
+            livemode=False,
+            country=country,
+            days=90,
+            note=LINE,
+            state=state.value,
+            proposed_by="per_somebody",
+            created=now(),
+            decided_by=None,
+            decided_at=None,
+        )
+        breakages.insert(connection, made)
+    return ids[0]
+
+
 def closed_loop_of(office: Office, account: str, other: str) -> dict[str, str]:
     """One of each of an account's; another account is asked."""
     whose: dict[str, Any] = {"account_id": account, "livemode": False}
@@ -71,6 +117,8 @@ def closed_loop_of(office: Office, account: str, other: str) -> dict[str, str]:
         if not networks.list_currencies(connection):
             configure(connection)
         _card(connection, ids["gift_card"], whose)
+        ids["gift_card_batch"] = _batch(connection, whose)
+        ids["gift_card_breakage"] = _breakage(connection)
         asked = requests.create(
             connection,
             requests.Asked(other, 5_000_001, "usdc", LINE),

@@ -1,14 +1,22 @@
 """Cards, requests, bills and names in the console: what each act does, and who may not."""
 
+import csv
+import io
+import json
 import re
 
 from sqlalchemy import text
 
+from sakk.client.file_proof import check_file
+from sakk.core import chart
 from sakk.flow import alias as aliases
 from sakk.store import gift_card as gift_cards
+from sakk.store import gift_card_batch as batches
+from sakk.store import gift_card_breakage as breakages
 from sakk.store import money_request as requests
 from sakk.store.identity import now
 from tests.console.closed_loop import closed_loop_of
+from tests.console.converting import earn
 from tests.console.office import Office
 
 
@@ -116,3 +124,106 @@ def test_an_address_is_proved_and_a_name_given_up(office: Office) -> None:
     with office.parts.database.read() as connection:
         statement = text("SELECT status FROM aliases WHERE id = :id")
         assert connection.execute(statement, {"id": ids["alias"]}).scalar_one() == "freed"
+
+
+def balance(office: Office, account: str) -> int:
+    unit = chart.currency_unit("usdc", livemode=False)
+    return office.parts.books.balances([chart.merchant(account, "available", unit)])[0]
+
+
+def test_many_cards_are_looked_at_issued_and_their_codes_taken_once(office: Office) -> None:
+    closed_loop_of(office, office.alice, office.bob)
+    before = balance(office, office.alice)
+    earn(office, office.alice, 20_000_000)
+    finance = office.browser(office.person(alice=["finance"]))
+    finance.get("/console/gift_card_batches/new")
+    form = {"currency": "usdc", "redeemable": "holder", "state": "active"}
+    bad = ("cards.csv", b"amount;count\n5.00;2\n=1+1;1\n7;0\n")
+    wrong = finance.upload("/console/gift_card_batches/preview", form, file=bad)
+    assert (wrong.status, "2 things are wrong" in wrong.said) == (200, True)
+    assert "Issue these cards" not in wrong.text
+    lines = "amount,count\n5.00,2\n1.50,3"
+    page = finance.post("/console/gift_card_batches/preview", {**form, "lines": lines})
+    assert ("14.50" in page.text, "Issue these cards" in page.text) == (True, True)
+    # Nothing is issued by looking, and nothing without a proof.
+    assert balance(office, office.alice) == before + 20_000_000
+    office.unprove()
+    assert finance.post("/console/gift_card_batches", {**form, "lines": lines}).status == 403
+    office.prove()
+    page = finance.post("/console/gift_card_batches/preview", {**form, "lines": lines})
+    made = finance.post("/console/gift_card_batches", {**form, "lines": lines})
+    assert made.status == 303, made.text
+    # The same form sent once more is the same batch.
+    assert finance.post("/console/gift_card_batches", {**form, "lines": lines}).status == 303
+    assert balance(office, office.alice) == before + 5_500_000
+    page = finance.get(made.location)
+    assert ("5 of 5 cards" in page.said, "Take the codes" in page.text) == (True, True)
+    assert finance.get(f"{made.location}/proof").status == 400
+    finance.get(made.location)
+    file = finance.post(f"{made.location}/codes")
+    assert file.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(file.text)))
+    assert sorted(row["amount"] for row in rows) == ["1.500000"] * 3 + ["5.000000"] * 2
+    # Whoever is given the file holds it against what was signed, without us.
+    proof = finance.get(f"{made.location}/proof")
+    assert rows[0]["code"] not in proof.text
+    assert check_file([file.body], json.loads(proof.text))
+    with office.parts.database.begin() as connection:
+        connection.execute(
+            text("UPDATE gift_card_batches SET codes_taken_at = codes_taken_at - interval '1 hour'")
+        )
+    assert "Take the codes" not in finance.get(made.location).text
+    finance.get("/console/gift_cards")
+    assert finance.post(f"{made.location}/codes").status == 400
+    [batch] = {made.location.rpartition("/")[2]}
+    assert rows[0]["gift_card"] in finance.get(f"/console/gift_cards?q={batch}").text
+    with office.parts.database.read() as connection:
+        assert batches.count_requested(connection, batch) == 0
+    # More than the balance has is refused whole.
+    short = finance.post("/console/gift_card_batches", {**form, "lines": "amount,count\n9999,9"})
+    assert (short.status, "does not cover" in short.text) == (400, True)
+
+    # At the counter a code is looked at before it is taken, and taken with a proof.
+    bob = office.browser(office.person(bob=["finance"]))
+    bob.get("/console/gift_cards")
+    held = balance(office, office.bob)
+    typed = {"code": rows[0]["code"], "part": "0.50"}
+    page = bob.post("/console/gift_cards/look", typed)
+    assert ("Comes onto the balance" in page.text, "Alice" in page.text) == (True, True)
+    assert balance(office, office.bob) == held
+    assert bob.post("/console/gift_cards/redeem", typed).status == 303
+    assert balance(office, office.bob) == held + 500_000
+    page = bob.post("/console/gift_cards/look", {**typed, "part": "50"})
+    assert "Nothing can be redeemed" in page.text
+
+
+def test_breakage_takes_two_people_and_one_ends_it(office: Office) -> None:
+    path = "/console/gift_card_breakages"
+    one, other = (office.browser(office.person("finance")) for _ in range(2))
+    one.get(path)
+    refused = one.post(path, {"country": "US", "days": "30"})
+    assert (refused.status, 'id="country-fault"' in refused.text) == (400, True)
+    one.get(path)
+    assert one.post(path, {"country": "AT", "days": "90", "note": "<b>why"}).status == 303
+    page = one.get(path)
+    [(made, digest)] = re.findall(
+        r'breakages/(gbr_\w+)/confirm.*?name="digest" value="(\w{64})"',
+        other.get(path).said.partition("Proposed for AT")[2],
+        re.DOTALL,
+    )[:1]
+    assert ("&lt;b&gt;why" in page.text, f"{made}/confirm" in page.text) == (True, False)
+    assert one.post(f"{path}/{made}/confirm", {"digest": digest}).status == 403
+    assert other.post(f"{path}/{made}/confirm", {"digest": "0" * 64}).status == 400
+    other.get(path)
+    assert other.post(f"{path}/{made}/confirm", {"digest": digest}).status == 303
+    states = []
+    for _ in range(2):
+        with office.parts.database.read() as connection:
+            row = breakages.find(connection, made, livemode=False)
+        assert row is not None
+        states.append(row.state)
+        one.get(path)
+        one.post(f"{path}/{made}/end")
+    assert states == ["active", "ended"]
+    # Whoever stands in an account alone does not know of it.
+    assert office.browser(office.person(alice=["owner"])).get(path).status == 404

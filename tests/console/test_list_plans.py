@@ -24,6 +24,7 @@ from sakk.store.database import Database
 from sakk.store.event import events
 from sakk.store.fee import fees
 from sakk.store.gift_card import gift_cards
+from sakk.store.gift_card_batch import gift_card_batches
 from sakk.store.information_request import information_ends, information_requests
 from sakk.store.mandate import mandates
 from sakk.store.money_request import bills, money_requests
@@ -293,6 +294,7 @@ FILLED: dict[Table, dict[str, str]] = {
         "status": "CASE WHEN i % 1000 = 0 THEN 'frozen' ELSE 'active' END",
         "redeemable": "'issuer'",
         "code_hash": "i::text",
+        "batch": f"'gcb_' || {ID}",
         "hint": "lpad(i::text, 4, '0')",
         "metadata": "'{}'",
     },
@@ -310,6 +312,16 @@ FILLED: dict[Table, dict[str, str]] = {
         "reason": "'another birth date'",
         "created_by": "'per_1'",
         "ended": f"CASE WHEN i % 1000 = 0 THEN {MOMENT} END",
+    },
+    gift_card_batches: {
+        "id": f"'gcb_' || {ID}",
+        **dict.fromkeys(("cards", "amount"), "i"),
+        "rejected": "0",
+        "currency": "'usdc'",
+        "decimals": "6",
+        "active": "true",
+        "status": "CASE WHEN i = 10000 THEN 'requested' ELSE 'posted' END",
+        "metadata": "'{}'",
     },
     bills: {
         "id": f"'bill_' || {ID}",

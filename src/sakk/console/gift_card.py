@@ -15,10 +15,12 @@ from sakk.core import gift_card as rules
 from sakk.core import money
 from sakk.core.errors import ResourceMissing
 from sakk.core.gift_card import GiftCard, GiftCardMovement, GiftCardStatus, MovementKind, Redeemable
+from sakk.core.gift_card_batch import PREFIX as BATCH_PREFIX
 from sakk.core.search import SearchKind, read_search
 from sakk.flow import gift_card as flow
 from sakk.pages.form import Form
 from sakk.pages.language import mark
+from sakk.store import account as accounts
 from sakk.store import gift_card as store
 from sakk.store.page import fetch_window
 
@@ -122,6 +124,31 @@ def issue(visit: Visit, form: IssueForm) -> Page:
     return Page("console/gift_card_made.html", {"card": card, "code": code})
 
 
+def look(visit: Visit, form: RedeemForm) -> Page:
+    """What a code at the counter is worth, and what would be taken of it. Nothing moves."""
+    account_id = visit.account()
+    card = flow.look_up(visit.parts, form.code, account_id, livemode=visit.livemode)
+    taken = card.balance
+    with visit.database.read() as connection:
+        if form.part is not None:
+            taken = units_of(visit, connection, form.part, card.currency, param="part")
+        issuer = accounts.names(connection, [card.account_id]).get(card.account_id, "")
+    is_over = card.expires_at is not None and card.expires_at <= visit.now
+    is_ours = card.redeemable == Redeemable.holder or card.account_id == account_id
+    is_live = card.status == GiftCardStatus.active and not is_over
+    values = {
+        "card": card,
+        "code": form.code,
+        "taken": taken,
+        "exact": money.format_decimal(taken, card.decimals),
+        "issuer": issuer,
+        "is_over": is_over,
+        "is_good": is_live and is_ours and 0 < taken <= card.balance,
+        "words": STATUSES,
+    }
+    return Page("console/gift_card_redeem.html", values)
+
+
 def redeem(visit: Visit, form: RedeemForm) -> Redirect:
     """Take a code at the counter: what it is worth, or a part, comes onto the balance."""
     account_id = visit.account()
@@ -220,7 +247,7 @@ def _list(visit: Visit, query: GiftCardQuery, rejected: Rejected | None) -> Page
     filters = [mode] if visit.account_id is None else []
     search = read_search(query.q or "")
     if search is not None and search.kind is SearchKind.id:
-        bound.append(c.id == search.value)
+        bound.append((c.batch if search.name == BATCH_PREFIX else c.id) == search.value)
     elif search is not None:
         filters.append(c.hint == (query.q or "").strip().lower())
     if query.status is not None:
@@ -320,7 +347,8 @@ _ONE: Final = PATH + "/{gift_card}"
 SCREENS: tuple[Screen, ...] = (
     Screen("GET", PATH, index, "gift_cards", menu=Menu("Payments", mark("Gift cards"))),
     Screen("POST", PATH, issue, "gift_cards", step_up=True, again=list_again),
-    Screen("POST", f"{PATH}/redeem", redeem, "gift_cards", again=list_again),
+    Screen("POST", f"{PATH}/look", look, "gift_cards", again=list_again),
+    Screen("POST", f"{PATH}/redeem", redeem, "gift_cards", step_up=True, again=list_again),
     Screen("GET", _ONE, show, "gift_cards"),
     Screen("POST", f"{_ONE}/activate", activate, "gift_cards", again=again),
     Screen("POST", f"{_ONE}/freeze", freeze, "gift_cards", again=again),

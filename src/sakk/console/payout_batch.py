@@ -133,7 +133,7 @@ def preview(visit: Visit, form: FileForm) -> Page:
             "has_doubles": any(each.kind is PayoutDuplicate for each in checked.faults),
             "can_be_skipped": not any(each.whole for each in checked.faults),
             "can_be_made": checked.can_be_made(request.on_invalid),
-            "totals": list(zip(totals, _available(visit, account_id, totals), strict=True)),
+            "totals": list(zip(totals, available(visit, account_id, totals), strict=True)),
             "by_network": _by_network(checked.payouts),
             "decimals": {row.currency: row.decimals for row in checked.payouts},
             "networks": rails,
@@ -250,7 +250,7 @@ def _cell(request: BatchRequest, fault: rules.Fault) -> str:
     return request.said.get(fault.line, {}).get(fault.param or "", "")
 
 
-def _available(
+def available(
     visit: Visit, account_id: str, totals: Sequence[dict[str, Any]]
 ) -> Sequence[int | None]:
     """What the balance has of each currency; None where the ledger can not say it now."""

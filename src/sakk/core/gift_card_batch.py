@@ -76,6 +76,11 @@ def check_may_take(batch: GiftCardBatch, *, now: datetime) -> None:
         )
 
 
+def file_name(batch: GiftCardBatch) -> str:
+    """What the file of a batch's codes is called."""
+    return f"{batch.id}.csv"
+
+
 def write_codes(cards: Sequence[tuple[GiftCard, str]]) -> str:
     """The file of codes: CSV, a card a line. No cell can be a formula."""
     written = io.StringIO()

@@ -133,10 +133,10 @@ def read(
     """Read a file. ``decimals``: of each currency that there is."""
     digest = hashlib.sha256(raw).hexdigest()
     try:
-        text = _decoded(raw)
+        text = decode(raw)
     except ParameterInvalid as wrong:
         return PayoutFile(digest, [], [_whole(_line_of_fault(raw), wrong)])
-    separator = _separator(text)
+    separator = separator_of(text)
     records = iter(_records(text, separator))
     header = next(records, None)
     if isinstance(header, Fault):
@@ -285,7 +285,8 @@ def _harmless(cell: str | int | None) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _decoded(raw: bytes) -> str:
+def decode(raw: bytes) -> str:
+    """The text of a file; ParameterInvalid says how it is saved as one."""
     if raw.startswith(_WORKBOOK):
         raise ParameterInvalid("The file is a workbook (XLSX). Save it as CSV in UTF-8.")
     if raw.startswith(_UTF16):
@@ -312,7 +313,7 @@ def _line_of_fault(raw: bytes) -> int:
     return raw.count(b"\n", 0, place) + 1
 
 
-def _separator(text: str) -> str:
+def separator_of(text: str) -> str:
     """What stands most often in the first line."""
     first = text.partition("\n")[0]
     return max(SEPARATORS, key=first.count)

@@ -4,16 +4,19 @@ A code follows from the vault's key and the card's id, so no file of codes is ke
 written when it is asked for, once.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from sakk.core import closed_loop_event as event
+from sakk.core import file as files
 from sakk.core import gift_card as cards
 from sakk.core import gift_card_batch as rules
-from sakk.core.errors import BalanceInsufficient, ResourceMissing
+from sakk.core.errors import BalanceInsufficient, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.core.gift_card import GiftCard, GiftCardMovement, GiftCardStatus, MovementKind
 from sakk.core.gift_card_batch import GiftCardBatch, Kind
@@ -29,6 +32,8 @@ from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 
 GROUP_MAX = 2_000
+# What a file of codes is, among what the installation vouches for.
+CODES_KIND: Final = "gift_card_codes"
 # Of a card whose own is made of its id.
 NO_CODE = "0" * cards.CODE_CHARACTERS
 
@@ -76,6 +81,42 @@ def codes(parts: Parts, identifier: str, *, of: Of) -> tuple[GiftCardBatch, str]
         issued = store.list_issued(connection, batch.id)
         batch = _found(connection, identifier, of)
     return batch, rules.write_codes([(each, code_of(parts, each.id)) for each in issued])
+
+
+def proof(parts: Parts, identifier: str, *, of: Of) -> dict[str, Any]:
+    """What the installation signs of a batch's file of codes, once that was handed out.
+
+    It tells no code: whoever is given the file holds it against this (`sakk.client.file_proof`).
+    """
+    with parts.database.read() as connection:
+        batch = _found(connection, identifier, of)
+        issued = store.list_issued(connection, batch.id)
+    if batch.codes_taken_at is None:
+        raise UnexpectedState("The codes were not handed out yet: there is no file to vouch for.")
+    content = rules.write_codes([(each, code_of(parts, each.id)) for each in issued]).encode()
+    vault = parts.secrets_vault()
+    digest = hashlib.sha256(content).digest()
+    words = files.words(
+        batch.id,
+        batch.account_id,
+        CODES_KIND,
+        size=len(content),
+        created=batch.codes_taken_at,
+        sha256=digest,
+    )
+    return {
+        "id": batch.id,
+        "object": "file",
+        "account": batch.account_id,
+        "authority": vault.authority_key().hex(),
+        "created": int(batch.codes_taken_at.timestamp()),
+        "filename": rules.file_name(batch),
+        "kind": CODES_KIND,
+        "rows": len(issued),
+        "sha256": digest.hex(),
+        "signature": vault.sign(words).hex(),
+        "size": len(content),
+    }
 
 
 def left_behind_stage(parts: Parts) -> Stage:
@@ -154,7 +195,10 @@ def _require_balance(
     if available < batch.amount:
         needed = format_decimal(batch.amount, batch.decimals)
         raise BalanceInsufficient(
-            f"The available balance does not cover {needed} {batch.currency}.", param="cards"
+            "The available balance does not cover {needed} {currency}.",
+            param="cards",
+            needed=needed,
+            currency=batch.currency,
         )
 
 
@@ -200,7 +244,9 @@ def _found(connection: Connection, identifier: str, of: Of) -> GiftCardBatch:
 
 
 def _missing(identifier: str) -> ResourceMissing:
-    return ResourceMissing(f"No such batch of gift cards: {identifier!r}", param="id")
+    return ResourceMissing(
+        "No such batch of gift cards: {identifier}", param="id", identifier=repr(identifier)
+    )
 
 
 def _tell(connection: Connection, batch: GiftCardBatch, *, now: datetime) -> None:

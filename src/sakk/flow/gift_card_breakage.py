@@ -86,6 +86,20 @@ def confirm(
     return after
 
 
+def end(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> None:
+    """Refuse or take back what was proposed, or stop what is in force: one person's word."""
+    with parts.database.begin() as connection:
+        by = _officer(connection, actor, livemode=livemode)
+        found = store.find(connection, identifier, livemode=livemode, lock=True)
+        if found is None or found.state == BreakageState.ended:
+            raise ResourceMissing("There is no such policy, or it has ended.", param="id")
+        if found.state == BreakageState.active:
+            store.lock_country(connection, found.country)
+            store.end_active(connection, found.country, livemode=livemode)
+        else:
+            store.decide(connection, found.id, BreakageState.ended, by=by.name, now=parts.clock())
+
+
 def stop(parts: Parts, country: str, *, actor: Actor, livemode: bool) -> None:
     """From now on nothing is given back in a country: one person's word is enough for that."""
     with parts.database.begin() as connection:

@@ -98,6 +98,12 @@ def list_requested(connection: Connection, batch: str, *, limit: int) -> list[Gi
     return fetch_all(connection, statement, GiftCardMovement)
 
 
+def count_requested(connection: Connection, batch: str) -> int:
+    """How many of a batch's cards are not paid for yet."""
+    statement = select(func.count()).where(_m.batch == batch, _m.status == "requested")
+    return int(connection.execute(statement).scalar_one())
+
+
 def list_issued(connection: Connection, batch: str) -> list[GiftCard]:
     """The cards of a batch that were paid for."""
     statement = select(gift_cards).where(
