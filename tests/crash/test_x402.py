@@ -25,7 +25,7 @@ from x402.mechanisms.evm import EthAccountSigner
 from x402.mechanisms.evm.exact import register_exact_evm_client, register_exact_evm_server
 from x402.server import x402ResourceServer
 
-from tests.crash.house import House, await_true
+from tests.crash.house import House, await_true, await_value
 from tests.crash.job import Merchant, query
 from tests.crash.paying import Shop
 
@@ -136,6 +136,46 @@ def test_of_six_copies_in_parallel_one_is_settled(shop: Shop) -> None:
         shop.house,
         "SELECT DISTINCT succeeded FROM transactions WHERE purpose = 'capture'",
     ) == [(True,)]
+
+
+def test_others_hostile_client_finds_no_second_settlement(shop: Shop) -> None:
+    """PyPI ``hostile-facilitator``: hangs up on an answer, or shows one payment again at once.
+
+    What it can not see, how often the coins of an answer that it did not read moved, is counted.
+    """
+    hostile = pytest.importorskip(
+        "hostile_facilitator.hostile_client", reason="hostile-facilitator is not installed"
+    )
+    messages = [shop.message(13) for _ in hostile.ALL_PROBES]
+
+    def post(url: str, body: dict[str, Any], **more: Any) -> Any:
+        return hostile._post(url, {"x402Version": 2, **body}, **more)
+
+    def probe(name: str, message: dict[str, Any]) -> Any:
+        [found] = hostile.probe(
+            f"{shop.facilitator}/settle",
+            message["paymentPayload"],
+            message["paymentRequirements"],
+            probes=[name],
+            settle_gap=0.1,
+            timeout=60,
+            poster=post,
+        )
+        return found
+
+    with ThreadPoolExecutor(3) as threads:
+        results = list(threads.map(probe, hostile.ALL_PROBES, messages))
+    verdicts = {each.probe: each.verdict for each in results}
+    abandoned = verdicts.pop(hostile.ABANDONED_REPLY)
+    assert set(verdicts.values()) == {hostile.SAFE}, [each.detail for each in results]
+    assert abandoned in (hostile.SAFE, hostile.UNDETERMINED), [each.detail for each in results]
+
+    def settled() -> list[str] | None:
+        rows = query(shop.house, "SELECT tx_hash FROM x402_payments WHERE token_amount = 13")
+        hashes = [row[0] for row in rows if row[0] is not None]
+        return hashes if len(hashes) == len(messages) else None
+
+    check_sold(shop, await_value(settled, "all three on the chain"), [13] * len(messages))
 
 
 def test_a_facilitator_that_is_killed_in_settle_settles_once(shop: Shop) -> None:
