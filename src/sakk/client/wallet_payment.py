@@ -179,7 +179,7 @@ class Payments:
                 "under the same Idempotency-Key to send the same payment again",
                 receipt,
             )
-        return self.ended(receipt, State.unknown, None, "served without a receipt")
+        return self.ended(receipt, State.unknown, None, f"status {answer.status} without a receipt")
 
     def looked_up(self, receipt: Receipt) -> Generator[Step, Any, Receipt]:
         """The receipt by what the chain says of it, where it is open and a node can be asked.

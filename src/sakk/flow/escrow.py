@@ -253,7 +253,9 @@ class EscrowFacilitator:
         channel = self._vouchers.find(asked.network.network, "0x" + name.hex())
         with self._parts.database.begin() as connection:
             known = store.call_by_key(connection, deposit_key(asked.asset, deposit, name))
-        if channel is None or (known is not None and known.status != CallStatus.failed):
+        if channel is None or channel.account_id != asked.account:
+            return
+        if known is not None and known.status != CallStatus.failed:
             return
         totals = self._vouchers.totals(channel)
         then = totals._replace(deposit=totals.deposit + deposit.units)
