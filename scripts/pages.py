@@ -1,10 +1,11 @@
 """Open every screen once in a real browser (``make pages``), and say what is wrong.
 
 One of everything is in a database of its own, as the tests have it. Each GET screen of the console,
-the mall, a shop and a checkout are opened in English on a desk and in Arabic on a phone, or as
-``make pages WAYS="zh-Hans/desk zh-Hant/phone"`` says, and held against what every page must keep:
-no error, no violation of its policy, no request that leaves the origin, no serious finding of
-axe-core, nothing wider than a phone. Pictures of all stand in ``build/pages`` afterwards.
+the sign-in, the mall, a shop, a checkout, a payment link and a till are opened in English on a desk
+and in Arabic on a phone, or as ``make pages WAYS="zh-Hans/desk zh-Hant/phone"`` says, and held
+against what every page must keep: no error, no violation of its policy, no request that leaves the
+origin, no serious finding of axe-core, nothing wider than a phone. Pictures of all stand in
+``build/pages`` afterwards.
 ``make pages ONLY="bills mall"`` opens those whose path has a word.
 """
 
@@ -23,6 +24,7 @@ import psycopg
 from tests.api.checkout_objects import png
 from tests.browser.frame import DESK, PHONE, Browser, Page, missing, visit
 from tests.browser.test_desk import handler_of
+from tests.checkout.test_door import make_device, make_link
 from tests.checkout.test_mall import make_shop
 from tests.checkout.till import Answer, Counter
 from tests.console.desk import configure
@@ -30,17 +32,20 @@ from tests.console.objects import objects
 from tests.console.office import Office, make_office
 from tests.console.test_table import filled
 
+from sakk.console.entrance import SIGN_IN
 from sakk.console.table import SCREENS
 from sakk.core.network import Network
+from sakk.flow import pos_device as tills
 from sakk.flow import shop as shops
 from sakk.flow.book import Books
 from sakk.flow.context import Parts
+from sakk.flow.payment import read_catalogue
 from sakk.ledger.writer import open_ledger
 from sakk.rails.evm.rail import EvmRail
 from sakk.runtime.postgres import Postgres, start_postgres
 from sakk.runtime.wiring import make_rail
 from sakk.store.database import open_database
-from sakk.store.identity import new_id
+from sakk.store.identity import new_id, now
 from sakk.store.migrate import upgrade
 
 PICTURES = Path(__file__).resolve().parents[1] / "build" / "pages"
@@ -105,6 +110,10 @@ def look(office: Office, browser: Browser, only: list[str]) -> int:
         reader.post("/console/look", {"account": office.bob})
         with served(handler_of(reader)) as base:
             wrong += sum(opened(browser, base, path, language, size) for path in paths)
+        # The door itself, for whoever is not signed in.
+        if not only or "sign-in" in only:
+            with served(handler_of(office.browser())) as base:
+                wrong += opened(browser, base, SIGN_IN, language, size)
     return wrong
 
 
@@ -122,10 +131,25 @@ def look_around(postgres: Postgres, browser: Browser, only: list[str]) -> int:
                 made = replace(product, id=new_id("prod"), **other)
                 shops.add_product(connection, made, picture, public_url="")
         session, _ = counter.session()
-        paths = ("/mall", "/mall?category=art", f"/mall/{shop.handle}", session)
+        link, _ = make_link(counter)
+        with database.begin() as connection:
+            (_, phone), (_, unpaired) = [
+                tills.create(
+                    connection, read_catalogue(connection), make_device(counter, name), now=now()
+                )
+                for name in ("Stall 7", "Stall 8")
+            ]
+        paired = counter.ask("POST", f"/pos/pair/{phone}", {}, origin="http://pay.example")
+        till = paired.cookies[0].partition(";")[0]
+        sold = counter.ask("POST", "/pos", {"amount": "12.50"}, cookie=till)
+        paths = (
+            *("/mall", "/mall?category=art", f"/mall/{shop.handle}", session, link),
+            *(link.replace("/pay/", "/shop/"), "/pos", f"/pos/pair/{unpaired}"),
+            sold.headers["location"],
+        )
         asked = [path for path in paths if not only or any(word in path for word in only)]
         wrong = 0
-        buyer: Any = Buyer(counter)
+        buyer: Any = Buyer(counter, till)
         for language, size in WAYS:
             with served(handler_of(buyer)) as base:
                 wrong += sum(opened(browser, base, path, language, size) for path in asked)
@@ -138,14 +162,14 @@ def look_around(postgres: Postgres, browser: Browser, only: list[str]) -> int:
 class Buyer:
     """Whoever comes to the checkout; what goes on while a page stands is not told."""
 
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
+    def __init__(self, counter: Counter, till: str) -> None:
+        self._counter, self._till = counter, till
 
     def send(self, method: str, path: str, *, headers: dict[str, str]) -> Answer:
         """One request."""
         if path.endswith("/events"):
             return Answer(204, {}, [], b"")
-        return self._counter.ask(method, path, **headers)
+        return self._counter.ask(method, path, cookie=self._till, **headers)
 
 
 @contextmanager
@@ -181,7 +205,7 @@ def opened(browser: Browser, base: str, path: str, language: str, size: str) -> 
 def shoot(page: Page, path: str, way: str) -> None:
     """The whole page, not its first screen alone."""
     told = re.sub(r"_[0-9a-z]{26}\b", "", path.removeprefix("/console"))
-    told = re.sub(r"^/checkout/.*", "/checkout", told)
+    told = re.sub(r"/[A-Za-z0-9_-]{43}\b", "", told)
     name = re.sub(r"[^a-z0-9]+", "-", told).strip("-") or "home"
     where = PICTURES / f"{name}-{way}.png"
     options = {"path": str(where), "fullPage": True}

@@ -89,6 +89,12 @@ def test_lists_fit_a_phone(browser: Browser, origin: str, desk: Desk, language: 
     with browser.page(origin, size=PHONE) as page:
         for path in ("/console/payments?status=succeeded", "/console/exceptions", "/console/keys"):
             visit(page, path, language=language)
+        # A row is a card there, whose lines say what they are, and still a row to who hears it.
+        page.goto("/console/payments", language=language)
+        head = page.evaluate("document.querySelector('.labelled th').textContent")
+        said = "getComputedStyle(document.querySelector('.labelled td'), '::before').content"
+        assert page.evaluate(said).strip('"') == head
+        assert page.evaluate("document.querySelector('.labelled tr').role") == "row"
 
 
 def test_every_other_page_is_for_everybody(browser: Browser, origin: str, desk: Desk) -> None:

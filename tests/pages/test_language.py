@@ -1,6 +1,7 @@
 """Every message is said in every language, and what is filled in keeps its direction to itself."""
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from sakk.pages.language import (
 )
 from sakk.pages.raised import raised
 
+ROOT = Path(__file__).resolve().parents[2]
 OTHERS = [language for language in LANGUAGES if language != DEFAULT]
 
 
@@ -98,6 +100,14 @@ def test_a_word_that_means_two_things_says_which() -> None:
     told = [words("zh-Hans").gettext(mark_in(each, "Open")) for each in ("case", "channel")]
     assert told == ["待处理", "已开通"]
     assert words("en").gettext(mark_in("channel", "Open")) == "Open"
+
+
+def test_the_table_of_words_is_what_pages_say() -> None:
+    lines = (ROOT / "docs/concepts/words.md").read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    assert len(rows) > 40
+    for message, *told, _ in rows[2:]:
+        assert told == [words(language).gettext(message) for language in OTHERS], message
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""``sakk bench console``: how long the console's pages take over 100,000 payments.
+"""``sakk bench console``: how long the console's pages take over 100,000 payments
+and as much of the rest as goes with them, and the mall's pages.
 
 A page's time is from the request's arrival in the process to the answer's last byte, everything
 between included: the door, the roles, the questions, the template. The browser's part is not in it.
@@ -12,10 +13,12 @@ from typing import Any, Final
 from sqlalchemy import text
 from starlette.types import Message
 
+from sakk.bench.console_fill import fill
 from sakk.bench.figures import WrongResult, times
 from sakk.bench.machine import describe_machine
+from sakk.checkout.app import Checkout
+from sakk.checkout.visit import CheckoutSettings
 from sakk.console.app import Console
-from sakk.console.table import SCREENS
 from sakk.console.visit import ConsoleSettings
 from sakk.core.account import AccountKind
 from sakk.core.invitation import InvitationKind
@@ -23,44 +26,52 @@ from sakk.core.person import Person, PersonState
 from sakk.flow import account as accounts
 from sakk.flow import invitation as invitations
 from sakk.flow import sign_in
+from sakk.flow.book import Books
 from sakk.flow.context import Parts
 from sakk.flow.sign_in import Device
+from sakk.ledger.writer import open_ledger
 from sakk.runtime.postgres import start_postgres
 from sakk.store import person as persons
 from sakk.store.database import Database, open_database
 from sakk.store.identity import new_id, now
 from sakk.store.migrate import upgrade
+from sakk.store.vault import Vault
 
 PAYMENTS: Final = 100_000
 REPEATS: Final = 60
+OFTEN: Final = ("home", "payments", "payments_search", "payments_filter", "payments_one", "payouts")
 WARM: Final = 5
 ORIGIN: Final = "http://127.0.0.1:8402"
-_FILL: Final = (
-    "INSERT INTO customers (id, account_id, livemode, email, metadata, deleted, created)"
-    " SELECT 'cus_' || lpad(i::text, 26, '0'), :account, false, 'c' || i || '@example.com', '{}',"
-    " false, now() FROM generate_series(1, :payments / 10) AS i",
-    "INSERT INTO payment_intents (id, account_id, livemode, amount, currency, decimals, status,"
-    " amount_received, amount_status, timing, quotes, networks, address, customer, description,"
-    " metadata, expires_at, created) SELECT 'pi_' || lpad(i::text, 26, '0'), :account, false,"
-    " 1000000 + i, 'usdc', 6, 'succeeded', 1000000 + i, 'exact', 'on_time', '[]', '{}',"
-    " '0x' || lpad(to_hex(i), 40, '0'), 'cus_' || lpad((i / 10 + 1)::text, 26, '0'),"
-    " 'Order ' || i, jsonb_build_object('order', i::text), now(), now() - i * interval '1 second'"
-    " FROM generate_series(1, :payments) AS i",
-    "INSERT INTO payins (id, account_id, livemode, network, asset, currency, decimals,"
-    " token_amount, amount, address, sender, tx_hash, log_index, block_number, block_hash,"
-    " block_timestamp, status, role, counts, payment_intent, quarantined, reviewed, orphaned,"
-    " posted_at, created) SELECT 'pin_' || lpad(i::text, 26, '0'), :account, false,"
-    " 'eip155:1337', 'eip155:1337/erc20:0x1', 'usdc', 6, 1000000 + i, 1000000 + i,"
-    " '0x' || lpad(to_hex(i), 40, '0'), '0x' || lpad(to_hex(i), 40, '0'),"
-    " '0x' || lpad(to_hex(i), 64, '0'), 0, i, '0x' || lpad(to_hex(i), 64, '0'), 0, 'posted',"
-    " 'payment', true, 'pi_' || lpad(i::text, 26, '0'), false, false, false, now(), now()"
-    " FROM generate_series(1, :payments) AS i",
-    "INSERT INTO volumes (account_id, livemode, quarter, currency, payins, amount)"
-    " SELECT :account, false, date_bin('15 minutes', now(), TIMESTAMPTZ '2000-01-01')"
-    " - i * interval '15 minutes', 'usdc', 10, 10000000 FROM generate_series(0, 2880) AS i",
-    "INSERT INTO currencies (currency, name, kind, decimals, updated)"
-    " VALUES ('usdc', 'USD Coin', 'coin', 6, now())",
+# Those that people live in are looked at oftener than the others.
+OTHER_REPEATS: Final = 20
+LISTS: Final = (
+    *("payins", "exceptions", "customers", "refunds", "gift_cards", "money_requests", "bills"),
+    *("questions", "aliases", "sessions", "links", "tills", "shops", "payouts", "payout_batches"),
+    *("beneficiaries", "balances", "statement", "ledger", "journal", "settlements", "bank_files"),
+    *("bank_statements", "bank_lines", "reconciliations", "breaks", "days", "reports", "fees"),
+    *("conversions", "orders", "sweeps", "transactions", "cases", "names", "breaches"),
+    *("travel_rules", "mandates", "channels", "x402", "events", "requests", "audit"),
 )
+# What each shows one of: a list, and how its ids begin.
+DETAILS: Final = {
+    **{"payments": "pi", "payins": "pin", "customers": "cus", "gift_cards": "gc"},
+    **{"money_requests": "mreq", "bills": "bill", "sessions": "cs", "links": "plink"},
+    **{"shops": "shop", "payouts": "po", "settlements": "set", "bank_statements": "bst"},
+    **{"bank_lines": "bl", "reconciliations": "recon", "breaks": "brk", "conversions": "conv"},
+    **{"orders": "ord", "transactions": "tx", "cases": "case", "names": "nsc", "channels": "ch"},
+    **{"travel_rules": "trv", "events": "evt", "deliveries": "whd"},
+}
+SEARCHES: Final = {
+    "payments_search": "payments?q=order%3D{half}",
+    "payments_filter": "payments?status=expired",
+    "payouts_search": "payouts?q=INV-{half}",
+    "bank_lines_search": "bank_lines?q=INV-{half}&show=",
+    "cases_late": "cases?order=due&late=yes",
+    "audit_about": "audit?about={customer}",
+    "deliveries": "webhooks/we_1",
+    "ledger_account": "ledger/00000000-0000-0000-0000-00000000000a",
+}
+MALL: Final = {"mall": "/mall", "mall_shop": "/mall/shop-{one}"}
 
 
 def run(
@@ -68,6 +79,7 @@ def run(
     say: Callable[[str], None] = lambda _: None,
     payments: int = PAYMENTS,
     repeats: int = REPEATS,
+    warm: int = WARM,
 ) -> dict[str, Any]:
     """Measure all; the result is an object of ``sakk bench``'s shape."""
     machine = describe_machine()
@@ -77,32 +89,43 @@ def run(
         try:
             say(f"writing {payments:,} payments")
             account = _filled(database, payments)
-            console = Console(Parts(database), ConsoleSettings(public_url=ORIGIN, sandbox=True))
+            ledger = open_ledger(postgres.url())
+            parts = Parts(
+                database,
+                Books(database, ledger),
+                vault=Vault(bytes(range(32))),
+                public_url=ORIGIN,
+            )
+            console = Console(parts, ConsoleSettings(public_url=ORIGIN, sandbox=True))
+            checkout = Checkout(parts, CheckoutSettings(public_url=ORIGIN))
             try:
                 token = _signed_in(database, account)
-                results = [
-                    times(name, _measured(console, token, path, repeats, say), repeats=repeats)
-                    for name, path in _pages(payments).items()
-                ]
+                results = []
+                for name, path in _pages(payments).items():
+                    often = repeats if name in OFTEN else min(repeats, OTHER_REPEATS)
+                    door = console if path.startswith("/console") else checkout
+                    spent = _measured(door, token, path, often, warm, say)
+                    results.append(times(name, spent, repeats=often))
             finally:
                 console.close()
+                checkout.close()
+                ledger.close()
         finally:
             database.close()
     return {"machine": machine, "results": results}
 
 
 def _pages(payments: int) -> dict[str, str]:
-    one = f"pi_{payments // 2:026d}"
-    pages = {
-        "home": "/console",
-        "payments": "/console/payments",
-        "payments_search": f"/console/payments?q=order%3D{payments // 2}",
-        "payments_filter": "/console/payments?status=expired",
-        "payment": f"/console/payments/{one}",
-        "payouts": "/console/payouts",
-    }
-    there = {screen.path for screen in SCREENS}
-    return {name: path for name, path in pages.items() if name != "payouts" or path in there}
+    """Each page by its name: those that people live in, every list, one of each, and the mall."""
+    # A number that every noun has, for there are fewest of some.
+    one = max(1, payments // 200)
+    given = {"half": payments // 2, "one": one, "customer": f"cus_{one:026d}"}
+    pages = {"home": "/console", "payments": "/console/payments"}
+    pages |= {name: f"/console/{path.format(**given)}" for name, path in SEARCHES.items()}
+    pages |= {name: f"/console/{name}" for name in LISTS}
+    for name, prefix in DETAILS.items():
+        pages[f"{name}_one"] = f"/console/{name}/{prefix}_{one:026d}"
+    return pages | {name: path.format(**given) for name, path in MALL.items()}
 
 
 def _filled(database: Database, payments: int) -> str:
@@ -116,8 +139,7 @@ def _filled(database: Database, payments: int) -> str:
             kind=AccountKind.merchant,
             details={"name": "Bench"},
         )
-        for statement in _FILL:
-            connection.execute(text(statement), {"account": account, "payments": payments})
+        fill(connection, account, payments)
     with database.engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
     return account
@@ -163,25 +185,31 @@ def _signed_in(database: Database, account: str) -> str:
 
 
 def _measured(
-    console: Console, token: str, path: str, repeats: int, say: Callable[[str], None]
+    console: Console | Checkout,
+    token: str,
+    path: str,
+    repeats: int,
+    warm: int,
+    say: Callable[[str], None],
 ) -> list[float]:
     """Milliseconds of a page, one at a time; WrongResult for a page that is none."""
     say(f"{path}: {repeats} times")
     spent = []
-    for turn in range(WARM + repeats):
+    for turn in range(warm + repeats):
         started = time.perf_counter()
         status, size = asyncio.run(_ask(console, token, path))
         took = 1_000 * (time.perf_counter() - started)
         if status != 200 or not size:
             raise WrongResult(f"{path} answered {status}")
-        if turn >= WARM:
+        if turn >= warm:
             spent.append(took)
-        # A person's share of requests comes back with time.
-        time.sleep(0.05)
+        # A person's share of requests comes back with time; a look at each is within it.
+        if warm + repeats > 1:
+            time.sleep(0.05)
     return spent
 
 
-async def _ask(console: Console, token: str, path: str) -> tuple[int, int]:
+async def _ask(console: Console | Checkout, token: str, path: str) -> tuple[int, int]:
     where, _, query = path.partition("?")
     scope = {
         "type": "http",

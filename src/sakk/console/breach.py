@@ -60,6 +60,7 @@ def index(visit: Visit, query: BreachQuery) -> Page | Download:
             **query.place,
         )
         assets = {each.asset: each for each in networks.list_assets(connection)}
+        followed = networks.list_networks(connection, livemode=visit.livemode)
     if query.is_file:
         return csv_file(
             "breaches.csv",
@@ -80,6 +81,7 @@ def index(visit: Visit, query: BreachQuery) -> Page | Download:
             window.rows,
         )
     values = {
+        "followed": [(each.network, each.name) for each in followed],
         "list": listing(visit, query, window, window.rows),
         "assets": assets,
         "kinds": KINDS,

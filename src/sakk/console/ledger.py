@@ -1,7 +1,8 @@
 """The ledger for the operator: accounts of the chart, their entries, and the journal."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -29,6 +30,13 @@ FILE_ROWS_MAX = 1_000
 NANOSECONDS = 1_000_000_000
 # Where an object that a transfer names has a page.
 _PAGES = {"pin": "/console/payins", "po": "/console/payouts", "conv": "/console/conversions"}
+# What became of a transfer, and with which tone.
+STATUSES: Final[Mapping[str, tuple[str, str]]] = {
+    "posted": (mark("Booked"), "good"),
+    "pending": (mark("Pending"), "wait"),
+    "voided": (mark("Undone"), "plain"),
+    "expired": (mark("Expired"), "plain"),
+}
 Time = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
 
 
@@ -140,6 +148,7 @@ def journal(visit: Visit, query: JournalQuery) -> Page:
             "older": _address(JOURNAL, code=query.code, after=older) if older else None,
             "is_cut": older is not None and len(rows) < ROWS,
             "query": query,
+            "statuses": STATUSES,
             "codes": [(int(each), each.name) for each in TransferCode],
         },
     )

@@ -69,6 +69,7 @@ def index(visit: Visit, query: SweepQuery) -> Page | Download:
             **query.place,
         )
         assets = {each.asset: each for each in networks.list_assets(connection)}
+        followed = networks.list_networks(connection, livemode=visit.livemode)
     if query.is_file:
         names = (
             "id",
@@ -93,6 +94,7 @@ def index(visit: Visit, query: SweepQuery) -> Page | Download:
             window.rows,
         )
     values = {
+        "followed": [(each.network, each.name) for each in followed],
         "list": listing(visit, query, window, window.rows),
         "assets": assets,
         "statuses": STATUSES,

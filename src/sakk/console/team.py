@@ -15,7 +15,7 @@ from sakk.flow import person as people
 from sakk.flow.membership import Invited
 from sakk.flow.person import Introduction
 from sakk.pages.form import Form
-from sakk.pages.language import mark
+from sakk.pages.language import mark, mark_in
 from sakk.store import membership as memberships
 from sakk.store import person as persons
 
@@ -24,7 +24,7 @@ EMAIL_LENGTH_MAX: Final = 255
 
 
 ROLES: Mapping[str, str] = {
-    "owner": mark("Owner"),
+    "owner": mark_in("role", "Owner"),
     "admin": mark("Administrator"),
     "finance": mark("Finance"),
     "approver": mark("Approver"),

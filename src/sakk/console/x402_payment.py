@@ -55,6 +55,7 @@ def index(visit: Visit, query: PaymentQuery) -> Page | Download:
             **query.place,
         )
         assets = {each.asset: each for each in networks.list_assets(connection)}
+        followed = networks.list_networks(connection, livemode=visit.livemode)
         payins = store.payins_of(connection, window.rows)
     if query.is_file:
         names = (
@@ -72,6 +73,7 @@ def index(visit: Visit, query: PaymentQuery) -> Page | Download:
         )
         return csv_file("x402_payments.csv", fields(*names), window.rows)
     values = {
+        "followed": [(each.network, each.name) for each in followed],
         "list": listing(visit, query, window, window.rows),
         "assets": assets,
         "payins": payins,

@@ -11,7 +11,7 @@ if (here) nav.scrollTop = here.offsetTop - nav.offsetTop - nav.clientHeight / 2;
 function name(table) {
   const heads = [...(table.tHead?.rows[0]?.cells ?? [])].map((each) => each.textContent.trim());
   const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
-  const fits = (row) => row.cells.length === heads.length && [...row.cells].every((each) => each.colSpan === 1);
+  const fits = (row) => row.cells.length >= heads.length && [...row.cells].every((each) => each.colSpan === 1);
   if (!heads.length || !rows.length || !rows.every(fits)) return;
   table.classList.add("labelled");
   table.setAttribute("role", "table");
@@ -20,7 +20,7 @@ function name(table) {
   for (const row of [table.tHead.rows[0], ...rows]) row.setAttribute("role", "row");
   for (const row of rows) {
     for (const [place, cell] of [...row.cells].entries()) {
-      cell.dataset.label = heads[place];
+      cell.dataset.label = heads[place] ?? "";
       cell.setAttribute("role", cell.tagName === "TH" ? "rowheader" : "cell");
       const said = cell.textContent.trim();
       if (!cell.querySelector("input, button, a") && (said === "" || said === "\u2013")) cell.classList.add("nothing");
