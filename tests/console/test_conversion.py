@@ -126,6 +126,20 @@ def test_what_is_over_not_covered_or_anothers_moves_nothing(office: Office) -> N
     assert (stale.status, "has expired" in stale.said) == (400, True), stale.said
     assert (balances(office, office.bob), balances(office, office.alice)) == before
     assert bob.get(f"{LIST}?status=rejected&source=usdc&target=usdt").text.count("conv_…") == 1
+    # A price that nobody accepted is in the list of prices, and so is what became of the others.
+    assert path not in alice.get(QUOTES).text
+    file = io.StringIO(bob.get(f"{QUOTES}?format=csv").body.decode("utf-8-sig"))
+    listed = {row["id"]: (row["status"], row["conversion"]) for row in csv.DictReader(file)}
+    assert listed[asked.rpartition("/")[2]] == ("expired", "")
+    assert listed[ids["conversion_quote"]] == ("used", rejected)
+    for query, found in (
+        ("status=expired", [asked]),
+        ("status=held", []),
+        ("status=used&source=usdc", [path]),
+        (f"q={ids['conversion_quote']}", [path]),
+    ):
+        page = bob.get(f"{QUOTES}?{query}")
+        assert [each for each in (asked, path) if f'"{each}"' in page.text] == found, query
     assert bob.get(f"{LIST}?source=usdt").text.count("conv_…") == 0
 
 
@@ -136,6 +150,7 @@ def test_their_screens_are_there_in_every_language(office: Office, language: str
     for path in (
         LIST,
         f"{LIST}/{ids['conversion']}",
+        QUOTES,
         f"{QUOTES}/{ids['conversion_quote']}",
         "/console/fx_positions",
     ):

@@ -227,8 +227,12 @@ def test_positions_are_valued_where_that_is_known() -> None:
 
 
 def test_what_the_api_shows() -> None:
-    quote = rules.public_quote(QUOTE)
+    quote = rules.public_quote(QUOTE, used_by=None, now=NOW)
     assert (quote["price"], quote["spread_decimal"]) == ("0.916594", "0.47")
+    assert (quote["status"], quote["conversion"]) == ("held", None)
+    over = rules.public_quote(QUOTE, used_by=None, now=QUOTE.expires_at)
+    used = rules.public_quote(QUOTE, used_by="conv_1", now=QUOTE.expires_at)
+    assert (over["status"], used["status"], used["conversion"]) == ("expired", "used", "conv_1")
     assert quote["expires_at"] == int(NOW.timestamp()) + 60
     made = rules.public(CONVERSION)
     assert (made["quote"], made["service_fee_decimal"]) == ("cq_1", "0.200000")

@@ -38,6 +38,12 @@ class ConversionQuoteCreate(Parameters):
     metadata: Metadata | None = None
 
 
+class ConversionQuoteListParameters(ListParameters):
+    """Which quotes."""
+
+    status: Literal["held", "used", "expired"] | None = None
+
+
 class ConversionCreate(Parameters):
     """By which quote."""
 
@@ -72,9 +78,11 @@ class ConversionQuoteShape(_AmountsShape):
     ask: Annotated[str, Field(description="The market's.")]
     bid: Annotated[str, Field(description="The market's.")]
     expires_at: int
+    conversion: Annotated[str | None, Field(description="What it was used for.")]
     path: list[str]
     rated_at: Annotated[int, Field(description="Of the oldest word that counts.")]
     sources: list[str]
+    status: rules.QuoteStatus
 
 
 class ConversionShape(_AmountsShape):
@@ -119,7 +127,7 @@ def create_quote(context: Context, body: ConversionQuoteCreate) -> Document:
         livemode=context.livemode,
         now=context.now,
     )
-    return rules.public_quote(made)
+    return rules.public_quote(made, used_by=None, now=context.now)
 
 
 @quotes.get(
@@ -127,8 +135,9 @@ def create_quote(context: Context, body: ConversionQuoteCreate) -> Document:
     returns=Page[ConversionQuoteShape],
     operation="list_conversion_quotes",
 )
-def list_quotes(context: Context, query: ListParameters) -> Listing:
-    """List the quotes of conversions, newest first."""
+def list_quotes(context: Context, query: ConversionQuoteListParameters) -> Listing:
+    """List the quotes of conversions, newest first: those that nobody accepted too."""
+    wanted = None if query.status is None else rules.QuoteStatus(query.status)
     rows, has_more = fetch_page(
         context.connection,
         store.conversion_quotes,
@@ -136,8 +145,11 @@ def list_quotes(context: Context, query: ListParameters) -> Listing:
         account_id=context.account_id,
         livemode=context.livemode,
         page=query.page(),
+        filters=[] if wanted is None else [store.quote_is(wanted, context.now)],
     )
-    return Listing(data=[rules.public_quote(row) for row in rows], has_more=has_more)
+    used = store.used_by(context.connection, [row.id for row in rows])
+    data = [rules.public_quote(row, used_by=used.get(row.id), now=context.now) for row in rows]
+    return Listing(data=data, has_more=has_more)
 
 
 @quotes.get(
@@ -155,7 +167,8 @@ def retrieve_quote(context: Context, conversion_quote: str) -> Document:
     )
     if found is None:
         raise ResourceMissing(f"No such conversion_quote: {conversion_quote!r}.", param="id")
-    return rules.public_quote(found)
+    used = store.find_by_quote(context.connection, found.id)
+    return rules.public_quote(found, used_by=used, now=context.now)
 
 
 @resource.post(

@@ -80,6 +80,43 @@ def list_all(
 
 
 @app.command()
+def quotes(
+    account: Annotated[str | None, typer.Option(help="Only of acct_….")] = None,
+    status: Annotated[rules.QuoteStatus | None, typer.Option(help="Only these.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the prices that accounts asked for, newest first: those that nobody accepted too."""
+    table, moment = store.conversion_quotes, now()
+    statement = table.select().order_by(table.c.id.desc()).limit(SHOWN_MAX)
+    if account is not None:
+        statement = statement.where(table.c.account_id == account)
+    if status is not None:
+        statement = statement.where(store.quote_is(status, moment))
+    with opened_database() as database, database.begin() as connection:
+        rows = fetch_all(connection, statement, rules.ConversionQuote)
+        used = store.used_by(connection, [row.id for row in rows])
+    shown = [rules.public_quote(row, used_by=used.get(row.id), now=moment) for row in rows]
+    if as_json:
+        print_json(shown)
+        return
+    print_table(
+        ["id", "account", "status", "to be taken", "to be given", "price", "conversion"],
+        [
+            [
+                each["id"],
+                each["account"],
+                each["status"],
+                f"{each['source_amount_decimal']} {each['source_currency']}",
+                f"{each['target_amount_decimal']} {each['target_currency']}",
+                each["price"],
+                each["conversion"],
+            ]
+            for each in shown
+        ],
+    )
+
+
+@app.command()
 def positions(live: Live = False, as_json: Json = False) -> None:
     """Show what exchanges left open in each currency, valued at the market now."""
     moment = now()

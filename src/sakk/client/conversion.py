@@ -8,6 +8,7 @@ from sakk.client.objects import Resource
 from sakk.client.page import Page
 
 Fixed = Literal["source", "target"]
+QuoteStatus = Literal["held", "used", "expired"]
 
 
 class ConversionQuote(Resource, frozen=True, kw_only=True):
@@ -29,9 +30,11 @@ class ConversionQuote(Resource, frozen=True, kw_only=True):
     usd_cents: int = 0
     ask: str | None = None
     bid: str | None = None
+    conversion: str | None = None
     path: tuple[str, ...] = ()
     rated_at: int | None = None
     sources: tuple[str, ...] = ()
+    status: str | None = None
 
 
 class Conversion(Resource, frozen=True, kw_only=True):
@@ -92,9 +95,11 @@ class ConversionQuotes(Retrievable[ConversionQuote]):
         )
         return self._post(ConversionQuote, self.root, body, idempotency_key)
 
-    def list(self, **options: Unpack[ListOptions]) -> Page[ConversionQuote]:
-        """The quotes, newest first."""
-        return self._list(self.root, ConversionQuote, {**options})
+    def list(
+        self, *, status: QuoteStatus | None = None, **options: Unpack[ListOptions]
+    ) -> Page[ConversionQuote]:
+        """The quotes, newest first; those that nobody accepted too."""
+        return self._list(self.root, ConversionQuote, {"status": status, **options})
 
 
 class Conversions(Retrievable[Conversion]):

@@ -24,7 +24,7 @@ from sakk.core import conversion as rules
 from sakk.core import ids
 from sakk.core.balance import BalanceTransaction, kind_of
 from sakk.core.chart import TransferCode
-from sakk.core.conversion import Conversion, ConversionQuote, Fixed
+from sakk.core.conversion import Conversion, ConversionQuote, Fixed, QuoteStatus
 from sakk.core.errors import ResourceMissing, Unavailable
 from sakk.core.money import format_decimal
 from sakk.core.rate import write_price
@@ -51,6 +51,11 @@ FIXED: Final[Mapping[str, str]] = {
     "source": mark("What is given"),
     "target": mark("What comes of it"),
 }
+QUOTE_STATUSES: Final[Mapping[str, tuple[str, str]]] = {
+    "held": (mark("Price held"), "wait"),
+    "used": (mark("Used once"), "plain"),
+    "expired": (mark("Expired"), "warn"),
+}
 Code = Annotated[str, Field(max_length=20)]
 
 
@@ -58,6 +63,14 @@ class ConversionQuery(ListQuery):
     """Which conversions."""
 
     status: Literal["requested", "posted", "rejected"] | None = None
+    source: Code | None = None
+    target: Code | None = None
+
+
+class QuoteQuery(ListQuery):
+    """Which prices."""
+
+    status: QuoteStatus | None = None
     source: Code | None = None
     target: Code | None = None
 
@@ -109,6 +122,28 @@ def ask(visit: Visit, form: AskForm) -> Redirect:
     except Unavailable as error:
         return Redirect(PATH, visit.words.error(error), tone="bad")
     return Redirect(f"{QUOTES}/{identifier}")
+
+
+def quotes(visit: Visit, query: QuoteQuery) -> Page | Download:
+    """The prices that were asked for, newest first: those that nobody accepted too."""
+    with visit.database.read() as connection:
+        window = _quote_window(connection, visit, query)
+        used = store.used_by(connection, [row.id for row in window.rows])
+        known = currencies(connection)
+    told = {
+        row.id: rules.quote_status(row, used.get(row.id), visit.now).value for row in window.rows
+    }
+    if query.is_file:
+        return _quote_file(window.rows, told, used)
+    values = {
+        "list": listing(visit, query, window, window.rows),
+        "statuses": QUOTE_STATUSES,
+        "told": told,
+        "used": used,
+        "write_price": write_price,
+        "choices": {"status": options(visit, QUOTE_STATUSES), "currency": known},
+    }
+    return Page("console/conversion_quotes.html", values)
 
 
 def show_quote(visit: Visit, conversion_quote: str) -> Page:
@@ -236,6 +271,33 @@ def _window(connection: Connection, visit: Visit, query: ConversionQuery) -> Win
     )
 
 
+def _quote_window(
+    connection: Connection, visit: Visit, query: QuoteQuery
+) -> Window[ConversionQuote]:
+    c = store.conversion_quotes.c
+    mode = c.livemode == visit.livemode
+    bound = [] if visit.account_id is None else [c.account_id == visit.account_id, mode]
+    filters = created_within(visit, query, store.conversion_quotes)
+    if visit.account_id is None:
+        filters.append(mode)
+    if query.q is not None:
+        bound, filters = [c.id == query.q], [*bound, *filters]
+    for column, wanted in ((c.source_currency, query.source), (c.target_currency, query.target)):
+        if wanted is not None:
+            filters.append(column == wanted)
+    if query.status is not None:
+        filters.append(store.quote_is(query.status, visit.now))
+    return fetch_window(
+        connection,
+        store.conversion_quotes,
+        ConversionQuote,
+        bound=bound,
+        filters=filters,
+        limit=query.limit,
+        **query.place,
+    )
+
+
 def _quote_of(visit: Visit, identifier: str) -> ConversionQuote:
     with visit.database.read() as connection:
         found = store.find_quote(
@@ -303,31 +365,44 @@ def _transfers(connection: Connection, row: Conversion) -> list[dict[str, Any]]:
     ]
 
 
-def _file(rows: list[Conversion]) -> Download:
-    def exact(name: str, scale: str) -> tuple[str, Any]:
-        return name, lambda row: Exact(format_decimal(getattr(row, name), getattr(row, scale)))
+def _exact(name: str, scale: str) -> tuple[str, Any]:
+    return name, lambda row: Exact(format_decimal(getattr(row, name), getattr(row, scale)))
 
-    return csv_file(
-        "conversions.csv",
-        [
-            *fields("id", "created", "status", "account_id", "quote"),
-            exact("source_amount", "source_decimals"),
-            *fields("source_currency"),
-            exact("target_amount", "target_decimals"),
-            *fields("target_currency"),
-            ("price", lambda row: Exact(write_price(row.price))),
-            exact("spread", "target_decimals"),
-            exact("service_fee", "source_decimals"),
-            ("usd", lambda row: Exact(format_decimal(row.usd_cents, 2))),
-            *fields("failure_code"),
-        ],
-        rows,
-    )
+
+# What quotes and conversions both say in a file.
+_AMOUNTS: Final = (
+    _exact("source_amount", "source_decimals"),
+    *fields("source_currency"),
+    _exact("target_amount", "target_decimals"),
+    *fields("target_currency"),
+    ("price", lambda row: Exact(write_price(row.price))),
+    _exact("spread", "target_decimals"),
+    _exact("service_fee", "source_decimals"),
+    ("usd", lambda row: Exact(format_decimal(row.usd_cents, 2))),
+)
+
+
+def _file(rows: list[Conversion]) -> Download:
+    columns = fields("id", "created", "status", "account_id", "quote")
+    return csv_file("conversions.csv", [*columns, *_AMOUNTS, *fields("failure_code")], rows)
+
+
+def _quote_file(
+    rows: list[ConversionQuote], told: Mapping[str, str], used: Mapping[str, str]
+) -> Download:
+    columns = [
+        *fields("id", "created", "expires_at", "account_id"),
+        ("status", lambda row: told[row.id]),
+        ("conversion", lambda row: used.get(row.id)),
+        *_AMOUNTS,
+    ]
+    return csv_file("conversion_quotes.csv", columns, rows)
 
 
 SCREENS: tuple[Screen, ...] = (
     Screen("GET", PATH, index, "conversions", menu=Menu("Money", mark("Conversions"))),
     Screen("GET", f"{PATH}/{{conversion}}", show, "conversions"),
+    Screen("GET", QUOTES, quotes, "conversion_quotes"),
     Screen("POST", QUOTES, ask, "conversion_quotes", again=list_again),
     Screen("GET", f"{QUOTES}/{{conversion_quote}}", show_quote, "conversion_quotes"),
     Screen(

@@ -9,6 +9,7 @@ account's schedule are revenue, each a transfer of its own.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final, Literal
 
 from sakk.core import chart, money
@@ -314,17 +315,34 @@ def positions(
     return found
 
 
-def public_quote(quote: ConversionQuote) -> dict[str, Any]:
+class QuoteStatus(StrEnum):
+    """What is left of a quote: ``held`` until it is over, ``used`` by a conversion, ``expired``."""
+
+    held = "held"
+    used = "used"
+    expired = "expired"
+
+
+def quote_status(quote: ConversionQuote, used_by: str | None, now: datetime) -> QuoteStatus:
+    """``used_by``: the conversion that it was used for."""
+    if used_by is not None:
+        return QuoteStatus.used
+    return QuoteStatus.held if now < quote.expires_at else QuoteStatus.expired
+
+
+def public_quote(quote: ConversionQuote, *, used_by: str | None, now: datetime) -> dict[str, Any]:
     """The API's object ``conversion_quote``."""
     return {
         "id": quote.id,
         "object": "conversion_quote",
         "ask": rates.write_price(quote.ask),
         "bid": rates.write_price(quote.bid),
+        "conversion": used_by,
         "expires_at": int(quote.expires_at.timestamp()),
         "path": quote.path,
         "rated_at": int(quote.rated_at.timestamp()),
         "sources": quote.sources,
+        "status": quote_status(quote, used_by, now).value,
         **_amounts(quote),
     }
 

@@ -1,17 +1,20 @@
 """Conversions: terms, quotes, what was converted by them, and the position that it left."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
     PrimaryKeyConstraint,
     Table,
     Text,
+    exists,
     func,
     select,
     text,
@@ -20,8 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.chart import AccountCode, currency_of_unit
-from sakk.core.conversion import Conversion, ConversionQuote, ConversionTerms
-from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
+from sakk.core.conversion import Conversion, ConversionQuote, ConversionTerms, QuoteStatus
+from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 conversion_terms = Table(
@@ -166,6 +169,26 @@ def find_by_quote(connection: Connection, quote: str) -> str | None:
     found = connection.execute(select(conversions.c.id).where(conversions.c.quote == quote))
     identifier: str | None = found.scalar_one_or_none()
     return identifier
+
+
+def used_by(connection: Connection, quotes: Sequence[str]) -> dict[str, str]:
+    """Which conversions quotes were used for, of those that were."""
+    c = conversions.c
+    statement = select(c.quote, c.id).where(among(c.quote, quotes))
+    return {row.quote: row.id for row in connection.execute(statement)} if quotes else {}
+
+
+def quote_is(status: QuoteStatus, now: datetime) -> ColumnElement[bool]:
+    """The condition for quotes that stand so."""
+    c = conversion_quotes.c
+    is_used = exists(select(conversions.c.id).where(conversions.c.quote == c.id))
+    match status:
+        case QuoteStatus.used:
+            return is_used
+        case QuoteStatus.held:
+            return ~is_used & (c.expires_at > now)
+        case QuoteStatus.expired:
+            return ~is_used & (c.expires_at <= now)
 
 
 def lock_account(connection: Connection, account_id: str) -> None:
