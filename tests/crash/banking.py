@@ -33,6 +33,8 @@ def bank_account(house: House, merchant: Merchant) -> Callable[[], None]:
         await_true(lambda: _balance(shop) == CAME, "the money to come in")
         provided = _payout(shop, "Anna", PAID, "usd")
         shop.await_event("payout.posted", provided)
+        heard = "SELECT notice FROM provider_notices WHERE bank_account = %s"
+        await_true(lambda: bool(query(house, heard, provider["id"])), "the provider's notice")
         paid = _payout(shop, "Anna", PAID)
         shop.await_event("payout.posted", paid)
         returned = _payout(shop, "RETURN AC04 Bob", RETURNED)

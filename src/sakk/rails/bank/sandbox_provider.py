@@ -120,9 +120,12 @@ class SandboxProvider(SandboxBank):
             order = own["orders"].get(key)
             if order is None:
                 return None
-            if order["word"] == Word.processing.value:
+            is_paid_now = order["word"] == Word.processing.value
+            if is_paid_now:
                 self._pay(books, order)
                 self._keep(books)
+        if is_paid_now:
+            self._news(key, order)
         return _standing(order)
 
     def answer(self, key: str, question: str, text: str, file: tuple[str, bytes] | None) -> None:
