@@ -14,7 +14,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    exists,
     func,
     select,
     text,
@@ -24,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sakk.core.chart import AccountCode, currency_of_unit
 from sakk.core.conversion import Conversion, ConversionQuote, ConversionTerms, QuoteStatus
-from sakk.store.database import among, fetch_all, fetch_one, insert_records, row_of
+from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
 conversion_terms = Table(
@@ -91,6 +90,11 @@ conversions = Table(
     Index("ix_conversions_requested", "created", postgresql_where=text("status = 'requested'")),
 )
 
+# One after another by the index, however many: a file has thousands.
+_USED_BY = text(
+    "SELECT used.quote, used.id FROM unnest(CAST(:quotes AS text[])) AS given(id) CROSS JOIN"
+    " LATERAL (SELECT id, quote FROM conversions WHERE quote = given.id LIMIT 1) AS used"
+)
 # A request converts its own; only what is older was left behind by a crash.
 LEFT_TO_REQUEST = timedelta(seconds=5)
 
@@ -173,22 +177,24 @@ def find_by_quote(connection: Connection, quote: str) -> str | None:
 
 def used_by(connection: Connection, quotes: Sequence[str]) -> dict[str, str]:
     """Which conversions quotes were used for, of those that were."""
-    c = conversions.c
-    statement = select(c.quote, c.id).where(among(c.quote, quotes))
-    return {row.quote: row.id for row in connection.execute(statement)} if quotes else {}
+    if not quotes:
+        return {}
+    found = connection.execute(_USED_BY, {"quotes": list(quotes)})
+    return {row.quote: row.id for row in found}
 
 
 def quote_is(status: QuoteStatus, now: datetime) -> ColumnElement[bool]:
     """The condition for quotes that stand so."""
     c = conversion_quotes.c
-    is_used = exists(select(conversions.c.id).where(conversions.c.quote == c.id))
+    # Asked of each row by the index, and never joined: a list reads few of many.
+    used = select(conversions.c.id).where(conversions.c.quote == c.id).limit(1).scalar_subquery()
     match status:
         case QuoteStatus.used:
-            return is_used
+            return used.is_not(None)
         case QuoteStatus.held:
-            return ~is_used & (c.expires_at > now)
+            return used.is_(None) & (c.expires_at > now)
         case QuoteStatus.expired:
-            return ~is_used & (c.expires_at <= now)
+            return used.is_(None) & (c.expires_at <= now)
 
 
 def lock_account(connection: Connection, account_id: str) -> None:
