@@ -40,6 +40,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "create_channel_dispute": {"session": "ses_1", "nonce": "1", "reason": "empty"},
     "resolve_channel_dispute": {"outcome": "withdraw"},
     "resolve_escrow_dispute": {"outcome": "refund"},
+    "release_bank_file": {"sha256": "00" * 32},
     "confirm_bank_account": {"digest": "00" * 32},
     "confirm_bank_line": {"digest": "00" * 32},
     "confirm_bank_return": {"digest": "00" * 32},

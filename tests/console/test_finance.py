@@ -11,7 +11,7 @@ from sakk.core.hedge_policy import digest_of
 from sakk.core.network import Currency
 from sakk.core.person import Actor
 from sakk.core.rate import SCALE, Observation
-from sakk.flow import bank_change
+from sakk.flow import bank_change, bank_release
 from sakk.flow.bank_account import AccountRequest
 from sakk.store import bank_assignment as assignments
 from sakk.store import bank_file as files
@@ -25,6 +25,7 @@ from sakk.store.network import put_currency
 from tests.api.ordering import put_order, put_rates
 from tests.console.banking import put_lines
 from tests.console.office import Office
+from tests.rails.test_bank_files import camt, entry
 
 
 @pytest.fixture(autouse=True)
@@ -268,3 +269,28 @@ def test_an_account_at_a_bank_is_used_when_another_person_approved_it(office: Of
     assert his.post(f"{path}/approve", {"digest": digest}).status == 303
     assert "In use" in his.get(path).text
     assert his.post(f"{path}/decline", {}).status == 400
+
+
+def test_a_file_that_is_brought_is_released_by_another_person(office: Office) -> None:
+    put_lines(office.parts.database, office.alice)
+    ann, ben = office.person("finance"), office.person("finance")
+    with office.parts.database.begin() as connection:
+        row = bank_release.bring(
+            connection,
+            camt(entry("5.00", "CRDT"), closing="77.00").encode(),
+            name="theirs.xml",
+            actor=Actor("key_1", ann.id),
+            livemode=False,
+            now=now(),
+        )
+    path = f"/console/bank_files/{row.id}"
+    hers, his = office.browser(ann), office.browser(ben)
+    office.prove()
+    assert "/release" not in hers.get(path).text
+    page = his.get(path).text
+    assert ("/release" in page, "77.00" in page) == (True, True)
+    assert his.post(f"{path}/release", {"sha256": "0" * 64}).status == 400
+    his.get(path)
+    assert his.post(f"{path}/release", {"sha256": row.sha256}).status == 303
+    assert "/release" not in his.get(path).text
+    assert his.post(f"{path}/refuse", {}).status == 400

@@ -1,8 +1,11 @@
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from sakk.core.bank_file import NAME_LENGTH_MAX, BankFile, public, safe_name
+from sakk.core.bank_file import NAME_LENGTH_MAX, BankFile, public, released, safe_name
+from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
@@ -23,19 +26,35 @@ def test_names_are_no_paths(name: str, kept: str) -> None:
     assert safe_name(name) == kept
 
 
+ROW = BankFile(
+    id="bf_1",
+    livemode=False,
+    bank_account=None,
+    way="in",
+    kind="camt.053",
+    name="a.xml",
+    sha256="00",
+    size=3,
+    status="received",
+    created=NOW,
+)
+
+
 def test_what_is_shown() -> None:
-    row = BankFile(
-        id="bf_1",
-        livemode=False,
-        bank_account=None,
-        way="in",
-        kind="camt.053",
-        name="a.xml",
-        sha256="00",
-        size=3,
-        status="received",
-        created=NOW,
-    )
-    assert public(row)["done_at"] is None
-    row = BankFile(**{name: getattr(row, name) for name in row.__slots__} | {"done_at": NOW})
-    assert public(row)["done_at"] == int(NOW.timestamp())
+    assert (public(ROW)["done_at"], public(ROW)["released_at"]) == (None, None)
+    row = replace(ROW, done_at=NOW, released_by="per_2", released_at=NOW)
+    assert public(row)["done_at"] == public(row)["released_at"] == int(NOW.timestamp())
+
+
+def test_another_person_stands_for_what_was_brought() -> None:
+    brought = replace(ROW, status="awaiting", brought_by="per_1")
+    given: dict[str, Any] = {"is_person": True, "sha256": "00", "now": NOW}
+    done = released(brought, by="per_2", **given)
+    assert (done.status, done.released_by, done.released_at) == ("received", "per_2", NOW)
+    assert released(brought, by="per_1", **{**given, "is_person": False})
+    with pytest.raises(SamePerson):
+        released(brought, by="per_1", **given)
+    with pytest.raises(ApprovalStale):
+        released(brought, by="per_2", **{**given, "sha256": "01"})
+    with pytest.raises(UnexpectedState):
+        released(ROW, by="per_2", **given)

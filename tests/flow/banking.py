@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from tests.flow.harness import World
 from tests.flow.wiring import VAULT
 
@@ -24,6 +24,7 @@ from sakk.rails.bank.adapters import sandbox_bank
 from sakk.rails.bank.sandbox import SandboxBank
 from sakk.screening.importers import import_list
 from sakk.store import bank_account as accounts
+from sakk.store.bank_file import bank_files
 from sakk.store.bank_payment import bank_payments
 from sakk.store.bank_proof import read_moment
 from sakk.store.bank_statement import bank_lines, bank_statements
@@ -137,7 +138,12 @@ def deliver(world: World, own: str | None, *contents: bytes) -> None:
                 bank_account=own,
                 livemode=False,
                 now=world.clock(),
+                brought_by="per_1" if own is None else None,
             )
+            if own is None:
+                # As another person leaves it.
+                waits = bank_files.c.status == "awaiting"
+                connection.execute(update(bank_files).where(waits).values(status="received"))
         world.run_only("bank.read", "bank.match", "bank.book")
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from sakk.api.context import Context, Document, Download, Listing
 from sakk.api.parameters import Identifier, ListParameters, Parameters, ShortText
+from sakk.api.person import Code, Hash
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import bank_file as rules
@@ -14,7 +15,8 @@ from sakk.core import bank_payment as payment_rules
 from sakk.core.bank_file import BankFile
 from sakk.core.bank_payment import BankPayment
 from sakk.core.errors import ParameterInvalid, ResourceMissing
-from sakk.flow import bank_file as flow
+from sakk.flow import bank_release as flow
+from sakk.flow.step_up import StepUp
 from sakk.store import bank_file as store
 from sakk.store import bank_payment as payments
 from sakk.store.page import fetch_page
@@ -33,11 +35,24 @@ class BankFileCreate(Parameters):
     name: ShortText = "upload"
 
 
+class BankFileRelease(Parameters):
+    """The hash of the bytes that were looked at, and a fresh code of the person who releases."""
+
+    sha256: Hash
+    code: Code | None = None
+
+
+class BankFileRefuse(Parameters):
+    """Nothing is told besides."""
+
+
 class BankFileListParameters(ListParameters):
     """Which files."""
 
     way: Literal["in", "out"] | None = None
-    status: Literal["ready", "sent", "withdrawn", "received", "read", "refused"] | None = None
+    status: (
+        Literal["ready", "sent", "withdrawn", "awaiting", "received", "read", "refused"] | None
+    ) = None
     bank_account: Identifier | None = None
 
 
@@ -55,6 +70,7 @@ class BankFileShape(Shape):
     id: str
     object: Literal["bank_file"]
     bank_account: str | None
+    brought_by: Annotated[str | None, Field(description="Who brought it by hand.")]
     created: Created
     done_at: Annotated[int | None, Field(description="When it was put out, or read.")]
     kind: rules.FileKind
@@ -62,6 +78,8 @@ class BankFileShape(Shape):
     metadata: ObjectMetadata
     name: str
     reason: Annotated[str | None, Field(description="Why it was refused, or waits.")]
+    released_at: int | None
+    released_by: Annotated[str | None, Field(description="Who else stands for it.")]
     sha256: str
     size: int
     status: rules.FileStatus
@@ -105,21 +123,57 @@ class BankPaymentShape(Shape):
     takes_file=True,
 )
 def create(context: Context, body: BankFileCreate) -> Document:
-    """Bring a file that a bank sent: camt.053, camt.052, MT940 or pain.002; it is read at once."""
+    """Bring a file that a bank sent: camt.053, camt.052, MT940 or pain.002.
+
+    It is read when another person has released it.
+    """
     try:
         content = base64.b64decode(body.file, validate=True)
     except ValueError:
         raise ParameterInvalid("file is no base64.", param="file") from None
-    row = flow.take_in(
+    row = flow.bring(
         context.connection,
         content,
         name=body.name,
-        bank_account=None,
+        actor=context.actor,
         livemode=context.livemode,
         now=context.now,
         identifier=context.object_id(rules.PREFIX),
     )
     return rules.public(row)
+
+
+@resource.post(
+    "/v1/bank_files/{bank_file}/release",
+    returns=BankFileShape,
+    operation="release_bank_file",
+    operator_only=True,
+    two_steps=True,
+)
+def release(context: Context, bank_file: str, body: BankFileRelease) -> Document:
+    """Stand for a file that another person brought, after looking at it; it is read at once."""
+    done = flow.release(
+        context.parts,
+        bank_file,
+        actor=context.actor,
+        livemode=context.livemode,
+        sha256=body.sha256,
+        step_up=StepUp(code=body.code),
+    )
+    return rules.public(done)
+
+
+@resource.post(
+    "/v1/bank_files/{bank_file}/refuse",
+    returns=BankFileShape,
+    operation="refuse_bank_file",
+    operator_only=True,
+    two_steps=True,
+)
+def refuse(context: Context, bank_file: str, body: BankFileRefuse) -> Document:
+    """Refuse a file that was brought, or take it back; it is kept, and not read."""
+    gone = flow.refuse(context.parts, bank_file, actor=context.actor, livemode=context.livemode)
+    return rules.public(gone)
 
 
 @resource.get(

@@ -34,7 +34,7 @@ from sakk.core.bank_file import FILE_BYTES_MAX, BankFile
 from sakk.core.bank_statement import BankLine, BankStatement, StatementStatus
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import bank_account as accounts
-from sakk.flow import bank_assignment, bank_change, bank_file
+from sakk.flow import bank_assignment, bank_change, bank_release
 from sakk.flow.step_up import StepUp
 from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.runtime.settings import Settings
@@ -291,7 +291,7 @@ def files(as_json: Json = False) -> None:
     if as_json:
         print_json(shown)
         return
-    fields = ("id", "way", "kind", "status", "size", "name", "reason")
+    fields = ("id", "way", "kind", "status", "size", "name", "brought_by", "reason")
     print_table(list(fields), [[each[name] for name in fields] for each in shown])
 
 
@@ -300,14 +300,56 @@ def import_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What a bank sent.")],
     live: Live = False,
 ) -> None:
-    """Bring a file that a bank sent by hand; a worker reads it."""
+    """Bring a file that a bank sent by hand; it is read when another person has released it."""
     with file.open("rb") as opened:
         content = opened.read(FILE_BYTES_MAX + 1)
-    with opened_database() as database, database.begin() as connection:
-        row = bank_file.take_in(
-            connection, content, name=file.name, bank_account=None, livemode=live, now=now()
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        actor = acting(parts, livemode=live)
+        with parts.database.begin() as connection:
+            row = bank_release.bring(
+                connection, content, name=file.name, actor=actor, livemode=live, now=now()
+            )
+    finally:
+        parts.database.close()
+    console.print(f"{row.id}: {row.status}, {row.sha256}")
+
+
+@app.command()
+def release(
+    identifier: Annotated[str, typer.Argument(help="bf_…, which somebody brought.")],
+    sha256: Annotated[str, typer.Argument(help="Of the bytes that you looked at.")],
+    code: Code = None,
+    live: Live = False,
+) -> None:
+    """Stand for a file that another person brought; a worker reads it a moment later."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        bank_release.release(
+            parts,
+            identifier,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            sha256=sha256,
+            step_up=StepUp(code=code),
         )
-    console.print(f"{row.id}: {row.status}")
+    finally:
+        parts.database.close()
+    console.print(f"{identifier} is being read.")
+
+
+@app.command()
+def discard(
+    identifier: Annotated[str, typer.Argument(help="bf_…, which somebody brought.")],
+    live: Live = False,
+) -> None:
+    """Refuse a file that was brought, or take it back."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        bank_release.refuse(parts, identifier, actor=acting(parts, livemode=live), livemode=live)
+    finally:
+        parts.database.close()
+    console.print(f"{identifier} is not read.")
 
 
 @app.command()

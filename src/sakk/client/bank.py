@@ -86,9 +86,12 @@ class BankFile(Resource, frozen=True, kw_only=True):
     status: str
     way: str
     bank_account: str | None = None
+    brought_by: str | None = None
     done_at: int | None = None
     name: str | None = None
     reason: str | None = None
+    released_at: int | None = None
+    released_by: str | None = None
     sha256: str | None = None
     size: int = 0
 
@@ -313,9 +316,20 @@ class BankFiles(Retrievable[BankFile]):
     def create(
         self, *, file: bytes, name: str | None = None, idempotency_key: str | None = None
     ) -> BankFile:
-        """Bring a file that a bank sent; the same bytes are one file."""
+        """Bring a file that a bank sent; it is read when another person has released it."""
         body = present({"file": b64encode(file).decode(), "name": name})
         return self._post(BankFile, self.root, body, idempotency_key)
+
+    def release(
+        self, id: str, *, sha256: str, code: str | None = None, idempotency_key: str | None = None
+    ) -> BankFile:
+        """Stand for a file that another person brought, after looking at it."""
+        body = present({"sha256": sha256, "code": code})
+        return self._post(BankFile, self._path(id, "release"), body, idempotency_key)
+
+    def refuse(self, id: str, *, idempotency_key: str | None = None) -> BankFile:
+        """Refuse a file that was brought, or take it back."""
+        return self._post(BankFile, self._path(id, "refuse"), {}, idempotency_key)
 
     def list(
         self,

@@ -5,19 +5,25 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from sakk.console.bank_line import RETURNS
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
 from sakk.console.route import ROOT, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import bank_file as rules
-from sakk.core.bank_file import BankFile
+from sakk.core.bank_account import minor_units
+from sakk.core.bank_file import BankFile, FileStatus
 from sakk.core.errors import ParameterMissing, ResourceMissing
-from sakk.flow import bank_file as flow
+from sakk.flow import bank_release as flow
+from sakk.flow.officer import is_alone
 from sakk.pages.form import Form, Upload
 from sakk.pages.language import mark
+from sakk.rails.bank.reader import ReadFile
 from sakk.store import bank_account as accounts
 from sakk.store import bank_file as store
 from sakk.store import bank_payment as payments
+from sakk.store import bank_return as returns
 from sakk.store import bank_statement as statements
+from sakk.store import person as persons
 from sakk.store.page import fetch_window
 
 PATH: Final = f"{ROOT}/bank_files"
@@ -27,6 +33,7 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     "ready": (mark("To be sent"), "wait"),
     "sent": (mark("Sent"), "good"),
     "withdrawn": (mark("Replaced"), "plain"),
+    "awaiting": (mark("Awaits a second person"), "wait"),
     "received": (mark("To be read"), "wait"),
     "read": (mark("Read"), "good"),
     "refused": (mark("Refused"), "bad"),
@@ -46,8 +53,16 @@ class FileQuery(ListQuery):
     """Which files."""
 
     way: Literal["in", "out"] | None = None
-    status: Literal["ready", "sent", "withdrawn", "received", "read", "refused"] | None = None
+    status: (
+        Literal["ready", "sent", "withdrawn", "awaiting", "received", "read", "refused"] | None
+    ) = None
     account: Annotated[str, Field(max_length=255)] | None = None
+
+
+class ReleaseForm(Form):
+    """The hash of the bytes that were looked at."""
+
+    sha256: Annotated[str, Field(max_length=64)]
 
 
 class UploadForm(Form):
@@ -73,22 +88,65 @@ def bring(visit: Visit, form: UploadForm) -> Redirect:
     if form.file is None:
         raise ParameterMissing("Choose a file.", param="file")
     with visit.database.begin() as connection:
-        row = flow.take_in(
+        row = flow.bring(
             connection,
             form.file.content,
             name=form.file.name,
-            bank_account=None,
+            actor=visit.actor,
             livemode=visit.livemode,
             now=visit.now,
             identifier=visit.object_id(rules.PREFIX),
         )
-    return Redirect(f"{PATH}/{row.id}", visit.words.gettext("The file is here: it is being read."))
+    told = visit.words.gettext("The file is here: another person releases it.")
+    return Redirect(f"{PATH}/{row.id}", told)
+
+
+def release(visit: Visit, bank_file: str, form: ReleaseForm) -> Redirect:
+    """Stand for a file that another person brought."""
+    flow.release(
+        visit.parts,
+        bank_file,
+        actor=visit.actor,
+        livemode=visit.livemode,
+        sha256=form.sha256,
+        step_up=visit.step_up,
+    )
+    told = visit.words.gettext("Released: it is being read.")
+    return Redirect(f"{PATH}/{bank_file}", told)
+
+
+def refuse(visit: Visit, bank_file: str) -> Redirect:
+    """Refuse a file that was brought, or take it back."""
+    flow.refuse(visit.parts, bank_file, actor=visit.actor, livemode=visit.livemode)
+    return Redirect(f"{PATH}/{bank_file}", visit.words.gettext("The file is not read."))
 
 
 def show(visit: Visit, bank_file: str) -> Page:
     """One file: its orders with the bank's answers, or the statements that were in it."""
+    return _detail(visit, bank_file, None)
+
+
+def again(visit: Visit, rejected: Rejected, bank_file: str) -> Page:
+    """The same with what was wrong."""
+    return _detail(visit, bank_file, rejected)
+
+
+def _detail(visit: Visit, bank_file: str, rejected: Rejected | None) -> Page:
     with visit.database.read() as connection:
         found = _found(visit, bank_file)
+        waits = found.status == FileStatus.awaiting
+        people = [each for each in (found.brought_by, found.released_by) if each]
+        said = flow.preview(connection, found) if waits else None
+        values: dict[str, Any] = {
+            "waits": waits,
+            "said": said,
+            "unsaid": isinstance(said, str),
+            "people": persons.names(connection, people),
+            "alone": is_alone(connection, livemode=visit.livemode),
+            "may_write": visit.may("bank_files", "write"),
+            "message": None if rejected is None else rejected.message,
+        }
+        backs = returns.list_of_file(connection, found.id) if found.way == "out" else []
         own = None
         if found.bank_account is not None:
             own = accounts.find(
@@ -96,9 +154,14 @@ def show(visit: Visit, bank_file: str) -> Page:
             )
         orders = payments.of_file(connection, found.id) if found.way == "out" else []
         told = statements.of_file(connection, found.id) if found.way == "in" else []
-    values = {
+    values |= {
         "row": found,
         "own": own,
+        "backs": backs,
+        "returns": RETURNS,
+        "decimals": {each.account: minor_units(each.currency) for each in said.statements}
+        if isinstance(said, ReadFile)
+        else {},
         "orders": orders[:PAYMENTS_SHOWN_MAX],
         "left_out": max(0, len(orders) - PAYMENTS_SHOWN_MAX),
         "told": told,
@@ -175,5 +238,17 @@ SCREENS: tuple[Screen, ...] = (
         body_bytes_max=BODY_BYTES_MAX,
     ),
     Screen("GET", f"{PATH}/{{bank_file}}", show, "bank_files", operator_only=True),
+    *(
+        Screen(
+            "POST",
+            f"{PATH}/{{bank_file}}/{name}",
+            handler,
+            "bank_files",
+            step_up=True,
+            operator_only=True,
+            again=again,
+        )
+        for name, handler in (("release", release), ("refuse", refuse))
+    ),
     Screen("GET", f"{PATH}/{{bank_file}}/content", content, "bank_files", operator_only=True),
 )

@@ -43,6 +43,12 @@ BANK_RETURN_FAILED: Final = register(
     "Money did not go back to its sender, or came back from there: it is in suspense again.",
     "operator",
 )
+BANK_FILE_AWAITING: Final = register(
+    "bank_file",
+    "awaiting",
+    "Somebody brought a bank's file by hand: another person releases it before it is read.",
+    "operator",
+)
 BANK_FILE_REFUSED: Final = register(
     "bank_file", "refused", "A bank's file can not be read; it is kept.", "operator"
 )

@@ -5,13 +5,16 @@ are the same bytes under the same name. What was never tried may be ``withdrawn`
 orders go in other files: where some of them are stopped, the rest goes without them.
 
 Coming in: ``received → read``, or ``refused``: a file that can not be read whole is not read at
-all, and kept.
+all, and kept. What a person brings is ``awaiting`` until another has released it by its hash: who
+brings a statement says to whom money came, and who brings a refusal that it is back.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
+
+from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
 
 PREFIX: Final = "bf"
 # A larger file is not taken in: no bank's statement of a day comes near it.
@@ -42,6 +45,7 @@ class FileStatus(StrEnum):
     ready = "ready"
     sent = "sent"
     withdrawn = "withdrawn"
+    awaiting = "awaiting"
     received = "received"
     read = "read"
     refused = "refused"
@@ -52,7 +56,8 @@ class BankFile:
     """One file; ``sha256`` of its bytes, which stand in a column of their own.
 
     ``bank_account``: the operator's own, where it is known before the file is read. ``tried_at``:
-    when it was first put out, whatever came of that.
+    when it was first put out, whatever came of that. ``brought_by``: who brought it by hand, where
+    no adapter did, and ``released_by`` who else stands for it.
     """
 
     id: str
@@ -67,6 +72,9 @@ class BankFile:
     reason: str | None = None
     done_at: datetime | None = None
     tried_at: datetime | None = None
+    brought_by: str | None = None
+    released_by: str | None = None
+    released_at: datetime | None = None
     attempt: int = 0
     retry_at: datetime | None = None
     failures: int = 0
@@ -82,12 +90,29 @@ def safe_name(name: str) -> str:
     return kept[:NAME_LENGTH_MAX] or "unnamed"
 
 
+def check_awaiting(row: BankFile) -> None:
+    """UnexpectedState for a file that waits for nobody."""
+    if row.status != FileStatus.awaiting:
+        raise UnexpectedState("This file is {status}: it waits for nobody.", status=row.status)
+
+
+def released(row: BankFile, *, by: str, is_person: bool, sha256: str, now: datetime) -> BankFile:
+    """A file that was brought by hand, as a second person leaves it; SamePerson, ApprovalStale."""
+    check_awaiting(row)
+    if row.brought_by == by and is_person:
+        raise SamePerson("You brought this file: another person releases it.")
+    if sha256 != row.sha256:
+        raise ApprovalStale("This is not the file that you were shown.", param="sha256")
+    return replace(row, status=FileStatus.received.value, released_by=by, released_at=now)
+
+
 def public(row: BankFile) -> dict[str, Any]:
     """The API's object ``bank_file``."""
     return {
         "id": row.id,
         "object": "bank_file",
         "bank_account": row.bank_account,
+        "brought_by": row.brought_by,
         "created": int(row.created.timestamp()),
         "done_at": None if row.done_at is None else int(row.done_at.timestamp()),
         "kind": row.kind,
@@ -95,6 +120,8 @@ def public(row: BankFile) -> dict[str, Any]:
         "metadata": {},
         "name": row.name,
         "reason": row.reason,
+        "released_at": None if row.released_at is None else int(row.released_at.timestamp()),
+        "released_by": row.released_by,
         "sha256": row.sha256,
         "size": row.size,
         "status": row.status,

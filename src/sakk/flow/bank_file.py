@@ -222,7 +222,7 @@ def _refuse_unread(parts: Parts, account: BankAccount, name: str, why: str) -> N
     )
     with parts.database.begin() as connection:
         store.insert(connection, row, b"")
-        events.append(connection, [_file_event(row)], now=now)
+        events.append(connection, [file_event(row, news.BANK_FILE_REFUSED)], now=now)
 
 
 def take_in(
@@ -234,12 +234,16 @@ def take_in(
     livemode: bool,
     now: datetime,
     identifier: str | None = None,
+    brought_by: str | None = None,
 ) -> BankFile:
     """Keep a file that a bank sent, whoever brings it; the one that is there already by its hash.
 
-    One that was refused is read again: an account may be here now that was not.
-    ParameterInvalid for one that is empty or larger than any.
+    ``brought_by``: who brings it by hand; it is read when another person has released it
+    (`sakk.flow.bank_release`), or when the bank's own adapter brings it. One that was refused is
+    read again: an account may be here now that was not. ParameterInvalid for one that is empty or
+    larger than any.
     """
+    status = FileStatus.received if brought_by is None else FileStatus.awaiting
     if not content or len(content) > FILE_BYTES_MAX:
         raise ParameterInvalid(
             "A file has 1 to {most} bytes.", param="content", most=FILE_BYTES_MAX
@@ -253,27 +257,44 @@ def take_in(
         name=rules.safe_name(name),
         sha256=sha256(content).hexdigest(),
         size=len(content),
-        status=FileStatus.received.value,
+        status=status.value,
+        brought_by=brought_by,
         created=now,
     )
     if store.insert(connection, row, content):
-        wake(connection, "bank.read")
+        _tell(connection, row, now=now)
         return row
     found = store.find_hash(connection, row.sha256, way=Way.incoming, livemode=livemode)
     assert found is not None
-    if found.status != FileStatus.refused or not found.size:
+    was_refused = found.status == FileStatus.refused and found.size > 0
+    by_bank = found.status == FileStatus.awaiting and brought_by is None
+    if not was_refused and not by_bank:
         return found
     again = replace(
         found,
         bank_account=bank_account,
-        status=FileStatus.received.value,
+        status=status.value,
         reason=None,
         done_at=None,
+        brought_by=brought_by,
+        released_by=None,
+        released_at=None,
     )
-    fields = ("id", "bank_account", "status", "reason", "done_at")
+    fields = (
+        *("id", "bank_account", "status", "reason", "done_at"),
+        *("brought_by", "released_by", "released_at"),
+    )
     update_records(connection, store.bank_files, [{name: getattr(again, name) for name in fields}])
-    wake(connection, "bank.read")
+    _tell(connection, again, now=now)
     return again
+
+
+def _tell(connection: Connection, row: BankFile, *, now: datetime) -> None:
+    """A file is there: it is read, or waits for another person."""
+    if row.status == FileStatus.received:
+        wake(connection, "bank.read")
+        return
+    events.append(connection, [file_event(row, news.BANK_FILE_AWAITING)], now=now)
 
 
 def read_stage(parts: Parts) -> Stage:
@@ -317,7 +338,7 @@ def _apply(parts: Parts, row: BankFile, found: ReadFile | None, why: str | None)
             log.warning("bank.file_refused", file=row.id, why=why)
             after = store.find(connection, row.id, livemode=row.livemode)
             assert after is not None
-            events.append(connection, [_file_event(after)], now=now)
+            events.append(connection, [file_event(after, news.BANK_FILE_REFUSED)], now=now)
 
 
 def _told(connection: Connection, row: BankFile, found: ReadFile, *, now: datetime) -> str | None:
@@ -357,11 +378,12 @@ def _accounts(
     return accounts
 
 
-def _file_event(row: BankFile) -> NewEvent:
+def file_event(row: BankFile, name: str) -> NewEvent:
+    """An event about a file, to the operator."""
     return NewEvent(
         account_id=None,
         livemode=row.livemode,
-        type=news.BANK_FILE_REFUSED,
+        type=name,
         object_id=row.id,
         object=rules.public(row),
     )

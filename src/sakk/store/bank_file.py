@@ -26,6 +26,9 @@ bank_files = Table(
     Column("reason", Text),
     Column("done_at", Timestamp),
     Column("tried_at", Timestamp),
+    Column("brought_by", Text),
+    Column("released_by", Text),
+    Column("released_at", Timestamp),
     Column("created", Timestamp, nullable=False),
     *lease_columns(),
     # A file that is delivered twice is one file.
@@ -66,11 +69,13 @@ def content_of(connection: Connection, identifier: str) -> bytes:
     return bytes(connection.execute(statement).scalar_one())
 
 
-def find(connection: Connection, identifier: str, *, livemode: bool) -> BankFile | None:
+def find(
+    connection: Connection, identifier: str, *, livemode: bool, lock: bool = False
+) -> BankFile | None:
     """One file."""
     c = bank_files.c
     statement = select(bank_files).where(c.id == identifier, c.livemode == livemode)
-    return fetch_one(connection, statement, BankFile)
+    return fetch_one(connection, statement.with_for_update() if lock else statement, BankFile)
 
 
 def lock_received(connection: Connection, identifier: str) -> bool:
@@ -85,12 +90,12 @@ def lock_received(connection: Connection, identifier: str) -> bool:
 
 
 def find_hash(connection: Connection, sha256: str, *, way: Way, livemode: bool) -> BankFile | None:
-    """The file with this hash."""
+    """The file with this hash, locked."""
     c = bank_files.c
     statement = select(bank_files).where(
         c.livemode == livemode, c.way == way.value, c.sha256 == sha256
     )
-    return fetch_one(connection, statement, BankFile)
+    return fetch_one(connection, statement.with_for_update(), BankFile)
 
 
 def list_where(connection: Connection, *filters: Any, limit: int) -> Sequence[BankFile]:

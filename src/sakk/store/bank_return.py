@@ -145,6 +145,14 @@ def lock_of_file(connection: Connection, file: str) -> list[BankReturn]:
     return fetch_all(connection, statement, BankReturn)
 
 
+def list_of_file(connection: Connection, file: str) -> list[BankReturn]:
+    """The returns of a file, in its order."""
+    c = bank_returns.c
+    return fetch_all(
+        connection, select(bank_returns).where(c.file == file).order_by(c.id), BankReturn
+    )
+
+
 def list_by_ids(connection: Connection, identifiers: Collection[str]) -> dict[str, BankReturn]:
     """Returns by their ids."""
     if not identifiers:
