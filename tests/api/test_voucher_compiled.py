@@ -216,3 +216,8 @@ def test_what_memory_or_the_ledger_refuses_is_asked_anew() -> None:
     assert there[0].raising
     lost.fail()
     assert (there[0].raising, there[0].totals) == (False, None)
+    # An answer that can not be read keeps nobody waiting, either.
+    torn = ask(call(key, there[1], 7_000, 100), *there)
+    with pytest.raises(ValueError, match="2 results"):
+        torn.answer(b"")
+    assert (there[1].raising, there[1].totals) == (False, None)

@@ -48,8 +48,8 @@ except ImportError:  # where it is not built, what is read serves
 NAME: Final = "batch-settlement"
 TIMEOUT_SECONDS: Final = 3_600
 RESERVE_SECONDS: Final = 300
-# A request of vouchers waits for two writes to disk, which those that wait meanwhile share: through
-# two connections half as many again are paid by as through four, and each is answered sooner.
+# What waits while one request is checked and written goes together with the next: two connections
+# carry fewer and larger ones than four.
 CONNECTIONS: Final = 2
 # A deposit is answered when it is final, or after a minute.
 SETTLE_SECONDS: Final = 75.0

@@ -162,6 +162,15 @@ cdef class Asked:
 
     def answer(self, bytes results not None) -> bytes | None:
         """The body's results from the ledger's; None where some are left for the long way."""
+        try:
+            self._read(results)
+        except BaseException:
+            self.fail()
+            raise
+        self._let_go()
+        return None if self.later else b"".join(self._results)
+
+    cdef int _read(self, bytes results) except -1:
         cdef Py_ssize_t count = len(self._met), asked = len(self.records) // RECORD
         cdef const unsigned char *statuses = <const unsigned char *>PyBytes_AS_STRING(results)
         cdef Py_ssize_t index, place = 0
@@ -176,8 +185,7 @@ cdef class Asked:
                 self._tell(index, at, statuses[place])
                 place += 1
             at += OPERATION
-        self._let_go()
-        return None if self.later else b"".join(self._results)
+        return 0
 
     def fail(self) -> None:
         """Whether it was done is not known: where these channels stand is asked again."""
@@ -303,7 +311,11 @@ def ask(
     asked._body, asked._met, asked._reasons = body, found, reasons
     asked._raised, asked.later, asked._why_not = [], [], why_not
     asked._results = [None] * count
-    plan(asked, at, count)
+    try:
+        plan(asked, at, count)
+    except BaseException:
+        asked.fail()
+        raise
     return asked
 
 
