@@ -54,7 +54,7 @@ WAYS = [way.split("/") for way in (os.environ.get("WAYS") or "en/desk ar/phone")
 # What is a file, asks for more than a path says, or is there in one browser alone.
 LEFT_OUT = (
     *("/export", "/content", "/receipts", "/proofs", "/verify", "/report", "/file", "/exposures"),
-    *("{attachment}", "/ledger/{account}", "/progress", "/proof"),
+    *("{attachment}", "{document}", "/ledger/{account}", "/progress", "/proof"),
 )
 
 

@@ -16,7 +16,7 @@ from tests.console.agents import agents_of
 from tests.console.desk import configure
 from tests.console.objects import payout_of, under_review
 from tests.console.office import Office, make_office
-from tests.console.risk import Outgoing, case_of, outgoing
+from tests.console.risk import Outgoing, case_of, exemption_of, outgoing, party_of, vasp_of
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,8 @@ def test_what_is_watched_fits_a_phone(
     browser: Browser, office: Office, origin: str, case: str, sent: Outgoing, language: str
 ) -> None:
     agents = agents_of(office, office.alice)
+    known = party_of(office, office.alice)
+    vasp, exemption = vasp_of(office), exemption_of(office)
     with browser.page(origin, size=PHONE) as page:
         for path in (
             "/console/cases",
@@ -73,6 +75,10 @@ def test_what_is_watched_fits_a_phone(
             f"/console/freezes/{sent.freeze}",
             f"/console/travel_rules/{sent.travel_rule}",
             "/console/rules/in_force",
+            "/console/rules/new",
+            f"/console/parties/{known['party']}",
+            f"/console/vasps/{vasp}",
+            f"/console/exemptions/{exemption}",
             f"/console/mandates/{agents.mandate}",
         ):
             visit(page, path, language=language)

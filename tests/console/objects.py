@@ -50,7 +50,15 @@ from tests.console.converting import conversions_of
 from tests.console.desk import make_desk
 from tests.console.office import Office
 from tests.console.platform import platform_of
-from tests.console.risk import case_of, exemption_of, name_of, outgoing, question_of, vasp_of
+from tests.console.risk import (
+    case_of,
+    exemption_of,
+    name_of,
+    outgoing,
+    party_of,
+    question_of,
+    vasp_of,
+)
 from tests.flow import policing
 from tests.flow.policing import ASSET, NETWORK
 from tests.flow.test_approval_batch import batch_of
@@ -456,6 +464,7 @@ def objects(office: Office) -> dict[str, str]:
         "name_screening": name_of(office, office.bob),
         "exemption": exemption_of(office),
         "vasp": vasp_of(office),
+        **party_of(office, office.bob),
         "mandate": agents.mandate,
         "channel": agents.channel,
         "refill": agents.refill,

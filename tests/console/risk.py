@@ -10,6 +10,8 @@ from sakk.core.freeze import FreezeOrigin
 from sakk.core.label import Category
 from sakk.core.name import Pair
 from sakk.core.name_screening import Evidence, NameExemption, NameHit, NameQuery, NameScreening
+from sakk.core.ownership import Relation
+from sakk.core.party import Hit
 from sakk.core.payout import Payout
 from sakk.core.person import Actor
 from sakk.core.regime import Requirement
@@ -27,9 +29,12 @@ from sakk.core.sweep import Sweep
 from sakk.core.transaction import ChainTransaction, TransactionStatus
 from sakk.core.travel_rule import TravelRule
 from sakk.flow import information_request as questions
+from sakk.flow import party as party_flow
 from sakk.flow import vasp as vasps
 from sakk.flow.case import open_cases
 from sakk.flow.freeze import FreezeOrder, freeze
+from sakk.flow.party import Whose
+from sakk.store import party as parties
 from sakk.store.breach import insert_new as insert_breaches
 from sakk.store.identity import new_id, now
 from sakk.store.name import insert_exemption, insert_name_screenings
@@ -171,6 +176,92 @@ def exemption_of(office: Office) -> str:
     with office.parts.database.begin() as connection:
         insert_exemption(connection, row)
     return row.id
+
+
+def party_of(office: Office, account: str) -> dict[str, str]:
+    """A company that waits for a decision, with an owner, a document and an open likeness."""
+    officer = Actor("sgn_of_the_officer", office.person("compliance").id)
+    whose = Whose(account_id=account, livemode=False, actor=officer)
+    ids = {"party": new_id("pty"), "document": new_id("pdoc"), "owner": new_id("pty")}
+    known = {
+        "legal_entity": {"legal_name": HOSTILE.replace("\u202e", ""), "trading_names": ["Quay"]},
+        "individual": {"full_name": "Mei Example", "birth_date": "1984-02-01"},
+    }
+    papers = dict.fromkeys(("country", "issued_on", "expires_on"))
+    with office.parts.database.begin() as connection:
+        for name, kind in (("party", "legal_entity"), ("owner", "individual")):
+            party_flow.create(
+                connection,
+                whose,
+                identifier=ids[name],
+                account_id=account,
+                kind=kind,
+                details=known[kind],
+                role=None,
+                customer_id=None,
+                metadata=None,
+                now=now(),
+            )
+        party_flow.add_link(
+            connection,
+            whose,
+            ids["party"],
+            identifier=new_id("plnk"),
+            party_id=ids["owner"],
+            relation=Relation.owner,
+            share_ppm=625_000,
+            title=HOSTILE,
+            now=now(),
+        )
+        party_flow.add_document(
+            office.parts,
+            connection,
+            whose,
+            ids["party"],
+            document_id=ids["document"],
+            content=PDF,
+            described={
+                "kind": "incorporation",
+                "name": HOSTILE,
+                "media_type": "application/pdf",
+                **papers,
+            },
+            now=now(),
+        )
+        parties.put_hits(connection, [likeness(ids["party"], account)])
+        values = {"status": "submitted", "open_hits": 1, "screened_revision": 1, "lists_version": 3}
+        parties.change(connection, ids["party"], values)
+    return {"party": ids["party"], "document": ids["document"]}
+
+
+def likeness(party: str, account: str) -> Hit:
+    """A name of a party that is like one on a list."""
+    return Hit(
+        id=new_id("phit"),
+        party_id=party,
+        account_id=account,
+        livemode=False,
+        revision=1,
+        entity_id="ent_quay",
+        entry_version=3,
+        list_name="ofac",
+        list_version=3,
+        name="Quay",
+        matched="QUAY IMPORT",
+        score=874,
+        evidence={
+            "entry": HOSTILE,
+            "ref": "OFAC-1",
+            "list_kind": "sanctions",
+            "pairs": [{"query": "quay", "listed": "quay", "likeness": 1000}],
+            "evidence": [{"what": "no country in common", "points": -40}],
+        },
+        state="open",
+        note=None,
+        decided_by=None,
+        decided_at=None,
+        created=now(),
+    )
 
 
 def vasp_of(office: Office) -> str:

@@ -9,14 +9,40 @@ from sakk.core.rule import read_rules
 from sakk.flow.travel_need import judge
 from sakk.flow.travel_rule import find
 from sakk.store import name as name_store
+from sakk.store import party as party_store
 from sakk.store.seed import seed_currencies
 from sakk.store.vasp import find_all
+from tests.console.browser import Browser
+from tests.console.objects import under_review
 from tests.console.office import VAULT, Office
-from tests.console.risk import exemption_of
+from tests.console.risk import case_of, exemption_of, likeness
 from tests.flow.policing import Desk
 from tests.flow.test_travel_rule import enact
 
 LEI = "506700GE1G29325QX363"
+PDF = b"%PDF-1.7\nof the register"
+COMPANY = {
+    "kind": "legal_entity",
+    "role": "account",
+    "legal_name": "Quay Imports Ltd",
+    "registration_number": "4711",
+    "registration_country": "HK",
+    "incorporated_on": "2020-05-04",
+    "registered_line1": "9 Pier Road",
+    "registered_city": "Hong Kong",
+    "registered_country": "HK",
+}
+PERSON = {
+    "kind": "individual",
+    "role": "related",
+    "full_name": "Mei Example",
+    "birth_date": "1984-02-01",
+    "nationalities": "HK, GB",
+    "home_line1": "3 Hill Street",
+    "home_city": "Hong Kong",
+    "home_country": "HK",
+    "papers": "passport, K1234, HK, 2031-01-31",
+}
 
 
 def test_rules_are_written_tried_and_proposed(office: Office) -> None:
@@ -158,6 +184,169 @@ def test_what_a_transfer_lacks_is_told_by_an_officer(office: Office) -> None:
     assert officer.get(path).text.count("Lee") >= 1
     late = officer.post(f"{path}/supply", ann)
     assert late.status == 400
+
+
+def test_an_account_is_known_by_clicking(office: Office) -> None:
+    """Written down, documented, owned, handed in, a likeness decided, accepted by two persons."""
+    first, second = (office.browser(office.person("compliance")) for _ in range(2))
+    office.prove()
+    for each in (first, second):
+        each.get("/console/look")
+        each.post("/console/look", {"account": office.alice})
+    firm, owner = write_down(first)
+    hand_in(first, firm, owner)
+    decide(office, first, second, firm)
+    first.get(f"{firm}/change")
+    changed = {name: value for name, value in COMPANY.items() if name not in ("kind", "role")}
+    changed |= {"trading_names": "Quay\nThe Quay", "industry": "tea"}
+    assert first.post(f"{firm}/change", changed).status == 303
+    page = first.get(firm)
+    assert ("Its review is due" in page.said, "The Quay" in page.text) == (True, True)
+    assert firm in first.get("/console/parties?due=review").text
+    assert firm in first.get("/console/parties?q=quay&status=approved").text
+    first.get(firm)
+    out = first.post(f"{firm}/refuse", {"act": "suspend", "reason": "No answer."})
+    assert out.status == 303
+    with office.parts.database.read() as connection:
+        assert not party_store.is_verified(connection, office.alice, livemode=False)
+    # Who looks at another account, and who only reads.
+    first.get("/console/look")
+    first.post("/console/look", {"account": office.bob})
+    assert first.get(firm).status == 404
+    viewer = office.browser(office.person("viewer"))
+    text = viewer.get(firm).text
+    assert ("No answer." in text, f"{firm}/" in text.replace(f"{firm}/documents", "")) == (
+        True,
+        False,
+    )
+
+
+def write_down(first: Browser) -> tuple[str, str]:
+    """The company and its owner: where their pages are."""
+    first.get("/console/parties/new?kind=legal_entity")
+    wrong = first.post("/console/parties/new", {**COMPANY, "registered_city": ""})
+    assert (wrong.status, "An address has a street" in wrong.text, "Quay" in wrong.text) == (
+        400,
+        True,
+        True,
+    )
+    typo = first.post("/console/parties/new", {**COMPANY, "lei": "506700GE1G29325QX364"})
+    assert (typo.status, "is no LEI" in typo.said) == (400, True)
+    first.get("/console/parties/new?kind=legal_entity")
+    firm = first.post("/console/parties/new", COMPANY).location
+    assert first.post("/console/parties/new", COMPANY).location == firm
+    first.get("/console/parties/new?kind=individual")
+    owner = first.post("/console/parties/new", PERSON).location
+    page = first.get(firm)
+    for words in ("A certificate of incorporation", "Who owns the remaining", "Quay Imports"):
+        assert words in page.said, words
+    early = first.post(f"{firm}/submit")
+    assert (early.status, "Something is missing" in early.said) == (400, True)
+    return str(firm), str(owner)
+
+
+def hand_in(first: Browser, firm: str, owner: str) -> None:
+    """Its owner is linked, a document is added, and it is handed in."""
+    given = {"party": owner.rpartition("/")[2], "relation": "owner"}
+    first.get(firm)
+    odd = first.post(f"{firm}/link", {**given, "share": "a third"})
+    assert (odd.status, "Write a percentage" in odd.said) == (400, True)
+    first.get(firm)
+    assert first.post(f"{firm}/link", {**given, "share": "62.5"}).status == 303
+    kept = {"document": "incorporation", "country": "HK", "expires_on": "2031-01-31"}
+    first.get(firm)
+    other = first.upload(f"{firm}/attach", kept, file=("it.exe", b"MZ"))
+    assert (other.status, ".pdf" in other.said) == (400, True)
+    first.get(firm)
+    assert first.upload(f"{firm}/attach", kept, file=("it.pdf", PDF)).status == 303
+    page = first.get(firm)
+    [document] = re.findall(rf'href="({firm}/documents/\w+)"', page.text)
+    got = first.get(document)
+    assert (got.body, got.headers["content-disposition"].partition(";")[0]) == (PDF, "attachment")
+    # More than a quarter is nobody's yet.
+    assert first.post(f"{firm}/submit").status == 400
+    first.get(firm)
+    [link] = re.findall(r'name="link" value="(plnk_\w+)"', first.get(firm).text)
+    assert first.post(f"{firm}/unlink", {"link": link}).status == 303
+    first.get(firm)
+    assert first.post(f"{firm}/link", {**given, "share": "100"}).status == 303
+    first.get(firm)
+    assert first.post(f"{firm}/submit").status == 303
+
+
+def decide(office: Office, first: Browser, second: Browser, firm: str) -> None:
+    """A likeness is somebody else's, the risk is high, and two people accept it."""
+    identifier = firm.rpartition("/")[2]
+    compare_names(office, identifier)
+    assert "Parties with likenesses to decide on" in second.get("/console").said
+    page = second.get(firm)
+    [hit] = re.findall(r'name="hit" value="(phit_\w+)"', page.text)
+    [digest] = re.findall(r'name="digest" value="(\w+)"', page.text)
+    # Nothing is accepted while a likeness is open, and nothing without a word why.
+    open_ = second.post(f"{firm}/approve", {"digest": digest, "note": "papers seen"})
+    assert (open_.status, "decide on each first" in open_.said) == (400, True)
+    second.get(firm)
+    assert second.post(f"{firm}/likeness", {"hit": hit, "state": "false_positive"}).status == 422
+    second.get(firm)
+    said = {"hit": hit, "state": "false_positive", "why": "Another register."}
+    assert second.post(f"{firm}/likeness", said).status == 303
+    assert "Another register." in second.get(f"/console/exemptions?q={identifier}").text
+    second.get(firm)
+    assert second.post(f"{firm}/rate", {"rating": "high", "note": "cash business"}).status == 303
+    stale = second.post(f"{firm}/approve", {"digest": digest, "note": "papers seen"})
+    assert stale.status == 400
+    for browser in (first, second):
+        [digest] = re.findall(r'name="digest" value="(\w+)"', browser.get(firm).text)
+        said = {"digest": digest, "note": "papers seen"}
+        office.unprove()
+        browser.get(firm)
+        assert browser.post(f"{firm}/approve", said).status == 403
+        office.prove()
+        browser.get(firm)
+        assert browser.post(f"{firm}/approve", said).status == 303
+        again = browser.post(f"{firm}/approve", said)
+    assert again.status in (303, 400)
+    with office.parts.database.read() as connection:
+        assert party_store.is_verified(connection, office.alice, livemode=False)
+    page = first.get(firm)
+    for words in ("The first of two people accepted it", "Accepted", "cash business"):
+        assert words in page.said, words
+
+
+def compare_names(office: Office, identifier: str) -> None:
+    """As the stage does: the lists have somebody who is called alike."""
+    with office.parts.database.begin() as connection:
+        party = party_store.find_party(
+            connection, identifier, livemode=False, account_id=None, lock=True
+        )
+        assert party is not None
+        party_store.put_hits(connection, [likeness(party.id, party.account_id)])
+        party_store.change(
+            connection,
+            party.id,
+            {"open_hits": 1, "screened_revision": party.revision, "lists_version": 3},
+        )
+
+
+def test_cases_are_given_together(office: Office) -> None:
+    ids = [case_of(office, under_review(office, office.alice)) for _ in range(3)]
+    giver, taker = office.person("compliance"), office.person("compliance")
+    browser, other = office.browser(giver), office.browser(taker)
+    page = browser.get("/console/cases").text
+    chosen = re.findall(r'name="chosen" value="([^"]+)"', page)
+    assert {f"{each}:" for each in ids} <= set(chosen)
+    other.get(f"/console/cases/{ids[2]}")
+    assert other.post(f"/console/cases/{ids[2]}/take", {"was": ""}).status == 303
+    browser.get("/console/cases")
+    sent = {"chosen": [f"{each}:" for each in ids], "assignee": giver.id}
+    assert browser.post("/console/cases/give", sent).status == 303
+    told = browser.get("/console/cases?owner=me")
+    assert "2 cases are given. 1 was changed by somebody meanwhile" in told.said
+    assert [f"/cases/{each}" in told.text for each in ids] == [True, True, False]
+    home = browser.get("/console").said
+    assert ("Cases of yours" in home, "Open cases" in home) == (True, True)
+    viewer = office.browser(office.person("viewer"))
+    assert 'name="chosen"' not in viewer.get("/console/cases").text
 
 
 def _field(page: str, name: str) -> str:

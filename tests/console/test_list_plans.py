@@ -33,6 +33,7 @@ from sakk.store.mandate import mandates
 from sakk.store.money_request import bills, money_requests
 from sakk.store.name import name_exemptions
 from sakk.store.order import orders
+from sakk.store.party import parties, party_hits
 from sakk.store.payin import payins
 from sakk.store.payment import payment_intents
 from sakk.store.payment_link import payment_links
@@ -300,6 +301,34 @@ FILLED: dict[Table, dict[str, str]] = {
         "batch": f"'gcb_' || {ID}",
         "hint": "lpad(i::text, 4, '0')",
         "metadata": "'{}'",
+    },
+    parties: {
+        "id": f"'pty_' || {ID}",
+        "role": "'related'",
+        "kind": "'legal_entity'",
+        "name": "'Quay ' || i",
+        "customer_id": f"'cus_' || {ID}",
+        "details": '\'{"legal_name": "Quay"}\'',
+        "revision": "1",
+        "status": "CASE WHEN i % 1000 = 0 THEN 'submitted' ELSE 'approved' END",
+        "rating": "'low'",
+        "open_hits": "CASE WHEN i % 1000 = 0 THEN 1 ELSE 0 END",
+        "review_at": "now() + i * interval '1 hour'",
+        "metadata": "'{}'",
+    },
+    party_hits: {
+        "id": f"'phit_' || {ID}",
+        "party_id": f"'pty_' || {ID}",
+        "revision": "1",
+        "entity_id": f"'ent_' || {ID}",
+        "entry_version": "1",
+        "list_name": "'ofac'",
+        "list_version": "1",
+        "name": "'Quay'",
+        "matched": "'QUAY'",
+        "score": "900",
+        "evidence": "'{}'",
+        "state": "CASE WHEN i % 1000 = 0 THEN 'open' ELSE 'false_positive' END",
     },
     vasps: {
         "id": f"'vasp_' || {ID}",

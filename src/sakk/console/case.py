@@ -14,9 +14,11 @@ from sakk.console.case_page import (
     STATUSES,
     detail,
     found_case,
+    may_work,
     officers_of,
 )
-from sakk.console.listing import ListQuery, created_within, csv_file, listing, options
+from sakk.console.case_reason import why_in
+from sakk.console.listing import ROWS, ListQuery, created_within, csv_file, listing, options
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import attachment as attachments
@@ -24,7 +26,7 @@ from sakk.core import case as rules
 from sakk.core import goaml
 from sakk.core import information_request as question_rules
 from sakk.core.case import Case, CaseKind, CaseStatus, Outcome, Place, Priority
-from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
 from sakk.flow import case_report
 from sakk.flow import case_work as flow
 from sakk.flow import information_request as questions
@@ -73,6 +75,15 @@ class TakeForm(Form):
 
     assignee: Annotated[str, Field(max_length=IDENTIFIER_LENGTH_MAX)] | None = None
     was: Annotated[str, Field(max_length=IDENTIFIER_LENGTH_MAX)] | None = None
+
+
+class GiveForm(Form):
+    """Whom the chosen cases go to. ``chosen``: each with whose it was, as ``case_…:per_…``."""
+
+    chosen: list[Annotated[str, Field(max_length=2 * IDENTIFIER_LENGTH_MAX)]] = Field(
+        default_factory=list
+    )
+    assignee: Annotated[str, Field(max_length=IDENTIFIER_LENGTH_MAX)]
 
 
 class NoteForm(Form):
@@ -167,6 +178,8 @@ def index(visit: Visit, query: CaseQuery) -> Page | Download:
         "statuses": STATUSES,
         "kinds": KINDS,
         "priorities": PRIORITIES,
+        "why": why_in(visit),
+        "officers": officers if may_work(visit) else [],
         "choices": {
             "status": options(visit, STATUSES),
             "kind": options(visit, KINDS),
@@ -204,6 +217,38 @@ def take(visit: Visit, case: str, form: TakeForm) -> Redirect:
     if form.assignee not in (None, visit.person.id):
         told = visit.words.gettext("The case is given away.")
     return _back(found, told)
+
+
+def give(visit: Visit, form: GiveForm) -> Redirect:
+    """Give several cases to one officer; what somebody took meanwhile stays theirs."""
+    gettext, ngettext = visit.words.gettext, visit.words.ngettext
+    if not form.chosen:
+        return Redirect(PATH, gettext("Choose at least one case."), "warn")
+    given, left = 0, 0
+    for each in form.chosen[:ROWS]:
+        case, _, was = each.partition(":")
+        try:
+            found = found_case(visit, case)
+            flow.assign(
+                visit.parts,
+                found.case.id,
+                actor=visit.actor,
+                livemode=visit.livemode,
+                assignee=form.assignee,
+                was=was or None,
+            )
+            given += 1
+        except (ResourceMissing, UnexpectedState):
+            left += 1
+    told = ngettext("{number} case is given.", "{number} cases are given.", given)
+    if not left:
+        return Redirect(PATH, told)
+    kept = ngettext(
+        "{number} was changed by somebody meanwhile, and stays as it is.",
+        "{number} were changed by somebody meanwhile, and stay as they are.",
+        left,
+    )
+    return Redirect(PATH, f"{told} {kept}", "warn")
 
 
 def note(visit: Visit, case: str, form: NoteForm) -> Redirect:
@@ -454,6 +499,7 @@ SCREENS = (
         operator_only=True,
         menu=Menu(mark("Risk"), mark("Cases")),
     ),
+    Screen("POST", f"{PATH}/give", give, "cases", operator_only=True),
     Screen("GET", f"{PATH}/{{case}}", show, "cases", operator_only=True),
     _act("take", take),
     _act("note", note),

@@ -7,11 +7,13 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
+from sakk.console.case_reason import why_in
+from sakk.console.name_screening import said_in
 from sakk.console.route import ROOT
 from sakk.console.screening import VERDICTS, categories_of, reasons_of
 from sakk.console.visit import Page, Rejected, Visit
 from sakk.core import case as rules
-from sakk.core.case import Case, CaseStatus, Priority
+from sakk.core.case import Case, CaseKind, CaseStatus, Priority
 from sakk.core.errors import ResourceMissing
 from sakk.core.exposure import Way
 from sakk.core.role import Role
@@ -86,6 +88,11 @@ def officers_of(connection: Connection, visit: Visit) -> list[tuple[str, str]]:
     return [(each.id, each.name) for each in found if Role.compliance in each.powers]
 
 
+def may_work(visit: Visit) -> bool:
+    """Do they work on cases?"""
+    return visit.may("cases", "write") and Role.compliance in visit.person.powers
+
+
 def found_case(visit: Visit, case: str) -> Matter:
     """A case that may be looked at here: any, or of the account that was chosen."""
     with visit.database.read() as connection:
@@ -126,6 +133,8 @@ def detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             for each in shown["screenings"]
         ],
         "alike": alike,
+        "said": said_in(visit),
+        "why": why_in(visit),
         "related": [each for each in related if each is not None],
         "history": _history(shown),
         "officers": officers,
@@ -150,7 +159,7 @@ def detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
 def _possible(visit: Visit, case: Case, shown: Mapping[str, Any]) -> dict[str, Any]:
     """What this person may do with the case now, and what can be chosen there."""
     gettext = visit.words.gettext
-    is_officer = visit.may("cases", "write") and Role.compliance in visit.person.powers
+    is_officer = may_work(visit)
     proposal = shown["proposal"]
     is_worked = case.status in (*rules.WORKED, CaseStatus.awaiting_answer)
     waiting = [each for each in shown["information_requests"] if each["status"] == "open"]
@@ -194,6 +203,8 @@ def _about(visit: Visit, matter: Matter, assets: Mapping[str, Any]) -> dict[str,
         path = f"{ROOT}/payins/{matter.payin.id}"
     elif matter.payout is not None:
         path = f"{ROOT}/payouts/{matter.payout.id}"
+    elif matter.case.kind == CaseKind.party:
+        path = f"{ROOT}/parties/{matter.case.subject}"
     ask = None
     if subject.asset and visit.may("exposures"):
         wanted = {"network": subject.network, "asset": subject.asset}

@@ -1,6 +1,6 @@
 """The first page: what came in, what waits for a person, and whether the rails run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from sakk.console.payin import exceptional
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Visit
 from sakk.core.money import format_decimal
-from sakk.core.role import HOME
+from sakk.core.role import HOME, Role
 from sakk.core.volume import Day, beginning, by_day, last_days
 from sakk.pages import amount as amounts
 from sakk.pages.chart import Point, Words, bars
@@ -21,6 +21,7 @@ from sakk.pages.moment import zone_of
 from sakk.store import connected_account as connected_accounts
 from sakk.store import home as store
 from sakk.store import information_request as questions
+from sakk.store import label as labels
 from sakk.store import network as networks
 from sakk.store import volume as volumes
 
@@ -180,9 +181,8 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
         waiting = store.count_approvals(connection, account_id=account_id, livemode=livemode)
         add(waiting, gettext("Payouts to approve"), "/console/payouts?show=waiting")
     if visit.is_operator and visit.may("cases"):
-        open_, late = store.count_cases(connection, livemode=livemode, now=visit.now)
-        add(late, gettext("Cases past their deadline"), "/console/cases?late=yes", "bad")
-        add(open_, gettext("Open cases"), "/console/cases")
+        _add_cases(connection, visit, add)
+        _add_compliance(connection, visit, add)
     if visit.may("payins"):
         condition = exceptional(visit, None)
         exceptions = store.count_exceptions(
@@ -207,6 +207,58 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
         for name in store.low_tanks(connection, livemode=livemode):
             add(1, gettext("Gas runs low on {network}", network=name), "/console/treasury", "bad")
     return found
+
+
+Add = Callable[..., None]
+
+
+def _add_cases(connection: Connection, visit: Visit, add: Add) -> None:
+    """Cases, for who works on them by what there is to do."""
+    gettext = visit.words.gettext
+    found = store.count_cases(
+        connection,
+        account_id=visit.account_id,
+        livemode=visit.livemode,
+        now=visit.now,
+        person=visit.person.id,
+    )
+    add(found.late, gettext("Cases past their deadline"), "/console/cases?late=yes", "bad")
+    if Role.compliance in visit.person.powers:
+        path = "/console/cases?status=awaiting_second"
+        add(found.second, gettext("Outcomes of cases to confirm"), path)
+        add(found.mine, gettext("Cases of yours"), "/console/cases?owner=me")
+        add(found.nobodys, gettext("Cases that nobody took"), "/console/cases?owner=nobody")
+    add(found.open, gettext("Open cases"), "/console/cases", "plain")
+
+
+def _add_compliance(connection: Connection, visit: Visit, add: Add) -> None:
+    """What else waits for an officer: parties, transfers, rules and lists."""
+    gettext = visit.words.gettext
+    whose: dict[str, Any] = {"account_id": visit.account_id, "livemode": visit.livemode}
+    if visit.may("parties"):
+        known = store.count_parties(connection, now=visit.now, **whose)
+        path = "/console/parties"
+        add(known.submitted, gettext("Parties to decide on"), f"{path}?status=submitted")
+        likeness = gettext("Parties with likenesses to decide on")
+        add(known.likeness, likeness, f"{path}?due=likeness")
+        add(known.review, gettext("Parties to review"), f"{path}?due=review")
+    if visit.may("travel_rule"):
+        untold = store.count_untold(connection, now=visit.now, **whose)
+        path = "/console/travel_rules"
+        late = gettext("Transfers past the Travel Rule's deadline")
+        add(untold.late, late, f"{path}?due=late", "bad")
+        lacking = gettext("Transfers that lack something by the Travel Rule")
+        add(untold.required, lacking, f"{path}?status=required")
+        asked = gettext("Questions of other institutions")
+        add(untold.asked, asked, f"{path}?direction=incoming&status=pending")
+    if visit.may("screening_rules", "write"):
+        proposed = store.count_proposed_rules(
+            connection, livemode=visit.livemode, person=visit.person.id
+        )
+        add(proposed, gettext("Screening rules to put in force"), "/console/rules")
+    if visit.may("lists"):
+        stale = sum(each.is_stale(visit.now) for each in labels.list_lists(connection))
+        add(stale, gettext("Lists that were not imported for a day"), "/console/lists", "bad")
 
 
 SCREENS: tuple[Screen, ...] = (Screen("GET", ROOT, show, HOME, menu=Menu("", mark("Home"))),)

@@ -1,5 +1,7 @@
 """Names: is somebody on a list? What was decided, likenesses side by side, and who is not meant."""
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -26,6 +28,29 @@ from sakk.store import name as store
 from sakk.store.page import fetch_window
 
 PATH: Final = f"{ROOT}/names"
+# What speaks for and against a likeness, as it is kept, and how pages say it.
+EVIDENCE: Final = tuple(
+    (re.compile(pattern), text)
+    for pattern, text in (
+        (r"the list calls the name weak", mark("the list calls the name weak")),
+        (
+            r"(?P<listed>\w+) on the list, (?P<asked>\w+) asked for",
+            mark("another kind: {listed} on the list, {asked} asked for"),
+        ),
+        (r"country (?P<countries>[A-Z, ]+)", mark("the same country: {countries}")),
+        (r"no country in common", mark("no country in common")),
+        (r"born in a year that the list gives", mark("born in a year that the list gives")),
+        (
+            r"born within a year of what the list gives",
+            mark("born within a year of what the list gives"),
+        ),
+        (
+            r"born (?P<asked>\S+), and the list says (?P<listed>.+)",
+            mark("born {asked}, and the list says {listed}"),
+        ),
+        (r"born (?P<asked>\S+)", mark("born on the same day: {asked}")),
+    )
+)
 
 
 class AskForm(Form):
@@ -100,6 +125,19 @@ def exempt(visit: Visit, name_screening: str, form: ExemptForm) -> Redirect:
     return Redirect(f"{PATH}/{found.id}", visit.words.gettext("Written down: it is somebody else."))
 
 
+def said_in(visit: Visit) -> Callable[[str], str]:
+    """How the page's language says what speaks for and against a likeness."""
+
+    def said(what: str) -> str:
+        for pattern, text in EVIDENCE:
+            found = pattern.fullmatch(what)
+            if found is not None:
+                return visit.words.gettext(text, **found.groupdict())
+        return what
+
+    return said
+
+
 def _list(visit: Visit, query: ListQuery, rejected: Rejected | None) -> Page:
     c = store.name_screenings.c
     mode = c.livemode == visit.livemode
@@ -143,6 +181,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         {
             "row": found,
             "words": {"verdict": VERDICTS},
+            "said": said_in(visit),
             "exempted": exempted,
             "may_exempt": visit.may("name_screenings", "write") and is_officer,
             "rejected": rejected,

@@ -21,7 +21,7 @@ from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import approval as approvals
 from sakk.core import money
 from sakk.core.beneficiary import Wanted
-from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.errors import ParameterInvalid, ResourceMissing, SakkError
 from sakk.core.evm import checksum_address
 from sakk.core.money import parse_decimal
 from sakk.core.payout import (
@@ -240,7 +240,14 @@ def trial(visit: Visit, payout: str) -> Page:
     with visit.database.read() as connection:
         asset = networks.find_asset(connection, row.asset)
     tried = try_payout(visit.parts, row)
-    values = {"payout": row, "asset": asset, "tried": tried, "outcomes": OUTCOMES}
+    reason = tried.reason
+    values = {
+        "payout": row,
+        "asset": asset,
+        "tried": tried,
+        "reason": visit.words.error(reason) if isinstance(reason, SakkError) else reason,
+        "outcomes": OUTCOMES,
+    }
     return Page("console/payout_trial.html", values, fragment="console/payout_tried.html")
 
 

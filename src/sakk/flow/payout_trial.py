@@ -5,10 +5,10 @@ Nothing is signed or kept by it. The build tries the call out again before it is
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from sakk.core.caip import erc20_contract
-from sakk.core.errors import SakkError
+from sakk.core.errors import SakkError, Unavailable
 from sakk.core.network import Asset, Network
 from sakk.core.payout import Payout
 from sakk.flow.context import Parts
@@ -19,19 +19,19 @@ from sakk.rails.evm.send import TransferWouldFail, estimate_call
 from sakk.store import address, network
 
 Outcome = Literal["exact", "would_fail", "would_do_more", "unknown"]
-NO_TREASURY: Final = "There is no treasury address yet: start the signer."
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of it. ``reason``: of the node or of the rules, where it is not ``exact``.
+    """What came of it. ``reason``: of the node or of the rules, where it is not ``exact``; an error
+    where pages can say it in other languages.
 
     ``fee_max``: wei that it may cost at most by what the network asks now, in ``native``; None
     where nobody can say.
     """
 
     outcome: Outcome
-    reason: str | None = None
+    reason: str | SakkError | None = None
     call: Call | None = None
     gas: int | None = None
     fee_max: int | None = None
@@ -46,7 +46,8 @@ def try_payout(parts: Parts, payout: Payout) -> Tried:
         native = None if found is None else network.find_asset(connection, found.native_asset)
     assert found is not None, "a network stays listed while something names it"
     if not treasury:
-        return Tried("unknown", NO_TREASURY, native=native)
+        missing = Unavailable("There is no treasury address yet: start the signer.")
+        return Tried("unknown", missing, native=native)
     try:
         sender = Senders(parts, treasury).choose(
             payout.network, payout.asset, units=payout.token_amount
@@ -57,7 +58,7 @@ def try_payout(parts: Parts, payout: Payout) -> Tried:
             sender.address, *rail.call_of(payout.destination, contract, payout.token_amount)
         )
     except SakkError as error:
-        return Tried("unknown", error.message, native=native)
+        return Tried("unknown", error, native=native)
     return _tried(parts, rail, found, payout, call, native)
 
 
@@ -75,7 +76,7 @@ def _tried(
         )
         fee_max = gas * rail.fees(found.fee_caps).max_fee_per_gas
     except TransferWouldFail as error:
-        return Tried("would_fail", error.message, call, native=native)
+        return Tried("would_fail", error, call, native=native)
     except SakkError as error:
-        return Tried("unknown", error.message, call, native=native)
+        return Tried("unknown", error, call, native=native)
     return Tried("exact", None, call, gas, fee_max, native)

@@ -1,19 +1,26 @@
 """What a person is told first: counts of what waits, each bounded so that none of them is slow."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 from sqlalchemy.sql.util import ClauseAdapter
 
 from sakk.core.case import CaseStatus
+from sakk.core.party import HitState, PartyStatus
 from sakk.core.payout import HoldStatus, PayoutStatus
+from sakk.core.rule import RulesState
+from sakk.core.travel_rule import TransferDirection, TravelRuleStatus
 from sakk.core.webhook import EndpointStatus
 from sakk.store.case import cases
 from sakk.store.network import networks
+from sakk.store.party import parties, party_hits
 from sakk.store.payin import payins
 from sakk.store.payout import payouts
+from sakk.store.rule import screening_rules
 from sakk.store.tank import tanks
+from sakk.store.travel_rule import travel_rules
 from sakk.store.webhook import webhook_endpoints
 
 COUNT_MAX: Final = 100
@@ -54,16 +61,114 @@ def count_approvals(connection: Connection, *, account_id: str | None, livemode:
     return _count(connection, statement.limit(COUNT_MAX).subquery())
 
 
-def count_cases(connection: Connection, *, livemode: bool, now: datetime) -> tuple[int, int]:
-    """Cases that are not closed, and of these the ones past their deadline."""
-    open_ = select(cases.c.id).where(
-        cases.c.status != CaseStatus.closed.value, cases.c.livemode == livemode
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """How many cases are not closed: all, past their deadline, a person's, nobody's, and those
+    whose outcome another than that person proposed."""
+
+    open: int
+    late: int
+    mine: int
+    nobodys: int
+    second: int
+
+
+def count_cases(
+    connection: Connection,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    now: datetime,
+    person: str,
+) -> Cases:
+    """The cases that are not closed, by who has to do something."""
+    c = cases.c
+    open_ = select(c.id).where(c.status != CaseStatus.closed.value, c.livemode == livemode)
+    if account_id is not None:
+        open_ = open_.where(c.account_id == account_id)
+    second = open_.where(
+        c.status == CaseStatus.awaiting_second.value,
+        func.coalesce(c.proposal["by"].astext, "") != person,
     )
-    late = open_.where(cases.c.due_at <= now)
-    return (
-        _count(connection, open_.limit(COUNT_MAX).subquery()),
-        _count(connection, late.limit(COUNT_MAX).subquery()),
+
+    def count(statement: Select[tuple[str]]) -> int:
+        return _count(connection, statement.limit(COUNT_MAX).subquery())
+
+    return Cases(
+        open=count(open_),
+        late=count(open_.where(c.due_at <= now)),
+        mine=count(open_.where(c.assignee == person)),
+        nobodys=count(open_.where(c.assignee.is_(None))),
+        second=count(second),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PartiesWaiting:
+    """Parties that were handed in, whose review is due, and which have open likenesses."""
+
+    submitted: int
+    review: int
+    likeness: int
+
+
+def count_parties(
+    connection: Connection, *, account_id: str | None, livemode: bool, now: datetime
+) -> PartiesWaiting:
+    """What of due diligence waits for people."""
+    c = parties.c
+    whose = [c.livemode == livemode]
+    hits = select(party_hits.c.party_id).where(
+        party_hits.c.livemode == livemode, party_hits.c.state == HitState.open.value
+    )
+    if account_id is not None:
+        whose.append(c.account_id == account_id)
+        hits = hits.where(party_hits.c.account_id == account_id)
+    submitted = select(c.id).where(*whose, c.status == PartyStatus.submitted.value)
+    review = select(c.id).where(*whose, c.status == PartyStatus.approved.value, c.review_at <= now)
+    return PartiesWaiting(
+        submitted=_count(connection, submitted.limit(COUNT_MAX).subquery()),
+        review=_count(connection, review.limit(COUNT_MAX).subquery()),
+        likeness=_count(connection, hits.limit(COUNT_MAX).distinct().subquery()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """Travel Rule records that wait: for data, past their deadline, and for our answer."""
+
+    required: int
+    late: int
+    asked: int
+
+
+def count_untold(
+    connection: Connection, *, account_id: str | None, livemode: bool, now: datetime
+) -> Untold:
+    """Transfers that the Travel Rule holds up, by what has to be done."""
+    c = travel_rules.c
+    open_ = select(c.id).where(c.ended_at.is_(None), c.livemode == livemode)
+    if account_id is not None:
+        open_ = open_.where(c.account_id == account_id)
+    required = open_.where(c.status == TravelRuleStatus.required.value)
+    pending = open_.where(c.status == TravelRuleStatus.pending.value)
+    waiting = (TravelRuleStatus.required.value, TravelRuleStatus.pending.value)
+    late = open_.where(c.status.in_(waiting), c.deadline_at < now)
+    asked = pending.where(c.direction == TransferDirection.incoming.value)
+    return Untold(
+        required=_count(connection, required.limit(COUNT_MAX).subquery()),
+        late=_count(connection, late.limit(COUNT_MAX).subquery()),
+        asked=_count(connection, asked.limit(COUNT_MAX).subquery()),
+    )
+
+
+def count_proposed_rules(connection: Connection, *, livemode: bool, person: str) -> int:
+    """Versions of the screening rules that another than this person proposed."""
+    c = screening_rules.c
+    statement = select(c.id).where(
+        c.livemode == livemode, c.state == RulesState.proposed.value, c.proposed_by != person
+    )
+    return _count(connection, statement.limit(COUNT_MAX).subquery())
 
 
 def low_tanks(connection: Connection, *, livemode: bool) -> list[str]:
