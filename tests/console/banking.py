@@ -81,6 +81,7 @@ def put_lines(database: Database, account: str) -> dict[str, str]:
         )
         payments.insert_many(connection, [order])
     return {
+        "bank_account": own.id,
         "bank_file": went.id,
         "came_file": came.id,
         "bank_statement": told.id,
