@@ -162,6 +162,13 @@ def test_what_is_undone_comes_back_from_everybody_who_had_a_part() -> None:
     assert set(moved.values()) == {0}
     taken_back = {each.debit.owner: each.amount for each in undo if each.debit.owner}
     assert taken_back == {"acct_1": 850, "acct_2": 50}
+    # What refunds had given back of the fee is the merchant's to give, and the operator's no more.
+    for back, left in ((30, 70), (100, 0)):
+        undo = payins.reversal_postings(booked, fee_given_back=back)
+        taken_back = {each.debit.owner: each.amount for each in undo if each.debit.owner}
+        assert taken_back == {"acct_1": 850 + back, "acct_2": 50}
+        of_operator = [each.amount for each in undo if each.debit.code.name == "fee_revenue"]
+        assert of_operator == ([left] if left else [])
 
 
 @given(

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import event as hooks
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import WHOLE_TOKEN, World
-from tests.flow.money import payout_now, units_at
+from tests.flow.money import fund_treasury, payout_now, units_at
 from tests.flow.refunding import OTHER, PAYER, paid, refund, refund_now
 from tests.flow.test_quote import paid as pay
 from tests.flow.test_quote import price, quoted, revenue
@@ -201,6 +201,39 @@ def test_a_reversal_gives_the_fee_back_and_tiers_count_the_month(make_world: Mak
     world.pay(world.intent(2_500))
     world.finalize()
     assert booked(world)[-1] == ("payin", "charged", CENT)
+    world.check()
+
+
+def test_what_refunds_gave_back_of_a_fee_is_not_given_twice(make_world: MakeWorld) -> None:
+    world = make_world()
+    fund_treasury(world)
+    charged_by(world, RULES[0])
+    # What the merchant has besides.
+    world.pay(world.intent(2_500))
+    world.finalize()
+    had, kept = world.balance(), revenue(world)
+    intent = world.intent(5_000)
+    # In two parts, of 30 and 40 cents; the chain takes the second after a half was refunded.
+    for whole in (20, 30):
+        world.pay(intent, units=whole * WHOLE_TOKEN)
+        world.finalize()
+    assert revenue(world) == kept + 70 * CENT
+    refund(world, intent, 2_500, address=PAYER)
+    world.run()
+    world.finalize()
+    world.run()
+    assert revenue(world) == kept + 35 * CENT
+    second = world.payins(intent)[1]
+    sent = [each.tx_hash for each in world.payouts() if each.tx_hash]
+    world.chain.reorg(world.chain.height() - second.block_number + 1, again=sent)
+    world.mine(8)
+    world.run()
+    # More than the part that stands is refunded: of fees just its 30 cents are back, all in all.
+    assert [amount for _, reason, amount in booked(world) if reason == "reversed"] == [-35 * CENT]
+    assert revenue(world) == kept
+    # The refund was undone and made again: what it gave back of fees is owed and had.
+    stands = world.balance() - world.receivable()
+    assert stands == had + 20 * WHOLE_TOKEN - 25 * WHOLE_TOKEN
     world.check()
 
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 from xml.etree import ElementTree
@@ -99,7 +100,7 @@ class Chain:
         return f"0x{units:064x}"
 
 
-@dataclass(slots=True)
+@dataclass
 class Office:
     """A Sakk without processes, on a clock of its own, and what was put into it."""
 
@@ -142,7 +143,9 @@ class Office:
         assert self.own is not None
         return self._place(self.own)
 
+    @cached_property
     def stages(self) -> list[Stage]:
+        """What a worker runs of it, as one: names are read once."""
         return [decide_stage(self.parts), *bank_stages(self.parts)]
 
 
@@ -357,7 +360,7 @@ def _pay_out(office: Office, merchant: str) -> None:
 def _work(office: Office) -> None:
     """Every stage in turn, until nothing moves."""
     moved = 1
-    stages = office.stages()
+    stages = office.stages
     while moved:
         office.now += timedelta(seconds=3)
         moved = sum(each.run() for each in stages if each.name != "bank.order")

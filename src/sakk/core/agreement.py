@@ -53,9 +53,11 @@ def payin_break(
             | PayInStatus.returned
             | PayInStatus.seized
             | PayInStatus.orphaned
-            | PayInStatus.reversed
         ):
             pass
+        case PayInStatus.reversed:
+            # What refunds had given back of its fee before is no credit of its own.
+            owed = -(row.fee_given_back or 0)
     if dict(custody) != expected:
         return f"{row.id}: the row says {_moves(expected)} came, its transfers {_moves(custody)}"
     # What a reversal could not take back stands as a receivable, which is the merchant's too.

@@ -100,6 +100,8 @@ class PayIn:
     # What its account is charged for it, in the currency's unit, and by which price.
     fee: int = 0
     fee_terms: dict[str, Any] | None = None
+    # What refunds had given back of the fee when the chain undid it: the merchant's to give back.
+    fee_given_back: int | None = None
     # What a platform takes of it, of what the operator's fee leaves, and by which terms.
     application_fee: int = 0
     application_terms: dict[str, Any] | None = None
@@ -271,10 +273,18 @@ def postings(
     return result
 
 
-def reversal_postings(booked: list[Posting]) -> list[Posting]:
+def reversal_postings(booked: list[Posting], *, fee_given_back: int = 0) -> list[Posting]:
     """What undoes a booked pay-in. Its fees go straight back to where the credit came from: the
-    merchant gives back what it kept, and is owed nothing; a platform gives back its own."""
-    shares = [each for each in booked if each.code in _SHARES]
+    merchant gives back what it kept, and is owed nothing; a platform gives back its own.
+
+    ``fee_given_back``: what the merchant has of the fee already, by refunds; nobody gives it twice.
+    """
+    back = {TransferCode.payin_fee: fee_given_back}
+    shares = [
+        replace(each, amount=each.amount - back.get(each.code, 0))
+        for each in booked
+        if each.code in _SHARES and each.amount > back.get(each.code, 0)
+    ]
     undo: list[Posting] = []
     for each in reversed_postings(
         [each for each in booked if each.code not in _SHARES], TransferCode.payin_reversed

@@ -30,7 +30,7 @@ from sakk.store import address, network
 from sakk.store import event as events
 from sakk.store import payin as store
 from sakk.store import payment as payments
-from sakk.store.database import among, fetch, update_records
+from sakk.store.database import Database, among, fetch, update_records
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
@@ -101,6 +101,7 @@ def reverse_stage(parts: Parts) -> Stage:
             currencies = {each.currency: each for each in network.list_currencies(connection)}
         ids = [row.id for row in rows]
         with given_back_on_error(parts.database, store.payins, ids, token=token):
+            rows = _weighed(parts.database, rows)
             failpoint("payin.reverse.before")
             undone = [reverse_in_ledger(parts.books, row, assets, currencies) for row in rows]
             failpoint("payin.reverse.after")
@@ -110,6 +111,26 @@ def reverse_stage(parts: Parts) -> Stage:
         return len(rows)
 
     return Stage("payin.reverse", run)
+
+
+def _weighed(database: Database, rows: list[PayIn]) -> list[PayIn]:
+    """With what refunds had given back of their fees, written down before the ledger is asked, so
+    that whoever repeats it asks for the same."""
+    if not any(row.fee and row.fee_given_back is None for row in rows):
+        return rows
+    with database.begin() as connection:
+        payments.lock_many(
+            connection, {row.payment_intent for row in rows if row.counts and row.payment_intent}
+        )
+        weighed = fee.weigh_undone(connection, rows)
+        changes = [
+            {"id": row.id, "fee_given_back": row.fee_given_back}
+            for row, before in zip(weighed, rows, strict=True)
+            if row != before
+        ]
+        if changes:
+            update_records(connection, store.payins, changes)
+    return weighed
 
 
 def reverse_in_ledger(
@@ -128,7 +149,7 @@ def reverse_in_ledger(
         asset_decimals=asset.decimals,
         currency_decimals=currencies[asset.currency].decimals,
     )
-    undo = rules.reversal_postings(booked)
+    undo = rules.reversal_postings(booked, fee_given_back=row.fee_given_back or 0)
     owed = [posting for posting in undo if posting.debit.owner is not None]
     rest = [posting for posting in undo if posting.debit.owner is None]
     for step, posting in enumerate(owed):

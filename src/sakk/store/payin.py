@@ -66,6 +66,7 @@ payins = Table(
     Column("suspense_units", Units),
     Column("fee", Units, nullable=False, server_default="0"),
     Column("fee_terms", Document),
+    Column("fee_given_back", Units),
     Column("application_fee", Units, nullable=False, server_default="0"),
     Column("application_terms", Document),
     Column("quarantined", Boolean, nullable=False),
@@ -240,6 +241,14 @@ def list_credited(
         .order_by(payins.c.id)
     )
     return fetch_all(connection, statement, PayIn)
+
+
+def given_back(connection: Connection, payment_intent: str, currency: str) -> int:
+    """What of a payment's fees its merchant gave back with pay-ins that the chain undid."""
+    statement = select(func.coalesce(func.sum(payins.c.fee_given_back), 0)).where(
+        payins.c.payment_intent == payment_intent, payins.c.currency == currency
+    )
+    return int(connection.execute(statement).scalar_one())
 
 
 def list_over(connection: Connection, intent: str) -> list[PayIn]:
