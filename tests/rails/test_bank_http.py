@@ -27,7 +27,8 @@ TOKEN = "t-123"
 
 
 class Bank(ThreadingHTTPServer):
-    """Files by their key, and what it left; ``forgets`` answers are not given."""
+    """Files by their key, and what it left; ``forgets`` answers are not given, ``halves`` break
+    off in the middle."""
 
     daemon_threads = True
 
@@ -36,6 +37,7 @@ class Bank(ThreadingHTTPServer):
         self.orders: dict[str, bytes] = {}
         self.posts = 0
         self.forgets = 0
+        self.halves = 0
         self.left: list[dict[str, Any]] = []
         self.contents: dict[str, bytes] = {}
         self.asked: list[str] = []
@@ -103,6 +105,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", "http://127.0.0.1:1/secret")
             self.send_header("Content-Length", "0")
             self.end_headers()
+        elif name and self.server.halves:
+            self.server.halves -= 1
+            content = self.server.contents[name]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
         elif name:
             self._answer(200, self.server.contents[name])
         else:
@@ -168,6 +178,21 @@ def test_what_is_left_is_listed_after_what_is_done(bank: Bank) -> None:
     bank.leave("e\0", b"statement")
     with pytest.raises(BankUnreachable, match="can be kept"):
         at(bank, taken).list()
+
+
+def test_what_is_done_hides_nothing_behind_one_that_is_not(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sakk.rails.bank.http.FILES_MAX", 3)
+    for number in range(9):
+        bank.leave(f"f{number}", b"x" * (number + 1))
+    taken, cursor = Memory(), Cursor()
+    rail = at(bank, taken, cursor=cursor)
+    for expected in (["f0", "f1", "f2"], ["f0", "f3", "f4"], ["f0", "f5", "f6"]):
+        assert rail.list() == expected
+        # The first can not be taken; the others are.
+        for name in expected[1:]:
+            rail.done(name)
 
 
 def test_whom_it_speaks_to_and_where_it_goes(bank: Bank) -> None:

@@ -84,6 +84,29 @@ def test_what_is_left_is_taken_once_and_when_it_is_whole(server: Server, tmp_pat
     patient.close()
 
 
+def test_the_oldest_that_were_not_taken_are_listed_however_many_lie_there(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sakk.rails.bank.sftp.FILES_MAX", 3)
+    place, taken = tmp_path / "house" / "in", Memory()
+    for number in range(10):
+        path = place / f"f{number}.xml"
+        path.write_text(str(number))
+        os.utime(path, (1_000_000 - number, 1_000_000 - number))
+    bank = at(server, taken)
+    # The last were written first.
+    for expected in (("f9", "f8", "f7"), ("f6", "f5", "f4"), ("f3", "f2", "f1"), ("f0",)):
+        names = [f"{each}.xml" for each in expected]
+        assert bank.list() == names
+        for name in names:
+            bank.done(name)
+    assert bank.list() == []
+    monkeypatch.setattr("sakk.rails.bank.sftp.LISTED_MAX", 9)
+    with pytest.raises(BankUnreachable, match="more than 9 files"):
+        bank.list()
+    bank.close()
+
+
 def test_the_server_and_we_are_known_by_keys_alone(server: Server, tmp_path: Path) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519")
     stranger = at(server, Memory(), host_key=other.export_public_key().decode())

@@ -23,7 +23,7 @@ import msgspec
 from sakk.core.bank_file import safe_name
 from sakk.core.errors import ParameterInvalid
 from sakk.core.webhook import USER_AGENT, check_url
-from sakk.rails.bank.rail import FILES_MAX, BankUnreachable, FileTooLarge, Taken
+from sakk.rails.bank.rail import FILES_MAX, LISTED_MAX, BankUnreachable, FileTooLarge, Taken
 
 CALL_SECONDS_MAX: Final = 120.0
 PAGE: Final = 100
@@ -149,21 +149,24 @@ class HttpBank:
         """What is not yet taken, after all that is; the cursor goes over what is done."""
         cursor = self.cursor
         after, has_more = cursor.after, True
-        found: list[Listed] = []
+        waiting: dict[str, Listed] = {}
+        seen = 0
         async with self._session() as session:
-            while has_more and len(found) < FILES_MAX:
+            while has_more and len(waiting) < FILES_MAX and seen < LISTED_MAX:
                 page = await self._page(session, after)
-                found += page.data
-                has_more = page.has_more and bool(page.data)
-                after = page.data[-1].id if page.data else after
-        fresh = self.taken.fresh([(each.id, each.sha256 or "") for each in found])
-        waiting = set(fresh)
-        for each in found:
-            if each.id in waiting:
-                break
-            cursor.after = each.id
-        cursor.listed = {each.id: each for each in found if each.id in waiting}
-        return fresh[:FILES_MAX]
+                if not page.data:
+                    break
+                seen += len(page.data)
+                named = [(each.id, each.sha256 or "") for each in page.data]
+                fresh = set(self.taken.fresh(named))
+                for each in page.data:
+                    if each.id in fresh:
+                        waiting[each.id] = each
+                    elif not waiting:
+                        cursor.after = each.id
+                has_more, after = page.has_more, page.data[-1].id
+        cursor.listed = dict(list(waiting.items())[:FILES_MAX])
+        return [*cursor.listed]
 
     async def _page(self, session: aiohttp.ClientSession, after: str | None) -> Listing:
         query = {"limit": str(PAGE), **({} if after is None else {"after": after})}

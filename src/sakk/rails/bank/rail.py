@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 FILES_MAX: Final = 1_000
+# A place that has more is not looked through: somebody has to clear it.
+LISTED_MAX: Final = 200_000
 # Names that tools give to files that they still write.
 UNFINISHED: Final = (".part", ".tmp", ".filepart", ".partial", "~")
 

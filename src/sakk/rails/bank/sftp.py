@@ -19,6 +19,7 @@ import asyncssh
 from sakk.core.bank_file import safe_name
 from sakk.rails.bank.rail import (
     FILES_MAX,
+    LISTED_MAX,
     UNFINISHED,
     BankUnreachable,
     FileTooLarge,
@@ -33,6 +34,9 @@ CALL_SECONDS_MAX: Final = 300.0
 QUIET_SECONDS: Final = 2.0
 
 T = TypeVar("T")
+# A file as a server lists it: when it was written, its name, and its version.
+_Seen = tuple[int, str, str]
+_Page = list[_Seen]
 
 
 class SftpBank:
@@ -66,9 +70,9 @@ class SftpBank:
         self._run(self._put(name, content))
 
     def list(self) -> list[str]:
+        # The oldest of what was not taken, however much of what was lies there still.
         found = self._run(self._list())
-        settled = self._sightings.settled(found, quiet_seconds=self._quiet_seconds)
-        return self._taken.fresh([(name, found[name]) for name in settled])[:FILES_MAX]
+        return self._sightings.settled(found, quiet_seconds=self._quiet_seconds)
 
     def take(self, name: str, *, bytes_max: int) -> bytes:
         return self._run(self._take(name, bytes_max))
@@ -140,16 +144,30 @@ class SftpBank:
 
     async def _list(self) -> dict[str, str]:
         client = await self._connected()
-        found: list[tuple[int, str, str]] = []
+        oldest: _Page = []
+        page: _Page = []
+        listed = 0
         async for entry in client.scandir(self._in):
+            listed += 1
+            if listed > LISTED_MAX:
+                raise asyncssh.SFTPFailure(f"more than {LISTED_MAX} files lie in {self._in}")
             name, attributes = str(entry.filename), entry.attrs
             hidden = name.startswith(".") or name.lower().endswith(UNFINISHED)
             # As the server lists it: a link is not followed.
             if hidden or name != posixpath.basename(name) or not _is_file(attributes):
                 continue
             if attributes.size:
-                found.append((attributes.mtime or 0, name, _version(attributes)))
-        return {name: version for _, name, version in sorted(found)}
+                page.append((attributes.mtime or 0, name, _version(attributes)))
+            if len(page) == FILES_MAX:
+                oldest, page = self._fresh(oldest, page), []
+        oldest = self._fresh(oldest, page)
+        return {name: version for _, name, version in oldest}
+
+    def _fresh(self, oldest: _Page, page: _Page) -> _Page:
+        """Of these the oldest that were not taken, as many as are taken at once."""
+        files = [(name, version) for _, name, version in page]
+        waiting = set(self._taken.fresh(files))
+        return sorted([*oldest, *(each for each in page if each[1] in waiting)])[:FILES_MAX]
 
     async def _take(self, name: str, bytes_max: int) -> bytes:
         client = await self._connected()

@@ -1,4 +1,9 @@
-"""conversions of the operator are marked, and transfers between two accounts are found."""
+"""conversions of the operator are marked, and transfers between two accounts are found.
+
+Not concurrently, since all migrations are one transaction: while the two indexes are built, nobody
+writes a transfer between accounts. These are what people send one another, not what is paid in or
+out, and both indexes are partial.
+"""
 
 import sqlalchemy as sa
 from alembic import op
