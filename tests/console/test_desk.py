@@ -358,6 +358,24 @@ def test_customers_are_made_changed_and_forgotten(alice: Browser, office: Office
     assert "Anna" not in alice.get(made.location).text
 
 
+def test_an_endpoint_is_changed_where_it_is(office: Office, alice: Browser, desk: Desk) -> None:
+    path = f"/console/webhooks/{desk.endpoint}"
+    alice.get(path)
+    wrong = alice.post(f"{path}/change", {"url": "ftp://a.example", "description": "Kept words."})
+    assert (wrong.status, "Kept words." in wrong.text) == (400, True)
+    given = {"url": "https://b.example/hook", "events": ["payin.posted", "customer.created"]}
+    alice.get(path)
+    assert alice.post(f"{path}/change", given).status == 303
+    page = alice.get(path).text
+    assert ("https://b.example/hook" in page, page.count(" checked>")) == (True, 2)
+    alice.get(path)
+    assert alice.post(f"{path}/change", {"url": "https://b.example/hook"}).status == 303
+    assert ("Everything" in alice.get(path).text, " checked>" in alice.get(path).text) == (
+        True,
+        False,
+    )
+
+
 def test_a_delivery_is_sent_again(alice: Browser, desk: Desk) -> None:
     alice.get(f"/console/deliveries/{desk.delivery}")
     path = f"/console/deliveries/{desk.delivery}/redeliver"

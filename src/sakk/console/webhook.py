@@ -10,6 +10,7 @@ from sakk.console.listing import ROWS, ListQuery, listing, options
 from sakk.console.payment import DELIVERY_STATUSES
 from sakk.console.route import Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
+from sakk.core import event as event_rules
 from sakk.core.errors import ResourceMissing
 from sakk.core.event import EVENT_TYPES
 from sakk.core.webhook import DeliveryStatus
@@ -86,6 +87,33 @@ def create(visit: Visit, form: EndpointForm) -> Page:
 
 def show(visit: Visit, endpoint: str, query: DeliveryQuery) -> Page:
     """An endpoint with what was sent to it."""
+    return _detail(visit, endpoint, query, None)
+
+
+def show_again(visit: Visit, rejected: Rejected, endpoint: str) -> Page:
+    """The same with what was wrong in the form."""
+    return _detail(visit, endpoint, DeliveryQuery(), rejected)
+
+
+def change(visit: Visit, endpoint: str, form: EndpointForm) -> Redirect:
+    """Another address, or other events; what is still due goes to the new address."""
+    with visit.database.begin() as connection:
+        found = _found(connection, visit, endpoint)
+        flow.update(
+            connection,
+            found.id,
+            account_id=found.account_id,
+            livemode=visit.livemode,
+            url=form.url,
+            enabled_events=form.events or ["*"],
+            description=form.description or "",
+            allow_loopback=visit.settings.sandbox,
+            now=visit.now,
+        )
+    return Redirect(f"{PATH}/{endpoint}", flash=visit.words.gettext("It is saved."))
+
+
+def _detail(visit: Visit, endpoint: str, query: DeliveryQuery, rejected: Rejected | None) -> Page:
     c = store.webhook_deliveries.c
     with visit.database.read() as connection:
         found = _found(connection, visit, endpoint)
@@ -107,6 +135,10 @@ def show(visit: Visit, endpoint: str, query: DeliveryQuery) -> Page:
             "types": types,
             "statuses": DELIVERY_STATUSES,
             "may_write": visit.may("webhook_endpoints", "write"),
+            "all_types": merchants_types(),
+            "sent": _sent(found) if rejected is None else rejected.values,
+            "faults": {} if rejected is None else rejected.faults,
+            "rejected": rejected,
             "choices": {"status": options(visit, DELIVERY_STATUSES)},
         },
     )
@@ -214,6 +246,18 @@ def redeliver(visit: Visit, delivery: str, form: BackForm) -> Redirect:
     return Redirect(where, flash=visit.words.gettext("It is on its way again."))
 
 
+def _sent(endpoint: store.WebhookEndpoint) -> dict[str, object]:
+    """What is known of an endpoint, as its form has it: a whole noun is each of its types."""
+    wanted = endpoint.enabled_events
+    return {
+        "url": endpoint.url,
+        "description": endpoint.description or "",
+        "events": []
+        if "*" in wanted
+        else [each for each in merchants_types() if event_rules.wants(wanted, each)],
+    }
+
+
 def merchants_types() -> list[str]:
     """What a merchant is told of; the others are the operator's alone."""
     return sorted(name for name, each in EVENT_TYPES.items() if each.audience == "merchant")
@@ -273,6 +317,14 @@ SCREENS: tuple[Screen, ...] = (
     Screen("GET", PATH, index, "webhook_endpoints", menu=Menu("Developers", mark("Webhooks"))),
     Screen("POST", PATH, create, "webhook_endpoints", again=again),
     Screen("GET", PATH + "/{endpoint}", show, "webhook_endpoints"),
+    Screen(
+        "POST",
+        PATH + "/{endpoint}/change",
+        change,
+        "webhook_endpoints",
+        step_up=True,
+        again=show_again,
+    ),
     Screen("POST", PATH + "/{endpoint}/switch", switch, "webhook_endpoints"),
     Screen("POST", PATH + "/{endpoint}/rotate", rotate, "webhook_endpoints", step_up=True),
     Screen("POST", PATH + "/{endpoint}/delete", remove, "webhook_endpoints"),
