@@ -22,6 +22,7 @@ from sakk.core.report import ReportForm, ReportKind, ReportParameters
 from sakk.core.settlement import Settlement, SettlementTerms
 from sakk.core.shop import Product, Shop
 from sakk.core.sign_in import token_hash
+from sakk.core.venue import VenueAccount
 from sakk.flow import account as account_flow
 from sakk.flow import api_key as api_keys
 from sakk.flow import beneficiary as beneficiaries
@@ -39,6 +40,7 @@ from sakk.store import policy as policies
 from sakk.store import refund as refunds
 from sakk.store import settlement as settlements
 from sakk.store import sign_in as sign_ins
+from sakk.store import venue as venues
 from sakk.store.identity import new_id, now
 from tests.api.closing import put_closing
 from tests.api.ordering import put_order, put_rates
@@ -398,6 +400,26 @@ def fee_schedule_of(office: Office, account: str) -> str:
     return schedule.id
 
 
+def venue_of(office: Office) -> str:
+    """The operator's own account at an exchange."""
+    made = VenueAccount(
+        name="kraken_main",
+        kind="kraken",
+        livemode=False,
+        location="https://exchange.example",
+        key="a-key",
+        secret=b"sealed",
+        pairs={"usdt-usd": "USDTZUSD"},
+        fee_ppm=2_000,
+        enabled=True,
+        created=now(),
+        updated=now(),
+    )
+    with office.parts.database.begin() as connection:
+        venues.put(connection, made)
+    return made.name
+
+
 def beneficiary_of(office: Office, account: str) -> str:
     """An entry of the address book."""
     with office.parts.database.begin() as connection:
@@ -479,4 +501,5 @@ def objects(office: Office) -> dict[str, str]:
         **put_lines(office.parts.database, office.bob),
         "source": put_rates(office.parts.database),
         "currency": "usdt",
+        "venue": venue_of(office),
     }

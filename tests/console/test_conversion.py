@@ -10,8 +10,11 @@ from sakk.core import chart
 from sakk.flow import conversion as flow
 from sakk.ledger.projection import catch_up
 from sakk.store import conversion as store
+from sakk.store import rate as rates
+from sakk.store import venue as venues
 from sakk.store.identity import now
 from tests.console.converting import conversions_of, earn, two_coins
+from tests.console.objects import venue_of
 from tests.console.office import Office
 
 LIST = "/console/conversions"
@@ -156,3 +159,75 @@ def test_their_screens_are_there_in_every_language(office: Office, language: str
     ):
         page = owner.get(f"{path}?lang={language}")
         assert (page.status, "<script>alert" in page.text) == (200, False), page.text[:500]
+
+
+def test_sources_pegs_terms_and_venues_are_set_up_by_the_operators_people(office: Office) -> None:
+    two_coins(office)
+    finance = office.browser(office.person("finance"))
+    finance.get("/console/rates")
+    form = {"name": "desk", "kind": "json", "location": "https://rates.example/all"}
+    pairs = "usdt-usdc=/bid,/ask,/time\n"
+    # A browser names no file of the server.
+    refused = finance.post(
+        "/console/rates/sources", {**form, "location": "/etc/passwd", "pairs": pairs}
+    )
+    assert (refused.status, 'id="location-fault"' in refused.text) == (400, True)
+    refused = finance.post("/console/rates/sources", {**form, "pairs": "usdt-nothing=/bid"})
+    assert (refused.status, 'id="pairs-fault"' in refused.text) == (400, True)
+    office.unprove()
+    assert finance.post("/console/rates/sources", {**form, "pairs": pairs}).status == 403
+    office.prove()
+    finance.get("/console/rates")
+    made = finance.post("/console/rates/sources", {**form, "pairs": pairs})
+    assert made.status == 303, made.text
+    page = finance.get(made.location)
+    assert "usdt-usdc=/bid,/ask,/time" in page.text
+    assert finance.post(f"{made.location}/disable").status == 303
+    finance.get(made.location)
+    changed = {"kind": "json", "location": "https://rates.example/2", "pairs": pairs, "every": "9"}
+    assert finance.post(made.location, changed).status == 303
+    with office.parts.database.read() as connection:
+        source = rates.find_source(connection, "desk")
+    assert source is not None
+    assert (source.enabled, source.location, source.every_seconds) == (
+        False,
+        "https://rates.example/2",
+        9,
+    )
+    finance.get("/console/rates")
+    peg = {"currency": "usdt", "peg": "usdt", "bound": "0.5", "recover": "600"}
+    assert 'id="peg-fault"' in finance.post("/console/rates/pegs", peg).text
+    finance.get("/console/rates")
+    assert finance.post("/console/rates/pegs", {**peg, "peg": "usdc"}).status == 303
+    with office.parts.database.read() as connection:
+        [watched] = [each for each in rates.list_pegs(connection) if each.currency == "usdt"]
+    assert (watched.peg, watched.bound_ppm, watched.recover_seconds) == ("usdc", 5_000, 600)
+
+    terms = "/console/conversion_terms"
+    finance.get("/console/look")
+    finance.post("/console/look", {"account": office.bob})
+    finance.get(terms)
+    wanted = {"state": "on", "spread": "0.25", "lock_seconds": "90", "most": "1000.50"}
+    refused = finance.post(terms, {**wanted, "most_a_day": "many"})
+    assert (refused.status, 'id="most_a_day-fault"' in refused.text) == (400, True)
+    finance.get(terms)
+    assert finance.post(terms, {**wanted, "most_a_day": "2000"}).status == 303
+    with office.parts.database.read() as connection:
+        own = store.find_terms(connection, office.bob, livemode=False)
+        every = store.find_terms(connection, "", livemode=False)
+    assert own is not None
+    assert (own.spread_ppm, own.lock_seconds, own.usd_cents_max) == (2_500, 90, 100_050)
+    assert every is None or every.spread_ppm != 2_500
+
+    name = venue_of(office)
+    page = finance.get("/console/venues")
+    assert ("Takes orders" in page.text, "USDTZUSD" in page.text) == (True, True)
+    assert "sealed" not in page.text
+    assert finance.post(f"/console/venues/{name}/disable").status == 303
+    assert "Switched off" in finance.get("/console/venues").text
+    with office.parts.database.read() as connection:
+        [venue] = [each for each in venues.list_all(connection) if each.name == name]
+    assert not venue.enabled
+    merchant = office.browser(office.person(bob=["owner"]))
+    for path in (terms, "/console/venues", "/console/rates"):
+        assert merchant.get(path).status == 404

@@ -234,3 +234,17 @@ def test_sources_that_can_be_asked() -> None:
 )
 def test_how_a_source_does(refused: list[Refusal], heard: int, state: SourceState) -> None:
     assert rules.state_of(source(SourceKind.ecb, "eur-usd"), refused, heard) is state
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (SourceKind.csv, "eur-usd"),
+        (SourceKind.kraken, "usdt-usd=USDTZUSD"),
+        (SourceKind.json, "usdc-usd=/bid"),
+        (SourceKind.json, "usdc-usd=/bid,/ask,/time"),
+    ],
+)
+def test_a_pair_is_written_as_it_is_read(kind: SourceKind, text: str) -> None:
+    stored = dict(sorted(rules.parse_pair(kind, text).items()))
+    assert rules.write_pair(kind, stored) == text

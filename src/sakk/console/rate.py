@@ -6,12 +6,17 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import Field
+from sqlalchemy import Connection
 
+from sakk.console.amount import currencies, ppm_of
+from sakk.console.fee import percent
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import rate as rules
-from sakk.core.errors import ResourceMissing
+from sakk.core import rate_source as source_rules
+from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.rate import Market, Peg, Refusal
+from sakk.core.rate_source import RateSource, SourceKind
 from sakk.flow import rate as flow
 from sakk.pages.form import Form
 from sakk.pages.language import mark
@@ -19,6 +24,17 @@ from sakk.store import rate as store
 
 PATH: Final = f"{ROOT}/rates"
 WORDS_SHOWN: Final = 50
+PAIRS_LENGTH_MAX: Final = 20_000
+KINDS: Final[Mapping[SourceKind, str]] = {
+    SourceKind.csv: "CSV",
+    SourceKind.json: "JSON",
+    SourceKind.ecb: "European Central Bank",
+    SourceKind.binance: "Binance",
+    SourceKind.kraken: "Kraken",
+    SourceKind.coinbase: "Coinbase",
+}
+# The parameters of the commands, as the forms name them.
+_FIELDS: Final = {"every_seconds": "every", "age_seconds": "age", "bound_ppm": "bound"}
 STATES: Final[Mapping[str, tuple[str, str]]] = {
     "ok": (mark("Counts"), "good"),
     "silent": (mark("Silent"), "bad"),
@@ -37,6 +53,31 @@ class WordsQuery(Form):
 
     pair: Annotated[str, Field(max_length=41)] | None = None
     before: datetime | None = None
+
+
+class SourceForm(Form):
+    """Where prices are asked, and for which pairs, one a line."""
+
+    kind: SourceKind
+    location: Annotated[str, Field(max_length=source_rules.LOCATION_MAX)] | None = None
+    pairs: Annotated[str, Field(max_length=PAIRS_LENGTH_MAX)]
+    every: Annotated[int, Field(ge=1, le=source_rules.EVERY_SECONDS_MAX)] | None = None
+    age: Annotated[int, Field(ge=1, le=source_rules.AGE_SECONDS_MAX)] | None = None
+
+
+class NewSourceForm(SourceForm):
+    """The same with the name that it gets."""
+
+    name: Annotated[str, Field(max_length=source_rules.NAME_MAX)]
+
+
+class PegForm(Form):
+    """What a coin should be worth one of, how far it may be from that, and when it goes on."""
+
+    currency: Annotated[str, Field(max_length=20)]
+    peg: Annotated[str, Field(max_length=20)]
+    bound: Annotated[str, Field(max_length=12)]
+    recover: Annotated[int, Field(ge=0, le=source_rules.AGE_SECONDS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +116,10 @@ def again(visit: Visit, rejected: Rejected, currency: str) -> Page:
 
 def source(visit: Visit, source: str, query: WordsQuery) -> Page:
     """One source: how its newest words do, and what it said of one pair."""
+    return _source(visit, source, query, None)
+
+
+def _source(visit: Visit, source: str, query: WordsQuery, rejected: Rejected | None) -> Page:
     with visit.database.read() as connection:
         found = store.find_source(connection, source)
         if found is None:
@@ -114,9 +159,70 @@ def source(visit: Visit, source: str, query: WordsQuery) -> Page:
         "words": words[:WORDS_SHOWN],
         "older": words[WORDS_SHOWN - 1].at.isoformat() if len(words) > WORDS_SHOWN else None,
         "is_begin": query.before is None,
+        "may_write": visit.may("rates", "write"),
+        "kind_choices": _kinds(),
+        "given": _written(found) if rejected is None else rejected.values,
+        "faults": _faults(rejected),
+        "message": None if rejected is None else rejected.message,
         "write_price": rules.write_price,
     }
     return Page("console/rate_source.html", values)
+
+
+def list_again(visit: Visit, rejected: Rejected) -> Page:
+    """The screen with what was wrong in a form."""
+    return _listed(visit, rejected)
+
+
+def source_again(visit: Visit, rejected: Rejected, source: str) -> Page:
+    """A source with what was wrong in its form."""
+    return _source(visit, source, WordsQuery(), rejected)
+
+
+def ask(visit: Visit, form: NewSourceForm) -> Redirect:
+    """Ask a source from now on."""
+    with visit.database.begin() as connection:
+        if store.find_source(connection, form.name) is not None:
+            raise ParameterInvalid(
+                "There is a source of this name. Open it to change it.", param="name"
+            )
+        _put(connection, visit, form.name, form, None)
+    return Redirect(f"{PATH}/sources/{form.name}", visit.words.gettext("It is asked now."))
+
+
+def change(visit: Visit, source: str, form: SourceForm) -> Redirect:
+    """Ask a source otherwise from now on."""
+    with visit.database.begin() as connection:
+        found = store.find_source(connection, source)
+        if found is None:
+            raise ResourceMissing("There is no such source.")
+        _put(connection, visit, source, form, found)
+    return Redirect(f"{PATH}/sources/{source}", visit.words.gettext("It is saved."))
+
+
+def enable(visit: Visit, source: str) -> Redirect:
+    """Ask a source again."""
+    return _enabled(visit, source, enabled=True)
+
+
+def disable(visit: Visit, source: str) -> Redirect:
+    """Ask a source no more; what it said does not count from now on."""
+    return _enabled(visit, source, enabled=False)
+
+
+def watch(visit: Visit, form: PegForm) -> Redirect:
+    """Stop quotes and conversions over a coin while it is off its peg."""
+    with visit.database.begin() as connection:
+        flow.put_peg(
+            connection,
+            currency=form.currency,
+            peg=form.peg,
+            bound_ppm=ppm_of(form.bound, param="bound"),
+            recover_seconds=form.recover,
+            now=visit.now,
+        )
+    told = visit.words.gettext("It is watched: off its peg it stops by itself.")
+    return Redirect(PATH, told)
 
 
 def stop(visit: Visit, currency: str) -> Redirect:
@@ -134,10 +240,56 @@ def clear(visit: Visit, currency: str) -> Redirect:
     return Redirect(PATH, visit.words.gettext("It is quoted and converted again."))
 
 
+def _enabled(visit: Visit, source: str, *, enabled: bool) -> Redirect:
+    with visit.database.begin() as connection:
+        flow.set_enabled(connection, source, enabled=enabled, now=visit.now)
+    gettext = visit.words.gettext
+    told = gettext("It is asked now.") if enabled else gettext("It is not asked any more.")
+    return Redirect(f"{PATH}/sources/{source}", told)
+
+
+def _put(
+    connection: Connection, visit: Visit, name: str, form: SourceForm, before: RateSource | None
+) -> None:
+    """Write a source down. A browser names no file of the server: whoever runs it does."""
+    location = form.location or ""
+    if before is not None and not before.is_remote:
+        location = before.location
+    elif not location.startswith("https://"):
+        raise ParameterInvalid(
+            "Write an https address. A file is named on the server, by whoever runs it.",
+            param="location",
+        )
+    pairs = []
+    for line in form.pairs.splitlines():
+        if not line.strip():
+            continue
+        try:
+            pairs.append(source_rules.parse_pair(form.kind, line.strip()))
+        except ValueError:
+            raise ParameterInvalid(
+                "Write a pair a line, as the help says. This is not so: {line}",
+                param="pairs",
+                line=line.strip()[:80],
+            ) from None
+    flow.put_source(
+        connection,
+        name=name,
+        kind=form.kind,
+        location=location,
+        pairs=pairs,
+        every_seconds=form.every,
+        age_seconds=form.age,
+        enabled=before is None or before.enabled,
+        now=visit.now,
+    )
+
+
 def _listed(visit: Visit, rejected: Rejected | None) -> Page:
     with visit.database.read() as connection:
         market = flow.read_market(connection, now=visit.now)
         sources = store.list_sources(connection)
+        known = currencies(connection)
     values = {
         "lines": _lines(market),
         "pegs": [_watched(market, each) for each in market.pegs],
@@ -145,9 +297,40 @@ def _listed(visit: Visit, rejected: Rejected | None) -> Page:
         "states": STATES,
         "refusals": REFUSALS,
         "may_write": visit.may("rates", "write"),
+        "kind_choices": _kinds(),
+        "currencies": known,
+        "usual": {
+            "bound": percent(rules.PEG_BOUND_PPM).removesuffix(" %"),
+            "recover": rules.RECOVERY_SECONDS,
+        },
+        "given": {} if rejected is None else rejected.values,
+        "faults": _faults(rejected),
         "message": None if rejected is None else rejected.message,
     }
     return Page("console/rates.html", values)
+
+
+def _kinds() -> list[tuple[str, str]]:
+    """What sources may answer; the files are what each is called in the guide."""
+    return [(kind.value, KINDS[kind]) for kind in SourceKind]
+
+
+def _written(source: RateSource) -> dict[str, Any]:
+    """A source as its form has it."""
+    lines = [source_rules.write_pair(SourceKind(source.kind), each) for each in source.pairs]
+    return {
+        "kind": source.kind,
+        "location": source.location if source.is_remote else "",
+        "pairs": "\n".join(lines),
+        "every": source.every_seconds,
+        "age": source.age_seconds,
+    }
+
+
+def _faults(rejected: Rejected | None) -> dict[str, str]:
+    """What is wrong by the form's fields."""
+    found = {} if rejected is None else rejected.faults
+    return {_FIELDS.get(name, name.partition("[")[0]): text for name, text in found.items()}
 
 
 def _lines(market: Market) -> list[Line]:
@@ -205,9 +388,26 @@ def _act(name: str, handler: Any) -> Screen:
     )
 
 
+def _set(path: str, handler: Any, shown_again: Any) -> Screen:
+    return Screen(
+        "POST",
+        f"{PATH}{path}",
+        handler,
+        "rates",
+        step_up=True,
+        operator_only=True,
+        again=shown_again,
+    )
+
+
 SCREENS: tuple[Screen, ...] = (
     Screen("GET", PATH, index, "rates", operator_only=True, menu=Menu("Money", mark("Rates"))),
     Screen("GET", f"{PATH}/sources/{{source}}", source, "rates", operator_only=True),
     _act("stop", stop),
     _act("clear", clear),
+    _set("/sources", ask, list_again),
+    _set("/pegs", watch, list_again),
+    _set("/sources/{source}", change, source_again),
+    _set("/sources/{source}/enable", enable, source_again),
+    _set("/sources/{source}/disable", disable, source_again),
 )

@@ -205,6 +205,12 @@ def parse_pair(kind: SourceKind, text: str) -> dict[str, str]:
     return {"base": base, "quote": quote, **dict(zip(fields, values, strict=False))}
 
 
+def write_pair(kind: SourceKind, pair: Mapping[str, str]) -> str:
+    """A pair as `parse_pair` reads it."""
+    values = [pair[name] for name in _FIELDS[kind] if name in pair]
+    return f"{pair['base']}-{pair['quote']}" + (f"={','.join(values)}" if values else "")
+
+
 def read(source: RateSource, body: bytes, *, received: datetime) -> Answer:
     """Every pair of a source out of its answer; what can not be read is a problem, in words."""
     try:

@@ -161,6 +161,13 @@ def insert_children(connection: Connection, rows: Sequence[ChildOrder]) -> None:
     insert_records(connection, child_orders, rows)
 
 
+def newest_children(connection: Connection, *, livemode: bool, limit: int) -> list[ChildOrder]:
+    """The newest parts of orders at all venues, newest first; of so many, those of a mode."""
+    newest = select(child_orders).order_by(child_orders.c.id.desc()).limit(limit).subquery()
+    statement = select(newest).where(newest.c.livemode == livemode).order_by(newest.c.id.desc())
+    return fetch_all(connection, statement, ChildOrder)
+
+
 def list_children(connection: Connection, *orders_of: str) -> list[ChildOrder]:
     """The children of these orders, as they were made."""
     if not orders_of:
