@@ -69,7 +69,9 @@ def check_terms(terms: ConversionTerms) -> ConversionTerms:
         ("usd_cents_per_day_max", 0, money.UNITS_MAX),
     ):
         if not least <= getattr(terms, field) <= most:
-            raise ParameterInvalid(f"{field} is {least} to {most}.", param=field)
+            raise ParameterInvalid(
+                "{field} is {least} to {most}.", param=field, field=field, least=least, most=most
+            )
     return terms
 
 

@@ -129,12 +129,15 @@ def check(source: RateSource, currencies: Mapping[str, int]) -> RateSource:
     name = source.id
     if not (0 < len(name) <= NAME_MAX and name.isascii() and name.replace("_", "").isalnum()):
         raise ParameterInvalid(
-            f"A source's name has 1 to {NAME_MAX} letters, digits and underscores.", param="name"
+            "A source's name has 1 to {most} letters, digits and underscores.",
+            param="name",
+            most=NAME_MAX,
         )
     if len(source.location) > LOCATION_MAX or not source.location.isprintable():
         raise ParameterInvalid(
-            f"location is a path or an address of at most {LOCATION_MAX} characters.",
+            "location is a path or an address of at most {most} characters.",
             param="location",
+            most=LOCATION_MAX,
         )
     if source.is_remote and urlsplit(source.location).scheme not in ("https", "http"):
         raise ParameterInvalid(
@@ -145,9 +148,15 @@ def check(source: RateSource, currencies: Mapping[str, int]) -> RateSource:
         ("age_seconds", source.age_seconds, AGE_SECONDS_MAX),
     ):
         if not EVERY_SECONDS_MIN <= value <= most:
-            raise ParameterInvalid(f"{field} is {EVERY_SECONDS_MIN} to {most}.", param=field)
+            raise ParameterInvalid(
+                "{field} is {least} to {most}.",
+                param=field,
+                field=field,
+                least=EVERY_SECONDS_MIN,
+                most=most,
+            )
     if not 0 < len(source.pairs) <= PAIRS_MAX:
-        raise ParameterInvalid(f"A source has 1 to {PAIRS_MAX} pairs.", param="pairs")
+        raise ParameterInvalid("A source has 1 to {most} pairs.", param="pairs", most=PAIRS_MAX)
     if source.kind == SourceKind.coinbase and len(source.pairs) > 1:
         raise ParameterInvalid(
             "A ticker of Coinbase is of one product: make a source of each.", param="pairs"
@@ -162,15 +171,20 @@ def _check_pair(
 ) -> None:
     known = {"base", "quote", *_FIELDS[kind]}
     if set(pair) - known or not set(pair) >= {"base", "quote", *_FIELDS[kind][:1]}:
-        raise ParameterInvalid(f"A pair here has: {', '.join(sorted(known))}.", param=param)
+        raise ParameterInvalid(
+            "A pair here has: {fields}.", param=param, fields=", ".join(sorted(known))
+        )
     for value in pair.values():
         if type(value) is not str or not 0 < len(value) <= POINTER_MAX:
-            raise ParameterInvalid(f"All of a pair is text, at most {POINTER_MAX}.", param=param)
+            raise ParameterInvalid(
+                "All of a pair is text, at most {most}.", param=param, most=POINTER_MAX
+            )
     for field in ("base", "quote"):
         if pair[field] not in currencies:
             raise ParameterInvalid(
-                f"There is no currency {pair[field]!r}. GET /v1/currencies lists them.",
+                "There is no currency {currency}. GET /v1/currencies lists them.",
                 param=f"{param}[{field}]",
+                currency=repr(pair[field]),
             )
     if pair["base"] == pair["quote"]:
         raise ParameterInvalid("A pair is of two currencies.", param=f"{param}[quote]")

@@ -69,7 +69,9 @@ def put_terms(
     """Change how an account converts, or all that have no terms of their own (empty); what is not
     named stays. ParameterInvalid, ResourceMissing."""
     if account_id and account.find_account(connection, account_id) is None:
-        raise ResourceMissing(f"No such account: {account_id!r}.", param="account")
+        raise ResourceMissing(
+            "No such account: {account}.", param="account", account=repr(account_id)
+        )
     before = terms_of(connection, account_id, livemode=livemode, now=now)
     changed = replace(before, account_id=account_id, updated=now, **changes)
     store.put_terms(connection, rules.check_terms(changed))

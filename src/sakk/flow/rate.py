@@ -105,7 +105,7 @@ def set_enabled(connection: Connection, name: str, *, enabled: bool, now: dateti
     """Ask a source, or do not ask it any more and forget what it says. ResourceMissing."""
     found = store.find_source(connection, name)
     if found is None:
-        raise ResourceMissing(f"No such source: {name!r}.", param="name")
+        raise ResourceMissing("No such source: {name}.", param="name", name=repr(name))
     changed = replace(found, enabled=enabled, next_at=now)
     store.put_source(connection, changed)
     wake(connection, STAGE)
@@ -126,15 +126,27 @@ def put_peg(
     for param, name in (("currency", currency), ("peg", peg)):
         if name not in known:
             raise ParameterInvalid(
-                f"There is no currency {name!r}. GET /v1/currencies lists them.", param=param
+                "There is no currency {currency}. GET /v1/currencies lists them.",
+                param=param,
+                currency=repr(name),
             )
     if currency == peg:
         raise ParameterInvalid("A coin is pegged to another currency.", param="peg")
     if not 0 < bound_ppm < rules.MILLION:
-        raise ParameterInvalid(f"bound_ppm is 1 to {rules.MILLION - 1}.", param="bound_ppm")
+        raise ParameterInvalid(
+            "{field} is {least} to {most}.",
+            param="bound_ppm",
+            field="bound_ppm",
+            least=1,
+            most=rules.MILLION - 1,
+        )
     if not 0 <= recover_seconds <= source_rules.AGE_SECONDS_MAX:
         raise ParameterInvalid(
-            f"recover_seconds is 0 to {source_rules.AGE_SECONDS_MAX}.", param="recover_seconds"
+            "{field} is {least} to {most}.",
+            param="recover_seconds",
+            field="recover_seconds",
+            least=0,
+            most=source_rules.AGE_SECONDS_MAX,
         )
     before = _peg(connection, currency)
     made = Peg(currency, peg, bound_ppm, recover_seconds, None, None, False, now)

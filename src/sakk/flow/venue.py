@@ -107,7 +107,7 @@ def set_enabled(connection: Connection, name: str, *, enabled: bool, now: dateti
     """Give an account no more orders, or again. What it was asked for is still asked after."""
     found = next((each for each in store.list_all(connection) if each.name == name), None)
     if found is None:
-        raise ResourceMissing(f"No such venue: {name!r}.", param="name")
+        raise ResourceMissing("No such venue: {name}.", param="name", name=repr(name))
     changed = replace(found, enabled=enabled, updated=now)
     store.put(connection, changed)
     wake(connection, *_STAGES)
