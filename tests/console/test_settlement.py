@@ -1,6 +1,7 @@
 """Settlements and fees in the console: periods, statements, schedules, simulations."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -181,3 +182,33 @@ def test_what_was_charged_is_told_with_its_rule(office: Office, owner: Browser) 
     assert "Nothing was charged yet." in other.get("/console/fees").text
     rows = owner.get("/console/fees?format=csv").body.decode().splitlines()
     assert any(",25.000000,0.350000,usdc," in row for row in rows)
+
+
+def test_a_schedule_that_pays_a_bank_in_another_coin_is_shown_and_kept(office: Office) -> None:
+    settlement_of(office, office.bob)
+    with office.parts.database.begin() as connection:
+        schedule = store.find_schedule(connection, account_id=office.bob, livemode=False)
+        assert schedule is not None
+        place = {"bank_account": "ba_of_bob", "currency": "eur"}
+        terms = {**schedule.terms, "destination": place, "currency": "eur"}
+        store.put_schedule(connection, replace(schedule, terms=terms))
+    path = f"/console/settlement_schedules/{office.bob}"
+    owner = office.browser(office.person("owner"))
+    page = owner.get(path)
+    assert (page.status, page.text.count("ba_of_bob")) == (200, 2)
+    assert "EUR" in page.text
+    # What the form says of the place is what counts: a bank account that is none is told there.
+    refused = owner.post(path, {**TERMS, "bank_account": "ba_nobody", "currency": "usdc"})
+    assert (refused.status, 'id="bank_account-fault"' in refused.text) == (400, True)
+    with office.parts.database.read() as connection:
+        kept = store.find_schedule(connection, account_id=office.bob, livemode=False)
+    assert kept is not None
+    assert kept.terms["destination"] == place
+
+
+def test_a_statement_in_a_coin_is_no_banks(office: Office) -> None:
+    settlement = settlement_of(office, office.bob)
+    owner = office.browser(office.person("owner"))
+    assert "camt.053" not in owner.get(f"/console/settlements/{settlement}").text
+    refused = owner.get(f"/console/settlements/{settlement}/statement?format=camt053")
+    assert (refused.status, "form csv" in refused.text) == (400, True)

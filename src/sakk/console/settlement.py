@@ -26,6 +26,7 @@ from sakk.core import settlement as rules
 from sakk.core.balance import kind_of, timestamp_of
 from sakk.core.errors import ResourceMissing
 from sakk.core.money import format_decimal
+from sakk.core.network import CurrencyKind
 from sakk.core.search import SearchKind, read_search
 from sakk.core.settlement import Settlement, SettlementStatus
 from sakk.flow import settlement as flow
@@ -41,6 +42,7 @@ PATH: Final = f"{ROOT}/settlements"
 LINES_SHOWN: Final = 50
 # So many lines are printed; a file has all of them.
 LINES_PRINTED_MAX: Final = 2_000
+XML: Final = "application/xml"
 JSON: Final = "application/json"
 STATUSES: Mapping[str, tuple[str, str]] = {
     SettlementStatus.closed: (mark("Closed"), "wait"),
@@ -78,7 +80,7 @@ class LinesQuery(Form):
 class StatementQuery(Form):
     """As a page that is printed, or as a file."""
 
-    format: Literal["csv", "json"] | None = None
+    format: Literal["csv", "json", "camt053"] | None = None
 
 
 def index(visit: Visit, query: SettlementQuery) -> Page | Download:
@@ -142,6 +144,8 @@ def statement(visit: Visit, settlement: str, query: StatementQuery) -> Page | Do
         if query.format == "json":
             document = msgspec.json.encode(statements.json_of(connection, found))
             return Download(f"{name}.json", document, JSON)
+        if query.format == "camt053":
+            return Download(f"{name}.xml", statements.camt053_of(connection, found), XML)
         values = _values(connection, visit, found)
         lines = list(islice(store.all_lines(connection, found), LINES_PRINTED_MAX))
     values |= {"lines": lines, "left_out": found.lines - len(lines)}
@@ -230,6 +234,11 @@ def _found(connection: Connection, visit: Visit, identifier: str) -> Settlement:
 
 def _values(connection: Connection, visit: Visit, found: Settlement) -> dict[str, Any]:
     account = accounts.find_account(connection, found.account_id)
+    fiat = {
+        each.currency
+        for each in networks.list_currencies(connection)
+        if each.kind == CurrencyKind.fiat
+    }
     return {
         "row": found,
         "account": account,
@@ -237,6 +246,7 @@ def _values(connection: Connection, visit: Visit, found: Settlement) -> dict[str
         if not found.from_ns
         else datetime.fromtimestamp(found.from_ns // 1_000_000_000, UTC),
         "statuses": STATUSES,
+        "is_fiat": found.currency in fiat,
         "kinds": KINDS,
         "kind_of": lambda line: kind_of(line.code, line.amount),
     }

@@ -44,7 +44,11 @@ WEEKDAYS: Final = (
 )
 _AMOUNTS: Final = ("minimum", "threshold", "reserve_fixed")
 # The parameters of the command, as the form names them.
-_FIELDS: Final = {"destination[beneficiary]": "beneficiary", "reserve_ppm": "reserve_percent"}
+_FIELDS: Final = {
+    "destination[beneficiary]": "beneficiary",
+    "destination[bank_account]": "bank_account",
+    "reserve_ppm": "reserve_percent",
+}
 
 Amounts = Annotated[str, Field(max_length=AMOUNTS_LENGTH_MAX)]
 Identifier = Annotated[str, Field(max_length=255)]
@@ -66,6 +70,8 @@ class TermsForm(Form):
     reserve_fixed: Amounts | None = None
     beneficiary: Identifier | None = None
     network: Identifier | None = None
+    bank_account: Identifier | None = None
+    currency: Annotated[str, Field(max_length=20)] | None = None
 
 
 class HoldForm(Form):
@@ -192,6 +198,10 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             "weekday": [(str(day), gettext(text)) for day, text in enumerate(WEEKDAYS)],
             "beneficiary": [nothing, *((each.id, each.name) for each in book)],
             "network": [("", "–"), *((each.network, each.name) for each in rails)],
+            "currency": [
+                ("", gettext("What came in")),
+                *((each, each.upper()) for each in decimals),
+            ],
         },
     }
     return Page("console/settlement_schedule.html", values)
@@ -223,6 +233,8 @@ def _shown(terms: SettlementTerms, decimals: Mapping[str, int]) -> dict[str, Any
         "reserve_days": terms.reserve_days,
         "beneficiary": destination.get("beneficiary", ""),
         "network": destination.get("network", ""),
+        "bank_account": destination.get("bank_account", ""),
+        "currency": terms.currency or "",
         **amounts,
     }
 
@@ -231,7 +243,9 @@ def _read(connection: Connection, visit: Visit, form: TermsForm) -> dict[str, An
     """The form's fields as terms; ParameterInvalid names the one that can not be read."""
     decimals = {each.currency: each.decimals for each in networks.list_currencies(connection)}
     destination = None
-    if form.beneficiary is not None:
+    if form.bank_account is not None:
+        destination = {"bank_account": form.bank_account}
+    elif form.beneficiary is not None:
         if form.network is None:
             told = visit.words.gettext("Choose one from the list.")
             raise ParameterInvalid(told, param="network")
@@ -246,6 +260,7 @@ def _read(connection: Connection, visit: Visit, form: TermsForm) -> dict[str, An
         "reserve_ppm": ppm_of(form.reserve_percent, param="reserve_percent"),
         "reserve_days": form.reserve_days,
         "destination": destination,
+        "currency": None if form.currency is None else form.currency.lower(),
         **{name: _amounts(getattr(form, name), name, decimals) for name in _AMOUNTS},
     }
 
