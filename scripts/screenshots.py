@@ -60,7 +60,7 @@ def take(browser: Browser, sandbox: dict[str, Any]) -> None:
             shoot(phone, "checkout-phone")
             phone.goto(page.removeprefix(base), language="ar")
             shoot(phone, "checkout-phone-ar")
-        with browser.page(base, size={"width": 720, "height": 640}) as desk:
+        with browser.page(base, size={"width": 680, "height": 600}) as desk:
             desk.goto(page.removeprefix(base))
             shoot(desk, "checkout-desk")
         with browser.page(base, size=PHONE) as phone:

@@ -7,16 +7,16 @@ from sakk.console.listing import ListQuery, created_within, csv_file, fields, li
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Visit
 from sakk.core.sweep import Sweep, SweepMethod, SweepStatus
-from sakk.pages.language import mark
+from sakk.pages.language import mark, mark_in
 from sakk.store import network as networks
 from sakk.store.page import fetch_window
 from sakk.store.sweep import sweeps
 
 PATH: Final = f"{ROOT}/sweeps"
 STATUSES: Mapping[str, tuple[str, str]] = {
-    "requested": (mark("Due"), "wait"),
-    "screened": (mark("Due"), "wait"),
-    "approved": (mark("Due"), "wait"),
+    "requested": (mark_in("sweep", "Due"), "wait"),
+    "screened": (mark_in("sweep", "Due"), "wait"),
+    "approved": (mark_in("sweep", "Due"), "wait"),
     "signed": (mark("Signed"), "wait"),
     "broadcast": (mark("Sent"), "wait"),
     "unknown": (mark("Sent, not seen yet"), "warn"),
