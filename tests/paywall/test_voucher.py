@@ -120,3 +120,42 @@ def test_a_deposit_that_is_declined_is_asked_for_anew_at_its_price() -> None:
     [asked] = reply.challenge["accepts"]
     assert asked["amount"] == "1000"
     assert {name: asked["extra"][name] for name in place} == place
+
+
+class AtLength:
+    """Charges that are asked at length alone."""
+
+    def __init__(self) -> None:
+        self.amounts: list[str] = []
+
+    async def ask_at_length(self, operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self.amounts += [each["amount"] for each in operations]
+        return [{"status": "refused", "reason": REASONS[37]}]
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_price_that_a_record_has_no_room_for_is_asked_at_length() -> None:
+    """Of a coin with 18 decimals that is so from 18.45 of it on."""
+    there: Any = AtLength()
+    offer = Escrow(
+        there, there, network=NETWORK, asset=USDC, pay_to=PAY_TO, currency="dai", decimals=18,
+        authorizer=PAY_TO, permit2=True,
+    )  # fmt: skip
+    voucher = {
+        "channelId": "0x" + "11" * 32,
+        "maxClaimableAmount": str(20 * 10**18),
+        "signature": "0x" + "22" * 65,
+    }
+
+    async def scenario() -> Reply:
+        shop = Paywall(Counter(), routes=[Route("/paid", "20 dai")], offers=[offer])
+        challenge = (await ask(shop)).challenge
+        return await ask(
+            shop, headers=paid(challenge, payload={"type": "voucher", "voucher": voucher})
+        )
+
+    reply = run(scenario())
+    assert (reply.status, reply.challenge["error"]) == (402, REASONS[37])
+    assert there.amounts == [str(20 * 10**18)]

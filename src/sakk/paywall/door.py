@@ -326,7 +326,8 @@ class Paywall:
             if terms is None or not isinstance(terms.offer, Escrow):
                 return None
             return terms.offer.call(sent.payload.voucher, terms)
-        except (ValueError, RecursionError):
+        except (ValueError, OverflowError, RecursionError):
+            # Also a price that a record has no room for: the way at length asks at length.
             return None
 
     async def _take(
