@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection
 from tests.escrowing import Payer
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
@@ -14,6 +15,7 @@ from sakk.core import chart
 from sakk.core.errors import BalanceInsufficient
 from sakk.core.escrow_call import EscrowCall
 from sakk.core.escrow_channel import EscrowChannel, Refusal, Totals
+from sakk.flow import redemption
 from sakk.flow.escrow_channel import (
     DECLINED,
     DEPOSIT_REFUSED,
@@ -24,6 +26,7 @@ from sakk.flow.escrow_channel import (
 )
 from sakk.flow.escrow_refund import give_back, order_refund
 from sakk.flow.voucher import Answer, Presented, Vouchers
+from sakk.ledger.voucher import kept_vouchers
 from sakk.rails.sandbox.chain import mine_until
 from sakk.store import escrow_channel as store
 from sakk.store.identity import new_id
@@ -163,6 +166,24 @@ def test_from_the_first_deposit_to_the_last_coin(shop: Shop) -> None:
     assert shop.totals().deposit == 0
     shop.check()
     assert channel.id == shop.channel().id
+
+
+def test_a_channel_that_is_always_busy_is_claimed_as_far_as_its_voucher_was_read(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next call is charged between the look for vouchers and the look at the books."""
+    shop.deposit()
+    shop.pay(WHOLE_TOKEN, amount=WHOLE_TOKEN)
+
+    def busy(connection: Connection, named: list[str]) -> dict[str, tuple[int, bytes]]:
+        found = kept_vouchers(connection, named)
+        shop.pay(shop.totals().charged + PRICE)
+        return found
+
+    monkeypatch.setattr(redemption, "kept_vouchers", busy)
+    settle(shop.world)
+    assert shop.channel().redeemed == WHOLE_TOKEN < shop.totals().charged
+    shop.check()
 
 
 def test_one_voucher_pays_once(shop: Shop) -> None:

@@ -122,12 +122,11 @@ def _due(parts: Parts, vouchers: Vouchers, found: Network) -> dict[tuple[str, st
             charged = vouchers.totals(channel).charged - back.not_booked
             if charged <= channel.redeemed:
                 continue
-            if kept[channel.id][0] < charged:
-                # Charged since its voucher was looked for: the next run has both.
-                continue
             late += is_late(channel, now=now)
-            if channel.id not in under_way:
-                ceiling, signature = kept[channel.id]
+            # What was charged since its voucher was looked for is claimed by the next run.
+            ceiling, signature = kept[channel.id]
+            charged = min(charged, ceiling)
+            if charged > channel.redeemed and channel.id not in under_way:
                 place = (channel.receiver_authorizer, channel.receiver, channel.asset)
                 groups[place].append(Due(channel, charged, ceiling, signature, back.number))
         if len(page) < PAGE:
