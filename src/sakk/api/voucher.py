@@ -74,8 +74,8 @@ BATCH_MAX: Final = 256
 class Met:
     """A channel that this process has met, as the ledger was heard to say.
 
-    ``totals`` None: it has to be asked again. ``raising``: a raise is on its way.
-    ``pending``: what was reserved, by ceiling and attempt.
+    ``totals`` None: it has to be asked again; ``balance``: what it held when it was asked last.
+    ``raising``: a raise is on its way. ``pending``: what was reserved, by ceiling and attempt.
     """
 
     known: Known
@@ -84,6 +84,7 @@ class Met:
     tag: bytes
     until: float
     totals: Totals | None = None
+    balance: int = 0
     raising: bool = False
     pending: dict[tuple[int, int], int] = field(default_factory=dict)
     # The same for the compiled way, where it is built.
@@ -379,7 +380,7 @@ class VoucherDesk:
         stale = {id(met): met for met in unsure}
         found = self.vouchers.totals_of([each.known for each in stale.values()]) if stale else []
         for met, totals in zip(stale.values(), found, strict=True):
-            met.totals = totals
+            met.totals, met.balance = totals, totals.balance
 
     def _load(self, places: Sequence[_Place]) -> None:
         now = self._clock()
@@ -527,7 +528,7 @@ def _ending(operation: VoucherOperation, met: Met) -> Transfer:
 def _of(met: Met, *, amount: int, attempt: int = 0, balance: int | None = None) -> VoucherResult:
     channel, totals = met.channel, met.totals
     if balance is None:
-        balance = 0 if totals is None else totals.balance
+        balance = met.balance if totals is None else totals.balance
     return VoucherResult(
         0,
         attempt,

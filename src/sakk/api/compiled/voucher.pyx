@@ -260,8 +260,7 @@ cdef bytes done(object met, int attempt, object amount):
     memcpy(at + 4, channel.payer, 20)
     put_big(at + 32, amount, 16)
     totals = met.totals
-    if totals is not None:
-        put_big(at + 48, totals.balance, 12)
+    put_big(at + 48, met.balance if totals is None else totals.balance, 12)
     put_big(at + 60, met.known.channel.redeemed, 12)
     put_big(at + 72, met.withdraw_begun, 8)
     memcpy(at + 80, channel.number, 16)
