@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import astuple
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from sakk.core.api_key import token_hash
 from sakk.flow.book import Books
@@ -16,6 +16,7 @@ from sakk.ledger.writer import open_ledger
 from sakk.store import payin as payins
 from sakk.store.api_key import find_principal
 from sakk.store.database import Database
+from sakk.store.webhook import webhook_endpoints
 from tests.console.browser import Browser, Got
 from tests.console.desk import FORMULA, HOSTILE, LONG, Desk, make_desk
 from tests.console.office import Office, make_office
@@ -368,6 +369,18 @@ def test_an_endpoint_is_changed_where_it_is(office: Office, alice: Browser, desk
     assert alice.post(f"{path}/change", given).status == 303
     page = alice.get(path).text
     assert ("https://b.example/hook" in page, page.count(" checked>")) == (True, 2)
+    # A whole noun stays whole where only the address changes: what it gains later is told too.
+    with office.parts.database.begin() as connection:
+        this = webhook_endpoints.c.id == desk.endpoint
+        connection.execute(
+            webhook_endpoints.update().where(this).values(enabled_events=["customer.*"])
+        )
+    ticked = re.findall(r'value="([a-z_.]+)" checked>', alice.get(path).text)
+    moved = {"url": "https://c.example/hook", "events": ticked}
+    assert (len(ticked) > 1, alice.post(f"{path}/change", moved).status) == (True, 303)
+    with office.parts.database.read() as connection:
+        wanted = connection.execute(select(webhook_endpoints.c.enabled_events).where(this))
+        assert wanted.scalar_one() == ["customer.*"]
     alice.get(path)
     assert alice.post(f"{path}/change", {"url": "https://b.example/hook"}).status == 303
     assert ("Everything" in alice.get(path).text, " checked>" in alice.get(path).text) == (

@@ -99,13 +99,15 @@ def change(visit: Visit, endpoint: str, form: EndpointForm) -> Redirect:
     """Another address, or other events; what is still due goes to the new address."""
     with visit.database.begin() as connection:
         found = _found(connection, visit, endpoint)
+        # Whole nouns stay whole where nothing was ticked otherwise: types of theirs may come later.
+        is_same = sorted(form.events) == _events(found)
         flow.update(
             connection,
             found.id,
             account_id=found.account_id,
             livemode=visit.livemode,
             url=form.url,
-            enabled_events=form.events or ["*"],
+            enabled_events=None if is_same else form.events or ["*"],
             description=form.description or "",
             allow_loopback=visit.settings.sandbox,
             now=visit.now,
@@ -247,15 +249,20 @@ def redeliver(visit: Visit, delivery: str, form: BackForm) -> Redirect:
 
 
 def _sent(endpoint: store.WebhookEndpoint) -> dict[str, object]:
-    """What is known of an endpoint, as its form has it: a whole noun is each of its types."""
-    wanted = endpoint.enabled_events
+    """What is known of an endpoint, as its form has it."""
     return {
         "url": endpoint.url,
         "description": endpoint.description or "",
-        "events": []
-        if "*" in wanted
-        else [each for each in merchants_types() if event_rules.wants(wanted, each)],
+        "events": _events(endpoint),
     }
+
+
+def _events(endpoint: store.WebhookEndpoint) -> list[str]:
+    """What is ticked of an endpoint: a whole noun is each of its types, and everything is none."""
+    wanted = endpoint.enabled_events
+    if "*" in wanted:
+        return []
+    return [each for each in merchants_types() if event_rules.wants(wanted, each)]
 
 
 def merchants_types() -> list[str]:
