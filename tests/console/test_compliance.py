@@ -54,6 +54,9 @@ def test_rules_are_written_tried_and_proposed(office: Office) -> None:
     added = proposer.post("/console/rules/add", {"rules": json.dumps(written), "kind": "amount"})
     rules = json.loads(_field(added.text, "rules"))
     assert (added.status, rules[:-1], rules[-1]["kind"]) == (200, written, "amount")
+    for odd, status in (('[{"name": []}]', 200), (r'[{"name": "\ud800"}]', 400)):
+        got = proposer.post("/console/rules/add", {"rules": odd, "kind": "amount"})
+        assert got.status == status, got.text
     tried = proposer.post("/console/rules/try", {"rules": json.dumps(rules), "last": "50"})
     assert (tried.status, "judged again" in tried.said) == (200, True)
     wrong = proposer.post("/console/rules/try", {"rules": json.dumps([*rules, {"kind": "x"}])})
@@ -249,16 +252,17 @@ def hand_in(first: Browser, firm: str, owner: str) -> None:
     """Its owner is linked, a document is added, and it is handed in."""
     given = {"party": owner.rpartition("/")[2], "relation": "owner"}
     first.get(firm)
-    odd = first.post(f"{firm}/link", {**given, "share": "a third"})
-    assert (odd.status, "Write a percentage" in odd.said) == (400, True)
-    first.get(firm)
+    for share in ("a third", "9e9999999"):
+        odd = first.post(f"{firm}/link", {**given, "share": share})
+        assert (odd.status, "Write a percentage" in odd.said) == (400, True)
+        first.get(firm)
     assert first.post(f"{firm}/link", {**given, "share": "62.5"}).status == 303
     kept = {"document": "incorporation", "country": "HK", "expires_on": "2031-01-31"}
     first.get(firm)
     other = first.upload(f"{firm}/attach", kept, file=("it.exe", b"MZ"))
     assert (other.status, ".pdf" in other.said) == (400, True)
     first.get(firm)
-    assert first.upload(f"{firm}/attach", kept, file=("it.pdf", PDF)).status == 303
+    assert first.upload(f"{firm}/attach", kept, file=("i\0t.pdf", PDF)).status == 303
     page = first.get(firm)
     [document] = re.findall(rf'href="({firm}/documents/\w+)"', page.text)
     got = first.get(document)

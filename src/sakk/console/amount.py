@@ -1,6 +1,6 @@
 """Amounts that people type into forms, and the currencies that they choose from."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 
 from sqlalchemy import Connection
 
@@ -33,7 +33,7 @@ def ppm_of(text: str | None, *, param: str) -> int:
     """A percentage that was typed, in parts per million, exactly; ParameterInvalid."""
     try:
         found = Decimal((text or "0").replace(",", ".").removesuffix("%").strip()) * 10_000
-    except InvalidOperation:
+    except DecimalException:
         found = Decimal("NaN")
     if not found.is_finite() or found != found.to_integral_value() or not 0 <= found <= 1_000_000:
         raise ParameterInvalid(

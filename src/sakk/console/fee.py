@@ -385,7 +385,10 @@ def shorten(rule: Mapping[str, Any]) -> dict[str, Any]:
 def read_written(text: str) -> Sequence[FeeRule]:
     """Rules out of a form, as people write them in JSON; ParameterInvalid."""
     try:
-        return rules.parse_rules(json.loads(text))
+        document = json.loads(text)
+        # Half of a character can be written in JSON, and kept nowhere.
+        json.dumps(document, ensure_ascii=False).encode()
+        return rules.parse_rules(document)
     except (ValueError, RecursionError) as error:
         raise ParameterInvalid(
             "The rules can not be read: {why}.", param="rules", why=str(error)

@@ -115,7 +115,7 @@ def created_within(visit: Visit, query: ListQuery, table: Table) -> list[ColumnE
     filters = []
     if query.since is not None:
         filters.append(table.c.created >= beginning(query.since, zone))
-    if query.until is not None:
+    if query.until is not None and query.until < date.max:
         filters.append(table.c.created < beginning(query.until + timedelta(days=1), zone))
     return filters
 

@@ -1,7 +1,7 @@
 """Parties: who an account and its customers are, the papers that show it, and what is decided."""
 
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -374,7 +374,7 @@ def _ppm(visit: Visit, share: str | None) -> int:
         return 0
     try:
         ppm = Decimal(share.replace(",", ".").rstrip("% ")) * PPM_PER_PERCENT
-    except InvalidOperation:
+    except DecimalException:
         ppm = Decimal("NaN")
     if not ppm.is_finite() or ppm != ppm.to_integral_value():
         told_why = visit.words.gettext("Write a percentage, with four places at most.")

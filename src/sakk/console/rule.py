@@ -200,12 +200,10 @@ def add(visit: Visit, form: AddForm) -> Page:
         raise ParameterInvalid("This is no list of rules.", param="rules")
     if form.kind not in EXAMPLES:
         raise ParameterInvalid("There is no such kind of rule.", param="kind")
-    names = {each.get("name") for each in written if isinstance(each, dict)}
-    name = next(
-        each
-        for each in (form.kind, *(f"{form.kind}_{n}" for n in range(2, rules.RULES_MAX + 2)))
-        if each not in names
-    )
+    said = [each.get("name") for each in written if isinstance(each, dict)]
+    names = {each for each in said if isinstance(each, str)}
+    others = (f"{form.kind}_{n}" for n in range(2, len(names) + 3))
+    name = next(each for each in (form.kind, *others) if each not in names)
     more = {"kind": form.kind, "name": name, "verdict": "review", **EXAMPLES[form.kind]}
     text = _dumped([*written, more])
     return _form(visit, form.model_dump() | {"rules": text}, {}, None, added=name)
@@ -298,6 +296,8 @@ def _tested(
 def _read(text: str) -> object:
     try:
         document: object = json.loads(text)
+        # Half of a character can be written in JSON, and shown or kept nowhere.
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise ParameterInvalid("This is no JSON.", param="rules") from None
     return document

@@ -180,6 +180,9 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
     faults = {} if rejected is None else rejected.faults
     gettext = visit.words.gettext
     nothing = ("", gettext("Nowhere: it stays on the balance"))
+    names = {each.id: each.name for each in book}
+    # Where it is paid now can be chosen, whether the page has its name or not.
+    places = {each: each for each in [given.get("beneficiary")] if each} | names
     values = {
         "account": account,
         "row": row,
@@ -191,15 +194,15 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "may_change": visit.is_operator and visit.may("settlement_schedules", "write"),
         "intervals": INTERVALS,
         "weekday": gettext(WEEKDAYS[terms.weekday]),
-        "book": {each.id: each.name for each in book},
+        "book": names,
         "rails": {each.network: each.name for each in rails},
         "choices": {
             "interval": [(value, gettext(text)) for value, text in INTERVALS.items()],
             "weekday": [(str(day), gettext(text)) for day, text in enumerate(WEEKDAYS)],
-            "beneficiary": [nothing, *((each.id, each.name) for each in book)],
+            "beneficiary": [nothing, *places.items()],
             "network": [("", "–"), *((each.network, each.name) for each in rails)],
             "currency": [
-                ("", gettext("What came in")),
+                ("", visit.words.pgettext("currency", "What came in")),
                 *((each, each.upper()) for each in decimals),
             ],
         },

@@ -159,7 +159,10 @@ def _parts(body: bytes, content_type: str) -> list[tuple[str, str | Upload]]:
         if not separator or name is None:
             raise InvalidRequest("A part of the form has no name.")
         file = _FILE_NAME.search(told)
-        found.append((name[1], _text(content) if file is None else Upload(file[1], content)))
+        if file is None:
+            found.append((name[1], _text(content)))
+        else:
+            found.append((name[1], Upload(_SURROGATE.sub("\ufffd", file[1]), content)))
     return found
 
 
