@@ -165,6 +165,10 @@ def test_a_schedule_of_fees_is_tried_assigned_and_changed(office: Office, owner:
     assert owner.post(f"{path}/assign", {"account": "acct_none"}).status == 404
     assert owner.post(f"{path}/assign", {"account": office.alice}).status == 303
     assert "Alice" in owner.get(path).text
+    # Whom it prices is of the account: who may not write that changes no such thing.
+    finance = office.browser(office.person("finance"))
+    assert f"{path}/unassign" not in finance.get(path).text
+    assert finance.post(f"{path}/unassign", {"account": office.alice}).status == 403
     for said, told in (
         ('[{"fixed": 5}]', "rules[0][currency]"),
         (r'["\ud800"]', "can not be read"),

@@ -406,12 +406,12 @@ def faults_of(rejected: Rejected | None) -> dict[str, str]:
     return found
 
 
-def _post(path: str, handler: Any) -> Screen:
+def _post(path: str, handler: Any, resource: str = "fee_schedules") -> Screen:
     return Screen(
         "POST",
         f"{SCHEDULES}/{{fee_schedule}}{path}",
         handler,
-        "fee_schedules",
+        resource,
         step_up=True,
         operator_only=True,
         again=again,
@@ -439,6 +439,7 @@ SCREENS: tuple[Screen, ...] = (
     ),
     Screen("GET", f"{SCHEDULES}/{{fee_schedule}}", show, "fee_schedules", operator_only=True),
     _post("", change),
-    _post("/assign", assign),
-    _post("/unassign", unassign),
+    # Whom a schedule prices is an account's own row, as over the API.
+    _post("/assign", assign, "accounts"),
+    _post("/unassign", unassign, "accounts"),
 )
