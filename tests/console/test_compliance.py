@@ -197,7 +197,7 @@ def test_an_account_is_known_by_clicking(office: Office) -> None:
         each.get("/console/look")
         each.post("/console/look", {"account": office.alice})
     firm, owner = write_down(first)
-    hand_in(first, firm, owner)
+    hand_in(office, first, firm, owner)
     decide(office, first, second, firm)
     first.get(f"{firm}/change")
     changed = {name: value for name, value in COMPANY.items() if name not in ("kind", "role")}
@@ -248,7 +248,7 @@ def write_down(first: Browser) -> tuple[str, str]:
     return str(firm), str(owner)
 
 
-def hand_in(first: Browser, firm: str, owner: str) -> None:
+def hand_in(office: Office, first: Browser, firm: str, owner: str) -> None:
     """Its owner is linked, a document is added, and it is handed in."""
     given = {"party": owner.rpartition("/")[2], "relation": "owner"}
     first.get(firm)
@@ -267,6 +267,14 @@ def hand_in(first: Browser, firm: str, owner: str) -> None:
     [document] = re.findall(rf'href="({firm}/documents/\w+)"', page.text)
     got = first.get(document)
     assert (got.body, got.headers["content-disposition"].partition(";")[0]) == (PDF, "attachment")
+    # Whatever an account called it: it is saved as what it is.
+    with office.parts.database.begin() as connection:
+        this = party_store.party_documents.c.id == document.rpartition("/")[2]
+        hostile = (
+            party_store.party_documents.update().where(this).values(name="../pass\u202eport.hta")
+        )
+        connection.execute(hostile)
+    assert first.get(document).headers["content-disposition"].endswith("''passport.hta.pdf")
     # More than a quarter is nobody's yet.
     assert first.post(f"{firm}/submit").status == 400
     first.get(firm)

@@ -40,6 +40,20 @@ def test_a_name_is_harmless(name: str, safe: str) -> None:
     assert rules.safe_name(name) == safe
 
 
+@pytest.mark.parametrize(
+    ("name", "media_type", "saved"),
+    [
+        ("invoice.PDF", "application/pdf", "invoice.PDF"),
+        ("photo.jpeg", "image/jpeg", "photo.jpeg"),
+        ("pass\u202eport.hta", "application/pdf", "passport.hta.pdf"),
+        ("answer.html", "text/plain", "answer.html.txt"),
+        ("report.xml", "application/xml", "report.xml"),
+    ],
+)
+def test_a_file_is_saved_as_what_it_is(name: str, media_type: str, saved: str) -> None:
+    assert rules.saved_as(name, media_type) == saved
+
+
 def test_a_download_is_named_in_ascii_and_in_utf8() -> None:
     assert rules.disposition("отчёт 1.pdf") == (
         "attachment; filename=\"_____ 1.pdf\"; filename*=UTF-8''"

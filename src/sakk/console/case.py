@@ -294,7 +294,7 @@ def download(visit: Visit, case: str, attachment: str) -> Download:
         if kept is None or kept.case_id != found.case.id:
             raise ResourceMissing("There is no such file.")
         content = store.read_content(connection, kept.id)
-    return Download(kept.name, content)
+    return Download(attachments.saved_as(kept.name, kept.media_type), content)
 
 
 def ask(visit: Visit, case: str, form: AskForm) -> Redirect:

@@ -22,6 +22,7 @@ from sakk.console.party_page import (
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import party as rules
+from sakk.core.attachment import saved_as
 from sakk.core.errors import ParameterInvalid
 from sakk.core.ownership import Relation
 from sakk.core.party import HitState, Party, PartyRole, PartyStatus, Rating
@@ -310,7 +311,7 @@ def download(visit: Visit, party: str, document: str) -> Download:
     """A document, always to be saved."""
     with visit.database.read() as connection:
         found, content = flow.read_document(visit.parts, connection, whose(visit), party, document)
-    return Download(found.name, content)
+    return Download(saved_as(found.name, found.media_type), content)
 
 
 def remove(visit: Visit, party: str, form: RemoveForm) -> Redirect:

@@ -84,6 +84,13 @@ def media_type_of(name: str) -> str | None:
     return ENDINGS.get(dot + ending)
 
 
+def saved_as(name: str, media_type: str) -> str:
+    """A name to save a file by: safe, and ending as what it is, whatever its sender called it."""
+    kept = safe_name(name)
+    ending = next((each for each, known in ENDINGS.items() if known == media_type), "")
+    return kept if media_type_of(kept) == media_type else kept + ending
+
+
 def disposition(name: str) -> str:
     """``Content-Disposition`` (RFC 6266): a download, with its name in ASCII and in UTF-8."""
     plain = "".join(each if " " <= each <= "~" else "_" for each in name)
