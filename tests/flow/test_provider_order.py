@@ -25,7 +25,7 @@ from tests.flow.conftest import MakeWorld
 from tests.flow.harness import World
 from tests.flow.money import payout_now
 from tests.flow.wiring import VAULT
-from tests.rails.fake_wise import PROFILE, PUBLIC_KEY, TOKEN, fake_wise, notice, signature
+from tests.rails.fake_wise import FEE, PROFILE, PUBLIC_KEY, TOKEN, fake_wise, notice, signature
 
 from sakk.core import chart
 from sakk.core.bank_account import Adapter, BankAccount, Profile
@@ -516,7 +516,7 @@ def test_a_payout_by_wise_is_booked_by_its_statement(world: World) -> None:
         world.advance(timedelta(days=1, hours=3))
         fake.now = world.clock()
         returned = fake.transfers[int(orders(world)[back.id].reference or 0)]
-        fake.moved(returned["sourceValue"], f"TRANSFER-{returned['id']}", "TRANSFER")
+        fake.moved(returned["sourceValue"] + FEE, f"TRANSFER-{returned['id']}", "TRANSFER")
         look(world)
         assert at_bank(world, own) == OPENING - 5_000 - 106
         assert -world.ledger(chart.fee_network(UNIT)) == 106

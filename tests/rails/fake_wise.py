@@ -80,6 +80,8 @@ class FakeWise:
     loses: str | None = None
     instead: tuple[int, bytes, dict[str, str]] | None = None
     asks_for_authentication: bool = False
+    # Numbers of transfers that are somebody else's.
+    others: set[int] = field(default_factory=set)
 
     @property
     def funded(self) -> list[dict[str, Any]]:
@@ -101,7 +103,8 @@ class FakeWise:
                 return self._fund(self.transfers[int(number)])
             case "GET", ["v1", "transfers", number]:
                 found = self.transfers.get(int(number))
-                return (404, {"errors": []}) if found is None else (200, found)
+                missing = 403 if int(number) in self.others else 404
+                return (missing, {"errors": []}) if found is None else (200, found)
             case "GET", ["v1", "transfers"]:
                 assert int(query["profile"]) == PROFILE
                 since = datetime.fromisoformat(query["createdDateStart"])
@@ -158,7 +161,8 @@ class FakeWise:
             "status": "incoming_payment_waiting",
             "customerTransactionId": key,
             "sourceCurrency": "EUR",
-            "sourceValue": quote["amount"] + FEE,
+            # Without the fee, as Wise publishes it: what is taken is the quote's to say.
+            "sourceValue": quote["amount"],
             "targetCurrency": "EUR",
             "targetValue": quote["amount"],
             "hasActiveIssues": False,
@@ -172,10 +176,10 @@ class FakeWise:
             return 403, {}
         if transfer["status"] != "incoming_payment_waiting":
             return 200, {"type": "BALANCE", "status": "REJECTED", "errorCode": "transfer.funded"}
-        if transfer["sourceValue"] > self.funds:
+        if transfer["sourceValue"] + FEE > self.funds:
             code = "balance.payment-option-unavailable"
             return 200, {"type": "BALANCE", "status": "REJECTED", "errorCode": code}
-        self.moved(-transfer["sourceValue"], f"TRANSFER-{transfer['id']}", "TRANSFER")
+        self.moved(-transfer["sourceValue"] - FEE, f"TRANSFER-{transfer['id']}", "TRANSFER")
         transfer["status"] = "processing"
         return 201, {"type": "BALANCE", "status": "COMPLETED", "errorCode": None}
 
@@ -241,7 +245,8 @@ def fake_wise() -> Iterator[FakeWise]:
                 self.close_connection = True
                 self.connection.shutdown(2)
                 return
-            headers = {"x-2fa-approval": "ott"} if status == 403 else {}
+            asks = status == 403 and fake.asks_for_authentication
+            headers = {"x-2fa-approval": "ott"} if asks else {}
             self.say(status, json.dumps(told, default=_number).encode(), headers)
 
         do_GET = do_POST = reply

@@ -22,6 +22,7 @@ from sakk.rails.bank.provider import ProviderRefused, ProviderUnknown, Wanted
 from sakk.rails.bank.provider_call import Answered, ProviderCaller
 from sakk.rails.bank.rail import BankUnreachable
 from sakk.rails.bank.wise_statement import (
+    AUTHENTICATION,
     Transfer,
     WiseStatements,
     WiseStruct,
@@ -205,7 +206,7 @@ class Wise:
             f"/v3/profiles/{self.profile}/transfers/{transfer.id}/payments",
             document={"type": "BALANCE"},
         )
-        if "x-2fa-approval" in answer.headers:
+        if AUTHENTICATION in answer.headers:
             raise ProviderUnknown("it asks for strong customer authentication (see the guide)")
         if answer.status not in (200, 201):
             raise ProviderUnknown(f"transfer {transfer.id} is not funded: {fault_of(answer)[1]}")
@@ -244,20 +245,19 @@ def transaction_id(key: str) -> str:
 
 
 def standing_of(transfer: Transfer) -> Standing:
-    """Where a transfer that was paid for stands."""
-    currency = transfer.target_currency.lower()
-    told: dict[str, Any] = {
-        "reference": str(transfer.id),
-        "fee_units": units_of(transfer.source_value - transfer.target_value, currency),
-    }
+    """Where a transfer that was paid for stands. What it takes is its quote's to say: its
+    ``sourceValue`` is without the fee."""
+    reference = str(transfer.id)
     if transfer.status == _PAID:
-        return Standing(word=Word.paid, **told)
+        return Standing(reference=reference, word=Word.paid)
     if transfer.status in _FAILED:
         why = f"Wise says that the transfer is {transfer.status}."
-        return Standing(word=Word.failed, reason_code=transfer.status, reason=why, **told)
+        return Standing(
+            reference=reference, word=Word.failed, reason_code=transfer.status, reason=why
+        )
     if transfer.has_active_issues:
-        return Standing(word=Word.information_required, questions=[_ISSUES], **told)
-    return Standing(word=Word.processing, **told)
+        return Standing(reference=reference, word=Word.information_required, questions=[_ISSUES])
+    return Standing(reference=reference, word=Word.processing)
 
 
 def _made_at(key: str) -> datetime:

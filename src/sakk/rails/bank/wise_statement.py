@@ -26,6 +26,8 @@ from sakk.rails.bank.rail import FILES_MAX, BankUnreachable, FileTooLarge, Taken
 
 DAY_ENDS_AFTER: Final = timedelta(hours=2)
 TRANSFER: Final = "TRANSFER-"
+# The header by which it asks for strong customer authentication.
+AUTHENTICATION: Final = "x-2fa-approval"
 # It came back; Wise gives no reason in a statement (ISO 20022: the reason is told in words).
 RETURNED: Final = "NARR"
 
@@ -41,7 +43,6 @@ class Transfer(WiseStruct):
     status: str
     customer_transaction_id: str | None = None
     source_currency: str = ""
-    source_value: Decimal = Decimal(0)
     target_currency: str = ""
     target_value: Decimal = Decimal(0)
     has_active_issues: bool = False
@@ -119,6 +120,20 @@ class WiseStatements:
         answer = self.caller.ask("GET", f"/v1/transfers/{identifier}")
         return None if answer.status == 404 else required(answer).read(Transfer)
 
+    def _of(self, reference: str, *, is_credit: bool) -> Transfer | None:
+        """The transfer that a movement is of, where it is one of the profile's.
+
+        What somebody pays in has the number of a transfer of theirs, which may not be ours to see.
+        """
+        number = reference.removeprefix(TRANSFER)
+        if not reference.startswith(TRANSFER) or not number.isdecimal():
+            return None
+        answer = self.caller.ask("GET", f"/v1/transfers/{number}")
+        is_theirs = is_credit and answer.status == 403 and AUTHENTICATION not in answer.headers
+        if is_theirs or answer.status == 404:
+            return None
+        return required(answer).read(Transfer)
+
     def _written(self, day: date) -> bytes:
         currency = self.currency.upper()
         begins = datetime.combine(day, time(), UTC)
@@ -163,10 +178,7 @@ class WiseStatements:
         if told.amount.currency.lower() != self.currency or not units:
             raise ProviderUnknown(f"{told.reference_number} is no movement of this balance")
         is_credit = told.type == "CREDIT"
-        transfer = None
-        number = told.reference_number.removeprefix(TRANSFER)
-        if told.reference_number.startswith(TRANSFER) and number.isdecimal():
-            transfer = self.transfer(int(number))
+        transfer = self._of(told.reference_number, is_credit=is_credit)
         name = end_to_end_id(transfer)
         party = told.details.recipient or _Party()
         entry = Entry(
