@@ -33,7 +33,7 @@ from sakk.rails.bank.rail import BankUnreachable
 from sakk.rails.bank.read import read_file
 from sakk.rails.bank.sandbox_provider import SandboxProvider
 from sakk.rails.bank.wise import Wise, legal_type, transaction_id
-from sakk.rails.bank.wise_statement import WiseStatements
+from sakk.rails.bank.wise_statement import ASKED_AGAIN_AFTER, WiseStatements
 from sakk.store.identity import new_id
 from tests.rails.fake_wise import (
     FEE,
@@ -128,6 +128,7 @@ def connected(fake: FakeWise, token: str = TOKEN) -> Wise:
         is_iban=False,
         opened=fake.now.date(),
         taken=Kept(),
+        failed={},
         clock=lambda: fake.now,
     )
     return Wise(caller, str(PROFILE), statements)
@@ -360,6 +361,10 @@ def test_its_statements_name_our_payouts_day_by_day(fake: FakeWise) -> None:
     fake.instead = (403, b"{}", {})
     with pytest.raises(BankUnreachable, match="403"):
         rail.take(names[1], bytes_max=1 << 20)
+    # It is left alone for a while, and keeps no other day waiting.
+    assert rail.list() == names[2:]
+    fake.now += ASKED_AGAIN_AFTER
+    assert rail.list() == names[1:]
 
 
 def test_wises_notices_are_of_its_key_and_of_our_profile(fake: FakeWise) -> None:

@@ -54,6 +54,7 @@ class Banks:
     tell: Callable[[str, dict[str, Any]], None] | None = None
     cursors: dict[str, Cursor] = field(default_factory=dict)
     sightings: dict[str, Sightings] = field(default_factory=dict)
+    failed: dict[str, dict[str, datetime]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, account: BankAccount) -> BankRail:
@@ -117,6 +118,8 @@ class Banks:
             allow_loopback=self.allow_loopback,
         )
         profile = terms.provider_account or ""
+        with self.lock:
+            failed = self.failed.setdefault(account.id, {})
         statements = WiseStatements(
             caller,
             profile,
@@ -125,6 +128,7 @@ class Banks:
             is_iban=account.iban is not None,
             opened=account.created.date(),
             taken=self._downloads(account),
+            failed=failed,
             clock=self.clock,
         )
         return Wise(caller, profile, statements)

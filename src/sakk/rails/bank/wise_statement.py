@@ -25,6 +25,8 @@ from sakk.rails.bank.provider_call import Answered, ProviderCaller
 from sakk.rails.bank.rail import FILES_MAX, BankUnreachable, FileTooLarge, Taken
 
 DAY_ENDS_AFTER: Final = timedelta(hours=2)
+# A day that Wise does not tell of: by some tokens it tells of none, and there are ever more.
+ASKED_AGAIN_AFTER: Final = timedelta(minutes=15)
 TRANSFER: Final = "TRANSFER-"
 # The header by which it asks for strong customer authentication.
 AUTHENTICATION: Final = "x-2fa-approval"
@@ -87,7 +89,8 @@ class _Balance(WiseStruct):
 
 @dataclass(frozen=True, slots=True)
 class WiseStatements:
-    """The statements of one balance. ``opened``: the first day; ``account``: as we call it."""
+    """The statements of one balance. ``opened``: the first day; ``account``: as we call it;
+    ``failed``: when a day was last asked for in vain, of a process."""
 
     caller: ProviderCaller
     profile: str
@@ -96,20 +99,25 @@ class WiseStatements:
     is_iban: bool
     opened: date
     taken: Taken
+    failed: dict[str, datetime]
     clock: Callable[[], datetime]
 
     def list(self) -> list[str]:
-        """Days that are over and were not taken, the oldest first."""
-        over = (self.clock().astimezone(UTC) - DAY_ENDS_AFTER).date() - timedelta(days=1)
+        """Days that are over, were not taken and not just asked for, the oldest first."""
+        now = self.clock()
+        over = (now.astimezone(UTC) - DAY_ENDS_AFTER).date() - timedelta(days=1)
         days = [
             self.opened + timedelta(days=number) for number in range((over - self.opened).days + 1)
         ]
-        return self.taken.fresh([(name_of(day), "") for day in days[-FILES_MAX:]])
+        fresh = self.taken.fresh([(name_of(day), "") for day in days[-FILES_MAX:]])
+        since = now - ASKED_AGAIN_AFTER
+        return [name for name in fresh if self.failed.get(name, since) <= since]
 
     def take(self, name: str, *, bytes_max: int) -> bytes:
         try:
             content = self._written(date.fromisoformat(name.removeprefix("wise-")[:10]))
         except ProviderUnknown as error:
+            self.failed[name] = self.clock()
             raise BankUnreachable(f"Wise does not tell of {name}: {error}") from error
         if len(content) > bytes_max:
             raise FileTooLarge(f"{name} has more than {bytes_max} bytes")
