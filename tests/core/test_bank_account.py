@@ -113,6 +113,9 @@ def test_providers_are_those_that_there_is_a_connector_to(
         ({"provider_account": "222/../1"}, True, "provider_account"),
         ({"trust": "-----BEGIN CERTIFICATE-----"}, True, "trust"),
         ({"provider": "sandbox", "address": "https://a.test"}, False, "address"),
+        # Test money moves no real money.
+        ({}, False, "address"),
+        ({"address": "https://API.wise.com:443/"}, False, "address"),
     ],
 )
 def test_a_provider_is_known_by_our_number_there_and_by_its_key(

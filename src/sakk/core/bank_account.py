@@ -381,7 +381,14 @@ def _check_provider(terms: BankTerms, *, livemode: bool) -> None:
             "Give the number by which the provider knows the account: at Wise the profile's.",
             param="provider_account",
         )
-    _check_address(provider_address(terms), livemode=livemode)
+    address = provider_address(terms)
+    _check_address(address, livemode=livemode)
+    if not livemode and _host(address) == _host(PROVIDER_ADDRESSES.get(terms.provider, "")):
+        raise ParameterInvalid(
+            "Test money moves no real money: give the address of the provider's test environment"
+            " (Wise: https://api.wise-sandbox.com).",
+            param="address",
+        )
     if terms.trust is not None and not terms.trust.startswith("-----BEGIN PUBLIC KEY-----"):
         raise ParameterInvalid(
             "Give the public key by which the provider signs its webhooks as PEM, or leave it out.",
@@ -392,6 +399,10 @@ def _check_provider(terms: BankTerms, *, livemode: bool) -> None:
 def provider_address(terms: BankTerms) -> str:
     """Where a provider's interface is: what the terms say, or its own."""
     return terms.address or PROVIDER_ADDRESSES.get(terms.provider or "", "")
+
+
+def _host(address: str) -> str | None:
+    return urlsplit(address).hostname
 
 
 def _check_no_server(terms: BankTerms) -> None:
