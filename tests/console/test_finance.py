@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from sakk.core import bank_assignment as assignment_rules
 from sakk.core import bank_return as return_rules
-from sakk.core.bank_account import BankTerms
+from sakk.core.bank_account import Adapter, BankTerms, Profile
 from sakk.core.bank_change import digest_of as change_digest_of
 from sakk.core.hedge_policy import digest_of
 from sakk.core.network import Currency
@@ -230,7 +230,11 @@ def test_a_line_in_suspense_goes_back_to_its_sender_by_two(office: Office) -> No
     with database.read() as connection:
         back = returns.newest_of(connection, [line])[line]
     digest = return_rules.digest_of(back)
-    assert (back.fee_max, digest in ben.get(path).text) == (20, True)
+    page = ben.get(path)
+    assert (back.fee_max, digest in page.text) == (20, True)
+    # Where it goes is shown whole: an account's number alone says nothing of its bank.
+    assert back.bic is not None
+    assert back.bic in page.text
     assert "Awaits a second person" in ben.get("/console/bank_lines").text
     assert ben.post(f"{path}/confirm_return", {"digest": digest}).status == 303
     with database.read() as connection:
@@ -258,9 +262,27 @@ def test_an_account_at_a_bank_is_used_when_another_person_approved_it(office: Of
             livemode=False,
             now=now(),
         )
+        terms = BankTerms(
+            "wise",
+            adapter=Adapter.provider,
+            profile=Profile.generic,
+            calendar=None,
+            address="http://127.0.0.1:1",
+            provider="wise",
+            provider_account="7654321",
+        )
+        other, _ = bank_change.open_account(
+            connection,
+            AccountRequest(holder="Sakk", currency="eur", iban="NL91ABNA0417164300", terms=terms),
+            identifier=new_id("ba"),
+            actor=Actor("key_1", ann.id),
+            livemode=False,
+            now=now(),
+        )
     path = f"/console/banks/{own.id}"
     hers, his = office.browser(ann), office.browser(ben)
     office.prove()
+    assert "7654321" in his.get(f"/console/banks/{other.id}").text
     digest = change_digest_of(change, own)
     assert "/approve" not in hers.get(path).text
     assert digest in his.get(path).text
@@ -274,10 +296,14 @@ def test_an_account_at_a_bank_is_used_when_another_person_approved_it(office: Of
 def test_a_file_that_is_brought_is_released_by_another_person(office: Office) -> None:
     put_lines(office.parts.database, office.alice)
     ann, ben = office.person("finance"), office.person("finance")
+    # One account has balances in two currencies, which are not counted alike.
+    yen = camt(opening="7700", closing="7700").replace("EUR", "JPY")
+    also = yen[yen.index("<Stmt>") : yen.index("</BkToCstmrStmt>")]
+    told = camt(entry("5.00", "CRDT"), closing="77.00")
     with office.parts.database.begin() as connection:
         row = bank_release.bring(
             connection,
-            camt(entry("5.00", "CRDT"), closing="77.00").encode(),
+            told.replace("</BkToCstmrStmt>", f"{also}</BkToCstmrStmt>").encode(),
             name="theirs.xml",
             actor=Actor("key_1", ann.id),
             livemode=False,

@@ -159,7 +159,7 @@ def _detail(visit: Visit, bank_file: str, rejected: Rejected | None) -> Page:
         "own": own,
         "backs": backs,
         "returns": RETURNS,
-        "decimals": {each.account: minor_units(each.currency) for each in said.statements}
+        "decimals": {each.currency: minor_units(each.currency) for each in said.statements}
         if isinstance(said, ReadFile)
         else {},
         "orders": orders[:PAYMENTS_SHOWN_MAX],
