@@ -20,7 +20,7 @@ from sakk.core.errors import (
 from sakk.core.gift_card import Redeemable
 from sakk.core.gift_card_batch import CARDS_MAX, GiftCardBatch, Kind
 from sakk.flow import gift_card_batch as flow
-from sakk.flow.gift_card import Issue
+from sakk.flow.gift_card import Issue, stop, substitute
 from sakk.store import gift_card as cards
 from sakk.store import gift_card_batch as store
 from sakk.store.identity import new_id
@@ -60,7 +60,14 @@ def test_thousands_are_issued_and_their_codes_handed_out_once(
     rows = list(csv.DictReader(io.StringIO(file)))
     assert len({row["code"] for row in rows}) == 303
     assert redeem(world, rows[0]["code"], ann).amount == 10_000
+    shown = flow.proof(world.parts, key, of=of(world))
+    lost = rows[1]["gift_card"]
+    with world.database.begin() as connection:
+        stop(connection, lost, account_id=world.account, livemode=False, now=world.clock())
+    substitute(world.parts, lost, new_id=new_id("gc"), of=of(world))
+    # Who takes the place of a card has a code of its own: the file is what it was.
     assert flow.codes(world.parts, key, of=of(world))[1] == file
+    assert flow.proof(world.parts, key, of=of(world)) == shown
     world.advance(timedelta(minutes=11))
     with pytest.raises(UnexpectedState, match="handed out once"):
         flow.codes(world.parts, key, of=of(world))

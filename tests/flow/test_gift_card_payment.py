@@ -20,13 +20,16 @@ from sakk.core.claim import token_hash
 from sakk.core.errors import BalanceInsufficient, ParameterInvalid, SakkError, UnexpectedState
 from sakk.core.gift_card import GiftCardMovement
 from sakk.core.payment import PaymentIntent
+from sakk.core.payment_credit import CreditKind, CreditStatus
 from sakk.core.transfer import BookTransfer
 from sakk.flow import account_payment, checkout_session
 from sakk.flow import gift_card as cards
 from sakk.flow import gift_card_payment as flow
 from sakk.flow import payment_credit as credits
 from sakk.flow.payment import PaymentRequest, read_catalogue
+from sakk.store import payment as payments
 from sakk.store.identity import new_id
+from sakk.store.payment import payment_intents
 from sakk.store.vault import KEY_BYTES, Vault
 
 
@@ -142,6 +145,25 @@ def test_what_is_held_goes_back_when_nothing_comes_of_it(world: World, how: str)
     assert stand(world, intent)[1:] == (0, 0, 0)
     assert cards.redeem(world.parts, code, None, of=of(world)).amount == 5 * WHOLE_TOKEN
     assert prove(world) == 0
+
+
+def test_what_is_held_goes_back_beside_as_much_that_is_on_its_way_to_another_card(
+    world: World,
+) -> None:
+    credit(world, 50)
+    _, code = issued(world, 5)
+    intent = world.intent(2_500)
+    apply(world, intent, code)
+    with world.database.begin() as connection:
+        connection.execute(payment_intents.update().values(amount_credited=500))
+        now = payments.lock_many(connection, [intent.id])[intent.id]
+        gone = (new_id("gcm"), CreditKind.gift_card, CreditStatus.requested, -500)
+        credits.put(connection, now, *gone, now=world.clock())
+    assert stand(world, intent) == ("requires_action", 500, 500, 0)
+    world.advance(timedelta(hours=2))
+    world.run_only("payment.expire")
+    assert stand(world, intent) == ("expired", 500, 500, -500)
+    assert cards.redeem(world.parts, code, None, of=of(world)).amount == 5 * WHOLE_TOKEN
 
 
 def test_many_checkouts_at_once_hold_what_a_card_has_and_no_more(world: World) -> None:

@@ -90,11 +90,14 @@ def end(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> None:
     """Refuse or take back what was proposed, or stop what is in force: one person's word."""
     with parts.database.begin() as connection:
         by = _officer(connection, actor, livemode=livemode)
+        found = store.find(connection, identifier, livemode=livemode)
+        if found is not None and found.state == BreakageState.active:
+            # Before its row, as who confirms another in its place does.
+            store.lock_country(connection, found.country)
         found = store.find(connection, identifier, livemode=livemode, lock=True)
         if found is None or found.state == BreakageState.ended:
             raise ResourceMissing("There is no such policy, or it has ended.", param="id")
         if found.state == BreakageState.active:
-            store.lock_country(connection, found.country)
             store.end_active(connection, found.country, livemode=livemode)
         else:
             store.decide(connection, found.id, BreakageState.ended, by=by.name, now=parts.clock())

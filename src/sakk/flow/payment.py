@@ -186,7 +186,9 @@ def cancel(
 
 def given_back(connection: Connection, intents: list[PaymentIntent]) -> list[PaymentIntent]:
     """Intents that end unpaid, without what gift cards held for them; the cards have it again."""
-    released = credits.release(connection, [each.id for each in intents if each.amount_held])
+    # What goes back of a part that was paid may outweigh what is held.
+    may_hold = [each.id for each in intents if each.amount_held or each.amount_credited]
+    released = credits.release(connection, may_hold)
     return [
         replace(each, amount_held=each.amount_held - released.get(each.id, 0)) for each in intents
     ]

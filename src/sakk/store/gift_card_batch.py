@@ -105,9 +105,9 @@ def count_requested(connection: Connection, batch: str) -> int:
 
 
 def list_issued(connection: Connection, batch: str) -> list[GiftCard]:
-    """The cards of a batch that were paid for."""
+    """The cards of a batch that were paid for, and none that took the place of one later."""
     statement = select(gift_cards).where(
-        _c.batch == batch, _c.status != GiftCardStatus.rejected.value
+        _c.batch == batch, _c.replaces.is_(None), _c.status != GiftCardStatus.rejected.value
     )
     return fetch_all(connection, statement.order_by(_c.id), GiftCard)
 
