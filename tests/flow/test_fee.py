@@ -1,9 +1,12 @@
 """What accounts are charged by schedules: on pay-ins, payouts and refunds, and what goes back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import pytest
+from sqlalchemy import Connection
 from sqlalchemy import event as hooks
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import WHOLE_TOKEN, World
@@ -13,12 +16,14 @@ from tests.flow.test_quote import paid as pay
 from tests.flow.test_quote import price, quoted, revenue
 
 from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier, month_of
+from sakk.core.payin import PayIn
 from sakk.flow import account as accounts
 from sakk.flow import fee as flow
 from sakk.store import fee as store
 from sakk.store.database import fetch_all
 from sakk.store.fee import fees
 from sakk.store.identity import new_id
+from sakk.store.payin import payins
 
 CENT = WHOLE_TOKEN // 100
 MILLIONTH = FeeRule(kind=FeeKind.payin, currency="usdc", percent_ppm=1, on_refund=OnRefund.returned)
@@ -204,7 +209,9 @@ def test_a_reversal_gives_the_fee_back_and_tiers_count_the_month(make_world: Mak
     world.check()
 
 
-def test_what_refunds_gave_back_of_a_fee_is_not_given_twice(make_world: MakeWorld) -> None:
+def test_what_refunds_gave_back_of_a_fee_is_not_given_twice(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = make_world()
     fund_treasury(world)
     charged_by(world, RULES[0])
@@ -227,6 +234,12 @@ def test_what_refunds_gave_back_of_a_fee_is_not_given_twice(make_world: MakeWorl
     sent = [each.tx_hash for each in world.payouts() if each.tx_hash]
     world.chain.reorg(world.chain.height() - second.block_number + 1, again=sent)
     world.mine(8)
+    world.watch()
+    with monkeypatch.context() as away:
+        away.setattr(flow, "weigh_undone", overtaken)
+        with pytest.raises(RuntimeError, match="a lease was lost"):
+            world.run_only("payin.reverse")
+    assert [row.fee_given_back for row in world.payins(intent)] == [None, None]
     world.run()
     # More than the part that stands is refunded: of fees just its 30 cents are back, all in all.
     assert [amount for _, reason, amount in booked(world) if reason == "reversed"] == [-35 * CENT]
@@ -235,6 +248,12 @@ def test_what_refunds_gave_back_of_a_fee_is_not_given_twice(make_world: MakeWorl
     stands = world.balance() - world.receivable()
     assert stands == had + 20 * WHOLE_TOKEN - 25 * WHOLE_TOKEN
     world.check()
+
+
+def overtaken(connection: Connection, rows: Sequence[PayIn]) -> list[PayIn]:
+    """What a worker weighs that was away for longer than its lease."""
+    connection.execute(payins.update().values(lease_token="elsewhere"))
+    return [replace(row, fee_given_back=1) for row in rows]
 
 
 def test_an_account_without_a_schedule_costs_no_statement_more(make_world: MakeWorld) -> None:

@@ -101,7 +101,7 @@ def reverse_stage(parts: Parts) -> Stage:
             currencies = {each.currency: each for each in network.list_currencies(connection)}
         ids = [row.id for row in rows]
         with given_back_on_error(parts.database, store.payins, ids, token=token):
-            rows = _weighed(parts.database, rows)
+            rows = _weighed(parts.database, rows, token=token)
             failpoint("payin.reverse.before")
             undone = [reverse_in_ledger(parts.books, row, assets, currencies) for row in rows]
             failpoint("payin.reverse.after")
@@ -113,7 +113,7 @@ def reverse_stage(parts: Parts) -> Stage:
     return Stage("payin.reverse", run)
 
 
-def _weighed(database: Database, rows: list[PayIn]) -> list[PayIn]:
+def _weighed(database: Database, rows: list[PayIn], *, token: str) -> list[PayIn]:
     """With what refunds had given back of their fees, written down before the ledger is asked, so
     that whoever repeats it asks for the same."""
     if not any(row.fee and row.fee_given_back is None for row in rows):
@@ -124,12 +124,13 @@ def _weighed(database: Database, rows: list[PayIn]) -> list[PayIn]:
         )
         weighed = fee.weigh_undone(connection, rows)
         changes = [
-            {"id": row.id, "fee_given_back": row.fee_given_back}
+            {"id": row.id, "fee_given_back": row.fee_given_back, "lease_token": token}
             for row, before in zip(weighed, rows, strict=True)
             if row != before
         ]
-        if changes:
-            update_records(connection, store.payins, changes)
+        # Of whoever was away too long another has weighed it, and may have asked the ledger.
+        if update_records(connection, store.payins, changes, "lease_token") != len(changes):
+            raise RuntimeError("a lease was lost before fees were weighed; it is repeated")
     return weighed
 
 
@@ -231,13 +232,15 @@ def _record(
         row for row, done in zip(rows, undone, strict=True) if done and row.status in was_credited
     ]
     fee.book_payins(connection, taken_back, undone=True, now=now)
-    application_fee.book_payins(connection, taken_back, undone=True, now=now)
     happened = [
         payin_event(row, event.PAYIN_REVERSED) for row in closed if row.account_id is not None
     ]
     happened += _follow_intents(connection, closed, now)
     events.append(connection, happened, now=now)
     refund_flow.fail_uncovered(connection, closed, now=now)
+    # After the payouts of refunds are locked, as where those are booked: else each waits for the
+    # other.
+    application_fee.book_payins(connection, taken_back, undone=True, now=now)
 
 
 def _seen_again(row: PayIn, now: datetime) -> PayIn:
