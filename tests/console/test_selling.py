@@ -3,9 +3,19 @@
 import re
 import struct
 import zlib
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from sakk.core import ids
+from sakk.core.pos_device import Takings
+from sakk.flow import pos_device as tills
+from sakk.flow.payment import read_catalogue
+from sakk.store import pos_device as store
+from sakk.store.identity import new_id
+from sakk.store.payment import payment_intents
 from tests.console.browser import Got
 from tests.console.desk import configure
 from tests.console.objects import HOSTILE, selling
@@ -107,6 +117,72 @@ def test_a_till_is_set_up_paired_renamed_and_switched_off(office: Office) -> Non
     page = browser.get(path)
     assert ("Switched off" in page.text, "<script>alert" in page.text) == (True, False)
     assert path in browser.get("/console/tills?q=script").text
+
+
+def _sold(office: Office, till: str, amount: int, at: datetime, **came: Any) -> None:
+    """A sale of that time, and what came of it."""
+    number = int(at.timestamp() * 1_000)
+    session = ids.encode("cs", ids.uuid7(now_ms=number, random=amount.to_bytes(10, "big")))
+    with office.parts.database.begin() as connection:
+        _, intent = tills.sell(
+            connection,
+            read_catalogue(connection),
+            office.parts.secrets_vault(),
+            tills.require(connection, till, account_id=office.alice, livemode=False),
+            amount,
+            identifier=session,
+            intent_id=new_id("pi"),
+            now=at,
+        )
+        row = payment_intents.c.id == intent.id
+        connection.execute(update(payment_intents).where(row).values(came or {"amount": amount}))
+
+
+def test_takings_are_by_the_day_of_the_sale_in_a_time_zone(office: Office) -> None:
+    with office.parts.database.begin() as connection:
+        configure(connection)
+    made = selling(office, office.alice)
+    other = selling(office, office.alice)["till"]
+    late = datetime(2026, 5, 4, 22, 30, tzinfo=UTC)
+    noon = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    paid = {"succeeded_at": noon}
+    _sold(office, made["till"], 5_000_000, noon, amount_received=5_000_000, **paid)
+    _sold(office, made["till"], 7_000_000, noon, amount_received=3_000_000)
+    _sold(
+        office,
+        made["till"],
+        9_000_000,
+        late,
+        amount_received=8_000_000,
+        amount_credited=1_000_000,
+        amount_refunded=2_500_000,
+        **paid,
+    )
+    _sold(office, made["till"], 1_000_000, datetime(2026, 5, 3, 23, 59, tzinfo=UTC))
+    _sold(office, other, 40_000_000, noon, amount_received=40_000_000, **paid)
+    begins = datetime(2026, 5, 4, tzinfo=UTC)
+    with office.parts.database.begin() as connection:
+        till = tills.require(connection, made["till"], account_id=office.alice, livemode=False)
+        in_utc = store.takings(connection, till, since=begins, zone="UTC")
+        in_riyadh = store.takings(connection, till, since=begins, zone="Asia/Riyadh")
+    assert in_utc == [Takings(date(2026, 5, 4), 3, 2, 17_000_000, 2_500_000)]
+    assert sorted(in_riyadh, key=lambda each: each.day) == [
+        Takings(date(2026, 5, 4), 2, 1, 8_000_000, 0),
+        Takings(date(2026, 5, 5), 1, 1, 9_000_000, 2_500_000),
+    ]
+
+
+def test_a_traders_page_of_a_till_tells_what_was_taken_today(office: Office) -> None:
+    with office.parts.database.begin() as connection:
+        configure(connection)
+    made = selling(office, office.alice)
+    today = datetime.now(UTC)
+    _sold(office, made["till"], 7_250_000, today, amount_received=7_250_000, succeeded_at=today)
+    _sold(office, made["till"], 1_000_000, today)
+    page = office.browser(office.person(alice=["support"])).get(f"/console/tills/{made['till']}")
+    told = re.sub(r"<[^>]+>|\s+|[\u2066-\u2069]", " ", page.text)
+    assert re.search(r"Today\s+7\.25", told)
+    assert re.search(r"Sales paid today\s+1\s+of\s+2", told)
 
 
 def test_a_logo_and_a_colour_are_kept_or_refused(office: Office) -> None:

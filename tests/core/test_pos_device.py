@@ -1,12 +1,12 @@
-"""A till is paired once, within a day."""
+"""A till is paired once, within a day, and its takings are told by the day."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from sakk.core import pos_device as rules
-from sakk.core.pos_device import PAIRING_TIME, PosDevice
+from sakk.core.pos_device import PAIRING_TIME, PosDevice, Takings, each_day
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 DEVICE = PosDevice(
@@ -47,3 +47,14 @@ def test_what_is_shown() -> None:
     assert (shown["pairing_url"], rules.public(DEVICE)["paired_at"]) == (None, None)
     assert "token_hash" not in shown
     assert rules.pairing_path("x") == "/pos/pair/x"
+
+
+def test_takings_of_each_day_stand_with_the_last_one_first() -> None:
+    days = [date(2026, 5, 3), date(2026, 5, 4), date(2026, 5, 5)]
+    found = [Takings(days[1], 3, 2, 17_000_000, 2_500_000), Takings(date(2026, 5, 1), 1, 1, 1, 0)]
+    assert each_day(found, days) == [
+        Takings(days[2], 0, 0, 0, 0),
+        found[0],
+        Takings(days[0], 0, 0, 0, 0),
+    ]
+    assert found[0].kept == 14_500_000

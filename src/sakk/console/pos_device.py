@@ -12,10 +12,12 @@ from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import pos_device as rules
 from sakk.core.pos_device import PosDevice
 from sakk.core.search import SearchKind, like, read_search
+from sakk.core.volume import beginning, last_days
 from sakk.flow import pos_device as flow
 from sakk.flow.payment import read_catalogue
 from sakk.pages.form import Form
 from sakk.pages.language import mark
+from sakk.pages.moment import zone_of
 from sakk.store import checkout_session as sessions
 from sakk.store import network as networks
 from sakk.store import pos_device as store
@@ -186,10 +188,13 @@ def _list(visit: Visit, query: ListQuery, rejected: Rejected | None) -> Page:
 
 
 def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
+    zone = zone_of(visit.time_zone)
+    days = last_days(visit.now, rules.TAKINGS_DAYS, zone)
     with visit.database.read() as connection:
         device = flow.require(
             connection, identifier, account_id=visit.account_id, livemode=visit.livemode
         )
+        taken = store.takings(connection, device, since=beginning(days[0], zone), zone=zone.key)
         asked = sessions.of_device(connection, device.id, limit=rules.SALES_SHOWN_MAX)
         sales = with_payments(connection, asked)
     return Page(
@@ -197,6 +202,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         {
             "device": device,
             "sales_rows": sales,
+            "takings": rules.each_day(taken, days),
             "may_pair": rules.may_pair(device, visit.now),
             "may_change": visit.may("pos_devices", "write"),
             "words": STATUSES,

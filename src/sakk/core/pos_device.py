@@ -5,13 +5,15 @@ own in a cookie. Of both only the hashes are kept. Whoever takes the phone can a
 merchant, and see what was asked at this till.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 PREFIX: Final = "pos"
 PAIRING_TIME: Final = timedelta(hours=24)
 SALES_SHOWN_MAX: Final = 20
+TAKINGS_DAYS: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,32 @@ class PosDevice:
     paired_at: datetime | None
     metadata: dict[str, str]
     created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Takings:
+    """What was asked on one day at a till, and what came of it, in the till's smallest unit.
+
+    ``asked``: how many sales; ``paid``: of these, how many were paid in full. ``taken``: all that
+    was paid on them, parts too, since then; ``given_back``: what refunds take of it.
+    """
+
+    day: date
+    asked: int
+    paid: int
+    taken: int
+    given_back: int
+
+    @property
+    def kept(self) -> int:
+        """What is left of it, in the till's smallest unit."""
+        return self.taken - self.given_back
+
+
+def each_day(found: Iterable[Takings], days: Sequence[date]) -> list[Takings]:
+    """The takings of every one of the days, the last one first, also where nobody was asked."""
+    of_day = {each.day: each for each in found}
+    return [of_day.get(day, Takings(day, 0, 0, 0, 0)) for day in reversed(days)]
 
 
 def pairing_path(token: str) -> str:

@@ -1,9 +1,27 @@
 """Tills: rows and queries."""
 
-from sqlalchemy import ARRAY, Boolean, Column, Connection, Index, Integer, Table, Text, select
+from datetime import datetime
 
-from sakk.core.pos_device import PosDevice
-from sakk.store.database import fetch_one, insert_records, row_of, update_records
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    Index,
+    Integer,
+    Table,
+    Text,
+    cast,
+    func,
+    select,
+)
+
+from sakk.core import checkout_session, ids
+from sakk.core.pos_device import PosDevice, Takings
+from sakk.store.checkout_session import checkout_sessions
+from sakk.store.database import fetch_all, fetch_one, insert_records, row_of, update_records
+from sakk.store.payment import payment_intents
 from sakk.store.schema import Document, Timestamp, metadata
 
 pos_devices = Table(
@@ -66,3 +84,29 @@ def find_by_token(connection: Connection, token_hash: str) -> PosDevice | None:
 
 def write(connection: Connection, device: PosDevice) -> None:
     update_records(connection, pos_devices, [row_of(device)])
+
+
+def takings(
+    connection: Connection, device: PosDevice, *, since: datetime, zone: str
+) -> list[Takings]:
+    """What was taken at a till, by the day on which it was asked in a time zone, its IANA name.
+
+    Days without a sale are left out.
+    """
+    sale, paid = checkout_sessions.c, payment_intents.c
+    # Sales have ids in the order of their time, which is what their index is in.
+    first = ids.encode(checkout_session.PREFIX, int(since.timestamp() * 1_000) << 80)
+    day = cast(func.timezone(zone, sale.created), Date).label("day")
+    statement = (
+        select(
+            day,
+            func.count().label("asked"),
+            func.count(paid.succeeded_at).label("paid"),
+            func.sum(paid.amount_received + paid.amount_credited).label("taken"),
+            func.sum(paid.amount_refunded).label("given_back"),
+        )
+        .join(payment_intents, paid.id == sale.payment_intent)
+        .where(sale.pos_device == device.id, sale.id >= first, sale.created >= since)
+        .group_by(day)
+    )
+    return fetch_all(connection, statement, Takings)
