@@ -215,6 +215,7 @@ def test_what_lines_move(outcome: Outcome | None, units: int, expected: Posting)
     line = replace(LINE, outcome=outcome, units=units, account_id="acct_1")
     assert postings(line) == [expected]
     assert postings(replace(line, outcome=Outcome.returned)) == []
+    assert postings(replace(line, outcome=Outcome.sent_back)) == []
 
 
 def test_what_a_provider_took_is_a_cost_beside_the_payment() -> None:

@@ -14,6 +14,7 @@ from sakk.core.gift_card_batch import (
     Kind,
     check_kinds,
     check_may_take,
+    file_name,
     public,
     write_codes,
 )
@@ -65,3 +66,7 @@ def test_the_file_of_codes() -> None:
         "gc_1,7k3m9-x,0.000100,usdc,\n"
         "gc_2,0,0.000100,usdc,2026-02-03\n"
     )
+
+
+def test_a_file_is_called_as_its_batch() -> None:
+    assert file_name(BATCH) == "gcb_1.csv"

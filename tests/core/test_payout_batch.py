@@ -356,3 +356,16 @@ def test_a_fault_is_told_again_as_the_error_that_it_was() -> None:
         "amount",
     )
     assert Fault(2, None, "Repeats.").error.message == "Repeats."
+
+
+def test_a_digest_is_of_what_a_platform_named_for_itself() -> None:
+    named = {"platform": "acct_2", "version": None}
+    by_rule = {"platform": "acct_2", "version": "afv_1"}
+    rows = [
+        line(1),
+        line(1, application_fee=5, application_terms=named),
+        line(1, application_fee=6, application_terms=named),
+    ]
+    assert len({digest_of([row]) for row in rows}) == 3
+    # What rules take is priced when it is asked for.
+    assert digest_of([line(1, application_fee=5, application_terms=by_rule)]) == digest_of(rows[:1])

@@ -146,7 +146,7 @@ def test_others_hostile_client_finds_no_second_settlement(shop: Shop) -> None:
     hostile = pytest.importorskip(
         "hostile_facilitator.hostile_client", reason="hostile-facilitator is not installed"
     )
-    messages = [shop.message(13) for _ in hostile.ALL_PROBES]
+    messages = [shop.message(17) for _ in hostile.ALL_PROBES]
 
     def post(url: str, body: dict[str, Any], **more: Any) -> Any:
         return hostile._post(url, {"x402Version": 2, **body}, **more)
@@ -171,11 +171,11 @@ def test_others_hostile_client_finds_no_second_settlement(shop: Shop) -> None:
     assert abandoned in (hostile.SAFE, hostile.UNDETERMINED), [each.detail for each in results]
 
     def settled() -> list[str] | None:
-        rows = query(shop.house, "SELECT tx_hash FROM x402_payments WHERE token_amount = 13")
+        rows = query(shop.house, "SELECT tx_hash FROM x402_payments WHERE token_amount = 17")
         hashes = [row[0] for row in rows if row[0] is not None]
         return hashes if len(hashes) == len(messages) else None
 
-    check_sold(shop, await_value(settled, "all three on the chain"), [13] * len(messages))
+    check_sold(shop, await_value(settled, "all three on the chain"), [17] * len(messages))
 
 
 def test_a_facilitator_that_is_killed_in_settle_settles_once(shop: Shop) -> None:
