@@ -37,6 +37,8 @@ PRICES = st.integers(1, 10 * rates.SCALE)
     ("changes", "param"),
     [
         ({"name": "Kraken"}, "name"),
+        ({"livemode": False}, "location"),
+        ({"livemode": False, "location": "https://api.binance.com:443"}, "location"),
         ({"fee_ppm": -1}, "fee_ppm"),
         ({"key": ""}, "key"),
         ({"key": "ключ"}, "key"),

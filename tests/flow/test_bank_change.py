@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.core.test_provider_order import order
 from tests.flow.banking import (
     IBAN,
     OPENING,
@@ -36,6 +37,8 @@ from sakk.core.errors import (
 from sakk.flow import bank_change
 from sakk.flow.bank_account import AccountRequest
 from sakk.flow.step_up import StepUp
+from sakk.store import provider_order as provider_orders
+from sakk.store.database import update_records
 from sakk.store.identity import new_id
 
 TERMS = BankTerms("theirs", adapter=Adapter.sandbox, calendar=None)
@@ -145,7 +148,14 @@ def test_how_a_bank_is_gone_to_is_changed_by_two(world: World) -> None:
     assert after.secret is not None
     assert VAULT.open(after.secret, f"bank secret {own.id}") == "t-2"
     assert (after.terms or {})["address"] == terms["address"]
-    # What is changed next keeps it.
+    # What is changed next keeps it, and waits while a provider has orders that it alone knows.
     _, change = two.connect(own.id, address="https://bank.example/v2")
+    with world.database.begin() as connection:
+        provider_orders.insert_many(connection, [replace(order("placed"), bank_account=own.id)])
+    with pytest.raises(UnexpectedState, match="orders of this account"):
+        two.confirm(own.id, digest_of(change, after))
+    with world.database.begin() as connection:
+        ended = {"id": order().id, "status": "paid"}
+        update_records(connection, provider_orders.provider_orders, [ended])
     last = two.confirm(own.id, digest_of(change, after))
     assert (last.secret, (last.terms or {})["address"]) == (after.secret, "https://bank.example/v2")

@@ -39,8 +39,14 @@ from sakk.flow import provider_order as flow
 from sakk.flow.bank_file import bank_stages
 from sakk.flow.book import PostingSet
 from sakk.rails.bank.adapters import Banks
-from sakk.rails.bank.provider import ProviderRefused, ProviderUnreachable, Wanted
+from sakk.rails.bank.provider import (
+    ProviderRefused,
+    ProviderUnknown,
+    ProviderUnreachable,
+    Wanted,
+)
 from sakk.rails.bank.sandbox_provider import SandboxProvider
+from sakk.store import bank_account as bank_accounts
 from sakk.store import freeze as freezes
 from sakk.store import provider_order as store
 from sakk.store.database import fetch_all
@@ -305,6 +311,7 @@ def scripted(world: World) -> dict[str, Any]:
     otherwise: dict[str, Any] = {"found": []}
 
     def banks(account: BankAccount) -> Scripted:
+        otherwise.get("opened", lambda *_: None)(account)
         made = Scripted(
             world.directory / "banks" / "acme",
             account=IBAN,
@@ -352,6 +359,53 @@ def test_who_dies_beside_a_place_leaves_one_order(
     assert [status(world, row) for row in rows] == [("posted", "posted", None)] * 2
     assert set(provider(world)["orders"]) == {row.id for row in rows}
     assert at_bank(world, own) == OPENING - 2_002
+
+
+def test_a_place_is_by_the_account_as_it_is(world: World) -> None:
+    """Two people change how the provider is gone to between the claim and the place."""
+    own = own_account(world, adapter=Adapter.provider, provider="sandbox")
+    otherwise = scripted(world)
+    row = pay_out(world, payee(world, "Anna"), 1_000)
+    claimed: list[dict[str, Any]] = []
+    placed: list[int] = []
+
+    def opened(account: BankAccount) -> None:
+        claimed.append(account.terms or {})
+        if orders(world)[row.id].status == "locked" and not placed and len(set(numbers())) == 1:
+            with world.database.begin() as connection:
+                terms = {**(account.terms or {}), "key_number": 2}
+                bank_accounts.connect(connection, own.id, terms=terms, secret=None)
+
+    def numbers() -> list[int]:
+        return [each["key_number"] for each in claimed]
+
+    otherwise["opened"] = opened
+    otherwise["place"] = lambda *_: placed.append(numbers()[-1])
+    for _ in range(3):
+        look(world)
+        world.advance(timedelta(seconds=5))
+    assert (set(numbers()), placed) == ({1, 2}, [2])
+    assert status(world, row) == ("posted", "posted", None)
+
+
+def test_a_provider_is_not_left_with_orders_that_it_has(world: World) -> None:
+    own = own_account(world, adapter=Adapter.provider, provider="sandbox")
+    otherwise = scripted(world)
+    pay_out(world, payee(world, "Anna"), 1_000)
+
+    def unheard(*_: str) -> None:
+        raise ProviderUnknown("no answer")
+
+    otherwise |= {"place": unheard, "find": unheard}
+    look(world)
+    with world.database.begin() as connection:
+        assert store.is_any_at(connection, own.id)
+    del otherwise["place"], otherwise["find"]
+    world.advance(timedelta(seconds=40))
+    for _ in range(3):
+        look(world)
+    with world.database.begin() as connection:
+        assert not store.is_any_at(connection, own.id)
 
 
 def test_a_refusal_says_nothing_of_what_was_sent_before(world: World) -> None:

@@ -53,6 +53,13 @@ UNDER_WAY: Final = (
     ProviderOrderStatus.information_required,
 )
 
+# Those that the provider has, or may have: it alone can be asked what became of them.
+AT_PROVIDER: Final = (
+    ProviderOrderStatus.placing,
+    ProviderOrderStatus.placed,
+    ProviderOrderStatus.information_required,
+)
+
 
 class Step(StrEnum):
     """What is asked of the provider next."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sakk.core import money
 from sakk.core import rate as rates
@@ -121,6 +122,12 @@ def check_account(account: VenueAccount) -> VenueAccount:
         raise ParameterInvalid(
             "A venue's name is lower-case letters, digits and _, such as kraken_main.",
             param="name",
+        )
+    real = {urlsplit(each).hostname for each in DEFAULT_ADDRESSES.values()}
+    if not account.livemode and urlsplit(account.location).hostname in real:
+        raise ParameterInvalid(
+            "Test orders trade no real money: give the address of the exchange's test network.",
+            param="location",
         )
     if not 0 <= account.fee_ppm <= FEE_PPM_MAX:
         raise ParameterInvalid(f"fee_ppm is 0 to {FEE_PPM_MAX}.", param="fee_ppm")

@@ -26,6 +26,7 @@ from sakk.flow.stage import wake
 from sakk.flow.step_up import StepUp, check, count_try
 from sakk.store import bank_account as accounts
 from sakk.store import bank_change as store
+from sakk.store import provider_order as provider_orders
 from sakk.store.vault import Vault
 
 ROLES: Final = (Role.owner, Role.admin, Role.finance)
@@ -150,6 +151,7 @@ def confirm(
             accounts.approve(connection, found.id, now=now)
             after = replace(found, approved_at=now)
         else:
+            _check_not_away(connection, found, done)
             secret = found.secret if done.secret is None else done.secret
             accounts.connect(connection, found.id, terms=done.terms, secret=secret)
             after = replace(found, terms=done.terms, secret=secret)
@@ -192,6 +194,16 @@ def _locked(connection: Connection, identifier: str, *, livemode: bool) -> BankA
             "No such bank account: {identifier}", param="id", identifier=repr(identifier)
         )
     return found
+
+
+def _check_not_away(connection: Connection, account: BankAccount, change: BankChange) -> None:
+    """UnexpectedState where a provider elsewhere would be asked after orders that this one has."""
+    moves = read_terms(change.terms).address != read_terms(account.terms or {}).address
+    if moves and provider_orders.is_any_at(connection, account.id):
+        raise UnexpectedState(
+            "The provider has orders of this account that have not ended, and another one does not"
+            " know them. Approve this when they have."
+        )
 
 
 def _awaiting(connection: Connection, account: BankAccount) -> BankChange:

@@ -119,7 +119,7 @@ def _step(
     try:
         if account.id in silent:
             raise ProviderUnreachable("the provider does not answer")
-        after = _asked(parts, _rail(parts, account), row, wanted, token=token)
+        after = _asked(parts, account, row, wanted, token=token)
     except ProviderUnknown as error:
         if isinstance(error, ProviderUnreachable):
             silent.add(account.id)
@@ -151,15 +151,16 @@ def _rail(parts: Parts, account: BankAccount) -> ProviderRail:
 
 
 def _asked(
-    parts: Parts, rail: ProviderRail, row: ProviderOrder, wanted: Wanted, *, token: str
+    parts: Parts, account: BankAccount, row: ProviderOrder, wanted: Wanted, *, token: str
 ) -> ProviderOrder | None:
     """The order after one call; None where nothing was asked."""
+    rail = _rail(parts, account)
     match rules.step(row, parts.clock()):
         case Step.quote:
             row = rules.next_round(row) if row.quote is not None else row
             return rules.locked(row, rail.quote(wanted))
         case Step.place:
-            return _placed(parts, rail, row, wanted, token=token)
+            return _placed(parts, rail, account, row, wanted, token=token)
         case Step.look:
             found = _found(rail, row)
             now = parts.clock()
@@ -167,7 +168,7 @@ def _asked(
                 return rules.told(row, found, now)
             if rules.is_over(row, now + rules.LOCK_MARGIN):
                 return rules.not_found(row, now)
-            return _placed_again(parts, rail, row, wanted, token=token)
+            return _placed_again(parts, rail, account, row, wanted, token=token)
         case Step.poll:
             row = _send_answers(parts, rail, row)
             found = _found(rail, row)
@@ -180,10 +181,17 @@ def _asked(
 
 
 def _placed(
-    parts: Parts, rail: ProviderRail, row: ProviderOrder, wanted: Wanted, *, token: str
+    parts: Parts,
+    rail: ProviderRail,
+    account: BankAccount,
+    row: ProviderOrder,
+    wanted: Wanted,
+    *,
+    token: str,
 ) -> ProviderOrder | None:
-    """The order after it was placed under its key; None while a freeze stops it."""
-    if not _may_be_placed(parts, row, token=token):
+    """The order after it was placed under its key; None while a freeze stops it, and where the
+    account's provider is gone to otherwise since it was read."""
+    if not _may_be_placed(parts, account, row, token=token):
         return None
     assert row.quote is not None
     failpoint("provider.place.before")
@@ -193,13 +201,19 @@ def _placed(
 
 
 def _placed_again(
-    parts: Parts, rail: ProviderRail, row: ProviderOrder, wanted: Wanted, *, token: str
+    parts: Parts,
+    rail: ProviderRail,
+    account: BankAccount,
+    row: ProviderOrder,
+    wanted: Wanted,
+    *,
+    token: str,
 ) -> ProviderOrder | None:
     """The same, of what was tried before: a no to this one says nothing of that one, which may
     still be on its way. When the quote is over it is looked up once more, and ended or begun anew.
     """
     try:
-        return _placed(parts, rail, row, wanted, token=token)
+        return _placed(parts, rail, account, row, wanted, token=token)
     except ProviderRefused as refused:
         raise ProviderUnknown(
             f"it is refused ({refused.reason}); what was sent before may yet arrive"
@@ -214,12 +228,18 @@ def _found(rail: ProviderRail, row: ProviderOrder) -> Standing | None:
         raise ProviderUnknown(f"it is not told: {refused.reason}") from refused
 
 
-def _may_be_placed(parts: Parts, row: ProviderOrder, *, token: str) -> bool:
-    """Write down that the provider may have it from now on, unless a freeze stops it."""
+def _may_be_placed(parts: Parts, account: BankAccount, row: ProviderOrder, *, token: str) -> bool:
+    """Write down that the provider may have it from now on, unless a freeze stops it.
+
+    With the account as it is: an address that two people change meanwhile is another provider's,
+    which this order is placed at in its next turn, or the change waits for the order's end.
+    """
     table = payouts.payouts
     free = select(table.c.id).where(table.c.id == row.payout, freezes.payout_may_go())
     with parts.database.begin() as connection:
-        if connection.execute(free).first() is None:
+        now = bank_accounts.share_one(connection, account.id)
+        is_same = now is not None and now.terms == account.terms
+        if not is_same or connection.execute(free).first() is None:
             return False
         change = {
             "id": row.id,

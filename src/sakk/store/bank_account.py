@@ -104,6 +104,12 @@ def lock_one(connection: Connection, identifier: str) -> BankAccount | None:
     return fetch_one(connection, statement, BankAccount)
 
 
+def share_one(connection: Connection, identifier: str) -> BankAccount | None:
+    """One account by its id alone, that nobody changes before the transaction ends."""
+    statement = select(bank_accounts).where(bank_accounts.c.id == identifier)
+    return fetch_one(connection, statement.with_for_update(read=True), BankAccount)
+
+
 def list_by_ids(connection: Connection, identifiers: Collection[str]) -> dict[str, BankAccount]:
     """Accounts by their ids, deleted ones too."""
     if not identifiers:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from sakk.core.provider_order import Answer, ProviderOrder
+from sakk.core.provider_order import AT_PROVIDER, Answer, ProviderOrder
 from sakk.store.database import fetch_all, fetch_one, insert_records, row_of
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Bytes, Document, Timestamp, Units, metadata
@@ -96,6 +96,14 @@ def find(
     c = provider_orders.c
     statement = select(provider_orders).where(c.id == identifier, c.livemode == livemode)
     return fetch_one(connection, statement.with_for_update() if lock else statement, ProviderOrder)
+
+
+def is_any_at(connection: Connection, bank_account: str) -> bool:
+    """Has an account's provider orders that have not ended, or may it have some?"""
+    c = provider_orders.c
+    has = UNDER_WAY & c.status.in_([each.value for each in AT_PROVIDER])
+    statement = select(c.id).where(c.bank_account == bank_account, has)
+    return connection.execute(statement.limit(1)).first() is not None
 
 
 def put_answer(connection: Connection, answer: Answer, row: ProviderOrder) -> None:
