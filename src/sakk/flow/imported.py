@@ -249,12 +249,15 @@ def _import_collection(
     tied["method"] = method
     update_records(connection, sweeps.sweeps, [{"id": each, **tied} for each in known])
     owners = address.find_addresses(connection, [item.deposit for item in items])
-    for item in items[place_of_new:]:
+    made = items[place_of_new:]
+    # Those of one millisecond come in any order, and sweeps stand by their ids.
+    identifiers = sorted(new_id("sw") for _ in made)
+    for identifier, item in zip(identifiers, made, strict=True):
         owner = owners.get(item.deposit)
         _make_sweep(
             connection,
             Sweep(
-                id=new_id("sw"),
+                id=identifier,
                 livemode=row.livemode,
                 network=row.network,
                 asset=erc20_asset(row.network, item.token),
