@@ -1,11 +1,14 @@
 """Whose key acts: the commands that need a person take one by ``SAKK_API_KEY``."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sakk.cli.open import begin
 from sakk.cli.out import console
 from sakk.core.api_key import check_usable, is_token, token_hash
 from sakk.core.errors import AuthenticationFailed
@@ -36,6 +39,16 @@ def parts_of(settings: Settings) -> Parts:
     """The parts of commands that need no ledger: the database and the vault."""
     database = open_database(database_url(settings))
     return Parts(database, vault=read_vault(settings), names=NameIndex(database))
+
+
+@contextmanager
+def opened_parts() -> Iterator[Parts]:
+    """The same for as long as a command runs, by the settings of the environment."""
+    parts = parts_of(begin(log_level="warning"))
+    try:
+        yield parts
+    finally:
+        parts.database.close()
 
 
 def acting(parts: Parts, *, livemode: bool) -> Actor:

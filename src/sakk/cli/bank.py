@@ -9,7 +9,7 @@ import typer
 from sqlalchemy import Connection, select
 
 from sakk.cli import bank_return
-from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.acting import Code, acting, opened_parts, parts_of
 from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -133,8 +133,7 @@ def _tell(made: BankAccount, change: BankChange, *, where: str, as_json: bool) -
 
 
 def _opened(request: accounts.AccountRequest, *, live: bool) -> tuple[BankAccount, BankChange]:
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         actor = acting(parts, livemode=live)
         with parts.database.begin() as connection:
             return bank_change.open_account(
@@ -145,8 +144,6 @@ def _opened(request: accounts.AccountRequest, *, live: bool) -> tuple[BankAccoun
                 livemode=live,
                 now=now(),
             )
-    finally:
-        parts.database.close()
 
 
 @app.command()
@@ -217,8 +214,7 @@ def approve(
     live: Live = False,
 ) -> None:
     """Approve an account, or a change of it, that another person proposed."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         bank_change.confirm(
             parts,
             account,
@@ -227,19 +223,14 @@ def approve(
             digest=digest,
             step_up=StepUp(code=code),
         )
-    finally:
-        parts.database.close()
     console.print(f"{account} is used as it was shown.")
 
 
 @app.command()
 def refuse(account: AccountId, live: Live = False) -> None:
     """Refuse what was proposed of an account, or take it back."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         bank_change.decline(parts, account, actor=acting(parts, livemode=live), livemode=live)
-    finally:
-        parts.database.close()
     console.print(f"{account}: what was proposed is gone.")
 
 
@@ -303,15 +294,12 @@ def import_file(
     """Bring a file that a bank sent by hand; it is read when another person has released it."""
     with file.open("rb") as opened:
         content = opened.read(FILE_BYTES_MAX + 1)
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         actor = acting(parts, livemode=live)
         with parts.database.begin() as connection:
             row = bank_release.bring(
                 connection, content, name=file.name, actor=actor, livemode=live, now=now()
             )
-    finally:
-        parts.database.close()
     console.print(f"{row.id}: {row.status}, {row.sha256}")
 
 
@@ -323,8 +311,7 @@ def release(
     live: Live = False,
 ) -> None:
     """Stand for a file that another person brought; a worker reads it a moment later."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         bank_release.release(
             parts,
             identifier,
@@ -333,8 +320,6 @@ def release(
             sha256=sha256,
             step_up=StepUp(code=code),
         )
-    finally:
-        parts.database.close()
     console.print(f"{identifier} is being read.")
 
 
@@ -344,11 +329,8 @@ def discard(
     live: Live = False,
 ) -> None:
     """Refuse a file that was brought, or take it back."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         bank_release.refuse(parts, identifier, actor=acting(parts, livemode=live), livemode=live)
-    finally:
-        parts.database.close()
     console.print(f"{identifier} is not read.")
 
 
@@ -423,16 +405,13 @@ def assign(
     as_json: Json = False,
 ) -> None:
     """Say whose the money of a line in suspense is; another person confirms it."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         actor = acting(parts, livemode=live)
         made = bank_assignment.propose(
             parts, line, account_id=account, note=note, actor=actor, livemode=live
         )
         with parts.database.begin() as connection:
             found = find_line(connection, line, livemode=live)
-    finally:
-        parts.database.close()
     assert found is not None
     shown = assignment_rules.public(made, found)
     if as_json:
@@ -449,8 +428,7 @@ def confirm_line(
     live: Live = False,
 ) -> None:
     """Confirm whose the money of a line is; the worker books it a moment later."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         row = bank_assignment.confirm(
             parts,
             line,
@@ -459,8 +437,6 @@ def confirm_line(
             digest=digest,
             step_up=StepUp(code=code),
         )
-    finally:
-        parts.database.close()
     console.print(f"{row.id} is {row.account_id}'s.")
 
 
@@ -470,11 +446,8 @@ def decline_line(
     live: Live = False,
 ) -> None:
     """Refuse what was proposed of a line, or take it back."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         bank_assignment.decline(parts, line, actor=acting(parts, livemode=live), livemode=live)
-    finally:
-        parts.database.close()
     console.print(f"{line} stays in suspense.")
 
 

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
-from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.acting import Code, acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import bank_return as rules
 from sakk.core import money
@@ -54,8 +54,7 @@ def propose(
     as_json: Json = False,
 ) -> None:
     """Say that a line's money goes back to its sender; another person confirms it."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         request = flow.ReturnRequest(
             line=line,
             holder=holder,
@@ -68,8 +67,6 @@ def propose(
             note=note,
         )
         made = flow.propose(parts, request, actor=acting(parts, livemode=live), livemode=live)
-    finally:
-        parts.database.close()
     shown = rules.public(made)
     if as_json:
         print_json(shown)
@@ -91,8 +88,7 @@ def confirm(
     live: Live = False,
 ) -> None:
     """Confirm what another person proposed; the worker screens and orders it a moment later."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         row = flow.confirm(
             parts,
             identifier,
@@ -101,19 +97,14 @@ def confirm(
             digest=digest,
             step_up=StepUp(code=code),
         )
-    finally:
-        parts.database.close()
     console.print(f"{row.id} goes back to {row.holder}.", markup=False)
 
 
 @app.command()
 def decline(identifier: Id, live: Live = False) -> None:
     """Refuse what was proposed, or take it back."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         row = flow.decline(parts, identifier, actor=acting(parts, livemode=live), livemode=live)
-    finally:
-        parts.database.close()
     console.print(f"{row.line} stays in suspense.")
 
 

@@ -8,11 +8,11 @@ from typing import Annotated
 import msgspec
 import typer
 
-from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.acting import Code, acting, opened_parts
 from sakk.cli.calling import LOCAL, Server, called
 from sakk.cli.listing import Account, print_rows
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import gift_card as rules
 from sakk.core import gift_card_breakage as breakage_rules
@@ -127,12 +127,9 @@ def propose_breakage(
     live: Live = False,
 ) -> None:
     """Propose that what nobody redeemed goes back to issuers; another person confirms it."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         actor = acting(parts, livemode=live)
         made = breakage.propose(parts, country, days, note, actor=actor, livemode=live)
-    finally:
-        parts.database.close()
     console.print(f"{made.id} awaits a second person; digest {breakage_rules.digest_of(made)}")
 
 
@@ -144,8 +141,7 @@ def confirm_breakage(
     live: Live = False,
 ) -> None:
     """Confirm what another person proposed; it is in force at once."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         made = breakage.confirm(
             parts,
             proposal,
@@ -154,8 +150,6 @@ def confirm_breakage(
             digest=digest,
             step_up=StepUp(code=code),
         )
-    finally:
-        parts.database.close()
     console.print(f"{made.country}: {made.days} days after expiry.")
 
 
@@ -164,11 +158,8 @@ def stop_breakage(
     country: Annotated[str, typer.Argument(help="Such as DE.")], live: Live = False
 ) -> None:
     """From now on nothing goes back to issuers there."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         breakage.stop(parts, country, actor=acting(parts, livemode=live), livemode=live)
-    finally:
-        parts.database.close()
     console.print(f"{country}: what is not redeemed stays owed.")
 
 

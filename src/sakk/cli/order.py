@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.acting import Code, acting, opened_parts, parts_of
 from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -63,8 +63,7 @@ def confirm_policy(
     live: Live = False,
 ) -> None:
     """Confirm the policy that another person proposed; it is in force at once."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         made = policies_flow.confirm(
             parts,
             currency,
@@ -73,8 +72,6 @@ def confirm_policy(
             digest=digest,
             step_up=StepUp(code=code),
         )
-    finally:
-        parts.database.close()
     console.print(
         f"{made.currency} is closed against {made.against}, by itself up to"
         f" {made.auto_usd_cents} cents."
@@ -84,11 +81,8 @@ def confirm_policy(
 @app.command(name="decline-policy")
 def decline_policy(currency: Currency, live: Live = False) -> None:
     """Refuse the policy that was proposed, or take it back."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         policies_flow.decline(parts, currency, actor=acting(parts, livemode=live), livemode=live)
-    finally:
-        parts.database.close()
     console.print(f"Nothing is proposed for {currency} any more.")
 
 
@@ -148,21 +142,15 @@ def show(order: Identifier) -> None:
 @app.command()
 def approve(order: Identifier, code: Code = None, live: Live = False) -> None:
     """Say yes to an order, as the person whose key SAKK_API_KEY holds; two people have to."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         actor = acting(parts, livemode=live)
         found = flow.approve(parts, order, actor=actor, livemode=live, step_up=StepUp(code=code))
-    finally:
-        parts.database.close()
     console.print(f"{order} is {found.status}, with {len(found.approvals)} approvals.")
 
 
 @app.command()
 def cancel(order: Identifier, live: Live = False) -> None:
     """Call off an order that waits for people."""
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         flow.cancel(parts, order, actor=acting(parts, livemode=live), livemode=live)
-    finally:
-        parts.database.close()
     console.print(f"{order} is canceled.")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import parts_of
-from sakk.cli.open import begin, opened_database
+from sakk.cli.acting import opened_parts
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import venue as rules
 from sakk.core.errors import ParameterInvalid
@@ -46,8 +46,7 @@ def put(
             "The file has two lines: the API key and its secret.", param="key_file"
         )
     symbols = dict(each.partition("=")[::2] for each in pair)
-    parts = parts_of(begin(log_level="warning"))
-    try:
+    with opened_parts() as parts:
         with parts.database.begin() as connection:
             made = flow.put(
                 connection,
@@ -63,8 +62,6 @@ def put(
                 same_account=same_account,
                 now=now(),
             )
-    finally:
-        parts.database.close()
     if as_json:
         print_json(rules.public(made))
     else:
