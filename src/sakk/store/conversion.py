@@ -124,13 +124,6 @@ def find_terms(
     return fetch_one(connection, statement, ConversionTerms)
 
 
-def list_terms(connection: Connection) -> list[ConversionTerms]:
-    statement = select(conversion_terms).order_by(
-        conversion_terms.c.livemode, conversion_terms.c.account_id
-    )
-    return fetch_all(connection, statement, ConversionTerms)
-
-
 def insert_quote(connection: Connection, quote: ConversionQuote) -> None:
     insert_records(connection, conversion_quotes, [quote])
 
