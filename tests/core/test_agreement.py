@@ -76,7 +76,9 @@ TRUE_PAYINS: list[tuple[dict[str, Any], dict[str, int], int]] = [
     ({"status": "posted", "role": "treasury", "credit_units": 1_000}, {ASSET: 1_000}, 0),
     ({"status": "held", "quarantined": True}, {ASSET: 1_000}, 0),
     ({"status": "held", "quarantined": False}, {}, 0),
+    ({"fee": 50, "fee_returned": 20}, {ASSET: 1_000}, 870),
     ({"status": "reversed"}, {}, 0),
+    ({"status": "reversed", "fee": 50, "fee_returned": 20, "fee_given_back": 30}, {}, -10),
     ({"status": "orphaned"}, {}, 0),
     ({"status": "seen", "amount": None}, {}, 0),
 ]

@@ -210,6 +210,10 @@ def test_a_fee_is_a_transfer_beside_the_credit_and_a_reversal_gives_it_back() ->
     whole = reversal_postings(book(payin(credit_units=25_000_000, fee=25_000_000)))
     assert [each.debit for each in whole[:1]] == [earned]
     assert len(whole) == 2
+    # Of what was refunded before the chain undid it the fee is charged, and goes back at once.
+    again = book(payin(credit_units=25_000_000, fee=350_000, fee_returned=350_000))
+    assert again[-1] == Posting(earned, owed, 350_000, TransferCode.fee_returned)
+    assert again[:-1] == booked
     free = book(payin(credit_units=25_000_000))
     assert reversal_postings(free) == reversed_postings(free, code)
 

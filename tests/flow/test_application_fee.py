@@ -300,6 +300,7 @@ def test_small_refunds_count_and_what_was_given_back_is_not_taken_twice(
     world.pay(paid)
     world.finalize()
     block = world.payin(paid).block_number
+    raw = world.chain.rpc.call("eth_getRawTransactionByHash", world.payin(paid).tx_hash)
     assert rows(world)[1:] == [("payin", "charged", "posted", 25)]
     # Of a cent nothing goes back, and it is written down; with the rest all of it has.
     give_back(world, paid, 1, platform=platform)
@@ -322,6 +323,15 @@ def test_small_refunds_count_and_what_was_given_back_is_not_taken_twice(
     assert world.balance(account=platform) == had[0]
     assert world.balance() == had[1] - 25 * WHOLE_TOKEN
     assert (world.receivable(), world.receivable(account=platform)) == (0, 0)
+    world.check()
+    # Mined again it goes back again: all of it was refunded.
+    world.chain.rpc.call("eth_sendRawTransaction", raw)
+    world.finalize()
+    assert rows(world)[6:] == [
+        ("payin", "charged", "posted", 25),
+        ("refund", "returned", "posted", -25),
+    ]
+    assert (world.balance(account=platform), world.balance()) == had
     world.check()
 
 

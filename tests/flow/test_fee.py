@@ -19,6 +19,7 @@ from sakk.core.fee import Fee, FeeKind, FeeRule, OnRefund, Tier, month_of
 from sakk.core.payin import PayIn
 from sakk.flow import account as accounts
 from sakk.flow import fee as flow
+from sakk.flow import fee_return
 from sakk.store import fee as store
 from sakk.store.database import fetch_all
 from sakk.store.fee import fees
@@ -236,7 +237,7 @@ def test_what_refunds_gave_back_of_a_fee_is_not_given_twice(
     world.mine(8)
     world.watch()
     with monkeypatch.context() as away:
-        away.setattr(flow, "weigh_undone", overtaken)
+        away.setattr(fee_return, "weigh_undone", overtaken)
         with pytest.raises(RuntimeError, match="a lease was lost"):
             world.run_only("payin.reverse")
     assert [row.fee_given_back for row in world.payins(intent)] == [None, None]
@@ -247,6 +248,47 @@ def test_what_refunds_gave_back_of_a_fee_is_not_given_twice(
     # The refund was undone and made again: what it gave back of fees is owed and had.
     stands = world.balance() - world.receivable()
     assert stands == had + 20 * WHOLE_TOKEN - 25 * WHOLE_TOKEN
+    world.check()
+
+
+def test_a_refunded_payment_that_is_mined_again_costs_nothing(make_world: MakeWorld) -> None:
+    world = make_world()
+    fund_treasury(world)
+    charged_by(world, RULES[0])
+    world.pay(world.intent(10_000))
+    world.finalize()
+    had, kept = world.balance(), revenue(world)
+    intent = world.intent(5_000)
+    payment = world.pay(intent)
+    world.finalize()
+    refund(world, intent, 2_500, address=PAYER)
+    world.run()
+    world.finalize()
+    assert revenue(world) == kept + 30 * CENT
+    # The other half is on its way when the chain takes the payment back.
+    other = refund(world, intent, 2_500, address=PAYER)
+    assert other.fee_returned == 30 * CENT
+    world.run()
+    raw = world.chain.rpc.call("eth_getRawTransactionByHash", payment)
+    block = world.payin(intent).block_number
+    sent = [each.tx_hash for each in world.payouts() if each.tx_hash]
+    world.chain.reorg(world.chain.height() - block + 1, again=sent)
+    world.mine(8)
+    world.watch()
+    world.run_only("payin.reverse")
+    assert world.payins(intent)[0].fee_given_back == 30 * CENT
+    assert refund_now(world, other).fee_returned == 0
+    world.run()
+    assert refund_now(world, other).status == "succeeded"
+    assert (revenue(world), world.balance() - world.receivable()) == (kept, had - 50 * WHOLE_TOKEN)
+    world.check()
+    # And mined again it is charged, and has all of that at once, for all of it was refunded.
+    world.chain.rpc.call("eth_sendRawTransaction", raw)
+    world.finalize()
+    again = world.payins(intent)[-1]
+    assert (again.status, again.fee, again.fee_returned) == ("posted", 60 * CENT, 60 * CENT)
+    assert (revenue(world), world.balance() - world.receivable()) == (kept, had)
+    assert revenue(world) == sum(amount for _, _, amount in booked(world))
     world.check()
 
 

@@ -53,6 +53,10 @@ class PayinShape(Shape):
     customer: str | Document | None
     application_fee: Annotated[int, Field(description="What a platform takes of it.")]
     fee: Annotated[int, Field(description="What its account is charged for it.")]
+    fee_returned: Annotated[
+        int,
+        Field(description="What of it goes back at once, where its payment was refunded before."),
+    ]
     livemode: Livemode
     log_index: int
     metadata: ObjectMetadata

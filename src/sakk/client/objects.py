@@ -153,6 +153,7 @@ class PayIn(Resource, frozen=True, kw_only=True):
     currency: str | None = None
     customer: Reference = None
     fee: int = 0
+    fee_returned: int = 0
     payment_intent: Reference = None
     sender: str | None = None
     role: str | None = None

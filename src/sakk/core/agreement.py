@@ -43,7 +43,7 @@ def payin_break(
             owed, _ = credited_amount(
                 units, asset_decimals=asset_decimals, currency_decimals=currency_decimals
             )
-            owed -= row.fee
+            owed -= row.fee - row.fee_returned
         case PayInStatus.held:
             expected = {row.asset: row.token_amount} if row.quarantined else {}
         case (
@@ -57,7 +57,7 @@ def payin_break(
             pass
         case PayInStatus.reversed:
             # What refunds had given back of its fee before is no credit of its own.
-            owed = -(row.fee_given_back or 0)
+            owed = row.fee_returned - (row.fee_given_back or 0)
     if dict(custody) != expected:
         return f"{row.id}: the row says {_moves(expected)} came, its transfers {_moves(custody)}"
     # What a reversal could not take back stands as a receivable, which is the merchant's too.

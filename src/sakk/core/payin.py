@@ -102,6 +102,8 @@ class PayIn:
     fee_terms: dict[str, Any] | None = None
     # What refunds had given back of the fee when the chain undid it: the merchant's to give back.
     fee_given_back: int | None = None
+    # What goes back of the fee at once, by refunds made before the chain undid its payment.
+    fee_returned: int = 0
     # What a platform takes of it, of what the operator's fee leaves, and by which terms.
     application_fee: int = 0
     application_terms: dict[str, Any] | None = None
@@ -260,6 +262,9 @@ def postings(
         if payin.fee:
             earned = chart.fee_revenue(unit)
             result.append(Posting(owed, earned, payin.fee, TransferCode.payin_fee))
+        if payin.fee_returned:
+            earned, back = chart.fee_revenue(unit), payin.fee_returned
+            result.append(Posting(earned, owed, back, TransferCode.fee_returned))
         if payin.application_fee:
             assert payin.application_terms is not None
             platform = chart.merchant(payin.application_terms["platform"], "available", unit)
@@ -277,7 +282,8 @@ def reversal_postings(booked: list[Posting], *, fee_given_back: int = 0) -> list
     """What undoes a booked pay-in. Its fees go straight back to where the credit came from: the
     merchant gives back what it kept, and is owed nothing; a platform gives back its own.
 
-    ``fee_given_back``: what the merchant has of the fee already, by refunds; nobody gives it twice.
+    ``booked`` without what went back of its fee. ``fee_given_back``: what the merchant has of the
+    fee already, by refunds or with the pay-in itself; nobody gives it twice.
     """
     back = {TransferCode.payin_fee: fee_given_back}
     shares = [
@@ -416,6 +422,7 @@ def public(payin: PayIn, *, operator: bool) -> dict[str, Any]:
         "currency": payin.currency,
         "customer": payin.customer,
         "fee": payin.fee,
+        "fee_returned": payin.fee_returned,
         "livemode": payin.livemode,
         "log_index": payin.log_index,
         "metadata": {},

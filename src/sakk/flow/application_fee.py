@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from sakk.core import application_fee as rules
 from sakk.core import chart
@@ -31,17 +31,15 @@ from sakk.core.fee import (
     FeeKind,
     FeeVersion,
     Movement,
-    OnRefund,
-    due_back,
     has_tiers,
     month_of,
     price,
-    returned,
 )
 from sakk.core.payin import PayIn, credited_amount
 from sakk.core.payment import PaymentIntent, quotes_of, value_of
-from sakk.core.payout import MoneySource, Payout, PayoutPurpose, PayoutStatus
+from sakk.core.payout import Payout, PayoutPurpose, PayoutStatus
 from sakk.core.posting import Posting
+from sakk.flow import application_fee_return as returns
 from sakk.flow.book import PostingSet
 from sakk.flow.connected_account import rules_in_force
 from sakk.flow.context import Parts
@@ -51,8 +49,6 @@ from sakk.store import connected_account as connections
 from sakk.store import event as events
 from sakk.store import fee as fees
 from sakk.store import network
-from sakk.store import payin as payins
-from sakk.store import refund as refunds
 from sakk.store.failpoint import failpoint
 from sakk.store.identity import new_id
 from sakk.store.lease import claim, claimable, given_back_on_error, retry_delay, settle
@@ -308,16 +304,18 @@ def book_payins(
         _add(connection, connected, row, FeeKind.payin, -units, now=row.screened_at or now)
     reason = ApplicationFeeReason.reversed if undone else ApplicationFeeReason.charged
     made = [
-        _fee(row, FeeKind.payin, row.id, reason, -row.application_fee, row.payment_intent, now=now)
+        returns.fee_row(
+            row, FeeKind.payin, row.id, reason, -row.application_fee, row.payment_intent, now=now
+        )
         if undone
-        else _fee(
+        else returns.fee_row(
             row, FeeKind.payin, row.id, reason, row.application_fee, row.payment_intent, now=now
         )
         for row in rows
         if row.application_fee
     ]
-    if undone:
-        made += _taken_back(connection, rows, now=now)
+    again = returns.taken_back if undone else returns.given_again
+    made += again(connection, rows, now=now)
     _insert(connection, made, now=now)
 
 
@@ -334,175 +332,12 @@ def book_payouts(
         if not paid and not again:
             continue
         if row.purpose == PayoutPurpose.refund:
-            made += _given_back(connection, row, paid=paid, now=now)
+            made += returns.given_back(connection, row, paid=paid, now=now)
         elif row.application_fee:
             reason = ApplicationFeeReason.charged if paid else ApplicationFeeReason.reversed
             amount = row.application_fee if paid else -row.application_fee
-            made.append(_fee(row, FeeKind.payout, row.id, reason, amount, None, now=now))
+            made.append(returns.fee_row(row, FeeKind.payout, row.id, reason, amount, None, now=now))
     _insert(connection, made, now=now)
-
-
-def _given_back(
-    connection: Connection, carrier: Payout, *, paid: bool, now: datetime
-) -> list[ApplicationFee]:
-    """What of a payment's application fee goes back with a refund, or does not any more."""
-    refund = refunds.find_by_payout(connection, carrier.id)
-    if refund is None or refund.payment_intent is None or refund.refund_application_fee is False:
-        return []
-    if refund.source == MoneySource.suspense:
-        # No fee was taken of what was paid over.
-        return []
-    in_coin = [
-        each
-        for each in payins.list_credited(
-            connection, payment_intent=refund.payment_intent, payin=refund.payin
-        )
-        if each.currency == refund.coin
-    ]
-    charged = [each for each in in_coin if _goes_back(each, refund.refund_application_fee)]
-    if not any(each.application_fee for each in charged):
-        return []
-    _lock(connection, refund.payment_intent)
-    before = store.list_returned(
-        connection, payment_intent=refund.payment_intent, currency=refund.coin
-    )
-    given = rules.given(before)
-    if paid:
-        amount = -returned(
-            charged=sum(each.application_fee for each in charged),
-            received=_received(connection, in_coin),
-            given=sum(given.values()),
-            giving=refund.coin_amount,
-            returned_before=-sum(each.amount for each in before),
-        )
-    elif given.get(refund.id):
-        amount = -sum(each.amount for each in before if each.source == refund.id)
-    else:
-        return []
-    reason = ApplicationFeeReason.returned if paid else ApplicationFeeReason.reversed
-    made = _fee(
-        charged[0], FeeKind.refund, refund.id, reason, amount, refund.payment_intent, now=now
-    )
-    return [_of_refund(made, basis=refund.coin_amount)]
-
-
-def _of_refund(row: ApplicationFee, *, basis: int) -> ApplicationFee:
-    """A row of a refund, which moves by itself; one of 0 has nothing to wait for."""
-    status = ApplicationFeeStatus.pending if row.amount else ApplicationFeeStatus.posted
-    return replace(row, status=status.value, basis=basis, parts=[])
-
-
-def _lock(connection: Connection, payment_intent: str) -> None:
-    """What goes back of one payment's fees is decided one after another, each counting those
-    before it."""
-    key = func.hashtextextended(f"application_fees:{payment_intent}", 0)
-    connection.execute(select(func.pg_advisory_xact_lock(key)))
-
-
-def _received(connection: Connection, rows: Sequence[PayIn]) -> int:
-    """What was credited of pay-ins, in their coin's unit."""
-    decimals = {each.asset: each.decimals for each in network.list_assets(connection)}
-    return sum(
-        credited_amount(
-            row.credit_units or 0,
-            asset_decimals=decimals[row.asset],
-            currency_decimals=row.decimals or 0,
-        )[0]
-        for row in rows
-    )
-
-
-def _taken_back(
-    connection: Connection, rows: Sequence[PayIn], *, now: datetime
-) -> list[ApplicationFee]:
-    """After pay-ins were undone: what refunds had given back of their fees, which went back with
-    them too, is the platform's again. It leaves the merchant's balance as soon as that covers it.
-    """
-    touched = {
-        (row.payment_intent, row.currency)
-        for row in rows
-        if row.application_fee and row.payment_intent is not None and row.currency is not None
-    }
-    made: list[ApplicationFee] = []
-    for payment_intent, currency in sorted(touched):
-        _lock(connection, payment_intent)
-        before = store.list_returned(connection, payment_intent=payment_intent, currency=currency)
-        if not before:
-            continue
-        asked = refunds.any_with_application_fee(connection, [each.source for each in before])
-        standing = [
-            each
-            for each in payins.list_credited(connection, payment_intent=payment_intent, payin=None)
-            if each.currency == currency
-        ]
-        due = due_back(
-            charged=sum(each.application_fee for each in standing if _goes_back(each, asked)),
-            received=_received(connection, standing),
-            given=sum(rules.given(before).values()),
-        )
-        made += [
-            _of_refund(
-                replace(
-                    before[-1],
-                    id=new_id(rules.PREFIX),
-                    reason=ApplicationFeeReason.reversed.value,
-                    source=refund,
-                    amount=units,
-                    attempt=0,
-                    retry_at=None,
-                    failures=0,
-                    lease_token=None,
-                    lease_until=None,
-                    created=now,
-                ),
-                basis=0,
-            )
-            for refund, units in rules.undone(before, due=due)
-        ]
-    return made
-
-
-def _goes_back(row: PayIn, asked: bool | None) -> bool:
-    """Does a refund give a share of a pay-in's fee back? ``asked``: does it say so itself?"""
-    terms = row.application_terms
-    return terms is not None and (bool(asked) or terms["on_refund"] == OnRefund.returned)
-
-
-def _fee(
-    row: PayIn | Payout,
-    kind: FeeKind,
-    source: str,
-    reason: ApplicationFeeReason,
-    amount: int,
-    payment_intent: str | None,
-    *,
-    now: datetime,
-) -> ApplicationFee:
-    terms = row.application_terms
-    assert terms is not None
-    assert row.account_id is not None
-    assert row.currency is not None
-    assert row.decimals is not None
-    return ApplicationFee(
-        id=new_id(rules.PREFIX),
-        account_id=terms["platform"],
-        connected=row.account_id,
-        livemode=row.livemode,
-        connected_account=terms["connected_account"],
-        kind=kind.value,
-        reason=reason.value,
-        status=ApplicationFeeStatus.posted.value,
-        source=source,
-        payment_intent=payment_intent,
-        currency=row.currency,
-        decimals=row.decimals,
-        basis=terms["basis"],
-        amount=amount,
-        version=terms["version"],
-        rule=terms["rule"],
-        parts=terms["parts"],
-        created=now,
-    )
 
 
 def _insert(connection: Connection, made: Sequence[ApplicationFee], *, now: datetime) -> None:

@@ -32,12 +32,12 @@ from sakk.core.fee import (
     Price,
     Pricing,
 )
-from sakk.core.payin import OPERATORS, PayIn, PayInStatus, credited_amount
+from sakk.core.payin import OPERATORS, PayIn, credited_amount
 from sakk.core.payout import MoneySource, Payout, PayoutPurpose, PayoutStatus
-from sakk.core.refund import Refund, RefundStatus
+from sakk.core.refund import Refund
+from sakk.flow import fee_return
 from sakk.store import account, network
 from sakk.store import fee as store
-from sakk.store import payin as payins
 from sakk.store import refund as refunds
 from sakk.store.identity import new_id
 
@@ -220,7 +220,7 @@ def price_payins(
         version = rules.in_force(versions.get(schedule or "", []), now)
         if version is not None and row.role not in OPERATORS:
             priced[row.id] = _priced(connection, row, version, decimals[row.asset], now=now)
-    return [priced.get(row.id, row) for row in rows]
+    return fee_return.give_at_once(connection, [priced.get(row.id, row) for row in rows])
 
 
 def _priced(
@@ -332,95 +332,7 @@ def price_refund(
         priced = found.price(refund.coin_amount, currency=refund.coin, network=place)
         if priced is not None:
             refund = replace(refund, service_fee=priced.fee, fee_terms=priced.document())
-    return replace(refund, fee_returned=_returned(connection, refund))
-
-
-def weigh_undone(connection: Connection, rows: Sequence[PayIn]) -> list[PayIn]:
-    """Pay-ins that the chain undid, with what refunds had given back of their fees and has nothing
-    any more that it is of; decided once, under the locks of their payments."""
-    weighed: list[PayIn] = []
-    decided: dict[tuple[str, str], int] = {}
-    for row in rows:
-        terms = row.fee_terms
-        key = (row.payment_intent or "", row.currency or "")
-        is_given_back = terms is not None and terms["on_refund"] == rules.OnRefund.returned
-        was_credited = row.status in (PayInStatus.posted, PayInStatus.released)
-        is_of_payment = row.payment_intent is not None and row.counts
-        if row.fee_given_back is not None or not (
-            row.fee and is_given_back and was_credited and is_of_payment
-        ):
-            weighed.append(row)
-            continue
-        if key not in decided:
-            decided[key] = _above(connection, *key)
-        share = min(row.fee, decided[key])
-        decided[key] -= share
-        weighed.append(replace(row, fee_given_back=share))
-    return weighed
-
-
-def _above(connection: Connection, payment_intent: str, currency: str) -> int:
-    """What refunds that have ended gave back of fees beyond what stands now asks for."""
-    standing = [
-        row
-        for row in payins.list_credited(connection, payment_intent=payment_intent, payin=None)
-        if row.currency == currency
-    ]
-    done = [
-        each
-        for each in refunds.list_live(connection, payment_intent=payment_intent)
-        if each.coin == currency and each.status == RefundStatus.succeeded
-    ]
-    due = rules.due_back(
-        charged=_returnable(standing),
-        received=_received(connection, standing),
-        given=sum(each.coin_amount for each in done),
-    )
-    before = payins.given_back(connection, payment_intent, currency)
-    return max(0, sum(each.fee_returned for each in done) - before - due)
-
-
-def _returnable(rows: Sequence[PayIn]) -> int:
-    return sum(
-        row.fee
-        for row in rows
-        if row.fee_terms is not None and row.fee_terms["on_refund"] == rules.OnRefund.returned
-    )
-
-
-def _received(connection: Connection, rows: Sequence[PayIn]) -> int:
-    """What was credited of pay-ins, in their coin's unit."""
-    decimals = {each.asset: each.decimals for each in network.list_assets(connection)}
-    return sum(
-        credited_amount(
-            row.credit_units or 0,
-            asset_decimals=decimals[row.asset],
-            currency_decimals=row.decimals or 0,
-        )[0]
-        for row in rows
-    )
-
-
-def _returned(connection: Connection, refund: Refund) -> int:
-    standing = payins.list_credited(
-        connection, payment_intent=refund.payment_intent, payin=refund.payin
-    )
-    in_coin = [row for row in standing if row.currency == refund.coin]
-    charged = _returnable(in_coin)
-    if not charged:
-        return 0
-    live = refunds.list_live(connection, payment_intent=refund.payment_intent, payin=refund.payin)
-    before = [each for each in live if each.coin == refund.coin and each.id != refund.id]
-    taken_back = 0
-    if refund.payment_intent is not None and refund.payin is None:
-        taken_back = payins.given_back(connection, refund.payment_intent, refund.coin)
-    return rules.returned(
-        charged=charged,
-        received=_received(connection, in_coin),
-        given=sum(each.coin_amount for each in before),
-        giving=refund.coin_amount,
-        returned_before=sum(each.fee_returned for each in before) - taken_back,
-    )
+    return replace(refund, fee_returned=fee_return.price(connection, refund))
 
 
 def book_payins(
@@ -438,6 +350,9 @@ def book_payins(
         if row.fee and row.fee_terms is not None:
             amount = (row.fee_given_back or 0) - row.fee if undone else row.fee
             made.append(_fee(row, FeeKind.payin, row.id, reason, amount, row.fee_terms, now=now))
+        if row.fee_returned and row.fee_terms is not None and not undone:
+            amount, back = -row.fee_returned, FeeReason.returned
+            made.append(_fee(row, FeeKind.payin, row.id, back, amount, row.fee_terms, now=now))
     store.insert_fees(connection, made)
 
 
@@ -496,16 +411,7 @@ def _shared(
     refund = refunds.find_by_payout(connection, row.id)
     if refund is None or refund.source == MoneySource.suspense:
         return []
-    charged = [
-        each
-        for each in payins.list_credited(
-            connection, payment_intent=refund.payment_intent, payin=refund.payin
-        )
-        if each.currency == refund.coin
-        and each.fee
-        and each.fee_terms is not None
-        and each.fee_terms["on_refund"] == rules.OnRefund.returned
-    ]
+    charged = fee_return.charged_of(connection, refund)
     if not charged:
         return []
     sign = 1 if amount > 0 else -1

@@ -313,6 +313,7 @@ def release_held(connection: Connection, row: PayIn, *, now: datetime) -> PayIn:
         "suspense_units",
         "fee",
         "fee_terms",
+        "fee_returned",
         "application_fee",
         "application_terms",
         "reason",

@@ -18,7 +18,7 @@ from sakk.core.chart import TransferCode
 from sakk.core.network import Asset, Currency
 from sakk.core.payin import OPERATORS, UNBOOKABLE, PayIn, PayInStatus
 from sakk.core.posting import Posting, reversed_postings
-from sakk.flow import application_fee, fee
+from sakk.flow import application_fee, fee, fee_return
 from sakk.flow import payment as payment_flow
 from sakk.flow import refund as refund_flow
 from sakk.flow.book import Books, PostingSet
@@ -122,7 +122,7 @@ def _weighed(database: Database, rows: list[PayIn], *, token: str) -> list[PayIn
         payments.lock_many(
             connection, {row.payment_intent for row in rows if row.counts and row.payment_intent}
         )
-        weighed = fee.weigh_undone(connection, rows)
+        weighed = fee_return.weigh_undone(connection, rows)
         changes = [
             {"id": row.id, "fee_given_back": row.fee_given_back, "lease_token": token}
             for row, before in zip(weighed, rows, strict=True)
@@ -146,7 +146,7 @@ def reverse_in_ledger(
         return books.post([PostingSet(row.id, "reverse", row.attempt, undo)])[0].booked
     asset = assets[row.asset]
     booked = rules.postings(
-        row,
+        replace(row, fee_returned=0),
         asset_decimals=asset.decimals,
         currency_decimals=currencies[asset.currency].decimals,
     )

@@ -185,6 +185,7 @@ def _write(connection: Connection, rows: Sequence[PayIn]) -> None:
         "suspense_units",
         "fee",
         "fee_terms",
+        "fee_returned",
         "application_fee",
         "application_terms",
         "screened_at",

@@ -15,9 +15,9 @@ from sqlalchemy import (
     text,
 )
 
-from sakk.core.application_fee import ApplicationFee
+from sakk.core.application_fee import ApplicationFee, ApplicationFeeReason
 from sakk.core.fee import FeeKind
-from sakk.store.database import fetch_all, fetch_one, insert_records
+from sakk.store.database import among, fetch_all, fetch_one, insert_records
 from sakk.store.lease import lease_columns
 from sakk.store.schema import Document, Timestamp, Units, metadata
 
@@ -70,6 +70,19 @@ def list_returned(
         .order_by(c.id)
     )
     return fetch_all(connection, statement, ApplicationFee)
+
+
+def any_undone(connection: Connection, intents: Sequence[str]) -> set[str]:
+    """Those of payments of whose returned fees something was undone."""
+    if not intents:
+        return set()
+    c = application_fees.c
+    statement = select(c.payment_intent).where(
+        among(c.payment_intent, intents),
+        c.kind == FeeKind.refund.value,
+        c.reason == ApplicationFeeReason.reversed.value,
+    )
+    return set(connection.execute(statement).scalars())
 
 
 def find(

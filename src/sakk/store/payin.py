@@ -67,6 +67,7 @@ payins = Table(
     Column("fee", Units, nullable=False, server_default="0"),
     Column("fee_terms", Document),
     Column("fee_given_back", Units),
+    Column("fee_returned", Units, nullable=False, server_default="0"),
     Column("application_fee", Units, nullable=False, server_default="0"),
     Column("application_terms", Document),
     Column("quarantined", Boolean, nullable=False),
@@ -243,12 +244,39 @@ def list_credited(
     return fetch_all(connection, statement, PayIn)
 
 
-def given_back(connection: Connection, payment_intent: str, currency: str) -> int:
-    """What of a payment's fees its merchant gave back with pay-ins that the chain undid."""
-    statement = select(func.coalesce(func.sum(payins.c.fee_given_back), 0)).where(
-        payins.c.payment_intent == payment_intent, payins.c.currency == currency
+def list_charged(
+    connection: Connection, *, payment_intent: str | None, payin: str | None
+) -> list[PayIn]:
+    """The pay-ins whose fee is decided, of a payment intent or one by itself, undone ones too."""
+    of_what = (
+        payins.c.id == payin
+        if payin is not None
+        else (payins.c.payment_intent == payment_intent) & payins.c.counts
     )
-    return int(connection.execute(statement).scalar_one())
+    decided = [
+        PayInStatus.screened.value,
+        PayInStatus.posted.value,
+        PayInStatus.released.value,
+        PayInStatus.reversed.value,
+    ]
+    statement = select(payins).where(of_what, among(payins.c.status, decided))
+    return fetch_all(connection, statement.order_by(payins.c.id), PayIn)
+
+
+def taken_back(connection: Connection, intents: Iterable[str]) -> dict[tuple[str, str], int]:
+    """What of each payment's fees its merchant gave back with pay-ins that the chain undid, less
+    what it was given with others since; by payment and currency, none where nothing was undone."""
+    c = payins.c
+    undone = func.sum(func.coalesce(c.fee_given_back, 0) - c.fee_returned)
+    statement = (
+        select(c.payment_intent, c.currency, undone.label("units"))
+        .where(among(c.payment_intent, intents), c.counts)
+        .group_by(c.payment_intent, c.currency)
+        .having(func.count(c.fee_given_back) > 0)
+    )
+    return {
+        (row.payment_intent, row.currency): int(row.units) for row in connection.execute(statement)
+    }
 
 
 def list_over(connection: Connection, intent: str) -> list[PayIn]:
