@@ -43,9 +43,11 @@ SELECT (SELECT row(count(*), max(xmin::text::bigint)) FROM pg_class)::text,
          WHERE d.datname = current_database())::text,
        (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())::text
 """
-_TABLES: Final = """
+# Those whose files hold pages: to look for a row in each of all would be half of a sweep's time.
+_WITH_PAGES: Final = """
 SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+   AND pg_relation_size(c.oid) > 0
 """
 _SEQUENCES: Final = """
 SELECT seqrelid::regclass::text, coalesce(pg_sequence_last_value(seqrelid), seqstart),
@@ -65,8 +67,6 @@ class Template:
         self._admin_url = admin_url
         _make_template(admin_url)
         with psycopg.connect(sibling(admin_url, TEMPLATE)) as connection:
-            names = connection.execute(_TABLES).fetchall()
-            self._tables = [sql.Identifier(schema, name) for schema, name in sorted(names)]
             self._sequences = connection.execute(_SEQUENCES).fetchall()
             self._rows = [
                 (table, _copy_out(connection, table)) for table in self._written(connection)
@@ -106,12 +106,14 @@ class Template:
 
     def _written(self, connection: Connection) -> list[sql.Identifier]:
         """The tables that have rows."""
+        names = sorted(connection.execute(_WITH_PAGES).fetchall())
+        tables = [sql.Identifier(schema, name) for schema, name in names]
         looks = sql.SQL(", ").join(
-            sql.SQL("EXISTS (SELECT FROM {})").format(table) for table in self._tables
+            sql.SQL("EXISTS (SELECT FROM {})").format(table) for table in tables
         )
         found = connection.execute(sql.SQL("SELECT {}").format(looks)).fetchone()
         assert found is not None
-        return [table for table, has_rows in zip(self._tables, found, strict=True) if has_rows]
+        return [table for table, has_rows in zip(tables, found, strict=True) if has_rows]
 
     def _reset_sequences(self, connection: Connection) -> None:
         for (name, now, called), (_, first, was_called) in zip(
