@@ -11,10 +11,11 @@ from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 
 from sakk.client.escrow_payer import EscrowPayer
+from sakk.core import ids
 from sakk.core.escrow import ChannelConfig, channel_id, voucher_digest
 from sakk.core.escrow_channel import PREFIX, EscrowChannel
 from sakk.core.ledger import account_id
-from sakk.ledger.voucher import kept_vouchers
+from sakk.ledger.voucher import highest
 from sakk.paywall.voucher import (
     COMMIT,
     RELEASE,
@@ -28,6 +29,7 @@ from sakk.paywall.voucher import (
 )
 from sakk.store import escrow_channel as store
 from sakk.store.identity import new_id, now
+from sakk.store.journal import connect, read_journal
 from tests.api.paying import RECORDS, call, open_tenant
 from tests.api.world import NETWORK, USDC, Api, Tenant, http
 
@@ -93,9 +95,12 @@ class Escrowed:
 
     def kept(self) -> int:
         """The highest total whose voucher is written down."""
-        with self.api.database.begin() as connection:
-            found = kept_vouchers(connection, [self.row.id])
-        return found[self.row.id][0]
+        with self.api.database.read() as connection:
+            rows = store.vouchers_of(connection, [self.row.id])
+        with connect(self.api.database.url) as driver:
+            journal = highest(row.payload for row in read_journal(driver, 0))
+        number = ids.decode(self.row.id)[1].to_bytes(16, "big")
+        return max(rows.get(self.row.id, (0, b""))[0], journal.get(number, (0, b""))[0])
 
     def books(self) -> dict[str, int]:
         """What is not signed for, signed and not charged, reserved, and the payee's."""

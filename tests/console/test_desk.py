@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, text
@@ -334,11 +335,22 @@ def test_a_key_is_made_rolled_and_revoked(office: Office) -> None:
 
 
 def test_home_says_what_waits(alice: Browser, operator: Browser) -> None:
-    home = _plain(alice.get("/console"))
-    assert "Exceptions among the newest pay-ins" in home
-    assert "Base Sepolia" in home
-    assert "Nobody follows it" in home or "Followed" in home
-    assert "Open cases" not in home
+    first = _plain(alice.get("/console"))
+    assert "Exceptions among the newest pay-ins" in first
+    assert "Base Sepolia" in first
+    assert "Nobody follows it" in first or "Followed" in first
+    assert "Open cases" not in first
+
+
+def test_home_says_that_statements_are_behind(
+    alice: Browser, operator: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the operator: whoever reads a statement meanwhile reads of an older moment."""
+    since = datetime.now(UTC) - timedelta(minutes=5, seconds=30)
+    monkeypatch.setattr("sakk.console.home.projection.waits_since", lambda _: since)
+    told = " ".join(_plain(operator.get("/console")).split())
+    assert "5 Minutes by which statements are behind the ledger" in told
+    assert "statements are behind" not in _plain(alice.get("/console"))
 
 
 def test_customers_are_made_changed_and_forgotten(alice: Browser, office: Office) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection
 from tests.escrowing import Payer
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import CONFIRMATIONS, WHOLE_TOKEN, World
@@ -26,9 +25,11 @@ from sakk.flow.escrow_channel import (
 )
 from sakk.flow.escrow_refund import give_back, order_refund
 from sakk.flow.voucher import Answer, Presented, Vouchers
+from sakk.ledger.types import Ledger
 from sakk.ledger.voucher import kept_vouchers
 from sakk.rails.sandbox.chain import mine_until
 from sakk.store import escrow_channel as store
+from sakk.store.database import Database
 from sakk.store.identity import new_id
 
 UNITS = 10 * WHOLE_TOKEN
@@ -175,8 +176,10 @@ def test_a_channel_that_is_always_busy_is_claimed_as_far_as_its_voucher_was_read
     shop.deposit()
     shop.pay(WHOLE_TOKEN, amount=WHOLE_TOKEN)
 
-    def busy(connection: Connection, named: list[str]) -> dict[str, tuple[int, bytes]]:
-        found = kept_vouchers(connection, named)
+    def busy(
+        ledger: Ledger, database: Database, named: list[str]
+    ) -> dict[str, tuple[int, bytes]]:
+        found = kept_vouchers(ledger, database, named)
         shop.pay(shop.totals().charged + PRICE)
         return found
 

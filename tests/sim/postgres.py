@@ -339,6 +339,10 @@ class SimulatedJournal:
         )
         return rows
 
+    async def projected(self) -> int:
+        sequence: int = await self._read(lambda state: state.cursor.sequence)
+        return sequence
+
     async def snapshots(self) -> list[SnapshotRow]:
         heads: list[SnapshotRow] = await self._read(
             lambda state: [state.snapshots[key][0] for key in sorted(state.snapshots, reverse=True)]

@@ -47,7 +47,8 @@ def verify(
         console.print(
             f"journal {report.journal_rows} rows to {report.sequence}, projection at "
             f"{report.projected_sequence}; {report.accounts} accounts, {report.transfers} "
-            f"transfers, {report.entries} entries, {report.snapshots} snapshots, {report.roots} "
+            f"transfers, {report.entries} entries, {report.vouchers} vouchers, "
+            f"{report.snapshots} snapshots, {report.roots} "
             f"roots of liabilities ({report.roots_recomputed} computed again)"
         )
         console.print(f"state {report.state_hash}, by the {report.machine} machine")

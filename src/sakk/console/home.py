@@ -23,6 +23,7 @@ from sakk.store import home as store
 from sakk.store import information_request as questions
 from sakk.store import label as labels
 from sakk.store import network as networks
+from sakk.store import projection
 from sakk.store import volume as volumes
 
 DAYS: Final = 30
@@ -30,6 +31,8 @@ CHARTS_MAX: Final = 4
 # A network that was not looked at for so long, or is so many of its blocks behind, lags.
 LATE_SECONDS: Final = 60
 LATE_BLOCKS: Final = 20
+# What the ledger's rows do not show for so long, nobody reads of.
+LEDGER_LATE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,12 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
     if visit.is_operator and visit.may("treasury"):
         for name in store.low_tanks(connection, livemode=livemode):
             add(1, gettext("Gas runs low on {network}", network=name), "/console/treasury", "bad")
+    if visit.is_operator and visit.may("ledger"):
+        since = projection.waits_since(connection)
+        late = 0.0 if since is None else (visit.now - since).total_seconds()
+        if late > LEDGER_LATE_SECONDS:
+            label = gettext("Minutes by which statements are behind the ledger")
+            add(int(late // 60), label, "/console/ledger", "bad")
     return found
 
 

@@ -66,6 +66,7 @@ def create_of_voucher(
     """The same of a charge by voucher, by its payer's signed word, which is kept with the rest."""
     charged = charge_refund.charged_by_voucher(parts, channel, charge)
     head = escrow_receipt.carry_on(parts.database, channel)
+    kept = kept_vouchers(parts.books.ledger, parts.database, [channel.id]).get(channel.id)
     with parts.database.begin() as connection:
         escrows.lock_channels(connection, [channel.id])
         found = store.find(connection, identifier)
@@ -85,7 +86,7 @@ def create_of_voucher(
                 currency=channel.currency,
                 decimals=charge_refund.decimals_of(connection, channel.currency),
                 reason=reason,
-                records=_voucher_records(parts, connection, channel, charge, charged, head)
+                records=_voucher_records(parts, charge, charged, head, kept)
                 | {"dispute": signed},
                 is_held=False,
                 status=DisputeStatus.requested.value,
@@ -259,18 +260,16 @@ def _records(
 
 def _voucher_records(
     parts: Parts,
-    connection: Connection,
-    channel: EscrowChannel,
     charge: str,
     charged: int,
     head: EscrowHead,
+    kept: tuple[int, bytes] | None,
 ) -> dict[str, Any]:
     """The same of a charge by voucher."""
-    kept = kept_vouchers(connection, [channel.id]).get(channel.id)
     vault = parts.secrets_vault()
     return {
         "charge": {"charge": charge, "amount": str(charged)},
-        "authority": escrow_receipt.statement(connection, vault, channel, head),
+        "authority": escrow_receipt.statement(vault, head, ceiling=kept[0] if kept else 0),
         "payer": None if kept is None else {"ceiling": str(kept[0]), "signature": kept[1].hex()},
     }
 

@@ -56,8 +56,8 @@ def read_signed(
 def standing(parts: Parts, channel: EscrowChannel) -> Document:
     """Where a channel stands by the ledger, with the highest voucher that is kept here."""
     totals = Vouchers(parts).totals(channel)
+    kept = kept_vouchers(parts.books.ledger, parts.database, [channel.id]).get(channel.id)
     with parts.database.read() as connection:
-        kept = kept_vouchers(connection, [channel.id]).get(channel.id)
         opened = dispute_store.list_of_channel(connection, channel.id, limit=DISPUTES_SHOWN)
     voucher = None
     if kept is not None:

@@ -25,7 +25,6 @@ from sakk.core.ledger import account_id
 from sakk.core.redemption import Redemption
 from sakk.core.session import uuid_bytes
 from sakk.flow.receipt import csv_lines, json_lines
-from sakk.ledger.voucher import kept_vouchers
 from sakk.store import charge_refund as charge_refunds
 from sakk.store import escrow_channel as channels
 from sakk.store import escrow_receipt as heads
@@ -96,12 +95,9 @@ def carry_on(database: Database, channel: EscrowChannel) -> EscrowHead:
             return now
 
 
-def statement(
-    connection: Connection, vault: Vault, channel: EscrowChannel, now: EscrowHead
-) -> dict[str, Any]:
-    """The authority's word for where a chain stands."""
-    kept = kept_vouchers(connection, [channel.id]).get(channel.id)
-    return _signed(vault, replace(now, ceiling=0 if kept is None else kept[0]))
+def statement(vault: Vault, now: EscrowHead, *, ceiling: int) -> dict[str, Any]:
+    """The authority's word for where a chain stands, and up to where its payer has signed."""
+    return _signed(vault, replace(now, ceiling=ceiling))
 
 
 def _begin(channel: EscrowChannel) -> EscrowHead:
@@ -171,7 +167,8 @@ def _vouchers(database: Database, channel: EscrowChannel) -> Iterator[dict[int, 
     while True:
         with database.read() as connection:
             page = channels.claiming_vouchers(connection, channel.id, above=above, limit=PAGE)
-            kept = kept_vouchers(connection, [channel.id]).get(channel.id)
+            # In the transaction of a charge's row, or before it.
+            kept = channels.vouchers_of(connection, [channel.id]).get(channel.id)
         if page:
             yield dict(page)
             above = page[-1][0]

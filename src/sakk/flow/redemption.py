@@ -111,8 +111,8 @@ def _due(parts: Parts, vouchers: Vouchers, found: Network) -> dict[tuple[str, st
             page = store.channels_after(connection, last, network=found.network, limit=PAGE)
             named = [each.id for each in page]
             under_way = store.is_redeeming(connection, named)
-            kept = kept_vouchers(connection, named)
             given = charge_refunds.given_back(connection, named)
+        kept = kept_vouchers(parts.books.ledger, parts.database, named)
         for channel in page:
             last = channel.id
             if channel.id not in kept:

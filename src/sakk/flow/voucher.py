@@ -339,8 +339,7 @@ class Vouchers:
         """What a payer needs that lost its place: it goes on behind what is being served, too."""
         used = totals.charged + totals.reserved
         extra: dict[str, Any] = {"channelState": state_extra(channel, totals, charged=used)}
-        with self._parts.database.begin() as connection:
-            kept = kept_vouchers(connection, [channel.id]).get(channel.id)
+        kept = kept_vouchers(self._ledger, self._parts.database, [channel.id]).get(channel.id)
         if kept is not None:
             signature = "0x" + kept[1].hex()
             extra["voucherState"] = {"signedMaxClaimable": str(kept[0]), "signature": signature}

@@ -1,8 +1,9 @@
-"""The ledger's interface over bytes: seven operations that a writer, a socket or a test can carry.
+"""The ledger's interface over bytes: eight operations that a writer, a socket or a test can carry.
 
 Requests of ``create_…`` and ``keep_…`` are 128-byte records, answers ``encode_results``. Those of
 ``lookup_…`` are 16-byte ids; answers hold one 128-byte record for each id (zeros where there is
 none), or, for ``lookup_results``, ``encode_results`` with status 255 for an id never seen.
+``lookup_vouchers`` knows what the projection may not have written yet (``sakk.ledger.voucher``).
 """
 
 import threading
@@ -53,6 +54,7 @@ class Op(IntEnum):
     lookup_results = 5
     create_roots = 6
     keep_vouchers = 7
+    lookup_vouchers = 8
 
     @property
     def writes(self) -> bool:
@@ -143,7 +145,7 @@ class OpenLedger:
         ]
 
     def lookup_encoded(
-        self, what: Literal["accounts", "transfers", "results"], ids: bytes
+        self, what: Literal["accounts", "transfers", "results", "vouchers"], ids: bytes
     ) -> bytes:
         return self._call(Op[f"lookup_{what}"], ids)
 

@@ -74,13 +74,23 @@ def decode_group(payload: bytes) -> Group:
             middle = start + count * RECORD_SIZE
             results_end = middle + count * RESULT_SIZE
             end = results_end + resolved_count * RESOLVED.size
-            requests.append(Request(Kind(kind), payload[start:middle]))
+            requests.append(Request(_known(kind), payload[start:middle]))
             outcomes.append(Outcome(payload[middle:results_end], payload[results_end:end]))
     except struct.error as error:
         raise ValueError("the payload is cut short") from error
     if end != len(payload):
         raise ValueError(f"the payload has {len(payload)} bytes where {end} are described")
     return Group(expired, requests, outcomes)
+
+
+def _known(kind: int) -> Kind:
+    try:
+        return Kind(kind)
+    except ValueError:
+        raise ValueError(
+            f"the payload holds requests of kind {kind}, which this release does not know:"
+            " a newer one wrote it, and reads it"
+        ) from None
 
 
 def row_hash(row: JournalRow) -> bytes:

@@ -21,6 +21,7 @@ import psycopg
 
 from sakk.store import journal as store
 from sakk.store.journal import JournalRow, SnapshotRow
+from sakk.store.projection import read_cursor
 
 PAGE_BYTES = 32 << 20
 PAGE_ROWS_MAX = 4_096
@@ -69,6 +70,10 @@ class Journal(Protocol):
 
     async def rows_after(self, sequence: int) -> list[JournalRow]:
         """A page of the rows after a sequence, in order; empty at the end."""
+        ...
+
+    async def projected(self) -> int:
+        """The row up to which everything stands in the projection's rows."""
         ...
 
     async def snapshots(self) -> list[SnapshotRow]:
@@ -187,6 +192,9 @@ class DatabaseJournal:
             self._page_rows = max(1, min(PAGE_ROWS_MAX, PAGE_BYTES * len(rows) // size))
             self._read_ahead(("rows", rows[-1].sequence, 0), self._rows_after)
         return rows
+
+    async def projected(self) -> int:
+        return read_cursor(self._idle(), self.shard).sequence
 
     async def snapshots(self) -> list[SnapshotRow]:
         return store.snapshots(self._idle(), self.shard)

@@ -48,6 +48,8 @@ BUSY_GROUPS = 4
 PACE_SECONDS = 0.15
 MEASURE_SECONDS = 0.2
 PARTITION_RETRY_SECONDS = 60.0
+# What waits for longer is no flood's doing: people are told.
+LATE_SECONDS = 60.0
 PARTITION_AHEAD_NS = 7 * 86_400 * 1_000_000_000
 
 rows_written = Counter(
@@ -63,7 +65,7 @@ lag_events = Gauge(
 )
 lag_seconds = Gauge(
     "sakk_ledger_projection_lag_seconds",
-    "Age of what the projection shows last, 0 when it shows everything.",
+    "How long the first of them has waited, 0 when the projection shows everything.",
     ["shard"],
     multiprocess_mode="livemostrecent",
 )
@@ -219,6 +221,7 @@ class Projector:
         self._groups = 0
         self._not_behind = 0
         self._measured_at = 0.0
+        self._is_late = False
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(
@@ -307,14 +310,20 @@ class Projector:
             appended = self._appended
             behind, self._measured_at = measure(connection, self._shard), time.monotonic()
         self._not_behind = appended - behind.events
+        is_late = behind.seconds > LATE_SECONDS
+        if is_late and not self._is_late:
+            log.error(
+                "ledger_projection_late", events=behind.events, seconds=round(behind.seconds)
+            )
+        self._is_late = is_late
         lag_events.labels(self._shard).set(behind.events)
         lag_seconds.labels(self._shard).set(behind.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far the projection is behind: journal rows, the events in them, and seconds since what
-    it shows last."""
+    """How far the projection is behind: journal rows, the events in them, and for how many seconds
+    the first of them has waited."""
 
     rows: int
     events: int
@@ -324,8 +333,8 @@ class Lag:
 def measure(connection: psycopg.Connection[Any], shard: int) -> Lag:
     """The projection's lag now."""
     cursor = store.read_cursor(connection, shard)
-    rows, events = store.events_after(connection, cursor)
-    seconds = max(0, time.time_ns() - cursor.timestamp_ns) / 1e9 if rows else 0.0
+    rows, events, first_ns = store.events_after(connection, cursor)
+    seconds = max(0, time.time_ns() - first_ns) / 1e9 if rows else 0.0
     return Lag(rows, events, seconds)
 
 

@@ -358,7 +358,7 @@ class Ledger(Protocol):
         ...
 
     def lookup_encoded(
-        self, what: Literal["accounts", "transfers", "results"], ids: bytes
+        self, what: Literal["accounts", "transfers", "results", "vouchers"], ids: bytes
     ) -> bytes:
         """The same by 16-byte ids, as records or results; see ``sakk.ledger.calls``."""
         ...

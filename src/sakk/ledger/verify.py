@@ -12,7 +12,11 @@ from uuid import UUID
 
 import psycopg
 
+from sakk.core import ids
+from sakk.core.caip import chain_id
 from sakk.core.errors import Misconfigured
+from sakk.core.escrow import is_signed
+from sakk.core.escrow_channel import PREFIX
 from sakk.ledger.count import Count, Moved, uuid_text
 from sakk.ledger.frozen import hash_of
 from sakk.ledger.journal import decode_group
@@ -27,6 +31,7 @@ from sakk.ledger.record import (
 from sakk.ledger.replay import apply_row, check_link, genesis
 from sakk.ledger.rules import CREDIT_LIMIT, DEBIT_LIMIT
 from sakk.ledger.snapshot import state_hash
+from sakk.ledger.voucher import highest
 from sakk.store import journal as journal_store
 from sakk.store import projection as store
 from sakk.store.journal import JournalRow, SnapshotRow, connect
@@ -57,6 +62,7 @@ class Report:
     transfers: int = 0
     entries: int = 0
     snapshots: int = 0
+    vouchers: int = 0
     roots: int = 0
     roots_recomputed: int = 0
     state_hash: str = ""
@@ -92,6 +98,7 @@ class Report:
             "transfers": self.transfers,
             "entries": self.entries,
             "snapshots": self.snapshots,
+            "vouchers": self.vouchers,
             "roots": self.roots,
             "roots_recomputed": self.roots_recomputed,
             "state_hash": self.state_hash,
@@ -131,6 +138,7 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     machine, count, head = new_machine(Make(report.machine)), Count(), genesis(shard)
     projection, good = _Projection(connection, report), 0
     recount = Recount(connection, shard)
+    kept: dict[bytes, tuple[int, bytes]] = {}
     for row in journal_store.read_journal(connection, shard):
         if good == cursor.sequence:
             projection.end(machine, count)
@@ -153,6 +161,8 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
         _check_amounts(report, machine, moved)
         if row.sequence <= cursor.sequence:
             projection.expect(moved)
+            for channel, voucher in highest([row.payload]).items():
+                kept[channel] = max(voucher, kept.get(channel, voucher), key=lambda each: each[0])
         report.add_all("liability", recount.check(machine, row, group))
         if row.sequence in snapshots:
             _check_snapshot(connection, report, machine, row, snapshots.pop(row.sequence))
@@ -173,6 +183,7 @@ def _verify(connection: psycopg.Connection[Any], report: Report) -> None:
     _check_totals(report, machine, count)
     report.accounts, report.transfers = machine.account_count, machine.transfer_count
     report.state_hash = state_hash(machine).hex()
+    _check_vouchers(connection, report, kept)
 
 
 def _check_amounts(report: Report, machine: Machine, moved: Moved) -> None:
@@ -201,6 +212,33 @@ def _check_snapshot(
     parts = journal_store.snapshot_parts(connection, report.shard, snapshot.sequence)
     if hash_of(parts) != snapshot.state_hash:
         report.add("snapshot", place, "its bytes are not what its state hash says")
+
+
+def _check_vouchers(
+    connection: psycopg.Connection[Any], report: Report, kept: dict[bytes, tuple[int, bytes]]
+) -> None:
+    """Of each channel the row holds the highest voucher of the journal, or what its payer signed
+    beyond: a door without the journal's way writes the row alone."""
+    missing = dict(kept)
+    for channel_id, ceiling, signature, name, network, signer in store.vouchers(connection):
+        report.vouchers += 1
+        place = f"escrow_vouchers {channel_id}"
+        journal = missing.pop(ids.decode(channel_id)[1].to_bytes(ID_SIZE, "big"), None)
+        found = (int(ceiling), bytes(signature))
+        if journal == found:
+            continue
+        if journal is not None and found[0] < journal[0]:
+            message = f"its total is {found[0]}, the journal has a voucher of {journal[0]}"
+            report.add("voucher", place, message)
+        elif name is None:
+            report.add("voucher", place, "neither the journal nor a channel knows it")
+        elif not is_signed(
+            bytes.fromhex(name[2:]), *found, chain_id=chain_id(network), signer=signer
+        ):
+            report.add("voucher", place, f"its signature is not {signer}'s for {found[0]}")
+    for channel, (ceiling, _) in missing.items():
+        place = f"escrow_vouchers {ids.encode(PREFIX, int.from_bytes(channel, 'big'))}"
+        report.add("voucher", place, f"is missing, the journal has a voucher of {ceiling}")
 
 
 def _check_totals(report: Report, machine: Machine, count: Count) -> None:

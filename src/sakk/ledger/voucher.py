@@ -2,30 +2,26 @@
 
 No machine judges them, and no account changes by them: they are kept. A record is as long as every
 other: the channel 16 (our own id) · ceiling u128, little-endian · r, s and v of the signature 65 ·
-31 zeros. The projection keeps of each channel the one with the highest ceiling.
+31 zeros. The projection keeps of each channel the one with the highest ceiling, and the writer
+remembers those that the projection has not written yet.
 """
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
-
-import psycopg
-from sqlalchemy import Connection
+from typing import NamedTuple
 
 from sakk.core import ids
 from sakk.core.escrow import SIGNATURE_BYTES
-from sakk.core.shard import CHART, SHARD_MAP
 from sakk.ledger.group import RESOLVED, Kind
 from sakk.ledger.journal import GROUP, REQUEST, RESULT_SIZE
-from sakk.ledger.record import ID_SIZE, RECORD_SIZE
+from sakk.ledger.record import ID_SIZE, NO_RECORD, RECORD_SIZE, split
+from sakk.ledger.types import Ledger
 from sakk.store import escrow_channel as store
-from sakk.store.database import driving
-from sakk.store.journal import PAGE_ROWS, journal_after
-from sakk.store.projection import read_cursor
+from sakk.store.database import Database
 
 VOUCHER = struct.Struct("<16s16s65s31x")
-# Rows that are looked through for what the projection has not written yet.
-TAIL_ROWS_MAX = 4_096
+# So many channels are remembered before the projection is asked how far it is.
+CHANNELS_MIN = 4_096
 
 
 class KeptVoucher(NamedTuple):
@@ -77,43 +73,68 @@ def highest(payloads: Iterable[bytes]) -> dict[bytes, tuple[int, bytes]]:
     return found
 
 
-def not_projected(
-    connection: psycopg.Connection[Any], shard: int, channels: Sequence[bytes]
-) -> dict[bytes, tuple[int, bytes]]:
-    """The highest vouchers of these channels behind the projection's cursor.
+class Remembered:
+    """Of each channel the highest voucher that the projection may not have written yet.
 
-    To be read before the rows: what is projected meanwhile stands there then. Of a tail that is
-    longer than ``TAIL_ROWS_MAX`` rows only so many are looked through.
+    One a channel, however long the journal's tail is. Of one thread.
     """
-    after = read_cursor(connection, shard).sequence
-    wanted, found = set(channels), dict[bytes, tuple[int, bytes]]()
-    for _ in range(TAIL_ROWS_MAX // PAGE_ROWS):
-        rows = journal_after(connection, shard, after, limit=PAGE_ROWS)
-        for channel, kept in highest(row.payload for row in rows).items():
-            if channel in wanted and kept > found.get(channel, (0, b"")):
-                found[channel] = kept
-        if len(rows) < PAGE_ROWS:
-            break
-        after = rows[-1].sequence
-    return found
+
+    def __init__(self) -> None:
+        self._of: dict[bytes, tuple[int, bytes, int]] = {}
+        self._ask_at = CHANNELS_MIN
+
+    @property
+    def is_long(self) -> bool:
+        """Are there so many that it is worth asking which of them stand in rows by now?"""
+        return len(self._of) >= self._ask_at
+
+    def keep(self, records: bytes, sequence: int) -> None:
+        """Vouchers of the journal's row ``sequence``."""
+        of = self._of
+        for channel, ceiling, signature in decode_vouchers(records):
+            if ceiling > of.get(channel, _NOTHING)[0]:
+                of[channel] = (ceiling, signature, sequence)
+
+    def forget(self, projected: int) -> None:
+        """The projection has written everything up to this row."""
+        self._of = {name: kept for name, kept in self._of.items() if kept[2] > projected}
+        self._ask_at = max(CHANNELS_MIN, 2 * len(self._of))
+
+    def lookup(self, channels: bytes) -> bytes:
+        """A record for each of these channels, zeros where nothing is remembered."""
+        records = []
+        for channel in split(channels, ID_SIZE):
+            kept = self._of.get(channel)
+            records.append(
+                NO_RECORD
+                if kept is None
+                else encode_voucher(KeptVoucher(channel, kept[0], kept[1]))
+            )
+        return b"".join(records)
+
+
+_NOTHING = (0, b"", 0)
 
 
 def kept_vouchers(
-    connection: Connection, identifiers: Sequence[str]
+    ledger: Ledger, database: Database, identifiers: Sequence[str]
 ) -> dict[str, tuple[int, bytes]]:
     """The highest voucher of each of these channels that has one: ceiling and signature, by id.
 
-    In rows, or in the journal alone as yet.
+    In rows, or in the journal alone as yet. What the ledger remembers is asked first: what is
+    projected meanwhile stands in the rows then. At most ``BATCH_MAX`` channels; raises what a
+    lookup in the ledger does.
     """
     if not identifiers:
         return {}
-    names = {ids.decode(each)[1].to_bytes(16, "big"): each for each in identifiers}
-    shard = SHARD_MAP.shard_of(CHART)
-    with driving(connection, "the journal's tail") as driver:
-        tail = not_projected(driver, shard, list(names))
-    found = store.vouchers_of(connection, identifiers)
-    for channel, kept in tail.items():
-        name = names[channel]
-        if kept[0] > found.get(name, (0, b""))[0]:
-            found[name] = kept
+    names = [ids.decode(each)[1].to_bytes(ID_SIZE, "big") for each in identifiers]
+    records = split(ledger.lookup_encoded("vouchers", b"".join(names)))
+    with database.read() as connection:
+        found = store.vouchers_of(connection, identifiers)
+    for name, record in zip(identifiers, records, strict=True):
+        if record == NO_RECORD:
+            continue
+        [kept] = decode_vouchers(record)
+        if kept.ceiling > found.get(name, (0, b""))[0]:
+            found[name] = (kept.ceiling, kept.signature)
     return found

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -32,6 +33,7 @@ from sakk.ledger.outside import Append, Outside, Process, Task, run
 from sakk.ledger.replay import restore
 from sakk.ledger.snapshot import write_snapshot
 from sakk.ledger.types import OutcomeUnknown
+from sakk.ledger.voucher import Remembered, vouchers_in
 from sakk.store.failpoint import failpoint
 from sakk.store.journal import JournalRow
 
@@ -109,6 +111,7 @@ class Writer:
         epoch: int,
         machine: Machine,
         head: JournalRow,
+        remembered: Remembered,
         replayed_rows: int,
         replayed_events: int,
         on_append: Callable[[int], None],
@@ -121,6 +124,7 @@ class Writer:
         self._epoch = epoch
         self._machine = machine
         self._head = head
+        self._remembered = remembered
         self._on_append = on_append
         self._lag_events = lag_events
         self._rows_since_snapshot = replayed_rows
@@ -241,7 +245,12 @@ class Writer:
         elif reads:
             await self._check_fence()
         for call in reads:
-            call.answer.set_result(answer_read(self._machine, call.op, call.body))
+            call.answer.set_result(self._answer(call))
+
+    def _answer(self, call: _Call) -> bytes:
+        if call.op is Op.lookup_vouchers:
+            return self._remembered.lookup(call.body)
+        return answer_read(self._machine, call.op, call.body)
 
     async def _write(self, calls: Sequence[_Call]) -> None:
         """Apply, append, answer. Where the append fails, the machine is ahead: stop for good."""
@@ -262,6 +271,9 @@ class Writer:
         self._append_seconds.observe(self._outside.monotonic() - began)
         failpoint("ledger.append.after")
         self._head = row
+        for call in calls:
+            if call.op is Op.keep_vouchers:
+                self._remembered.keep(call.body, row.sequence)
         for call, answer in zip(calls, outcome.outcomes, strict=True):
             call.answer.set_result(answer.results)
         self._on_append(count)
@@ -271,6 +283,13 @@ class Writer:
         self._snapshot_events.set(self._events_since_snapshot)
         if self._snapshot_is_due():
             self._begin_snapshot()
+        if self._remembered.is_long:
+            await self._forget_projected()
+
+    async def _forget_projected(self) -> None:
+        """Forget vouchers that stand in rows; where nobody can say so now, a later group asks."""
+        with suppress(psycopg.Error):
+            self._remembered.forget(await self._journal.projected())
 
     async def _append(self, row: JournalRow) -> None:
         """Make the row durable, or find out that it is, or raise."""
@@ -370,12 +389,19 @@ async def open_writer(
 ) -> Writer:
     """Become the shard's writer: fence off whoever was it, restore the machine, and start."""
     counts: list[int] = []
+    remembered = Remembered()
 
     try:
         epoch = await _take_epoch(outside)
-        machine, head = await restore(
-            outside.journal, make=make, on_row=lambda row: counts.append(row.count)
-        )
+        projected = await outside.journal.projected()
+
+        def on_row(row: JournalRow) -> None:
+            counts.append(row.count)
+            if row.sequence > projected:
+                remembered.keep(vouchers_in(row.payload), row.sequence)
+
+        machine, head = await restore(outside.journal, make=make, on_row=on_row)
+        await _remember(outside, remembered, after=projected, until=head.sequence - len(counts))
     except BaseException:
         outside.journal.close()
         raise
@@ -384,6 +410,7 @@ async def open_writer(
         epoch=epoch,
         machine=machine,
         head=head,
+        remembered=remembered,
         replayed_rows=len(counts),
         replayed_events=sum(counts),
         on_append=on_append,
@@ -420,6 +447,14 @@ def answer_read(machine: Machine, op: Op, body: bytes) -> bytes:
     if op is Op.lookup_transfers:
         return machine.lookup_transfers(body)
     return machine.lookup_results(body)
+
+
+async def _remember(outside: Outside, remembered: Remembered, *, after: int, until: int) -> None:
+    """Vouchers of rows that no replay met: the snapshot was ahead of the projection."""
+    while after < until and (rows := await outside.journal.rows_after(after)):
+        for row in rows:
+            remembered.keep(vouchers_in(row.payload), row.sequence)
+        after = rows[-1].sequence
 
 
 async def _take_epoch(outside: Outside) -> int:

@@ -12,7 +12,7 @@ from sakk.core.person import BOOTSTRAP_ADMINS
 from sakk.flow.clone import follow_factory
 from sakk.flow.context import Parts
 from sakk.ledger.machine import Make, serving
-from sakk.ledger.projection import lag
+from sakk.ledger.projection import LATE_SECONDS, lag
 from sakk.rails.evm.balances import token_facts
 from sakk.rails.evm.rail import EvmRail
 from sakk.runtime.place import database_url, signer_socket
@@ -36,7 +36,6 @@ from sakk.store.regime import find_active as find_regime
 from sakk.store.revision import expected_revision
 from sakk.store.tank import list_tanks
 
-LAG_SECONDS_MAX = 60
 BLOCKS_BEHIND_MAX = 20
 
 
@@ -102,7 +101,9 @@ def _migrations(url: str) -> Finding:
 def _ledger(url: str) -> Iterator[Finding]:
     behind = lag(url)
     message = f"the projection is {behind.events} events and {behind.seconds:.0f} s behind"
-    yield Finding(behind.seconds <= LAG_SECONDS_MAX, "ledger", message)
+    if behind.seconds > LATE_SECONDS:
+        message += ": statements and searches show an older moment (docs/operating/projection.md)"
+    yield Finding(behind.seconds <= LATE_SECONDS, "ledger", message)
     yield examine_machine()
 
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import psycopg
 import structlog
+from sqlalchemy import Connection, text
 
 from sakk.core import ids
 from sakk.core.escrow_channel import PREFIX
+from sakk.core.evm import ZERO_ADDRESS
 from sakk.store.copy import Binary, accept_binary, copy_rows
 from sakk.store.escrow_channel import KEEP_VOUCHERS
 from sakk.store.ledger import PARTITIONED
@@ -131,24 +133,35 @@ def save_cursor(connection: psycopg.Connection[Any], cursor: Cursor) -> None:
     )
 
 
-def events_after(connection: psycopg.Connection[Any], cursor: Cursor) -> tuple[int, int]:
-    """Rows of the journal after the cursor, and the events in them.
+def events_after(connection: psycopg.Connection[Any], cursor: Cursor) -> tuple[int, int, int]:
+    """Rows of the journal after the cursor, the events in them, and the time of the first.
 
     Counted over the first ``COUNTED_ROWS_MAX`` rows; where there are more, the rest is taken to be
     like them.
     """
     row = connection.execute(
         "SELECT count(*), coalesce(sum(count), 0)::bigint, coalesce(max(sequence), 0),"
+        " coalesce(min(timestamp_ns), 0),"
         " (SELECT coalesce(max(sequence), 0) FROM ledger_journal WHERE shard = %(shard)s)"
-        " FROM (SELECT sequence, count FROM ledger_journal"
+        " FROM (SELECT sequence, count, timestamp_ns FROM ledger_journal"
         " WHERE shard = %(shard)s AND sequence > %(sequence)s"
         " ORDER BY sequence LIMIT %(limit)s) AS next",
         {"shard": cursor.shard, "sequence": cursor.sequence, "limit": COUNTED_ROWS_MAX},
     ).fetchone()
     if row is None or row[0] == 0:
-        return 0, 0
-    counted, events, sequence, last = row
-    return counted + last - sequence, events + events * (last - sequence) // counted
+        return 0, 0, 0
+    counted, events, sequence, first_ns, last = row
+    return counted + last - sequence, events + events * (last - sequence) // counted, first_ns
+
+
+def waits_since(connection: Connection) -> datetime | None:
+    """When the first row of a journal that no rows show was written; None where all are shown."""
+    statement = (
+        "SELECT min(j.timestamp_ns) FROM ledger_epochs e LEFT JOIN ledger_cursors c USING (shard)"
+        " JOIN ledger_journal j ON j.shard = e.shard AND j.sequence = coalesce(c.sequence, 0) + 1"
+    )
+    found = connection.execute(text(statement)).scalar()
+    return None if found is None else datetime.fromtimestamp(found / NANOSECONDS, UTC)
 
 
 # Partitions
@@ -337,6 +350,21 @@ LINES = {
         "credits_posted",
     ),
 }  # fmt: skip
+
+
+def vouchers(connection: psycopg.Connection[Any]) -> Iterator[tuple[Any, ...]]:
+    """Every row of ``escrow_vouchers``: channel, ceiling, signature, and of its channel where there
+    is one: name on the chain, network and who signs. Needs an open transaction."""
+    with connection.cursor(name="verify_escrow_vouchers") as cursor:
+        cursor.itersize = STREAM_ROWS
+        cursor.execute(
+            "SELECT v.channel_id, v.ceiling, v.signature, c.channel, c.network,"
+            " CASE WHEN c.payer_authorizer = %s THEN c.payer ELSE c.payer_authorizer END"
+            " FROM escrow_vouchers v LEFT JOIN escrow_channels c ON c.id = v.channel_id"
+            " ORDER BY v.channel_id",
+            (ZERO_ADDRESS,),
+        )
+        yield from cursor
 
 
 def lines(connection: psycopg.Connection[Any], shard: int, table: str) -> Iterator[str]:
