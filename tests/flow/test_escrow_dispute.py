@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.flow.conftest import MakeWorld
 from tests.flow.harness import WHOLE_TOKEN, World
-from tests.flow.money import fund_treasury
+from tests.flow.money import fund_treasury, hold_total
 from tests.flow.test_escrow import Shop, settle
 
 from sakk.core import chart
@@ -19,12 +19,17 @@ from sakk.flow import charge_refund
 from sakk.flow import dispute as disputes
 from sakk.flow import payout as payout_flow
 from sakk.flow.charge_refund import Paid, charge_named
+from sakk.flow.confirm import _book_again
 from sakk.flow.context import Parts
 from sakk.flow.escrow_channel import Refused
 from sakk.flow.escrow_refund import order_refund
+from sakk.flow.transaction import find_subject, finish_subject
 from sakk.store import dispute as dispute_store
+from sakk.store import transaction as transaction_store
 from sakk.store.charge_refund import list_posted
+from sakk.store.database import update_records
 from sakk.store.identity import new_id
+from sakk.store.network import gas_coins
 from sakk.store.vault import KEY_BYTES, Vault
 
 PRICE = 2 * WHOLE_TOKEN
@@ -236,6 +241,32 @@ def test_a_refund_that_fails_before_its_dispute_has_ended_is_held_anew(
     shop.check()
 
 
+def test_a_chain_that_decides_anew_holds_a_dispute_once(desk: Desk) -> None:
+    """The payout of a refund fails, arrives after all, and fails again, by reorganisations."""
+    shop, world = desk.shop, desk.world
+    shop.deposit(units=PRICE)
+    shop.pay(PRICE, amount=PRICE)
+    settle(world)
+    fund_treasury(world)
+    dispute = desk.dispute(PRICE)
+    assert desk.resolve(dispute).status == "refunded"
+    world.finalize()
+    world.finalize()
+    [payout] = world.payouts()
+    assert (payout.status, hold_total(world)) == ("posted", 0)
+    found = []
+    for decided in ("failed", "posted") * 2:
+        _decide_anew(world, payout.transaction or "", succeeded=decided == "posted")
+        assert [each.status for each in world.payouts()] == [decided]
+        world.run_only("charge_refund.follow")
+        world.advance(timedelta(seconds=30))
+        disputes.left_behind_stage(world.parts).run()
+        found.append((_status(desk, dispute), hold_total(world)))
+    # What the payer has is not disputed any more; what it lost again is held once.
+    assert found == [("open", PRICE), ("refunded", 0)] * 2
+    world.check()
+
+
 def test_one_that_waits_keeps_no_other_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refund whose payout can not be made now is tried again, and those after it have ended."""
     shop, world = desk.shop, desk.world
@@ -295,6 +326,23 @@ def _call_off(desk: Desk) -> None:
         world.parts, payout.id, account_id=world.account, livemode=False, by_operator=True
     )
     world.run_only("payout.release", "charge_refund.follow")
+
+
+def _decide_anew(world: World, identifier: str, *, succeeded: bool) -> None:
+    """What `confirm` books when a transaction is in another block, where it ends otherwise."""
+    with world.database.begin() as connection:
+        row = transaction_store.find(connection, identifier)
+        assert row is not None
+        subject = find_subject(connection, row)
+        coin = gas_coins(connection)[row.network]
+    arrived = row.token_amount if succeeded else None
+    block = new_id("blk")
+    again = replace(row, succeeded=succeeded, arrived_units=arrived, block_hash=block)
+    assert _book_again(world.parts, row, again, subject, subject, coin=coin)
+    with world.database.begin() as connection:
+        change = {"succeeded": succeeded, "arrived_units": arrived, "block_hash": block}
+        update_records(connection, transaction_store.transactions, [{"id": row.id, **change}])
+        finish_subject(connection, again, now=world.parts.clock(), before=row)
 
 
 def _refund(desk: Desk, ceiling: int) -> EscrowCall:

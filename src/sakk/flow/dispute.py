@@ -147,7 +147,8 @@ def left_behind_stage(parts: Parts) -> Stage:
 def follow_stage(parts: Parts) -> Stage:
     """The stage that brings refunds in line with the payouts that carry them past their channel.
 
-    One that did not arrive opens its dispute again: the payer has nothing yet.
+    One that did not arrive opens its dispute again: the payer has nothing yet. One that arrived
+    after all, because the chain decided anew, ends the dispute that had opened again.
     """
 
     def run() -> int:
@@ -159,19 +160,26 @@ def follow_stage(parts: Parts) -> Stage:
                 channel = charge_refund.find_paid(connection, ended.channel_id)
                 assert channel is not None
                 charge_refund.tell(parts, connection, channel, ended)
-                if ended.status == ChargeRefundStatus.failed and ended.dispute is not None:
-                    _open_again(connection, ended.dispute)
+                if ended.dispute is not None:
+                    _follow(connection, ended, ended.dispute)
         return len(moved)
 
     return Stage("charge_refund.follow", run, idle_seconds=5.0)
 
 
-def _open_again(connection: Connection, dispute_id: str) -> None:
-    """It is held anew by the stage, beside another dispute of the charge since then.
+def _follow(connection: Connection, refund: ChargeRefund, dispute_id: str) -> None:
+    """It is opened again, and held anew by the stage, or has ended.
 
-    Also where its end was not written down yet: what was held for it is held no more.
+    One of which nobody has decided since it was opened again is open, with its own hold; what was
+    held for one that was decided is held no more, also where its end was not written down yet.
     """
     dispute = _locked(connection, dispute_id)
+    if refund.status != ChargeRefundStatus.failed:
+        if dispute.outcome is None:
+            store.change(connection, dispute.id, {"outcome": Outcome.refund.value})
+        return
+    if dispute.outcome != Outcome.refund:
+        return
     values = {
         "status": DisputeStatus.requested.value,
         "outcome": None,
