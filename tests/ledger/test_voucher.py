@@ -139,7 +139,7 @@ def test_the_newest_is_known_however_far_the_rows_are_behind(
     columns = [astuple(row) for row in rows[1:]]
     with connect(database_url) as driver, driver.cursor() as cursor:
         with cursor.copy("COPY ledger_journal FROM STDIN (FORMAT binary)") as copy:
-            copy.set_types("int4 int8 int8 int8 int4 bytea bytea bytea".split())
+            copy.set_types(["int4", *["int8"] * 3, "int4", *["bytea"] * 3])
             for each in columns:
                 copy.write_row(each)
     for _ in range(2):
