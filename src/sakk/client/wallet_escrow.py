@@ -101,7 +101,7 @@ class EscrowChannel:
 
     ``deposit``: all that was deposited; ``charged``: what calls cost; ``in_flight``: what calls may
     cost whose answers did not come yet. ``unsure`` and ``unsure_charged``: what of the first two
-    was never answered.
+    was never answered. ``is_heard_of``: the seller has said where it stands, or that it is not there.
     """
 
     id: str
@@ -111,6 +111,7 @@ class EscrowChannel:
     in_flight: int = 0
     unsure: int = 0
     unsure_charged: int = 0
+    is_heard_of: bool = False
 
 
 class Escrow:
@@ -212,16 +213,22 @@ class Escrow:
             return channel
         # Never more than was signed, whatever the seller said.
         charged = min(charged, signed)
-        return replace(channel, deposit=balance, charged=charged, unsure=balance - charged)
+        return replace(
+            channel,
+            deposit=balance,
+            charged=charged,
+            unsure=balance - charged,
+            is_heard_of=True,
+        )
 
     def pay(self, payments: Payments, order: Order) -> Generator[Step, Any, Receipt]:
         """One call by a voucher, with a deposit where the channel needs one.
 
-        A call with a deposit goes alone, so that several do not each bring one. After a deposit
-        whose answer did not come, one call by a voucher alone asks the seller whether it is there:
-        until that is answered no other is signed, and what a voucher says of a channel that holds
-        nothing can not be claimed. Raises AskedAgain where the seller says that the channel stands
-        elsewhere.
+        A call with a deposit goes alone, so that several do not each bring one. Before the first
+        deposit into a channel of which no log tells, and after one whose answer did not come, a
+        call by a voucher alone asks the seller what is there: until that is answered no deposit is
+        signed, and what a voucher says of a channel that holds nothing can not be claimed. Raises
+        AskedAgain where the seller says that the channel stands elsewhere.
         """
         if not self._goes_alone(order.offer, order.asset):
             return (yield from self._call(payments, order, 0))
@@ -231,7 +238,8 @@ class Escrow:
             alone = self._goes_alone(order.offer, order.asset)
             if alone:
                 yield from self._look(payments, order)
-                deposit = self._affordable(payments, order)
+                asks = not self.channel(order.offer).is_heard_of
+                deposit = 0 if asks else self._affordable(payments, order)
                 receipt = yield from self._call(payments, order, deposit)
         except GeneratorExit:
             # Nobody asks any more: whoever ran this lets go of what it held.
@@ -254,6 +262,7 @@ class Escrow:
         if node is None:
             return
         channel = self.channel(offer)
+        channel.is_heard_of = True
         waiting = []
         for receipt in payments.log.unfinished():
             place = (receipt.network, receipt.asset.lower(), receipt.payee.lower())
@@ -307,7 +316,7 @@ class Escrow:
                 expires_ms=1_000 * (now + lifetime),
                 said=f"deposit of {deposit}",
             )
-        charged, is_answered = 0, True
+        charged, is_answered, asks = 0, True, not self.channel(offer).is_heard_of
         try:
             begun = payments.log.begin(
                 receipt, header, host=order.host, limits=payments.policy.limits
@@ -324,15 +333,27 @@ class Escrow:
         except PaymentRefused as refused:
             charged, is_answered = 0, True
             again = refused.challenge
-            has_node = offer.network in self._policy.nodes
-            if again and not has_node and again.error in LACKING and self._recanted(offer):
-                raise AskedAgain(again) from refused
-            if again is not None and again.error in MISMATCH and self._corrected(again, offer):
-                raise AskedAgain(again) from refused
-            raise
+            if again is None or not self._stands_elsewhere(again, offer, asks=asks):
+                raise
+            if refused.receipt is not None:
+                # The same request is paid anew, under the same key.
+                payments.log.let_key_go(refused.receipt.id)
+            raise AskedAgain(again) from refused
         finally:
             self.settled(offer, charged, deposit if charged else 0, is_answered=is_answered)
         return receipt
+
+    def _stands_elsewhere(self, challenge: Challenge, offer: Requirement, *, asks: bool) -> bool:
+        """Does a refusal say where the channel stands, so that the call is worth another try?
+
+        ``asks``: the voucher was signed only to be told, and any refusal tells that it pays nothing.
+        """
+        self.channel(offer).is_heard_of = True
+        if challenge.error in MISMATCH and self._corrected(challenge, offer):
+            return True
+        if challenge.error in LACKING and offer.network not in self._policy.nodes:
+            return self._recanted(offer) or asks
+        return asks
 
     def _corrected(self, challenge: Challenge, offer: Requirement) -> bool:
         alike = ("scheme", "network", "asset", "pay_to")
@@ -399,11 +420,12 @@ class Escrow:
             channel.in_flight -= offer.units
             channel.charged += charged
             channel.deposit += deposit
-            if not is_answered and (deposit or channel.unsure):
+            if not is_answered and (deposit or channel.unsure or not channel.is_heard_of):
                 channel.unsure += deposit
                 channel.unsure_charged += charged
             elif charged:
                 channel.unsure = channel.unsure_charged = 0
+                channel.is_heard_of = True
 
     def _goes_alone(self, offer: Requirement, asset: Asset) -> bool:
         """Does a call bring a deposit, or ask whether the last one arrived?"""
@@ -416,7 +438,7 @@ class Escrow:
         """
         channel = self.channel(offer)
         with self._lock:
-            if not channel.unsure:
+            if not channel.unsure and not channel.unsure_charged:
                 return False
             channel.deposit -= channel.unsure
             channel.charged -= channel.unsure_charged
@@ -448,6 +470,7 @@ class Escrow:
         with self._lock:
             channel.charged = max(channel.charged, charged)
             channel.deposit = max(channel.deposit, balance)
+            channel.is_heard_of = True
         return True
 
     def _deposit(

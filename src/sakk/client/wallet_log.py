@@ -217,6 +217,11 @@ class PaymentLog:
             )
         return receipt
 
+    def let_key_go(self, id: str) -> None:
+        """Another payment may take the key of one that was refused; what it counts it counts on."""
+        with self._transaction():
+            self._connection.execute("UPDATE payments SET key = NULL WHERE id = ?", (id,))
+
     def note(self, receipt: Receipt) -> None:
         """Keep the receipt of a call that a step paid for; it is written with the next ones."""
         assert not receipt.counts

@@ -206,15 +206,8 @@ def _waiting(connection: Connection, visit: Visit) -> list[Waiting]:
     if visit.may("webhook_endpoints"):
         failing = store.count_failing(connection, account_id=account_id, livemode=livemode)
         add(failing, gettext("Webhook endpoints that take nothing"), "/console/webhooks", "bad")
-    if visit.is_operator and visit.may("treasury"):
-        for name in store.low_tanks(connection, livemode=livemode):
-            add(1, gettext("Gas runs low on {network}", network=name), "/console/treasury", "bad")
-    if visit.is_operator and visit.may("ledger"):
-        since = projection.waits_since(connection)
-        late = 0.0 if since is None else (visit.now - since).total_seconds()
-        if late > LEDGER_LATE_SECONDS:
-            label = gettext("Minutes by which statements are behind the ledger")
-            add(int(late // 60), label, "/console/ledger", "bad")
+    if visit.is_operator:
+        _add_house(connection, visit, add)
     return found
 
 
@@ -238,6 +231,20 @@ def _add_cases(connection: Connection, visit: Visit, add: Add) -> None:
         add(found.mine, gettext("Cases of yours"), "/console/cases?owner=me")
         add(found.nobodys, gettext("Cases that nobody took"), "/console/cases?owner=nobody")
     add(found.open, gettext("Open cases"), "/console/cases", "plain")
+
+
+def _add_house(connection: Connection, visit: Visit, add: Add) -> None:
+    """What the house itself lacks: gas, and rows of its ledger."""
+    gettext = visit.words.gettext
+    if visit.may("treasury"):
+        for name in store.low_tanks(connection, livemode=visit.livemode):
+            add(1, gettext("Gas runs low on {network}", network=name), "/console/treasury", "bad")
+    if visit.may("ledger"):
+        since = projection.waits_since(connection)
+        late = 0.0 if since is None else (visit.now - since).total_seconds()
+        if late > LEDGER_LATE_SECONDS:
+            label = gettext("Minutes by which statements are behind the ledger")
+            add(int(late // 60), label, "/console/ledger", "bad")
 
 
 def _add_compliance(connection: Connection, visit: Visit, add: Add) -> None:
