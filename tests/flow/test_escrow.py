@@ -176,9 +176,7 @@ def test_a_channel_that_is_always_busy_is_claimed_as_far_as_its_voucher_was_read
     shop.deposit()
     shop.pay(WHOLE_TOKEN, amount=WHOLE_TOKEN)
 
-    def busy(
-        ledger: Ledger, database: Database, named: list[str]
-    ) -> dict[str, tuple[int, bytes]]:
+    def busy(ledger: Ledger, database: Database, named: list[str]) -> dict[str, tuple[int, bytes]]:
         found = kept_vouchers(ledger, database, named)
         shop.pay(shop.totals().charged + PRICE)
         return found

@@ -101,7 +101,7 @@ class EscrowChannel:
 
     ``deposit``: all that was deposited; ``charged``: what calls cost; ``in_flight``: what calls may
     cost whose answers did not come yet. ``unsure`` and ``unsure_charged``: what of the first two
-    was never answered. ``is_heard_of``: the seller has said where it stands, or that it is not there.
+    was never answered. ``is_heard_of``: the seller has said where it stands, or that there is none.
     """
 
     id: str
@@ -346,7 +346,7 @@ class Escrow:
     def _stands_elsewhere(self, challenge: Challenge, offer: Requirement, *, asks: bool) -> bool:
         """Does a refusal say where the channel stands, so that the call is worth another try?
 
-        ``asks``: the voucher was signed only to be told, and any refusal tells that it pays nothing.
+        ``asks``: the voucher was signed only to be told; any refusal tells that it pays nothing.
         """
         self.channel(offer).is_heard_of = True
         if challenge.error in MISMATCH and self._corrected(challenge, offer):

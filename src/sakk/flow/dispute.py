@@ -86,8 +86,7 @@ def create_of_voucher(
                 currency=channel.currency,
                 decimals=charge_refund.decimals_of(connection, channel.currency),
                 reason=reason,
-                records=_voucher_records(parts, charge, charged, head, kept)
-                | {"dispute": signed},
+                records=_voucher_records(parts, charge, charged, head, kept) | {"dispute": signed},
                 is_held=False,
                 status=DisputeStatus.requested.value,
                 outcome=None,

@@ -312,9 +312,7 @@ class Projector:
         self._not_behind = appended - behind.events
         is_late = behind.seconds > LATE_SECONDS
         if is_late and not self._is_late:
-            log.error(
-                "ledger_projection_late", events=behind.events, seconds=round(behind.seconds)
-            )
+            log.error("ledger_projection_late", events=behind.events, seconds=round(behind.seconds))
         self._is_late = is_late
         lag_events.labels(self._shard).set(behind.events)
         lag_seconds.labels(self._shard).set(behind.seconds)
