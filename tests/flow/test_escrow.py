@@ -24,8 +24,8 @@ from sakk.flow.escrow_channel import (
     terms,
 )
 from sakk.flow.escrow_refund import give_back, order_refund
-from sakk.flow.voucher import Answer, Presented, Vouchers
-from sakk.ledger.types import Ledger
+from sakk.flow.voucher import Answer, Asked, Known, Presented, Vouchers, _Try, plan
+from sakk.ledger.types import CreateTransferStatus, Ledger
 from sakk.ledger.voucher import kept_vouchers
 from sakk.rails.sandbox.chain import mine_until
 from sakk.store import escrow_channel as store
@@ -119,6 +119,13 @@ class Shop:
 
 OUT = ("redemption.order", "escrow_call.build", "transaction.sign", "transaction.broadcast")
 BACK = ("transaction.confirm", "transaction.settle", "escrow_call.release", "escrow_channel.look")
+
+
+def _tried(shop: Shop, known: Known) -> _Try:
+    channel = "0x" + shop.payer.channel.hex()
+    network, asset = shop.world.chain.network, shop.world.asset("usdc")
+    signature = shop.payer.voucher(PRICE)
+    return _Try(Presented(network, asset, channel, PRICE, signature, PRICE), known)
 
 
 def settle(world: World, rounds: int = 1, *, seconds: int = 20) -> None:
@@ -282,6 +289,20 @@ def test_calls_at_once_in_processes_at_once(shop: Shop) -> None:
         for place in range(17, 25)
     ]
     assert [each.refusal for each in desks[1].reserve(shop.world.account, more)] == [None] * 8
+
+
+def test_two_threads_that_are_refused_one_raise_skip_no_id(shop: Shop) -> None:
+    """Else another process takes the id between, and what is signed rises twice from one base."""
+    shop.deposit()
+    known = shop.vouchers.know(shop.channel())
+    call = Asked(PRICE, PRICE, 0, 60)
+    for _ in range(2):
+        planned = [plan(known, shop.totals(), [call]) for _ in range(2)]
+        assert planned[0].transfers[0].id == planned[1].transfers[0].id
+        for each in planned:
+            refused = [CreateTransferStatus.linked_event_failed] * len(each.transfers)
+            shop.vouchers._concluded([_tried(shop, known)], each, shop.totals(), refused)
+    assert known.raises == {0: 2}
 
 
 def test_deposits_that_are_refused(shop: Shop) -> None:

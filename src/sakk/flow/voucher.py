@@ -101,7 +101,8 @@ class Plan:
     """What to ask the ledger for, of one channel.
 
     ``places``: where in ``transfers`` the charge of each call is; ``refusals``: why there is none.
-    ``raised``: where the raise is. ``totals``: as they are when all of it is done.
+    ``raised``: where the raise is, under its base's id of ``attempt``. ``totals``: as they are when
+    all of it is done.
     """
 
     totals: Totals
@@ -109,6 +110,7 @@ class Plan:
     places: dict[int, int] = field(default_factory=dict)
     refusals: dict[int, Refusal] = field(default_factory=dict)
     raised: int | None = None
+    attempt: int = 0
 
 
 @dataclass(slots=True)
@@ -290,7 +292,8 @@ class Vouchers:
         # A refusal is remembered under its id for ever. So whoever was refused may take the next
         # id, and of all that any process ever takes for one base, or one voucher, one stands.
         if planned.raised is not None and not _stands(statuses[planned.raised]):
-            known.raises[totals.base] = known.raises.get(totals.base, 0) + 1
+            # By the id that was refused: of two threads that tried it, both would skip the next.
+            known.raises[totals.base] = max(known.raises.get(totals.base, 0), planned.attempt + 1)
         shown = {"channelState": state_extra(known.channel, planned.totals, charged=None)}
         left: list[_Try] = []
         for index, each in enumerate(group):
@@ -439,18 +442,19 @@ def plan(known: Known, totals: Totals, calls: Sequence[Asked]) -> Plan:
         found.transfers.append(_charging(known, calls[index], is_linked=False))
     if rising:
         found.raised = len(found.transfers)
+        found.attempt = known.raises.get(totals.base, 0)
         rise = found.totals.signed - totals.signed
-        found.transfers.append(_raising(known, totals.base, rise))
+        found.transfers.append(_raising(known, totals.base, rise, found.attempt))
     for index in rising:
         found.places[index] = len(found.transfers)
         found.transfers.append(_charging(known, calls[index], is_linked=index != rising[-1]))
     return found
 
 
-def _raising(known: Known, base: int, rise: int) -> Transfer:
+def _raising(known: Known, base: int, rise: int, attempt: int) -> Transfer:
     deposit, signed, _, _, _ = known.accounts
     return Transfer(
-        id=raise_id(known.channel, base, known.raises.get(base, 0)),
+        id=raise_id(known.channel, base, attempt),
         debit_account_id=deposit,
         credit_account_id=signed,
         amount=rise,
