@@ -33,8 +33,10 @@ from sakk.core.rotation import Rotation
 from sakk.core.sender import TreasuryRole
 from sakk.flow import freeze as freezing
 from sakk.flow import rotation as flow
+from sakk.flow.book import Books
 from sakk.flow.context import Parts
 from sakk.flow.contract import allowances
+from sakk.ledger.remote import connect_ledger
 from sakk.signing.approver import create_approver
 from sakk.signing.freeze import request_unfreeze
 from sakk.signing.keystore import Keystore, open_keystore
@@ -313,7 +315,7 @@ def test_the_command_drives_it_with_the_signers_files(
     monkeypatch.setenv("SAKK_SIGNER_ADDRESS", f"unix:{world.directory / 'signer.sock'}")
     monkeypatch.setenv("SAKK_LEDGER_ADDRESS", f"unix:{tmp_path / 'none'}")
     monkeypatch.setenv("DATABASE_URL", world.database.url)
-    monkeypatch.setattr("sakk.cli.rotation.open_parts", lambda *_, **__: world_parts(world))
+    monkeypatch.setattr("sakk.runtime.wiring.open_parts", lambda *_, **__: world_parts(world))
     keys = [tmp_path / name for name in ("ann.pem", "ben.pem")]
     change_policy(world, approvers=tuple(create_approver(each, None) for each in keys))
 
@@ -347,5 +349,7 @@ def test_the_command_drives_it_with_the_signers_files(
 
 
 def world_parts(world: World) -> Parts:
-    """The world's parts with a database of the command's own, which it closes."""
-    return dataclasses.replace(world.parts, database=open_database(world.database.url))
+    """The world's parts with what is the command's own: it closes that."""
+    database = open_database(world.database.url)
+    books = Books(database, connect_ledger("unix:/none"))
+    return dataclasses.replace(world.parts, database=database, ledger_books=books)

@@ -35,20 +35,19 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask again.")]
 MACHINE = "machine"
 
 
-def parts_of(settings: Settings) -> Parts:
-    """The parts of commands that need no ledger: the database and the vault."""
-    database = open_database(database_url(settings))
-    return Parts(database, vault=read_vault(settings), names=NameIndex(database))
-
-
 @contextmanager
-def opened_parts() -> Iterator[Parts]:
-    """The same for as long as a command runs, by the settings of the environment."""
-    parts = parts_of(begin(log_level="warning"))
+def opened_parts(settings: Settings | None = None) -> Iterator[Parts]:
+    """The parts of commands that need no ledger: the database and the vault.
+
+    By the settings of the environment, where a command has read none.
+    """
+    chosen = begin(log_level="warning") if settings is None else settings
+    database = open_database(database_url(chosen))
+    parts = Parts(database, vault=read_vault(chosen), names=NameIndex(database))
     try:
         yield parts
     finally:
-        parts.database.close()
+        database.close()
 
 
 def acting(parts: Parts, *, livemode: bool) -> Actor:

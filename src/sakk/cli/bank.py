@@ -9,9 +9,9 @@ import typer
 from sqlalchemy import Connection, select
 
 from sakk.cli import bank_return
-from sakk.cli.acting import Code, acting, opened_parts, parts_of
+from sakk.cli.acting import Code, acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import bank_assignment as assignment_rules
 from sakk.core import bank_change as change_rules
@@ -166,28 +166,28 @@ def connect(
 
     Without an option, the key alone: the bank has to know it.
     """
-    parts = parts_of(begin(log_level="warning"))
-    asked = address is not None or trust is not None or secret is not None or new_key
-    try:
-        vault, change = parts.secrets_vault(), None
-        actor = acting(parts, livemode=live)
-        with parts.database.begin() as connection:
-            found = accounts.find(connection, account, account_id=None, livemode=live)
-            if asked:
-                found, change = bank_change.connect(
-                    connection,
-                    account,
-                    address=address,
-                    trust=None if trust is None else trust.read_text(),
-                    secret=None if secret is None else secret.read_text(),
-                    new_key=new_key,
-                    actor=actor,
-                    livemode=live,
-                    vault=vault,
-                    now=now(),
-                )
-    finally:
-        parts.database.close()
+    with opened_parts() as parts:
+        asked = address is not None or trust is not None or secret is not None or new_key
+        try:
+            vault, change = parts.secrets_vault(), None
+            actor = acting(parts, livemode=live)
+            with parts.database.begin() as connection:
+                found = accounts.find(connection, account, account_id=None, livemode=live)
+                if asked:
+                    found, change = bank_change.connect(
+                        connection,
+                        account,
+                        address=address,
+                        trust=None if trust is None else trust.read_text(),
+                        secret=None if secret is None else secret.read_text(),
+                        new_key=new_key,
+                        actor=actor,
+                        livemode=live,
+                        vault=vault,
+                        now=now(),
+                    )
+        finally:
+            parts.database.close()
     # As it is when what is proposed is approved: the bank has to know the key by then.
     after = found if change is None else replace(found, terms=change.terms)
     terms = read_terms(after.terms or {})

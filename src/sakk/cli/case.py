@@ -1,6 +1,8 @@
 """``sakk cases``: what compliance officers work on, and decide by two."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import attachment as attachments
 from sakk.core import case as rules
@@ -124,20 +126,20 @@ def assign(
     live: Live = False,
 ) -> None:
     """Take a case, or give it to somebody."""
-    parts = _parts()
-    actor = acting(parts, livemode=live)
-    row = flow.assign(parts, case, actor=actor, livemode=live, assignee=to, was=was)
+    with _opened() as parts:
+        actor = acting(parts, livemode=live)
+        row = flow.assign(parts, case, actor=actor, livemode=live, assignee=to, was=was)
     console.print(f"{row.id} is {row.assignee}'s.")
 
 
 @app.command()
 def note(case: Who, text: str, live: Live = False) -> None:
     """Write something down of a case, for good."""
-    parts = _parts()
-    actor = acting(parts, livemode=live)
-    kept = flow.note(
-        parts, case, text, actor=actor, livemode=live, note_id=new_id(rules.NOTE_PREFIX)
-    )
+    with _opened() as parts:
+        actor = acting(parts, livemode=live)
+        kept = flow.note(
+            parts, case, text, actor=actor, livemode=live, note_id=new_id(rules.NOTE_PREFIX)
+        )
     console.print(f"{kept.id} is noted.")
 
 
@@ -152,17 +154,17 @@ def attach(
         raise ParameterInvalid(
             f"A file has at most {attachments.SIZE_BYTES_MAX} bytes.", param="file"
         )
-    parts = _parts()
-    kept = flow.attach(
-        parts,
-        case,
-        file.read_bytes(),
-        name=file.name,
-        media_type=_TYPES.get(file.suffix.lower(), file.suffix or "none"),
-        actor=acting(parts, livemode=live),
-        livemode=live,
-        attachment_id=new_id(attachments.PREFIX),
-    )
+    with _opened() as parts:
+        kept = flow.attach(
+            parts,
+            case,
+            file.read_bytes(),
+            name=file.name,
+            media_type=_TYPES.get(file.suffix.lower(), file.suffix or "none"),
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            attachment_id=new_id(attachments.PREFIX),
+        )
     console.print(f"{kept.id} is kept, SHA-256 {kept.sha256}.")
 
 
@@ -174,16 +176,16 @@ def ask(
     live: Live = False,
 ) -> None:
     """Ask the account that a case is about; it is told the question, and never why."""
-    parts = _parts()
-    asked = questions.ask(
-        parts,
-        case,
-        question,
-        due_at=parts.clock() + timedelta(days=days),
-        actor=acting(parts, livemode=live),
-        livemode=live,
-        request_id=new_id(question_rules.PREFIX),
-    )
+    with _opened() as parts:
+        asked = questions.ask(
+            parts,
+            case,
+            question,
+            due_at=parts.clock() + timedelta(days=days),
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            request_id=new_id(question_rules.PREFIX),
+        )
     console.print(f"{asked.request.id} is asked; an answer is due {asked.request.due_at:%Y-%m-%d}.")
 
 
@@ -193,9 +195,9 @@ def withdraw(
     live: Live = False,
 ) -> None:
     """Take a question back: no answer is needed any more."""
-    parts = _parts()
-    actor = acting(parts, livemode=live)
-    ended = questions.withdraw(parts, question, actor=actor, livemode=live)
+    with _opened() as parts:
+        actor = acting(parts, livemode=live)
+        ended = questions.withdraw(parts, question, actor=actor, livemode=live)
     console.print(f"{ended.request.id} is {ended.status.value}.")
 
 
@@ -209,24 +211,24 @@ def answer(
     live: Live = False,
 ) -> None:
     """Write down an answer that came by letter, with its files, as the one who writes it."""
-    parts = _parts()
-    sent = [
-        questions.SentFile(
-            each.name, attachments.media_type_of(each.name) or "none", each.read_bytes()
+    with _opened() as parts:
+        sent = [
+            questions.SentFile(
+                each.name, attachments.media_type_of(each.name) or "none", each.read_bytes()
+            )
+            for each in file or ()
+        ]
+        answered = questions.answer(
+            parts,
+            question,
+            text,
+            sent,
+            account_id=None,
+            livemode=live,
+            actor=acting(parts, livemode=live),
+            seed=ids.decode(new_id(question_rules.PREFIX))[1],
+            by_operator=True,
         )
-        for each in file or ()
-    ]
-    answered = questions.answer(
-        parts,
-        question,
-        text,
-        sent,
-        account_id=None,
-        livemode=live,
-        actor=acting(parts, livemode=live),
-        seed=ids.decode(new_id(question_rules.PREFIX))[1],
-        by_operator=True,
-    )
     console.print(f"{answered.request.id} is {answered.status.value}.")
 
 
@@ -281,22 +283,22 @@ def confirm(
     live: Live = False,
 ) -> None:
     """Confirm what another person proposed, after it was shown."""
-    parts = _parts()
-    found = _shown(parts, case, live)
-    _print(found)
-    if found["digest"] is None:
-        console.print("Nothing waits to be confirmed.")
-        raise typer.Exit(1)
-    if not yes:
-        typer.confirm(f"Confirm {found['proposal']['outcome']}?", abort=True)
-    row = flow.confirm(
-        parts,
-        case,
-        actor=acting(parts, livemode=live),
-        livemode=live,
-        digest=found["digest"],
-        step_up=StepUp(code=code),
-    )
+    with _opened() as parts:
+        found = _shown(parts, case, live)
+        _print(found)
+        if found["digest"] is None:
+            console.print("Nothing waits to be confirmed.")
+            raise typer.Exit(1)
+        if not yes:
+            typer.confirm(f"Confirm {found['proposal']['outcome']}?", abort=True)
+        row = flow.confirm(
+            parts,
+            case,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            digest=found["digest"],
+            step_up=StepUp(code=code),
+        )
     console.print(f"{row.id} is {row.status}.")
 
 
@@ -321,21 +323,23 @@ def report(
     if form != "goaml":
         raise ParameterInvalid("The one format is goaml.", param="format")
     words = Words(reason, action, tuple(indicator or ()))
-    parts = _parts()
-    if file:
-        row, kept = file_report(
-            parts,
-            case,
-            words,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            attachment_id=new_id(attachments.PREFIX),
-        )
-        console.print(f"{kept.id} is kept, SHA-256 {kept.sha256}.")
-        console.print(f"{row.id} awaits a second person: sakk cases confirm {row.id} --code 123456")
-        return
-    with parts.database.begin() as connection:
-        xml = draft(connection, case, words, livemode=live, now=parts.clock())
+    with _opened() as parts:
+        if file:
+            row, kept = file_report(
+                parts,
+                case,
+                words,
+                actor=acting(parts, livemode=live),
+                livemode=live,
+                attachment_id=new_id(attachments.PREFIX),
+            )
+            console.print(f"{kept.id} is kept, SHA-256 {kept.sha256}.")
+            console.print(
+                f"{row.id} awaits a second person: sakk cases confirm {row.id} --code 123456"
+            )
+            return
+        with parts.database.begin() as connection:
+            xml = draft(connection, case, words, livemode=live, now=parts.clock())
     if out is None:
         typer.echo(xml.decode(), nl=False)
         return
@@ -362,36 +366,38 @@ def entity(
         raise ParameterInvalid(f"{file} is no JSON: {error}", param="reporting_entity") from None
     if not isinstance(document, dict):
         raise ParameterInvalid(f"{file} is no JSON object.", param="reporting_entity")
-    parts = _parts()
-    configure(parts, document, actor=acting(parts, livemode=live), livemode=live)
+    with _opened() as parts:
+        configure(parts, document, actor=acting(parts, livemode=live), livemode=live)
     console.print("Reports are made in its name from now on.")
 
 
 @app.command()
 def decline(case: Who, reason: Note = None, live: Live = False) -> None:
     """Refuse what was proposed, or take it back."""
-    parts = _parts()
-    actor = acting(parts, livemode=live)
-    row = flow.decline(parts, case, actor=actor, livemode=live, reason=reason)
+    with _opened() as parts:
+        actor = acting(parts, livemode=live)
+        row = flow.decline(parts, case, actor=actor, livemode=live, reason=reason)
     console.print(f"{row.id} is {row.status}.")
 
 
 @app.command()
 def reopen(case: Who, reason: str, live: Live = False) -> None:
     """Open a closed case again, for what was found since."""
-    parts = _parts()
-    actor = acting(parts, livemode=live)
-    row = flow.reopen(parts, case, actor=actor, livemode=live, reason=reason)
+    with _opened() as parts:
+        actor = acting(parts, livemode=live)
+        row = flow.reopen(parts, case, actor=actor, livemode=live, reason=reason)
     console.print(f"{row.id} is {row.status}.")
 
 
-def _parts() -> Parts:
-    return replace(parts_of(begin(log_level="warning")), rail=rail_cache())
+@contextmanager
+def _opened() -> Iterator[Parts]:
+    with opened_parts() as parts:
+        yield replace(parts, rail=rail_cache())
 
 
 def _propose(case: str, plan: flow.Plan, live: bool) -> None:
-    parts = _parts()
-    row, _ = flow.propose(parts, case, plan, actor=acting(parts, livemode=live), livemode=live)
+    with _opened() as parts:
+        row, _ = flow.propose(parts, case, plan, actor=acting(parts, livemode=live), livemode=live)
     console.print(f"{row.id} awaits a second person: sakk cases confirm {row.id} --code 123456")
 
 

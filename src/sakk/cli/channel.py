@@ -23,7 +23,7 @@ from sakk.flow import session as flow_session
 from sakk.flow.context import Parts
 from sakk.flow.escrow_refund import give_back
 from sakk.flow.voucher import Vouchers
-from sakk.runtime.wiring import open_parts
+from sakk.runtime.wiring import wired
 from sakk.store import channel as store
 from sakk.store import escrow_channel as escrows
 from sakk.store import session as session_store
@@ -70,17 +70,17 @@ def list_channels(
 @app.command()
 def show(channel: ChannelId) -> None:
     """Show one channel, with what may still be charged on it."""
-    parts = open_parts(begin(log_level="warning"))
-    found = _carried_on(parts, channel)
-    [left] = flow.available(parts, [found])
+    with wired(begin(log_level="warning")) as parts:
+        found = _carried_on(parts, channel)
+        [left] = flow.available(parts, [found])
     print_json(rules.public_channel(found, available=left))
 
 
 @app.command()
 def close(channel: ChannelId) -> None:
     """Close a channel: what is not reserved is back with its payer at once."""
-    parts = open_parts(begin(log_level="warning"))
-    closed = flow.close(parts, _carried_on(parts, channel).id)
+    with wired(begin(log_level="warning")) as parts:
+        closed = flow.close(parts, _carried_on(parts, channel).id)
     console.print(f"{closed.id} is {closed.status}.")
 
 
@@ -103,13 +103,13 @@ def sessions(channel: ChannelId, as_json: Json = False) -> None:
 @app.command()
 def revoke(session: Annotated[str, typer.Argument(help="ses_…")]) -> None:
     """End one session: nothing is reserved by its key any more. Its channel goes on."""
-    parts = open_parts(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        found = session_store.find(connection, session)
-        channel = None if found is None else store.find(connection, found.channel_id)
-    if channel is None:
-        raise ResourceMissing(f"No such session: {session!r}.", param="session")
-    flow_session.revoke(parts, channel, session)
+    with wired(begin(log_level="warning")) as parts:
+        with parts.database.begin() as connection:
+            found = session_store.find(connection, session)
+            channel = None if found is None else store.find(connection, found.channel_id)
+        if channel is None:
+            raise ResourceMissing(f"No such session: {session!r}.", param="session")
+        flow_session.revoke(parts, channel, session)
     console.print(f"{session} is revoked.")
 
 
@@ -119,15 +119,17 @@ def receipts(
     form: Annotated[str, typer.Option(help="jsonl or csv.")] = "jsonl",
 ) -> None:
     """Write all receipts of a channel to standard output, signed."""
-    parts = open_parts(begin(log_level="warning"))
-    vault = parts.secrets_vault()
-    if channel.startswith(f"{ESCROW_PREFIX}_"):
-        pieces = escrow_receipt.export(parts.database, vault, _escrow(parts, channel), form=form)
-    else:
-        found = receipt.carried_on(parts.database, _carried_on(parts, channel).id)
-        pieces = receipt.export(parts.database, vault, found, form=form)
-    for piece in pieces:
-        sys.stdout.buffer.write(piece)
+    with wired(begin(log_level="warning")) as parts:
+        vault = parts.secrets_vault()
+        if channel.startswith(f"{ESCROW_PREFIX}_"):
+            pieces = escrow_receipt.export(
+                parts.database, vault, _escrow(parts, channel), form=form
+            )
+        else:
+            found = receipt.carried_on(parts.database, _carried_on(parts, channel).id)
+            pieces = receipt.export(parts.database, vault, found, form=form)
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
 
 
 @app.command()
@@ -137,16 +139,16 @@ def escrow(
     as_json: Json = False,
 ) -> None:
     """List channels in x402's escrow, newest first, as they stand by the ledger."""
-    parts = open_parts(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        page = PageRequest(limit=SHOWN_MAX)
-        rows, _ = escrows.list_of(connection, account_id=account, livemode=live, page=page)
-    vouchers = Vouchers(parts)
-    found = [
-        escrow_rules.public(row, vouchers.totals(row))
-        for row in rows
-        if row.status != escrow_rules.ChannelStatus.opening
-    ]
+    with wired(begin(log_level="warning")) as parts:
+        with parts.database.begin() as connection:
+            page = PageRequest(limit=SHOWN_MAX)
+            rows, _ = escrows.list_of(connection, account_id=account, livemode=live, page=page)
+        vouchers = Vouchers(parts)
+        found = [
+            escrow_rules.public(row, vouchers.totals(row))
+            for row in rows
+            if row.status != escrow_rules.ChannelStatus.opening
+        ]
     if as_json:
         print_json(found)
         return
@@ -160,25 +162,25 @@ def refund(
     amount: Annotated[int | None, typer.Option(help="Smallest units; all that is free.")] = None,
 ) -> None:
     """Give what is not charged on a channel in escrow back to its payer."""
-    parts = open_parts(begin(log_level="warning"))
-    call = give_back(
-        parts,
-        Vouchers(parts),
-        _escrow(parts, channel),
-        identifier=new_id(REFUND_PREFIX),
-        amount=amount,
-    )
+    with wired(begin(log_level="warning")) as parts:
+        call = give_back(
+            parts,
+            Vouchers(parts),
+            _escrow(parts, channel),
+            identifier=new_id(REFUND_PREFIX),
+            amount=amount,
+        )
     console.print(f"{call.id}: {call.token_amount} of {call.asset} is {call.status}.")
 
 
 @app.command()
 def refunds(channel: EscrowChannelId, as_json: Json = False) -> None:
     """List a channel's refunds with what each waits for, or why the chain refused it."""
-    parts = open_parts(begin(log_level="warning"))
-    found = _escrow(parts, channel)
-    with parts.database.begin() as connection:
-        rows, _ = escrows.refunds_of(connection, found, PageRequest(limit=SHOWN_MAX))
-        hashes = escrows.hashes_of(connection, rows)
+    with wired(begin(log_level="warning")) as parts:
+        found = _escrow(parts, channel)
+        with parts.database.begin() as connection:
+            rows, _ = escrows.refunds_of(connection, found, PageRequest(limit=SHOWN_MAX))
+            hashes = escrows.hashes_of(connection, rows)
     shown = [
         {
             **public_refund(row, currency=found.currency, tx_hash=hashes.get(row.id)),

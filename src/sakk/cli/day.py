@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.acting import Code, acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.client.day import DayReportError, verify_day
 from sakk.core import day as rules
@@ -57,17 +57,17 @@ def accept(
     live: Live = False,
 ) -> None:
     """Say, as one of two people, that a day is closed although breaks stand unexplained."""
-    parts = parts_of(begin(log_level="warning"))
-    found = flow.accept(
-        parts,
-        identifier=new_id(rules.ACCEPTANCE_PREFIX),
-        day=rules.read_date(date),
-        digest=digest,
-        reason=reason,
-        actor=acting(parts, livemode=live),
-        livemode=live,
-        step_up=StepUp(code=code),
-    )
+    with opened_parts() as parts:
+        found = flow.accept(
+            parts,
+            identifier=new_id(rules.ACCEPTANCE_PREFIX),
+            day=rules.read_date(date),
+            digest=digest,
+            reason=reason,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            step_up=StepUp(code=code),
+        )
     console.print(f"accepted by {len(found.accepted)} of {found.acceptances_min}")
 
 
@@ -84,16 +84,16 @@ def close(
     as_json: Json = False,
 ) -> None:
     """Close a day, for good; one that is closed is shown as it is."""
-    parts = parts_of(begin(log_level="warning"))
-    made = flow.close(
-        parts,
-        identifier=new_id(rules.PREFIX),
-        day=None if date is None else rules.read_date(date),
-        actor=acting(parts, livemode=live),
-        livemode=live,
-        step_up=StepUp(code=code),
-        clock=rules.read_clock(timezone, cutoff),
-    )
+    with opened_parts() as parts:
+        made = flow.close(
+            parts,
+            identifier=new_id(rules.PREFIX),
+            day=None if date is None else rules.read_date(date),
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            step_up=StepUp(code=code),
+            clock=rules.read_clock(timezone, cutoff),
+        )
     _write(made, file)
     if as_json:
         print_json(rules.public(made))

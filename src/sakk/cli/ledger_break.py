@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from sakk.cli.acting import Code, acting, parts_of
+from sakk.cli.acting import Code, acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import ledger_break as rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
@@ -74,24 +74,24 @@ def assign(
     live: Live = False,
 ) -> None:
     """Take a break, or give it to somebody."""
-    parts = parts_of(begin(log_level="warning"))
-    actor = acting(parts, livemode=live)
-    row = flow.assign(parts, ledger_break, actor=actor, livemode=live, owner=to)
+    with opened_parts() as parts:
+        actor = acting(parts, livemode=live)
+        row = flow.assign(parts, ledger_break, actor=actor, livemode=live, owner=to)
     console.print(f"{row.id} is {row.owner}'s.")
 
 
 @app.command()
 def note(ledger_break: Which, text: str, live: Live = False) -> None:
     """Write down what a break is, for good."""
-    parts = parts_of(begin(log_level="warning"))
-    act = flow.note(
-        parts,
-        ledger_break,
-        text,
-        actor=acting(parts, livemode=live),
-        livemode=live,
-        act_id=new_id(rules.ACT_PREFIX),
-    )
+    with opened_parts() as parts:
+        act = flow.note(
+            parts,
+            ledger_break,
+            text,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            act_id=new_id(rules.ACT_PREFIX),
+        )
     console.print(f"{act.id} is noted.")
 
 
@@ -106,10 +106,10 @@ def propose(
     live: Live = False,
 ) -> None:
     """Propose the transfers that correct a break; another person confirms them."""
-    parts = parts_of(begin(log_level="warning"))
-    legs = [_leg(each) for each in transfer]
-    actor = acting(parts, livemode=live)
-    row = flow.propose(parts, ledger_break, legs, actor=actor, livemode=live, note=note)
+    with opened_parts() as parts:
+        legs = [_leg(each) for each in transfer]
+        actor = acting(parts, livemode=live)
+        row = flow.propose(parts, ledger_break, legs, actor=actor, livemode=live, note=note)
     _print_proposal(row)
 
 
@@ -121,11 +121,16 @@ def confirm(
     live: Live = False,
 ) -> None:
     """Confirm what another person proposed; the worker books it a moment later."""
-    parts = parts_of(begin(log_level="warning"))
-    actor = acting(parts, livemode=live)
-    row = flow.confirm(
-        parts, ledger_break, actor=actor, livemode=live, digest=digest, step_up=StepUp(code=code)
-    )
+    with opened_parts() as parts:
+        actor = acting(parts, livemode=live)
+        row = flow.confirm(
+            parts,
+            ledger_break,
+            actor=actor,
+            livemode=live,
+            digest=digest,
+            step_up=StepUp(code=code),
+        )
     console.print(f"{row.id} is {row.status}.")
 
 
@@ -136,9 +141,9 @@ def decline(
     live: Live = False,
 ) -> None:
     """Refuse what was proposed, or take it back."""
-    parts = parts_of(begin(log_level="warning"))
-    actor = acting(parts, livemode=live)
-    row = flow.decline(parts, ledger_break, actor=actor, livemode=live, reason=reason)
+    with opened_parts() as parts:
+        actor = acting(parts, livemode=live)
+        row = flow.decline(parts, ledger_break, actor=actor, livemode=live, reason=reason)
     console.print(f"{row.id} is {row.status}.")
 
 

@@ -14,7 +14,7 @@ from sakk.core import chart
 from sakk.core.errors import ResourceMissing
 from sakk.core.liability import LiabilityEpoch
 from sakk.flow import liability as flow
-from sakk.runtime.wiring import open_parts
+from sakk.runtime.wiring import wired
 from sakk.store import liability as store
 
 
@@ -26,9 +26,8 @@ def liabilities(
     ] = None,
 ) -> None:
     """Make an epoch of the proof of liabilities: a tree a currency, its root in the journal."""
-    parts = open_parts(begin(log_level="warning"))
     terminal = Console(stderr=True)
-    try:
+    with wired(begin(log_level="warning")) as parts:
         if terminal.is_terminal and not as_json:
             with terminal.status("") as status:
                 made = flow.make_epoch(parts, say=status.update)
@@ -36,9 +35,6 @@ def liabilities(
             made = flow.make_epoch(parts)
         with parts.database.begin() as connection:
             documents = flow.published(connection, made)
-    finally:
-        parts.books.ledger.close()
-        parts.database.close()
     if publish is not None:
         publish.mkdir(parents=True, exist_ok=True)
         for epoch, document in zip(made, documents, strict=True):

@@ -12,7 +12,7 @@ from sakk.core.mandate import Mandate
 from sakk.core.mandate_spend import MandateSpend, public_spend
 from sakk.flow import mandate as flow
 from sakk.flow import mandate_life as life
-from sakk.runtime.wiring import open_parts
+from sakk.runtime.wiring import wired
 from sakk.store import mandate as store
 from sakk.store.identity import now
 from sakk.store.mandate_spend import mandate_spends
@@ -62,10 +62,10 @@ def list_mandates(
 @app.command()
 def show(mandate: MandateId, as_json: Json = False) -> None:
     """Show one mandate in words, with what is left of each limit."""
-    parts = open_parts(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        found = _known(store.find_any(connection, mandate), mandate)
-    shown = flow.public(parts, found)
+    with wired(begin(log_level="warning")) as parts:
+        with parts.database.begin() as connection:
+            found = _known(store.find_any(connection, mandate), mandate)
+        shown = flow.public(parts, found)
     if as_json:
         print_json(shown)
         return
@@ -106,16 +106,16 @@ def spends(mandate: MandateId, as_json: Json = False) -> None:
 @app.command()
 def revoke(mandate: MandateId) -> None:
     """End a mandate for ever, at once: nothing more is spent under it by any process."""
-    parts = open_parts(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        found = _known(store.find_any(connection, mandate), mandate)
-    ended = life.revoke(
-        parts,
-        found.id,
-        by="operator",
-        account_id=found.account_id,
-        livemode=found.livemode,
-    )
+    with wired(begin(log_level="warning")) as parts:
+        with parts.database.begin() as connection:
+            found = _known(store.find_any(connection, mandate), mandate)
+        ended = life.revoke(
+            parts,
+            found.id,
+            by="operator",
+            account_id=found.account_id,
+            livemode=found.livemode,
+        )
     console.print(f"{ended.id} is {ended.status}.")
 
 

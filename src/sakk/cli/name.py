@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.errors import ResourceMissing
 from sakk.core.name_screening import HITS_MAX, NameHit, public_exemption, public_hit, read_query
@@ -90,15 +90,15 @@ def exempt(
     live: Live = False,
 ) -> None:
     """Say that a subject is not an entity, until the list changes what it says of it."""
-    parts = parts_of(begin(log_level="warning"))
-    row = flow.exempt(
-        parts,
-        subject=subject,
-        entity_id=entity,
-        reason=reason,
-        actor=acting(parts, livemode=live),
-        livemode=live,
-    )
+    with opened_parts() as parts:
+        row = flow.exempt(
+            parts,
+            subject=subject,
+            entity_id=entity,
+            reason=reason,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+        )
     console.print(f"{row.id}: {subject} is not {entity}, as of lists version {row.entity_version}.")
 
 
@@ -109,10 +109,10 @@ def unexempt(
     live: Live = False,
 ) -> None:
     """Take an exemption back."""
-    parts = parts_of(begin(log_level="warning"))
-    flow.end_exemption(
-        parts, exemption, reason=reason, actor=acting(parts, livemode=live), livemode=live
-    )
+    with opened_parts() as parts:
+        flow.end_exemption(
+            parts, exemption, reason=reason, actor=acting(parts, livemode=live), livemode=live
+        )
     console.print(f"{exemption} has ended: the hit counts again.")
 
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import Code, acting, opened_parts, parts_of
+from sakk.cli.acting import Code, acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import hedge_policy as policy_rules
 from sakk.core import order as rules
@@ -37,13 +37,13 @@ def policy(
     as_json: Json = False,
 ) -> None:
     """Say when a position is closed; what lets more go by itself waits for another person."""
-    parts = parts_of(begin(log_level="warning"))
-    wish = policies_flow.HedgeWish(currency, against, threshold_usd_cents, auto_usd_cents, note)
-    try:
-        actor = acting(parts, livemode=live)
-        stands, waits = policies_flow.propose(parts, wish, actor=actor, livemode=live)
-    finally:
-        parts.database.close()
+    with opened_parts() as parts:
+        wish = policies_flow.HedgeWish(currency, against, threshold_usd_cents, auto_usd_cents, note)
+        try:
+            actor = acting(parts, livemode=live)
+            stands, waits = policies_flow.propose(parts, wish, actor=actor, livemode=live)
+        finally:
+            parts.database.close()
     shown = policy_rules.public(currency, live, stands, waits)
     if as_json:
         print_json(shown)

@@ -2,14 +2,16 @@
 
 import json
 import mimetypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import party as rules
 from sakk.core.errors import ParameterInvalid
@@ -191,8 +193,7 @@ def document(
     live: Live = False,
 ) -> None:
     """Keep a document (PDF, JPEG or PNG), sealed at rest."""
-    parts = parts_of(begin(log_level="warning"))
-    with parts.database.begin() as connection:
+    with opened_parts() as parts, parts.database.begin() as connection:
         made = flow.add_document(
             parts,
             connection,
@@ -230,10 +231,10 @@ def approve(
     live: Live = False,
 ) -> None:
     """Say yes to a party, as the person whose key SAKK_API_KEY holds; high risk takes two."""
-    parts, whose = _acting(live)
-    row = due_diligence.approve(
-        parts, whose, party, digest=digest, note=note, step_up=StepUp(code=code)
-    )
+    with _acting(live) as (parts, whose):
+        row = due_diligence.approve(
+            parts, whose, party, digest=digest, note=note, step_up=StepUp(code=code)
+        )
     waits = "" if row.status == PartyStatus.approved else " Another person has to say yes too."
     console.print(f"{row.id} is {row.status}.{waits}")
 
@@ -258,8 +259,8 @@ def rate(
     live: Live = False,
 ) -> None:
     """Say how much risk there is: who approves and the next review follow from it."""
-    parts, whose = _acting(live)
-    row = due_diligence.rate(parts, whose, party, rating=rating.value, note=note)
+    with _acting(live) as (parts, whose):
+        row = due_diligence.rate(parts, whose, party, rating=rating.value, note=note)
     console.print(f"{row.id} is of {row.rating} risk.")
 
 
@@ -275,22 +276,23 @@ def decide_hit(
     """Say what a likeness with a list's entry is; a true match suspends an approved party."""
     if state is HitState.open:
         raise ParameterInvalid("Say false_positive or true_match.", param="state")
-    parts, whose = _acting(live)
-    made = due_diligence.decide_hit(
-        parts, whose, party, hit, state=state, note=note, step_up=StepUp(code=code)
-    )
+    with _acting(live) as (parts, whose):
+        made = due_diligence.decide_hit(
+            parts, whose, party, hit, state=state, note=note, step_up=StepUp(code=code)
+        )
     console.print(f"{made.id} is a {made.state}.")
 
 
 def _refuse(party: str, act: str, reason: str, live: bool) -> None:
-    parts, whose = _acting(live)
-    row = due_diligence.refuse(parts, whose, party, act=act, reason=reason)
+    with _acting(live) as (parts, whose):
+        row = due_diligence.refuse(parts, whose, party, act=act, reason=reason)
     console.print(f"{row.id} is {row.status}.")
 
 
-def _acting(live: bool) -> tuple[Parts, Whose]:
-    parts = parts_of(begin(log_level="warning"))
-    return parts, _whose(acting(parts, livemode=live), live)
+@contextmanager
+def _acting(live: bool) -> Iterator[tuple[Parts, Whose]]:
+    with opened_parts() as parts:
+        yield parts, _whose(acting(parts, livemode=live), live)
 
 
 def _whose(actor: Actor, live: bool) -> Whose:

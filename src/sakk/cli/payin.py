@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import acting, parts_of
-from sakk.cli.open import begin, opened_database
+from sakk.cli.acting import acting, opened_parts
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payin as rules
 from sakk.flow.case_alone import release_payin
@@ -45,7 +45,7 @@ def release(
 
     What screening holds is released by its case: `sakk cases release`.
     """
-    parts = parts_of(begin(log_level="warning"))
-    actor = acting(parts, livemode=live)
-    released = release_payin(parts, payin, actor=actor, livemode=live)
+    with opened_parts() as parts:
+        actor = acting(parts, livemode=live)
+        released = release_payin(parts, payin, actor=actor, livemode=live)
     console.print(f"{released.id} goes on: it is posted in a moment.")

@@ -10,13 +10,13 @@ from sakk.cli.acting import (
     Key,
     Yes,
     acting,
-    parts_of,
+    opened_parts,
     print_explanation,
     signed_with,
     word_of,
 )
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import payout as rules
 from sakk.core.approval import PREFIX
@@ -122,11 +122,11 @@ def approve(
 
     One under review is let go by compliance. What is approved is what is shown here.
     """
-    parts = parts_of(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        found = explanation(connection, payout, livemode=live)
-    word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
-    decided = flow.approve(parts, payout, word, approval_id=new_id(PREFIX), livemode=live)
+    with opened_parts() as parts:
+        with parts.database.begin() as connection:
+            found = explanation(connection, payout, livemode=live)
+        word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
+        decided = flow.approve(parts, payout, word, approval_id=new_id(PREFIX), livemode=live)
     console.print(f"{decided.id} is {decided.status}.")
 
 
@@ -140,23 +140,23 @@ def approve_whole_batch(
     live: Live = False,
 ) -> None:
     """Approve what waits of a batch, after it was shown: one code, or one signature for all."""
-    parts = parts_of(begin(log_level="warning"))
-    actor = acting(parts, livemode=live)
-    with parts.database.begin() as connection:
-        found = explain_batch(connection, batch, actor=actor, livemode=live)
-    for each in found["lines"] if lines else ():
-        console.print(f"{each['payout']}: {each['text']}", markup=False, soft_wrap=True)
-    console.print(found["text"], markup=False)
-    if not yes:
-        typer.confirm("Approve these?", abort=True)
-    signature = None if key is None else signed_with(key, found["message"])
-    done = approve_batch(
-        parts,
-        batch,
-        Word(actor, StepUp(code, signature), found["digest"]),
-        approval_id=[new_id(PREFIX) for _ in range(found["count"] + 1)].__getitem__,
-        livemode=live,
-    )
+    with opened_parts() as parts:
+        actor = acting(parts, livemode=live)
+        with parts.database.begin() as connection:
+            found = explain_batch(connection, batch, actor=actor, livemode=live)
+        for each in found["lines"] if lines else ():
+            console.print(f"{each['payout']}: {each['text']}", markup=False, soft_wrap=True)
+        console.print(found["text"], markup=False)
+        if not yes:
+            typer.confirm("Approve these?", abort=True)
+        signature = None if key is None else signed_with(key, found["message"])
+        done = approve_batch(
+            parts,
+            batch,
+            Word(actor, StepUp(code, signature), found["digest"]),
+            approval_id=[new_id(PREFIX) for _ in range(found["count"] + 1)].__getitem__,
+            livemode=live,
+        )
     console.print(f"{done['approvals']} approvals given, {done['approved']} payouts may be signed.")
 
 
@@ -167,12 +167,12 @@ def reject(
     live: Live = False,
 ) -> None:
     """Refuse a payout that waits or is under review; its money goes back to the balance."""
-    parts = parts_of(begin(log_level="warning"))
-    decided = flow.reject(
-        parts,
-        payout,
-        Word(acting(parts, livemode=live), comment=reason or None),
-        approval_id=new_id(PREFIX),
-        livemode=live,
-    )
+    with opened_parts() as parts:
+        decided = flow.reject(
+            parts,
+            payout,
+            Word(acting(parts, livemode=live), comment=reason or None),
+            approval_id=new_id(PREFIX),
+            livemode=live,
+        )
     console.print(f"{decided.id} is {decided.status}.")

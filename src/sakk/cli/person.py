@@ -1,10 +1,12 @@
 """``sakk persons``: the operator's people. The first two admins are made on the machine."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import acting, opened_parts
 from sakk.cli.mode import Live
 from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json, print_table
@@ -46,7 +48,8 @@ def create(
     """
     settings = begin(log_level="warning")
     make_vault(settings)
-    made, token = flow.bootstrap(parts_of(settings), name=name, email=email, livemode=live)
+    with opened_parts(settings) as parts:
+        made, token = flow.bootstrap(parts, name=name, email=email, livemode=live)
     if as_json:
         print_json(
             {
@@ -71,10 +74,10 @@ def confirm(
     live: Live = False,
 ) -> None:
     """Put a new second factor in force by its first code."""
-    parts = parts_of(begin(log_level="warning"))
-    confirmed = flow.confirm(
-        parts, person, actor=Actor("machine", person), livemode=live, code=code
-    )
+    with opened_parts() as parts:
+        confirmed = flow.confirm(
+            parts, person, actor=Actor("machine", person), livemode=live, code=code
+        )
     console.print(f"The second factor of {confirmed.name} is in force.")
 
 
@@ -85,7 +88,8 @@ def invite(person: Who, live: Live = False, as_json: Json = False) -> None:
     It works once and is shown this once.
     """
     settings = begin(log_level="warning")
-    token = invitations.invite_from_machine(parts_of(settings), person, livemode=live)
+    with opened_parts(settings) as parts:
+        token = invitations.invite_from_machine(parts, person, livemode=live)
     link = f"{public_url(settings)}/console/welcome/{token}"
     if as_json:
         print_json({"person": person, "link": link})
@@ -108,8 +112,7 @@ def token(live: Live = False, as_json: Json = False) -> None:
 @app.command(name="list")
 def show(live: Live = False, as_json: Json = False) -> None:
     """List everybody, suspended ones too."""
-    parts = parts_of(begin(log_level="warning"))
-    with parts.database.begin() as connection:
+    with opened_parts() as parts, parts.database.begin() as connection:
         rows = store.list_persons(connection, livemode=live)
     if as_json:
         print_json([public_person(row) for row in rows])
@@ -140,35 +143,36 @@ def propose(
     live: Live = False,
 ) -> None:
     """Propose a person, as the admin whose key SAKK_API_KEY holds."""
-    parts, actor = _acting(live)
-    _say(
-        flow.propose(
-            parts,
-            flow.Introduction(name, email, list(role or ()), key_hash, key_last4),
-            identifier=new_id(PREFIX),
-            actor=actor,
-            livemode=live,
+    with _acting(live) as (parts, actor):
+        _say(
+            flow.propose(
+                parts,
+                flow.Introduction(name, email, list(role or ()), key_hash, key_last4),
+                identifier=new_id(PREFIX),
+                actor=actor,
+                livemode=live,
+            )
         )
-    )
 
 
 @app.command()
 def approve(person: Who, code: Code = None, live: Live = False) -> None:
     """Approve what another admin proposed for a person."""
-    parts, actor = _acting(live)
-    _say(flow.approve(parts, person, actor=actor, livemode=live, step_up=StepUp(code=code)))
+    with _acting(live) as (parts, actor):
+        _say(flow.approve(parts, person, actor=actor, livemode=live, step_up=StepUp(code=code)))
 
 
 @app.command()
 def suspend(person: Who, live: Live = False) -> None:
     """End a person's keys at once and for ever."""
-    parts, actor = _acting(live)
-    _say(flow.suspend(parts, person, actor=actor, livemode=live))
+    with _acting(live) as (parts, actor):
+        _say(flow.suspend(parts, person, actor=actor, livemode=live))
 
 
-def _acting(live: bool) -> tuple[Parts, Actor]:
-    parts = parts_of(begin(log_level="warning"))
-    return parts, acting(parts, livemode=live)
+@contextmanager
+def _acting(live: bool) -> Iterator[tuple[Parts, Actor]]:
+    with opened_parts() as parts:
+        yield parts, acting(parts, livemode=live)
 
 
 def _say(person: Person) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.policy import PREFIX, PolicyVersion, Rule, public_version, read_rules
@@ -75,15 +75,15 @@ def propose(
     live: Live = False,
 ) -> None:
     """Propose a version, as the person whose key SAKK_API_KEY holds."""
-    parts = parts_of(begin(log_level="warning"))
-    version = flow.propose(
-        parts,
-        _read(file),
-        identifier=new_id(PREFIX),
-        actor=acting(parts, livemode=live),
-        note=note,
-        livemode=live,
-    )
+    with opened_parts() as parts:
+        version = flow.propose(
+            parts,
+            _read(file),
+            identifier=new_id(PREFIX),
+            actor=acting(parts, livemode=live),
+            note=note,
+            livemode=live,
+        )
     console.print(f"Version {version.number} is {version.state}; another person approves it:")
     console.print(f"sakk policies approve {version.number} --code 123456")
 
@@ -96,28 +96,28 @@ def approve(
     live: Live = False,
 ) -> None:
     """Put a version in force that another person proposed."""
-    parts = parts_of(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        found = _version(connection, version, live)
-    typer.echo(json.dumps(found.rules, indent=2, ensure_ascii=False))
-    if not yes:
-        typer.confirm(f"Put version {found.number} in force?", abort=True)
-    decided = flow.approve(
-        parts,
-        found.id,
-        actor=acting(parts, livemode=live),
-        livemode=live,
-        digest=found.digest,
-        step_up=StepUp(code=code),
-    )
+    with opened_parts() as parts:
+        with parts.database.begin() as connection:
+            found = _version(connection, version, live)
+        typer.echo(json.dumps(found.rules, indent=2, ensure_ascii=False))
+        if not yes:
+            typer.confirm(f"Put version {found.number} in force?", abort=True)
+        decided = flow.approve(
+            parts,
+            found.id,
+            actor=acting(parts, livemode=live),
+            livemode=live,
+            digest=found.digest,
+            step_up=StepUp(code=code),
+        )
     console.print(f"Version {decided.number} is {decided.state}.")
 
 
 @app.command()
 def reject(version: Which, live: Live = False) -> None:
     """End a version that was proposed."""
-    parts = parts_of(begin(log_level="warning"))
-    decided = flow.reject(parts, version, actor=acting(parts, livemode=live), livemode=live)
+    with opened_parts() as parts:
+        decided = flow.reject(parts, version, actor=acting(parts, livemode=live), livemode=live)
     console.print(f"Version {decided.number} is {decided.state}.")
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
-from sakk.cli.acting import parts_of
+from sakk.cli.acting import opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import provider_order as rules
 from sakk.core.person import OPERATOR
@@ -61,19 +61,19 @@ def answer(
     live: Live = False,
 ) -> None:
     """Answer what a provider asks; a worker sends it, once."""
-    parts = parts_of(begin(log_level="warning"))
-    vault = parts.secrets_vault()
-    with parts.database.begin() as connection:
-        row = flow.answer(
-            connection,
-            order,
-            answer_id=new_id(rules.ANSWER_PREFIX),
-            question=question,
-            text=text,
-            file=None if file is None else (file.name, file.read_bytes()),
-            by=OPERATOR,
-            livemode=live,
-            vault=vault,
-            now=parts.clock(),
-        )
+    with opened_parts() as parts:
+        vault = parts.secrets_vault()
+        with parts.database.begin() as connection:
+            row = flow.answer(
+                connection,
+                order,
+                answer_id=new_id(rules.ANSWER_PREFIX),
+                question=question,
+                text=text,
+                file=None if file is None else (file.name, file.read_bytes()),
+                by=OPERATOR,
+                livemode=live,
+                vault=vault,
+                now=parts.clock(),
+            )
     console.print(f"{row.id}: {question} is answered.")

@@ -10,12 +10,12 @@ from sakk.cli.acting import (
     Key,
     Yes,
     acting,
-    parts_of,
+    opened_parts,
     print_explanation,
     word_of,
 )
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import claim, money
 from sakk.core import recovery as rules
@@ -163,11 +163,11 @@ def approve(
 
     One under review is let go by compliance, and is the policy's next.
     """
-    parts = parts_of(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        found = explain_recovery(connection, recovery, livemode=live)
-    word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
-    row = flow.approve(parts, recovery, word, approval_id=new_id(PREFIX), livemode=live)
+    with opened_parts() as parts:
+        with parts.database.begin() as connection:
+            found = explain_recovery(connection, recovery, livemode=live)
+        word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
+        row = flow.approve(parts, recovery, word, approval_id=new_id(PREFIX), livemode=live)
     waits = row.sweep is None and row.status == RefundStatus.pending
     console.print(f"{row.id} {'goes on waiting' if waits else 'is being sent'}.")
 

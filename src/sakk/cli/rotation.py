@@ -22,7 +22,7 @@ from sakk.core.rotation import PREFIX, Rotation, RotationStatus
 from sakk.flow import rotation as flow
 from sakk.flow.context import Parts
 from sakk.runtime.settings import Settings
-from sakk.runtime.wiring import open_parts
+from sakk.runtime.wiring import wired
 from sakk.signing.approver import is_encrypted, sign_approval
 from sakk.signing.keystore import KeyRing, retire_key
 from sakk.signing.policy import Policy, RotationRule, load_policy, write_policy
@@ -68,8 +68,7 @@ def rotate(
     repeated. The old address is watched for ever; coins that come to it later move by `--continue`.
     """
     settings = begin(log_level="warning")
-    parts = open_parts(settings, signer=True)
-    try:
+    with wired(settings, signer=True) as parts:
         if reason is not None:
             if target is None:
                 raise typer.BadParameter("say which key comes after it: --to INDEX")
@@ -97,8 +96,6 @@ def rotate(
             elif not (show or approve or leave):
                 raise typer.BadParameter("say why a key is given up, or give --status")
         _report(parts, row, as_json=as_json)
-    finally:
-        parts.database.close()
 
 
 def _find(parts: Parts, identifier: str | None) -> Rotation:

@@ -8,7 +8,7 @@ from sakk.cli.open import begin
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core.screening import Verdict, gravest, to_public
 from sakk.flow.check import Check, check, network_of
-from sakk.runtime.wiring import open_parts
+from sakk.runtime.wiring import wired
 from sakk.store.network import list_networks
 
 
@@ -28,15 +28,15 @@ def screen(
     as_json: Json = False,
 ) -> None:
     """Ask what screening says of an address; the check is recorded, and nothing else happens."""
-    parts = open_parts(begin(log_level="warning"), screening=True)
     networks = network
     if networks is None and asset is not None:
         networks = [network_of(asset)]
-    if networks is None:
-        with parts.database.begin() as connection:
-            networks = [each.network for each in list_networks(connection, livemode=live)]
-    asked = Check(address, networks, asset=asset, amount=amount, account_id=account)
-    found = check(parts, asked, livemode=live)
+    with wired(begin(log_level="warning"), screening=True) as parts:
+        if networks is None:
+            with parts.database.begin() as connection:
+                networks = [each.network for each in list_networks(connection, livemode=live)]
+        asked = Check(address, networks, asset=asset, amount=amount, account_id=account)
+        found = check(parts, asked, livemode=live)
     verdict = gravest([Verdict(each.verdict) for each in found])
     if as_json:
         print_json({"verdict": verdict.value, "screenings": [to_public(each) for each in found]})
@@ -58,6 +58,5 @@ def screen(
                 for reason in each.reasons
             ],
         )
-    parts.database.close()
     if verdict is not Verdict.clear:
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import acting, opened_parts
 from sakk.cli.listing import Account, print_rows
 from sakk.cli.mode import Live
 from sakk.cli.open import begin, opened_database
@@ -96,8 +96,7 @@ def _judge(
     shop: str, said: Review, note: str | None, *, live: bool, digest: str | None = None
 ) -> None:
     settings = begin(log_level="warning")
-    parts = parts_of(settings)
-    try:
+    with opened_parts(settings) as parts:
         actor = acting(parts, livemode=live)
         with parts.database.begin() as connection:
             after = flow.review(
@@ -111,6 +110,4 @@ def _judge(
                 now=now(),
                 digest=digest,
             )
-    finally:
-        parts.database.close()
     console.print(f"{after.handle} is {after.review}.", markup=False)

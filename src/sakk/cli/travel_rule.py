@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
-from sakk.cli.acting import acting, parts_of
+from sakk.cli.acting import acting, opened_parts
 from sakk.cli.mode import Live
-from sakk.cli.open import begin, opened_database
+from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
 from sakk.core import regime as regimes
 from sakk.core import travel_rule as rules
@@ -42,14 +42,13 @@ def choose(
     live: Live = False,
 ) -> None:
     """Put a regime in force; the first one needs --institution."""
-    parts = parts_of(begin(log_level="warning"))
     check_lei(lei, param="lei")
     ours = (
         None if institution is None else write(vasp_person(institution, lei=lei, country=country))
     )
     path = Path(name)
     wanted: Any = _read(path) if path.suffix == ".json" else name
-    with parts.database.begin() as connection:
+    with opened_parts() as parts, parts.database.begin() as connection:
         choice = regime_flow.choose(
             connection,
             wanted,
@@ -121,13 +120,13 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a record; with --payload its IVMS101 document, which is personal data."""
-    parts = parts_of(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        found = flow.find(connection, which, account_id=None, livemode=live)
-    if payload:
-        document, _ = opened(parts.secrets_vault(), found)
-        print_json(write(document))
-        return
+    with opened_parts() as parts:
+        with parts.database.begin() as connection:
+            found = flow.find(connection, which, account_id=None, livemode=live)
+        if payload:
+            document, _ = opened(parts.secrets_vault(), found)
+            print_json(write(document))
+            return
     shown = public_travel_rule(found, operator=True)
     if as_json:
         print_json(shown)
@@ -152,17 +151,17 @@ def refuse(which: Which, reason: Why, live: Live = False) -> None:
 
 
 def _decide(which: str, reason: str, live: bool, *, refuse: bool) -> None:
-    parts = parts_of(begin(log_level="warning"))
-    decide = flow.refuse if refuse else flow.complete
-    with parts.database.begin() as connection:
-        record = decide(
-            connection,
-            which,
-            livemode=live,
-            by=acting(parts, livemode=live).name,
-            reason=reason,
-            now=parts.clock(),
-        )
+    with opened_parts() as parts:
+        decide = flow.refuse if refuse else flow.complete
+        with parts.database.begin() as connection:
+            record = decide(
+                connection,
+                which,
+                livemode=live,
+                by=acting(parts, livemode=live).name,
+                reason=reason,
+                now=parts.clock(),
+            )
     console.print(f"{record.id} is {record.status}.", markup=False)
 
 

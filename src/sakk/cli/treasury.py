@@ -1,7 +1,5 @@
 """``sakk treasury``: hot, warm and cold, and what should move between them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -12,7 +10,7 @@ from sakk.cli.acting import (
     Key,
     Yes,
     acting,
-    parts_of,
+    opened_parts,
     print_explanation,
     word_of,
 )
@@ -26,10 +24,9 @@ from sakk.core.treasury import Target, Tier
 from sakk.core.withdrawal import Withdrawal, WithdrawalStatus, public
 from sakk.flow import treasury as flow
 from sakk.flow import withdrawal
-from sakk.flow.context import Parts
 from sakk.flow.explanation import explain_withdrawal
 from sakk.flow.word import Word
-from sakk.runtime.wiring import open_parts
+from sakk.runtime.wiring import wired
 from sakk.store import withdrawal as store
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id, now
@@ -51,7 +48,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what stands hot, warm and cold, the targets, and what should move."""
-    with _opened() as parts:
+    with wired(begin(log_level="warning")) as parts:
         assets = flow.plan(parts, livemode=live)
     if as_json:
         print_json({"object": "treasury", "livemode": live, "assets": assets})
@@ -110,7 +107,7 @@ def withdraw(
 
     The policy says whether they go at once or wait for approvals.
     """
-    with _opened() as parts:
+    with wired(begin(log_level="warning")) as parts:
         row = withdrawal.withdraw(
             parts,
             asset_name=asset,
@@ -164,11 +161,11 @@ def approve(
     which: Which, code: Code = None, key: Key = None, yes: Yes = False, live: Live = False
 ) -> None:
     """Approve a withdrawal that waits, as the person whose key SAKK_API_KEY holds."""
-    parts = parts_of(begin(log_level="warning"))
-    with parts.database.begin() as connection:
-        found = explain_withdrawal(connection, which, livemode=live)
-    word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
-    row = withdrawal.approve(parts, which, word, approval_id=new_id(PREFIX), livemode=live)
+    with opened_parts() as parts:
+        with parts.database.begin() as connection:
+            found = explain_withdrawal(connection, which, livemode=live)
+        word = word_of(parts, found, code=code, key=key, yes=yes, live=live)
+        row = withdrawal.approve(parts, which, word, approval_id=new_id(PREFIX), livemode=live)
     console.print(f"{row.id} is {_shown(row)}.")
 
 
@@ -179,9 +176,9 @@ def reject(
     live: Live = False,
 ) -> None:
     """Refuse a withdrawal that waits; the coins stay."""
-    parts = parts_of(begin(log_level="warning"))
-    word = Word(acting(parts, livemode=live), comment=reason or None)
-    row = withdrawal.reject(parts, which, word, approval_id=new_id(PREFIX), livemode=live)
+    with opened_parts() as parts:
+        word = Word(acting(parts, livemode=live), comment=reason or None)
+        row = withdrawal.reject(parts, which, word, approval_id=new_id(PREFIX), livemode=live)
     console.print(f"{row.id} is {row.status}.")
 
 
@@ -189,15 +186,6 @@ def _shown(row: Withdrawal) -> str:
     if row.status != WithdrawalStatus.screened:
         return row.status
     return f"waiting for {row.approvals_needed} of {row.approver_role}"
-
-
-@contextmanager
-def _opened() -> Iterator[Parts]:
-    parts = open_parts(begin(log_level="warning"))
-    try:
-        yield parts
-    finally:
-        parts.database.close()
 
 
 def _units(text: str, name: str) -> int:

@@ -1,7 +1,8 @@
 """Wiring: from settings to the parts that a role is made of."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from sakk.api.dependencies import ApiSettings
@@ -76,6 +77,17 @@ def open_parts(settings: Settings, *, screening: bool = False, signer: bool = Fa
     return make_parts(
         settings, open_database(database_url(settings)), screening=screening, signer=signer
     )
+
+
+@contextmanager
+def wired(settings: Settings, *, screening: bool = False, signer: bool = False) -> Iterator[Parts]:
+    """The same for as long as a command runs."""
+    parts = open_parts(settings, screening=screening, signer=signer)
+    try:
+        yield parts
+    finally:
+        parts.books.ledger.close()
+        parts.database.close()
 
 
 def public_url(settings: Settings) -> str:
