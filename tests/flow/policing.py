@@ -247,6 +247,10 @@ class Member:
     actor: Actor
     token: str
 
+    def yes(self, digest: str, step_up: StepUp | None = None) -> Word:
+        """A yes to what has this digest, with a fresh code."""
+        return Word(self.actor, step_up or StepUp(code=self.code()), digest)
+
     def code(self) -> str:
         """The code of a step that was never used: time passes between two of them."""
         self.desk.advance(STEP_SECONDS)

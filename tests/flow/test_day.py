@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -84,9 +83,15 @@ class Office:
             self.parts, row.id, list(legs), actor=by.actor, livemode=False, note="counted"
         )
 
-    def confirm(self, row: LedgerBreak, by: Member, **changes: Any) -> LedgerBreak:
-        given = {"digest": break_rules.digest_of(row), "step_up": StepUp(code=by.code()), **changes}
-        return breaks.confirm(self.parts, row.id, actor=by.actor, livemode=False, **given)
+    def confirm(
+        self,
+        row: LedgerBreak,
+        by: Member,
+        digest: str | None = None,
+        step_up: StepUp | None = None,
+    ) -> LedgerBreak:
+        word = by.yes(digest or break_rules.digest_of(row), step_up)
+        return breaks.confirm(self.parts, row.id, word, livemode=False)
 
     def outlook(self) -> days.Outlook:
         with self.world.database.begin() as connection:

@@ -13,7 +13,7 @@ from sakk.core.gift_card_breakage import Breakage, digest_of
 from sakk.core.person import Actor, Person
 from sakk.flow import gift_card as cards
 from sakk.flow import gift_card_breakage as flow
-from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import person as persons
 from sakk.store.identity import new_id
 from sakk.store.vault import KEY_BYTES, Vault
@@ -52,14 +52,8 @@ def person(world: World, *roles: str) -> Actor:
 
 
 def confirm(world: World, proposal: Breakage, by: Actor, digest: str | None = None) -> Breakage:
-    return flow.confirm(
-        world.parts,
-        proposal.id,
-        actor=by,
-        livemode=False,
-        digest=digest or digest_of(proposal),
-        step_up=StepUp(),
-    )
+    word = Word(by, digest=digest or digest_of(proposal))
+    return flow.confirm(world.parts, proposal.id, word, livemode=False)
 
 
 def test_two_persons_say_so_and_what_is_left_goes_back(world: World) -> None:

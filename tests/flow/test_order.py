@@ -288,14 +288,7 @@ def test_more_by_itself_takes_two_people(database: Database) -> None:
         return hedges.propose(desk.parts, wanted, actor=by.actor, livemode=False)
 
     def sure(by: Member, digest: str, step_up: StepUp | None = None) -> HedgePolicy:
-        return hedges.confirm(
-            desk.parts,
-            "usdt",
-            actor=by.actor,
-            livemode=False,
-            digest=digest,
-            step_up=step_up or StepUp(code=by.code()),
-        )
+        return hedges.confirm(desk.parts, "usdt", by.yes(digest, step_up), livemode=False)
 
     def digest() -> str:
         with database.begin() as connection:

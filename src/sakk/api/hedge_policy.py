@@ -7,14 +7,13 @@ from sqlalchemy import Connection
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import CurrencyCode, ListParameters, Parameters
-from sakk.api.person import Code, Hash
+from sakk.api.proposal import Confirmation, yes_to
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import hedge_policy as rules
 from sakk.core.errors import ResourceMissing
 from sakk.core.money import UNITS_MAX
 from sakk.flow import hedge_policy as flow
-from sakk.flow.step_up import StepUp
 from sakk.store import hedge_policy as store
 from sakk.store.page import page_of
 
@@ -32,17 +31,6 @@ class HedgePolicyPropose(Parameters):
     threshold_usd_cents: Annotated[int, Field(ge=1, le=UNITS_MAX)]
     auto_usd_cents: Cents = 0
     note: Note | None = None
-
-
-class HedgePolicyConfirm(Parameters):
-    """The digest of what was shown, and a fresh code of the person who confirms."""
-
-    digest: Hash
-    code: Code | None = None
-
-
-class HedgePolicyDecline(Parameters):
-    """Nothing is told besides."""
 
 
 class HedgeProposalShape(Shape):
@@ -136,16 +124,9 @@ def propose(context: Context, body: HedgePolicyPropose) -> Document:
     operator_only=True,
     two_steps=True,
 )
-def confirm(context: Context, hedge_policy: str, body: HedgePolicyConfirm) -> Document:
+def confirm(context: Context, hedge_policy: str, body: Confirmation) -> Document:
     """Confirm what another person proposed, as it was shown; it is in force at once."""
-    flow.confirm(
-        context.parts,
-        hedge_policy,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code),
-    )
+    flow.confirm(context.parts, hedge_policy, yes_to(context, body), livemode=context.livemode)
     return _after(context, hedge_policy)
 
 
@@ -156,7 +137,7 @@ def confirm(context: Context, hedge_policy: str, body: HedgePolicyConfirm) -> Do
     operator_only=True,
     two_steps=True,
 )
-def decline(context: Context, hedge_policy: str, body: HedgePolicyDecline) -> Document:
+def decline(context: Context, hedge_policy: str) -> Document:
     """Refuse what was proposed, or take it back; what stands stays."""
     with context.database.begin() as connection:
         before = _shown(connection, hedge_policy, livemode=context.livemode)

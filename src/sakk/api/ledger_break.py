@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, Parameters, Strict
-from sakk.api.person import Code, Hash
+from sakk.api.proposal import Confirmation, yes_to
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import ledger_break as rules
@@ -15,7 +15,6 @@ from sakk.core.errors import ResourceMissing
 from sakk.core.ledger_break import BreakStatus, Leg
 from sakk.core.reconciliation import BreakKind
 from sakk.flow import ledger_break as flow
-from sakk.flow.step_up import StepUp
 from sakk.store import ledger_break as store
 
 resource = Resource("breaks")
@@ -64,13 +63,6 @@ class BreakDecline(Parameters):
     """Why."""
 
     reason: Text | None = None
-
-
-class BreakConfirm(Parameters):
-    """The digest of what was shown, and a fresh code of the person who confirms."""
-
-    digest: Hash
-    code: Code | None = None
 
 
 class BreakShape(Shape):
@@ -234,16 +226,9 @@ def decline(context: Context, ledger_break: str, body: BreakDecline) -> Document
     operator_only=True,
     two_steps=True,
 )
-def confirm(context: Context, ledger_break: str, body: BreakConfirm) -> Document:
+def confirm(context: Context, ledger_break: str, body: Confirmation) -> Document:
     """Confirm what another person proposed, as it was shown; it is booked a moment later."""
-    flow.confirm(
-        context.parts,
-        ledger_break,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code),
-    )
+    flow.confirm(context.parts, ledger_break, yes_to(context, body), livemode=context.livemode)
     return _after(context, ledger_break)
 
 

@@ -53,6 +53,7 @@ from sakk.flow import day as days
 from sakk.flow import ledger_break, person, reconciliation
 from sakk.flow.book import Books
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.ledger.projection import Projector, wait_projected
 from sakk.ledger.verify import verify
 from sakk.ledger.writer import open_ledger
@@ -270,14 +271,8 @@ def _corrected(office: Office, row: LedgerBreak, leg: Leg, by: Person, other: Pe
     proposed = ledger_break.propose(
         office.parts, row.id, [leg], actor=by.actor, livemode=False, note=NOTE
     )
-    ledger_break.confirm(
-        office.parts,
-        row.id,
-        actor=other.actor,
-        livemode=False,
-        digest=break_rules.digest_of(proposed),
-        step_up=other.code(),
-    )
+    word = Word(other.actor, other.code(), break_rules.digest_of(proposed))
+    ledger_break.confirm(office.parts, row.id, word, livemode=False)
     ledger_break.correct_stage(office.parts).run()
     with office.database.begin() as connection:
         after = breaks.find(connection, row.id, livemode=False)

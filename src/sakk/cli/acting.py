@@ -72,6 +72,11 @@ def _actor(database: Database, token: str, parts: Parts, *, livemode: bool) -> A
     return Actor(principal.key.id, principal.key.person)
 
 
+def yes_to(parts: Parts, digest: str, *, code: str | None, live: bool) -> Word:
+    """A yes to what has this digest, as the person whose key ``SAKK_API_KEY`` holds."""
+    return Word(acting(parts, livemode=live), StepUp(code=code), digest)
+
+
 def word_of(
     parts: Parts,
     found: dict[str, Any],

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from sakk.cli.acting import Code, acting, opened_parts
+from sakk.cli.acting import Code, acting, opened_parts, yes_to
 from sakk.cli.calling import LOCAL, Server, called
 from sakk.cli.listing import Account, print_rows
 from sakk.cli.mode import Live
@@ -19,7 +19,6 @@ from sakk.core import gift_card_breakage as breakage_rules
 from sakk.core.errors import ParameterInvalid
 from sakk.core.money import format_decimal
 from sakk.flow import gift_card_breakage as breakage
-from sakk.flow.step_up import StepUp
 from sakk.store import gift_card as store
 from sakk.store import gift_card_breakage as breakage_store
 from sakk.store.identity import now
@@ -143,12 +142,7 @@ def confirm_breakage(
     """Confirm what another person proposed; it is in force at once."""
     with opened_parts() as parts:
         made = breakage.confirm(
-            parts,
-            proposal,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            digest=digest,
-            step_up=StepUp(code=code),
+            parts, proposal, yes_to(parts, digest, code=code, live=live), livemode=live
         )
     console.print(f"{made.country}: {made.days} days after expiry.")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from sakk.cli.acting import Code, acting, opened_parts
+from sakk.cli.acting import Code, acting, opened_parts, yes_to
 from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -13,7 +13,6 @@ from sakk.core import ledger_break as rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.core.ledger_break import BreakStatus, LedgerBreak, Leg
 from sakk.flow import ledger_break as flow
-from sakk.flow.step_up import StepUp
 from sakk.store import ledger_break as store
 from sakk.store.identity import new_id, now
 from sakk.store.page import PageRequest
@@ -122,14 +121,8 @@ def confirm(
 ) -> None:
     """Confirm what another person proposed; the worker books it a moment later."""
     with opened_parts() as parts:
-        actor = acting(parts, livemode=live)
         row = flow.confirm(
-            parts,
-            ledger_break,
-            actor=actor,
-            livemode=live,
-            digest=digest,
-            step_up=StepUp(code=code),
+            parts, ledger_break, yes_to(parts, digest, code=code, live=live), livemode=live
         )
     console.print(f"{row.id} is {row.status}.")
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sakk.cli.acting import Code, acting, opened_parts
+from sakk.cli.acting import Code, acting, opened_parts, yes_to
 from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -65,12 +65,7 @@ def confirm_policy(
     """Confirm the policy that another person proposed; it is in force at once."""
     with opened_parts() as parts:
         made = policies_flow.confirm(
-            parts,
-            currency,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            digest=digest,
-            step_up=StepUp(code=code),
+            parts, currency, yes_to(parts, digest, code=code, live=live), livemode=live
         )
     console.print(
         f"{made.currency} is closed against {made.against}, by itself up to"

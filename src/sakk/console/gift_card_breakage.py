@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from sakk.console.gift_card import PATH as CARDS
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import gift_card_breakage as rules
@@ -33,12 +34,6 @@ class ProposeForm(Form):
     note: Annotated[str, Field(max_length=rules.NOTE_LENGTH_MAX)] | None = None
 
 
-class ConfirmForm(Form):
-    """The digest of what was shown."""
-
-    digest: Annotated[str, Field(max_length=64)]
-
-
 def index(visit: Visit) -> Page:
     """What is in force, what waits, and what was."""
     return _listed(visit, None)
@@ -64,14 +59,7 @@ def propose(visit: Visit, form: ProposeForm) -> Redirect:
 
 def confirm(visit: Visit, gift_card_breakage: str, form: ConfirmForm) -> Redirect:
     """Confirm what another person proposed."""
-    flow.confirm(
-        visit.parts,
-        gift_card_breakage,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    flow.confirm(visit.parts, gift_card_breakage, yes_to(visit, form), livemode=visit.livemode)
     return Redirect(PATH, visit.words.gettext("Confirmed: it is in force."))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from sakk.console.order import PATH as ORDERS
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import hedge_policy as rules
@@ -31,12 +32,6 @@ class WishForm(Form):
     threshold: Dollars
     auto: Dollars = "0"
     note: Annotated[str, Field(max_length=rules.NOTE_LENGTH_MAX)] | None = None
-
-
-class ConfirmForm(Form):
-    """The digest of what was shown."""
-
-    digest: Annotated[str, Field(max_length=64)]
 
 
 def index(visit: Visit) -> Page:
@@ -71,14 +66,7 @@ def propose(visit: Visit, form: WishForm) -> Redirect:
 
 def confirm(visit: Visit, hedge_policy: str, form: ConfirmForm) -> Redirect:
     """Confirm what another person proposed."""
-    flow.confirm(
-        visit.parts,
-        hedge_policy,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    flow.confirm(visit.parts, hedge_policy, yes_to(visit, form), livemode=visit.livemode)
     return Redirect(PATH, visit.words.gettext("Confirmed: it is in force."))
 
 

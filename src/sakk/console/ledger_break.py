@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import ledger_break as rules
@@ -87,12 +88,6 @@ class ProposeForm(Form):
     credit: Annotated[str, Field(max_length=rules.NAME_LENGTH_MAX)]
     units: Annotated[int, Field(ge=1, le=rules.UNITS_MAX)]
     note: Annotated[str, Field(max_length=rules.NOTE_LENGTH_MAX)] | None = None
-
-
-class ConfirmForm(Form):
-    """The digest of what was shown."""
-
-    digest: Annotated[str, Field(max_length=64)]
 
 
 class ReasonForm(Form):
@@ -199,14 +194,7 @@ def propose(visit: Visit, ledger_break: str, form: ProposeForm) -> Redirect:
 
 def confirm(visit: Visit, ledger_break: str, form: ConfirmForm) -> Redirect:
     """Confirm what another person proposed; it is booked a moment later."""
-    flow.confirm(
-        visit.parts,
-        ledger_break,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    flow.confirm(visit.parts, ledger_break, yes_to(visit, form), livemode=visit.livemode)
     return _back(ledger_break, visit.words.gettext("Confirmed: it is being booked."))
 
 

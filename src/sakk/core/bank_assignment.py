@@ -3,7 +3,6 @@
 A row a line. It never moves money itself: what is confirmed is booked by the line's own id.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from sakk.core.bank_statement import BankLine, Outcome, waits_for_person
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
+from sakk.core.proposal import digest_words
 
 NOTE_LENGTH_MAX: Final = 500
 
@@ -59,7 +59,7 @@ def digest_of(assignment: BankAssignment, line: BankLine) -> str:
         assignment.created.isoformat(),
         str(assignment.note),
     ]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return digest_words(words)
 
 
 def confirmed(

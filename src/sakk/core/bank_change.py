@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sakk.core.bank_account import BankAccount
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
+from sakk.core.proposal import digest_words
 
 NOTE_LENGTH_MAX: Final = 500
 
@@ -70,7 +71,7 @@ def digest_of(change: BankChange, account: BankAccount) -> str:
         change.proposed_by,
         change.created.isoformat(),
     ]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return digest_words(words)
 
 
 def confirmed(

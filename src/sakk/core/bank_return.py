@@ -11,7 +11,6 @@ It goes to the account that the line names and to no other. Where the bank named
 paid, the two people say it, and confirm it with everything else.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -24,6 +23,7 @@ from sakk.core.bank_statement import BankLine, Outcome, waits_for_person
 from sakk.core.chart import TransferCode
 from sakk.core.errors import ApprovalStale, ParameterInvalid, SamePerson, UnexpectedState
 from sakk.core.posting import Posting
+from sakk.core.proposal import digest_words
 
 PREFIX: Final = "bret"
 NOTE_LENGTH_MAX: Final = 500
@@ -189,7 +189,7 @@ def digest_of(row: BankReturn) -> str:
         row.created.isoformat(),
         str(row.note),
     ]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return digest_words(words)
 
 
 def confirmed(

@@ -7,7 +7,6 @@ it, and opens it again. Whatever happens to a case is an act, numbered, never ch
 a proposal holds the number of the last act, so that nobody confirms something that changed.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from sakk.core.errors import ParameterInvalid, ParameterMissing, UnexpectedState
 from sakk.core.label import Category
+from sakk.core.proposal import digest_words
 from sakk.core.screening import Screening, Verdict
 
 PREFIX: Final = "case"
@@ -482,7 +482,7 @@ def digest_of(case: Case, subject: Subject) -> str:
         *(str(getattr(subject, name)) for name in Subject.__slots__),
         *(f"{name}={value}" for name, value in sorted(case.proposal.items())),
     ]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return digest_words(words)
 
 
 def confirmed(case: Case, *, by: str, digest: str) -> Case:

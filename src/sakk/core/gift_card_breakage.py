@@ -5,7 +5,6 @@ many days of a card's expiry. Where the law has it as unclaimed property, or a c
 there is no such policy.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from sakk.core.errors import ParameterInvalid
 from sakk.core.gift_card import MINIMUMS
+from sakk.core.proposal import digest_words
 
 PREFIX: Final = "gbr"
 DAYS_MAX: Final = 3_650
@@ -77,7 +77,7 @@ def digest_of(proposal: Breakage) -> str:
         proposal.created.isoformat(),
         str(proposal.note),
     )
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return digest_words(words)
 
 
 def public(row: Breakage) -> dict[str, Any]:

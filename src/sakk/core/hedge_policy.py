@@ -4,7 +4,6 @@ What lets more go by itself takes two people: one proposes, another confirms. Wh
 the same, is one person's to say.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from sakk.core import money
 from sakk.core.errors import ParameterInvalid
+from sakk.core.proposal import digest_words
 
 NOTE_LENGTH_MAX: Final = 500
 
@@ -124,7 +124,7 @@ def digest_of(proposal: HedgeProposal, before: HedgePolicy | None) -> str:
         proposal.created.isoformat(),
         str(proposal.note),
     ]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return digest_words(words)
 
 
 def _words(given: HedgePolicy | HedgeProposal) -> tuple[str, int, int]:

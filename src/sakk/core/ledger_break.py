@@ -5,7 +5,6 @@ finds it, and by nothing else: a correction is a new transfer between ledger acc
 one person and confirmed by another, and what it did is for the next run to see.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +15,7 @@ from sakk.core import chart
 from sakk.core.chart import AccountCode, LedgerAccount, TransferCode
 from sakk.core.errors import ParameterInvalid, UnexpectedState
 from sakk.core.posting import Posting
+from sakk.core.proposal import digest_words
 from sakk.core.reconciliation import Finding
 
 PREFIX: Final = "brk"
@@ -342,7 +342,7 @@ def digest_of(row: LedgerBreak) -> str:
         ),
         *(f"{name}={row.proposal[name]}" for name in ("by", "at", "note")),
     ]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return digest_words(words)
 
 
 def confirmed(row: LedgerBreak, *, by: str, digest: str) -> LedgerBreak:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from sakk.core import gift_card as cards
 from sakk.core import gift_card_breakage as rules
-from sakk.core.errors import ApprovalStale, PermissionDenied, ResourceMissing, SamePerson
+from sakk.core.errors import ApprovalStale, PermissionDenied, ResourceMissing
 from sakk.core.gift_card import MovementKind
 from sakk.core.gift_card_breakage import Breakage, BreakageState
 from sakk.core.person import Actor
@@ -19,7 +19,7 @@ from sakk.flow.gift_card import Of, new_movement
 from sakk.flow.officer import Officer, find_officer
 from sakk.flow.payment import GIFT_CARD_STAGE
 from sakk.flow.stage import Stage, wake
-from sakk.flow.step_up import StepUp, check, count_try
+from sakk.flow.word import Word, weighing
 from sakk.store import gift_card as card_store
 from sakk.store import gift_card_breakage as store
 from sakk.store.identity import new_id
@@ -54,30 +54,26 @@ def propose(
     return made
 
 
-def confirm(
-    parts: Parts, identifier: str, *, actor: Actor, livemode: bool, digest: str, step_up: StepUp
-) -> Breakage:
+def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Breakage:
     """Another person confirms a proposal, which takes the place of what was in force.
 
     Raises ResourceMissing, SamePerson, ApprovalStale, PermissionDenied, StepUpRequired,
     StepUpFailed, RateLimited.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
-        by = _officer(connection, actor, livemode=livemode)
+    with weighing(parts, word, livemode=livemode) as (connection, now):
+        by = _officer(connection, word.actor, livemode=livemode)
         waits = store.find(connection, identifier, livemode=livemode, lock=True)
         if waits is None or waits.state != BreakageState.proposed:
             raise ResourceMissing("Nothing with this id waits for a second person.", param="id")
-        if waits.proposed_by == by.name and by.person is not None:
-            raise SamePerson("You proposed this: another person confirms it.")
-        if digest != rules.digest_of(waits):
-            raise ApprovalStale(
+        by.second(word).check(
+            proposed_by=waits.proposed_by,
+            shown=rules.digest_of(waits),
+            stale=ApprovalStale(
                 "This is not what you were shown: look at it again.", param="digest"
-            )
+            ),
+        )
         rules.check(waits.country, waits.days)
-        if by.person is not None:
-            check(parts, connection, by.person, step_up, message=None, now=now)
+        by.prove(parts, connection, word, now=now)
         store.lock_country(connection, waits.country)
         store.end_active(connection, waits.country, livemode=livemode)
         store.decide(connection, waits.id, BreakageState.active, by=by.name, now=now)

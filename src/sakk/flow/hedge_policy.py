@@ -10,7 +10,6 @@ from sakk.core.errors import (
     ApprovalStale,
     PermissionDenied,
     ResourceMissing,
-    SamePerson,
 )
 from sakk.core.hedge_policy import HedgePolicy, HedgeProposal
 from sakk.core.person import Actor
@@ -18,7 +17,7 @@ from sakk.core.role import Role
 from sakk.flow.context import Parts
 from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
-from sakk.flow.step_up import StepUp, check, count_try
+from sakk.flow.word import Word, weighing
 from sakk.store import hedge_policy as store
 from sakk.store import network
 
@@ -72,36 +71,26 @@ def propose(
         return before, waits
 
 
-def confirm(
-    parts: Parts,
-    currency: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
-) -> HedgePolicy:
+def confirm(parts: Parts, currency: str, word: Word, *, livemode: bool) -> HedgePolicy:
     """Another person confirms what was proposed; it is in force from now on.
 
-    ``digest``: of what was shown. Raises ResourceMissing, SamePerson, ApprovalStale,
-    PermissionDenied, StepUpRequired, StepUpFailed, RateLimited.
+    Raises ResourceMissing, SamePerson, ApprovalStale, PermissionDenied, StepUpRequired,
+    StepUpFailed, RateLimited.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
-        by = _officer(connection, actor, livemode=livemode)
+    with weighing(parts, word, livemode=livemode) as (connection, now):
+        by = _officer(connection, word.actor, livemode=livemode)
         store.lock_change(connection)
         waits = _waiting(connection, currency, livemode=livemode)
         before = store.find(connection, currency, livemode=livemode)
-        if waits.proposed_by == by.name and by.person is not None:
-            raise SamePerson("You proposed this: another person confirms it.")
-        if digest != rules.digest_of(waits, before):
-            raise ApprovalStale(
+        by.second(word).check(
+            proposed_by=waits.proposed_by,
+            shown=rules.digest_of(waits, before),
+            stale=ApprovalStale(
                 "This is not what you were shown: look at the policy again.", param="digest"
-            )
+            ),
+        )
         policy = _checked(connection, waits.policy(now))
-        if by.person is not None:
-            check(parts, connection, by.person, step_up, message=None, now=now)
+        by.prove(parts, connection, word, now=now)
         store.put(connection, policy)
         store.drop_proposal(connection, currency, livemode=livemode)
         wake(connection, "order.hedge")

@@ -19,7 +19,6 @@ from sakk.core.errors import (
     ParameterInvalid,
     PermissionDenied,
     ResourceMissing,
-    SamePerson,
 )
 from sakk.core.ledger_break import Act, BreakAct, BreakStatus, LedgerBreak, Leg
 from sakk.core.person import Actor
@@ -30,7 +29,7 @@ from sakk.flow.context import Parts
 from sakk.flow.officer import Officer, find_officer
 from sakk.flow.reconciliation import act_of
 from sakk.flow.stage import Stage, wake
-from sakk.flow.step_up import StepUp, check, count_try
+from sakk.flow.word import Word, weighing
 from sakk.store import account as accounts
 from sakk.store import bank_account as bank_accounts
 from sakk.store import ledger_break as store
@@ -153,37 +152,28 @@ def decline(
         return _write(connection, changed, Act.declined, by, now, {"reason": why})
 
 
-def confirm(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
-) -> LedgerBreak:
+def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> LedgerBreak:
     """Another person confirms a correction; it is booked at once after.
 
-    ``digest``: of what was shown. Raises SamePerson, ApprovalStale, PermissionDenied,
-    StepUpRequired, StepUpFailed, RateLimited, UnexpectedState.
+    Raises SamePerson, ApprovalStale, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited,
+    UnexpectedState.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         row = _locked(connection, identifier, livemode=livemode)
-        by = officer(connection, actor, livemode=livemode)
+        by = officer(connection, word.actor, livemode=livemode)
         said = row.proposal or {}
-        if (said.get("confirmed_by"), said.get("digest")) == (by.name, digest):
+        if (said.get("confirmed_by"), said.get("digest")) == (by.name, word.digest):
             return row
         rules.after(row, Act.confirmed)
-        if said["by"] == by.name and by.person is not None:
-            raise SamePerson("You proposed this: another person confirms it.")
-        if digest != rules.digest_of(row):
-            raise ApprovalStale(
+        digest = rules.digest_of(row)
+        by.second(word).check(
+            proposed_by=said["by"],
+            shown=digest,
+            stale=ApprovalStale(
                 "This is not what you were shown: look at the break again.", param="digest"
-            )
-        if by.person is not None:
-            check(parts, connection, by.person, step_up, message=None, now=now)
+            ),
+        )
+        by.prove(parts, connection, word, now=now)
         changed = rules.confirmed(row, by=by.name, digest=digest)
         detail = {"proposal": row.proposal, "digest": digest}
         written = _write(connection, changed, Act.confirmed, by, now, detail)

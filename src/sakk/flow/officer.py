@@ -5,13 +5,17 @@ The sandbox alone lets whoever holds the operator's key do what otherwise takes 
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from sakk.core.errors import PermissionDenied
 from sakk.core.person import Actor, Person
+from sakk.core.proposal import SecondPerson
 from sakk.core.role import Role
-from sakk.flow.step_up import acting_person
+from sakk.flow.context import Parts
+from sakk.flow.step_up import acting_person, check
+from sakk.flow.word import Word
 from sakk.store import case as cases
 
 
@@ -26,6 +30,18 @@ class Officer:
     def has(self, roles: Collection[Role]) -> bool:
         """One of these roles, or the sandbox's key."""
         return self.person is None or bool(self.person.powers & {each.value for each in roles})
+
+    def second(self, word: Word) -> SecondPerson:
+        """As who stands for what somebody proposed, by what they say of it."""
+        return SecondPerson(self.name, self.person is not None, word.digest)
+
+    def prove(self, parts: Parts, connection: Connection, word: Word, *, now: datetime) -> None:
+        """A person proves to be there, by a code or at the console; StepUpRequired, StepUpFailed.
+
+        The sandbox's key has nothing to prove.
+        """
+        if self.person is not None:
+            check(parts, connection, self.person, word.step_up, message=None, now=now)
 
 
 def find_officer(connection: Connection, actor: Actor, *, livemode: bool) -> Officer:

@@ -4,7 +4,8 @@ Whoever asked for something never approves it, nobody approves twice, and what i
 was shown: payouts, withdrawals and recoveries alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,14 +26,14 @@ from sakk.core.event import NewEvent
 from sakk.core.person import Actor, Person
 from sakk.core.role import Role
 from sakk.flow.context import Parts
-from sakk.flow.step_up import StepUp, acting_person, check
+from sakk.flow.step_up import StepUp, acting_person, check, count_try
 from sakk.signing.protocol import Approval as SigningApproval
 from sakk.store import approval as store
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What somebody says of a payout: as whom, with what proof, and of which content.
+    """What somebody says of what waits: as whom, with what proof, and of which content.
 
     ``digest``: of the content that was shown; a person sends it, or signs the content itself.
     """
@@ -41,6 +42,18 @@ class Word:
     step_up: StepUp = field(default_factory=StepUp)
     digest: str | None = None
     comment: str | None = None
+
+
+@contextmanager
+def weighing(parts: Parts, word: Word, *, livemode: bool) -> Iterator[tuple[Connection, datetime]]:
+    """The transaction in which a word is weighed, and its time; RateLimited.
+
+    A try with a code is counted before, for good, whatever comes of the word.
+    """
+    count_try(parts, word.actor, word.step_up, livemode=livemode)
+    now = parts.clock()
+    with parts.database.begin() as connection:
+        yield connection, now
 
 
 def approval_of(
