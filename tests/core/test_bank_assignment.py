@@ -17,6 +17,7 @@ from sakk.core.bank_assignment import (
 )
 from sakk.core.bank_statement import Outcome
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
+from sakk.core.proposal import SecondPerson
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 WAITS = replace(LINE, status="booked", outcome=Outcome.suspense, units=500)
@@ -48,12 +49,12 @@ def test_only_what_came_in_and_waits_is_given_to_anybody() -> None:
 
 def test_another_person_confirms_what_was_shown() -> None:
     digest = digest_of(SAID, WAITS)
-    done = confirmed(SAID, WAITS, by="per_2", is_person=True, digest=digest, now=NOW)
+    done = confirmed(SAID, WAITS, SecondPerson("per_2", True, digest), now=NOW)
     assert (done.status, done.decided_by, done.decided_at) == ("confirmed", "per_2", NOW)
     # Who has no people has keys: a house of one still can.
-    assert confirmed(SAID, WAITS, by="per_1", is_person=False, digest=digest, now=NOW)
+    assert confirmed(SAID, WAITS, SecondPerson("per_1", False, digest), now=NOW)
     with pytest.raises(SamePerson):
-        confirmed(SAID, WAITS, by="per_1", is_person=True, digest=digest, now=NOW)
+        confirmed(SAID, WAITS, SecondPerson("per_1", True, digest), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_another_person_confirms_what_was_shown() -> None:
 def test_another_proposal_has_another_digest(changes: dict[str, Any]) -> None:
     digest = digest_of(replace(SAID, **changes), WAITS)
     with pytest.raises(ApprovalStale):
-        confirmed(SAID, WAITS, by="per_2", is_person=True, digest=digest, now=NOW)
+        confirmed(SAID, WAITS, SecondPerson("per_2", True, digest), now=NOW)
 
 
 def test_what_is_shown() -> None:

@@ -9,6 +9,7 @@ import pytest
 from sakk.core.bank_account import Adapter, BankAccount, BankTerms, is_usable
 from sakk.core.bank_change import BankChange, check_approved, confirmed, digest_of, public
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
+from sakk.core.proposal import SecondPerson
 
 NOW = datetime(2026, 11, 27, 2, tzinfo=UTC)
 TERMS = BankTerms("house", Adapter.http, address="https://bank.example/v1").document()
@@ -49,13 +50,13 @@ def test_it_is_used_when_it_was_approved() -> None:
 
 def test_another_person_approves_what_was_shown() -> None:
     digest = digest_of(OPENED, OWN)
-    done = confirmed(OPENED, OWN, by="per_2", is_person=True, digest=digest, now=NOW)
+    done = confirmed(OPENED, OWN, SecondPerson("per_2", True, digest), now=NOW)
     assert (done.status, done.decided_by, done.decided_at) == ("confirmed", "per_2", NOW)
-    assert confirmed(OPENED, OWN, by="per_1", is_person=False, digest=digest, now=NOW)
+    assert confirmed(OPENED, OWN, SecondPerson("per_1", False, digest), now=NOW)
     with pytest.raises(SamePerson):
-        confirmed(OPENED, OWN, by="per_1", is_person=True, digest=digest, now=NOW)
+        confirmed(OPENED, OWN, SecondPerson("per_1", True, digest), now=NOW)
     with pytest.raises(ApprovalStale):
-        confirmed(OPENED, OWN, by="per_2", is_person=True, digest="0" * 64, now=NOW)
+        confirmed(OPENED, OWN, SecondPerson("per_2", True, "0" * 64), now=NOW)
     others: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"terms": {**TERMS, "address": "https://thief.example"}}, {}),
         ({"secret": b"s"}, {}),

@@ -1,11 +1,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from sakk.core.bank_file import NAME_LENGTH_MAX, BankFile, public, released, safe_name
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
+from sakk.core.proposal import SecondPerson
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
@@ -48,13 +48,13 @@ def test_what_is_shown() -> None:
 
 def test_another_person_stands_for_what_was_brought() -> None:
     brought = replace(ROW, status="awaiting", brought_by="per_1")
-    given: dict[str, Any] = {"is_person": True, "sha256": "00", "now": NOW}
-    done = released(brought, by="per_2", **given)
+    second = SecondPerson("per_2", True, "00")
+    done = released(brought, second, now=NOW)
     assert (done.status, done.released_by, done.released_at) == ("received", "per_2", NOW)
-    assert released(brought, by="per_1", **{**given, "is_person": False})
+    assert released(brought, SecondPerson("per_1", False, "00"), now=NOW)
     with pytest.raises(SamePerson):
-        released(brought, by="per_1", **given)
+        released(brought, SecondPerson("per_1", True, "00"), now=NOW)
     with pytest.raises(ApprovalStale):
-        released(brought, by="per_2", **{**given, "sha256": "01"})
+        released(brought, SecondPerson("per_2", True, "01"), now=NOW)
     with pytest.raises(UnexpectedState):
-        released(ROW, by="per_2", **given)
+        released(ROW, second, now=NOW)

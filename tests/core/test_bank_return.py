@@ -31,6 +31,7 @@ from sakk.core.bank_statement import Outcome
 from sakk.core.chart import TransferCode
 from sakk.core.errors import ApprovalStale, ParameterInvalid, SamePerson, UnexpectedState
 from sakk.core.posting import Posting
+from sakk.core.proposal import SecondPerson
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 IBAN = "FR7630006000011234567890189"
@@ -104,18 +105,18 @@ def test_an_order_must_be_possible() -> None:
 
 def test_another_person_confirms_what_was_shown() -> None:
     digest = digest_of(BACK)
-    done = confirmed(BACK, by="per_2", is_person=True, digest=digest, now=NOW)
+    done = confirmed(BACK, SecondPerson("per_2", True, digest), now=NOW)
     assert (done.status, done.decided_by, done.decided_at) == ("confirmed", "per_2", NOW)
-    assert confirmed(BACK, by="per_1", is_person=False, digest=digest, now=NOW)
+    assert confirmed(BACK, SecondPerson("per_1", False, digest), now=NOW)
     with pytest.raises(SamePerson):
-        confirmed(BACK, by="per_1", is_person=True, digest=digest, now=NOW)
+        confirmed(BACK, SecondPerson("per_1", True, digest), now=NOW)
     shown: list[dict[str, Any]] = [
         *({"iban": None}, {"holder": "Paul"}, {"fee_max": 21}, {"units": 501}, {"by_hand": True}),
     ]
     for changes in shown:
         assert digest_of(replace(BACK, **changes)) != digest
     with pytest.raises(ApprovalStale):
-        confirmed(BACK, by="per_2", is_person=True, digest="0" * 64, now=NOW)
+        confirmed(BACK, SecondPerson("per_2", True, "0" * 64), now=NOW)
 
 
 @pytest.mark.parametrize(

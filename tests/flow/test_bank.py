@@ -65,7 +65,6 @@ from sakk.flow import (
 from sakk.flow.bank_account import AccountRequest
 from sakk.flow.bank_statement import MATCH_MAX
 from sakk.flow.book import PostingSet
-from sakk.flow.step_up import StepUp
 from sakk.ledger.projection import wait_projected
 from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.rails.bank.rail import BankUnreachable
@@ -452,12 +451,7 @@ def test_a_bank_at_a_server_is_paid_by_and_told_of(world: World) -> None:
                 bank_change.connect(connection, own.id, trust="AAAA", **given)
             _, change = bank_change.connect(connection, own.id, new_key=True, **given)
         own = bank_change.confirm(
-            desk.parts,
-            own.id,
-            actor=two.actor,
-            livemode=False,
-            digest=digest_of(change, own),
-            step_up=StepUp(code=two.code()),
+            desk.parts, own.id, two.yes(digest_of(change, own)), livemode=False
         )
         server.authorized.append(public_key(VAULT, own))
         look(world)

@@ -38,14 +38,7 @@ def test_what_nobody_expected_waits_for_a_person(world: World) -> None:
         )
 
     def confirm(line: BankLine, digest: str, by: Member, step_up: StepUp | None = None) -> None:
-        bank_assignment.confirm(
-            desk.parts,
-            line.id,
-            actor=by.actor,
-            livemode=False,
-            digest=digest,
-            step_up=step_up or StepUp(code=by.code()),
-        )
+        bank_assignment.confirm(desk.parts, line.id, by.yes(digest, step_up), livemode=False)
 
     with pytest.raises(ParameterInvalid):
         propose(second, "acct_none")

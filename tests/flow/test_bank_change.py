@@ -78,14 +78,8 @@ class Two:
 
     def confirm(self, account: str, digest: str, by: Any = None, **step_up: Any) -> BankAccount:
         who = by or self.two
-        return bank_change.confirm(
-            self.desk.parts,
-            account,
-            actor=who.actor,
-            livemode=False,
-            digest=digest,
-            step_up=StepUp(**(step_up or {"code": who.code()})),
-        )
+        word = who.yes(digest, StepUp(**step_up) if step_up else None)
+        return bank_change.confirm(self.desk.parts, account, word, livemode=False)
 
 
 def test_an_account_that_one_person_opened_credits_nobody(world: World) -> None:

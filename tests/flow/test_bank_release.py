@@ -46,14 +46,8 @@ class Hands:
             )
 
     def release(self, by: Member, row: BankFile, sha256: str | None = None, **step_up: Any) -> None:
-        bank_release.release(
-            self.desk.parts,
-            row.id,
-            actor=by.actor,
-            livemode=False,
-            sha256=sha256 or row.sha256,
-            step_up=StepUp(**(step_up or {"code": by.code()})),
-        )
+        word = by.yes(sha256 or row.sha256, StepUp(**step_up) if step_up else None)
+        bank_release.release(self.desk.parts, row.id, word, livemode=False)
 
     def adapter(self, content: bytes) -> BankFile:
         with self.world.database.begin() as connection:

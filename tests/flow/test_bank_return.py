@@ -62,14 +62,8 @@ class House:
         self, row: BankReturn, by: Member | None = None, step_up: StepUp | None = None
     ) -> None:
         who = by or self.two
-        bank_return.confirm(
-            self.desk.parts,
-            row.id,
-            actor=who.actor,
-            livemode=False,
-            digest=digest_of(row),
-            step_up=step_up or StepUp(code=who.code()),
-        )
+        word = who.yes(digest_of(row), step_up)
+        bank_return.confirm(self.desk.parts, row.id, word, livemode=False)
         # Codes are of later and later times.
         self.world.advance(timedelta(minutes=15))
 

@@ -16,7 +16,7 @@ from sakk.api.parameters import (
     ShortText,
     Strict,
 )
-from sakk.api.person import Code, Hash
+from sakk.api.proposal import Confirmation, yes_to
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import bank_account as rules
@@ -36,7 +36,6 @@ from sakk.core.errors import ParameterInvalid, PermissionDenied, ResourceMissing
 from sakk.core.money import UNITS_MAX
 from sakk.flow import bank_account as flow
 from sakk.flow import bank_change as changing
-from sakk.flow.step_up import StepUp
 from sakk.pages.qr import qr
 from sakk.store import bank_account as store
 from sakk.store import bank_change as changes
@@ -93,17 +92,6 @@ class BankAccountConnect(Parameters):
     trust: LongText | None = None
     secret: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
     new_key: bool = False
-
-
-class BankAccountConfirm(Parameters):
-    """The digest of what was shown, and a fresh code of the person who approves."""
-
-    digest: Hash
-    code: Code | None = None
-
-
-class BankAccountDecline(Parameters):
-    """Nothing is told besides."""
 
 
 class BankAccountListParameters(ListParameters):
@@ -296,15 +284,10 @@ def connect(context: Context, bank_account: str, body: BankAccountConnect) -> Do
     operator_only=True,
     two_steps=True,
 )
-def confirm(context: Context, bank_account: str, body: BankAccountConfirm) -> Document:
+def confirm(context: Context, bank_account: str, body: Confirmation) -> Document:
     """Approve what another person proposed of one of the operator's own accounts."""
     after = changing.confirm(
-        context.parts,
-        bank_account,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code),
+        context.parts, bank_account, yes_to(context, body), livemode=context.livemode
     )
     return _after(context, after)
 
@@ -316,7 +299,7 @@ def confirm(context: Context, bank_account: str, body: BankAccountConfirm) -> Do
     operator_only=True,
     two_steps=True,
 )
-def decline(context: Context, bank_account: str, body: BankAccountDecline) -> Document:
+def decline(context: Context, bank_account: str) -> Document:
     """Refuse what was proposed, or take it back; an account that was never approved is gone."""
     gone = changing.decline(
         context.parts, bank_account, actor=context.actor, livemode=context.livemode

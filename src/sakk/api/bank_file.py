@@ -17,6 +17,7 @@ from sakk.core.bank_payment import BankPayment
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import bank_release as flow
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import bank_file as store
 from sakk.store import bank_payment as payments
 from sakk.store.page import fetch_page
@@ -40,10 +41,6 @@ class BankFileRelease(Parameters):
 
     sha256: Hash
     code: Code | None = None
-
-
-class BankFileRefuse(Parameters):
-    """Nothing is told besides."""
 
 
 class BankFileListParameters(ListParameters):
@@ -152,14 +149,8 @@ def create(context: Context, body: BankFileCreate) -> Document:
 )
 def release(context: Context, bank_file: str, body: BankFileRelease) -> Document:
     """Stand for a file that another person brought, after looking at it; it is read at once."""
-    done = flow.release(
-        context.parts,
-        bank_file,
-        actor=context.actor,
-        livemode=context.livemode,
-        sha256=body.sha256,
-        step_up=StepUp(code=body.code),
-    )
+    word = Word(context.actor, StepUp(code=body.code), body.sha256)
+    done = flow.release(context.parts, bank_file, word, livemode=context.livemode)
     return rules.public(done)
 
 
@@ -170,7 +161,7 @@ def release(context: Context, bank_file: str, body: BankFileRelease) -> Document
     operator_only=True,
     two_steps=True,
 )
-def refuse(context: Context, bank_file: str, body: BankFileRefuse) -> Document:
+def refuse(context: Context, bank_file: str) -> Document:
     """Refuse a file that was brought, or take it back; it is kept, and not read."""
     gone = flow.refuse(context.parts, bank_file, actor=context.actor, livemode=context.livemode)
     return rules.public(gone)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, LongText, Parameters
-from sakk.api.person import Code, Hash
+from sakk.api.proposal import Confirmation, yes_to
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import bank_return as rules
@@ -14,7 +14,6 @@ from sakk.core.bank_return import BankReturn
 from sakk.core.errors import ResourceMissing
 from sakk.core.money import UNITS_MAX
 from sakk.flow import bank_return as flow
-from sakk.flow.step_up import StepUp
 from sakk.store import bank_return as store
 from sakk.store.page import fetch_page
 
@@ -51,17 +50,6 @@ class BankReturnCreate(Parameters):
     country: Identifier | None = None
     number: Identifier | None = None
     bank_code: Identifier | None = None
-
-
-class BankReturnConfirm(Parameters):
-    """The digest of what was shown, and a fresh code of the person who confirms."""
-
-    digest: Hash
-    code: Code | None = None
-
-
-class BankReturnDecline(Parameters):
-    """Nothing is told besides."""
 
 
 class BankReturnListParameters(ListParameters):
@@ -184,15 +172,10 @@ def retrieve(context: Context, bank_return: str) -> Document:
     operator_only=True,
     two_steps=True,
 )
-def confirm(context: Context, bank_return: str, body: BankReturnConfirm) -> Document:
+def confirm(context: Context, bank_return: str, body: Confirmation) -> Document:
     """Confirm that money goes back, as another person proposed; it is screened and ordered."""
     done = flow.confirm(
-        context.parts,
-        bank_return,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code),
+        context.parts, bank_return, yes_to(context, body), livemode=context.livemode
     )
     return rules.public(done)
 
@@ -204,7 +187,7 @@ def confirm(context: Context, bank_return: str, body: BankReturnConfirm) -> Docu
     operator_only=True,
     two_steps=True,
 )
-def decline(context: Context, bank_return: str, body: BankReturnDecline) -> Document:
+def decline(context: Context, bank_return: str) -> Document:
     """Refuse what was proposed, or take it back; the money stays in suspense."""
     gone = flow.decline(context.parts, bank_return, actor=context.actor, livemode=context.livemode)
     return rules.public(gone)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, Parameters
-from sakk.api.person import Code, Hash
+from sakk.api.proposal import Confirmation, yes_to
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import bank_assignment as assignment_rules
@@ -17,7 +17,6 @@ from sakk.core.bank_file import FileKind
 from sakk.core.bank_statement import BankLine, BankStatement
 from sakk.core.errors import ResourceMissing
 from sakk.flow import bank_assignment as flow
-from sakk.flow.step_up import StepUp
 from sakk.store import bank_assignment as assignments
 from sakk.store import bank_statement as store
 from sakk.store.page import fetch_page
@@ -52,17 +51,6 @@ class BankLineAssign(Parameters):
 
     account: Identifier
     note: Note | None = None
-
-
-class BankLineConfirm(Parameters):
-    """The digest of what was shown, and a fresh code of the person who confirms."""
-
-    digest: Hash
-    code: Code | None = None
-
-
-class BankLineDecline(Parameters):
-    """Nothing is told besides."""
 
 
 class BankStatementShape(Shape):
@@ -238,16 +226,9 @@ def assign(context: Context, bank_line: str, body: BankLineAssign) -> Document:
     operator_only=True,
     two_steps=True,
 )
-def confirm(context: Context, bank_line: str, body: BankLineConfirm) -> Document:
+def confirm(context: Context, bank_line: str, body: Confirmation) -> Document:
     """Confirm whose the money is, as another person said; it goes to that account's balance."""
-    flow.confirm(
-        context.parts,
-        bank_line,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code),
-    )
+    flow.confirm(context.parts, bank_line, yes_to(context, body), livemode=context.livemode)
     return _after(context, bank_line)
 
 
@@ -258,7 +239,7 @@ def confirm(context: Context, bank_line: str, body: BankLineConfirm) -> Document
     operator_only=True,
     two_steps=True,
 )
-def decline(context: Context, bank_line: str, body: BankLineDecline) -> Document:
+def decline(context: Context, bank_line: str) -> Document:
     """Refuse what was proposed of a line, or take it back; its money stays in suspense."""
     flow.decline(context.parts, bank_line, actor=context.actor, livemode=context.livemode)
     return _after(context, bank_line)

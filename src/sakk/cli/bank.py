@@ -9,7 +9,7 @@ import typer
 from sqlalchemy import Connection, select
 
 from sakk.cli import bank_return
-from sakk.cli.acting import Code, acting, opened_parts
+from sakk.cli.acting import Code, acting, opened_parts, yes_to
 from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -35,7 +35,6 @@ from sakk.core.bank_statement import BankLine, BankStatement, StatementStatus
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import bank_account as accounts
 from sakk.flow import bank_assignment, bank_change, bank_release
-from sakk.flow.step_up import StepUp
 from sakk.rails.bank.adapters import public_key, sandbox_bank
 from sakk.runtime.settings import Settings
 from sakk.store import bank_account as account_store
@@ -216,12 +215,7 @@ def approve(
     """Approve an account, or a change of it, that another person proposed."""
     with opened_parts() as parts:
         bank_change.confirm(
-            parts,
-            account,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            digest=digest,
-            step_up=StepUp(code=code),
+            parts, account, yes_to(parts, digest, code=code, live=live), livemode=live
         )
     console.print(f"{account} is used as it was shown.")
 
@@ -312,14 +306,8 @@ def release(
 ) -> None:
     """Stand for a file that another person brought; a worker reads it a moment later."""
     with opened_parts() as parts:
-        bank_release.release(
-            parts,
-            identifier,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            sha256=sha256,
-            step_up=StepUp(code=code),
-        )
+        word = yes_to(parts, sha256, code=code, live=live)
+        bank_release.release(parts, identifier, word, livemode=live)
     console.print(f"{identifier} is being read.")
 
 
@@ -430,12 +418,7 @@ def confirm_line(
     """Confirm whose the money of a line is; the worker books it a moment later."""
     with opened_parts() as parts:
         row = bank_assignment.confirm(
-            parts,
-            line,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            digest=digest,
-            step_up=StepUp(code=code),
+            parts, line, yes_to(parts, digest, code=code, live=live), livemode=live
         )
     console.print(f"{row.id} is {row.account_id}'s.")
 

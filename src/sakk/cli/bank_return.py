@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
-from sakk.cli.acting import Code, acting, opened_parts
+from sakk.cli.acting import Code, acting, opened_parts, yes_to
 from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -15,7 +15,6 @@ from sakk.core.bank_return import BankReturn
 from sakk.core.errors import ParameterInvalid, ResourceMissing
 from sakk.flow import bank_return as flow
 from sakk.flow.context import Parts
-from sakk.flow.step_up import StepUp
 from sakk.store import bank_statement as lines
 from sakk.store.bank_return import bank_returns
 from sakk.store.database import fetch_all
@@ -90,12 +89,7 @@ def confirm(
     """Confirm what another person proposed; the worker screens and orders it a moment later."""
     with opened_parts() as parts:
         row = flow.confirm(
-            parts,
-            identifier,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            digest=digest,
-            step_up=StepUp(code=code),
+            parts, identifier, yes_to(parts, digest, code=code, live=live), livemode=live
         )
     console.print(f"{row.id} goes back to {row.holder}.", markup=False)
 

@@ -1,9 +1,8 @@
 """Banks: the operator's accounts, by the ledger and by statements, and who stands for them."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import Field
-
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import bank_change as rules
@@ -12,7 +11,6 @@ from sakk.core.bank_change import ChangeStatus
 from sakk.core.errors import ResourceMissing
 from sakk.flow import bank_change as flow
 from sakk.flow.officer import is_alone
-from sakk.pages.form import Form
 from sakk.pages.language import mark
 from sakk.store import bank_account as store
 from sakk.store import bank_change as changes
@@ -21,12 +19,6 @@ from sakk.store import bank_statement as statements
 from sakk.store import person as persons
 
 PATH: Final = f"{ROOT}/banks"
-
-
-class ApproveForm(Form):
-    """The digest of what was shown."""
-
-    digest: Annotated[str, Field(max_length=64)]
 
 
 def index(visit: Visit) -> Page:
@@ -61,16 +53,9 @@ def again(visit: Visit, rejected: Rejected, bank_account: str) -> Page:
     return _detail(visit, bank_account, rejected)
 
 
-def approve(visit: Visit, bank_account: str, form: ApproveForm) -> Redirect:
+def approve(visit: Visit, bank_account: str, form: ConfirmForm) -> Redirect:
     """Approve what another person proposed."""
-    flow.confirm(
-        visit.parts,
-        bank_account,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    flow.confirm(visit.parts, bank_account, yes_to(visit, form), livemode=visit.livemode)
     told = visit.words.gettext("Approved: it is used as it was shown.")
     return Redirect(f"{PATH}/{bank_account}", told)
 

@@ -15,6 +15,7 @@ from sakk.core.bank_file import BankFile, FileStatus
 from sakk.core.errors import ParameterMissing, ResourceMissing
 from sakk.flow import bank_release as flow
 from sakk.flow.officer import is_alone
+from sakk.flow.word import Word
 from sakk.pages.form import Form, Upload
 from sakk.pages.language import mark
 from sakk.rails.bank.reader import ReadFile
@@ -103,14 +104,8 @@ def bring(visit: Visit, form: UploadForm) -> Redirect:
 
 def release(visit: Visit, bank_file: str, form: ReleaseForm) -> Redirect:
     """Stand for a file that another person brought."""
-    flow.release(
-        visit.parts,
-        bank_file,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        sha256=form.sha256,
-        step_up=visit.step_up,
-    )
+    word = Word(visit.actor, visit.step_up, form.sha256)
+    flow.release(visit.parts, bank_file, word, livemode=visit.livemode)
     told = visit.words.gettext("Released: it is being read.")
     return Redirect(f"{PATH}/{bank_file}", told)
 

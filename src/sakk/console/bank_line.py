@@ -15,6 +15,7 @@ from sakk.console.listing import (
     listing,
     options,
 )
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import bank_assignment as rules
@@ -80,12 +81,6 @@ class SendBackForm(Form):
     fee_max: Annotated[str, Field(max_length=40)] | None = None
     holder: Annotated[str, Field(max_length=HOLDER_LENGTH_MAX)] | None = None
     iban: Annotated[str, Field(max_length=60)] | None = None
-
-
-class ConfirmForm(Form):
-    """The digest of what was shown."""
-
-    digest: Annotated[str, Field(max_length=64)]
 
 
 def index(visit: Visit, query: LineQuery) -> Page | Download:
@@ -161,14 +156,7 @@ def assign(visit: Visit, bank_line: str, form: AssignForm) -> Redirect:
 
 def confirm(visit: Visit, bank_line: str, form: ConfirmForm) -> Redirect:
     """Confirm whose the money is, as another person said."""
-    flow.confirm(
-        visit.parts,
-        bank_line,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    flow.confirm(visit.parts, bank_line, yes_to(visit, form), livemode=visit.livemode)
     return _back(bank_line, visit.words.gettext("Confirmed: it is being booked."))
 
 
@@ -198,12 +186,7 @@ def send_back(visit: Visit, bank_line: str, form: SendBackForm) -> Redirect:
 def confirm_return(visit: Visit, bank_line: str, form: ConfirmForm) -> Redirect:
     """Confirm that the money goes back, as another person said."""
     back_flow.confirm(
-        visit.parts,
-        _return_of(visit, bank_line).id,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
+        visit.parts, _return_of(visit, bank_line).id, yes_to(visit, form), livemode=visit.livemode
     )
     return _back(bank_line, visit.words.gettext("Confirmed: it is screened, and then ordered."))
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core.bank_statement import BankLine, Outcome, waits_for_person
-from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
-from sakk.core.proposal import digest_words
+from sakk.core.errors import ApprovalStale, UnexpectedState
+from sakk.core.proposal import SecondPerson, digest_words
 
 NOTE_LENGTH_MAX: Final = 500
 
@@ -63,23 +63,18 @@ def digest_of(assignment: BankAssignment, line: BankLine) -> str:
 
 
 def confirmed(
-    assignment: BankAssignment,
-    line: BankLine,
-    *,
-    by: str,
-    is_person: bool,
-    digest: str,
-    now: datetime,
+    assignment: BankAssignment, line: BankLine, second: SecondPerson, *, now: datetime
 ) -> BankAssignment:
     """The assignment as a second person leaves it; SamePerson, ApprovalStale."""
-    if assignment.proposed_by == by and is_person:
-        raise SamePerson("You proposed this: another person confirms it.")
-    if digest != digest_of(assignment, line):
-        raise ApprovalStale(
+    second.check(
+        proposed_by=assignment.proposed_by,
+        shown=digest_of(assignment, line),
+        stale=ApprovalStale(
             "This is not what you were shown: look at the line again.", param="digest"
-        )
+        ),
+    )
     return replace(
-        assignment, status=AssignmentStatus.confirmed.value, decided_by=by, decided_at=now
+        assignment, status=AssignmentStatus.confirmed.value, decided_by=second.name, decided_at=now
     )
 
 

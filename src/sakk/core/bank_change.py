@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sakk.core.bank_account import BankAccount
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
-from sakk.core.proposal import digest_words
+from sakk.core.proposal import SecondPerson, digest_words
 
 NOTE_LENGTH_MAX: Final = 500
 
@@ -75,22 +75,20 @@ def digest_of(change: BankChange, account: BankAccount) -> str:
 
 
 def confirmed(
-    change: BankChange,
-    account: BankAccount,
-    *,
-    by: str,
-    is_person: bool,
-    digest: str,
-    now: datetime,
+    change: BankChange, account: BankAccount, second: SecondPerson, *, now: datetime
 ) -> BankChange:
     """The change as a second person leaves it; SamePerson, ApprovalStale."""
-    if change.proposed_by == by and is_person:
-        raise SamePerson("You proposed this: another person approves it.")
-    if digest != digest_of(change, account):
-        raise ApprovalStale(
+    second.check(
+        proposed_by=change.proposed_by,
+        shown=digest_of(change, account),
+        stale=ApprovalStale(
             "This is not what you were shown: look at the account again.", param="digest"
-        )
-    return replace(change, status=ChangeStatus.confirmed.value, decided_by=by, decided_at=now)
+        ),
+        same=SamePerson("You proposed this: another person approves it."),
+    )
+    return replace(
+        change, status=ChangeStatus.confirmed.value, decided_by=second.name, decided_at=now
+    )
 
 
 def public(change: BankChange, account: BankAccount) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sakk.core.errors import ApprovalStale, SamePerson, UnexpectedState
+from sakk.core.proposal import SecondPerson
 
 PREFIX: Final = "bf"
 # A larger file is not taken in: no bank's statement of a day comes near it.
@@ -96,14 +97,16 @@ def check_awaiting(row: BankFile) -> None:
         raise UnexpectedState("This file is {status}: it waits for nobody.", status=row.status)
 
 
-def released(row: BankFile, *, by: str, is_person: bool, sha256: str, now: datetime) -> BankFile:
+def released(row: BankFile, second: SecondPerson, *, now: datetime) -> BankFile:
     """A file that was brought by hand, as a second person leaves it; SamePerson, ApprovalStale."""
     check_awaiting(row)
-    if row.brought_by == by and is_person:
-        raise SamePerson("You brought this file: another person releases it.")
-    if sha256 != row.sha256:
-        raise ApprovalStale("This is not the file that you were shown.", param="sha256")
-    return replace(row, status=FileStatus.received.value, released_by=by, released_at=now)
+    second.check(
+        proposed_by=row.brought_by or "",
+        shown=row.sha256,
+        stale=ApprovalStale("This is not the file that you were shown.", param="sha256"),
+        same=SamePerson("You brought this file: another person releases it."),
+    )
+    return replace(row, status=FileStatus.received.value, released_by=second.name, released_at=now)
 
 
 def public(row: BankFile) -> dict[str, Any]:

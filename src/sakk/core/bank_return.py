@@ -21,9 +21,9 @@ from sakk.core.bank_account import BankTerms, Place, Profile, is_iban, is_sepa
 from sakk.core.bank_payment import StatusWord
 from sakk.core.bank_statement import BankLine, Outcome, waits_for_person
 from sakk.core.chart import TransferCode
-from sakk.core.errors import ApprovalStale, ParameterInvalid, SamePerson, UnexpectedState
+from sakk.core.errors import ApprovalStale, ParameterInvalid, UnexpectedState
 from sakk.core.posting import Posting
-from sakk.core.proposal import digest_words
+from sakk.core.proposal import SecondPerson, digest_words
 
 PREFIX: Final = "bret"
 NOTE_LENGTH_MAX: Final = 500
@@ -192,17 +192,18 @@ def digest_of(row: BankReturn) -> str:
     return digest_words(words)
 
 
-def confirmed(
-    row: BankReturn, *, by: str, is_person: bool, digest: str, now: datetime
-) -> BankReturn:
+def confirmed(row: BankReturn, second: SecondPerson, *, now: datetime) -> BankReturn:
     """The return as a second person leaves it; SamePerson, ApprovalStale."""
-    if row.proposed_by == by and is_person:
-        raise SamePerson("You proposed this: another person confirms it.")
-    if digest != digest_of(row):
-        raise ApprovalStale(
+    second.check(
+        proposed_by=row.proposed_by,
+        shown=digest_of(row),
+        stale=ApprovalStale(
             "This is not what you were shown: look at the line again.", param="digest"
-        )
-    return replace(row, status=BankReturnStatus.confirmed.value, decided_by=by, decided_at=now)
+        ),
+    )
+    return replace(
+        row, status=BankReturnStatus.confirmed.value, decided_by=second.name, decided_at=now
+    )
 
 
 def remittance_of(line: BankLine) -> str:

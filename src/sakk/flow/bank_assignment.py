@@ -21,7 +21,7 @@ from sakk.core.role import Role
 from sakk.flow.context import Parts
 from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
-from sakk.flow.step_up import StepUp, check, count_try
+from sakk.flow.word import Word, weighing
 from sakk.store import account as accounts
 from sakk.store import bank_assignment as store
 from sakk.store import bank_return as bank_returns
@@ -74,32 +74,19 @@ def propose(
     return made
 
 
-def confirm(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
-) -> BankLine:
+def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> BankLine:
     """Another person confirms it; it is booked a moment later.
 
-    ``digest``: of what was shown. Raises ResourceMissing, UnexpectedState, SamePerson,
-    ApprovalStale, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited.
+    Raises ResourceMissing, UnexpectedState, SamePerson, ApprovalStale, PermissionDenied,
+    StepUpRequired, StepUpFailed, RateLimited.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         line = _line(connection, identifier, livemode=livemode)
-        by = _officer(connection, actor, livemode=livemode)
+        by = _officer(connection, word.actor, livemode=livemode)
         waits = _awaiting(connection, line)
         _check(connection, line, livemode=livemode)
-        done = rules.confirmed(
-            waits, line, by=by.name, is_person=by.person is not None, digest=digest, now=now
-        )
-        if by.person is not None:
-            check(parts, connection, by.person, step_up, message=None, now=now)
+        done = rules.confirmed(waits, line, by.second(word), now=now)
+        by.prove(parts, connection, word, now=now)
         store.put(connection, done)
         after = replace(
             line,

@@ -23,7 +23,7 @@ from sakk.flow.bank_account import AccountRequest, create
 from sakk.flow.context import Parts
 from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
-from sakk.flow.step_up import StepUp, check, count_try
+from sakk.flow.word import Word, weighing
 from sakk.store import bank_account as accounts
 from sakk.store import bank_change as store
 from sakk.store import provider_order as provider_orders
@@ -121,31 +121,18 @@ def connect(
     return found, change
 
 
-def confirm(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
-) -> BankAccount:
+def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> BankAccount:
     """Another person approves what was proposed, and it is so from now on.
 
-    ``digest``: of what was shown. Raises ResourceMissing, UnexpectedState, SamePerson,
-    ApprovalStale, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited.
+    Raises ResourceMissing, UnexpectedState, SamePerson, ApprovalStale, PermissionDenied,
+    StepUpRequired, StepUpFailed, RateLimited.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         found = _locked(connection, identifier, livemode=livemode)
-        by = _officer(connection, actor, livemode=livemode)
+        by = _officer(connection, word.actor, livemode=livemode)
         change = _awaiting(connection, found)
-        done = rules.confirmed(
-            change, found, by=by.name, is_person=by.person is not None, digest=digest, now=now
-        )
-        if by.person is not None:
-            check(parts, connection, by.person, step_up, message=None, now=now)
+        done = rules.confirmed(change, found, by.second(word), now=now)
+        by.prove(parts, connection, word, now=now)
         store.put(connection, done)
         if done.kind == ChangeKind.open:
             accounts.approve(connection, found.id, now=now)

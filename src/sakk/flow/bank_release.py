@@ -16,7 +16,7 @@ from sakk.flow.bank_file import file_event, take_in
 from sakk.flow.context import Parts
 from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
-from sakk.flow.step_up import StepUp, check, count_try
+from sakk.flow.word import Word, weighing
 from sakk.rails.bank.read import read_file
 from sakk.rails.bank.reader import ReadFile, Unreadable
 from sakk.store import bank_file as store
@@ -63,30 +63,18 @@ def preview(connection: Connection, row: BankFile) -> ReadFile | str:
         return str(error)
 
 
-def release(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    sha256: str,
-    step_up: StepUp,
-) -> BankFile:
+def release(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> BankFile:
     """Another person stands for a file, and it is read a moment later.
 
-    ``sha256``: of the bytes that were looked at. Raises ResourceMissing, UnexpectedState,
-    SamePerson, ApprovalStale, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited.
+    The word's digest is SHA-256 of the bytes that were looked at. Raises ResourceMissing,
+    UnexpectedState, SamePerson, ApprovalStale, PermissionDenied, StepUpRequired, StepUpFailed,
+    RateLimited.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         found = _locked(connection, identifier, livemode=livemode)
-        by = _officer(connection, actor, livemode=livemode)
-        done = rules.released(
-            found, by=by.name, is_person=by.person is not None, sha256=sha256, now=now
-        )
-        if by.person is not None:
-            check(parts, connection, by.person, step_up, message=None, now=now)
+        by = _officer(connection, word.actor, livemode=livemode)
+        done = rules.released(found, by.second(word), now=now)
+        by.prove(parts, connection, word, now=now)
         change = {
             "id": done.id,
             "status": done.status,

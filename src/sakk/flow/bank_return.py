@@ -23,7 +23,7 @@ from sakk.flow.bank_assignment import ROLES
 from sakk.flow.context import Parts
 from sakk.flow.officer import Officer, find_officer
 from sakk.flow.stage import wake
-from sakk.flow.step_up import StepUp, check, count_try
+from sakk.flow.word import Word, weighing
 from sakk.store import bank_account as bank_accounts
 from sakk.store import bank_assignment as assignments
 from sakk.store import bank_return as store
@@ -127,31 +127,18 @@ def propose(
     return made
 
 
-def confirm(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
-) -> BankReturn:
+def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> BankReturn:
     """Another person confirms it: it is screened and ordered a moment later.
 
-    ``digest``: of what was shown. Raises ResourceMissing, UnexpectedState, SamePerson,
-    ApprovalStale, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited.
+    Raises ResourceMissing, UnexpectedState, SamePerson, ApprovalStale, PermissionDenied,
+    StepUpRequired, StepUpFailed, RateLimited.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         found, line = _locked(connection, identifier, livemode=livemode)
-        by = _officer(connection, actor, livemode=livemode)
+        by = _officer(connection, word.actor, livemode=livemode)
         _check(connection, line, livemode=livemode)
-        done = rules.confirmed(
-            found, by=by.name, is_person=by.person is not None, digest=digest, now=now
-        )
-        if by.person is not None:
-            check(parts, connection, by.person, step_up, message=None, now=now)
+        done = rules.confirmed(found, by.second(word), now=now)
+        by.prove(parts, connection, word, now=now)
         done = replace(done, line_outcome=line.outcome or "")
         store.change(connection, [done], *FIELDS, "line_outcome")
         # From here on it is nobody else's to assign.
