@@ -5,7 +5,7 @@ from tests.flow.policing import OPERATOR_KEY
 
 from sakk.core.case import Case, Outcome, Place
 from sakk.flow import case_work as flow
-from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import case as store
 
 
@@ -20,14 +20,7 @@ def decide(
     """Propose how the case of a subject ends, and confirm it."""
     plan = flow.Plan(outcome, destination=destination, place=place)
     case, digest = flow.propose(world.parts, subject, plan, actor=OPERATOR_KEY, livemode=False)
-    return flow.confirm(
-        world.parts,
-        case.id,
-        actor=OPERATOR_KEY,
-        livemode=False,
-        digest=digest,
-        step_up=StepUp(),
-    )
+    return flow.confirm(world.parts, case.id, Word(OPERATOR_KEY, digest=digest), livemode=False)
 
 
 def case_now(world: World, subject: str) -> Case:

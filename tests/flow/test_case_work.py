@@ -30,6 +30,7 @@ from sakk.flow.case_age import age_stage
 from sakk.flow.case_evidence import evidence
 from sakk.flow.case_subject import find_matter
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import case as store
 from sakk.store.database import Database
 from sakk.store.identity import new_id
@@ -65,16 +66,9 @@ def propose(
 def confirm(
     desk: Desk, subject: str, by: Member | Actor, digest: str, code: str | None = None
 ) -> Case:
-    if isinstance(by, Member) and code is None:
-        code = by.code()
-    return flow.confirm(
-        desk.parts,
-        subject,
-        actor=by if isinstance(by, Actor) else by.actor,
-        livemode=False,
-        digest=digest,
-        step_up=StepUp(code=code),
-    )
+    step_up = None if code is None else StepUp(code=code)
+    word = Word(by, digest=digest) if isinstance(by, Actor) else by.yes(digest, step_up)
+    return flow.confirm(desk.parts, subject, word, livemode=False)
 
 
 def people(desk: Desk) -> tuple[Member, Member]:
@@ -90,14 +84,7 @@ def test_two_people_end_a_case(desk: Desk) -> None:
     with pytest.raises(SamePerson):
         confirm(desk, case.id, carl, digest)
     with pytest.raises(StepUpRequired):
-        flow.confirm(
-            desk.parts,
-            case.id,
-            actor=dora.actor,
-            livemode=False,
-            digest=digest,
-            step_up=StepUp(),
-        )
+        flow.confirm(desk.parts, case.id, dora.yes(digest, StepUp()), livemode=False)
     with pytest.raises(StepUpFailed):
         confirm(desk, case.id, dora, digest, "000000")
     assert desk.read(row).under_review

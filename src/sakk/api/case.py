@@ -15,7 +15,7 @@ from sakk.api.parameters import (
     Parameters,
     ShortText,
 )
-from sakk.api.person import Code, Hash
+from sakk.api.proposal import Confirmation, yes_to
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import attachment as attachments
@@ -26,7 +26,6 @@ from sakk.flow import case_report
 from sakk.flow import case_work as flow
 from sakk.flow.case_evidence import evidence
 from sakk.flow.case_subject import find_matter
-from sakk.flow.step_up import StepUp
 from sakk.store import case as store
 
 # A file of ten megabytes in base64, and a little beside it.
@@ -81,13 +80,6 @@ class CasePropose(Parameters):
     note: NoteText | None = None
     destination: Identifier | None = None
     place: Literal["left", "vault"] | None = None
-
-
-class CaseConfirm(Parameters):
-    """The ``digest`` of what was shown, and a person's one-time ``code``."""
-
-    digest: Hash
-    code: Code | None = None
 
 
 class CaseDecline(Parameters):
@@ -449,16 +441,9 @@ def decline(context: Context, case: str, body: CaseDecline) -> Document:
     operator_only=True,
     two_steps=True,
 )
-def confirm(context: Context, case: str, body: CaseConfirm) -> Document:
+def confirm(context: Context, case: str, body: Confirmation) -> Document:
     """Confirm what another person proposed, as it was shown; it is carried out by that."""
-    row = flow.confirm(
-        context.parts,
-        case,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code),
-    )
+    row = flow.confirm(context.parts, case, yes_to(context, body), livemode=context.livemode)
     return rules.public(row, now=context.now)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sakk.cli.acting import acting, opened_parts
+from sakk.cli.acting import acting, opened_parts, yes_to
 from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -27,7 +27,6 @@ from sakk.flow.case_report import Words, configure, draft
 from sakk.flow.case_report import file as file_report
 from sakk.flow.case_subject import find_matter
 from sakk.flow.context import Parts
-from sakk.flow.step_up import StepUp
 from sakk.runtime.wiring import rail_cache
 from sakk.store import case as store
 from sakk.store.identity import new_id, now
@@ -292,12 +291,7 @@ def confirm(
         if not yes:
             typer.confirm(f"Confirm {found['proposal']['outcome']}?", abort=True)
         row = flow.confirm(
-            parts,
-            case,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            digest=found["digest"],
-            step_up=StepUp(code=code),
+            parts, case, yes_to(parts, found["digest"], code=code, live=live), livemode=live
         )
     console.print(f"{row.id} is {row.status}.")
 

@@ -19,6 +19,7 @@ from sakk.console.case_page import (
 )
 from sakk.console.case_reason import why_in
 from sakk.console.listing import ROWS, ListQuery, created_within, csv_file, listing, options
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import attachment as attachments
@@ -118,12 +119,6 @@ class ProposeForm(Form):
     note: Annotated[str, Field(max_length=rules.NOTE_LENGTH_MAX)] | None = None
     destination: Annotated[str, Field(max_length=100)] | None = None
     place: Literal["left", "vault"] | None = None
-
-
-class ConfirmForm(Form):
-    """The digest of what was shown."""
-
-    digest: Annotated[str, Field(max_length=64)]
 
 
 class ReasonForm(Form):
@@ -341,14 +336,7 @@ def propose(visit: Visit, case: str, form: ProposeForm) -> Redirect:
 def confirm(visit: Visit, case: str, form: ConfirmForm) -> Redirect:
     """Confirm what another person proposed; it is carried out by that."""
     found = found_case(visit, case)
-    flow.confirm(
-        visit.parts,
-        found.case.id,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    flow.confirm(visit.parts, found.case.id, yes_to(visit, form), livemode=visit.livemode)
     return _back(found, visit.words.gettext("Confirmed: it is being carried out."))
 
 

@@ -85,7 +85,7 @@ def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Ban
         by = _officer(connection, word.actor, livemode=livemode)
         waits = _awaiting(connection, line)
         _check(connection, line, livemode=livemode)
-        done = rules.confirmed(waits, line, by.second(word), now=now)
+        done = rules.confirmed(waits, line, by.second(word.digest), now=now)
         by.prove(parts, connection, word, now=now)
         store.put(connection, done)
         after = replace(

@@ -131,7 +131,7 @@ def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Ban
         found = _locked(connection, identifier, livemode=livemode)
         by = _officer(connection, word.actor, livemode=livemode)
         change = _awaiting(connection, found)
-        done = rules.confirmed(change, found, by.second(word), now=now)
+        done = rules.confirmed(change, found, by.second(word.digest), now=now)
         by.prove(parts, connection, word, now=now)
         store.put(connection, done)
         if done.kind == ChangeKind.open:

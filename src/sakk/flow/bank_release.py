@@ -73,7 +73,7 @@ def release(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Ban
     with weighing(parts, word, livemode=livemode) as (connection, now):
         found = _locked(connection, identifier, livemode=livemode)
         by = _officer(connection, word.actor, livemode=livemode)
-        done = rules.released(found, by.second(word), now=now)
+        done = rules.released(found, by.second(word.digest), now=now)
         by.prove(parts, connection, word, now=now)
         change = {
             "id": done.id,

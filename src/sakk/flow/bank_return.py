@@ -137,7 +137,7 @@ def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Ban
         found, line = _locked(connection, identifier, livemode=livemode)
         by = _officer(connection, word.actor, livemode=livemode)
         _check(connection, line, livemode=livemode)
-        done = rules.confirmed(found, by.second(word), now=now)
+        done = rules.confirmed(found, by.second(word.digest), now=now)
         by.prove(parts, connection, word, now=now)
         done = replace(done, line_outcome=line.outcome or "")
         store.change(connection, [done], *FIELDS, "line_outcome")

@@ -19,7 +19,6 @@ from sakk.core.errors import (
     ApprovalStale,
     ParameterInvalid,
     ResourceMissing,
-    SamePerson,
     UnexpectedState,
 )
 from sakk.core.evm import parse_address
@@ -32,7 +31,8 @@ from sakk.flow.context import Parts
 from sakk.flow.information_request import resumed, withdraw_open
 from sakk.flow.officer import Officer, case_officer
 from sakk.flow.recovery import check_address
-from sakk.flow.step_up import StepUp, check, count_try
+from sakk.flow.step_up import count_try
+from sakk.flow.word import Word
 from sakk.store import case as store
 from sakk.store import event as events
 from sakk.store import person as persons
@@ -228,31 +228,22 @@ def decline(
         return _write(connection, case, after, Act.declined, by, now, {"reason": why})
 
 
-def confirm(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
-) -> Case:
+def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Case:
     """Another person confirms what was proposed; it is carried out at once, or begins to be.
 
-    ``digest``: of what was shown; what changed since is looked at again. Raises SamePerson,
-    ApprovalStale, PermissionDenied, StepUpRequired, StepUpFailed, RateLimited, UnexpectedState.
+    What changed since it was shown is looked at again. Raises SamePerson, ApprovalStale,
+    PermissionDenied, StepUpRequired, StepUpFailed, RateLimited, UnexpectedState.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
+    count_try(parts, word.actor, word.step_up, livemode=livemode)
     examined = _examined(parts, identifier, livemode=livemode)
     now = parts.clock()
     with parts.database.begin() as connection:
         matter = find_matter(connection, identifier, livemode=livemode, lock=True)
-        by = case_officer(connection, actor, livemode=livemode)
-        if _is_confirmed(matter.case, by, digest):
+        by = case_officer(connection, word.actor, livemode=livemode)
+        if _is_confirmed(matter.case, by, word.digest):
             return matter.case
-        _check_second(matter, by, digest)
-        if by.person is not None:
-            check(parts, connection, by.person, step_up, message=None, now=now)
+        digest = _check_second(matter, by, word.digest)
+        by.prove(parts, connection, word, now=now)
         return confirm_locked(connection, matter, examined, by=by, digest=digest, now=now)
 
 
@@ -282,20 +273,23 @@ def confirm_locked(
     return carry_out(connection, replace(matter, case=written), examined, now=now)
 
 
-def _check_second(matter: Matter, by: Officer, digest: str) -> None:
-    """Is this another person, who saw what stands there now?"""
+def _check_second(matter: Matter, by: Officer, digest: str | None) -> str:
+    """Is this another person, who saw what stands there now? Its digest."""
     case = matter.case
     rules.after(case.status, Act.confirmed)
     assert case.proposal is not None
-    if case.proposal["by"] == by.name and by.person is not None:
-        raise SamePerson("You proposed this: another person confirms it.")
-    if digest != rules.digest_of(case, matter.subject):
-        raise ApprovalStale(
+    shown = rules.digest_of(case, matter.subject)
+    by.second(digest).check(
+        proposed_by=case.proposal["by"],
+        shown=shown,
+        stale=ApprovalStale(
             "This is not what you were shown: look at the case again.", param="digest"
-        )
+        ),
+    )
     outcome = Outcome(case.proposal["outcome"])
     if outcome is not Outcome.file and outcome not in rules.outcomes_of(case.kind, matter.subject):
         raise UnexpectedState("What was proposed can not be done any more.")
+    return shown
 
 
 def reopen(parts: Parts, identifier: str, *, actor: Actor, livemode: bool, reason: str) -> Case:
@@ -323,7 +317,7 @@ def _examined(parts: Parts, identifier: str, *, livemode: bool) -> Examined | No
     return examine_return(parts, matter.payin)
 
 
-def _is_confirmed(case: Case, by: Officer, digest: str) -> bool:
+def _is_confirmed(case: Case, by: Officer, digest: str | None) -> bool:
     """Was this very thing confirmed by this person, whose answer was lost?"""
     proposal = case.proposal or {}
     return (proposal.get("confirmed_by"), proposal.get("digest")) == (by.name, digest)

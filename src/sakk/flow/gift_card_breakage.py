@@ -65,7 +65,7 @@ def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Bre
         waits = store.find(connection, identifier, livemode=livemode, lock=True)
         if waits is None or waits.state != BreakageState.proposed:
             raise ResourceMissing("Nothing with this id waits for a second person.", param="id")
-        by.second(word).check(
+        by.second(word.digest).check(
             proposed_by=waits.proposed_by,
             shown=rules.digest_of(waits),
             stale=ApprovalStale(

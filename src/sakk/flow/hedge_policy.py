@@ -82,7 +82,7 @@ def confirm(parts: Parts, currency: str, word: Word, *, livemode: bool) -> Hedge
         store.lock_change(connection)
         waits = _waiting(connection, currency, livemode=livemode)
         before = store.find(connection, currency, livemode=livemode)
-        by.second(word).check(
+        by.second(word.digest).check(
             proposed_by=waits.proposed_by,
             shown=rules.digest_of(waits, before),
             stale=ApprovalStale(

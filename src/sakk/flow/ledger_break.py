@@ -166,7 +166,7 @@ def confirm(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> Led
             return row
         rules.after(row, Act.confirmed)
         digest = rules.digest_of(row)
-        by.second(word).check(
+        by.second(word.digest).check(
             proposed_by=said["by"],
             shown=digest,
             stale=ApprovalStale(

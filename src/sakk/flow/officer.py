@@ -31,9 +31,9 @@ class Officer:
         """One of these roles, or the sandbox's key."""
         return self.person is None or bool(self.person.powers & {each.value for each in roles})
 
-    def second(self, word: Word) -> SecondPerson:
-        """As who stands for what somebody proposed, by what they say of it."""
-        return SecondPerson(self.name, self.person is not None, word.digest)
+    def second(self, digest: str | None) -> SecondPerson:
+        """As who stands for what somebody proposed, and was shown what has this digest."""
+        return SecondPerson(self.name, self.person is not None, digest)
 
     def prove(self, parts: Parts, connection: Connection, word: Word, *, now: datetime) -> None:
         """A person proves to be there, by a code or at the console; StepUpRequired, StepUpFailed.
