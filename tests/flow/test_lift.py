@@ -27,6 +27,7 @@ from sakk.core.person import Actor
 from sakk.flow import freeze as flow
 from sakk.flow import person
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.signing.approver import create_approver
 from sakk.signing.policy import load_policy, write_policy
 from sakk.store import freeze as store
@@ -69,12 +70,9 @@ def propose(desk: Desk, row: Freeze, by: Member | Actor, **more: Any) -> Lift:
 
 
 def confirm(desk: Desk, row: Freeze, by: Member | Actor, lift: Lift, **word: Any) -> Lift:
-    actor = by.actor if isinstance(by, Member) else by
-    if isinstance(by, Member):
-        word.setdefault("step_up", StepUp(code=by.code()))
-    word.setdefault("step_up", StepUp())
-    word.setdefault("digest", lift.digest)
-    return flow.confirm_lift(desk.parts, row.id, actor=actor, livemode=False, **word)[0]
+    told = {"digest": lift.digest} | word
+    said = by.yes(**told) if isinstance(by, Member) else Word(by, **told)
+    return flow.confirm_lift(desk.parts, row.id, said, livemode=False)[0]
 
 
 def in_force(desk: Desk) -> list[str]:

@@ -54,14 +54,7 @@ def propose(desk: Desk, by: Actor, *rules: Rule) -> PolicyVersion:
 def approve(
     desk: Desk, version: PolicyVersion, by: Member, *, digest: str | None = None
 ) -> PolicyVersion:
-    return flow.approve(
-        desk.parts,
-        version.id,
-        actor=by.actor,
-        livemode=False,
-        digest=digest or version.digest,
-        step_up=StepUp(code=by.code()),
-    )
+    return flow.approve(desk.parts, version.id, by.yes(digest or version.digest), livemode=False)
 
 
 def test_a_version_takes_effect_by_two_people(desk: Desk) -> None:
@@ -109,14 +102,7 @@ def test_what_was_read_is_what_is_approved(desk: Desk) -> None:
     with pytest.raises(ApprovalStale):
         approve(desk, version, checker, digest="00" * 32)
     with pytest.raises(StepUpRequired):
-        flow.approve(
-            desk.parts,
-            version.id,
-            actor=checker.actor,
-            livemode=False,
-            digest=version.digest,
-            step_up=StepUp(),
-        )
+        flow.approve(desk.parts, version.id, checker.yes(version.digest, StepUp()), livemode=False)
 
 
 def test_a_version_written_against_another_is_proposed_again(desk: Desk) -> None:
@@ -132,18 +118,12 @@ def test_two_approvals_at_once_put_one_in_force(desk: Desk) -> None:
     maker = desk.member("mia", "admin")
     people = [desk.member(name, "approver") for name in ("cleo", "carl")]
     versions = [propose(desk, maker.actor, allow(name)) for name in ("a", "b")]
-    codes = [each.code() for each in people]
+    codes = [StepUp(code=each.code()) for each in people]
 
     def put(place: int) -> str:
         try:
-            return flow.approve(
-                desk.parts,
-                versions[place].id,
-                actor=people[place].actor,
-                livemode=False,
-                digest=versions[place].digest,
-                step_up=StepUp(code=codes[place]),
-            ).state
+            word = people[place].yes(versions[place].digest, codes[place])
+            return flow.approve(desk.parts, versions[place].id, word, livemode=False).state
         except SakkError as error:
             return error.code
 

@@ -44,14 +44,7 @@ def propose(desk: Desk, by: Actor, *rules: Rule, **options: Any) -> RulesVersion
 def approve(
     desk: Desk, version: RulesVersion, by: Member, *, digest: str | None = None
 ) -> RulesVersion:
-    return flow.approve(
-        desk.parts,
-        version.id,
-        actor=by.actor,
-        livemode=False,
-        digest=digest or version.digest,
-        step_up=StepUp(code=by.code()),
-    )
+    return flow.approve(desk.parts, version.id, by.yes(digest or version.digest), livemode=False)
 
 
 def number(desk: Desk) -> int:
@@ -70,14 +63,7 @@ def test_a_version_takes_effect_by_two_people_of_compliance(desk: Desk) -> None:
     with pytest.raises(ApprovalStale):
         approve(desk, version, checker, digest="0" * 64)
     with pytest.raises(StepUpRequired):
-        flow.approve(
-            desk.parts,
-            version.id,
-            actor=checker.actor,
-            livemode=False,
-            digest=version.digest,
-            step_up=StepUp(),
-        )
+        flow.approve(desk.parts, version.id, checker.yes(version.digest, StepUp()), livemode=False)
     now = approve(desk, version, checker)
     assert (now.state, now.decided_by, number(desk)) == ("in_force", checker.id, 1)
     assert approve(desk, version, checker) == now

@@ -21,6 +21,7 @@ from sakk.core.freeze import (
 )
 from sakk.flow import freeze as flow
 from sakk.flow.step_up import StepUp
+from sakk.flow.word import Word
 from sakk.store import freeze as store
 from sakk.store.page import fetch_page
 
@@ -185,14 +186,8 @@ def confirm_lift(context: Context, freeze: str, body: LiftConfirm) -> Document:
 
     With a signature instead of a code the signer's half may end too.
     """
-    lifting, row = flow.confirm_lift(
-        context.parts,
-        freeze,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code, signature=body.signature),
-    )
+    word = Word(context.actor, StepUp(body.code, body.signature), body.digest)
+    lifting, row = flow.confirm_lift(context.parts, freeze, word, livemode=context.livemode)
     return public_lift(lifting, row)
 
 

@@ -14,7 +14,7 @@ from sakk.api.parameters import (
     Strict,
 )
 from sakk.api.payout import PayoutFields, request_of
-from sakk.api.person import Code, Hash
+from sakk.api.proposal import Confirmation, yes_to
 from sakk.api.route import Resource
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
 from sakk.core import policy as rules
@@ -22,7 +22,6 @@ from sakk.core.errors import ParameterInvalid, ParameterMissing, ResourceMissing
 from sakk.core.payout import Payout
 from sakk.flow import policy as flow
 from sakk.flow import simulation
-from sakk.flow.step_up import StepUp
 from sakk.store import payout as payouts
 from sakk.store import policy as store
 from sakk.store.page import fetch_page
@@ -74,13 +73,6 @@ class PolicyCreate(Parameters):
 
     rules: Rules
     note: LongText | None = None
-
-
-class PolicyApprove(Parameters):
-    """The ``digest`` of the rules that were read, and a fresh one-time code."""
-
-    digest: Hash
-    code: Code | None = None
 
 
 class PolicySimulate(Parameters):
@@ -208,19 +200,12 @@ def retrieve(context: Context, policy: str) -> Document:
     operator_only=True,
     two_steps=True,
 )
-def approve(context: Context, policy: str, body: PolicyApprove) -> Document:
+def approve(context: Context, policy: str, body: Confirmation) -> Document:
     """Put a version in force that another person proposed, as an admin or an approver.
 
     What waits for approvals is judged by it at once.
     """
-    version = flow.approve(
-        context.parts,
-        policy,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code),
-    )
+    version = flow.approve(context.parts, policy, yes_to(context, body), livemode=context.livemode)
     return rules.public_version(version)
 
 

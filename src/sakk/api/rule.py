@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sakk.api.context import Context, Document, Listing
 from sakk.api.parameters import Identifier, ListParameters, LongText, Parameters
-from sakk.api.person import Code, Hash
+from sakk.api.proposal import Confirmation, yes_to
 from sakk.api.route import Resource
 from sakk.api.screening import ReasonShape
 from sakk.api.shapes import Created, Livemode, ObjectMetadata, Page, Shape
@@ -15,7 +15,6 @@ from sakk.core.errors import ParameterMissing
 from sakk.core.screening import Verdict
 from sakk.flow import back_test
 from sakk.flow import rule as flow
-from sakk.flow.step_up import StepUp
 from sakk.store import rule as store
 from sakk.store.page import fetch_page
 
@@ -30,13 +29,6 @@ class RulesCreate(Parameters):
 
     rules: Rules
     note: LongText | None = None
-
-
-class RulesApprove(Parameters):
-    """The ``digest`` of the rules that were read, and a fresh one-time code."""
-
-    digest: Hash
-    code: Code | None = None
 
 
 class RulesShape(Shape):
@@ -175,19 +167,12 @@ def retrieve(context: Context, rules: Identifier) -> Document:
     operator_only=True,
     two_steps=True,
 )
-def approve(context: Context, rules: Identifier, body: RulesApprove) -> Document:
+def approve(context: Context, rules: Identifier, body: Confirmation) -> Document:
     """Put a version in force that another person proposed, as a person of compliance.
 
     The very next decision is by it; what waits is judged again.
     """
-    version = flow.approve(
-        context.parts,
-        rules,
-        actor=context.actor,
-        livemode=context.livemode,
-        digest=body.digest,
-        step_up=StepUp(code=body.code),
-    )
+    version = flow.approve(context.parts, rules, yes_to(context, body), livemode=context.livemode)
     return core.public_version(version)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from sakk.cli.acting import acting, opened_parts
+from sakk.cli.acting import acting, opened_parts, yes_to
 from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -16,7 +16,6 @@ from sakk.core.policy import PREFIX, PolicyVersion, Rule, public_version, read_r
 from sakk.flow import policy as flow
 from sakk.flow import simulation
 from sakk.flow.export import signer_rules
-from sakk.flow.step_up import StepUp
 from sakk.signing.policy import render_rules
 from sakk.store import payout as payouts
 from sakk.store import policy as store
@@ -103,12 +102,7 @@ def approve(
         if not yes:
             typer.confirm(f"Put version {found.number} in force?", abort=True)
         decided = flow.approve(
-            parts,
-            found.id,
-            actor=acting(parts, livemode=live),
-            livemode=live,
-            digest=found.digest,
-            step_up=StepUp(code=code),
+            parts, found.id, yes_to(parts, found.digest, code=code, live=live), livemode=live
         )
     console.print(f"Version {decided.number} is {decided.state}.")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
-from sakk.cli.acting import acting, opened_parts
+from sakk.cli.acting import acting, opened_parts, yes_to
 from sakk.cli.mode import Live
 from sakk.cli.open import opened_database
 from sakk.cli.out import Json, console, print_json, print_table
@@ -15,7 +15,6 @@ from sakk.core.errors import ParameterInvalid
 from sakk.core.rule import PREFIX, RulesVersion, public_version, read_rules
 from sakk.flow import back_test
 from sakk.flow import rule as flow
-from sakk.flow.step_up import StepUp
 from sakk.store.database import fetch_all
 from sakk.store.identity import new_id
 from sakk.store.rule import screening_rules
@@ -107,10 +106,8 @@ def approve(
         decided = flow.approve(
             parts,
             str(found["number"]),
-            actor=acting(parts, livemode=live),
+            yes_to(parts, found["digest"], code=code, live=live),
             livemode=live,
-            digest=found["digest"],
-            step_up=StepUp(code=code),
         )
     console.print(f"Version {decided.number} is {decided.state}.")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from sakk.console.listing import ListQuery, created_within, listing
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core.errors import ResourceMissing
@@ -57,12 +58,6 @@ class LiftForm(Form):
     """Why it may end."""
 
     reason: Annotated[str, Field(max_length=REASON_CHARACTERS_MAX)]
-
-
-class ConfirmForm(Form):
-    """The digest of the lift that was shown."""
-
-    digest: Annotated[str, Field(max_length=64)]
 
 
 def index(visit: Visit, query: FreezeQuery) -> Page:
@@ -122,14 +117,7 @@ def propose(visit: Visit, freeze: str, form: LiftForm) -> Redirect:
 
 def confirm(visit: Visit, freeze: str, form: ConfirmForm) -> Redirect:
     """End it, as another person proposed."""
-    flow.confirm_lift(
-        visit.parts,
-        freeze,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    flow.confirm_lift(visit.parts, freeze, yes_to(visit, form), livemode=visit.livemode)
     return Redirect(f"{PATH}/{freeze}", visit.words.gettext("Ended: what waited goes on."))
 
 

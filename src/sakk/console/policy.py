@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from sqlalchemy import Connection
 
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import policy as rules
@@ -68,12 +69,6 @@ class DraftForm(Form):
     rules: Annotated[str, Field(max_length=TEXT_LENGTH_MAX)]
     note: Annotated[str, Field(max_length=NOTE_LENGTH_MAX)] | None = None
     last: Last = TRIED_DEFAULT
-
-
-class ApproveForm(Form):
-    """The digest of the rules that were read."""
-
-    digest: Annotated[str, Field(max_length=64)]
 
 
 def index(visit: Visit) -> Page:
@@ -144,16 +139,9 @@ def propose(visit: Visit, form: DraftForm) -> Redirect:
     return Redirect(f"{PATH}/{version.id}", told)
 
 
-def approve(visit: Visit, policy: str, form: ApproveForm) -> Redirect:
+def approve(visit: Visit, policy: str, form: ConfirmForm) -> Redirect:
     """Put a version in force that another person proposed."""
-    version = flow.approve(
-        visit.parts,
-        policy,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    version = flow.approve(visit.parts, policy, yes_to(visit, form), livemode=visit.livemode)
     told = visit.words.gettext("In force: payouts that wait are judged by it now.")
     return Redirect(f"{PATH}/{version.id}", told)
 

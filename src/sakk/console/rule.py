@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from sqlalchemy import Connection
 
+from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.screening import CATEGORIES, VERDICTS
 from sakk.console.visit import Page, Redirect, Rejected, Visit
@@ -106,12 +107,6 @@ class AddForm(DraftForm):
     """Of which kind a rule is put under those that are written."""
 
     kind: Annotated[str, Field(max_length=40)]
-
-
-class ApproveForm(Form):
-    """The digest of the rules that the page showed."""
-
-    digest: Annotated[str, Field(max_length=64)]
 
 
 class TestQuery(Form):
@@ -232,16 +227,9 @@ def propose(visit: Visit, form: DraftForm) -> Redirect:
     return Redirect(f"{PATH}/{version.id}", told)
 
 
-def approve(visit: Visit, rules_version: str, form: ApproveForm) -> Redirect:
+def approve(visit: Visit, rules_version: str, form: ConfirmForm) -> Redirect:
     """Put a version in force that another person proposed, as the page showed it."""
-    flow.approve(
-        visit.parts,
-        rules_version,
-        actor=visit.actor,
-        livemode=visit.livemode,
-        digest=form.digest,
-        step_up=visit.step_up,
-    )
+    flow.approve(visit.parts, rules_version, yes_to(visit, form), livemode=visit.livemode)
     return Redirect(
         f"{PATH}/{rules_version}", visit.words.gettext("These rules judge from now on.")
     )

@@ -101,7 +101,7 @@ def released(row: BankFile, second: SecondPerson, *, now: datetime) -> BankFile:
     """A file that was brought by hand, as a second person leaves it; SamePerson, ApprovalStale."""
     check_awaiting(row)
     second.check(
-        proposed_by=row.brought_by or "",
+        proposed_by=row.brought_by,
         shown=row.sha256,
         stale=ApprovalStale("This is not the file that you were shown.", param="sha256"),
         same=SamePerson("You brought this file: another person releases it."),

@@ -30,7 +30,7 @@ class SecondPerson:
     def check(
         self,
         *,
-        proposed_by: str,
+        proposed_by: str | None,
         shown: str,
         stale: ApprovalStale,
         same: SamePerson | None = None,

@@ -27,8 +27,7 @@ from sakk.flow.case_alone import decide_alone
 from sakk.flow.context import Parts
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
-from sakk.flow.step_up import count_try
-from sakk.flow.word import Word, approval_of, asked, refusal_of, told_of
+from sakk.flow.word import Word, approval_of, asked, refusal_of, told_of, weighing
 from sakk.store import approval as store
 from sakk.store import event as events
 from sakk.store import payout as payouts
@@ -46,9 +45,7 @@ def approve(
     ResourceMissing, UnexpectedState, ApprovalStale, SamePerson, PermissionDenied, StepUpRequired,
     StepUpFailed, RateLimited.
     """
-    count_try(parts, word.actor, word.step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         payout = _locked(connection, identifier, livemode=livemode)
         given = store.of_subjects(connection, [payout.id])
         if any(each.id == approval_id for each in given):

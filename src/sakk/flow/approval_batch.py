@@ -39,8 +39,8 @@ from sakk.flow.context import Parts
 from sakk.flow.explanation import batch_lines
 from sakk.flow.payout import payout_event
 from sakk.flow.stage import wake
-from sakk.flow.step_up import acting_person, check, count_try
-from sakk.flow.word import Word, told_of
+from sakk.flow.step_up import acting_person, check
+from sakk.flow.word import Word, told_of, weighing
 from sakk.store import approval as store
 from sakk.store import event as events
 from sakk.store import payout as payouts
@@ -132,9 +132,7 @@ def approve_batch(
 
     Raises what `sakk.flow.approval.approve` does; all or none are approved.
     """
-    count_try(parts, word.actor, word.step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         # Payouts before the person, in the order in which one payout's approval locks them.
         lock_waiting(connection, identifier)
         person = _person(connection, word.actor, livemode=livemode)

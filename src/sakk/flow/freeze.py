@@ -38,10 +38,12 @@ from sakk.core.freeze import (
     public_lift,
 )
 from sakk.core.person import Actor, Person
+from sakk.core.proposal import SecondPerson
 from sakk.core.role import Role
 from sakk.flow.context import Parts
 from sakk.flow.stage import Stage, wake
-from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.flow.step_up import StepUp, check, person_with
+from sakk.flow.word import Word, weighing
 from sakk.signing.client import SignerClient
 from sakk.signing.protocol import (
     Approval,
@@ -290,32 +292,26 @@ def propose_lift(
 
 
 def confirm_lift(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
+    parts: Parts, identifier: str, word: Word, *, livemode: bool
 ) -> tuple[Lift, Freeze]:
     """Another person ends a freeze, with a fresh code or a signature; what waited goes on.
 
-    ``digest``: of the lift that was read. Raises SamePerson, ApprovalStale, and ResourceMissing
-    when nothing is proposed.
+    The word's digest is of the lift that was read. Raises SamePerson, ApprovalStale, and
+    ResourceMissing when nothing is proposed.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         row = _in_force(connection, identifier)
         lifting = _proposed(connection, row)
-        by = _person(connection, actor, LIFT_CONFIRMERS, livemode=livemode)
-        if by.id == lifting.proposed_by:
-            raise SamePerson("You proposed this lift: another person has to confirm it.")
-        if digest != lifting.digest:
-            raise ApprovalStale(
+        by = _person(connection, word.actor, LIFT_CONFIRMERS, livemode=livemode)
+        SecondPerson(by.id, True, word.digest).check(
+            proposed_by=lifting.proposed_by,
+            shown=lifting.digest,
+            stale=ApprovalStale(
                 "This is not the lift that you read: look at it again.", param="digest"
-            )
-        lifting = _signed(parts, connection, lifting, row, by, step_up, now=now)
+            ),
+            same=SamePerson("You proposed this lift: another person has to confirm it."),
+        )
+        lifting = _signed(parts, connection, lifting, row, by, word.step_up, now=now)
         lifting = replace(
             lifting, status=LiftStatus.confirmed.value, decided_by=by.id, decided_at=now
         )
@@ -386,12 +382,7 @@ def _person(
     """
     if not livemode and any(each.livemode and each.enabled for each in list_networks(connection)):
         raise PermissionDenied("Real money moves here: lift it with a live key of a person.")
-    person = acting_person(connection, actor, livemode=livemode)
-    if roles.isdisjoint(person.powers):
-        raise PermissionDenied(
-            "Only a person with a role of {roles} may.", roles=", ".join(sorted(roles))
-        )
-    return person
+    return person_with(connection, actor, roles, livemode=livemode)
 
 
 def _tell_lift(

@@ -28,8 +28,7 @@ from sakk.core.person import OPERATOR, Actor
 from sakk.flow import mandate
 from sakk.flow.context import Parts
 from sakk.flow.mandate_spend import locked
-from sakk.flow.step_up import count_try
-from sakk.flow.word import Word, approval_of, refusal_of, told_of
+from sakk.flow.word import Word, approval_of, refusal_of, told_of, weighing
 from sakk.store import approval as approvals
 from sakk.store import event as events
 from sakk.store import mandate_spend as store
@@ -56,9 +55,7 @@ def approve(
     Raises PermissionDenied for a key without a person and without an owner's signature,
     StepUpRequired and StepUpFailed, ParameterInvalid, UnexpectedState.
     """
-    count_try(parts, word.actor, word.step_up, livemode=place.livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=place.livemode) as (connection, now):
         found, known, given = _waiting(connection, place)
         if any(each.id == approval_id for each in given):
             return known

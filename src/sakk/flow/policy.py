@@ -17,14 +17,13 @@ from sakk.core import event
 from sakk.core import policy as rules
 from sakk.core.errors import (
     ApprovalStale,
-    PermissionDenied,
     ResourceMissing,
     SamePerson,
     UnexpectedState,
 )
 from sakk.core.event import NewEvent
 from sakk.core.payout import Payout, facts_of
-from sakk.core.person import Actor, Person
+from sakk.core.person import Actor
 from sakk.core.policy import (
     Action,
     Decision,
@@ -37,10 +36,12 @@ from sakk.core.policy import (
     rules_digest,
     rules_document,
 )
+from sakk.core.proposal import SecondPerson
 from sakk.core.role import Role
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
-from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.flow.step_up import check, person_with
+from sakk.flow.word import Word, weighing
 from sakk.store import event as events
 from sakk.store import person as persons
 from sakk.store import policy as store
@@ -69,7 +70,7 @@ def propose(
     with parts.database.begin() as connection:
         # Two proposals at once have two numbers.
         store.lock_judging(connection, livemode=livemode)
-        by = _person(connection, actor, PROPOSERS, livemode=livemode)
+        by = person_with(connection, actor, PROPOSERS, livemode=livemode)
         found = store.find(connection, identifier, livemode=livemode)
         if found is not None:
             return found
@@ -94,36 +95,28 @@ def propose(
     return version
 
 
-def approve(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
-) -> PolicyVersion:
+def approve(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> PolicyVersion:
     """Another person puts a proposed version in force, with a fresh code.
 
-    What waits for approvals is judged by it at once. ``digest``: of the rules that were read.
-    Raises SamePerson, ApprovalStale, UnexpectedState when another version took effect meanwhile.
+    What waits for approvals is judged by it at once. The word's digest is of the rules that were
+    read. Raises SamePerson, ApprovalStale, UnexpectedState when another version took effect
+    meanwhile.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         store.lock_judging(connection, livemode=livemode)
         version = _proposed(connection, identifier, livemode=livemode)
-        if version.decided_by == actor.person and version.state == VersionState.active:
+        if version.decided_by == word.actor.person and version.state == VersionState.active:
             return version
         _require_proposed(version)
-        by = _person(connection, actor, APPROVERS, livemode=livemode)
-        if by.id == version.proposed_by:
-            raise SamePerson("You proposed this version: another person has to approve it.")
-        if digest != version.digest:
-            raise ApprovalStale(
-                "These are not the rules that you read: look at the version again.",
-                param="digest",
-            )
+        by = person_with(connection, word.actor, APPROVERS, livemode=livemode)
+        SecondPerson(by.id, True, word.digest).check(
+            proposed_by=version.proposed_by,
+            shown=version.digest,
+            stale=ApprovalStale(
+                "These are not the rules that you read: look at the version again.", param="digest"
+            ),
+            same=SamePerson("You proposed this version: another person has to approve it."),
+        )
         active = store.find_active(connection, livemode=livemode)
         if (None if active is None else active.number) != version.base:
             raise UnexpectedState(
@@ -132,7 +125,7 @@ def approve(
                 number=version.number,
                 base=version.base or "none",
             )
-        check(parts, connection, by, step_up, message=None, now=now)
+        check(parts, connection, by, word.step_up, message=None, now=now)
         if active is not None:
             store.close(connection, active.id, VersionState.superseded, by=None, now=now)
         store.activate(connection, version.id, by=by.id, now=now)
@@ -150,7 +143,7 @@ def reject(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> Po
     with parts.database.begin() as connection:
         version = _proposed(connection, identifier, livemode=livemode)
         _require_proposed(version)
-        by = _person(connection, actor, PROPOSERS | APPROVERS, livemode=livemode)
+        by = person_with(connection, actor, PROPOSERS | APPROVERS, livemode=livemode)
         store.close(connection, version.id, VersionState.rejected, by=by.id, now=now)
         version = replace(
             version, state=VersionState.rejected.value, decided_by=by.id, closed_at=now
@@ -189,17 +182,6 @@ def _require_proposed(version: PolicyVersion) -> None:
             number=version.number,
             state=version.state,
         )
-
-
-def _person(
-    connection: Connection, actor: Actor, roles: frozenset[Role], *, livemode: bool
-) -> Person:
-    person = acting_person(connection, actor, livemode=livemode)
-    if roles.isdisjoint(person.powers):
-        raise PermissionDenied(
-            "Only a person with a role of {roles} may.", roles=", ".join(sorted(roles))
-        )
-    return person
 
 
 def _tell(connection: Connection, version: PolicyVersion, name: str, *, now: datetime) -> None:

@@ -34,8 +34,7 @@ from sakk.flow.policy import judge_one
 from sakk.flow.recovery_finding import Finding
 from sakk.flow.refund_draft import claim_expiry
 from sakk.flow.stage import Stage, wake
-from sakk.flow.step_up import count_try
-from sakk.flow.word import Word, approval_of, check_compliance, told_of
+from sakk.flow.word import Word, approval_of, check_compliance, told_of, weighing
 from sakk.store import address as addresses
 from sakk.store import approval as approvals
 from sakk.store import case as cases
@@ -211,9 +210,7 @@ def approve(
     One under review is let go by compliance, and is the policy's next. Raises what
     `sakk.flow.approval.approve` does.
     """
-    count_try(parts, word.actor, word.step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         row = _undecided(connection, identifier, livemode=livemode)
         given = approvals.of_subjects(connection, [row.id])
         if any(each.id == approval_id for each in given):

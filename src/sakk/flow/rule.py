@@ -14,13 +14,13 @@ from sakk.core import event
 from sakk.core import rule as rules
 from sakk.core.errors import (
     ApprovalStale,
-    PermissionDenied,
     ResourceMissing,
     SamePerson,
     UnexpectedState,
 )
 from sakk.core.event import NewEvent
-from sakk.core.person import Actor, Person
+from sakk.core.person import Actor
+from sakk.core.proposal import SecondPerson
 from sakk.core.role import Role
 from sakk.core.rule import (
     BUILT_IN_NUMBER,
@@ -33,7 +33,8 @@ from sakk.core.rule import (
 )
 from sakk.flow.context import Parts
 from sakk.flow.stage import wake
-from sakk.flow.step_up import StepUp, acting_person, check, count_try
+from sakk.flow.step_up import check, person_with
+from sakk.flow.word import Word, weighing
 from sakk.store import event as events
 from sakk.store import rule as store
 
@@ -60,7 +61,7 @@ def propose(
     with parts.database.begin() as connection:
         # Two proposals at once have two numbers.
         base = store.lock_change(connection, livemode=livemode)
-        by = _person(connection, actor, livemode=livemode)
+        by = person_with(connection, actor, RULERS, livemode=livemode)
         found = store.find(connection, identifier, livemode=livemode)
         if found is not None:
             return found
@@ -85,36 +86,27 @@ def propose(
     return version
 
 
-def approve(
-    parts: Parts,
-    identifier: str,
-    *,
-    actor: Actor,
-    livemode: bool,
-    digest: str,
-    step_up: StepUp,
-) -> RulesVersion:
+def approve(parts: Parts, identifier: str, word: Word, *, livemode: bool) -> RulesVersion:
     """Another person puts a proposed version in force, with a fresh code.
 
-    The very next decision is by it. ``digest``: of the rules that were read. Raises SamePerson,
-    ApprovalStale, UnexpectedState when another version took effect meanwhile.
+    The very next decision is by it. The word's digest is of the rules that were read. Raises
+    SamePerson, ApprovalStale, UnexpectedState when another version took effect meanwhile.
     """
-    count_try(parts, actor, step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         in_force = store.lock_change(connection, livemode=livemode)
         version = _proposed(connection, identifier, livemode=livemode)
-        if version.decided_by == actor.person and version.state == RulesState.in_force:
+        if version.decided_by == word.actor.person and version.state == RulesState.in_force:
             return version
         _require_proposed(version)
-        by = _person(connection, actor, livemode=livemode)
-        if by.id == version.proposed_by:
-            raise SamePerson("You proposed these rules: another person has to approve them.")
-        if digest != version.digest:
-            raise ApprovalStale(
-                "These are not the rules that you read: look at the version again.",
-                param="digest",
-            )
+        by = person_with(connection, word.actor, RULERS, livemode=livemode)
+        SecondPerson(by.id, True, word.digest).check(
+            proposed_by=version.proposed_by,
+            shown=version.digest,
+            stale=ApprovalStale(
+                "These are not the rules that you read: look at the version again.", param="digest"
+            ),
+            same=SamePerson("You proposed these rules: another person has to approve them."),
+        )
         if in_force != version.base:
             raise UnexpectedState(
                 "Version {number} was written against version {base}, and another took effect"
@@ -122,7 +114,7 @@ def approve(
                 number=version.number,
                 base=version.base or "none",
             )
-        check(parts, connection, by, step_up, message=None, now=now)
+        check(parts, connection, by, word.step_up, message=None, now=now)
         store.put_in_force(connection, version, by=by.id, now=now)
         version = replace(
             version, state=RulesState.in_force.value, decided_by=by.id, in_force_from=now
@@ -138,7 +130,7 @@ def reject(parts: Parts, identifier: str, *, actor: Actor, livemode: bool) -> Ru
     with parts.database.begin() as connection:
         version = _proposed(connection, identifier, livemode=livemode)
         _require_proposed(version)
-        by = _person(connection, actor, livemode=livemode)
+        by = person_with(connection, actor, RULERS, livemode=livemode)
         store.reject(connection, version.id, by=by.id, now=now)
         version = replace(version, state=RulesState.rejected.value, decided_by=by.id, closed_at=now)
         _tell(connection, version, event.SCREENING_RULES_REJECTED, now=now)
@@ -189,15 +181,6 @@ def _require_proposed(version: RulesVersion) -> None:
             number=version.number,
             state=version.state,
         )
-
-
-def _person(connection: Connection, actor: Actor, *, livemode: bool) -> Person:
-    person = acting_person(connection, actor, livemode=livemode)
-    if RULERS.isdisjoint(person.powers):
-        raise PermissionDenied(
-            "Only a person with a role of {roles} may.", roles=", ".join(sorted(RULERS))
-        )
-    return person
 
 
 def _tell(connection: Connection, version: RulesVersion, name: str, *, now: datetime) -> None:

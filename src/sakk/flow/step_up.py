@@ -20,6 +20,7 @@ from sakk.core.errors import (
     StepUpRequired,
 )
 from sakk.core.person import Actor, Person, PersonState, counted, is_locked, totp_step
+from sakk.core.role import Role
 from sakk.core.sign_in import SignInMethod, is_live, is_stepped_up
 from sakk.flow.context import Parts
 from sakk.store import person as persons
@@ -73,6 +74,18 @@ def acting_person(connection: Connection, actor: Actor, *, livemode: bool) -> Pe
     if person is None or person.state != PersonState.active:
         raise PermissionDenied(
             "Only a person may do this: use an API key that belongs to one (/v1/persons)."
+        )
+    return person
+
+
+def person_with(
+    connection: Connection, actor: Actor, roles: frozenset[Role], *, livemode: bool
+) -> Person:
+    """The person who acts, where one of their roles lets them; PermissionDenied."""
+    person = acting_person(connection, actor, livemode=livemode)
+    if roles.isdisjoint(person.powers):
+        raise PermissionDenied(
+            "Only a person with a role of {roles} may.", roles=", ".join(sorted(roles))
         )
     return person
 

@@ -26,8 +26,7 @@ from sakk.flow.build import BATCH_MAX, Habits, Order, attempt
 from sakk.flow.context import Parts
 from sakk.flow.policy import judge_one
 from sakk.flow.stage import Stage, wake
-from sakk.flow.step_up import count_try
-from sakk.flow.word import Word, approval_of, refusal_of, told_of
+from sakk.flow.word import Word, approval_of, refusal_of, told_of, weighing
 from sakk.store import address, network, treasury
 from sakk.store import approval as approvals
 from sakk.store import event as events
@@ -99,9 +98,7 @@ def approve(
     A version of the policy that took effect since is asked first. Raises what
     `sakk.flow.approval.approve` does.
     """
-    count_try(parts, word.actor, word.step_up, livemode=livemode)
-    now = parts.clock()
-    with parts.database.begin() as connection:
+    with weighing(parts, word, livemode=livemode) as (connection, now):
         row, given = _waiting(connection, identifier, livemode=livemode)
         if any(each.id == approval_id for each in given):
             return row
