@@ -13,6 +13,7 @@ from sakk.core.gift_card_breakage import Breakage, digest_of
 from sakk.core.person import Actor, Person
 from sakk.flow import gift_card as cards
 from sakk.flow import gift_card_breakage as flow
+from sakk.flow import officer
 from sakk.flow.word import Word
 from sakk.store import person as persons
 from sakk.store.identity import new_id
@@ -23,8 +24,7 @@ from sakk.store.vault import KEY_BYTES, Vault
 def vault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.parts = replace(world.parts, vault=Vault(bytes(KEY_BYTES)))
     # Codes of devices have tests of their own.
-    monkeypatch.setattr(flow, "check", lambda *_, **__: None)
-    monkeypatch.setattr(flow, "count_try", lambda *_, **__: None)
+    monkeypatch.setattr(officer, "check", lambda *_, **__: None)
 
 
 def person(world: World, *roles: str) -> Actor:
