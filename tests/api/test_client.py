@@ -211,6 +211,8 @@ def test_webhooks_are_managed(alice: SakkClient, objects: Objects) -> None:
     assert hooks.update(made.id, disabled=False).status == "enabled"
     assert hooks.rotate_secret(made.id, overlap_seconds=60).secret not in (None, made.secret)
     assert hooks.replay(made.id, since=0).deliveries >= 0
+    tested = hooks.test(made.id)
+    assert (tested.webhook_endpoint, tested.status) == (made.id, "pending")
     assert hooks.delete(made.id).deleted
     delivery = hooks.deliveries(objects["webhook_endpoint"]).data[0]
     assert hooks.retrieve_delivery(delivery.id).id == delivery.id

@@ -339,6 +339,12 @@ CALLS: list[tuple[Call, dict[str, Any], str, Any]] = [
         {"overlap_seconds": 0},
     ),
     (
+        lambda c: c.webhook_endpoints.test("we_1"),
+        DELIVERY,
+        "POST /v1/webhook_endpoints/we_1/test",
+        {},
+    ),
+    (
         lambda c: c.webhook_endpoints.redeliver("whd_1"),
         DELIVERY,
         "POST /v1/webhook_deliveries/whd_1/redeliver",

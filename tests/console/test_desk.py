@@ -8,7 +8,7 @@ from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 
 from sakk.core.api_key import token_hash
 from sakk.flow.book import Books
@@ -17,7 +17,7 @@ from sakk.ledger.writer import open_ledger
 from sakk.store import payin as payins
 from sakk.store.api_key import find_principal
 from sakk.store.database import Database
-from sakk.store.webhook import webhook_endpoints
+from sakk.store.webhook import webhook_attempts, webhook_deliveries, webhook_endpoints
 from tests.console.browser import Browser, Got
 from tests.console.desk import FORMULA, HOSTILE, LONG, Desk, make_desk
 from tests.console.office import Office, make_office
@@ -148,6 +148,7 @@ def test_another_account_sees_nothing(office: Office, desk: Desk) -> None:
         (f"/console/webhooks/{desk.endpoint}/switch", {"state": "disabled"}),
         (f"/console/webhooks/{desk.endpoint}/delete", {}),
         (f"/console/webhooks/{desk.endpoint}/replay", {"hours": "1"}),
+        (f"/console/webhooks/{desk.endpoint}/test", {}),
     ):
         bob.get("/console/look")
         assert bob.post(path, form).status == 404, path
@@ -399,6 +400,51 @@ def test_an_endpoint_is_changed_where_it_is(office: Office, alice: Browser, desk
         True,
         False,
     )
+
+
+def test_a_test_is_sent_and_followed_until_its_answer(
+    office: Office, alice: Browser, desk: Desk
+) -> None:
+    path = f"/console/webhooks/{desk.endpoint}"
+    assert "webhook_endpoint.test" not in alice.get(path).text
+    sent = alice.post(f"{path}/test")
+    page = alice.follow(sent)
+    assert ("webhook_endpoint.test" in page.text, "it tells of nothing" in page.text) == (
+        True,
+        True,
+    )
+    assert f'data-follow="{sent.location}/tries"' in page.text
+    assert "data-open" in alice.get(f"{sent.location}/tries").text
+    delivery = sent.location.rpartition("/")[2]
+    with office.parts.database.begin() as connection:
+        connection.execute(
+            insert(webhook_attempts).values(
+                delivery_id=delivery,
+                attempt=1,
+                account_id=office.alice,
+                started_at=datetime.now(UTC),
+                duration_ms=1_234,
+                response_status=500,
+                response_excerpt="<b>No such table</b>",
+            )
+        )
+        this = webhook_deliveries.c.id == delivery
+        connection.execute(
+            webhook_deliveries.update()
+            .where(this)
+            .values(status="abandoned", next_attempt_at=None, lease_token=None)
+        )
+    tries = alice.get(f"{sent.location}/tries").text
+    for fact in ("500", "1,234", "&lt;b&gt;No such table"):
+        assert fact in tries, fact
+    assert "data-open" not in tries
+    for _ in range(9):
+        alice.post(f"{path}/test")
+        alice.get(path)
+    refused = alice.post(f"{path}/test")
+    assert (refused.status, "10 tests a minute" in _plain(refused)) == (429, True)
+    # What else is on the page is as it was.
+    assert "https://" in refused.text
 
 
 def test_a_delivery_is_sent_again(alice: Browser, desk: Desk) -> None:

@@ -213,6 +213,18 @@ def test_retry_after(value: str | None, expected: timedelta) -> None:
     assert retry_after_delay(value, now=NOW) == expected
 
 
+def test_what_is_sent_once_is_not_tried_again() -> None:
+    verdict = judge(
+        response_status=500,
+        retry_after="60",
+        retry_step=0,
+        now=NOW,
+        jitter_permille=0,
+        once=True,
+    )
+    assert verdict == webhook.Verdict(webhook.DeliveryStatus.abandoned, None)
+
+
 def test_retry_after_lengthens_and_never_shortens() -> None:
     longer = judge(response_status=503, retry_after="60", retry_step=0, now=NOW, jitter_permille=0)
     assert longer.next_attempt_at == NOW + timedelta(seconds=60)

@@ -359,6 +359,34 @@ def test_an_endpoint_that_never_answers_times_out(
     assert row.error == "no answer within 0.2 s"
 
 
+def test_a_test_is_signed_tried_once_and_says_nothing_of_health(
+    database: Database, receiver: Receiver, clock: Clock
+) -> None:
+    receiver.answers["/hooks"] = Answer(status=410, body=b"not built yet")
+    endpoint = create(database, f"{receiver.url}/hooks", enabled_events=["payout.created"])
+    with database.begin() as connection:
+        sent = webhook.send_test(connection, endpoint.id, **OWNER, now=clock())
+    with running(database, clock):
+        (request,) = receiver.wait("/hooks", 1)
+    event = verified(request, endpoint.secret)
+    assert (event["type"], event["id"]) == ("webhook_endpoint.test", sent.event_id)
+    assert event["data"]["object"]["id"] == endpoint.id
+    (row,) = deliveries(database, endpoint)
+    assert (row.status, row.response_status, row.response_excerpt) == (
+        *("failed", 410),
+        "not built yet",
+    )
+    receiver.answers["/hooks"] = Answer(status=500)
+    with database.begin() as connection:
+        webhook.redeliver(connection, sent.id, **OWNER, now=clock())
+    with running(database, clock):
+        receiver.wait("/hooks", 2)
+    (row,) = deliveries(database, endpoint)
+    assert (row.status, row.next_attempt_at, row.attempt_count) == ("abandoned", None, 2)
+    after = endpoint_now(database, endpoint)
+    assert (after.status, after.failing_since) == ("enabled", None)
+
+
 class Names(AbstractResolver):
     """A name server that answers what the test says, one answer after the other."""
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core import webhook_event
+from sakk.core.errors import ParameterInvalid, RateLimited, ResourceMissing, UnexpectedState
 from sakk.core.event import NewEvent
 from sakk.flow import webhook
 from sakk.store import event as event_store
@@ -272,3 +273,40 @@ def test_a_disabled_endpoint_keeps_what_was_due_and_redelivers_nothing(
         webhook.redeliver(connection, delivery.id, **OWNER, now=NOW)
     enabled = update(database, endpoint.id, disabled=False)
     assert (enabled.status, enabled.disabled_reason) == ("enabled", None)
+
+
+def test_a_test_goes_to_its_endpoint_alone_and_ten_times_a_minute(database: Database) -> None:
+    asked, other = create(database), create(database, enabled_events=["*"])
+
+    def send(now: datetime = NOW, **whose: Any) -> WebhookDelivery:
+        with database.begin() as connection:
+            return webhook.send_test(connection, asked.id, **(OWNER | whose), now=now)
+
+    for stranger in STRANGERS:
+        with pytest.raises(ResourceMissing):
+            send(**stranger)
+    sent = [send(NOW + timedelta(seconds=step)) for step in range(webhook.TESTS_MAX)]
+    assert {each.endpoint_id for each in sent} == {asked.id}
+    with pytest.raises(RateLimited) as refused:
+        send(NOW + timedelta(seconds=20))
+    assert refused.value.retry_after_seconds == 40
+    send(NOW + timedelta(seconds=60))
+    with database.begin() as connection:
+        told, _ = event_store.page(
+            connection, **OWNER, types=[webhook_event.WEBHOOK_ENDPOINT_TEST], limit=100
+        )
+    assert len(told) == 11
+    assert {each.object["object"] for each in told} == {"webhook_endpoint"}
+    assert {each.pending_webhooks for each in told} == {1}
+    assert deliveries(database, other) == []
+    # A replay sends no test, neither one that failed nor one that was another's.
+    for each in sent:
+        settle(database, each.id, "abandoned")
+    since = NOW + timedelta(seconds=1)
+    with database.begin() as connection:
+        assert webhook.replay(connection, asked.id, **OWNER, since=since, now=NOW) == 0
+        assert webhook.replay(connection, other.id, **OWNER, since=since, now=NOW) == 0
+    assert {row.status for row in deliveries(database, asked)} == {"abandoned", "pending"}
+    update(database, asked.id, disabled=True)
+    with pytest.raises(UnexpectedState):
+        send()

@@ -327,6 +327,28 @@ def redeliver(context: Context, webhook_delivery: str) -> Document:
 
 
 @resource.post(
+    "/v1/webhook_endpoints/{webhook_endpoint}/test",
+    returns=DeliveryShape,
+    operation="test_webhook_endpoint",
+)
+def send_test(context: Context, webhook_endpoint: str) -> Document:
+    """Send a test to an endpoint, once: a `webhook_endpoint.test`, which tells of nothing.
+
+    It is signed as every delivery, whatever events the endpoint asked for. What came of it stands
+    in the delivery a moment later. An endpoint takes ten tests a minute.
+    """
+    delivery = flow.send_test(
+        context.connection,
+        webhook_endpoint,
+        account_id=context.account_id,
+        livemode=context.livemode,
+        now=context.now,
+        request_id=context.request_id,
+    )
+    return flow.delivery_to_public(delivery, livemode=context.livemode)
+
+
+@resource.post(
     "/v1/webhook_endpoints/{webhook_endpoint}/replay",
     returns=ReplayShape,
     operation="replay_webhooks",

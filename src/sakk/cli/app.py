@@ -77,6 +77,7 @@ GROUPS = {
     "treasury": "sakk.cli.treasury",
     "vasps": "sakk.cli.vasp",
     "wallet": "sakk.cli.wallet",
+    "webhooks": "sakk.cli.webhook",
 }
 
 

@@ -72,4 +72,5 @@ SUMMARIES = {
     "treasury": "The treasury: its sending addresses, and its tiers.",
     "vasps": "Institutions that keep wallets for others.",
     "wallet": "A buyer's wallet: pays for what answers 402 within limits, and keeps receipts.",
+    "webhooks": "Who is told of events, and a test of it.",
 }

@@ -465,6 +465,10 @@ class WebhookEndpoints(Retrievable[WebhookEndpoint]):
         path = join(self.deliveries_root, delivery, "redeliver")
         return self._post(WebhookDelivery, path, {}, idempotency_key)
 
+    def test(self, id: str, *, idempotency_key: str | None = None) -> WebhookDelivery:
+        """Send a test to an endpoint, once; ask for the delivery to see what came of it."""
+        return self._post(WebhookDelivery, self._path(id, "test"), {}, idempotency_key)
+
     def replay(self, id: str, *, since: int, idempotency_key: str | None = None) -> WebhookReplay:
         """Send again all that an endpoint did not take since a time."""
         return self._post(

@@ -14,7 +14,9 @@ from sakk.core import event as event_rules
 from sakk.core.errors import ResourceMissing
 from sakk.core.event import EVENT_TYPES
 from sakk.core.webhook import DeliveryStatus
+from sakk.core.webhook_event import ADDRESSED
 from sakk.flow import webhook as flow
+from sakk.flow.delivery import LEASE_SECONDS
 from sakk.pages.form import Form
 from sakk.pages.language import mark
 from sakk.store import event as events
@@ -25,6 +27,8 @@ PATH = "/console/webhooks"
 DELIVERIES = "/console/deliveries"
 URL_LENGTH_MAX = 2_000
 REPLAY_HOURS_MAX = 24 * 30
+# A try is followed until its lease is over.
+FOLLOWED_SECONDS = LEASE_SECONDS
 
 
 class EndpointForm(Form):
@@ -116,6 +120,10 @@ def change(visit: Visit, endpoint: str, form: EndpointForm) -> Redirect:
 
 
 def _detail(visit: Visit, endpoint: str, query: DeliveryQuery, rejected: Rejected | None) -> Page:
+    message = None
+    if rejected is not None and not rejected.values:
+        # Of an act, which has no fields that could be mended.
+        message, rejected = rejected.message, None
     c = store.webhook_deliveries.c
     with visit.database.read() as connection:
         found = _found(connection, visit, endpoint)
@@ -141,6 +149,7 @@ def _detail(visit: Visit, endpoint: str, query: DeliveryQuery, rejected: Rejecte
             "sent": _sent(found) if rejected is None else rejected.values,
             "faults": {} if rejected is None else rejected.faults,
             "rejected": rejected,
+            "message": message,
             "choices": {"status": options(visit, DELIVERY_STATUSES)},
         },
     )
@@ -211,25 +220,52 @@ def replay(visit: Visit, endpoint: str, form: ReplayForm) -> Redirect:
     return Redirect(f"{PATH}/{endpoint}", flash=told)
 
 
+def send_test(visit: Visit, endpoint: str) -> Redirect:
+    """Send a test, and go to where its answer is shown."""
+    with visit.database.begin() as connection:
+        found = _found(connection, visit, endpoint)
+        made = flow.send_test(
+            connection,
+            found.id,
+            account_id=found.account_id,
+            livemode=visit.livemode,
+            now=visit.now,
+            request_id=visit.request_id,
+        )
+    return Redirect(f"{DELIVERIES}/{made.id}")
+
+
 def show_delivery(visit: Visit, delivery: str) -> Page:
-    """One delivery with all its tries and the bytes that were sent."""
+    """One delivery with all its tries."""
+    return Page("console/delivery.html", _shown(visit, delivery))
+
+
+def tries(visit: Visit, delivery: str) -> Page:
+    """What came of it so far, for the page that shows it."""
+    return Page("console/delivery_tries.html", _shown(visit, delivery))
+
+
+def _shown(visit: Visit, delivery: str) -> dict[str, object]:
     with visit.database.read() as connection:
         found, endpoint = _delivery(connection, visit, delivery)
         event = events.get(
             connection, found.event_id, account_id=found.account_id, livemode=visit.livemode
         )
         attempts = store.list_attempts(connection, found.id)
-    return Page(
-        "console/delivery.html",
-        {
-            "delivery": found,
-            "endpoint": endpoint,
-            "event": event,
-            "attempts": attempts,
-            "statuses": DELIVERY_STATUSES,
-            "may_write": visit.may("webhook_endpoints", "write"),
-        },
-    )
+    soon = visit.now + timedelta(seconds=FOLLOWED_SECONDS)
+    return {
+        "delivery": found,
+        "endpoint": endpoint,
+        "event": event,
+        "is_test": event is not None and event.type in ADDRESSED,
+        "attempts": attempts,
+        "statuses": DELIVERY_STATUSES,
+        # Being sent, or about to be.
+        "is_open": found.next_attempt_at is not None
+        and endpoint.status == "enabled"
+        and found.next_attempt_at <= soon,
+        "may_write": visit.may("webhook_endpoints", "write"),
+    }
 
 
 def redeliver(visit: Visit, delivery: str, form: BackForm) -> Redirect:
@@ -267,7 +303,7 @@ def _events(endpoint: store.WebhookEndpoint) -> list[str]:
 
 def merchants_types() -> list[str]:
     """What a merchant is told of; the others are the operator's alone."""
-    return sorted(name for name, each in EVENT_TYPES.items() if each.audience == "merchant")
+    return sorted(name for name in EVENT_TYPES if event_rules.wants([event_rules.EVERYTHING], name))
 
 
 def _page(visit: Visit, query: ListQuery, rejected: Rejected | None) -> Page:
@@ -336,6 +372,8 @@ SCREENS: tuple[Screen, ...] = (
     Screen("POST", PATH + "/{endpoint}/rotate", rotate, "webhook_endpoints", step_up=True),
     Screen("POST", PATH + "/{endpoint}/delete", remove, "webhook_endpoints"),
     Screen("POST", PATH + "/{endpoint}/replay", replay, "webhook_endpoints"),
+    Screen("POST", PATH + "/{endpoint}/test", send_test, "webhook_endpoints", again=show_again),
+    Screen("GET", DELIVERIES + "/{delivery}/tries", tries, "webhook_endpoints"),
     Screen("GET", DELIVERIES + "/{delivery}", show_delivery, "webhook_endpoints"),
     Screen("POST", DELIVERIES + "/{delivery}/redeliver", redeliver, "webhook_endpoints"),
 )

@@ -21,6 +21,7 @@ from sakk.core import order_event as order_event
 from sakk.core import rate_event as rate_event
 from sakk.core import report_event as report_event
 from sakk.core import settlement_event as settlement_event
+from sakk.core import webhook_event as webhook_event
 from sakk.core.errors import ParameterInvalid
 from sakk.core.event_type import EVENT_TYPES as EVENT_TYPES
 from sakk.core.event_type import Audience, register
@@ -275,22 +276,6 @@ MANDATE_SPEND_RELEASED: Final = register(
 )
 POOL_MOVEMENT_POSTED: Final = register("pool_movement", "posted", "Balance was parked, or back.")
 REFILL_EXHAUSTED: Final = register("refill", "exhausted", "A rule can put no more into a channel.")
-
-WEBHOOK_ENDPOINT_CREATED: Final = register(
-    "webhook_endpoint", "created", "A webhook endpoint was created."
-)
-WEBHOOK_ENDPOINT_UPDATED: Final = register(
-    "webhook_endpoint", "updated", "A webhook endpoint or its secret changed."
-)
-WEBHOOK_ENDPOINT_DELETED: Final = register(
-    "webhook_endpoint", "deleted", "A webhook endpoint was deleted."
-)
-WEBHOOK_ENDPOINT_DISABLED: Final = register(
-    "webhook_endpoint", "disabled", "A webhook endpoint answered 410 or failed for days."
-)
-WEBHOOK_ENDPOINT_FAILING: Final = register(
-    "webhook_endpoint", "failing", "Sakk stopped sending to a merchant's endpoint.", "operator"
-)
 
 SWEEP_CREATED: Final = register("sweep", "created", "A collection is due.", "operator")
 SWEEP_SIGNED: Final = register("sweep", "signed", "A collection is signed.", "operator")
@@ -566,7 +551,7 @@ def patterns_for(type: str) -> tuple[str, str, str]:
 
 def wants(enabled_events: Iterable[str], type: str) -> bool:
     """Whether an endpoint with these ``enabled_events`` is told of this type."""
-    if event_type(type).audience != "merchant":
+    if event_type(type).audience != "merchant" or type in webhook_event.ADDRESSED:
         return False
     return not set(patterns_for(type)).isdisjoint(enabled_events)
 
@@ -576,7 +561,7 @@ def check_enabled_events(entries: Iterable[str]) -> list[str]:
 
     Returns them without duplicates, in order; ParameterInvalid names the entry that is wrong.
     """
-    merchant = [name for name, kind in EVENT_TYPES.items() if kind.audience == "merchant"]
+    merchant = [name for name in EVENT_TYPES if wants([EVERYTHING], name)]
     known = {EVERYTHING, *merchant, *(f"{EVENT_TYPES[name].noun}.*" for name in merchant)}
     chosen = list(dict.fromkeys(entries))
     if not chosen:

@@ -241,13 +241,14 @@ def judge(
     retry_step: int,
     now: datetime,
     jitter_permille: int,
+    once: bool = False,
 ) -> Verdict:
     """Decide what follows from an answer (None: there was none).
 
     2xx is success; 410 refuses for good and disables the endpoint; everything else, redirects
     included, is a failure. ``retry_step`` counts the failures before this one. The jitter only
     ever adds, at most ``JITTER_PERMILLE_MAX`` of the delay; ``Retry-After`` can lengthen the
-    delay, up to ``RETRY_AFTER_MAX``, and never shorten it.
+    delay, up to ``RETRY_AFTER_MAX``, and never shorten it. ``once``: it is not tried again.
     """
     if not 0 <= jitter_permille <= JITTER_PERMILLE_MAX:
         raise ValueError(f"jitter_permille must be 0 to {JITTER_PERMILLE_MAX}")
@@ -255,7 +256,7 @@ def judge(
         return Verdict(DeliveryStatus.succeeded, None)
     if response_status == _STATUS_GONE:
         return Verdict(DeliveryStatus.failed, None, gone=True)
-    if retry_step >= len(RETRY_DELAYS):
+    if once or retry_step >= len(RETRY_DELAYS):
         return Verdict(DeliveryStatus.abandoned, None)
     delay = RETRY_DELAYS[retry_step]
     delay += delay * jitter_permille // 1000

@@ -26,8 +26,8 @@ from aiohttp.abc import AbstractResolver
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from sakk.core import event as event_rules
 from sakk.core import webhook as rules
+from sakk.core import webhook_event
 from sakk.core.event import NewEvent
 from sakk.core.webhook import DeliveryStatus
 from sakk.flow.delivery import LEASE_SECONDS, SEND_SECONDS_MAX, Clock, Released, Sender, Try
@@ -198,6 +198,7 @@ class Notifier:
                 response_status=tried.status,
                 retry_after=tried.retry_after,
                 retry_step=tried.claim.retry_step,
+                once=_is_test(tried),
                 now=now,
                 jitter_permille=self._jitter_permille(),
             )
@@ -225,12 +226,17 @@ class Notifier:
     def _record_health(
         self, connection: Connection, verdicts: Sequence[rules.Verdict], *, now: datetime
     ) -> None:
-        """Note which endpoints fail or recovered; disable those gone or failing for days."""
+        """Note which endpoints fail or recovered; disable those gone or failing for days.
+
+        Tests say nothing of that: they are sent to see what is not right yet.
+        """
         succeeded: set[str] = set()
         healed: set[str] = set()
         failed: dict[str, datetime | None] = {}
         gone: set[str] = set()
         for tried, verdict in zip(self._unrecorded, verdicts, strict=True):
+            if _is_test(tried):
+                continue
             endpoint_id = tried.claim.endpoint_id
             if verdict.status is DeliveryStatus.succeeded:
                 succeeded.add(endpoint_id)
@@ -266,8 +272,8 @@ class Notifier:
                 _about(endpoint, type)
                 for endpoint in endpoints
                 for type in (
-                    event_rules.WEBHOOK_ENDPOINT_DISABLED,
-                    event_rules.WEBHOOK_ENDPOINT_FAILING,
+                    webhook_event.WEBHOOK_ENDPOINT_DISABLED,
+                    webhook_event.WEBHOOK_ENDPOINT_FAILING,
                 )
             ],
             now=now,
@@ -279,6 +285,10 @@ class Notifier:
                 account=endpoint.account_id,
                 reason=reason,
             )
+
+
+def _is_test(tried: Try) -> bool:
+    return tried.claim.event_type == webhook_event.WEBHOOK_ENDPOINT_TEST
 
 
 def _about(endpoint: WebhookEndpoint, type: str) -> NewEvent:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -14,7 +15,8 @@ from sqlalchemy import Connection
 from sakk.core import event as event_rules
 from sakk.core import metadata as metadata_rules
 from sakk.core import webhook as rules
-from sakk.core.errors import ParameterInvalid, ResourceMissing, UnexpectedState
+from sakk.core import webhook_event
+from sakk.core.errors import ParameterInvalid, RateLimited, ResourceMissing, UnexpectedState
 from sakk.core.event import EVENT_TYPES, NewEvent
 from sakk.core.webhook import DeliveryStatus, EndpointStatus
 from sakk.store import event as event_store
@@ -25,6 +27,8 @@ from sakk.store.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 ENDPOINTS_MAX: Final = 50
 DESCRIPTION_LENGTH_MAX: Final = 500
 ROTATION_OVERLAP_SECONDS: Final = 86_400
+TESTS_MAX: Final = 10
+TESTS_SECONDS: Final = 60
 
 
 def create(
@@ -64,7 +68,7 @@ def create(
         created=now,
     )
     # The event goes first: an endpoint is not told of its own birth.
-    _append(connection, endpoint, event_rules.WEBHOOK_ENDPOINT_CREATED, now, request_id)
+    _append(connection, endpoint, webhook_event.WEBHOOK_ENDPOINT_CREATED, now, request_id)
     store.insert_endpoint(connection, endpoint)
     return endpoint
 
@@ -123,7 +127,12 @@ def update(
     old, new = to_public(before), to_public(after)
     previous = {name: value for name, value in old.items() if new[name] != value}
     _append(
-        connection, after, event_rules.WEBHOOK_ENDPOINT_UPDATED, now, request_id, previous=previous
+        connection,
+        after,
+        webhook_event.WEBHOOK_ENDPOINT_UPDATED,
+        now,
+        request_id,
+        previous=previous,
     )
     return after
 
@@ -140,7 +149,7 @@ def delete(
     """Remove an endpoint; what was still due to it is abandoned."""
     endpoint = _locked(connection, identifier, account_id=account_id, livemode=livemode)
     store.delete_endpoint(connection, identifier)
-    _append(connection, endpoint, event_rules.WEBHOOK_ENDPOINT_DELETED, now, request_id)
+    _append(connection, endpoint, webhook_event.WEBHOOK_ENDPOINT_DELETED, now, request_id)
 
 
 def rotate_secret(
@@ -173,7 +182,7 @@ def rotate_secret(
     }
     store.update_endpoint(connection, identifier, changes)
     after = replace(before, **changes)
-    _append(connection, after, event_rules.WEBHOOK_ENDPOINT_UPDATED, now, request_id)
+    _append(connection, after, webhook_event.WEBHOOK_ENDPOINT_UPDATED, now, request_id)
     return after
 
 
@@ -256,6 +265,39 @@ def redeliver(
         retry_step=0,
         lease_token=None,
     )
+
+
+def send_test(
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str,
+    livemode: bool,
+    now: datetime,
+    request_id: str | None = None,
+) -> WebhookDelivery:
+    """Send an event that tells of nothing to an endpoint, whatever events it asked for.
+
+    Its type is its own and its object is the endpoint, so no program takes it for money. It is
+    signed and sent as every delivery, but tried once, and what comes of it says nothing about
+    whether the endpoint works. RateLimited after ``TESTS_MAX`` in ``TESTS_SECONDS``.
+    """
+    endpoint = _locked(connection, identifier, account_id=account_id, livemode=livemode)
+    _check_enabled(endpoint)
+    type = webhook_event.WEBHOOK_ENDPOINT_TEST
+    last = event_store.times_of(connection, endpoint.id, type=type, limit=TESTS_MAX)
+    if len(last) == TESTS_MAX:
+        wait = TESTS_SECONDS - (now - last[-1]).total_seconds()
+        if wait > 0:
+            raise RateLimited(
+                "An endpoint takes {tests_max} tests a minute: wait a moment.",
+                retry_after_seconds=ceil(wait),
+                tests_max=TESTS_MAX,
+            )
+    event_id = _append(connection, endpoint, type, now, request_id)
+    delivery = store.get_delivery_of(connection, event_id, endpoint_id=endpoint.id)
+    assert delivery is not None
+    return delivery
 
 
 def replay(
@@ -353,8 +395,8 @@ def _append(
     request_id: str | None,
     *,
     previous: dict[str, Any] | None = None,
-) -> None:
-    event_store.append(
+) -> str:
+    [event_id] = event_store.append(
         connection,
         [
             NewEvent(
@@ -369,6 +411,7 @@ def _append(
         ],
         now=now,
     )
+    return event_id
 
 
 def _locked(

@@ -20,6 +20,7 @@ class Claim:
 
     id: str
     event_id: str
+    event_type: str
     endpoint_id: str
     account_id: str
     attempt: int
@@ -117,10 +118,10 @@ _CLAIM: Final = text(
     FROM chosen, webhook_endpoints AS endpoint, events AS event
     WHERE delivery.id = chosen.id AND endpoint.id = delivery.endpoint_id
         AND event.id = delivery.event_id
-    RETURNING delivery.id, delivery.event_id, delivery.endpoint_id, delivery.account_id,
-        delivery.attempt_count AS attempt, delivery.retry_step, event.body::text AS body,
-        endpoint.url, endpoint.secret, endpoint.previous_secret, endpoint.previous_secret_until,
-        endpoint.failing_since
+    RETURNING delivery.id, delivery.event_id, event.type AS event_type, delivery.endpoint_id,
+        delivery.account_id, delivery.attempt_count AS attempt, delivery.retry_step,
+        event.body::text AS body, endpoint.url, endpoint.secret, endpoint.previous_secret,
+        endpoint.previous_secret_until, endpoint.failing_since
     """
 )
 

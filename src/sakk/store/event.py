@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import JSON
 from sakk.core import ids
 from sakk.core.audit import DECISIONS
 from sakk.core.event import ALARMS, API_VERSION, NewEvent, wants
+from sakk.core.webhook_event import ADDRESSED
 from sakk.store import audit
 from sakk.store.database import drive, fetch_all, fetch_one, notify_after, run
 from sakk.store.schema import Identifier, Timestamp, metadata
@@ -283,6 +284,17 @@ def types_of(connection: Connection, identifiers: Sequence[str]) -> dict[str, st
     return {row.id: row.type for row in rows}
 
 
+def times_of(connection: Connection, object_id: str, *, type: str, limit: int) -> list[datetime]:
+    """When an object's newest events of a type were, newest first."""
+    statement = (
+        select(events.c.created)
+        .where(events.c.object_id == object_id, events.c.type == type)
+        .order_by(events.c.id.desc())
+        .limit(limit)
+    )
+    return list(connection.scalars(statement))
+
+
 def page(
     connection: Connection,
     *,
@@ -407,6 +419,7 @@ def _merchants(
         if event.account_id is not None
         for endpoint_id, enabled_events in endpoints.get((event.account_id, event.livemode), [])
         if wants(enabled_events, event.type)
+        or (event.type in ADDRESSED and event.object_id == endpoint_id)
     ]
 
 

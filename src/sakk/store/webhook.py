@@ -20,22 +20,28 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    column,
     delete,
     func,
     insert,
     select,
+    table,
     text,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from sakk.core.webhook import DeliveryStatus, EndpointStatus
+from sakk.core.webhook_event import ADDRESSED
 from sakk.store.database import fetch_all, fetch_one, notify_after
 from sakk.store.schema import Document, Identifier, Timestamp, metadata
 
 NOTIFY_WEBHOOK_DELIVERY: Final = "webhook_delivery"
 PAGE_ROWS_MAX: Final = 100
 REPLAY_EVENTS_MAX: Final = 10_000
+
+# Its table is in `sakk.store.event`, which writes deliveries too.
+_events = table("events", column("id"), column("object_id"), column("type"))
 
 webhook_endpoints = Table(
     "webhook_endpoints",
@@ -302,6 +308,16 @@ def get_delivery(
     return fetch_one(connection, statement, WebhookDelivery)
 
 
+def get_delivery_of(
+    connection: Connection, event_id: str, *, endpoint_id: str
+) -> WebhookDelivery | None:
+    """An event's delivery to one endpoint."""
+    statement = select(webhook_deliveries).where(
+        webhook_deliveries.c.event_id == event_id, webhook_deliveries.c.endpoint_id == endpoint_id
+    )
+    return fetch_one(connection, statement, WebhookDelivery)
+
+
 def page_deliveries(
     connection: Connection,
     *,
@@ -362,7 +378,7 @@ def replay(
 
     That is what failed, was abandoned or waits for a retry, and the events of ``types`` for
     which no delivery was ever made, because the endpoint was disabled then: as many as there
-    are ``new_ids``.
+    are ``new_ids``. A test is never sent again so.
     """
     revived = connection.execute(
         update(webhook_deliveries)
@@ -374,6 +390,11 @@ def replay(
             ),
             # A leased row is on its way; to send it twice would help nobody.
             webhook_deliveries.c.lease_token.is_(None),
+            webhook_deliveries.c.event_id.not_in(
+                select(_events.c.id).where(
+                    _events.c.object_id == endpoint.id, _events.c.type.in_(ADDRESSED)
+                )
+            ),
         )
         .values(**_due_again(now))
     ).rowcount
