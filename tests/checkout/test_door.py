@@ -277,7 +277,28 @@ def test_a_till_is_paired_once_and_sees_its_own_sales_alone(counter: Counter) ->
     assert sold.status == 303
     sale = sold.headers["location"]
     assert counter.ask("GET", sale, cookie=cookies[0]).status == 200
-    assert "12.50" in counter.ask("GET", "/pos", cookie=cookies[0]).text
+    keypad = counter.ask("GET", "/pos", cookie=cookies[0]).text
+    assert "12.50" in keypad
+    # Who taps twice asks once; what the phone says of another time is not believed.
+    [once] = re.findall(r'name="_once" value="(\w+)"', keypad)
+    for seed, is_same in ((once, True), (f"{'0' * 8}{once[8:]}", False)):
+        asked = {"amount": "7", "_once": seed}
+        places = {
+            counter.ask("POST", "/pos", asked, cookie=cookies[0]).headers["location"]
+            for _ in range(2)
+        }
+        assert (len(places) == 1) is is_same
+    # Today is where the phone is, and what was asked today is counted.
+    where = f"{cookies[0]}; sakk_zone=Asia/Riyadh"
+    for cookie, zone in (
+        (where, "Asia/Riyadh"),
+        (cookies[0], "UTC"),
+        (f"{cookies[0]}; sakk_zone=Europe", "UTC"),
+    ):
+        page = counter.ask("GET", "/pos", cookie=cookie).text
+        assert f'data-zone="{zone}"' in page
+        told = re.sub(r"<[^>]+>|\s+|[\u2066-\u2069]", " ", page)
+        assert re.search(r"Sales paid today\s+0\s+of\s+4", told), told
     assert counter.ask("GET", sale, cookie=cookies[1]).status == 404
     assert counter.ask("GET", sale).status == 404
     assert counter.ask("POST", "/pos", {"amount": "x"}, cookie=cookies[0]).status == 400

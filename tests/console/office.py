@@ -1,6 +1,10 @@
 """Who there is in the console's tests: an operator with people, and two merchants with theirs."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
 
 from sqlalchemy import update
 
@@ -104,6 +108,20 @@ class Office:
             assert (got.status, got.location) == (303, "/console"), got.text
             made.get("/console/security")
         return made
+
+
+class Meeting:
+    """Holds the first two who come until both are there: what they do next collides."""
+
+    def __init__(self, act: Callable[..., Any]) -> None:
+        self._act = act
+        self._come = count(1)
+        self._both = threading.Barrier(2)
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        if next(self._come) <= self._both.parties:
+            self._both.wait(30)
+        return self._act(*given, **named)
 
 
 def make_office(parts: Parts) -> Office:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 
+import pytest
 from sqlalchemy import text
 
 from sakk.client.file_proof import check_file
@@ -17,7 +18,7 @@ from sakk.store import money_request as requests
 from sakk.store.identity import now
 from tests.console.closed_loop import closed_loop_of
 from tests.console.converting import earn
-from tests.console.office import Office
+from tests.console.office import Meeting, Office
 
 
 def test_a_card_is_frozen_and_found_and_its_law_is_kept(office: Office) -> None:
@@ -195,6 +196,30 @@ def test_many_cards_are_looked_at_issued_and_their_codes_taken_once(office: Offi
     assert balance(office, office.bob) == held + 500_000
     page = bob.post("/console/gift_cards/look", {**typed, "part": "50"})
     assert "Nothing can be redeemed" in page.text
+
+
+def test_a_long_file_is_issued_once_by_two_clicks_at_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed_loop_of(office, office.alice, office.bob)
+    earn(office, office.alice, 20_000_000)
+    before = balance(office, office.alice)
+    finance = office.browser(office.person(alice=["finance"]))
+    finance.get("/console/gift_card_batches/new")
+    form = {"currency": "usdc", "redeemable": "holder", "state": "active"}
+    lines = "".join(f'{number}.25,1,"{"for a shop " * 40}"\n' for number in range(1, 5))
+    file = f"amount,count,whom\n{lines}{lines * 14}".replace("1.25", "0.01")
+    rest = file.replace("2.25", "0.02").replace("3.25", "0.03").replace("4.25", "0.04").encode()
+    assert len(rest) > 20_000
+    page = finance.upload("/console/gift_card_batches/preview", form, file=("cards.csv", rest))
+    [confirmed] = re.findall(r'name="lines"[^>]*>([^<]+)</textarea>', page.text)
+    monkeypatch.setattr(batches, "insert", Meeting(batches.insert))
+    sent = {**form, "lines": confirmed}
+    got = finance.twice(lambda tab: tab.post("/console/gift_card_batches", sent))
+    assert [each.status for each in got] == [303, 303], [each.text for each in got]
+    assert len({each.location for each in got}) == 1
+    assert before - balance(office, office.alice) == 15 * 100_000
+    assert "60 of 60 cards" in finance.get(got[0].location).said
 
 
 def test_breakage_takes_two_people_and_one_ends_it(office: Office) -> None:

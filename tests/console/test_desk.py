@@ -15,12 +15,13 @@ from sakk.flow.book import Books
 from sakk.flow.context import Parts
 from sakk.ledger.writer import open_ledger
 from sakk.store import payin as payins
+from sakk.store import webhook as webhooks
 from sakk.store.api_key import find_principal
 from sakk.store.database import Database
 from sakk.store.webhook import webhook_attempts, webhook_deliveries, webhook_endpoints
 from tests.console.browser import Browser, Got
 from tests.console.desk import FORMULA, HOSTILE, LONG, Desk, make_desk
-from tests.console.office import Office, make_office
+from tests.console.office import Meeting, Office, make_office
 
 EXACT = "12,345,678,901.234567"
 # What a merchant's people never read.
@@ -400,6 +401,31 @@ def test_an_endpoint_is_changed_where_it_is(office: Office, alice: Browser, desk
         True,
         False,
     )
+
+
+def test_an_endpoint_and_its_new_secret_are_made_once_by_two_clicks(
+    office: Office, alice: Browser, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice.get("/console/webhooks")
+    monkeypatch.setattr(webhooks, "insert_endpoint", Meeting(webhooks.insert_endpoint))
+    given = {"url": "https://twice.example/hook"}
+    got = alice.twice(lambda tab: tab.post("/console/webhooks", given))
+    [secret] = {re.findall(r"whsec_[\w+/=]+", each.text)[0] for each in got}
+    [path] = {re.findall(r'href="(/console/webhooks/we_\w+)"', each.text)[0] for each in got}
+    alice.get(path)
+    rotated = alice.twice(lambda tab: tab.post(f"{path}/rotate"))
+    [new] = {re.findall(r"whsec_[\w+/=]+", each.text)[0] for each in rotated}
+    this = webhooks.webhook_endpoints.c.id == path.rpartition("/")[2]
+    with office.parts.database.begin() as connection:
+        kept = connection.execute(webhooks.webhook_endpoints.select().where(this)).one()
+        # What the server still has signs too.
+        assert (kept.secret, kept.previous_secret) == (new, secret)
+        connection.execute(webhooks.webhook_endpoints.delete().where(this))
+    alice.get("/console/customers/new")
+    once = alice.page
+    made = alice.post("/console/customers", {"name": "Twice"})
+    alice.page = once
+    assert alice.post("/console/customers", {"name": "Twice"}).location == made.location
 
 
 def test_a_test_is_sent_and_followed_until_its_answer(

@@ -58,3 +58,14 @@ def test_takings_of_each_day_stand_with_the_last_one_first() -> None:
         Takings(days[0], 0, 0, 0, 0),
     ]
     assert found[0].kept == 14_500_000
+    assert rules.together(found, days[1]) == Takings(days[1], 4, 3, 17_000_001, 2_500_000)
+    assert rules.together([], days[1]) == Takings(days[1], 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "timely"), [(0, True), (-3_600, True), (-3_601, False), (60, True), (61, False)]
+)
+def test_a_sale_is_of_the_time_at_which_it_is_asked(seconds: int, timely: bool) -> None:
+    seed = int(NOW.timestamp() + seconds) * 1_000 << 80
+    assert rules.is_timely(seed, NOW) is timely
+    assert not rules.is_timely((1 << 128) - 1, NOW)

@@ -2,26 +2,35 @@
 
 from typing import Final
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
 from sakk.checkout import session_page
 from sakk.checkout.visit import Response, Visit, cookie, message, page, redirect
 from sakk.core import checkout_session, claim
 from sakk.core import pos_device as rules
 from sakk.core.checkout_session import CheckoutSession, page_path
 from sakk.core.errors import ParameterInvalid, ResourceMissing
+from sakk.core.idempotency import object_id
 from sakk.core.money import format_decimal
 from sakk.core.pos_device import PosDevice
+from sakk.core.volume import beginning
 from sakk.flow import checkout_session as sessions
 from sakk.flow import pos_device as flow
 from sakk.flow.payment import read_catalogue
 from sakk.pages.amount import read_amount
 from sakk.pages.language import mark, words
+from sakk.pages.moment import known_zone
+from sakk.pages.once import ONCE, new_once, seed_of
 from sakk.store import checkout_session as store
 from sakk.store import pos_device as devices
-from sakk.store.identity import new_id
+from sakk.store.database import is_duplicate
 
 COOKIE: Final = "sakk_pos"
 COOKIE_SECONDS: Final = 400 * 86_400
 ROOT: Final = "/pos"
+# Where the phone is: a script of the keypad writes it.
+ZONE: Final = "sakk_zone"
 UNPAIRED: Final = mark("This phone is no till.")
 UNPAIRED_HELP: Final = mark(
     "Open the pairing link that the shop's owner made for it. A link is good once, for a day."
@@ -54,11 +63,14 @@ def pair(visit: Visit) -> Response:
 
 
 def keypad(visit: Visit, *, typed: str = "", fault: str = "") -> Response:
-    """Type an amount; below it what was asked before."""
+    """Type an amount; below it what was taken today, and what was asked before."""
+    zone = known_zone(visit.cookies.get(ZONE))
+    today = visit.now.astimezone(zone).date()
     with visit.parts.database.begin() as connection:
         device = _device(visit)
         rows = store.of_device(connection, device.id, limit=rules.SALES_SHOWN_MAX)
         stands = sessions.progress(connection, rows)
+        found = devices.takings(connection, device, since=beginning(today, zone), zone="UTC")
     sales = [
         {
             "id": row.id,
@@ -75,6 +87,9 @@ def keypad(visit: Visit, *, typed: str = "", fault: str = "") -> Response:
         status=400 if fault else 200,
         device=device,
         sales=sales,
+        takings=rules.together(found, today),
+        zone=zone.key,
+        once=new_once(),
         typed=typed,
         fault=fault,
     )
@@ -91,21 +106,30 @@ def sell(visit: Visit) -> Response:
         amount = read_amount(typed, device.decimals)
     except ValueError:
         return keypad(visit, typed=typed, fault=say("Write an amount, as 12.50."))
+    # Who taps twice asks once.
+    seed = seed_of(visit.field(ONCE))
+    if not rules.is_timely(seed, visit.now):
+        seed = seed_of(None)
+    identifier = object_id(seed, checkout_session.PREFIX, 0)
     try:
         with visit.parts.database.begin() as connection:
-            session, _ = flow.sell(
-                connection,
-                read_catalogue(connection),
-                visit.parts.secrets_vault(),
-                device,
-                amount,
-                identifier=new_id(checkout_session.PREFIX),
-                intent_id=new_id("pi"),
-                now=visit.now,
-            )
+            if not _asked(connection, identifier, device):
+                flow.sell(
+                    connection,
+                    read_catalogue(connection),
+                    visit.parts.secrets_vault(),
+                    device,
+                    amount,
+                    identifier=identifier,
+                    intent_id=object_id(seed, "pi", 0),
+                    now=visit.now,
+                )
+    except IntegrityError as error:
+        if not is_duplicate(error):
+            raise
     except ParameterInvalid:
         return keypad(visit, typed=typed, fault=say("This amount can not be asked for here."))
-    return redirect(f"{ROOT}/sales/{session.id}")
+    return redirect(f"{ROOT}/sales/{identifier}")
 
 
 def sale(visit: Visit) -> Response:
@@ -131,6 +155,13 @@ def sale(visit: Visit) -> Response:
 def session_of(visit: Visit) -> CheckoutSession:
     """The session of a sale of this till, for what is told of it as it happens."""
     return _sale(visit, _device(visit))
+
+
+def _asked(connection: Connection, identifier: str, device: PosDevice) -> bool:
+    found = store.find(
+        connection, identifier, account_id=device.account_id, livemode=device.livemode
+    )
+    return found is not None
 
 
 def _device(visit: Visit) -> PosDevice:

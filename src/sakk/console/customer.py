@@ -58,17 +58,19 @@ def again(visit: Visit, rejected: Rejected) -> Page:
 
 def create(visit: Visit, form: CustomerForm) -> Redirect:
     """Keep a customer and give out an address."""
+    identifier = visit.object_id(PREFIX)
+    whose: dict[str, Any] = {"account_id": visit.account(), "livemode": visit.livemode}
     with visit.database.begin() as connection:
-        made = flow.create(
-            connection,
-            customer_id=visit.object_id(PREFIX),
-            account_id=visit.account(),
-            livemode=visit.livemode,
-            now=visit.now,
-            details=form.model_dump(),
-        )
+        if store.find_customer(connection, identifier, **whose) is None:
+            flow.create(
+                connection,
+                customer_id=identifier,
+                now=visit.now,
+                details=form.model_dump(),
+                **whose,
+            )
     told = visit.words.gettext("The customer has an address now.")
-    return Redirect(f"{PATH}/{made['id']}", flash=told)
+    return Redirect(f"{PATH}/{identifier}", flash=told)
 
 
 def show(visit: Visit, customer: str) -> Page:

@@ -7,13 +7,13 @@ is the form right; then the screen. Whatever a person does is noted in the audit
 import hmac
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 
 from sakk.console.entrance import SIGN_IN, Arrival, Entrance, EntranceAnswer, SignedInNow
 from sakk.console.request import Arrived, is_ours
@@ -31,7 +31,6 @@ from sakk.console.visit import (
     Rejected,
     Visit,
 )
-from sakk.core import ids
 from sakk.core.audit import UNKEPT
 from sakk.core.errors import (
     MethodNotAllowed,
@@ -42,6 +41,7 @@ from sakk.core.errors import (
     SakkError,
     StepUpFailed,
     StepUpRequired,
+    UnexpectedState,
 )
 from sakk.core.membership import roles_in
 from sakk.core.peer import place_of
@@ -53,8 +53,10 @@ from sakk.flow.sign_in import Device, SignedIn
 from sakk.pages import language as languages
 from sakk.pages.form import Faulty, Upload, Values, read_form, read_query, validate
 from sakk.pages.limit import TokenBuckets
+from sakk.pages.once import ONCE, new_once, seed_of
 from sakk.store import account as accounts
 from sakk.store.actor import acting
+from sakk.store.database import is_duplicate
 
 log = structlog.get_logger("sakk.console")
 
@@ -64,9 +66,8 @@ REQUESTS_BURST: Final = 200.0
 ENTRANCES_PER_SECOND: Final = 1.0
 ENTRANCES_BURST: Final = 60.0
 DOOR_TOKEN_BYTES: Final = 16
-# Fields of the shell's own in a form.
+# A field of the shell's own in a form.
 CSRF: Final = "_csrf"
-ONCE: Final = "_once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,7 @@ class Door:
             now=self.parts.clock(),
             language=language,
             csrf=csrf_token(token),
-            seed=_seed(form.get(ONCE)),
+            seed=seed_of(form.get(ONCE)),
             path=request.path,
             query_string=request.query_string,
             request_id=request.request_id,
@@ -297,7 +298,7 @@ class Door:
         try:
             if screen.form is not None:
                 arguments[screen.place] = validate(screen.form, given, visit.words)
-            answer = screen.handler(visit, **arguments)
+            answer = _done(screen, visit, arguments)
         except Faulty as error:
             if screen.again is None:
                 raise _as_error(error) from None
@@ -350,7 +351,7 @@ class Door:
             "account_name": name,
             "theme": visit.person.theme,
             "csrf": visit.csrf,
-            "once": _new_once(),
+            "once": new_once(),
             "path": visit.path_query,
         }
 
@@ -387,6 +388,23 @@ class Door:
         return cookie(name, value, is_secure=self.cookies.is_secure)
 
 
+def _done(screen: Screen, visit: Visit, arguments: Mapping[str, Any]) -> Answer:
+    """What a screen answers. A form that came twice at once is answered twice, and done once.
+
+    Both make their rows under the same ids: the second is refused when the first has committed, and
+    finds then what that one made.
+    """
+    for is_last in (False, True):
+        try:
+            return screen.handler(visit, **arguments)
+        except IntegrityError as error:
+            if screen.method != "POST" or not is_duplicate(error):
+                raise
+            if is_last:
+                raise UnexpectedState("This was sent twice, and is done once.") from None
+    raise AssertionError("the second run answers or raises")
+
+
 def _nobody() -> dict[str, Any]:
     """What the shell's templates know of who is not signed in."""
     nothing: list[tuple[str, list[MenuItem]]] = []
@@ -407,22 +425,6 @@ def _matched(table: Sequence[Any], request: Arrived) -> tuple[Any, dict[str, str
 
 def _equal(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(), expected.encode())
-
-
-def _new_once() -> str:
-    """A seed for what one rendered form creates: a UUIDv7."""
-    random = os.urandom(ids.RANDOM_BYTES)
-    return f"{ids.uuid7(now_ms=time.time_ns() // 1_000_000, random=random):032x}"
-
-
-def _seed(sent: object) -> int:
-    """The seed that a form carries; a fresh one for what is no such seed."""
-    try:
-        seed = int(str(sent), 16)
-        ids.encode("seed", seed)
-    except ValueError:
-        return int(_new_once(), 16)
-    return seed
 
 
 def _as_error(error: Faulty) -> SakkError:

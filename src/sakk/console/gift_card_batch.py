@@ -31,7 +31,8 @@ from sakk.store import network as networks
 from sakk.store.page import Window, fetch_window
 
 PATH: Final = f"{ROOT}/gift_card_batches"
-TEXT_LENGTH_MAX: Final = 20_000
+# Of lines that are typed, or of a file that is mended in the page.
+TEXT_LENGTH_MAX: Final = 100_000
 STATUSES: Mapping[str, tuple[str, str]] = {
     "requested": (mark("Being issued"), "wait"),
     "posted": (mark("Issued"), "good"),
@@ -82,12 +83,19 @@ def preview(visit: Visit, form: BatchForm) -> Page:
     account_id = visit.account()
     raw = _raw(visit, form)
     kinds, faults, decimals = _read(visit, form, raw)
+    text = raw.decode("utf-8-sig", "replace")
+    if faults and len(text) > TEXT_LENGTH_MAX:
+        # Too long to be mended here: what is wrong is shown, and the file chosen again.
+        text = ""
     total = sum(kind.amount * kind.count for _, kind in kinds)
     shown = {"currency": form.currency}
     [left] = available(visit, account_id, [shown])
     values = {
         "form": form,
-        "lines": raw.decode("utf-8-sig", "replace"),
+        "lines": text,
+        # What is confirmed is what was read, however long the file is that said so.
+        "confirmed": gift_card_file.write([kind for _, kind in kinds], decimals),
+        "text_length_max": TEXT_LENGTH_MAX,
         "kinds": kinds,
         "faults": [(each, visit.words.error(each.error)) for each in faults],
         "cards": sum(kind.count for _, kind in kinds),
@@ -214,6 +222,7 @@ def _form(visit: Visit, rejected: Rejected | None) -> Page:
             "country": [("", "–"), *((each, each) for each in sorted(cards.MINIMUMS))],
         },
         "most": rules.CARDS_MAX,
+        "text_length_max": TEXT_LENGTH_MAX,
     }
     return Page("console/gift_card_batch_new.html", values)
 

@@ -1,7 +1,7 @@
 """Refills: rules that keep agents' channels funded, each made at its channel and ended here."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -58,21 +58,25 @@ def again(visit: Visit, rejected: Rejected) -> Page:
 
 def create(visit: Visit, form: RuleForm) -> Redirect:
     """Keep a channel funded from now on, within what its agent signed and its mandate allows."""
+    identifier = visit.object_id(rules.PREFIX)
+    told = visit.words.gettext("The channel is kept funded from now on.")
+    whose: dict[str, Any] = {"account_id": visit.account(), "livemode": visit.livemode}
     with visit.database.begin() as connection:
+        if store.find(connection, identifier, **whose) is not None:
+            return Redirect(PATH, told)
         found = channels.find(connection, form.channel, livemode=visit.livemode)
-        if found is None or found.account_id != visit.account():
+        if found is None or found.account_id != whose["account_id"]:
             raise ParameterInvalid("There is no such channel of yours.", param="channel")
         flow.create(
             connection,
             found.id,
             below=_units(visit, form.below, found.decimals, "below"),
             up_to=_units(visit, form.up_to, found.decimals, "up_to"),
-            identifier=visit.object_id(rules.PREFIX),
-            account_id=found.account_id,
-            livemode=visit.livemode,
+            identifier=identifier,
             now=visit.now,
+            **whose,
         )
-    return Redirect(PATH, visit.words.gettext("The channel is kept funded from now on."))
+    return Redirect(PATH, told)
 
 
 def end(visit: Visit, refill: str) -> Redirect:

@@ -102,21 +102,26 @@ def index_again(visit: Visit, rejected: Rejected) -> Page:
 
 def create(visit: Visit, form: ReportAsked) -> Redirect:
     """Ask for a report."""
+    identifier = visit.object_id(rules.PREFIX)
     with visit.database.begin() as connection:
-        made = flow.create(
-            connection,
-            form.kind,
-            form.form,
-            _parameters(connection, visit, form),
-            identifier=visit.object_id(rules.PREFIX),
-            account_id=_owner(connection, visit),
-            livemode=visit.livemode,
-            is_operator=visit.account_id is None,
-            requested_by=visit.actor.signature,
-            metadata={},
-            now=visit.now,
-        )
-    return Redirect(f"{PATH}/{made.id}", visit.words.gettext("The report is being written."))
+        whose: dict[str, Any] = {
+            "account_id": _owner(connection, visit),
+            "livemode": visit.livemode,
+        }
+        if store.find(connection, identifier, **whose) is None:
+            flow.create(
+                connection,
+                form.kind,
+                form.form,
+                _parameters(connection, visit, form),
+                identifier=identifier,
+                is_operator=visit.account_id is None,
+                requested_by=visit.actor.signature,
+                metadata={},
+                now=visit.now,
+                **whose,
+            )
+    return Redirect(f"{PATH}/{identifier}", visit.words.gettext("The report is being written."))
 
 
 def show(visit: Visit, report: str) -> Page:

@@ -1,7 +1,7 @@
 """Webhook endpoints: who is told, what they answered, and sending again."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from sqlalchemy import ColumnElement, Connection
@@ -16,7 +16,6 @@ from sakk.core.event import EVENT_TYPES
 from sakk.core.webhook import DeliveryStatus
 from sakk.core.webhook_event import ADDRESSED
 from sakk.flow import webhook as flow
-from sakk.flow.delivery import LEASE_SECONDS
 from sakk.pages.form import Form
 from sakk.pages.language import mark
 from sakk.store import event as events
@@ -27,8 +26,10 @@ PATH = "/console/webhooks"
 DELIVERIES = "/console/deliveries"
 URL_LENGTH_MAX = 2_000
 REPLAY_HOURS_MAX = 24 * 30
+# For so long who clicks twice sees the secret that the first click made.
+SHOWN_AGAIN = timedelta(minutes=1)
 # A try is followed until its lease is over.
-FOLLOWED_SECONDS = LEASE_SECONDS
+FOLLOWED_SECONDS = 30.0
 
 
 class EndpointForm(Form):
@@ -73,19 +74,25 @@ def again(visit: Visit, rejected: Rejected) -> Page:
     return _page(visit, ListQuery(), rejected)
 
 
-def create(visit: Visit, form: EndpointForm) -> Page:
+def create(visit: Visit, form: EndpointForm) -> Page | Redirect:
     """Open an endpoint; its secret is on this page and nowhere else."""
+    whose: dict[str, Any] = {"account_id": visit.account(), "livemode": visit.livemode}
+    identifier = visit.object_id(flow.PREFIX)
     with visit.database.begin() as connection:
-        made = flow.create(
-            connection,
-            account_id=visit.account(),
-            livemode=visit.livemode,
-            url=form.url,
-            enabled_events=form.events or ["*"],
-            description=form.description,
-            allow_loopback=visit.settings.sandbox,
-            now=visit.now,
-        )
+        made = store.get_endpoint(connection, identifier, **whose)
+        if made is None:
+            made = flow.create(
+                connection,
+                identifier=identifier,
+                url=form.url,
+                enabled_events=form.events or ["*"],
+                description=form.description,
+                allow_loopback=visit.settings.sandbox,
+                now=visit.now,
+                **whose,
+            )
+        elif visit.now - made.created > SHOWN_AGAIN:
+            return Redirect(f"{PATH}/{made.id}")
     return Page("console/webhook_secret.html", {"endpoint": made, "is_new": True})
 
 
@@ -172,16 +179,21 @@ def switch(visit: Visit, endpoint: str, form: StateForm) -> Redirect:
 
 
 def rotate(visit: Visit, endpoint: str) -> Page:
-    """A new secret, shown once; both sign for a day."""
+    """A new secret, shown once; both sign for a day. Clicked twice, it is one."""
     with visit.database.begin() as connection:
-        found = _found(connection, visit, endpoint)
-        made = flow.rotate_secret(
-            connection,
-            found.id,
-            account_id=found.account_id,
-            livemode=visit.livemode,
-            now=visit.now,
-        )
+        found = _found(connection, visit, endpoint, lock=True)
+        until = found.previous_secret_until
+        overlap = timedelta(seconds=flow.ROTATION_OVERLAP_SECONDS)
+        # A second one so soon would end the secret that the server still has.
+        made = found
+        if until is None or visit.now - (until - overlap) > SHOWN_AGAIN:
+            made = flow.rotate_secret(
+                connection,
+                found.id,
+                account_id=found.account_id,
+                livemode=visit.livemode,
+                now=visit.now,
+            )
     return Page("console/webhook_secret.html", {"endpoint": made, "is_new": False})
 
 
@@ -334,9 +346,11 @@ def _page(visit: Visit, query: ListQuery, rejected: Rejected | None) -> Page:
     )
 
 
-def _found(connection: Connection, visit: Visit, endpoint: str) -> store.WebhookEndpoint:
+def _found(
+    connection: Connection, visit: Visit, endpoint: str, *, lock: bool = False
+) -> store.WebhookEndpoint:
     found = store.find_visible(
-        connection, endpoint, account_id=visit.account_id, livemode=visit.livemode
+        connection, endpoint, account_id=visit.account_id, livemode=visit.livemode, lock=lock
     )
     if found is None:
         raise ResourceMissing(

@@ -7,6 +7,7 @@ is told, by the file's line and the column.
 import csv
 import io
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from sakk.core import money
@@ -47,6 +48,12 @@ def read(raw: bytes, decimals: int) -> tuple[list[tuple[int, Kind]], list[Fault]
         except ParameterInvalid as wrong:
             faults.append(Fault.of(line, wrong))
     return kinds, faults
+
+
+def write(kinds: Sequence[Kind], decimals: int) -> str:
+    """A file that says the same, without what else stood in the one that was read."""
+    lines = [f"{money.format_decimal(each.amount, decimals)},{each.count}" for each in kinds]
+    return "\n".join([",".join(COLUMNS), *lines])
 
 
 def _records(text: str) -> list[tuple[int, list[str]]]:

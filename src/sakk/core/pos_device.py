@@ -2,7 +2,7 @@
 
 A till is paired once, by a link that is good for one use; afterwards the phone holds a token of its
 own in a cookie. Of both only the hashes are kept. Whoever takes the phone can ask people to pay the
-merchant, and see what was asked at this till.
+merchant, and see what was asked and taken at this till.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,8 @@ PREFIX: Final = "pos"
 PAIRING_TIME: Final = timedelta(hours=24)
 SALES_SHOWN_MAX: Final = 20
 TAKINGS_DAYS: Final = 14
+# A sale's id has the time of the form that asked for it, which is at most so much older.
+FORM_AGE_MAX: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,28 @@ def each_day(found: Iterable[Takings], days: Sequence[date]) -> list[Takings]:
     """The takings of every one of the days, the last one first, also where nobody was asked."""
     of_day = {each.day: each for each in found}
     return [of_day.get(day, Takings(day, 0, 0, 0, 0)) for day in reversed(days)]
+
+
+def together(found: Iterable[Takings], day: date) -> Takings:
+    """Takings as those of one day."""
+    rows = list(found)
+    return Takings(
+        day,
+        sum(each.asked for each in rows),
+        sum(each.paid for each in rows),
+        sum(each.taken for each in rows),
+        sum(each.given_back for each in rows),
+    )
+
+
+def is_timely(seed: int, now: datetime) -> bool:
+    """Was the form of this seed (a UUIDv7) made a while ago, and not long ago or later?
+
+    Who holds the phone writes the form: a sale that says it was another day's would be in nobody's
+    takings.
+    """
+    age_ms = int(now.timestamp() * 1_000) - (seed >> 80)
+    return -60_000 <= age_ms <= FORM_AGE_MAX // timedelta(milliseconds=1)
 
 
 def pairing_path(token: str) -> str:

@@ -167,12 +167,15 @@ def add_link(
     title: str | None,
     now: datetime,
 ) -> Link:
-    """Say what one party is to another; more than the whole of a party is never held."""
+    """Say what one party is to another, once under an id; no more than a whole party is held."""
     held = locked(connection, whose, of_party)
     holder = find(connection, replace(whose, account_id=held.account_id), party_id, param="party")
     rules.check_link(held, holder, relation, share_ppm)
     store.lock_links(connection, held.account_id)
     links = store.links_of_account(connection, held.account_id, livemode=held.livemode)
+    known = next((each for each in links if each.id == identifier), None)
+    if known is not None:
+        return known
     if sum(each.of_party == held.id for each in links) >= rules.LINKS_MAX:
         raise ParameterInvalid(
             "A party has at most {links_max} links.", param="party", links_max=rules.LINKS_MAX
@@ -228,11 +231,14 @@ def add_document(
     described: Mapping[str, Any],
     now: datetime,
 ) -> PartyDocument:
-    """Keep a document, its content sealed under the vault's key.
+    """Keep a document, its content sealed under the vault's key; the same again under its id.
 
     ``described``: ``kind``, ``name``, ``media_type``, ``country``, ``issued_on``, ``expires_on``.
     """
     party = locked(connection, whose, identifier)
+    known = store.find_document(connection, document_id, party_id=party.id)
+    if known is not None:
+        return known
     check_content(described["media_type"], content)
     check_country(described["country"], param="country")
     check_date(described["issued_on"], param="issued_on")

@@ -24,6 +24,7 @@ from sakk.store import identity
 from sakk.store import webhook as store
 from sakk.store.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
+PREFIX: Final = "we"
 ENDPOINTS_MAX: Final = 50
 DESCRIPTION_LENGTH_MAX: Final = 500
 ROTATION_OVERLAP_SECONDS: Final = 86_400
@@ -43,6 +44,7 @@ def create(
     allow_loopback: bool,
     now: datetime,
     request_id: str | None = None,
+    identifier: str | None = None,
 ) -> WebhookEndpoint:
     """Open an endpoint with a fresh secret, which the caller shows once."""
     rules.check_url(url, allow_loopback=allow_loopback)
@@ -52,7 +54,7 @@ def create(
             endpoints_max=ENDPOINTS_MAX,
         )
     endpoint = WebhookEndpoint(
-        id=identity.new_id("we"),
+        id=identifier or identity.new_id(PREFIX),
         account_id=account_id,
         livemode=livemode,
         url=url,

@@ -1,7 +1,8 @@
 """Times as people read them: the year first, in Latin digits, with the zone said."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from markupsafe import Markup
 
@@ -17,6 +18,16 @@ def moment(at: datetime | None, zone: str = "UTC", *, seconds: bool = False) -> 
     return Markup('<time datetime="{}"><bdi dir="ltr">{} {}</bdi></time>').format(
         machine, text, name
     )
+
+
+def known_zone(name: str | None) -> ZoneInfo:
+    """A time zone as a browser names its own; UTC for what is no such name."""
+    return ZoneInfo(name if name is not None and name in _names() else "UTC")
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, Insert, dialect, insert
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeDecorator
 
@@ -178,6 +178,11 @@ def _notify(connection: Connection) -> None:
 CHANNEL = "sakk"
 _NAMED = "sakk.named"
 _NOTIFY = "SELECT pg_notify(%(channel)s, name) FROM unnest(CAST(%(names)s AS text[])) AS name"
+
+
+def is_duplicate(error: IntegrityError) -> bool:
+    """Was a row refused because one like it is there?"""
+    return isinstance(error.orig, psycopg.errors.UniqueViolation)
 
 
 def run(connection: Connection, statement: str, parameters: dict[str, Any]) -> CursorResult[Any]:

@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 from sakk.core import checkout_session, ids
+from sakk.core import pos_device as rules
 from sakk.core.pos_device import PosDevice, Takings
 from sakk.store.checkout_session import checkout_sessions
 from sakk.store.database import fetch_all, fetch_one, insert_records, row_of, update_records
@@ -94,8 +95,9 @@ def takings(
     Days without a sale are left out.
     """
     sale, paid = checkout_sessions.c, payment_intents.c
-    # Sales have ids in the order of their time, which is what their index is in.
-    first = ids.encode(checkout_session.PREFIX, int(since.timestamp() * 1_000) << 80)
+    # Sales have ids in the order of their forms' time, which is what their index is in.
+    earliest = since - rules.FORM_AGE_MAX
+    first = ids.encode(checkout_session.PREFIX, int(earliest.timestamp() * 1_000) << 80)
     day = cast(func.timezone(zone, sale.created), Date).label("day")
     statement = (
         select(

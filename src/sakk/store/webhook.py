@@ -188,7 +188,12 @@ def get_endpoint(
 
 
 def find_visible(
-    connection: Connection, identifier: str, *, account_id: str | None, livemode: bool
+    connection: Connection,
+    identifier: str,
+    *,
+    account_id: str | None,
+    livemode: bool,
+    lock: bool = False,
 ) -> WebhookEndpoint | None:
     """One endpoint of an account, or of any for the operator (None)."""
     statement = select(webhook_endpoints).where(
@@ -196,7 +201,9 @@ def find_visible(
     )
     if account_id is not None:
         statement = statement.where(webhook_endpoints.c.account_id == account_id)
-    return fetch_one(connection, statement, WebhookEndpoint)
+    return fetch_one(
+        connection, statement.with_for_update() if lock else statement, WebhookEndpoint
+    )
 
 
 def find_delivery(connection: Connection, identifier: str) -> WebhookDelivery | None:

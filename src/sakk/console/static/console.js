@@ -30,3 +30,15 @@ function name(table) {
 const nameAll = () => document.querySelectorAll("table:not(.labelled)").forEach(name);
 nameAll();
 document.addEventListener("sakk:loaded", nameAll);
+
+// What is clicked twice is sent once: the second click of a double one would show the second answer.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "yes";
+  setTimeout(() => delete form.dataset.sent, 2000);
+});
