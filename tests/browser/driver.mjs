@@ -13,6 +13,8 @@ const FLAGS = [
   "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
 ];
 const STEP_MILLISECONDS_MAX = 60_000;
+// How many pages of a sweep are open at once.
+const TABS = 3;
 
 const browser = await chromium.launch({ executablePath: process.argv[2], args: FLAGS, headless: true });
 const pages = new Map();
@@ -33,12 +35,7 @@ const acts = {
       faults.push(`left the origin: ${url}`);
       return route.abort();
     });
-    if (options.javaScriptEnabled !== false) {
-      await context.addInitScript(() => {
-        document.addEventListener("securitypolicyviolation", (event) =>
-          console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
-      });
-    }
+    if (options.javaScriptEnabled !== false) await context.addInitScript(tellOfViolations);
     let bytes = 0;
     const network = await context.newCDPSession(page);
     await network.send("Network.enable");
@@ -57,25 +54,43 @@ const acts = {
     return answer.status();
   },
   async axe({ key }) {
-    const { page } = pages.get(key);
-    await page.evaluate(AXE);
-    return page.evaluate(async () => {
-      const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
-      return violations
-        .filter((each) => ["serious", "critical"].includes(each.impact))
-        .map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
-    });
+    return axe(pages.get(key).page);
   },
-  // What stands beyond the sides of a page that can be scrolled to them.
   async wide({ key }) {
-    return pages.get(key).page.evaluate(() => {
-      if (document.documentElement.scrollWidth <= innerWidth) return [];
-      const found = [...document.querySelectorAll("body *")].filter((each) => {
-        const { left, right } = each.getBoundingClientRect();
-        return !each.closest(".hidden, .skip") && (right > innerWidth + 1 || left < -1);
+    return pages.get(key).page.evaluate(wide);
+  },
+  // Many pages, some at a time, and of each what it says and what is wrong with it. `judged` are
+  // those on which axe-core is run. Nothing is stopped here that leaves the origin, because a
+  // context that stops anything keeps no file between two pages; it is told.
+  async sweep({ origin, options, asked }) {
+    const context = await browser.newContext(options);
+    await context.addInitScript(tellOfViolations);
+    const told = [];
+    const waiting = [...asked.entries()];
+    const work = async () => {
+      const page = await context.newPage();
+      page.setDefaultTimeout(STEP_MILLISECONDS_MAX);
+      let faults = [];
+      page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+      page.on("console", (said) => {
+        if (["error", "warning"].includes(said.type())) faults.push(`console: ${said.text()}`);
       });
-      return ["the page is wide", ...found.slice(0, 5).map((each) => each.outerHTML.slice(0, 120))];
-    });
+      page.on("request", (request) => {
+        const { origin: from, protocol } = new URL(request.url());
+        if (from !== origin && !["data:", "blob:"].includes(protocol)) faults.push(`left the origin: ${request.url()}`);
+      });
+      for (let next = waiting.shift(); next; next = waiting.shift()) {
+        const [place, { path, judged }] = next;
+        faults = [];
+        const answer = await page.goto(origin + path, { waitUntil: "load" });
+        const said = await page.evaluate(look);
+        const findings = judged ? await axe(page) : [];
+        told[place] = { path, status: answer.status(), ...said, wide: await page.evaluate(wide), findings, faults };
+      }
+    };
+    await Promise.all(Array.from({ length: TABS }, work));
+    await context.close();
+    return told;
   },
   // A device that keeps passkeys, and whose owner always says yes (CDP, WebAuthn domain).
   async authenticator({ key }) {
@@ -99,6 +114,50 @@ const acts = {
     pages.delete(key);
   },
 };
+
+async function axe(page) {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
+    return violations
+      .filter((each) => ["serious", "critical"].includes(each.impact))
+      .map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
+  });
+}
+
+// What follows runs in a page.
+
+function tellOfViolations() {
+  document.addEventListener("securitypolicyviolation", (event) =>
+    console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+}
+
+// What stands beyond the sides of a page that can be scrolled to them.
+function wide() {
+  if (document.documentElement.scrollWidth <= innerWidth) return [];
+  const found = [...document.querySelectorAll("body *")].filter((each) => {
+    const { left, right } = each.getBoundingClientRect();
+    return !each.closest(".hidden, .skip") && (right > innerWidth + 1 || left < -1);
+  });
+  return ["the page is wide", ...found.slice(0, 5).map((each) => each.outerHTML.slice(0, 120))];
+}
+
+// All that a page says, and of this what it says in its own language: not names, codes and numbers,
+// which stand apart as they are.
+function look() {
+  const own = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+    const apart = node.parentElement.closest("bdi, pre, time, textarea, script, style, [lang]");
+    if (apart === document.documentElement || apart === null) own.push(node.data);
+  }
+  for (const each of document.querySelectorAll("body [aria-label], body [placeholder], body [alt]")) {
+    for (const name of ["aria-label", "placeholder", "alt"]) own.push(each.getAttribute(name) ?? "");
+  }
+  const { lang, dir } = document.documentElement;
+  const said = own.map((each) => each.replace(/\s+/g, " ").trim()).filter(Boolean);
+  return { lang, dir, own: [document.title, ...said], whole: document.body.textContent };
+}
 
 function plain(value) {
   try {

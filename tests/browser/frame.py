@@ -8,7 +8,7 @@ Chromium serves a whole run: each page has a context of its own, so no test sees
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -68,6 +68,15 @@ class Browser:
             assert faults == [], faults
         finally:
             self.ask("close", key=key)
+
+    def sweep(
+        self, base: str, asked: Sequence[tuple[str, bool]], *, size: dict[str, int], **options: Any
+    ) -> list[dict[str, Any]]:
+        """What stands on many pages, and what is wrong there; with axe-core where it is said."""
+        pages = [{"path": path, "judged": judged} for path, judged in asked]
+        given = {"viewport": size, **options}
+        told: list[dict[str, Any]] = self.ask("sweep", origin=base, options=given, asked=pages)
+        return told
 
     def ask(self, act: str, **given: Any) -> Any:
         """One step; BrowserError with what Playwright said."""

@@ -39,7 +39,7 @@ def counter(database: Database) -> Iterator[Counter]:
         made.close()
 
 
-def _arrived(counter: Counter, intent: PaymentIntent, **changes: Any) -> None:
+def arrived(counter: Counter, intent: PaymentIntent, **changes: Any) -> None:
     quote = quote_of(intent.quotes[0])
     payin = PayIn(
         id=new_id("pin"),
@@ -157,7 +157,7 @@ def test_methods_and_bodies_have_bounds(counter: Counter) -> None:
 
 def test_a_payment_that_is_looked_at_is_not_told_why(counter: Counter) -> None:
     path, intent = counter.session()
-    _arrived(counter, intent, status="held", reason="screening_sanctions", screening="scr_1")
+    arrived(counter, intent, status="held", reason="screening_sanctions", screening="scr_1")
     seen = counter.ask("GET", path)
     assert "is being processed" in seen.text
     for word in ("review", "held", "screen", "sanction", "quarantine", "compliance"):
@@ -166,7 +166,7 @@ def test_a_payment_that_is_looked_at_is_not_told_why(counter: Counter) -> None:
 
 def test_a_coin_that_was_not_asked_for_is_told_apart(counter: Counter) -> None:
     path, intent = counter.session()
-    _arrived(counter, intent, counts=False, role="wrong_asset", asset="eip155:84532/erc20:0x1")
+    arrived(counter, intent, counts=False, role="wrong_asset", asset="eip155:84532/erc20:0x1")
     seen = counter.ask("GET", path)
     assert "A coin arrived that was not asked for" in seen.text
     assert "Waiting for your payment" in seen.text

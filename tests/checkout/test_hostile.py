@@ -7,20 +7,14 @@ table is opened in every language. A field that no page shows is found too: it w
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from sqlalchemy import text
 
 from sakk.checkout.app import PAGES
-from sakk.flow import branding, pos_device
-from sakk.flow.payment import read_catalogue
 from sakk.pages.language import LANGUAGES
-from sakk.store.database import Database, update_records
-from sakk.store.identity import now
-from sakk.store.payment import payment_intents
-from tests.checkout.test_door import make_device, make_link
-from tests.checkout.test_mall import make_shop
+from sakk.store.database import Database
+from tests.checkout.objects import Opened, pages_of
 from tests.checkout.till import Counter
 from tests.hostile import HOSTILE, TURNING, Reader
 
@@ -50,14 +44,6 @@ FIELDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A payer's pages: their addresses, and the till's cookie."""
-
-    paths: list[str]
-    cookie: str
-
-
 @pytest.fixture(scope="module")
 def counter(module_database: Database) -> Iterator[Counter]:
     made = Counter(module_database)
@@ -69,56 +55,8 @@ def counter(module_database: Database) -> Iterator[Counter]:
 
 @pytest.fixture(scope="module")
 def opened(counter: Counter) -> Opened:
-    """One of every page: to be paid, paid, ended; links in use and switched off; a till's."""
-    account = counter.world.alice.account
-    with counter.database.begin() as connection:
-        branding.change(
-            connection,
-            account,
-            {
-                "support_email": "help@shop.example",
-                "support_url": "https://shop.example/help",
-                "support_phone": "+49 30 1234",
-            },
-            now=now(),
-        )
-    waiting, _ = counter.session()
-    paid, intent = counter.session()
-    gone, ended = counter.session()
-    usable, _ = make_link(counter)
-    off, _ = make_link(counter, active=False)
-    begun = counter.ask("POST", usable, {}, origin="http://pay.example").headers["location"]
-    with counter.database.begin() as connection:
-        # What a link says afterwards stands on the page of a session that was paid under it.
-        connection.execute(
-            text(
-                "UPDATE payment_intents SET status = 'succeeded', amount_received = amount WHERE id"
-                " IN (SELECT payment_intent FROM checkout_sessions WHERE payment_link IS NOT NULL)"
-            )
-        )
-        changes = [
-            {"id": intent.id, "status": "succeeded", "amount_received": 2_500},
-            {"id": ended.id, "status": "expired", "amount_received": 0},
-        ]
-        update_records(connection, payment_intents, changes)
-        _, token = pos_device.create(
-            connection, read_catalogue(connection), make_device(counter, "Stall"), now=now()
-        )
-        _, unpaired = pos_device.create(
-            connection, read_catalogue(connection), make_device(counter, "Shelf"), now=now()
-        )
-    answered = counter.ask("POST", f"/pos/pair/{token}", {}, origin="http://pay.example")
-    cookie = answered.cookies[0].partition(";")[0]
-    sale = counter.ask("POST", "/pos", {"amount": "12.50"}, cookie=cookie).headers["location"]
-    return Opened(
-        [
-            *(waiting, paid, gone, f"{paid}/receipt", f"{waiting}/refund", begun),
-            *(usable, off, usable.replace("/pay/", "/shop/")),
-            *("/pos", sale, f"/pos/pair/{unpaired}"),
-            *("/mall", f"/mall/{make_shop(counter)[0].handle}"),
-        ],
-        cookie,
-    )
+    """What is opened once words are hostile."""
+    return pages_of(counter)
 
 
 def fill(counter: Counter) -> dict[str, tuple[str, str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from sakk.console.team import ROLES
 from sakk.console.visit import Visit
 from sakk.core import money
 from sakk.core.payout import Payout
@@ -51,7 +52,7 @@ def asked_for(connection: Connection, visit: Visit, rows: Sequence[Payout]) -> l
                 rule=name,
                 version=None if found is None else found.number,
                 approvals=approvals,
-                role=role or "–",
+                role=visit.words.gettext(ROLES.get(role or "", role or "–")),
                 limits=[] if rule is None else _limits(visit, rule, currency, decimals),
                 count=count,
             )

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
+from sakk.console import booking
 from sakk.console.case_reason import why_in
 from sakk.console.name_screening import said_in
 from sakk.console.route import ROOT
@@ -151,6 +152,7 @@ def detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
             "outcome": OUTCOMES,
             "act": ACTS,
             "verdict": VERDICTS,
+            "booked": booking.REASONS,
         },
     }
     return Page("console/case.html", values | _possible(visit, case, shown))

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy import Connection
 
+from sakk.console import booking
 from sakk.console.amount import currencies, units_of
 from sakk.console.balance import KINDS
 from sakk.console.listing import (
@@ -198,6 +199,7 @@ def show(visit: Visit, conversion: str) -> Page:
         "kinds": KINDS,
         "kind_of": lambda line: kind_of(line.code, line.amount),
         "write_price": write_price,
+        "reasons": booking.REASONS,
     }
     return Page("console/conversion.html", values)
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection
 
 from sakk.console.ledger_break import KINDS
 from sakk.console.listing import ListQuery, csv_file, fields, listing
+from sakk.console.reconciliation import STATUSES
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
 from sakk.core import day as rules
@@ -100,6 +101,7 @@ def show(visit: Visit, day: str) -> Page:
         "report": report,
         "accounts": report["accounts"][:ACCOUNTS_SHOWN_MAX],
         "kinds": KINDS,
+        "statuses": STATUSES,
     }
     return Page("console/day.html", values)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from enum import IntEnum
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from pydantic import Field
 from sqlalchemy import Connection
 
+from sakk.console import booking
 from sakk.console.listing import ROWS, Exact, csv_file
 from sakk.console.route import Menu, Screen
 from sakk.console.visit import Download, Page, Visit
@@ -28,8 +30,6 @@ PATH = "/console/ledger"
 JOURNAL = "/console/journal"
 FILE_ROWS_MAX = 1_000
 NANOSECONDS = 1_000_000_000
-# Where an object that a transfer names has a page.
-_PAGES = {"pin": "/console/payins", "po": "/console/payouts", "conv": "/console/conversions"}
 # What became of a transfer, and with which tone.
 STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     "posted": (mark("Booked"), "good"),
@@ -82,7 +82,8 @@ def index(visit: Visit, query: AccountsQuery) -> Page:
             "older": _address(PATH, q=query.q, code=query.code, after=older) if older else None,
             "is_cut": older is not None and len(rows) < ROWS,
             "query": query,
-            "codes": [(int(each), each.name) for each in AccountCode],
+            "codes": _options(visit, AccountCode, booking.KINDS),
+            "kinds": booking.KINDS,
             "scales": scales,
             "code_name": lambda code: AccountCode(code).name,
         },
@@ -116,6 +117,8 @@ def show(visit: Visit, account: str, query: EntriesQuery) -> Page | Download:
             "account": found,
             "scale": scale,
             "code_name": AccountCode(found.code).name,
+            "kinds": booking.KINDS,
+            "reasons": booking.REASONS,
             "entries": [_entry(each, scale) for each in shown],
             "older": _address(visit.path, after=shown[-1].timestamp_ns) if more else None,
             "file": _address(visit.path, format="csv"),
@@ -149,7 +152,8 @@ def journal(visit: Visit, query: JournalQuery) -> Page:
             "is_cut": older is not None and len(rows) < ROWS,
             "query": query,
             "statuses": STATUSES,
-            "codes": [(int(each), each.name) for each in TransferCode],
+            "codes": _options(visit, TransferCode, booking.REASONS),
+            "reasons": booking.REASONS,
         },
     )
 
@@ -173,14 +177,16 @@ def _entry(entry: Entry, scale: int) -> dict[str, Any]:
     }
 
 
-def _source(code: int, user_data: UUID) -> tuple[str, str | None] | None:
-    """What a transfer was booked for: its id, and its page if it has one."""
+def _options(visit: Visit, codes: type[IntEnum], words: Mapping[str, str]) -> list[tuple[int, str]]:
+    """Codes to choose from, by their words."""
+    told = [(int(each), visit.words.gettext(words[each.name])) for each in codes]
+    return sorted(told, key=lambda each: each[1])
+
+
+def _source(code: int, user_data: UUID) -> str | None:
+    """The id of what a transfer was booked for."""
     prefix = source_prefix(code)
-    if prefix is None or not user_data.int:
-        return None
-    identifier = ids.encode(prefix, user_data.int)
-    page = _PAGES.get(prefix)
-    return identifier, None if page is None else f"{page}/{identifier}"
+    return None if prefix is None or not user_data.int else ids.encode(prefix, user_data.int)
 
 
 def _moment(timestamp_ns: int) -> datetime:
@@ -200,7 +206,7 @@ def _file(rows: list[dict[str, Any]]) -> Download:
             ("why", lambda row: row["code"]),
             ("amount", lambda row: Exact(row["amount"])),
             ("balance_after", lambda row: Exact(row["balance_after"])),
-            ("source", lambda row: None if row["source"] is None else row["source"][0]),
+            ("source", lambda row: row["source"]),
             ("transfer", lambda row: row["transfer"]),
         ],
         rows,

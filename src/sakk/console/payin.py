@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from sqlalchemy import ColumnElement, Connection, or_
 
+from sakk.console import booking
 from sakk.console.listing import Exact, ListQuery, created_within, csv_file, listing, options
 from sakk.console.payment import (
     DELIVERY_STATUSES,
@@ -280,6 +281,7 @@ def _detail(visit: Visit, payin: str, rejected: Rejected | None) -> Page:
             "rejected": rejected,
             "choices": {"reason": options(visit, REASONS)},
             "words": {
+                "booked": booking.REASONS,
                 "payin": PAYIN_STATUSES,
                 "step": STEPS,
                 "refund": REFUND_STATUSES,

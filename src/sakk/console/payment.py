@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from sqlalchemy import Connection
 
+from sakk.console import booking
 from sakk.console.listing import (
     Exact,
     ListQuery,
@@ -373,6 +374,7 @@ def _detail(visit: Visit, payment: str, rejected: Rejected | None) -> Page:
             "rejected": rejected,
             "choices": {"reason": options(visit, REASONS), "network": [("", "–"), *enabled]},
             "words": {
+                "booked": booking.REASONS,
                 "status": STATUSES,
                 "payin": PAYIN_STATUSES,
                 "step": STEPS,

@@ -8,6 +8,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from sakk.console.approval import asked_for
+from sakk.console.failure import FAILURES
 from sakk.console.listing import (
     Exact,
     ListQuery,
@@ -303,6 +304,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "may_cancel": visit.may("payouts", "write") and is_cancelable(row),
         "may_decide": is_approver and waits,
         "is_maker": row.initiator_person == visit.person.id,
+        "failures": FAILURES,
         "fault": None if rejected is None else rejected.message,
     }
     return Page("console/payout.html", values)

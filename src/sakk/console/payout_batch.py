@@ -13,6 +13,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from sakk.console.approval import asked_for
+from sakk.console.failure import FAILURES
 from sakk.console.listing import CSV, ListQuery, created_within, listing, options
 from sakk.console.payout import STATUSES, status_of
 from sakk.console.route import ROOT, Menu, Screen
@@ -344,6 +345,7 @@ def _detail(visit: Visit, identifier: str, query: BatchQuery, rejected: Rejected
     return Page(
         "console/payout_batch.html",
         {
+            "failures": FAILURES,
             "batch": found,
             "status": rules.status_of(totals).value,
             "totals": totals,

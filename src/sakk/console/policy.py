@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from sakk.console.proposal import ConfirmForm, yes_to
 from sakk.console.route import ROOT, Menu, Screen
+from sakk.console.team import ROLES
 from sakk.console.visit import Page, Redirect, Rejected, Visit
 from sakk.core import policy as rules
 from sakk.core.errors import ParameterInvalid, ResourceMissing
@@ -83,6 +84,7 @@ def index(visit: Visit) -> Page:
         "lines": [] if active is None else [_line(visit, each) for each in active.rules],
         "states": STATES,
         "actions": ACTIONS,
+        "roles": ROLES,
         "names": names,
         "may_propose": _may(visit, flow.PROPOSERS),
     }
@@ -166,6 +168,7 @@ def _detail(visit: Visit, identifier: str, last: int | None, rejected: Rejected 
         "lines": [_line(visit, each) for each in version.rules],
         "states": STATES,
         "actions": ACTIONS,
+        "roles": ROLES,
         "names": names,
         "tried": tried,
         "last": last or TRIED_DEFAULT,
@@ -195,6 +198,7 @@ def _form(
         "tried": tried,
         "lines": lines,
         "actions": ACTIONS,
+        "roles": ROLES,
         "last": given.get("last") or TRIED_DEFAULT,
         "max": simulation.PAST_MAX,
         "may_propose": _may(visit, flow.PROPOSERS),

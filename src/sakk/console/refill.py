@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from sakk.console.failure import FAILURES
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
@@ -92,6 +93,7 @@ def _listed(visit: Visit, query: RefillQuery, rejected: Rejected | None) -> Page
         "list": listing(visit, query, window, window.rows),
         "scales": scales,
         "statuses": STATUSES,
+        "failures": FAILURES,
         "may_change": visit.account_id is not None and visit.may("refills", "write"),
         "given": {} if rejected is None else rejected.values,
         "faults": {} if rejected is None else rejected.faults,

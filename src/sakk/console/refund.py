@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from sakk.console.failure import FAILURES
 from sakk.console.listing import (
     Exact,
     ListQuery,
@@ -37,13 +38,6 @@ STEPS: Final[Mapping[str, str]] = {
     "placed": mark("Address known"),
     "sent": mark("Sent"),
     "ended": mark("Refunded"),
-}
-FAILURES: Final[Mapping[str, str]] = {
-    "insufficient_funds": mark("The balance did not cover it."),
-    "claim_expired": mark("The payer did not say where to in time."),
-    "declined": mark("The address was not accepted."),
-    "payment_reversed": mark("The network took the payment back."),
-    "transfer_failed": mark("The transfer failed."),
 }
 # Which column is asked for an id, by its prefix; an index of each has the id behind it.
 _COLUMNS: Final = {"pi": "payment_intent", "pin": "payin", "po": "payout"}

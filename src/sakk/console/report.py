@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from sqlalchemy import ColumnElement, Connection
 
+from sakk.console.failure import FAILURES
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Redirect, Rejected, Visit
@@ -270,6 +271,7 @@ def _values(visit: Visit, found: Report, file: StoredFile | None) -> dict[str, A
         "kinds": KINDS,
         "forms": FORMS,
         "statuses": STATUSES,
+        "failures": FAILURES,
         "may_cancel": visit.may("reports", "write"),
     }
 

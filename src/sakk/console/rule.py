@@ -88,8 +88,6 @@ FACTS: Mapping[str, str] = {
     "countries": mark("the countries of its parties"),
     "issuer": mark("what the token's issuer said"),
 }
-# Where a page tells of a transfer, by what its id begins with.
-_PAGES: Final = {"pin": "payins", "po": "payouts", "re": "refunds"}
 
 Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX)]
 Last = Annotated[int, Field(ge=1, le=TESTED_MAX)]
@@ -269,14 +267,10 @@ def _form(
 def _tested(
     connection: Connection, visit: Visit, judged_by: Sequence[rules.Rule], last: int
 ) -> dict[str, Any]:
-    """What would have been, with a page for each transfer that has one."""
+    """What would have been."""
     found = back_test.back_test(connection, judged_by, livemode=visit.livemode, last=last)
     tested = back_test.public(found, livemode=visit.livemode)
-    shown = []
-    for each in tested["differences"][:DIFFERENCES_SHOWN]:
-        page = _PAGES.get(each["subject"].partition("_")[0])
-        path = None if page is None else f"{ROOT}/{page}/{each['subject']}"
-        shown.append({**each, "source": (each["subject"], path)})
+    shown = tested["differences"][:DIFFERENCES_SHOWN]
     facts = {FACTS.get(name, name): number for name, number in tested["missing"].items()}
     return tested | {"shown": shown, "facts": facts}
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, Connection
 
 from sakk.console.balance import KINDS
+from sakk.console.failure import FAILURES
 from sakk.console.listing import (
     CSV,
     Cursor,
@@ -130,6 +131,7 @@ def show(visit: Visit, settlement: str, query: LinesQuery) -> Page:
         "lines": list(enumerate(shown, start=found.first_line + before)),
         "older": shown[-1].id if len(lines) > LINES_SHOWN else None,
         "is_begin": query.after is None,
+        "failures": FAILURES,
     }
     return Page("console/settlement.html", values)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from sakk.console.failure import FAILURES
 from sakk.console.listing import ListQuery, created_within, csv_file, fields, listing, options
 from sakk.console.route import ROOT, Menu, Screen
 from sakk.console.visit import Download, Page, Visit
@@ -99,6 +100,7 @@ def index(visit: Visit, query: SweepQuery) -> Page | Download:
         "assets": assets,
         "statuses": STATUSES,
         "methods": METHODS,
+        "failures": FAILURES,
         "choices": {"status": _statuses(visit), "method": options(visit, METHODS)},
     }
     return Page("console/sweeps.html", values)

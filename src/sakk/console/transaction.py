@@ -33,6 +33,11 @@ STATUSES: Mapping[str, tuple[str, str]] = {
     "failed": (mark("Failed"), "bad"),
     "refused": (mark("Refused by the signer"), "bad"),
 }
+TRIES: Mapping[str, tuple[str, str]] = {
+    "built": (mark("Built"), "wait"),
+    "signed": (mark("Signed"), "good"),
+    "refused": (mark("Refused by the signer"), "bad"),
+}
 PURPOSES: Mapping[str, str] = {
     "payout": mark("Payout"),
     "refund": mark("Refund"),
@@ -173,6 +178,7 @@ def _detail(visit: Visit, identifier: str, rejected: Rejected | None) -> Page:
         "attempts": attempts,
         "statuses": STATUSES,
         "purposes": PURPOSES,
+        "tries": TRIES,
         "may_act": is_replaceable(row) and visit.may("chain_transactions", "write"),
         "fault": None if rejected is None else rejected.message,
     }
